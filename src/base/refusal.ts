@@ -1,0 +1,181 @@
+/**
+ * Why a session ended: the closed list. The metric label `reason`, the log field, the README table and what explain prints
+ * are all made from here; a test holds the README to it.
+ */
+export const REFUSALS = {
+  // read the hello
+  'hello-timeout': {
+    step: 'hello',
+    meaning: 'no complete TLS ClientHello arrived before the deadline',
+    remedy: 'check what connects here: a health checker that sends nothing, or a network that loses packets',
+  },
+  'hello-too-large': {
+    step: 'hello',
+    meaning: 'the ClientHello is larger than the limit',
+    remedy: 'raise the hello limit only if a real client needs it; sidecars send under 2 KiB',
+  },
+  'not-tls': {
+    step: 'hello',
+    meaning: 'the first bytes are not a TLS handshake',
+    remedy: 'point plaintext clients elsewhere: a zone egress takes mesh mTLS only',
+  },
+  'malformed-hello': {
+    step: 'hello',
+    meaning: 'the bytes claim to be TLS, but the ClientHello breaks the protocol',
+    remedy: 'find the client by its address; no TLS stack sends this',
+  },
+  'client-gone': {
+    step: 'hello',
+    meaning: 'the client closed the connection before a decision could be made or the endpoint was connected',
+    remedy: 'nothing to do for probes; otherwise look at the client, which gave up first',
+  },
+  // route by name
+  'no-sni': {
+    step: 'route',
+    meaning: 'the ClientHello names no server',
+    remedy: 'a data plane always sends SNI; give `openssl s_client` a `-servername`',
+  },
+  'no-route': {
+    step: 'route',
+    meaning: 'no route has this SNI',
+    remedy: 'check the spelling, the mesh, `routing.zoneEgress`, and that the service is an external one or lives in another zone',
+  },
+  // terminate
+  'identity-unavailable': {
+    step: 'identity',
+    meaning: 'the egress has no valid certificate of its own for this mesh',
+    remedy: 'see the problems at load: the CA key or the certificate folder of the mesh',
+  },
+  'handshake-failed': {
+    step: 'identity',
+    meaning: 'the TLS handshake with the client did not succeed',
+    remedy: 'the detail has the TLS error: version, cipher, or a client that does not trust the egress',
+  },
+  'no-client-certificate': {
+    step: 'identity',
+    meaning: 'the client sent no certificate',
+    remedy: 'mTLS is required: connect through a data plane proxy, or give the client a certificate of the mesh',
+  },
+  'client-not-trusted': {
+    step: 'identity',
+    meaning: 'the client certificate is not valid under the CA of the mesh that the SNI names',
+    remedy: 'the detail names the check: chain, expiry, purpose, key, or the form of the SPIFFE id',
+  },
+  'wrong-mesh': {
+    step: 'identity',
+    meaning: 'the client certificate carries an identity of another mesh',
+    remedy: 'a client reaches services of its own mesh only',
+  },
+  // authorise
+  denied: {
+    step: 'permission',
+    meaning: 'no permission allows this client to reach this destination, or one denies it',
+    remedy: 'add or change the TrafficPermission or MeshTrafficPermission; the detail names the one that decided',
+  },
+  'unsupported-policy': {
+    step: 'permission',
+    meaning: 'a rule that restricts access to this destination cannot be evaluated here, so nothing passes',
+    remedy: 'see the problems at load, which name the rule',
+  },
+  // choose
+  'over-limit': {
+    step: 'endpoint',
+    meaning: 'a connection limit is reached: sessions, handshakes, or sessions of one source',
+    remedy: 'raise the limit (and the file descriptor limit), add an egress instance, or find the client that opens too many',
+  },
+  'no-endpoint': {
+    step: 'endpoint',
+    meaning: 'the destination has no endpoint that can be used',
+    remedy: 'check the ZoneIngress (advertised address, availableServices) or the endpoints of the external service',
+  },
+  'dns-failed': {
+    step: 'endpoint',
+    meaning: 'the name of the endpoint could not be resolved and never has been',
+    remedy: 'check the name and the resolver of the machine or pod',
+  },
+  'forbidden-address': {
+    step: 'endpoint',
+    meaning: 'the endpoint is the egress itself, or its name resolved to a loopback, link-local, unspecified or multicast address',
+    remedy: 'write the address as a literal, if it is meant; names may not lead inside the machine',
+  },
+  // connect
+  'connect-timeout': {
+    step: 'tls',
+    meaning: 'no endpoint accepted the connection in time',
+    remedy: 'check routes and firewalls between the egress and the endpoint',
+  },
+  'connect-refused': {
+    step: 'tls',
+    meaning: 'every endpoint refused the connection or was unreachable',
+    remedy: 'check that the endpoint listens at that address and port',
+  },
+  'upstream-tls-failed': {
+    step: 'tls',
+    meaning: 'the TLS connection to the external service could not be made',
+    remedy: 'the detail names the check: chain, name, version, or the client certificate that the service wanted',
+  },
+  // splice
+  'idle-timeout': {
+    step: 'splice',
+    meaning: 'no byte moved in either direction for the idle timeout',
+    remedy: 'raise the idle timeout, or let the application send keep-alives',
+  },
+  'policy-changed': {
+    step: 'splice',
+    meaning: 'a new configuration took the route away or denies this client now, and the drain time is over',
+    remedy: 'meant by whoever changed the configuration',
+  },
+  drained: {
+    step: 'splice',
+    meaning: 'the egress was shut down and the session had not ended by the end of the drain time',
+    remedy: 'raise the drain time, or let clients reconnect',
+  },
+  'internal-error': {
+    step: 'splice',
+    meaning: 'a bug or a broken environment; the log has the stack',
+    remedy: 'report it, with the log line',
+  },
+} as const satisfies Record<string, RefusalInfo>;
+
+export interface RefusalInfo {
+  readonly step: Step;
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+/** The steps of a connection, as explain prints them. */
+export type Step = 'hello' | 'route' | 'identity' | 'permission' | 'endpoint' | 'tls' | 'splice';
+
+export type RefusalCode = keyof typeof REFUSALS;
+
+/** How a session that did carry bytes ended when nothing was wrong with it. */
+export const NORMAL_ENDS = {
+  closed: 'both sides ended',
+  'client-reset': 'the client reset the connection',
+  'endpoint-reset': 'the endpoint reset the connection',
+} as const;
+
+export type EndReason = RefusalCode | keyof typeof NORMAL_ENDS;
+
+/** An expected outcome for one client: a value in the pure rooms, thrown only inside the session as `Refused`. */
+export interface Refusal {
+  readonly kind: 'refusal';
+  readonly code: RefusalCode;
+  /** One sentence for an operator: what was attempted, the value, the limit. Never a secret. */
+  readonly detail: string;
+}
+
+export function refuse(code: RefusalCode, detail: string): Refusal {
+  return { kind: 'refusal', code, detail };
+}
+
+/** Carries a refusal up the walk of a session, to its one catch. */
+export class Refused extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal, options?: { cause: unknown }) {
+    super(refusal.detail, options);
+    this.name = 'Refused';
+    this.refusal = refusal;
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * Who may reach a destination. Evaluated by routing/authorise.ts on the URI SANs of the verified client.
+ * Kuma's principals: `spiffe://<mesh>/<service>` and `kuma://<tag>/<value>`, exactly.
+ */
+export type Permission =
+  /** Any client of the mesh. `by` says what decided, e.g. `MeshExternalService default`. */
+  | { readonly kind: 'allow-all'; readonly by: string }
+  /** Nobody. */
+  | { readonly kind: 'deny-all'; readonly by: string }
+  /** The first rule that matches decides; where none does, nobody passes. */
+  | { readonly kind: 'rules'; readonly by: string; readonly rules: readonly PermissionRule[] }
+  /** A restriction that this egress cannot evaluate: refuses with `unsupported-policy`. */
+  | { readonly kind: 'unsupported'; readonly by: string; readonly why: string };
+
+export interface PermissionRule {
+  /** `shadow-deny` allows and is counted. */
+  readonly action: 'allow' | 'deny' | 'shadow-deny';
+  /** The policy that the rule comes from. */
+  readonly by: string;
+  readonly principal: Principal;
+}
+
+export type Principal =
+  | { readonly kind: 'any' }
+  /** The client carries this URI SAN. */
+  | { readonly kind: 'uri'; readonly match: 'exact' | 'prefix'; readonly value: string }
+  | { readonly kind: 'and'; readonly all: readonly Principal[] }
+  | { readonly kind: 'or'; readonly any: readonly Principal[] }
+  | { readonly kind: 'not'; readonly not: Principal };

@@ -1,0 +1,41 @@
+import type { Cluster } from './cluster.ts';
+import type { ContentHash, MeshName, ServerName } from './names.ts';
+import type { Route } from './route.ts';
+
+/**
+ * The one value that the data plane runs on: frozen, plain, without a secret, so it may be shown, stored and sent anywhere.
+ * Where a value came from (file and line, resource version) is a side table of the control side.
+ */
+export interface Snapshot {
+  /** Changes with the content, and only with it: first 16 hex digits of a SHA-256. */
+  readonly version: string;
+  readonly zone: string;
+  readonly routes: ReadonlyMap<ServerName, Route>;
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly meshes: ReadonlyMap<MeshName, Mesh>;
+}
+
+/** What it takes to end the mTLS of one mesh. */
+export interface Mesh {
+  readonly name: MeshName;
+  /** PEM bundle that client certificates must lead to. */
+  readonly trust: ContentHash;
+  readonly identity: IdentitySource;
+}
+
+export type IdentitySource =
+  /** Certificates are issued here, from the CA key of the mesh. */
+  | { readonly kind: 'issue'; readonly caCert: ContentHash; readonly caKey: ContentHash; readonly lifetimeMs: number }
+  /** Certificates are put by somebody else into a folder: `tls.crt`, `tls.key`, `ca.crt`. */
+  | { readonly kind: 'folder'; readonly path: string };
+
+export const EMPTY_SNAPSHOT: Snapshot = {
+  version: '0000000000000000',
+  zone: '',
+  routes: new Map(),
+  clusters: new Map(),
+  meshes: new Map(),
+};
+
+/** PEM texts by content hash. Travels and lives apart from the snapshot; never logged or shown. */
+export type Secrets = ReadonlyMap<ContentHash, string>;
