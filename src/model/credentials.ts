@@ -1,0 +1,15 @@
+import type { ContentHash, MeshName } from './names.ts';
+
+/** What a data side needs to end the mTLS of one mesh. Made by the control side; the private key never leaves the process. */
+export interface MeshCredentials {
+  readonly mesh: MeshName;
+  /** PEM bundle: client certificates must lead to one of these, which may be intermediates. */
+  readonly trust: string;
+  /** Hash of `trust`: a new one means a new TLS server, an old one only a new certificate in it. */
+  readonly generation: ContentHash;
+  /** PEM: leaf `spiffe://<mesh>/zone-egress` first, then what leads to the CA. */
+  readonly cert: string;
+  readonly key: string;
+  /** Milliseconds since the Unix epoch: after it the egress refuses with `identity-unavailable`. */
+  readonly notAfter: number;
+}
