@@ -1,0 +1,69 @@
+import type { Clock, Timer } from '../base/clock.ts';
+
+interface Pending {
+  dueAt: number;
+  readonly everyMs: number | null;
+  readonly fn: () => void;
+}
+
+/** Time that moves only when a test says so. Timers that fall due together fire in the order of their times. */
+export class FakeClock implements Clock {
+  #now = 0;
+  #wall: number;
+  readonly #pending = new Set<Pending>();
+
+  constructor(options: { readonly wall?: number } = {}) {
+    this.#wall = options.wall ?? Date.UTC(2026, 0, 1);
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  wall(): number {
+    return this.#wall;
+  }
+
+  after(ms: number, fn: () => void): Timer {
+    return this.#add({ dueAt: this.#now + ms, everyMs: null, fn });
+  }
+
+  every(ms: number, fn: () => void): Timer {
+    return this.#add({ dueAt: this.#now + ms, everyMs: ms, fn });
+  }
+
+  /** How many timers are waiting: zero when nothing leaked. */
+  get timers(): number {
+    return this.#pending.size;
+  }
+
+  /** Moves both clocks and fires what falls due on the way, timers set by timers too. */
+  advance(ms: number): void {
+    const end = this.#now + ms;
+    for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
+      this.#move(Math.max(next.dueAt, this.#now));
+      if (next.everyMs === null) this.#pending.delete(next);
+      else next.dueAt += Math.max(next.everyMs, 1);
+      next.fn();
+    }
+    this.#move(end);
+  }
+
+  #add(pending: Pending): Timer {
+    this.#pending.add(pending);
+    return { cancel: () => void this.#pending.delete(pending) };
+  }
+
+  #next(end: number): Pending | undefined {
+    let first: Pending | undefined;
+    for (const pending of this.#pending) {
+      if (pending.dueAt <= end && (first === undefined || pending.dueAt < first.dueAt)) first = pending;
+    }
+    return first;
+  }
+
+  #move(to: number): void {
+    this.#wall += to - this.#now;
+    this.#now = to;
+  }
+}
