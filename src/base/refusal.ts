@@ -2,7 +2,7 @@
  * Why a session ended: the closed list. The metric label `reason`, the log field, the README table and what explain prints
  * are all made from here; a test holds the README to it.
  */
-export const REFUSALS = {
+export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   // read the hello
   'hello-timeout': {
     step: 'hello',
@@ -38,7 +38,8 @@ export const REFUSALS = {
   'no-route': {
     step: 'route',
     meaning: 'no route has this SNI',
-    remedy: 'check the spelling, the mesh, `routing.zoneEgress`, and that the service is an external one or lives in another zone',
+    remedy:
+      'check the spelling, the mesh, `routing.zoneEgress`, and that the service is an external one or lives in another zone',
   },
   // terminate
   'identity-unavailable': {
@@ -95,7 +96,8 @@ export const REFUSALS = {
   },
   'forbidden-address': {
     step: 'endpoint',
-    meaning: 'the endpoint is the egress itself, or its name resolved to a loopback, link-local, unspecified or multicast address',
+    meaning:
+      'the endpoint is the egress itself, or its name resolved to a loopback, link-local, unspecified or multicast address',
     remedy: 'write the address as a literal, if it is meant; names may not lead inside the machine',
   },
   // connect
@@ -135,7 +137,7 @@ export const REFUSALS = {
     meaning: 'a bug or a broken environment; the log has the stack',
     remedy: 'report it, with the log line',
   },
-} as const satisfies Record<string, RefusalInfo>;
+};
 
 export interface RefusalInfo {
   readonly step: Step;
@@ -146,16 +148,43 @@ export interface RefusalInfo {
 /** The steps of a connection, as explain prints them. */
 export type Step = 'hello' | 'route' | 'identity' | 'permission' | 'endpoint' | 'tls' | 'splice';
 
-export type RefusalCode = keyof typeof REFUSALS;
+export type RefusalCode =
+  | 'hello-timeout'
+  | 'hello-too-large'
+  | 'not-tls'
+  | 'malformed-hello'
+  | 'client-gone'
+  | 'no-sni'
+  | 'no-route'
+  | 'identity-unavailable'
+  | 'handshake-failed'
+  | 'no-client-certificate'
+  | 'client-not-trusted'
+  | 'wrong-mesh'
+  | 'denied'
+  | 'unsupported-policy'
+  | 'over-limit'
+  | 'no-endpoint'
+  | 'dns-failed'
+  | 'forbidden-address'
+  | 'connect-timeout'
+  | 'connect-refused'
+  | 'upstream-tls-failed'
+  | 'idle-timeout'
+  | 'policy-changed'
+  | 'drained'
+  | 'internal-error';
 
 /** How a session that did carry bytes ended when nothing was wrong with it. */
-export const NORMAL_ENDS = {
+export const NORMAL_ENDS: Readonly<Record<NormalEnd, string>> = {
   closed: 'both sides ended',
   'client-reset': 'the client reset the connection',
   'endpoint-reset': 'the endpoint reset the connection',
-} as const;
+};
 
-export type EndReason = RefusalCode | keyof typeof NORMAL_ENDS;
+export type NormalEnd = 'closed' | 'client-reset' | 'endpoint-reset';
+
+export type EndReason = RefusalCode | NormalEnd;
 
 /** An expected outcome for one client: a value in the pure rooms, thrown only inside the session as `Refused`. */
 export interface Refusal {

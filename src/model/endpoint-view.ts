@@ -13,5 +13,4 @@ export interface EndpointView {
 }
 
 export type Resolution =
-  | { readonly kind: 'resolved'; readonly addresses: readonly string[] }
-  | { readonly kind: 'failed'; readonly message: string };
+  { readonly kind: 'resolved'; readonly addresses: readonly string[] } | { readonly kind: 'failed'; readonly message: string };

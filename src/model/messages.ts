@@ -1,0 +1,49 @@
+import type { SnapshotChange } from './changes.ts';
+import type { MeshCredentials } from './credentials.ts';
+import type { Resolution } from './endpoint-view.ts';
+import type { ContentHash, MeshName } from './names.ts';
+import type { SessionRecord } from './session-record.ts';
+
+/** From the control side to a data side. In one thread they are calls, between threads they are posted. */
+export type ToData =
+  /** Secrets come before the snapshot that names them, and go after it. */
+  | {
+      readonly kind: 'secrets';
+      readonly set: readonly (readonly [ContentHash, string])[];
+      readonly removed: readonly ContentHash[];
+    }
+  | { readonly kind: 'credentials'; readonly credentials: MeshCredentials }
+  | { readonly kind: 'credentials-removed'; readonly mesh: MeshName }
+  /** A piece of a snapshot change; the snapshot goes live with the last. */
+  | { readonly kind: 'change'; readonly change: SnapshotChange; readonly last: boolean }
+  | { readonly kind: 'resolved'; readonly name: string; readonly resolution: Resolution }
+  | {
+      readonly kind: 'listen';
+      readonly address: string;
+      readonly port: number;
+      readonly reusePort: boolean;
+      readonly ownListeners: readonly OwnListener[];
+    }
+  /** No new sessions from now on: empties the accept queue, then closes the listener. */
+  | { readonly kind: 'close-listener' }
+  /** Ends every session that is left, with the reason `drained`. */
+  | { readonly kind: 'end-sessions' };
+
+export interface OwnListener {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** From a data side to the control side. */
+export type FromData =
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'listen-failed'; readonly code: string; readonly message: string }
+  | { readonly kind: 'listener-closed' }
+  /** The snapshot of this version is live. */
+  | { readonly kind: 'live'; readonly version: string }
+  | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }
+  | { readonly kind: 'resolve'; readonly name: string; readonly family: 'v4' | 'any' }
+  /** Which relay runs, once at start. */
+  | { readonly kind: 'relay'; readonly path: 'adopted-handle' | 'public-api' }
+  /** A bug or a broken environment: the stack, already text. */
+  | { readonly kind: 'fault'; readonly message: string; readonly stack: string };

@@ -1,0 +1,34 @@
+/** How a data side behaves, the same for every session. Units in the names; the README table is made from these defaults. */
+export interface TrafficSettings {
+  /** From accept until bytes flow: hello, handshake, connect. */
+  readonly setupTimeoutMs: number;
+  readonly maxHelloBytes: number;
+  /** No byte in either direction for this long ends the session. */
+  readonly idleTimeoutMs: number;
+  /** How long a session may go on after its route is gone or denied. */
+  readonly drainTimeMs: number;
+  /** Of the whole process. */
+  readonly maxSessions: number;
+  /** TLS handshakes with clients under way at once, of the whole process. */
+  readonly maxHandshakes: number;
+  /** Sessions of one source address, of the whole process; 0 is no limit. */
+  readonly maxSessionsPerSource: number;
+  readonly backlog: number;
+  /** CIDR blocks that names may resolve to although the address class is refused otherwise. */
+  readonly allowedResolved: readonly string[];
+  /** The public-API relay even where the adopted handle works: for comparison and tests. */
+  readonly publicApiRelay: boolean;
+}
+
+export const DEFAULT_TRAFFIC_SETTINGS: TrafficSettings = {
+  setupTimeoutMs: 15_000,
+  maxHelloBytes: 16_384,
+  idleTimeoutMs: 3_600_000,
+  drainTimeMs: 30_000,
+  maxSessions: 10_000,
+  maxHandshakes: 512,
+  maxSessionsPerSource: 0,
+  backlog: 4_096,
+  allowedResolved: [],
+  publicApiRelay: false,
+};

@@ -1,0 +1,64 @@
+import { refuse } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
+import type { VerifiedClient } from '../model/client.ts';
+import type { Principal } from '../model/permission.ts';
+import type { Route } from '../model/route.ts';
+
+export interface Allowed {
+  readonly kind: 'allowed';
+  /** The permission that decided; empty on a passthrough route, where the destination decides. */
+  readonly by: string;
+  /** A shadow rule would have denied. */
+  readonly shadowDenied: boolean;
+}
+
+const PASSTHROUGH: Allowed = { kind: 'allowed', by: '', shadowDenied: false };
+
+/** Whether this client may use this route. What cannot be evaluated refuses; where no rule matches, nobody passes. */
+export function authorise(route: Route, client: VerifiedClient | null): Allowed | Refusal {
+  if (route.kind === 'passthrough') return PASSTHROUGH;
+  if (client === null)
+    return refuse('no-client-certificate', `${route.destination} asks for a client certificate of mesh ${route.mesh}`);
+  if (client.mesh !== route.mesh)
+    return refuse('wrong-mesh', `the client was verified in mesh ${client.mesh}, the route is in mesh ${route.mesh}`);
+  const { permission } = route;
+  switch (permission.kind) {
+    case 'allow-all':
+      return { kind: 'allowed', by: permission.by, shadowDenied: false };
+    case 'deny-all':
+      return refuse('denied', `${permission.by}: nobody may reach ${route.destination}`);
+    case 'unsupported':
+      return refuse('unsupported-policy', `${permission.by}: ${permission.why}`);
+    case 'rules': {
+      const rule = permission.rules.find(({ principal }) => matches(principal, client.uris));
+      if (rule === undefined)
+        return refuse('denied', `${permission.by}: no rule allows ${who(client)} to reach ${route.destination}`);
+      if (rule.action === 'deny') return refuse('denied', `${rule.by}: denies ${who(client)} to reach ${route.destination}`);
+      return { kind: 'allowed', by: rule.by, shadowDenied: rule.action === 'shadow-deny' };
+    }
+    default:
+      return permission satisfies never;
+  }
+}
+
+/** Whether the URI SANs of a client are the principal. An empty `and` is anybody, an empty `or` nobody. */
+export function matches(principal: Principal, uris: readonly string[]): boolean {
+  switch (principal.kind) {
+    case 'any':
+      return true;
+    case 'uri':
+      return principal.match === 'exact' ? uris.includes(principal.value) : uris.some((uri) => uri.startsWith(principal.value));
+    case 'and':
+      return principal.all.every((part) => matches(part, uris));
+    case 'or':
+      return principal.any.some((part) => matches(part, uris));
+    case 'not':
+      return !matches(principal.not, uris);
+    default:
+      return principal satisfies never;
+  }
+}
+
+function who(client: VerifiedClient): string {
+  return client.spiffeIds.join(', ');
+}

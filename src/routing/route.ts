@@ -1,0 +1,25 @@
+import { refuse } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
+import { serverName } from '../model/names.ts';
+import type { Route } from '../model/route.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+
+/**
+ * The route of a ClientHello. Exact, in constant time, ASCII case folded; a trailing dot is no match, as in Envoy.
+ * `name` is the SNI as the client sent it (latin1), null where it sent none.
+ */
+export function route(snapshot: Snapshot, name: string | null): Route | Refusal {
+  if (name === null) return refuse('no-sni', 'the ClientHello has no server name');
+  const found = snapshot.routes.get(serverName(name));
+  return found ?? refuse('no-route', `no route has the SNI ${quoted(name)}`);
+}
+
+/** For log lines and error texts: printable ASCII, the rest as \xNN, cut at 255 characters. */
+export function quoted(name: string): string {
+  return `"${printable(name)}"`;
+}
+
+export function printable(name: string): string {
+  const cut = name.length > 255 ? `${name.slice(0, 252)}...` : name;
+  return cut.replace(/[^\x20-\x7e]|["\\]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
