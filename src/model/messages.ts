@@ -17,17 +17,15 @@ export type ToData =
   /** A piece of a snapshot change; the snapshot goes live with the last. */
   | { readonly kind: 'change'; readonly change: SnapshotChange; readonly last: boolean }
   | { readonly kind: 'resolved'; readonly name: string; readonly resolution: Resolution }
-  | {
-      readonly kind: 'listen';
-      readonly address: string;
-      readonly port: number;
-      readonly reusePort: boolean;
-      readonly ownListeners: readonly OwnListener[];
-    }
-  /** No new sessions from now on: empties the accept queue, then closes the listener. */
-  | { readonly kind: 'close-listener' }
+  | { readonly kind: 'listen'; readonly address: string; readonly port: number; readonly reusePort: boolean }
+  /** Where this process listens, for all its listeners: never dialled. */
+  | { readonly kind: 'own-listeners'; readonly ownListeners: readonly OwnListener[] }
+  /** Go on accepting until nothing came for `quietMs`, at most for `atMostMs`; then no new sessions. */
+  | { readonly kind: 'close-listener'; readonly quietMs: number; readonly atMostMs: number }
   /** Ends every session that is left, with the reason `drained`. */
-  | { readonly kind: 'end-sessions' };
+  | { readonly kind: 'end-sessions' }
+  /** Ends everything now. */
+  | { readonly kind: 'stop' };
 
 export interface OwnListener {
   readonly ip: string;
@@ -39,6 +37,7 @@ export type FromData =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'listen-failed'; readonly code: string; readonly message: string }
   | { readonly kind: 'listener-closed' }
+  | { readonly kind: 'stopped' }
   /** The snapshot of this version is live. */
   | { readonly kind: 'live'; readonly version: string }
   | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }

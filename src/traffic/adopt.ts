@@ -1,0 +1,91 @@
+import { Socket, connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { Clock } from '../base/clock.ts';
+import { BufferPool } from './buffers.ts';
+import { PlainReader } from './plain-reader.ts';
+
+/** The part of libuv's handle that is used here; not documented by Node, so `probeAdoption` tries it at start. */
+interface Handle {
+  reading: boolean;
+  readStop(): number;
+}
+
+interface HandleOwner {
+  _handle: Handle | null;
+}
+
+/**
+ * Moves the connection of an accepted socket into a new socket that reads into buffers of `reader`. The old object is dead afterwards: it has no handle,
+ * emits nothing and needs no close. `rest` is what it had read already. Null where this Node keeps its handle elsewhere; then nothing was changed.
+ * The listener that accepted the connection does not learn of its end: `getConnections` and `maxConnections` of that server are of no use any more.
+ */
+export function adopt(accepted: Socket, reader: PlainReader): { readonly socket: Socket; readonly rest: Buffer | null } | null {
+  const owner = accepted as unknown as HandleOwner;
+  const handle = owner._handle;
+  if (handle === null || typeof handle !== 'object' || typeof handle.readStop !== 'function') return null;
+  accepted.pause();
+  handle.readStop();
+  handle.reading = false;
+  const rest = accepted.read() as Buffer | null;
+  owner._handle = null;
+  const options = { handle, allowHalfOpen: true, pauseOnCreate: true, onread: reader.onread };
+  return { socket: new Socket(options as ConstructorParameters<typeof Socket>[0]), rest };
+}
+
+/** Whether adoption works on this Node: 256 KB through a real loopback connection, in order, with the end seen. Takes some milliseconds. */
+export async function probeAdoption(clock: Clock): Promise<boolean> {
+  const total = 256 * 1024;
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+    const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
+    client.on('error', () => {});
+    client.end(Buffer.alloc(total, 7));
+    const works = await echoes(clock, { accepted: await accepted, client, total });
+    client.destroy();
+    return works;
+  } catch {
+    return false;
+  } finally {
+    // Its one connection was adopted, so the callback of close would never come.
+    server.close();
+    server.unref();
+  }
+}
+
+async function echoes(
+  clock: Clock,
+  pair: { readonly accepted: Socket; readonly client: Socket; readonly total: number },
+): Promise<boolean> {
+  const { accepted, client, total } = pair;
+  accepted.on('error', () => {});
+  const pool = new BufferPool();
+  const reader = new PlainReader(pool);
+  const adopted = adopt(accepted, reader);
+  if (adopted === null) {
+    accepted.destroy();
+    return false;
+  }
+  const { socket } = adopted;
+  return new Promise((resolve) => {
+    let received = 0;
+    const timer = clock.after(2_000, () => done(false));
+    function done(works: boolean): void {
+      timer.cancel();
+      reader.close();
+      socket.destroy();
+      resolve(works && pool.lent === 0);
+    }
+    socket.on('error', () => done(false));
+    socket.on('end', () => socket.end());
+    client.on('data', (chunk: Buffer) => {
+      received += chunk.every((byte) => byte === 7) ? chunk.length : NaN;
+    });
+    client.on('end', () => done(received === total));
+    reader.start(socket, socket, { intoTls: false, meter: { add: () => {} } });
+  });
+}

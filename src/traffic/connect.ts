@@ -1,0 +1,133 @@
+import { connect as connectTcp } from 'node:net';
+import type { Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import type { Clock } from '../base/clock.ts';
+import { Refused, refuse } from '../base/refusal.ts';
+import type { Target } from '../routing/choose.ts';
+import type { BufferPool } from './buffers.ts';
+import type { Origination } from './originate.ts';
+import { PlainReader } from './plain-reader.ts';
+import type { Side } from './splice.ts';
+import type { Walk } from './walk.ts';
+
+export interface ConnectOptions {
+  readonly clock: Clock;
+  readonly pool: BufferPool;
+  readonly origination: Origination;
+  /** Of one attempt: TCP, and TLS where there is any. */
+  readonly timeoutMs: number;
+  readonly onAttempt: (target: Target) => void;
+}
+
+/** A session gives up after this many endpoints; the deadline of the session may end it earlier. */
+const MAX_ATTEMPTS = 5;
+
+/** Tries the targets in their order until one is connected. The side that comes back is paused: nothing was read from it yet. */
+export async function connectEndpoint(walk: Walk, targets: readonly Target[], options: ConnectOptions): Promise<Side> {
+  let last: Refused | null = null;
+  for (const target of targets.slice(0, MAX_ATTEMPTS)) {
+    options.onAttempt(target);
+    try {
+      return await (target.endpoint.tls === null ? attemptPlain(walk, target, options) : attemptTls(walk, target, options));
+    } catch (error) {
+      if (!(error instanceof Refused) || !RETRIED.has(error.refusal.code)) throw error;
+      last = error;
+    }
+  }
+  throw last ?? new Refused(refuse('no-endpoint', 'there is no endpoint to try'));
+}
+
+const RETRIED: ReadonlySet<string> = new Set(['connect-timeout', 'connect-refused', 'upstream-tls-failed']);
+
+function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Promise<Side> {
+  const reader = new PlainReader(options.pool);
+  const socket = connectTcp({
+    host: target.ip,
+    port: target.endpoint.port,
+    allowHalfOpen: true,
+    noDelay: true,
+    autoSelectFamily: false,
+    onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback },
+  });
+  // Read only once both sides are joined: a server that speaks first must not be lost.
+  socket.pause();
+  const side: Side = { socket, tls: false, reader, reset: () => void socket.resetAndDestroy() };
+  return attempt(walk, target, options, { socket, ready: 'connect', side });
+}
+
+function attemptTls(walk: Walk, target: Target, options: ConnectOptions): Promise<Side> {
+  const { tls } = target.endpoint;
+  if (tls === null) return attemptPlain(walk, target, options);
+  const socket = connectTls({
+    host: target.ip,
+    port: target.endpoint.port,
+    allowHalfOpen: true,
+    autoSelectFamily: false,
+    ...options.origination.connectionOptions(tls, target.endpoint),
+  } as ConnectionOptions);
+  socket.setNoDelay(true);
+  const side: Side = { socket, tls: true, reader: null, reset: () => void socket.destroy() };
+  return attempt(walk, target, options, { socket, ready: 'secureConnect', side });
+}
+
+function attempt(
+  walk: Walk,
+  target: Target,
+  options: ConnectOptions,
+  made: { socket: Socket | TLSSocket; ready: string; side: Side },
+): Promise<Side> {
+  const { socket, ready, side } = made;
+  const where = `${target.ip}:${target.endpoint.port}`;
+  return walk.step<Side>((done, fail) => {
+    let connected = false;
+    const timer = options.clock.after(options.timeoutMs, () => {
+      fail(new Refused(refuse('connect-timeout', `connect ${where}: nothing after ${options.timeoutMs} ms`)));
+    });
+    function onReady(): void {
+      connected = true;
+      done(side);
+    }
+    function onError(error: Error & { code?: string }): void {
+      fail(
+        new Refused(refuse(codeOf(error, made.ready), `connect ${where}: ${error.code ?? ''} ${error.message}`.trim()), {
+          cause: error,
+        }),
+      );
+    }
+    function onClose(): void {
+      fail(
+        new Refused(
+          refuse(ready === 'connect' ? 'connect-refused' : 'upstream-tls-failed', `connect ${where}: closed by the endpoint`),
+        ),
+      );
+    }
+    socket.on(ready, onReady);
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    return () => {
+      timer.cancel();
+      socket.removeListener(ready, onReady);
+      socket.removeListener('close', onClose);
+      // The error listener stays: between two owners there is no tick without one. Joined sockets get another, the rest are dead.
+      if (connected) return;
+      socket.destroy();
+      side.reader?.close();
+    };
+  });
+}
+
+const NETWORK_CODES: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'EACCES',
+  'EPERM',
+  'EINVAL',
+]);
+
+function codeOf(error: Error & { code?: string }, ready: string): 'connect-timeout' | 'connect-refused' | 'upstream-tls-failed' {
+  if (error.code === 'ETIMEDOUT') return 'connect-timeout';
+  return ready === 'connect' || NETWORK_CODES.has(error.code ?? '') ? 'connect-refused' : 'upstream-tls-failed';
+}

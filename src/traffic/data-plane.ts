@@ -1,0 +1,34 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../base/clock.ts';
+import type { Cluster } from '../model/cluster.ts';
+import type { EndpointView } from '../model/endpoint-view.ts';
+import type { TrafficSettings } from '../model/settings.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import type { BufferPool } from './buffers.ts';
+import type { Limits } from './limits.ts';
+import type { NameTable } from './name-table.ts';
+import type { Origination } from './originate.ts';
+import type { SessionDraft } from './session-draft.ts';
+import type { Session } from './session.ts';
+import type { Terminator } from './terminate.ts';
+
+/** What a session needs of the data side that it runs on. */
+export interface DataPlane {
+  readonly clock: Clock;
+  readonly settings: TrafficSettings;
+  readonly limits: Limits;
+  readonly pool: BufferPool;
+  readonly terminator: Terminator;
+  readonly origination: Origination;
+  readonly names: NameTable;
+  /** The accepted handle may be moved into a socket of our own making; otherwise the public API carries the bytes. */
+  readonly adoptionWorks: boolean;
+  snapshot(): Snapshot;
+  view(cluster: Cluster): EndpointView;
+  draft(accepted: Socket): SessionDraft;
+  openSession(session: Session): void;
+  /** Bytes are about to flow: ends the session after the drain time, if the configuration changed against it meanwhile. */
+  beforeJoin(session: Session): void;
+  closeSession(session: Session): void;
+  fault(error: unknown): void;
+}

@@ -1,0 +1,306 @@
+import { networkInterfaces } from 'node:os';
+import type { Socket } from 'node:net';
+import type { Clock, Timer } from '../base/clock.ts';
+import { refuse } from '../base/refusal.ts';
+import { applyChange } from '../model/changes.ts';
+import type { Cluster } from '../model/cluster.ts';
+import type { EndpointView } from '../model/endpoint-view.ts';
+import type { FromData, OwnListener, ToData } from '../model/messages.ts';
+import type { ContentHash } from '../model/names.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import type { TrafficSettings } from '../model/settings.ts';
+import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { authorise } from '../routing/authorise.ts';
+import { probeAdoption } from './adopt.ts';
+import { BufferPool } from './buffers.ts';
+import type { DataPlane } from './data-plane.ts';
+import { Limits } from './limits.ts';
+import { Listener } from './listener.ts';
+import { NameTable } from './name-table.ts';
+import { Origination } from './originate.ts';
+import type { OriginationDeps } from './originate.ts';
+import { SessionDraft } from './session-draft.ts';
+import { walk } from './session.ts';
+import type { Session } from './session.ts';
+import { Terminator } from './terminate.ts';
+import type { MeshTls } from './terminate.ts';
+
+export interface DataSideOptions {
+  readonly clock: Clock;
+  /** Number of the worker, from 0; part of each record's id. */
+  readonly worker: number;
+  readonly settings: TrafficSettings;
+  readonly limitsMemory: SharedArrayBuffer;
+  readonly meshTls: MeshTls;
+  readonly systemTrust: OriginationDeps['systemTrust'];
+  readonly checkServerName: OriginationDeps['checkServerName'];
+  readonly send: (message: FromData) => void;
+}
+
+/** Records that wait for being sent are sent at this number, or in the next turn of the loop. */
+const BATCH = 256;
+
+/** The data side: sessions, and the state that messages from the control side keep up to date. One per thread. */
+export class DataSide implements DataPlane {
+  readonly clock: Clock;
+  readonly settings: TrafficSettings;
+  readonly limits: Limits;
+  readonly pool: BufferPool = new BufferPool();
+  readonly terminator: Terminator;
+  readonly origination: Origination;
+  readonly names: NameTable;
+  adoptionWorks = false;
+  readonly #send: (message: FromData) => void;
+  readonly #worker: number;
+  readonly #sessions = new Set<Session>();
+  readonly #secrets = new Map<ContentHash, string>();
+  readonly #turns = new WeakMap<Cluster, { next: number }>();
+  #snapshot: Snapshot = EMPTY_SNAPSHOT;
+  /** Pieces of a change that are not live yet. */
+  #coming: Snapshot | null = null;
+  #ownListeners: readonly OwnListener[] = [];
+  #localAddresses: ReadonlySet<string> = new Set();
+  #records: SessionRecord[] = [];
+  #listener: Listener | null = null;
+  #idleSweep: Timer | null = null;
+  #accepted = 0;
+
+  constructor(options: DataSideOptions) {
+    this.clock = options.clock;
+    this.settings = options.settings;
+    this.limits = new Limits(options.limitsMemory, options.settings);
+    this.terminator = new Terminator(options.meshTls);
+    this.#send = options.send;
+    this.#worker = options.worker;
+    this.names = new NameTable((name, family) => this.#send({ kind: 'resolve', name, family }));
+    this.origination = new Origination({
+      secret: (hash) => this.#secrets.get(hash),
+      systemTrust: options.systemTrust,
+      checkServerName: options.checkServerName,
+    });
+  }
+
+  /** Finds out which relay works here; before it no connection is taken. */
+  async start(): Promise<void> {
+    this.adoptionWorks = !this.settings.publicApiRelay && (await probeAdoption(this.clock));
+    this.#send({ kind: 'relay', path: this.adoptionWorks ? 'adopted-handle' : 'public-api' });
+  }
+
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  snapshot(): Snapshot {
+    return this.#snapshot;
+  }
+
+  receive(message: ToData): void {
+    switch (message.kind) {
+      case 'secrets':
+        for (const [hash, pem] of message.set) this.#secrets.set(hash, pem);
+        for (const hash of message.removed) this.#secrets.delete(hash);
+        return;
+      case 'credentials':
+        return this.#guard(() => this.terminator.set(message.credentials));
+      case 'credentials-removed':
+        return this.terminator.remove(message.mesh);
+      case 'change':
+        this.#coming = applyChange(this.#coming ?? this.#snapshot, message.change);
+        return message.last ? this.#goLive(this.#coming) : undefined;
+      case 'resolved':
+        return this.names.set(message.name, message.resolution);
+      case 'listen':
+        return void this.#listen(message);
+      case 'own-listeners':
+        this.#own(message.ownListeners);
+        return;
+      case 'close-listener':
+        if (this.#listener === null) return this.#send({ kind: 'listener-closed' });
+        return this.#listener.closeWhenQuiet(message, () => this.#send({ kind: 'listener-closed' }));
+      case 'end-sessions':
+        for (const session of this.#sessions) session.walk.end(refuse('drained', 'the drain time is over'));
+        return;
+      case 'stop':
+        return this.#stop();
+      default:
+        return message satisfies never;
+    }
+  }
+
+  view(cluster: Cluster): EndpointView {
+    let turn = this.#turns.get(cluster);
+    if (turn === undefined) {
+      turn = { next: this.#worker };
+      this.#turns.set(cluster, turn);
+    }
+    return {
+      turn: turn.next++,
+      names: this.names.answers,
+      ownListeners: this.#ownListeners,
+      localAddresses: this.#localAddresses,
+      allowedResolved: this.settings.allowedResolved,
+    };
+  }
+
+  draft(accepted: Socket): SessionDraft {
+    return new SessionDraft({
+      id: `${this.#worker}.${++this.#accepted}`,
+      wallMs: this.clock.wall(),
+      nowMs: this.clock.now(),
+      address: plainAddress(accepted.remoteAddress ?? ''),
+      port: accepted.remotePort ?? 0,
+    });
+  }
+
+  openSession(session: Session): void {
+    this.#sessions.add(session);
+  }
+
+  closeSession(session: Session): void {
+    session.policyEnd?.();
+    this.#sessions.delete(session);
+    this.limits.leaveSession(session.draft.clientAddress);
+    this.#report(session.draft.record(this.clock.now()));
+  }
+
+  beforeJoin(session: Session): void {
+    if (session.draft.snapshotVersion !== this.#snapshot.version) this.#recheck(session);
+  }
+
+  fault(error: unknown): void {
+    const known = error instanceof Error ? error : new Error(String(error));
+    this.#send({ kind: 'fault', message: known.message, stack: known.stack ?? '' });
+  }
+
+  #accept(socket: Socket): void {
+    const source = plainAddress(socket.remoteAddress ?? '');
+    const full = this.limits.enterSession(source);
+    if (full === null) {
+      void walk(socket, this);
+      return;
+    }
+    socket.on('error', () => {});
+    const draft = this.draft(socket);
+    draft.snapshotVersion = this.#snapshot.version;
+    draft.finish('over-limit', full);
+    socket.resetAndDestroy();
+    this.#report(draft.record(this.clock.now()));
+  }
+
+  async #listen(message: Extract<ToData, { kind: 'listen' }>): Promise<void> {
+    const { address, port, reusePort } = message;
+    this.#listener ??= new Listener(this.clock, (socket) => this.#accept(socket));
+    const every = sweepEveryMs(this.settings.idleTimeoutMs);
+    this.#idleSweep ??= this.clock.every(every, () => this.#sweepIdle(every));
+    try {
+      const bound = await this.#listener.listen({ address, port, reusePort, backlog: this.settings.backlog });
+      this.#send({ kind: 'listening', port: bound });
+    } catch (error) {
+      const { code, message: text } = error as Error & { code?: string };
+      this.#send({ kind: 'listen-failed', code: code ?? '', message: text });
+    }
+  }
+
+  #own(listeners: readonly OwnListener[]): void {
+    this.#ownListeners = listeners;
+    const addresses = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
+    this.#localAddresses = new Set(addresses);
+  }
+
+  #goLive(snapshot: Snapshot): void {
+    this.#coming = null;
+    this.#snapshot = snapshot;
+    this.names.keep(namesOf(snapshot));
+    for (const session of this.#sessions) {
+      if (session.joined) this.#recheck(session);
+    }
+    this.#send({ kind: 'live', version: snapshot.version });
+  }
+
+  /** A joined session whose route is gone, or which is denied now, ends after the drain time; one that is allowed again goes on. */
+  #recheck(session: Session): void {
+    const { route } = session;
+    if (route === null) return;
+    const now = this.#snapshot.routes.get(route.serverName);
+    if (now === route && session.policyEnd === null) return;
+    const same = now !== undefined && now.kind === route.kind && now.mesh === route.mesh && now.destination === route.destination;
+    if (same && authorise(now, session.client).kind === 'allowed') {
+      session.route = now;
+      session.policyEnd?.();
+      session.policyEnd = null;
+    } else if (session.policyEnd === null) {
+      const why = same ? 'the client is denied now' : 'the route is gone';
+      const timer = this.clock.after(this.settings.drainTimeMs, () =>
+        session.walk.end(refuse('policy-changed', `${why}, since snapshot ${this.#snapshot.version}`)),
+      );
+      session.policyEnd = () => timer.cancel();
+    }
+  }
+
+  #sweepIdle(everyMs: number): void {
+    const limit = this.settings.idleTimeoutMs;
+    for (const session of this.#sessions) {
+      if (!session.joined) continue;
+      session.quietSweeps = session.moved ? 0 : session.quietSweeps + 1;
+      session.moved = false;
+      if (session.quietSweeps * everyMs >= limit)
+        session.walk.end(refuse('idle-timeout', `no byte in either direction for ${limit} ms`));
+    }
+  }
+
+  #report(record: SessionRecord): void {
+    this.#records.push(record);
+    if (this.#records.length === 1) setImmediate(() => this.#sendRecords());
+    else if (this.#records.length >= BATCH) this.#sendRecords();
+  }
+
+  #sendRecords(): void {
+    if (this.#records.length === 0) return;
+    const records = this.#records;
+    this.#records = [];
+    this.#send({ kind: 'records', records });
+  }
+
+  #stop(): void {
+    this.#idleSweep?.cancel();
+    this.#idleSweep = null;
+    const stopped = (): void => {
+      this.#listener = null;
+      for (const session of this.#sessions) session.walk.end(refuse('drained', 'the egress was stopped'));
+      // The walks end in microtasks; their records go out before the word that nothing is left.
+      setImmediate(() => {
+        this.#sendRecords();
+        this.#send({ kind: 'stopped' });
+      });
+    };
+    if (this.#listener === null) stopped();
+    else this.#listener.close(stopped);
+  }
+
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.fault(error);
+    }
+  }
+}
+
+/** Four looks per idle timeout, at most every 15 s and at least every 20 ms. */
+function sweepEveryMs(idleTimeoutMs: number): number {
+  return Math.max(20, Math.min(idleTimeoutMs / 4, 15_000));
+}
+
+function namesOf(snapshot: Snapshot): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const cluster of snapshot.clusters.values()) {
+    for (const { address } of cluster.endpoints) if (address.kind === 'name') names.add(address.name);
+  }
+  return names;
+}
+
+/** `::ffff:10.0.0.7`, as a listener on `::` sees an IPv4 client, without its prefix. */
+function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice(7) : address;
+}

@@ -1,0 +1,77 @@
+/** Slots for sessions per source address; addresses that share a slot share a limit, which errs on the strict side. */
+const SOURCE_SLOTS = 65_536;
+const SESSIONS = 0;
+const HANDSHAKES = 1;
+const SOURCES = 2;
+
+/** Memory for the counters of the whole process: one for all data sides, so that four workers do not mean four times a limit. */
+export function limitsMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer((SOURCES + SOURCE_SLOTS) * Int32Array.BYTES_PER_ELEMENT);
+}
+
+export interface LimitSettings {
+  readonly maxSessions: number;
+  readonly maxHandshakes: number;
+  readonly maxSessionsPerSource: number;
+}
+
+/** Counts that all data sides share. Every `enter` that said yes needs its `leave`. */
+export class Limits {
+  readonly #counts: Int32Array;
+  readonly #settings: LimitSettings;
+
+  constructor(memory: SharedArrayBuffer, settings: LimitSettings) {
+    this.#counts = new Int32Array(memory);
+    this.#settings = settings;
+  }
+
+  get sessions(): number {
+    return Atomics.load(this.#counts, SESSIONS);
+  }
+
+  get handshakes(): number {
+    return Atomics.load(this.#counts, HANDSHAKES);
+  }
+
+  /** Null: it may enter. Otherwise which limit is reached, as a sentence. */
+  enterSession(source: string): string | null {
+    const { maxSessions, maxSessionsPerSource } = this.#settings;
+    if (!this.#enter(SESSIONS, maxSessions)) return `${maxSessions} sessions are open (limit ${maxSessions})`;
+    if (maxSessionsPerSource > 0 && !this.#enter(slot(source), maxSessionsPerSource)) {
+      this.#leave(SESSIONS);
+      return `${source} has ${maxSessionsPerSource} sessions open (limit ${maxSessionsPerSource})`;
+    }
+    return null;
+  }
+
+  leaveSession(source: string): void {
+    this.#leave(SESSIONS);
+    if (this.#settings.maxSessionsPerSource > 0) this.#leave(slot(source));
+  }
+
+  enterHandshake(): string | null {
+    const { maxHandshakes } = this.#settings;
+    return this.#enter(HANDSHAKES, maxHandshakes) ? null : `${maxHandshakes} handshakes are under way (limit ${maxHandshakes})`;
+  }
+
+  leaveHandshake(): void {
+    this.#leave(HANDSHAKES);
+  }
+
+  #enter(index: number, limit: number): boolean {
+    if (Atomics.add(this.#counts, index, 1) < limit) return true;
+    Atomics.sub(this.#counts, index, 1);
+    return false;
+  }
+
+  #leave(index: number): void {
+    Atomics.sub(this.#counts, index, 1);
+  }
+}
+
+/** FNV-1a, so that neighbouring addresses do not fall together. */
+function slot(source: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < source.length; i++) hash = Math.imul(hash ^ source.charCodeAt(i), 0x01000193);
+  return SOURCES + ((hash >>> 0) % SOURCE_SLOTS);
+}

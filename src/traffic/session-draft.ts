@@ -1,0 +1,143 @@
+import type { EndReason } from '../base/refusal.ts';
+import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
+import type { Route } from '../model/route.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import type { Allowed } from '../routing/authorise.ts';
+import type { Target } from '../routing/choose.ts';
+import { printable } from '../routing/route.ts';
+import type { ClientHello } from '../wire/client-hello.ts';
+
+const NONE: readonly string[] = [];
+
+/** A SessionRecord in the making. */
+export class SessionDraft {
+  readonly #id: string;
+  readonly #startedAt: number;
+  readonly #acceptedAt: number;
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  snapshotVersion = '';
+  tlsVersion = '';
+  bytesUp = 0;
+  bytesDown = 0;
+  /** Bytes that arrived behind the hello while the endpoint was being connected. */
+  late: Buffer | null = null;
+  #sni = '';
+  #alpn: readonly string[] = NONE;
+  #route: Route | null = null;
+  #uris: readonly string[] = NONE;
+  #spiffeIds: readonly string[] = NONE;
+  #issuer = '';
+  #expiry = '';
+  #permission = '';
+  #shadowDenied = false;
+  #target: Target | null = null;
+  #attempts = 0;
+  #helloMs = -1;
+  #handshakeMs = -1;
+  #connectMs = -1;
+  #reason: EndReason = 'internal-error';
+  #detail = '';
+
+  constructor(start: {
+    readonly id: string;
+    readonly wallMs: number;
+    readonly nowMs: number;
+    readonly address: string;
+    readonly port: number;
+  }) {
+    this.#id = start.id;
+    this.#startedAt = start.wallMs;
+    this.#acceptedAt = start.nowMs;
+    this.clientAddress = start.address;
+    this.clientPort = start.port;
+  }
+
+  get from(): string {
+    return `${this.clientAddress}:${this.clientPort}`;
+  }
+
+  hello(hello: ClientHello, nowMs: number): void {
+    this.#helloMs = nowMs - this.#acceptedAt;
+    this.#sni = hello.serverName === null ? '' : printable(hello.serverName);
+    this.#alpn = hello.alpn.length === 0 ? NONE : hello.alpn.slice(0, 16).map(printable);
+  }
+
+  route(route: Route): void {
+    this.#route = route;
+  }
+
+  handshake(tlsVersion: string, ms: number): void {
+    this.tlsVersion = tlsVersion;
+    this.#handshakeMs = ms;
+  }
+
+  /** Of a client that was rejected. */
+  certificate(certificate: CertificateSummary): void {
+    this.#spiffeIds = certificate.spiffeIds.slice(0, 16).map(printable);
+    this.#issuer = printable(certificate.issuer);
+    this.#expiry = certificate.expiry;
+  }
+
+  client(client: VerifiedClient): void {
+    this.#spiffeIds = client.spiffeIds;
+    this.#uris = client.uris;
+    this.#issuer = printable(client.issuer);
+    this.#expiry = client.expiry;
+  }
+
+  allowed(allowed: Allowed): void {
+    this.#permission = allowed.by;
+    this.#shadowDenied = allowed.shadowDenied;
+  }
+
+  attempt(target: Target): void {
+    this.#target = target;
+    this.#attempts++;
+  }
+
+  connected(ms: number): void {
+    this.#connectMs = ms;
+  }
+
+  finish(reason: EndReason, detail: string): void {
+    this.#reason = reason;
+    this.#detail = detail;
+  }
+
+  record(nowMs: number): SessionRecord {
+    const route = this.#route;
+    const target = this.#target;
+    return Object.freeze({
+      id: this.#id,
+      reason: this.#reason,
+      detail: this.#detail,
+      startedAt: this.#startedAt,
+      snapshotVersion: this.snapshotVersion,
+      clientAddress: this.clientAddress,
+      clientPort: this.clientPort,
+      sni: this.#sni,
+      alpn: this.#alpn,
+      mode: route === null ? '' : route.kind,
+      mesh: route === null ? '' : route.mesh,
+      destination: route === null ? '' : route.destination,
+      cluster: route === null ? '' : route.cluster,
+      tlsVersion: this.tlsVersion,
+      spiffeIds: this.#spiffeIds,
+      uris: this.#uris,
+      certificateIssuer: this.#issuer,
+      certificateExpiry: this.#expiry,
+      permission: this.#permission,
+      shadowDenied: this.#shadowDenied,
+      endpoint: target === null ? '' : `${target.ip.includes(':') ? `[${target.ip}]` : target.ip}:${target.endpoint.port}`,
+      endpointTls: target !== null && target.endpoint.tls !== null,
+      attempts: this.#attempts,
+      bytesUp: this.bytesUp,
+      bytesDown: this.bytesDown,
+      helloMs: this.#helloMs,
+      handshakeMs: this.#handshakeMs,
+      connectMs: this.#connectMs,
+      totalMs: nowMs - this.#acceptedAt,
+    });
+  }
+}

@@ -1,0 +1,250 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { Refused, refuse } from '../base/refusal.ts';
+import type { EndReason, NormalEnd, Refusal } from '../base/refusal.ts';
+import { Scope } from '../base/scope.ts';
+import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
+import type { Cluster } from '../model/cluster.ts';
+import type { EndpointView } from '../model/endpoint-view.ts';
+import type { Route } from '../model/route.ts';
+import { authorise } from '../routing/authorise.ts';
+import type { Allowed } from '../routing/authorise.ts';
+import { choose } from '../routing/choose.ts';
+import type { Target } from '../routing/choose.ts';
+import { missingCluster } from '../routing/decide.ts';
+import { printable, route } from '../routing/route.ts';
+import { alertFor } from '../wire/alert.ts';
+import { adopt } from './adopt.ts';
+import { connectEndpoint } from './connect.ts';
+import type { DataPlane } from './data-plane.ts';
+import { PlainReader } from './plain-reader.ts';
+import { SessionDraft } from './session-draft.ts';
+import { readHello } from './sniff.ts';
+import { splice } from './splice.ts';
+import type { Side } from './splice.ts';
+import { Walk } from './walk.ts';
+
+/** One accepted connection from accept to close. It keeps its route, never the snapshot. */
+export class Session {
+  readonly walk: Walk = new Walk();
+  readonly draft: SessionDraft;
+  readonly scope: Scope;
+  /** Set when the route is found. */
+  route: Route | null = null;
+  /** Set when the client is verified. */
+  client: VerifiedClient | null = null;
+  /** A byte moved since the last look; the idle sweep clears it. */
+  moved = true;
+  quietSweeps = 0;
+  joined = false;
+  /** Cancels the end that a changed policy has set. */
+  policyEnd: (() => void) | null = null;
+
+  constructor(draft: SessionDraft, scope: Scope) {
+    this.draft = draft;
+    this.scope = scope;
+  }
+}
+
+/**
+ * The walk of a connection: read the hello, route by name, terminate if the route says so, authorise, choose, connect, splice.
+ * Nothing is dialled before the decision. Always ends with every socket closed or closing and exactly one record.
+ */
+export async function walk(accepted: Socket, plane: DataPlane): Promise<void> {
+  const session = openSession(accepted, plane);
+  const { draft, scope } = session;
+  try {
+    draft.finish(await carry(accepted, session, plane), '');
+  } catch (error) {
+    const refusal = error instanceof Refused ? error.refusal : fault(error, plane);
+    draft.finish(refusal.code, refusal.detail);
+    sayGoodbye(accepted, session, refusal);
+  } finally {
+    scope.end();
+    plane.closeSession(session);
+  }
+}
+
+async function carry(accepted: Socket, session: Session, plane: DataPlane): Promise<EndReason> {
+  const { draft, scope } = session;
+  const { clock, settings } = plane;
+  const deadline = scope.after(settings.setupTimeoutMs, () => session.walk.end(late(session, settings.setupTimeoutMs)));
+
+  const sniffed = await readHello(session.walk, accepted, { maxHelloBytes: settings.maxHelloBytes, from: draft.from });
+  draft.hello(sniffed.hello, clock.now());
+
+  const snapshot = plane.snapshot();
+  draft.snapshotVersion = snapshot.version;
+  const found = must(route(snapshot, sniffed.hello.serverName));
+  session.route = found;
+  draft.route(found);
+
+  const tls = found.kind === 'terminate' ? await terminate(accepted, session, { plane, route: found, sniffed }) : null;
+  const allowed: Allowed = must(authorise(found, session.client));
+  draft.allowed(allowed);
+
+  const cluster = snapshot.clusters.get(found.cluster);
+  if (cluster === undefined) throw new Refused(missingCluster(found));
+  const view = await viewOf(session.walk, cluster, plane);
+  const { targets } = must(choose(found, cluster, view));
+
+  const endpoint = await connect(session, targets, { cluster, plane });
+  deadline.cancel();
+  plane.beforeJoin(session);
+  return join(session, clientSide(accepted, tls, { session, plane }), { endpoint, hello: tls === null ? sniffed.bytes : null });
+}
+
+function openSession(accepted: Socket, plane: DataPlane): Session {
+  const scope = new Scope(plane.clock);
+  const session = new Session(plane.draft(accepted), scope);
+  // The first statement after accept, and for as long as the object lives: a reset without a listener would end the process.
+  accepted.on('error', ignoreError);
+  plane.openSession(session);
+  return session;
+}
+
+async function terminate(
+  accepted: Socket,
+  session: Session,
+  to: { plane: DataPlane; route: Route; sniffed: { bytes: Buffer; hello: { serverName: string | null } } },
+): Promise<TLSSocket> {
+  const { plane, sniffed } = to;
+  const { draft } = session;
+  const startedAt = plane.clock.now();
+  const full = plane.limits.enterHandshake();
+  if (full !== null) throw new Refused(refuse('over-limit', full));
+  let open = true;
+  const leave = (): void => {
+    if (open) plane.limits.leaveHandshake();
+    open = false;
+  };
+  session.scope.add(leave);
+  const { socket, client } = await plane.terminator.terminate(session.walk, accepted, {
+    mesh: to.route.mesh,
+    name: sniffed.hello.serverName,
+    peeked: sniffed.bytes,
+    wallMs: plane.clock.wall(),
+    onHandshake(secured) {
+      secured.on('error', ignoreError);
+      draft.handshake(secured.getProtocol() ?? '', plane.clock.now() - startedAt);
+      session.scope.add(() => {
+        if (!session.joined) secured.destroySoon();
+      });
+    },
+    onCertificate: (certificate: CertificateSummary) => draft.certificate(certificate),
+  });
+  leave();
+  session.client = client;
+  draft.client(client);
+  // A client that goes away while the endpoint is being connected.
+  session.scope.on(socket, 'close', () => {
+    if (!session.joined) session.walk.end(refuse('client-gone', 'the client closed after the handshake'));
+  });
+  return socket;
+}
+
+/** What is known of the cluster's endpoints: at once where every name has an answer, otherwise when the first answers come. */
+function viewOf(steps: Walk, cluster: Cluster, plane: DataPlane): EndpointView | Promise<EndpointView> {
+  if (plane.names.allKnown(cluster)) return plane.view(cluster);
+  return steps.step<void>((done) => plane.names.whenKnown(cluster, done)).then(() => plane.view(cluster));
+}
+
+async function connect(session: Session, targets: readonly Target[], to: { cluster: Cluster; plane: DataPlane }): Promise<Side> {
+  const { plane, cluster } = to;
+  const startedAt = plane.clock.now();
+  const side = await connectEndpoint(session.walk, targets, {
+    clock: plane.clock,
+    pool: plane.pool,
+    origination: plane.origination,
+    timeoutMs: cluster.connectTimeoutMs,
+    onAttempt: (target) => session.draft.attempt(target),
+  });
+  session.draft.connected(plane.clock.now() - startedAt);
+  return side;
+}
+
+/** On the passthrough path the accepted handle moves into a socket that reads into reused buffers. */
+function clientSide(accepted: Socket, tls: TLSSocket | null, to: { session: Session; plane: DataPlane }): Side {
+  const { plane } = to;
+  if (tls !== null) return { socket: tls, tls: true, reader: null, reset: () => resetBelow(tls, accepted) };
+  if (plane.adoptionWorks && !accepted.destroyed) {
+    const reader = new PlainReader(plane.pool);
+    const adopted = adopt(accepted, reader);
+    if (adopted !== null) {
+      const { socket, rest } = adopted;
+      socket.on('error', ignoreError);
+      if (rest !== null) to.session.draft.late = rest;
+      return { socket, tls: false, reader, reset: () => void socket.resetAndDestroy() };
+    }
+    reader.close();
+  }
+  return { socket: accepted, tls: false, reader: null, reset: () => void accepted.resetAndDestroy() };
+}
+
+function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffer | null }): Promise<NormalEnd> {
+  const { endpoint, hello } = to;
+  const { draft } = session;
+  session.joined = true;
+  for (const bytes of [hello, draft.late]) {
+    if (bytes === null) continue;
+    draft.bytesUp += bytes.length;
+    endpoint.socket.write(bytes);
+  }
+  draft.late = null;
+  const up = {
+    add(bytes: number): void {
+      draft.bytesUp += bytes;
+      session.moved = true;
+    },
+  };
+  const down = {
+    add(bytes: number): void {
+      draft.bytesDown += bytes;
+      session.moved = true;
+    },
+  };
+  return session.walk.step<NormalEnd>((done) => {
+    const joined = splice(client, endpoint, { up, down });
+    joined.ended.then(done);
+    return joined.cut;
+  });
+}
+
+/** A reset goes to the TCP connection: TLS has none, and a close_notify would look like an orderly end. */
+function resetBelow(tls: TLSSocket, raw: Socket): void {
+  if (!raw.destroyed) raw.resetAndDestroy();
+  tls.destroy();
+}
+
+/** Before any handshake of ours a refused client gets a TLS alert, so that it sees more than an end; after one, an orderly end of TLS. */
+function sayGoodbye(accepted: Socket, session: Session, refusal: Refusal): void {
+  if (session.joined || accepted.destroyed) return;
+  const beforeHandshake = session.draft.tlsVersion === '' && refusal.code !== 'handshake-failed';
+  const alert = beforeHandshake ? alertFor(refusal.code) : null;
+  if (alert !== null) accepted.write(alert);
+  if (beforeHandshake) accepted.destroySoon();
+  else if (session.draft.tlsVersion === '') accepted.destroy();
+}
+
+function late(session: Session, timeoutMs: number): Refusal {
+  const { draft } = session;
+  if (session.route === null) return refuse('hello-timeout', `read hello from ${draft.from}: incomplete after ${timeoutMs} ms`);
+  if (session.route.kind === 'terminate' && session.client === null) {
+    return refuse('handshake-failed', `TLS handshake with ${draft.from}: not done ${timeoutMs} ms after accept`);
+  }
+  return refuse('connect-timeout', `connect ${session.route.destination}: not done ${timeoutMs} ms after accept`);
+}
+
+function fault(error: unknown, plane: DataPlane): Refusal {
+  plane.fault(error);
+  return refuse('internal-error', `${printable(error instanceof Error ? error.message : String(error))}`);
+}
+
+function must<T extends { readonly kind: string }>(outcome: T | Refusal): T {
+  if (outcome.kind === 'refusal') throw new Refused(outcome as Refusal);
+  return outcome as T;
+}
+
+function ignoreError(): void {
+  // Every error ends in 'close', which is where sessions look.
+}

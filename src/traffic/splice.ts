@@ -1,0 +1,80 @@
+import type { Socket } from 'node:net';
+import type { NormalEnd } from '../base/refusal.ts';
+import { pumpStream } from './stream-pump.ts';
+import type { Meter, PlainReader } from './plain-reader.ts';
+
+/** One of the two connections of a session. */
+export interface Side {
+  readonly socket: Socket;
+  readonly tls: boolean;
+  /** The reader that the socket was made with; null where bytes come by the stream API. */
+  readonly reader: PlainReader | null;
+  /** Ends the connection with a reset. */
+  reset(): void;
+}
+
+export interface Splice {
+  /** Resolves when both sockets are closed. Never rejects. */
+  readonly ended: Promise<NormalEnd>;
+  /** Ends both sides now. */
+  cut(): void;
+}
+
+/**
+ * Joins two connections until both are closed. Each direction ends by itself: the end of one side is passed on after everything before it was written,
+ * and bytes still flow the other way. A reset or any other error on one side resets the other. Back-pressure is exact: a side is not read while the other
+ * has not taken what was read before.
+ */
+export function splice(client: Side, endpoint: Side, meters: { readonly up: Meter; readonly down: Meter }): Splice {
+  let reason: NormalEnd = 'closed';
+  let open = 2;
+  const stops: (() => void)[] = [];
+  let resolve: (reason: NormalEnd) => void;
+  const ended = new Promise<NormalEnd>((done) => {
+    resolve = done;
+  });
+
+  function join(from: Side, to: Side, meter: Meter, failure: NormalEnd): void {
+    const { socket } = from;
+    let sawEnd = false;
+    function onEnd(): void {
+      sawEnd = true;
+      to.socket.end();
+    }
+    function onError(): void {
+      if (reason === 'closed') reason = failure;
+    }
+    function onClose(hadError: boolean): void {
+      if ((hadError || !sawEnd) && !to.socket.destroyed) {
+        if (reason === 'closed') reason = failure;
+        to.reset();
+      }
+      from.reader?.close();
+      open--;
+      if (open > 0) return;
+      for (const stop of stops) stop();
+      resolve(reason);
+    }
+    socket.on('end', onEnd);
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    stops.push(() => {
+      socket.removeListener('end', onEnd);
+      socket.removeListener('close', onClose);
+    });
+    if (socket.destroyed) onClose(false);
+    else if (socket.readableEnded) onEnd();
+    if (from.reader !== null) from.reader.start(socket, to.socket, { intoTls: to.tls, meter });
+    else stops.push(pumpStream(socket, to.socket, { coalesce: from.tls && !to.tls, meter }));
+  }
+
+  join(client, endpoint, meters.up, 'client-reset');
+  join(endpoint, client, meters.down, 'endpoint-reset');
+  return {
+    ended,
+    cut: () => {
+      client.socket.destroy();
+      endpoint.socket.destroy();
+    },
+  };
+}

@@ -1,0 +1,150 @@
+import type { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { createServer } from 'node:tls';
+import type { Server, TLSSocket, TlsOptions } from 'node:tls';
+import { Refused, refuse } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
+import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
+import type { ContentHash, MeshName } from '../model/names.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { Walk } from './walk.ts';
+
+/** What identity/ gives: how a mesh's TLS server is set up, and the only gate to a VerifiedClient. */
+export interface MeshTls {
+  serverOptions(credentials: MeshCredentials): TlsOptions;
+  verify(mesh: MeshName, peer: PeerFacts): Verification;
+}
+
+export interface PeerFacts {
+  readonly certificate: X509Certificate | undefined;
+  readonly authorized: boolean;
+  readonly authorizationError: string | null;
+  readonly nowMs: number;
+}
+
+export type Verification =
+  | { readonly kind: 'verified'; readonly client: VerifiedClient }
+  | { readonly kind: 'rejected'; readonly refusal: Refusal; readonly certificate: CertificateSummary | null };
+
+export interface Terminated {
+  readonly socket: TLSSocket;
+  readonly client: VerifiedClient;
+}
+
+interface Pending {
+  secure(socket: TLSSocket): void;
+  failed(error: Error & { code?: string }): void;
+}
+
+interface MeshServer {
+  readonly generation: ContentHash;
+  readonly credentials: MeshCredentials;
+  readonly server: Server;
+}
+
+/**
+ * Ends mesh mTLS: one `tls.Server` per mesh that never listens and is fed accepted sockets after their hello was read and put back.
+ * Never `new TLSSocket(socket, { isServer: true })`, which does not verify clients, and never trust chosen by SNI within one server.
+ * New credentials make a new server; sessions of the old one go on.
+ */
+export class Terminator {
+  readonly #tls: MeshTls;
+  readonly #servers = new Map<MeshName, MeshServer>();
+  /** Sockets in their handshake, by the four-tuple: the public way to know a TLSSocket's session again. */
+  readonly #pending = new Map<string, Pending>();
+
+  constructor(tls: MeshTls) {
+    this.#tls = tls;
+  }
+
+  get handshaking(): number {
+    return this.#pending.size;
+  }
+
+  /** Throws where OpenSSL refuses the credentials; the old server stays then. */
+  set(credentials: MeshCredentials): void {
+    const server = createServer(this.#tls.serverOptions(credentials));
+    server.on('secureConnection', (socket) => this.#pending.get(tuple(socket))?.secure(socket));
+    server.on('tlsClientError', (error, socket) => this.#pending.get(tuple(socket))?.failed(error));
+    this.#servers.set(credentials.mesh, { generation: credentials.generation, credentials, server });
+  }
+
+  remove(mesh: MeshName): void {
+    this.#servers.delete(mesh);
+  }
+
+  /** The handshake and the check of the client. `peeked` are the bytes that were read for the hello; `name` is what they asked for. */
+  async terminate(walk: Walk, raw: Socket, options: TerminateOptions): Promise<Terminated> {
+    const { mesh, name, wallMs, onHandshake, onCertificate } = options;
+    const entry = this.#servers.get(mesh);
+    if (entry === undefined) throw new Refused(refuse('identity-unavailable', `there is no certificate for mesh ${mesh}`));
+    if (entry.credentials.notAfter <= wallMs) {
+      throw new Refused(
+        refuse(
+          'identity-unavailable',
+          `the certificate for mesh ${mesh} expired ${new Date(entry.credentials.notAfter).toISOString()}`,
+        ),
+      );
+    }
+    const socket = await this.#handshake(walk, raw, entry.server, options.peeked);
+    onHandshake(socket);
+    // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing passes.
+    if (socket.servername !== name) {
+      throw new Refused(refuse('handshake-failed', `the TLS library read another server name than the hello parser`));
+    }
+    const certificate = socket.getPeerX509Certificate();
+    const facts = { certificate, authorized: socket.authorized, authorizationError: authorizationCode(socket), nowMs: wallMs };
+    const verification = this.#tls.verify(mesh, facts);
+    if (verification.kind === 'verified') return { socket, client: verification.client };
+    if (verification.certificate !== null) onCertificate(verification.certificate);
+    throw new Refused(verification.refusal);
+  }
+
+  #handshake(walk: Walk, raw: Socket, server: Server, peeked: Buffer): Promise<TLSSocket> {
+    return walk.step<TLSSocket>((done, fail) => {
+      const key = tuple(raw);
+      function failed(error: Error & { code?: string }): void {
+        fail(new Refused(refuse('handshake-failed', `TLS handshake with the client: ${reasonOf(error)}`), { cause: error }));
+      }
+      function onClose(): void {
+        failed(new Error('the connection was closed'));
+      }
+      this.#pending.set(key, { secure: done, failed });
+      raw.on('close', onClose);
+      raw.unshift(peeked);
+      server.emit('connection', raw);
+      return () => {
+        this.#pending.delete(key);
+        raw.removeListener('close', onClose);
+      };
+    });
+  }
+}
+
+export interface TerminateOptions {
+  readonly mesh: MeshName;
+  /** As sent. */
+  readonly name: string | null;
+  readonly peeked: Buffer;
+  readonly wallMs: number;
+  /** The handshake is done; nothing is verified yet. Whoever is told owns the socket. */
+  readonly onHandshake: (socket: TLSSocket) => void;
+  /** Told of a client that is rejected, as far as its certificate could be read. */
+  readonly onCertificate: (certificate: CertificateSummary) => void;
+}
+
+function tuple(socket: Socket): string {
+  return `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}|${socket.localPort}`;
+}
+
+/** Node types it as an Error and gives the code of OpenSSL as a string. */
+function authorizationCode(socket: TLSSocket): string | null {
+  const error: unknown = socket.authorizationError;
+  if (typeof error === 'string') return error;
+  return error instanceof Error ? ((error as Error & { code?: string }).code ?? error.message) : null;
+}
+
+/** OpenSSL's own words without its address prefix: `error:0A000102:SSL routines:…:unsupported protocol` -> `unsupported protocol`. */
+function reasonOf(error: Error & { code?: string; reason?: string }): string {
+  return error.reason ?? error.code ?? error.message;
+}

@@ -1,0 +1,42 @@
+import { Refused } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
+
+type Undo = () => void;
+
+/**
+ * The steps of one session, one at a time, each a promise that somebody outside may end: the deadline, a client that goes away, a shutdown.
+ * A step starts something and gives back how to undo its listeners; the undo runs once, however the step ends.
+ */
+export class Walk {
+  #endStep: ((error: Refused) => void) | null = null;
+  #ended: Refused | null = null;
+
+  step<T>(start: (done: (value: T) => void, fail: (error: Refused) => void) => Undo): Promise<T> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    return new Promise<T>((resolve, reject) => {
+      let undo: Undo | null = null;
+      let settled = false;
+      const settle = (): boolean => {
+        if (settled) return false;
+        settled = true;
+        this.#endStep = null;
+        undo?.();
+        return true;
+      };
+      const fail = (error: Refused): void => {
+        if (settle()) reject(error);
+      };
+      this.#endStep = fail;
+      undo = start((value) => {
+        if (settle()) resolve(value);
+      }, fail);
+      if (settled) undo();
+    });
+  }
+
+  /** Ends the step that is under way, and every later one. The first reason stays. */
+  end(refusal: Refusal): void {
+    this.#ended ??= new Refused(refusal);
+    this.#endStep?.(this.#ended);
+  }
+}
