@@ -31,7 +31,9 @@ export function nodeBinary() {
   }
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > FLOOR[0] || (major === FLOOR[0] && minor >= FLOOR[1])) return process.execPath;
-  console.error(`zone-egress: no Node.js for ${process.platform}-${process.arch} in .toolchain, and the running one is ${process.version} (needed: ${FLOOR.join('.')} or later)`);
+  console.error(
+    `zone-egress: no Node.js for ${process.platform}-${process.arch} in .toolchain, and the running one is ${process.version} (needed: ${FLOOR.join('.')} or later)`,
+  );
   process.exit(1);
 }
 
@@ -49,7 +51,11 @@ function npm(cwd, args) {
 }
 
 function run(command, args, cwd) {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^npm_(config_|package_|lifecycle_)/.test(key) || /^npm_config_(cache|registry|cafile)$/.test(key)));
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([key]) => !/^npm_(config_|package_|lifecycle_)/.test(key) || /^npm_config_(cache|registry|cafile)$/.test(key),
+    ),
+  );
   const { status, error } = spawnSync(command, args, { cwd, env, stdio: ['ignore', 2, 2] });
   if (error || status !== 0) {
     console.error(`zone-egress: ${command} ${args.join(' ')} ended with ${error ? error.message : `status ${status}`}`);

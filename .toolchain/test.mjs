@@ -7,5 +7,8 @@ const node = nodeBinary();
 install({ dev: true });
 const tap = join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs');
 const args = process.argv.slice(2);
-const { status } = spawnSync(node, [tap, 'run', '--disable-coverage', '--allow-empty-coverage', ...args], { cwd: root, stdio: 'inherit' });
+const { status } = spawnSync(node, [tap, 'run', '--disable-coverage', '--allow-empty-coverage', ...args], {
+  cwd: root,
+  stdio: 'inherit',
+});
 process.exit(status ?? 1);

@@ -69,7 +69,7 @@ export class DataSide implements DataPlane {
   constructor(options: DataSideOptions) {
     this.clock = options.clock;
     this.settings = options.settings;
-    this.limits = new Limits(options.limitsMemory, options.settings);
+    this.limits = new Limits(options.limitsMemory, options.settings, options.worker);
     this.terminator = new Terminator(options.meshTls);
     this.#send = options.send;
     this.#worker = options.worker;

@@ -2,7 +2,10 @@
 const SOURCE_SLOTS = 65_536;
 const SESSIONS = 0;
 const HANDSHAKES = 1;
-const SOURCES = 2;
+/** Sessions of each data side, so that what a dead one held can be given back. */
+const OF_SIDE = 2;
+const MAX_SIDES = 256;
+const SOURCES = OF_SIDE + MAX_SIDES;
 
 /** Memory for the counters of the whole process: one for all data sides, so that four workers do not mean four times a limit. */
 export function limitsMemory(): SharedArrayBuffer {
@@ -19,10 +22,13 @@ export interface LimitSettings {
 export class Limits {
   readonly #counts: Int32Array;
   readonly #settings: LimitSettings;
+  readonly #mine: number;
 
-  constructor(memory: SharedArrayBuffer, settings: LimitSettings) {
+  /** `side` is the number of the data side that counts here. */
+  constructor(memory: SharedArrayBuffer, settings: LimitSettings, side: number) {
     this.#counts = new Int32Array(memory);
     this.#settings = settings;
+    this.#mine = OF_SIDE + (side % MAX_SIDES);
   }
 
   get sessions(): number {
@@ -41,12 +47,20 @@ export class Limits {
       this.#leave(SESSIONS);
       return `${source} has ${maxSessionsPerSource} sessions open (limit ${maxSessionsPerSource})`;
     }
+    Atomics.add(this.#counts, this.#mine, 1);
     return null;
   }
 
   leaveSession(source: string): void {
     this.#leave(SESSIONS);
+    this.#leave(this.#mine);
     if (this.#settings.maxSessionsPerSource > 0) this.#leave(slot(source));
+  }
+
+  /** A data side died: its sessions are over. Its handshakes and sources are not known; they count until the process ends. */
+  forgetSide(side: number): void {
+    const held = Atomics.exchange(this.#counts, OF_SIDE + (side % MAX_SIDES), 0);
+    Atomics.sub(this.#counts, SESSIONS, held);
   }
 
   enterHandshake(): string | null {

@@ -1,0 +1,29 @@
+// Type check, lint, dead code and dependencies, formatting: each is one check. Prints `check NAME: ok|failed`; exit 1 when one failed.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { install, root } from './setup.mjs';
+
+install({ dev: true });
+const bin = (name) => join(root, 'node_modules', '.bin', name);
+const sources = ['src', 'test', 'perf', '.toolchain/*.mjs', 'package.json', 'tsconfig.json'].filter(
+  (path) => path.includes('*') || existsSync(join(root, path)),
+);
+const checks = [
+  ['types', bin('tsc'), ['--noEmit', '-p', 'tsconfig.json']],
+  ['lint', bin('eslint'), ['-c', '.toolchain/eslint.config.mjs', '--max-warnings', '0', 'src', 'test', 'perf']],
+  ['dead code and dependencies', bin('knip'), ['--config', '.toolchain/knip.json']],
+  ['formatting', bin('prettier'), ['--check', '--log-level', 'warn', ...sources]],
+];
+let failed = 0;
+for (const [name, command, args] of checks) {
+  const { status } = spawnSync(process.execPath, [command, ...args].flat(), {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  console.log(`check ${name}: ${status === 0 ? 'ok' : 'failed'}`);
+  if (status !== 0) failed++;
+}
+console.log(`checks: ${checks.length - failed} ok, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

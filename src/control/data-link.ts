@@ -1,0 +1,76 @@
+import { Worker } from 'node:worker_threads';
+import type { Clock } from '../base/clock.ts';
+import type { FromData, ToData } from '../model/messages.ts';
+import { createDataSide, workerDataOf } from '../worker.ts';
+import type { DataSideStart } from '../worker.ts';
+
+/** One data side as the control side sees it: the same typed messages whether it shares the thread or has its own. */
+export interface DataLink {
+  readonly worker: number;
+  post(message: ToData): void;
+  /** Resolves when the data side is gone, with everything that it still had to say said. */
+  stop(): Promise<void>;
+}
+
+export interface LinkOptions {
+  readonly start: DataSideStart;
+  readonly clock: Clock;
+  readonly onMessage: (message: FromData) => void;
+  /** A worker thread ended although nobody asked it to. */
+  readonly onDied: (error: Error) => void;
+}
+
+export function linkInThread(options: LinkOptions): DataLink {
+  const { start, clock, onMessage } = options;
+  let stopped: (() => void) | null = null;
+  const side = createDataSide(start, {
+    clock,
+    send(message) {
+      onMessage(message);
+      if (message.kind === 'stopped') stopped?.();
+    },
+  });
+  void side.start();
+  return {
+    worker: start.worker,
+    post: (message) => side.receive(message),
+    stop: () =>
+      new Promise((resolve) => {
+        stopped = resolve;
+        side.receive({ kind: 'stop' });
+      }),
+  };
+}
+
+export function linkWorker(options: LinkOptions): DataLink {
+  const { start, onMessage, onDied } = options;
+  // Compiled or not, the worker is the file beside this one's parent, with the same ending.
+  const file = new URL(import.meta.url.endsWith('.ts') ? '../worker.ts' : '../worker.js', import.meta.url);
+  const worker = new Worker(file, { workerData: workerDataOf(start), name: `zone-egress-${start.worker}` });
+  let stopping = false;
+  let stopped: (() => void) | null = null;
+  worker.on('message', (message: FromData) => {
+    onMessage(message);
+    if (message.kind === 'stopped') stopped?.();
+  });
+  worker.on('error', (error: Error) => {
+    if (!stopping) onDied(error);
+    stopping = true;
+  });
+  worker.on('exit', (code) => {
+    if (!stopping) onDied(new Error(`worker thread ${start.worker} ended with code ${code}`));
+    stopped?.();
+  });
+  return {
+    worker: start.worker,
+    post: (message) => worker.postMessage(message),
+    async stop() {
+      stopping = true;
+      await new Promise<void>((resolve) => {
+        stopped = resolve;
+        worker.postMessage({ kind: 'stop' } satisfies ToData);
+      });
+      await worker.terminate();
+    },
+  };
+}

@@ -1,0 +1,210 @@
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { Clock } from '../base/clock.ts';
+import { diffSnapshots, splitChange } from '../model/changes.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { Resolution } from '../model/endpoint-view.ts';
+import type { FromData, OwnListener, ToData } from '../model/messages.ts';
+import type { MeshName } from '../model/names.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import type { TrafficSettings } from '../model/settings.ts';
+import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
+import type { Secrets, Snapshot } from '../model/snapshot.ts';
+import { Limits, limitsMemory } from '../traffic/limits.ts';
+import { linkInThread, linkWorker } from './data-link.ts';
+import type { DataLink } from './data-link.ts';
+
+export interface DataSidesOptions {
+  readonly clock: Clock;
+  /** 1 shares the control side's thread; more have a worker thread each. */
+  readonly count: number;
+  readonly settings: TrafficSettings;
+  readonly onRecords: (records: readonly SessionRecord[]) => void;
+  readonly onResolve: (name: string, family: 'v4' | 'any') => void;
+  readonly onRelay: (path: 'adopted-handle' | 'public-api') => void;
+  readonly onFault: (message: string, stack: string) => void;
+}
+
+/** Values per message of a change: a few milliseconds of a receiving loop. */
+const PIECE = 500;
+
+type Waiting = Partial<Record<FromData['kind'], (message: FromData) => void>>;
+
+/** All data sides, and what each of them has been told: one that dies is replaced by another that is told the same. */
+export class DataSides {
+  readonly #options: DataSidesOptions;
+  readonly #memory: SharedArrayBuffer = limitsMemory();
+  readonly limits: Limits;
+  readonly #links: DataLink[] = [];
+  readonly #waiting: Waiting[] = [];
+  readonly #credentials = new Map<MeshName, MeshCredentials>();
+  readonly #names = new Map<string, Resolution>();
+  #snapshot: Snapshot = EMPTY_SNAPSHOT;
+  #secrets: Secrets = new Map();
+  #own: readonly OwnListener[] = [];
+  #listening: { readonly address: string; readonly port: number } | null = null;
+  #stopping = false;
+
+  constructor(options: DataSidesOptions) {
+    this.#options = options;
+    this.limits = new Limits(this.#memory, options.settings, 0);
+  }
+
+  get count(): number {
+    return this.#options.count;
+  }
+
+  /** Resolves when every data side knows which relay it runs. */
+  async start(): Promise<void> {
+    await Promise.all(Array.from({ length: this.#options.count }, (_, worker) => this.#startOne(worker)));
+  }
+
+  /** Secrets first, then credentials, then the snapshot that needs them, then what nobody needs any more goes. Resolves when it is live everywhere. */
+  async goLive(next: {
+    readonly snapshot: Snapshot;
+    readonly secrets: Secrets;
+    readonly credentials: readonly MeshCredentials[];
+  }): Promise<void> {
+    const added = [...next.secrets].filter(([hash]) => !this.#secrets.has(hash));
+    const removed = [...this.#secrets.keys()].filter((hash) => !next.secrets.has(hash));
+    const pieces = splitChange(diffSnapshots(this.#snapshot, next.snapshot), PIECE);
+    if (added.length > 0) this.#postAll({ kind: 'secrets', set: added, removed: [] });
+    for (const credentials of next.credentials) this.setCredentials(credentials);
+    const live = this.#all('live');
+    for (const [i, change] of pieces.entries()) this.#postAll({ kind: 'change', change, last: i === pieces.length - 1 });
+    await live;
+    this.#snapshot = next.snapshot;
+    this.#secrets = next.secrets;
+    if (removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed });
+  }
+
+  setCredentials(credentials: MeshCredentials): void {
+    this.#credentials.set(credentials.mesh, credentials);
+    this.#postAll({ kind: 'credentials', credentials });
+  }
+
+  removeCredentials(mesh: MeshName): void {
+    this.#credentials.delete(mesh);
+    this.#postAll({ kind: 'credentials-removed', mesh });
+  }
+
+  setName(name: string, resolution: Resolution): void {
+    this.#names.set(name, resolution);
+    this.#postAll({ kind: 'resolved', name, resolution });
+  }
+
+  /** Of every listener of this process. */
+  setOwnListeners(own: readonly OwnListener[]): void {
+    this.#own = own;
+    this.#postAll({ kind: 'own-listeners', ownListeners: own });
+  }
+
+  /** Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is bound exclusively first: a second process would start without an error otherwise. */
+  async listen(address: string, port: number): Promise<number> {
+    const bound = this.count === 1 ? port : await bindOnce(address, port);
+    const results = this.#all('listening', 'listen-failed');
+    this.#postAll({ kind: 'listen', address, port: bound, reusePort: this.count > 1 });
+    for (const result of await results) {
+      if (result.kind === 'listen-failed') throw Object.assign(new Error(result.message), { code: result.code });
+      if (result.kind === 'listening') this.#listening = { address, port: result.port };
+    }
+    return this.#listening?.port ?? bound;
+  }
+
+  async closeListeners(options: { readonly quietMs: number; readonly atMostMs: number }): Promise<void> {
+    const closed = this.#all('listener-closed');
+    this.#listening = null;
+    this.#postAll({ kind: 'close-listener', ...options });
+    await closed;
+  }
+
+  endSessions(): void {
+    this.#postAll({ kind: 'end-sessions' });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#links.map((link) => link.stop()));
+  }
+
+  #postAll(message: ToData): void {
+    for (const link of this.#links) link.post(message);
+  }
+
+  /** The next message of one of these kinds from every data side. */
+  #all(...kinds: readonly FromData['kind'][]): Promise<FromData[]> {
+    return Promise.all(this.#links.map(({ worker }) => this.#next(worker, kinds)));
+  }
+
+  #next(worker: number, kinds: readonly FromData['kind'][]): Promise<FromData> {
+    return new Promise((resolve) => {
+      for (const kind of kinds) {
+        (this.#waiting[worker] ??= {})[kind] = (message) => {
+          for (const each of kinds) delete this.#waiting[worker]?.[each];
+          resolve(message);
+        };
+      }
+    });
+  }
+
+  async #startOne(worker: number): Promise<void> {
+    const started = this.#next(worker, ['relay']);
+    const options = {
+      start: { worker, settings: this.#options.settings, limitsMemory: this.#memory },
+      clock: this.#options.clock,
+      onMessage: (message: FromData) => this.#onMessage(worker, message),
+      onDied: (error: Error) => this.#replace(worker, error),
+    };
+    this.#links[worker] = this.count === 1 ? linkInThread(options) : linkWorker(options);
+    await started;
+  }
+
+  #onMessage(worker: number, message: FromData): void {
+    const { onRecords, onResolve, onRelay, onFault } = this.#options;
+    if (message.kind === 'records') onRecords(message.records);
+    else if (message.kind === 'resolve') onResolve(message.name, message.family);
+    else if (message.kind === 'relay') onRelay(message.path);
+    else if (message.kind === 'fault') onFault(message.message, message.stack);
+    this.#waiting[worker]?.[message.kind]?.(message);
+  }
+
+  /** What a dead worker owed is answered for it, so that nobody waits for ever; its sessions are gone with it. */
+  #replace(worker: number, error: Error): void {
+    this.#options.onFault(`data side ${worker} died and is replaced: ${error.message}`, error.stack ?? '');
+    this.limits.forgetSide(worker);
+    if (this.#stopping) return;
+    const owed = this.#waiting[worker] ?? {};
+    this.#waiting[worker] = {};
+    void this.#startOne(worker).then(() => {
+      const link = this.#links[worker];
+      if (link === undefined) return;
+      for (const message of this.#everything()) link.post(message);
+      owed.live?.({ kind: 'live', version: this.#snapshot.version });
+      owed['listener-closed']?.({ kind: 'listener-closed' });
+    });
+  }
+
+  #everything(): readonly ToData[] {
+    const pieces = splitChange(diffSnapshots(EMPTY_SNAPSHOT, this.#snapshot), PIECE);
+    return [
+      { kind: 'secrets', set: [...this.#secrets], removed: [] },
+      ...[...this.#credentials.values()].map((credentials) => ({ kind: 'credentials', credentials }) as const),
+      ...[...this.#names].map(([name, resolution]) => ({ kind: 'resolved', name, resolution }) as const),
+      { kind: 'own-listeners', ownListeners: this.#own },
+      ...pieces.map((change, i) => ({ kind: 'change', change, last: i === pieces.length - 1 }) as const),
+      ...(this.#listening === null ? [] : [{ kind: 'listen', ...this.#listening, reusePort: true } as const]),
+    ];
+  }
+}
+
+/** Binds a port alone, to be sure that no other process has it, and gives it back. */
+function bindOnce(address: string, port: number): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, exclusive: true, ...(address === '' ? {} : { host: address }) }, () => {
+      const bound = (server.address() as AddressInfo).port;
+      server.close(() => resolve(bound));
+    });
+  });
+}

@@ -1,0 +1,52 @@
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from './base/clock.ts';
+import type { Clock } from './base/clock.ts';
+import { meshServerOptions } from './identity/server-context.ts';
+import { systemTrust } from './identity/system-trust.ts';
+import { checkServerName } from './identity/upstream-name.ts';
+import { verifyClient } from './identity/verify.ts';
+import type { FromData, ToData } from './model/messages.ts';
+import type { TrafficSettings } from './model/settings.ts';
+import { DataSide } from './traffic/data-side.ts';
+
+/** What a data side is started with, as it travels to a worker thread. */
+export interface DataSideStart {
+  readonly worker: number;
+  readonly settings: TrafficSettings;
+  readonly limitsMemory: SharedArrayBuffer;
+}
+
+/** Marks our own worker threads: a test runner may import this file in one of its own. */
+const MARK = 'zone-egress data side';
+
+/** The root of the data side: hands identity's functions to traffic. Called by the control side when both share a thread, below when they do not. */
+export function createDataSide(
+  start: DataSideStart,
+  to: { readonly clock: Clock; readonly send: (message: FromData) => void },
+): DataSide {
+  return new DataSide({
+    ...start,
+    ...to,
+    meshTls: { serverOptions: meshServerOptions, verify: verifyClient },
+    systemTrust,
+    checkServerName,
+  });
+}
+
+export function workerDataOf(start: DataSideStart): { readonly mark: string; readonly start: DataSideStart } {
+  return { mark: MARK, start };
+}
+
+if (!isMainThread && parentPort !== null && isOurs(workerData)) {
+  const port = parentPort;
+  const side = createDataSide(workerData.start, { clock: systemClock(), send: (message) => port.postMessage(message) });
+  port.on('message', (message: ToData) => {
+    side.receive(message);
+    if (message.kind === 'stop') port.unref();
+  });
+  void side.start();
+}
+
+function isOurs(data: unknown): data is { readonly mark: string; readonly start: DataSideStart } {
+  return typeof data === 'object' && data !== null && 'mark' in data && data.mark === MARK;
+}
