@@ -1,0 +1,232 @@
+/**
+ * What kind of address an IP is. Decided on bytes, never on text, so that no spelling of an address is another address.
+ * An IPv6 form that carries an IPv4 address (mapped, translated, NAT64, compatible, 6to4, Teredo) has the class of that address.
+ */
+export type AddressClass =
+  /** 0.0.0.0/8 and `::`: on Linux whoever dials 0.0.0.0 or `::` reaches the machine itself. */
+  | 'unspecified'
+  | 'loopback'
+  /** Also the addresses outside of the link-local blocks where clouds serve credentials to their machines. */
+  | 'link-local'
+  | 'multicast'
+  | 'broadcast'
+  | 'private'
+  /** 100.64.0.0/10. */
+  | 'shared'
+  | 'documentation'
+  | 'benchmarking'
+  | 'reserved'
+  | 'global'
+  /** Not an IP address. */
+  | 'invalid';
+
+/** 4 bytes or 16. */
+type Bytes = readonly number[];
+
+interface Block {
+  readonly bytes: Bytes;
+  readonly bits: number;
+}
+
+type Rule = readonly [Block, AddressClass];
+
+/** No name may lead there, unless a CIDR block of the settings says so. */
+const FORBIDDEN: ReadonlySet<AddressClass> = new Set<AddressClass>([
+  'unspecified',
+  'loopback',
+  'link-local',
+  'multicast',
+  'broadcast',
+  'invalid',
+]);
+
+// The first rule that holds decides.
+const V4: readonly Rule[] = rules(
+  ['0.0.0.0/8', 'unspecified'],
+  ['127.0.0.0/8', 'loopback'],
+  ['169.254.0.0/16', 'link-local'],
+  ['100.100.100.200/32', 'link-local'], // Alibaba Cloud metadata
+  ['168.63.129.16/32', 'link-local'], // Azure WireServer
+  ['192.0.0.192/32', 'link-local'], // Oracle Cloud Classic metadata
+  ['10.0.0.0/8', 'private'],
+  ['172.16.0.0/12', 'private'],
+  ['192.168.0.0/16', 'private'],
+  ['100.64.0.0/10', 'shared'],
+  ['192.0.2.0/24', 'documentation'],
+  ['198.51.100.0/24', 'documentation'],
+  ['203.0.113.0/24', 'documentation'],
+  ['198.18.0.0/15', 'benchmarking'],
+  ['192.0.0.0/24', 'reserved'],
+  ['192.88.99.0/24', 'reserved'],
+  ['224.0.0.0/4', 'multicast'],
+  ['255.255.255.255/32', 'broadcast'],
+  ['240.0.0.0/4', 'reserved'],
+  ['0.0.0.0/0', 'global'],
+);
+
+const V6: readonly Rule[] = rules(
+  ['::/128', 'unspecified'],
+  ['::1/128', 'loopback'],
+  ['fe80::/10', 'link-local'],
+  ['fd00:ec2::254/128', 'link-local'], // AWS metadata
+  ['fd20:ce::254/128', 'link-local'], // Google Cloud metadata
+  ['ff00::/8', 'multicast'],
+  ['fc00::/7', 'private'],
+  ['fec0::/10', 'private'],
+  ['2001:db8::/32', 'documentation'],
+  ['3fff::/20', 'documentation'],
+  ['2001:2::/48', 'benchmarking'],
+  ['2001::/23', 'reserved'],
+  ['2000::/3', 'global'],
+  ['::/0', 'reserved'],
+);
+
+/** Where an IPv6 block carries an IPv4 address: the offset of its first byte. Teredo stores it with all bits flipped. */
+const CARRIERS: readonly { readonly block: Block; readonly offset: number; readonly flip: number }[] = [
+  { block: block('::ffff:0:0/96'), offset: 12, flip: 0 },
+  { block: block('::ffff:0:0:0/96'), offset: 12, flip: 0 },
+  { block: block('64:ff9b::/96'), offset: 12, flip: 0 },
+  // The local-use NAT64 block has no fixed place for the address. Read as /96, every shorter form ends in zeros: unspecified, and so refused.
+  { block: block('64:ff9b:1::/48'), offset: 12, flip: 0 },
+  { block: block('2002::/16'), offset: 2, flip: 0 },
+  { block: block('2001::/32'), offset: 12, flip: 0xff },
+  { block: block('::/96'), offset: 12, flip: 0 },
+];
+
+export function addressClass(ip: string): AddressClass {
+  const bytes = parse(ip);
+  return bytes === null ? 'invalid' : classOf(bytes);
+}
+
+/** Whether an address that a name resolved to must not be dialled. What is not an IP address is forbidden too. */
+export function isForbiddenWhenResolved(ip: string, allowedCidrs: readonly string[]): boolean {
+  const bytes = parse(ip);
+  if (bytes === null) return true;
+  if (!FORBIDDEN.has(classOf(bytes))) return false;
+  const plain = unmapped(bytes);
+  return !allowedCidrs.some((cidr) => {
+    const allowed = parseCidr(cidr);
+    return allowed !== null && contains(allowed, plain);
+  });
+}
+
+/** By bytes: an IPv4-mapped address is the IPv4 address, and a zone (`%eth0`) does not count. */
+export function sameAddress(a: string, b: string): boolean {
+  const one = parse(a);
+  const other = parse(b);
+  if (one === null || other === null) return false;
+  const bytes = unmapped(one);
+  const others = unmapped(other);
+  return bytes.length === others.length && bytes.every((byte, i) => byte === others[i]);
+}
+
+/** `address/bits`, or an address alone. */
+export function isCidr(text: string): boolean {
+  return parseCidr(text) !== null;
+}
+
+function classOf(bytes: Bytes): AddressClass {
+  if (bytes.length === 4) return firstOf(V4, bytes);
+  // `::` and `::1` lie in the IPv4-compatible block, and are not such addresses.
+  if (bytes.every((byte, i) => byte === 0 || (i === 15 && byte === 1))) return firstOf(V6, bytes);
+  const carrier = CARRIERS.find(({ block }) => contains(block, bytes));
+  if (carrier === undefined) return firstOf(V6, bytes);
+  const { offset, flip } = carrier;
+  return firstOf(
+    V4,
+    bytes.slice(offset, offset + 4).map((byte) => byte ^ flip),
+  );
+}
+
+function firstOf(list: readonly Rule[], bytes: Bytes): AddressClass {
+  for (const [range, name] of list) {
+    if (contains(range, bytes)) return name;
+  }
+  return 'invalid';
+}
+
+function unmapped(bytes: Bytes): Bytes {
+  const mapped = CARRIERS[0];
+  return mapped !== undefined && contains(mapped.block, bytes) ? bytes.slice(12) : bytes;
+}
+
+function contains({ bytes, bits }: Block, address: Bytes): boolean {
+  if (bytes.length !== address.length) return false;
+  const whole = bits >> 3;
+  for (let i = 0; i < whole; i++) {
+    if (bytes[i] !== address[i]) return false;
+  }
+  const rest = bits & 7;
+  return rest === 0 || (bytes[whole] ?? 0) >> (8 - rest) === (address[whole] ?? 0) >> (8 - rest);
+}
+
+function rules(...list: readonly (readonly [string, AddressClass])[]): readonly Rule[] {
+  return list.map(([cidr, name]) => [block(cidr), name]);
+}
+
+function block(cidr: string): Block {
+  const parsed = parseCidr(cidr);
+  if (parsed === null) throw new TypeError(`not a CIDR block: ${cidr}`);
+  return parsed;
+}
+
+function parseCidr(text: string): Block | null {
+  const slash = text.indexOf('/');
+  const bytes = parse(slash < 0 ? text : text.slice(0, slash));
+  if (bytes === null || text.includes('%')) return null;
+  const most = bytes.length * 8;
+  if (slash < 0) return { bytes, bits: most };
+  const digits = text.slice(slash + 1);
+  if (!/^(0|[1-9][0-9]{0,2})$/.test(digits) || Number(digits) > most) return null;
+  return { bytes, bits: Number(digits) };
+}
+
+function parse(ip: string): Bytes | null {
+  return ip.includes(':') ? parseV6(ip) : parseV4(ip);
+}
+
+/** Four decimal numbers without leading zeros. The older spellings (`127.1`, `0x7f000001`, `0177.0.0.1`) are not addresses here. */
+function parseV4(ip: string): Bytes | null {
+  const parts = ip.split('.');
+  if (parts.length !== 4) return null;
+  const bytes: number[] = [];
+  for (const part of parts) {
+    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return null;
+    bytes.push(Number(part));
+  }
+  return bytes;
+}
+
+/** RFC 4291 2.2, with an optional zone that is not kept. */
+function parseV6(text: string): Bytes | null {
+  const percent = text.indexOf('%');
+  if (percent >= 0 && !/^[A-Za-z0-9_.-]+$/.test(text.slice(percent + 1))) return null;
+  const ip = percent < 0 ? text : text.slice(0, percent);
+  const gap = ip.indexOf('::');
+  if (gap < 0) {
+    const all = parseGroups(ip, true);
+    return all?.length === 16 ? all : null;
+  }
+  const head = parseGroups(ip.slice(0, gap), false);
+  const tail = parseGroups(ip.slice(gap + 2), true);
+  if (head === null || tail === null || head.length + tail.length > 14) return null;
+  return [...head, ...new Array<number>(16 - head.length - tail.length).fill(0), ...tail];
+}
+
+function parseGroups(text: string, dottedEnd: boolean): number[] | null {
+  if (text === '') return [];
+  const groups = text.split(':');
+  const bytes: number[] = [];
+  for (const [i, group] of groups.entries()) {
+    if (group.includes('.')) {
+      const dotted = dottedEnd && i === groups.length - 1 ? parseV4(group) : null;
+      if (dotted === null) return null;
+      bytes.push(...dotted);
+    } else {
+      if (!/^[0-9A-Fa-f]{1,4}$/.test(group)) return null;
+      const value = Number.parseInt(group, 16);
+      bytes.push(value >> 8, value & 0xff);
+    }
+  }
+  return bytes;
+}
