@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+// The command `zone-egress`: from the compiled package where there is one, from the sources in a checkout.
+// Plain JavaScript for any Node, so that one which is too old is told so instead of failing on a file it cannot read.
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const compiled = new URL('../dist/src/main.js', import.meta.url);
+const toolchain = new URL('../.toolchain/node.mjs', import.meta.url);
+const [major, minor] = process.versions.node.split('.').map(Number);
+const modern = major > 22 || (major === 22 && minor >= 23);
+
+if (existsSync(toolchain)) {
+  process.argv.splice(2, 0, fileURLToPath(new URL('./main.ts', import.meta.url)));
+  await import(toolchain.href);
+} else if (!modern) {
+  console.error(`zone-egress needs Node.js 22.23 or later, this is ${process.version}`);
+  process.exitCode = 1;
+} else {
+  await import(compiled.href);
+}

@@ -1,0 +1,108 @@
+import { systemClock } from '../base/clock.ts';
+import { formatProblem } from '../base/problem.ts';
+import { ConfigError } from '../control/config-source.ts';
+import { startEgress } from '../proxy.ts';
+import type { Egress, EgressOptions } from '../proxy.ts';
+import type { RunOptions } from './args.ts';
+import type { Signal, Terminal } from './terminal.ts';
+
+/** Descriptors that are not for sessions: listeners, admin, files, name servers. */
+const RESERVED_DESCRIPTORS = 256;
+/** A session holds the client's connection and the endpoint's. */
+const DESCRIPTORS_PER_SESSION = 2;
+/** npm and a terminal both pass Ctrl-C on: what comes within this time is the same one. */
+const SAME_SIGNAL_MS = 500;
+
+export const EXIT_CONFIG = 78;
+
+/** Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some were cut, 78 a configuration that cannot be used. */
+export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
+  const egress = await start(egressOptions(options, terminal), terminal);
+  if (typeof egress === 'number') return egress;
+  return serveUntilSignal(egress, { drainTimeMs: options.drainTimeMs, drainExitCode: options.drainExitCode, terminal });
+}
+
+/** Starts, or says why not: then an exit code comes back. */
+export async function start(options: EgressOptions, terminal: Terminal): Promise<Egress | number> {
+  try {
+    return await startEgress(options);
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      for (const problem of error.problems) terminal.err(`${formatProblem(problem)}\n`);
+      terminal.err(`zone-egress: ${error.message}\n`);
+      return EXIT_CONFIG;
+    }
+    const { code, message } = error as Error & { code?: string };
+    if (code === undefined) throw error;
+    terminal.err(`zone-egress: ${message}\n`);
+    return code === 'EACCES' || code === 'EPERM' ? 77 : 71;
+  }
+}
+
+export interface ServeOptions {
+  readonly drainTimeMs: number;
+  readonly drainExitCode: number;
+  readonly terminal: Terminal;
+}
+
+/** SIGTERM and SIGINT drain, a second one ends now, SIGHUP reloads. */
+export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise<number> {
+  const { terminal } = options;
+  const clock = systemClock();
+  return new Promise((resolve, reject) => {
+    let draining: { readonly hurry: () => void } | null = null;
+    let since = 0;
+    function onSignal(signal: Signal): void {
+      if (signal === 'SIGHUP') return void egress.reload();
+      const now = clock.now();
+      if (draining !== null) {
+        if (now - since > SAME_SIGNAL_MS) draining.hurry();
+        return;
+      }
+      since = now;
+      const drain = egress.drain(options.drainTimeMs);
+      draining = drain;
+      drain.done
+        .then(async (outcome) => {
+          await egress.close();
+          stop();
+          resolve(outcome === 'clean' ? 0 : options.drainExitCode);
+        })
+        .catch(reject);
+    }
+    const stop = terminal.onSignal(['SIGTERM', 'SIGINT', 'SIGHUP'], onSignal);
+  });
+}
+
+function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
+  return {
+    resources: options.resources,
+    ...(options.name === null ? {} : { name: options.name }),
+    ...(options.zone === null ? {} : { zone: options.zone }),
+    ...(options.identities === null ? {} : { identities: options.identities }),
+    ...(options.bind === null ? {} : { bind: options.bind }),
+    strict: options.strict,
+    admin: { bind: options.adminBind, allowedHosts: options.adminHosts },
+    readiness: options.readinessPort === 0 ? false : { bind: '0.0.0.0', port: options.readinessPort },
+    concurrency: options.concurrency === 0 ? terminal.cpus() : options.concurrency,
+    watch: true,
+    logLevel: options.logLevel,
+    ignoredFlags: options.ignored,
+    traffic: {
+      drainTimeMs: options.drainTimeMs,
+      setupTimeoutMs: options.setupTimeoutMs,
+      idleTimeoutMs: options.idleTimeoutMs,
+      maxHelloBytes: options.maxHelloBytes,
+      maxSessions: options.maxSessions === 0 ? sessionsFor(terminal.descriptorLimit()) : options.maxSessions,
+      maxHandshakes: options.maxHandshakes,
+      maxSessionsPerSource: options.maxSessionsPerSource,
+      allowedResolved: options.allowedResolved,
+    },
+  };
+}
+
+/** Below the descriptor limit: at it the kernel's connections are accepted and dropped without a word. */
+export function sessionsFor(descriptorLimit: number | null): number {
+  if (descriptorLimit === null) return 10_000;
+  return Math.max(16, Math.floor((descriptorLimit - RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_SESSION));
+}

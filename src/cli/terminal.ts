@@ -1,0 +1,14 @@
+/** What a command may use of the process: handed in by main.ts, and by tests. */
+export interface Terminal {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  readonly cwd: () => string;
+  /** CPUs that this process may use, of its cgroup where it has one. */
+  readonly cpus: () => number;
+  /** Open files that this process may have; null where the system does not say. */
+  readonly descriptorLimit: () => number | null;
+  /** Calls `listener` for each of these signals until the returned function is called. */
+  readonly onSignal: (signals: readonly Signal[], listener: (signal: Signal) => void) => () => void;
+}
+
+export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';

@@ -1,0 +1,29 @@
+import { formatProblem } from '../base/problem.ts';
+import { folderSource } from '../control/folder-source.ts';
+import { EXIT_CONFIG } from './run.ts';
+import type { Command } from './args.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Prints every problem at once, one a line; exit 0, or 78 when something is wrong. Warnings alone are not wrong. */
+export async function validateCommand(command: Extract<Command, { kind: 'validate' }>, terminal: Terminal): Promise<number> {
+  const source = folderSource({
+    dir: command.dir,
+    strict: command.strict,
+    ...(command.name === null ? {} : { name: command.name }),
+    ...(command.zone === null ? {} : { zone: command.zone }),
+    ...(command.identities === null ? {} : { identities: command.identities }),
+  });
+  const compiled = await source.load();
+  const { problems } = compiled;
+  for (const problem of problems) terminal.out(`${formatProblem(problem)}\n`);
+  const errors = problems.filter(({ severity }) => severity === 'error').length;
+  const warnings = problems.length - errors;
+  const counts = `${errors} error${errors === 1 ? '' : 's'}, ${warnings} warning${warnings === 1 ? '' : 's'}`;
+  if (compiled.kind === 'invalid') {
+    terminal.out(`${command.dir}: ${counts}\n`);
+    return EXIT_CONFIG;
+  }
+  const { routes, meshes } = compiled.snapshot;
+  terminal.out(`${command.dir}: ${routes.size} routes in ${meshes.size} mesh${meshes.size === 1 ? '' : 'es'}, ${counts}\n`);
+  return 0;
+}

@@ -1,0 +1,100 @@
+import type { Clock } from '../base/clock.ts';
+import { hasErrors } from '../base/problem.ts';
+import type { Problem } from '../base/problem.ts';
+import type { Compiled } from '../model/compiled.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { Secrets, Snapshot } from '../model/snapshot.ts';
+import type { ConfigSource } from './config-source.ts';
+
+type Good = Extract<Compiled, { kind: 'compiled' }>;
+
+/** What a configuration needs of identity/ before it may go live: every mesh's certificate, or the problems that forbid it. */
+export interface CredentialStore<
+  Prepared extends { readonly problems: readonly Problem[]; readonly credentials: readonly MeshCredentials[] },
+> {
+  prepare(snapshot: Snapshot, secrets: Secrets): Promise<Prepared>;
+  commit(prepared: Prepared): void;
+}
+
+export type LoadResult =
+  | { readonly kind: 'live'; readonly config: Good; readonly changed: boolean; readonly problems: readonly Problem[] }
+  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+
+export interface ConfigLoopOptions {
+  readonly source: ConfigSource;
+  readonly store: CredentialStore<{ readonly problems: readonly Problem[]; readonly credentials: readonly MeshCredentials[] }>;
+  readonly clock: Clock;
+  /** Makes the configuration the one that runs; resolves when it is live everywhere. */
+  readonly goLive: (config: Good, credentials: readonly MeshCredentials[]) => Promise<void>;
+  readonly onLoad: (result: LoadResult, tookMs: number) => void;
+}
+
+/** Loads one configuration after another, never two at once. A bad one changes nothing; a request during a load asks for one more. */
+export class ConfigLoop {
+  readonly #options: ConfigLoopOptions;
+  #running: Promise<LoadResult> | null = null;
+  #again: Promise<LoadResult> | null = null;
+  #live: Good | null = null;
+  #unwatch: (() => void) | null = null;
+  #closed = false;
+
+  constructor(options: ConfigLoopOptions) {
+    this.#options = options;
+  }
+
+  get live(): Good | null {
+    return this.#live;
+  }
+
+  load(): Promise<LoadResult> {
+    if (this.#running === null) {
+      this.#running = this.#loadOnce().finally(() => {
+        this.#running = null;
+      });
+      return this.#running;
+    }
+    this.#again ??= this.#running.then(
+      () => this.#next(),
+      () => this.#next(),
+    );
+    return this.#again;
+  }
+
+  watch(): void {
+    this.#unwatch = this.#options.source.watch(() => {
+      if (!this.#closed) void this.load();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unwatch?.();
+  }
+
+  #next(): Promise<LoadResult> {
+    this.#again = null;
+    return this.load();
+  }
+
+  async #loadOnce(): Promise<LoadResult> {
+    const { clock, onLoad } = this.#options;
+    const startedAt = clock.now();
+    const result = await this.#compileAndCommit();
+    onLoad(result, clock.now() - startedAt);
+    return result;
+  }
+
+  async #compileAndCommit(): Promise<LoadResult> {
+    const { source, store, goLive } = this.#options;
+    const compiled = await source.load();
+    if (compiled.kind === 'invalid') return { kind: 'rejected', problems: compiled.problems };
+    const prepared = await store.prepare(compiled.snapshot, compiled.secrets);
+    const problems = [...compiled.problems, ...prepared.problems];
+    if (hasErrors(prepared.problems)) return { kind: 'rejected', problems };
+    const changed = this.#live === null || this.#live.snapshot.version !== compiled.snapshot.version;
+    await goLive(compiled, prepared.credentials);
+    store.commit(prepared);
+    this.#live = compiled;
+    return { kind: 'live', config: compiled, changed, problems };
+  }
+}

@@ -1,0 +1,21 @@
+import type { Problem } from '../base/problem.ts';
+import type { Compiled } from '../model/compiled.ts';
+
+/** Where configuration comes from: a folder of resources, resources in memory, a control plane. */
+export interface ConfigSource {
+  /** Reads and compiles what is there now. Never throws for what an operator wrote. */
+  load(): Promise<Compiled>;
+  /** Calls `changed` whenever a load may give something else; gives back how to stop. */
+  watch(changed: () => void): () => void;
+}
+
+/** A start with a configuration that cannot be used. */
+export class ConfigError extends Error {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(`the configuration has ${problems.length} problem${problems.length === 1 ? '' : 's'}`);
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}

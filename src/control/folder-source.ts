@@ -1,0 +1,63 @@
+import { resolve } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Problem } from '../base/problem.ts';
+import { readFileBelow, readResourceFolder } from '../files/read-folder.ts';
+import { watchFolder } from '../files/watch-folder.ts';
+import type { Compiled } from '../model/compiled.ts';
+import { compile } from '../resources/compile.ts';
+import type { CompileOptions, SourceFile } from '../resources/compile.ts';
+import type { ConfigSource } from './config-source.ts';
+
+export interface FolderSourceOptions {
+  readonly dir: string;
+  readonly name?: string;
+  readonly zone?: string;
+  readonly identities?: string;
+  readonly strict?: boolean;
+  /** Needed by `watch` only. */
+  readonly clock?: Clock;
+}
+
+/** A folder of resource files as the source. DataSources of kind `file` are read below the folder only. */
+export function folderSource(options: FolderSourceOptions): ConfigSource {
+  const { dir, clock } = options;
+  return {
+    async load(): Promise<Compiled> {
+      const { files, problems } = await readResourceFolder(dir);
+      const compiled = compile(files, { ...compileOptions(options), readFile: (path) => readFileBelow(dir, path) });
+      return withProblems(compiled, problems);
+    },
+    watch(changed) {
+      if (clock === undefined) throw new Error('a folder source needs a clock to watch');
+      const watcher = watchFolder(dir, { clock, onChange: changed });
+      return () => watcher.close();
+    },
+  };
+}
+
+/** Resources that are in memory: for an egress inside a test. */
+export function memorySource(files: readonly SourceFile[], options: Omit<FolderSourceOptions, 'dir' | 'clock'>): ConfigSource {
+  return {
+    load: () => Promise.resolve(compile(files, compileOptions(options))),
+    watch: () => () => {},
+  };
+}
+
+function compileOptions(options: Omit<FolderSourceOptions, 'dir' | 'clock'>): CompileOptions {
+  const { name, zone, identities, strict } = options;
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(identities === undefined ? {} : { identities: resolve(identities) }),
+    ...(strict === undefined ? {} : { strict }),
+  };
+}
+
+/** A file that cannot be read may hold the rule that denies: it forbids the load like any other error. */
+function withProblems(compiled: Compiled, problems: readonly Problem[]): Compiled {
+  if (problems.length === 0) return compiled;
+  const all = [...problems, ...compiled.problems];
+  if (problems.some(({ severity }) => severity === 'error') || compiled.kind === 'invalid')
+    return { kind: 'invalid', problems: all };
+  return { ...compiled, problems: all };
+}

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { helpText, parseCommand } from './cli/args.ts';
+import type { Command } from './cli/args.ts';
+import type { Terminal } from './cli/terminal.ts';
+
+/** argv in, exit code out: the only file that touches process.*. */
+const terminal: Terminal = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  cwd: () => process.cwd(),
+  cpus: () => availableParallelism(),
+  descriptorLimit,
+  onSignal(signals, listener) {
+    for (const signal of signals) process.on(signal, listener);
+    return () => {
+      for (const signal of signals) process.removeListener(signal, listener);
+    };
+  },
+};
+
+process.on('uncaughtException', (error) => {
+  terminal.err(`zone-egress: internal error, please report it: ${error.stack ?? error.message}\n`);
+  process.exit(70);
+});
+
+process.exitCode = await run(parseCommand(process.argv.slice(2), process.env));
+// Whatever still holds the loop must not hold the process once its command is done.
+process.exit();
+
+async function run(command: Command): Promise<number> {
+  switch (command.kind) {
+    case 'run':
+      return (await import('./cli/run.ts')).runCommand(command.options, terminal);
+    case 'validate':
+      return (await import('./cli/validate.ts')).validateCommand(command, terminal);
+    case 'generate-certs':
+      return (await import('./cli/generate-certs.ts')).generateCertsCommand(command.options, terminal);
+    case 'generate-zone':
+      return (await import('./cli/generate-zone.ts')).generateZoneCommand(command, terminal);
+    case 'demo':
+      return (await import('./cli/demo.ts')).demoCommand(command, terminal);
+    case 'version':
+      terminal.out(`zone-egress ${version()}\n`);
+      return 0;
+    case 'help':
+      terminal.out(helpText(command.topic));
+      return 0;
+    case 'usage-error':
+      terminal.err(`zone-egress: ${command.message}\n`);
+      return 64;
+    default:
+      return command satisfies never;
+  }
+}
+
+function version(): string {
+  const file = new URL(import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** Soft limit of open files of this process; null where the system does not say. */
+function descriptorLimit(): number | null {
+  try {
+    const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
+    return line === null ? null : Number(line[1]);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,323 @@
+import { createAdminServer, createReadinessServer } from './admin/server.ts';
+import type { AdminServer } from './admin/server.ts';
+import { systemClock } from './base/clock.ts';
+import type { Clock } from './base/clock.ts';
+import { formatProblem } from './base/problem.ts';
+import type { Problem } from './base/problem.ts';
+import { ConfigLoop } from './control/config-loop.ts';
+import type { LoadResult } from './control/config-loop.ts';
+import { ConfigError } from './control/config-source.ts';
+import type { ConfigSource } from './control/config-source.ts';
+import { DataSides } from './control/data-sides.ts';
+import { drain } from './control/drain.ts';
+import type { Drained } from './control/drain.ts';
+import { folderSource, memorySource } from './control/folder-source.ts';
+import { createResolver } from './endpoints/dns.ts';
+import type { Resolver } from './endpoints/dns.ts';
+import { createKeyStore } from './identity/key-store.ts';
+import type { KeyStore } from './identity/key-store.ts';
+import type { ListenerConfig } from './model/compiled.ts';
+import type { SessionRecord } from './model/session-record.ts';
+import { DEFAULT_TRAFFIC_SETTINGS } from './model/settings.ts';
+import type { TrafficSettings } from './model/settings.ts';
+import type { Snapshot } from './model/snapshot.ts';
+import { createObserver } from './observe/observer.ts';
+import type { Observer } from './observe/observer.ts';
+
+export interface EgressOptions {
+  /** A folder of Kuma resource files, or the files themselves. */
+  readonly resources: string | readonly { readonly path: string; readonly text: string }[];
+  /** Which ZoneEgress, where there are several. */
+  readonly name?: string;
+  /** Name of this zone, where the ZoneEgress has none. */
+  readonly zone?: string;
+  /** Folder with a sub-folder per mesh holding `tls.crt`, `tls.key`, `ca.crt`; instead of CA keys. */
+  readonly identities?: string;
+  /** Unknown fields and kinds are errors. */
+  readonly strict?: boolean;
+  /** Instead of the address of the ZoneEgress. */
+  readonly bind?: string;
+  /** Instead of the port of the ZoneEgress; 0 takes a free one. */
+  readonly port?: number;
+  /** The admin listener; its port comes from the ZoneEgress unless given. `false`: none. */
+  readonly admin?: false | { readonly bind?: string; readonly port?: number; readonly allowedHosts?: readonly string[] };
+  /** A listener that answers /ready and nothing else. Default: none. */
+  readonly readiness?: false | { readonly bind?: string; readonly port: number };
+  /** 1 (default) shares the caller's thread; more have a worker thread each. */
+  readonly concurrency?: number;
+  /** Reload when the folder changes. Default: no. */
+  readonly watch?: boolean;
+  /** Default: off. */
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'off';
+  /** Where log lines go; default: standard output. */
+  readonly logDestination?: { write(line: string): void };
+  readonly traffic?: Partial<TrafficSettings>;
+  /** How names are resolved; default: as the operating system does (getaddrinfo). */
+  readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
+  readonly clock?: Clock;
+  /** Flags that were given and have no meaning here; said once at debug. */
+  readonly ignoredFlags?: readonly string[];
+}
+
+/** A running egress. Close it, or declare it with `await using`. */
+export interface Egress extends AsyncDisposable {
+  readonly address: string;
+  readonly port: number;
+  /** 0 where there is no admin listener. */
+  readonly adminPort: number;
+  /** 0 where there is none. */
+  readonly readinessPort: number;
+  snapshot(): Snapshot;
+  /** Sessions open now. */
+  sessions(): number;
+  /** Of the last load. */
+  problems(): readonly Problem[];
+  /** Newest first. */
+  decisions(query?: { readonly limit?: number; readonly reason?: string; readonly mesh?: string }): readonly SessionRecord[];
+  /** Calls `listener` with each record of a session that ended; gives back how to stop. */
+  onRecord(listener: (record: SessionRecord) => void): () => void;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+  /** Loads the configuration again; a bad one changes nothing. */
+  reload(): Promise<LoadResult>;
+  /** No new connections once it is quiet, then waits for the sessions; what is left after `drainTimeMs` is cut. */
+  drain(drainTimeMs: number): { readonly done: Promise<Drained>; readonly hurry: () => void };
+  /** Ends everything now. */
+  close(): Promise<void>;
+}
+
+export type { LoadResult } from './control/config-loop.ts';
+export { ConfigError } from './control/config-source.ts';
+export type { SessionRecord } from './model/session-record.ts';
+export type { Snapshot } from './model/snapshot.ts';
+export type { Problem } from './base/problem.ts';
+
+/**
+ * Starts a zone egress in this process. Resolves when it listens and its first configuration is live.
+ * Throws ConfigError for a configuration that cannot be used, and the error of the system where a port cannot be bound.
+ */
+export async function startEgress(options: EgressOptions): Promise<Egress> {
+  const parts = assemble(options);
+  try {
+    return await open(options, parts);
+  } catch (error) {
+    await parts.close();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly sides: DataSides;
+  readonly resolver: Resolver;
+  readonly keyStore: KeyStore;
+  readonly loop: ConfigLoop;
+  readonly state: { draining: boolean; listening: boolean; problems: readonly Problem[] };
+  readonly servers: AdminServer[];
+  close(): Promise<void>;
+}
+
+/** Where the rooms meet: everything is made here, nothing is opened yet. */
+function assemble(options: EgressOptions): Parts {
+  const clock = options.clock ?? systemClock({ keepAlive: false });
+  const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
+  const state: Parts['state'] = { draining: false, listening: false, problems: [] };
+  const observer = createObserver({
+    clock,
+    level: options.logLevel ?? 'off',
+    ...(options.logDestination === undefined ? {} : { destination: options.logDestination }),
+  });
+  const { log, metrics } = observer;
+
+  const sides: DataSides = new DataSides({
+    clock,
+    settings,
+    count: options.concurrency ?? 1,
+    onRecords(records) {
+      for (const record of records) {
+        observer.record(record);
+        touchNames(loop, resolver, record.cluster);
+      }
+    },
+    onResolve: (name, family) => void resolver.resolve(name, family),
+    onRelay(path) {
+      metrics.relay(path);
+      if (path === 'public-api')
+        log.warn(
+          { path },
+          'the accepted handle cannot be adopted on this Node: bytes go through the public API, which costs more CPU',
+        );
+    },
+    onFault(message, stack) {
+      metrics.fault();
+      log.error({ stack }, message);
+    },
+  });
+  const resolver: Resolver = createResolver({
+    clock,
+    onAnswer(name, resolution) {
+      metrics.dns(resolution.kind);
+      sides.setName(name, resolution);
+    },
+    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+  });
+  const keyStore = createKeyStore({
+    clock,
+    onCredentials(credentials) {
+      metrics.certificate(credentials.mesh, credentials.notAfter);
+      sides.setCredentials(credentials);
+    },
+    onRemoved(mesh) {
+      metrics.certificateGone(mesh);
+      sides.removeCredentials(mesh);
+    },
+    onProblem: (problem) => log.error({ problem }, formatProblem(problem)),
+  });
+  const loop: ConfigLoop = new ConfigLoop({
+    clock,
+    source: sourceOf(options, clock),
+    store: keyStore,
+    async goLive(config, credentials) {
+      await sides.goLive({ snapshot: config.snapshot, secrets: config.secrets, credentials });
+      resolver.want(namesOf(config.snapshot));
+    },
+    onLoad(result, tookMs) {
+      state.problems = result.problems;
+      observer.load(result, tookMs);
+    },
+  });
+  const servers: AdminServer[] = [];
+  return {
+    clock,
+    observer,
+    sides,
+    resolver,
+    keyStore,
+    loop,
+    state,
+    servers,
+    async close() {
+      loop.close();
+      keyStore.close();
+      resolver.close();
+      await sides.stop();
+      await Promise.all(servers.map((server) => server.close()));
+      observer.close();
+    },
+  };
+}
+
+async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
+  const { sides, loop, observer, state } = parts;
+  await sides.start();
+  const first = await loop.load();
+  if (first.kind === 'rejected') throw new ConfigError(first.problems);
+  const { listener } = first.config;
+  const address = options.bind ?? listener.address;
+  const port = await sides.listen(address, options.port ?? listener.port);
+  state.listening = true;
+
+  const admin = options.admin === false ? null : await openAdmin(options.admin ?? {}, { listener, parts });
+  const readiness =
+    options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
+  sides.setOwnListeners([
+    { ip: address === '' ? '::' : address, port },
+    ...[admin, readiness].flatMap((server) => (server === null ? [] : [{ ip: server.address, port: server.port }])),
+  ]);
+  if (options.watch === true) loop.watch();
+  observer.log.info(
+    { address, port, admin: admin?.port ?? 0, zone: first.config.snapshot.zone, egress: listener.name, workers: sides.count },
+    'zone egress is ready',
+  );
+  if ((options.ignoredFlags ?? []).length > 0)
+    observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
+  return egressOf(parts, { address, port, adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
+}
+
+function egressOf(parts: Parts, at: Pick<Egress, 'address' | 'port' | 'adminPort' | 'readinessPort'>): Egress {
+  const { clock, sides, loop, observer, state } = parts;
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    state.draining = true;
+    closing ??= parts.close();
+    return closing;
+  };
+  return {
+    ...at,
+    snapshot() {
+      if (loop.live === null) throw new Error('no configuration is live');
+      return loop.live.snapshot;
+    },
+    sessions: () => sides.limits.sessions,
+    problems: () => state.problems,
+    decisions: (query = {}) => observer.decisions(query),
+    onRecord: (listener) => observer.onRecord(listener),
+    metrics: () => observer.text(sides.limits),
+    reload: () => loop.load(),
+    drain(drainTimeMs) {
+      state.draining = true;
+      observer.log.info({ drainTimeMs, sessions: sides.limits.sessions }, 'draining');
+      return drain({ clock, sides, drainTimeMs });
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function openAdmin(
+  options: Exclude<EgressOptions['admin'], false | undefined>,
+  to: { listener: ListenerConfig; parts: Parts },
+): Promise<AdminServer> {
+  const { parts } = to;
+  const server = await createAdminServer({
+    address: options.bind ?? '127.0.0.1',
+    port: options.port ?? to.listener.adminPort,
+    allowedHosts: options.allowedHosts ?? [],
+    state: {
+      ready: () => readiness(parts),
+      metrics: () => parts.observer.text(parts.sides.limits),
+      decisions: (query) => parts.observer.decisions(query),
+      problems: () => parts.state.problems,
+    },
+  });
+  parts.servers.push(server);
+  return server;
+}
+
+async function openReadiness(options: { readonly bind?: string; readonly port: number }, parts: Parts): Promise<AdminServer> {
+  const server = await createReadinessServer({
+    address: options.bind ?? '0.0.0.0',
+    port: options.port,
+    ready: () => readiness(parts),
+  });
+  parts.servers.push(server);
+  return server;
+}
+
+/** Kuma's words for it. */
+function readiness({ state }: Parts): { readonly ok: boolean; readonly text: string } {
+  if (state.draining) return { ok: false, text: 'TERMINATING' };
+  return state.listening ? { ok: true, text: 'LIVE' } : { ok: false, text: 'PRE_INITIALIZING' };
+}
+
+function sourceOf(options: EgressOptions, clock: Clock): ConfigSource {
+  return typeof options.resources === 'string'
+    ? folderSource({ ...options, dir: options.resources, clock })
+    : memorySource(options.resources, options);
+}
+
+function namesOf(snapshot: Snapshot): ReadonlyMap<string, 'v4' | 'any'> {
+  const names = new Map<string, 'v4' | 'any'>();
+  for (const { endpoints } of snapshot.clusters.values()) {
+    for (const { address } of endpoints) if (address.kind === 'name') names.set(address.name, address.family);
+  }
+  return names;
+}
+
+/** A name that sessions use is kept fresh. */
+function touchNames(loop: ConfigLoop, resolver: Resolver, cluster: string): void {
+  for (const { address } of loop.live?.snapshot.clusters.get(cluster)?.endpoints ?? []) {
+    if (address.kind === 'name') resolver.touch(address.name);
+  }
+}
