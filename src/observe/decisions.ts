@@ -1,0 +1,51 @@
+import type { SessionRecord } from '../model/session-record.ts';
+
+export interface DecisionQuery {
+  /** At most this many; all without it. */
+  readonly limit?: number;
+  readonly reason?: string;
+  readonly mesh?: string;
+}
+
+/** The last sessions that ended, refused ones too. Holds `capacity` records and forgets the oldest; 0 holds none. */
+export class Decisions {
+  readonly capacity: number;
+  readonly #ring: SessionRecord[] = [];
+  /** Where the next record goes; once the ring is full that is the oldest one's place. */
+  #next = 0;
+
+  constructor(capacity = 1_000) {
+    this.capacity = capacity;
+  }
+
+  add(record: SessionRecord): void {
+    if (this.capacity < 1) return;
+    this.#ring[this.#next] = record;
+    this.#next = (this.#next + 1) % this.capacity;
+  }
+
+  /** Newest first. */
+  list(query: DecisionQuery = {}): readonly SessionRecord[] {
+    const { limit = this.capacity, reason, mesh } = query;
+    const found: SessionRecord[] = [];
+    for (const record of this.#newestFirst()) {
+      if (found.length >= limit) break;
+      if (reason !== undefined && record.reason !== reason) continue;
+      if (mesh !== undefined && record.mesh !== mesh) continue;
+      found.push(record);
+    }
+    return found;
+  }
+
+  get(id: string): SessionRecord | null {
+    return this.#ring.find((record) => record.id === id) ?? null;
+  }
+
+  *#newestFirst(): Generator<SessionRecord> {
+    const held = this.#ring.length;
+    for (let age = 1; age <= held; age++) {
+      const record = this.#ring[(this.#next - age + held) % held];
+      if (record !== undefined) yield record;
+    }
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * Every metric there is, in one table, and the registry that holds them. Nothing is global: each egress has its own.
+ * No label comes from a client: an unmatched connection counts under empty `mode` and `mesh`, and its SNI is nowhere.
+ */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { EndReason } from '../base/refusal.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import { observeProcess } from './process-metrics.ts';
+
+export interface MetricInfo {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly unit: 'seconds' | 'bytes' | '';
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+// prettier-ignore
+export const METRICS = {
+  zone_egress_sessions_total: { type: 'counter', unit: '', labels: ['mode', 'mesh', 'reason'], help: 'Sessions that ended, refused ones too; mode and mesh are empty where no route was found' },
+  zone_egress_sessions_active: { type: 'gauge', unit: '', labels: [], help: 'Accepted connections that have not ended' },
+  zone_egress_handshakes_active: { type: 'gauge', unit: '', labels: [], help: 'TLS handshakes with clients under way' },
+  zone_egress_bytes_total: { type: 'counter', unit: 'bytes', labels: ['direction', 'mode', 'mesh'], help: 'Payload bytes of sessions that ended; up is from the client to the endpoint' },
+  zone_egress_phase_seconds: { type: 'histogram', unit: 'seconds', labels: ['phase'], help: 'Duration of the phases hello, handshake and connect of the sessions that got through them' },
+  zone_egress_session_seconds: { type: 'histogram', unit: 'seconds', labels: [], help: 'From accept to close, of sessions that were connected to an endpoint' },
+  zone_egress_shadow_denied_total: { type: 'counter', unit: '', labels: ['mesh'], help: 'Sessions that a permission with the action ALLOW_WITH_SHADOW_DENY would have denied' },
+  zone_egress_config_info: { type: 'gauge', unit: '', labels: ['version'], help: 'Always 1; the version of the configuration that is live' },
+  zone_egress_config_loads_total: { type: 'counter', unit: '', labels: ['result'], help: 'Loads of the configuration: applied, unchanged or rejected' },
+  zone_egress_config_problems: { type: 'gauge', unit: '', labels: ['severity'], help: 'Findings of the last load: error or warning' },
+  zone_egress_config_last_success_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When a load last succeeded' },
+  zone_egress_certificate_expiry_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: ['mesh'], help: 'When the certificate of the egress in this mesh expires' },
+  zone_egress_unverified_destinations: { type: 'gauge', unit: '', labels: [], help: 'Destinations that TLS is spoken to without verifying the server' },
+  zone_egress_dns_names: { type: 'gauge', unit: '', labels: [], help: 'Names that the live configuration needs resolved' },
+  zone_egress_dns_failures_total: { type: 'counter', unit: '', labels: [], help: 'Look-ups that failed or timed out, also where the last good answer stays in use' },
+  zone_egress_faults_total: { type: 'counter', unit: '', labels: [], help: 'Bugs or a broken environment: the log has the stacks' },
+  zone_egress_log_suppressed_total: { type: 'counter', unit: '', labels: ['reason'], help: 'Log lines about refused sessions that the rate limit left out' },
+  zone_egress_relay_info: { type: 'gauge', unit: '', labels: ['path'], help: 'Always 1; how bytes are carried: adopted-handle or public-api' },
+  zone_egress_workers: { type: 'gauge', unit: '', labels: [], help: 'Data sides that run: threads, or 1 on the main thread' },
+  zone_egress_build_info: { type: 'gauge', unit: '', labels: ['version', 'node'], help: 'Always 1; the versions of the egress and of Node.js' },
+  process_cpu_user_seconds_total: { type: 'counter', unit: 'seconds', labels: [], help: 'User CPU time of the process' },
+  process_cpu_system_seconds_total: { type: 'counter', unit: 'seconds', labels: [], help: 'System CPU time of the process' },
+  process_cpu_seconds_total: { type: 'counter', unit: 'seconds', labels: [], help: 'User and system CPU time of the process' },
+  process_start_time_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When the process started' },
+  process_resident_memory_bytes: { type: 'gauge', unit: 'bytes', labels: [], help: 'Resident memory of the process' },
+  process_open_fds: { type: 'gauge', unit: '', labels: [], help: 'Open file descriptors; Linux only' },
+  process_max_fds: { type: 'gauge', unit: '', labels: [], help: 'The limit of open file descriptors; Linux only' },
+  nodejs_heap_size_total_bytes: { type: 'gauge', unit: 'bytes', labels: [], help: 'Heap of the main thread' },
+  nodejs_heap_size_used_bytes: { type: 'gauge', unit: 'bytes', labels: [], help: 'Used heap of the main thread' },
+  nodejs_external_memory_bytes: { type: 'gauge', unit: 'bytes', labels: [], help: 'Memory of objects outside of the heap, buffers among them' },
+  nodejs_eventloop_lag_mean_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'Mean delay of the main thread\'s event loop since the last scrape' },
+  nodejs_eventloop_lag_p50_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'Median delay of the main thread\'s event loop since the last scrape' },
+  nodejs_eventloop_lag_p99_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: '99th percentile of the delay of the main thread\'s event loop since the last scrape' },
+  nodejs_eventloop_lag_max_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'Longest delay of the main thread\'s event loop since the last scrape' },
+  nodejs_version_info: { type: 'gauge', unit: '', labels: ['version'], help: 'Always 1; the version of Node.js' },
+} as const;
+
+export type MetricName = keyof typeof METRICS;
+type NameOf<Type extends MetricInfo['type']> = {
+  [Name in MetricName]: (typeof METRICS)[Name]['type'] extends Type ? Name : never;
+}[MetricName];
+export type CounterName = NameOf<'counter'>;
+export type GaugeName = NameOf<'gauge'>;
+export type LabelsOf<Name extends MetricName> = Readonly<Record<(typeof METRICS)[Name]['labels'][number], string>>;
+
+export interface Metrics {
+  /** All that one session adds. */
+  record(record: SessionRecord): void;
+  count<Name extends CounterName>(name: Name, labels: LabelsOf<Name>, by?: number): void;
+  set<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>, value: number): void;
+  /** For the gauges that end in `_info`: 1 under these labels, and no other labels remain. */
+  info<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>): void;
+  /** Takes one series away, e.g. of a mesh that is gone. */
+  remove<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>): void;
+  /** The Prometheus text format, `METRICS_CONTENT_TYPE`. */
+  text(): Promise<string>;
+  close(): void;
+}
+
+export interface MetricsOptions {
+  /** Version of this package. */
+  readonly version: string;
+  /** The metrics of the process and of Node.js too; on unless an embedding program has its own. */
+  readonly process?: boolean;
+}
+
+export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
+
+const PHASE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
+const SESSION_BUCKETS = [0.01, 0.1, 1, 10, 60, 300, 1_800, 3_600, 21_600, 86_400];
+
+type Increase = (by: number) => void;
+
+export function createMetrics(options: MetricsOptions): Metrics {
+  const registry = new Registry();
+  const counters = new Map<CounterName, Counter>();
+  const gauges = new Map<GaugeName, Gauge>();
+  const base = (name: MetricName) => ({
+    name,
+    help: METRICS[name].help,
+    labelNames: METRICS[name].labels,
+    registers: [registry],
+  });
+
+  function counter(name: CounterName): Counter {
+    const made = counters.get(name) ?? new Counter(base(name));
+    counters.set(name, made);
+    return made;
+  }
+
+  function gauge(name: GaugeName): Gauge {
+    const made = gauges.get(name) ?? new Gauge(base(name));
+    gauges.set(name, made);
+    return made;
+  }
+
+  for (const name of Object.keys(METRICS) as MetricName[]) {
+    if (!name.startsWith('zone_egress_')) continue;
+    if (METRICS[name].type === 'counter') counter(name as CounterName);
+    else if (METRICS[name].type === 'gauge') gauge(name as GaugeName);
+  }
+  const phases = new Histogram({ ...base('zone_egress_phase_seconds'), buckets: PHASE_BUCKETS });
+  const lengths = new Histogram({ ...base('zone_egress_session_seconds'), buckets: SESSION_BUCKETS });
+  const phase = { hello: phases.labels('hello'), handshake: phases.labels('handshake'), connect: phases.labels('connect') };
+  const forSession = sessionCounters(counter);
+
+  const metrics: Metrics = {
+    record(record) {
+      const { ended, up, down, shadowDenied } = forSession(record.mode, record.mesh, record.reason);
+      ended(1);
+      if (record.bytesUp > 0) up(record.bytesUp);
+      if (record.bytesDown > 0) down(record.bytesDown);
+      if (record.shadowDenied) shadowDenied(1);
+      if (record.helloMs >= 0) phase.hello.observe(record.helloMs / 1e3);
+      if (record.handshakeMs >= 0) phase.handshake.observe(record.handshakeMs / 1e3);
+      if (record.connectMs < 0) return;
+      phase.connect.observe(record.connectMs / 1e3);
+      lengths.observe(record.totalMs / 1e3);
+    },
+    count: (name, labels, by = 1) => counter(name).inc(labels, by),
+    set: (name, labels, value) => gauge(name).set(labels, value),
+    info(name, labels) {
+      gauge(name).reset();
+      gauge(name).set(labels, 1);
+    },
+    remove: (name, labels) => gauge(name).remove(labels),
+    text: () => registry.metrics(),
+    close() {
+      stopObserving();
+      registry.clear();
+    },
+  };
+  const stopObserving = options.process === false ? () => undefined : observeProcess(registry, METRICS);
+  metrics.info('zone_egress_build_info', { version: options.version, node: process.versions.node });
+  return metrics;
+}
+
+interface SessionCounters {
+  readonly ended: Increase;
+  readonly up: Increase;
+  readonly down: Increase;
+  readonly shadowDenied: Increase;
+}
+
+/** The label children of one kind of session, found once: `labels()` hashes its arguments on every call. Meshes are the operator's, reasons a closed list. */
+function sessionCounters(
+  counter: (name: CounterName) => Counter,
+): (mode: string, mesh: string, reason: EndReason) => SessionCounters {
+  const known = new Map<string, SessionCounters>();
+  return (mode, mesh, reason) => {
+    const key = `${reason} ${mode} ${mesh}`;
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const made = {
+      ended: increase(counter('zone_egress_sessions_total'), { mode, mesh, reason }),
+      up: increase(counter('zone_egress_bytes_total'), { direction: 'up', mode, mesh }),
+      down: increase(counter('zone_egress_bytes_total'), { direction: 'down', mode, mesh }),
+      shadowDenied: increase(counter('zone_egress_shadow_denied_total'), { mesh }),
+    };
+    known.set(key, made);
+    return made;
+  };
+}
+
+function increase(counter: Counter, labels: Readonly<Record<string, string>>): Increase {
+  const child = counter.labels(labels);
+  return (by) => child.inc(by);
+}

@@ -1,0 +1,174 @@
+import type { Clock } from '../base/clock.ts';
+import { formatProblem } from '../base/problem.ts';
+import type { Problem } from '../base/problem.ts';
+import type { Compiled } from '../model/compiled.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { createAccessLog } from './access-log.ts';
+import { Decisions } from './decisions.ts';
+import type { DecisionQuery } from './decisions.ts';
+import { createLog } from './log.ts';
+import type { Log, LogLevel } from './log.ts';
+import { createMetrics } from './metrics.ts';
+
+export interface ObserverOptions {
+  readonly clock: Clock;
+  readonly level: LogLevel;
+  /** Of this package, for `zone_egress_build_info`. */
+  readonly version?: string;
+  /** Takes whole log lines; standard output without it. */
+  readonly destination?: { write(line: string): void };
+  /** How many recent decisions are kept. */
+  readonly decisions?: number;
+  /** The metrics of the process too. */
+  readonly process?: boolean;
+}
+
+/** What became of one load of the configuration. */
+export type LoadOutcome =
+  | {
+      readonly kind: 'live';
+      readonly changed: boolean;
+      readonly config: Pick<Extract<Compiled, { kind: 'compiled' }>, 'snapshot' | 'listener'>;
+      readonly problems: readonly Problem[];
+    }
+  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+
+/** Everything that this egress tells about itself: one log, one set of metrics, one ring of decisions. */
+export interface Observer {
+  readonly log: Log;
+  readonly metrics: Events;
+  /** One line, one set of metric updates, one entry in the ring, one call of each listener. */
+  record(record: SessionRecord): void;
+  load(outcome: LoadOutcome, tookMs: number): void;
+  decisions(query?: DecisionQuery): readonly SessionRecord[];
+  decision(id: string): SessionRecord | null;
+  onRecord(listener: (record: SessionRecord) => void): () => void;
+  /** Prometheus text with the numbers of this moment. */
+  text(now: { readonly sessions: number; readonly handshakes: number }): Promise<string>;
+  flush(): Promise<void>;
+  close(): void;
+}
+
+export interface Events {
+  relay(path: string): void;
+  workers(count: number): void;
+  fault(): void;
+  /** What a look-up came to. */
+  dns(outcome: 'resolved' | 'failed'): void;
+  /** `notAfter` in milliseconds since the Unix epoch. */
+  certificate(mesh: string, notAfter: number): void;
+  certificateGone(mesh: string): void;
+}
+
+export function createObserver(options: ObserverOptions): Observer {
+  const { clock, level, destination } = options;
+  const log = createLog({ level, ...(destination === undefined ? {} : { destination }) });
+  const metrics = createMetrics({ version: options.version ?? 'unknown', process: options.process ?? true });
+  const ring = new Decisions(options.decisions);
+  const access = createAccessLog({
+    log,
+    clock,
+    onSuppressed: (reason) => metrics.count('zone_egress_log_suppressed_total', { reason }),
+  });
+  const listeners = new Set<(record: SessionRecord) => void>();
+  let named = false;
+
+  function live(snapshot: Snapshot): void {
+    metrics.info('zone_egress_config_info', { version: snapshot.version });
+    metrics.set('zone_egress_config_last_success_timestamp_seconds', {}, clock.wall() / 1e3);
+    metrics.set('zone_egress_unverified_destinations', {}, unverified(snapshot));
+    metrics.set('zone_egress_dns_names', {}, names(snapshot));
+  }
+
+  return {
+    log,
+    metrics: {
+      relay: (path) => metrics.info('zone_egress_relay_info', { path }),
+      workers: (count) => metrics.set('zone_egress_workers', {}, count),
+      fault: () => metrics.count('zone_egress_faults_total', {}),
+      dns(outcome) {
+        if (outcome === 'failed') metrics.count('zone_egress_dns_failures_total', {});
+      },
+      certificate: (mesh, notAfter) => metrics.set('zone_egress_certificate_expiry_timestamp_seconds', { mesh }, notAfter / 1e3),
+      certificateGone: (mesh) => metrics.remove('zone_egress_certificate_expiry_timestamp_seconds', { mesh }),
+    },
+    record(record) {
+      metrics.record(record);
+      ring.add(record);
+      access.write(record);
+      for (const listener of listeners) {
+        try {
+          listener(record);
+        } catch (err) {
+          metrics.count('zone_egress_faults_total', {});
+          log.error({ err }, 'a listener for records threw');
+        }
+      }
+    },
+    load(outcome, tookMs) {
+      const errors = outcome.problems.filter(({ severity }) => severity === 'error').length;
+      const warnings = outcome.problems.length - errors;
+      metrics.set('zone_egress_config_problems', { severity: 'error' }, errors);
+      metrics.set('zone_egress_config_problems', { severity: 'warning' }, warnings);
+      const result = outcome.kind === 'rejected' ? 'rejected' : outcome.changed ? 'applied' : 'unchanged';
+      metrics.count('zone_egress_config_loads_total', { result });
+      const fields = { result, errors, warnings, tookMs: Math.round(tookMs) };
+      if (outcome.kind === 'rejected') {
+        log.error({ ...fields, problems: texts(outcome.problems) }, 'the configuration is rejected; what was live stays');
+        return;
+      }
+      const { snapshot, listener } = outcome.config;
+      if (!named) log.bind({ zone: snapshot.zone, egress: listener.name });
+      named = true;
+      live(snapshot);
+      if (warnings > 0) log.warn({ ...fields, problems: texts(outcome.problems) }, 'the configuration has warnings');
+      if (!outcome.changed) return log.debug(fields, 'the configuration has not changed');
+      log.info({ ...fields, version: snapshot.version, routes: snapshot.routes.size }, 'the configuration is live');
+    },
+    decisions: (query) => ring.list(query),
+    decision: (id) => ring.get(id),
+    onRecord(listener) {
+      // A function of its own, so that one that is added twice is also taken away twice.
+      const own = (record: SessionRecord): void => listener(record);
+      listeners.add(own);
+      return () => void listeners.delete(own);
+    },
+    text({ sessions, handshakes }) {
+      metrics.set('zone_egress_sessions_active', {}, sessions);
+      metrics.set('zone_egress_handshakes_active', {}, handshakes);
+      return metrics.text();
+    },
+    flush: () => log.flush(),
+    close() {
+      listeners.clear();
+      metrics.close();
+    },
+  };
+}
+
+const MAX_PROBLEMS_PER_LINE = 50;
+
+/** All of them are on the admin port; a line keeps the first ones. */
+function texts(problems: readonly Problem[]): readonly string[] {
+  return problems.slice(0, MAX_PROBLEMS_PER_LINE).map(formatProblem);
+}
+
+/** Destinations of which an endpoint is spoken to with TLS that nobody verifies. */
+function unverified(snapshot: Snapshot): number {
+  let count = 0;
+  for (const route of snapshot.routes.values()) {
+    if (route.kind !== 'terminate') continue;
+    const endpoints = snapshot.clusters.get(route.cluster)?.endpoints ?? [];
+    if (endpoints.some(({ tls }) => tls?.trust.kind === 'none')) count++;
+  }
+  return count;
+}
+
+function names(snapshot: Snapshot): number {
+  const found = new Set<string>();
+  for (const { endpoints } of snapshot.clusters.values()) {
+    for (const { address } of endpoints) if (address.kind === 'name') found.add(address.name);
+  }
+  return found.size;
+}

@@ -1,0 +1,55 @@
+import type { SessionRecord } from '../../src/model/session-record.ts';
+
+/** A session that ended well; tests change what they are about. */
+export function sessionRecord(changes: Partial<SessionRecord> = {}): SessionRecord {
+  return Object.freeze({
+    id: '0.1',
+    reason: 'closed',
+    detail: '',
+    startedAt: Date.UTC(2026, 0, 1),
+    snapshotVersion: '0123456789abcdef',
+    clientAddress: '10.0.0.7',
+    clientPort: 51544,
+    sni: 'backend{mesh=default}',
+    alpn: ['kuma'],
+    mode: 'passthrough',
+    mesh: 'default',
+    destination: 'backend',
+    cluster: 'default:backend',
+    tlsVersion: '',
+    spiffeIds: [],
+    uris: [],
+    certificateIssuer: '',
+    certificateExpiry: '',
+    permission: '',
+    shadowDenied: false,
+    endpoint: '10.1.0.1:10001',
+    endpointTls: false,
+    attempts: 1,
+    bytesUp: 100,
+    bytesDown: 2000,
+    helloMs: 1.5,
+    handshakeMs: -1,
+    connectMs: 2,
+    totalMs: 5000,
+    ...changes,
+  });
+}
+
+/** What the client of no route leaves behind. */
+export function unmatched(changes: Partial<SessionRecord> = {}): SessionRecord {
+  return sessionRecord({
+    reason: 'no-route',
+    detail: 'no route has the SNI "x"',
+    mode: '',
+    mesh: '',
+    destination: '',
+    cluster: '',
+    endpoint: '',
+    attempts: 0,
+    bytesUp: 0,
+    bytesDown: 0,
+    connectMs: -1,
+    ...changes,
+  });
+}
