@@ -1,0 +1,120 @@
+/** The admin listener, and the one that only answers /ready. Both read and never change anything. */
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import type { Problem } from '../base/problem.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import { serveHttp } from './http.ts';
+import type { HttpServer } from './http.ts';
+import { decisionsView, indexView, metricsView, parseDecisionsQuery, problemsView, readyView, textView } from './views.ts';
+import type { DecisionsQuery, Readiness, View } from './views.ts';
+
+export type AdminServer = HttpServer;
+
+/** What there is to tell, asked anew for each request. */
+export interface AdminState {
+  ready(): Readiness;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+  /** Newest first. */
+  decisions(query: DecisionsQuery): readonly SessionRecord[];
+  /** Of the last load. */
+  problems(): readonly Problem[];
+}
+
+export interface AdminServerOptions {
+  /** Empty listens on every address. */
+  readonly address: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  /** Names that requests may have as their host, beside localhost and every IP address. */
+  readonly allowedHosts: readonly string[];
+  readonly state: AdminState;
+  /** Called for what a page threw; the client only learns that it failed. */
+  readonly fault?: (error: unknown) => void;
+}
+
+export interface ReadinessServerOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly ready: () => Readiness;
+  readonly fault?: (error: unknown) => void;
+}
+
+const PAGES = {
+  '/': 'this list',
+  '/ready': '200 while new connections are taken, else 503',
+  '/stats/prometheus': 'metrics in the Prometheus text format',
+  '/decisions': 'sessions that ended lately, newest first: ?limit=&reason=&mesh=',
+  '/config_errors': 'findings of the last load of the configuration',
+} as const;
+
+/** Resolves when it listens; rejects with the system's error code where the port cannot be bound. */
+export function createAdminServer(options: AdminServerOptions): Promise<AdminServer> {
+  const { address, port, state, fault = ignore } = options;
+  const allowed = new Set(['localhost', ...options.allowedHosts.map((host) => host.toLowerCase())]);
+  return serveHttp({
+    address,
+    port,
+    name: 'the admin pages',
+    fault,
+    admit: (request) => admitAdmin(request, allowed),
+    page: (path, search) => (Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search) : null),
+  });
+}
+
+/** Answers /ready and nothing else, to any host: a kubelet calls by the address of the pod. */
+export function createReadinessServer(options: ReadinessServerOptions): Promise<AdminServer> {
+  const { address, port, ready, fault = ignore } = options;
+  return serveHttp({
+    address,
+    port,
+    name: 'readiness',
+    fault,
+    admit: () => null,
+    page: (path) => (path === '/ready' ? readyView(ready()) : null),
+  });
+}
+
+async function adminPage(state: AdminState, path: keyof typeof PAGES, search: string): Promise<View> {
+  switch (path) {
+    case '/':
+      return indexView(PAGES);
+    case '/ready':
+      return readyView(state.ready());
+    case '/stats/prometheus':
+      return metricsView(await state.metrics());
+    case '/decisions': {
+      const query = parseDecisionsQuery(search);
+      return typeof query === 'string' ? textView(400, query) : decisionsView(state.decisions(query));
+    }
+    case '/config_errors':
+      return problemsView(state.problems());
+    default:
+      return path satisfies never;
+  }
+}
+
+/**
+ * A page in a browser can make it call this port, and by a name of its own that it points here (DNS rebinding) also read the answer.
+ * Such a request carries that name as its host, or an Origin.
+ */
+function admitAdmin(request: IncomingMessage, allowed: ReadonlySet<string>): View | null {
+  if (request.headers.origin !== undefined) return textView(403, 'requests of web pages are not answered');
+  const hosts = request.headersDistinct.host ?? [];
+  const [host] = hosts;
+  if (host === undefined || hosts.length !== 1) return textView(400, 'one Host header is needed');
+  const name = hostName(host);
+  if (name !== null && (isIP(name) !== 0 || allowed.has(name))) return null;
+  return textView(421, 'this host is not allowed: use an IP address or localhost, or allow the name');
+}
+
+/** The host without its port, in lower case and without brackets; null where it is none. */
+function hostName(host: string): string | null {
+  const [, bracketed, plain] = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::[0-9]{1,5})?$/.exec(host) ?? [];
+  if (bracketed !== undefined) return bracketed.includes(':') ? bracketed : null;
+  return plain?.toLowerCase() ?? null;
+}
+
+function ignore(): void {
+  // Nobody asked to be told.
+}

@@ -1,0 +1,79 @@
+/** What the admin pages say: state in, text out. */
+import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
+import { formatProblem } from '../base/problem.ts';
+import type { Problem } from '../base/problem.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+
+export interface View {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+export interface Readiness {
+  readonly ok: boolean;
+  /** Envoy's words: LIVE, PRE_INITIALIZING, TERMINATING. */
+  readonly text: string;
+}
+
+export interface DecisionsQuery {
+  readonly limit?: number;
+  readonly reason?: string;
+  readonly mesh?: string;
+}
+
+const TEXT = 'text/plain; charset=utf-8';
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+export function textView(status: number, text: string): View {
+  return { status, contentType: TEXT, body: `${text}\n` };
+}
+
+export function readyView(readiness: Readiness): View {
+  return textView(readiness.ok ? 200 : 503, readiness.text);
+}
+
+export function metricsView(text: string): View {
+  return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: text };
+}
+
+export function decisionsView(records: readonly SessionRecord[]): View {
+  return json({ decisions: records });
+}
+
+/** `text` is each finding as `validate` prints it. */
+export function problemsView(problems: readonly Problem[]): View {
+  return json({ problems: problems.map((problem) => ({ ...problem, text: formatProblem(problem) })) });
+}
+
+export function indexView(paths: Readonly<Record<string, string>>): View {
+  const widest = Math.max(...Object.keys(paths).map((path) => path.length));
+  const lines = Object.entries(paths).map(([path, what]) => `${path.padEnd(widest)}  ${what}`);
+  return textView(200, ['zone egress', '', ...lines].join('\n'));
+}
+
+/** The query of /decisions; a sentence where it cannot be understood. Each parameter at most once. */
+export function parseDecisionsQuery(search: string): DecisionsQuery | string {
+  const given = new Map<string, string>();
+  for (const [name, value] of new URLSearchParams(search)) {
+    if (name !== 'limit' && name !== 'reason' && name !== 'mesh') return 'allowed parameters are limit, reason and mesh';
+    if (given.has(name)) return `${name} is given twice`;
+    given.set(name, value);
+  }
+  const limit = given.get('limit');
+  if (limit !== undefined && !/^[0-9]{1,9}$/.test(limit)) return 'limit must be a whole number';
+  const reason = given.get('reason');
+  if (reason !== undefined && !Object.hasOwn(REFUSALS, reason) && !Object.hasOwn(NORMAL_ENDS, reason)) {
+    return `reason must be one of ${[...Object.keys(REFUSALS), ...Object.keys(NORMAL_ENDS)].join(', ')}`;
+  }
+  const mesh = given.get('mesh');
+  return {
+    ...(limit === undefined ? {} : { limit: Number(limit) }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(mesh === undefined ? {} : { mesh }),
+  };
+}
+
+function json(value: unknown): View {
+  return { status: 200, contentType: JSON_TYPE, body: `${JSON.stringify(value, null, 2)}\n` };
+}

@@ -1,0 +1,339 @@
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import t from 'tap';
+import type { Test } from 'tap';
+import { serveHttp } from '../../src/admin/http.ts';
+import { createAdminServer, createReadinessServer } from '../../src/admin/server.ts';
+import type { AdminServerOptions, AdminState } from '../../src/admin/server.ts';
+import { textView } from '../../src/admin/views.ts';
+import { Decisions } from '../../src/observe/decisions.ts';
+import { sessionRecord, unmatched } from '../observe/record.ts';
+
+const decisions = new Decisions();
+decisions.add(sessionRecord({ id: 'a' }));
+decisions.add(unmatched({ id: 'b' }));
+decisions.add(sessionRecord({ id: 'c', mesh: 'payments' }));
+
+const state: AdminState = {
+  ready: () => ({ ok: true, text: 'LIVE' }),
+  metrics: () => Promise.resolve('# HELP x y\nx 1\n'),
+  decisions: (query) => decisions.list(query),
+  problems: () => [{ severity: 'error', file: 'a.yaml', line: 2, column: 3, field: 'name', message: 'is missing' }],
+};
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: string;
+}
+
+/** Writes `text` and reads until the server closes. */
+async function exchange(port: number, text: string): Promise<Answer> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.write(text, 'latin1');
+  await once(socket, 'close');
+  return parse(Buffer.concat(chunks).toString('latin1'));
+}
+
+function parse(raw: string): Answer {
+  const [head = '', ...rest] = raw.split('\r\n\r\n');
+  const [first = '', ...lines] = head.split('\r\n');
+  const headers = Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
+  );
+  return { status: Number(first.split(' ')[1]), headers, body: rest.join('\r\n\r\n') };
+}
+
+function request(line: string, headers: readonly string[] = ['Host: localhost']): string {
+  return [`${line} HTTP/1.1`, ...headers, 'Connection: close', '', ''].join('\r\n');
+}
+
+async function admin(t: Test, changes: Partial<AdminServerOptions> = {}) {
+  const server = await createAdminServer({ address: '127.0.0.1', port: 0, allowedHosts: ['admin.example'], state, ...changes });
+  t.teardown(() => server.close());
+  const get = (target: string, headers?: readonly string[]) => exchange(server.port, request(`GET ${target}`, headers));
+  return { server, get, send: (text: string) => exchange(server.port, text) };
+}
+
+async function firstBytes(socket: Socket): Promise<string> {
+  const [chunk] = (await once(socket, 'data')) as [Buffer];
+  return chunk.toString('latin1');
+}
+
+t.test('/ready says LIVE with 200 while ready, else 503 with the reason', async (t) => {
+  let ready = { ok: true, text: 'LIVE' };
+  const { get } = await admin(t, { state: { ...state, ready: () => ready } });
+  t.match(await get('/ready'), { status: 200, body: 'LIVE\n' });
+  ready = { ok: false, text: 'PRE_INITIALIZING' };
+  t.match(await get('/ready'), { status: 503, body: 'PRE_INITIALIZING\n' });
+  ready = { ok: false, text: 'TERMINATING' };
+  t.match(await get('/ready?x=1'), { status: 503, body: 'TERMINATING\n' });
+});
+
+const file = '../shared/conformance/kuma-cp-live/admin/ready.txt';
+const noData = existsSync(file) ? false : 'skipped: no conformance data';
+
+t.test('/ready is what Envoy answers, byte by byte', { skip: noData }, async (t) => {
+  const { get } = await admin(t);
+  t.equal((await get('/ready')).body, readFileSync(file, 'latin1'));
+});
+
+t.test('each page has its type and its content, is not stored, and no other origin may read it', async (t) => {
+  const { get } = await admin(t);
+  const metrics = await get('/stats/prometheus');
+  t.match(metrics, {
+    status: 200,
+    body: '# HELP x y\nx 1\n',
+    headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+  });
+  const problems = await get('/config_errors');
+  t.match(JSON.parse(problems.body), { problems: [{ file: 'a.yaml', line: 2, text: 'a.yaml:2:3 name: is missing' }] });
+  t.equal(problems.headers['content-type'], 'application/json; charset=utf-8');
+  const list = await get('/');
+  for (const path of ['/ready', '/stats/prometheus', '/decisions', '/config_errors']) t.match(list.body, path);
+  for (const { headers } of [metrics, problems, list]) {
+    t.match(headers, { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    t.notOk(Object.keys(headers).some((name) => name.startsWith('access-control-')));
+  }
+});
+
+t.test('/decisions gives the newest first, by limit, reason and mesh', async (t) => {
+  const { get } = await admin(t);
+  const ids = async (search: string) => {
+    const { decisions } = JSON.parse((await get(`/decisions${search}`)).body) as { decisions: { id: string }[] };
+    return decisions.map(({ id }) => id).join('');
+  };
+  t.equal(await ids(''), 'cba');
+  t.equal(await ids('?limit=2'), 'cb');
+  t.equal(await ids('?reason=no-route'), 'b');
+  t.equal(await ids('?mesh=payments&limit=9&reason=closed'), 'c');
+  t.equal(await ids('?mesh='), 'b');
+});
+
+t.test('a query that is not understood is refused, with what is allowed', async (t) => {
+  const { get } = await admin(t);
+  for (const [search, said] of [
+    ['?limit=-1', 'limit must be a whole number'],
+    ['?limit=1e3', 'limit must be a whole number'],
+    ['?limit=', 'limit must be a whole number'],
+    ['?reason=nothing', 'reason must be one of hello-timeout'],
+    ['?reason=constructor', 'reason must be one of'],
+    ['?limit=1&limit=2', 'limit is given twice'],
+    ['?mseh=a', 'allowed parameters'],
+  ] as const) {
+    const { status, body } = await get(`/decisions${search}`);
+    t.equal(status, 400, search);
+    t.match(body, said);
+  }
+});
+
+t.test('only GET and HEAD are answered, and HEAD without a body', async (t) => {
+  const { send } = await admin(t);
+  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND']) {
+    const { status, headers } = await send(request(`${method} /ready`));
+    t.equal(status, 405, method);
+    t.equal(headers.allow, 'GET, HEAD');
+  }
+  t.match(await send(request('HEAD /ready')), { status: 200, body: '', headers: { 'content-length': '5' } });
+});
+
+t.test('a path matches whole or not at all', async (t) => {
+  const { get } = await admin(t);
+  for (const path of [
+    ...[
+      '//ready',
+      '/ready/',
+      '/Ready',
+      '/%72eady',
+      '/./ready',
+      '/x/../ready',
+      '/ready%00',
+      '/ready;x',
+      '*',
+      'http://localhost/ready',
+      '/readyz',
+    ],
+    ...['/constructor', '/__proto__', '/toString', '/stats', '/stats/prometheus/', '/decisions/0', '/quitquitquit'],
+  ])
+    t.equal((await get(path)).status, 404, path);
+});
+
+t.test('IP addresses, localhost and allowed names may be the host; no other name may', async (t) => {
+  const { get } = await admin(t);
+  for (const host of [
+    'localhost',
+    'LOCALHOST:9901',
+    '127.0.0.1',
+    '127.0.0.1:9901',
+    '10.1.2.3:80',
+    '[::1]',
+    '[::1]:9901',
+    'admin.example',
+    'Admin.Example:1',
+  ])
+    t.equal((await get('/ready', [`Host: ${host}`])).status, 200, host);
+  for (const host of [
+    ...[
+      'evil.example',
+      'localhost.evil.example',
+      'admin.example.evil',
+      'localhost.',
+      '127.0.0.1.evil.example',
+      '0x7f000001',
+      '2130706433',
+    ],
+    ...[
+      '127.1',
+      'localhost:9901:1',
+      'a@localhost',
+      'localhost/',
+      '[localhost]',
+      '[127.0.0.1]',
+      '::1',
+      '',
+      'localhost,evil.example',
+    ],
+  ])
+    t.equal((await get('/ready', [`Host: ${host}`])).status, 421, host);
+});
+
+t.test('two hosts, or none, are refused', async (t) => {
+  const { get, send } = await admin(t);
+  t.equal((await get('/ready', ['Host: localhost', 'Host: evil.example'])).status, 400);
+  t.equal((await get('/ready', [])).status, 400);
+  t.equal((await send('GET /ready HTTP/1.0\r\n\r\n')).status, 400);
+});
+
+t.test('what a web page sends is refused, whatever its origin', async (t) => {
+  const { get, send } = await admin(t);
+  for (const origin of ['http://evil.example', 'null', 'http://localhost:9901', ''])
+    t.equal((await get('/decisions', ['Host: localhost', `Origin: ${origin}`])).status, 403, origin);
+  t.equal(
+    (await send(request('OPTIONS /decisions', ['Host: localhost', 'Origin: null', 'Access-Control-Request-Method: GET']))).status,
+    403,
+  );
+});
+
+t.test('a body is not read, even one that never comes', async (t) => {
+  const { server, send } = await admin(t);
+  t.equal((await send(request('GET /ready', ['Host: localhost', 'Content-Length: 10485760']))).status, 413);
+  t.equal((await send(request('GET /ready', ['Host: localhost', 'Transfer-Encoding: chunked']))).status, 413);
+  t.equal((await send(request('GET /ready', ['Host: localhost', 'Content-Length: 5', 'Expect: 100-continue']))).status, 413);
+  t.equal((await send('POST /ready HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10485760\r\n\r\n')).status, 405);
+  t.match(await send(request('GET /ready')), { status: 200 }, `port ${server.port} still answers`);
+});
+
+t.test('large headers and broken requests end with an error', async (t) => {
+  const { send } = await admin(t);
+  t.equal((await send(request('GET /ready', ['Host: localhost', `X: ${'x'.repeat(9_000)}`]))).status, 431);
+  t.equal((await send('\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03')).status, 400);
+  t.equal(
+    (await send('GET /ready HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n')).status,
+    400,
+  );
+});
+
+t.test('a page that throws answers 500 without a word about why, and is reported', async (t) => {
+  const faults: unknown[] = [];
+  const { get } = await admin(t, {
+    state: { ...state, metrics: () => Promise.reject(new Error('canary')) },
+    fault: (error) => void faults.push(error),
+  });
+  const answer = await get('/stats/prometheus');
+  t.equal(answer.status, 500);
+  t.notMatch(JSON.stringify(answer), /canary/);
+  t.match(faults, [{ message: 'canary' }]);
+  t.equal((await get('/ready')).status, 200);
+});
+
+t.test('the readiness listener answers /ready to any host, and nothing else', async (t) => {
+  let ready = { ok: true, text: 'LIVE' };
+  const server = await createReadinessServer({ address: '127.0.0.1', port: 0, ready: () => ready });
+  t.teardown(() => server.close());
+  const get = (path: string, host: string) => exchange(server.port, request(`GET ${path}`, [`Host: ${host}`]));
+  t.match(await get('/ready', 'pod.example'), { status: 200, body: 'LIVE\n' });
+  ready = { ok: false, text: 'TERMINATING' };
+  t.match(await get('/ready', '10.1.2.3:9902'), { status: 503, body: 'TERMINATING\n' });
+  for (const path of ['/', '/stats/prometheus', '/decisions', '/config_errors'])
+    t.equal((await get(path, 'localhost')).status, 404, path);
+  t.equal((await exchange(server.port, request('POST /ready'))).status, 405);
+});
+
+t.test('a client that does not finish its request in time is let go', async (t) => {
+  const server = await serveHttp({
+    address: '127.0.0.1',
+    port: 0,
+    name: 'a test',
+    admit: () => null,
+    page: () => textView(200, 'x'),
+    fault: (error) => t.fail(String(error)),
+    requestTimeoutMs: 100,
+  });
+  t.teardown(() => server.close());
+  t.equal((await exchange(server.port, 'GET /ready HTTP/1.1\r\nHost: loc')).status, 408);
+});
+
+t.test('no more than 64 sockets are held, and a place that gets free is taken', async (t) => {
+  const { server, get } = await admin(t);
+  const held = await Promise.all(
+    Array.from({ length: 64 }, async () => {
+      const socket = connect(server.port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.write('GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      t.match(await firstBytes(socket), /^HTTP\/1.1 200/);
+      return socket;
+    }),
+  );
+  t.equal((await get('/ready')).body, '', 'the next one is closed at once');
+  for (const socket of held) socket.destroy();
+  let answer = await get('/ready');
+  while (answer.status !== 200) answer = await get('/ready');
+  t.equal(answer.body, 'LIVE\n');
+});
+
+t.test('close ends silent and idle connections at once, and lets a request finish', async (t) => {
+  let release: (text: string) => void = () => undefined;
+  const metrics = new Promise<string>((resolve) => (release = resolve));
+  const asked = new Promise<void>((resolve) => {
+    const slow = { ...state, metrics: () => (resolve(), metrics) };
+    void createAdminServer({ address: '127.0.0.1', port: 0, allowedHosts: [], state: slow }).then(started);
+  });
+  let server: Awaited<ReturnType<typeof createAdminServer>> | undefined;
+  let busy: Promise<Answer> | undefined;
+  const ends: Promise<unknown>[] = [];
+  async function started(made: Awaited<ReturnType<typeof createAdminServer>>): Promise<void> {
+    server = made;
+    const silent = connect(made.port, '127.0.0.1');
+    const idle = connect(made.port, '127.0.0.1');
+    for (const socket of [silent, idle]) {
+      socket.on('error', () => undefined);
+      ends.push(once(socket, 'close'));
+    }
+    await once(silent, 'connect');
+    idle.write('GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await firstBytes(idle);
+    idle.resume();
+    silent.resume();
+    busy = exchange(made.port, 'GET /stats/prometheus HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  }
+  await asked;
+  const closed = server?.close();
+  await Promise.all(ends);
+  release('x 1\n');
+  t.match(await busy, { status: 200, body: 'x 1\n', headers: { connection: 'close' } });
+  await closed;
+  await t.rejects(exchange(server?.port ?? 0, request('GET /ready')), { code: 'ECONNREFUSED' });
+});
+
+t.test('a port that is taken is an error with the system code and the address', async (t) => {
+  const { server } = await admin(t);
+  await t.rejects(createAdminServer({ address: '127.0.0.1', port: server.port, allowedHosts: [], state }), {
+    code: 'EADDRINUSE',
+    message: `listen on 127.0.0.1:${server.port} for the admin pages: EADDRINUSE`,
+  });
+});
