@@ -1,0 +1,73 @@
+import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
+import { parseClientHello } from '../wire/client-hello.ts';
+import { echo, listen } from './fake-external-service.ts';
+
+export interface FakeZoneIngressOptions {
+  /** The destination's own mesh certificate: TLS goes through from the client to it. */
+  readonly cert: string;
+  readonly key: string;
+  /** CA of the mesh: clients are verified by the destination, not on the way. */
+  readonly trust: string;
+  readonly onConnection?: (socket: TLSSocket) => void;
+  readonly address?: string;
+  readonly port?: number;
+}
+
+export interface IngressConnection {
+  readonly sni: string | null;
+  /** The first bytes as they arrived: the ClientHello, and whatever came in the same read. */
+  readonly firstBytes: Buffer;
+}
+
+/** The zone ingress of another zone with one service behind it, on loopback. Keeps what arrived, so that a test can compare it with what was sent. */
+export interface FakeZoneIngress extends AsyncDisposable {
+  readonly address: string;
+  readonly port: number;
+  readonly connections: readonly IngressConnection[];
+  close(): Promise<void>;
+}
+
+export async function createFakeZoneIngress(options: FakeZoneIngressOptions): Promise<FakeZoneIngress> {
+  const { cert, key, trust, onConnection = echo, address = '127.0.0.1' } = options;
+  const connections: IngressConnection[] = [];
+  const open = new Set<Socket>();
+  const destination = createTlsServer(
+    { cert, key, ca: trust, requestCert: true, rejectUnauthorized: true, allowHalfOpen: true },
+    (socket) => {
+      socket.on('error', ignoreError);
+      onConnection(socket);
+    },
+  );
+  destination.on('tlsClientError', ignoreError);
+
+  const front = createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket);
+    socket.on('error', ignoreError);
+    socket.on('close', () => open.delete(socket));
+    let firstBytes = Buffer.alloc(0);
+    socket.on('data', function onData(chunk: Buffer) {
+      firstBytes = Buffer.concat([firstBytes, chunk]);
+      const result = parseClientHello(firstBytes);
+      if (result.kind === 'incomplete') return;
+      socket.pause();
+      socket.removeListener('data', onData);
+      connections.push({ sni: result.kind === 'hello' ? result.hello.serverName : null, firstBytes });
+      if (result.kind !== 'hello') return void socket.destroy();
+      socket.unshift(firstBytes);
+      destination.emit('connection', socket);
+    });
+  });
+  const port = await listen(front, { address, port: options.port ?? 0 });
+  const close = (): Promise<void> => {
+    for (const socket of open) socket.destroy();
+    return new Promise((resolve) => front.close(() => resolve()));
+  };
+  return { address, port, connections, close, [Symbol.asyncDispose]: close };
+}
+
+function ignoreError(): void {
+  // A fake outlives whatever its clients do.
+}

@@ -1,0 +1,95 @@
+import t from 'tap';
+import { durationMs, helpText, parseCommand } from '../../src/cli/args.ts';
+import { sessionsFor } from '../../src/cli/run.ts';
+
+t.test('run: defaults are those that the README names', async (t) => {
+  t.match(parseCommand(['run', '--resources', 'zone'], {}), {
+    kind: 'run',
+    options: {
+      resources: 'zone',
+      name: null,
+      zone: null,
+      adminBind: '127.0.0.1',
+      readinessPort: 9902,
+      concurrency: 0,
+      drainTimeMs: 30_000,
+      drainExitCode: 1,
+      setupTimeoutMs: 15_000,
+      idleTimeoutMs: 3_600_000,
+      maxHelloBytes: 16_384,
+      maxHandshakes: 512,
+      maxSessionsPerSource: 0,
+      logLevel: 'info',
+    },
+  });
+});
+
+t.test('the environment wins over flags, as in kuma-dp', async (t) => {
+  const command = parseCommand(['run', '--resources=zone', '--drain-time=5s', '--name', 'from-flag'], {
+    KUMA_DATAPLANE_DRAIN_TIME: '1m30s',
+    KUMA_DATAPLANE_NAME: 'from-env',
+    KUMA_READINESS_PORT: '0',
+    ZONE_EGRESS_ADMIN_HOSTS: 'a.test, b.test',
+  });
+  t.match(command, { kind: 'run', options: { drainTimeMs: 90_000, name: 'from-env', readinessPort: 0, adminHosts: ['a.test', 'b.test'] } });
+});
+
+t.test('an empty variable is as good as none', async (t) => {
+  t.match(parseCommand(['run', '--resources=zone', '--name=n'], { KUMA_DATAPLANE_NAME: '' }), { kind: 'run', options: { name: 'n' } });
+});
+
+t.test('the zone of the control plane’s variable counts, the egress’s own first', async (t) => {
+  t.match(parseCommand(['run', '--resources=z'], { KUMA_MULTIZONE_ZONE_NAME: 'east' }), { options: { zone: 'east' } });
+  t.match(parseCommand(['run', '--resources=z'], { KUMA_MULTIZONE_ZONE_NAME: 'east', ZONE_EGRESS_ZONE: 'west' }), { options: { zone: 'west' } });
+});
+
+t.test('what cannot be is refused with what is allowed', async (t) => {
+  const cases: readonly [string[], RegExp][] = [
+    [['run'], /run needs --resources DIR/],
+    [['run', '--resources=z', '--drain-time=soon'], /--drain-time "soon": allowed is a duration/],
+    [['run', '--resources=z', '--concurrency=-1'], /concurrency/],
+    [['run', '--resources=z', '--readiness-port=70000'], /allowed is a port/],
+    [['run', '--resources=z', '--log-level=loud'], /allowed are debug, info/],
+    [['run', '--resources=z', '--max-hello-bytes=100'], /allowed is 512 to 65536/],
+    [['run', '--resources=z', '--frobnicate'], /frobnicate/],
+    [['run', '--resources=z', 'extra'], /takes no arguments beside its flags/],
+    [['run', '--proxy-type=ingress', '--resources=z'], /this is a zone egress; allowed is egress/],
+    [['run', '--cp-address=https://cp:5678'], /a control plane as the source is not built yet/],
+    [['run', '--resources=z', '--dataplane-token-file=/t'], /not built yet/],
+    [['validate'], /validate needs the folder/],
+    [['validate', 'a', 'b'], /one folder only/],
+    [['generate', 'keys'], /allowed are certs and zone/],
+    [['generate', 'certs', 'dir', '--key-type=dsa'], /allowed are rsa and ec/],
+    [['generate', 'certs', 'dir', '--mesh=../x'], /a mesh name is/],
+    [['serve'], /unknown command "serve": allowed are run/],
+  ];
+  for (const [argv, message] of cases) t.match(parseCommand(argv, {}), { kind: 'usage-error', message }, argv.join(' '));
+  t.match(parseCommand(['run', '--resources=z'], { KUMA_CONTROL_PLANE_URL: 'https://cp' }), { kind: 'usage-error', message: /KUMA_CONTROL_PLANE_URL: .*not built yet/ });
+});
+
+t.test('flags of kuma-dp without a meaning here are taken and told', async (t) => {
+  const command = parseCommand(['run', '--proxy-type=egress', '--envoy-log-level', 'debug', '--resources=z', '--work-dir=/tmp/x'], {});
+  t.match(command, { kind: 'run', options: { ignored: ['--envoy-log-level', '--work-dir'], resources: 'z' } });
+});
+
+t.test('durations are Go’s', async (t) => {
+  t.equal(durationMs('1h'), 3_600_000);
+  t.equal(durationMs('1m30s'), 90_000);
+  t.equal(durationMs('1.5s'), 1_500);
+  t.equal(durationMs('500ms'), 500);
+  for (const bad of ['', '5', '1d', 's', '-1s', '1s2']) t.equal(durationMs(bad), null, bad);
+});
+
+t.test('help lists every option of run with its default and its variable', async (t) => {
+  const text = helpText('run');
+  t.match(text, /--drain-time DUR .*default 30s; KUMA_DATAPLANE_DRAIN_TIME/);
+  t.match(text, /--resources DIR/);
+  t.match(helpText(''), /zone-egress generate zone DIR/);
+});
+
+t.test('sessions stay below the descriptor limit', async (t) => {
+  t.equal(sessionsFor(20_000), 9_872);
+  t.equal(sessionsFor(1_024), 384);
+  t.equal(sessionsFor(256), 16);
+  t.equal(sessionsFor(null), 10_000);
+});
