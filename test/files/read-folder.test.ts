@@ -1,0 +1,184 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import t from 'tap';
+import { MAX_FILE_BYTES, readFileBelow, readResourceFolder } from '../../src/files/read-folder.ts';
+
+async function read(dir: string) {
+  const { files, problems } = await readResourceFolder(dir);
+  return {
+    paths: files.map(({ path }) => relative(dir, path)),
+    texts: files.map(({ text }) => text),
+    problems: problems.map(({ severity, file, message }) => `${severity} ${relative(dir, file)}: ${message}`),
+  };
+}
+
+t.test('yaml, yml and json files are read from all folders, sorted by path', async (t) => {
+  const dir = t.testdir({
+    'b.yaml': 'b',
+    'a.yml': 'a',
+    'c.JSON': '{}',
+    'readme.md': 'no',
+    yaml: 'no',
+    'x.yaml.bak': 'no',
+    deep: { er: { 'd.yaml': 'd' }, 'e.json': 'e' },
+    'folder.yaml': { 'f.yaml': 'f' },
+    empty: {},
+  });
+  const { paths, texts, problems } = await read(dir);
+  t.same(paths, ['a.yml', 'b.yaml', 'c.JSON', 'deep/e.json', 'deep/er/d.yaml', 'folder.yaml/f.yaml']);
+  t.same(texts, ['a', 'b', '{}', 'e', 'd', 'f']);
+  t.same(problems, []);
+});
+
+t.test('paths are as the operator gave the folder', async (t) => {
+  const dir = relative(process.cwd(), t.testdir({ 'a.yaml': 'a', 'b.yaml': Buffer.from([0xff]) }));
+  const { files, problems } = await readResourceFolder(`./${dir}/`);
+  t.equal(files[0]?.path, join(dir, 'a.yaml'));
+  t.match(problems, [{ file: join(dir, 'b.yaml'), line: 0, column: 0, field: '', message: 'not UTF-8 text', severity: 'error' }]);
+});
+
+t.test('names that begin with a dot are left out, files and folders', async (t) => {
+  const dir = t.testdir({ '.a.yaml': 'no', '.git': { 'b.yaml': 'no' }, 'c.yaml': 'c' });
+  t.same((await read(dir)).paths, ['c.yaml']);
+});
+
+t.test('a Kubernetes mount is read once, through its links', async (t) => {
+  const dir = t.testdir({ '..2026_01_01': { 'mesh.yaml': 'one' } });
+  symlinkSync('..2026_01_01', join(dir, '..data'));
+  symlinkSync('..data/mesh.yaml', join(dir, 'mesh.yaml'));
+  t.same(await read(dir), { paths: ['mesh.yaml'], texts: ['one'], problems: [] });
+});
+
+t.test('a link to a folder is not followed and warned about, one that leads nowhere is an error', async (t) => {
+  const dir = t.testdir({ real: { 'a.yaml': 'a' } });
+  symlinkSync('real', join(dir, 'link'));
+  symlinkSync('.', join(dir, 'loop.yaml'));
+  symlinkSync('missing', join(dir, 'gone.yaml'));
+  symlinkSync('circle.yaml', join(dir, 'circle.yaml'));
+  symlinkSync('missing', join(dir, 'gone.txt'));
+  t.same(await read(dir), {
+    paths: ['real/a.yaml'],
+    texts: ['a'],
+    problems: [
+      'error circle.yaml: read: its links go in a circle (ELOOP)',
+      'error gone.yaml: read: no such file or folder (ENOENT)',
+      'warning link: a symbolic link to a folder is not followed',
+      'warning loop.yaml: a symbolic link to a folder is not followed',
+    ],
+  });
+});
+
+t.test('a FIFO, a device and a socket are errors and hold nothing up', async (t) => {
+  const dir = t.testdir({ 'a.yaml': 'a' });
+  execFileSync('mkfifo', [join(dir, 'fifo.yaml')]);
+  symlinkSync('/dev/zero', join(dir, 'zero.json'));
+  symlinkSync('fifo.yaml', join(dir, 'to-fifo.yml'));
+  t.same(await read(dir), {
+    paths: ['a.yaml'],
+    texts: ['a'],
+    problems: ['fifo.yaml', 'to-fifo.yml', 'zero.json'].map((name) => `error ${name}: not a regular file`),
+  });
+});
+
+t.test('a file holds at most 4 MiB, also one that says it is empty', async (t) => {
+  const dir = t.testdir({ 'most.yaml': Buffer.alloc(MAX_FILE_BYTES, 0x20), 'more.yaml': Buffer.alloc(MAX_FILE_BYTES + 1, 0x20) });
+  symlinkSync('/proc/self/status', join(dir, 'proc.yaml'));
+  const { paths, texts, problems } = await read(dir);
+  t.same(problems, ['error more.yaml: at least 4194305 bytes (limit 4194304)']);
+  t.same(paths, ['most.yaml', 'proc.yaml']);
+  t.match(texts[1], /^Name:/);
+});
+
+t.test('a folder that is missing, or is a file, is one problem', async (t) => {
+  const dir = t.testdir({ 'a.yaml': 'a' });
+  t.match(await readResourceFolder(join(dir, 'missing')), {
+    files: [],
+    problems: [{ file: join(dir, 'missing'), message: 'read folder: no such file or folder (ENOENT)' }],
+  });
+  t.match(await readResourceFolder(join(dir, 'a.yaml')), {
+    files: [],
+    problems: [{ message: 'read folder: not a folder (ENOTDIR)' }],
+  });
+});
+
+t.test(
+  'what may not be read is a problem, and the rest is read',
+  { skip: process.getuid?.() === 0 ? 'root may read everything' : false },
+  async (t) => {
+    const dir = t.testdir({ 'a.yaml': 'a', 'b.yaml': 'b', closed: { 'c.yaml': 'c' } });
+    chmodSync(join(dir, 'a.yaml'), 0);
+    chmodSync(join(dir, 'closed'), 0);
+    t.teardown(() => chmodSync(join(dir, 'closed'), 0o700));
+    const { paths, problems } = await read(dir);
+    t.same(paths, ['b.yaml']);
+    t.match(problems, [/closed: read folder: no permission/, /a\.yaml: read: no permission/]);
+  },
+);
+
+t.test('a byte order mark is not part of the text', async (t) => {
+  const dir = t.testdir({ 'a.yaml': '\ufeffkind: Mesh' });
+  t.same((await read(dir)).texts, ['kind: Mesh']);
+});
+
+t.test('the fingerprint is the same until something changes', async (t) => {
+  const dir = t.testdir({ 'a.yaml': 'a' });
+  const before = await readResourceFolder(dir);
+  t.equal((await readResourceFolder(dir)).fingerprint, before.fingerprint);
+  writeFileSync(join(dir, 'readme.md'), 'x');
+  t.equal((await readResourceFolder(dir)).fingerprint, before.fingerprint);
+  writeFileSync(join(dir, 'b.yaml'), 'x');
+  t.not((await readResourceFolder(dir)).fingerprint, before.fingerprint);
+});
+
+t.test('hundreds of files are read, in order', async (t) => {
+  const names = Array.from({ length: 300 }, (_, i) => `${String(i).padStart(3, '0')}.yaml`);
+  const dir = t.testdir(Object.fromEntries(names.map((name) => [name, name])));
+  const { paths, texts } = await read(dir);
+  t.same(paths, names);
+  t.same(texts, names);
+});
+
+t.test('a file that a resource names is read from below the folder, also by its whole path', async (t) => {
+  const dir = t.testdir({ certs: { 'ca.pem': 'PEM' } });
+  symlinkSync('certs', join(dir, 'link'));
+  for (const path of ['certs/ca.pem', './certs/../certs/ca.pem', join(dir, 'certs/ca.pem'), 'link/ca.pem']) {
+    t.same(readFileBelow(dir, path), { text: 'PEM' }, path);
+  }
+});
+
+t.test('nothing outside of the folder is read, and no error says what is in a file', async (t) => {
+  const parent = t.testdir({ root: { 'in.pem': 'canary' }, 'root-not': { 'a.pem': 'canary' }, 'out.pem': 'canary' });
+  const root = join(parent, 'root');
+  symlinkSync('../out.pem', join(root, 'out.pem'));
+  symlinkSync('..', join(root, 'up'));
+  symlinkSync('/proc/self/environ', join(root, 'environ'));
+  execFileSync('mkfifo', [join(root, 'fifo')]);
+  mkdirSync(join(root, 'folder'));
+  writeFileSync(join(root, 'large'), Buffer.alloc(MAX_FILE_BYTES + 1, 'canary'));
+  writeFileSync(join(root, 'binary'), Buffer.from([0x63, 0xff]));
+  for (const [path, error] of [
+    ['../out.pem', /^it is not below the folder/],
+    ['out.pem', /^it is not below the folder/],
+    ['up/out.pem', /^it is not below the folder/],
+    ['../root-not/a.pem', /^it is not below the folder/],
+    ['/etc/passwd', /^it is not below the folder/],
+    ['environ', /^it is not below the folder/],
+    ['/proc/self/environ', /^it is not below the folder/],
+    ['/dev/zero', /^it is not below the folder/],
+    ['.', /^it is not below the folder/],
+    ['folder', /^not a regular file$/],
+    ['fifo', /^not a regular file$/],
+    ['large', /^at least 4194305 bytes \(limit 4194304\)$/],
+    ['binary', /^not UTF-8 text$/],
+    ['missing', /^no such file or folder \(ENOENT\)$/],
+    ['in.pem/x', /ENOTDIR/],
+    ['in.pem\0', /^not a path$/],
+    ['', /^not a path$/],
+  ] as const) {
+    const found = readFileBelow(root, path);
+    t.match(found, { error }, JSON.stringify(path));
+    t.notMatch(JSON.stringify(found), /canary/);
+  }
+  t.match(readFileBelow(join(parent, 'missing'), 'a'), { error: /ENOENT/ });
+});
