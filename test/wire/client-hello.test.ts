@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { connect } from 'node:tls';
 import t from 'tap';
 import fc from 'fast-check';
@@ -37,7 +37,7 @@ t.test('the hello of this Node is read: name, ALPN, version, length', async (t) 
     const options = { servername: 'Backend.example', ALPNProtocols: ['kuma', 'h2'], maxVersion: version };
     const client = connect({ port, host: '127.0.0.1', ...options });
     client.on('error', () => undefined);
-    const [socket] = (await once(server, 'connection')) as [import('node:net').Socket];
+    const [socket] = (await once(server, 'connection')) as [Socket];
     const [bytes] = (await once(socket, 'data')) as [Buffer];
     const hello = { serverName: 'Backend.example', alpn: ['kuma', 'h2'], maxVersion: version, length: bytes.length };
     t.same(parseClientHello(bytes), { kind: 'hello', hello });

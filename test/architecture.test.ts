@@ -1,0 +1,290 @@
+/** Rooms import to the left only, and some names stay out of the house. It reads the tree that is there. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path/posix';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+
+interface File {
+  /** From the root of the repository, with slashes. */
+  readonly path: string;
+  readonly text: string;
+}
+
+/** A room may import itself and the rooms of earlier lines; rooms of one line do not know each other. Single files count as rooms. */
+const ORDER: readonly (readonly string[])[] = [
+  ['base'],
+  ['wire'],
+  ['model'],
+  ['resources', 'routing'],
+  ['files', 'identity', 'endpoints', 'traffic', 'observe', 'explain', 'xds'],
+  ['admin'],
+  ['worker.ts'],
+  ['control'],
+  ['proxy.ts'],
+  ['testing'],
+  ['cli'],
+  ['main.ts'],
+  ['bin.mjs'],
+];
+
+/** A package, and the one room that may import it. */
+const OWNERS: Readonly<Record<string, string>> = {
+  'node-forge': 'identity',
+  pino: 'observe',
+  'prom-client': 'observe',
+  yaml: 'resources',
+  zod: 'resources',
+};
+
+interface Ban {
+  readonly what: string;
+  readonly pattern: RegExp;
+  /** Paths where it is allowed. */
+  readonly except?: RegExp;
+}
+
+/** Of code, without comments and plain strings. */
+const SOURCE_BANS: readonly Ban[] = [
+  {
+    what: 'process is for main.ts and bin.mjs',
+    pattern: /(?<![.\w])process\.(?!cpuUsage|memoryUsage|uptime|version)/,
+    except: /^src\/(main\.ts|bin\.mjs)$/,
+  },
+  {
+    what: 'the figures of the process are for observe',
+    pattern: /(?<![.\w])process\.(cpuUsage|memoryUsage|uptime|version)/,
+    except: /^src\/(observe\/.*|main\.ts|bin\.mjs)$/,
+  },
+  { what: 'globalThis.process', pattern: /globalThis\.process\b/ },
+  {
+    what: 'timers are for base/clock.ts',
+    pattern: /(?<![.\w])(?:globalThis\.)?set(Timeout|Interval)\(/,
+    except: /^src\/base\/clock\.ts$/,
+  },
+  { what: '.pipe(', pattern: /\.pipe\(/ },
+  { what: 'removeAllListeners(', pattern: /\.removeAllListeners\(/ },
+  { what: 'any', pattern: /:\s*any\b(?!\s*:)|\bas any\b|<any\b/ },
+  { what: 'enum', pattern: /^\s*(export\s+)?(const\s+|declare\s+)*enum\s+\w/m },
+  { what: 'default export', pattern: /^export default\b/m },
+];
+
+const BANNED_NAMES = /(^|\/)(utils?|helpers?|common|managers?|index)(\.\w+)+$|(^|\/)(utils?|helpers?|common|managers?)\//i;
+
+/** Built from pieces, so that this file is not its own finding. */
+const MACHINE_FOLDERS: readonly string[] = ['work', 'root'];
+const MACHINE_PATH = new RegExp(`(^|[^\\w.$}/-]|file://)/(${MACHINE_FOLDERS.join('|')})/[\\w.]`);
+
+/** A test that is skipped has to say why: `t.skip('reason')` inside it, or `{ skip: 'reason' }`. */
+const SILENT_SKIP =
+  /\bt\.(skip|todo)\(\s*(\)|(async\b|function\b|\(|\w+\s*=>)|(['"]).*?\4\s*,\s*(async\b|function\b|\())|\{\s*(skip|todo):\s*true\b/;
+
+function roomOf(path: string): string {
+  return path.split('/')[1] ?? '';
+}
+
+function rank(room: string): number {
+  return ORDER.findIndex((line) => line.includes(room));
+}
+
+/** What a file imports, whatever the form: static, type only, re-export, dynamic, or the URL of a worker. */
+function importsOf(text: string): string[] {
+  const code = withoutComments(text);
+  const form = /\b(?:from|import)\s*\(?\s*(['"])(.+?)\1|new URL\(\s*(['"])(\..+?)\3\s*,\s*import\.meta\.url/g;
+  return [...code.matchAll(form)].map((match) => match[2] ?? match[4] ?? '');
+}
+
+function wrongImports(files: readonly File[]): string[] {
+  const found: string[] = [];
+  for (const { path, text } of files) {
+    const room = roomOf(path);
+    if (rank(room) < 0) found.push(`${path}: the room ${room} has no place in the order`);
+    for (const name of importsOf(text)) {
+      const owner = OWNERS[name.split('/')[0] ?? ''];
+      if (owner !== undefined && owner !== room) found.push(`${path}: ${name} is for src/${owner}`);
+      if (/^(node:)?timers(\/promises)?$/.test(name)) found.push(`${path}: ${name}`);
+      if (/^(node:)?process$/.test(name)) found.push(`${path}: ${name}`);
+      if (!name.startsWith('.')) continue;
+      const target = normalize(join(dirname(path), name));
+      if (!target.startsWith('src/')) {
+        // The launcher looks for the built package and for the pinned Node; package.json has the version.
+        if (room !== 'bin.mjs' && target !== 'package.json') found.push(`${path}: ${name} is outside src`);
+        continue;
+      }
+      const other = roomOf(target);
+      if (other !== room && rank(other) >= rank(room)) found.push(`${path}: ${room} may not import ${other} (${name})`);
+    }
+  }
+  return found;
+}
+
+function bannedCode(files: readonly File[]): string[] {
+  return files.flatMap(({ path, text }) => {
+    const code = withoutComments(text, true);
+    return SOURCE_BANS.filter(({ pattern, except }) => except?.test(path) !== true && pattern.test(code)).map(
+      ({ what }) => `${path}: ${what}`,
+    );
+  });
+}
+
+function bannedNames(files: readonly Pick<File, 'path'>[]): string[] {
+  return files.filter(({ path }) => BANNED_NAMES.test(path)).map(({ path }) => path);
+}
+
+function machinePaths(files: readonly File[]): string[] {
+  return files.flatMap(({ path, text }) =>
+    text
+      .split('\n')
+      .flatMap((line, index) => (MACHINE_PATH.test(line) ? [`${path}:${index + 1}: ${line.trim().slice(0, 100)}`] : [])),
+  );
+}
+
+function silentSkips(files: readonly File[]): string[] {
+  return files.filter(({ text }) => SILENT_SKIP.test(withoutComments(text))).map(({ path }) => path);
+}
+
+/** Comments go, and with `strings` what stands in plain quotes too. A regular expression with a quote in it may hide the rest of its line. */
+function withoutComments(text: string, strings = false): string {
+  const token = /'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
+  return text.replace(token, (piece) => {
+    if (piece.startsWith('/')) return ' ';
+    return strings && !piece.startsWith('`') ? "''" : piece;
+  });
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+/** Not the repository's, or made by its tools. */
+const FOREIGN = /^(\.git|\.tap|dist|node_modules|\.toolchain\/node_modules|certs\/local|perf\/results)$/;
+const TEXT = /\.(ts|mjs|js|json|md|ya?ml|html|css|sh)$|(^|\/)(Dockerfile|\.dockerignore|\.gitignore|\.npmrc|run)$/;
+
+function read(folder: string): File[] {
+  const files: File[] = [];
+  for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
+    const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    if (FOREIGN.test(path)) continue;
+    if (entry.isDirectory()) files.push(...read(path));
+    else if (entry.isFile() && TEXT.test(path)) files.push({ path, text: readFileSync(join(root, path), 'utf8') });
+  }
+  return files;
+}
+
+const tree = read('');
+const sources = tree.filter(({ path }) => /^src\/.*\.(ts|mjs)$/.test(path));
+const tests = tree.filter(({ path }) => /^test\/.*\.ts$/.test(path) && path !== 'test/architecture.test.ts');
+
+t.test('rooms import to the left only, and a package stays in its room', async (t) => {
+  t.ok(sources.length > 20, `${sources.length} files`);
+  t.same(wrongImports(sources), []);
+});
+
+t.test('the sources have none of what is banned from them', async (t) => {
+  t.same(bannedCode(sources), []);
+});
+
+t.test('no file is called after nothing: utils, helpers, common, manager, index', async (t) => {
+  t.same(bannedNames([...sources, ...tests]), []);
+});
+
+t.test('no text names a folder of the machine it was written on', async (t) => {
+  t.same(machinePaths(tree.filter(({ path }) => path !== 'test/architecture.test.ts')), []);
+});
+
+t.test('no test is skipped without saying why', async (t) => {
+  t.same(silentSkips(tests), []);
+});
+
+t.test('these checks find what they look for', async (t) => {
+  const one = (path: string, text: string): File[] => [{ path, text }];
+
+  for (const text of [
+    "import { x } from '../traffic/x.ts';",
+    "import type { X } from '../traffic/x.ts';",
+    "export { x } from '../traffic/x.ts';",
+    "import '../traffic/x.ts';",
+    "const x = await import('../traffic/x.ts');",
+    "new Worker(new URL('../traffic/x.ts', import.meta.url));",
+    'import {\n  x,\n} from "../traffic/x.ts";',
+  ]) {
+    t.match(wrongImports(one('src/routing/a.ts', text)), [/routing may not import traffic/], text);
+    t.same(wrongImports(one('src/admin/a.ts', text)), [], `admin: ${text}`);
+  }
+  t.match(wrongImports(one('src/resources/kinds/a.ts', "import { x } from '../../routing/x.ts';")), [
+    /resources may not import routing/,
+  ]);
+  t.match(wrongImports(one('src/worker.ts', "import { x } from './proxy.ts';")), [/may not import proxy.ts/]);
+  t.match(wrongImports(one('src/attic/a.ts', '')), [/no place/]);
+  t.match(wrongImports(one('src/base/a.ts', "import { x } from '../../test/x.ts';")), [/outside src/]);
+  t.same(wrongImports(one('src/main.ts', "import { x } from './cli/x.ts';\n// from '../nowhere.ts'")), []);
+
+  for (const name of Object.keys(OWNERS))
+    t.equal(wrongImports(one('src/admin/a.ts', `import x from '${name}';`)).length, 1, name);
+  for (const name of ['node:timers/promises', 'timers', 'node:process']) {
+    t.equal(wrongImports(one('src/admin/a.ts', `import x from '${name}';`)).length, 1, name);
+  }
+  t.same(wrongImports(one('src/observe/a.ts', "import pino from 'pino';")), []);
+
+  for (const text of [
+    'process.exit(1)',
+    'const { argv } = globalThis.process;',
+    'process.memoryUsage()',
+    'setTimeout(f, 1)',
+    'globalThis.setTimeout(f, 1)',
+    'setInterval(f, 1)',
+    'a.pipe(b)',
+    'a.removeAllListeners()',
+    'function f(x: any) {}',
+    'const x = y as any;',
+    'new Map<any, string>()',
+    'export enum X {}',
+    'const enum X {}',
+    'export default 1',
+    "const url = 'http://x'; process.exit(1)",
+    'const text = `${process.cwd()}`;',
+  ]) {
+    t.ok(bannedCode(one('src/admin/a.ts', text)).length > 0, text);
+  }
+  for (const text of [
+    '// process.exit(1)',
+    '/* a.pipe(b) */',
+    "const x = 'a.pipe(b): any';",
+    'socket.setTimeout(1)',
+    'scope.process.x',
+    "const kind = { kind: 'any' };",
+    'const x: { readonly any: string } = y;',
+    'let t: NodeJS.Process;',
+  ]) {
+    t.same(bannedCode(one('src/admin/a.ts', text)), [], text);
+  }
+  t.same(bannedCode(one('src/main.ts', 'process.exit(1)')), []);
+  t.same(bannedCode(one('src/observe/a.ts', 'process.memoryUsage()')), []);
+  t.same(bannedCode(one('src/base/clock.ts', 'setTimeout(f, 1)')), []);
+
+  for (const path of [
+    'src/utils.ts',
+    'src/a/util.ts',
+    'src/helpers/x.ts',
+    'src/a/common.ts',
+    'src/a/Manager.ts',
+    'src/a/index.ts',
+    'test/helpers.ts',
+  ]) {
+    t.same(bannedNames([{ path }]), [path]);
+  }
+  for (const path of ['src/a/uncommon.ts', 'src/a/indexes.ts', 'src/a/name-table.ts']) t.same(bannedNames([{ path }]), []);
+
+  for (const folder of MACHINE_FOLDERS) {
+    for (const text of [`see /${folder}/main/x`, `'/${folder}/x'`, `file:///${folder}/x`])
+      t.equal(machinePaths(one('README.md', text)).length, 1, text);
+    t.same(machinePaths(one('README.md', `see src/${folder}/x and ./${folder}/x and https://a.example/${folder}/x`)), []);
+  }
+
+  for (const text of [
+    't.skip()',
+    't.todo()',
+    't.skip(async () => {})',
+    "t.skip('a promise', async (t) => {})",
+    't.test(name, { skip: true }, f)',
+  ]) {
+    t.same(silentSkips(one('test/a.test.ts', text)), ['test/a.test.ts'], text);
+  }
+  t.same(silentSkips(one('test/a.test.ts', "t.test(name, { skip: 'no openssl' }, f); t.skip('no data');")), []);
+});
