@@ -112,7 +112,7 @@ class DnsResolver implements Resolver {
     for (const [name, entry] of before) {
       entry.next?.cancel();
       entry.next = null;
-      if (entry.waiters.size === 0) this.#background.delete(entry) && (entry.busy = false);
+      if (this.#background.delete(entry)) entry.busy = false;
       this.#others.set(name, entry);
     }
   }

@@ -2,8 +2,6 @@ import pino from 'pino';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
 
-export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'off'];
-
 /** Where every room writes. `fields` are plain data; an Error goes under the key `err`. Secrets do not belong in either. */
 export interface Log {
   debug(fields: object, message: string): void;

@@ -70,7 +70,7 @@ export interface Metrics {
   info<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>): void;
   /** Takes one series away, e.g. of a mesh that is gone. */
   remove<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>): void;
-  /** The Prometheus text format, `METRICS_CONTENT_TYPE`. */
+  /** The Prometheus text format, version 0.0.4. */
   text(): Promise<string>;
   close(): void;
 }
@@ -81,8 +81,6 @@ export interface MetricsOptions {
   /** The metrics of the process and of Node.js too; on unless an embedding program has its own. */
   readonly process?: boolean;
 }
-
-export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 
 const PHASE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
 const SESSION_BUCKETS = [0.01, 0.1, 1, 10, 60, 300, 1_800, 3_600, 21_600, 86_400];
