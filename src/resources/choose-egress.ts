@@ -1,0 +1,41 @@
+import type { Findings } from './findings.ts';
+import type { ZoneEgress } from './kinds/zone-egress.ts';
+
+/** The ZoneEgress that this process is: the one with that name, or the only one. Null where it is not clear, which is reported. */
+export function chooseEgress(egresses: readonly ZoneEgress[], name: string | undefined, findings: Findings): ZoneEgress | null {
+  const nowhere = { file: '--name', line: 0, column: 0 };
+  const names = egresses.map(({ meta }) => meta.name).join(', ');
+  if (egresses.length === 0) {
+    findings.error({ ...nowhere, file: 'resources' }, '', 'no ZoneEgress is among the resources: it says where to listen');
+    return null;
+  }
+  if (name === undefined) {
+    const [only] = egresses;
+    if (only !== undefined && egresses.length === 1) return only;
+    findings.error(nowhere, '', `has to be set: ${egresses.length} ZoneEgresses are among the resources: ${names}`);
+    return null;
+  }
+  // In Kubernetes form the name is `<name>.<namespace>`, and people know the first half.
+  const found = egresses.filter(({ meta }) => meta.name === name || meta.name === `${name}.${meta.namespace}`);
+  const [chosen] = found;
+  if (chosen !== undefined && found.length === 1) return chosen;
+  const message = found.length === 0 ? 'no ZoneEgress has this name' : 'several ZoneEgresses have this name';
+  findings.error(nowhere, '', `${JSON.stringify(name)}: ${message}; there are: ${names}`);
+  return null;
+}
+
+/** The resource wins. */
+export function zoneOf(egress: ZoneEgress | null, option: string | undefined, findings: Findings): string {
+  if (egress === null) return option ?? '';
+  const { zone, meta } = egress;
+  if (zone === '') {
+    if (option === undefined || option === '') {
+      findings.error(meta.at, 'zone', 'is not set: say the zone here or with --zone; without it no other zone can be told apart');
+    }
+    return option ?? '';
+  }
+  if (option !== undefined && option !== '' && option !== zone) {
+    findings.warn(meta.at, 'zone', `is ${JSON.stringify(zone)}, and --zone says ${JSON.stringify(option)}: the resource counts`);
+  }
+  return zone;
+}

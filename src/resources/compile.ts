@@ -1,0 +1,115 @@
+import { hasErrors } from '../base/problem.ts';
+import type { Compiled } from '../model/compiled.ts';
+import { meshName } from '../model/names.ts';
+import { chooseEgress, zoneOf } from './choose-egress.ts';
+import type { Context } from './context.ts';
+import { deepFreeze } from './deep-freeze.ts';
+import { destinationsOf } from './destinations.ts';
+import { addExternalServices } from './external.ts';
+import { createFindings } from './findings.ts';
+import { isIpv6 } from './hosts.ts';
+import { createLoader } from './load.ts';
+import type { ReadFile } from './load.ts';
+import { addMeshExternalService } from './mesh-external.ts';
+import { identityOf } from './mesh-identity.ts';
+import type { IdentityFolders } from './mesh-identity.ts';
+import { addPassthrough, remoteServices } from './passthrough.ts';
+import type { RemoteServices } from './passthrough.ts';
+import { createPemStore } from './pem.ts';
+import type { PemStore } from './pem.ts';
+import { readResources } from './resource-set.ts';
+import type { MeshResources } from './resource-set.ts';
+import { snapshotVersion } from './snapshot-version.ts';
+import type { SourceFile } from './yaml.ts';
+
+export type { SourceFile } from './yaml.ts';
+
+export interface CompileOptions {
+  /** Which ZoneEgress this is; not needed where there is one. */
+  readonly name?: string;
+  /** Used where the ZoneEgress does not say its zone. */
+  readonly zone?: string;
+  /** Unknown fields and kinds are errors. */
+  readonly strict?: boolean;
+  /**
+   * A folder with a sub-folder for each mesh that holds `tls.crt`, `tls.key` and `ca.crt`. Certificates of the egress are then taken from there,
+   * and no CA key is needed.
+   */
+  readonly identities?: string;
+  /** For data sources with `file`, and the identity folders. Without it they are errors. */
+  readonly readFile?: ReadFile;
+}
+
+/**
+ * What a zone egress does with these resources, computed as Kuma's control plane does for its own. It finds every problem there is and never
+ * stops at the first; one error, and there is no snapshot. The order of files and documents does not matter, except between two
+ * TrafficPermissions that are equally specific.
+ */
+export function compile(files: readonly SourceFile[], options: CompileOptions): Compiled {
+  const findings = createFindings(options.strict ?? false);
+  const resources = readResources(files, findings);
+  const egress = chooseEgress(resources.egresses, options.name, findings);
+  const pems = createPemStore();
+  const context: Context = {
+    findings,
+    loader: createLoader(resources, pems, options.readFile, findings),
+    zone: zoneOf(egress, options.zone, findings),
+    family: egress !== null && isIpv6(egress.address) ? 'any' : 'v4',
+    routes: new Map(),
+    clusters: new Map(),
+    meshes: new Map(),
+    origins: new Map(),
+  };
+  const remote = remoteServices(resources.ingresses, context);
+  const folders = options.identities === undefined ? null : { path: options.identities, readFile: options.readFile };
+  for (const mesh of resources.meshes) addMesh(context, mesh, remote, folders, pems);
+  const problems = findings.problems();
+  if (egress === null || hasErrors(problems)) return { kind: 'invalid', problems };
+  const { routes, clusters, meshes, zone, origins } = context;
+  const content = { zone, routes, clusters, meshes };
+  return {
+    kind: 'compiled',
+    snapshot: deepFreeze({ version: snapshotVersion(content), ...content }),
+    secrets: pems.secrets,
+    listener: { name: egress.meta.name, address: egress.address, port: egress.port, adminPort: egress.adminPort },
+    problems,
+    origins,
+  };
+}
+
+/** Everything of one mesh. Without mTLS there is no SNI to route by, so nothing of it is served. */
+function addMesh(
+  context: Context,
+  resources: MeshResources,
+  remote: RemoteServices,
+  folders: IdentityFolders | null,
+  pems: PemStore,
+): void {
+  const { mesh, externalServices, meshExternalServices, meshPermissions, routes } = resources;
+  const { name, at } = mesh.meta;
+  context.origins.set(`mesh:${name}`, at);
+  if (mesh.mtls === null) {
+    const count = externalServices.length + meshExternalServices.length;
+    if (count > 0) context.findings.warn(at, 'mtls', `is not enabled: its ${count} external services are not served`);
+    return;
+  }
+  const destinations = destinationsOf(routes);
+  const offered = remote.get(name) ?? new Map<string, never>();
+  if (mesh.zoneEgress) {
+    for (const [service, offers] of [...offered].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      addPassthrough(context, resources, service, offers, destinations);
+    }
+  }
+  const before = context.routes.size;
+  addExternalServices(context, resources, destinations, offered);
+  for (const service of meshExternalServices) addMeshExternalService(context, resources, service);
+  if (meshExternalServices.length > 0 && meshPermissions.length > 0 && !mesh.forbidsMeshExternalServices) {
+    const message =
+      'is not set: every client may reach the MeshExternalServices; on a zone egress no MeshTrafficPermission applies to them';
+    context.findings.warn(at, 'routing.defaultForbidMeshExternalServiceAccess', message);
+  }
+  // A mesh that is only passed through needs no certificate here, so nobody has to hand out its CA key.
+  if (context.routes.size === before) return;
+  const identity = identityOf(resources, mesh.mtls, folders, context.loader, pems, context.findings);
+  if (identity !== null) context.meshes.set(meshName(name), identity);
+}

@@ -1,0 +1,44 @@
+import type { Cluster } from '../model/cluster.ts';
+import type { Origin } from '../model/compiled.ts';
+import type { MeshName, ServerName } from '../model/names.ts';
+import type { Route } from '../model/route.ts';
+import type { Mesh } from '../model/snapshot.ts';
+import type { Findings } from './findings.ts';
+import type { Loader } from './load.ts';
+
+/** What the parts of the compiler share: what they read, and the maps that they fill. */
+export interface Context {
+  readonly findings: Findings;
+  readonly loader: Loader;
+  readonly zone: string;
+  /** Of names to resolve. */
+  readonly family: 'v4' | 'any';
+  readonly routes: Map<ServerName, Route>;
+  readonly clusters: Map<string, Cluster>;
+  readonly meshes: Map<MeshName, Mesh>;
+  readonly origins: Map<string, Origin>;
+}
+
+/** As Kuma sets it for every cluster of a zone egress. */
+export const CONNECT_TIMEOUT_MS = 5000;
+
+/** The first route of a server name stays: a second one would never be chosen. */
+export function addRoute({ routes, origins, findings }: Context, route: Route, at: Origin): void {
+  const first = routes.get(route.serverName);
+  if (first === undefined) {
+    routes.set(route.serverName, route);
+    origins.set(`route:${route.serverName}`, at);
+    return;
+  }
+  const taken = `${first.destination} of mesh ${first.mesh}`;
+  findings.warn(
+    at,
+    '',
+    `${route.destination}: the SNI ${JSON.stringify(route.serverName)} already leads to ${taken}; this one is not served`,
+  );
+}
+
+export function addCluster({ clusters, origins }: Context, cluster: Cluster, at: Origin): void {
+  clusters.set(cluster.name, cluster);
+  origins.set(`cluster:${cluster.name}`, at);
+}

@@ -1,0 +1,36 @@
+import type { Route } from './kinds/traffic-route.ts';
+import { MATCH_ALL, SERVICE_TAG } from './tags.ts';
+import type { Tags } from './tags.ts';
+
+/**
+ * The tag sets that clients of a mesh put into SNIs: those of all route destinations, whatever the route's own selectors say. A mesh
+ * without a TrafficRoute lets traffic flow to every service as it is.
+ */
+export interface Destinations {
+  /** Without `kuma.io/service`; each set once. */
+  of(service: string): readonly Tags[];
+}
+
+export function destinationsOf(routes: readonly Route[]): Destinations {
+  const byService = new Map<string, Tags[]>();
+  const add = (service: string, tags: Tags): void => {
+    const sets = byService.get(service);
+    if (sets === undefined) byService.set(service, [tags]);
+    else sets.push(tags);
+  };
+  for (const { destinations } of routes) {
+    for (const tags of destinations) {
+      add(tags.get(SERVICE_TAG) ?? '', new Map([...tags].filter(([tag]) => tag !== SERVICE_TAG)));
+    }
+  }
+  if (!routes.some(({ kind }) => kind === 'TrafficRoute')) add(MATCH_ALL, new Map());
+  return {
+    of(service) {
+      const distinct = new Map<string, Tags>();
+      for (const tags of [...(byService.get(service) ?? []), ...(byService.get(MATCH_ALL) ?? [])]) {
+        distinct.set(JSON.stringify([...tags].sort()), tags);
+      }
+      return [...distinct.values()];
+    },
+  };
+}

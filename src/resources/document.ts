@@ -1,0 +1,274 @@
+import type { Origin } from '../model/compiled.ts';
+import { didYouMean } from './did-you-mean.ts';
+import { openFields } from './fields.ts';
+import type { Fields } from './fields.ts';
+import type { Findings } from './findings.ts';
+import { isReadKind, kindNamed, kindNames, noteOf } from './known-kinds.ts';
+import type { ReadKind } from './known-kinds.ts';
+import type { MapEntry, MapValue, Value } from './yaml.ts';
+
+/** What every resource has, whichever form it was written in. */
+export interface Meta {
+  /** Kuma's name of the resource; in Kubernetes form, where the kind is namespaced, `<name>.<namespace>`. */
+  readonly name: string;
+  /** What SNI and policy order are made from: the label `kuma.io/display-name`, else the name as it was written. */
+  readonly displayName: string;
+  readonly namespace: string;
+  readonly form: 'universal' | 'kubernetes';
+  /** Empty for kinds that belong to no mesh. */
+  readonly mesh: string;
+  readonly labels: ReadonlyMap<string, string>;
+  /** Milliseconds since the Unix epoch; null where the document does not say. */
+  readonly createdAt: number | null;
+  /** Where the document begins. */
+  readonly at: Origin;
+  readonly nameAt: Origin;
+  readonly meshAt: Origin;
+}
+
+/** A resource of a kind that is read here, not yet read. */
+export interface Document {
+  readonly kind: ReadKind;
+  readonly meta: Meta;
+  /** Opens what the kind defines: the resource itself (Universal, older kinds) or its `spec`. */
+  spec(known: readonly string[], aliases?: Readonly<Record<string, string>>): Fields;
+}
+
+/** The documents that are read here; everything else leaves a warning. `kind: List` is taken apart. */
+export function documentsIn(value: Value, findings: Findings): readonly Document[] {
+  if (value.kind !== 'map') {
+    findings.error(value.at, '', 'a resource must be a map with `type` (Universal) or `kind` (Kubernetes)');
+    return [];
+  }
+  const type = value.entries.get('type');
+  const kind = value.entries.get('kind');
+  if (value.entries.has('apiVersion') || (kind !== undefined && type === undefined)) return kubernetes(value, kind, findings);
+  if (type === undefined) {
+    findings.error(
+      value.at,
+      'type',
+      'has to be defined: a resource has `type` (Universal) or `apiVersion` and `kind` (Kubernetes)',
+    );
+    return [];
+  }
+  return universal(value, type, findings);
+}
+
+const UNIVERSAL_META = ['type', 'name', 'mesh', 'labels', 'creationTime', 'modificationTime', 'kri'];
+const KUBERNETES_META = ['apiVersion', 'kind', 'metadata', 'mesh', 'spec', 'status'];
+
+function universal(map: MapValue, type: MapEntry, findings: Findings): readonly Document[] {
+  const name = stringOf(type.value);
+  if (name === null) {
+    findings.error(type.value.at, 'type', 'must be a string');
+    return [];
+  }
+  const kind = readKind(name, type.value.at, 'type', findings);
+  if (kind === null) return [];
+  const { style } = kindNamed(kind);
+  const own = style === 'spec' ? ['spec', 'status'] : [];
+  // Unknown fields are reported by the reader of the kind, which knows the rest; what is opened here is looked at only.
+  const top = openFields(only(map, UNIVERSAL_META), '', UNIVERSAL_META, findings);
+  const meta = checkedMeta(
+    kind,
+    {
+      name: top.text('name') ?? '',
+      namespace: '',
+      mesh: top.text('mesh') ?? '',
+      labels: top.tags('labels')?.tags ?? new Map<string, string>(),
+      createdAt: timeOf(top, 'creationTime'),
+      at: map.at,
+      nameAt: top.place('name'),
+      meshAt: top.place('mesh'),
+    },
+    'universal',
+    findings,
+  );
+  const document: Document = {
+    kind,
+    meta,
+    spec(known, aliases) {
+      if (style === 'fields') return openFields(map, '', [...UNIVERSAL_META, ...known], findings, aliases);
+      const outer = openFields(map, '', [...UNIVERSAL_META, ...own], findings);
+      return outer.object('spec', known) ?? openFields(emptyMap(map.at), 'spec', known, findings);
+    },
+  };
+  return [document];
+}
+
+function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, findings: Findings): readonly Document[] {
+  const kindName = kindEntry === undefined ? null : stringOf(kindEntry.value);
+  if (kindEntry === undefined || kindName === null) {
+    findings.error(kindEntry?.value.at ?? map.at, 'kind', 'has to be defined');
+    return [];
+  }
+  const items = map.entries.get('items')?.value;
+  if (kindName.endsWith('List') && items?.kind === 'list') return items.items.flatMap((item) => documentsIn(item, findings));
+  const apiVersion = stringOf(map.entries.get('apiVersion')?.value) ?? '';
+  if (apiVersion === 'v1' && kindName === 'Secret') return kubernetesSecret(map, findings);
+  if (apiVersion !== '' && !apiVersion.startsWith('kuma.io/')) {
+    findings.warn(kindEntry.value.at, 'kind', `${kindName} of ${apiVersion} is no resource of Kuma: not used`);
+    return [];
+  }
+  if (apiVersion === '') findings.warn(map.at, 'apiVersion', 'is not defined: read as kuma.io/v1alpha1');
+  const kind = readKind(kindName, kindEntry.value.at, 'kind', findings);
+  if (kind === null) return [];
+  if (kind === 'Secret' || kind === 'GlobalSecret') {
+    findings.error(
+      kindEntry.value.at,
+      'kind',
+      'a secret in Kubernetes form has apiVersion v1, kind Secret and a type of system.kuma.io',
+    );
+    return [];
+  }
+  const { style, namespaced } = kindNamed(kind);
+  const top = openFields(map, '', KUBERNETES_META, findings);
+  const metadata = metadataOf(map, findings);
+  const labels = metadata.tags('labels')?.tags ?? new Map<string, string>();
+  const name = metadata.text('name') ?? '';
+  const namespace = metadata.text('namespace') ?? '';
+  const byLabel = style === 'spec';
+  const mesh = byLabel ? labels.get('kuma.io/mesh') : top.text('mesh');
+  const meta = checkedMeta(
+    kind,
+    {
+      name: namespaced && namespace !== '' ? `${name}.${namespace}` : name,
+      written: name,
+      namespace,
+      mesh: mesh ?? 'default',
+      labels,
+      createdAt: timeOf(metadata, 'creationTimestamp'),
+      at: map.at,
+      nameAt: metadata.place('name'),
+      meshAt: byLabel ? metadata.place('labels') : top.place('mesh'),
+    },
+    'kubernetes',
+    findings,
+  );
+  const path = style === 'spec' ? 'spec' : '';
+  const document: Document = {
+    kind,
+    meta,
+    spec(known, aliases) {
+      const spec = map.entries.get('spec')?.value;
+      if (spec?.kind === 'map') return openFields(spec, path, known, findings, aliases);
+      if (spec !== undefined && !isNull(spec)) findings.error(spec.at, 'spec', 'must be a map');
+      return openFields(emptyMap(map.at), path, known, findings, aliases);
+    },
+  };
+  return [document];
+}
+
+/** Kuma keeps its secrets as Kubernetes Secrets of two types, with the payload in `data.value`. */
+function kubernetesSecret(map: MapValue, findings: Findings): readonly Document[] {
+  const typeValue = map.entries.get('type')?.value;
+  const type = stringOf(typeValue) ?? 'Opaque';
+  const kind = type === 'system.kuma.io/secret' ? 'Secret' : type === 'system.kuma.io/global-secret' ? 'GlobalSecret' : null;
+  if (kind === null) {
+    findings.warn(
+      typeValue?.at ?? map.at,
+      'type',
+      'a Secret of this type is no secret of Kuma (system.kuma.io/secret): not used',
+    );
+    return [];
+  }
+  const metadata = metadataOf(map, findings);
+  const labels = metadata.tags('labels')?.tags ?? new Map<string, string>();
+  const name = metadata.text('name') ?? '';
+  const meta = checkedMeta(
+    kind,
+    {
+      name,
+      namespace: metadata.text('namespace') ?? '',
+      mesh: labels.get('kuma.io/mesh') ?? 'default',
+      labels,
+      createdAt: null,
+      at: map.at,
+      nameAt: metadata.place('name'),
+      meshAt: metadata.place('labels'),
+    },
+    'kubernetes',
+    findings,
+  );
+  const known = ['apiVersion', 'kind', 'metadata', 'type', 'data', 'stringData', 'immutable'];
+  return [{ kind, meta, spec: () => openFields(map, '', known, findings) }];
+}
+
+interface WrittenMeta extends Omit<Meta, 'displayName' | 'form'> {
+  /** The name before a namespace was put to it. */
+  readonly written?: string;
+}
+
+function checkedMeta(kind: ReadKind, meta: WrittenMeta, form: Meta['form'], findings: Findings): Meta {
+  const { scope } = kindNamed(kind);
+  const { written, ...rest } = meta;
+  const name = written ?? meta.name;
+  const field = form === 'universal' ? 'name' : 'metadata.name';
+  if (name === '') findings.error(meta.nameAt, field, 'cannot be empty');
+  else if (name.length > 253) findings.error(meta.nameAt, field, 'value length must less or equal 253');
+  else if (!NAME.test(name)) {
+    // Before 2.5 Kuma took underscores; resources from then are still there.
+    if (OLD_NAME.test(name)) findings.warn(meta.nameAt, field, NAME_MESSAGE);
+    else findings.error(meta.nameAt, field, NAME_MESSAGE);
+  }
+  const displayName = meta.labels.get('kuma.io/display-name');
+  if (scope === 'mesh') {
+    if (meta.mesh === '') findings.error(meta.meshAt, 'mesh', 'cannot be empty');
+    else if (!OLD_NAME.test(meta.mesh)) findings.error(meta.meshAt, 'mesh', OLD_NAME_MESSAGE);
+  } else if (kind !== 'Mesh' && form === 'universal' && meta.mesh !== '') {
+    findings.warn(meta.meshAt, 'mesh', `a ${kind} belongs to no mesh: not used`);
+  }
+  return {
+    ...rest,
+    form,
+    mesh: scope === 'mesh' ? meta.mesh : '',
+    displayName: displayName === undefined || displayName === '' ? name : displayName,
+  };
+}
+
+const NAME = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
+const NAME_MESSAGE =
+  "invalid characters. A lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
+const OLD_NAME = /^[0-9a-z-_.]*$/;
+const OLD_NAME_MESSAGE = "invalid characters. Valid characters are numbers, lowercase latin letters and '-', '_', '.' symbols.";
+
+function readKind(name: string, at: Origin, field: string, findings: Findings): ReadKind | null {
+  if (isReadKind(name)) return name;
+  const note = noteOf(name);
+  if (note !== undefined) findings.warn(at, field, `${name}: ${note}`);
+  else findings.unknown(at, field, `unknown kind ${JSON.stringify(name)}${didYouMean(name, kindNames())}; not used`);
+  return null;
+}
+
+function metadataOf(map: MapValue, findings: Findings): Fields {
+  const metadata = map.entries.get('metadata')?.value;
+  const used = ['name', 'namespace', 'labels', 'creationTimestamp'];
+  if (metadata?.kind === 'map') return openFields(only(metadata, used), 'metadata', used, findings);
+  if (metadata !== undefined && !isNull(metadata)) findings.error(metadata.at, 'metadata', 'must be a map');
+  return openFields(emptyMap(map.at), 'metadata', used, findings);
+}
+
+function timeOf(fields: Fields, name: string): number | null {
+  const text = fields.text(name);
+  if (text === undefined) return null;
+  const time = Date.parse(text);
+  if (!Number.isNaN(time)) return time;
+  fields.warn(name, 'is no time that can be read: not used');
+  return null;
+}
+
+function only(map: MapValue, names: readonly string[]): MapValue {
+  return { ...map, entries: new Map([...map.entries].filter(([name]) => names.includes(name))) };
+}
+
+function emptyMap(at: Origin): MapValue {
+  return { kind: 'map', entries: new Map(), at };
+}
+
+function stringOf(value: Value | undefined): string | null {
+  return value?.kind === 'scalar' && typeof value.value === 'string' ? value.value : null;
+}
+
+function isNull(value: Value): boolean {
+  return value.kind === 'scalar' && value.value === null;
+}

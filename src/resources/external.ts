@@ -1,0 +1,166 @@
+import type { Endpoint, TlsOrigination } from '../model/cluster.ts';
+import type { Origin } from '../model/compiled.ts';
+import { meshName, serverName } from '../model/names.ts';
+import type { Permission } from '../model/permission.ts';
+import { encodeTagSni } from '../wire/sni.ts';
+import { addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
+import type { Context } from './context.ts';
+import type { Destinations } from './destinations.ts';
+import { endpointAddress, endpointTags, localityPriority } from './endpoints.ts';
+import type { ExternalService } from './kinds/external-service.ts';
+import { mergedPermission, meshPermissionName, meshTrafficPermissions } from './mesh-permissions.ts';
+import type { MeshTrafficPermissions } from './mesh-permissions.ts';
+import { externalOrigination } from './origination.ts';
+import type { RemoteService } from './passthrough.ts';
+import { permissionName, permissionOf, trafficPermissions } from './permissions.ts';
+import type { TrafficPermissions } from './permissions.ts';
+import type { MeshResources } from './resource-set.ts';
+import { SERVICE_TAG, ZONE_TAG } from './tags.ts';
+
+/**
+ * The ExternalServices of a mesh that are reachable from this zone: their mesh mTLS ends here. Those with the same `kuma.io/service` are
+ * one destination, whose endpoints keep their own TLS settings. `remote`: what other zones offer; a service that is offered there goes there.
+ */
+export function addExternalServices(
+  context: Context,
+  mesh: MeshResources,
+  destinations: Destinations,
+  remote: ReadonlyMap<string, RemoteService>,
+): void {
+  const { findings } = context;
+  const byService = new Map<string, ExternalService[]>();
+  for (const service of mesh.externalServices) {
+    const elsewhere = mesh.mesh.zoneEgress && remote.has(service.service);
+    if (service.zone !== '' && service.zone !== context.zone) {
+      if (mesh.mesh.zoneEgress && !elsewhere) findings.warn(service.meta.at, `tags["${ZONE_TAG}"]`, notOffered(service));
+    } else if (elsewhere) {
+      findings.warn(
+        service.meta.at,
+        `tags["${SERVICE_TAG}"]`,
+        `${service.service} is offered by a ZoneIngress too, so it goes there`,
+      );
+    } else if (service.service !== '') {
+      const group = byService.get(service.service) ?? [];
+      byService.set(service.service, group);
+      group.push(service);
+    }
+  }
+  const policies = meshTrafficPermissions(mesh.meshPermissions, findings);
+  const permissions = trafficPermissions(mesh.permissions);
+  const told = new Set<string>();
+  for (const services of byService.values()) {
+    const permission = permissionFor(context, services, policies, permissions, told);
+    addExternalService(context, mesh, services, destinations, permission);
+  }
+}
+
+function notOffered({ service, zone }: ExternalService): string {
+  return `${service} is reachable from zone ${JSON.stringify(zone)} only, and no ZoneIngress of another zone offers it: it is not served`;
+}
+
+function addExternalService(
+  context: Context,
+  mesh: MeshResources,
+  services: readonly ExternalService[],
+  destinations: Destinations,
+  permission: Permission,
+): void {
+  const [first] = services;
+  if (first === undefined) return;
+  const { service, protocol, meta } = first;
+  const name = meshName(mesh.mesh.meta.name);
+  const cluster = `${name}:${service}`;
+  const endpoints = services.flatMap((each) => endpointOf(context, mesh, each) ?? []);
+  const sets = destinations.of(service);
+  if (sets.length === 0) {
+    context.findings.warn(
+      meta.at,
+      '',
+      `no TrafficRoute of mesh ${JSON.stringify(name)} leads to ${service}: no client can reach it`,
+    );
+    return;
+  }
+  addCluster(context, { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS }, meta.at);
+  // The tags of a route make an SNI of their own, but choose no endpoint: an external service has no versions.
+  for (const tags of sets) {
+    const sni = encodeTagSni({ ...Object.fromEntries(tags), [SERVICE_TAG]: service, mesh: name });
+    addRoute(
+      context,
+      { kind: 'terminate', serverName: serverName(sni), mesh: name, destination: service, cluster, permission, protocol },
+      meta.at,
+    );
+  }
+}
+
+function endpointOf(context: Context, mesh: MeshResources, service: ExternalService): Endpoint | null {
+  const { meta, tags, host, port, tls } = service;
+  const address = endpointAddress(host, context.family);
+  let origination: TlsOrigination | null = null;
+  if (tls !== null) {
+    origination = externalOrigination(service, tls, mesh, context.loader, context.findings);
+    // Never plain where TLS was asked for; what is missing is an error, so nothing of this is ever served.
+    if (origination === null) return null;
+  }
+  if (address === null) return null;
+  const zone = tags.get(ZONE_TAG);
+  return {
+    address,
+    port,
+    weight: 1,
+    priority: mesh.mesh.localityAware ? localityPriority(zone, context.zone) : 0,
+    zone: zone ?? '',
+    tags: endpointTags(tags, mesh.mesh.meta.name, tls === null ? {} : { 'kuma.io/external-service-name': meta.name }),
+    tls: origination,
+  };
+}
+
+/** The MeshTrafficPermissions that select the service; else the one TrafficPermission that fits best; else nobody. */
+function permissionFor(
+  context: Context,
+  services: readonly ExternalService[],
+  policies: MeshTrafficPermissions,
+  permissions: TrafficPermissions,
+  told: Set<string>,
+): Permission {
+  const { findings, origins } = context;
+  const [first] = services;
+  const service = first?.service ?? '';
+  const selecting = policies.selecting(services);
+  for (const policy of selecting) origins.set(`permission:${meshPermissionName(policy)}`, policy.meta.at);
+  if (selecting.length > 0) {
+    const permission = mergedPermission(selecting, services);
+    const deciding = selecting.find((policy) => meshPermissionName(policy) === permission.by);
+    if (deciding !== undefined) tellUnsupported(context, permission, deciding.meta.at, told);
+    return permission;
+  }
+  const found = services.flatMap((each) => permissions.best(each) ?? []);
+  // As in Kuma, the last external service by name decides for all of them.
+  const best = found.at(-1);
+  if (best === undefined) {
+    if (first !== undefined) findings.warn(first.meta.at, '', `no permission selects ${service}: nobody may reach it`);
+    return { kind: 'deny-all', by: `no permission for ${service}` };
+  }
+  const by = permissionName(best);
+  origins.set(`permission:${by}`, best.meta.at);
+  if (new Set(found).size > 1 && first !== undefined) {
+    findings.warn(
+      first.meta.at,
+      '',
+      `different permissions select the ExternalServices with the service ${service}: ${by} decides for all`,
+    );
+  }
+  if (policies.all.length > 0 && !told.has('')) {
+    told.add('');
+    const message = `decides for ${service} and others, which no MeshTrafficPermission selects; Kuma's egress lets nobody in there as soon as the mesh has one`;
+    findings.warn(best.meta.at, '', message);
+  }
+  const permission = permissionOf(best);
+  tellUnsupported(context, permission, best.meta.at, told);
+  return permission;
+}
+
+function tellUnsupported({ findings }: Context, permission: Permission, at: Origin, told: Set<string>): void {
+  if (permission.kind !== 'unsupported' || told.has(permission.by)) return;
+  told.add(permission.by);
+  findings.warn(at, '', `${permission.why}, so it cannot be evaluated: nobody may reach the services that it selects`);
+}

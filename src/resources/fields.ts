@@ -1,0 +1,150 @@
+import type { Origin } from '../model/compiled.ts';
+import { didYouMean } from './did-you-mean.ts';
+import type { Findings } from './findings.ts';
+import type { MapValue, Value } from './yaml.ts';
+
+/**
+ * The fields of one map, read by name. A field of the wrong type is an error at its place and reads as absent; null is absent, as in
+ * Kuma's JSON. What is not among the known names is found when the map is opened.
+ */
+export interface Fields {
+  /** Kuma's path of this map: empty at the root. */
+  readonly path: string;
+  readonly at: Origin;
+  has(name: string): boolean;
+  /** Whether the field is an empty text, map or list. */
+  isEmpty(name: string): boolean;
+  /** Where the field is, or this map where it is absent. */
+  place(name: string): Origin;
+  pathOf(name: string): string;
+  text(name: string): string | undefined;
+  /** A whole number that is not negative. */
+  count(name: string): number | undefined;
+  flag(name: string): boolean | undefined;
+  /** Opens a map that must have no fields but these. */
+  object(name: string, known: readonly string[]): Fields | undefined;
+  /** Opens each map of a list; absent is not the same as an empty list. */
+  objects(name: string, known: readonly string[]): readonly Fields[] | undefined;
+  tags(name: string): TagField | undefined;
+  error(name: string, message: string): void;
+  /** For the few fields whose path in Kuma's messages is not where they are. */
+  errorAt(at: Origin, path: string, message: string): void;
+  warn(name: string, message: string): void;
+}
+
+/** A map of strings to strings, in the order of the file. */
+export interface TagField {
+  readonly path: string;
+  readonly at: Origin;
+  readonly tags: ReadonlyMap<string, string>;
+  /** Where a tag's value is; the map itself where there is none. */
+  place(tag: string): Origin;
+}
+
+/** `aliases` are further names of fields, as protobuf's JSON takes `ca_cert` for `caCert`. */
+export function openFields(
+  map: MapValue,
+  path: string,
+  known: readonly string[],
+  findings: Findings,
+  aliases: Readonly<Record<string, string>> = {},
+): Fields {
+  const byName = new Map<string, { name: string; value: Value }>();
+  for (const [name, entry] of map.entries) {
+    const plain = Object.hasOwn(aliases, name) ? (aliases[name] ?? name) : name;
+    if (!known.includes(plain)) {
+      findings.unknown(entry.key, join(path, name), `unknown field${didYouMean(name, known)}`);
+    } else if (!isNull(entry.value)) {
+      if (byName.has(plain)) findings.error(entry.key, join(path, name), `the same field as ${plain}: write one of them`);
+      byName.set(plain, { name, value: entry.value });
+    }
+  }
+  const pathOf = (name: string): string => join(path, byName.get(name)?.name ?? name);
+  const place = (name: string): Origin => byName.get(name)?.value.at ?? map.at;
+  const error = (name: string, message: string): void => findings.error(place(name), pathOf(name), message);
+  const scalar = (name: string): string | number | boolean | undefined | null => {
+    const value = byName.get(name)?.value;
+    return value === undefined ? undefined : value.kind === 'scalar' ? value.value : null;
+  };
+  const open = (value: Value, at: string, inner: readonly string[]): Fields | undefined => {
+    if (value.kind === 'map') return openFields(value, at, inner, findings, aliases);
+    findings.error(value.at, at, 'must be a map');
+    return undefined;
+  };
+  return {
+    path,
+    at: map.at,
+    has: (name) => byName.has(name),
+    isEmpty(name) {
+      const value = byName.get(name)?.value;
+      if (value?.kind === 'map') return value.entries.size === 0;
+      return value?.kind === 'list' ? value.items.length === 0 : value?.value === '';
+    },
+    place,
+    pathOf,
+    error,
+    errorAt: (at, field, message) => findings.error(at, field, message),
+    warn: (name, message) => findings.warn(place(name), pathOf(name), message),
+    text(name) {
+      const value = scalar(name);
+      if (value === undefined || typeof value === 'string') return value;
+      error(name, value === null ? 'must be a string' : 'must be a string: put it in quotes');
+      return undefined;
+    },
+    count(name) {
+      const value = scalar(name);
+      if (value === undefined) return undefined;
+      // Protobuf's JSON takes "10002" for 10002.
+      const number = typeof value === 'string' && /^\d{1,10}$/.test(value) ? Number(value) : value;
+      if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number;
+      error(name, 'must be a whole number, 0 or more');
+      return undefined;
+    },
+    flag(name) {
+      const value = scalar(name);
+      if (value === undefined || typeof value === 'boolean') return value;
+      error(name, 'must be true or false');
+      return undefined;
+    },
+    object(name, inner) {
+      const value = byName.get(name)?.value;
+      return value === undefined ? undefined : open(value, pathOf(name), inner);
+    },
+    objects(name, inner) {
+      const value = byName.get(name)?.value;
+      if (value === undefined) return undefined;
+      if (value.kind !== 'list') {
+        error(name, 'must be a list');
+        return [];
+      }
+      return value.items.flatMap((item, i) => open(item, `${pathOf(name)}[${i}]`, inner) ?? []);
+    },
+    tags(name) {
+      const value = byName.get(name)?.value;
+      if (value === undefined) return undefined;
+      if (value.kind !== 'map') {
+        error(name, 'must be a map');
+        return undefined;
+      }
+      return openTags(value, pathOf(name), findings);
+    },
+  };
+}
+
+function openTags(map: MapValue, path: string, findings: Findings): TagField {
+  const tags = new Map<string, string>();
+  for (const [tag, { value }] of map.entries) {
+    if (value.kind === 'scalar' && typeof value.value === 'string') tags.set(tag, value.value);
+    else if (!isNull(value)) findings.error(value.at, `${path}["${tag}"]`, 'must be a string: put it in quotes');
+    else tags.set(tag, '');
+  }
+  return { path, at: map.at, tags, place: (tag) => map.entries.get(tag)?.value.at ?? map.at };
+}
+
+function isNull(value: Value): boolean {
+  return value.kind === 'scalar' && value.value === null;
+}
+
+function join(path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`;
+}

@@ -1,0 +1,30 @@
+import { isIP } from 'node:net';
+
+/**
+ * What Kuma takes for an IP address or a DNS name, less the spellings that a resolver would read as an address although they are none
+ * by RFC 4291 or dotted decimal: 0x7f000001, 2130706433, 127.1, 0177.0.0.1 (Kuma takes those as names).
+ */
+export function hostKind(host: string): 'ip' | 'name' | null {
+  if (isIP(host) !== 0) return host.includes('%') ? null : 'ip';
+  if (!DNS_NAME.test(host) || host.replaceAll('.', '').length > 255) return null;
+  const last = host.replace(/\.$/, '').split('.').at(-1) ?? '';
+  return /^(?:\d+|0x[0-9a-f]*)$/i.test(last) ? null : 'name';
+}
+
+export function isIpv6(host: string): boolean {
+  return isIP(host) === 6;
+}
+
+/** Go's net.SplitHostPort: brackets around an IPv6 address are taken off. */
+export function splitHostPort(address: string): { readonly host: string; readonly port: string } | null {
+  const bracketed = /^\[([^\][]*)\]:([^:\][]*)$/.exec(address);
+  const plain = bracketed ?? /^([^:\][]*):([^:\][]*)$/.exec(address);
+  return plain === null ? null : { host: plain[1] ?? '', port: plain[2] ?? '' };
+}
+
+export function isPort(port: number | undefined): port is number {
+  return port !== undefined && port >= 1 && port <= 65535;
+}
+
+const LABEL = '[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62}';
+const DNS_NAME = new RegExp(`^${LABEL}(?:\\.${LABEL})*\\.?$`);

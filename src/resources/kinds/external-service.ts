@@ -1,0 +1,129 @@
+import type { Origin } from '../../model/compiled.ts';
+import { readDataSource } from '../data-source.ts';
+import type { DataSource } from '../data-source.ts';
+import type { Document, Meta } from '../document.ts';
+import type { Fields } from '../fields.ts';
+import type { Findings } from '../findings.ts';
+import { hostKind, isPort, splitHostPort } from '../hosts.ts';
+import { checkTags, PROTOCOL_TAG, SERVICE_TAG, ZONE_TAG } from '../tags.ts';
+import type { Tags } from '../tags.ts';
+
+export interface ExternalService {
+  readonly meta: Meta;
+  readonly tags: Tags;
+  readonly service: string;
+  /** The zone that alone can reach it; empty for every zone. */
+  readonly zone: string;
+  readonly protocol: ExternalProtocol;
+  readonly host: string;
+  readonly port: number;
+  readonly addressAt: Origin;
+  /** Null: plain TCP. */
+  readonly tls: ExternalServiceTls | null;
+}
+
+export type ExternalProtocol = 'tcp' | 'http' | 'http2' | 'grpc' | 'kafka';
+
+export interface ExternalServiceTls {
+  readonly path: string;
+  readonly at: Origin;
+  /** Empty where not written. */
+  readonly serverName: string;
+  readonly skipHostnameVerification: boolean;
+  readonly allowRenegotiation: boolean;
+  /** Undefined where not written, null where written and not usable. */
+  readonly caCert: DataSource | null | undefined;
+  readonly clientCert: DataSource | null | undefined;
+  readonly clientKey: DataSource | null | undefined;
+}
+
+const TLS_FIELDS = [
+  'enabled',
+  'caCert',
+  'clientCert',
+  'clientKey',
+  'allowRenegotiation',
+  'serverName',
+  'skipHostnameVerification',
+];
+/** The names in Kuma's protobuf, which its JSON takes as well. */
+const ALIASES = { ca_cert: 'caCert', client_cert: 'clientCert', client_key: 'clientKey', server_name: 'serverName' };
+
+export function readExternalService(document: Document, findings: Findings): ExternalService {
+  const spec = document.spec(['tags', 'networking'], ALIASES);
+  const networking = spec.object('networking', ['address', 'tls', 'disableHostDNSEntry']);
+  const address = networking?.text('address');
+  if (!spec.has('networking')) findings.error(spec.at, 'networking', 'should have networking');
+  if (networking !== undefined) checkHostPort(networking, address);
+  const tls = networking === undefined ? null : readTls(networking);
+  const written = spec.tags('tags');
+  const field = written ?? { path: 'tags', at: spec.at, tags: new Map<string, string>(), place: () => spec.at };
+  const { tags } = field;
+  const protocol = tags.get(PROTOCOL_TAG);
+  if (protocol !== undefined && !PROTOCOLS.has(protocol.toLowerCase())) {
+    const allowed = 'Allowed values: grpc, http, http2, kafka, tcp';
+    const message = `tag "${PROTOCOL_TAG}" has an invalid value ${JSON.stringify(protocol)}. ${allowed}`;
+    findings.error(field.place(PROTOCOL_TAG), `tags["${PROTOCOL_TAG}"]`, message);
+  }
+  checkTags(field, { service: true }, findings);
+  const { host, port } = splitHostPort(address ?? '') ?? { host: '', port: '' };
+  const service = tags.get(SERVICE_TAG) ?? '';
+  if (service !== '' && service === host) {
+    findings.error(field.place(SERVICE_TAG), `tags["${SERVICE_TAG}"]`, 'cannot be the same as networking.address');
+  }
+  return {
+    meta: document.meta,
+    tags,
+    service,
+    zone: tags.get(ZONE_TAG) ?? '',
+    protocol: PROTOCOLS.get((protocol ?? 'tcp').toLowerCase()) ?? 'tcp',
+    host,
+    port: Number(port),
+    addressAt: networking?.place('address') ?? spec.at,
+    tls,
+  };
+}
+
+/** Kuma takes tls and mysql too, and treats them as bytes. */
+const PROTOCOLS: ReadonlyMap<string, ExternalProtocol> = new Map([
+  ['tcp', 'tcp'],
+  ['tls', 'tcp'],
+  ['mysql', 'tcp'],
+  ['kafka', 'kafka'],
+  ['http', 'http'],
+  ['http2', 'http2'],
+  ['grpc', 'grpc'],
+]);
+
+function checkHostPort(networking: Fields, address: string | undefined): void {
+  if (address === undefined || address === '') {
+    // What is there and is no text has been reported already.
+    if (address === '' || !networking.has('address')) networking.error('address', "address can't be empty");
+    return;
+  }
+  const parts = splitHostPort(address);
+  if (parts === null) networking.error('address', 'unable to parse address');
+  const { host, port } = parts ?? { host: '', port: '' };
+  if (hostKind(host) === null) networking.error('address', 'address has to be a valid IP address or a domain name');
+  const number = /^\d{1,10}$/.test(port) ? Number(port) : null;
+  if (number === null || number > 0xffffffff) networking.error('address', 'unable to parse port in address');
+  if (!isPort(number ?? 0)) networking.error('address', 'port must be in the range [1, 65535]');
+}
+
+function readTls(networking: Fields): ExternalServiceTls | null {
+  const tls = networking.object('tls', TLS_FIELDS);
+  if (tls === undefined) return null;
+  const serverName = tls.text('serverName');
+  if (serverName === '') tls.error('serverName', 'cannot be empty');
+  const read = {
+    path: tls.path,
+    at: tls.at,
+    serverName: serverName ?? '',
+    skipHostnameVerification: tls.flag('skipHostnameVerification') ?? false,
+    allowRenegotiation: tls.flag('allowRenegotiation') ?? false,
+    caCert: readDataSource(tls, 'caCert'),
+    clientCert: readDataSource(tls, 'clientCert'),
+    clientKey: readDataSource(tls, 'clientKey'),
+  };
+  return tls.flag('enabled') === true ? read : null;
+}

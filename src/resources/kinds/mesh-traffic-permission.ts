@@ -1,0 +1,99 @@
+import type { Document, Meta } from '../document.ts';
+import type { Fields } from '../fields.ts';
+import type { Findings } from '../findings.ts';
+import { MATCH_ALL } from '../tags.ts';
+import { readTargetRef } from './target-ref.ts';
+import type { TargetRef } from './target-ref.ts';
+
+export interface MeshTrafficPermission {
+  readonly meta: Meta;
+  /** Null: the whole mesh. */
+  readonly targetRef: TargetRef | null;
+  /** Empty where the policy is in the `rules` form. */
+  readonly from: readonly FromItem[];
+  readonly hasRules: boolean;
+  /** Kuma only simulates it: label `kuma.io/effect: shadow`. */
+  readonly isShadow: boolean;
+  /** Why this policy must not be applied as far as it was understood; null where all of it was. */
+  readonly notUnderstood: string | null;
+}
+
+export interface FromItem {
+  readonly targetRef: TargetRef;
+  readonly action: 'allow' | 'deny' | 'shadow-deny';
+}
+
+const TOP_KINDS = ['Mesh', 'MeshSubset', 'MeshService', 'MeshServiceSubset', 'Dataplane'] as const;
+const FROM_KINDS = ['Mesh', 'MeshSubset', 'MeshService', 'MeshServiceSubset'] as const;
+const ACTIONS: ReadonlyMap<string, FromItem['action']> = new Map([
+  ['Allow', 'allow'],
+  ['Deny', 'deny'],
+  ['AllowWithShadowDeny', 'shadow-deny'],
+]);
+
+export function readMeshTrafficPermission(document: Document, findings: Findings): MeshTrafficPermission {
+  const before = findings.unknowns();
+  const spec = document.spec(['targetRef', 'from', 'rules']);
+  const targetRef = readTargetRef(spec, 'targetRef', TOP_KINDS, findings) ?? null;
+  const from = spec.objects('from', ['targetRef', 'default']) ?? [];
+  const rules = spec.objects('rules', ['default']) ?? [];
+  const path = 'spec';
+  if (from.length > 0 && rules.length > 0) findings.error(spec.at, path, "field 'from' must be empty when 'rules' is defined");
+  if (from.length === 0 && rules.length === 0) {
+    findings.error(spec.at, path, "at least one of 'from' or 'rules' has to be defined");
+  }
+  for (const rule of rules) checkRule(rule);
+  const items = from.flatMap((item) => readFrom(item, findings) ?? []);
+  return {
+    meta: document.meta,
+    targetRef,
+    from: items,
+    hasRules: rules.length > 0,
+    isShadow: document.meta.labels.get('kuma.io/effect') === 'shadow',
+    notUnderstood: findings.unknowns() > before ? 'it has fields that are not known' : obscure(items),
+  };
+}
+
+function readFrom(item: Fields, findings: Findings): FromItem | null {
+  const targetRef = readTargetRef(item, 'targetRef', FROM_KINDS, findings);
+  if (targetRef === undefined) item.errorAt(item.at, `${item.path}.targetRef.kind`, 'must be defined');
+  const conf = item.object('default', ['action']);
+  const text = conf?.text('action') ?? '';
+  const action = ACTIONS.get(text);
+  if (text === '') item.errorAt(conf?.place('action') ?? item.at, `${item.path}.default.action`, 'must be defined');
+  else if (action === undefined) conf?.error('action', 'must be one of ["Allow", "Deny", "AllowWithShadowDeny"]');
+  return targetRef === undefined || targetRef === null || action === undefined ? null : { targetRef, action };
+}
+
+/** Forms that Kuma takes and then matches to nobody: an Allow would never let anybody in, and a Deny never keep anybody out. */
+function obscure(items: readonly FromItem[]): string | null {
+  for (const { targetRef } of items) {
+    if (targetRef.byLabels) return `${targetRef.path} selects clients by labels`;
+    if ([...targetRef.tags.values()].includes(MATCH_ALL)) return `${targetRef.path} selects clients by a tag with the value "*"`;
+  }
+  return null;
+}
+
+const LISTS = ['allow', 'allowWithShadowDeny', 'deny'];
+
+function checkRule(rule: Fields): void {
+  const conf = rule.object('default', LISTS);
+  let count = 0;
+  for (const list of LISTS) {
+    for (const match of conf?.objects(list, ['spiffeID', 'sni']) ?? []) {
+      count++;
+      const value = match.object('spiffeID', ['type', 'value'])?.text('value');
+      const problem = value === undefined ? null : spiffeIdProblem(value);
+      if (problem !== null) match.error('spiffeID', `must be a valid Spiffe ID: ${problem}`);
+    }
+  }
+  if (count === 0) {
+    rule.errorAt(rule.at, rule.path, "at least one of 'allow', 'allowWithShadowDeny', 'deny' has to be defined");
+  }
+}
+
+function spiffeIdProblem(value: string): string | null {
+  if (!value.startsWith('spiffe://')) return 'scheme is missing or invalid';
+  if (value === 'spiffe://' || value.startsWith('spiffe:///')) return 'trust domain is missing';
+  return value.endsWith('/') ? 'path cannot have a trailing slash' : null;
+}

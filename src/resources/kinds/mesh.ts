@@ -1,0 +1,113 @@
+import type { Origin } from '../../model/compiled.ts';
+import { readDataSource } from '../data-source.ts';
+import type { DataSource } from '../data-source.ts';
+import type { Document, Meta } from '../document.ts';
+import type { Fields } from '../fields.ts';
+
+export interface Mesh {
+  readonly meta: Meta;
+  /** The enabled backend; null where the mesh has no mTLS. */
+  readonly mtls: CaBackend | null;
+  readonly zoneEgress: boolean;
+  readonly localityAware: boolean;
+  readonly forbidsMeshExternalServices: boolean;
+}
+
+export interface CaBackend {
+  readonly name: string;
+  readonly type: string;
+  readonly path: string;
+  readonly at: Origin;
+  /** Null: Kuma's default. */
+  readonly expirationMs: number | null;
+  /** Of a provided CA; undefined where not written, null where written and not usable. */
+  readonly cert: DataSource | null | undefined;
+  readonly key: DataSource | null | undefined;
+}
+
+const KNOWN = [
+  'mtls',
+  'tracing',
+  'logging',
+  'metrics',
+  'networking',
+  'routing',
+  'constraints',
+  'skipCreatingInitialPolicies',
+  'meshServices',
+];
+
+export function readMesh(document: Document): Mesh {
+  const spec = document.spec(KNOWN);
+  const mtls = spec.object('mtls', ['enabledBackend', 'backends', 'skipValidation']);
+  const routing = spec.object('routing', ['localityAwareLoadBalancing', 'zoneEgress', 'defaultForbidMeshExternalServiceAccess']);
+  const enabled = mtls?.text('enabledBackend') ?? '';
+  const backends = mtls === undefined ? [] : readBackends(mtls, enabled);
+  const zoneEgress = routing?.flag('zoneEgress') ?? false;
+  if (zoneEgress && enabled === '') spec.error('mtls', 'has to be set when zoneEgress enabled');
+  return {
+    meta: document.meta,
+    mtls: enabled === '' ? null : (backends.find(({ name }) => name === enabled) ?? null),
+    zoneEgress,
+    localityAware: routing?.flag('localityAwareLoadBalancing') ?? false,
+    forbidsMeshExternalServices: routing?.flag('defaultForbidMeshExternalServiceAccess') ?? false,
+  };
+}
+
+function readBackends(mtls: Fields, enabled: string): readonly CaBackend[] {
+  const items = mtls.objects('backends', ['name', 'type', 'mode', 'dpCert', 'rootChain', 'conf']) ?? [];
+  if (items.length > 1) mtls.error('backends', 'cannot have more than 1 backends');
+  const used = new Set<string>();
+  const backends = items.map((item) => {
+    const name = item.text('name') ?? '';
+    if (used.has(name)) item.error('name', `${JSON.stringify(name)} name is already used for another backend`);
+    used.add(name);
+    return readBackend(item, name, mtls.path);
+  });
+  if (enabled !== '' && !used.has(enabled)) mtls.error('enabledBackend', 'has to be set to one of the backends in the mesh');
+  return backends;
+}
+
+function readBackend(item: Fields, name: string, mtlsPath: string): CaBackend {
+  const type = item.text('type') ?? '';
+  if (type === '') item.error('type', 'has to be defined');
+  const rotation = item.object('dpCert', ['rotation', 'requestTimeout'])?.object('rotation', ['expiration']);
+  const expiration = rotation?.text('expiration') ?? '';
+  let expirationMs: number | null = null;
+  if (item.has('dpCert')) {
+    expirationMs = parseDuration(expiration);
+    // Kuma says `dpcert` here and leaves the backend out.
+    const path = `${mtlsPath}.dpcert.rotation.expiration`;
+    if (expirationMs === null)
+      item.errorAt(rotation?.place('expiration') ?? item.place('dpCert'), path, 'has to be a valid format');
+    else if (expirationMs === 0) expirationMs = null;
+  }
+  const conf = type === 'provided' ? item.object('conf', ['cert', 'key']) : undefined;
+  return {
+    name,
+    type,
+    path: item.path,
+    at: item.at,
+    expirationMs,
+    cert: conf === undefined ? undefined : readDataSource(conf, 'cert'),
+    key: conf === undefined ? undefined : readDataSource(conf, 'key'),
+  };
+}
+
+const UNIT_MS: ReadonlyMap<string, number> = new Map([
+  ['y', 365 * 24 * 3_600_000],
+  ['w', 7 * 24 * 3_600_000],
+  ['d', 24 * 3_600_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+]);
+
+/** Kuma's durations: one number with one unit, or `0`. Milliseconds; null for anything else. */
+export function parseDuration(text: string): number | null {
+  if (text === '0') return 0;
+  const match = /^(\d+)(y|w|d|h|m|s|ms)$/.exec(text);
+  const ms = Number(match?.[1]) * (UNIT_MS.get(match?.[2] ?? '') ?? Number.NaN);
+  return Number.isSafeInteger(ms) ? ms : null;
+}

@@ -1,0 +1,35 @@
+import type { Origin } from '../../model/compiled.ts';
+import { decodeBase64 } from '../base64.ts';
+import type { Document, Meta } from '../document.ts';
+import type { Findings } from '../findings.ts';
+
+/** A Secret of a mesh, or a GlobalSecret: then the mesh in `meta` is empty. */
+export interface Secret {
+  readonly meta: Meta;
+  /** Null where it could not be read, which is reported. */
+  readonly text: string | null;
+  readonly at: Origin;
+  /** The path of the payload, e.g. `data` or `data.value`. */
+  readonly field: string;
+}
+
+/** Universal: `data` is the base64 text. Kubernetes: `data.value`, or plain in `stringData.value`. */
+export function readSecret(document: Document, findings: Findings): Secret {
+  const { meta } = document;
+  const spec = document.spec(['data']);
+  const plain = spec.object('stringData', ['value'])?.text('value');
+  const inKubernetes = meta.form === 'kubernetes';
+  const holder = inKubernetes ? spec.object('data', ['value']) : spec;
+  const name = inKubernetes ? 'value' : 'data';
+  if (plain !== undefined) return { meta, text: plain, at: spec.place('stringData'), field: 'stringData.value' };
+  const encoded = holder?.text(name);
+  const at = holder?.place(name) ?? spec.at;
+  const field = inKubernetes ? 'data.value' : 'data';
+  if (encoded === undefined) {
+    if (holder?.has(name) !== true) findings.error(at, field, 'cannot be empty');
+    return { meta, text: null, at, field };
+  }
+  const text = decodeBase64(encoded);
+  if (text === null) findings.error(at, field, 'must be base64');
+  return { meta, text, at, field };
+}

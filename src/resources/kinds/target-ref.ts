@@ -1,0 +1,98 @@
+import type { Origin } from '../../model/compiled.ts';
+import type { Fields } from '../fields.ts';
+import type { Findings } from '../findings.ts';
+import { checkSelector, checkTags } from '../tags.ts';
+import type { Tags } from '../tags.ts';
+
+/** A reference of a policy to what it is about. */
+export interface TargetRef {
+  readonly kind: TargetKind;
+  readonly name: string;
+  readonly tags: Tags;
+  /** Selected by labels instead of a name. */
+  readonly byLabels: boolean;
+  readonly at: Origin;
+  readonly path: string;
+}
+
+/** In the order of how specific they are. */
+export const TARGET_KINDS = ['Mesh', 'Dataplane', 'MeshSubset', 'MeshService', 'MeshServiceSubset'] as const;
+export type TargetKind = (typeof TARGET_KINDS)[number];
+
+const FIELDS = ['kind', 'name', 'tags', 'mesh', 'namespace', 'labels', 'sectionName', 'proxyTypes'];
+
+/** Undefined where there is none; null where there is one that is not valid, which is reported in Kuma's words. */
+export function readTargetRef(
+  parent: Fields,
+  name: string,
+  kinds: readonly TargetKind[],
+  findings: Findings,
+): TargetRef | null | undefined {
+  if (!parent.has(name)) return undefined;
+  const ref = parent.object(name, FIELDS);
+  if (ref === undefined) return null;
+  const kindText = ref.text('kind') ?? '';
+  if (kindText === '') {
+    ref.error('kind', 'must be defined');
+    return null;
+  }
+  const kind = kinds.find((each) => each === kindText);
+  if (kind === undefined) {
+    ref.error('kind', `value '${kindText}' is not supported`);
+    return null;
+  }
+  const refName = ref.text('name') ?? '';
+  const tags = ref.tags('tags');
+  const labels = ref.tags('labels')?.tags ?? new Map<string, string>();
+  const forbid = (...fields: readonly string[]): void => {
+    for (const field of fields) if (isSet(ref, field)) ref.error(field, `must not be set with kind ${kind}`);
+  };
+  switch (kind) {
+    case 'Mesh':
+      if (refName !== '') ref.error('name', 'using name with kind Mesh is not yet supported');
+      forbid('mesh', 'tags', 'labels', 'namespace', 'sectionName');
+      break;
+    case 'Dataplane':
+      forbid('tags', 'mesh', 'proxyTypes');
+      break;
+    case 'MeshSubset':
+      forbid('name', 'mesh', 'labels', 'namespace', 'sectionName');
+      if (tags !== undefined) checkTags(tags, {}, findings);
+      break;
+    case 'MeshService':
+      checkName(ref, refName);
+      forbid('mesh', 'tags', 'proxyTypes');
+      if (labels.size === 0 && refName === '')
+        findings.error(ref.at, ref.path, 'name or labels must be set when kind is MeshService');
+      if (labels.size > 0 && (refName !== '' || isSet(ref, 'namespace'))) {
+        ref.error('labels', 'either labels or name and namespace must be specified');
+      }
+      break;
+    case 'MeshServiceSubset':
+      if (refName === '') ref.error('name', 'must be set when kind is MeshServiceSubset');
+      checkName(ref, refName);
+      forbid('mesh', 'proxyTypes', 'labels', 'namespace', 'sectionName');
+      if (tags !== undefined) checkSelector(tags, {}, findings);
+      break;
+    default:
+      kind satisfies never;
+  }
+  return {
+    kind,
+    name: refName,
+    tags: tags?.tags ?? new Map<string, string>(),
+    byLabels: labels.size > 0,
+    at: ref.at,
+    path: ref.path,
+  };
+}
+
+function checkName(ref: Fields, name: string): void {
+  if (/^[0-9a-z.\-_]*$/.test(name)) return;
+  ref.error('name', "invalid characters: must consist of lower case alphanumeric characters, '-', '.' and '_'.");
+}
+
+/** Kuma counts an empty text, map or list as not set. */
+function isSet(ref: Fields, name: string): boolean {
+  return ref.has(name) && !ref.isEmpty(name);
+}

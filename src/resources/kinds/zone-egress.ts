@@ -1,0 +1,49 @@
+import type { Document, Meta } from '../document.ts';
+import type { Fields } from '../fields.ts';
+import { hostKind, isPort } from '../hosts.ts';
+
+export interface ZoneEgress {
+  readonly meta: Meta;
+  /** Empty where the resource does not say. */
+  readonly zone: string;
+  readonly address: string;
+  readonly port: number;
+  readonly adminPort: number;
+}
+
+/** Kuma's default of `bootstrapServer.params.adminPort`. */
+const DEFAULT_ADMIN_PORT = 9901;
+
+export function readZoneEgress(document: Document): ZoneEgress {
+  const spec = document.spec(['zone', 'networking']);
+  const networking = spec.object('networking', ['address', 'port', 'admin']);
+  const address = networking?.text('address') ?? '';
+  const port = networking?.count('port') ?? 0;
+  const admin = networking?.object('admin', ['port']);
+  const adminPort = admin?.count('port');
+  if (networking !== undefined) {
+    if (collides(address, port, admin, adminPort)) admin?.error('port', 'must differ from port');
+    if (address !== '') checkAddress(networking, 'address', address);
+  }
+  if (!isPort(port)) {
+    const at = networking ?? spec;
+    at.errorAt(networking?.place('port') ?? spec.at, 'networking.port', 'port must be in the range [1, 65535]');
+  }
+  return { meta: document.meta, zone: spec.text('zone') ?? '', address, port, adminPort: adminPort ?? DEFAULT_ADMIN_PORT };
+}
+
+/** The admin API listens on loopback: equal ports collide only where the address is that, or everything. */
+export function collides(address: string, port: number, admin: Fields | undefined, adminPort: number | undefined): boolean {
+  return admin !== undefined && (adminPort ?? 0) === port && ['127.0.0.1', '0.0.0.0', '::'].includes(address);
+}
+
+/** Kuma reports an address at `networking.address.address`. */
+export function checkAddress(networking: Fields, name: string, address: string): void {
+  const path = `${networking.pathOf(name)}.address`;
+  if (address === '0.0.0.0' || address === '::') {
+    networking.errorAt(networking.place(name), path, 'must not be 0.0.0.0 or ::');
+  }
+  if (hostKind(address) === null) {
+    networking.errorAt(networking.place(name), path, 'address has to be valid IP address or domain name');
+  }
+}

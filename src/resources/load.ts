@@ -1,0 +1,82 @@
+import { decodeBase64 } from './base64.ts';
+import type { DataSource } from './data-source.ts';
+import { didYouMean } from './did-you-mean.ts';
+import type { Findings } from './findings.ts';
+import type { PemPair, PemStore } from './pem.ts';
+import type { MeshResources, ResourceSet } from './resource-set.ts';
+import type { ContentHash } from '../model/names.ts';
+
+/** Reads a file for whoever may: this room opens none. */
+export type ReadFile = (path: string) => { readonly text: string } | { readonly error: string };
+
+export interface Loader {
+  /** A bundle of CA certificates; null where there is a problem, which is reported at the data source. */
+  bundle(mesh: MeshResources, source: DataSource): ContentHash | null;
+  pair(mesh: MeshResources, cert: DataSource, key: DataSource): PemPair | null;
+}
+
+export function createLoader(resources: ResourceSet, pems: PemStore, readFile: ReadFile | undefined, findings: Findings): Loader {
+  const load = (mesh: MeshResources, source: DataSource): string | null => {
+    const loaded = textOf(mesh, source, resources, readFile);
+    if (loaded.kind === 'problem') findings.error(source.at, source.path, loaded.message);
+    return loaded.kind === 'problem' ? null : loaded.text;
+  };
+  return {
+    bundle(mesh, source) {
+      const text = load(mesh, source);
+      if (text === null) return null;
+      const bundle = pems.bundle(text);
+      if (bundle.kind === 'bundle') return bundle.hash;
+      findings.error(source.at, source.path, bundle.message);
+      return null;
+    },
+    pair(mesh, cert, key) {
+      const certText = load(mesh, cert);
+      const keyText = load(mesh, key);
+      if (certText === null || keyText === null) return null;
+      const pair = pems.pair(certText, keyText);
+      if (pair.kind === 'pair') return pair;
+      const { at, path } = pair.of === 'cert' ? cert : key;
+      findings.error(at, path, pair.message);
+      return null;
+    },
+  };
+}
+
+type Loaded = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'problem'; readonly message: string };
+
+function textOf(mesh: MeshResources, source: DataSource, resources: ResourceSet, readFile: ReadFile | undefined): Loaded {
+  switch (source.kind) {
+    case 'inlineString':
+      return { kind: 'text', text: source.value };
+    case 'inline': {
+      const text = decodeBase64(source.value);
+      return text === null ? problem('inline must be base64') : { kind: 'text', text };
+    }
+    case 'secret': {
+      const secret = mesh.secrets.get(source.value);
+      if (secret === undefined) return problem(noSecret(mesh, source.value, resources));
+      return secret.text === null
+        ? problem(`secret ${JSON.stringify(source.value)} cannot be read`)
+        : { kind: 'text', text: secret.text };
+    }
+    case 'file': {
+      if (readFile === undefined) return problem('files are not read here: use secret, inline or inlineString');
+      const file = readFile(source.value);
+      return 'error' in file ? problem(`file ${source.value}: ${file.error}`) : { kind: 'text', text: file.text };
+    }
+    default:
+      return source.kind satisfies never;
+  }
+}
+
+function problem(message: string): Loaded {
+  return { kind: 'problem', message };
+}
+
+function noSecret({ mesh, secrets }: MeshResources, name: string, resources: ResourceSet): string {
+  const hint = resources.globalSecrets.has(name)
+    ? ' (there is a GlobalSecret of this name, which no mesh can use)'
+    : didYouMean(name, secrets.keys());
+  return `no Secret ${JSON.stringify(name)} is among the resources of mesh ${JSON.stringify(mesh.meta.name)}${hint}`;
+}

@@ -1,0 +1,141 @@
+import type { NameMatcher, TlsOrigination, TlsTrust, TlsVersion } from '../model/cluster.ts';
+import type { Findings } from './findings.ts';
+import { hostKind } from './hosts.ts';
+import type { ExternalService, ExternalServiceTls } from './kinds/external-service.ts';
+import type { MeshExternalService, MeshExternalTls, TlsBound } from './kinds/mesh-external-service.ts';
+import type { Loader } from './load.ts';
+import type { MeshResources } from './resource-set.ts';
+
+/** How an ExternalService is spoken to in TLS; null where something it needs is missing, which is reported. */
+export function externalOrigination(
+  { host, protocol }: ExternalService,
+  tls: ExternalServiceTls,
+  mesh: MeshResources,
+  loader: Loader,
+  findings: Findings,
+): TlsOrigination | null {
+  const { caCert, clientCert, clientKey, path } = tls;
+  if (caCert === null || clientCert === null || clientKey === null) return null;
+  const trust = caCert === undefined ? unverified(tls, findings) : bundleTrust(loader, mesh, caCert);
+  const pair = clientCert === undefined || clientKey === undefined ? undefined : loader.pair(mesh, clientCert, clientKey);
+  const half = clientCert ?? clientKey;
+  if (pair === undefined && half !== undefined) {
+    findings.warn(half.at, half.path, `has no effect: ${path} needs both clientCert and clientKey`);
+  }
+  if (trust === null || pair === null) return null;
+  const serverName = tls.serverName === '' ? host : tls.serverName;
+  return {
+    serverName: sniOf(serverName),
+    trust,
+    names: trust.kind === 'none' || tls.skipHostnameVerification ? null : [exactly(serverName)],
+    clientCertificate: pair === undefined ? null : { cert: pair.cert, key: pair.key },
+    ...versions('TLSAuto', 'TLSAuto'),
+    alpn: alpnOf(protocol),
+    allowRenegotiation: tls.allowRenegotiation,
+  };
+}
+
+/** As Kuma has it: encrypted, and to whoever answers. */
+function unverified(tls: ExternalServiceTls, findings: Findings): TlsTrust {
+  findings.warn(
+    tls.at,
+    `${tls.path}.caCert`,
+    'is not set: the connection is encrypted, but the certificate of the service is not verified',
+  );
+  return { kind: 'none', reason: `${tls.path}.caCert is not set` };
+}
+
+/** One setting for all endpoints of a MeshExternalService: the host of the first stands for all, as in Kuma. */
+export function meshExternalOrigination(
+  { endpoints, protocol, meta }: MeshExternalService,
+  tls: MeshExternalTls,
+  mesh: MeshResources,
+  loader: Loader,
+  findings: Findings,
+): TlsOrigination | null {
+  const { mode } = tls;
+  const checksCa = mode === 'Secured' || mode === 'SkipSAN';
+  const checksName = mode === 'Secured';
+  const usesPair = mode !== 'SkipAll';
+  const { caCert, clientCert, clientKey } = tls;
+  if (checksCa && caCert === null) return null;
+  if (usesPair && (clientCert === null || clientKey === null)) return null;
+  const trust = checksCa ? trustOf(tls, mesh, loader) : skipped(tls, findings);
+  const pair =
+    usesPair && clientCert !== undefined && clientCert !== null && clientKey !== undefined && clientKey !== null
+      ? loader.pair(mesh, clientCert, clientKey)
+      : undefined;
+  if (trust === null || pair === null) return null;
+  const host = endpoints[0]?.address ?? meta.displayName;
+  const configured = mode === 'Secured' || mode === 'SkipCA' ? tls.serverName : '';
+  const serverName = configured === '' ? host : configured;
+  const names = tls.names.map(({ type, value }): NameMatcher =>
+    type === 'Prefix' ? { kind: 'prefix', value } : { kind: 'exact', value },
+  );
+  return {
+    serverName: sniOf(serverName),
+    trust,
+    names: checksName ? [exactly(serverName), ...names] : null,
+    clientCertificate: pair === undefined ? null : { cert: pair.cert, key: pair.key },
+    // Kuma forgets the versions where it verifies nothing; nobody who writes one wants that.
+    ...versions(tls.min, tls.max),
+    alpn: alpnOf(protocol),
+    allowRenegotiation: tls.allowRenegotiation,
+  };
+}
+
+function trustOf({ caCert }: MeshExternalTls, mesh: MeshResources, loader: Loader): TlsTrust | null {
+  return caCert === undefined || caCert === null ? { kind: 'system' } : bundleTrust(loader, mesh, caCert);
+}
+
+function skipped({ mode, path, at }: MeshExternalTls, findings: Findings): TlsTrust {
+  const field = `${path}.verification.mode`;
+  findings.warn(at, field, `is ${mode}: the connection is encrypted, but the certificate of the service is not verified`);
+  return { kind: 'none', reason: `${field} is ${mode}` };
+}
+
+function bundleTrust(loader: Loader, mesh: MeshResources, caCert: Parameters<Loader['bundle']>[1]): TlsTrust | null {
+  const ca = loader.bundle(mesh, caCert);
+  return ca === null ? null : { kind: 'bundle', ca };
+}
+
+/** A name that ends in a dot is sent and compared without it. */
+function sniOf(name: string): string | null {
+  return hostKind(name) === 'ip' ? null : name.replace(/\.$/, '');
+}
+
+function exactly(name: string): NameMatcher {
+  return { kind: 'exact', value: hostKind(name) === 'ip' ? name : name.replace(/\.$/, '') };
+}
+
+const VERSIONS: readonly TlsVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
+const BOUNDS: Readonly<Record<TlsBound, TlsVersion | null>> = {
+  TLSAuto: null,
+  TLS10: 'TLSv1',
+  TLS11: 'TLSv1.1',
+  TLS12: 'TLSv1.2',
+  TLS13: 'TLSv1.3',
+};
+
+/** Auto is 1.2 to 1.3, and gives way to the other bound. */
+function versions(min: TlsBound, max: TlsBound): { readonly minVersion: TlsVersion; readonly maxVersion: TlsVersion } {
+  const maxVersion = BOUNDS[max] ?? 'TLSv1.3';
+  const auto = VERSIONS.indexOf(maxVersion) < VERSIONS.indexOf('TLSv1.2') ? maxVersion : 'TLSv1.2';
+  return { minVersion: BOUNDS[min] ?? auto, maxVersion };
+}
+
+/** Envoy offers these for clusters whose protocol is HTTP; bytes are relayed here, so it must be what the client speaks. */
+function alpnOf(protocol: ExternalService['protocol']): readonly string[] {
+  switch (protocol) {
+    case 'http':
+      return ['http/1.1'];
+    case 'http2':
+    case 'grpc':
+      return ['h2'];
+    case 'tcp':
+    case 'kafka':
+      return [];
+    default:
+      return protocol satisfies never;
+  }
+}

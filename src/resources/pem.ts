@@ -1,0 +1,109 @@
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { contentHash } from '../model/names.ts';
+import type { ContentHash } from '../model/names.ts';
+
+/** Certificates and keys that the snapshot names: PEM by content hash. Checking the same text again costs a look-up. */
+export interface PemStore {
+  readonly secrets: ReadonlyMap<ContentHash, string>;
+  /** A bundle of at least one certificate. */
+  bundle(text: string): PemBundle | PemProblem;
+  /** A chain with the key of its first certificate. */
+  pair(cert: string, key: string): PemPair | PemProblem;
+  /** The same check, and nothing is kept. */
+  pairProblem(cert: string, key: string): PemProblem | null;
+}
+
+export interface PemBundle {
+  readonly kind: 'bundle';
+  readonly hash: ContentHash;
+  readonly certificates: readonly X509Certificate[];
+}
+
+export interface PemPair {
+  readonly kind: 'pair';
+  readonly cert: ContentHash;
+  readonly key: ContentHash;
+  readonly certificates: readonly X509Certificate[];
+}
+
+/** Never quotes the text. */
+export interface PemProblem {
+  readonly kind: 'problem';
+  /** Which of the two of a pair it is about. */
+  readonly of: 'cert' | 'key';
+  readonly message: string;
+}
+
+export function createPemStore(): PemStore {
+  const secrets = new Map<ContentHash, string>();
+  const bundles = new Map<ContentHash, PemBundle | PemProblem>();
+  const keys = new Map<ContentHash, KeyObject | null>();
+  const keep = (text: string): ContentHash => {
+    const hash = hashOf(text);
+    secrets.set(hash, text);
+    return hash;
+  };
+  const read = (text: string): PemBundle | PemProblem => {
+    const hash = hashOf(text);
+    const known = bundles.get(hash) ?? readBundle(text, hash);
+    bundles.set(hash, known);
+    return known;
+  };
+  const check = (cert: string, key: string): PemBundle | PemProblem => {
+    const bundle = read(cert);
+    if (bundle.kind === 'problem') return bundle;
+    const keyHash = hashOf(key);
+    const known = keys.get(keyHash);
+    const keyObject = known === undefined ? readKey(key) : known;
+    keys.set(keyHash, keyObject);
+    if (keyObject === null)
+      return { kind: 'problem', of: 'key', message: 'holds no private key that can be read (PEM, not encrypted)' };
+    const fits = bundle.certificates[0]?.checkPrivateKey(keyObject) === true;
+    return fits ? bundle : { kind: 'problem', of: 'key', message: 'is not the key of the certificate' };
+  };
+  return {
+    secrets,
+    bundle(text) {
+      const bundle = read(text);
+      if (bundle.kind === 'bundle') keep(text);
+      return bundle;
+    },
+    pair(cert, key) {
+      const bundle = check(cert, key);
+      if (bundle.kind === 'problem') return bundle;
+      return { kind: 'pair', cert: keep(cert), key: keep(key), certificates: bundle.certificates };
+    },
+    pairProblem(cert, key) {
+      const bundle = check(cert, key);
+      return bundle.kind === 'problem' ? bundle : null;
+    },
+  };
+}
+
+function hashOf(text: string): ContentHash {
+  return contentHash(createHash('sha256').update(text).digest('hex'));
+}
+
+function readBundle(text: string, hash: ContentHash): PemBundle | PemProblem {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) return { kind: 'problem', of: 'cert', message: 'holds no certificate in PEM form' };
+  const certificates: X509Certificate[] = [];
+  for (const [i, block] of blocks.entries()) {
+    try {
+      certificates.push(new X509Certificate(block));
+    } catch {
+      return { kind: 'problem', of: 'cert', message: `certificate ${i + 1} of ${blocks.length} cannot be read` };
+    }
+  }
+  return { kind: 'bundle', hash, certificates };
+}
+
+function readKey(text: string): KeyObject | null {
+  try {
+    return createPrivateKey(text);
+  } catch {
+    // The reason would be the library's, and could only tell of the key.
+    return null;
+  }
+}

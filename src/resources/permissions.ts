@@ -1,0 +1,81 @@
+import type { Permission, Principal } from '../model/permission.ts';
+import type { ExternalService } from './kinds/external-service.ts';
+import type { TrafficPermission } from './kinds/traffic-permission.ts';
+import { compareRank, MATCH_ALL, selects, SERVICE_TAG } from './tags.ts';
+import type { Tags } from './tags.ts';
+
+/** The TrafficPermissions of one mesh: which one counts for an external service. */
+export interface TrafficPermissions {
+  /** Exactly one decides, never several together; null where none selects the service. */
+  best(service: ExternalService): TrafficPermission | null;
+}
+
+interface Candidate {
+  readonly permission: TrafficPermission;
+  readonly destination: Tags;
+}
+
+export function trafficPermissions(permissions: readonly TrafficPermission[]): TrafficPermissions {
+  const byService = new Map<string, Candidate[]>();
+  const anywhere: Candidate[] = [];
+  for (const permission of permissions) {
+    for (const destination of permission.destinations) {
+      const service = destination.get(SERVICE_TAG);
+      const candidate = { permission, destination };
+      if (service === undefined || service === MATCH_ALL) anywhere.push(candidate);
+      else byService.set(service, [...(byService.get(service) ?? []), candidate]);
+    }
+  }
+  return {
+    best({ service, tags }) {
+      let best: Candidate | null = null;
+      for (const candidate of [...(byService.get(service) ?? []), ...anywhere]) {
+        // An empty destination is an error elsewhere, and selects nothing in Kuma.
+        if (candidate.destination.size === 0 || !selects(candidate.destination, tags)) continue;
+        if (best === null || compare(candidate, best) > 0) best = candidate;
+      }
+      return best?.permission ?? null;
+    },
+  };
+}
+
+/**
+ * The more specific destination; then the permission that was created later, where the documents say so; then the one that comes later in
+ * the order of the files. Kuma takes the later created one too; files seldom say when.
+ */
+function compare(a: Candidate, b: Candidate): number {
+  return (
+    compareRank(a.destination, b.destination) ||
+    Math.sign((a.permission.meta.createdAt ?? 0) - (b.permission.meta.createdAt ?? 0)) ||
+    a.permission.order - b.permission.order
+  );
+}
+
+export function permissionName({ meta }: TrafficPermission): string {
+  return `TrafficPermission ${meta.mesh}/${meta.name}`;
+}
+
+/** Sources are alternatives. Principals name the mesh of the permission, which is the mesh of the service. */
+export function permissionOf(permission: TrafficPermission): Permission {
+  const by = permissionName(permission);
+  if (permission.notUnderstood !== null) return { kind: 'unsupported', by, why: permission.notUnderstood };
+  const principals = permission.sources.map((source) => principalOf(source, permission.meta.mesh));
+  if (principals.some(({ kind }) => kind === 'any')) return { kind: 'allow-all', by };
+  return { kind: 'rules', by, rules: principals.map((principal) => ({ action: 'allow', by, principal })) };
+}
+
+/** A wildcard asks for nothing: every client has a service, and Kuma does not look whether it has the tag. */
+function principalOf(source: Tags, mesh: string): Principal {
+  return allOf([...source].filter(([, value]) => value !== MATCH_ALL).map(([tag, value]) => tagPrincipal(mesh, tag, value)));
+}
+
+/** How a client's certificate carries a tag: `spiffe://<mesh>/<service>`, or `kuma://<tag>/<value>`. */
+export function tagPrincipal(mesh: string, tag: string, value: string): Principal {
+  return { kind: 'uri', match: 'exact', value: tag === SERVICE_TAG ? `spiffe://${mesh}/${value}` : `kuma://${tag}/${value}` };
+}
+
+export function allOf(principals: readonly Principal[]): Principal {
+  const [first] = principals;
+  if (first === undefined) return { kind: 'any' };
+  return principals.length === 1 ? first : { kind: 'and', all: principals };
+}

@@ -1,0 +1,163 @@
+import type { Origin } from '../model/compiled.ts';
+import { didYouMean } from './did-you-mean.ts';
+import { documentsIn } from './document.ts';
+import type { Document, Meta } from './document.ts';
+import type { Findings } from './findings.ts';
+import { readExternalService } from './kinds/external-service.ts';
+import type { ExternalService } from './kinds/external-service.ts';
+import { readMeshExternalService } from './kinds/mesh-external-service.ts';
+import type { MeshExternalService } from './kinds/mesh-external-service.ts';
+import { readMeshRoute } from './kinds/mesh-route.ts';
+import { readMeshTrafficPermission } from './kinds/mesh-traffic-permission.ts';
+import type { MeshTrafficPermission } from './kinds/mesh-traffic-permission.ts';
+import { readMesh } from './kinds/mesh.ts';
+import type { Mesh } from './kinds/mesh.ts';
+import { readSecret } from './kinds/secret.ts';
+import type { Secret } from './kinds/secret.ts';
+import { readTrafficPermission } from './kinds/traffic-permission.ts';
+import type { TrafficPermission } from './kinds/traffic-permission.ts';
+import { readTrafficRoute } from './kinds/traffic-route.ts';
+import type { Route } from './kinds/traffic-route.ts';
+import { readZoneEgress } from './kinds/zone-egress.ts';
+import type { ZoneEgress } from './kinds/zone-egress.ts';
+import { readZoneIngress } from './kinds/zone-ingress.ts';
+import type { ZoneIngress } from './kinds/zone-ingress.ts';
+import { parseYaml } from './yaml.ts';
+import type { SourceFile } from './yaml.ts';
+
+/** Everything that was read, each list in an order that does not depend on files: by name. */
+export interface ResourceSet {
+  readonly egresses: readonly ZoneEgress[];
+  readonly ingresses: readonly ZoneIngress[];
+  readonly meshes: readonly MeshResources[];
+  readonly globalSecrets: ReadonlyMap<string, Secret>;
+}
+
+export interface MeshResources {
+  readonly mesh: Mesh;
+  readonly externalServices: readonly ExternalService[];
+  readonly meshExternalServices: readonly MeshExternalService[];
+  readonly permissions: readonly TrafficPermission[];
+  readonly meshPermissions: readonly MeshTrafficPermission[];
+  readonly routes: readonly Route[];
+  readonly secrets: ReadonlyMap<string, Secret>;
+}
+
+export function readResources(files: readonly SourceFile[], findings: Findings): ResourceSet {
+  const bags = new Map<string, Bag>();
+  const meshes: Mesh[] = [];
+  const egresses: ZoneEgress[] = [];
+  const ingresses: ZoneIngress[] = [];
+  const globalSecrets = new Map<string, Secret>();
+  const documents = files.flatMap((file) => parseYaml(file, findings)).flatMap((value) => documentsIn(value, findings));
+  const unique = withoutDuplicates(documents, findings);
+  unique.forEach((document, order) => {
+    const { kind, meta } = document;
+    switch (kind) {
+      case 'Mesh':
+        return void meshes.push(readMesh(document));
+      case 'ZoneEgress':
+        return void egresses.push(readZoneEgress(document));
+      case 'ZoneIngress':
+        return void ingresses.push(readZoneIngress(document, findings));
+      case 'GlobalSecret':
+        return void globalSecrets.set(meta.name, readSecret(document, findings));
+      case 'ExternalService':
+        return void bagOf(bags, meta).externalServices.push(readExternalService(document, findings));
+      case 'MeshExternalService':
+        return void bagOf(bags, meta).meshExternalServices.push(readMeshExternalService(document, findings));
+      case 'TrafficPermission':
+        return void bagOf(bags, meta).permissions.push(readTrafficPermission(document, findings, order));
+      case 'MeshTrafficPermission':
+        return void bagOf(bags, meta).meshPermissions.push(readMeshTrafficPermission(document, findings));
+      case 'TrafficRoute':
+        return void bagOf(bags, meta).routes.push(readTrafficRoute(document, findings));
+      case 'MeshHTTPRoute':
+      case 'MeshTCPRoute':
+        return void bagOf(bags, meta).routes.push(readMeshRoute(document, kind));
+      case 'Secret':
+        return void bagOf(bags, meta).secrets.set(meta.name, readSecret(document, findings));
+      default:
+        return kind satisfies never;
+    }
+  });
+  tellOfUnknownMeshes(unique, meshes, findings);
+  return {
+    egresses: egresses.sort(byName),
+    ingresses: ingresses.sort(byName),
+    meshes: meshes.sort(byName).map((mesh) => {
+      const bag = bags.get(mesh.meta.name) ?? emptyBag();
+      return {
+        mesh,
+        externalServices: bag.externalServices.sort(byName),
+        meshExternalServices: bag.meshExternalServices.sort(byName),
+        permissions: bag.permissions.sort(byName),
+        meshPermissions: bag.meshPermissions.sort(byName),
+        routes: bag.routes.sort(byName),
+        secrets: bag.secrets,
+      };
+    }),
+    globalSecrets,
+  };
+}
+
+export function at(origin: Origin): string {
+  return `${origin.file}:${origin.line}`;
+}
+
+interface Bag {
+  readonly externalServices: ExternalService[];
+  readonly meshExternalServices: MeshExternalService[];
+  readonly permissions: TrafficPermission[];
+  readonly meshPermissions: MeshTrafficPermission[];
+  readonly routes: Route[];
+  readonly secrets: Map<string, Secret>;
+}
+
+function emptyBag(): Bag {
+  return {
+    externalServices: [],
+    meshExternalServices: [],
+    permissions: [],
+    meshPermissions: [],
+    routes: [],
+    secrets: new Map(),
+  };
+}
+
+function bagOf(bags: Map<string, Bag>, { mesh }: Meta): Bag {
+  const bag = bags.get(mesh) ?? emptyBag();
+  bags.set(mesh, bag);
+  return bag;
+}
+
+function withoutDuplicates(documents: readonly Document[], findings: Findings): readonly Document[] {
+  const seen = new Map<string, Meta>();
+  return documents.filter(({ kind, meta }) => {
+    const key = JSON.stringify([kind, meta.mesh, meta.name]);
+    const first = seen.get(key);
+    if (first === undefined) seen.set(key, meta);
+    else {
+      const field = meta.form === 'universal' ? 'name' : 'metadata.name';
+      findings.error(meta.nameAt, field, `${kind} ${JSON.stringify(meta.name)} is already defined at ${at(first.at)}`);
+    }
+    return first === undefined;
+  });
+}
+
+function tellOfUnknownMeshes(documents: readonly Document[], meshes: readonly Mesh[], findings: Findings): void {
+  const names = new Set(meshes.map(({ meta }) => meta.name));
+  for (const { kind, meta } of documents) {
+    if (meta.mesh === '' || names.has(meta.mesh)) continue;
+    const hint = didYouMean(meta.mesh, names);
+    findings.warn(
+      meta.meshAt,
+      'mesh',
+      `no Mesh ${JSON.stringify(meta.mesh)} is among the resources${hint}; this ${kind} has no effect`,
+    );
+  }
+}
+
+function byName(a: { readonly meta: Meta }, b: { readonly meta: Meta }): number {
+  return a.meta.name < b.meta.name ? -1 : a.meta.name > b.meta.name ? 1 : 0;
+}
