@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { packageVersion } from './base/version.ts';
 import { helpText, parseCommand } from './cli/args.ts';
 import type { Command } from './cli/args.ts';
 import type { Terminal } from './cli/terminal.ts';
@@ -41,7 +42,7 @@ async function run(command: Command): Promise<number> {
     case 'demo':
       return (await import('./cli/demo.ts')).demoCommand(command, terminal);
     case 'version':
-      terminal.out(`zone-egress ${version()}\n`);
+      terminal.out(`zone-egress ${packageVersion()}\n`);
       return 0;
     case 'help':
       terminal.out(helpText(command.topic));
@@ -52,11 +53,6 @@ async function run(command: Command): Promise<number> {
     default:
       return command satisfies never;
   }
-}
-
-function version(): string {
-  const file = new URL(import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 /** Soft limit of open files of this process; null where the system does not say. */

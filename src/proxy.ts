@@ -22,6 +22,7 @@ import { DEFAULT_TRAFFIC_SETTINGS } from './model/settings.ts';
 import type { TrafficSettings } from './model/settings.ts';
 import type { Snapshot } from './model/snapshot.ts';
 import { createObserver } from './observe/observer.ts';
+import { packageVersion } from './base/version.ts';
 import type { Observer } from './observe/observer.ts';
 
 export interface EgressOptions {
@@ -126,9 +127,11 @@ function assemble(options: EgressOptions): Parts {
   const observer = createObserver({
     clock,
     level: options.logLevel ?? 'off',
+    version: packageVersion(),
     ...(options.logDestination === undefined ? {} : { destination: options.logDestination }),
   });
   const { log, metrics } = observer;
+  metrics.workers(options.concurrency ?? 1);
 
   const sides: DataSides = new DataSides({
     clock,
@@ -156,9 +159,10 @@ function assemble(options: EgressOptions): Parts {
   });
   const resolver: Resolver = createResolver({
     clock,
-    onAnswer(name, resolution) {
-      metrics.dns(resolution.kind);
-      sides.setName(name, resolution);
+    onAnswer: (name, resolution) => sides.setName(name, resolution),
+    onFailure(name, message) {
+      metrics.dns('failed');
+      log.warn({ name, message }, 'a name could not be resolved');
     },
     ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
   });
@@ -203,6 +207,7 @@ function assemble(options: EgressOptions): Parts {
       resolver.close();
       await sides.stop();
       await Promise.all(servers.map((server) => server.close()));
+      await observer.flush();
       observer.close();
     },
   };
@@ -274,6 +279,7 @@ async function openAdmin(
     address: options.bind ?? '127.0.0.1',
     port: options.port ?? to.listener.adminPort,
     allowedHosts: options.allowedHosts ?? [],
+    fault: (error) => reportFault(parts.observer, error),
     state: {
       ready: () => readiness(parts),
       metrics: () => parts.observer.text(parts.sides.limits),
@@ -295,6 +301,11 @@ async function openReadiness(options: { readonly bind?: string; readonly port: n
   return server;
 }
 
+function reportFault({ log, metrics }: Observer, error: unknown): void {
+  metrics.fault();
+  log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'internal error');
+}
+
 /** Kuma's words for it. */
 function readiness({ state }: Parts): { readonly ok: boolean; readonly text: string } {
   if (state.draining) return { ok: false, text: 'TERMINATING' };
@@ -310,7 +321,9 @@ function sourceOf(options: EgressOptions, clock: Clock): ConfigSource {
 function namesOf(snapshot: Snapshot): ReadonlyMap<string, 'v4' | 'any'> {
   const names = new Map<string, 'v4' | 'any'>();
   for (const { endpoints } of snapshot.clusters.values()) {
-    for (const { address } of endpoints) if (address.kind === 'name') names.set(address.name, address.family);
+    for (const { address } of endpoints) {
+      if (address.kind === 'name' && names.get(address.name) !== 'any') names.set(address.name, address.family);
+    }
   }
   return names;
 }

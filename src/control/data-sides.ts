@@ -79,6 +79,7 @@ export class DataSides {
   }
 
   setCredentials(credentials: MeshCredentials): void {
+    if (this.#credentials.get(credentials.mesh) === credentials) return;
     this.#credentials.set(credentials.mesh, credentials);
     this.#postAll({ kind: 'credentials', credentials });
   }

@@ -21,15 +21,18 @@ export interface FolderSourceOptions {
 /** A folder of resource files as the source. DataSources of kind `file` are read below the folder only. */
 export function folderSource(options: FolderSourceOptions): ConfigSource {
   const { dir, clock } = options;
+  // Of the last load: a change between a load and the start of the watch is seen too.
+  let loaded: string | undefined;
   return {
     async load(): Promise<Compiled> {
-      const { files, problems } = await readResourceFolder(dir);
+      const { files, problems, fingerprint } = await readResourceFolder(dir);
+      loaded = fingerprint;
       const compiled = compile(files, { ...compileOptions(options), readFile: (path) => readFileBelow(dir, path) });
       return withProblems(compiled, problems);
     },
     watch(changed) {
       if (clock === undefined) throw new Error('a folder source needs a clock to watch');
-      const watcher = watchFolder(dir, { clock, onChange: changed });
+      const watcher = watchFolder(dir, { clock, onChange: changed, ...(loaded === undefined ? {} : { since: loaded }) });
       return () => watcher.close();
     },
   };

@@ -1,0 +1,152 @@
+import { connect } from 'node:tls';
+import { join, relative } from 'node:path';
+import { NORMAL_ENDS } from '../base/refusal.ts';
+import type { CertificateAndKey } from '../identity/issue.ts';
+import type { Egress, SessionRecord } from '../proxy.ts';
+import { createFakeExternalService } from '../testing/fake-external-service.ts';
+import { createFakeZoneIngress } from '../testing/fake-zone-ingress.ts';
+import type { Command } from './args.ts';
+import { serveUntilSignal, start } from './run.ts';
+import { SAMPLE_PORTS, sampleZone } from './sample-zone.ts';
+import type { SampleZone } from './sample-zone.ts';
+import type { Terminal } from './terminal.ts';
+import { writeFiles } from './write-files.ts';
+
+const DRAIN_TIME_MS = 30_000;
+
+/** Runs the sample zone in the foreground: the egress, and around it, on loopback, all that it needs; sends one session of each kind; serves until Ctrl-C. */
+export async function demoCommand(command: Extract<Command, { kind: 'demo' }>, terminal: Terminal): Promise<number> {
+  const dir = command.dir === '' ? join(terminal.cwd(), 'certs', 'local') : command.dir;
+  const zone = await sampleZone();
+  writeFiles(dir, zone.files, { force: true });
+  const fakes = await startFakes(zone, terminal);
+  if (fakes === null) return 71;
+  await using _fakes = fakes;
+  const egress = await start(
+    { resources: join(dir, 'resources'), watch: true, admin: {}, readiness: false, logLevel: 'off' },
+    terminal,
+  );
+  if (typeof egress === 'number') return egress;
+  terminal.out(
+    `zone egress on ${egress.address}:${egress.port}, admin on http://127.0.0.1:${egress.adminPort} (/ready /stats/prometheus /decisions)\n`,
+  );
+  terminal.out(`resources in ${relative(terminal.cwd(), join(dir, 'resources'))}: change one and the egress follows\n\n`);
+  await sendSamples(egress, zone, terminal);
+  if (command.once) {
+    await egress.close();
+    return 0;
+  }
+  terminal.out(tryIt(relative(terminal.cwd(), join(dir, 'certs')), zone));
+  const reported = egress.onRecord((record) => terminal.out(`${line(record)}\n`));
+  const code = await serveUntilSignal(egress, { drainTimeMs: DRAIN_TIME_MS, drainExitCode: 1, terminal });
+  reported();
+  terminal.out(code === 0 ? 'drained\n' : 'drained; some sessions were cut\n');
+  return code;
+}
+
+async function startFakes(zone: SampleZone, terminal: Terminal): Promise<AsyncDisposableStack | null> {
+  const stack = new AsyncDisposableStack();
+  try {
+    stack.use(
+      await createFakeZoneIngress({
+        cert: zone.backend.cert,
+        key: zone.backend.key,
+        trust: zone.meshCa.cert,
+        port: SAMPLE_PORTS.ingress,
+        onConnection: (socket) => answer(socket, 'backend, zone west'),
+      }),
+    );
+    stack.use(
+      await createFakeExternalService({
+        port: SAMPLE_PORTS.externalTls,
+        tls: { cert: zone.externalTls.cert, key: zone.externalTls.key, clientCa: zone.externalCa.cert },
+        onConnection: (socket) => answer(socket, 'api.partner.test, over TLS with a client certificate'),
+      }),
+    );
+    stack.use(
+      await createFakeExternalService({
+        port: SAMPLE_PORTS.externalTcp,
+        onConnection: (socket) => answer(socket, 'the plain TCP service'),
+      }),
+    );
+    return stack;
+  } catch (error) {
+    await stack.disposeAsync();
+    terminal.err(
+      `zone-egress: the sample zone needs the ports ${Object.values(SAMPLE_PORTS).join(', ')} on 127.0.0.1: ${(error as Error).message}\n`,
+    );
+    return null;
+  }
+}
+
+function answer(socket: import('node:net').Socket, who: string): void {
+  socket.write(`hello from ${who}\n`);
+  socket.on('data', (chunk: Buffer) => socket.write(chunk));
+  socket.on('end', () => socket.end());
+}
+
+async function sendSamples(egress: Egress, zone: SampleZone, terminal: Terminal): Promise<void> {
+  const { frontend, batch, till } = zone.clients;
+  const samples: readonly (readonly [string, CertificateAndKey, string])[] = [
+    ['passed through', frontend, zone.sni.backend],
+    ['terminated', frontend, zone.sni.legacy],
+    ['re-encrypted', frontend, zone.sni.api],
+    ['denied', batch, zone.sni.api],
+    ['no such route', frontend, zone.sni.misspelt],
+    ['other mesh', till, zone.sni.legacy],
+  ];
+  for (const [title, client, sni] of samples) {
+    const record = nextRecord(egress);
+    const heard = await say(egress.port, client, sni);
+    terminal.out(`${title.padEnd(15)} ${line(await record)}${heard === '' ? '' : `  <- "${heard}"`}\n`);
+  }
+  terminal.out('\n');
+}
+
+/** Outcome and reason on one line. */
+function line(record: SessionRecord): string {
+  const who = record.spiffeIds[0] ?? record.clientAddress;
+  const outcome =
+    record.reason in NORMAL_ENDS && record.endpoint !== ''
+      ? `ok, ${record.mode} to ${record.endpoint}${record.endpointTls ? ' over TLS' : ''}`
+      : `refused, ${record.reason}: ${record.detail}`;
+  return `${who} -> ${record.sni === '' ? '(no SNI)' : record.sni}  ${outcome}`;
+}
+
+function nextRecord(egress: Egress): Promise<SessionRecord> {
+  return new Promise((resolve) => {
+    const stop = egress.onRecord((record) => {
+      stop();
+      resolve(record);
+    });
+  });
+}
+
+/** One short mesh session; resolves with the first line that came back, empty where none did. */
+function say(port: number, client: CertificateAndKey, servername: string): Promise<string> {
+  return new Promise((resolve) => {
+    let heard = '';
+    // A data plane verifies the egress by its SPIFFE id; this sample only shows what the egress does with clients.
+    const socket = connect({
+      port,
+      host: '127.0.0.1',
+      servername,
+      cert: client.cert,
+      key: client.key,
+      rejectUnauthorized: false,
+      ALPNProtocols: ['kuma'],
+    });
+    socket.on('data', (chunk: Buffer) => {
+      heard += chunk.toString('latin1');
+      if (heard.includes('\n')) socket.end();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(heard.split('\n')[0] ?? ''));
+  });
+}
+
+function tryIt(certs: string, zone: SampleZone): string {
+  const command = (client: string, sni: string): string =>
+    `  openssl s_client -quiet -connect 127.0.0.1:${SAMPLE_PORTS.egress} -servername '${sni}' -cert ${certs}/${client}.crt -key ${certs}/${client}.key -CAfile ${certs}/default-ca.crt`;
+  return `try it:\n${command('frontend', zone.sni.api)}\n${command('batch', zone.sni.api)}\n\nserving until Ctrl-C\n`;
+}

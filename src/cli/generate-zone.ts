@@ -1,0 +1,21 @@
+import { sampleZone } from './sample-zone.ts';
+import type { Command } from './args.ts';
+import type { Terminal } from './terminal.ts';
+import { writeFiles } from './write-files.ts';
+
+/** Writes the sample zone that `npm start` runs: resources to start from, and certificates for its clients and services. */
+export async function generateZoneCommand(
+  command: Extract<Command, { kind: 'generate-zone' }>,
+  terminal: Terminal,
+): Promise<number> {
+  const { dir, force } = command;
+  const zone = await sampleZone();
+  const inTheWay = writeFiles(dir, zone.files, { force });
+  if (inTheWay.length > 0) {
+    terminal.err(`zone-egress: these files are there already, --force replaces them: ${inTheWay.join(', ')}\n`);
+    return 73;
+  }
+  for (const { path } of zone.files) terminal.out(`${dir}/${path}\n`);
+  terminal.out(`\nserve it:  zone-egress run --resources ${dir}/resources\n`);
+  return 0;
+}
