@@ -1,0 +1,4 @@
+/** What clients of a mesh demand of their zone egress, byte for byte. */
+export function egressId(mesh: string): string {
+  return `spiffe://${mesh}/zone-egress`;
+}

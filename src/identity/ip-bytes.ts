@@ -1,0 +1,35 @@
+import { Buffer } from 'node:buffer';
+import { isIP } from 'node:net';
+
+/** The 4 or 16 bytes of an address as certificates hold it, null where the text is no address. An IPv4-mapped IPv6 address stays 16 bytes. */
+export function ipBytes(text: string): Buffer | null {
+  switch (isIP(text)) {
+    case 4:
+      return Buffer.from(text.split('.').map(Number));
+    case 6:
+      return v6Bytes(text);
+    default:
+      return null;
+  }
+}
+
+/** `text` passed isIP: there is at most one `::`, and an IPv4 part stands only at the end. */
+function v6Bytes(text: string): Buffer {
+  const zoneless = text.split('%')[0] ?? '';
+  const [head = '', tail] = zoneless.split('::');
+  const before = groups(head);
+  const after = tail === undefined ? [] : groups(tail);
+  const bytes = Buffer.alloc(16);
+  bytes.set(before);
+  bytes.set(after, 16 - after.length);
+  return bytes;
+}
+
+function groups(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    if (group.includes('.')) return group.split('.').map(Number);
+    const value = parseInt(group, 16);
+    return [value >> 8, value & 0xff];
+  });
+}

@@ -1,0 +1,198 @@
+import { X509Certificate } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { hasErrors } from '../base/problem.ts';
+import type { Problem } from '../base/problem.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { ContentHash, MeshName } from '../model/names.ts';
+import type { IdentitySource, Mesh, Secrets, Snapshot } from '../model/snapshot.ts';
+import { readIdentityFolder } from './identity-folder.ts';
+import { identityProblem, meshOrigin } from './mesh-credentials.ts';
+import { FolderIdentity, IssuedIdentity, issueCredentials, sameCredentials } from './mesh-identity.ts';
+import type { IssueSource, MeshIdentity } from './mesh-identity.ts';
+import { readBundle, readPrivateKey, readTrust } from './pem.ts';
+
+/** The egress's own certificates, one for each mesh: made or read, renewed, handed out. Renewal only hands out; connections are not its business. */
+export interface KeyStore {
+  /** What a configuration needs. Changes nothing yet, and does not make anew what is still good. */
+  prepare(snapshot: Snapshot, secrets: Secrets): Promise<Prepared>;
+  /** From now on these are kept fresh, and no others. Only for something prepared here without an error. */
+  commit(prepared: Prepared): void;
+  close(): void;
+}
+
+export interface Prepared {
+  /** With an error among them there is nothing to commit. */
+  readonly problems: readonly Problem[];
+  /** One for each mesh that has no error. */
+  readonly credentials: readonly MeshCredentials[];
+}
+
+export interface KeyStoreOptions {
+  readonly clock: Clock;
+  /** New credentials of a mesh: at a commit for what changed, later for every renewal. */
+  readonly onCredentials: (credentials: MeshCredentials) => void;
+  readonly onRemoved: (mesh: MeshName) => void;
+  /** What went wrong after a commit; the last good credentials stay. */
+  readonly onProblem: (problem: Problem) => void;
+}
+
+/** What an identity was made from: while it is the same, so is the identity. */
+interface Held {
+  readonly identity: MeshIdentity;
+  readonly trust: ContentHash;
+  readonly source: IdentitySource;
+}
+
+export function createKeyStore(options: KeyStoreOptions): KeyStore {
+  return new Store(options);
+}
+
+class Store implements KeyStore {
+  readonly #options: KeyStoreOptions;
+  #held: ReadonlyMap<MeshName, Held> = new Map();
+  readonly #prepared = new WeakMap<Prepared, ReadonlyMap<MeshName, Held>>();
+  #closed = false;
+
+  constructor(options: KeyStoreOptions) {
+    this.#options = options;
+  }
+
+  async prepare(snapshot: Snapshot, secrets: Secrets): Promise<Prepared> {
+    const meshes = [...snapshot.meshes.values()];
+    const results = await Promise.all(meshes.map((mesh) => this.#prepareMesh(mesh, secrets)));
+    const problems: Problem[] = [];
+    const held = new Map<MeshName, Held>();
+    for (const [i, mesh] of meshes.entries()) {
+      const result = results[i];
+      if (result === undefined) continue;
+      problems.push(...result.problems);
+      if (result.identity !== null) {
+        held.set(mesh.name, { identity: result.identity, trust: mesh.trust, source: mesh.identity });
+      }
+    }
+    const credentials = [...held.values()].map(({ identity }) => identity.credentials);
+    const prepared = Object.freeze({ problems, credentials });
+    if (!hasErrors(problems)) this.#prepared.set(prepared, held);
+    return prepared;
+  }
+
+  commit(prepared: Prepared): void {
+    const next = this.#prepared.get(prepared);
+    if (next === undefined) throw new Error('commit of credentials: they were not prepared here, or have errors');
+    if (this.#closed) return;
+    const old = this.#held;
+    this.#held = next;
+    const handedOut = new Map(prepared.credentials.map((credentials) => [credentials.mesh, credentials]));
+    for (const [mesh, { identity }] of old) {
+      if (next.get(mesh)?.identity !== identity) identity.close();
+      if (!next.has(mesh)) this.#options.onRemoved(mesh);
+    }
+    for (const [mesh, { identity }] of next) {
+      const { credentials } = identity;
+      // What was prepared may have gone out after a renewal since then: that must not be the last word.
+      const known = [old.get(mesh)?.identity.credentials, handedOut.get(mesh)];
+      identity.start();
+      if (known.some((one) => one === undefined || !sameCredentials(one, credentials))) this.#options.onCredentials(credentials);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { identity } of this.#held.values()) identity.close();
+    this.#held = new Map();
+  }
+
+  #prepareMesh(mesh: Mesh, secrets: Secrets): Promise<MeshResult> {
+    switch (mesh.identity.kind) {
+      case 'issue':
+        return this.#prepareIssued(mesh, mesh.identity, secrets);
+      case 'folder':
+        return this.#prepareFolder(mesh, mesh.identity.path);
+      default:
+        return mesh.identity satisfies never;
+    }
+  }
+
+  async #prepareIssued(mesh: Mesh, source: Extract<IdentitySource, { kind: 'issue' }>, secrets: Secrets): Promise<MeshResult> {
+    const nowMs = this.#options.clock.wall();
+    const held = this.#held.get(mesh.name);
+    const sameSource = held !== undefined && sameIssueSource(held.source, source);
+    if (held !== undefined && sameSource && held.trust === mesh.trust && held.identity.credentials.notAfter > nowMs) {
+      return { identity: held.identity, problems: [] };
+    }
+    const read = readIssueSource(mesh, source, secrets, nowMs);
+    if (read.kind === 'bad') return { identity: null, problems: read.problems };
+    const issued = await issueCredentials(read.source, read.trust, nowMs);
+    if (issued.kind === 'bad') return { identity: null, problems: issued.problems };
+    const problems: Problem[] = [];
+    const { notAfter } = issued.credentials;
+    if (notAfter + 1_000 < nowMs + source.lifetimeMs) {
+      const message = `the CA of mesh ${mesh.name} ends ${new Date(notAfter).toISOString()}, sooner than a certificate of ${source.lifetimeMs / 1_000} s would`;
+      problems.push(identityProblem(meshOrigin(mesh.name), message, 'warning'));
+    }
+    return { identity: new IssuedIdentity(read.source, issued, this.#deps()), problems };
+  }
+
+  /** The files are always read: an operator who asks for a reload wants to know what is wrong with them now. `ca.crt` is the trust here, whatever the Mesh has. */
+  async #prepareFolder(mesh: Mesh, path: string): Promise<MeshResult> {
+    const read = await readIdentityFolder(mesh.name, path, this.#options.clock.wall());
+    if (read.kind === 'bad') return { identity: null, problems: read.problems };
+    const held = this.#held.get(mesh.name)?.identity;
+    const same = held instanceof FolderIdentity && held.path === path && sameCredentials(held.credentials, read.credentials);
+    return { identity: same ? held : new FolderIdentity(path, read, this.#deps()), problems: [] };
+  }
+
+  #deps(): ConstructorParameters<typeof FolderIdentity>[2] {
+    const { clock, onCredentials, onProblem } = this.#options;
+    return { clock, events: { onCredentials, onProblem } };
+  }
+}
+
+interface MeshResult {
+  readonly identity: MeshIdentity | null;
+  readonly problems: readonly Problem[];
+}
+
+type ReadSource =
+  | { readonly kind: 'read'; readonly source: IssueSource; readonly trust: string }
+  | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
+
+function readIssueSource(
+  mesh: Mesh,
+  { caCert, caKey, lifetimeMs }: Extract<IdentitySource, { kind: 'issue' }>,
+  secrets: Secrets,
+  nowMs: number,
+): ReadSource {
+  const { name } = mesh;
+  const problems: Problem[] = [];
+  const complain = (message: string): void => void problems.push(identityProblem(meshOrigin(name), message));
+  const trust = readTrust(secrets.get(mesh.trust) ?? '', nowMs);
+  const cas = readBundle(secrets.get(caCert) ?? '');
+  const key = readPrivateKey(secrets.get(caKey) ?? '');
+  if (trust.kind === 'bad') complain(`the trust bundle of mesh ${name}: ${trust.why}`);
+  if (cas.kind === 'bad') complain(`the CA certificate of mesh ${name}: ${cas.why}`);
+  if (key === null) complain(`the CA key of mesh ${name}: it is no private key that can be read without a passphrase`);
+  if (trust.kind === 'bad' || cas.kind === 'bad' || key === null) return { kind: 'bad', problems };
+
+  const ca = cas.certificates.find((certificate) => certificate.checkPrivateKey(key));
+  if (ca === undefined) complain(`the CA key of mesh ${name} does not belong to its CA certificate`);
+  else if (!ca.ca) complain(`the CA certificate of mesh ${name} is no CA certificate`);
+  if (ca === undefined || problems.length > 0) return { kind: 'bad', problems };
+  // Clients may trust a root that is above the CA: then they need what lies between, the root itself they have.
+  const chain = [ca, ...cas.certificates.filter((certificate) => certificate !== ca)].filter(
+    (certificate) => !isRoot(certificate),
+  );
+  const pem = (certificates: readonly X509Certificate[]): string => certificates.map(String).join('');
+  const source = { mesh: name, caCert: pem([ca]), caKey: key.export({ type: 'pkcs8', format: 'pem' }).toString(), lifetimeMs };
+  return { kind: 'read', source: { ...source, chain: pem(chain) }, trust: trust.pem };
+}
+
+function isRoot(certificate: X509Certificate): boolean {
+  return certificate.checkIssued(certificate);
+}
+
+function sameIssueSource(a: IdentitySource, b: IdentitySource): boolean {
+  return (
+    a.kind === 'issue' && b.kind === 'issue' && a.caCert === b.caCert && a.caKey === b.caKey && a.lifetimeMs === b.lifetimeMs
+  );
+}

@@ -1,0 +1,52 @@
+import type { X509Certificate } from 'node:crypto';
+import type { Problem } from '../base/problem.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { MeshName } from '../model/names.ts';
+import { hashOf } from './pem.ts';
+import { createMeshContext } from './server-context.ts';
+
+export type MadeCredentials =
+  | { readonly kind: 'made'; readonly credentials: MeshCredentials }
+  | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
+
+/** Puts the parts together and tries them out: what OpenSSL will not serve with is a problem now, not at the first client. */
+export function makeCredentials(parts: {
+  readonly mesh: MeshName;
+  readonly file: string;
+  /** As readTrust gives it. */
+  readonly trust: string;
+  readonly cert: string;
+  readonly key: string;
+  readonly notAfter: number;
+}): MadeCredentials {
+  const { mesh, trust, cert, key, notAfter } = parts;
+  const credentials = Object.freeze({ mesh, trust, generation: hashOf(trust), cert, key, notAfter });
+  try {
+    createMeshContext(credentials);
+    return { kind: 'made', credentials };
+  } catch (error) {
+    return {
+      kind: 'bad',
+      problems: [identityProblem(parts.file, `OpenSSL cannot serve mesh ${mesh} with it: ${reasonOf(error)}`)],
+    };
+  }
+}
+
+/** What the origins of a configuration call the Mesh; findings that belong to no file carry it. */
+export function meshOrigin(mesh: MeshName): string {
+  return `mesh:${mesh}`;
+}
+
+export function identityProblem(file: string, message: string, severity: Problem['severity'] = 'error'): Problem {
+  return { severity, file, line: 0, column: 0, field: '', message };
+}
+
+/** Only the reason: it never holds a part of a key. */
+function reasonOf(error: unknown): string {
+  const { reason, code } = error as { reason?: string; code?: string };
+  return reason ?? code ?? 'it is not accepted';
+}
+
+export function expiryOf(certificate: X509Certificate): number {
+  return Date.parse(certificate.validTo);
+}

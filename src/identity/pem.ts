@@ -1,0 +1,62 @@
+import { X509Certificate, createHash, createPrivateKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { contentHash } from '../model/names.ts';
+import type { ContentHash } from '../model/names.ts';
+
+export type Bundle =
+  | { readonly kind: 'bundle'; readonly certificates: readonly X509Certificate[]; readonly pem: string }
+  | { readonly kind: 'bad'; readonly why: string };
+
+const MAX_CERTIFICATES = 1_000;
+
+/** Every certificate in a PEM text, and the text with nothing else in it. An empty text is bad: nobody means to trust nobody. */
+export function readBundle(text: string): Bundle {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const begins = text.match(/-----BEGIN CERTIFICATE-----/g)?.length ?? 0;
+  if (begins === 0) return bad(text.trim() === '' ? 'it is empty' : 'there is no PEM certificate in it');
+  if (begins !== blocks.length) return bad('a certificate in it is cut off or damaged');
+  if (blocks.length > MAX_CERTIFICATES) return bad(`it has ${blocks.length} certificates (limit ${MAX_CERTIFICATES})`);
+  const certificates: X509Certificate[] = [];
+  for (const [i, block] of blocks.entries()) {
+    const certificate = parsed(() => new X509Certificate(block));
+    if (certificate === null) return bad(`certificate ${i + 1} of ${blocks.length} in it cannot be read`);
+    certificates.push(certificate);
+  }
+  return { kind: 'bundle', certificates, pem: certificates.map((certificate) => certificate.toString()).join('') };
+}
+
+/** A bundle that client certificates may lead to: CAs only, and not all of them expired. */
+export function readTrust(text: string, nowMs: number): Bundle {
+  const bundle = readBundle(text);
+  if (bundle.kind === 'bad') return bundle;
+  const { certificates } = bundle;
+  const leaf = certificates.findIndex(({ ca }) => !ca);
+  if (leaf !== -1) return bad(`certificate ${leaf + 1} of ${certificates.length} in it is no CA certificate`);
+  const expiries = certificates.map(({ validTo }) => Date.parse(validTo));
+  if (expiries.every((expiry) => expiry <= nowMs)) {
+    return bad(`every CA certificate in it expired, the last ${new Date(Math.max(...expiries)).toISOString()}`);
+  }
+  return bundle;
+}
+
+/** null where the text is no private key, or one with a passphrase. Says nothing of the text. */
+export function readPrivateKey(text: string): KeyObject | null {
+  return parsed(() => createPrivateKey(text));
+}
+
+export function hashOf(text: string): ContentHash {
+  return contentHash(createHash('sha256').update(text).digest('hex'));
+}
+
+/** OpenSSL's own words would be of no use to an operator. */
+function parsed<Value>(parse: () => Value): Value | null {
+  try {
+    return parse();
+  } catch {
+    return null;
+  }
+}
+
+function bad(why: string): Bundle {
+  return { kind: 'bad', why };
+}

@@ -1,0 +1,63 @@
+import type { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import type { NameMatcher } from '../model/cluster.ts';
+import { readCertificate } from './der.ts';
+import type { GeneralName } from './der.ts';
+import { ipBytes } from './ip-bytes.ts';
+
+/**
+ * Whether a server that TLS is originated to has one of the wanted names: null is fine, otherwise a sentence. Only DNS and IP subject alternative
+ * names count, read from the DER: never the CN, never a URI, so that a certificate of a mesh is no certificate of an external service.
+ * A wildcard is one whole left-most label. An address meets an IP name byte by byte, never a DNS name.
+ */
+export function checkServerName(certificate: X509Certificate, names: readonly NameMatcher[]): string | null {
+  const der = readCertificate(certificate.raw);
+  if (der.kind === 'unreadable') return `its certificate cannot be read: ${der.why}`;
+  const { altNames } = der.certificate;
+  const dns = altNames.filter(({ kind }) => kind === 'dns').flatMap(plainName);
+  const ips = altNames.filter(({ kind }) => kind === 'ip').map(({ bytes }) => bytes);
+  if (names.some((name) => matches(name, dns, ips))) return null;
+  const wanted = names.map(({ kind, value }) => (kind === 'prefix' ? `${value}…` : value)).join(', ');
+  return `its certificate is for ${describe(dns, ips)}, wanted ${wanted === '' ? 'no name at all' : `one of: ${wanted}`}`;
+}
+
+function matches({ kind, value }: NameMatcher, dns: readonly string[], ips: readonly Buffer[]): boolean {
+  if (value === '') return false;
+  if (kind === 'prefix') return dns.some((name) => name.startsWith(lowerAscii(value)));
+  if (isIP(value) !== 0) {
+    const bytes = ipBytes(value);
+    return bytes !== null && ips.some((ip) => ip.equals(bytes));
+  }
+  return dns.some((pattern) => matchesDns(pattern, lowerAscii(value)));
+}
+
+function matchesDns(pattern: string, name: string): boolean {
+  if (!pattern.startsWith('*.')) return pattern === name;
+  const parent = pattern.slice(1);
+  // `*.com` would be a certificate for everybody.
+  if (parent.indexOf('.', 1) === -1 || parent.includes('*')) return false;
+  const label = name.slice(0, name.length - parent.length);
+  return name.endsWith(parent) && label !== '' && !label.includes('.');
+}
+
+/** Folded; a name with another byte than visible ASCII is no DNS name and meets nothing. */
+function plainName({ bytes }: GeneralName): string[] {
+  const text = bytes.toString('latin1');
+  return /^[\x21-\x7e]+$/.test(text) ? [lowerAscii(text)] : [];
+}
+
+function lowerAscii(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
+const MAX_SHOWN = 8;
+
+function describe(dns: readonly string[], ips: readonly Buffer[]): string {
+  const all = [...dns, ...ips.map(ipText)];
+  if (all.length === 0) return 'no DNS name and no address';
+  return all.length > MAX_SHOWN ? `${all.slice(0, MAX_SHOWN).join(', ')} and ${all.length - MAX_SHOWN} more` : all.join(', ');
+}
+
+function ipText(bytes: Buffer): string {
+  return bytes.length === 4 ? bytes.join('.') : (bytes.toString('hex').match(/.{1,4}/g) ?? []).join(':');
+}

@@ -1,0 +1,205 @@
+import type { X509Certificate } from 'node:crypto';
+import { refuse } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
+import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
+import type { MeshName, SpiffeId } from '../model/names.ts';
+import { OID, readCertificate } from './der.ts';
+import type { DerCertificate, GeneralName } from './der.ts';
+import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
+
+/** What a TLS server of the mesh knows about its peer after the handshake. */
+export interface PeerFacts {
+  readonly certificate: X509Certificate | undefined;
+  /** OpenSSL led the certificate to the trust of the mesh. */
+  readonly authorized: boolean;
+  /** OpenSSL's code where it did not, e.g. `CERT_HAS_EXPIRED`. */
+  readonly authorizationError: string | null;
+  readonly nowMs: number;
+}
+
+export type Verification =
+  | { readonly kind: 'verified'; readonly client: VerifiedClient }
+  | { readonly kind: 'rejected'; readonly refusal: Refusal; readonly certificate: CertificateSummary | null };
+
+/**
+ * The gate, and the only maker of a VerifiedClient. The chain check is OpenSSL's; everything else is checked here, also what OpenSSL
+ * should have checked, because versions of it differ (docs/decisions/client-verification.md). Revocation is not checked:
+ * mesh certificates are short-lived.
+ */
+export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
+  const { certificate } = peer;
+  if (certificate === undefined) {
+    return { kind: 'rejected', refusal: refuse('no-client-certificate', 'the client sent no certificate'), certificate: null };
+  }
+  const der = readCertificate(certificate.raw);
+  if (der.kind === 'unreadable') {
+    return rejected(untrusted(`the client certificate cannot be read: ${der.why}`), certificate, []);
+  }
+  const names = readNames(der.certificate.altNames);
+  const claimed = names.kind === 'names' ? names.uris.filter(claimsSpiffe) : [];
+  const refusal =
+    chainProblem(mesh, peer, claimed) ??
+    leafProblem(certificate, der.certificate, peer.nowMs) ??
+    (names.kind === 'bad' ? untrusted(names.why) : null);
+  if (refusal !== null) return rejected(refusal, certificate, claimed);
+  const identity = identityOf(mesh, claimed);
+  if (identity.kind === 'refusal') return rejected(identity, certificate, claimed);
+  const client = {
+    mesh,
+    spiffeIds: Object.freeze(identity.ids),
+    uris: Object.freeze(names.kind === 'names' ? names.uris : []),
+    issuer: oneLine(certificate.issuer),
+    expiry: new Date(der.certificate.notAfter).toISOString(),
+  } as unknown as VerifiedClient; // the brand's key is out of reach on purpose; this is the one place that makes it
+  return { kind: 'verified', client: Object.freeze(client) };
+}
+
+/** OpenSSL's verdict. A client of another mesh is told apart by what it claims: either way it is refused, and the operator reads why. */
+function chainProblem(mesh: MeshName, { authorized, authorizationError }: PeerFacts, claimed: readonly string[]): Refusal | null {
+  if (authorized) return null;
+  const code = authorizationError ?? 'UNSPECIFIED';
+  const why = CHAIN_ERRORS[code] ?? 'OpenSSL refuses it';
+  const domains = new Set(claimed.map((uri) => parseSpiffeId(uri)).map((id) => (id.kind === 'spiffe' ? id.trustDomain : mesh)));
+  if (domains.size > 0 && !domains.has(mesh)) {
+    return refuse('wrong-mesh', `the client is of mesh ${[...domains].join(', ')}, the SNI names mesh ${mesh}: ${why} (${code})`);
+  }
+  return untrusted(`the client certificate does not lead to the CA of mesh ${mesh}: ${why} (${code})`);
+}
+
+/** What a leaf must be, whoever signed it. */
+function leafProblem(certificate: X509Certificate, der: DerCertificate, nowMs: number): Refusal | null {
+  const iso = (ms: number): string => new Date(ms).toISOString();
+  if (nowMs < der.notBefore) return untrusted(`the client certificate is valid from ${iso(der.notBefore)}, it is ${iso(nowMs)}`);
+  if (nowMs > der.notAfter) return untrusted(`the client certificate expired ${iso(der.notAfter)}, it is ${iso(nowMs)}`);
+  // X509-SVID section 4: a leaf is no CA and signs no certificates.
+  if (certificate.ca || der.isCa) return untrusted('the client certificate is a CA certificate');
+  const { keyUsage, extendedKeyUsage } = der;
+  if (keyUsage !== null) {
+    if (!keyUsage.has('digitalSignature')) return untrusted('the key usage of the client certificate has no digitalSignature');
+    if (keyUsage.has('keyCertSign') || keyUsage.has('cRLSign')) {
+      return untrusted('the key usage of the client certificate lets it sign certificates');
+    }
+  }
+  if (extendedKeyUsage !== null && !extendedKeyUsage.includes(OID.clientAuth)) {
+    return untrusted('the extended key usage of the client certificate has no clientAuth');
+  }
+  return keyProblem(certificate);
+}
+
+const MIN_RSA_BITS = 2_048;
+const CURVES: readonly string[] = ['prime256v1', 'secp384r1', 'secp521r1'];
+
+function keyProblem(certificate: X509Certificate): Refusal | null {
+  const key = publicKeyOf(certificate);
+  if (key === null) return untrusted('the key of the client certificate cannot be read');
+  const { modulusLength, namedCurve } = key.asymmetricKeyDetails ?? {};
+  switch (key.asymmetricKeyType) {
+    case 'rsa':
+    case 'rsa-pss':
+      if (modulusLength !== undefined && modulusLength >= MIN_RSA_BITS) return null;
+      return untrusted(`the client certificate has an RSA key of ${modulusLength ?? 'unknown'} bits (at least ${MIN_RSA_BITS})`);
+    case 'ec':
+      if (namedCurve !== undefined && CURVES.includes(namedCurve)) return null;
+      return untrusted(`the client certificate has a key on ${namedCurve ?? 'a curve of its own'} (P-256, P-384 or P-521)`);
+    case 'ed25519':
+      return null;
+    default:
+      return untrusted(`the client certificate has a key of type ${key.asymmetricKeyType ?? 'unknown'}`);
+  }
+}
+
+/** Reading a key can throw where a client made up its parameters. */
+function publicKeyOf(certificate: X509Certificate): X509Certificate['publicKey'] | null {
+  try {
+    return certificate.publicKey;
+  } catch {
+    return null;
+  }
+}
+
+type Names = { readonly kind: 'names'; readonly uris: readonly string[] } | { readonly kind: 'bad'; readonly why: string };
+
+/**
+ * Names that are text must be plain text: visible ASCII, and none of the characters with which other readers of the same
+ * certificate, and of our log, join and quote names.
+ */
+function readNames(altNames: readonly GeneralName[]): Names {
+  const uris: string[] = [];
+  for (const { kind, bytes } of altNames) {
+    if (kind !== 'uri' && kind !== 'dns' && kind !== 'email') continue;
+    const text = bytes.toString('latin1');
+    if (!/^[\x21-\x7e]*$/.test(text) || /[,"'\\]/.test(text)) {
+      return {
+        kind: 'bad',
+        why: `a ${kind.toUpperCase()} name of the client certificate holds a character that has no place in it`,
+      };
+    }
+    if (kind === 'uri') uris.push(text);
+  }
+  return { kind: 'names', uris };
+}
+
+/** Kuma puts one id for each service of the data plane: all must be of this mesh, byte for byte. */
+function identityOf(mesh: MeshName, claimed: readonly string[]): Refusal | { readonly kind: 'ids'; readonly ids: SpiffeId[] } {
+  const ids: SpiffeId[] = [];
+  if (claimed.length === 0) return untrusted('the client certificate has no spiffe:// URI name');
+  for (const uri of claimed) {
+    const parsed = parseSpiffeId(uri);
+    if (parsed.kind === 'invalid') return untrusted(`the client certificate has a bad SPIFFE id, ${shown(uri)}: ${parsed.why}`);
+    if (parsed.trustDomain !== mesh) {
+      return refuse('wrong-mesh', `the client certificate has the id ${shown(uri)}, the SNI names mesh ${mesh}`);
+    }
+    ids.push(parsed.id);
+  }
+  return { kind: 'ids', ids };
+}
+
+function untrusted(detail: string): Refusal {
+  return refuse('client-not-trusted', detail);
+}
+
+const MAX_SHOWN = 256;
+const MAX_SUMMARY_IDS = 8;
+
+function rejected(refusal: Refusal, certificate: X509Certificate, claimed: readonly string[]): Verification {
+  const summary = {
+    spiffeIds: claimed.slice(0, MAX_SUMMARY_IDS).map(shown),
+    issuer: oneLine(certificate.issuer),
+    expiry: expiryOf(certificate),
+  };
+  return { kind: 'rejected', refusal, certificate: summary };
+}
+
+function expiryOf(certificate: X509Certificate): string {
+  const time = Date.parse(certificate.validTo);
+  return Number.isNaN(time) ? '' : new Date(time).toISOString();
+}
+
+function shown(text: string): string {
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+}
+
+/** Node gives one line for each part of a Name, control characters escaped. Missing where the Name is empty. */
+function oneLine(name: string | undefined): string {
+  return shown((name ?? '').split('\n').join(', '));
+}
+
+/** What can be wrong with a chain, in words. The code stands beside them, for those who search. */
+const CHAIN_ERRORS: Readonly<Record<string, string>> = {
+  UNABLE_TO_GET_ISSUER_CERT: 'its issuer is unknown here',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its issuer is unknown here',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its issuer is unknown here, or an intermediate certificate is missing',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'it is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'it leads to another CA',
+  CERT_SIGNATURE_FAILURE: 'its signature is not of the CA that it names',
+  CERT_NOT_YET_VALID: 'it, or a certificate above it, is not valid yet',
+  CERT_HAS_EXPIRED: 'it, or a certificate above it, expired',
+  CERT_CHAIN_TOO_LONG: 'the chain is too long',
+  INVALID_CA: 'a certificate above it is no CA',
+  PATH_LENGTH_EXCEEDED: 'a CA above it does not allow a chain of this length',
+  INVALID_PURPOSE: 'it, or a certificate above it, is not meant for TLS clients',
+  CERT_UNTRUSTED: 'a certificate above it is not trusted for TLS clients',
+  CERT_REJECTED: 'a certificate above it is marked as rejected',
+  // Node has no word of its own for these.
+  UNSPECIFIED: 'a key or hash is too weak, or an extension or name constraint forbids it',
+};

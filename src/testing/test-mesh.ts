@@ -1,0 +1,103 @@
+import { Buffer } from 'node:buffer';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { createCa, dataplaneUris, issueCertificate, selfSigned } from '../identity/issue.ts';
+import type { CertificateAndKey, CertificateRequest, KeyType } from '../identity/issue.ts';
+
+/** A mesh that exists in memory: its CA, client certificates as Kuma gives them, and bad ones on purpose. */
+export interface TestMesh {
+  readonly name: string;
+  readonly ca: CertificateAndKey;
+  /** YAML documents: the Mesh with mTLS and zone egress, and the Secrets of its CA. */
+  readonly resources: string;
+  /** The certificate of a data plane with this service, or with several. */
+  client(service: string | readonly string[], options?: ClientOptions): CertificateAndKey;
+  /** One that no egress may accept for this mesh. */
+  badClient(kind: BadClient): CertificateAndKey;
+  /** Whatever else a test needs; what is not given is as in `client('frontend')`. */
+  issue(request: Partial<CertificateRequest>, key?: KeyObject): CertificateAndKey;
+}
+
+export interface ClientOptions {
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly extraUris?: readonly string[];
+}
+
+export type BadClient =
+  'expired' | 'not-yet-valid' | 'self-signed' | 'no-spiffe-id' | 'other-mesh-id' | 'server-only' | 'ca-as-leaf';
+
+const HOUR_MS = 3_600_000;
+
+export async function createTestMesh(
+  name: string,
+  options: { readonly keyType?: KeyType; readonly nowMs?: number } = {},
+): Promise<TestMesh> {
+  const { keyType = 'ec', nowMs = Date.now() } = options;
+  const ca = await createCa({ mesh: name, keyType, nowMs });
+  const caKey = createPrivateKey(ca.key);
+
+  function issue(request: Partial<CertificateRequest>, key: KeyObject = newKey()): CertificateAndKey {
+    const cert = issueCertificate({ ...frontend, caCert: ca.cert, caKey, publicKey: key, ...request });
+    return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }).toString() };
+  }
+  const frontend = {
+    uris: dataplaneUris(name, ['frontend'], {}),
+    notBefore: nowMs - 10_000,
+    notAfter: nowMs + 24 * HOUR_MS,
+    keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
+    eku: ['serverAuth', 'clientAuth'],
+  } as const;
+
+  function badClient(kind: BadClient): CertificateAndKey {
+    switch (kind) {
+      case 'expired':
+        return issue({ notBefore: nowMs - 2 * HOUR_MS, notAfter: nowMs - HOUR_MS });
+      case 'not-yet-valid':
+        return issue({ notBefore: nowMs + HOUR_MS, notAfter: nowMs + 2 * HOUR_MS });
+      case 'self-signed':
+        return selfSigned({ ...frontend, key: newKey() });
+      case 'no-spiffe-id':
+        return issue({ uris: ['kuma://kuma.io/service/frontend'] });
+      case 'other-mesh-id':
+        return issue({ uris: [`spiffe://not-${name}/frontend`] });
+      case 'server-only':
+        return issue({ eku: ['serverAuth'] });
+      case 'ca-as-leaf':
+        return issue({ ca: { pathLength: null } });
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  return {
+    name,
+    ca,
+    resources: resourcesOf(name, ca),
+    client(service, { tags = {}, extraUris = [] } = {}) {
+      const services = typeof service === 'string' ? [service] : service;
+      return issue({ uris: [...dataplaneUris(name, services, tags), ...extraUris] });
+    },
+    badClient,
+    issue,
+  };
+}
+
+function newKey(): KeyObject {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+}
+
+function resourcesOf(name: string, { cert, key }: CertificateAndKey): string {
+  const secret = (part: string, pem: string): string =>
+    `type: Secret\nmesh: ${name}\nname: ${name}.ca-builtin-${part}-ca-1\ndata: ${Buffer.from(pem).toString('base64')}\n`;
+  return [
+    `type: Mesh
+name: ${name}
+mtls:
+  enabledBackend: ca-1
+  backends: [{ name: ca-1, type: builtin }]
+routing: { zoneEgress: true }
+`,
+    secret('cert', cert),
+    secret('key', key),
+  ].join('---\n');
+}
