@@ -5,10 +5,13 @@ import type { Problem } from '../base/problem.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import type { IdentitySource, Mesh, Secrets, Snapshot } from '../model/snapshot.ts';
-import { readIdentityFolder } from './identity-folder.ts';
+import { readIdentityFolder } from './read-identity-folder.ts';
 import { identityProblem, meshOrigin } from './mesh-credentials.ts';
-import { FolderIdentity, IssuedIdentity, issueCredentials, sameCredentials } from './mesh-identity.ts';
-import type { IssueSource, MeshIdentity } from './mesh-identity.ts';
+import { FolderIdentity } from './folder-identity.ts';
+import { IssuedIdentity, issueCredentials } from './issued-identity.ts';
+import type { IssueSource } from './issued-identity.ts';
+import { sameCredentials } from './mesh-identity.ts';
+import type { MeshIdentity } from './mesh-identity.ts';
 import { readBundle, readPrivateKey, readTrust } from './pem.ts';
 
 /** The egress's own certificates, one for each mesh: made or read, renewed, handed out. Renewal only hands out; connections are not its business. */

@@ -1,0 +1,128 @@
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Problem } from '../base/problem.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { MeshName } from '../model/names.ts';
+import { issueEgressIdentity } from './issue.ts';
+import type { EgressIdentity } from './issue.ts';
+import { identityProblem, makeCredentials, meshOrigin } from './mesh-credentials.ts';
+import { fault } from './mesh-identity.ts';
+import type { IdentityEvents, MeshIdentity } from './mesh-identity.ts';
+
+const FIRST_RETRY_MS = 5_000;
+const LAST_RETRY_MS = 600_000;
+/** No sleep is longer: a wall clock that jumps, or a machine that slept, is noticed within this time. */
+const LONGEST_SLEEP_MS = 3_600_000;
+
+export interface IssueSource {
+  readonly mesh: MeshName;
+  /** PEM: the CA that the key belongs to, alone. */
+  readonly caCert: string;
+  readonly caKey: string;
+  /** PEM to send behind the leaf; empty where the CA is a root. */
+  readonly chain: string;
+  readonly lifetimeMs: number;
+}
+
+/** A certificate that is issued here, again at 80 % of its life; where that does not work, with growing pauses until it does. */
+export class IssuedIdentity implements MeshIdentity {
+  readonly #clock: Clock;
+  readonly #events: IdentityEvents;
+  readonly #source: IssueSource;
+  readonly #trust: string;
+  #credentials: MeshCredentials;
+  /** Wall clock. */
+  #renewAt: number;
+  #retryMs = FIRST_RETRY_MS;
+  #timer: Timer | null = null;
+  #started = false;
+
+  constructor(
+    source: IssueSource,
+    first: { readonly credentials: MeshCredentials; readonly renewAt: number },
+    deps: { readonly clock: Clock; readonly events: IdentityEvents },
+  ) {
+    this.#source = source;
+    this.#trust = first.credentials.trust;
+    this.#credentials = first.credentials;
+    this.#renewAt = first.renewAt;
+    this.#clock = deps.clock;
+    this.#events = deps.events;
+  }
+
+  get credentials(): MeshCredentials {
+    return this.#credentials;
+  }
+
+  get renewAt(): number {
+    return this.#renewAt;
+  }
+
+  start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#sleep();
+  }
+
+  close(): void {
+    this.#started = false;
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  readonly #wake = (): void => {
+    if (this.#clock.wall() < this.#renewAt) this.#sleep();
+    else this.#renew().catch((error: unknown) => this.#events.onProblem(fault(this.#source.mesh, error)));
+  };
+
+  #sleep(): void {
+    const ms = Math.min(Math.max(this.#renewAt - this.#clock.wall(), 0), LONGEST_SLEEP_MS);
+    this.#timer = this.#clock.after(ms, this.#wake);
+  }
+
+  async #renew(): Promise<void> {
+    const result = await issueCredentials(this.#source, this.#trust, this.#clock.wall());
+    // Closed while the key was made: whoever closed has something newer.
+    if (!this.#started) return;
+    if (result.kind === 'issued' && result.credentials.notAfter > this.#credentials.notAfter) {
+      this.#credentials = result.credentials;
+      this.#renewAt = result.renewAt;
+      this.#retryMs = FIRST_RETRY_MS;
+      this.#sleep();
+      this.#events.onCredentials(result.credentials);
+    } else {
+      this.#renewAt = this.#clock.wall() + this.#retryMs;
+      this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+      this.#sleep();
+      const problems = result.kind === 'bad' ? result.problems : [this.#caEnds()];
+      for (const problem of problems) this.#events.onProblem(problem);
+    }
+  }
+
+  #caEnds(): Problem {
+    const { mesh } = this.#source;
+    const end = new Date(this.#credentials.notAfter).toISOString();
+    return identityProblem(
+      meshOrigin(mesh),
+      `renew the certificate for mesh ${mesh}: its CA ends ${end}, no certificate can outlive it`,
+    );
+  }
+}
+
+export type Issued =
+  | { readonly kind: 'issued'; readonly credentials: MeshCredentials; readonly renewAt: number }
+  | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
+
+export async function issueCredentials(source: IssueSource, trust: string, nowMs: number): Promise<Issued> {
+  const { mesh, chain } = source;
+  const file = meshOrigin(mesh);
+  let identity: EgressIdentity;
+  try {
+    identity = await issueEgressIdentity({ ...source, nowMs });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { kind: 'bad', problems: [identityProblem(file, `issue a certificate for mesh ${mesh}: ${why}`)] };
+  }
+  const { cert, key, notAfter, renewAt } = identity;
+  const made = makeCredentials({ mesh, file, trust, cert: cert + chain, key, notAfter });
+  return made.kind === 'made' ? { kind: 'issued', credentials: made.credentials, renewAt } : made;
+}
