@@ -58,21 +58,23 @@ const UNIVERSAL_META = ['type', 'name', 'mesh', 'labels', 'creationTime', 'modif
 const KUBERNETES_META = ['apiVersion', 'kind', 'metadata', 'mesh', 'spec', 'status'];
 
 function universal(map: MapValue, type: MapEntry, findings: Findings): readonly Document[] {
-  const name = stringOf(type.value);
-  if (name === null) {
+  const typeName = stringOf(type.value);
+  if (typeName === null) {
     findings.error(type.value.at, 'type', 'must be a string');
     return [];
   }
-  const kind = readKind(name, type.value.at, 'type', findings);
+  const kind = readKind(typeName, type.value.at, 'type', findings);
   if (kind === null) return [];
   const { style } = kindNamed(kind);
   const own = style === 'spec' ? ['spec', 'status'] : [];
   // Unknown fields are reported by the reader of the kind, which knows the rest; what is opened here is looked at only.
   const top = openFields(only(map, UNIVERSAL_META), '', UNIVERSAL_META, findings);
+  const name = top.text('name');
   const meta = checkedMeta(
     kind,
     {
-      name: top.text('name') ?? '',
+      name: name ?? '',
+      isMisread: name === undefined && top.has('name'),
       namespace: '',
       mesh: top.text('mesh') ?? '',
       labels: top.tags('labels')?.tags ?? new Map<string, string>(),
@@ -125,15 +127,16 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, findings: Fi
   const top = openFields(map, '', KUBERNETES_META, findings);
   const metadata = metadataOf(map, findings);
   const labels = metadata.tags('labels')?.tags ?? new Map<string, string>();
-  const name = metadata.text('name') ?? '';
+  const name = metadata.text('name');
   const namespace = metadata.text('namespace') ?? '';
   const byLabel = style === 'spec';
   const mesh = byLabel ? labels.get('kuma.io/mesh') : top.text('mesh');
   const meta = checkedMeta(
     kind,
     {
-      name: namespaced && namespace !== '' ? `${name}.${namespace}` : name,
-      written: name,
+      name: namespaced && namespace !== '' ? `${name ?? ''}.${namespace}` : (name ?? ''),
+      written: name ?? '',
+      isMisread: name === undefined && metadata.has('name'),
       namespace,
       mesh: mesh ?? 'default',
       labels,
@@ -174,11 +177,12 @@ function kubernetesSecret(map: MapValue, findings: Findings): readonly Document[
   }
   const metadata = metadataOf(map, findings);
   const labels = metadata.tags('labels')?.tags ?? new Map<string, string>();
-  const name = metadata.text('name') ?? '';
+  const name = metadata.text('name');
   const meta = checkedMeta(
     kind,
     {
-      name,
+      name: name ?? '',
+      isMisread: name === undefined && metadata.has('name'),
       namespace: metadata.text('namespace') ?? '',
       mesh: labels.get('kuma.io/mesh') ?? 'default',
       labels,
@@ -197,14 +201,18 @@ function kubernetesSecret(map: MapValue, findings: Findings): readonly Document[
 interface WrittenMeta extends Omit<Meta, 'displayName' | 'form'> {
   /** The name before a namespace was put to it. */
   readonly written?: string;
+  /** There is a name, and it is no text, which is reported already. */
+  readonly isMisread: boolean;
 }
 
 function checkedMeta(kind: ReadKind, meta: WrittenMeta, form: Meta['form'], findings: Findings): Meta {
   const { scope } = kindNamed(kind);
-  const { written, ...rest } = meta;
+  const { written, isMisread, ...rest } = meta;
   const name = written ?? meta.name;
   const field = form === 'universal' ? 'name' : 'metadata.name';
-  if (name === '') findings.error(meta.nameAt, field, 'cannot be empty');
+  if (isMisread) {
+    // Said already.
+  } else if (name === '') findings.error(meta.nameAt, field, 'cannot be empty');
   else if (name.length > 253) findings.error(meta.nameAt, field, 'value length must less or equal 253');
   else if (!NAME.test(name)) {
     // Before 2.5 Kuma took underscores; resources from then are still there.

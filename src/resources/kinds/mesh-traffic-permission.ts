@@ -80,11 +80,15 @@ function checkRule(rule: Fields): void {
   const conf = rule.object('default', LISTS);
   let count = 0;
   for (const list of LISTS) {
-    for (const match of conf?.objects(list, ['spiffeID', 'sni']) ?? []) {
+    for (const [i, match] of (conf?.objects(list, ['spiffeID', 'sni']) ?? []).entries()) {
       count++;
       const value = match.object('spiffeID', ['type', 'value'])?.text('value');
       const problem = value === undefined ? null : spiffeIdProblem(value);
-      if (problem !== null) match.error('spiffeID', `must be a valid Spiffe ID: ${problem}`);
+      if (problem !== null) {
+        // Kuma leaves `default` out of the path.
+        const path = `${rule.path}.${list}[${i}].spiffeID`;
+        match.errorAt(match.place('spiffeID'), path, `must be a valid Spiffe ID: ${problem}`);
+      }
     }
   }
   if (count === 0) {

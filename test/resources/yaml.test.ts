@@ -1,0 +1,97 @@
+import t from 'tap';
+import { formatProblem } from '../../src/base/problem.ts';
+import { createFindings } from '../../src/resources/findings.ts';
+import { parseYaml } from '../../src/resources/yaml.ts';
+import type { Value } from '../../src/resources/yaml.ts';
+
+function parse(text: string): { values: readonly Value[]; problems: readonly string[] } {
+  const findings = createFindings(false);
+  const values = parseYaml({ path: 'f.yaml', text }, findings);
+  return { values, problems: findings.problems().map(formatProblem) };
+}
+
+function plain(value: Value): unknown {
+  if (value.kind === 'scalar') return value.value;
+  if (value.kind === 'list') return value.items.map(plain);
+  return Object.fromEntries([...value.entries].map(([key, entry]) => [key, plain(entry.value)]));
+}
+
+t.test('every value knows its line and column, in the second document too', async (t) => {
+  const { values } = parse('a: 1\n---\nb:\n  - x\n  -   {c: true}\n');
+  const [, second] = values;
+  t.equal(second?.kind, 'map');
+  if (second?.kind !== 'map') return;
+  const list = second.entries.get('b')?.value;
+  t.same(second.entries.get('b')?.key, { file: 'f.yaml', line: 3, column: 1 });
+  if (list?.kind !== 'list') throw new Error('no list');
+  t.same(
+    list.items.map(({ at }) => [at.line, at.column]),
+    [
+      [4, 5],
+      [5, 7],
+    ],
+  );
+  const map = list.items[1];
+  t.same(map?.kind === 'map' && map.entries.get('c')?.value.at, { file: 'f.yaml', line: 5, column: 11 });
+});
+
+t.test('it is YAML 1.2: yes and dates are text, 0777 is a number', async (t) => {
+  const { values } = parse('a: yes\nb: 2026-01-01\nc: 0777\nd: 12:30:00\ne: ~\nf: true\n');
+  t.same(values.map(plain), [{ a: 'yes', b: '2026-01-01', c: 777, d: '12:30:00', e: null, f: true }]);
+});
+
+t.test('JSON goes the same way, and empty documents are nothing', async (t) => {
+  t.same(parse('{"a": [1, "b"], "c": {}}').values.map(plain), [{ a: [1, 'b'], c: {} }]);
+  t.same(parse('---\n---\n# only a comment\n---\na: 1\n---\n').values.map(plain), [{ a: 1 }]);
+  t.same(parse('').values, []);
+});
+
+t.test('what is not allowed is refused with its place', async (t) => {
+  const refused: readonly (readonly [string, readonly string[]])[] = [
+    ['a: 1\nb: 2\na: 3\n', ['f.yaml:3:1 map keys must be unique']],
+    ['a: &x 1\nb: *x\n', ['f.yaml:2:4 aliases are not allowed: write the value out']],
+    ['a:\n  __proto__: {x: 1}\n', ['f.yaml:2:3 the key "__proto__" is not allowed']],
+    ['constructor: 1\n', ['f.yaml:1:1 the key "constructor" is not allowed']],
+    ['a:\n  <<: {x: 1}\n', ['f.yaml:2:3 the key "<<" is not allowed']],
+    ['? {a: b}\n: c\n', ['f.yaml:1:3 keys must be strings']],
+    ['a: !secret x\n', ['f.yaml:1:4 the tag is not known in the core schema']],
+    ['a: "x\n', ['f.yaml:2:1 missing closing "quote']],
+    ['a: [1, 2\nb: 3\n', ['f.yaml:2:1 flow sequence in block collection must be sufficiently indented and end with a ]']],
+  ];
+  for (const [text, problems] of refused) {
+    const { values, problems: found } = parse(text);
+    t.same(found.slice(0, 1), problems, JSON.stringify(text));
+    t.same(values, [], 'and the document is not read');
+  }
+});
+
+t.test('one bad document does not hide the others', async (t) => {
+  const { values, problems } = parse('a: 1\n---\nb: {{\n---\nc: 3\n');
+  t.ok(problems.length > 0);
+  t.same(values.map(plain), [{ a: 1 }, { c: 3 }]);
+});
+
+t.test('a problem never quotes the file: there may be a key in it', async (t) => {
+  for (const text of [
+    'a: @CANARY\n',
+    'a: "\\qCANARY"\n',
+    'data: x\nCANARY\n',
+    'a: !CANARY x\n',
+    'a: *CANARY\n',
+    '%CANARY\n---\na: 1\n',
+    'a: |CANARY\n x\n',
+    '[a]\nCANARY: x: y\n}CANARY\n',
+  ]) {
+    const { problems } = parse(text);
+    t.not(problems.length, 0, JSON.stringify(text));
+    t.notMatch(problems.join('\n'), /CANARY/);
+  }
+});
+
+t.test('depth and size have limits', async (t) => {
+  t.match(parse('['.repeat(20_000)).problems[0], /nested too deeply/);
+  t.match(parse(`${'['.repeat(200)}${']'.repeat(200)}`).problems, ['f.yaml:1:102 values are nested too deeply (limit 100)']);
+  const { values, problems } = parse(`# ${'x'.repeat(4 * 1024 * 1024)}\na: 1`);
+  t.same(problems, ['f.yaml the file is larger than 4194304 bytes (4 MiB)']);
+  t.same(values, []);
+});
