@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { hasErrors } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
