@@ -6,7 +6,51 @@ export interface Cluster {
   readonly name: string;
   readonly endpoints: readonly Endpoint[];
   readonly connectTimeoutMs: number;
+  /** Absent: round robin. */
+  readonly balancer?: Balancer;
+  /** Among the endpoints of one priority a locality is picked first, by its weight. Absent: no. */
+  readonly localityWeighting?: boolean;
+  /** Availability of a priority is this times the share of its endpoints that are healthy, at most 1. Absent: 1.4. */
+  readonly overprovisioningFactor?: number;
+  /** Below this share of healthy endpoints a priority uses all of its endpoints. 0 is never. Absent: 50. */
+  readonly panicThresholdPercent?: number;
 }
+
+/** How an endpoint is picked among those of one priority. */
+export type Balancer =
+  | { readonly kind: 'round-robin' }
+  | {
+      readonly kind: 'least-request';
+      /** How many endpoints are looked at for one pick, where all weigh the same. */
+      readonly choiceCount: number;
+      /** Where they do not: the weight is divided by (active connections + 1) to this power. Absent: 1. */
+      readonly activeRequestBias?: number;
+    }
+  /** Weights do not count, as in Envoy. */
+  | { readonly kind: 'random' }
+  | {
+      readonly kind: 'ring-hash';
+      readonly minimumRingSize: number;
+      /** Not below the minimum. */
+      readonly maximumRingSize: number;
+      readonly hashFunction: 'xx-hash' | 'murmur-hash-2';
+    }
+  /** The table size is a prime number. */
+  | { readonly kind: 'maglev'; readonly tableSize: number };
+
+export type BalancerKind = Balancer['kind'];
+
+/** Envoy's defaults, for whoever builds a cluster and for the fields that are absent. */
+export const BALANCING_DEFAULTS = {
+  balancer: { kind: 'round-robin' },
+  choiceCount: 2,
+  activeRequestBias: 1,
+  minimumRingSize: 1_024,
+  maximumRingSize: 8_388_608,
+  tableSize: 65_537,
+  overprovisioningFactor: 1.4,
+  panicThresholdPercent: 50,
+} as const;
 
 export interface Endpoint {
   readonly address: EndpointAddress;
@@ -17,6 +61,10 @@ export interface Endpoint {
   readonly priority: number;
   /** The zone where the endpoint is, where known; empty otherwise. */
   readonly zone: string;
+  /** Name of the locality within the priority, where localities are weighted. Absent: the zone. */
+  readonly locality?: string;
+  /** Of the whole locality, the same for all of its endpoints. 0 takes no traffic. Absent: 0. */
+  readonly localityWeight?: number;
   /** Envoy's `envoy.lb` metadata: tags without `kuma.io/service`, plus `mesh`. */
   readonly tags: Readonly<Record<string, string>>;
   /** Absent: plain TCP. */
