@@ -1,95 +1,124 @@
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
-import type { Cluster, Endpoint } from '../model/cluster.ts';
+import { BALANCING_DEFAULTS } from '../model/cluster.ts';
+import type { Balancer, Cluster } from '../model/cluster.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
-import { addressClass, isForbiddenWhenResolved, sameAddress } from './addresses.ts';
-import { roundRobinOrder } from './balancers/round-robin.ts';
+import { drawRest, draws } from './balancers/draws.ts';
+import { samePool, weighted } from './balancers/pool.ts';
+import type { PickFacts } from './balancers/pool.ts';
+import { hashes, order } from './balancers/table.ts';
+import { modulo } from './balancers/word-64.ts';
+import { candidates, noCandidates } from './candidates.ts';
+import type { Level, Target } from './candidates.ts';
+import { localities, weightsByLocality } from './localities.ts';
+import { levelAt, shares } from './priorities.ts';
 
-/** One address to dial for an endpoint. */
-export interface Target {
-  readonly endpoint: Endpoint;
-  readonly ip: string;
-}
+export type { Target } from './candidates.ts';
 
 export interface Chosen {
   readonly kind: 'chosen';
   /** In the order to try; at least one. */
   readonly targets: readonly Target[];
+  /** The priority that the first of them was picked from. */
+  readonly priority: number;
+  /** Too few of its endpoints are healthy, so that health did not count. */
+  readonly panic: boolean;
 }
 
-/** The endpoints of a cluster that this route may use now, in the order to try: lower priorities first, by weight within one. */
+/**
+ * The endpoints of a cluster that this route may use now, in the order to try. The first is picked as Envoy would: a priority by its load, in it an endpoint by the
+ * cluster's balancer. Then come the others of that priority and, most preferred first, those of the other priorities, for retries. Unhealthy endpoints are
+ * left out, unless their priority panics.
+ */
 export function choose(route: Route, cluster: Cluster, view: EndpointView): Chosen | Refusal {
-  const subset = route.kind === 'passthrough' ? route.subset : {};
-  const refusals: Refusal[] = [];
-  const byPriority = new Map<number, Target[]>();
-  for (const endpoint of cluster.endpoints) {
-    if (endpoint.weight <= 0 || !carries(endpoint, subset)) continue;
-    for (const resolved of addressesOf(endpoint, view)) {
-      const checked = typeof resolved === 'string' ? check(endpoint, resolved, view) : resolved;
-      if (checked.kind === 'refusal') refusals.push(checked);
-      else push(byPriority, endpoint.priority, checked.target);
-    }
+  const { levels, refusal } = candidates(route, cluster, view);
+  const [only] = levels;
+  if (only === undefined) return refusal ?? refuse('no-endpoint', noCandidates(route, cluster));
+  if (levels.length === 1 && only.all.length === 1 && only.healthy === only.all) {
+    return { kind: 'chosen', targets: only.all, priority: only.priority, panic: false };
   }
-  const targets = [...byPriority.entries()].sort(([a], [b]) => a - b).flatMap(([, group]) => ordered(group, view.turn));
-  if (targets.length > 0) return { kind: 'chosen', targets };
-  return refusals[0] ?? refuse('no-endpoint', nothing(route, cluster));
-}
 
-function ordered(group: readonly Target[], turn: number): readonly Target[] {
-  if (group.length < 2) return group;
-  const order = roundRobinOrder(
-    group.map(({ endpoint }) => endpoint.weight),
-    turn,
+  const balancing = balancingOf(cluster, view);
+  const list = shares(
+    levels.map(({ all, healthy }) => ({ endpoints: all.length, healthy: healthy.length })),
+    balancing,
   );
-  return order.flatMap((index) => group[index] ?? []);
+  const picked = levels.length === 1 ? 0 : levelAt(list, percentOf(balancing, view));
+  const targets: Target[] = [];
+  const append = (i: number, by: Balancing): void => {
+    const level = levels[i];
+    if (level !== undefined) targets.push(...ordered(level, list[i]?.panic ?? false, by));
+  };
+  append(picked, balancing);
+  // No table is built for a priority that only retries reach.
+  const others = hashes(balancing.balancer) ? { ...balancing, balancer: BALANCING_DEFAULTS.balancer } : balancing;
+  for (const i of levels.keys()) if (i !== picked) append(i, others);
+  const [first] = targets;
+  if (first === undefined) return refuse('no-endpoint', noneUsable(route, levels));
+  return { kind: 'chosen', targets, priority: first.endpoint.priority, panic: list[picked]?.panic ?? false };
 }
 
-function carries(endpoint: Endpoint, subset: Readonly<Record<string, string>>): boolean {
-  for (const tag in subset) {
-    if (endpoint.tags[tag] !== subset[tag]) return false;
-  }
-  return true;
+/** The cluster's settings, and what is known at this moment. */
+interface Balancing {
+  readonly cluster: Cluster;
+  readonly balancer: Balancer;
+  readonly overprovisioningFactor: number;
+  readonly panicThresholdPercent: number;
+  readonly facts: PickFacts;
 }
 
-function addressesOf(endpoint: Endpoint, view: EndpointView): readonly (string | Refusal)[] {
-  const { address } = endpoint;
-  if (address.kind === 'ip') return [address.ip];
-  const answer = view.names.get(address.name);
-  if (answer === undefined) return [refuse('dns-failed', `${address.name} has not been resolved yet`)];
-  if (answer.kind === 'failed') return [refuse('dns-failed', `resolve ${address.name}: ${answer.message}`)];
-  return answer.addresses;
+function balancingOf(cluster: Cluster, view: EndpointView): Balancing {
+  const { balancer, overprovisioningFactor, panicThresholdPercent } = BALANCING_DEFAULTS;
+  return {
+    cluster,
+    balancer: cluster.balancer ?? balancer,
+    overprovisioningFactor: cluster.overprovisioningFactor ?? overprovisioningFactor,
+    panicThresholdPercent: cluster.panicThresholdPercent ?? panicThresholdPercent,
+    facts: {
+      turn: view.turn,
+      hashKey: view.hashKey ?? null,
+      active: view.active ?? null,
+      next: draws(view.draw ?? view.turn),
+    },
+  };
 }
 
-function check(endpoint: Endpoint, ip: string, view: EndpointView): { kind: 'target'; target: Target } | Refusal {
-  const { address, port } = endpoint;
-  if (address.kind === 'name' && isForbiddenWhenResolved(ip, view.allowedResolved)) {
-    return refuse('forbidden-address', `${address.name} resolved to ${ip}, which no name may lead to`);
-  }
-  for (const own of view.ownListeners) {
-    if (own.port === port && isOwn(own.ip, ip, view)) return refuse('forbidden-address', `${ip}:${port} is the egress itself`);
-  }
-  return { kind: 'target', target: { endpoint, ip } };
+/** Consistent hashing keeps a client on its priority too, as Envoy's does. */
+function percentOf({ balancer, facts }: Balancing, view: EndpointView): number {
+  if (hashes(balancer) && facts.hashKey !== null) return modulo(facts.hashKey, 100);
+  return Math.floor((view.draw ?? facts.next()) * 100);
 }
 
-function isOwn(listenerIp: string, ip: string, view: EndpointView): boolean {
-  if (sameAddress(listenerIp, ip)) return true;
-  const target = addressClass(ip);
-  // Whoever dials the unspecified address reaches this machine's loopback.
-  if (target === 'unspecified') return true;
-  const everywhere = addressClass(listenerIp) === 'unspecified';
-  return everywhere && (target === 'loopback' || view.localAddresses.has(ip));
+function ordered(level: Level, panic: boolean, balancing: Balancing): readonly Target[] {
+  const { cluster, balancer, overprovisioningFactor, facts } = balancing;
+  const usable = panic ? level.all : level.healthy;
+  if (cluster.localityWeighting !== true) return byBalancer(usable, weightsOf(usable), balancing);
+  if (hashes(balancer)) return byBalancer(usable, weightsByLocality(usable), balancing);
+  const found = panic ? [] : localities({ all: level.all, usable }, overprovisioningFactor);
+  const weights = found.map(({ effectiveWeight }) => effectiveWeight);
+  const picks = drawRest(weighted(weights), weights, facts.next);
+  // In a panic, and where no locality has a weight, Envoy does not look at localities.
+  if (picks.length === 0) return byBalancer(usable, weightsOf(usable), balancing);
+  return picks.flatMap((i) => {
+    const inside = found[i]?.usable ?? [];
+    return byBalancer(inside, weightsOf(inside), balancing);
+  });
 }
 
-function nothing(route: Route, cluster: Cluster): string {
-  if (cluster.endpoints.length === 0) return `${route.destination} has no endpoint`;
-  const subset = route.kind === 'passthrough' ? Object.entries(route.subset) : [];
-  if (subset.length === 0) return `all ${cluster.endpoints.length} endpoints of ${route.destination} have weight 0`;
-  return `no endpoint of ${route.destination} carries ${subset.map(([tag, value]) => `${tag}=${value}`).join(', ')}`;
+function byBalancer(targets: readonly Target[], weights: readonly number[], balancing: Balancing): readonly Target[] {
+  const { cluster, balancer, facts } = balancing;
+  const pool = hashes(balancer) ? samePool(cluster, { targets, weights }) : { targets, weights };
+  return order(pool, facts, balancer).flatMap((i) => targets[i] ?? []);
 }
 
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [value]);
-  else list.push(value);
+function weightsOf(targets: readonly Target[]): number[] {
+  return targets.map(({ endpoint }) => endpoint.weight);
+}
+
+function noneUsable(route: Route, levels: readonly Level[]): string {
+  const all = levels.flatMap((level) => level.all);
+  const healthy = levels.reduce((sum, level) => sum + level.healthy.length, 0);
+  if (healthy > 0) return `no locality of ${route.destination} has a weight`;
+  return `all ${all.length} endpoints of ${route.destination} are unhealthy`;
 }

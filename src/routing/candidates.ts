@@ -1,0 +1,105 @@
+import { refuse } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
+import type { Cluster, Endpoint } from '../model/cluster.ts';
+import { addressKey } from '../model/endpoint-view.ts';
+import type { EndpointView } from '../model/endpoint-view.ts';
+import type { Route } from '../model/route.ts';
+import { addressClass, isForbiddenWhenResolved, sameAddress } from './addresses.ts';
+
+/** One address to dial for an endpoint. */
+export interface Target {
+  readonly endpoint: Endpoint;
+  readonly ip: string;
+}
+
+/** The addresses of one priority that a route may use. */
+export interface Level {
+  readonly priority: number;
+  readonly all: readonly Target[];
+  /** The same list where all are. */
+  readonly healthy: readonly Target[];
+}
+
+export interface Candidates {
+  /** The most preferred first; none is empty. */
+  readonly levels: readonly Level[];
+  /** Why the first address that is left out may not be dialled. */
+  readonly refusal: Refusal | null;
+}
+
+/**
+ * What a route may dial now. An endpoint counts when it takes traffic and carries every tag of the route's subset; there is no fallback to others (Envoy's NO_FALLBACK).
+ * Two endpoints with one address stay two: Envoy drops the second, and with it a subset that only the second belongs to.
+ */
+export function candidates(route: Route, cluster: Cluster, view: EndpointView): Candidates {
+  const subset = route.kind === 'passthrough' ? route.subset : {};
+  const levels: { priority: number; all: Target[] }[] = [];
+  let refusal: Refusal | null = null;
+  for (const endpoint of cluster.endpoints) {
+    if (endpoint.weight <= 0 || !carries(endpoint, subset)) continue;
+    for (const resolved of addressesOf(endpoint, view)) {
+      const checked = typeof resolved === 'string' ? check(endpoint, resolved, view) : resolved;
+      if (checked.kind === 'refusal') refusal ??= checked;
+      else levelOf(levels, endpoint.priority).push(checked.target);
+    }
+  }
+  if (levels.length > 1) levels.sort((a, b) => a.priority - b.priority);
+  return { levels: levels.map(({ priority, all }) => ({ priority, all, healthy: healthyOf(all, view) })), refusal };
+}
+
+/** For the refusal where there is none. */
+export function noCandidates(route: Route, cluster: Cluster): string {
+  if (cluster.endpoints.length === 0) return `${route.destination} has no endpoint`;
+  const subset = route.kind === 'passthrough' ? Object.entries(route.subset) : [];
+  if (subset.length === 0) return `all ${cluster.endpoints.length} endpoints of ${route.destination} have weight 0`;
+  return `no endpoint of ${route.destination} carries ${subset.map(([tag, value]) => `${tag}=${value}`).join(', ')}`;
+}
+
+function levelOf(levels: { priority: number; all: Target[] }[], priority: number): Target[] {
+  for (const level of levels) if (level.priority === priority) return level.all;
+  const all: Target[] = [];
+  levels.push({ priority, all });
+  return all;
+}
+
+function healthyOf(all: readonly Target[], { health }: EndpointView): readonly Target[] {
+  if (health === undefined || health.size === 0) return all;
+  const healthy = all.filter(({ endpoint, ip }) => (health.get(addressKey(ip, endpoint.port)) ?? 'healthy') === 'healthy');
+  return healthy.length === all.length ? all : healthy;
+}
+
+function carries(endpoint: Endpoint, subset: Readonly<Record<string, string>>): boolean {
+  for (const tag in subset) {
+    if (endpoint.tags[tag] !== subset[tag]) return false;
+  }
+  return true;
+}
+
+function addressesOf(endpoint: Endpoint, view: EndpointView): readonly (string | Refusal)[] {
+  const { address } = endpoint;
+  if (address.kind === 'ip') return [address.ip];
+  const answer = view.names.get(address.name);
+  if (answer === undefined) return [refuse('dns-failed', `${address.name} has not been resolved yet`)];
+  if (answer.kind === 'failed') return [refuse('dns-failed', `resolve ${address.name}: ${answer.message}`)];
+  return answer.addresses;
+}
+
+function check(endpoint: Endpoint, ip: string, view: EndpointView): { kind: 'target'; target: Target } | Refusal {
+  const { address, port } = endpoint;
+  if (address.kind === 'name' && isForbiddenWhenResolved(ip, view.allowedResolved)) {
+    return refuse('forbidden-address', `${address.name} resolved to ${ip}, which no name may lead to`);
+  }
+  for (const own of view.ownListeners) {
+    if (own.port === port && isOwn(own.ip, ip, view)) return refuse('forbidden-address', `${ip}:${port} is the egress itself`);
+  }
+  return { kind: 'target', target: { endpoint, ip } };
+}
+
+function isOwn(listenerIp: string, ip: string, view: EndpointView): boolean {
+  if (sameAddress(listenerIp, ip)) return true;
+  const target = addressClass(ip);
+  // Whoever dials the unspecified address reaches this machine's loopback.
+  if (target === 'unspecified') return true;
+  const everywhere = addressClass(listenerIp) === 'unspecified';
+  return everywhere && (target === 'loopback' || view.localAddresses.has(ip));
+}
