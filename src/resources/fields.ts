@@ -14,7 +14,7 @@ export interface Fields {
   has(name: string): boolean;
   /** Whether the field is an empty text, map or list. */
   isEmpty(name: string): boolean;
-  /** Where the field is, or this map where it is absent. */
+  /** Where the field is (its null too), or this map where it is absent. */
   place(name: string): Origin;
   pathOf(name: string): string;
   text(name: string): string | undefined;
@@ -60,7 +60,7 @@ export function openFields(
     }
   }
   const pathOf = (name: string): string => join(path, byName.get(name)?.name ?? name);
-  const place = (name: string): Origin => byName.get(name)?.value.at ?? map.at;
+  const place = (name: string): Origin => (byName.get(name)?.value ?? map.entries.get(name)?.value ?? map).at;
   const error = (name: string, message: string): void => findings.error(place(name), pathOf(name), message);
   const scalar = (name: string): string | number | boolean | undefined | null => {
     const value = byName.get(name)?.value;

@@ -19,7 +19,7 @@ export function createLoader(resources: ResourceSet, pems: PemStore, readFile: R
   const load = (mesh: MeshResources, source: DataSource): string | null => {
     const loaded = textOf(mesh, source, resources, readFile);
     if (loaded.kind === 'problem') findings.error(source.at, source.path, loaded.message);
-    return loaded.kind === 'problem' ? null : loaded.text;
+    return loaded.kind === 'text' ? loaded.text : null;
   };
   return {
     bundle(mesh, source) {
@@ -43,7 +43,10 @@ export function createLoader(resources: ResourceSet, pems: PemStore, readFile: R
   };
 }
 
-type Loaded = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'problem'; readonly message: string };
+type Loaded =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'problem'; readonly message: string }
+  | { readonly kind: 'unreadable' };
 
 function textOf(mesh: MeshResources, source: DataSource, resources: ResourceSet, readFile: ReadFile | undefined): Loaded {
   switch (source.kind) {
@@ -56,9 +59,8 @@ function textOf(mesh: MeshResources, source: DataSource, resources: ResourceSet,
     case 'secret': {
       const secret = mesh.secrets.get(source.value);
       if (secret === undefined) return problem(noSecret(mesh, source.value, resources));
-      return secret.text === null
-        ? problem(`secret ${JSON.stringify(source.value)} cannot be read`)
-        : { kind: 'text', text: secret.text };
+      // Why it cannot be read was said where it is.
+      return secret.text === null ? { kind: 'unreadable' } : { kind: 'text', text: secret.text };
     }
     case 'file': {
       if (readFile === undefined) return problem('files are not read here: use secret, inline or inlineString');

@@ -1,0 +1,268 @@
+import t from 'tap';
+import type { Compiled } from '../../src/model/compiled.ts';
+import type { Permission } from '../../src/model/permission.ts';
+import {
+  ALLOW_ALL,
+  compileTexts,
+  compileZone,
+  EGRESS,
+  external,
+  lines,
+  MESH,
+  terminated,
+  withIdentities,
+} from './fixtures/compiling.ts';
+
+function permission(compiled: Compiled, service = 'es'): Permission {
+  return terminated(compiled, `${service}{mesh=default}`).permission;
+}
+
+function traffic(name: string, sources: string, destinations: string, more = ''): string {
+  return `type: TrafficPermission\nmesh: default\nname: ${name}\n${more}sources: ${sources}\ndestinations: ${destinations}\n`;
+}
+
+const FROM_A = '[{match: {kuma.io/service: a}}]';
+const TO_ALL = "[{match: {kuma.io/service: '*'}}]";
+
+const uri = (value: string): object => ({ kind: 'uri', match: 'exact', value });
+
+t.test('TrafficPermission: nobody passes where none selects the service', async (t) => {
+  const compiled = compileZone(external('es'), traffic('other', FROM_A, '[{match: {kuma.io/service: other}}]'));
+  t.same(permission(compiled), { kind: 'deny-all', by: 'no permission for es' });
+  t.same(lines(compiled), ['zone.yaml:11:1 warning: no permission selects es: nobody may reach it']);
+});
+
+t.test(
+  'TrafficPermission: sources are alternatives, tags of one source must all be there, a wildcard asks for nothing',
+  async (t) => {
+    const sources =
+      "[{match: {kuma.io/service: frontend, team: red}}, {match: {kuma.io/service: '*', team: blue}}, {match: {team: green, zone: '*'}}]";
+    const compiled = compileZone(external('es'), traffic('tp', sources, TO_ALL));
+    const by = 'TrafficPermission default/tp';
+    const allow = (principal: object): object => ({ action: 'allow', by, principal });
+    t.same(permission(compiled), {
+      kind: 'rules',
+      by,
+      rules: [
+        allow({ kind: 'and', all: [uri('spiffe://default/frontend'), uri('kuma://team/red')] }),
+        allow(uri('kuma://team/blue')),
+        allow(uri('kuma://team/green')),
+      ],
+    });
+    t.same(permission(compileZone(external('es'), ALLOW_ALL)), { kind: 'allow-all', by: 'TrafficPermission default/allow-all' });
+  },
+);
+
+t.test('TrafficPermission: exactly one decides, the one with the most tags, then with the most exact values', async (t) => {
+  const es = external('es', undefined, ', version: v1');
+  const all = traffic('z-all', TO_ALL, TO_ALL);
+  const exact = traffic('exact', FROM_A, '[{match: {kuma.io/service: es}}]');
+  const two = traffic('two', FROM_A, "[{match: {kuma.io/service: '*', version: '*'}}]");
+  const other = traffic('other', FROM_A, '[{match: {kuma.io/service: es, version: v2}}]');
+  t.equal(permission(compileZone(es, all)).by, 'TrafficPermission default/z-all');
+  t.equal(permission(compileZone(es, all, exact)).by, 'TrafficPermission default/exact');
+  t.equal(permission(compileZone(es, two, all, exact)).by, 'TrafficPermission default/two');
+  t.equal(
+    permission(compileZone(es, exact, other)).by,
+    'TrafficPermission default/exact',
+    'one that does not match does not count',
+  );
+});
+
+t.test('TrafficPermission: of equals the one created later decides, else the later one in the files', async (t) => {
+  const first = traffic('first', FROM_A, TO_ALL);
+  const second = traffic('second', FROM_A, TO_ALL);
+  t.equal(permission(compileZone(external('es'), first, second)).by, 'TrafficPermission default/second');
+  t.equal(permission(compileZone(external('es'), second, first)).by, 'TrafficPermission default/first');
+  const dated = traffic('dated', FROM_A, TO_ALL, 'creationTime: "2026-01-02T00:00:00Z"\n');
+  const older = traffic('older', FROM_A, TO_ALL, 'creationTime: "2026-01-01T00:00:00Z"\n');
+  t.equal(permission(compileZone(external('es'), dated, older)).by, 'TrafficPermission default/dated');
+});
+
+t.test('TrafficPermission: with a field that nobody knows it lets nobody pass', async (t) => {
+  const compiled = compileZone(external('es'), traffic('tp', "[{match: {kuma.io/service: '*'}, notMatch: {team: red}}]", TO_ALL));
+  t.same(permission(compiled), {
+    kind: 'unsupported',
+    by: 'TrafficPermission default/tp',
+    why: 'it has fields that are not known',
+  });
+  t.same(lines(compiled), [
+    'zone.yaml:17:1 warning: it has fields that are not known, so it cannot be evaluated: nobody may reach the services that it selects',
+    'zone.yaml:20:43 warning: sources[0].notMatch: unknown field',
+  ]);
+});
+
+function mesh(name: string, targetRef: string, from: string, more = ''): string {
+  return `type: MeshTrafficPermission\nmesh: default\nname: ${name}\n${more}spec:\n  targetRef: ${targetRef}\n  from: ${from}\n`;
+}
+
+const item = (target: string, action: string): string => `{targetRef: ${target}, default: {action: ${action}}}`;
+const ALLOW = `[${item('{kind: Mesh}', 'Allow')}]`;
+const DENY = `[${item('{kind: Mesh}', 'Deny')}]`;
+
+function deciding(compiled: Compiled, service = 'es'): string {
+  const found = permission(compiled, service);
+  return found.kind === 'rules' ? `${found.rules[0]?.action} ${found.rules[0]?.by}` : `${found.kind} ${found.by}`;
+}
+
+t.test('MeshTrafficPermission: it overrides every TrafficPermission where it selects the service', async (t) => {
+  const compiled = compileZone(external('es'), external('other'), ALLOW_ALL, mesh('m', '{kind: MeshService, name: es}', DENY));
+  t.same(permission(compiled), {
+    kind: 'rules',
+    by: 'MeshTrafficPermission default/m',
+    rules: [{ action: 'deny', by: 'MeshTrafficPermission default/m', principal: { kind: 'any' } }],
+  });
+  t.equal(permission(compiled, 'other').kind, 'allow-all');
+  t.match(lines(compiled), [
+    /^zone.yaml:23:1 warning: decides for other and others, which no MeshTrafficPermission selects; Kuma's egress lets nobody in/,
+  ]);
+});
+
+t.test('MeshTrafficPermission: the last item that matches a client decides', async (t) => {
+  const from = `[${item('{kind: Mesh}', 'Deny')}, ${item('{kind: MeshSubset, tags: {team: red}}', 'Allow')}, ${item('{kind: MeshServiceSubset, name: a, tags: {v: b}}', 'AllowWithShadowDeny')}]`;
+  const by = 'MeshTrafficPermission default/m';
+  t.same(permission(compileZone(external('es'), mesh('m', '{kind: Mesh}', from))), {
+    kind: 'rules',
+    by,
+    rules: [
+      { action: 'shadow-deny', by, principal: { kind: 'and', all: [uri('spiffe://default/a'), uri('kuma://v/b')] } },
+      { action: 'allow', by, principal: uri('kuma://team/red') },
+      { action: 'deny', by, principal: { kind: 'any' } },
+    ],
+  });
+});
+
+t.test('MeshTrafficPermission: a more specific target overrides a less specific one, whatever the names', async (t) => {
+  const es = external('es', undefined, ', version: v1');
+  const targets = [
+    '{kind: Mesh}',
+    '{kind: MeshSubset, tags: {version: v1}}',
+    '{kind: MeshService, name: es}',
+    '{kind: MeshServiceSubset, name: es, tags: {version: v1}}',
+  ];
+  const policies: string[] = [];
+  for (const [i, target] of targets.entries()) {
+    policies.push(mesh(`m-${i}`, target, i % 2 === 0 ? DENY : ALLOW));
+    t.equal(
+      deciding(compileZone(es, ...policies.toReversed())),
+      `${i % 2 === 0 ? 'deny' : 'allow'} MeshTrafficPermission default/m-${i}`,
+    );
+  }
+});
+
+t.test('MeshTrafficPermission: of equals origin and role count, then the name that sorts first wins, as in Kuma', async (t) => {
+  const [a, b] = [mesh('a', '{kind: Mesh}', DENY), mesh('b', '{kind: Mesh}', ALLOW)];
+  t.equal(deciding(compileZone(external('es'), a, b)), 'deny MeshTrafficPermission default/a');
+  t.equal(deciding(compileZone(external('es'), b, a)), 'deny MeshTrafficPermission default/a');
+  const displayed = mesh('b', '{kind: Mesh}', ALLOW, 'labels: {kuma.io/display-name: "0"}\n');
+  t.equal(deciding(compileZone(external('es'), a, displayed)), 'allow MeshTrafficPermission default/b');
+  const ofZone = mesh('b', '{kind: Mesh}', ALLOW, 'labels: {kuma.io/origin: zone}\n');
+  t.equal(deciding(compileZone(external('es'), a, ofZone)), 'allow MeshTrafficPermission default/b');
+  const consumer = mesh('b', '{kind: Mesh}', ALLOW, 'labels: {kuma.io/policy-role: consumer}\n');
+  t.equal(deciding(compileZone(external('es'), a, consumer)), 'allow MeshTrafficPermission default/b');
+});
+
+t.test('MeshTrafficPermission: what does not select the service does not count', async (t) => {
+  for (const target of [
+    '{kind: MeshService, name: other}',
+    '{kind: MeshSubset, tags: {version: v9}}',
+    '{kind: MeshServiceSubset, name: es, tags: {version: v9}}',
+  ]) {
+    t.equal(permission(compileZone(external('es'), ALLOW_ALL, mesh('m', target, DENY))).kind, 'allow-all', target);
+  }
+  const open = mesh('m', '{kind: Mesh}', DENY).replace('  targetRef: {kind: Mesh}\n', '');
+  t.equal(permission(compileZone(external('es'), ALLOW_ALL, open)).kind, 'rules', 'no target is the whole mesh');
+});
+
+t.test('MeshTrafficPermission: what has no effect here says so', async (t) => {
+  const shadow = mesh('m', '{kind: Mesh}', DENY, 'labels: {kuma.io/effect: shadow}\n');
+  const dataplane = mesh('m', '{kind: Dataplane}', DENY);
+  const rules =
+    'type: MeshTrafficPermission\nmesh: default\nname: m\nspec: {rules: [{default: {deny: [{spiffeID: {type: Prefix, value: spiffe://default}}]}}]}\n';
+  for (const [policy, said] of [
+    [shadow, 'zone.yaml:23:1 warning: labels["kuma.io/effect"]: is shadow: this policy is not applied'],
+    [dataplane, 'zone.yaml:27:14 warning: spec.targetRef: a policy for Dataplanes has no effect on a zone egress'],
+    [
+      rules,
+      'zone.yaml:23:1 warning: spec.rules: the rules form has no effect on a zone egress: it allows and denies nobody here; use from',
+    ],
+  ] as const) {
+    const compiled = compileZone(external('es'), ALLOW_ALL, policy);
+    t.equal(permission(compiled).kind, 'allow-all');
+    t.same(lines(compiled), [said]);
+  }
+});
+
+t.test('MeshTrafficPermission: what cannot be evaluated lets nobody pass, and is told once', async (t) => {
+  const unknown = mesh('m', '{kind: Mesh}', `[{targetRef: {kind: Mesh}, default: {action: Allow, unless: [x]}}]`);
+  const labels = mesh('m', '{kind: Mesh}', `[{targetRef: {kind: MeshService, labels: {a: b}}, default: {action: Deny}}]`);
+  const star = mesh(
+    'm',
+    '{kind: Mesh}',
+    `[{targetRef: {kind: MeshServiceSubset, name: a, tags: {v: '*'}}, default: {action: Deny}}]`,
+  );
+  for (const [policy, why] of [
+    [unknown, 'it has fields that are not known'],
+    [labels, 'spec.from[0].targetRef selects clients by labels'],
+    [star, 'spec.from[0].targetRef selects clients by a tag with the value "*"'],
+  ] as const) {
+    const compiled = compileZone(external('es'), external('other'), ALLOW_ALL, policy);
+    t.same(permission(compiled), { kind: 'unsupported', by: 'MeshTrafficPermission default/m', why });
+    t.equal(permission(compiled, 'other').kind, 'unsupported');
+    const told = lines(compiled).filter((line) => line.includes('cannot be evaluated'));
+    t.same(told, [`zone.yaml:29:1 warning: ${why}, so it cannot be evaluated: nobody may reach the services that it selects`]);
+  }
+});
+
+t.test('a policy for some of the ExternalServices that share a name lets nobody pass to any', async (t) => {
+  const [a, b] = [external('a', undefined, ', side: a'), external('b', undefined, ', side: b')].map((text) =>
+    text.replace(/service: [ab],/, 'service: twin,'),
+  );
+  const compiled = compileZone(a ?? '', b ?? '', ALLOW_ALL, mesh('m', '{kind: MeshSubset, tags: {side: a}}', ALLOW));
+  t.same(permission(compiled, 'twin'), {
+    kind: 'unsupported',
+    by: 'MeshTrafficPermission default/m',
+    why: 'it selects some, not all of the ExternalServices with the service twin',
+  });
+});
+
+t.test('a policy of another mesh changes nothing', async (t) => {
+  const other = mesh('m', '{kind: Mesh}', DENY).replace('mesh: default', 'mesh: other');
+  const compiled = compileTexts(
+    [EGRESS, MESH, MESH.replace('name: default', 'name: other'), external('es'), ALLOW_ALL, other],
+    withIdentities,
+  );
+  t.equal(permission(compiled).kind, 'allow-all');
+});
+
+t.test('MeshExternalServices are for everybody or for nobody, and a policy that is not applied to them says so', async (t) => {
+  const service =
+    'type: MeshExternalService\nmesh: default\nname: mes\nspec:\n  match: {port: 80}\n  endpoints: [{address: 192.0.2.1, port: 80}]\n';
+  const find = (compiled: Compiled): Permission | undefined => {
+    const route =
+      compiled.kind === 'compiled'
+        ? [...compiled.snapshot.routes.values()].find(({ destination }) => destination === 'mes')
+        : undefined;
+    return route?.kind === 'terminate' ? route.permission : undefined;
+  };
+  t.same(find(compileZone(service)), { kind: 'allow-all', by: 'MeshExternalService default' });
+  const forbidden = MESH.replace('zoneEgress: true', 'defaultForbidMeshExternalServiceAccess: true');
+  t.same(find(compileTexts([EGRESS, forbidden, service])), {
+    kind: 'deny-all',
+    by: 'Mesh default routing.defaultForbidMeshExternalServiceAccess',
+  });
+  const compiled = compileZone(service, mesh('m', '{kind: Mesh}', DENY));
+  t.equal(find(compiled)?.kind, 'allow-all');
+  t.same(lines(compiled), [
+    'zone.yaml:6:1 warning: routing.defaultForbidMeshExternalServiceAccess: is not set: every client may reach the MeshExternalServices; on a zone egress no MeshTrafficPermission applies to them',
+  ]);
+});
+
+t.test('where a permission was written is kept beside the snapshot', async (t) => {
+  const compiled = compileZone(external('es'), ALLOW_ALL);
+  t.same(compiled.kind === 'compiled' && compiled.origins.get('permission:TrafficPermission default/allow-all'), {
+    file: 'zone.yaml',
+    line: 17,
+    column: 1,
+  });
+});
