@@ -4,7 +4,7 @@ import type { FromItem, MeshTrafficPermission } from './kinds/mesh-traffic-permi
 import { TARGET_KINDS } from './kinds/target-ref.ts';
 import type { TargetRef } from './kinds/target-ref.ts';
 import type { Findings } from './findings.ts';
-import { allOf, tagPrincipal } from './permissions.ts';
+import { allOf, pushed, tagPrincipal } from './permissions.ts';
 import { selects, SERVICE_TAG } from './tags.ts';
 
 /** The MeshTrafficPermissions of one mesh, as far as they can matter here. */
@@ -23,7 +23,7 @@ export function meshTrafficPermissions(policies: readonly MeshTrafficPermission[
     const { targetRef } = policy;
     const service = targetRef?.kind === 'MeshService' || targetRef?.kind === 'MeshServiceSubset' ? targetRef.name : null;
     if (service === null) others.push(policy);
-    else byService.set(service, [...(byService.get(service) ?? []), policy]);
+    else byService.set(service, pushed(byService.get(service), policy));
   }
   return {
     all,

@@ -23,7 +23,7 @@ export function trafficPermissions(permissions: readonly TrafficPermission[]): T
       const service = destination.get(SERVICE_TAG);
       const candidate = { permission, destination };
       if (service === undefined || service === MATCH_ALL) anywhere.push(candidate);
-      else byService.set(service, [...(byService.get(service) ?? []), candidate]);
+      else byService.set(service, pushed(byService.get(service), candidate));
     }
   }
   return {
@@ -49,6 +49,13 @@ function compare(a: Candidate, b: Candidate): number {
     Math.sign((a.permission.meta.createdAt ?? 0) - (b.permission.meta.createdAt ?? 0)) ||
     a.permission.order - b.permission.order
   );
+}
+
+/** Adds in place: a list that is copied each time is slow where thousands name one service. */
+export function pushed<Item>(list: Item[] | undefined, item: Item): Item[] {
+  if (list === undefined) return [item];
+  list.push(item);
+  return list;
 }
 
 export function permissionName({ meta }: TrafficPermission): string {

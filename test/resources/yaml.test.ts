@@ -46,6 +46,14 @@ t.test('JSON goes the same way, and empty documents are nothing', async (t) => {
   t.same(parse('').values, []);
 });
 
+t.test('tabs in JSON, line ends of Windows and a byte order mark do no harm', async (t) => {
+  t.same(parse('{\n\t"a": 1,\n\t"b": [\n\t\t2\n\t]\n}\n').values.map(plain), [{ a: 1, b: [2] }]);
+  const { values } = parse('a: 1\r\nb: x\r\n---\r\nc: 2\r\n');
+  t.same(values.map(plain), [{ a: 1, b: 'x' }, { c: 2 }]);
+  t.same(values[1]?.at, { file: 'f.yaml', line: 4, column: 1 });
+  t.same(parse('\ufeffa: 1\n').values.map(plain), [{ a: 1 }]);
+});
+
 t.test('what is not allowed is refused with its place', async (t) => {
   const refused: readonly (readonly [string, readonly string[]])[] = [
     ['a: 1\nb: 2\na: 3\n', ['f.yaml:3:1 map keys must be unique']],
