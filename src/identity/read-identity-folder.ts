@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '../base/problem.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
@@ -112,9 +113,10 @@ function bad(problems: readonly Problem[]): Read {
 type Text = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'unreadable'; readonly why: string };
 
 async function readText(path: string): Promise<Text> {
+  let file: FileHandle | null = null;
   try {
     // A pipe in place of a file would block one of the few threads that read files.
-    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await file.stat();
     if (!stats.isFile()) return { kind: 'unreadable', why: 'it is not a file' };
     if (stats.size > MAX_BYTES) return { kind: 'unreadable', why: `it has ${stats.size} bytes (limit ${MAX_BYTES})` };
@@ -123,6 +125,8 @@ async function readText(path: string): Promise<Text> {
   } catch (error) {
     const code = codeOf(error);
     return { kind: 'unreadable', why: code === 'ENOENT' ? 'there is no such file' : `it cannot be read: ${code}` };
+  } finally {
+    await file?.close();
   }
 }
 
