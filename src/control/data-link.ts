@@ -46,7 +46,8 @@ export function linkWorker(options: LinkOptions): DataLink {
   const { start, onMessage, onDied } = options;
   // Compiled or not, the worker is the file beside this one's parent, with the same ending.
   const file = new URL(import.meta.url.endsWith('.ts') ? '../worker.ts' : '../worker.js', import.meta.url);
-  const worker = new Worker(file, { workerData: workerDataOf(start), name: `zone-egress-${start.worker}` });
+  // Without the flags of the process: a test runner's loaders are not for the data path.
+  const worker = new Worker(file, { workerData: workerDataOf(start), name: `zone-egress-${start.worker}`, execArgv: [] });
   let stopping = false;
   let stopped: (() => void) | null = null;
   worker.on('message', (message: FromData) => {
