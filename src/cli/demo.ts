@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { connect } from 'node:tls';
 import { join, relative } from 'node:path';
 import { NORMAL_ENDS } from '../base/refusal.ts';
@@ -79,7 +80,7 @@ async function startFakes(zone: SampleZone, terminal: Terminal): Promise<AsyncDi
   }
 }
 
-function answer(socket: import('node:net').Socket, who: string): void {
+function answer(socket: Socket, who: string): void {
   socket.write(`hello from ${who}\n`);
   socket.on('data', (chunk: Buffer) => socket.write(chunk));
   socket.on('end', () => socket.end());

@@ -27,7 +27,7 @@ export function folderSource(options: FolderSourceOptions): ConfigSource {
     async load(): Promise<Compiled> {
       const { files, problems, fingerprint } = await readResourceFolder(dir);
       loaded = fingerprint;
-      const compiled = compile(files, { ...compileOptions(options), readFile: (path) => readFileBelow(dir, path) });
+      const compiled = compile(files, { ...compileOptions(options), readFile: readerBelow([dir, options.identities]) });
       return withProblems(compiled, problems);
     },
     watch(changed) {
@@ -41,8 +41,22 @@ export function folderSource(options: FolderSourceOptions): ConfigSource {
 /** Resources that are in memory: for an egress inside a test. */
 export function memorySource(files: readonly SourceFile[], options: Omit<FolderSourceOptions, 'dir' | 'clock'>): ConfigSource {
   return {
-    load: () => Promise.resolve(compile(files, compileOptions(options))),
+    load: () => Promise.resolve(compile(files, { ...compileOptions(options), readFile: readerBelow([options.identities]) })),
     watch: () => () => {},
+  };
+}
+
+/** Reads what lies below one of these folders, and nothing else. */
+function readerBelow(folders: readonly (string | undefined)[]): NonNullable<CompileOptions['readFile']> {
+  const roots = folders.filter((folder) => folder !== undefined);
+  return (path) => {
+    let refused: { error: string } = { error: 'a file is read below the folder of resources only' };
+    for (const root of roots) {
+      const read = readFileBelow(root, path);
+      if ('text' in read) return read;
+      refused = read;
+    }
+    return refused;
   };
 }
 

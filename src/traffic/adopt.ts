@@ -29,7 +29,7 @@ export function adopt(accepted: Socket, reader: PlainReader): { readonly socket:
   const rest = accepted.read() as Buffer | null;
   owner._handle = null;
   const options = { handle, allowHalfOpen: true, pauseOnCreate: true, onread: reader.onread };
-  return { socket: new Socket(options as ConstructorParameters<typeof Socket>[0]), rest };
+  return { socket: new Socket(options), rest };
 }
 
 /** Whether adoption works on this Node: 256 KB through a real loopback connection, in order, with the end seen. Takes some milliseconds. */

@@ -18,7 +18,7 @@ import { adopt } from './adopt.ts';
 import { connectEndpoint } from './connect.ts';
 import type { DataPlane } from './data-plane.ts';
 import { PlainReader } from './plain-reader.ts';
-import { SessionDraft } from './session-draft.ts';
+import type { SessionDraft } from './session-draft.ts';
 import { readHello } from './sniff.ts';
 import { splice } from './splice.ts';
 import type { Side } from './splice.ts';
@@ -205,8 +205,8 @@ function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffe
   };
   return session.walk.step<NormalEnd>((done) => {
     const joined = splice(client, endpoint, { up, down });
-    joined.ended.then(done);
-    return joined.cut;
+    void joined.ended.then(done);
+    return () => joined.cut();
   });
 }
 

@@ -31,16 +31,24 @@ t.test('the environment wins over flags, as in kuma-dp', async (t) => {
     KUMA_READINESS_PORT: '0',
     ZONE_EGRESS_ADMIN_HOSTS: 'a.test, b.test',
   });
-  t.match(command, { kind: 'run', options: { drainTimeMs: 90_000, name: 'from-env', readinessPort: 0, adminHosts: ['a.test', 'b.test'] } });
+  t.match(command, {
+    kind: 'run',
+    options: { drainTimeMs: 90_000, name: 'from-env', readinessPort: 0, adminHosts: ['a.test', 'b.test'] },
+  });
 });
 
 t.test('an empty variable is as good as none', async (t) => {
-  t.match(parseCommand(['run', '--resources=zone', '--name=n'], { KUMA_DATAPLANE_NAME: '' }), { kind: 'run', options: { name: 'n' } });
+  t.match(parseCommand(['run', '--resources=zone', '--name=n'], { KUMA_DATAPLANE_NAME: '' }), {
+    kind: 'run',
+    options: { name: 'n' },
+  });
 });
 
 t.test('the zone of the control plane’s variable counts, the egress’s own first', async (t) => {
   t.match(parseCommand(['run', '--resources=z'], { KUMA_MULTIZONE_ZONE_NAME: 'east' }), { options: { zone: 'east' } });
-  t.match(parseCommand(['run', '--resources=z'], { KUMA_MULTIZONE_ZONE_NAME: 'east', ZONE_EGRESS_ZONE: 'west' }), { options: { zone: 'west' } });
+  t.match(parseCommand(['run', '--resources=z'], { KUMA_MULTIZONE_ZONE_NAME: 'east', ZONE_EGRESS_ZONE: 'west' }), {
+    options: { zone: 'west' },
+  });
 });
 
 t.test('what cannot be is refused with what is allowed', async (t) => {
@@ -64,11 +72,17 @@ t.test('what cannot be is refused with what is allowed', async (t) => {
     [['serve'], /unknown command "serve": allowed are run/],
   ];
   for (const [argv, message] of cases) t.match(parseCommand(argv, {}), { kind: 'usage-error', message }, argv.join(' '));
-  t.match(parseCommand(['run', '--resources=z'], { KUMA_CONTROL_PLANE_URL: 'https://cp' }), { kind: 'usage-error', message: /KUMA_CONTROL_PLANE_URL: .*not built yet/ });
+  t.match(parseCommand(['run', '--resources=z'], { KUMA_CONTROL_PLANE_URL: 'https://cp' }), {
+    kind: 'usage-error',
+    message: /KUMA_CONTROL_PLANE_URL: .*not built yet/,
+  });
 });
 
 t.test('flags of kuma-dp without a meaning here are taken and told', async (t) => {
-  const command = parseCommand(['run', '--proxy-type=egress', '--envoy-log-level', 'debug', '--resources=z', '--work-dir=/tmp/x'], {});
+  const command = parseCommand(
+    ['run', '--proxy-type=egress', '--envoy-log-level', 'debug', '--resources=z', '--work-dir=/tmp/x'],
+    {},
+  );
   t.match(command, { kind: 'run', options: { ignored: ['--envoy-log-level', '--work-dir'], resources: 'z' } });
 });
 

@@ -15,6 +15,7 @@ import { createFakeExternalService } from '../../src/testing/fake-external-servi
 import type { FakeExternalService, FakeExternalServiceOptions } from '../../src/testing/fake-external-service.ts';
 import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
 import type { FakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
+import { decidedAlike } from './decided-alike.ts';
 import { createTestMesh } from '../../src/testing/test-mesh.ts';
 import type { TestMesh } from '../../src/testing/test-mesh.ts';
 
@@ -90,6 +91,10 @@ export async function startZone(t: Test, options: ZoneOptions = {}): Promise<Zon
   });
 
   async function close(): Promise<void> {
+    for (const record of records) {
+      const problem = decidedAlike(egress.snapshot(), record);
+      if (problem !== null) t.fail(problem, { record });
+    }
     for (const socket of sockets) socket.destroy();
     await egress.close();
     await Promise.all([ingress.close(), tls.close(), tcp.close()]);
