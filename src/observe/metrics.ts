@@ -22,7 +22,7 @@ export const METRICS = {
   zone_egress_bytes_total: { type: 'counter', unit: 'bytes', labels: ['direction', 'mode', 'mesh'], help: 'Payload bytes of sessions that ended; up is from the client to the endpoint' },
   zone_egress_phase_seconds: { type: 'histogram', unit: 'seconds', labels: ['phase'], help: 'Duration of the phases hello, handshake and connect of the sessions that got through them' },
   zone_egress_session_seconds: { type: 'histogram', unit: 'seconds', labels: [], help: 'From accept to close, of sessions that were connected to an endpoint' },
-  zone_egress_shadow_denied_total: { type: 'counter', unit: '', labels: ['mesh'], help: 'Sessions that a permission with the action ALLOW_WITH_SHADOW_DENY would have denied' },
+  zone_egress_shadow_denied_total: { type: 'counter', unit: '', labels: ['mesh'], help: 'Sessions that a permission with the action AllowWithShadowDeny would have denied' },
   zone_egress_config_info: { type: 'gauge', unit: '', labels: ['version'], help: 'Always 1; the version of the configuration that is live' },
   zone_egress_config_loads_total: { type: 'counter', unit: '', labels: ['result'], help: 'Loads of the configuration: applied, unchanged or rejected' },
   zone_egress_config_problems: { type: 'gauge', unit: '', labels: ['severity'], help: 'Findings of the last load: error or warning' },

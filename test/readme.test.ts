@@ -1,0 +1,62 @@
+// The README's tables are made from the lists in the code. `UPDATE_README=1 npm test -- test/readme.test.ts` writes them.
+import { readFileSync, writeFileSync } from 'node:fs';
+import t from 'tap';
+import { REFUSALS } from '../src/base/refusal.ts';
+import { helpText } from '../src/cli/args.ts';
+import { METRICS } from '../src/observe/metrics.ts';
+
+const README = new URL('../README.md', import.meta.url);
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+const TABLES: Readonly<Record<string, string>> = {
+  refusals: table(
+    ['code', 'meaning', 'what to do'],
+    Object.entries(REFUSALS).map(([code, { meaning, remedy }]) => [`\`${code}\``, meaning, remedy]),
+  ),
+  metrics: table(
+    ['metric', 'type', 'labels', 'meaning'],
+    Object.entries(METRICS).map(([name, { type, labels, help }]) => [
+      `\`${name}\``,
+      type,
+      labels.map((label) => `\`${label}\``).join(' '),
+      help,
+    ]),
+  ),
+};
+
+function inReadme(text: string, name: string): string {
+  const found = new RegExp(`<!-- ${name} -->\\n([\\s\\S]*?)\\n?<!-- /${name} -->`).exec(text);
+  return found?.[1]?.trim() ?? '(no such table)';
+}
+
+if (process.env.UPDATE_README === '1') {
+  let text = readFileSync(README, 'utf8');
+  for (const [name, made] of Object.entries(TABLES)) {
+    text = text.replace(new RegExp(`(<!-- ${name} -->)[\\s\\S]*?(<!-- /${name} -->)`), `$1\n${made}\n$2`);
+  }
+  writeFileSync(README, text);
+}
+
+for (const [name, made] of Object.entries(TABLES)) {
+  t.test(`the README’s table of ${name} is the list in the code`, async (t) => {
+    t.equal(inReadme(readFileSync(README, 'utf8'), name), made);
+  });
+}
+
+t.test('every option that the README names is one, with the default that the code has', async (t) => {
+  const help = helpText('run');
+  const rows = [...readFileSync(README, 'utf8').matchAll(/^\| `(--[a-z-]+)[^`]*` \| ([^|]*) \| ([^|]*) \|/gm)];
+  t.ok(rows.length > 10, `${rows.length} options in the README`);
+  for (const [, option = '', variables = '', fallback = ''] of rows) {
+    const line = help.split('\n').find((each) => each.trim().startsWith(`${option} `)) ?? '';
+    t.ok(line !== '', `${option} is an option`);
+    for (const variable of variables.matchAll(/`([A-Z_]+)`/g))
+      t.ok(line.includes(variable[1]!), `${option} is ${variable[1]} in the environment`);
+    if (/^`?[0-9][\w.]*`?$/.test(fallback.trim()))
+      t.ok(line.includes(`default ${fallback.trim().replaceAll('`', '')}`), `${option} has the default ${fallback.trim()}`);
+  }
+});
