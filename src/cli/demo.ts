@@ -22,16 +22,28 @@ export async function demoCommand(command: Extract<Command, { kind: 'demo' }>, t
   writeFiles(dir, zone.files, { force: true });
   const fakes = await startFakes(zone, terminal);
   if (fakes === null) return 71;
-  await using _fakes = fakes;
+  try {
+    return await serve(dir, { command, zone, terminal });
+  } finally {
+    await Promise.all(fakes.map((fake) => fake.close()));
+  }
+}
+
+async function serve(
+  dir: string,
+  of: { readonly command: Extract<Command, { kind: 'demo' }>; readonly zone: SampleZone; readonly terminal: Terminal },
+): Promise<number> {
+  const { command, zone, terminal } = of;
   const egress = await start(
     { resources: join(dir, 'resources'), watch: true, admin: {}, readiness: false, logLevel: 'off' },
     terminal,
   );
   if (typeof egress === 'number') return egress;
+  const resources = relative(terminal.cwd(), join(dir, 'resources'));
   terminal.out(
     `zone egress on ${egress.address}:${egress.port}, admin on http://127.0.0.1:${egress.adminPort} (/ready /stats/prometheus /decisions)\n`,
   );
-  terminal.out(`resources in ${relative(terminal.cwd(), join(dir, 'resources'))}: change one and the egress follows\n\n`);
+  terminal.out(`resources in ${resources}: change one and the egress follows\n\n`);
   await sendSamples(egress, zone, terminal);
   if (command.once) {
     await egress.close();
@@ -45,39 +57,35 @@ export async function demoCommand(command: Extract<Command, { kind: 'demo' }>, t
   return code;
 }
 
-async function startFakes(zone: SampleZone, terminal: Terminal): Promise<AsyncDisposableStack | null> {
-  const stack = new AsyncDisposableStack();
-  try {
-    stack.use(
-      await createFakeZoneIngress({
-        cert: zone.backend.cert,
-        key: zone.backend.key,
-        trust: zone.meshCa.cert,
-        port: SAMPLE_PORTS.ingress,
-        onConnection: (socket) => answer(socket, 'backend, zone west'),
-      }),
-    );
-    stack.use(
-      await createFakeExternalService({
-        port: SAMPLE_PORTS.externalTls,
-        tls: { cert: zone.externalTls.cert, key: zone.externalTls.key, clientCa: zone.externalCa.cert },
-        onConnection: (socket) => answer(socket, 'api.partner.test, over TLS with a client certificate'),
-      }),
-    );
-    stack.use(
-      await createFakeExternalService({
-        port: SAMPLE_PORTS.externalTcp,
-        onConnection: (socket) => answer(socket, 'the plain TCP service'),
-      }),
-    );
-    return stack;
-  } catch (error) {
-    await stack.disposeAsync();
-    terminal.err(
-      `zone-egress: the sample zone needs the ports ${Object.values(SAMPLE_PORTS).join(', ')} on 127.0.0.1: ${(error as Error).message}\n`,
-    );
-    return null;
-  }
+/** All of them, or none and a word why. */
+async function startFakes(zone: SampleZone, terminal: Terminal): Promise<readonly Fake[] | null> {
+  const { ingress, externalTls, externalTcp } = SAMPLE_PORTS;
+  const { cert, key } = zone.externalTls;
+  const starts = await Promise.allSettled<Fake>([
+    createFakeZoneIngress({
+      ...zone.backend,
+      trust: zone.meshCa.cert,
+      port: ingress,
+      onConnection: (socket) => answer(socket, 'backend, zone west'),
+    }),
+    createFakeExternalService({
+      port: externalTls,
+      tls: { cert, key, clientCa: zone.externalCa.cert },
+      onConnection: (socket) => answer(socket, 'api.partner.test, over TLS with a client certificate'),
+    }),
+    createFakeExternalService({ port: externalTcp, onConnection: (socket) => answer(socket, 'the plain TCP service') }),
+  ]);
+  const started = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+  const failed = starts.find((start) => start.status === 'rejected');
+  if (failed === undefined) return started;
+  await Promise.all(started.map((fake) => fake.close()));
+  const why = failed.reason instanceof Error ? failed.reason.message : String(failed.reason);
+  terminal.err(`zone-egress: the sample zone needs the ports ${Object.values(SAMPLE_PORTS).join(', ')} on 127.0.0.1: ${why}\n`);
+  return null;
+}
+
+interface Fake {
+  close(): Promise<void>;
 }
 
 function answer(socket: Socket, who: string): void {
