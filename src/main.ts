@@ -12,6 +12,9 @@ const terminal: Terminal = {
   cwd: () => process.cwd(),
   cpus: () => availableParallelism(),
   descriptorLimit,
+  onFault(listener) {
+    faultListener = listener;
+  },
   onSignal(signals, listener) {
     for (const signal of signals) process.on(signal, listener);
     return () => {
@@ -20,10 +23,20 @@ const terminal: Terminal = {
   },
 };
 
-process.on('uncaughtException', (error) => {
-  terminal.err(`zone-egress: internal error, please report it: ${error.stack ?? error.message}\n`);
-  process.exit(70);
-});
+// A reader that went away (`zone-egress … | head`) is no reason to stop serving.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
+
+let faultListener: ((error: unknown) => void) | null = null;
+for (const event of ['uncaughtException', 'unhandledRejection']) {
+  process.on(event, (error: unknown) => {
+    if (faultListener !== null) return faultListener(error);
+    terminal.err(
+      `zone-egress: internal error, please report it: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+    process.exit(70);
+  });
+}
 
 process.exitCode = await run(parseCommand(process.argv.slice(2), process.env));
 // Whatever still holds the loop must not hold the process once its command is done.

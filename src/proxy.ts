@@ -83,6 +83,8 @@ export interface Egress extends AsyncDisposable {
   reload(): Promise<LoadResult>;
   /** No new connections once it is quiet, then waits for the sessions; what is left after `drainTimeMs` is cut. */
   drain(drainTimeMs: number): { readonly done: Promise<Drained>; readonly hurry: () => void };
+  /** Logs and counts an error that the process caught and the egress did not. */
+  reportFault(error: unknown): void;
   /** Ends everything now. */
   close(): Promise<void>;
 }
@@ -265,6 +267,7 @@ function egressOf(parts: Parts, at: Pick<Egress, 'address' | 'port' | 'adminPort
       observer.log.info({ drainTimeMs, sessions: sides.limits.sessions }, 'draining');
       return drain({ clock, sides, drainTimeMs });
     },
+    reportFault: (error) => reportFault(observer, error),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -19,6 +19,7 @@ export const EXIT_CONFIG = 78;
 export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
   const egress = await start(egressOptions(options, terminal), terminal);
   if (typeof egress === 'number') return egress;
+  terminal.onFault((error) => egress.reportFault(error));
   return serveUntilSignal(egress, { drainTimeMs: options.drainTimeMs, drainExitCode: options.drainExitCode, terminal });
 }
 
