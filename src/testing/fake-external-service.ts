@@ -32,9 +32,7 @@ export async function createFakeExternalService(options: FakeExternalServiceOpti
   const open = new Set<Socket>();
   function onSocket(socket: Socket): void {
     connections++;
-    open.add(socket);
     socket.on('error', ignoreError);
-    socket.on('close', () => open.delete(socket));
     onConnection(socket);
   }
   const server: Server =
@@ -52,6 +50,12 @@ export async function createFakeExternalService(options: FakeExternalServiceOpti
           onSocket,
         );
   server.on('tlsClientError', ignoreError);
+  // With TLS too these are the TCP connections: one that ends amid its handshake is never heard of again.
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.on('error', ignoreError);
+    socket.on('close', () => open.delete(socket));
+  });
   const port = await listen(server, { address, port: options.port ?? 0 });
   const close = (): Promise<void> => {
     for (const socket of open) socket.destroy();
