@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const here = dirname(fileURLToPath(import.meta.url));
@@ -42,8 +42,9 @@ function current() {
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === hash(join(here, 'package-lock.json'));
 }
 
-function npm(cwd, args) {
-  console.error(`zone-egress: npm ${args.join(' ')} in ${cwd === root ? 'the project' : '.toolchain'} (once)`);
+/** Of the npm that started this, where one did. */
+export function npm(cwd, args) {
+  console.error(`zone-egress: npm ${args.join(' ')} in ${relative(root, cwd) || 'the project'} (once)`);
   const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   const cli = process.env.npm_execpath;
   if (cli && /\.c?js$/.test(cli)) run(process.execPath, [cli, ...args, ...flags], cwd);
