@@ -79,6 +79,7 @@ async function carry(accepted: Socket, session: Session, plane: DataPlane): Prom
   session.route = found;
   draft.route(found);
 
+  if (found.kind === 'passthrough') endWithClient(session, accepted);
   const tls = found.kind === 'terminate' ? await terminate(accepted, session, { plane, route: found, sniffed }) : null;
   const allowed: Allowed = must(authorise(found, session.client));
   draft.allowed(allowed);
@@ -136,11 +137,15 @@ async function terminate(
   leave();
   session.client = client;
   draft.client(client);
-  // A client that goes away while the endpoint is being connected.
-  session.scope.on(socket, 'close', () => {
-    if (!session.joined) session.walk.end(refuse('client-gone', 'the client closed after the handshake'));
-  });
+  endWithClient(session, socket);
   return socket;
+}
+
+/** A client that goes away while the endpoint is being connected. */
+function endWithClient(session: Session, socket: Socket): void {
+  session.scope.on(socket, 'close', () => {
+    if (!session.joined) session.walk.end(refuse('client-gone', 'the client closed before the endpoint was connected'));
+  });
 }
 
 /** What is known of the cluster's endpoints: at once where every name has an answer, otherwise when the first answers come. */
