@@ -109,8 +109,14 @@ export class Terminator {
       function onClose(): void {
         failed(new Error('the connection was closed'));
       }
-      this.#pending.set(key, { secure: done, failed });
+      function onSecure(socket: TLSSocket): void {
+        socket.allowHalfOpen = true;
+        done(socket);
+      }
+      this.#pending.set(key, { secure: onSecure, failed });
       raw.on('close', onClose);
+      // A client that ends amid its handshake is gone, not half-closed: it would hold its place until the deadline. The TLSSocket takes this over.
+      raw.allowHalfOpen = false;
       raw.unshift(peeked);
       server.emit('connection', raw);
       return () => {
