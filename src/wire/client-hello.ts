@@ -11,7 +11,7 @@ import type { ClientHello } from './hello-body.ts';
 export type { ClientHello } from './hello-body.ts';
 
 export type HelloResult =
-  /** No hello yet, and with fewer than `needed` bytes in total there cannot be one. At most the limit. */
+  /** Neither a hello yet nor anything wrong, and with fewer than `needed` bytes in total that stays so. At most the limit. */
   | { readonly kind: 'incomplete'; readonly needed: number }
   | { readonly kind: 'hello'; readonly hello: ClientHello }
   | { readonly kind: 'not-tls'; readonly detail: string }
@@ -43,7 +43,8 @@ export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMI
     const bad = checkRecordHeader(bytes, record, length);
     if (bad !== null) return bad;
     const start = record + RECORD_HEADER;
-    if (length < start) return incomplete(length, start, limit);
+    // The type and the major version can be judged as they come, the rest of the header only as a whole.
+    if (length < start) return incomplete(length, length < record + 2 ? length + 1 : start, limit);
     const size = u16(bytes, record + 3);
     const present = Math.min(size, length - start);
 
@@ -53,6 +54,7 @@ export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMI
       header = header * 256 + byte;
       if (gathered + i === HANDSHAKE_HEADER - 1) total = HANDSHAKE_HEADER + (header % 2 ** 24);
     }
+    if (gathered === 0 && present === 0) return incomplete(length, start + 1, limit);
     if (total > 0) {
       const claim = total - HANDSHAKE_HEADER;
       if (claim < MIN_HELLO_BODY) return malformed(`ClientHello of ${claim} bytes, at least ${MIN_HELLO_BODY} are needed`);
@@ -66,8 +68,8 @@ export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMI
     } else if (gathered + size >= HANDSHAKE_HEADER) {
       return incomplete(length, start + HANDSHAKE_HEADER - gathered, limit);
     }
-    // The next record's header is the next thing that can be judged: a foreign record ends it without waiting for more.
-    if (length < start + size) return incomplete(length, start + size + RECORD_HEADER, limit);
+    // The type of the next record is the next thing that can be judged: a foreign one ends it without waiting for more.
+    if (length < start + size) return incomplete(length, start + size + 1, limit);
     gathered += size;
     record = start + size;
   }
