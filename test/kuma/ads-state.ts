@@ -1,0 +1,68 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { readResources } from './from-envoy.ts';
+import type { EnvoyRouting } from './from-envoy.ts';
+
+interface Recorded {
+  readonly '@unchanged'?: string;
+  readonly name?: string;
+  readonly clusterName?: string;
+  readonly serverNames?: readonly string[];
+  readonly filterChainMatch?: { readonly serverNames?: readonly string[] };
+  readonly filterChains?: readonly Recorded[];
+}
+
+/**
+ * What an egress holds after the message with this number of a recorded state-of-the-world conversation. CDS and LDS say everything each time;
+ * EDS and SDS add to what is known.
+ */
+export function readAdsState(folder: URL, until: number): EnvoyRouting {
+  const state = new Map<string, Map<string, Recorded>>();
+  for (const file of readdirSync(folder).sort()) {
+    const [, number = '', type = ''] = /^(\d+)-response-(cds|eds|lds)\.json$/.exec(file) ?? [];
+    if (type === '' || Number(number) > until) continue;
+    const known = type === 'eds' ? (state.get(type) ?? new Map<string, Recorded>()) : new Map<string, Recorded>();
+    for (const resource of resourcesOf(folder, file)) known.set(nameOf(resource), resource);
+    state.set(type, known);
+  }
+  const all = [...state.values()].flatMap((resources) => [...resources]);
+  return readResources(all.map(([name, resource]) => ({ name, resource })));
+}
+
+function nameOf({ name, clusterName }: Recorded): string {
+  return name ?? clusterName ?? '';
+}
+
+/** Whole: a resource or a chain that did not change is a reference to an earlier file. */
+function resourcesOf(folder: URL, file: string): readonly Recorded[] {
+  const { resources = [] } = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as {
+    readonly resources?: readonly Recorded[];
+  };
+  return resources.map((resource) => {
+    const earlier = resource['@unchanged'];
+    const whole =
+      earlier === undefined
+        ? resource
+        : found(
+            resourcesOf(folder, earlier).find((each) => nameOf(each) === nameOf(resource)),
+            `${nameOf(resource)} in ${earlier}`,
+          );
+    if (whole.filterChains === undefined) return whole;
+    return { ...whole, filterChains: whole.filterChains.map((chain) => wholeChain(folder, chain)) };
+  });
+}
+
+function wholeChain(folder: URL, chain: Recorded): Recorded {
+  const earlier = chain['@unchanged'];
+  if (earlier === undefined) return chain;
+  const names = JSON.stringify(chain.serverNames);
+  const chains = resourcesOf(folder, earlier).flatMap(({ filterChains = [] }) => filterChains);
+  return found(
+    chains.find(({ filterChainMatch }) => JSON.stringify(filterChainMatch?.serverNames) === names),
+    `${names} in ${earlier}`,
+  );
+}
+
+function found<Value>(value: Value | undefined, what: string): Value {
+  if (value === undefined) throw new Error(`no ${what}`);
+  return value;
+}

@@ -1,0 +1,208 @@
+/**
+ * Reads what a control plane sends to its zone egress: the resources of a golden file (`readGolden`) or of a recorded conversation
+ * (ads-state.ts). Listeners of the proxy itself (admin, readiness) are left out, and so are secrets.
+ */
+import { parse } from 'yaml';
+import type { Principal } from '../../src/model/permission.ts';
+import { serverName } from '../../src/model/names.ts';
+import { canonical } from './canonical.ts';
+import { readCluster } from './envoy-cluster.ts';
+import type { EnvoyCluster } from './envoy-cluster.ts';
+import { EnvoyNode } from './envoy-node.ts';
+import { and, or, readRbac } from './envoy-rbac.ts';
+import type { ClientsModel, ClusterModel, RouteModel, Routing } from './model.ts';
+
+export interface EnvoyRouting extends Routing {
+  /** All clusters, by the name of the resource: a golden may have some that no chain leads to. */
+  readonly clusters: Readonly<Record<string, ClusterModel>>;
+}
+
+interface Named {
+  readonly name: string;
+  readonly resource: unknown;
+}
+
+export function readGolden(text: string): EnvoyRouting {
+  const { resources = [] } = parse(text) as { readonly resources?: readonly Named[] };
+  return readResources(resources);
+}
+
+export function readResources(resources: readonly Named[]): EnvoyRouting {
+  const unread: string[] = [];
+  const nodes = resources.map(({ name, resource }) => ({ name, node: new EnvoyNode(resource, name, unread) }));
+  const assignments = new Map<string, EnvoyNode>();
+  for (const { node } of nodes) {
+    if (node.type === 'ClusterLoadAssignment') assignments.set(node.text('clusterName') ?? '', node);
+  }
+  const clusters = new Map<string, EnvoyCluster>();
+  const byResource: Record<string, ClusterModel> = {};
+  for (const { name, node } of nodes) {
+    if (node.type !== 'Cluster' || isOwn(name)) continue;
+    const cluster = readCluster(node, assignments.get(node.text('name') ?? ''));
+    clusters.set(cluster.model.name, cluster);
+    byResource[name] = cluster.model;
+  }
+  const routes: Record<string, RouteModel> = {};
+  for (const { name, node } of nodes) {
+    if (node.type === 'Listener' && !isOwn(name)) readListener(node, clusters, routes);
+  }
+  return { routes, clusters: byResource, unread };
+}
+
+function isOwn(name: string): boolean {
+  return /^(?:kuma:|system_)/.test(name);
+}
+
+function readListener(
+  listener: EnvoyNode,
+  clusters: ReadonlyMap<string, EnvoyCluster>,
+  routes: Record<string, RouteModel>,
+): void {
+  listener.skip('name', 'address', 'trafficDirection', 'enableReusePort', 'statPrefix');
+  for (const filter of listener.objects('listenerFilters')) {
+    if (filter.text('name') !== 'envoy.filters.listener.tls_inspector') filter.report(filter.text('name') ?? '');
+  }
+  for (const chain of listener.objects('filterChains')) {
+    chain.skip('name');
+    const match = chain.object('filterChainMatch');
+    if (match?.text('transportProtocol') !== 'tls') chain.report('not for TLS');
+    for (const sni of match?.texts('serverNames') ?? []) {
+      const key = serverName(sni);
+      if (routes[key] !== undefined) chain.report(`a second chain for ${sni}`);
+      routes[key] = readChain(chain, sni, clusters);
+    }
+    match?.done();
+    chain.done();
+  }
+  listener.done();
+}
+
+function readChain(chain: EnvoyNode, sni: string, clusters: ReadonlyMap<string, EnvoyCluster>): RouteModel {
+  const context = chain.object('transportSocket')?.object('typedConfig');
+  const found: Found = {
+    cluster: '',
+    metadata: {},
+    idleTimeoutMs: 3_600_000,
+    filters: [],
+    allowed: [],
+    shadow: [],
+    rewrites: false,
+  };
+  for (const filter of chain.objects('filters')) readFilter(filter, sni, found);
+  const { model, http, resolves, subsetKeys } = clusters.get(found.cluster) ?? NO_CLUSTER;
+  if (found.cluster !== '' && model.name === '') chain.report(`no cluster ${found.cluster}`);
+  const allowed = and(found.allowed);
+  const keys = Object.keys(found.metadata).sort().join();
+  return {
+    mode: context === undefined ? 'passthrough' : 'terminate',
+    clients: context === undefined ? null : readClients(context),
+    allowed: canonical(allowed),
+    shadowDenied: canonical(and([allowed, or(found.shadow)])),
+    // Metadata that no selector has falls back to any endpoint.
+    subset: subsetKeys.some((selector) => [...selector].sort().join() === keys) ? found.metadata : {},
+    idleTimeoutMs: found.idleTimeoutMs,
+    http,
+    filters: found.rewrites && resolves ? [...found.filters, 'auto_host_rewrite'] : found.filters,
+    cluster: model,
+  };
+}
+
+const NO_CLUSTER: EnvoyCluster = {
+  model: {
+    name: '',
+    connectTimeoutMs: 0,
+    balancer: { kind: '' },
+    localityWeighting: false,
+    overprovisioningFactor: 0,
+    panicThresholdPercent: 0,
+    breakers: { maxConnections: 0, maxPendingRequests: 0 },
+    outlier: null,
+    healthChecks: [],
+    endpoints: [],
+  },
+  http: null,
+  resolves: false,
+  subsetKeys: [],
+};
+
+function readClients(context: EnvoyNode): ClientsModel {
+  const common = context.object('commonTlsContext');
+  const combined = common?.object('combinedValidationContext');
+  const names = combined?.object('defaultValidationContext')?.objects('matchTypedSubjectAltNames') ?? [];
+  for (const name of names) if (name.text('sanType') !== 'URI' || names.length > 1) name.report('not one URI prefix');
+  const secrets = common?.objects('tlsCertificateSdsSecretConfigs') ?? [];
+  const model = {
+    certificateRequired: context.flag('requireClientCertificate'),
+    uriPrefix: names[0]?.object('matcher')?.text('prefix') ?? '',
+    trust: combined?.object('validationContextSdsSecretConfig')?.text('name') ?? '',
+    identity: secrets.map((secret) => secret.text('name') ?? '').join(),
+  };
+  for (const node of [combined, common, context]) node?.done();
+  return model;
+}
+
+/** What the filters of one chain come to; filled one by one. */
+interface Found {
+  cluster: string;
+  metadata: Readonly<Record<string, string>>;
+  idleTimeoutMs: number;
+  rewrites: boolean;
+  readonly filters: string[];
+  readonly allowed: Principal[];
+  readonly shadow: Principal[];
+}
+
+function readFilter(filter: EnvoyNode, sni: string, found: Found): void {
+  const name = filter.text('name') ?? '';
+  const config = filter.object('typedConfig');
+  filter.done();
+  if (config === undefined) return;
+  switch (name) {
+    case 'envoy.filters.network.rbac':
+    case 'envoy.filters.http.rbac': {
+      const { allowed, shadowDenied } = readRbac(config, sni);
+      found.allowed.push(allowed);
+      found.shadow.push(shadowDenied);
+      return;
+    }
+    case 'envoy.filters.network.tcp_proxy':
+      config.skip('statPrefix', 'accessLog');
+      found.cluster = config.text('cluster') ?? '';
+      found.metadata = config.object('metadataMatch')?.object('filterMetadata')?.record('envoy.lb') ?? {};
+      found.idleTimeoutMs = config.milliseconds('idleTimeout') ?? found.idleTimeoutMs;
+      return config.done();
+    case 'envoy.filters.network.http_connection_manager':
+      config.skip('statPrefix', 'internalAddressConfig', 'accessLog');
+      for (const each of config.objects('httpFilters')) readFilter(each, sni, found);
+      found.idleTimeoutMs = config.object('commonHttpProtocolOptions')?.milliseconds('idleTimeout') ?? found.idleTimeoutMs;
+      readRouteConfig(config.object('routeConfig'), found);
+      return config.done();
+    case 'envoy.filters.http.router':
+      return config.done();
+    default:
+      // Known by name, and compared as such: what it does in detail is for whoever builds it.
+      found.filters.push(name);
+  }
+}
+
+function readRouteConfig(config: EnvoyNode | undefined, found: Found): void {
+  // Headers between sidecars.
+  config?.skip('name', 'validateClusters', 'requestHeadersToAdd', 'requestHeadersToRemove');
+  for (const host of config?.objects('virtualHosts') ?? []) {
+    host.skip('name');
+    if (host.texts('domains').join() !== '*') host.report('domains');
+    for (const route of host.objects('routes')) {
+      // Of filters, which are listed above.
+      route.skip('name', 'typedPerFilterConfig');
+      if (route.object('match')?.text('prefix') !== '/') route.report('not the prefix /');
+      const action = route.object('route');
+      found.cluster = action?.text('cluster') ?? found.cluster;
+      found.rewrites = action?.flag('autoHostRewrite') ?? false;
+      if (action?.text('timeout') !== '0s') action?.report('a timeout of requests');
+      action?.done();
+      route.done();
+    }
+    host.done();
+  }
+  config?.done();
+}

@@ -1,0 +1,128 @@
+import type { Cluster, Endpoint, TlsOrigination } from '../../src/model/cluster.ts';
+import { BALANCING_DEFAULTS } from '../../src/model/cluster.ts';
+import type { Permission, Principal } from '../../src/model/permission.ts';
+import type { Route, TerminateRoute } from '../../src/model/route.ts';
+import { DEFAULT_TRAFFIC_SETTINGS } from '../../src/model/settings.ts';
+import type { Secrets, Snapshot } from '../../src/model/snapshot.ts';
+import { ANYBODY, canonical, NOBODY } from './canonical.ts';
+import { sortEndpoints } from './envoy-cluster.ts';
+import { and, not, or } from './envoy-rbac.ts';
+import { certificateHashes, keyHash } from './fingerprint.ts';
+import { NOT_BUILT } from './model.ts';
+import type { BalancerModel, ClusterModel, EndpointModel, RouteModel, Routing, TlsModel } from './model.ts';
+
+/** The same of a snapshot. What it has no field for is NOT_BUILT. */
+export function readSnapshot({ routes, clusters }: Snapshot, secrets: Secrets): Routing {
+  const models: Record<string, RouteModel> = {};
+  for (const route of routes.values()) {
+    const cluster = clusters.get(route.cluster);
+    if (cluster === undefined) throw new Error(`${route.serverName} leads to no cluster`);
+    models[route.serverName] = routeModel(route, clusterModel(cluster, secrets));
+  }
+  return { routes: models, unread: [] };
+}
+
+function routeModel(route: Route, cluster: ClusterModel): RouteModel {
+  const { allowed, shadow } = route.kind === 'terminate' ? deciding(route.permission) : { allowed: ANYBODY, shadow: NOBODY };
+  return {
+    mode: route.kind,
+    clients:
+      route.kind === 'passthrough'
+        ? null
+        : {
+            certificateRequired: true,
+            uriPrefix: `spiffe://${route.mesh}/`,
+            trust: `mesh_ca:secret:${route.mesh}`,
+            identity: `identity_cert:secret:${route.mesh}`,
+          },
+    allowed: canonical(allowed),
+    shadowDenied: canonical(shadow),
+    subset: route.kind === 'passthrough' ? route.subset : {},
+    idleTimeoutMs: DEFAULT_TRAFFIC_SETTINGS.idleTimeoutMs,
+    http: route.kind === 'passthrough' ? null : httpOf(route.protocol),
+    filters: NOT_BUILT,
+    cluster,
+  };
+}
+
+function httpOf(protocol: TerminateRoute['protocol']): '1' | '2' | null {
+  return protocol === 'http' ? '1' : protocol === 'http2' || protocol === 'grpc' ? '2' : null;
+}
+
+function deciding(permission: Permission): { readonly allowed: Principal; readonly shadow: Principal } {
+  switch (permission.kind) {
+    case 'allow-all':
+      return { allowed: ANYBODY, shadow: NOBODY };
+    case 'deny-all':
+      return { allowed: NOBODY, shadow: NOBODY };
+    case 'unsupported':
+      return { allowed: { kind: 'uri', match: 'exact', value: `unsupported: ${permission.why}` }, shadow: NOBODY };
+    case 'rules': {
+      const allowed: Principal[] = [];
+      const shadow: Principal[] = [];
+      const before: Principal[] = [];
+      for (const { action, principal } of permission.rules) {
+        const first = and([principal, not(or([...before]))]);
+        if (action !== 'deny') allowed.push(first);
+        if (action === 'shadow-deny') shadow.push(first);
+        before.push(principal);
+      }
+      return { allowed: or(allowed), shadow: or(shadow) };
+    }
+    default:
+      return permission satisfies never;
+  }
+}
+
+export function clusterModel(cluster: Cluster, secrets: Secrets): ClusterModel {
+  return {
+    name: cluster.name,
+    connectTimeoutMs: cluster.connectTimeoutMs,
+    balancer: balancerModel(cluster),
+    localityWeighting: cluster.localityWeighting ?? false,
+    overprovisioningFactor: cluster.overprovisioningFactor ?? BALANCING_DEFAULTS.overprovisioningFactor,
+    panicThresholdPercent: cluster.panicThresholdPercent ?? BALANCING_DEFAULTS.panicThresholdPercent,
+    breakers: NOT_BUILT,
+    outlier: NOT_BUILT,
+    healthChecks: NOT_BUILT,
+    endpoints: sortEndpoints(cluster.endpoints.map((endpoint) => endpointModel(endpoint, secrets))),
+  };
+}
+
+function balancerModel({ balancer = BALANCING_DEFAULTS.balancer }: Cluster): BalancerModel {
+  return balancer.kind === 'least-request'
+    ? { ...balancer, activeRequestBias: balancer.activeRequestBias ?? BALANCING_DEFAULTS.activeRequestBias }
+    : balancer;
+}
+
+function endpointModel(
+  { address, port, weight, priority, zone, localityWeight, tags, tls }: Endpoint,
+  secrets: Secrets,
+): EndpointModel {
+  return {
+    address: address.kind === 'ip' ? address.ip : address.name,
+    port,
+    family: address.kind === 'ip' ? null : address.family,
+    weight,
+    priority,
+    zone,
+    localityWeight: localityWeight ?? 0,
+    tags,
+    tls: tls === null ? null : tlsModel(tls, secrets),
+  };
+}
+
+function tlsModel(tls: TlsOrigination, secrets: Secrets): TlsModel {
+  const secret = (hash: Parameters<Secrets['get']>[0]): string => secrets.get(hash) ?? `no secret ${hash}`;
+  const { trust, names, clientCertificate: pair } = tls;
+  return {
+    serverName: tls.serverName ?? '',
+    trust: trust.kind === 'bundle' ? certificateHashes(secret(trust.ca)) : [trust.kind],
+    names: (names ?? []).flatMap(({ kind, value }) => ['DNS', 'IP_ADDRESS'].map((of) => `${of} ${kind} ${value}`)).sort(),
+    clientCertificate: pair === null ? [] : [...certificateHashes(secret(pair.cert)), keyHash(secret(pair.key))],
+    minVersion: tls.minVersion,
+    maxVersion: tls.maxVersion,
+    alpn: tls.alpn,
+    renegotiation: tls.allowRenegotiation,
+  };
+}
