@@ -114,7 +114,10 @@ function endpointOf(context: Context, mesh: MeshResources, service: ExternalServ
   };
 }
 
-/** The MeshTrafficPermissions that select the service; else the one TrafficPermission that fits best; else nobody. */
+/**
+ * Where the mesh has a MeshTrafficPermission, only those count: nobody passes where none selects the service. Else the one
+ * TrafficPermission that fits best decides; else nobody passes.
+ */
 function permissionFor(
   context: Context,
   services: readonly ExternalService[],
@@ -125,20 +128,20 @@ function permissionFor(
   const { findings, origins } = context;
   const [first] = services;
   const service = first?.service ?? '';
-  const selecting = policies.selecting(services);
-  for (const policy of selecting) origins.set(`permission:${meshPermissionName(policy)}`, policy.meta.at);
+  const found = services.flatMap((each) => permissions.best(each) ?? []);
+  // As in Kuma, the last external service by name decides for all of them.
+  const best = found.at(-1);
+  const selecting = policies.selecting(service);
   if (selecting.length > 0) {
-    const permission = mergedPermission(selecting, services);
+    for (const policy of selecting) origins.set(`permission:${meshPermissionName(policy)}`, policy.meta.at);
+    const permission = mergedPermission(selecting);
     const deciding = selecting.find((policy) => meshPermissionName(policy) === permission.by);
     if (deciding !== undefined) tellUnsupported(context, permission, deciding.meta.at, told);
     return permission;
   }
-  const found = services.flatMap((each) => permissions.best(each) ?? []);
-  // As in Kuma, the last external service by name decides for all of them.
-  const best = found.at(-1);
-  if (best === undefined) {
-    if (first !== undefined) findings.warn(first.meta.at, '', `no permission selects ${service}: nobody may reach it`);
-    return { kind: 'deny-all', by: `no permission for ${service}` };
+  if (best === undefined || policies.rule) {
+    if (first !== undefined) findings.warn(first.meta.at, '', nobody(service, best !== undefined));
+    return { kind: 'deny-all', by: `no ${policies.rule ? 'MeshTrafficPermission' : 'permission'} for ${service}` };
   }
   const by = permissionName(best);
   origins.set(`permission:${by}`, best.meta.at);
@@ -149,14 +152,15 @@ function permissionFor(
       `different permissions select the ExternalServices with the service ${service}: ${by} decides for all`,
     );
   }
-  if (policies.all.length > 0 && !told.has('')) {
-    told.add('');
-    const message = `decides for ${service} and others, which no MeshTrafficPermission selects; Kuma's egress lets nobody in there as soon as the mesh has one`;
-    findings.warn(best.meta.at, '', message);
-  }
   const permission = permissionOf(best);
   tellUnsupported(context, permission, best.meta.at, told);
   return permission;
+}
+
+function nobody(service: string, hasTrafficPermission: boolean): string {
+  return hasTrafficPermission
+    ? `no MeshTrafficPermission selects ${service}, and its TrafficPermission does not count in a mesh that has one: nobody may reach it`
+    : `no permission selects ${service}: nobody may reach it`;
 }
 
 function tellUnsupported({ findings }: Context, permission: Permission, at: Origin, told: Set<string>): void {

@@ -1,5 +1,4 @@
 import type { Permission, PermissionRule, Principal } from '../model/permission.ts';
-import type { ExternalService } from './kinds/external-service.ts';
 import type { FromItem, MeshTrafficPermission } from './kinds/mesh-traffic-permission.ts';
 import { TARGET_KINDS } from './kinds/target-ref.ts';
 import type { TargetRef } from './kinds/target-ref.ts';
@@ -9,60 +8,54 @@ import { selects, SERVICE_TAG } from './tags.ts';
 
 /** The MeshTrafficPermissions of one mesh, as far as they can matter here. */
 export interface MeshTrafficPermissions {
-  /** In the order in which later ones override earlier ones. */
-  readonly all: readonly MeshTrafficPermission[];
-  /** Those that select one of these external services, which have the same `kuma.io/service`. */
-  selecting(services: readonly ExternalService[]): readonly MeshTrafficPermission[];
+  /** Whether the mesh has any, whatever it selects: then no TrafficPermission counts. */
+  readonly rule: boolean;
+  /** Those that select this `kuma.io/service`, in the order in which later ones override earlier ones. */
+  selecting(service: string): readonly MeshTrafficPermission[];
 }
 
 export function meshTrafficPermissions(policies: readonly MeshTrafficPermission[], findings: Findings): MeshTrafficPermissions {
-  const all = policies.filter((policy) => isOfUse(policy, findings)).sort(bySpecificity);
+  const effective = policies.filter((policy) => isEffective(policy, findings));
   const byService = new Map<string, MeshTrafficPermission[]>();
   const others: MeshTrafficPermission[] = [];
-  for (const policy of all) {
+  for (const policy of effective) {
+    tellUseless(policy, findings);
     const { targetRef } = policy;
     const service = targetRef?.kind === 'MeshService' || targetRef?.kind === 'MeshServiceSubset' ? targetRef.name : null;
     if (service === null) others.push(policy);
     else byService.set(service, pushed(byService.get(service), policy));
   }
   return {
-    all,
-    selecting(services) {
-      const named = byService.get(services[0]?.service ?? '') ?? [];
-      const candidates = [...others, ...named].filter(({ targetRef }) =>
-        services.some((service) => isSelected(targetRef, service)),
-      );
-      return candidates.sort(bySpecificity);
+    rule: effective.length > 0,
+    selecting(service) {
+      const candidates = [...others, ...(byService.get(service) ?? [])];
+      return candidates.filter(({ targetRef }) => isSelected(targetRef, service)).sort(bySpecificity);
     },
   };
 }
 
-function isOfUse(
-  { meta, isShadow, hasRules, from, targetRef, notUnderstood }: MeshTrafficPermission,
-  findings: Findings,
-): boolean {
-  if (isShadow) {
-    findings.warn(meta.at, 'labels["kuma.io/effect"]', 'is shadow: this policy is not applied');
-    return false;
-  }
-  if (targetRef?.kind === 'Dataplane') {
-    findings.warn(targetRef.at, targetRef.path, 'a policy for Dataplanes has no effect on a zone egress');
-    return false;
-  }
-  if (hasRules && from.length === 0) {
-    findings.warn(
-      meta.at,
-      'spec.rules',
-      'the rules form has no effect on a zone egress: it allows and denies nobody here; use from',
-    );
-    return false;
-  }
-  return from.length > 0 || notUnderstood !== null;
+function isEffective({ meta, isShadow }: MeshTrafficPermission, findings: Findings): boolean {
+  if (isShadow) findings.warn(meta.at, 'labels["kuma.io/effect"]', 'is shadow: this policy is not applied');
+  return !isShadow;
 }
 
-/** Kuma 2.14's own egress sees nothing but `kuma.io/service` of an external service here; the other tags are as good as that one. */
-function isSelected(targetRef: TargetRef | null, { service, tags }: ExternalService): boolean {
+/** Of policies that let nobody in and keep nobody out here; what they do is that TrafficPermissions stop to count. */
+function tellUseless({ meta, hasRules, from, targetRef, notUnderstood }: MeshTrafficPermission, findings: Findings): void {
+  const also = 'but as long as it is there, no TrafficPermission of the mesh counts';
+  if (targetRef?.kind === 'Dataplane') {
+    findings.warn(targetRef.at, targetRef.path, `a policy for Dataplanes selects nothing on a zone egress, ${also}`);
+  } else if (targetRef !== null && [...targetRef.tags.keys()].some((tag) => tag !== SERVICE_TAG)) {
+    const message = `selects nothing on a zone egress, where an external service has no tag but ${SERVICE_TAG}, ${also}`;
+    findings.warn(targetRef.at, `${targetRef.path}.tags`, message);
+  } else if (hasRules && from.length === 0 && notUnderstood === null) {
+    findings.warn(meta.at, 'spec.rules', `the rules form lets nobody in on a zone egress: use from; ${also}`);
+  }
+}
+
+/** As in Kuma, which looks at nothing but `kuma.io/service` of an external service here. */
+function isSelected(targetRef: TargetRef | null, service: string): boolean {
   if (targetRef === null) return true;
+  const tags = new Map([[SERVICE_TAG, service]]);
   switch (targetRef.kind) {
     case 'Mesh':
       return true;
@@ -87,23 +80,15 @@ export function meshPermissionName({ meta }: MeshTrafficPermission): string {
  * Of all items that match a client the last one decides. So the rules are the items from last to first, and the first that matches does.
  * For a certificate with two values of one tag Kuma lets any Allow pass; here the last item decides, which never lets more through.
  */
-export function mergedPermission(policies: readonly MeshTrafficPermission[], services: readonly ExternalService[]): Permission {
+export function mergedPermission(policies: readonly MeshTrafficPermission[]): Permission {
   const by = policies.map(meshPermissionName).join(', ');
   for (const policy of policies) {
-    const why = policy.notUnderstood ?? whySplit(policy, services);
-    if (why !== null) return { kind: 'unsupported', by: meshPermissionName(policy), why };
+    if (policy.notUnderstood !== null) return { kind: 'unsupported', by: meshPermissionName(policy), why: policy.notUnderstood };
   }
   const rules = policies.flatMap((policy) => policy.from.map((item) => ruleOf(policy, item))).reverse();
   // Nothing gets past a rule for everybody.
   const last = rules.findIndex(({ principal }) => principal.kind === 'any');
   return { kind: 'rules', by, rules: last < 0 ? rules : rules.slice(0, last + 1) };
-}
-
-/** One cluster serves all external services of a name, so a policy for some of them can be kept for none. */
-function whySplit({ targetRef }: MeshTrafficPermission, services: readonly ExternalService[]): string | null {
-  return services.every((service) => isSelected(targetRef, service))
-    ? null
-    : `it selects some, not all of the ExternalServices with the service ${services[0]?.service ?? ''}`;
 }
 
 function ruleOf(policy: MeshTrafficPermission, { targetRef, action }: FromItem): PermissionRule {
