@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { Refused, refuse } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
 import type { Target } from '../routing/choose.ts';
 import type { BufferPool } from './buffers.ts';
 import type { Origination } from './originate.ts';
@@ -88,12 +89,8 @@ function attempt(
       connected = true;
       done(side);
     }
-    function onError(error: Error & { code?: string }): void {
-      fail(
-        new Refused(refuse(codeOf(error, made.ready), `connect ${where}: ${error.code ?? ''} ${error.message}`.trim()), {
-          cause: error,
-        }),
-      );
+    function onError(error: EndpointError): void {
+      fail(new Refused(refuse(codeOf(error, made.ready), `connect ${where}: ${reasonOf(error)}`), { cause: error }));
     }
     function onClose(): void {
       fail(
@@ -127,7 +124,23 @@ const NETWORK_CODES: ReadonlySet<string> = new Set([
   'EINVAL',
 ]);
 
-function codeOf(error: Error & { code?: string }, ready: string): 'connect-timeout' | 'connect-refused' | 'upstream-tls-failed' {
+/** `reason` are OpenSSL's own words, without addresses in its library. */
+type EndpointError = Error & { readonly code?: string; readonly reason?: string };
+
+/**
+ * In TLS 1.3 a client is done before the server has seen its certificate: what the server thinks of it comes as an alert after the handshake.
+ * Null for any other error of a connection.
+ */
+export function refusedAfterHandshake(error: EndpointError): Refusal | null {
+  if (!/^ERR_SSL_.*_ALERT_/.test(error.code ?? '')) return null;
+  return refuse('upstream-tls-failed', `refused by the endpoint after the handshake: ${reasonOf(error)}`);
+}
+
+function reasonOf({ code, reason, message }: EndpointError): string {
+  return code === undefined ? message : `${code} ${reason ?? message}`;
+}
+
+function codeOf(error: EndpointError, ready: string): 'connect-timeout' | 'connect-refused' | 'upstream-tls-failed' {
   if (error.code === 'ETIMEDOUT') return 'connect-timeout';
   return ready === 'connect' || NETWORK_CODES.has(error.code ?? '') ? 'connect-refused' : 'upstream-tls-failed';
 }

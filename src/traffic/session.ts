@@ -15,7 +15,7 @@ import { missingCluster } from '../routing/decide.ts';
 import { printable, route } from '../routing/route.ts';
 import { alertFor } from '../wire/alert.ts';
 import { adopt } from './adopt.ts';
-import { connectEndpoint } from './connect.ts';
+import { connectEndpoint, refusedAfterHandshake } from './connect.ts';
 import type { DataPlane } from './data-plane.ts';
 import { PlainReader } from './plain-reader.ts';
 import type { SessionDraft } from './session-draft.ts';
@@ -208,10 +208,21 @@ function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffe
       session.moved = true;
     },
   };
+  if (endpoint.tls) endWithAlert(session, client, endpoint);
   return session.walk.step<NormalEnd>((done) => {
     const joined = splice(client, endpoint, { up, down });
     void joined.ended.then(done);
     return () => joined.cut();
+  });
+}
+
+/** An endpoint that ends TLS with an alert before its first byte has refused the connection, however late in the handshake. */
+function endWithAlert({ draft, scope, walk: steps }: Session, client: Side, endpoint: Side): void {
+  scope.on(endpoint.socket, 'error', (error: Error) => {
+    const refusal = draft.bytesDown === 0 ? refusedAfterHandshake(error) : null;
+    if (refusal === null) return;
+    client.reset();
+    steps.end(refusal);
   });
 }
 
