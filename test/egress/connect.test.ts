@@ -408,7 +408,7 @@ async function pingOnce(zone: Zone, name: string): Promise<void> {
 
 /** What comes back: `nothing` when the connection is over first. */
 function ping(socket: TLSSocket): Promise<string> {
-  return Promise.race([ask(socket, 'ping'), once(socket, 'close').then(() => 'nothing')]);
+  return Promise.race([ask(socket, 'ping'), gone(socket).then(() => 'nothing')]);
 }
 
 async function finish(sockets: readonly TLSSocket[]): Promise<void> {
