@@ -1,4 +1,5 @@
 import type { ContentHash } from './names.ts';
+import type { CircuitBreaker, HealthCheck, OutlierDetection } from './protection.ts';
 
 /** The endpoints of one destination and how they are connected. Plain data; secrets by content hash. */
 export interface Cluster {
@@ -14,6 +15,12 @@ export interface Cluster {
   readonly overprovisioningFactor?: number;
   /** Below this share of healthy endpoints a priority uses all of its endpoints. 0 is never. Absent: 50. */
   readonly panicThresholdPercent?: number;
+  /** Absent: Envoy's limits. */
+  readonly circuitBreaker?: CircuitBreaker;
+  /** An endpoint is unhealthy when one of them says so. */
+  readonly healthChecks?: readonly HealthCheck[];
+  /** Absent: nothing is ejected. */
+  readonly outlierDetection?: OutlierDetection;
 }
 
 /** How an endpoint is picked among those of one priority. */

@@ -1,5 +1,6 @@
 import type { Permission } from './permission.ts';
 import type { MeshName, ServerName } from './names.ts';
+import type { ConnectionRateLimit } from './protection.ts';
 
 /** What the SNI of a ClientHello selects. A session keeps its route, never the snapshot. */
 export type Route = PassthroughRoute | TerminateRoute;
@@ -25,4 +26,6 @@ export interface TerminateRoute extends RouteBase {
   readonly kind: 'terminate';
   readonly permission: Permission;
   readonly protocol: 'tcp' | 'http' | 'http2' | 'grpc' | 'kafka';
+  /** Of new connections. Absent: none. */
+  readonly rateLimit?: ConnectionRateLimit;
 }
