@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { readResources } from './from-envoy.ts';
-import type { EnvoyRouting } from './from-envoy.ts';
+import type { EnvoyRouting, Named } from './from-envoy.ts';
 
 interface Recorded {
   readonly '@unchanged'?: string;
@@ -16,6 +16,10 @@ interface Recorded {
  * EDS and SDS add to what is known.
  */
 export function readAdsState(folder: URL, until: number): EnvoyRouting {
+  return readResources(adsResources(folder, until));
+}
+
+export function adsResources(folder: URL, until: number): readonly Named[] {
   const state = new Map<string, Map<string, Recorded>>();
   for (const file of readdirSync(folder).sort()) {
     const [, number = '', type = ''] = /^(\d+)-response-(cds|eds|lds)\.json$/.exec(file) ?? [];
@@ -25,7 +29,7 @@ export function readAdsState(folder: URL, until: number): EnvoyRouting {
     state.set(type, known);
   }
   const all = [...state.values()].flatMap((resources) => [...resources]);
-  return readResources(all.map(([name, resource]) => ({ name, resource })));
+  return all.map(([name, resource]) => ({ name, resource }));
 }
 
 function nameOf({ name, clusterName }: Recorded): string {

@@ -25,6 +25,7 @@ export function readCluster(cluster: EnvoyNode, assignment: EnvoyNode | undefine
   cluster.skip('altStatName', 'edsClusterConfig');
   const name = cluster.text('name') ?? '';
   const type = cluster.text('type') ?? 'STATIC';
+  if (!TYPES.includes(type)) cluster.report(`type ${type}`);
   const family = cluster.text('dnsLookupFamily') === 'V4_ONLY' ? 'v4' : 'any';
   const inline = cluster.object('loadAssignment');
   const common = cluster.object('commonLbConfig');
@@ -60,6 +61,8 @@ export function readCluster(cluster: EnvoyNode, assignment: EnvoyNode | undefine
   cluster.done();
   return { model, http, resolves: type === 'STRICT_DNS', subsetKeys };
 }
+
+const TYPES: readonly string[] = ['STATIC', 'STRICT_DNS', 'EDS'];
 
 function readHttp(cluster: EnvoyNode): '1' | '2' | null {
   const explicit = cluster
@@ -199,7 +202,8 @@ function readTls(context: EnvoyNode, http: '1' | '2' | null): TlsModel {
   const version = (name: string): string => (parameters?.text(name) ?? 'TLSv1_2').replace('_', '.').replace('v1.0', 'v1');
   const model: TlsModel = {
     serverName: context.text('sni') ?? '',
-    trust: ca === undefined ? ['none'] : file === undefined ? certificateHashes(bytes(ca)) : ['system'],
+    trust:
+      ca === undefined ? ['none'] : file === undefined ? certificateHashes(bytes(ca)) : [SYSTEM.includes(file) ? 'system' : file],
     names: (validation?.objects('matchTypedSubjectAltNames') ?? []).map(readName).sort(),
     clientCertificate: (common?.objects('tlsCertificates') ?? []).flatMap((pair) => {
       const [chain, key] = [pair.object('certificateChain'), pair.object('privateKey')];
@@ -215,6 +219,9 @@ function readTls(context: EnvoyNode, http: '1' | '2' | null): TlsModel {
   for (const node of [ca, validation, parameters, common, context]) node?.done();
   return model;
 }
+
+/** Where systems keep their bundle; a control plane sends the place that the proxy told it. */
+const SYSTEM: readonly string[] = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem'];
 
 function bytes(source: EnvoyNode): string {
   const text = source.text('inlineBytes') ?? '';
@@ -244,6 +251,9 @@ function readEndpoints(assignment: EnvoyNode, sockets: readonly Socket[], family
       const metadata = item.object('metadata')?.object('filterMetadata');
       const tags = metadata?.record('envoy.lb') ?? {};
       const labels = metadata?.record('envoy.transport_socket_match') ?? {};
+      // Kuma gives both the same; a subset and a socket by different ones is nothing that we have.
+      if (JSON.stringify(Object.entries(tags).sort()) !== JSON.stringify(Object.entries(labels).sort()))
+        metadata?.report('differ');
       const weight = item.number('loadBalancingWeight') ?? 1;
       item.done();
       const host = address?.text('address') ?? '';

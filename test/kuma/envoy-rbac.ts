@@ -56,7 +56,7 @@ function readPermission(permission: EnvoyNode, sni: string): Principal {
     (node?.objects('rules') ?? []).map((rule) => readPermission(rule, sni));
   switch (kind) {
     case 'any':
-      return ANYBODY;
+      return anything(permission);
     case 'requestedServerName':
       return matchesText(permission.object(kind), sni) ? ANYBODY : NOBODY;
     case 'andRules':
@@ -69,12 +69,18 @@ function readPermission(permission: EnvoyNode, sni: string): Principal {
   }
 }
 
+function anything(node: EnvoyNode): Principal {
+  if (node.flag('any')) return ANYBODY;
+  node.report('any that is not true');
+  return NOBODY;
+}
+
 function readPrincipal(principal: EnvoyNode): Principal {
   const [kind] = principal.entries()[0] ?? [''];
   const each = (node: EnvoyNode | undefined): readonly Principal[] => (node?.objects('ids') ?? []).map(readPrincipal);
   switch (kind) {
     case 'any':
-      return ANYBODY;
+      return anything(principal);
     case 'andIds':
       return and(each(principal.object(kind)));
     case 'orIds':

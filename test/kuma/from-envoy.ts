@@ -17,14 +17,17 @@ export interface EnvoyRouting extends Routing {
   readonly clusters: Readonly<Record<string, ClusterModel>>;
 }
 
-interface Named {
+export interface Named {
   readonly name: string;
   readonly resource: unknown;
 }
 
 export function readGolden(text: string): EnvoyRouting {
-  const { resources = [] } = parse(text) as { readonly resources?: readonly Named[] };
-  return readResources(resources);
+  return readResources(goldenResources(text));
+}
+
+export function goldenResources(text: string): readonly Named[] {
+  return (parse(text) as { readonly resources?: readonly Named[] }).resources ?? [];
 }
 
 export function readResources(resources: readonly Named[]): EnvoyRouting {
