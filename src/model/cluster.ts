@@ -1,6 +1,16 @@
 import type { ContentHash } from './names.ts';
 import type { CircuitBreaker, HealthCheck, OutlierDetection } from './protection.ts';
 
+export { BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from './protection.ts';
+export type {
+  CircuitBreaker,
+  ConsecutiveDetector,
+  HealthCheck,
+  HealthProbe,
+  OutlierDetection,
+  RateDetector,
+} from './protection.ts';
+
 /** The endpoints of one destination and how they are connected. Plain data; secrets by content hash. */
 export interface Cluster {
   /** As Kuma names it: `<mesh>:<service>`, or `<mesh>_<name>_<namespace>_<zone>_extsvc_<port>`. */
@@ -15,6 +25,8 @@ export interface Cluster {
   readonly overprovisioningFactor?: number;
   /** Below this share of healthy endpoints a priority uses all of its endpoints. 0 is never. Absent: 50. */
   readonly panicThresholdPercent?: number;
+  /** Instead of using all endpoints of a priority that panics, refuse. Absent: no. */
+  readonly failInPanic?: boolean;
   /** Absent: Envoy's limits. */
   readonly circuitBreaker?: CircuitBreaker;
   /** An endpoint is unhealthy when one of them says so. */

@@ -1,100 +1,80 @@
-/** What protects the endpoints of a cluster, and the clients from bad ones. Where a field is absent, Envoy's default holds; those are below, once. */
+/** What protects the endpoints of a cluster, and clients from bad endpoints. Defaults are Envoy's. */
 
-/** Limits of the whole process for one cluster. */
+/** Limits of the whole process for one cluster; what is absent has its default. */
 export interface CircuitBreaker {
   /** Connections to endpoints, those being made among them. */
   readonly maxConnections?: number;
   /** Connections being made. */
   readonly maxPendingRequests?: number;
+  /** The others are of HTTP, or of how Envoy keeps connections: nothing here goes by them. */
+  readonly maxRequests?: number;
+  readonly maxRetries?: number;
+  readonly maxConnectionPools?: number;
 }
 
-/** An active check of TCP: connects, with the TLS that the endpoint has, and may speak. */
+export const BREAKER_DEFAULTS = { maxConnections: 1_024, maxPendingRequests: 1_024, maxRequests: 1_024, maxRetries: 3 } as const;
+
 export interface HealthCheck {
+  readonly probe: HealthProbe;
   readonly intervalMs: number;
   readonly timeoutMs: number;
-  readonly healthyThreshold: number;
   readonly unhealthyThreshold: number;
-  /** Up to this much is added to each interval, at random. */
-  readonly intervalJitterMs?: number;
-  readonly intervalJitterPercent?: number;
-  /** Before the first check. */
-  readonly initialJitterMs?: number;
+  readonly healthyThreshold: number;
+  /** At most this long before the first check, at random. */
+  readonly initialJitterMs: number;
+  /** Up to this much is added to each interval, at random; both count. */
+  readonly intervalJitterMs: number;
+  readonly intervalJitterPercent: number;
   /** Instead of the interval, as long as the cluster has not carried a session. */
-  readonly noTrafficIntervalMs?: number;
-  /** Instead of the interval: after a check that failed, and after one that changed the state. */
-  readonly unhealthyIntervalMs?: number;
-  readonly unhealthyEdgeIntervalMs?: number;
-  readonly healthyEdgeIntervalMs?: number;
-  /** Absent: the connection is used again, where there is something to receive. */
-  readonly reuseConnection?: boolean;
-  /** Hex. */
-  readonly send?: string;
-  /** Hex, each to be found behind the one before. Empty or absent: being connected is enough. */
-  readonly receive?: readonly string[];
+  readonly noTrafficIntervalMs: number;
+  /** The connection of a check serves the next one, where an answer is waited for. */
+  readonly reuseConnection: boolean;
 }
 
-/** Ejects endpoints that sessions fail on. `enforcing` is the percentage of detections that are acted on; 0 is off. Names are Envoy's. */
+export type HealthProbe =
+  /** Bytes in hex. Each of `receive` is to be found behind the one before; where there is none, being connected is enough. */
+  | { readonly kind: 'tcp'; readonly send: string; readonly receive: readonly string[] }
+  | { readonly kind: 'http'; readonly http2: boolean; readonly path: string; readonly expectedStatuses: readonly number[] }
+  | { readonly kind: 'grpc'; readonly serviceName: string; readonly authority: string };
+
+/** Ejects endpoints that sessions fail on. */
 export interface OutlierDetection {
-  readonly intervalMs?: number;
-  readonly baseEjectionTimeMs?: number;
-  /** Not below the base. */
-  readonly maxEjectionTimeMs?: number;
-  readonly maxEjectionPercent?: number;
-  readonly alwaysEjectOneHost?: boolean;
-  /** Failures to connect count as local ones, and not as the 5xx that they otherwise stand for. */
-  readonly splitExternalLocalOriginErrors?: boolean;
-  readonly consecutive5xx?: number;
-  readonly enforcingConsecutive5xx?: number;
-  readonly consecutiveGatewayFailure?: number;
-  readonly enforcingConsecutiveGatewayFailure?: number;
-  readonly consecutiveLocalOriginFailure?: number;
-  readonly enforcingConsecutiveLocalOriginFailure?: number;
-  readonly enforcingSuccessRate?: number;
-  readonly enforcingLocalOriginSuccessRate?: number;
-  readonly successRateMinimumHosts?: number;
-  readonly successRateRequestVolume?: number;
-  /** In thousandths. */
-  readonly successRateStdevFactor?: number;
-  readonly enforcingFailurePercentage?: number;
-  readonly enforcingFailurePercentageLocalOrigin?: number;
-  readonly failurePercentageThreshold?: number;
-  readonly failurePercentageMinimumHosts?: number;
-  readonly failurePercentageRequestVolume?: number;
-  readonly successfulActiveHealthCheckUnejectHost?: boolean;
-}
-
-/** New connections of one route, of the whole process: so many at once, and refilled evenly over the interval. */
-export interface ConnectionRateLimit {
-  readonly connections: number;
+  /** How often rates are looked at, and ejections that are over are ended. */
   readonly intervalMs: number;
+  /** Times the number of ejections that the endpoint has had lately. */
+  readonly baseEjectionMs: number;
+  readonly maxEjectionPercent: number;
+  /** Failures to connect count as local ones. Otherwise they stand for answers of a gateway that failed. */
+  readonly splitLocalErrors: boolean;
+  readonly consecutiveLocalFailures: ConsecutiveDetector;
+  readonly consecutiveTotalFailures: ConsecutiveDetector;
+  readonly consecutiveGatewayFailures: ConsecutiveDetector;
+  /** `threshold`: thousandths of a standard deviation below the mean. */
+  readonly successRate: RateDetector;
+  /** `threshold`: percent. */
+  readonly failurePercentage: RateDetector;
 }
 
-export const CIRCUIT_BREAKER_DEFAULTS: Required<CircuitBreaker> = { maxConnections: 1_024, maxPendingRequests: 1_024 };
+export interface ConsecutiveDetector {
+  readonly threshold: number;
+  /** Percent of what is detected that is acted on; 0 is off. */
+  readonly enforcing: number;
+}
 
-export const NO_TRAFFIC_INTERVAL_MS = 60_000;
+export interface RateDetector extends ConsecutiveDetector {
+  readonly minimumHosts: number;
+  /** Attempts in one interval. */
+  readonly requestVolume: number;
+}
 
-export const OUTLIER_DEFAULTS: Required<OutlierDetection> = {
+export const OUTLIER_DEFAULTS: OutlierDetection = {
   intervalMs: 10_000,
-  baseEjectionTimeMs: 30_000,
-  maxEjectionTimeMs: 300_000,
+  baseEjectionMs: 30_000,
   maxEjectionPercent: 10,
-  alwaysEjectOneHost: false,
-  splitExternalLocalOriginErrors: false,
-  consecutive5xx: 5,
-  enforcingConsecutive5xx: 100,
-  consecutiveGatewayFailure: 5,
-  enforcingConsecutiveGatewayFailure: 0,
-  consecutiveLocalOriginFailure: 5,
-  enforcingConsecutiveLocalOriginFailure: 100,
-  enforcingSuccessRate: 100,
-  enforcingLocalOriginSuccessRate: 100,
-  successRateMinimumHosts: 5,
-  successRateRequestVolume: 100,
-  successRateStdevFactor: 1_900,
-  enforcingFailurePercentage: 0,
-  enforcingFailurePercentageLocalOrigin: 0,
-  failurePercentageThreshold: 85,
-  failurePercentageMinimumHosts: 5,
-  failurePercentageRequestVolume: 50,
-  successfulActiveHealthCheckUnejectHost: true,
+  splitLocalErrors: false,
+  consecutiveLocalFailures: { threshold: 5, enforcing: 100 },
+  consecutiveTotalFailures: { threshold: 5, enforcing: 100 },
+  consecutiveGatewayFailures: { threshold: 5, enforcing: 0 },
+  successRate: { threshold: 1_900, minimumHosts: 5, requestVolume: 100, enforcing: 100 },
+  failurePercentage: { threshold: 85, minimumHosts: 5, requestVolume: 50, enforcing: 0 },
 };

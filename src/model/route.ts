@@ -1,6 +1,5 @@
 import type { Permission } from './permission.ts';
 import type { MeshName, ServerName } from './names.ts';
-import type { ConnectionRateLimit } from './protection.ts';
 
 /** What the SNI of a ClientHello selects. A session keeps its route, never the snapshot. */
 export type Route = PassthroughRoute | TerminateRoute;
@@ -28,4 +27,10 @@ export interface TerminateRoute extends RouteBase {
   readonly protocol: 'tcp' | 'http' | 'http2' | 'grpc' | 'kafka';
   /** Of new connections. Absent: none. */
   readonly rateLimit?: ConnectionRateLimit;
+}
+
+/** New connections of one route, of the whole process: so many at once, refilled evenly over the interval. */
+export interface ConnectionRateLimit {
+  readonly connections: number;
+  readonly intervalMs: number;
 }
