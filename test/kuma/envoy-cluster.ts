@@ -1,12 +1,5 @@
-import type {
-  BalancerModel,
-  BreakersModel,
-  ClusterModel,
-  EndpointModel,
-  HealthCheckModel,
-  OutlierModel,
-  TlsModel,
-} from './model.ts';
+import type { HealthCheck, HealthProbe, OutlierDetection } from '../../src/model/cluster.ts';
+import type { BalancerModel, BreakersModel, ClusterModel, EndpointModel, TlsModel } from './model.ts';
 import type { EnvoyNode } from './envoy-node.ts';
 import { certificateHashes, keyHash } from './fingerprint.ts';
 
@@ -41,6 +34,7 @@ export function readCluster(cluster: EnvoyNode, assignment: EnvoyNode | undefine
     localityWeighting: common?.object('localityWeightedLbConfig') !== undefined,
     overprovisioningFactor: (policy?.number('overprovisioningFactor') ?? 140) / 100,
     panicThresholdPercent: common?.object('healthyPanicThreshold')?.number('value') ?? 50,
+    failInPanic: common?.object('zoneAwareLbConfig')?.flag('failTrafficOnPanic') ?? false,
     breakers: readBreakers(cluster),
     outlier: readOutlier(cluster),
     healthChecks: cluster.objects('healthChecks').map(readHealthCheck),
@@ -115,7 +109,7 @@ function readBreakers(cluster: EnvoyNode): BreakersModel {
 }
 
 /** Envoy's defaults of `enforcing…` are kept apart for each detector: some are on, some are off. */
-function readOutlier(cluster: EnvoyNode): OutlierModel | null {
+function readOutlier(cluster: EnvoyNode): OutlierDetection | null {
   const outlier = cluster.object('outlierDetection');
   if (outlier === undefined) return null;
   outlier.skip('enforcingSuccessRate', 'enforcingFailurePercentage');
@@ -128,7 +122,7 @@ function readOutlier(cluster: EnvoyNode): OutlierModel | null {
   const successRate = outlier.number(splitLocalErrors ? 'enforcingLocalOriginSuccessRate' : 'enforcingSuccessRate') ?? 100;
   const failures = outlier.number(splitLocalErrors ? 'enforcingFailurePercentageLocalOrigin' : 'enforcingFailurePercentage') ?? 0;
   outlier.skip('enforcingLocalOriginSuccessRate', 'enforcingFailurePercentageLocalOrigin');
-  const model: OutlierModel = {
+  const model: OutlierDetection = {
     intervalMs: outlier.milliseconds('interval') ?? 10_000,
     baseEjectionMs: outlier.milliseconds('baseEjectionTime') ?? 30_000,
     maxEjectionPercent: outlier.number('maxEjectionPercent') ?? 10,
@@ -153,26 +147,51 @@ function readOutlier(cluster: EnvoyNode): OutlierModel | null {
   return model;
 }
 
-function readHealthCheck(check: EnvoyNode): HealthCheckModel {
-  const kind = ['tcpHealthCheck', 'httpHealthCheck', 'grpcHealthCheck'].find((each) => check.has(each)) ?? '';
-  const tcp = check.object('tcpHealthCheck');
-  if (tcp === undefined) check.skip(kind);
-  const reuse = check.has('reuseConnection') ? check.flag('reuseConnection') : true;
-  const model: HealthCheckModel = {
-    kind: kind.replace('HealthCheck', ''),
+function readHealthCheck(check: EnvoyNode): HealthCheck {
+  // What Envoy writes of it to a log.
+  check.skip('eventLogPath', 'alwaysLogHealthCheckFailures', 'eventLogger');
+  const model: HealthCheck = {
+    probe: readProbe(check),
     timeoutMs: check.milliseconds('timeout') ?? 0,
     intervalMs: check.milliseconds('interval') ?? 0,
     healthyThreshold: check.number('healthyThreshold') ?? 0,
     unhealthyThreshold: check.number('unhealthyThreshold') ?? 0,
-    jitterMs: check.milliseconds('intervalJitter') ?? 0,
-    jitterPercent: check.number('intervalJitterPercent') ?? 0,
-    reuseConnection: reuse,
-    send: tcp?.object('send')?.text('text') ?? '',
-    receive: (tcp?.objects('receive') ?? []).map((payload) => payload.text('text') ?? ''),
+    initialJitterMs: check.milliseconds('initialJitter') ?? 0,
+    intervalJitterMs: check.milliseconds('intervalJitter') ?? 0,
+    intervalJitterPercent: check.number('intervalJitterPercent') ?? 0,
+    noTrafficIntervalMs: check.milliseconds('noTrafficInterval') ?? 60_000,
+    reuseConnection: check.has('reuseConnection') ? check.flag('reuseConnection') : true,
   };
-  tcp?.done();
   check.done();
   return model;
+}
+
+function readProbe(check: EnvoyNode): HealthProbe {
+  const http = check.object('httpHealthCheck');
+  const grpc = check.object('grpcHealthCheck');
+  const tcp = check.object('tcpHealthCheck');
+  try {
+    if (http !== undefined) {
+      const statuses = http.objects('expectedStatuses').map((range) => range.number('start') ?? 0);
+      return {
+        kind: 'http',
+        http2: http.text('codecClientType') === 'HTTP2',
+        path: http.text('path') ?? '',
+        expectedStatuses: statuses.length === 0 ? [200] : statuses,
+      };
+    }
+    if (grpc !== undefined) {
+      return { kind: 'grpc', serviceName: grpc.text('serviceName') ?? '', authority: grpc.text('authority') ?? '' };
+    }
+    const payloads = tcp?.objects('receive') ?? [];
+    return {
+      kind: 'tcp',
+      send: tcp?.object('send')?.text('text') ?? '',
+      receive: payloads.map((payload) => payload.text('text') ?? ''),
+    };
+  } finally {
+    for (const node of [http, grpc, tcp]) node?.done();
+  }
 }
 
 interface Socket {

@@ -16,9 +16,10 @@ export class EnvoyNode {
     this.#fields = new Map(isObject ? Object.entries(value) : []);
   }
 
+  /** `envoy.config.cluster.v3.Cluster`. */
   get type(): string {
     const type = this.#fields.get('@type');
-    return typeof type === 'string' ? (type.split('.').at(-1) ?? '') : '';
+    return typeof type === 'string' ? type.replace('type.googleapis.com/', '') : '';
   }
 
   has(name: string): boolean {

@@ -35,19 +35,19 @@ export function readResources(resources: readonly Named[]): EnvoyRouting {
   const nodes = resources.map(({ name, resource }) => ({ name, node: new EnvoyNode(resource, name, unread) }));
   const assignments = new Map<string, EnvoyNode>();
   for (const { node } of nodes) {
-    if (node.type === 'ClusterLoadAssignment') assignments.set(node.text('clusterName') ?? '', node);
+    if (node.type === 'envoy.config.endpoint.v3.ClusterLoadAssignment') assignments.set(node.text('clusterName') ?? '', node);
   }
   const clusters = new Map<string, EnvoyCluster>();
   const byResource: Record<string, ClusterModel> = {};
   for (const { name, node } of nodes) {
-    if (node.type !== 'Cluster' || isOwn(name)) continue;
+    if (node.type !== 'envoy.config.cluster.v3.Cluster' || isOwn(name)) continue;
     const cluster = readCluster(node, assignments.get(node.text('name') ?? ''));
     clusters.set(cluster.model.name, cluster);
     byResource[name] = cluster.model;
   }
   const routes: Record<string, RouteModel> = {};
   for (const { name, node } of nodes) {
-    if (node.type === 'Listener' && !isOwn(name)) readListener(node, clusters, routes);
+    if (node.type === 'envoy.config.listener.v3.Listener' && !isOwn(name)) readListener(node, clusters, routes);
   }
   return { routes, clusters: byResource, unread };
 }
@@ -90,6 +90,7 @@ function readChain(chain: EnvoyNode, sni: string, clusters: ReadonlyMap<string, 
     allowed: [],
     shadow: [],
     rewrites: false,
+    rateLimit: null,
   };
   for (const filter of chain.objects('filters')) readFilter(filter, sni, found);
   const { model, http, resolves, subsetKeys } = clusters.get(found.cluster) ?? NO_CLUSTER;
@@ -104,6 +105,7 @@ function readChain(chain: EnvoyNode, sni: string, clusters: ReadonlyMap<string, 
     // Metadata that no selector has falls back to any endpoint.
     subset: subsetKeys.some((selector) => [...selector].sort().join() === keys) ? found.metadata : {},
     idleTimeoutMs: found.idleTimeoutMs,
+    rateLimit: found.rateLimit,
     http,
     filters: found.rewrites && resolves ? [...found.filters, 'auto_host_rewrite'] : found.filters,
     cluster: model,
@@ -118,6 +120,7 @@ const NO_CLUSTER: EnvoyCluster = {
     localityWeighting: false,
     overprovisioningFactor: 0,
     panicThresholdPercent: 0,
+    failInPanic: false,
     breakers: { maxConnections: 0, maxPendingRequests: 0 },
     outlier: null,
     healthChecks: [],
@@ -150,41 +153,52 @@ interface Found {
   metadata: Readonly<Record<string, string>>;
   idleTimeoutMs: number;
   rewrites: boolean;
+  rateLimit: RouteModel['rateLimit'];
   readonly filters: string[];
   readonly allowed: Principal[];
   readonly shadow: Principal[];
 }
 
 function readFilter(filter: EnvoyNode, sni: string, found: Found): void {
-  const name = filter.text('name') ?? '';
+  filter.skip('name');
   const config = filter.object('typedConfig');
   filter.done();
   if (config === undefined) return;
-  switch (name) {
-    case 'envoy.filters.network.rbac':
-    case 'envoy.filters.http.rbac': {
+  // Envoy goes by the type too; names are free.
+  switch (config.type.replace('envoy.extensions.filters.', '')) {
+    case 'network.rbac.v3.RBAC':
+    case 'http.rbac.v3.RBAC': {
       const { allowed, shadowDenied } = readRbac(config, sni);
       found.allowed.push(allowed);
       found.shadow.push(shadowDenied);
       return;
     }
-    case 'envoy.filters.network.tcp_proxy':
+    case 'network.tcp_proxy.v3.TcpProxy':
       config.skip('statPrefix', 'accessLog');
       found.cluster = config.text('cluster') ?? '';
       found.metadata = config.object('metadataMatch')?.object('filterMetadata')?.record('envoy.lb') ?? {};
       found.idleTimeoutMs = config.milliseconds('idleTimeout') ?? found.idleTimeoutMs;
       return config.done();
-    case 'envoy.filters.network.http_connection_manager':
+    case 'network.http_connection_manager.v3.HttpConnectionManager':
       config.skip('statPrefix', 'internalAddressConfig', 'accessLog');
       for (const each of config.objects('httpFilters')) readFilter(each, sni, found);
       found.idleTimeoutMs = config.object('commonHttpProtocolOptions')?.milliseconds('idleTimeout') ?? found.idleTimeoutMs;
       readRouteConfig(config.object('routeConfig'), found);
       return config.done();
-    case 'envoy.filters.http.router':
+    case 'network.local_ratelimit.v3.LocalRateLimit': {
+      config.skip('statPrefix');
+      const bucket = config.object('tokenBucket');
+      const connections = bucket?.number('maxTokens') ?? 0;
+      if ((bucket?.number('tokensPerFill') ?? 1) !== connections) config.report('a burst that is not the rate');
+      found.rateLimit = { connections, intervalMs: bucket?.milliseconds('fillInterval') ?? 0 };
+      bucket?.done();
+      return config.done();
+    }
+    case 'http.router.v3.Router':
       return config.done();
     default:
       // Known by name, and compared as such: what it does in detail is for whoever builds it.
-      found.filters.push(name);
+      found.filters.push(config.type);
   }
 }
 

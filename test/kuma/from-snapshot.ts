@@ -1,5 +1,5 @@
 import type { Cluster, Endpoint, TlsOrigination } from '../../src/model/cluster.ts';
-import { BALANCING_DEFAULTS } from '../../src/model/cluster.ts';
+import { BALANCING_DEFAULTS, BREAKER_DEFAULTS } from '../../src/model/cluster.ts';
 import type { Permission, Principal } from '../../src/model/permission.ts';
 import type { Route, TerminateRoute } from '../../src/model/route.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../../src/model/settings.ts';
@@ -39,6 +39,7 @@ function routeModel(route: Route, cluster: ClusterModel): RouteModel {
     shadowDenied: canonical(shadow),
     subset: route.kind === 'passthrough' ? route.subset : {},
     idleTimeoutMs: DEFAULT_TRAFFIC_SETTINGS.idleTimeoutMs,
+    rateLimit: route.kind === 'terminate' ? (route.rateLimit ?? null) : null,
     http: route.kind === 'passthrough' ? null : httpOf(route.protocol),
     filters: NOT_BUILT,
     cluster,
@@ -82,9 +83,13 @@ export function clusterModel(cluster: Cluster, secrets: Secrets): ClusterModel {
     localityWeighting: cluster.localityWeighting ?? false,
     overprovisioningFactor: cluster.overprovisioningFactor ?? BALANCING_DEFAULTS.overprovisioningFactor,
     panicThresholdPercent: cluster.panicThresholdPercent ?? BALANCING_DEFAULTS.panicThresholdPercent,
-    breakers: NOT_BUILT,
-    outlier: NOT_BUILT,
-    healthChecks: NOT_BUILT,
+    failInPanic: cluster.failInPanic ?? false,
+    breakers: {
+      maxConnections: cluster.circuitBreaker?.maxConnections ?? BREAKER_DEFAULTS.maxConnections,
+      maxPendingRequests: cluster.circuitBreaker?.maxPendingRequests ?? BREAKER_DEFAULTS.maxPendingRequests,
+    },
+    outlier: cluster.outlierDetection ?? null,
+    healthChecks: cluster.healthChecks ?? [],
     endpoints: sortEndpoints(cluster.endpoints.map((endpoint) => endpointModel(endpoint, secrets))),
   };
 }

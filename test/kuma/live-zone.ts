@@ -1,45 +1,67 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { parseAllDocuments, stringify } from 'yaml';
 import type { SourceFile } from '../../src/resources/compile.ts';
+import { LIVE } from './pair.ts';
 
-export const LIVE: URL = new URL('../../../shared/conformance/kuma-cp-live/', import.meta.url);
-export const KUMA: URL = new URL('../../../shared/conformance/kuma-2.14.3/', import.meta.url);
-
-export function skipWithout(folder: URL): { readonly skip: string | false } {
-  return { skip: existsSync(folder) ? false : 'skipped: no conformance data' };
+interface Offered {
+  readonly zone: 'zone-2' | 'zone-3';
+  readonly mesh: string;
+  readonly service: string;
+  readonly version?: string;
+  readonly instances: number;
 }
 
-/** What the zones' ingresses of the recording offered, by the Dataplanes that ran there and the ExternalService of zone-2. */
-const OFFERED = {
-  'zone-2': [
-    ['default', { 'kuma.io/service': 'backend', 'kuma.io/protocol': 'tcp', 'kuma.io/zone': 'zone-2', version: 'v1' }],
-    ['default', { 'kuma.io/service': 'backend', 'kuma.io/protocol': 'tcp', 'kuma.io/zone': 'zone-2', version: 'v2' }],
-    ['default', { 'kuma.io/service': 'es-zone2', 'kuma.io/protocol': 'tcp', 'kuma.io/zone': 'zone-2' }],
-    ['mesh-2', { 'kuma.io/service': 'backend', 'kuma.io/protocol': 'tcp', 'kuma.io/zone': 'zone-2', version: 'v1' }],
-    ['mesh-2', { 'kuma.io/service': 'backend', 'kuma.io/protocol': 'tcp', 'kuma.io/zone': 'zone-2', version: 'v2' }],
-  ],
-  'zone-3': [['default', { 'kuma.io/service': 'backend', 'kuma.io/protocol': 'tcp', 'kuma.io/zone': 'zone-3', version: 'v1' }]],
-} as const;
+/** What the ingresses offered, by the Dataplanes that ran behind them and the ExternalService of zone-2. */
+const OFFERED: readonly Offered[] = [
+  { zone: 'zone-2', mesh: 'default', service: 'backend', version: 'v1', instances: 1 },
+  { zone: 'zone-2', mesh: 'default', service: 'backend', version: 'v2', instances: 1 },
+  { zone: 'zone-2', mesh: 'default', service: 'es-zone2', instances: 1 },
+  { zone: 'zone-2', mesh: 'mesh-2', service: 'backend', version: 'v1', instances: 1 },
+  { zone: 'zone-2', mesh: 'mesh-2', service: 'backend', version: 'v2', instances: 1 },
+  { zone: 'zone-3', mesh: 'default', service: 'backend', version: 'v1', instances: 1 },
+];
+
+/** What was changed in the zone while it was recorded. */
+export interface Change {
+  /** Files of `scenarios/`, which come in place of resources with the same name. */
+  readonly scenarios?: readonly string[];
+  /** In place of what is offered of that name and version. */
+  readonly offered?: readonly Offered[];
+}
 
 /** The resources of the recorded zone as its control plane had them: those of the global one with the names and labels that they get on the way. */
-export function liveZone(): readonly SourceFile[] {
+export function liveZone({ scenarios = [], offered = [] }: Change = {}): readonly SourceFile[] {
   const folder = new URL('resources/', LIVE);
-  const files = readdirSync(folder)
-    .filter((file) => file.endsWith('.yaml'))
-    .map((path) => ({ path, text: synced(withPems(readFileSync(new URL(path, folder), 'utf8'))) }));
-  const proxy = (file: string, zone: string, more: object): SourceFile => ({
-    path: file,
-    text: `${readFileSync(new URL(`proxies/${file}`, folder), 'utf8')}${stringify({ zone, ...more })}`,
-  });
-  const offered = (zone: keyof typeof OFFERED): object => ({
-    availableServices: OFFERED[zone].map(([mesh, tags]) => ({ mesh, tags, instances: 1 })),
-  });
+  const read = (path: string): string => readFileSync(new URL(path, folder), 'utf8');
+  const documents = new Map<string, Readonly<Record<string, string>>>();
+  for (const path of [...readdirSync(folder).filter((file) => file.endsWith('.yaml')), ...scenarios]) {
+    for (const document of parseAllDocuments(withPems(read(path)))) {
+      const resource = document.toJS() as Readonly<Record<string, string>>;
+      documents.set(JSON.stringify([resource['type'], resource['mesh'], resource['name']]), resource);
+    }
+  }
+  const offers = OFFERED.map((offer) => offered.find((other) => isSame(offer, other)) ?? offer);
+  offers.push(...offered.filter((other) => !OFFERED.some((offer) => isSame(offer, other))));
+  const proxy = (file: string, zone: string): SourceFile => {
+    const availableServices = offers.filter((offer) => offer.zone === zone).map(available);
+    const more = availableServices.length === 0 ? {} : { availableServices };
+    return { path: file, text: read(`proxies/${file}`) + stringify({ zone, ...more }) };
+  };
   return [
-    ...files,
-    proxy('zoneegress.yaml', 'zone-1', {}),
-    proxy('zoneingress-zone2.yaml', 'zone-2', offered('zone-2')),
-    proxy('zoneingress-zone3.yaml', 'zone-3', offered('zone-3')),
+    { path: 'resources.yaml', text: [...documents.values()].map(synced).join('---\n') },
+    proxy('zoneegress.yaml', 'zone-1'),
+    proxy('zoneingress-zone2.yaml', 'zone-2'),
+    proxy('zoneingress-zone3.yaml', 'zone-3'),
   ];
+}
+
+function isSame(a: Offered, b: Offered): boolean {
+  return a.zone === b.zone && a.mesh === b.mesh && a.service === b.service && a.version === b.version;
+}
+
+function available({ zone, mesh, service, version, instances }: Offered): object {
+  const tags = { 'kuma.io/service': service, 'kuma.io/protocol': 'tcp', 'kuma.io/zone': zone };
+  return { mesh, tags: version === undefined ? tags : { ...tags, version }, instances };
 }
 
 /** The CA and the pair that the services of the recording used. The key, a throw-away one, is only in what was sent to the egress. */
@@ -58,21 +80,16 @@ function recordedKey(): string {
 }
 
 /** Kuma's way from the global control plane to a zone: a hash in the name, and labels that say what it was. */
-export function synced(text: string): string {
-  return parseAllDocuments(text)
-    .map((document) => document.toJS() as Readonly<Record<string, string>>)
-    .map(({ type = '', mesh, name = '', ...spec }) => {
-      if (mesh === undefined) return stringify({ type, name, ...spec });
-      const labels = { 'kuma.io/display-name': name, 'kuma.io/mesh': mesh, 'kuma.io/origin': 'global' };
-      return stringify({ type, mesh, name: hashedName(mesh, name), labels, ...spec });
-    })
-    .join('---\n');
+function synced({ type = '', mesh, name = '', ...spec }: Readonly<Record<string, string>>): string {
+  if (mesh === undefined) return stringify({ type, name, ...spec });
+  const labels = { 'kuma.io/display-name': name, 'kuma.io/mesh': mesh, 'kuma.io/origin': 'global' };
+  return stringify({ type, mesh, name: hashedName(mesh, name), labels, ...spec });
 }
 
 const ALPHABET = 'bcdfghjklmnpqrstvwxz2456789';
 
 /** FNV-1a of mesh and name, in hex, with letters that spell no words. */
-export function hashedName(mesh: string, name: string): string {
+function hashedName(mesh: string, name: string): string {
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(mesh + name)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
   const hex = hash.toString(16).padStart(16, '0');

@@ -1,3 +1,6 @@
+import type { HealthCheck, OutlierDetection } from '../../src/model/cluster.ts';
+import type { ConnectionRateLimit } from '../../src/model/route.ts';
+
 /**
  * What a zone egress does, in plain data without names that only one side knows: Envoy's configuration and our Snapshot are both brought to
  * this, with every default written out, and then compared. Lists that have no order are sorted.
@@ -25,9 +28,11 @@ export interface RouteModel {
   readonly subset: Readonly<Record<string, string>>;
   /** Of a session on which nothing moves. */
   readonly idleTimeoutMs: number;
+  /** Of new connections. */
+  readonly rateLimit: ConnectionRateLimit | null;
   /** The version of HTTP that the service speaks. */
   readonly http: '1' | '2' | null;
-  /** What else is done to a session, by the filter's name; `auto_host_rewrite` where it has an effect. */
+  /** What else is done to a session, by the filter's type; `auto_host_rewrite` where it has an effect. */
   readonly filters: readonly string[] | NotBuilt;
   readonly cluster: ClusterModel;
 }
@@ -48,60 +53,20 @@ export interface ClusterModel {
   readonly localityWeighting: boolean;
   readonly overprovisioningFactor: number;
   readonly panicThresholdPercent: number;
-  readonly breakers: BreakersModel | NotBuilt;
-  readonly outlier: OutlierModel | null | NotBuilt;
-  readonly healthChecks: readonly HealthCheckModel[] | NotBuilt;
+  /** Refuse rather than use endpoints that are not healthy. */
+  readonly failInPanic: boolean;
+  readonly breakers: BreakersModel;
+  readonly outlier: OutlierDetection | null;
+  readonly healthChecks: readonly HealthCheck[];
   readonly endpoints: readonly EndpointModel[];
 }
 
 export type BalancerModel = Readonly<Record<string, string | number>> & { readonly kind: string };
 
-/** What counts connections; requests and retries are of HTTP. */
+/** What counts connections; requests and retries are of HTTP, pools of how Envoy keeps connections. */
 export interface BreakersModel {
   readonly maxConnections: number;
   readonly maxPendingRequests: number;
-}
-
-/** Milliseconds and percent; what counts answers of HTTP is not here. */
-export interface OutlierModel {
-  readonly intervalMs: number;
-  readonly baseEjectionMs: number;
-  readonly maxEjectionPercent: number;
-  /** Failures to connect count on their own. */
-  readonly splitLocalErrors: boolean;
-  /** With the share of ejections that is carried out; 0 is off. */
-  readonly consecutiveLocalFailures: Detector;
-  /** Without a split, failures to connect are among these. */
-  readonly consecutiveTotalFailures: Detector;
-  readonly consecutiveGatewayFailures: Detector;
-  readonly successRate: RateDetector;
-  readonly failurePercentage: RateDetector;
-}
-
-export interface Detector {
-  readonly threshold: number;
-  readonly enforcing: number;
-}
-
-export interface RateDetector {
-  readonly threshold: number;
-  readonly minimumHosts: number;
-  readonly requestVolume: number;
-  readonly enforcing: number;
-}
-
-export interface HealthCheckModel {
-  readonly kind: string;
-  readonly timeoutMs: number;
-  readonly intervalMs: number;
-  readonly healthyThreshold: number;
-  readonly unhealthyThreshold: number;
-  readonly jitterMs: number;
-  readonly jitterPercent: number;
-  readonly reuseConnection: boolean;
-  /** Hex; of `receive` each in this order. */
-  readonly send: string;
-  readonly receive: readonly string[];
 }
 
 export interface EndpointModel {

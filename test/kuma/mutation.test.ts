@@ -8,8 +8,8 @@ import { adsResources } from './ads-state.ts';
 import { compare } from './compare.ts';
 import { goldenResources, readResources } from './from-envoy.ts';
 import type { EnvoyRouting, Named } from './from-envoy.ts';
-import { KUMA, LIVE, skipWithout } from './live-zone.ts';
 import { NOT_BUILT } from './model.ts';
+import { KUMA, LIVE, skipWithout } from './pair.ts';
 
 /** All that the recording and the goldens of policies have between them. */
 function everything(): readonly Named[] {

@@ -1,0 +1,145 @@
+/**
+ * Golden files of Kuma that come without the resources that gave them. Each has the part that its test is about and little else, so only that part
+ * is compared, with what a zone gives that must give it.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import t from 'tap';
+import type { Test } from 'tap';
+import { readGolden } from './from-envoy.ts';
+import type { EnvoyRouting } from './from-envoy.ts';
+import type { ClusterModel, RouteModel } from './model.ts';
+import { compiledZone, holdPair, KUMA, newTally, skipWithout, tell } from './pair.ts';
+import type { Own } from './pair.ts';
+import { BREAKERS, FAULTS, HEALTH_CHECKS, PERMISSIONS, PRIORITIES, RATE_LIMITS } from './policy-zones.ts';
+
+const tally = newTally();
+const seen = new Set<string>();
+
+function golden(path: string): EnvoyRouting {
+  seen.add(path);
+  return readGolden(readFileSync(new URL(path, KUMA), 'utf8'));
+}
+
+const zone = (t: Test, text: string): Own => compiledZone(t, 'zone', [{ path: 'zone.yaml', text }]);
+
+/** These fields of each of these. */
+function part<Model extends object, Field extends keyof Model>(
+  models: Readonly<Record<string, Model>>,
+  names: readonly string[],
+  ...fields: readonly Field[]
+): Readonly<Record<string, object>> {
+  const pick = (model: Model | undefined): object =>
+    model === undefined ? {} : Object.fromEntries(fields.map((field) => [field, model[field]]));
+  return Object.fromEntries(names.map((name) => [name, pick(models[name])]));
+}
+
+t.test('who may reach an external service, by MeshTrafficPermissions of two meshes', skipWithout(KUMA), async (t) => {
+  const { routes } = golden('policies/meshtrafficpermission-egress.yaml');
+  // The chain of external-service-2 has no ExternalService behind it, which only a unit test can have.
+  const names = Object.keys(routes).filter((name) => !name.startsWith('external-service-2'));
+  t.equal(names.length, 3);
+  const fields = ['allowed', 'shadowDenied'] as const;
+  const own = zone(t, PERMISSIONS).routes;
+  holdPair(t, tally, 'permissions', part(routes, names, ...fields), part(own, names, ...fields), 'routes');
+});
+
+/** By the name of the golden's resource, which is what tells the meshes apart. */
+function ofMeshes(clusters: Readonly<Record<string, ClusterModel>>): Readonly<Record<string, ClusterModel>> {
+  const named = (mesh: string): ClusterModel | undefined => clusters[`${mesh}_external___extsvc_9000`];
+  const [first, second] = [named('default'), named('mesh2')];
+  if (first === undefined || second === undefined) throw new Error(`clusters ${Object.keys(clusters).join()}`);
+  return { 'external-default': first, 'external-mesh2': second };
+}
+
+const BOTH = ['external-default', 'external-mesh2'];
+
+t.test('circuit breakers and outlier detection of a MeshExternalService', skipWithout(KUMA), async (t) => {
+  const { clusters } = golden('policies/meshcircuitbreaker-mes-egress-cluster.yaml');
+  const fields = ['breakers', 'outlier', 'panicThresholdPercent'] as const;
+  const own = ofMeshes(zone(t, BREAKERS).clusters);
+  holdPair(t, tally, 'circuit breakers', part(clusters, BOTH, ...fields), part(own, BOTH, ...fields), 'clusters');
+});
+
+t.test('health checks of a MeshExternalService', skipWithout(KUMA), async (t) => {
+  const { clusters } = golden('policies/meshhealthcheck-mes-egress-cluster.yaml');
+  const own = ofMeshes(zone(t, HEALTH_CHECKS).clusters);
+  holdPair(t, tally, 'health checks', part(clusters, BOTH, 'healthChecks'), part(own, BOTH, 'healthChecks'), 'clusters');
+});
+
+t.test('priorities of other zones, by a MeshLoadBalancingStrategy', skipWithout(KUMA), async (t) => {
+  const text = (file: string): string => {
+    seen.add(`policies/${file}`);
+    return readFileSync(new URL(`policies/${file}`, KUMA), 'utf8');
+  };
+  const { clusters, unread } = readGolden(
+    text('meshloadbalancingstrategy-egress.clusters.yaml') +
+      text('meshloadbalancingstrategy-egress.endpoints.yaml').replace('resources:\n', ''),
+  );
+  t.same(unread, []);
+  const name = 'mesh-1:eds-cluster';
+  const priorities = (cluster: ClusterModel | undefined): object => ({
+    overprovisioningFactor: cluster?.overprovisioningFactor,
+    endpoints: (cluster?.endpoints ?? [])
+      .filter((endpoint) => endpoint.zone !== 'zone-1')
+      .map(({ address, zone, priority }) => ({ address, zone, priority })),
+  });
+  const own = zone(t, PRIORITIES).clusters[name];
+  holdPair(t, tally, 'priorities', { [name]: priorities(clusters[name]) }, { [name]: priorities(own) }, 'clusters');
+});
+
+t.test('limits of connections; limits of requests and faults are for HTTP', skipWithout(KUMA), async (t) => {
+  for (const [file, text] of [
+    ['meshratelimit-egress.yaml', RATE_LIMITS],
+    ['meshfaultinjection-egress.yaml', FAULTS],
+  ] as const) {
+    const { routes } = golden(`policies/${file}`);
+    const names = Object.keys(routes);
+    const filters = names.flatMap((name) => routes[name]?.filters ?? []);
+    t.equal(filters.length, 2, `${file}: two chains have a filter of HTTP`);
+    const fields = ['filters', 'rateLimit'] as const;
+    holdPair(t, tally, file, part(routes, names, ...fields), part(zone(t, text).routes, names, ...fields), 'routes');
+  }
+});
+
+t.test('an egress that belongs to one mesh is read as what it is', skipWithout(KUMA), async (t) => {
+  const allowed = (path: string): Readonly<Record<string, readonly string[]>> =>
+    Object.fromEntries(Object.entries(golden(path).routes).map(([sni, route]: [string, RouteModel]) => [sni, route.allowed]));
+  t.same(allowed('policies/meshtrafficpermission-apply-ze-listener-no-mtp.yaml'), {
+    'sni.mes-1.default.zone-1.aws.8443': ['deny anybody'],
+    'sni.mes-2.default.zone-1.aws.8444': ['deny anybody'],
+  });
+  t.same(allowed('policies/meshtrafficpermission-apply-ze-listener-with-mtp.yaml'), {
+    'sni.mes-1.default.zone-1.aws.8443': ['allow anybody'],
+    'sni.mes-2.default.zone-1.aws.8444': ['deny anybody'],
+  });
+  const { routes, unread } = golden('zone-proxy-listener/egress-meshexternalservice.yaml');
+  t.same(unread, []);
+  const route = routes['sni.extsvc.default.example.9000'];
+  t.match(route, {
+    mode: 'terminate',
+    clients: { certificateRequired: true, uriPrefix: '', trust: 'system_trust_bundle', identity: 'my-identity-secret' },
+    http: '1',
+    cluster: { endpoints: [{ address: '192.168.0.1', port: 27017, tls: null }] },
+  });
+  for (const file of ['egress-empty-endpoints.yaml', 'egress-no-identity.yaml']) {
+    t.same(golden(`zone-proxy-listener/${file}`).routes, {}, `${file}: nothing is served`);
+  }
+  const reason = 'an egress that belongs to one mesh: MeshIdentity, and listeners of a Dataplane';
+  t.comment(`not built, 5 golden files: ${reason}`);
+  tally.compared += 5;
+  tally.notBuilt += 5;
+});
+
+/** Nothing in it is about what is compared: consistent hashing of HTTP requests would be, and the policy of the test has none. */
+const NOTHING_IN_IT = 'policies/meshloadbalancingstrategy-egress.listeners.yaml';
+
+t.test('no golden file is left out', skipWithout(KUMA), async (t) => {
+  const files = ['policies', 'zone-proxy-listener'].flatMap((folder) =>
+    readdirSync(new URL(`${folder}/`, KUMA)).map((file) => `${folder}/${file}`),
+  );
+  t.same(
+    files.filter((file) => !seen.has(file)),
+    [NOTHING_IN_IT],
+  );
+  tell(t, tally);
+});
