@@ -17,6 +17,7 @@ import { addPassthrough, remoteServices } from './passthrough.ts';
 import type { RemoteServices } from './passthrough.ts';
 import { createPemStore } from './pem.ts';
 import type { PemStore } from './pem.ts';
+import { meshPolicies } from './policies/mesh-policies.ts';
 import { readResources } from './resource-set.ts';
 import type { MeshResources } from './resource-set.ts';
 import { snapshotVersion } from './snapshot-version.ts';
@@ -94,15 +95,17 @@ function addMesh(
     return;
   }
   const destinations = destinationsOf(routes);
+  const policies = meshPolicies(resources, context.zone);
   const offered = remote.get(name) ?? new Map<string, never>();
   if (mesh.zoneEgress) {
     for (const [service, offers] of [...offered].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      addPassthrough(context, resources, service, offers, destinations);
+      addPassthrough(context, resources, service, offers, destinations, policies);
     }
   }
   const before = context.routes.size;
-  addExternalServices(context, resources, destinations, offered);
-  for (const service of meshExternalServices) addMeshExternalService(context, resources, service);
+  addExternalServices(context, resources, destinations, offered, policies);
+  for (const service of meshExternalServices) addMeshExternalService(context, resources, service, policies);
+  policies.tell(context.findings);
   if (meshExternalServices.length > 0 && meshPermissions.length > 0 && !mesh.forbidsMeshExternalServices) {
     const message =
       'is not set: every client may reach the MeshExternalServices; on a zone egress no MeshTrafficPermission applies to them';

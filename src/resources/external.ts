@@ -14,8 +14,9 @@ import { externalOrigination } from './origination.ts';
 import type { RemoteService } from './passthrough.ts';
 import { permissionName, permissionOf, trafficPermissions } from './permissions.ts';
 import type { TrafficPermissions } from './permissions.ts';
+import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
-import { SERVICE_TAG, ZONE_TAG } from './tags.ts';
+import { PROTOCOL_TAG, SERVICE_TAG, ZONE_TAG } from './tags.ts';
 
 /**
  * The ExternalServices of a mesh that are reachable from this zone: their mesh mTLS ends here. Those with the same `kuma.io/service` are
@@ -26,6 +27,7 @@ export function addExternalServices(
   mesh: MeshResources,
   destinations: Destinations,
   remote: ReadonlyMap<string, RemoteService>,
+  meshPolicies: MeshPolicies,
 ): void {
   const { findings } = context;
   const byService = new Map<string, ExternalService[]>();
@@ -50,7 +52,7 @@ export function addExternalServices(
   const told = new Set<string>();
   for (const services of byService.values()) {
     const permission = permissionFor(context, services, policies, permissions, told);
-    addExternalService(context, mesh, services, destinations, permission);
+    addExternalService(context, mesh, services, destinations, permission, meshPolicies);
   }
 }
 
@@ -64,6 +66,7 @@ function addExternalService(
   services: readonly ExternalService[],
   destinations: Destinations,
   permission: Permission,
+  policies: MeshPolicies,
 ): void {
   const [first] = services;
   if (first === undefined) return;
@@ -80,15 +83,37 @@ function addExternalService(
     );
     return;
   }
-  addCluster(context, { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS }, meta.at);
+  const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS };
+  addCluster(context, policies.ofService(service, made), meta.at);
+  const rateLimit = policies.rateLimitOf(services);
+  const limited = rateLimit === null ? {} : { rateLimit };
+  tellOfProtocols(context, services);
   // The tags of a route make an SNI of their own, but choose no endpoint: an external service has no versions.
   for (const tags of sets) {
     const sni = encodeTagSni({ ...Object.fromEntries(tags), [SERVICE_TAG]: service, mesh: name });
     addRoute(
       context,
-      { kind: 'terminate', serverName: serverName(sni), mesh: name, destination: service, cluster, permission, protocol },
+      {
+        kind: 'terminate',
+        serverName: serverName(sni),
+        mesh: name,
+        destination: service,
+        cluster,
+        permission,
+        protocol,
+        ...limited,
+      },
       meta.at,
     );
+  }
+}
+
+/** One listener serves all of them, so it speaks one protocol. */
+function tellOfProtocols({ findings }: Context, [first, ...more]: readonly ExternalService[]): void {
+  for (const other of more) {
+    if (first === undefined || other.protocol === first.protocol) continue;
+    const message = `the service ${other.service} has the protocol of ExternalService ${first.meta.name}, ${first.protocol}: this one does not count`;
+    findings.warn(other.meta.at, `tags["${PROTOCOL_TAG}"]`, message);
   }
 }
 

@@ -21,6 +21,10 @@ export interface Fields {
   /** A whole number that is not negative. */
   count(name: string): number | undefined;
   flag(name: string): boolean | undefined;
+  /** A number, or its text: Kuma takes decimals as text. */
+  decimal(name: string): number | undefined;
+  texts(name: string): readonly string[] | undefined;
+  counts(name: string): readonly number[] | undefined;
   /** Opens a map that must have no fields but these. */
   object(name: string, known: readonly string[]): Fields | undefined;
   /** Opens each map of a list; absent is not the same as an empty list. */
@@ -66,6 +70,19 @@ export function openFields(
     const value = byName.get(name)?.value;
     return value === undefined ? undefined : value.kind === 'scalar' ? value.value : null;
   };
+  const list = <Item>(name: string, wrong: string, pick: (value: unknown) => Item | undefined): readonly Item[] | undefined => {
+    const value = byName.get(name)?.value;
+    if (value === undefined) return undefined;
+    if (value.kind !== 'list') {
+      error(name, 'must be a list');
+      return [];
+    }
+    return value.items.flatMap((item, i) => {
+      const picked = item.kind === 'scalar' ? pick(item.value) : undefined;
+      if (picked === undefined) findings.error(item.at, `${pathOf(name)}[${i}]`, wrong);
+      return picked === undefined ? [] : [picked];
+    });
+  };
   const open = (value: Value, at: string, inner: readonly string[]): Fields | undefined => {
     if (value.kind === 'map') return openFields(value, at, inner, findings, aliases);
     findings.error(value.at, at, 'must be a map');
@@ -105,6 +122,21 @@ export function openFields(
       if (value === undefined || typeof value === 'boolean') return value;
       error(name, 'must be true or false');
       return undefined;
+    },
+    decimal(name) {
+      const value = scalar(name);
+      if (value === undefined) return undefined;
+      const number = typeof value === 'string' && /^[+-]?(\d+\.?\d*|\.\d+)$/.test(value) ? Number(value) : value;
+      if (typeof number === 'number' && Number.isFinite(number)) return number;
+      error(name, typeof value === 'string' ? 'string must be a valid number' : 'must be a number');
+      return undefined;
+    },
+    texts(name) {
+      return list(name, 'must be a string: put it in quotes', (value) => (typeof value === 'string' ? value : undefined));
+    },
+    counts(name) {
+      const wrong = 'must be a whole number, 0 or more';
+      return list(name, wrong, (value) => (typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined));
     },
     object(name, inner) {
       const value = byName.get(name)?.value;

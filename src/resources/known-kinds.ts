@@ -10,6 +10,15 @@ const READ: Readonly<Record<ReadKind, KindFacts>> = {
   TrafficRoute: { scope: 'mesh', style: 'fields', namespaced: false },
   MeshHTTPRoute: { scope: 'mesh', style: 'spec', namespaced: true },
   MeshTCPRoute: { scope: 'mesh', style: 'spec', namespaced: true },
+  MeshCircuitBreaker: { scope: 'mesh', style: 'spec', namespaced: true },
+  MeshHealthCheck: { scope: 'mesh', style: 'spec', namespaced: true },
+  MeshLoadBalancingStrategy: { scope: 'mesh', style: 'spec', namespaced: true },
+  MeshRateLimit: { scope: 'mesh', style: 'spec', namespaced: true },
+  MeshFaultInjection: { scope: 'mesh', style: 'spec', namespaced: true },
+  MeshService: { scope: 'mesh', style: 'spec', namespaced: true },
+  MeshMultiZoneService: { scope: 'mesh', style: 'spec', namespaced: true },
+  RateLimit: { scope: 'mesh', style: 'fields', namespaced: false },
+  FaultInjection: { scope: 'mesh', style: 'fields', namespaced: false },
   Secret: { scope: 'mesh', style: 'fields', namespaced: false },
   GlobalSecret: { scope: 'global', style: 'fields', namespaced: false },
 };
@@ -25,6 +34,15 @@ export type ReadKind =
   | 'TrafficRoute'
   | 'MeshHTTPRoute'
   | 'MeshTCPRoute'
+  | 'MeshCircuitBreaker'
+  | 'MeshHealthCheck'
+  | 'MeshLoadBalancingStrategy'
+  | 'MeshRateLimit'
+  | 'MeshFaultInjection'
+  | 'MeshService'
+  | 'MeshMultiZoneService'
+  | 'RateLimit'
+  | 'FaultInjection'
   | 'Secret'
   | 'GlobalSecret';
 
@@ -38,53 +56,43 @@ export interface KindFacts {
 
 const NOT_YET = 'this egress does not use it yet';
 const NO_EFFECT = 'has no effect on a zone egress';
+const NOT_APPLIED = 'not applied by Kuma on a zone egress';
 
 const OTHERS: ReadonlyMap<string, string> = new Map([
-  ...[
-    'RateLimit',
-    'FaultInjection',
-    'MeshRateLimit',
-    'MeshFaultInjection',
-    'MeshCircuitBreaker',
-    'MeshHealthCheck',
-    'MeshLoadBalancingStrategy',
-    'VirtualOutbound',
-    'MeshGateway',
-    'MeshGatewayRoute',
-  ].map((kind) => [kind, NOT_YET] as const),
+  ...['VirtualOutbound', 'MeshGateway', 'MeshGatewayRoute'].map((kind) => [kind, NOT_YET] as const),
   ...[
     'CircuitBreaker',
-    'ContainerPatch',
-    'Dataplane',
-    'DataplaneInsight',
     'HealthCheck',
-    'HostnameGenerator',
     'MeshAccessLog',
-    'MeshGatewayConfig',
-    'MeshGatewayInstance',
     'MeshGlobalRateLimit',
-    'MeshIdentity',
-    'MeshInsight',
     'MeshMetric',
-    'MeshMultiZoneService',
     'MeshOPA',
-    'MeshOpenTelemetryBackend',
     'MeshPassthrough',
     'MeshProxyPatch',
     'MeshRetry',
-    'MeshService',
     'MeshTLS',
     'MeshTimeout',
     'MeshTrace',
-    'MeshTrust',
-    'MeshZoneAddress',
     'OPAPolicy',
     'ProxyTemplate',
     'Retry',
-    'ServiceInsight',
     'Timeout',
     'TrafficLog',
     'TrafficTrace',
+  ].map((kind) => [kind, NOT_APPLIED] as const),
+  ...[
+    'ContainerPatch',
+    'Dataplane',
+    'DataplaneInsight',
+    'HostnameGenerator',
+    'MeshGatewayConfig',
+    'MeshGatewayInstance',
+    'MeshIdentity',
+    'MeshInsight',
+    'MeshOpenTelemetryBackend',
+    'MeshTrust',
+    'MeshZoneAddress',
+    'ServiceInsight',
     'Workload',
     'Zone',
     'ZoneEgressInsight',

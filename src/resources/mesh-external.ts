@@ -7,13 +7,19 @@ import type { Context } from './context.ts';
 import { endpointAddress } from './endpoints.ts';
 import type { MeshExternalService } from './kinds/mesh-external-service.ts';
 import { meshExternalOrigination } from './origination.ts';
+import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
 
 /**
  * A MeshExternalService: always terminated here, whatever `routing.zoneEgress` says. Permissions do not apply to it on a zone egress; the
  * mesh says whether everybody may reach all of them or nobody any.
  */
-export function addMeshExternalService(context: Context, mesh: MeshResources, service: MeshExternalService): void {
+export function addMeshExternalService(
+  context: Context,
+  mesh: MeshResources,
+  service: MeshExternalService,
+  policies: MeshPolicies,
+): void {
   const { meta, port, zone, extension } = service;
   const { findings } = context;
   if (zone !== '' && zone !== context.zone) return;
@@ -32,11 +38,8 @@ export function addMeshExternalService(context: Context, mesh: MeshResources, se
   const name = meshName(mesh.mesh.meta.name);
   const namespace = meta.labels.get('k8s.kuma.io/namespace') ?? meta.namespace;
   const cluster = `${name}_${meta.displayName}_${namespace}_${zone}_extsvc_${port}`;
-  addCluster(
-    context,
-    { name: cluster, endpoints: endpointsOf(context, mesh, service), connectTimeoutMs: CONNECT_TIMEOUT_MS },
-    meta.at,
-  );
+  const made = { name: cluster, endpoints: endpointsOf(context, mesh, service), connectTimeoutMs: CONNECT_TIMEOUT_MS };
+  addCluster(context, policies.ofMeshExternal(service, made), meta.at);
   const sni = encodeHashSni({ name: meta.displayName, mesh: name, port, kind: 'mes' });
   addRoute(
     context,

@@ -1,9 +1,9 @@
 import type { Permission, PermissionRule, Principal } from '../model/permission.ts';
 import type { FromItem, MeshTrafficPermission } from './kinds/mesh-traffic-permission.ts';
-import { TARGET_KINDS } from './kinds/target-ref.ts';
 import type { TargetRef } from './kinds/target-ref.ts';
 import type { Findings } from './findings.ts';
 import { allOf, pushed, tagPrincipal } from './permissions.ts';
+import { byNameFirstLast, byPolicy } from './policies/order.ts';
 import { selects, SERVICE_TAG } from './tags.ts';
 
 /** The MeshTrafficPermissions of one mesh, as far as they can matter here. */
@@ -66,6 +66,10 @@ function isSelected(targetRef: TargetRef | null, service: string): boolean {
     case 'MeshServiceSubset':
       return targetRef.name === service && selects(targetRef.tags, tags);
     case 'Dataplane':
+    case 'MeshGateway':
+    case 'MeshExternalService':
+    case 'MeshMultiZoneService':
+    case 'MeshHTTPRoute':
       return false;
     default:
       return targetRef.kind satisfies never;
@@ -100,30 +104,7 @@ function principalOf({ kind, name, tags }: TargetRef, mesh: string): Principal {
   return allOf([...service, ...[...tags].map(([tag, value]) => tagPrincipal(mesh, tag, value))]);
 }
 
-const ORIGINS: ReadonlyMap<string, number> = new Map([
-  ['global', 1],
-  ['zone', 3],
-]);
-const ROLES: readonly string[] = ['system', 'producer', 'consumer', 'workload-owner'];
-
 /** Kuma's order: kind of the target, where the policy comes from, its role; then by display name, where the one that sorts first wins. */
 function bySpecificity(a: MeshTrafficPermission, b: MeshTrafficPermission): number {
-  return kindRank(a) - kindRank(b) || originRank(a) - originRank(b) || roleRank(a) - roleRank(b) || byNameFirstLast(a, b);
-}
-
-function kindRank({ targetRef }: MeshTrafficPermission): number {
-  return TARGET_KINDS.indexOf(targetRef?.kind ?? 'Mesh');
-}
-
-function originRank({ meta }: MeshTrafficPermission): number {
-  return ORIGINS.get(meta.labels.get('kuma.io/origin') ?? '') ?? 2;
-}
-
-function roleRank({ meta }: MeshTrafficPermission): number {
-  return ROLES.indexOf(meta.labels.get('kuma.io/policy-role') ?? 'system');
-}
-
-function byNameFirstLast(a: MeshTrafficPermission, b: MeshTrafficPermission): number {
-  const [first, second] = [a.meta.displayName, b.meta.displayName];
-  return first < second ? 1 : first > second ? -1 : 0;
+  return byPolicy(a, b) || byNameFirstLast(a, b);
 }

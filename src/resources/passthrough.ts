@@ -7,6 +7,7 @@ import type { Context } from './context.ts';
 import type { Destinations } from './destinations.ts';
 import { endpointAddress, endpointTags, localityPriority } from './endpoints.ts';
 import type { AvailableService, ZoneIngress } from './kinds/zone-ingress.ts';
+import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
 import { MATCH_ALL, SERVICE_TAG, ZONE_TAG } from './tags.ts';
 
@@ -73,13 +74,15 @@ export function addPassthrough(
   service: string,
   { offers, at }: RemoteService,
   destinations: Destinations,
+  policies: MeshPolicies,
 ): void {
   const sets = destinations.of(service);
   if (sets.length === 0) return;
   const name = meshName(mesh.meta.name);
   const cluster = `${name}:${service}`;
   const endpoints = offers.flatMap((offer) => endpointOf(context, offer, mesh.meta.name, mesh.localityAware) ?? []);
-  addCluster(context, { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS }, at);
+  const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS };
+  addCluster(context, policies.ofService(service, made), at);
   const relevant = relevanceOf(offers);
   for (const tags of sets) {
     const sni = encodeTagSni({ ...Object.fromEntries(tags), [SERVICE_TAG]: service, mesh: name });

@@ -5,9 +5,22 @@ import type { Document, Meta } from './document.ts';
 import type { Findings } from './findings.ts';
 import { readExternalService } from './kinds/external-service.ts';
 import type { ExternalService } from './kinds/external-service.ts';
+import { readFaultInjection, readRateLimit } from './kinds/legacy-http-policy.ts';
+import type { LegacyHttpPolicy } from './kinds/legacy-http-policy.ts';
+import { readMeshCircuitBreaker } from './kinds/mesh-circuit-breaker.ts';
+import type { MeshCircuitBreaker } from './kinds/mesh-circuit-breaker.ts';
 import { readMeshExternalService } from './kinds/mesh-external-service.ts';
 import type { MeshExternalService } from './kinds/mesh-external-service.ts';
+import { readMeshFaultInjection } from './kinds/mesh-fault-injection.ts';
+import type { MeshFaultInjection } from './kinds/mesh-fault-injection.ts';
+import { readMeshHealthCheck } from './kinds/mesh-health-check.ts';
+import type { MeshHealthCheck } from './kinds/mesh-health-check.ts';
+import { readMeshLoadBalancingStrategy } from './kinds/mesh-load-balancing-strategy.ts';
+import type { MeshLoadBalancingStrategy } from './kinds/mesh-load-balancing-strategy.ts';
+import { readMeshRateLimit } from './kinds/mesh-rate-limit.ts';
+import type { MeshRateLimit } from './kinds/mesh-rate-limit.ts';
 import { readMeshRoute } from './kinds/mesh-route.ts';
+import { checkMeshMultiZoneService, checkMeshService } from './kinds/mesh-service.ts';
 import { readMeshTrafficPermission } from './kinds/mesh-traffic-permission.ts';
 import type { MeshTrafficPermission } from './kinds/mesh-traffic-permission.ts';
 import { readMesh } from './kinds/mesh.ts';
@@ -40,6 +53,12 @@ export interface MeshResources {
   readonly permissions: readonly TrafficPermission[];
   readonly meshPermissions: readonly MeshTrafficPermission[];
   readonly routes: readonly Route[];
+  readonly circuitBreakers: readonly MeshCircuitBreaker[];
+  readonly healthChecks: readonly MeshHealthCheck[];
+  readonly strategies: readonly MeshLoadBalancingStrategy[];
+  readonly rateLimits: readonly MeshRateLimit[];
+  readonly faultInjections: readonly MeshFaultInjection[];
+  readonly legacyHttp: readonly LegacyHttpPolicy[];
   readonly secrets: ReadonlyMap<string, Secret>;
 }
 
@@ -75,6 +94,24 @@ export function readResources(files: readonly SourceFile[], findings: Findings):
       case 'MeshHTTPRoute':
       case 'MeshTCPRoute':
         return void bagOf(bags, meta).routes.push(readMeshRoute(document, kind));
+      case 'MeshCircuitBreaker':
+        return void bagOf(bags, meta).circuitBreakers.push(readMeshCircuitBreaker(document, findings));
+      case 'MeshHealthCheck':
+        return void bagOf(bags, meta).healthChecks.push(readMeshHealthCheck(document, findings));
+      case 'MeshLoadBalancingStrategy':
+        return void bagOf(bags, meta).strategies.push(readMeshLoadBalancingStrategy(document, findings));
+      case 'MeshRateLimit':
+        return void bagOf(bags, meta).rateLimits.push(readMeshRateLimit(document, findings));
+      case 'MeshFaultInjection':
+        return void bagOf(bags, meta).faultInjections.push(readMeshFaultInjection(document, findings));
+      case 'RateLimit':
+        return void bagOf(bags, meta).legacyHttp.push(readRateLimit(document, findings));
+      case 'FaultInjection':
+        return void bagOf(bags, meta).legacyHttp.push(readFaultInjection(document, findings));
+      case 'MeshService':
+        return checkMeshService(document, findings);
+      case 'MeshMultiZoneService':
+        return checkMeshMultiZoneService(document, findings);
       case 'Secret':
         return void bagOf(bags, meta).secrets.set(meta.name, readSecret(document, findings));
       default:
@@ -94,6 +131,12 @@ export function readResources(files: readonly SourceFile[], findings: Findings):
         permissions: bag.permissions.sort(byName),
         meshPermissions: bag.meshPermissions.sort(byName),
         routes: bag.routes.sort(byName),
+        circuitBreakers: bag.circuitBreakers.sort(byName),
+        healthChecks: bag.healthChecks.sort(byName),
+        strategies: bag.strategies.sort(byName),
+        rateLimits: bag.rateLimits.sort(byName),
+        faultInjections: bag.faultInjections.sort(byName),
+        legacyHttp: bag.legacyHttp.sort(byName),
         secrets: bag.secrets,
       };
     }),
@@ -111,6 +154,12 @@ interface Bag {
   readonly permissions: TrafficPermission[];
   readonly meshPermissions: MeshTrafficPermission[];
   readonly routes: Route[];
+  readonly circuitBreakers: MeshCircuitBreaker[];
+  readonly healthChecks: MeshHealthCheck[];
+  readonly strategies: MeshLoadBalancingStrategy[];
+  readonly rateLimits: MeshRateLimit[];
+  readonly faultInjections: MeshFaultInjection[];
+  readonly legacyHttp: LegacyHttpPolicy[];
   readonly secrets: Map<string, Secret>;
 }
 
@@ -121,6 +170,12 @@ function emptyBag(): Bag {
     permissions: [],
     meshPermissions: [],
     routes: [],
+    circuitBreakers: [],
+    healthChecks: [],
+    strategies: [],
+    rateLimits: [],
+    faultInjections: [],
+    legacyHttp: [],
     secrets: new Map(),
   };
 }

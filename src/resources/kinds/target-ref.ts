@@ -11,12 +11,28 @@ export interface TargetRef {
   readonly tags: Tags;
   /** Selected by labels instead of a name. */
   readonly byLabels: boolean;
+  readonly labels: Tags;
+  /** Empty: that of the policy. */
+  readonly namespace: string;
+  readonly sectionName: string;
+  /** Gateways are among what it selects. */
+  readonly includesGateways: boolean;
   readonly at: Origin;
   readonly path: string;
 }
 
 /** In the order of how specific they are. */
-export const TARGET_KINDS = ['Mesh', 'Dataplane', 'MeshSubset', 'MeshService', 'MeshServiceSubset'] as const;
+export const TARGET_KINDS = [
+  'Mesh',
+  'Dataplane',
+  'MeshSubset',
+  'MeshGateway',
+  'MeshService',
+  'MeshExternalService',
+  'MeshMultiZoneService',
+  'MeshServiceSubset',
+  'MeshHTTPRoute',
+] as const;
 export type TargetKind = (typeof TARGET_KINDS)[number];
 
 const FIELDS = ['kind', 'name', 'tags', 'mesh', 'namespace', 'labels', 'sectionName', 'proxyTypes'];
@@ -68,8 +84,22 @@ export function readTargetRef(
         ref.error('labels', 'either labels or name and namespace must be specified');
       }
       break;
+    case 'MeshExternalService':
+    case 'MeshHTTPRoute':
+      checkName(ref, refName);
+      forbid('mesh', 'tags', 'proxyTypes', 'sectionName');
+      if (labels.size === 0 && refName === '')
+        findings.error(ref.at, ref.path, `name or labels must be set when kind is ${kind}`);
+      if (labels.size > 0 && (refName !== '' || isSet(ref, 'namespace'))) {
+        const names = kind === 'MeshExternalService' ? 'name' : 'name and namespace';
+        ref.error('labels', `either labels or ${names} must be specified`);
+      }
+      break;
+    case 'MeshMultiZoneService':
+      break;
     case 'MeshServiceSubset':
-      if (refName === '') ref.error('name', 'must be set when kind is MeshServiceSubset');
+    case 'MeshGateway':
+      if (refName === '') ref.error('name', `must be set when kind is ${kind}`);
       checkName(ref, refName);
       forbid('mesh', 'proxyTypes', 'labels', 'namespace', 'sectionName');
       if (tags !== undefined) checkSelector(tags, {}, findings);
@@ -77,14 +107,27 @@ export function readTargetRef(
     default:
       kind satisfies never;
   }
+  const proxyTypes = ref.texts('proxyTypes');
+  if ((kind === 'Mesh' || kind === 'MeshSubset') && proxyTypes?.length === 0) {
+    ref.error('proxyTypes', 'must be undefined or have at least one element');
+  }
   return {
     kind,
     name: refName,
     tags: tags?.tags ?? new Map<string, string>(),
     byLabels: labels.size > 0,
+    labels,
+    namespace: ref.text('namespace') ?? '',
+    sectionName: ref.text('sectionName') ?? '',
+    includesGateways: includesGateways(kind, proxyTypes),
     at: ref.at,
     path: ref.path,
   };
+}
+
+function includesGateways(kind: TargetKind, proxyTypes: readonly string[] | undefined): boolean {
+  if (kind === 'MeshGateway' || kind === 'MeshHTTPRoute') return true;
+  return (kind === 'Mesh' || kind === 'MeshSubset') && (proxyTypes === undefined || proxyTypes.includes('Gateway'));
 }
 
 function checkName(ref: Fields, name: string): void {

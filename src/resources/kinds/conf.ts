@@ -1,0 +1,69 @@
+/** Values that the configuration of policies is made of, with the words that Kuma has for what is wrong with them. */
+import type { Fields } from '../fields.ts';
+
+/** A uint32 of Kuma's: undefined where it is not written. */
+export function positive(fields: Fields | undefined, name: string): number | undefined {
+  const count = fields?.count(name);
+  if (count === 0) fields?.error(name, 'must be greater than 0');
+  return count;
+}
+
+/** An int32 of Kuma's, which has other words for the same. */
+export function positiveWhenDefined(fields: Fields, name: string): number | undefined {
+  const count = fields.count(name);
+  if (count === 0) fields.error(name, 'must be greater than zero when defined');
+  return count;
+}
+
+export function wholePercent(fields: Fields | undefined, name: string): number | undefined {
+  const count = fields?.count(name);
+  if (count !== undefined && count > 100) fields?.error(name, 'must be in inclusive range [0, 100]');
+  return count;
+}
+
+export function percent(fields: Fields | undefined, name: string): number | undefined {
+  const value = fields?.decimal(name);
+  if (value !== undefined && (value < 0 || value > 100)) fields?.error(name, 'must be in inclusive range [0.0, 100.0]');
+  return value;
+}
+
+/** Milliseconds, greater than zero. */
+export function positiveDuration(fields: Fields | undefined, name: string): number | undefined {
+  const ms = duration(fields, name);
+  if (ms !== undefined && ms <= 0) fields?.error(name, 'must be greater than zero when defined');
+  return ms;
+}
+
+/** Go's durations, as `1m30s`: milliseconds. */
+export function duration(fields: Fields | undefined, name: string): number | undefined {
+  const text = fields?.text(name);
+  if (text === undefined) return undefined;
+  const ms = parseGoDuration(text);
+  if (ms === null) fields?.error(name, 'must be a duration such as 10s, 500ms or 1m30s');
+  return ms ?? undefined;
+}
+
+export function oneOf<const Value extends string>(fields: Fields, name: string, allowed: readonly Value[]): Value | undefined {
+  const text = fields.text(name);
+  const found = allowed.find((value) => value === text);
+  if (text !== undefined && found === undefined) fields.error(name, `must be one of ${allowed.join(', ')}`);
+  return found;
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+function parseGoDuration(text: string): number | null {
+  if (/^[+-]?0$/.test(text)) return 0;
+  if (!/^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+$/.test(text)) return null;
+  let ms = 0;
+  for (const [, number, unit] of text.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)/g)) {
+    ms += Number(number) * (UNIT_MS[unit ?? ''] ?? 0);
+  }
+  return text.startsWith('-') ? -ms : ms;
+}
+
+/** Without the fields that were not written: a merge then keeps what another policy says. */
+export function written<Conf extends object>(conf: { [Name in keyof Required<Conf>]: Conf[Name] | undefined }): Conf;
+export function written(conf: object): object {
+  return Object.fromEntries(Object.entries(conf).filter(([, value]) => value !== undefined));
+}

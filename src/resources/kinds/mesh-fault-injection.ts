@@ -1,0 +1,51 @@
+import type { Document } from '../document.ts';
+import type { Fields } from '../fields.ts';
+import type { Findings } from '../findings.ts';
+import { duration, percent } from './conf.ts';
+import { checkGatewayLists, confOf, readPolicy } from './policy.ts';
+import type { Policy } from './policy.ts';
+
+/** Faults are of HTTP: only how many there are matters here. */
+export type MeshFaultInjection = Policy<{ readonly faults: number }>;
+
+const TOP = ['Mesh', 'MeshSubset', 'MeshGateway', 'MeshService', 'MeshServiceSubset', 'Dataplane'] as const;
+const FROM = ['Mesh', 'MeshSubset', 'MeshServiceSubset', 'MeshService'] as const;
+
+export function readMeshFaultInjection(document: Document, findings: Findings): MeshFaultInjection {
+  const read = readPolicy(document, { top: TOP, to: ['Mesh'], from: FROM, hasRules: true, conf: readConf }, findings);
+  const { policy, spec } = read;
+  checkGatewayLists(read);
+  if (policy.hasRules && policy.from.length > 0) {
+    findings.error(spec.at, 'spec', "field 'from' must be empty when 'rules' is defined");
+  }
+  return policy;
+}
+
+function readConf(item: Fields): { readonly faults: number } {
+  const { conf, path } = confOf(item, ['http']);
+  const faults = conf?.objects('http', ['abort', 'delay', 'responseBandwidth']) ?? [];
+  for (const [i, fault] of faults.entries()) {
+    const abort = fault.object('abort', ['httpStatus', 'percentage']);
+    const delay = fault.object('delay', ['value', 'percentage']);
+    const bandwidth = fault.object('responseBandwidth', ['limit', 'percentage']);
+    // Kuma has the index behind the kind of fault in its paths.
+    const error = (fields: Fields, name: string, kind: string, message: string): void =>
+      fields.errorAt(fields.place(name), `${path}.http.${kind}[${i}].${name}`, message);
+    if (abort !== undefined) {
+      const status = abort.count('httpStatus') ?? 0;
+      if (status < 100 || status > 599) error(abort, 'httpStatus', 'abort', 'must be in inclusive range [100, 599]');
+    }
+    if (delay !== undefined && (duration(delay, 'value') ?? 0) < 0) {
+      error(delay, 'value', 'delay', 'must not be negative when defined');
+    }
+    if (bandwidth !== undefined) {
+      const limit = bandwidth.text('limit') ?? '';
+      if (limit === '') error(bandwidth, 'limit', 'responseBandwidth', 'must be defined');
+      else if (!/^\d*\s?[GMk]+bps$/.test(limit)) {
+        error(bandwidth, 'limit', 'responseBandwidth', 'must be in kbps/Mbps/Gbps units');
+      }
+    }
+    for (const each of [abort, delay, bandwidth]) percent(each, 'percentage');
+  }
+  return { faults: faults.length };
+}

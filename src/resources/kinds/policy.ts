@@ -1,0 +1,87 @@
+import type { Document, Meta } from '../document.ts';
+import type { Fields } from '../fields.ts';
+import type { Findings } from '../findings.ts';
+import type { ReadKind } from '../known-kinds.ts';
+import { readTargetRef } from './target-ref.ts';
+import type { TargetKind, TargetRef } from './target-ref.ts';
+
+/** A policy with a target and lists of items; `Conf` is what an item sets. */
+export interface Policy<Conf> {
+  readonly kind: ReadKind;
+  readonly meta: Meta;
+  /** Null: the whole mesh. */
+  readonly targetRef: TargetRef | null;
+  readonly to: readonly PolicyItem<Conf>[];
+  readonly from: readonly PolicyItem<Conf>[];
+  /** It has the `rules` form, which no zone egress looks at. */
+  readonly hasRules: boolean;
+  /** Kuma only simulates it: label `kuma.io/effect: shadow`. */
+  readonly isShadow: boolean;
+}
+
+export interface PolicyItem<Conf> {
+  readonly targetRef: TargetRef;
+  readonly conf: Conf;
+}
+
+export interface PolicyShape<Conf> {
+  readonly top: readonly TargetKind[];
+  readonly to?: readonly TargetKind[];
+  readonly from?: readonly TargetKind[];
+  readonly hasRules?: boolean;
+  /** Reads `default` of an item, which may not be there. */
+  conf(item: Fields): Conf;
+}
+
+export interface ReadPolicy<Conf> {
+  readonly policy: Policy<Conf>;
+  readonly spec: Fields;
+}
+
+/** The parts that all policies share; what is wrong between them is for the kind to say. */
+export function readPolicy<Conf>(document: Document, shape: PolicyShape<Conf>, findings: Findings): ReadPolicy<Conf> {
+  const lists = [shape.to && 'to', shape.from && 'from', shape.hasRules === true ? 'rules' : undefined];
+  const spec = document.spec(['targetRef', ...lists.filter((list) => list !== undefined)]);
+  const targetRef = readTargetRef(spec, 'targetRef', shape.top, findings) ?? null;
+  const items = (name: 'to' | 'from'): readonly PolicyItem<Conf>[] => {
+    const kinds = shape[name];
+    if (kinds === undefined) return [];
+    return (spec.objects(name, ['targetRef', 'default']) ?? []).flatMap((item) => {
+      const ref = readTargetRef(item, 'targetRef', kinds, findings);
+      if (ref === undefined) item.errorAt(item.at, `${item.path}.targetRef.kind`, 'must be defined');
+      const conf = shape.conf(item);
+      return ref === undefined || ref === null ? [] : [{ targetRef: ref, conf }];
+    });
+  };
+  const rules = shape.hasRules === true ? (spec.objects('rules', ['matches', 'default']) ?? []) : [];
+  for (const rule of rules) shape.conf(rule);
+  const policy: Policy<Conf> = {
+    kind: document.kind,
+    meta: document.meta,
+    targetRef,
+    to: items('to'),
+    from: items('from'),
+    hasRules: rules.length > 0,
+    isShadow: document.meta.labels.get('kuma.io/effect') === 'shadow',
+  };
+  return { policy, spec };
+}
+
+/** `default` of an item; the path is right where it is not written, too. */
+export function confOf(item: Fields, known: readonly string[]): { readonly conf: Fields | undefined; readonly path: string } {
+  return { conf: item.object('default', known), path: `${item.path}.default` };
+}
+
+/** Kuma's words for a list that does not go together with gateways. */
+export function checkGatewayLists<Conf>({ policy, spec }: ReadPolicy<Conf>): void {
+  const { targetRef, to, from } = policy;
+  const gateways = targetRef === null || targetRef.includesGateways;
+  if (from.length > 0 && targetRef?.kind === 'MeshHTTPRoute') {
+    spec.error('from', 'must not be defined when spec.kind is MeshHTTPRoute');
+  } else if (from.length > 0 && gateways) {
+    const message =
+      'must not be defined when the scope includes a Gateway, select only proxyType Sidecar or select only gateways and use spec.to';
+    spec.error('from', message);
+  }
+  if (to.length > 0 && !gateways) spec.error('to', 'must not be defined');
+}

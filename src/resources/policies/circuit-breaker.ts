@@ -1,0 +1,105 @@
+import { BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../../model/protection.ts';
+import type { Cluster } from '../../model/cluster.ts';
+import type { CircuitBreaker, ConsecutiveDetector, OutlierDetection } from '../../model/protection.ts';
+import type { CircuitBreakerConf, MeshCircuitBreaker, OutlierConf } from '../kinds/mesh-circuit-breaker.ts';
+import type { Mesh } from '../kinds/mesh.ts';
+import type { Feature } from './not-yet.ts';
+
+/** What a MeshCircuitBreaker makes of a cluster. */
+export function breakerFields({ connectionLimits, outlierDetection }: CircuitBreakerConf): Partial<Cluster> {
+  const circuitBreaker = withoutDefaults(connectionLimits ?? {});
+  const outlier = outlierDetection === undefined || outlierDetection.disabled === true ? null : outlierDetection;
+  return {
+    ...(Object.keys(circuitBreaker).length === 0 ? {} : { circuitBreaker }),
+    ...(outlier === null ? {} : { outlierDetection: outlierOf(outlier) }),
+    ...(outlier?.healthyPanicThreshold === undefined ? {} : { panicThresholdPercent: outlier.healthyPanicThreshold }),
+  };
+}
+
+/** Limits of requests, retries and pools are of HTTP and limit nothing here. */
+export function breakerFeatures(conf: CircuitBreakerConf): readonly Feature[] {
+  const { circuitBreaker, outlierDetection } = breakerFields(conf);
+  const isLimited = circuitBreaker?.maxConnections !== undefined || circuitBreaker?.maxPendingRequests !== undefined;
+  return [
+    ...(isLimited ? (['circuit breakers'] as const) : []),
+    ...(outlierDetection === undefined ? [] : (['outlier detection'] as const)),
+  ];
+}
+
+/** A limit that is Envoy's own is left out, so that clusters with the same limits are equal. */
+function withoutDefaults(limits: CircuitBreaker): CircuitBreaker {
+  const defaults = new Map<string, number>(Object.entries(BREAKER_DEFAULTS));
+  return Object.fromEntries(Object.entries(limits).filter(([name, limit]) => limit !== defaults.get(name)));
+}
+
+/** Kuma turns each detector on with its own setting, and off without; with no detectors at all, the rates are left to Envoy. */
+function outlierOf(conf: OutlierConf): OutlierDetection {
+  const { detectors } = conf;
+  const defaults = OUTLIER_DEFAULTS;
+  const consecutive = (setting: { readonly consecutive?: number } | undefined): ConsecutiveDetector =>
+    setting?.consecutive === undefined ? { threshold: 5, enforcing: 0 } : { threshold: setting.consecutive, enforcing: 100 };
+  const { successRate, failurePercentage } = detectors ?? {};
+  const enforcing = (setting: object | undefined, otherwise: number): number =>
+    detectors === undefined ? otherwise : setting === undefined ? 0 : 100;
+  const factor = successRate?.standardDeviationFactor;
+  return {
+    intervalMs: conf.intervalMs ?? defaults.intervalMs,
+    baseEjectionMs: conf.baseEjectionMs ?? defaults.baseEjectionMs,
+    maxEjectionPercent: conf.maxEjectionPercent ?? defaults.maxEjectionPercent,
+    splitLocalErrors: conf.splitExternalAndLocalErrors ?? false,
+    consecutiveLocalFailures: consecutive(detectors?.localOriginFailures),
+    consecutiveTotalFailures: consecutive(detectors?.totalFailures),
+    consecutiveGatewayFailures: consecutive(detectors?.gatewayFailures),
+    successRate: {
+      // What a float leaves behind (1.9 * 1000) is not to count.
+      threshold: factor === undefined ? defaults.successRate.threshold : Math.trunc(Number((factor * 1000).toFixed(6))),
+      minimumHosts: successRate?.minimumHosts ?? defaults.successRate.minimumHosts,
+      requestVolume: successRate?.requestVolume ?? defaults.successRate.requestVolume,
+      enforcing: enforcing(successRate, defaults.successRate.enforcing),
+    },
+    failurePercentage: {
+      threshold: failurePercentage?.threshold ?? defaults.failurePercentage.threshold,
+      minimumHosts: failurePercentage?.minimumHosts ?? defaults.failurePercentage.minimumHosts,
+      requestVolume: failurePercentage?.requestVolume ?? defaults.failurePercentage.requestVolume,
+      enforcing: enforcing(failurePercentage, defaults.failurePercentage.enforcing),
+    },
+  };
+}
+
+/**
+ * The policy that Kuma makes with every mesh, where the mesh does not ask for none and it is not among the resources. Its limits are Envoy's
+ * own, but they take part in the order: they win over those of a policy for the mesh whose name sorts behind.
+ */
+export function defaultBreaker(
+  { meta, skipsInitialPolicies }: Mesh,
+  present: readonly MeshCircuitBreaker[],
+): MeshCircuitBreaker | null {
+  const name = `mesh-circuit-breaker-all-${meta.name}`;
+  if (skipsInitialPolicies || present.some(({ meta: { displayName } }) => displayName === name)) return null;
+  // Beside policies that do not say where they come from it does not either: Kuma made both in the same place.
+  const isLabelled = present.some((policy) => policy.meta.labels.has(ORIGIN));
+  const labels = new Map(isLabelled ? [[ORIGIN, 'global']] : []);
+  const mesh = {
+    kind: 'Mesh',
+    name: '',
+    tags: new Map<string, string>(),
+    byLabels: false,
+    labels: new Map<string, string>(),
+    namespace: '',
+    sectionName: '',
+    includesGateways: true,
+    at: meta.at,
+    path: '',
+  } as const;
+  return {
+    kind: 'MeshCircuitBreaker',
+    meta: { ...meta, name, displayName: name, mesh: meta.name, labels },
+    targetRef: null,
+    to: [{ targetRef: mesh, conf: { connectionLimits: BREAKER_DEFAULTS } }],
+    from: [],
+    hasRules: false,
+    isShadow: false,
+  };
+}
+
+const ORIGIN = 'kuma.io/origin';

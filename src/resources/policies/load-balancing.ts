@@ -1,0 +1,97 @@
+import { BALANCING_DEFAULTS } from '../../model/cluster.ts';
+import type { Balancer, Cluster, Endpoint } from '../../model/cluster.ts';
+import type { Failover, LoadBalancerConf, LocalityConf, StrategyConf } from '../kinds/mesh-load-balancing-strategy.ts';
+import { ZONE_TAG } from '../tags.ts';
+import type { Feature } from './not-yet.ts';
+
+/** What a MeshLoadBalancingStrategy makes of the cluster of a MeshExternalService: how endpoints are picked, not which come first. */
+export function balancingFields({ loadBalancer, localityAwareness }: StrategyConf): Partial<Cluster> {
+  const balancer = loadBalancer === undefined ? null : balancerOf(loadBalancer);
+  const weighted = (localityAwareness?.localZone?.affinityTags ?? []).length > 0;
+  return { ...(balancer === null ? {} : { balancer }), ...(weighted ? { localityWeighting: true } : {}) };
+}
+
+/** On TCP nothing is hashed, so the pick is a random one. */
+export function balancingFeatures({ loadBalancer, hashPolicies }: StrategyConf, protocol: string): readonly Feature[] {
+  const hashes = hashPolicies ?? loadBalancer?.ringHash?.hashPolicies ?? loadBalancer?.maglev?.hashPolicies ?? 0;
+  return hashes > 0 && protocol !== 'tcp' ? ['HTTP hash policies'] : [];
+}
+
+function balancerOf({ type, leastRequest, ringHash, maglev }: LoadBalancerConf): Balancer | null {
+  switch (type) {
+    case undefined:
+    case 'RoundRobin':
+      return type === undefined ? null : { kind: 'round-robin' };
+    case 'LeastRequest': {
+      const bias = leastRequest?.activeRequestBias;
+      return {
+        kind: 'least-request',
+        choiceCount: leastRequest?.choiceCount ?? BALANCING_DEFAULTS.choiceCount,
+        ...(bias === undefined ? {} : { activeRequestBias: bias }),
+      };
+    }
+    case 'Random':
+      return { kind: 'random' };
+    case 'RingHash': {
+      const minimumRingSize = ringHash?.minRingSize ?? BALANCING_DEFAULTS.minimumRingSize;
+      return {
+        kind: 'ring-hash',
+        minimumRingSize,
+        maximumRingSize: Math.max(minimumRingSize, ringHash?.maxRingSize ?? BALANCING_DEFAULTS.maximumRingSize),
+        hashFunction: ringHash?.hashFunction === 'MurmurHash2' ? 'murmur-hash-2' : 'xx-hash',
+      };
+    }
+    case 'Maglev':
+      return { kind: 'maglev', tableSize: maglev?.tableSize ?? BALANCING_DEFAULTS.tableSize };
+    default:
+      return type satisfies never;
+  }
+}
+
+/**
+ * What it makes of the endpoints of a `kuma.io/service`: those of other zones come second, unless it is disabled; with rules between zones
+ * each endpoint gets the priority of the first rule for its zone, and one without a rule is left out. Affinity between endpoints of one
+ * zone goes by the client's tags, which an egress does not have.
+ */
+export function withLocality({ localityAwareness }: StrategyConf, cluster: Cluster, here: string): Cluster {
+  const isAware = localityAwareness?.disabled !== true;
+  const endpoints = cluster.endpoints.map((endpoint) => {
+    const zone = endpoint.tags[ZONE_TAG];
+    return zone === undefined || zone === here ? endpoint : { ...endpoint, priority: isAware ? 1 : 0 };
+  });
+  if (localityAwareness?.localZone === undefined && localityAwareness?.crossZone === undefined) return { ...cluster, endpoints };
+  const rules = (localityAwareness.crossZone?.failover ?? []).flatMap((rule, i) =>
+    rule.from === null || rule.from.includes(here) ? [{ to: rule.to, priority: i + 1 }] : [],
+  );
+  return {
+    ...cluster,
+    endpoints: endpoints.flatMap((endpoint): readonly Endpoint[] => {
+      const zone = endpoint.tags[ZONE_TAG] ?? '';
+      if (zone === here) return [{ ...endpoint, priority: 0, localityWeight: 1 }];
+      const rule = rules.find(({ to }) => admits(to, zone));
+      return rule === undefined ? [] : [{ ...endpoint, priority: rule.priority }];
+    }),
+    overprovisioningFactor: overprovisioning(localityAwareness),
+  };
+}
+
+function admits({ type, zones }: Failover['to'], zone: string): boolean {
+  switch (type) {
+    case 'Any':
+      return true;
+    case 'AnyExcept':
+      return !zones.includes(zone);
+    case 'Only':
+      return zones.includes(zone);
+    case 'None':
+      return false;
+    default:
+      return type satisfies never;
+  }
+}
+
+/** Kuma's arithmetic: the factor is a whole number, so every threshold above 50 gives 1. */
+function overprovisioning({ crossZone }: LocalityConf): number {
+  const threshold = crossZone?.failoverThreshold;
+  return threshold === undefined || threshold === 0 ? 2 : Math.trunc(100 / threshold);
+}

@@ -1,0 +1,114 @@
+import type { Cluster } from '../../model/cluster.ts';
+import type { ConnectionRateLimit } from '../../model/route.ts';
+import type { Meta } from '../document.ts';
+import type { Findings } from '../findings.ts';
+import type { ExternalService } from '../kinds/external-service.ts';
+import type { MeshExternalService } from '../kinds/mesh-external-service.ts';
+import type { Policy } from '../kinds/policy.ts';
+import type { MeshResources } from '../resource-set.ts';
+import { selects } from '../tags.ts';
+import { breakerFeatures, breakerFields, defaultBreaker } from './circuit-breaker.ts';
+import { healthFeatures, healthFields } from './health-check.ts';
+import { balancingFeatures, balancingFields, withLocality } from './load-balancing.ts';
+import type { Feature } from './not-yet.ts';
+import { fromRules, meshwideToRules } from './service-rules.ts';
+import { toRules } from './to-rules.ts';
+import type { Ruled } from './to-rules.ts';
+import { createUses } from './uses.ts';
+
+/** The policies of one mesh, as far as Kuma applies them on a zone egress. */
+export interface MeshPolicies {
+  /** The cluster of a `kuma.io/service`, an external one or one of another zone. */
+  ofService(service: string, cluster: Cluster): Cluster;
+  ofMeshExternal(service: MeshExternalService, cluster: Cluster): Cluster;
+  rateLimitOf(services: readonly ExternalService[]): ConnectionRateLimit | null;
+  /** Once all is served: what had no effect, and why. */
+  tell(findings: Findings): void;
+}
+
+export function meshPolicies(resources: MeshResources, here: string): MeshPolicies {
+  const { circuitBreakers, healthChecks, strategies, rateLimits, faultInjections, legacyHttp } = resources;
+  const uses = createUses();
+  const initial = defaultBreaker(resources.mesh, circuitBreakers);
+  const breakers = toRules(initial === null ? circuitBreakers : [...circuitBreakers, initial]);
+  const checks = toRules(healthChecks);
+  const meshExternalStrategies = toRules(strategies);
+  const serviceStrategies = meshwideToRules(strategies);
+  const limits = fromRules(rateLimits);
+  const faults = fromRules(faultInjections);
+  /** Notes which policies made it, and gives the result. */
+  const note = <Conf>(ruled: Ruled<Conf> | null, name: string, features: (conf: Conf) => readonly Feature[]): Conf | null => {
+    for (const { policy, conf } of ruled?.parts ?? []) uses.used(policy.meta, name, features(conf));
+    return ruled?.conf ?? null;
+  };
+  return {
+    ofService(service, cluster) {
+      const conf = note(serviceStrategies.of(service), service, () => []);
+      return conf === null ? cluster : withLocality(conf, cluster, here);
+    },
+    ofMeshExternal(service, cluster) {
+      const { meta, protocol } = service;
+      const name = meta.displayName;
+      const breaker = note(breakers.of(meta), name, breakerFeatures);
+      const check = note(checks.of(meta), name, (conf) => healthFeatures(conf, protocol));
+      const strategy = note(meshExternalStrategies.of(meta), name, (conf) => balancingFeatures(conf, protocol));
+      return {
+        ...cluster,
+        // In the order of Kuma's plugins: what a later one sets as well is the later one's.
+        ...(strategy === null ? {} : balancingFields(strategy)),
+        ...(check === null ? {} : healthFields(check, protocol)),
+        ...(breaker === null ? {} : breakerFields(breaker)),
+      };
+    },
+    rateLimitOf(services) {
+      const [first] = services;
+      if (first === undefined) return null;
+      const { service } = first;
+      const speaksHttp = services.some(({ protocol }) => protocol === 'http' || protocol === 'http2' || protocol === 'grpc');
+      const limit = note(limits.of(service), service, ({ tcp, http }) => [
+        ...(tcp?.rate === undefined || tcp.disabled === true ? [] : (['connection rate limits'] as const)),
+        ...(speaksHttp && http?.rate !== undefined && http.disabled !== true ? (['HTTP rate limits'] as const) : []),
+      ]);
+      if (speaksHttp) {
+        note(faults.of(service), service, (conf) => (conf.faults > 0 ? ['HTTP faults'] : []));
+        for (const policy of legacyHttp) {
+          if (!policy.destinations.some((tags) => services.some((each) => selects(tags, each.tags)))) continue;
+          uses.used(policy.meta, service, [policy.kind === 'RateLimit' ? 'HTTP rate limits' : 'HTTP faults']);
+        }
+      }
+      const tcp = limit?.tcp;
+      if (tcp?.rate === undefined || tcp.disabled === true) return null;
+      return { connections: tcp.rate.num, intervalMs: tcp.rate.intervalMs };
+    },
+    tell(findings) {
+      const all: readonly Told[] = [
+        ...circuitBreakers,
+        ...healthChecks,
+        ...strategies,
+        ...rateLimits,
+        ...faultInjections,
+        ...legacyHttp,
+      ];
+      for (const policy of all) uses.tell(policy.kind, policy.meta, policy.isShadow === true, WHY[policy.kind] ?? '', findings);
+    },
+  };
+}
+
+interface Told {
+  readonly kind: Policy<unknown>['kind'];
+  readonly meta: Meta;
+  readonly isShadow?: boolean;
+}
+
+const OF_MES = 'here it is about MeshExternalServices only, by its to items';
+const OF_HTTP = 'here it is about ExternalServices that speak HTTP only';
+
+const WHY: Readonly<Partial<Record<Policy<unknown>['kind'], string>>> = {
+  MeshCircuitBreaker: OF_MES,
+  MeshHealthCheck: OF_MES,
+  MeshLoadBalancingStrategy: 'here it is about services of other zones and external ones, by its to items for the whole mesh',
+  MeshRateLimit: 'here it is about ExternalServices only, by its from items',
+  MeshFaultInjection: `${OF_HTTP}, by its from items`,
+  RateLimit: OF_HTTP,
+  FaultInjection: OF_HTTP,
+};

@@ -1,0 +1,72 @@
+import type { Policy } from '../kinds/policy.ts';
+import type { TargetRef } from '../kinds/target-ref.ts';
+import { selects, SERVICE_TAG } from '../tags.ts';
+import { mergeConfs } from './merge.ts';
+import { byNameFirstLast, byPolicy } from './order.ts';
+import type { Ruled } from './to-rules.ts';
+
+/**
+ * What the policies of one kind say about a `kuma.io/service`. Kuma's egress knows no other tag of it, so a subset that asks for another
+ * one selects nothing.
+ */
+export interface ServiceRules<Conf> {
+  of(service: string): Ruled<Conf> | null;
+}
+
+/** By the `from` items of the policies that select the service. */
+export function fromRules<Conf extends object>(policies: readonly Policy<Conf>[]): ServiceRules<Conf> {
+  const sorted = sort(policies.filter(({ from }) => from.length > 0));
+  return {
+    of(service) {
+      const parts = sorted
+        .filter(({ targetRef }) => isSelected(targetRef, service))
+        .flatMap((policy) => policy.from.map(({ conf }) => ({ policy, conf })));
+      return ruled(parts);
+    },
+  };
+}
+
+/** By the `to` items about the service. The egress serves all clients alike: only policies for the whole mesh count. */
+export function meshwideToRules<Conf extends object>(policies: readonly Policy<Conf>[]): ServiceRules<Conf> {
+  const sorted = sort(policies.filter(({ targetRef }) => targetRef === null || targetRef.kind === 'Mesh'));
+  return {
+    of(service) {
+      const parts = sorted.flatMap((policy) =>
+        policy.to.filter(({ targetRef }) => isSelected(targetRef, service)).map(({ conf }) => ({ policy, conf })),
+      );
+      return ruled(parts);
+    },
+  };
+}
+
+function ruled<Conf extends object>(parts: Ruled<Conf>['parts']): Ruled<Conf> | null {
+  const conf = mergeConfs(parts.map((part) => part.conf));
+  return conf === null ? null : { conf, parts };
+}
+
+function sort<Conf>(policies: readonly Policy<Conf>[]): readonly Policy<Conf>[] {
+  return policies.filter(({ isShadow }) => !isShadow).toSorted((a, b) => byPolicy(a, b) || byNameFirstLast(a, b));
+}
+
+function isSelected(targetRef: TargetRef | null, service: string): boolean {
+  if (targetRef === null) return true;
+  const tags = new Map([[SERVICE_TAG, service]]);
+  switch (targetRef.kind) {
+    case 'Mesh':
+      return true;
+    case 'MeshSubset':
+      return selects(targetRef.tags, tags);
+    case 'MeshService':
+      return targetRef.name === service;
+    case 'MeshServiceSubset':
+      return targetRef.name === service && selects(targetRef.tags, tags);
+    case 'Dataplane':
+    case 'MeshGateway':
+    case 'MeshExternalService':
+    case 'MeshMultiZoneService':
+    case 'MeshHTTPRoute':
+      return false;
+    default:
+      return targetRef.kind satisfies never;
+  }
+}

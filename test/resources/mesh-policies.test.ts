@@ -1,0 +1,272 @@
+import t from 'tap';
+import type { Cluster } from '../../src/model/cluster.ts';
+import type { Compiled } from '../../src/model/compiled.ts';
+import {
+  compileTexts,
+  compileZone,
+  EGRESS,
+  external,
+  lines,
+  linesOf,
+  MESH,
+  snapshotOf,
+  terminated,
+} from './fixtures/compiling.ts';
+
+const ALLOW = `type: TrafficPermission
+mesh: default
+name: allow
+sources: [{match: {kuma.io/service: '*'}}]
+destinations: [{match: {kuma.io/service: '*'}}]
+`;
+
+function mes(name: string, protocol = 'tcp', more = ''): string {
+  return `type: MeshExternalService
+mesh: default
+name: ${name}
+${more}spec:
+  match: {type: HostnameGenerator, port: 9000, protocol: ${protocol}}
+  endpoints: [{address: 10.9.9.9, port: 80}]
+`;
+}
+
+function policy(kind: string, name: string, spec: string, more = ''): string {
+  return `type: ${kind}\nmesh: default\nname: ${name}\n${more}spec: ${spec}\n`;
+}
+
+const limits = (max: number, to = '{kind: Mesh}'): string =>
+  `{to: [{targetRef: ${to}, default: {connectionLimits: {maxConnections: ${max}}}}]}`;
+
+function clusterOf(compiled: Compiled, name: string): Cluster {
+  const cluster = snapshotOf(compiled).clusters.get(name);
+  if (cluster === undefined) throw new Error(`no ${name}; there are ${[...snapshotOf(compiled).clusters.keys()].join(' ')}`);
+  return cluster;
+}
+
+const ofMes = (compiled: Compiled, name = 'm'): Cluster => clusterOf(compiled, `default_${name}___extsvc_9000`);
+
+t.test('MeshCircuitBreaker: limits of a MeshExternalService; those that are Envoy’s own are left out', async (t) => {
+  const all = '{maxConnections: 20, maxConnectionPools: 5, maxPendingRequests: 1024, maxRequests: 7, maxRetries: 3}';
+  const spec = `{to: [{targetRef: {kind: MeshExternalService, name: m}, default: {connectionLimits: ${all}}}]}`;
+  const compiled = compileZone(mes('m'), mes('other'), policy('MeshCircuitBreaker', 'p', spec));
+  t.same(ofMes(compiled).circuitBreaker, { maxConnections: 20, maxConnectionPools: 5, maxRequests: 7 });
+  t.notOk('circuitBreaker' in ofMes(compiled, 'other'), 'a service that it does not name has Envoy’s limits');
+});
+
+t.test('MeshCircuitBreaker: an ExternalService is not its business', async (t) => {
+  const compiled = compileZone(external('es'), ALLOW, policy('MeshCircuitBreaker', 'p', limits(20)));
+  t.notOk('circuitBreaker' in clusterOf(compiled, 'default:es'));
+  t.match(lines(compiled), [/MeshCircuitBreaker p: selects nothing on this egress: here it is about MeshExternalServices only/]);
+});
+
+t.test('MeshCircuitBreaker: a detector is on with its setting and off without, and disabled is disabled', async (t) => {
+  const outlier = (more: string): string =>
+    `{to: [{targetRef: {kind: Mesh}, default: {outlierDetection: {interval: 1s, ${more}detectors: {localOriginFailures: {consecutive: 2}, successRate: {standardDeviationFactor: "1.9"}}}}}]}`;
+  const compiled = compileZone(mes('m'), policy('MeshCircuitBreaker', 'p', outlier('healthyPanicThreshold: "30.2", ')));
+  t.match(ofMes(compiled), {
+    panicThresholdPercent: 30.2,
+    outlierDetection: {
+      intervalMs: 1_000,
+      baseEjectionMs: 30_000,
+      splitLocalErrors: false,
+      consecutiveLocalFailures: { threshold: 2, enforcing: 100 },
+      consecutiveTotalFailures: { threshold: 5, enforcing: 0 },
+      consecutiveGatewayFailures: { threshold: 5, enforcing: 0 },
+      successRate: { threshold: 1_900, minimumHosts: 5, enforcing: 100 },
+      failurePercentage: { enforcing: 0 },
+    },
+  });
+  const off = compileZone(mes('m'), policy('MeshCircuitBreaker', 'p', outlier('disabled: true, healthyPanicThreshold: 3, ')));
+  t.notOk('outlierDetection' in ofMes(off));
+  t.notOk('panicThresholdPercent' in ofMes(off));
+});
+
+t.test('several policies are merged field by field: the one that names the service wins over one for the mesh', async (t) => {
+  const named = policy('MeshCircuitBreaker', 'a', limits(20, '{kind: MeshExternalService, name: m}'));
+  const spec = '{to: [{targetRef: {kind: Mesh}, default: {connectionLimits: {maxConnections: 30, maxPendingRequests: 31}}}]}';
+  const compiled = compileZone(mes('m'), mes('other'), named, policy('MeshCircuitBreaker', 'b', spec));
+  t.same(ofMes(compiled).circuitBreaker, { maxConnections: 20, maxPendingRequests: 31 });
+  t.same(ofMes(compiled, 'other').circuitBreaker, { maxConnections: 30, maxPendingRequests: 31 });
+});
+
+t.test('of equal policies the one whose name sorts first wins', async (t) => {
+  const [a, b] = [policy('MeshCircuitBreaker', 'a', limits(20)), policy('MeshCircuitBreaker', 'b', limits(30))];
+  for (const texts of [
+    [a, b],
+    [b, a],
+  ]) {
+    t.equal(ofMes(compileZone(mes('m'), ...texts)).circuitBreaker?.maxConnections, 20);
+  }
+});
+
+t.test('a policy of the zone wins over one of the global control plane, and what it targets on top only orders it', async (t) => {
+  const global = policy('MeshCircuitBreaker', 'a', limits(20), 'labels: {kuma.io/origin: global}\n');
+  const zone = policy('MeshCircuitBreaker', 'b', limits(30), 'labels: {kuma.io/origin: zone}\n');
+  t.equal(ofMes(compileZone(mes('m'), global, zone)).circuitBreaker?.maxConnections, 30);
+  const subset = limits(40).replace('{to', '{targetRef: {kind: MeshSubset, tags: {team: x}}, to');
+  t.equal(ofMes(compileZone(mes('m'), zone, policy('MeshCircuitBreaker', 'z', subset))).circuitBreaker?.maxConnections, 40);
+});
+
+t.test('the policy that Kuma makes with a mesh takes part, unless the mesh asks for none', async (t) => {
+  const behind = policy('MeshCircuitBreaker', 'z', limits(20));
+  const before = policy('MeshCircuitBreaker', 'a', limits(20));
+  const skip = MESH.replace('name: default\n', "name: default\nskipCreatingInitialPolicies: ['*']\n");
+  t.notOk('circuitBreaker' in ofMes(compileZone(mes('m'), behind)), 'its 1024 counts: its name sorts first');
+  t.equal(ofMes(compileZone(mes('m'), before)).circuitBreaker?.maxConnections, 20);
+  t.equal(ofMes(compileTexts([EGRESS, skip, mes('m'), behind])).circuitBreaker?.maxConnections, 20);
+  const own = policy('MeshCircuitBreaker', 'mesh-circuit-breaker-all-default', limits(7));
+  t.equal(ofMes(compileZone(mes('m'), own)).circuitBreaker?.maxConnections, 7, 'it is among the resources, and changed');
+});
+
+t.test('a policy selects by labels, and by the zone and namespace that it is in', async (t) => {
+  const byLabels = policy('MeshCircuitBreaker', 'p', limits(20, '{kind: MeshExternalService, labels: {team: red}}'));
+  const red = mes('m', 'tcp', 'labels: {team: red}\n');
+  const compiled = compileZone(red, mes('other', 'tcp', 'labels: {team: blue}\n'), byLabels);
+  t.equal(ofMes(compiled).circuitBreaker?.maxConnections, 20);
+  t.notOk('circuitBreaker' in ofMes(compiled, 'other'));
+  const named = limits(20, '{kind: MeshExternalService, name: m}');
+  const elsewhere = policy('MeshCircuitBreaker', 'p', named, 'labels: {k8s.kuma.io/namespace: elsewhere}\n');
+  t.notOk('circuitBreaker' in ofMes(compileZone(mes('m'), elsewhere)));
+});
+
+t.test('a shadow policy changes nothing, and is told of', async (t) => {
+  const shadow = policy('MeshCircuitBreaker', 'p', limits(20), 'labels: {kuma.io/effect: shadow}\n');
+  const compiled = compileZone(mes('m'), shadow);
+  t.notOk('circuitBreaker' in ofMes(compiled));
+  t.match(lines(compiled), [/labels\["kuma.io\/effect"\]: is shadow: this policy is not applied/]);
+});
+
+t.test('MeshHealthCheck: the check that fits the protocol of the service, with Kuma’s defaults', async (t) => {
+  const check = (conf: string): string =>
+    policy('MeshHealthCheck', 'p', `{to: [{targetRef: {kind: MeshExternalService, name: m}, default: ${conf}}]}`);
+  const tcp = compileZone(mes('m'), check('{interval: 2s, tcp: {send: cGluZwo=, receive: [cG9uZwo=, x]}, http: {}}'));
+  t.same(ofMes(tcp).healthChecks, [
+    {
+      probe: { kind: 'tcp', send: '63476c755a776f3d', receive: ['634739755a776f3d', '78'] },
+      intervalMs: 2_000,
+      timeoutMs: 15_000,
+      unhealthyThreshold: 5,
+      healthyThreshold: 1,
+      initialJitterMs: 0,
+      intervalJitterMs: 0,
+      intervalJitterPercent: 0,
+      noTrafficIntervalMs: 60_000,
+      reuseConnection: true,
+    },
+  ]);
+  const kind = (protocol: string, conf: string): string | undefined =>
+    ofMes(compileZone(mes('m', protocol), check(conf))).healthChecks?.[0]?.probe.kind;
+  t.equal(kind('http2', '{tcp: {}, http: {}}'), 'http');
+  t.equal(kind('http', '{tcp: {}, http: {disabled: true}}'), 'tcp', 'in place of the one that is disabled');
+  t.equal(kind('http', '{tcp: {}}'), undefined);
+  t.equal(kind('grpc', '{grpc: {}}'), 'grpc');
+  t.equal(kind('tcp', '{http: {}}'), undefined);
+});
+
+t.test('MeshHealthCheck: one that needs HTTP is said so', async (t) => {
+  const spec = '{to: [{targetRef: {kind: Mesh}, default: {http: {path: /up}}}]}';
+  t.match(lines(compileZone(mes('m', 'http'), policy('MeshHealthCheck', 'p', spec))), [
+    /^zone.yaml:18:1 warning: MeshHealthCheck p: not supported by this egress yet: HTTP health checks, which need HTTP \(m\)$/,
+  ]);
+});
+
+t.test('MeshLoadBalancingStrategy: how endpoints of a MeshExternalService are picked', async (t) => {
+  const balancer = (text: string): unknown => {
+    const spec = `{to: [{targetRef: {kind: Mesh}, default: {loadBalancer: ${text}}}]}`;
+    return ofMes(compileZone(mes('m'), policy('MeshLoadBalancingStrategy', 'p', spec))).balancer;
+  };
+  t.same(balancer('{type: RoundRobin}'), { kind: 'round-robin' });
+  t.same(balancer('{type: Random}'), { kind: 'random' });
+  t.same(balancer('{type: LeastRequest, leastRequest: {choiceCount: 3, activeRequestBias: "0.5"}}'), {
+    kind: 'least-request',
+    choiceCount: 3,
+    activeRequestBias: 0.5,
+  });
+  t.same(balancer('{type: RingHash, ringHash: {minRingSize: 64, hashFunction: MurmurHash2}}'), {
+    kind: 'ring-hash',
+    minimumRingSize: 64,
+    maximumRingSize: 8_388_608,
+    hashFunction: 'murmur-hash-2',
+  });
+  t.same(balancer('{type: Maglev, maglev: {tableSize: 101}}'), { kind: 'maglev', tableSize: 101 });
+});
+
+const INGRESSES = [2, 3, 4].map(
+  (n) => `type: ZoneIngress
+name: ingress-${n}
+zone: zone-${n}
+networking: {address: 10.0.0.${n}, port: 10001, advertisedAddress: 192.0.2.${n}, advertisedPort: 10001}
+availableServices: [{tags: {kuma.io/service: backend, kuma.io/zone: zone-${n}}, instances: 1, mesh: default}]
+`,
+);
+
+function priorities(spec: string): object {
+  const compiled = compileZone(...INGRESSES, policy('MeshLoadBalancingStrategy', 'p', spec));
+  t.same(linesOf(compiled, 'error'), []);
+  const { endpoints, overprovisioningFactor } = clusterOf(compiled, 'default:backend');
+  return { ...Object.fromEntries(endpoints.map(({ zone, priority }) => [zone, priority])), factor: overprovisioningFactor };
+}
+
+t.test('MeshLoadBalancingStrategy: other zones come second, in the order of the rules, and not at all without one', async (t) => {
+  const to = (conf: string, top = ''): string =>
+    `{${top}to: [{targetRef: {kind: MeshService, name: backend}, default: ${conf}}]}`;
+  const aware = (text: string): string => to(`{localityAwareness: ${text}}`);
+  t.same(priorities(to('{loadBalancer: {type: Random}}')), { 'zone-2': 1, 'zone-3': 1, 'zone-4': 1, factor: undefined });
+  t.same(priorities(aware('{disabled: true}')), { 'zone-2': 0, 'zone-3': 0, 'zone-4': 0, factor: undefined });
+  const rules =
+    '{crossZone: {failover: [{to: {type: Only, zones: [zone-3]}}, {from: {zones: [zone-9]}, to: {type: Any}}, {to: {type: AnyExcept, zones: [zone-4]}}], failoverThreshold: {percentage: 30}}}';
+  t.same(priorities(aware(rules)), { 'zone-2': 3, 'zone-3': 1, factor: 3 });
+  t.same(priorities(aware('{crossZone: {failover: [{to: {type: None}}]}}')), { factor: 2 });
+  const subset = to('{localityAwareness: {}}', 'targetRef: {kind: MeshSubset, tags: {team: x}}, ');
+  t.same(priorities(subset), { 'zone-2': 0, 'zone-3': 0, 'zone-4': 0, factor: undefined }, 'it is for some clients only');
+});
+
+t.test('MeshRateLimit: new connections of an ExternalService are limited, whatever its protocol', async (t) => {
+  const spec = (top: string): string =>
+    `{targetRef: ${top}, from: [{targetRef: {kind: Mesh}, default: {local: {tcp: {connectionRate: {num: 5, interval: 1m30s}}}}}]}`;
+  const named = policy('MeshRateLimit', 'p', spec('{kind: MeshService, name: es}'));
+  const compiled = compileZone(external('es'), external('web', undefined, ', kuma.io/protocol: http'), ALLOW, named);
+  t.same(terminated(compiled, 'es{mesh=default}').rateLimit, { connections: 5, intervalMs: 90_000 });
+  t.notOk('rateLimit' in terminated(compiled, 'web{mesh=default}'));
+  const all = policy('MeshRateLimit', 'p', spec('{kind: Mesh, proxyTypes: [Sidecar]}'));
+  const web = compileZone(external('web', undefined, ', kuma.io/protocol: http'), ALLOW, all);
+  t.equal(terminated(web, 'web{mesh=default}').rateLimit?.connections, 5);
+});
+
+t.test('policies of HTTP are said to need HTTP, where a service speaks it', async (t) => {
+  const limit =
+    '{targetRef: {kind: MeshService, name: web}, from: [{targetRef: {kind: Mesh}, default: {local: {http: {requestRate: {num: 5, interval: 1s}}}}}]}';
+  const fault = `{targetRef: {kind: MeshService, name: web}, from: [{targetRef: {kind: Mesh}, default: {http: [{abort: {httpStatus: 503, percentage: 5}}]}}]}`;
+  const legacy = (kind: string, conf: string): string =>
+    `type: ${kind}\nmesh: default\nname: l\nsources: [{match: {kuma.io/service: '*'}}]\ndestinations: [{match: {kuma.io/service: web}}]\nconf: ${conf}\n`;
+  const texts = [
+    policy('MeshRateLimit', 'r', limit),
+    policy('MeshFaultInjection', 'f', fault),
+    legacy('RateLimit', '{http: {requests: 5, interval: 10s}}'),
+    legacy('FaultInjection', '{abort: {percentage: 5, httpStatus: 503}}'),
+  ];
+  const warnings = (protocol: string): readonly string[] =>
+    lines(compileZone(external('web', undefined, `, kuma.io/protocol: ${protocol}`), ALLOW, ...texts)).map((line) =>
+      line.replace(/^\S+ warning: /, ''),
+    );
+  const yet = 'not supported by this egress yet';
+  t.same(warnings('http'), [
+    `MeshRateLimit r: ${yet}: HTTP rate limits, which need HTTP (web)`,
+    `MeshFaultInjection f: ${yet}: HTTP faults, which need HTTP (web)`,
+    `RateLimit l: ${yet}: HTTP rate limits, which need HTTP (web)`,
+    `FaultInjection l: ${yet}: HTTP faults, which need HTTP (web)`,
+  ]);
+  t.match(
+    warnings('tcp').filter((line) => !line.startsWith('MeshRateLimit')),
+    ['MeshFaultInjection', 'RateLimit', 'FaultInjection'].map((kind) => new RegExp(`^${kind} .: selects nothing on this egress`)),
+  );
+});
+
+t.test('what Kuma never applies on an egress is said once for each resource', async (t) => {
+  const kinds = ['MeshTimeout', 'MeshRetry', 'MeshAccessLog', 'MeshTrace', 'MeshMetric', 'MeshProxyPatch', 'ProxyTemplate'];
+  const compiled = compileZone(...kinds.map((kind) => `type: ${kind}\nmesh: default\nname: p\nspec: {}\n`));
+  t.same(
+    lines(compiled).map((line) => line.replace(/^\S+ warning: type: /, '')),
+    kinds.map((kind) => `${kind}: not applied by Kuma on a zone egress`),
+  );
+});
