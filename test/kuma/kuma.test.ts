@@ -3,7 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { ca } from '../resources/fixtures/compiling.ts';
 import { readAdsState } from './ads-state.ts';
+import { compare } from './compare.ts';
 import { readGolden } from './from-envoy.ts';
+import { judge } from './known.ts';
 import { liveZone } from './live-zone.ts';
 import type { Change } from './live-zone.ts';
 import { compiledZone, holdPair, KUMA, LIVE, newTally, skipWithout, tell } from './pair.ts';
@@ -44,6 +46,40 @@ t.test(
       t.same(unread, [], `${what}: nothing that was sent is left unread`);
       t.ok(Object.keys(routes).length >= 46, `${what}: ${Object.keys(routes).length} routes`);
       holdPair(t, tally, what, routes, compiledZone(t, what, liveZone(change)).routes, 'routes');
+    }
+  },
+);
+
+/** How control planes of other versions differ from 2.14.3. Neither of them applied the policies of the recorded zone to its egress. */
+const OLDER: readonly (readonly [version: string, differences: readonly RegExp[]])[] = [
+  ['2.12.14', [/mes-prio\.9100\.default\.mes"\]\.cluster\.endpoints\[0\]\.priority: expected 0, got 1$/]],
+  [
+    '2.9.19',
+    [
+      /mes-prio\.9100\.default\.mes"\]\.cluster\.endpoints\[0\]\.priority: expected 0, got 1$/,
+      /mes-tls-system\.9447\.default\.mes"\]\.cluster\.endpoints\[0\]\.tls\.trust\[0\]: expected "none", got "system"$/,
+      /mes-tls-system.*names\[0\]: expected nothing, got "DNS exact tls\.ext\.test"$/,
+      /mes-tls-system.*names\[1\]: expected nothing, got "IP_ADDRESS exact tls\.ext\.test"$/,
+    ],
+  ],
+];
+
+t.test(
+  'older control planes had the same zone served in the same way, but for what Kuma has changed since',
+  skipWithout(LIVE),
+  async (t) => {
+    const own = compiledZone(t, 'older', liveZone({ without: '60-policies.yaml' }));
+    for (const [version, differences] of OLDER) {
+      const { routes, unread } = readAdsState(new URL(`versions/${version}/ads/initial/`, LIVE), Infinity);
+      t.same(unread, []);
+      t.equal(Object.keys(routes).length, 46);
+      const { unexplained } = judge(compare(routes, own.routes, 'routes'));
+      t.equal(unexplained.length, differences.length, version);
+      for (const difference of differences)
+        t.ok(
+          unexplained.some((line) => difference.test(line)),
+          `${version}: ${difference}`,
+        );
     }
   },
 );

@@ -23,6 +23,8 @@ const OFFERED: readonly Offered[] = [
 
 /** What was changed in the zone while it was recorded. */
 export interface Change {
+  /** A file that was not there. */
+  readonly without?: string;
   /** Files of `scenarios/`, which come in place of resources with the same name. */
   readonly scenarios?: readonly string[];
   /** In place of what is offered of that name and version. */
@@ -30,11 +32,11 @@ export interface Change {
 }
 
 /** The resources of the recorded zone as its control plane had them: those of the global one with the names and labels that they get on the way. */
-export function liveZone({ scenarios = [], offered = [] }: Change = {}): readonly SourceFile[] {
+export function liveZone({ without, scenarios = [], offered = [] }: Change): readonly SourceFile[] {
   const folder = new URL('resources/', LIVE);
   const read = (path: string): string => readFileSync(new URL(path, folder), 'utf8');
   const documents = new Map<string, Readonly<Record<string, string>>>();
-  for (const path of [...readdirSync(folder).filter((file) => file.endsWith('.yaml')), ...scenarios]) {
+  for (const path of [...readdirSync(folder).filter((file) => file.endsWith('.yaml') && file !== without), ...scenarios]) {
     for (const document of parseAllDocuments(withPems(read(path)))) {
       const resource = document.toJS() as Readonly<Record<string, string>>;
       documents.set(JSON.stringify([resource['type'], resource['mesh'], resource['name']]), resource);
