@@ -48,6 +48,8 @@ async function run(command: Command): Promise<number> {
       return (await import('./cli/run.ts')).runCommand(command.options, terminal);
     case 'validate':
       return (await import('./cli/validate.ts')).validateCommand(command, terminal);
+    case 'routes':
+      return (await import('./cli/routes.ts')).routesCommand(command, terminal);
     case 'generate-certs':
       return (await import('./cli/generate-certs.ts')).generateCertsCommand(command.options, terminal);
     case 'generate-zone':

@@ -20,6 +20,7 @@ import type { ListenerConfig } from './model/compiled.ts';
 import type { SessionRecord } from './model/session-record.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from './model/settings.ts';
 import type { TrafficSettings } from './model/settings.ts';
+import { EMPTY_SNAPSHOT } from './model/snapshot.ts';
 import type { Snapshot } from './model/snapshot.ts';
 import { createObserver } from './observe/observer.ts';
 import { packageVersion } from './base/version.ts';
@@ -287,6 +288,7 @@ async function openAdmin(
       ready: () => readiness(parts),
       metrics: () => parts.observer.text(parts.sides.limits),
       decisions: (query) => parts.observer.decisions(query),
+      snapshot: () => parts.loop.live?.snapshot ?? EMPTY_SNAPSHOT,
       problems: () => parts.state.problems,
     },
   });

@@ -3,9 +3,19 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Problem } from '../base/problem.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { serveHttp } from './http.ts';
 import type { HttpServer } from './http.ts';
-import { decisionsView, indexView, metricsView, parseDecisionsQuery, problemsView, readyView, textView } from './views.ts';
+import {
+  decisionsView,
+  indexView,
+  metricsView,
+  parseDecisionsQuery,
+  problemsView,
+  readyView,
+  routesView,
+  textView,
+} from './views.ts';
 import type { DecisionsQuery, Readiness, View } from './views.ts';
 
 export type AdminServer = HttpServer;
@@ -17,6 +27,8 @@ export interface AdminState {
   metrics(): Promise<string>;
   /** Newest first. */
   decisions(query: DecisionsQuery): readonly SessionRecord[];
+  /** The one that new sessions get. */
+  snapshot(): Snapshot;
   /** Of the last load. */
   problems(): readonly Problem[];
 }
@@ -44,6 +56,7 @@ const PAGES = {
   '/': 'this list',
   '/ready': '200 while new connections are taken, else 503',
   '/stats/prometheus': 'metrics in the Prometheus text format',
+  '/routes': 'what is served: ?output=json|table',
   '/decisions': 'sessions that ended lately, newest first: ?limit=&reason=&mesh=',
   '/config_errors': 'findings of the last load of the configuration',
 } as const;
@@ -83,6 +96,8 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
       return readyView(state.ready());
     case '/stats/prometheus':
       return metricsView(await state.metrics());
+    case '/routes':
+      return routesView(state.snapshot(), search);
     case '/decisions': {
       const query = parseDecisionsQuery(search);
       return typeof query === 'string' ? textView(400, query) : decisionsView(state.decisions(query));

@@ -3,6 +3,8 @@ import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { routingTable, tableText } from '../routing/table.ts';
 
 export interface View {
   readonly status: number;
@@ -44,6 +46,15 @@ export function decisionsView(records: readonly SessionRecord[]): View {
 /** `text` is each finding as `validate` prints it. */
 export function problemsView(problems: readonly Problem[]): View {
   return json({ problems: problems.map((problem) => ({ ...problem, text: formatProblem(problem) })) });
+}
+
+/** What `zone-egress routes` prints; a sentence where the query cannot be understood. */
+export function routesView(snapshot: Snapshot, search: string): View {
+  const [[name, output] = ['output', 'json'], ...more] = new URLSearchParams(search);
+  if (name !== 'output' || more.length > 0) return textView(400, 'the allowed parameter is output');
+  if (output !== 'json' && output !== 'table') return textView(400, 'output must be json or table');
+  const table = routingTable(snapshot);
+  return output === 'json' ? json(table) : { status: 200, contentType: TEXT, body: tableText(table) };
 }
 
 export function indexView(paths: Readonly<Record<string, string>>): View {

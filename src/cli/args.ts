@@ -14,6 +14,14 @@ export type Command =
       readonly zone: string | null;
       readonly identities: string | null;
     }
+  | {
+      readonly kind: 'routes';
+      readonly dir: string;
+      readonly output: 'table' | 'json' | 'yaml';
+      readonly name: string | null;
+      readonly zone: string | null;
+      readonly identities: string | null;
+    }
   | { readonly kind: 'generate-certs'; readonly options: GenerateCertsOptions }
   | { readonly kind: 'generate-zone'; readonly dir: string; readonly force: boolean }
   | { readonly kind: 'demo'; readonly once: boolean; readonly dir: string }
@@ -64,6 +72,7 @@ type Kind = 'text' | 'list' | 'flag' | 'count' | 'port' | 'duration' | 'level';
 
 interface OptionSpec {
   readonly kind: Kind;
+  readonly short?: string;
   readonly env?: readonly string[];
   readonly fallback?: string;
   readonly help: string;
@@ -234,11 +243,17 @@ const GENERATE_CERTS_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   force: { kind: 'flag', help: 'overwrite files that are there' },
 };
 
+const OUTPUT: OptionSpec = { kind: 'text', short: 'o', fallback: 'table', help: 'table, json or yaml' };
+
 const USAGE: Readonly<Record<string, readonly string[]>> = {
   run: ['zone-egress run --resources DIR [options]', 'Serves a folder of Kuma resources until SIGTERM.'],
   validate: [
     'zone-egress validate DIR [--strict] [--name NAME] [--zone ZONE] [--identities DIR]',
     'Prints every problem as file:line:col field: message. Exit 0, or 78 when something is wrong.',
+  ],
+  routes: [
+    'zone-egress routes DIR [-o table|json|yaml] [--name NAME] [--zone ZONE] [--identities DIR]',
+    'Prints what an egress serves from the folder: SNI, destination, endpoints, who may, TLS. Exit 0, or 78 when something is wrong.',
   ],
   'generate certs': [
     'zone-egress generate certs DIR [options]',
@@ -287,6 +302,18 @@ function command(first: string, rest: readonly string[], env: Env): Command {
         identities: given.text('identities'),
       };
     }
+    case 'routes': {
+      const { name, zone, identities } = RUN_OPTIONS;
+      const given = read(rest, env, { name, zone, identities, output: OUTPUT } as Record<string, OptionSpec>);
+      return {
+        kind: 'routes',
+        dir: onePositional(given, 'routes needs the folder of resources'),
+        output: output(given.text('output') ?? 'table'),
+        name: given.text('name'),
+        zone: given.text('zone'),
+        identities: given.text('identities'),
+      };
+    }
     case 'generate': {
       const [what, ...others] = rest;
       if (what === 'certs') return { kind: 'generate-certs', options: generateCerts(read(others, env, GENERATE_CERTS_OPTIONS)) };
@@ -305,7 +332,9 @@ function command(first: string, rest: readonly string[], env: Env): Command {
       return { kind: 'demo', once: given.flag('once'), dir: given.positionals[0] ?? '' };
     }
     default:
-      throw new Error(`unknown command ${JSON.stringify(first)}: allowed are run, validate, generate, demo, version, help`);
+      throw new Error(
+        `unknown command ${JSON.stringify(first)}: allowed are run, validate, routes, generate, demo, version, help`,
+      );
   }
 }
 
@@ -399,9 +428,13 @@ interface Given {
 }
 
 function read(argv: readonly string[], env: Env, table: Readonly<Record<string, OptionSpec>>): Given {
-  const options: Record<string, { type: 'boolean' | 'string'; multiple: boolean }> = {};
-  for (const [name, { kind }] of Object.entries(table))
-    options[name] = { type: kind === 'flag' ? 'boolean' : 'string', multiple: kind === 'list' };
+  const options: Record<string, { type: 'boolean' | 'string'; multiple: boolean; short?: string }> = {};
+  for (const [name, { kind, short }] of Object.entries(table))
+    options[name] = {
+      type: kind === 'flag' ? 'boolean' : 'string',
+      multiple: kind === 'list',
+      ...(short === undefined ? {} : { short }),
+    };
   const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
   const all = new Map<string, string>();
   for (const [name, spec] of Object.entries(table)) {
@@ -456,6 +489,11 @@ export function durationMs(text: string): number | null {
 function level(text: string): LogLevel {
   if (text === 'debug' || text === 'info' || text === 'warn' || text === 'error' || text === 'off') return text;
   throw new Error(`--log-level ${JSON.stringify(text)}: allowed are debug, info, warn, error and off`);
+}
+
+function output(text: string): 'table' | 'json' | 'yaml' {
+  if (text === 'table' || text === 'json' || text === 'yaml') return text;
+  throw new Error(`--output ${JSON.stringify(text)}: allowed are table, json and yaml`);
 }
 
 function onePositional(given: Given, missing: string): string {

@@ -8,6 +8,7 @@ import { serveHttp } from '../../src/admin/http.ts';
 import { createAdminServer, createReadinessServer } from '../../src/admin/server.ts';
 import type { AdminServerOptions, AdminState } from '../../src/admin/server.ts';
 import { textView } from '../../src/admin/views.ts';
+import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import { Decisions } from '../../src/observe/decisions.ts';
 import { sessionRecord, unmatched } from '../observe/record.ts';
 
@@ -20,6 +21,7 @@ const state: AdminState = {
   ready: () => ({ ok: true, text: 'LIVE' }),
   metrics: () => Promise.resolve('# HELP x y\nx 1\n'),
   decisions: (query) => decisions.list(query),
+  snapshot: () => EMPTY_SNAPSHOT,
   problems: () => [{ severity: 'error', file: 'a.yaml', line: 2, column: 3, field: 'name', message: 'is missing' }],
 };
 
@@ -95,11 +97,21 @@ t.test('each page has its type and its content, is not stored, and no other orig
   t.match(JSON.parse(problems.body), { problems: [{ file: 'a.yaml', line: 2, text: 'a.yaml:2:3 name: is missing' }] });
   t.equal(problems.headers['content-type'], 'application/json; charset=utf-8');
   const list = await get('/');
-  for (const path of ['/ready', '/stats/prometheus', '/decisions', '/config_errors']) t.match(list.body, path);
+  for (const path of ['/ready', '/stats/prometheus', '/routes', '/decisions', '/config_errors']) t.match(list.body, path);
   for (const { headers } of [metrics, problems, list]) {
     t.match(headers, { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
     t.notOk(Object.keys(headers).some((name) => name.startsWith('access-control-')));
   }
+});
+
+t.test('/routes shows what is served, as JSON or as a table, and nothing else', async (t) => {
+  const { get } = await admin(t);
+  t.same(JSON.parse((await get('/routes')).body), { version: EMPTY_SNAPSHOT.version, zone: '', routes: [] });
+  t.equal((await get('/routes?output=json')).body, (await get('/routes')).body);
+  const table = await get('/routes?output=table');
+  t.match(table.body, /^SNI +MESH +DESTINATION +MODE +ENDPOINTS +WHO MAY +TLS\n$/);
+  t.equal(table.headers['content-type'], 'text/plain; charset=utf-8');
+  for (const search of ['?output=yaml', '?x=1', '?output=json&output=json']) t.equal((await get(`/routes${search}`)).status, 400);
 });
 
 t.test('/decisions gives the newest first, by limit, reason and mesh', async (t) => {

@@ -1,0 +1,41 @@
+import { formatProblem } from '../base/problem.ts';
+import { folderSource } from '../control/folder-source.ts';
+import { formatYaml } from '../resources/format-yaml.ts';
+import { routingTable, tableText } from '../routing/table.ts';
+import type { RoutingTable } from '../routing/table.ts';
+import type { Command } from './args.ts';
+import { EXIT_CONFIG } from './run.ts';
+import type { Terminal } from './terminal.ts';
+
+type RoutesCommand = Extract<Command, { kind: 'routes' }>;
+
+/** Prints what an egress would serve from the folder; exit 0, or 78 and the errors where it would serve nothing. Warnings are for `validate`. */
+export async function routesCommand({ dir, output, name, zone, identities }: RoutesCommand, terminal: Terminal): Promise<number> {
+  const source = folderSource({
+    dir,
+    ...(name === null ? {} : { name }),
+    ...(zone === null ? {} : { zone }),
+    ...(identities === null ? {} : { identities }),
+  });
+  const compiled = await source.load();
+  if (compiled.kind === 'invalid') {
+    const errors = compiled.problems.filter(({ severity }) => severity === 'error');
+    for (const problem of errors) terminal.err(`${formatProblem(problem)}\n`);
+    return EXIT_CONFIG;
+  }
+  terminal.out(textOf(routingTable(compiled.snapshot), output));
+  return 0;
+}
+
+function textOf(table: RoutingTable, output: RoutesCommand['output']): string {
+  switch (output) {
+    case 'table':
+      return tableText(table);
+    case 'json':
+      return `${JSON.stringify(table, null, 2)}\n`;
+    case 'yaml':
+      return formatYaml(table);
+    default:
+      return output satisfies never;
+  }
+}

@@ -1,0 +1,146 @@
+import type { Cluster, Endpoint, TlsOrigination } from '../model/cluster.ts';
+import { addressKey } from '../model/endpoint-view.ts';
+import type { Permission, PermissionRule, Principal } from '../model/permission.ts';
+import type { Route } from '../model/route.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+
+/** The routing of a snapshot as people and their scripts read it. Nothing in it is secret: a snapshot has no secrets. */
+export interface RoutingTable {
+  readonly version: string;
+  readonly zone: string;
+  /** By mesh, then by SNI. */
+  readonly routes: readonly RouteRow[];
+}
+
+export interface RouteRow {
+  readonly sni: string;
+  readonly mesh: string;
+  readonly destination: string;
+  readonly mode: Route['kind'];
+  /** Those that the route admits. */
+  readonly endpoints: readonly EndpointRow[];
+  readonly who: string;
+  /** What decides on it; empty where this egress does not. */
+  readonly by: string;
+  readonly tls: string;
+}
+
+interface EndpointRow {
+  readonly address: string;
+  readonly weight: number;
+  readonly priority: number;
+  readonly zone: string;
+}
+
+export function routingTable({ version, zone, routes, clusters }: Snapshot): RoutingTable {
+  const rows = [...routes.values()].map((route) => rowOf(route, clusters.get(route.cluster)));
+  return { version, zone, routes: rows.sort(byMeshAndSni) };
+}
+
+function rowOf(route: Route, cluster: Cluster | undefined): RouteRow {
+  const { serverName: sni, mesh, destination, kind: mode } = route;
+  const all = cluster?.endpoints ?? [];
+  if (route.kind === 'passthrough') {
+    const subset = Object.entries(route.subset);
+    const admitted = all.filter(({ tags }) => subset.every(([tag, value]) => tags[tag] === value));
+    const [who, tls] = ['as the other zone says', "the client's own"];
+    return { sni, mesh, destination, mode, endpoints: admitted.map(endpointRow), who, by: '', tls };
+  }
+  const { permission } = route;
+  const origination = [...new Set(all.map((endpoint) => tlsText(endpoint.tls)))];
+  const tls = origination.length === 0 ? 'none' : origination.join('; ');
+  return { sni, mesh, destination, mode, endpoints: all.map(endpointRow), who: whoText(permission), by: permission.by, tls };
+}
+
+function endpointRow({ address, port, weight, priority, zone }: Endpoint): EndpointRow {
+  return { address: address.kind === 'ip' ? addressKey(address.ip, port) : `${address.name}:${port}`, weight, priority, zone };
+}
+
+function whoText(permission: Permission): string {
+  switch (permission.kind) {
+    case 'allow-all':
+      return 'everybody in the mesh';
+    case 'deny-all':
+      return 'nobody';
+    case 'unsupported':
+      return `nobody: ${permission.why}`;
+    case 'rules':
+      return permission.rules.length === 0 ? 'nobody' : permission.rules.map(ruleText).join('; ');
+    default:
+      return permission satisfies never;
+  }
+}
+
+function ruleText({ action, principal }: PermissionRule): string {
+  const whom = principalText(principal);
+  return action === 'allow' ? whom : action === 'deny' ? `not ${whom}` : `${whom} (shadow deny)`;
+}
+
+function principalText(principal: Principal): string {
+  switch (principal.kind) {
+    case 'any':
+      return 'everybody';
+    case 'uri':
+      return principal.match === 'prefix' ? `${principal.value}*` : principal.value;
+    case 'and':
+      return principal.all.map(principalText).join(' and ');
+    case 'or':
+      return `(${principal.any.map(principalText).join(' or ')})`;
+    case 'not':
+      return `not (${principalText(principal.not)})`;
+    default:
+      return principal satisfies never;
+  }
+}
+
+function tlsText(tls: TlsOrigination | null): string {
+  if (tls === null) return 'none';
+  const name = tls.serverName === null ? 'TLS' : `TLS to ${tls.serverName}`;
+  const client = tls.clientCertificate === null ? '' : ', client certificate';
+  switch (tls.trust.kind) {
+    case 'none':
+      return `${name}, not verified${client}`;
+    case 'system':
+    case 'bundle':
+      return `${name}, ${tls.trust.kind === 'system' ? 'system CAs' : 'own CA'}${tls.names === null ? ', any name' : ''}${client}`;
+    default:
+      return tls.trust satisfies never;
+  }
+}
+
+function byMeshAndSni(a: RouteRow, b: RouteRow): number {
+  if (a.mesh !== b.mesh) return a.mesh < b.mesh ? -1 : 1;
+  return a.sni < b.sni ? -1 : a.sni > b.sni ? 1 : 0;
+}
+
+const HEAD = ['SNI', 'MESH', 'DESTINATION', 'MODE', 'ENDPOINTS', 'WHO MAY', 'TLS'];
+/** A cell names so many of a list. */
+const NAMED = 3;
+
+/** In columns, one route a line. */
+export function tableText({ routes }: RoutingTable): string {
+  const rows = [HEAD, ...routes.map(cells)];
+  const widths = HEAD.map((_, column) => rows.reduce((widest, row) => Math.max(widest, row[column]?.length ?? 0), 0));
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+function cells({ sni, mesh, destination, mode, endpoints, who, tls }: RouteRow): readonly string[] {
+  const named = endpoints.slice(0, NAMED).map(endpointText);
+  const more = endpoints.length > NAMED ? [`${endpoints.length - NAMED} more`] : [];
+  const addresses = endpoints.length === 0 ? 'none' : [...named, ...more].join(', ');
+  const rules = who.split('; ');
+  const some = rules.length > NAMED ? `${rules.slice(0, NAMED).join('; ')}; ${rules.length - NAMED} more` : who;
+  return [sni, mesh, destination, mode, addresses, some, tls];
+}
+
+function endpointText({ address, weight, priority }: EndpointRow): string {
+  return `${address}${weight === 1 ? '' : ` x${weight}`}${priority === 0 ? '' : ` p${priority}`}`;
+}
