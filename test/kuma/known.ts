@@ -5,7 +5,7 @@ interface Known {
   readonly reason: string;
 }
 
-/** Where this egress differs from Kuma's on purpose. */
+/** Where this egress differs from Kuma's on purpose. An entry that explains nothing any more has to go. */
 export const ON_PURPOSE: readonly Known[] = [
   {
     path: /\.tls\.maxVersion: expected "TLSv1.2", got "TLSv1.3"$/,
@@ -20,17 +20,6 @@ export const ON_PURPOSE: readonly Known[] = [
     path: /\.healthChecks\[[1-9]\d*\]: expected .*, got nothing$/,
     reason: 'Kuma sends a MeshHealthCheck once for each mesh with mTLS, and Envoy refuses a cluster with two; here it is one',
   },
-];
-
-/** What Kuma computes and this egress does not compute yet. An entry that explains nothing any more has to go. */
-export const NOT_BUILT_YET: readonly Known[] = [
-  { path: /\.cluster\.balancer\./, reason: 'MeshLoadBalancingStrategy: the balancer' },
-  { path: /\.endpoints\[\d+\]\.priority: expected [12], got 0$/, reason: 'MeshLoadBalancingStrategy: priorities of other zones' },
-  { path: /\.overprovisioningFactor: expected 2, got 1\.4$/, reason: 'MeshLoadBalancingStrategy: the overprovisioning factor' },
-  { path: /\.breakers\./, reason: 'MeshCircuitBreaker: limits' },
-  { path: /\.outlier: |\.panicThresholdPercent: expected 30\.2, got 50$/, reason: 'MeshCircuitBreaker: outlier detection' },
-  { path: /\.rateLimit: expected \{/, reason: 'MeshRateLimit: limits of connections' },
-  { path: /\.healthChecks/, reason: 'MeshHealthCheck' },
 ];
 
 const HTTP_FILTERS = 'what is done to HTTP: a host rewritten, a fault, a limit of requests';
@@ -49,10 +38,9 @@ export function judge({ differences, notBuilt }: Comparison): Judged {
     map.set(reason, (map.get(reason) ?? 0) + 1);
   };
   for (const line of differences) {
-    const [purpose, missing] = [ON_PURPOSE, NOT_BUILT_YET].map((list) => list.find(({ path }) => path.test(line)));
-    if (purpose !== undefined) count(judged.onPurpose, purpose.reason);
-    else if (missing !== undefined) count(judged.notBuilt, missing.reason);
-    else judged.unexplained.push(line);
+    const purpose = ON_PURPOSE.find(({ path }) => path.test(line));
+    if (purpose === undefined) judged.unexplained.push(line);
+    else count(judged.onPurpose, purpose.reason);
   }
   for (const line of notBuilt) count(judged.notBuilt, line.includes('.filters: ') ? HTTP_FILTERS : line);
   return judged;

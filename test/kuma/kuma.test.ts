@@ -5,7 +5,7 @@ import { ca } from '../resources/fixtures/compiling.ts';
 import { readAdsState } from './ads-state.ts';
 import { compare } from './compare.ts';
 import { readGolden } from './from-envoy.ts';
-import { judge } from './known.ts';
+import { judge, ON_PURPOSE } from './known.ts';
 import { liveZone } from './live-zone.ts';
 import type { Change } from './live-zone.ts';
 import { compiledZone, holdPair, KUMA, LIVE, newTally, skipWithout, tell } from './pair.ts';
@@ -98,5 +98,6 @@ t.test('each zone of Kuma’s egress tests is served as its golden file says', s
     t.same(unread, [], `${path}: nothing in the golden file is left unread`);
     holdPair(t, tally, path, routes, compiledZone(t, path, [{ path, text: completed(read('input')) }]).routes, 'routes');
   }
+  for (const { reason } of ON_PURPOSE) t.ok(tally.reasons.has(reason), `still so: ${reason}`);
   tell(t, tally);
 });

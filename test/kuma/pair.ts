@@ -38,33 +38,45 @@ function secretsOf(compiled: Compiled): CompiledSecrets {
 }
 
 export interface Tally {
-  compared: number;
-  /** Nothing in them is different or not built. */
+  pairs: number;
+  /** The same, or different on purpose. */
   equal: number;
-  /** Equal but for what is not built. */
-  notBuilt: number;
+  /** Routes or clusters of these pairs. */
+  items: number;
+  equalItems: number;
+  /** Of all differences on purpose and of all that is not built. */
   readonly reasons: Set<string>;
 }
 
 export function newTally(): Tally {
-  return { compared: 0, equal: 0, notBuilt: 0, reasons: new Set() };
+  return { pairs: 0, equal: 0, items: 0, equalItems: 0, reasons: new Set() };
 }
 
-/** One pair: what Kuma made of a zone, and what we make of it. `root` is what paths begin with. */
-export function holdPair(t: Test, tally: Tally, title: string, expected: object, got: object, root: string): void {
-  t.ok(Object.keys(expected).length > 0, `${title}: there is something to compare`);
+/** One pair: what Kuma made of a zone, and what we make of it, by the names of routes or clusters. `root` is what paths begin with. */
+export function holdPair(t: Test, tally: Tally, title: string, expected: Items, got: Items, root: string): void {
+  const names = Object.keys(expected);
+  t.ok(names.length > 0, `${title}: there is something to compare`);
   const { unexplained, onPurpose, notBuilt } = judge(compare(expected, got, root));
   t.same(unexplained, [], `${title}: as Kuma has it`);
-  tally.compared++;
-  if (notBuilt.size > 0) tally.notBuilt++;
-  else if (unexplained.length === 0) tally.equal++;
-  for (const [reason, count] of onPurpose) t.comment(`${title}: different on purpose, ${count} times: ${reason}`);
-  for (const [reason, count] of notBuilt) {
-    tally.reasons.add(reason);
-    t.comment(`${title}: not built, ${count} times: ${reason}`);
+  tally.pairs++;
+  if (isEqual(expected, got)) tally.equal++;
+  tally.items += names.length;
+  tally.equalItems += names.filter((name) => isEqual(expected[name], got[name])).length;
+  for (const [what, reasons] of Object.entries({ 'different on purpose': onPurpose, 'not built': notBuilt })) {
+    for (const [reason, count] of reasons) {
+      tally.reasons.add(reason);
+      t.comment(`${title}: ${what}, ${count} times: ${reason}`);
+    }
   }
 }
 
-export function tell(t: Test, { compared, equal, notBuilt }: Tally): void {
-  t.comment(`pairs: ${compared} compared, ${equal} equal, ${notBuilt} equal but for what is not built`);
+type Items = Readonly<Record<string, object>>;
+
+function isEqual(expected: unknown, got: unknown): boolean {
+  const { unexplained, notBuilt } = judge(compare(expected, got));
+  return unexplained.length === 0 && notBuilt.size === 0;
+}
+
+export function tell(t: Test, { pairs, equal, items, equalItems }: Tally): void {
+  t.comment(`pairs: ${pairs} compared, ${equal} equal; routes and clusters: ${items} compared, ${equalItems} equal`);
 }

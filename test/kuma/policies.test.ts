@@ -126,8 +126,7 @@ t.test('an egress that belongs to one mesh is read as what it is', skipWithout(K
   }
   const reason = 'an egress that belongs to one mesh: MeshIdentity, and listeners of a Dataplane';
   t.comment(`not built, 5 golden files: ${reason}`);
-  tally.compared += 5;
-  tally.notBuilt += 5;
+  tally.pairs += 5;
 });
 
 /** Nothing in it is about what is compared: consistent hashing of HTTP requests would be, and the policy of the test has none. */

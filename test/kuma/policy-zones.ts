@@ -118,7 +118,7 @@ export const RATE_LIMITS: string = zone(
 );
 
 const fault =
-  '{http: [{abort: {httpStatus: 444, percentage: "12"}, delay: {value: 55s, percentage: 55}, responseBandwidth: {limit: 111mbps, percentage: "62.9"}}]}';
+  '{http: [{abort: {httpStatus: 444, percentage: "12"}, delay: {value: 55s, percentage: 55}, responseBandwidth: {limit: 111Mbps, percentage: "62.9"}}]}';
 
 export const FAULTS: string = zone(
   ...twoMeshes,
