@@ -11,9 +11,11 @@ import type { ConfigSource } from './control/config-source.ts';
 import { DataSides } from './control/data-sides.ts';
 import { drain } from './control/drain.ts';
 import type { Drained } from './control/drain.ts';
+import { watchEndpoints } from './control/watch-endpoints.ts';
 import { folderSource, memorySource } from './control/folder-source.ts';
 import { createResolver } from './endpoints/dns.ts';
 import type { Resolver } from './endpoints/dns.ts';
+import type { EndpointWatch } from './endpoints/watch.ts';
 import { createKeyStore } from './identity/key-store.ts';
 import type { KeyStore } from './identity/key-store.ts';
 import type { ListenerConfig } from './model/compiled.ts';
@@ -115,6 +117,7 @@ interface Parts {
   readonly observer: Observer;
   readonly sides: DataSides;
   readonly resolver: Resolver;
+  readonly watch: EndpointWatch;
   readonly keyStore: KeyStore;
   readonly loop: ConfigLoop;
   readonly state: { draining: boolean; listening: boolean; problems: readonly Problem[] };
@@ -147,6 +150,7 @@ function assemble(options: EgressOptions): Parts {
       }
     },
     onResolve: (name, family) => void resolver.resolve(name, family),
+    onReports: (reports) => watch.report(reports),
     onRelay(path) {
       metrics.relay(path);
       if (path === 'public-api')
@@ -162,12 +166,28 @@ function assemble(options: EgressOptions): Parts {
   });
   const resolver: Resolver = createResolver({
     clock,
-    onAnswer: (name, resolution) => sides.setName(name, resolution),
+    onAnswer(name, resolution) {
+      sides.setName(name, resolution);
+      watch.refresh(name);
+      metrics.endpoints(watch.counts);
+    },
     onFailure(name, message) {
       metrics.dns('failed');
       log.warn({ name, message }, 'a name could not be resolved');
     },
     ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+  });
+  const watch: EndpointWatch = watchEndpoints({
+    clock,
+    sides,
+    allowedResolved: settings.allowedResolved,
+    onHealth({ cluster, key: endpoint, health }, why) {
+      metrics.endpoints(watch.counts);
+      if (health === 'healthy') log.info({ cluster, endpoint }, 'an endpoint is healthy again');
+      else log.warn({ cluster, endpoint, health, why }, 'an endpoint is not used any more');
+    },
+    onCheck: (finding) => metrics.check(finding === null ? 'success' : 'failure'),
+    onDetected: (detector, result) => metrics.ejection(detector, result),
   });
   const keyStore = createKeyStore({
     clock,
@@ -188,6 +208,8 @@ function assemble(options: EgressOptions): Parts {
     async goLive(config, credentials) {
       await sides.goLive({ snapshot: config.snapshot, secrets: config.secrets, credentials });
       resolver.want(namesOf(config.snapshot));
+      watch.want(config.snapshot);
+      metrics.endpoints(watch.counts);
     },
     onLoad(result, tookMs) {
       state.problems = result.problems;
@@ -200,6 +222,7 @@ function assemble(options: EgressOptions): Parts {
     observer,
     sides,
     resolver,
+    watch,
     keyStore,
     loop,
     state,
@@ -208,6 +231,7 @@ function assemble(options: EgressOptions): Parts {
       loop.close();
       keyStore.close();
       resolver.close();
+      watch.close();
       await sides.stop();
       await Promise.all(servers.map((server) => server.close()));
       await observer.flush();
@@ -217,7 +241,7 @@ function assemble(options: EgressOptions): Parts {
 }
 
 async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
-  const { sides, loop, observer, state } = parts;
+  const { sides, watch, loop, observer, state } = parts;
   await sides.start();
   const first = await loop.load();
   if (first.kind === 'rejected') throw new ConfigError(first.problems);
@@ -233,6 +257,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
     { ip: address === '' ? '::' : address, port },
     ...[admin, readiness].flatMap((server) => (server === null ? [] : [{ ip: server.address, port: server.port }])),
   ]);
+  watch.refresh();
   if (options.watch === true) loop.watch();
   observer.log.info(
     { address, port, admin: admin?.port ?? 0, zone: first.config.snapshot.zone, egress: listener.name, workers: sides.count },

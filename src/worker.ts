@@ -14,6 +14,7 @@ export interface DataSideStart {
   readonly worker: number;
   readonly settings: TrafficSettings;
   readonly limitsMemory: SharedArrayBuffer;
+  readonly breakerMemory: SharedArrayBuffer;
 }
 
 /** Marks our own worker threads: a test runner may import this file in one of its own. */

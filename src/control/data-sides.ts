@@ -3,16 +3,18 @@ import type { AddressInfo } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { diffSnapshots, splitChange } from '../model/changes.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
-import type { Resolution } from '../model/endpoint-view.ts';
-import type { FromData, OwnListener, ToData } from '../model/messages.ts';
-import type { MeshName } from '../model/names.ts';
+import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
+import type { EndpointReport, FromData, OwnListener, SlotChange, ToData } from '../model/messages.ts';
+import type { ContentHash, MeshName } from '../model/names.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
+import { Breakers, breakerMemory } from '../traffic/breakers.ts';
 import { Limits, limitsMemory } from '../traffic/limits.ts';
 import { linkInThread, linkWorker } from './data-link.ts';
 import type { DataLink } from './data-link.ts';
+import { Slots } from './slots.ts';
 
 export interface DataSidesOptions {
   readonly clock: Clock;
@@ -23,10 +25,18 @@ export interface DataSidesOptions {
   readonly onResolve: (name: string, family: 'v4' | 'any') => void;
   readonly onRelay: (path: 'adopted-handle' | 'public-api') => void;
   readonly onFault: (message: string, stack: string) => void;
+  /** How sessions fared with endpoints that are watched. */
+  readonly onReports?: (reports: readonly EndpointReport[]) => void;
 }
 
 /** Values per message of a change: a few milliseconds of a receiving loop. */
 const PIECE = 500;
+
+interface HealthChange {
+  readonly cluster: string;
+  readonly key: string;
+  readonly health: EndpointHealth;
+}
 
 type Waiting = Partial<Record<FromData['kind'], (message: FromData) => void>>;
 
@@ -35,10 +45,16 @@ export class DataSides {
   readonly #options: DataSidesOptions;
   readonly #memory: SharedArrayBuffer = limitsMemory();
   readonly limits: Limits;
+  readonly #breakerMemory: SharedArrayBuffer;
+  readonly breakers: Breakers;
+  readonly #clusterSlots = new Slots((slot) => this.breakers.isFree(slot));
+  readonly #routeSlots = new Slots(() => true);
   readonly #links: DataLink[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #credentials = new Map<MeshName, MeshCredentials>();
   readonly #names = new Map<string, Resolution>();
+  /** Of endpoints that are not healthy, by cluster and key. */
+  readonly #health = new Map<string, HealthChange>();
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #secrets: Secrets = new Map();
   #own: readonly OwnListener[] = [];
@@ -48,10 +64,25 @@ export class DataSides {
   constructor(options: DataSidesOptions) {
     this.#options = options;
     this.limits = new Limits(this.#memory, options.settings, 0);
+    this.#breakerMemory = breakerMemory(options.count);
+    this.breakers = new Breakers(this.#breakerMemory, { clock: options.clock, side: 0 });
   }
 
   get count(): number {
     return this.#options.count;
+  }
+
+  /** What names resolve to, as the data sides know it. */
+  get names(): ReadonlyMap<string, Resolution> {
+    return this.#names;
+  }
+
+  get ownListeners(): readonly OwnListener[] {
+    return this.#own;
+  }
+
+  secret(hash: ContentHash): string | undefined {
+    return this.#secrets.get(hash);
   }
 
   /** Resolves when every data side knows which relay it runs. */
@@ -70,11 +101,14 @@ export class DataSides {
     const pieces = splitChange(diffSnapshots(this.#snapshot, next.snapshot), PIECE);
     if (added.length > 0) this.#postAll({ kind: 'secrets', set: added, removed: [] });
     for (const credentials of next.credentials) this.setCredentials(credentials);
+    this.#addSlots(next.snapshot);
     const live = this.#all('live');
     for (const [i, change] of pieces.entries()) this.#postAll({ kind: 'change', change, last: i === pieces.length - 1 });
     await live;
+    const before = this.#snapshot;
     this.#snapshot = next.snapshot;
     this.#secrets = next.secrets;
+    this.#removeSlots(before, next.snapshot);
     if (removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed });
   }
 
@@ -92,6 +126,13 @@ export class DataSides {
   setName(name: string, resolution: Resolution): void {
     this.#names.set(name, resolution);
     this.#postAll({ kind: 'resolved', name, resolution });
+  }
+
+  setHealth(change: HealthChange): void {
+    const name = JSON.stringify([change.cluster, change.key]);
+    if (change.health === 'healthy') this.#health.delete(name);
+    else this.#health.set(name, change);
+    this.#postAll({ kind: 'health', ...change });
   }
 
   /** Of every listener of this process. */
@@ -128,6 +169,26 @@ export class DataSides {
     await Promise.all(this.#links.map((link) => link.stop()));
   }
 
+  #addSlots(next: Snapshot): void {
+    const clusters = this.#clusterSlots.add(next.clusters.keys());
+    const routes = this.#routeSlots.add(limited(next));
+    for (const [, slot] of routes.set) this.breakers.refill(slot);
+    this.#tellSlots(clusters, routes);
+  }
+
+  #removeSlots(before: Snapshot, now: Snapshot): void {
+    const clusters = this.#clusterSlots.remove([...before.clusters.keys()].filter((name) => !now.clusters.has(name)));
+    const kept = new Set(limited(now));
+    const routes = this.#routeSlots.remove(limited(before).filter((name) => !kept.has(name)));
+    this.#tellSlots(clusters, routes);
+  }
+
+  #tellSlots(clusters: SlotChange, routes: SlotChange): void {
+    if (clusters.set.length + clusters.removed.length + routes.set.length + routes.removed.length === 0) return;
+    this.breakers.setSlots(clusters, routes);
+    this.#postAll({ kind: 'slots', clusters, routes });
+  }
+
   #postAll(message: ToData): void {
     for (const link of this.#links) link.post(message);
   }
@@ -151,7 +212,12 @@ export class DataSides {
   async #startOne(worker: number): Promise<void> {
     const started = this.#next(worker, ['relay']);
     const options = {
-      start: { worker, settings: this.#options.settings, limitsMemory: this.#memory },
+      start: {
+        worker,
+        settings: this.#options.settings,
+        limitsMemory: this.#memory,
+        breakerMemory: this.#breakerMemory,
+      },
       clock: this.#options.clock,
       onMessage: (message: FromData) => this.#onMessage(worker, message),
       onDied: (error: Error) => this.#replace(worker, error),
@@ -161,9 +227,10 @@ export class DataSides {
   }
 
   #onMessage(worker: number, message: FromData): void {
-    const { onRecords, onResolve, onRelay, onFault } = this.#options;
+    const { onRecords, onResolve, onRelay, onFault, onReports } = this.#options;
     if (message.kind === 'records') onRecords(message.records);
     else if (message.kind === 'resolve') onResolve(message.name, message.family);
+    else if (message.kind === 'endpoint-reports') onReports?.(message.reports);
     else if (message.kind === 'relay') onRelay(message.path);
     else if (message.kind === 'fault') onFault(message.message, message.stack);
     this.#waiting[worker]?.[message.kind]?.(message);
@@ -173,6 +240,7 @@ export class DataSides {
   #replace(worker: number, error: Error): void {
     this.#options.onFault(`data side ${worker} died and is replaced: ${error.message}`, error.stack ?? '');
     this.limits.forgetSide(worker);
+    this.breakers.forgetSide(worker);
     if (this.#stopping) return;
     const owed = this.#waiting[worker] ?? {};
     this.#waiting[worker] = {};
@@ -192,10 +260,19 @@ export class DataSides {
       ...[...this.#credentials.values()].map((credentials) => ({ kind: 'credentials', credentials }) as const),
       ...[...this.#names].map(([name, resolution]) => ({ kind: 'resolved', name, resolution }) as const),
       { kind: 'own-listeners', ownListeners: this.#own },
+      { kind: 'slots', clusters: this.#clusterSlots.all, routes: this.#routeSlots.all },
+      ...[...this.#health.values()].map((change) => ({ kind: 'health', ...change }) as const),
       ...pieces.map((change, i) => ({ kind: 'change', change, last: i === pieces.length - 1 }) as const),
       ...(this.#listening === null ? [] : [{ kind: 'listen', ...this.#listening, reusePort: true } as const]),
     ];
   }
+}
+
+/** SNIs of the routes that have a rate limit. */
+function limited({ routes }: Snapshot): string[] {
+  return [...routes.values()].flatMap((route) =>
+    route.kind === 'terminate' && route.rateLimit !== undefined ? [route.serverName] : [],
+  );
 }
 
 /** Binds a port alone, to be sure that no other process has it, and gives it back. */

@@ -1,6 +1,6 @@
 import type { SnapshotChange } from './changes.ts';
 import type { MeshCredentials } from './credentials.ts';
-import type { Resolution } from './endpoint-view.ts';
+import type { EndpointHealth, Resolution } from './endpoint-view.ts';
 import type { ContentHash, MeshName } from './names.ts';
 import type { SessionRecord } from './session-record.ts';
 
@@ -17,6 +17,10 @@ export type ToData =
   /** A piece of a snapshot change; the snapshot goes live with the last. */
   | { readonly kind: 'change'; readonly change: SnapshotChange; readonly last: boolean }
   | { readonly kind: 'resolved'; readonly name: string; readonly resolution: Resolution }
+  /** What is known of one address of a cluster, by `addressKey`. */
+  | { readonly kind: 'health'; readonly cluster: string; readonly key: string; readonly health: EndpointHealth }
+  /** Where the counters of clusters and the token buckets of routes are in the shared memory; before the change that brings them, and after the one that takes them away. */
+  | { readonly kind: 'slots'; readonly clusters: SlotChange; readonly routes: SlotChange }
   | { readonly kind: 'listen'; readonly address: string; readonly port: number; readonly reusePort: boolean }
   /** Where this process listens, for all its listeners: never dialled. */
   | { readonly kind: 'own-listeners'; readonly ownListeners: readonly OwnListener[] }
@@ -26,6 +30,21 @@ export type ToData =
   | { readonly kind: 'end-sessions' }
   /** Ends everything now. */
   | { readonly kind: 'stop' };
+
+export interface SlotChange {
+  readonly set: readonly (readonly [name: string, slot: number])[];
+  readonly removed: readonly string[];
+}
+
+/** How an attempt to connect ended. TLS that could not be made is a failure of the endpoint too. */
+export type AttemptOutcome = 'ok' | 'connect-failed' | 'timeout' | 'tls-failed';
+
+export interface EndpointReport {
+  readonly cluster: string;
+  /** `addressKey`. */
+  readonly key: string;
+  readonly outcome: AttemptOutcome;
+}
 
 export interface OwnListener {
   readonly ip: string;
@@ -42,6 +61,8 @@ export type FromData =
   | { readonly kind: 'live'; readonly version: string }
   | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }
   | { readonly kind: 'resolve'; readonly name: string; readonly family: 'v4' | 'any' }
+  /** Of clusters with health checks or outlier detection, in the order in which the attempts ended. */
+  | { readonly kind: 'endpoint-reports'; readonly reports: readonly EndpointReport[] }
   /** Which relay runs, once at start. */
   | { readonly kind: 'relay'; readonly path: 'adopted-handle' | 'public-api' }
   /** A bug or a broken environment: the stack, already text. */

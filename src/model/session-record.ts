@@ -46,4 +46,9 @@ export interface SessionRecord {
   readonly handshakeMs: number;
   readonly connectMs: number;
   readonly totalMs: number;
+  /** Of a cluster's or route's limits the one that refused, where the reason is `over-limit`; absent otherwise. */
+  readonly limit?: BreakerLimit;
 }
+
+/** Connections of a cluster, those of them being made, new connections of a route. */
+export type BreakerLimit = 'max-connections' | 'max-pending' | 'rate';

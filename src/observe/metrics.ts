@@ -31,6 +31,10 @@ export const METRICS = {
   zone_egress_unverified_destinations: { type: 'gauge', unit: '', labels: [], help: 'Destinations that TLS is spoken to without verifying the server' },
   zone_egress_dns_names: { type: 'gauge', unit: '', labels: [], help: 'Names that the live configuration needs resolved' },
   zone_egress_dns_failures_total: { type: 'counter', unit: '', labels: [], help: 'Look-ups that failed or timed out, also where the last good answer stays in use' },
+  zone_egress_endpoints: { type: 'gauge', unit: '', labels: ['health'], help: 'Endpoints that are checked or may be ejected: healthy, unhealthy (by checks) or ejected (by outlier detection)' },
+  zone_egress_health_checks_total: { type: 'counter', unit: '', labels: ['result'], help: 'Active checks of endpoints: success or failure' },
+  zone_egress_ejections_total: { type: 'counter', unit: '', labels: ['detector', 'result'], help: 'Endpoints that outlier detection found bad: ejected, overflow (too many are ejected) or not_enforced' },
+  zone_egress_limit_refusals_total: { type: 'counter', unit: '', labels: ['limit'], help: 'Sessions that a limit of their cluster or route refused: max-connections, max-pending or rate' },
   zone_egress_faults_total: { type: 'counter', unit: '', labels: [], help: 'Bugs or a broken environment: the log has the stacks' },
   zone_egress_log_suppressed_total: { type: 'counter', unit: '', labels: ['reason'], help: 'Log lines about refused sessions that the rate limit left out' },
   zone_egress_relay_info: { type: 'gauge', unit: '', labels: ['path'], help: 'Always 1; how bytes are carried: adopted-handle or public-api' },
@@ -127,6 +131,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       if (record.bytesUp > 0) up(record.bytesUp);
       if (record.bytesDown > 0) down(record.bytesDown);
       if (record.shadowDenied) shadowDenied(1);
+      if (record.limit !== undefined) counter('zone_egress_limit_refusals_total').inc({ limit: record.limit });
       if (record.helloMs >= 0) phase.hello.observe(record.helloMs / 1e3);
       if (record.handshakeMs >= 0) phase.handshake.observe(record.handshakeMs / 1e3);
       if (record.connectMs < 0) return;

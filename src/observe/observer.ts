@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
 import type { Compiled } from '../model/compiled.ts';
+import type { EndpointHealth } from '../model/endpoint-view.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { createAccessLog } from './access-log.ts';
@@ -59,6 +60,10 @@ export interface Events {
   /** `notAfter` in milliseconds since the Unix epoch. */
   certificate(mesh: string, notAfter: number): void;
   certificateGone(mesh: string): void;
+  /** Endpoints that are watched, by health. */
+  endpoints(counts: Readonly<Record<EndpointHealth, number>>): void;
+  check(result: 'success' | 'failure'): void;
+  ejection(detector: string, result: string): void;
 }
 
 export function createObserver(options: ObserverOptions): Observer {
@@ -91,6 +96,11 @@ export function createObserver(options: ObserverOptions): Observer {
         if (outcome === 'failed') metrics.count('zone_egress_dns_failures_total', {});
       },
       certificate: (mesh, notAfter) => metrics.set('zone_egress_certificate_expiry_timestamp_seconds', { mesh }, notAfter / 1e3),
+      endpoints(counts) {
+        for (const [health, count] of Object.entries(counts)) metrics.set('zone_egress_endpoints', { health }, count);
+      },
+      check: (result) => metrics.count('zone_egress_health_checks_total', { result }),
+      ejection: (detector, result) => metrics.count('zone_egress_ejections_total', { detector, result }),
       certificateGone: (mesh) => metrics.remove('zone_egress_certificate_expiry_timestamp_seconds', { mesh }),
     },
     record(record) {

@@ -47,6 +47,20 @@ export function candidates(route: Route, cluster: Cluster, view: EndpointView): 
   return { levels: levels.map(({ priority, all }) => ({ priority, all, healthy: healthyOf(all, view) })), refusal };
 }
 
+/** Every address of a cluster that may be dialled, whatever its health: for whoever watches them. */
+export function dialable(cluster: Cluster, view: Facts): readonly Target[] {
+  return cluster.endpoints.flatMap((endpoint) => {
+    if (endpoint.weight <= 0) return [];
+    return addressesOf(endpoint, view).flatMap((resolved) => {
+      const checked = typeof resolved === 'string' ? check(endpoint, resolved, view) : resolved;
+      return checked.kind === 'refusal' ? [] : [checked.target];
+    });
+  });
+}
+
+/** What decides whether an address may be dialled. */
+export type Facts = Pick<EndpointView, 'names' | 'ownListeners' | 'localAddresses' | 'allowedResolved'>;
+
 /** For the refusal where there is none. */
 export function noCandidates(route: Route, cluster: Cluster): string {
   if (cluster.endpoints.length === 0) return `${route.destination} has no endpoint`;
@@ -75,7 +89,7 @@ function carries(endpoint: Endpoint, subset: Readonly<Record<string, string>>): 
   return true;
 }
 
-function addressesOf(endpoint: Endpoint, view: EndpointView): readonly (string | Refusal)[] {
+function addressesOf(endpoint: Endpoint, view: Facts): readonly (string | Refusal)[] {
   const { address } = endpoint;
   if (address.kind === 'ip') return [address.ip];
   const answer = view.names.get(address.name);
@@ -84,7 +98,7 @@ function addressesOf(endpoint: Endpoint, view: EndpointView): readonly (string |
   return answer.addresses;
 }
 
-function check(endpoint: Endpoint, ip: string, view: EndpointView): { kind: 'target'; target: Target } | Refusal {
+function check(endpoint: Endpoint, ip: string, view: Facts): { kind: 'target'; target: Target } | Refusal {
   const { address, port } = endpoint;
   if (address.kind === 'name' && isForbiddenWhenResolved(ip, view.allowedResolved)) {
     return refuse('forbidden-address', `${address.name} resolved to ${ip}, which no name may lead to`);
@@ -95,7 +109,7 @@ function check(endpoint: Endpoint, ip: string, view: EndpointView): { kind: 'tar
   return { kind: 'target', target: { endpoint, ip } };
 }
 
-function isOwn(listenerIp: string, ip: string, view: EndpointView): boolean {
+function isOwn(listenerIp: string, ip: string, view: Facts): boolean {
   if (sameAddress(listenerIp, ip)) return true;
   const target = addressClass(ip);
   // Whoever dials the unspecified address reaches this machine's loopback.

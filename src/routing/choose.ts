@@ -45,9 +45,13 @@ export function choose(route: Route, cluster: Cluster, view: EndpointView): Chos
     balancing,
   );
   const picked = levels.length === 1 ? 0 : levelAt(list, percentOf(balancing, view));
+  const panic = list[picked]?.panic ?? false;
+  if (panic && cluster.failInPanic === true) return refuse('no-endpoint', inPanic(route, levels[picked], balancing));
   const targets: Target[] = [];
   const append = (i: number, by: Balancing): void => {
     const level = levels[i];
+    // Where a panic refuses, a retry does not go there either.
+    if (list[i]?.panic === true && cluster.failInPanic === true) return;
     if (level !== undefined) targets.push(...ordered(level, list[i]?.panic ?? false, by));
   };
   append(picked, balancing);
@@ -56,7 +60,7 @@ export function choose(route: Route, cluster: Cluster, view: EndpointView): Chos
   for (const i of levels.keys()) if (i !== picked) append(i, others);
   const [first] = targets;
   if (first === undefined) return refuse('no-endpoint', noneUsable(route, levels));
-  return { kind: 'chosen', targets, priority: first.endpoint.priority, panic: list[picked]?.panic ?? false };
+  return { kind: 'chosen', targets, priority: first.endpoint.priority, panic };
 }
 
 /** The cluster's settings, and what is known at this moment. */
@@ -114,6 +118,11 @@ function byBalancer(targets: readonly Target[], weights: readonly number[], bala
 
 function weightsOf(targets: readonly Target[]): number[] {
   return targets.map(({ endpoint }) => endpoint.weight);
+}
+
+function inPanic(route: Route, level: Level | undefined, { panicThresholdPercent }: Balancing): string {
+  const [healthy, all] = [level?.healthy.length ?? 0, level?.all.length ?? 0];
+  return `${healthy} of ${all} endpoints of ${route.destination} are healthy, below ${panicThresholdPercent} % nothing passes (failTrafficOnPanic)`;
 }
 
 function noneUsable(route: Route, levels: readonly Level[]): string {

@@ -4,7 +4,8 @@ import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { Refused, refuse } from '../base/refusal.ts';
-import type { Refusal } from '../base/refusal.ts';
+import type { Refusal, RefusalCode } from '../base/refusal.ts';
+import type { AttemptOutcome } from '../model/messages.ts';
 import type { Target } from '../routing/choose.ts';
 import type { BufferPool } from './buffers.ts';
 import type { Origination } from './originate.ts';
@@ -19,6 +20,7 @@ export interface ConnectOptions {
   /** Of one attempt: TCP, and TLS where there is any. */
   readonly timeoutMs: number;
   readonly onAttempt: (target: Target) => void;
+  readonly onOutcome: (target: Target, outcome: AttemptOutcome) => void;
 }
 
 /** A session gives up after this many endpoints; the deadline of the session may end it earlier. */
@@ -30,16 +32,26 @@ export async function connectEndpoint(walk: Walk, targets: readonly Target[], op
   for (const target of targets.slice(0, MAX_ATTEMPTS)) {
     options.onAttempt(target);
     try {
-      return await (target.endpoint.tls === null ? attemptPlain(walk, target, options) : attemptTls(walk, target, options));
+      const attempt = target.endpoint.tls === null ? attemptPlain(walk, target, options) : attemptTls(walk, target, options);
+      const side = await attempt;
+      options.onOutcome(target, 'ok');
+      return side;
     } catch (error) {
-      if (!(error instanceof Refused) || !RETRIED.has(error.refusal.code)) throw error;
-      last = error;
+      const outcome = error instanceof Refused ? RETRIED[error.refusal.code] : undefined;
+      if (outcome === undefined) throw error;
+      options.onOutcome(target, outcome);
+      last = error as Refused;
     }
   }
   throw last ?? new Refused(refuse('no-endpoint', 'there is no endpoint to try'));
 }
 
-const RETRIED: ReadonlySet<string> = new Set(['connect-timeout', 'connect-refused', 'upstream-tls-failed']);
+/** What the next endpoint is tried after, and what it says of this one. */
+const RETRIED: Readonly<Partial<Record<RefusalCode, AttemptOutcome>>> = {
+  'connect-timeout': 'timeout',
+  'connect-refused': 'connect-failed',
+  'upstream-tls-failed': 'tls-failed',
+};
 
 function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Promise<Side> {
   const reader = new PlainReader(options.pool);

@@ -3,8 +3,12 @@ import type { Clock } from '../base/clock.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { TrafficSettings } from '../model/settings.ts';
+import type { AttemptOutcome } from '../model/messages.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { Target } from '../routing/choose.ts';
+import type { Breakers } from './breakers.ts';
 import type { BufferPool } from './buffers.ts';
+import type { EndpointUse } from './endpoint-use.ts';
 import type { Limits } from './limits.ts';
 import type { NameTable } from './name-table.ts';
 import type { Origination } from './originate.ts';
@@ -17,6 +21,8 @@ export interface DataPlane {
   readonly clock: Clock;
   readonly settings: TrafficSettings;
   readonly limits: Limits;
+  readonly breakers: Breakers;
+  readonly endpoints: EndpointUse;
   readonly pool: BufferPool;
   readonly terminator: Terminator;
   readonly origination: Origination;
@@ -24,7 +30,9 @@ export interface DataPlane {
   /** The accepted handle may be moved into a socket of our own making; otherwise the public API carries the bytes. */
   readonly adoptionWorks: boolean;
   snapshot(): Snapshot;
-  view(cluster: Cluster): EndpointView;
+  /** `client`: its address, for balancers that go by it. */
+  view(cluster: Cluster, client: string): EndpointView;
+  attempted(cluster: Cluster, target: Target, outcome: AttemptOutcome): void;
   draft(accepted: Socket): SessionDraft;
   openSession(session: Session): void;
   /** Bytes are about to flow: ends the session after the drain time, if the configuration changed against it meanwhile. */

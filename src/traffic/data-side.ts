@@ -4,17 +4,23 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { refuse } from '../base/refusal.ts';
 import { applyChange } from '../model/changes.ts';
 import type { Cluster } from '../model/cluster.ts';
+import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
-import type { FromData, OwnListener, ToData } from '../model/messages.ts';
+import type { AttemptOutcome, EndpointReport, FromData, OwnListener, ToData } from '../model/messages.ts';
 import type { ContentHash } from '../model/names.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { authorise } from '../routing/authorise.ts';
+import { hashes } from '../routing/balancers/table.ts';
+import { xxHash64 } from '../routing/balancers/xx-hash-64.ts';
+import type { Target } from '../routing/choose.ts';
 import { probeAdoption } from './adopt.ts';
+import { Breakers } from './breakers.ts';
 import { BufferPool } from './buffers.ts';
 import type { DataPlane } from './data-plane.ts';
+import { EndpointUse } from './endpoint-use.ts';
 import { Limits } from './limits.ts';
 import { Listener } from './listener.ts';
 import { NameTable } from './name-table.ts';
@@ -32,6 +38,7 @@ export interface DataSideOptions {
   readonly worker: number;
   readonly settings: TrafficSettings;
   readonly limitsMemory: SharedArrayBuffer;
+  readonly breakerMemory: SharedArrayBuffer;
   readonly meshTls: MeshTls;
   readonly systemTrust: OriginationDeps['systemTrust'];
   readonly checkServerName: OriginationDeps['checkServerName'];
@@ -46,6 +53,8 @@ export class DataSide implements DataPlane {
   readonly clock: Clock;
   readonly settings: TrafficSettings;
   readonly limits: Limits;
+  readonly breakers: Breakers;
+  readonly endpoints: EndpointUse = new EndpointUse();
   readonly pool: BufferPool = new BufferPool();
   readonly terminator: Terminator;
   readonly origination: Origination;
@@ -62,6 +71,7 @@ export class DataSide implements DataPlane {
   #ownListeners: readonly OwnListener[] = [];
   #localAddresses: ReadonlySet<string> = new Set();
   #records: SessionRecord[] = [];
+  #reports: EndpointReport[] = [];
   #listener: Listener | null = null;
   #idleSweep: Timer | null = null;
   #accepted = 0;
@@ -70,6 +80,7 @@ export class DataSide implements DataPlane {
     this.clock = options.clock;
     this.settings = options.settings;
     this.limits = new Limits(options.limitsMemory, options.settings, options.worker);
+    this.breakers = new Breakers(options.breakerMemory, { clock: options.clock, side: options.worker });
     this.terminator = new Terminator(options.meshTls);
     this.#send = options.send;
     this.#worker = options.worker;
@@ -110,6 +121,10 @@ export class DataSide implements DataPlane {
         return message.last ? this.#goLive(this.#coming) : undefined;
       case 'resolved':
         return this.names.set(message.name, message.resolution);
+      case 'health':
+        return this.endpoints.setHealth(message);
+      case 'slots':
+        return this.breakers.setSlots(message.clusters, message.routes);
       case 'listen':
         return void this.#listen(message);
       case 'own-listeners':
@@ -128,7 +143,7 @@ export class DataSide implements DataPlane {
     }
   }
 
-  view(cluster: Cluster): EndpointView {
+  view(cluster: Cluster, client: string): EndpointView {
     let turn = this.#turns.get(cluster);
     if (turn === undefined) {
       turn = { next: this.#worker };
@@ -140,7 +155,18 @@ export class DataSide implements DataPlane {
       ownListeners: this.#ownListeners,
       localAddresses: this.#localAddresses,
       allowedResolved: this.settings.allowedResolved,
+      draw: Math.random(),
+      ...this.endpoints.of(cluster.name),
+      ...(cluster.balancer !== undefined && hashes(cluster.balancer) ? { hashKey: xxHash64(client) } : {}),
     };
+  }
+
+  /** Whoever watches endpoints hears of it; the others need not. */
+  attempted(cluster: Cluster, { endpoint, ip }: Target, outcome: AttemptOutcome): void {
+    if (cluster.outlierDetection === undefined && cluster.healthChecks === undefined) return;
+    this.#reports.push({ cluster: cluster.name, key: addressKey(ip, endpoint.port), outcome });
+    if (this.#reports.length === 1) setImmediate(() => this.#sendReports());
+    else if (this.#reports.length >= BATCH) this.#sendReports();
   }
 
   draft(accepted: Socket): SessionDraft {
@@ -260,6 +286,13 @@ export class DataSide implements DataPlane {
     const records = this.#records;
     this.#records = [];
     this.#send({ kind: 'records', records });
+  }
+
+  #sendReports(): void {
+    if (this.#reports.length === 0) return;
+    const reports = this.#reports;
+    this.#reports = [];
+    this.#send({ kind: 'endpoint-reports', reports });
   }
 
   #stop(): void {

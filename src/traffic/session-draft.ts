@@ -1,7 +1,7 @@
 import type { EndReason } from '../base/refusal.ts';
 import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
 import type { Route } from '../model/route.ts';
-import type { SessionRecord } from '../model/session-record.ts';
+import type { BreakerLimit, SessionRecord } from '../model/session-record.ts';
 import type { Allowed } from '../routing/authorise.ts';
 import type { Target } from '../routing/choose.ts';
 import { printable } from '../routing/route.ts';
@@ -22,6 +22,8 @@ export class SessionDraft {
   bytesDown = 0;
   /** Bytes that arrived behind the hello while the endpoint was being connected. */
   late: Buffer | null = null;
+  /** The limit of a cluster or route that refused. */
+  limit: BreakerLimit | null = null;
   #sni = '';
   #alpn: readonly string[] = NONE;
   #route: Route | null = null;
@@ -138,6 +140,7 @@ export class SessionDraft {
       handshakeMs: this.#handshakeMs,
       connectMs: this.#connectMs,
       totalMs: nowMs - this.#acceptedAt,
+      ...(this.limit === null ? {} : { limit: this.limit }),
     });
   }
 }

@@ -15,6 +15,7 @@ import { missingCluster } from '../routing/decide.ts';
 import { printable, route } from '../routing/route.ts';
 import { alertFor } from '../wire/alert.ts';
 import { adopt } from './adopt.ts';
+import type { Full } from './breakers.ts';
 import { connectEndpoint, refusedAfterHandshake } from './connect.ts';
 import type { DataPlane } from './data-plane.ts';
 import { PlainReader } from './plain-reader.ts';
@@ -78,6 +79,8 @@ async function carry(accepted: Socket, session: Session, plane: DataPlane): Prom
   const found = must(route(snapshot, sniffed.hello.serverName));
   session.route = found;
   draft.route(found);
+  const rate = plane.breakers.admit(found);
+  if (rate !== null) throw overLimit(session, rate);
 
   if (found.kind === 'passthrough') endWithClient(session, accepted);
   const tls = found.kind === 'terminate' ? await terminate(accepted, session, { plane, route: found, sniffed }) : null;
@@ -86,7 +89,7 @@ async function carry(accepted: Socket, session: Session, plane: DataPlane): Prom
 
   const cluster = snapshot.clusters.get(found.cluster);
   if (cluster === undefined) throw new Refused(missingCluster(found));
-  const view = await viewOf(session.walk, cluster, plane);
+  const view = await viewOf(session, cluster, plane);
   const { targets } = must(choose(found, cluster, view));
 
   const endpoint = await connect(session, targets, { cluster, plane });
@@ -149,21 +152,33 @@ function endWithClient(session: Session, socket: Socket): void {
 }
 
 /** What is known of the cluster's endpoints: at once where every name has an answer, otherwise when the first answers come. */
-function viewOf(steps: Walk, cluster: Cluster, plane: DataPlane): EndpointView | Promise<EndpointView> {
-  if (plane.names.allKnown(cluster)) return plane.view(cluster);
-  return steps.step<void>((done) => plane.names.whenKnown(cluster, done)).then(() => plane.view(cluster));
+function viewOf({ walk, draft }: Session, cluster: Cluster, plane: DataPlane): EndpointView | Promise<EndpointView> {
+  const view = (): EndpointView => plane.view(cluster, draft.clientAddress);
+  if (plane.names.allKnown(cluster)) return view();
+  return walk.step<void>((done) => plane.names.whenKnown(cluster, done)).then(view);
 }
 
 async function connect(session: Session, targets: readonly Target[], to: { cluster: Cluster; plane: DataPlane }): Promise<Side> {
   const { plane, cluster } = to;
   const startedAt = plane.clock.now();
+  const place = plane.breakers.enter(cluster);
+  if ('limit' in place) throw overLimit(session, place);
+  session.scope.add(() => place.leave());
+  let leave: (() => void) | null = null;
+  session.scope.add(() => leave?.());
   const side = await connectEndpoint(session.walk, targets, {
     clock: plane.clock,
     pool: plane.pool,
     origination: plane.origination,
     timeoutMs: cluster.connectTimeoutMs,
-    onAttempt: (target) => session.draft.attempt(target),
+    onAttempt(target) {
+      session.draft.attempt(target);
+      leave?.();
+      leave = plane.endpoints.enter(cluster.name, target);
+    },
+    onOutcome: (target, outcome) => plane.attempted(cluster, target, outcome),
   });
+  place.connected();
   session.draft.connected(plane.clock.now() - startedAt);
   return side;
 }
@@ -249,6 +264,11 @@ function late(session: Session, timeoutMs: number): Refusal {
     return refuse('handshake-failed', `TLS handshake with ${draft.from}: not done ${timeoutMs} ms after accept`);
   }
   return refuse('connect-timeout', `connect ${session.route.destination}: not done ${timeoutMs} ms after accept`);
+}
+
+function overLimit({ draft }: Session, { limit, detail }: Full): Refused {
+  draft.limit = limit;
+  return new Refused(refuse('over-limit', detail));
 }
 
 function fault(error: unknown, plane: DataPlane): Refusal {

@@ -1,0 +1,50 @@
+import { connect as connectTcp } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { connect as connectTls } from 'node:tls';
+import type { Clock } from '../base/clock.ts';
+import { EndpointWatch } from '../endpoints/watch.ts';
+import type { EndpointWatchOptions } from '../endpoints/watch.ts';
+import { systemTrust } from '../identity/system-trust.ts';
+import { checkServerName } from '../identity/upstream-name.ts';
+import type { Facts, Target } from '../routing/candidates.ts';
+import { Origination } from '../traffic/originate.ts';
+import type { DataSides } from './data-sides.ts';
+
+export interface WatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'onDetected' | 'onHealth'> {
+  readonly clock: Clock;
+  readonly sides: DataSides;
+  readonly allowedResolved: readonly string[];
+}
+
+/** A watch of endpoints that connects as sessions do: with the TLS of the endpoint, and never to what they may not dial. Health goes to the data sides. */
+export function watchEndpoints(options: WatchOptions): EndpointWatch {
+  const { clock, sides, allowedResolved, onHealth } = options;
+  const origination = new Origination({ secret: (hash) => sides.secret(hash), systemTrust, checkServerName });
+  let own: Facts['ownListeners'] | null = null;
+  let localAddresses: Facts['localAddresses'] = new Set();
+
+  return new EndpointWatch({
+    ...options,
+    clock,
+    dial({ endpoint, ip }: Target) {
+      const to = { host: ip, port: endpoint.port, autoSelectFamily: false };
+      if (endpoint.tls === null) return { socket: connectTcp({ ...to, noDelay: true }), ready: 'connect' };
+      return { socket: connectTls({ ...to, ...origination.connectionOptions(endpoint.tls, endpoint) }), ready: 'secureConnect' };
+    },
+    facts() {
+      // Looked up again when the egress listens elsewhere, as the data sides do.
+      if (own !== sides.ownListeners) localAddresses = localOnes();
+      own = sides.ownListeners;
+      return { names: sides.names, ownListeners: own, localAddresses, allowedResolved };
+    },
+    onForgotten: (cluster, key) => sides.setHealth({ cluster, key, health: 'healthy' }),
+    onHealth(change, why) {
+      sides.setHealth(change);
+      onHealth(change, why);
+    },
+  });
+}
+
+function localOnes(): ReadonlySet<string> {
+  return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
+}

@@ -1,0 +1,139 @@
+/**
+ * Active health checks as Envoy counts them: the first answer decides alone, a failure counts at once and only so many of them in a row make an endpoint unhealthy,
+ * so many good ones make it healthy again. An endpoint is healthy when all checks of its cluster say so.
+ */
+import type { Clock, Timer } from '../base/clock.ts';
+import type { HealthCheck } from '../model/cluster.ts';
+import { Probe } from './probe.ts';
+import type { Dialled, Finding, TcpCheck } from './probe.ts';
+
+export interface HealthChecksOptions {
+  readonly clock: Clock;
+  /** In [0, 1), for jitter. */
+  readonly draw: () => number;
+  /** Checks under way at once; the rest wait for their turn. */
+  readonly maxConcurrent: number;
+  readonly onCheck: (finding: Finding) => void;
+}
+
+/** How many good and bad answers came in a row; pure. */
+export class CheckCount {
+  failed: boolean;
+  first = true;
+  #good = 0;
+  #bad = 0;
+
+  constructor(failed: boolean) {
+    this.failed = failed;
+  }
+
+  add(
+    good: boolean,
+    { healthyThreshold, unhealthyThreshold }: Pick<HealthCheck, 'healthyThreshold' | 'unhealthyThreshold'>,
+  ): void {
+    const { first, failed } = this;
+    this.first = false;
+    if (good) {
+      this.#bad = 0;
+      if (failed && (first || ++this.#good >= healthyThreshold)) this.failed = false;
+    } else {
+      this.#good = 0;
+      if (!failed && ++this.#bad >= unhealthyThreshold) this.failed = true;
+    }
+    if (this.failed !== failed) this.#good = this.#bad = 0;
+  }
+}
+
+export interface CheckedEndpoint {
+  readonly checks: readonly TcpCheck[];
+  readonly dial: () => Dialled;
+  /** Unhealthy before the first answer: for an endpoint that came to a cluster that runs already. */
+  readonly startsFailed: boolean;
+  /** Whether the cluster has carried a session. */
+  readonly traffic: () => boolean;
+  /** After each answer. */
+  readonly onAnswer: (healthy: boolean, why: Finding) => void;
+}
+
+/** Gives back how to stop the checks of this endpoint. */
+export type StartChecks = (endpoint: CheckedEndpoint) => () => void;
+
+export function createHealthChecks(options: HealthChecksOptions): StartChecks {
+  const { clock, draw, maxConcurrent, onCheck } = options;
+  const queue = new Set<(done: () => void) => void>();
+  let running = 0;
+
+  function pump(): void {
+    for (const start of queue) {
+      if (running >= maxConcurrent) return;
+      queue.delete(start);
+      running++;
+      start(() => {
+        running--;
+        pump();
+      });
+    }
+  }
+
+  function startOne(
+    check: TcpCheck,
+    endpoint: CheckedEndpoint,
+    counts: CheckCount,
+    answered: (why: Finding) => void,
+  ): () => void {
+    const probe = new Probe(check, { clock, dial: endpoint.dial });
+    let timer: Timer | null = null;
+    let finished: (() => void) | null = null;
+    let stopped = false;
+
+    function look(done: () => void): void {
+      finished = done;
+      probe.run((finding) => {
+        finished = null;
+        onCheck(finding);
+        counts.add(finding === null, check);
+        answered(finding);
+        if (!stopped) rest(jittered(endpoint.traffic() ? check.intervalMs : check.noTrafficIntervalMs, check));
+        done();
+      });
+    }
+    function rest(ms: number): void {
+      timer = clock.after(ms, () => {
+        queue.add(look);
+        pump();
+      });
+    }
+    if (check.initialJitterMs > 0) rest(check.initialJitterMs * draw());
+    else {
+      queue.add(look);
+      pump();
+    }
+    return () => {
+      stopped = true;
+      timer?.cancel();
+      queue.delete(look);
+      probe.close();
+      finished?.();
+    };
+  }
+
+  function jittered(ms: number, check: HealthCheck): number {
+    return ms + (ms * check.intervalJitterPercent * draw()) / 100 + check.intervalJitterMs * draw();
+  }
+
+  return (endpoint) => {
+    const all = endpoint.checks.map(() => new CheckCount(true));
+    const stops = endpoint.checks.map((check, i) => {
+      const counts = all[i] ?? new CheckCount(true);
+      return startOne(check, endpoint, counts, (why) =>
+        endpoint.onAnswer(
+          all.every(({ failed, first }) => !failed || (first && !endpoint.startsFailed)),
+          why,
+        ),
+      );
+    });
+    return () => {
+      for (const stop of stops) stop();
+    };
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * Outlier detection of one cluster, as Envoy does it for TCP: consecutive failures eject at once, rates are looked at every interval. A failure to connect stands
+ * for a 5xx of the gateway kind, unless local failures count on their own. Pure: time and chance are handed in, ejections are told to `onChange`.
+ */
+import type { ConsecutiveDetector, OutlierDetection } from '../model/cluster.ts';
+import type { AttemptOutcome } from '../model/messages.ts';
+
+/** Detectors, as Envoy's statistics name them. */
+export type Detector =
+  'consecutive_5xx' | 'consecutive_gateway_failure' | 'consecutive_local_origin_failure' | 'success_rate' | 'failure_percentage';
+
+export type Detected = 'ejected' | 'overflow' | 'not_enforced';
+
+export interface OutlierEvents {
+  onChange(key: string, ejected: boolean): void;
+  /** `overflow` where the limit of ejections forbade it, `not_enforced` where the settings did. */
+  onDetected(detector: Detector, result: Detected): void;
+  /** In [0, 1). */
+  draw(): number;
+}
+
+/** Envoy's default, which Kuma leaves as it is. */
+const MAX_EJECTION_MS = 300_000;
+
+interface Host {
+  in5xx: number;
+  inGateway: number;
+  inLocal: number;
+  ejectedAt: number | null;
+  /** How many ejection times the next ejection lasts; falls by one each interval that the host was not ejected in. */
+  multiplier: number;
+  current: Volume;
+  last: Volume;
+}
+
+interface Volume {
+  total: number;
+  good: number;
+}
+
+export class ClusterOutliers {
+  readonly settings: OutlierDetection;
+  readonly #events: OutlierEvents;
+  readonly #hosts = new Map<string, Host>();
+  #ejected = 0;
+
+  constructor(settings: OutlierDetection, events: OutlierEvents) {
+    this.settings = settings;
+    this.#events = events;
+  }
+
+  get ejected(): number {
+    return this.#ejected;
+  }
+
+  /** The endpoints that there are. One that is gone is forgotten, with its ejection. */
+  setHosts(keys: ReadonlySet<string>): void {
+    for (const [key, host] of this.#hosts) {
+      if (keys.has(key)) continue;
+      if (host.ejectedAt !== null) this.#restore(key, host);
+      this.#hosts.delete(key);
+    }
+    for (const key of keys) if (!this.#hosts.has(key)) this.#hosts.set(key, newHost());
+  }
+
+  report(key: string, outcome: AttemptOutcome, nowMs: number): void {
+    const host = this.#hosts.get(key);
+    if (host === undefined) return;
+    host.current.total++;
+    if (outcome === 'ok') {
+      host.current.good++;
+      host.in5xx = host.inGateway = host.inLocal = 0;
+      return;
+    }
+    const { splitLocalErrors, consecutiveLocalFailures, consecutiveGatewayFailures, consecutiveTotalFailures } = this.settings;
+    if (splitLocalErrors) {
+      if (++host.inLocal === consecutiveLocalFailures.threshold) this.#detected(key, 'consecutive_local_origin_failure', nowMs);
+      return;
+    }
+    if (++host.inGateway === consecutiveGatewayFailures.threshold) this.#detected(key, 'consecutive_gateway_failure', nowMs);
+    if (++host.in5xx === consecutiveTotalFailures.threshold) this.#detected(key, 'consecutive_5xx', nowMs);
+  }
+
+  /** To be called every interval: ends ejections that are over, then looks at the rates of the interval. */
+  sweep(nowMs: number): void {
+    for (const [key, host] of this.#hosts) {
+      if (host.ejectedAt === null) host.multiplier = Math.max(0, host.multiplier - 1);
+      else if (nowMs - host.ejectedAt >= this.#ejectionMs(host)) this.#restore(key, host);
+      host.last = host.current;
+      host.current = { total: 0, good: 0 };
+    }
+    this.#successRates(nowMs);
+    this.#failurePercentages(nowMs);
+  }
+
+  /** An active check found the endpoint healthy: that ends its ejection. */
+  checkedHealthy(key: string): void {
+    const host = this.#hosts.get(key);
+    if (host !== undefined && host.ejectedAt !== null) this.#restore(key, host);
+  }
+
+  #successRates(nowMs: number): void {
+    const { threshold: thousandths, minimumHosts, requestVolume } = this.settings.successRate;
+    const rates = this.#rates(requestVolume);
+    if (rates.length === 0 || rates.length < minimumHosts) return;
+    const mean = rates.reduce((sum, { percent }) => sum + percent, 0) / rates.length;
+    const variance = rates.reduce((sum, { percent }) => sum + (percent - mean) ** 2, 0) / rates.length;
+    const threshold = mean - (thousandths / 1_000) * Math.sqrt(variance);
+    for (const { key, percent } of rates) if (percent < threshold) this.#detected(key, 'success_rate', nowMs);
+  }
+
+  #failurePercentages(nowMs: number): void {
+    const { threshold, minimumHosts, requestVolume } = this.settings.failurePercentage;
+    const rates = this.#rates(requestVolume);
+    if (rates.length < minimumHosts) return;
+    for (const { key, percent } of rates) if (100 - percent >= threshold) this.#detected(key, 'failure_percentage', nowMs);
+  }
+
+  /** Of the hosts that are in use and were used enough. */
+  #rates(volume: number): { readonly key: string; readonly percent: number }[] {
+    return [...this.#hosts].flatMap(([key, { ejectedAt, last }]) =>
+      ejectedAt === null && last.total > 0 && last.total >= volume ? [{ key, percent: (100 * last.good) / last.total }] : [],
+    );
+  }
+
+  #detected(key: string, detector: Detector, nowMs: number): void {
+    const host = this.#hosts.get(key);
+    if (host === undefined || host.ejectedAt !== null) return;
+    reset(host, detector);
+    const share = (100 * (this.#ejected + 1)) / this.#hosts.size;
+    if (share > this.settings.maxEjectionPercent) return this.#events.onDetected(detector, 'overflow');
+    if (this.#events.draw() * 100 >= detectorOf(this.settings, detector).enforcing)
+      return this.#events.onDetected(detector, 'not_enforced');
+    this.#ejected++;
+    host.ejectedAt = nowMs;
+    // Above the longest time it does not grow any more, so that it also comes down in time.
+    if (this.settings.baseEjectionMs * host.multiplier < this.#longestMs() + this.settings.baseEjectionMs) host.multiplier++;
+    this.#events.onDetected(detector, 'ejected');
+    this.#events.onChange(key, true);
+  }
+
+  #ejectionMs({ multiplier }: Host): number {
+    return Math.min(this.settings.baseEjectionMs * multiplier, this.#longestMs());
+  }
+
+  #longestMs(): number {
+    return Math.max(MAX_EJECTION_MS, this.settings.baseEjectionMs);
+  }
+
+  /** All counters start again, so that one more failure does not eject at once. */
+  #restore(key: string, host: Host): void {
+    this.#ejected--;
+    host.ejectedAt = null;
+    host.in5xx = host.inGateway = host.inLocal = 0;
+    this.#events.onChange(key, false);
+  }
+}
+
+function newHost(): Host {
+  return {
+    in5xx: 0,
+    inGateway: 0,
+    inLocal: 0,
+    ejectedAt: null,
+    multiplier: 0,
+    current: { total: 0, good: 0 },
+    last: { total: 0, good: 0 },
+  };
+}
+
+function reset(host: Host, detector: Detector): void {
+  if (detector === 'consecutive_5xx') host.in5xx = 0;
+  else if (detector === 'consecutive_gateway_failure') host.inGateway = 0;
+  else if (detector === 'consecutive_local_origin_failure') host.inLocal = 0;
+}
+
+function detectorOf(settings: OutlierDetection, detector: Detector): ConsecutiveDetector {
+  switch (detector) {
+    case 'consecutive_5xx':
+      return settings.consecutiveTotalFailures;
+    case 'consecutive_gateway_failure':
+      return settings.consecutiveGatewayFailures;
+    case 'consecutive_local_origin_failure':
+      return settings.consecutiveLocalFailures;
+    case 'success_rate':
+      return settings.successRate;
+    case 'failure_percentage':
+      return settings.failurePercentage;
+    default:
+      return detector satisfies never;
+  }
+}

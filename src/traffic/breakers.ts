@@ -1,0 +1,171 @@
+/**
+ * Limits per cluster and per route that hold for the whole process: counters and token buckets in memory that all data sides share. The control side says which
+ * cluster and which route has which slot; one without a slot is not limited, which is so only while a change takes it away.
+ */
+import type { Clock } from '../base/clock.ts';
+import { BREAKER_DEFAULTS } from '../model/cluster.ts';
+import type { Cluster } from '../model/cluster.ts';
+import type { SlotChange } from '../model/messages.ts';
+import type { Route } from '../model/route.ts';
+import type { BreakerLimit } from '../model/session-record.ts';
+
+/** Clusters, and routes with a rate limit, that there is room for. Pages that nobody touches take no memory. */
+export const SLOTS = 65_536;
+/** Connections, and those among them that are being made. */
+const COUNTERS = 2;
+const CONNECTIONS = 0;
+const PENDING = 1;
+
+/** Of the buckets, then of the whole process, then of each data side, so that what a dead one held can be given back. */
+export function breakerMemory(sides: number): SharedArrayBuffer {
+  const buckets = SLOTS * BigInt64Array.BYTES_PER_ELEMENT;
+  return new SharedArrayBuffer(buckets + SLOTS * COUNTERS * Int32Array.BYTES_PER_ELEMENT * (1 + sides));
+}
+
+/** A place taken in a cluster. Safe to leave twice. */
+export interface Place {
+  /** The connection is made. */
+  connected(): void;
+  leave(): void;
+}
+
+export interface Full {
+  readonly limit: BreakerLimit;
+  /** A sentence. */
+  readonly detail: string;
+}
+
+export class Breakers {
+  readonly #clock: Clock;
+  readonly #buckets: BigInt64Array;
+  readonly #counts: Int32Array;
+  /** Where this side's own counters begin. */
+  readonly #mine: number;
+  readonly #clusters = new Map<string, number>();
+  readonly #routes = new Map<string, number>();
+
+  /** `side` is the number of the data side that counts here. */
+  constructor(memory: SharedArrayBuffer, options: { readonly clock: Clock; readonly side: number }) {
+    this.#clock = options.clock;
+    this.#buckets = new BigInt64Array(memory, 0, SLOTS);
+    this.#counts = new Int32Array(memory, this.#buckets.byteLength);
+    this.#mine = (1 + options.side) * SLOTS * COUNTERS;
+  }
+
+  setSlots(clusters: SlotChange, routes: SlotChange): void {
+    change(this.#clusters, clusters);
+    change(this.#routes, routes);
+  }
+
+  /** Takes a place for one connection of a cluster, or says which breaker is open. */
+  enter(cluster: Cluster): Place | Full {
+    const slot = this.#clusters.get(cluster.name);
+    if (slot === undefined) return NO_PLACE;
+    const { maxConnections, maxPendingRequests } = { ...BREAKER_DEFAULTS, ...cluster.circuitBreaker };
+    if (!this.#enter(slot, CONNECTIONS, maxConnections)) {
+      const detail = `${cluster.name} has ${maxConnections} connections open (maxConnections ${maxConnections})`;
+      return { limit: 'max-connections', detail };
+    }
+    if (!this.#enter(slot, PENDING, maxPendingRequests)) {
+      this.#leave(slot, CONNECTIONS);
+      const detail = `${cluster.name} has ${maxPendingRequests} connections being made (maxPendingRequests ${maxPendingRequests})`;
+      return { limit: 'max-pending', detail };
+    }
+    let pending = true;
+    let open = true;
+    const connected = (): void => {
+      if (pending) this.#leave(slot, PENDING);
+      pending = false;
+    };
+    return {
+      connected,
+      leave: () => {
+        connected();
+        if (open) this.#leave(slot, CONNECTIONS);
+        open = false;
+      },
+    };
+  }
+
+  /** Takes a token for a new connection of a route; null where there is one or none is needed. */
+  admit(route: Route): Full | null {
+    if (route.kind !== 'terminate' || route.rateLimit === undefined) return null;
+    const { connections, intervalMs } = route.rateLimit;
+    const slot = this.#routes.get(route.serverName);
+    if (slot === undefined || this.#takeToken(slot, connections, intervalMs)) return null;
+    return {
+      limit: 'rate',
+      detail: `${route.destination} had its ${connections} new connections in ${intervalMs} ms (rate limit)`,
+    };
+  }
+
+  /** Connections of a cluster in the whole process, and those being made. */
+  counts(cluster: string): { readonly connections: number; readonly pending: number } {
+    const slot = this.#clusters.get(cluster);
+    if (slot === undefined) return { connections: 0, pending: 0 };
+    return { connections: this.#count(slot, CONNECTIONS), pending: this.#count(slot, PENDING) };
+  }
+
+  /** Whether nobody holds a place there any more, so that the slot may be given away. */
+  isFree(slot: number): boolean {
+    return this.#count(slot, CONNECTIONS) === 0;
+  }
+
+  /** A full bucket, for the route that gets the slot next. */
+  refill(slot: number): void {
+    Atomics.store(this.#buckets, slot, 0n);
+  }
+
+  /** A data side died: what it held is given back. */
+  forgetSide(side: number): void {
+    const from = (1 + side) * SLOTS * COUNTERS;
+    for (let i = 0; i < SLOTS * COUNTERS; i++) {
+      const held = Atomics.exchange(this.#counts, from + i, 0);
+      if (held !== 0) Atomics.sub(this.#counts, i, held);
+    }
+  }
+
+  #count(slot: number, counter: number): number {
+    return Atomics.load(this.#counts, slot * COUNTERS + counter);
+  }
+
+  #enter(slot: number, counter: number, limit: number): boolean {
+    const index = slot * COUNTERS + counter;
+    if (Atomics.add(this.#counts, index, 1) >= limit) {
+      Atomics.sub(this.#counts, index, 1);
+      return false;
+    }
+    Atomics.add(this.#counts, this.#mine + index, 1);
+    return true;
+  }
+
+  #leave(slot: number, counter: number): void {
+    const index = slot * COUNTERS + counter;
+    Atomics.sub(this.#counts, index, 1);
+    Atomics.sub(this.#counts, this.#mine + index, 1);
+  }
+
+  /**
+   * The bucket is one number: the moment when it was empty, in microseconds; what has passed since is what is in it. The wall clock, because threads share no other: a step
+   * of it forward fills the bucket once, one back empties it once.
+   */
+  #takeToken(slot: number, tokens: number, intervalMs: number): boolean {
+    const now = Math.round(this.#clock.wall() * 1_000);
+    const whole = intervalMs * 1_000;
+    const one = whole / tokens;
+    for (;;) {
+      const seen = Atomics.load(this.#buckets, slot);
+      const empty = Math.min(now, Math.max(Number(seen), now - whole));
+      // Rounded in favour of the client, so that a third of an interval three times is an interval.
+      if (now - empty < Math.floor(one)) return false;
+      if (Atomics.compareExchange(this.#buckets, slot, seen, BigInt(Math.floor(empty + one))) === seen) return true;
+    }
+  }
+}
+
+const NO_PLACE: Place = { connected: () => {}, leave: () => {} };
+
+function change(slots: Map<string, number>, { set, removed }: SlotChange): void {
+  for (const name of removed) slots.delete(name);
+  for (const [name, slot] of set) slots.set(name, slot);
+}
