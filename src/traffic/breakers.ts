@@ -157,8 +157,10 @@ export class Breakers {
       const seen = Atomics.load(this.#buckets, slot);
       const empty = Math.min(now, Math.max(Number(seen), now - whole));
       // Rounded in favour of the client, so that a third of an interval three times is an interval.
-      if (now - empty < Math.floor(one)) return false;
-      if (Atomics.compareExchange(this.#buckets, slot, seen, BigInt(Math.floor(empty + one))) === seen) return true;
+      const admitted = now - empty >= Math.floor(one);
+      const next = admitted ? Math.floor(empty + one) : empty;
+      if (!admitted && Number(seen) <= now) return false;
+      if (Atomics.compareExchange(this.#buckets, slot, seen, BigInt(next)) === seen) return admitted;
     }
   }
 }

@@ -11,15 +11,6 @@ export type Feature =
   | 'HTTP faults'
   | 'HTTP hash policies';
 
-/** What the data side does not do yet. Whoever builds one of them takes it out here, and its policies are no longer warned about. */
-export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>([
-  'circuit breakers',
-  'outlier detection',
-  'TCP health checks',
-  'failTrafficOnPanic',
-  'connection rate limits',
-]);
-
 /** What needs HTTP: this egress passes HTTP on as bytes. */
 export const NEEDS_HTTP: ReadonlySet<Feature> = new Set<Feature>([
   'HTTP health checks',

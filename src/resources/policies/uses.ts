@@ -1,6 +1,6 @@
 import type { Meta } from '../document.ts';
 import type { Findings } from '../findings.ts';
-import { NEEDS_HTTP, NOT_YET } from './not-yet.ts';
+import { NEEDS_HTTP } from './not-yet.ts';
 import type { Feature } from './not-yet.ts';
 
 /** What became of each policy, for one warning about those of which nothing or not all came. */
@@ -39,7 +39,6 @@ export function createUses(): Uses {
         return;
       }
       const parts = [...use.features].flatMap(([feature, services]) => {
-        if (NOT_YET.has(feature)) return [`${feature} (${some(services)})`];
         return NEEDS_HTTP.has(feature) ? [`${feature}, which need HTTP (${some(services)})`] : [];
       });
       if (parts.length > 0) warn(`not supported by this egress yet: ${parts.join('; ')}`);
