@@ -12,6 +12,7 @@ import { mergedPermission, meshPermissionName, meshTrafficPermissions } from './
 import type { MeshTrafficPermissions } from './mesh-permissions.ts';
 import { externalOrigination } from './origination.ts';
 import type { RemoteService } from './passthrough.ts';
+import { tellOfUnknownServices } from './permission-problems.ts';
 import { permissionName, permissionOf, trafficPermissions } from './permissions.ts';
 import type { TrafficPermissions } from './permissions.ts';
 import type { MeshPolicies } from './policies/mesh-policies.ts';
@@ -50,6 +51,7 @@ export function addExternalServices(
   const policies = meshTrafficPermissions(mesh.meshPermissions, findings);
   const permissions = trafficPermissions(mesh.permissions);
   const told = new Set<string>();
+  tellOfUnknownServices(mesh, remote, findings);
   for (const services of byService.values()) {
     const permission = permissionFor(context, services, policies, permissions, told);
     addExternalService(context, mesh, services, destinations, permission, meshPolicies);

@@ -29,7 +29,27 @@ const uri = (value: string): object => ({ kind: 'uri', match: 'exact', value });
 t.test('TrafficPermission: nobody passes where none selects the service', async (t) => {
   const compiled = compileZone(external('es'), traffic('other', FROM_A, '[{match: {kuma.io/service: other}}]'));
   t.same(permission(compiled), { kind: 'deny-all', by: 'no permission for es' });
-  t.same(lines(compiled), ['zone.yaml:11:1 warning: no permission selects es: nobody may reach it']);
+  t.same(lines(compiled), [
+    'zone.yaml:11:1 warning: no permission selects es: nobody may reach it',
+    'zone.yaml:17:1 warning: TrafficPermission default/other: selects nothing on this egress: no ExternalService and no ZoneIngress offers other',
+  ]);
+});
+
+t.test('a permission for a service that nobody offers is told of, with the name that was meant', async (t) => {
+  const told = (destinations: string): readonly string[] =>
+    lines(compileZone(external('payments'), ALLOW_ALL, traffic('p', FROM_A, destinations))).filter((line) =>
+      line.includes('/p:'),
+    );
+  t.match(told('[{match: {kuma.io/service: paymnts}}]'), [/offers paymnts, did you mean "payments"\?$/]);
+  t.same(told('[{match: {kuma.io/service: paymnts}}, {match: {kuma.io/service: payments}}]'), []);
+  t.same(told('[{match: {team: red}}]'), [], 'it names none');
+  const named =
+    'spec: {targetRef: {kind: MeshService, name: other}, from: [{targetRef: {kind: Mesh}, default: {action: Allow}}]}';
+  const mtp = `type: MeshTrafficPermission\nmesh: default\nname: p\n${named}\n`;
+  const mentioned = lines(compileZone(external('payments'), ALLOW_ALL, mtp)).filter((line) => line.includes('/p:'));
+  t.match(mentioned, [
+    /MeshTrafficPermission default\/p: selects nothing on this egress: no ExternalService and no ZoneIngress offers other$/,
+  ]);
 });
 
 t.test(
