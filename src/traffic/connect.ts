@@ -1,7 +1,7 @@
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { Refusal, RefusalCode } from '../base/refusal.ts';
@@ -10,6 +10,7 @@ import type { Target } from '../routing/choose.ts';
 import type { BufferPool } from './buffers.ts';
 import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
+import { resetBelow } from './splice.ts';
 import type { Side } from './splice.ts';
 import type { Walk } from './walk.ts';
 
@@ -66,31 +67,31 @@ function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Prom
   // Read only once both sides are joined: a server that speaks first must not be lost.
   socket.pause();
   const side: Side = { socket, tls: false, reader, reset: () => void socket.resetAndDestroy() };
-  return attempt(walk, target, options, { socket, ready: 'connect', side });
+  return attempt(walk, target, options, { socket, below: socket, ready: 'connect', side });
 }
 
 function attemptTls(walk: Walk, target: Target, options: ConnectOptions): Promise<Side> {
   const { tls } = target.endpoint;
   if (tls === null) return attemptPlain(walk, target, options);
-  const socket = connectTls({
+  const below = connectTcp({
     host: target.ip,
     port: target.endpoint.port,
     allowHalfOpen: true,
+    noDelay: true,
     autoSelectFamily: false,
-    ...options.origination.connectionOptions(tls, target.endpoint),
-  } as ConnectionOptions);
-  socket.setNoDelay(true);
-  const side: Side = { socket, tls: true, reader: null, reset: () => void socket.destroy() };
-  return attempt(walk, target, options, { socket, ready: 'secureConnect', side });
+  });
+  const socket = connectTls({ socket: below, ...options.origination.connectionOptions(tls, target.endpoint) });
+  const side: Side = { socket, tls: true, reader: null, reset: () => resetBelow(socket, below) };
+  return attempt(walk, target, options, { socket, below, ready: 'secureConnect', side });
 }
 
 function attempt(
   walk: Walk,
   target: Target,
   options: ConnectOptions,
-  made: { socket: Socket | TLSSocket; ready: string; side: Side },
+  made: { socket: Socket | TLSSocket; below: Socket; ready: string; side: Side },
 ): Promise<Side> {
-  const { socket, ready, side } = made;
+  const { socket, below, ready, side } = made;
   const where = `${target.ip}:${target.endpoint.port}`;
   return walk.step<Side>((done, fail) => {
     let connected = false;
@@ -113,6 +114,7 @@ function attempt(
     }
     socket.on(ready, onReady);
     socket.on('error', onError);
+    if (below !== socket) below.on('error', onError);
     socket.on('close', onClose);
     return () => {
       timer.cancel();
@@ -120,6 +122,7 @@ function attempt(
       socket.removeListener('close', onClose);
       // The error listener stays: between two owners there is no tick without one. Joined sockets get another, the rest are dead.
       if (connected) return;
+      below.destroy();
       socket.destroy();
       side.reader?.close();
     };

@@ -21,7 +21,7 @@ import type { DataPlane } from './data-plane.ts';
 import { PlainReader } from './plain-reader.ts';
 import type { SessionDraft } from './session-draft.ts';
 import { readHello } from './sniff.ts';
-import { splice } from './splice.ts';
+import { resetBelow, splice } from './splice.ts';
 import type { Side } from './splice.ts';
 import { Walk } from './walk.ts';
 
@@ -239,12 +239,6 @@ function endWithAlert({ draft, scope, walk: steps }: Session, client: Side, endp
     client.reset();
     steps.end(refusal);
   });
-}
-
-/** A reset goes to the TCP connection: TLS has none, and a close_notify would look like an orderly end. */
-function resetBelow(tls: TLSSocket, raw: Socket): void {
-  if (!raw.destroyed) raw.resetAndDestroy();
-  tls.destroy();
 }
 
 /** Before any handshake of ours a refused client gets a TLS alert, so that it sees more than an end; after one, an orderly end of TLS. */
