@@ -1,8 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { duplexPair } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
@@ -10,6 +8,7 @@ import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
 import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
+import { realHello } from './real-hello.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
@@ -121,7 +120,7 @@ for (const concurrency of CONCURRENCIES) {
       t.match(await recordOf(zone, 'dark'), { reason: 'client-gone' });
       const passed = zone.raw();
       await once(passed, 'connect');
-      passed.write(await helloFor('spread{mesh=default}'));
+      passed.write(await realHello('spread{mesh=default}'));
       await until(() => zone.egress.sessions() === 1);
       passed.resetAndDestroy();
       const record = await recordOf(zone, 'spread');
@@ -281,7 +280,7 @@ for (const concurrency of CONCURRENCIES) {
       await gone(nobody);
       const stalled = zone.raw();
       await once(stalled, 'connect');
-      stalled.write(await helloFor('legacy{mesh=default}'));
+      stalled.write(await realHello('legacy{mesh=default}'));
       await once(stalled, 'data');
       stalled.destroy();
       const reasons = ['denied', 'wrong-mesh', 'no-client-certificate', 'handshake-failed'];
@@ -466,14 +465,4 @@ async function blackhole(): Promise<Blackhole> {
       await worker.terminate();
     },
   };
-}
-
-/** The bytes that a TLS client sends first. */
-async function helloFor(servername: string): Promise<Buffer> {
-  const [near, far] = duplexPair();
-  const client = connectTls({ socket: near, servername });
-  client.on('error', () => {});
-  const [hello] = (await once(far, 'data')) as [Buffer];
-  client.destroy();
-  return hello;
 }
