@@ -5,7 +5,7 @@ import type { Fields } from './fields.ts';
 import type { Findings } from './findings.ts';
 import { isReadKind, kindNamed, kindNames, noteOf } from './known-kinds.ts';
 import type { ReadKind } from './known-kinds.ts';
-import type { MapEntry, MapValue, Value } from './yaml.ts';
+import type { MapEntry, MapValue, Value } from './yaml-value.ts';
 
 /** What every resource has, whichever form it was written in. */
 export interface Meta {

@@ -1,7 +1,7 @@
 import type { Origin } from '../model/compiled.ts';
 import { didYouMean } from './did-you-mean.ts';
 import type { Findings } from './findings.ts';
-import type { MapValue, Value } from './yaml.ts';
+import type { MapValue, Value } from './yaml-value.ts';
 
 /**
  * The fields of one map, read by name. A field of the wrong type is an error at its place and reads as absent; null is absent, as in

@@ -2,38 +2,14 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from 
 import type { Document, ErrorCode, YAMLError } from 'yaml';
 import type { Origin } from '../model/compiled.ts';
 import type { Findings } from './findings.ts';
+import { parsePlainYaml } from './plain-yaml.ts';
+import type { MapEntry, Value } from './yaml-value.ts';
 
 /** A file as it was read. JSON is YAML, so both go the same way. */
 export interface SourceFile {
   /** As the operator knows it: problems name it. */
   readonly path: string;
   readonly text: string;
-}
-
-/** What a document holds; every value remembers where it was written, 1-based. */
-export type Value = ScalarValue | ListValue | MapValue;
-
-export interface ScalarValue {
-  readonly kind: 'scalar';
-  readonly value: string | number | boolean | null;
-  readonly at: Origin;
-}
-
-export interface ListValue {
-  readonly kind: 'list';
-  readonly items: readonly Value[];
-  readonly at: Origin;
-}
-
-export interface MapValue {
-  readonly kind: 'map';
-  readonly entries: ReadonlyMap<string, MapEntry>;
-  readonly at: Origin;
-}
-
-export interface MapEntry {
-  readonly key: Origin;
-  readonly value: Value;
 }
 
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -47,11 +23,17 @@ const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor',
  * in `findings`. Aliases are refused, so what is read is never larger than what was written.
  */
 export function parseYaml(file: SourceFile, findings: Findings): readonly Value[] {
-  const start = { file: file.path, line: 0, column: 0 };
   if (Buffer.byteLength(file.text) > MAX_BYTES) {
+    const start = { file: file.path, line: 0, column: 0 };
     findings.error(start, '', `the file is larger than ${MAX_BYTES} bytes (4 MiB)`);
     return [];
   }
+  return parsePlainYaml(file.path, file.text) ?? parseFullYaml(file, findings);
+}
+
+/** The same by the full parser, whatever is in the file. */
+export function parseFullYaml(file: SourceFile, findings: Findings): readonly Value[] {
+  const start = { file: file.path, line: 0, column: 0 };
   const lines = new LineCounter();
   let documents: readonly Document[];
   try {

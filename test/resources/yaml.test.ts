@@ -2,7 +2,7 @@ import t from 'tap';
 import { formatProblem } from '../../src/base/problem.ts';
 import { createFindings } from '../../src/resources/findings.ts';
 import { parseYaml } from '../../src/resources/yaml.ts';
-import type { Value } from '../../src/resources/yaml.ts';
+import type { Value } from '../../src/resources/yaml-value.ts';
 
 function parse(text: string): { values: readonly Value[]; problems: readonly string[] } {
   const findings = createFindings(false);
