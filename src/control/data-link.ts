@@ -49,17 +49,20 @@ export function linkWorker(options: LinkOptions): DataLink {
   // Without the flags of the process: a test runner's loaders are not for the data path.
   const worker = new Worker(file, { workerData: workerDataOf(start), name: `zone-egress-${start.worker}`, execArgv: [] });
   let stopping = false;
+  let exited = false;
+  let failure: Error | null = null;
   let stopped: (() => void) | null = null;
   worker.on('message', (message: FromData) => {
     onMessage(message);
     if (message.kind === 'stopped') stopped?.();
   });
   worker.on('error', (error: Error) => {
-    if (!stopping) onDied(error);
-    stopping = true;
+    failure = error;
   });
+  // Only now everything that it said has arrived, and its sockets are closed.
   worker.on('exit', (code) => {
-    if (!stopping) onDied(new Error(`worker thread ${start.worker} ended with code ${code}`));
+    exited = true;
+    if (!stopping) onDied(failure ?? new Error(`worker thread ${start.worker} ended with code ${code}`));
     stopped?.();
   });
   return {
@@ -67,6 +70,8 @@ export function linkWorker(options: LinkOptions): DataLink {
     post: (message) => worker.postMessage(message),
     async stop() {
       stopping = true;
+      // One that died, and is not replaced yet.
+      if (exited) return;
       await new Promise<void>((resolve) => {
         stopped = resolve;
         worker.postMessage({ kind: 'stop' } satisfies ToData);
