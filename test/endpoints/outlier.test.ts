@@ -30,7 +30,7 @@ function watched(settings: Partial<OutlierDetection>, hosts: number, draw = 0) {
     keys,
     detections,
     ejected: () => [...ejected],
-    report(key: string, outcome: AttemptOutcome, times = 1, nowMs = 0): void {
+    report: (key: string, outcome: AttemptOutcome, times = 1, nowMs = 0): void => {
       for (let i = 0; i < times; i++) outliers.report(key, outcome, nowMs);
     },
   };
