@@ -6,6 +6,7 @@ import { watchFolder } from '../files/watch-folder.ts';
 import type { Compiled } from '../model/compiled.ts';
 import { compile } from '../resources/compile.ts';
 import type { CompileOptions, SourceFile } from '../resources/compile.ts';
+import { createParseCache } from '../resources/parse-cache.ts';
 import type { ConfigSource } from './config-source.ts';
 
 export interface FolderSourceOptions {
@@ -23,11 +24,12 @@ export function folderSource(options: FolderSourceOptions): ConfigSource {
   const { dir, clock } = options;
   // Of the last load: a change between a load and the start of the watch is seen too.
   let loaded: string | undefined;
+  const cache = createParseCache();
   return {
     async load(): Promise<Compiled> {
       const { files, problems, fingerprint } = await readResourceFolder(dir);
       loaded = fingerprint;
-      const compiled = compile(files, { ...compileOptions(options), readFile: readerBelow([dir, options.identities]) });
+      const compiled = compile(files, { ...compileOptions(options), cache, readFile: readerBelow([dir, options.identities]) });
       return withProblems(compiled, problems);
     },
     watch(changed) {

@@ -15,6 +15,8 @@ import { identityOf } from './mesh-identity.ts';
 import type { IdentityFolders } from './mesh-identity.ts';
 import { addPassthrough, remoteServices } from './passthrough.ts';
 import type { RemoteServices } from './passthrough.ts';
+import { createParseCache } from './parse-cache.ts';
+import type { ParseCache } from './parse-cache.ts';
 import { createPemStore } from './pem.ts';
 import type { PemStore } from './pem.ts';
 import { meshPolicies } from './policies/mesh-policies.ts';
@@ -39,6 +41,8 @@ export interface CompileOptions {
   readonly identities?: string;
   /** For data sources with `file`, and the identity folders. Without it they are errors. */
   readonly readFile?: ReadFile;
+  /** Of the compiles before, from the same source. Without it every file is parsed. */
+  readonly cache?: ParseCache;
 }
 
 /**
@@ -48,7 +52,7 @@ export interface CompileOptions {
  */
 export function compile(files: readonly SourceFile[], options: CompileOptions): Compiled {
   const findings = createFindings(options.strict ?? false);
-  const resources = readResources(files, findings);
+  const resources = readResources(files, options.cache ?? createParseCache(), findings);
   const egress = chooseEgress(resources.egresses, options.name, findings);
   const pems = createPemStore();
   const context: Context = {

@@ -35,7 +35,7 @@ import { readZoneEgress } from './kinds/zone-egress.ts';
 import type { ZoneEgress } from './kinds/zone-egress.ts';
 import { readZoneIngress } from './kinds/zone-ingress.ts';
 import type { ZoneIngress } from './kinds/zone-ingress.ts';
-import { parseYaml } from './yaml.ts';
+import type { ParseCache } from './parse-cache.ts';
 import type { SourceFile } from './yaml.ts';
 
 /** Everything that was read, each list in an order that does not depend on files: by name. */
@@ -62,13 +62,13 @@ export interface MeshResources {
   readonly secrets: ReadonlyMap<string, Secret>;
 }
 
-export function readResources(files: readonly SourceFile[], findings: Findings): ResourceSet {
+export function readResources(files: readonly SourceFile[], cache: ParseCache, findings: Findings): ResourceSet {
   const bags = new Map<string, Bag>();
   const meshes: Mesh[] = [];
   const egresses: ZoneEgress[] = [];
   const ingresses: ZoneIngress[] = [];
   const globalSecrets = new Map<string, Secret>();
-  const documents = files.flatMap((file) => parseYaml(file, findings)).flatMap((value) => documentsIn(value, findings));
+  const documents = cache.parse(files, findings).flatMap((value) => documentsIn(value, findings));
   const unique = withoutDuplicates(documents, findings);
   unique.forEach((document, order) => {
     const { kind, meta } = document;

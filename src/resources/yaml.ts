@@ -22,7 +22,7 @@ const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor',
  * The documents of a file, YAML 1.2 core schema. Empty ones are left out, and so is a document with a syntax error: its problems are
  * in `findings`. Aliases are refused, so what is read is never larger than what was written.
  */
-export function parseYaml(file: SourceFile, findings: Findings): readonly Value[] {
+export function parseYaml(file: SourceFile, findings: Pick<Findings, 'error'>): readonly Value[] {
   if (Buffer.byteLength(file.text) > MAX_BYTES) {
     const start = { file: file.path, line: 0, column: 0 };
     findings.error(start, '', `the file is larger than ${MAX_BYTES} bytes (4 MiB)`);
@@ -32,7 +32,7 @@ export function parseYaml(file: SourceFile, findings: Findings): readonly Value[
 }
 
 /** The same by the full parser, whatever is in the file. */
-export function parseFullYaml(file: SourceFile, findings: Findings): readonly Value[] {
+export function parseFullYaml(file: SourceFile, findings: Pick<Findings, 'error'>): readonly Value[] {
   const start = { file: file.path, line: 0, column: 0 };
   const lines = new LineCounter();
   let documents: readonly Document[];
@@ -69,7 +69,7 @@ export function parseFullYaml(file: SourceFile, findings: Findings): readonly Va
 interface Reader {
   readonly file: string;
   readonly lines: LineCounter;
-  readonly findings: Findings;
+  readonly findings: Pick<Findings, 'error'>;
   failed: boolean;
 }
 
