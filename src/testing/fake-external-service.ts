@@ -32,6 +32,8 @@ export async function createFakeExternalService(options: FakeExternalServiceOpti
   const open = new Set<Socket>();
   function onSocket(socket: Socket): void {
     connections++;
+    // With TLS only from here on: a client that ends amid its handshake would stay until close().
+    socket.allowHalfOpen = true;
     socket.on('error', ignoreError);
     onConnection(socket);
   }
@@ -42,7 +44,6 @@ export async function createFakeExternalService(options: FakeExternalServiceOpti
           {
             cert: tls.cert,
             key: tls.key,
-            allowHalfOpen: true,
             ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
             ...(tls.alpn === undefined ? {} : { ALPNProtocols: [...tls.alpn] }),
             ...(tls.maxVersion === undefined ? {} : { maxVersion: tls.maxVersion }),

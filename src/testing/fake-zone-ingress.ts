@@ -34,16 +34,15 @@ export async function createFakeZoneIngress(options: FakeZoneIngressOptions): Pr
   const { cert, key, trust, onConnection = echo, address = '127.0.0.1' } = options;
   const connections: IngressConnection[] = [];
   const open = new Set<Socket>();
-  const destination = createTlsServer(
-    { cert, key, ca: trust, requestCert: true, rejectUnauthorized: true, allowHalfOpen: true },
-    (socket) => {
-      socket.on('error', ignoreError);
-      onConnection(socket);
-    },
-  );
+  const destination = createTlsServer({ cert, key, ca: trust, requestCert: true, rejectUnauthorized: true }, (socket) => {
+    socket.allowHalfOpen = true;
+    socket.on('error', ignoreError);
+    onConnection(socket);
+  });
   destination.on('tlsClientError', ignoreError);
 
-  const front = createServer({ allowHalfOpen: true }, (socket) => {
+  // Half-open only after the handshake: a client that ends amid it would stay until close().
+  const front = createServer((socket) => {
     open.add(socket);
     socket.on('error', ignoreError);
     socket.on('close', () => open.delete(socket));
