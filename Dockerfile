@@ -18,7 +18,7 @@ COPY --from=build /src/package.json ./
 COPY --from=build /src/node_modules ./node_modules
 COPY --from=build /src/dist ./dist
 COPY --from=build /src/src/bin.mjs ./src/bin.mjs
-ENV NODE_ENV=production ZONE_EGRESS_RESOURCES=/etc/zone-egress
+ENV NODE_ENV=production
 USER 5678:5678
 EXPOSE 10002 9902
 STOPSIGNAL SIGTERM
@@ -26,4 +26,4 @@ HEALTHCHECK --interval=5s --timeout=2s --start-period=10s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9902/ready').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # node itself is PID 1: it gets the signals, and it starts no other process that would have to be reaped.
 ENTRYPOINT ["node", "--max-semi-space-size=32", "dist/src/main.js"]
-CMD ["run"]
+CMD ["run", "--resources", "/etc/zone-egress"]

@@ -120,7 +120,13 @@ interface Parts {
   readonly watch: EndpointWatch;
   readonly keyStore: KeyStore;
   readonly loop: ConfigLoop;
-  readonly state: { draining: boolean; listening: boolean; problems: readonly Problem[] };
+  readonly state: {
+    draining: boolean;
+    listening: boolean;
+    problems: readonly Problem[];
+    /** What the listeners were opened for. */
+    listener: ListenerConfig | null;
+  };
   readonly servers: AdminServer[];
   close(): Promise<void>;
 }
@@ -129,7 +135,7 @@ interface Parts {
 function assemble(options: EgressOptions): Parts {
   const clock = options.clock ?? systemClock({ keepAlive: false });
   const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
-  const state: Parts['state'] = { draining: false, listening: false, problems: [] };
+  const state: Parts['state'] = { draining: false, listening: false, problems: [], listener: null };
   const observer = createObserver({
     clock,
     level: options.logLevel ?? 'off',
@@ -212,8 +218,9 @@ function assemble(options: EgressOptions): Parts {
       metrics.endpoints(watch.counts);
     },
     onLoad(result, tookMs) {
-      state.problems = result.problems;
-      observer.load(result, tookMs);
+      const problems = [...result.problems, ...movedListener(state.listener, result)];
+      state.problems = problems;
+      observer.load({ ...result, problems }, tookMs);
     },
   });
   const servers: AdminServer[] = [];
@@ -246,6 +253,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   const first = await loop.load();
   if (first.kind === 'rejected') throw new ConfigError(first.problems);
   const { listener } = first.config;
+  state.listener = listener;
   const address = options.bind ?? listener.address;
   const port = await sides.listen(address, options.port ?? listener.port);
   state.listening = true;
@@ -259,10 +267,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   ]);
   watch.refresh();
   if (options.watch === true) loop.watch();
-  observer.log.info(
-    { address, port, admin: admin?.port ?? 0, zone: first.config.snapshot.zone, egress: listener.name, workers: sides.count },
-    'zone egress is ready',
-  );
+  observer.log.info({ address, port, admin: admin?.port ?? 0, workers: sides.count }, 'zone egress is ready');
   if ((options.ignoredFlags ?? []).length > 0)
     observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
   return egressOf(parts, { address, port, adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
@@ -329,6 +334,27 @@ async function openReadiness(options: { readonly bind?: string; readonly port: n
   });
   parts.servers.push(server);
   return server;
+}
+
+/** A listener is opened once: what a reload changes about it is said, not silently left undone. */
+function movedListener(opened: ListenerConfig | null, result: LoadResult): readonly Problem[] {
+  if (opened === null || result.kind === 'rejected') return [];
+  const { listener } = result.config;
+  const fields = [
+    ['networking.address', opened.address, listener.address],
+    ['networking.port', opened.port, listener.port],
+    ['networking.admin.port', opened.adminPort, listener.adminPort],
+  ] as const;
+  return fields
+    .filter(([, before, now]) => before !== now)
+    .map(([field, before, now]) => ({
+      severity: 'warning',
+      file: `ZoneEgress ${listener.name}`,
+      line: 0,
+      column: 0,
+      field,
+      message: `changed from ${before} to ${now}: needs a restart, the egress still listens where it did`,
+    }));
 }
 
 function reportFault({ log, metrics }: Observer, error: unknown): void {

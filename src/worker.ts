@@ -45,6 +45,8 @@ if (!isMainThread && parentPort !== null && isOurs(workerData)) {
     side.receive(message);
     if (message.kind === 'stop') port.unref();
   });
+  // An exception in one callback must not end the sessions of all.
+  for (const event of ['uncaughtException', 'unhandledRejection']) process.on(event, (error: unknown) => side.fault(error));
   void side.start();
 }
 

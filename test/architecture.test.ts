@@ -47,8 +47,13 @@ interface Ban {
 const SOURCE_BANS: readonly Ban[] = [
   {
     what: 'process is for main.ts and bin.mjs',
-    pattern: /(?<![.\w])process\.(?!cpuUsage|memoryUsage|uptime|version)/,
+    pattern: /(?<![.\w])process\.(?!cpuUsage|memoryUsage|uptime|version|on\()/,
     except: /^src\/(main\.ts|bin\.mjs)$/,
+  },
+  {
+    what: 'listeners of the process are for the roots of threads',
+    pattern: /(?<![.\w])process\.on\(/,
+    except: /^src\/(main\.ts|worker\.ts)$/,
   },
   {
     what: 'the figures of the process are for observe',

@@ -160,7 +160,7 @@ const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     env: ['ZONE_EGRESS_IDLE_TIMEOUT'],
     fallback: '1h',
     value: 'DUR',
-    help: 'without a byte in either direction',
+    help: 'without a byte in either direction; 0s is off',
   },
   'max-hello-bytes': {
     kind: 'count',
@@ -356,6 +356,8 @@ function runOptions(argv: readonly string[], env: Env): RunOptions {
   const maxHelloBytes = given.count('max-hello-bytes');
   if (maxHelloBytes < 512 || maxHelloBytes > 65_536)
     throw new Error(`--max-hello-bytes ${maxHelloBytes}: allowed is 512 to 65536`);
+  if (given.duration('setup-timeout') === 0)
+    throw new Error('--setup-timeout 0s: allowed is more than 0; every connection needs a deadline');
   return {
     resources,
     name: given.text('name'),

@@ -10,17 +10,29 @@ import type { Signal, Terminal } from './terminal.ts';
 const RESERVED_DESCRIPTORS = 256;
 /** A session holds the client's connection and the endpoint's. */
 const DESCRIPTORS_PER_SESSION = 2;
-/** npm and a terminal both pass Ctrl-C on: what comes within this time is the same one. */
+/** npm and a terminal both pass Ctrl-C on: a SIGINT that comes within this time is the same one. */
 const SAME_SIGNAL_MS = 500;
 
 export const EXIT_CONFIG = 78;
 
 /** Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some were cut, 78 a configuration that cannot be used. */
 export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
+  // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and counts after it.
+  let early: Signal | null = null;
+  const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
+    early = signal;
+  });
   const egress = await start(egressOptions(options, terminal), terminal);
   if (typeof egress === 'number') return egress;
   terminal.onFault((error) => egress.reportFault(error));
-  return serveUntilSignal(egress, { drainTimeMs: options.drainTimeMs, drainExitCode: options.drainExitCode, terminal });
+  const served = serveUntilSignal(egress, {
+    drainTimeMs: options.drainTimeMs,
+    drainExitCode: options.drainExitCode,
+    terminal,
+    early,
+  });
+  stopEarly();
+  return served;
 }
 
 /** Starts, or says why not: then an exit code comes back. */
@@ -44,6 +56,8 @@ export interface ServeOptions {
   readonly drainTimeMs: number;
   readonly drainExitCode: number;
   readonly terminal: Terminal;
+  /** A signal that came before there was anything to drain. */
+  readonly early?: Signal | null;
 }
 
 /** SIGTERM and SIGINT drain, a second one ends now, SIGHUP reloads. */
@@ -57,7 +71,7 @@ export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise
       if (signal === 'SIGHUP') return void egress.reload();
       const now = clock.now();
       if (draining !== null) {
-        if (now - since > SAME_SIGNAL_MS) draining.hurry();
+        if (signal === 'SIGTERM' || now - since > SAME_SIGNAL_MS) draining.hurry();
         return;
       }
       since = now;
@@ -72,6 +86,7 @@ export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise
         .catch(reject);
     }
     const stop = terminal.onSignal(['SIGTERM', 'SIGINT', 'SIGHUP'], onSignal);
+    if (options.early) onSignal(options.early);
   });
 }
 

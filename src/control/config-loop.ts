@@ -79,7 +79,10 @@ export class ConfigLoop {
   async #loadOnce(): Promise<LoadResult> {
     const { clock, onLoad } = this.#options;
     const startedAt = clock.now();
-    const result = await this.#compileAndCommit();
+    const result = await this.#compileAndCommit().catch((error: unknown): LoadResult => ({
+      kind: 'rejected',
+      problems: [internal(error)],
+    }));
     onLoad(result, clock.now() - startedAt);
     return result;
   }
@@ -97,4 +100,10 @@ export class ConfigLoop {
     this.#live = compiled;
     return { kind: 'live', config: compiled, changed, problems };
   }
+}
+
+/** A bug in the compiler must not end the watch, nor the process that embeds it. */
+function internal(error: unknown): Problem {
+  const message = `internal error, please report it: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+  return { severity: 'error', file: 'configuration', line: 0, column: 0, field: '', message };
 }

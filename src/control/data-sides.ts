@@ -31,6 +31,8 @@ export interface DataSidesOptions {
 
 /** Values per message of a change: a few milliseconds of a receiving loop. */
 const PIECE = 500;
+const FIRST_DELAY_MS = 100;
+const LONGEST_DELAY_MS = 30_000;
 
 interface HealthChange {
   readonly cluster: string;
@@ -59,7 +61,10 @@ export class DataSides {
   #secrets: Secrets = new Map();
   #own: readonly OwnListener[] = [];
   #listening: { readonly address: string; readonly port: number } | null = null;
+  #closing: Promise<unknown> | null = null;
   #stopping = false;
+  /** How often each data side has died. */
+  readonly #deaths = new Map<number, number>();
 
   constructor(options: DataSidesOptions) {
     this.#options = options;
@@ -87,7 +92,7 @@ export class DataSides {
 
   /** Resolves when every data side knows which relay it runs. */
   async start(): Promise<void> {
-    await Promise.all(Array.from({ length: this.#options.count }, (_, worker) => this.#startOne(worker)));
+    await Promise.all(Array.from({ length: this.#options.count }, (_, worker) => this.#startFirst(worker)));
   }
 
   /** Secrets first, then credentials, then the snapshot that needs them, then what nobody needs any more goes. Resolves when it is live everywhere. */
@@ -96,20 +101,23 @@ export class DataSides {
     readonly secrets: Secrets;
     readonly credentials: readonly MeshCredentials[];
   }): Promise<void> {
+    const before = this.#snapshot;
+    const removed = [...this.#secrets].filter(([hash]) => !next.secrets.has(hash));
     const added = [...next.secrets].filter(([hash]) => !this.#secrets.has(hash));
-    const removed = [...this.#secrets.keys()].filter((hash) => !next.secrets.has(hash));
-    const pieces = splitChange(diffSnapshots(this.#snapshot, next.snapshot), PIECE);
+    const pieces = splitChange(diffSnapshots(before, next.snapshot), PIECE);
+    // From here on this is what a data side is told that starts anew, whatever happens to the others on the way.
+    this.#snapshot = next.snapshot;
+    this.#secrets = new Map([...next.secrets, ...removed]);
     if (added.length > 0) this.#postAll({ kind: 'secrets', set: added, removed: [] });
     for (const credentials of next.credentials) this.setCredentials(credentials);
     this.#addSlots(next.snapshot);
     const live = this.#all('live');
     for (const [i, change] of pieces.entries()) this.#postAll({ kind: 'change', change, last: i === pieces.length - 1 });
     await live;
-    const before = this.#snapshot;
-    this.#snapshot = next.snapshot;
     this.#secrets = next.secrets;
     this.#removeSlots(before, next.snapshot);
-    if (removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed });
+    this.#forgetNames(next.snapshot);
+    if (removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed: removed.map(([hash]) => hash) });
   }
 
   setCredentials(credentials: MeshCredentials): void {
@@ -144,6 +152,7 @@ export class DataSides {
   /** Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is bound exclusively first: a second process would start without an error otherwise. */
   async listen(address: string, port: number): Promise<number> {
     const bound = this.count === 1 ? port : await bindOnce(address, port);
+    if (this.count > 1) this.#listening = { address, port: bound };
     const results = this.#all('listening', 'listen-failed');
     this.#postAll({ kind: 'listen', address, port: bound, reusePort: this.count > 1 });
     for (const result of await results) {
@@ -153,11 +162,12 @@ export class DataSides {
     return this.#listening?.port ?? bound;
   }
 
+  /** Resolves when no data side listens any more. Asked again meanwhile, the later options count for both. */
   async closeListeners(options: { readonly quietMs: number; readonly atMostMs: number }): Promise<void> {
-    const closed = this.#all('listener-closed');
+    this.#closing ??= this.#all('listener-closed');
     this.#listening = null;
     this.#postAll({ kind: 'close-listener', ...options });
-    await closed;
+    await this.#closing;
   }
 
   endSessions(): void {
@@ -209,8 +219,19 @@ export class DataSides {
     });
   }
 
-  async #startOne(worker: number): Promise<void> {
-    const started = this.#next(worker, ['relay']);
+  /** Rejects when a data side cannot even start. */
+  async #startFirst(worker: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      void this.#next(worker, ['relay']).then(() => resolve());
+      this.#connect(worker, (error) =>
+        reject(Object.assign(new Error(`start data side ${worker}: ${error.message}`, { cause: error }), { code: 'EWORKER' })),
+      );
+    });
+  }
+
+  /** `beforeReady` takes the death of a data side that never said a word. */
+  #connect(worker: number, beforeReady: ((error: Error) => void) | null): void {
+    let ready = false;
     const options = {
       start: {
         worker,
@@ -219,11 +240,13 @@ export class DataSides {
         breakerMemory: this.#breakerMemory,
       },
       clock: this.#options.clock,
-      onMessage: (message: FromData) => this.#onMessage(worker, message),
-      onDied: (error: Error) => this.#replace(worker, error),
+      onMessage: (message: FromData) => {
+        ready = true;
+        this.#onMessage(worker, message);
+      },
+      onDied: (error: Error) => (ready || beforeReady === null ? this.#replace(worker, error) : beforeReady(error)),
     };
     this.#links[worker] = this.count === 1 ? linkInThread(options) : linkWorker(options);
-    await started;
   }
 
   #onMessage(worker: number, message: FromData): void {
@@ -236,21 +259,34 @@ export class DataSides {
     this.#waiting[worker]?.[message.kind]?.(message);
   }
 
-  /** What a dead worker owed is answered for it, so that nobody waits for ever; its sessions are gone with it. */
+  /**
+   * Another takes the place of one that died and is told everything that is meant to be live; what the dead one still owed, the new one answers, so that nobody
+   * waits for ever. One that dies again and again is started less and less often.
+   */
   #replace(worker: number, error: Error): void {
-    this.#options.onFault(`data side ${worker} died and is replaced: ${error.message}`, error.stack ?? '');
-    this.limits.forgetSide(worker);
+    const lost = this.limits.forgetSide(worker);
     this.breakers.forgetSide(worker);
+    const deaths = (this.#deaths.get(worker) ?? 0) + 1;
+    this.#deaths.set(worker, deaths);
+    this.#options.onFault(`data side ${worker} died with ${lost} sessions and is replaced: ${error.message}`, error.stack ?? '');
     if (this.#stopping) return;
-    const owed = this.#waiting[worker] ?? {};
-    this.#waiting[worker] = {};
-    void this.#startOne(worker).then(() => {
-      const link = this.#links[worker];
-      if (link === undefined) return;
-      for (const message of this.#everything()) link.post(message);
-      owed.live?.({ kind: 'live', version: this.#snapshot.version });
-      owed['listener-closed']?.({ kind: 'listener-closed' });
+    // Without a listener there is nothing left for it to close.
+    this.#waiting[worker]?.['listener-closed']?.({ kind: 'listener-closed' });
+    this.#options.clock.after(deaths === 1 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** deaths, LONGEST_DELAY_MS), () => {
+      if (this.#stopping) return;
+      this.#connect(worker, null);
+      // Posted before anything else can be, in the same turn: later changes queue behind.
+      for (const message of this.#everything()) this.#links[worker]?.post(message);
     });
+  }
+
+  /** Names that no cluster has any more. */
+  #forgetNames(snapshot: Snapshot): void {
+    const wanted = new Set<string>();
+    for (const { endpoints } of snapshot.clusters.values()) {
+      for (const { address } of endpoints) if (address.kind === 'name') wanted.add(address.name);
+    }
+    for (const name of this.#names.keys()) if (!wanted.has(name)) this.#names.delete(name);
   }
 
   #everything(): readonly ToData[] {

@@ -12,24 +12,27 @@ export type Drained = 'clean' | 'cut';
 /** New connections are waited out for this long without one, so that clients who have not heard of the shutdown still get through. */
 const QUIET_MS = 2_000;
 const LOOK_MS = 25;
+/** Data sides that are told to end something do so in a turn or two of their loops; one that hangs must not hang the end. */
+const OBEY_MS = 1_000;
 
 /**
  * Lets an egress run dry: keeps accepting until nothing came for 2 s or half the drain time is gone, closes the listener, and waits for the sessions
- * up to the drain time. What is left then is cut. `hurry` ends the waiting now.
+ * up to the drain time. What is left then is cut. `hurry` ends the waiting now. When `done` resolves nothing is accepted any more, and no session is open.
  */
 export function drain(options: DrainOptions): { readonly done: Promise<Drained>; readonly hurry: () => void } {
   const { clock, sides, drainTimeMs } = options;
-  const startedAt = clock.now();
+  const endAt = clock.now() + drainTimeMs;
   let hurried = false;
   let wake: (() => void) | null = null;
 
-  function until(condition: () => boolean, atMostMs: number): Promise<boolean> {
+  /** True: the condition is met. False: it is not, and the time is over. */
+  function until(condition: () => boolean, over: () => boolean): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = clock.every(LOOK_MS, look);
       wake = look;
       function look(): void {
         const met = condition();
-        if (!met && !hurried && clock.now() - startedAt < atMostMs) return;
+        if (!met && !over()) return;
         timer.cancel();
         wake = null;
         resolve(met);
@@ -38,16 +41,27 @@ export function drain(options: DrainOptions): { readonly done: Promise<Drained>;
     });
   }
 
+  function within(ms: number): () => boolean {
+    const latest = clock.now() + ms;
+    return () => clock.now() >= latest;
+  }
+
   async function run(): Promise<Drained> {
+    const timeIsOver = (): boolean => hurried || clock.now() >= endAt;
     let closed = false;
-    void sides.closeListeners({ quietMs: Math.min(QUIET_MS, drainTimeMs / 2), atMostMs: drainTimeMs / 2 }).then(() => {
+    const onClosed = (): void => {
       closed = true;
       wake?.();
-    });
-    await until(() => closed, drainTimeMs);
-    const clean = await until(() => sides.limits.sessions === 0, drainTimeMs);
-    if (clean) return 'clean';
+    };
+    void sides.closeListeners({ quietMs: Math.min(QUIET_MS, drainTimeMs / 2), atMostMs: drainTimeMs / 2 }).then(onClosed);
+    if (!(await until(() => closed, timeIsOver))) {
+      void sides.closeListeners({ quietMs: 0, atMostMs: 0 }).then(onClosed);
+      await until(() => closed, within(OBEY_MS));
+    }
+    const noSession = (): boolean => sides.limits.sessions === 0;
+    if (await until(noSession, timeIsOver)) return 'clean';
     sides.endSessions();
+    await until(noSession, within(OBEY_MS));
     return 'cut';
   }
 

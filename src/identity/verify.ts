@@ -61,9 +61,15 @@ function chainProblem(mesh: MeshName, { authorized, authorizationError }: PeerFa
   const why = CHAIN_ERRORS[code] ?? 'OpenSSL refuses it';
   const domains = new Set(claimed.map((uri) => parseSpiffeId(uri)).map((id) => (id.kind === 'spiffe' ? id.trustDomain : mesh)));
   if (domains.size > 0 && !domains.has(mesh)) {
-    return refuse('wrong-mesh', `the client is of mesh ${[...domains].join(', ')}, the SNI names mesh ${mesh}: ${why} (${code})`);
+    return refuse('wrong-mesh', `the client is of mesh ${someOf([...domains])}, the SNI names mesh ${mesh}: ${why} (${code})`);
   }
   return untrusted(`the client certificate does not lead to the CA of mesh ${mesh}: ${why} (${code})`);
+}
+
+/** A certificate that nobody trusts may name as many as it likes; a sentence has room for few. */
+function someOf(names: readonly string[]): string {
+  const shown = names.slice(0, 4).map((name) => name.slice(0, 100));
+  return names.length > 4 ? `${shown.join(', ')} and ${names.length - 4} more` : shown.join(', ');
 }
 
 /** What a leaf must be, whoever signed it. */

@@ -3,7 +3,7 @@ export interface TrafficSettings {
   /** From accept until bytes flow: hello, handshake, connect. */
   readonly setupTimeoutMs: number;
   readonly maxHelloBytes: number;
-  /** No byte in either direction for this long ends the session. */
+  /** No byte in either direction for this long ends the session; 0 never does. */
   readonly idleTimeoutMs: number;
   /** How long a session may go on after its route is gone or denied. */
   readonly drainTimeMs: number;

@@ -60,5 +60,6 @@ export function matches(principal: Principal, uris: readonly string[]): boolean 
 }
 
 function who(client: VerifiedClient): string {
-  return client.spiffeIds.join(', ');
+  const [first = 'a client without an id', ...more] = client.spiffeIds;
+  return more.length === 0 ? first : `${first} (and ${more.length} more ids)`;
 }

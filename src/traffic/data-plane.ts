@@ -35,8 +35,6 @@ export interface DataPlane {
   attempted(cluster: Cluster, target: Target, outcome: AttemptOutcome): void;
   draft(accepted: Socket): SessionDraft;
   openSession(session: Session): void;
-  /** Bytes are about to flow: ends the session after the drain time, if the configuration changed against it meanwhile. */
-  beforeJoin(session: Session): void;
   closeSession(session: Session): void;
   fault(error: unknown): void;
 }

@@ -75,6 +75,7 @@ export class DataSide implements DataPlane {
   #listener: Listener | null = null;
   #idleSweep: Timer | null = null;
   #accepted = 0;
+  #started: Promise<void> | null = null;
 
   constructor(options: DataSideOptions) {
     this.clock = options.clock;
@@ -93,9 +94,9 @@ export class DataSide implements DataPlane {
   }
 
   /** Finds out which relay works here; before it no connection is taken. */
-  async start(): Promise<void> {
-    this.adoptionWorks = !this.settings.publicApiRelay && (await probeAdoption(this.clock));
-    this.#send({ kind: 'relay', path: this.adoptionWorks ? 'adopted-handle' : 'public-api' });
+  start(): Promise<void> {
+    this.#started ??= this.#start();
+    return this.#started;
   }
 
   get sessions(): number {
@@ -190,13 +191,14 @@ export class DataSide implements DataPlane {
     this.#report(session.draft.record(this.clock.now()));
   }
 
-  beforeJoin(session: Session): void {
-    if (session.draft.snapshotVersion !== this.#snapshot.version) this.#recheck(session);
-  }
-
   fault(error: unknown): void {
     const known = error instanceof Error ? error : new Error(String(error));
     this.#send({ kind: 'fault', message: known.message, stack: known.stack ?? '' });
+  }
+
+  async #start(): Promise<void> {
+    this.adoptionWorks = !this.settings.publicApiRelay && (await probeAdoption(this.clock));
+    this.#send({ kind: 'relay', path: this.adoptionWorks ? 'adopted-handle' : 'public-api' });
   }
 
   #accept(socket: Socket): void {
@@ -216,9 +218,10 @@ export class DataSide implements DataPlane {
 
   async #listen(message: Extract<ToData, { kind: 'listen' }>): Promise<void> {
     const { address, port, reusePort } = message;
+    await this.start();
     this.#listener ??= new Listener(this.clock, (socket) => this.#accept(socket));
     const every = sweepEveryMs(this.settings.idleTimeoutMs);
-    this.#idleSweep ??= this.clock.every(every, () => this.#sweepIdle(every));
+    if (this.settings.idleTimeoutMs > 0) this.#idleSweep ??= this.clock.every(every, () => this.#sweepIdle(every));
     try {
       const bound = await this.#listener.listen({ address, port, reusePort, backlog: this.settings.backlog });
       this.#send({ kind: 'listening', port: bound });

@@ -5,7 +5,9 @@ const HANDSHAKES = 1;
 /** Sessions of each data side, so that what a dead one held can be given back. */
 const OF_SIDE = 2;
 const MAX_SIDES = 256;
-const SOURCES = OF_SIDE + MAX_SIDES;
+/** Handshakes of each data side, for the same reason. */
+const HANDSHAKES_OF_SIDE = OF_SIDE + MAX_SIDES;
+const SOURCES = HANDSHAKES_OF_SIDE + MAX_SIDES;
 
 /** Memory for the counters of the whole process: one for all data sides, so that four workers do not mean four times a limit. */
 export function limitsMemory(): SharedArrayBuffer {
@@ -23,12 +25,14 @@ export class Limits {
   readonly #counts: Int32Array;
   readonly #settings: LimitSettings;
   readonly #mine: number;
+  readonly #myHandshakes: number;
 
   /** `side` is the number of the data side that counts here. */
   constructor(memory: SharedArrayBuffer, settings: LimitSettings, side: number) {
     this.#counts = new Int32Array(memory);
     this.#settings = settings;
     this.#mine = OF_SIDE + (side % MAX_SIDES);
+    this.#myHandshakes = HANDSHAKES_OF_SIDE + (side % MAX_SIDES);
   }
 
   get sessions(): number {
@@ -57,19 +61,31 @@ export class Limits {
     if (this.#settings.maxSessionsPerSource > 0) this.#leave(slot(source));
   }
 
-  /** A data side died: its sessions are over. Its handshakes and sources are not known; they count until the process ends. */
-  forgetSide(side: number): void {
-    const held = Atomics.exchange(this.#counts, OF_SIDE + (side % MAX_SIDES), 0);
-    Atomics.sub(this.#counts, SESSIONS, held);
+  /** A data side died: its sessions and handshakes are over. Gives the number of sessions. Sources are not known; they count until the process ends. */
+  forgetSide(side: number): number {
+    const sessions = Atomics.exchange(this.#counts, OF_SIDE + (side % MAX_SIDES), 0);
+    const handshakes = Atomics.exchange(this.#counts, HANDSHAKES_OF_SIDE + (side % MAX_SIDES), 0);
+    Atomics.sub(this.#counts, SESSIONS, sessions);
+    Atomics.sub(this.#counts, HANDSHAKES, handshakes);
+    return sessions;
   }
 
   enterHandshake(): string | null {
     const { maxHandshakes } = this.#settings;
-    return this.#enter(HANDSHAKES, maxHandshakes) ? null : `${maxHandshakes} handshakes are under way (limit ${maxHandshakes})`;
+    if (!this.#enter(HANDSHAKES, maxHandshakes)) return `${maxHandshakes} handshakes are under way (limit ${maxHandshakes})`;
+    Atomics.add(this.#counts, this.#myHandshakes, 1);
+    return null;
+  }
+
+  /** Enters above the limit, for somebody whose place another is giving up. */
+  forceHandshake(): void {
+    Atomics.add(this.#counts, HANDSHAKES, 1);
+    Atomics.add(this.#counts, this.#myHandshakes, 1);
   }
 
   leaveHandshake(): void {
     this.#leave(HANDSHAKES);
+    this.#leave(this.#myHandshakes);
   }
 
   #enter(index: number, limit: number): boolean {

@@ -20,18 +20,22 @@ export interface CloseOptions {
 
 /** How often a closing listener looks whether it is quiet. */
 const LOOK_MS = 50;
+/** Emptying the accept queue takes longer than this only where connections come faster than they are accepted; they must not put off the end. */
+const EMPTY_AT_MOST_MS = 1_000;
 
 /** The listening socket of one data side. It counts nothing: adopted connections leave Node's own books wrong. */
 export class Listener {
   readonly #clock: Clock;
   readonly #server: Server;
   #lastAcceptAt = 0;
+  #accepts = 0;
   #closing: Timer | null = null;
 
   constructor(clock: Clock, onConnection: (socket: Socket) => void) {
     this.#clock = clock;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       this.#lastAcceptAt = clock.now();
+      this.#accepts++;
       onConnection(socket);
     });
   }
@@ -64,13 +68,25 @@ export class Listener {
     const startedAt = this.#clock.now();
     this.#lastAcceptAt = startedAt;
     this.#closing?.cancel();
-    this.#closing = this.#clock.every(LOOK_MS, () => {
+    const look = (): void => {
       const now = this.#clock.now();
       if (now - this.#lastAcceptAt < options.quietMs && now - startedAt < options.atMostMs) return;
       this.#closing?.cancel();
       this.#closing = null;
-      // Closing resets what waits in the accept queue: two turns of the loop accept it first.
-      setImmediate(() => setImmediate(() => this.close(closed)));
+      const latest = now + Math.min(EMPTY_AT_MOST_MS, options.atMostMs);
+      // The turn that is under way may be past its accepts.
+      setImmediate(() => this.#closeWhenEmpty(latest, closed));
+    };
+    this.#closing = this.#clock.every(LOOK_MS, look);
+    look();
+  }
+
+  /** Closing resets what waits in the accept queue, and a turn of the loop accepts one connection: it is closed after a turn that found none. */
+  #closeWhenEmpty(latest: number, closed: () => void): void {
+    const before = this.#accepts;
+    setImmediate(() => {
+      if (this.#accepts === before || this.#clock.now() >= latest) this.close(closed);
+      else this.#closeWhenEmpty(latest, closed);
     });
   }
 

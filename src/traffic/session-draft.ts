@@ -8,6 +8,9 @@ import { printable } from '../routing/route.ts';
 import type { ClientHello } from '../wire/client-hello.ts';
 
 const NONE: readonly string[] = [];
+/** What a record keeps of texts that a client chose, so that a thousand of them stay small. */
+const MAX_DETAIL = 1_024;
+const MAX_URIS_LENGTH = 8_192;
 
 /** A SessionRecord in the making. */
 export class SessionDraft {
@@ -76,14 +79,14 @@ export class SessionDraft {
 
   /** Of a client that was rejected. */
   certificate(certificate: CertificateSummary): void {
-    this.#spiffeIds = certificate.spiffeIds.slice(0, 16).map(printable);
+    this.#spiffeIds = bounded(certificate.spiffeIds.slice(0, 16).map(printable));
     this.#issuer = printable(certificate.issuer);
     this.#expiry = certificate.expiry;
   }
 
   client(client: VerifiedClient): void {
-    this.#spiffeIds = client.spiffeIds;
-    this.#uris = client.uris;
+    this.#spiffeIds = bounded(client.spiffeIds);
+    this.#uris = bounded(client.uris);
     this.#issuer = printable(client.issuer);
     this.#expiry = client.expiry;
   }
@@ -104,7 +107,7 @@ export class SessionDraft {
 
   finish(reason: EndReason, detail: string): void {
     this.#reason = reason;
-    this.#detail = detail;
+    this.#detail = detail.length > MAX_DETAIL ? `${detail.slice(0, MAX_DETAIL)}...` : detail;
   }
 
   record(nowMs: number): SessionRecord {
@@ -143,4 +146,14 @@ export class SessionDraft {
       ...(this.limit === null ? {} : { limit: this.limit }),
     });
   }
+}
+
+/** As many as fit; all of them for any certificate that a control plane makes. */
+function bounded(texts: readonly string[]): readonly string[] {
+  let length = 0;
+  for (const [i, text] of texts.entries()) {
+    length += text.length;
+    if (length > MAX_URIS_LENGTH) return texts.slice(0, i);
+  }
+  return texts;
 }

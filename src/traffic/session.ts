@@ -5,10 +5,9 @@ import type { EndReason, NormalEnd, Refusal } from '../base/refusal.ts';
 import { Scope } from '../base/scope.ts';
 import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
 import type { Cluster } from '../model/cluster.ts';
-import type { EndpointView } from '../model/endpoint-view.ts';
+import type { ContentHash } from '../model/names.ts';
 import type { Route } from '../model/route.ts';
 import { authorise } from '../routing/authorise.ts';
-import type { Allowed } from '../routing/authorise.ts';
 import { choose } from '../routing/choose.ts';
 import type { Target } from '../routing/choose.ts';
 import { missingCluster } from '../routing/decide.ts';
@@ -25,6 +24,9 @@ import { resetBelow, splice } from './splice.ts';
 import type { Side } from './splice.ts';
 import { Walk } from './walk.ts';
 
+/** An honest handshake takes milliseconds; one that is older than this gives up its place when all are taken. */
+const STALLED_AFTER_MS = 1_000;
+
 /** One accepted connection from accept to close. It keeps its route, never the snapshot. */
 export class Session {
   readonly walk: Walk = new Walk();
@@ -34,6 +36,10 @@ export class Session {
   route: Route | null = null;
   /** Set when the client is verified. */
   client: VerifiedClient | null = null;
+  /** The generation of the mesh's trust that the client was verified under. */
+  trust: ContentHash | null = null;
+  /** A look-up has not answered yet. */
+  waitsForNames = false;
   /** A byte moved since the last look; the idle sweep clears it. */
   moved = true;
   quietSweeps = 0;
@@ -74,28 +80,57 @@ async function carry(accepted: Socket, session: Session, plane: DataPlane): Prom
   const sniffed = await readHello(session.walk, accepted, { maxHelloBytes: settings.maxHelloBytes, from: draft.from });
   draft.hello(sniffed.hello, clock.now());
 
-  const snapshot = plane.snapshot();
-  draft.snapshotVersion = snapshot.version;
-  const found = must(route(snapshot, sniffed.hello.serverName));
-  session.route = found;
-  draft.route(found);
+  const name = sniffed.hello.serverName;
+  const { route: found } = judge(session, name, plane);
   const rate = plane.breakers.admit(found);
   if (rate !== null) throw overLimit(session, rate);
 
   if (found.kind === 'passthrough') endWithClient(session, accepted);
   const tls = found.kind === 'terminate' ? await terminate(accepted, session, { plane, route: found, sniffed }) : null;
-  const allowed: Allowed = must(authorise(found, session.client));
-  draft.allowed(allowed);
-
-  const cluster = snapshot.clusters.get(found.cluster);
-  if (cluster === undefined) throw new Refused(missingCluster(found));
-  const view = await viewOf(session, cluster, plane);
-  const { targets } = must(choose(found, cluster, view));
+  // Each wait gives the configuration time to change: what is dialled and joined is judged by what is live at that moment.
+  await namesKnown(session, clusterOf(judge(session, name, plane)), plane);
+  const cluster = clusterOf(judge(session, name, plane));
+  const { targets } = must(choose(session.route ?? found, cluster, plane.view(cluster, draft.clientAddress)));
 
   const endpoint = await connect(session, targets, { cluster, plane });
+  try {
+    judge(session, name, plane);
+  } catch (error) {
+    endpoint.reset();
+    endpoint.reader?.close();
+    throw error;
+  }
   deadline.cancel();
-  plane.beforeJoin(session);
   return join(session, clientSide(accepted, tls, { session, plane }), { endpoint, hello: tls === null ? sniffed.bytes : null });
+}
+
+interface Judged {
+  readonly route: Route;
+  readonly cluster: Cluster | undefined;
+}
+
+/** Route and permission as they are live now; before the client is known a terminating route is only found. Costs nothing while the snapshot is the same. */
+function judge(session: Session, name: string | null, plane: DataPlane): Judged {
+  const { draft } = session;
+  const snapshot = plane.snapshot();
+  const before = session.route;
+  const found = must(route(snapshot, name));
+  if (before !== null && (found.kind !== before.kind || found.mesh !== before.mesh)) {
+    throw new Refused(refuse('policy-changed', `the route of ${found.serverName} changed while the session was set up`));
+  }
+  if (session.client !== null && session.trust !== plane.terminator.generation(found.mesh)) {
+    throw new Refused(refuse('client-not-trusted', `the trust of mesh ${found.mesh} changed while the session was set up`));
+  }
+  session.route = found;
+  draft.snapshotVersion = snapshot.version;
+  draft.route(found);
+  if (found.kind === 'passthrough' || session.client !== null) draft.allowed(must(authorise(found, session.client)));
+  return { route: found, cluster: snapshot.clusters.get(found.cluster) };
+}
+
+function clusterOf({ route: found, cluster }: Judged): Cluster {
+  if (cluster === undefined) throw new Refused(missingCluster(found));
+  return cluster;
 }
 
 function openSession(accepted: Socket, plane: DataPlane): Session {
@@ -116,18 +151,22 @@ async function terminate(
   const { draft } = session;
   const startedAt = plane.clock.now();
   const full = plane.limits.enterHandshake();
-  if (full !== null) throw new Refused(refuse('over-limit', full));
+  // A flood of hellos that go no further must not keep others out: the oldest that has had its time makes room.
+  if (full !== null && !plane.terminator.endOldest(startedAt - STALLED_AFTER_MS, full))
+    throw new Refused(refuse('over-limit', full));
+  if (full !== null) plane.limits.forceHandshake();
   let open = true;
   const leave = (): void => {
     if (open) plane.limits.leaveHandshake();
     open = false;
   };
   session.scope.add(leave);
-  const { socket, client } = await plane.terminator.terminate(session.walk, accepted, {
+  const { socket, client, trust } = await plane.terminator.terminate(session.walk, accepted, {
     mesh: to.route.mesh,
     name: sniffed.hello.serverName,
     peeked: sniffed.bytes,
     wallMs: plane.clock.wall(),
+    nowMs: startedAt,
     onHandshake(secured) {
       secured.on('error', ignoreError);
       draft.handshake(secured.getProtocol() ?? '', plane.clock.now() - startedAt);
@@ -139,6 +178,7 @@ async function terminate(
   });
   leave();
   session.client = client;
+  session.trust = trust;
   draft.client(client);
   endWithClient(session, socket);
   return socket;
@@ -151,11 +191,12 @@ function endWithClient(session: Session, socket: Socket): void {
   });
 }
 
-/** What is known of the cluster's endpoints: at once where every name has an answer, otherwise when the first answers come. */
-function viewOf({ walk, draft }: Session, cluster: Cluster, plane: DataPlane): EndpointView | Promise<EndpointView> {
-  const view = (): EndpointView => plane.view(cluster, draft.clientAddress);
-  if (plane.names.allKnown(cluster)) return view();
-  return walk.step<void>((done) => plane.names.whenKnown(cluster, done)).then(view);
+/** At once where every name of the cluster has an answer, otherwise when the first answers come. */
+async function namesKnown(session: Session, cluster: Cluster, plane: DataPlane): Promise<void> {
+  if (plane.names.allKnown(cluster)) return;
+  session.waitsForNames = true;
+  await session.walk.step<void>((done) => plane.names.whenKnown(cluster, done));
+  session.waitsForNames = false;
 }
 
 async function connect(session: Session, targets: readonly Target[], to: { cluster: Cluster; plane: DataPlane }): Promise<Side> {
@@ -257,6 +298,8 @@ function late(session: Session, timeoutMs: number): Refusal {
   if (session.route.kind === 'terminate' && session.client === null) {
     return refuse('handshake-failed', `TLS handshake with ${draft.from}: not done ${timeoutMs} ms after accept`);
   }
+  if (session.waitsForNames)
+    return refuse('dns-failed', `resolve the names of ${session.route.destination}: no answer ${timeoutMs} ms after accept`);
   return refuse('connect-timeout', `connect ${session.route.destination}: not done ${timeoutMs} ms after accept`);
 }
 

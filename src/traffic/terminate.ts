@@ -29,11 +29,15 @@ export type Verification =
 export interface Terminated {
   readonly socket: TLSSocket;
   readonly client: VerifiedClient;
+  /** Generation of the trust that verified the client. */
+  readonly trust: ContentHash;
 }
 
 interface Pending {
+  readonly startedAt: number;
   secure(socket: TLSSocket): void;
   failed(error: Error & { code?: string }): void;
+  end(detail: string): void;
 }
 
 interface MeshServer {
@@ -69,6 +73,19 @@ export class Terminator {
     this.#servers.set(credentials.mesh, { generation: credentials.generation, credentials, server });
   }
 
+  /** Of the mesh's trust as it is now; undefined where there are no credentials. */
+  generation(mesh: MeshName): ContentHash | undefined {
+    return this.#servers.get(mesh)?.generation;
+  }
+
+  /** Ends the handshake that began first, if it began before `before`; false where there is none such. */
+  endOldest(before: number, detail: string): boolean {
+    const [oldest] = this.#pending.values();
+    if (oldest === undefined || oldest.startedAt >= before) return false;
+    oldest.end(`${detail}; this one was the oldest`);
+    return true;
+  }
+
   remove(mesh: MeshName): void {
     this.#servers.delete(mesh);
   }
@@ -86,7 +103,7 @@ export class Terminator {
         ),
       );
     }
-    const socket = await this.#handshake(walk, raw, entry.server, options.peeked);
+    const socket = await this.#handshake(walk, raw, { server: entry.server, peeked: options.peeked, startedAt: options.nowMs });
     onHandshake(socket);
     // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing passes.
     if (socket.servername !== name) {
@@ -95,12 +112,17 @@ export class Terminator {
     const certificate = socket.getPeerX509Certificate();
     const facts = { certificate, authorized: socket.authorized, authorizationError: authorizationCode(socket), nowMs: wallMs };
     const verification = this.#tls.verify(mesh, facts);
-    if (verification.kind === 'verified') return { socket, client: verification.client };
+    if (verification.kind === 'verified') return { socket, client: verification.client, trust: entry.generation };
     if (verification.certificate !== null) onCertificate(verification.certificate);
     throw new Refused(verification.refusal);
   }
 
-  #handshake(walk: Walk, raw: Socket, server: Server, peeked: Buffer): Promise<TLSSocket> {
+  #handshake(
+    walk: Walk,
+    raw: Socket,
+    to: { readonly server: Server; readonly peeked: Buffer; readonly startedAt: number },
+  ): Promise<TLSSocket> {
+    const { server, peeked, startedAt } = to;
     return walk.step<TLSSocket>((done, fail) => {
       const key = tuple(raw);
       function failed(error: Error & { code?: string }): void {
@@ -113,7 +135,12 @@ export class Terminator {
         socket.allowHalfOpen = true;
         done(socket);
       }
-      this.#pending.set(key, { secure: onSecure, failed });
+      this.#pending.set(key, {
+        startedAt,
+        secure: onSecure,
+        failed,
+        end: (detail) => fail(new Refused(refuse('over-limit', detail))),
+      });
       raw.on('close', onClose);
       // A client that ends amid its handshake is gone, not half-closed: it would hold its place until the deadline. The TLSSocket takes this over.
       raw.allowHalfOpen = false;
@@ -133,6 +160,7 @@ export interface TerminateOptions {
   readonly name: string | null;
   readonly peeked: Buffer;
   readonly wallMs: number;
+  readonly nowMs: number;
   /** The handshake is done; nothing is verified yet. Whoever is told owns the socket. */
   readonly onHandshake: (socket: TLSSocket) => void;
   /** Told of a client that is rejected, as far as its certificate could be read. */
