@@ -3,7 +3,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { REFUSALS } from '../src/base/refusal.ts';
 import { helpText } from '../src/cli/args.ts';
+import { BALANCING_DEFAULTS, BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../src/model/cluster.ts';
+import { DEFAULT_TRAFFIC_SETTINGS } from '../src/model/settings.ts';
 import { METRICS } from '../src/observe/metrics.ts';
+import { CONNECT_TIMEOUT_MS } from '../src/resources/context.ts';
+import { MAX_ATTEMPTS } from '../src/traffic/connect.ts';
 
 const README = new URL('../README.md', import.meta.url);
 
@@ -12,11 +16,38 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
+const { consecutiveTotalFailures, successRate, ...outlier } = OUTLIER_DEFAULTS;
+const seconds = (ms: number): string => `${ms / 1_000} s`;
+
+/** What holds where no policy says otherwise. */
+const DEFAULTS: readonly (readonly [string, string])[] = [
+  ['balancer', `${BALANCING_DEFAULTS.balancer.kind}, by weight`],
+  [
+    'priorities',
+    `overprovisioning ${BALANCING_DEFAULTS.overprovisioningFactor}, panic below ${BALANCING_DEFAULTS.panicThresholdPercent} % healthy`,
+  ],
+  ['least request', `${BALANCING_DEFAULTS.choiceCount} choices, bias ${BALANCING_DEFAULTS.activeRequestBias}`],
+  ['ring hash', `${BALANCING_DEFAULTS.minimumRingSize} to ${BALANCING_DEFAULTS.maximumRingSize} entries`],
+  ['maglev', `${BALANCING_DEFAULTS.tableSize} entries`],
+  ['connect timeout', seconds(CONNECT_TIMEOUT_MS)],
+  ['endpoints tried per session', `${MAX_ATTEMPTS}, within ${seconds(DEFAULT_TRAFFIC_SETTINGS.setupTimeoutMs)}`],
+  ['connections per cluster', String(BREAKER_DEFAULTS.maxConnections)],
+  ['connections being made per cluster', String(BREAKER_DEFAULTS.maxPendingRequests)],
+  ['health checks', 'none'],
+  ['outlier detection', 'none'],
+  [
+    'outlier detection, what a policy leaves out',
+    `${consecutiveTotalFailures.threshold} failures in a row, or a success rate ${successRate.threshold / 1_000} deviations below the mean (from ${successRate.minimumHosts} endpoints with ${successRate.requestVolume} attempts each); looked at every ${seconds(outlier.intervalMs)}, ejected for ${seconds(outlier.baseEjectionMs)} and longer each time, at most ${outlier.maxEjectionPercent} % of the endpoints`,
+  ],
+  ['rate of new connections', 'no limit'],
+];
+
 const TABLES: Readonly<Record<string, string>> = {
   refusals: table(
     ['code', 'meaning', 'what to do'],
     Object.entries(REFUSALS).map(([code, { meaning, remedy }]) => [`\`${code}\``, meaning, remedy]),
   ),
+  endpoints: table(['what', 'default'], DEFAULTS),
   metrics: table(
     ['metric', 'type', 'labels', 'meaning'],
     Object.entries(METRICS).map(([name, { type, labels, help }]) => [

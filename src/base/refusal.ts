@@ -81,13 +81,16 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   // choose
   'over-limit': {
     step: 'endpoint',
-    meaning: 'a connection limit is reached: sessions, handshakes, or sessions of one source',
-    remedy: 'raise the limit (and the file descriptor limit), add an egress instance, or find the client that opens too many',
+    meaning:
+      'a limit is reached: sessions, handshakes, sessions of one source, connections of the destination (circuit breaker), or its rate of new ones',
+    remedy:
+      'the detail names it: raise the limit (and the file descriptor limit), change the MeshCircuitBreaker or MeshRateLimit, or find who opens too many',
   },
   'no-endpoint': {
     step: 'endpoint',
     meaning: 'the destination has no endpoint that can be used',
-    remedy: 'check the ZoneIngress (advertised address, availableServices) or the endpoints of the external service',
+    remedy:
+      'check the ZoneIngress (advertised address, availableServices) or the endpoints of the external service, and what the log says of their health',
   },
   'dns-failed': {
     step: 'endpoint',

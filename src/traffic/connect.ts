@@ -24,8 +24,8 @@ export interface ConnectOptions {
   readonly onOutcome: (target: Target, outcome: AttemptOutcome) => void;
 }
 
-/** A session gives up after this many endpoints; the deadline of the session may end it earlier. */
-const MAX_ATTEMPTS = 5;
+/** A session gives up after this many endpoints; the deadline of the session may end it earlier. Envoy's `max_connect_attempts`, which is 1 on an egress. */
+export const MAX_ATTEMPTS = 5;
 
 /** Tries the targets in their order until one is connected. The side that comes back is paused: nothing was read from it yet. */
 export async function connectEndpoint(walk: Walk, targets: readonly Target[], options: ConnectOptions): Promise<Side> {
