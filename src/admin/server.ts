@@ -52,12 +52,15 @@ export interface ReadinessServerOptions {
   readonly fault?: (error: unknown) => void;
 }
 
+/** A probe sends its request with its connection. */
+const READINESS_TIMEOUT_MS = 1_000;
+
 const PAGES = {
   '/': 'this list',
   '/ready': '200 while new connections are taken, else 503',
   '/stats/prometheus': 'metrics in the Prometheus text format',
   '/routes': 'what is served: ?output=json|table',
-  '/decisions': 'sessions that ended lately, newest first: ?limit=&reason=&mesh=',
+  '/decisions': 'sessions that ended lately, newest first: ?limit=100&reason=&mesh=',
   '/config_errors': 'findings of the last load of the configuration',
 } as const;
 
@@ -83,6 +86,8 @@ export function createReadinessServer(options: ReadinessServerOptions): Promise<
     port,
     name: 'readiness',
     fault,
+    requestTimeoutMs: READINESS_TIMEOUT_MS,
+    reuse: false,
     admit: () => null,
     page: (path) => (path === '/ready' ? readyView(ready()) : null),
   });

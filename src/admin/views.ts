@@ -19,10 +19,12 @@ export interface Readiness {
 }
 
 export interface DecisionsQuery {
-  readonly limit?: number;
+  readonly limit: number;
   readonly reason?: string;
   readonly mesh?: string;
 }
+
+const DEFAULT_LIMIT = 100;
 
 const TEXT = 'text/plain; charset=utf-8';
 const JSON_TYPE = 'application/json; charset=utf-8';
@@ -79,7 +81,7 @@ export function parseDecisionsQuery(search: string): DecisionsQuery | string {
   }
   const mesh = given.get('mesh');
   return {
-    ...(limit === undefined ? {} : { limit: Number(limit) }),
+    limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
     ...(reason === undefined ? {} : { reason }),
     ...(mesh === undefined ? {} : { mesh }),
   };

@@ -127,6 +127,17 @@ t.test('/decisions gives the newest first, by limit, reason and mesh', async (t)
   t.equal(await ids('?mesh='), 'b');
 });
 
+t.test('/decisions gives 100 where no limit is asked for', async (t) => {
+  const many = new Decisions();
+  for (let i = 0; i < 150; i++) many.add(sessionRecord({ id: String(i) }));
+  const { get } = await admin(t, { state: { ...state, decisions: (query) => many.list(query) } });
+  const count = async (search: string) =>
+    (JSON.parse((await get(`/decisions${search}`)).body) as { decisions: unknown[] }).decisions.length;
+  t.equal(await count(''), 100);
+  t.equal(await count('?mesh=default'), 100);
+  t.equal(await count('?limit=120'), 120);
+});
+
 t.test('a query that is not understood is refused, with what is allowed', async (t) => {
   const { get } = await admin(t);
   for (const [search, said] of [
@@ -144,14 +155,20 @@ t.test('a query that is not understood is refused, with what is allowed', async 
   }
 });
 
-t.test('only GET and HEAD are answered, and HEAD without a body', async (t) => {
+t.test('only GET is answered, on both listeners', async (t) => {
   const { send } = await admin(t);
-  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND']) {
-    const { status, headers } = await send(request(`${method} /ready`));
-    t.equal(status, 405, method);
-    t.equal(headers.allow, 'GET, HEAD');
+  const readiness = await createReadinessServer({ address: '127.0.0.1', port: 0, ready: () => state.ready() });
+  t.teardown(() => readiness.close());
+  for (const method of ['HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND']) {
+    for (const { status, headers } of [
+      await send(request(`${method} /ready`)),
+      await exchange(readiness.port, request(`${method} /ready`)),
+    ]) {
+      t.equal(status, 405, method);
+      t.equal(headers.allow, 'GET');
+    }
   }
-  t.match(await send(request('HEAD /ready')), { status: 200, body: '', headers: { 'content-length': '5' } });
+  t.equal((await send(request('HEAD /ready'))).body, '');
 });
 
 t.test('a path matches whole or not at all', async (t) => {
@@ -290,22 +307,91 @@ t.test('a client that does not finish its request in time is let go', async (t) 
   t.equal((await exchange(server.port, 'GET /ready HTTP/1.1\r\nHost: loc')).status, 408);
 });
 
-t.test('no more than 64 sockets are held, and a place that gets free is taken', async (t) => {
-  const { server, get } = await admin(t);
-  const held = await Promise.all(
-    Array.from({ length: 64 }, async () => {
-      const socket = connect(server.port, '127.0.0.1');
-      socket.on('error', () => undefined);
-      socket.write('GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
-      t.match(await firstBytes(socket), /^HTTP\/1.1 200/);
-      return socket;
-    }),
-  );
-  t.equal((await get('/ready')).body, '', 'the next one is closed at once');
+/** Connects, says `text`, and waits for the answer if it said anything. */
+async function hold(port: number, text: string): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  if (text !== '') {
+    socket.write(text);
+    t.match(await firstBytes(socket), /^HTTP\/1.1 200/);
+  }
+  return socket;
+}
+
+const KEPT = 'GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n';
+
+t.test('no more than 64 sockets stay: the oldest that has no request under way gives way to a new one', async (t) => {
+  let release: (text: string) => void = () => undefined;
+  const metrics = new Promise<string>((resolve) => (release = resolve));
+  let asked: () => void = () => undefined;
+  const underWay = new Promise<void>((resolve) => (asked = resolve));
+  const { server, get } = await admin(t, { state: { ...state, metrics: () => (asked(), metrics) } });
+  const busy = get('/stats/prometheus');
+  await underWay;
+  const held: Socket[] = [];
+  for (let i = 0; i < 63; i++) held.push(await hold(server.port, KEPT));
+  const [first, second] = held.map((socket) => once(socket.resume(), 'close'));
+  t.equal((await get('/ready')).body, 'LIVE\n');
+  await first;
+  held.push(await hold(server.port, KEPT), await hold(server.port, KEPT));
+  await second;
+  t.equal(held.filter(({ destroyed }) => !destroyed).length, 63);
+  release('x 1\n');
+  t.match(await busy, { status: 200, body: 'x 1\n' });
   for (const socket of held) socket.destroy();
-  let answer = await get('/ready');
-  while (answer.status !== 200) answer = await get('/ready');
-  t.equal(answer.body, 'LIVE\n');
+});
+
+t.test('a client that does not read its answer gives way when no idle one is left', async (t) => {
+  const large = { ...state, metrics: () => Promise.resolve('x 1\n'.repeat(1_000_000)) };
+  const { server, get } = await admin(t, { state: large });
+  const slow: Socket[] = [];
+  for (let i = 0; i < 64; i++) {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('GET /stats/prometheus HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await once(socket, 'readable');
+    slow.push(socket);
+  }
+  t.equal((await get('/ready')).body, 'LIVE\n');
+  for (const socket of slow) socket.destroy();
+});
+
+t.test('200 silent connections that come back whenever they are closed do not keep /ready from being answered', async (t) => {
+  const readiness = await createReadinessServer({ address: '127.0.0.1', port: 0, ready: () => state.ready() });
+  t.teardown(() => readiness.close());
+  const { server } = await admin(t);
+  for (const { port } of [readiness, server]) {
+    const crowd = new Set<Socket>();
+    let closes = 0;
+    let gone = false;
+    const join = (): void => {
+      if (gone) return;
+      const socket = connect(port, '127.0.0.1');
+      crowd.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        crowd.delete(socket);
+        closes++;
+        join();
+      });
+    };
+    for (let i = 0; i < 200; i++) join();
+    for (let i = 0; i < 10; i++) t.match(await exchange(port, request('GET /ready')), { status: 200, body: 'LIVE\n' });
+    t.ok(closes > 0, 'the crowd is more than there is room for');
+    gone = true;
+    for (const socket of crowd) socket.destroy();
+  }
+});
+
+t.test('the readiness listener gives a request 1 s, and one answer per connection', async (t) => {
+  const server = await createReadinessServer({ address: '127.0.0.1', port: 0, ready: () => state.ready() });
+  t.teardown(() => server.close());
+  const answered = await exchange(server.port, KEPT);
+  t.match(answered, { status: 200, body: 'LIVE\n', headers: { connection: 'close' } });
+  const startedAt = performance.now();
+  t.equal((await exchange(server.port, 'GET /ready HTTP/1.1\r\n')).status, 408);
+  t.ok(performance.now() - startedAt < 2_500);
 });
 
 t.test('close ends silent and idle connections at once, and lets a request finish', async (t) => {
