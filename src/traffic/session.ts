@@ -114,6 +114,7 @@ function judge(session: Session, name: string | null, plane: DataPlane): Judged 
   const { draft } = session;
   const snapshot = plane.snapshot();
   const before = session.route;
+  draft.snapshotVersion = snapshot.version;
   const found = must(route(snapshot, name));
   if (before !== null && (found.kind !== before.kind || found.mesh !== before.mesh)) {
     throw new Refused(refuse('policy-changed', `the route of ${found.serverName} changed while the session was set up`));
@@ -122,7 +123,6 @@ function judge(session: Session, name: string | null, plane: DataPlane): Judged 
     throw new Refused(refuse('client-not-trusted', `the trust of mesh ${found.mesh} changed while the session was set up`));
   }
   session.route = found;
-  draft.snapshotVersion = snapshot.version;
   draft.route(found);
   if (found.kind === 'passthrough' || session.client !== null) draft.allowed(must(authorise(found, session.client)));
   return { route: found, cluster: snapshot.clusters.get(found.cluster) };
