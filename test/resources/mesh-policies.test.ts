@@ -130,7 +130,7 @@ t.test('a policy selects by labels, and by the zone and namespace that it is in'
 });
 
 t.test('a shadow policy changes nothing, and is told of', async (t) => {
-  const shadow = policy('MeshCircuitBreaker', 'p', limits(20), 'labels: {kuma.io/effect: shadow}\n');
+  const shadow = policy('MeshCircuitBreaker', 'a', limits(20), 'labels: {kuma.io/effect: shadow}\n');
   const compiled = compileZone(mes('m'), shadow);
   t.notOk('circuitBreaker' in ofMes(compiled));
   t.match(lines(compiled), [/labels\["kuma.io\/effect"\]: is shadow: this policy is not applied/]);

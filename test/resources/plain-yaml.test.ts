@@ -63,6 +63,8 @@ t.test('what is not plain is left to the full parser', async (t) => {
     'a: b\r\nc: d\r\n',
     'a: ü',
     'a:',
+    'a:\nb: 1',
+    'a:\n  b:\n  c: 1',
     'a: 1.5',
     'a: 0x1f',
     'a: -1',
