@@ -1,6 +1,6 @@
 /** Which resource files a folder has. Reading and watching both go by this list, so that they never differ in what they see. */
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import type { Problem } from '../base/problem.ts';
 
 export interface Scan {
@@ -23,14 +23,18 @@ const MAX_DEPTH = 32;
 
 /**
  * Names that begin with a dot are left out: editors' files, `.git`, and Kubernetes' `..data`, which the visible names are links into.
- * A link counts as the file behind it, and is not followed to a folder.
+ * A link counts as what is behind it: a file, wherever it lies, or a folder below `dir`. Each folder is read once, by its own path before any
+ * link's. A link that cannot be followed is an error, whatever its name: a policy may be behind it.
  */
 export async function scanFolder(dir: string): Promise<Scan> {
-  const found: Found = { files: [], folders: [], problems: [], marks: [] };
-  await visit(dir, 0, found);
-  found.files.sort(byText);
-  found.problems.sort((a, b) => byText(a.file, b.file));
-  return { ...found, fingerprint: found.marks.sort(byText).join('\n') };
+  const found: Found = { files: [], folders: [], problems: [], marks: [], links: [], seen: new Set() };
+  await visit({ path: dir, depth: 0, linked: false }, found);
+  // Grows while it is walked: what a link leads to may have links of its own.
+  for (const link of found.links) await visitLink(dir, link, found);
+  const { files, folders, problems, marks } = found;
+  files.sort(byText);
+  problems.sort((a, b) => byText(a.file, b.file));
+  return { files, folders, problems, fingerprint: marks.sort(byText).join('\n') };
 }
 
 export function fileProblem(file: string, message: string, severity: Problem['severity'] = 'error'): Problem {
@@ -59,13 +63,27 @@ interface Found {
   readonly folders: ScannedFolder[];
   readonly problems: Problem[];
   readonly marks: string[];
+  /** To folders, to be followed once all folders are known that need no link. */
+  readonly links: Folder[];
+  /** Ids of the folders that were read. */
+  readonly seen: Set<string>;
 }
 
-async function visit(dir: string, depth: number, found: Found): Promise<void> {
+interface Folder {
+  readonly path: string;
+  readonly depth: number;
+  /** It, or one on the way to it, is a link. */
+  readonly linked: boolean;
+}
+
+async function visit({ path: dir, depth, linked }: Folder, found: Found): Promise<void> {
   let entries;
   try {
     const { dev, ino } = await stat(dir, { bigint: true });
-    found.folders.push({ path: dir, id: `${dev}:${ino}` });
+    const id = `${dev}:${ino}`;
+    if (linked && found.seen.has(id)) return;
+    found.seen.add(id);
+    found.folders.push({ path: dir, id });
     entries = await readdir(dir, { withFileTypes: true });
   } catch (error) {
     problem(found, fileProblem(dir, `read folder: ${systemReason(error)}`));
@@ -76,27 +94,42 @@ async function visit(dir: string, depth: number, found: Found): Promise<void> {
     const path = join(dir, entry.name);
     if (entry.isDirectory()) {
       if (depth >= MAX_DEPTH) problem(found, fileProblem(path, `more than ${MAX_DEPTH} folders deep`));
-      else await visit(path, depth + 1, found);
+      else await visit({ path, depth: depth + 1, linked }, found);
     } else if (entry.isSymbolicLink() || RESOURCE.test(entry.name)) {
-      await visitFile(path, { link: entry.isSymbolicLink(), resource: RESOURCE.test(entry.name) }, found);
+      await visitFile({ path, depth: depth + 1, linked: true }, found);
     }
   }
 }
 
-async function visitFile(path: string, is: { readonly link: boolean; readonly resource: boolean }, found: Found): Promise<void> {
+async function visitFile(at: Folder, found: Found): Promise<void> {
+  const { path } = at;
   try {
     const about = await stat(path, { bigint: true });
     if (about.isDirectory()) {
-      problem(found, fileProblem(path, 'a symbolic link to a folder is not followed', 'warning'));
-    } else if (is.resource) {
+      found.links.push(at);
+    } else if (RESOURCE.test(path)) {
       if (!about.isFile()) problem(found, fileProblem(path, 'not a regular file'));
       else found.files.push(path);
       // The time of the last status change tells of a mode that makes a file readable, and of a write that kept the other time.
       found.marks.push(`${path} ${about.size} ${about.mtimeNs} ${about.ctimeNs} ${about.dev}:${about.ino}`);
     }
   } catch (error) {
-    // A link that leads nowhere and has the name of no resource says nothing about the configuration.
-    if (is.resource) problem(found, fileProblem(path, `read: ${systemReason(error)}`));
+    problem(found, fileProblem(path, `read: ${systemReason(error)}`));
+  }
+}
+
+async function visitLink(root: string, link: Folder, found: Found): Promise<void> {
+  try {
+    const [base, real] = await Promise.all([realpath(root), realpath(link.path)]);
+    if (real !== base && !real.startsWith(base.endsWith(sep) ? base : base + sep)) {
+      problem(found, fileProblem(link.path, `a symbolic link to a folder that is not below ${root}`));
+    } else if (link.depth > MAX_DEPTH) {
+      problem(found, fileProblem(link.path, `more than ${MAX_DEPTH} folders deep`));
+    } else {
+      await visit(link, found);
+    }
+  } catch (error) {
+    problem(found, fileProblem(link.path, `read folder: ${systemReason(error)}`));
   }
 }
 

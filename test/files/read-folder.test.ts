@@ -55,21 +55,60 @@ t.test('a Kubernetes mount is read once, through its links', async (t) => {
   t.same(await read(dir), { paths: ['mesh.yaml'], texts: ['one'], problems: [] });
 });
 
-t.test('a link to a folder is not followed and warned about, one that leads nowhere is an error', async (t) => {
-  const dir = t.testdir({ real: { 'a.yaml': 'a' } });
-  symlinkSync('real', join(dir, 'link'));
-  symlinkSync('.', join(dir, 'loop.yaml'));
-  symlinkSync('missing', join(dir, 'gone.yaml'));
-  symlinkSync('circle.yaml', join(dir, 'circle.yaml'));
-  symlinkSync('missing', join(dir, 'gone.txt'));
+t.test('folders of a Kubernetes mount are read through their links, in folders too', async (t) => {
+  const parent = t.testdir({
+    dir: {
+      '..2026_01_01': { 'mesh.yaml': 'mesh', denies: { 'x.yaml': 'deny', deep: { 'y.yaml': 'y' } } },
+      zones: { '..1': { east: { 'z.yaml': 'z' } } },
+    },
+  });
+  const dir = join(parent, 'dir');
+  symlinkSync('..2026_01_01', join(dir, '..data'));
+  symlinkSync('..data/mesh.yaml', join(dir, 'mesh.yaml'));
+  symlinkSync('..data/denies', join(dir, 'denies'));
+  symlinkSync('..1', join(dir, 'zones/..data'));
+  symlinkSync('..data/east', join(dir, 'zones/east'));
   t.same(await read(dir), {
-    paths: ['real/a.yaml'],
-    texts: ['a'],
+    paths: ['denies/deep/y.yaml', 'denies/x.yaml', 'mesh.yaml', 'zones/east/z.yaml'],
+    texts: ['y', 'deny', 'mesh', 'z'],
+    problems: [],
+  });
+  symlinkSync('dir', join(parent, 'link'));
+  t.same((await read(join(parent, 'link'))).paths.length, 4, 'also where the folder itself is given as a link');
+});
+
+t.test('a folder with links to it is read once, by its own path, and circles of links end', async (t) => {
+  const dir = t.testdir({ a: {}, real: { 'a.yaml': 'a', back: {} }, '.kept': { 'b.yaml': 'b' } });
+  symlinkSync('../real', join(dir, 'a/link'));
+  symlinkSync('.', join(dir, 'loop.yaml'));
+  symlinkSync('../..', join(dir, 'real/back/up'));
+  symlinkSync('../.kept', join(dir, '.kept/again'));
+  symlinkSync('.kept', join(dir, 'x'));
+  symlinkSync('.kept', join(dir, 'y'));
+  const { paths, problems } = await read(dir);
+  t.same(problems, []);
+  t.equal(paths.length, 2);
+  t.equal(paths[0], 'real/a.yaml');
+  t.match(paths[1], /^[xy]\/b\.yaml$/);
+});
+
+t.test('a link that leads out of the folder or nowhere is an error, whatever its name', async (t) => {
+  const parent = t.testdir({ dir: {}, 'dir-not': { 'a.yaml': 'canary' } });
+  const dir = join(parent, 'dir');
+  symlinkSync('../dir-not', join(dir, 'out'));
+  symlinkSync('..', join(dir, 'up.yaml'));
+  symlinkSync('missing', join(dir, 'gone.yaml'));
+  symlinkSync('missing', join(dir, 'denies'));
+  symlinkSync('circle', join(dir, 'circle'));
+  t.same(await read(dir), {
+    paths: [],
+    texts: [],
     problems: [
-      'error circle.yaml: read: its links go in a circle (ELOOP)',
+      'error circle: read: its links go in a circle (ELOOP)',
+      'error denies: read: no such file or folder (ENOENT)',
       'error gone.yaml: read: no such file or folder (ENOENT)',
-      'warning link: a symbolic link to a folder is not followed',
-      'warning loop.yaml: a symbolic link to a folder is not followed',
+      `error out: a symbolic link to a folder that is not below ${dir}`,
+      `error up.yaml: a symbolic link to a folder that is not below ${dir}`,
     ],
   });
 });

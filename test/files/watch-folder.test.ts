@@ -78,6 +78,21 @@ t.test('the link swap of a Kubernetes mount is seen', async (t) => {
   });
 });
 
+t.test('changes behind a linked folder of a Kubernetes mount are seen, before and after the swap', async (t) => {
+  const dir = t.testdir({ '..one': { denies: { 'x.yaml': 'one' } }, '..two': { denies: { 'x.yaml': 'one' } } });
+  symlinkSync('..one', join(dir, '..data'));
+  symlinkSync('..data/denies', join(dir, 'denies'));
+  const { sees } = await watching(t, dir);
+  await sees('written', () => writeFileSync(join(dir, '..one/denies/x.yaml'), 'two'));
+  await sees('swapped', () => {
+    symlinkSync('..two', join(dir, '..data_tmp'));
+    renameSync(join(dir, '..data_tmp'), join(dir, '..data'));
+    rmSync(join(dir, '..one'), { recursive: true });
+  });
+  await sees('written', () => writeFileSync(join(dir, '..two/denies/x.yaml'), 'three'));
+  await sees('added', () => writeFileSync(join(dir, '..two/denies/y.yaml'), 'y'));
+});
+
 t.test('files in folders are seen, also in ones that come later or come again', async (t) => {
   const dir = t.testdir({ sub: { 'a.yaml': 'a' } });
   const { sees } = await watching(t, dir);
