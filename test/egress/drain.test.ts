@@ -1,0 +1,216 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { get } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import t from 'tap';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { until } from './until.ts';
+import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
+import type { Zone } from './zone.ts';
+
+for (const concurrency of CONCURRENCIES) {
+  t.test(`with ${concurrency} data side${concurrency === 1 ? '' : 's'}`, async (t) => {
+    t.test('a drain says so at once, accepts while it is not quiet, then closes and waits for the sessions', async (t) => {
+      await using zone = await startZone(t, { concurrency, readiness: { bind: '127.0.0.1', port: 0 } });
+      t.match(await ready(zone), { admin: '200 LIVE', readiness: '200 LIVE' });
+      const running = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
+      t.equal(await ask(running, 'ping'), 'ping');
+      const terminated = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+      t.equal(await ask(terminated, 'ping'), 'ping');
+
+      const startedAt = performance.now();
+      const drain = zone.egress.drain(20_000);
+      t.match(await ready(zone), { admin: '503 TERMINATING', readiness: '503 TERMINATING' });
+      const late = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+      t.equal(await ask(late, 'ping'), 'ping', 'a client that has not heard of it is served');
+      late.end();
+      await gone(late);
+
+      await until('the listener is closed', () => !listens(zone.egress.port));
+      const closedAfter = performance.now() - startedAt;
+      t.ok(closedAfter >= 2_000, `it was open for the quiet time: ${Math.round(closedAfter)} ms`);
+      t.equal(await ask(running, 'pong'), 'pong', 'running sessions go on');
+      t.equal(await ask(terminated, 'pong'), 'pong');
+      t.equal(await settled(drain.done), null, 'and are waited for');
+      for (const socket of [running, terminated]) socket.end();
+      t.equal(await drain.done, 'clean');
+      t.ok(performance.now() - startedAt < 15_000, 'it does not wait for the end of the drain time');
+      t.equal(await refused(zone), true);
+      await until('every record', () => zone.records.length === 3);
+      t.strictSame([...new Set(zone.records.map(({ reason }) => reason))], ['closed']);
+    });
+
+    t.test('sessions that do not end are cut when the drain time is over, and recorded as drained', async (t) => {
+      await using zone = await startZone(t, { concurrency });
+      const sockets = [
+        await zone.connect('backend{mesh=default}', zone.mesh.client('frontend')),
+        await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend')),
+        await zone.connect('api{mesh=default}', zone.mesh.client('frontend')),
+      ];
+      for (const socket of sockets) t.equal(await ask(socket, 'ping'), 'ping');
+      const silent = zone.raw();
+      await once(silent, 'connect');
+      await until('the silent one is accepted', () => zone.egress.sessions() === 4);
+
+      const over = [...sockets, silent].map(gone);
+      const startedAt = performance.now();
+      t.equal(await zone.egress.drain(400).done, 'cut');
+      const took = performance.now() - startedAt;
+      t.ok(took >= 400 && took < 4_000, `after the drain time: ${Math.round(took)} ms`);
+      t.equal(zone.egress.sessions(), 0, 'none is left when it is done');
+      await Promise.all(over);
+      await until('every record', () => zone.records.length === 4);
+      t.strictSame([...new Set(zone.records.map(({ reason }) => reason))], ['drained']);
+    });
+
+    t.test('without sessions a drain is clean as soon as it was quiet', async (t) => {
+      await using zone = await startZone(t, { concurrency });
+      const startedAt = performance.now();
+      t.equal(await zone.egress.drain(200).done, 'clean');
+      t.ok(performance.now() - startedAt < 2_000);
+      t.equal(await refused(zone), true);
+    });
+
+    t.test('a drain of no time ends everything at once', async (t) => {
+      await using zone = await startZone(t, { concurrency });
+      const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
+      t.equal(await ask(socket, 'ping'), 'ping');
+      const over = gone(socket);
+      t.equal(await zone.egress.drain(0).done, 'cut');
+      await over;
+      t.equal(await refused(zone), true);
+    });
+
+    t.test('hurry ends the waiting: nothing is accepted any more, what is open is cut', async (t) => {
+      await using zone = await startZone(t, { concurrency });
+      const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
+      t.equal(await ask(socket, 'ping'), 'ping');
+      const over = gone(socket);
+      const startedAt = performance.now();
+      const drain = zone.egress.drain(60_000);
+      t.equal(await refused(zone), false, 'still in its quiet time');
+      drain.hurry();
+      t.equal(await drain.done, 'cut');
+      t.ok(performance.now() - startedAt < 2_000, 'not after the quiet time');
+      await over;
+      t.equal(await refused(zone), true);
+      t.match(await zone.record(({ destination }) => destination === 'backend'), { reason: 'drained' });
+    });
+
+    t.test('hurry counts while sessions are waited for, too', async (t) => {
+      await using zone = await startZone(t, { concurrency });
+      const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
+      const over = gone(socket);
+      const startedAt = performance.now();
+      const drain = zone.egress.drain(3_000);
+      await until('the listener is closed', () => !listens(zone.egress.port));
+      t.equal(await settled(drain.done), null);
+      drain.hurry();
+      t.equal(await drain.done, 'cut');
+      t.ok(performance.now() - startedAt < 2_900, 'not at the end of the drain time');
+      await over;
+    });
+
+    t.test('clients that go on coming do not put off the close for longer than half of the drain time', async (t) => {
+      await using zone = await startZone(t, { concurrency });
+      const startedAt = performance.now();
+      const drain = zone.egress.drain(3_000);
+      let closed = false;
+      while (!closed) {
+        closed = await refused(zone);
+        if (performance.now() - startedAt > 5_000) break;
+      }
+      const took = performance.now() - startedAt;
+      t.ok(took >= 1_500 && took < 3_000, `open for half of it: ${Math.round(took)} ms`);
+      t.equal(await drain.done, 'clean');
+    });
+  });
+}
+
+t.test('connections that wait in the accept queue when it gets quiet are served before the listener closes', async (t) => {
+  const clock = new FakeClock({ wall: Date.now() });
+  await using zone = await startZone(t, { clock });
+  const drain = zone.egress.drain(10_000);
+  // All of them are in the queue, none is accepted, when the time of quiet is over: this thread has done nothing else yet.
+  const clients = Array.from({ length: 300 }, () => zone.connect('backend{mesh=default}', zone.mesh.client('frontend')));
+  await connectsAreMade();
+  clock.advance(2_000);
+  const sockets = await Promise.all(clients);
+  t.equal(await refused(zone), true, 'the listener is closed');
+  for (const socket of sockets.slice(0, 10)) t.equal(await ask(socket, 'ping'), 'ping');
+  for (const socket of sockets) socket.end();
+  await until('all sessions have ended', () => zone.records.length === 300);
+  t.ok(zone.records.every(({ reason }) => reason === 'closed'));
+  clock.advance(100);
+  t.equal(await drain.done, 'clean');
+});
+
+t.test('with two data sides, clients that come while they close are served or refused, and not reset', async (t) => {
+  await using zone = await startZone(t, { concurrency: 2 });
+  const drain = zone.egress.drain(1_000);
+  let connected = 0;
+  let turnedAway = 0;
+  const over: Promise<unknown>[] = [];
+  while (turnedAway < 20) {
+    const socket = connect(zone.egress.port, '127.0.0.1');
+    socket.on('connect', () => {
+      connected++;
+      socket.end();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED') turnedAway++;
+    });
+    over.push(new Promise((resolve) => socket.once('close', resolve)));
+    socket.resume();
+    await pause(0);
+  }
+  await Promise.all(over);
+  t.equal(await drain.done, 'clean');
+  await until('their records', () => zone.records.length >= connected - 2);
+  // Between the last look at the queue and the close lie microseconds, which no program can close.
+  t.ok(connected > 100 && connected - zone.records.length <= 2, `${connected} connected, ${zone.records.length} accepted`);
+});
+
+/** Node makes the system call of a connect in the next tick. The loop has not turned since: nothing was accepted. */
+async function connectsAreMade(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => process.nextTick(resolve));
+}
+
+/** Asked of the kernel: to ask by a connection would keep the listener from getting quiet. */
+function listens(port: number): boolean {
+  const address = `:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
+  return readFileSync('/proc/self/net/tcp', 'utf8').includes(address);
+}
+
+/** Whether a new connection is refused. One that is not is closed again. */
+function refused(zone: Zone): Promise<boolean> {
+  const socket = connect(zone.egress.port, '127.0.0.1');
+  return new Promise((resolve) => {
+    socket.once('connect', () => {
+      socket.end();
+      socket.resume();
+      socket.once('close', () => resolve(false));
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
+  });
+}
+
+/** What it came to; null where it is still under way. */
+async function settled(outcome: Promise<string>): Promise<string | null> {
+  return Promise.race([outcome, new Promise<null>((resolve) => setImmediate(() => resolve(null)))]);
+}
+
+async function ready(zone: Zone): Promise<{ readonly admin: string; readonly readiness: string }> {
+  const [admin, readiness] = await Promise.all([status(zone.egress.adminPort), status(zone.egress.readinessPort)]);
+  return { admin, readiness };
+}
+
+async function status(port: number): Promise<string> {
+  const request = get({ port, host: '127.0.0.1', path: '/ready', agent: false });
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  let text = '';
+  for await (const chunk of response) text += String(chunk);
+  return `${response.statusCode} ${text.trim()}`;
+}
