@@ -23,6 +23,9 @@ const terminal: Terminal = {
   },
 };
 
+// libuv gives look-ups of names at most half of its threads: with the usual four, two names whose server hangs would stop all others.
+process.env.UV_THREADPOOL_SIZE ??= '10';
+
 // A reader that went away (`zone-egress … | head`) is no reason to stop serving.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});

@@ -23,7 +23,10 @@ export interface ResolverOptions {
   readonly refreshMs?: number;
   /** A name without use for this long is looked up this often only. */
   readonly unusedMs?: number;
-  /** getaddrinfo blocks a thread of the pool that files need too, which has four. */
+  /**
+   * getaddrinfo blocks a thread of the pool that files need too. libuv gives look-ups half of it, rounded up: with the usual four threads
+   * two hanging ones hold up all others, so that a pool of ten is needed for these and `MAX_ABANDONED` more (see main.ts).
+   */
   readonly maxConcurrent?: number;
   /** For a look-up from its start, and for an asker from the question. */
   readonly deadlineMs?: number;
@@ -57,6 +60,8 @@ interface Entry {
   readonly waiters: Set<(resolution: Resolution) => void>;
 }
 
+/** Look-ups past their deadline that take no place from others. What hangs beyond these does. */
+const MAX_ABANDONED = 3;
 const MAX_BACK_OFF_MS = 60_000;
 
 export function createResolver(options: ResolverOptions): Resolver {
@@ -80,6 +85,8 @@ class DnsResolver implements Resolver {
   /** Of the look-ups that run. */
   readonly #deadlines = new Set<Timer>();
   #running = 0;
+  /** Of those that run, the ones past their deadline. */
+  #overdue = 0;
   #closed = false;
 
   constructor(options: ResolverOptions) {
@@ -204,7 +211,12 @@ class DnsResolver implements Resolver {
         deadline.cancel();
         resolve(only(resolution, family));
       };
-      const deadline = this.#clock.after(this.#deadlineMs, () => settle(failed(`no answer within ${this.#deadlineMs} ms`)));
+      const deadline = this.#clock.after(this.#deadlineMs, () => {
+        // It may still be in the queue, with nothing told of it yet.
+        const last = entry.answer ?? failed(`no answer within ${this.#deadlineMs} ms`);
+        this.#options.onAnswer(entry.name, last);
+        settle(last);
+      });
       entry.waiters.add(settle);
       this.#look(entry);
     });
@@ -224,7 +236,7 @@ class DnsResolver implements Resolver {
   #pump(): void {
     for (const queue of [this.#urgent, this.#background]) {
       for (const entry of queue) {
-        if (this.#running >= this.#maxConcurrent) return;
+        if (this.#running - Math.min(this.#overdue, MAX_ABANDONED) >= this.#maxConcurrent) return;
         queue.delete(entry);
         void this.#run(entry);
       }
@@ -235,8 +247,15 @@ class DnsResolver implements Resolver {
     const { family } = entry;
     const startedAt = this.#clock.now();
     this.#running++;
-    // A look-up cannot be called off. It keeps its place among those that run, and what it says late still counts.
-    const deadline = this.#clock.after(this.#deadlineMs, () => this.#fail(entry, `no answer within ${this.#deadlineMs} ms`));
+    let overdue = false;
+    // A look-up cannot be called off; what it says late still counts.
+    const deadline = this.#clock.after(this.#deadlineMs, () => {
+      overdue = true;
+      this.#overdue++;
+      this.#deadlines.delete(deadline);
+      this.#fail(entry, `no answer within ${this.#deadlineMs} ms`);
+      this.#pump();
+    });
     this.#deadlines.add(deadline);
     let addresses: readonly string[] = [];
     let trouble = 'it has no address';
@@ -248,11 +267,12 @@ class DnsResolver implements Resolver {
     deadline.cancel();
     this.#deadlines.delete(deadline);
     this.#running--;
+    if (overdue) this.#overdue--;
     entry.busy = false;
     if (this.#closed) return;
     const took = this.#clock.now() - startedAt;
     if (addresses.length > 0) this.#succeed(entry, addresses);
-    else if (took < this.#deadlineMs) this.#fail(entry, trouble);
+    else if (!overdue) this.#fail(entry, trouble);
     if (entry.family !== family) this.#look(entry);
     else if (this.#wanted.get(entry.name) === entry && !entry.busy) this.#plan(entry, took);
     this.#pump();
