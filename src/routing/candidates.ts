@@ -115,5 +115,5 @@ function isOwn(listenerIp: string, ip: string, view: Facts): boolean {
   // Whoever dials the unspecified address reaches this machine's loopback.
   if (target === 'unspecified') return true;
   const everywhere = addressClass(listenerIp) === 'unspecified';
-  return everywhere && (target === 'loopback' || view.localAddresses.has(ip));
+  return everywhere && (target === 'loopback' || [...view.localAddresses].some((local) => sameAddress(local, ip)));
 }

@@ -34,6 +34,24 @@ function unhealthy(...list: readonly string[]): ReadonlyMap<string, EndpointHeal
 
 const three = (change: Partial<Endpoint> = {}): Endpoint[] => [1, 2, 3].map((i) => endpoint({ ip: `10.0.0.${i}`, ...change }));
 
+t.test('the egress itself is refused as an endpoint, however its address is spelt', async (t) => {
+  const everywhere = { ownListeners: [{ ip: '::', port: 80 }], localAddresses: new Set(['10.0.0.5', 'fe80::1', '2001:db8::a']) };
+  const only = { ownListeners: [{ ip: '2001:db8::a', port: 80 }] };
+  for (const [ip, own] of [
+    ['10.0.0.5', everywhere],
+    ['::ffff:10.0.0.5', everywhere],
+    ['::ffff:a00:5', everywhere],
+    ['fe80:0::1', everywhere],
+    ['2001:0DB8:0:0:0:0:0:A', everywhere],
+    ['2001:DB8::000a', only],
+  ] as const) {
+    const detail = `${ip}:80 is the egress itself`;
+    t.match(choose(passthrough(), cluster([endpoint({ ip })]), view(own)), { code: 'forbidden-address', detail }, ip);
+    t.strictSame(ips(chosen(cluster([endpoint({ ip, port: 81 })]), own)), [ip], 'another port is another program');
+  }
+  t.strictSame(ips(chosen(cluster([endpoint({ ip: '::ffff:10.0.0.6' })]), everywhere)), ['::ffff:10.0.0.6']);
+});
+
 t.test('an endpoint that is unhealthy or ejected is not tried at all', async (t) => {
   const home = cluster([...three(), endpoint({ ip: '10.0.0.4' })]);
   for (let turn = 0; turn < 20; turn++) {
