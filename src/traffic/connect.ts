@@ -31,6 +31,8 @@ export const MAX_ATTEMPTS = 5;
 export async function connectEndpoint(walk: Walk, targets: readonly Target[], options: ConnectOptions): Promise<Side> {
   let last: Refused | null = null;
   for (const target of targets.slice(0, MAX_ATTEMPTS)) {
+    // What an attempt opens is closed by its step, and there is none where the session was ended meanwhile, by its deadline for one.
+    walk.check();
     options.onAttempt(target);
     try {
       const attempt = target.endpoint.tls === null ? attemptPlain(walk, target, options) : attemptTls(walk, target, options);

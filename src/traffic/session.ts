@@ -93,13 +93,8 @@ async function carry(accepted: Socket, session: Session, plane: DataPlane): Prom
   const { targets } = must(choose(session.route ?? found, cluster, plane.view(cluster, draft.clientAddress)));
 
   const endpoint = await connect(session, targets, { cluster, plane });
-  try {
-    judge(session, name, plane);
-  } catch (error) {
-    endpoint.reset();
-    endpoint.reader?.close();
-    throw error;
-  }
+  judge(session, name, plane);
+  session.walk.check();
   deadline.cancel();
   return join(session, clientSide(accepted, tls, { session, plane }), { endpoint, hello: tls === null ? sniffed.bytes : null });
 }
@@ -218,6 +213,11 @@ async function connect(session: Session, targets: readonly Target[], to: { clust
       leave = plane.endpoints.enter(cluster.name, target);
     },
     onOutcome: (target, outcome) => plane.attempted(cluster, target, outcome),
+  });
+  session.scope.add(() => {
+    if (session.joined) return;
+    side.reset();
+    side.reader?.close();
   });
   place.connected();
   session.draft.connected(plane.clock.now() - startedAt);

@@ -34,6 +34,11 @@ export class Walk {
     });
   }
 
+  /** Throws where the walk was ended between two steps: for what is done without a step of its own. */
+  check(): void {
+    if (this.#ended !== null) throw this.#ended;
+  }
+
   /** Ends the step that is under way, and every later one. The first reason stays. */
   end(refusal: Refusal): void {
     this.#ended ??= new Refused(refusal);
