@@ -107,6 +107,37 @@ for (const concurrency of CONCURRENCIES) {
   );
 }
 
+t.test('an egress that is closed between any two steps of a session leaves neither of its connections open', async (t) => {
+  const reasons = new Set<string>();
+  for (const name of ['backend{mesh=default}', 'legacy{mesh=default}']) {
+    for (let reading = 1; reading <= 8; reading++) {
+      const clock = countingClock();
+      await using zone = await startZone(t, { clock });
+      // Each step of a session reads the clock.
+      let left = reading;
+      clock.onNow = () => {
+        if (--left === 0) void zone.egress.close();
+      };
+      const socket = connectTls({
+        port: zone.egress.port,
+        host: '127.0.0.1',
+        servername: name,
+        ...zone.mesh.client('frontend'),
+        rejectUnauthorized: false,
+      });
+      socket.on('error', () => {});
+      let closed = false;
+      socket.on('close', () => (closed = true)).on('secureConnect', () => socket.end('ping'));
+      socket.resume();
+      await until(`${name} to be closed at reading ${reading} of the clock`, () => closed);
+      clock.onNow = null;
+      await until('no session', () => zone.egress.sessions() === 0);
+      for (const { reason } of zone.records) reasons.add(reason);
+    }
+  }
+  t.ok(reasons.has('drained'), [...reasons].join(', '));
+});
+
 /** `number` sessions, WIDTH at a time; resolves when the last client has seen its end. */
 async function run(
   zone: Zone,
@@ -234,7 +265,7 @@ async function heap(zone: Zone): Promise<number> {
 }
 
 /** The system's clock, which knows how many of its timers are neither fired nor cancelled. */
-function countingClock(): Clock & { live(): number } {
+function countingClock(): Clock & { live(): number; onNow: (() => void) | null } {
   const clock = systemClock({ keepAlive: false });
   const live = new Set<object>();
   function counted(start: (fired: () => void) => Timer): Timer {
@@ -249,7 +280,11 @@ function countingClock(): Clock & { live(): number } {
     };
   }
   return {
-    now: () => clock.now(),
+    onNow: null,
+    now() {
+      this.onNow?.();
+      return clock.now();
+    },
     wall: () => clock.wall(),
     after: (ms, fn) =>
       counted((fired) =>

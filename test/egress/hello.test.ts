@@ -54,7 +54,11 @@ for (const concurrency of CONCURRENCIES) {
       t.match(stalled, { reason: 'handshake-failed', detail: /not done 600 ms after accept/ }, 'a stop after the hello');
       t.match(late, { reason: 'handshake-failed' }, 'a hello that took most of the time leaves the handshake the rest');
       t.ok(late.helloMs > SETUP_MS * 0.5, 'that hello was late indeed');
-      t.match(connecting, { reason: 'connect-timeout', attempts: 1, bytesUp: 0 }, 'an endpoint that does not answer');
+      t.match(
+        connecting,
+        { reason: 'connect-timeout', attempts: 1, bytesUp: 0 },
+        'an endpoint that does not answer; the next one is not begun',
+      );
       for (const { totalMs, reason } of [silent, dripping, stalled, late, connecting]) {
         t.ok(totalMs >= SETUP_MS - 5 && totalMs < SETUP_MS + SLACK_MS, `${reason} after ${Math.round(totalMs)} ms`);
       }
@@ -354,7 +358,7 @@ async function inParallel<T>(items: readonly T[], width: number, act: (item: T) 
   );
 }
 
-/** `hole`, external, answers TLS with silence; `beyond` is a service of another zone; both are where nobody accepts a connection. */
+/** `hole`, external, answers TLS with silence; `beyond` is a service of two other zones; all are where nobody accepts a connection. */
 function servicesAt(port: number): string {
   return `type: ExternalService
 mesh: default
@@ -368,6 +372,13 @@ zone: north
 networking: { address: 127.0.0.1, port: ${port}, advertisedAddress: 127.0.0.1, advertisedPort: ${port} }
 availableServices:
 - { mesh: default, instances: 1, tags: { kuma.io/service: beyond, kuma.io/zone: north } }
+---
+type: ZoneIngress
+name: south
+zone: south
+networking: { address: 127.0.0.2, port: ${port}, advertisedAddress: 127.0.0.2, advertisedPort: ${port} }
+availableServices:
+- { mesh: default, instances: 1, tags: { kuma.io/service: beyond, kuma.io/zone: south } }
 `;
 }
 
@@ -376,7 +387,7 @@ async function createBlackhole(): Promise<AsyncDisposable & { readonly port: num
   const worker = new Worker(
     `const { createServer } = require('node:net');
      const { parentPort } = require('node:worker_threads');
-     const server = createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+     const server = createServer().listen({ port: 0, host: '0.0.0.0', backlog: 1 }, () => {
        parentPort.postMessage(server.address().port);
        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
      });`,
