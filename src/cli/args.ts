@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { isCidr } from '../routing/addresses.ts';
 
 /**
  * argv and environment -> one Command, pure. Where a flag and a variable are both given the variable wins, as in kuma-dp.
@@ -68,7 +69,7 @@ export interface GenerateCertsOptions {
   readonly force: boolean;
 }
 
-type Kind = 'text' | 'list' | 'flag' | 'count' | 'port' | 'duration' | 'level';
+type Kind = 'text' | 'list' | 'cidrs' | 'flag' | 'count' | 'port' | 'duration' | 'level';
 
 interface OptionSpec {
   readonly kind: Kind;
@@ -77,6 +78,8 @@ interface OptionSpec {
   readonly fallback?: string;
   readonly help: string;
   readonly value?: string;
+  /** The largest count. */
+  readonly most?: number;
 }
 
 /** One table for parsing, the environment and the help text. */
@@ -132,6 +135,7 @@ const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     env: ['KUMA_DATAPLANE_RUNTIME_CONCURRENCY'],
     fallback: '0',
     value: 'N',
+    most: 256,
     help: 'worker threads; 0 takes the CPUs of the cgroup',
   },
   'drain-time': {
@@ -146,6 +150,7 @@ const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     env: ['ZONE_EGRESS_DRAIN_EXIT_CODE'],
     fallback: '1',
     value: 'N',
+    most: 255,
     help: 'exit code when the drain had to cut sessions (kuma-dp: 0)',
   },
   'setup-timeout': {
@@ -191,7 +196,7 @@ const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: 'sessions of one client address; 0 is no limit',
   },
   'allow-resolved': {
-    kind: 'list',
+    kind: 'cidrs',
     env: ['ZONE_EGRESS_ALLOW_RESOLVED'],
     value: 'CIDR',
     help: 'loopback or link-local block that names may resolve to; repeat or separate by commas',
@@ -389,10 +394,16 @@ function generateCerts(given: Given): GenerateCertsOptions {
   const mesh = given.text('mesh') ?? 'default';
   if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(mesh))
     throw new Error(`--mesh ${mesh}: a mesh name is lower-case letters, digits, '-' and '.'`);
+  const services = given.list('service');
+  for (const service of services) {
+    if (!/^[a-zA-Z0-9._:-]+$/.test(service))
+      throw new Error(`--service ${JSON.stringify(service)}: a service name is letters, digits, '.', '-', '_' and ':'`);
+    if (service === 'ca') throw new Error('--service ca: its files would have the names of the CA’s');
+  }
   return {
     dir: onePositional(given, 'generate certs needs the folder to write'),
     mesh,
-    services: given.list('service'),
+    services,
     keyType,
     days: given.count('days'),
     force: given.flag('force'),
@@ -434,7 +445,7 @@ function read(argv: readonly string[], env: Env, table: Readonly<Record<string, 
   for (const [name, { kind, short }] of Object.entries(table))
     options[name] = {
       type: kind === 'flag' ? 'boolean' : 'string',
-      multiple: kind === 'list',
+      multiple: kind === 'list' || kind === 'cidrs',
       ...(short === undefined ? {} : { short }),
     };
   const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
@@ -451,27 +462,33 @@ function read(argv: readonly string[], env: Env, table: Readonly<Record<string, 
             : String(flag)
         : env[variable];
     if (text === undefined) continue;
-    check(variable ?? `--${name}`, spec.kind, text);
+    check(variable ?? `--${name}`, spec, text);
     all.set(name, text);
   }
   return {
     positionals,
     text: (name) => all.get(name) ?? null,
-    list: (name) =>
-      (all.get(name) ?? '')
-        .split(',')
-        .map((item) => item.trim())
-        .filter((item) => item !== ''),
+    list: (name) => items(all.get(name) ?? ''),
     flag: (name) => all.get(name) === 'true',
     count: (name) => Number(all.get(name) ?? 0),
     duration: (name) => durationMs(all.get(name) ?? '') ?? 0,
   };
 }
 
-function check(source: string, kind: Kind, text: string): void {
-  const wrong = (allowed: string): Error => new Error(`${source} ${JSON.stringify(text)}: allowed is ${allowed}`);
+function items(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+function check(source: string, { kind, most = Infinity }: OptionSpec, text: string): void {
+  const wrong = (allowed: string, given = text): Error => new Error(`${source} ${JSON.stringify(given)}: allowed is ${allowed}`);
   if (kind === 'flag' && text !== 'true' && text !== 'false') throw wrong('true or false');
   if ((kind === 'count' || kind === 'port') && !/^\d{1,9}$/.test(text)) throw wrong('a whole number from 0');
+  if (kind === 'count' && Number(text) > most) throw wrong(`0 to ${most}`);
+  const noCidr = kind === 'cidrs' ? items(text).find((item) => !isCidr(item)) : undefined;
+  if (noCidr !== undefined) throw wrong('a CIDR block such as 127.0.0.0/8 or fe80::/10', noCidr);
   if (kind === 'port' && Number(text) > 65_535) throw wrong('a port from 0 to 65535');
   if (kind === 'duration' && durationMs(text) === null) throw wrong('a duration such as 500ms, 30s, 5m, 1h or 1m30s');
   if (kind === 'level') level(text);

@@ -59,6 +59,14 @@ t.test('what cannot be is refused with what is allowed', async (t) => {
     [['run', '--resources=z', '--readiness-port=70000'], /allowed is a port/],
     [['run', '--resources=z', '--log-level=loud'], /allowed are debug, info/],
     [['run', '--resources=z', '--max-hello-bytes=100'], /allowed is 512 to 65536/],
+    [['run', '--resources=z', '--drain-exit-code=256'], /--drain-exit-code "256": allowed is 0 to 255/],
+    [['run', '--resources=z', '--concurrency=257'], /--concurrency "257": allowed is 0 to 256/],
+    [
+      ['run', '--resources=z', '--allow-resolved=127.0.0.0/8,10.0.0.0\\8'],
+      /--allow-resolved "10.0.0.0\\\\8": allowed is a CIDR block/,
+    ],
+    [['run', '--resources=z', '--allow-resolved=127.0.0.0/33'], /"127.0.0.0\/33": allowed is a CIDR block/],
+    [['run', '--resources=z', '--allow-resolved=localhost'], /"localhost": allowed is a CIDR block/],
     [['run', '--resources=z', '--frobnicate'], /frobnicate/],
     [['run', '--resources=z', 'extra'], /takes no arguments beside its flags/],
     [['run', '--proxy-type=ingress', '--resources=z'], /this is a zone egress; allowed is egress/],
@@ -69,6 +77,9 @@ t.test('what cannot be is refused with what is allowed', async (t) => {
     [['generate', 'keys'], /allowed are certs and zone/],
     [['generate', 'certs', 'dir', '--key-type=dsa'], /allowed are rsa and ec/],
     [['generate', 'certs', 'dir', '--mesh=../x'], /a mesh name is/],
+    [['generate', 'certs', 'dir', '--service=ok,a/../../evil'], /--service "a\/..\/..\/evil": a service name is/],
+    [['generate', 'certs', 'dir', '--service=a\0'], /a service name is/],
+    [['generate', 'certs', 'dir', '--service=ca'], /the names of the CA/],
     [['serve'], /unknown command "serve": allowed are run/],
   ];
   for (const [argv, message] of cases) t.match(parseCommand(argv, {}), { kind: 'usage-error', message }, argv.join(' '));
@@ -76,6 +87,19 @@ t.test('what cannot be is refused with what is allowed', async (t) => {
     kind: 'usage-error',
     message: /KUMA_CONTROL_PLANE_URL: .*not built yet/,
   });
+});
+
+t.test('what lies in the range is taken, also of the environment', async (t) => {
+  const env = { ZONE_EGRESS_ALLOW_RESOLVED: '127.0.0.0/8, fe80::/10,169.254.1.1' };
+  t.match(parseCommand(['run', '--resources=z', '--drain-exit-code=255', '--concurrency=256'], env), {
+    kind: 'run',
+    options: { drainExitCode: 255, concurrency: 256, allowedResolved: ['127.0.0.0/8', 'fe80::/10', '169.254.1.1'] },
+  });
+  t.match(parseCommand(['run', '--resources=z'], { ZONE_EGRESS_ALLOW_RESOLVED: 'all' }), {
+    kind: 'usage-error',
+    message: /^ZONE_EGRESS_ALLOW_RESOLVED "all": allowed is a CIDR block/,
+  });
+  t.match(parseCommand(['generate', 'certs', 'dir', '--service=a.b_c-d:80'], {}), { options: { services: ['a.b_c-d:80'] } });
 });
 
 t.test('flags of kuma-dp without a meaning here are taken and told', async (t) => {
