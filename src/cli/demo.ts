@@ -19,7 +19,8 @@ const DRAIN_TIME_MS = 30_000;
 export async function demoCommand(command: Extract<Command, { kind: 'demo' }>, terminal: Terminal): Promise<number> {
   const dir = command.dir === '' ? join(terminal.cwd(), 'certs', 'local') : command.dir;
   const zone = await sampleZone();
-  writeFiles(dir, zone.files, { force: true });
+  const written = writeFiles(dir, zone.files, { force: true, terminal });
+  if (written !== 0) return written;
   const fakes = await startFakes(zone, terminal);
   if (fakes === null) return 71;
   try {

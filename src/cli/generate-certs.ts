@@ -28,11 +28,8 @@ export async function generateCertsCommand(options: GenerateCertsOptions, termin
     });
     files.push({ path: `${service}.crt`, text: leaf.cert }, { path: `${service}.key`, text: leaf.key, secret: true });
   }
-  const inTheWay = writeFiles(dir, files, { force });
-  if (inTheWay.length > 0) {
-    terminal.err(`zone-egress: these files are there already, --force replaces them: ${inTheWay.join(', ')}\n`);
-    return 73;
-  }
+  const code = writeFiles(dir, files, { force, terminal });
+  if (code !== 0) return code;
   for (const { path } of files) terminal.out(`${dir}/${path}\n`);
   terminal.out(
     `mesh ${mesh}: a CA and ${services.length} client certificate${services.length === 1 ? '' : 's'}. For tests only: the keys lie open in files.\n`,

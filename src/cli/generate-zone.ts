@@ -10,11 +10,8 @@ export async function generateZoneCommand(
 ): Promise<number> {
   const { dir, force } = command;
   const zone = await sampleZone();
-  const inTheWay = writeFiles(dir, zone.files, { force });
-  if (inTheWay.length > 0) {
-    terminal.err(`zone-egress: these files are there already, --force replaces them: ${inTheWay.join(', ')}\n`);
-    return 73;
-  }
+  const code = writeFiles(dir, zone.files, { force, terminal });
+  if (code !== 0) return code;
   for (const { path } of zone.files) terminal.out(`${dir}/${path}\n`);
   terminal.out(`\nserve it:  zone-egress run --resources ${dir}/resources\n`);
   return 0;
