@@ -82,6 +82,24 @@ t.test('ExternalService', async (t) => {
     '5:57 networking.tls.serverName: cannot be empty',
     '5:69 networking.tls.caCert: data source cannot be empty',
   ]);
+  for (const name of [
+    '"a\\0.test"',
+    '"a\\n.test"',
+    '"a b"',
+    'ext.test:443',
+    '"*.test"',
+    'é.test',
+    '"127.1"',
+    '"0x7f000001"',
+    '"-a.test"',
+  ])
+    t.same(
+      networking(`{serverName: ${name}}`).map((line) => line.replace(/^\S+ /, '')),
+      ['networking.tls.serverName: must be a valid DNS name or IP address'],
+      name,
+    );
+  for (const name of ['ext.test', 'ext.test.', '_a.test', '192.0.2.1', '"2001:db8::1"'])
+    t.same(networking(`{serverName: ${name}}`), [], name);
   t.same(networking('{caCert: {inlineString: a, secret: b}}'), [
     '5:53 networking.tls.caCert: only one of secret, inlineString can be defined',
   ]);

@@ -57,6 +57,12 @@ t.test('each violation has its place', async (t) => {
 t.test('what the vectors leave out', async (t) => {
   const minimal = 'match: {port: 80}\nendpoints: [{address: 1.1.1.1, port: 1}]\n';
   t.same(validate(minimal, 'a'.repeat(64)).violations, [{ field: 'name', message: 'must not be longer than 63 characters' }]);
+  for (const name of ['a\\0.test', 'a\\n', 'a b', '*.test', '192.0.2.1', '0x7f000001'])
+    t.same(
+      validate(`${minimal}tls: {verification: {serverName: "${name}"}}\n`).violations,
+      [{ field: 'spec.tls.verification.serverName', message: 'must be a valid DNS name' }],
+      name,
+    );
   t.same(validate(`${minimal}extension: {type: ""}\n`).violations, [
     { field: 'spec.extension.type', message: 'must not be empty' },
   ]);
