@@ -300,6 +300,8 @@ export class DataSides {
       ...[...this.#health.values()].map((change) => ({ kind: 'health', ...change }) as const),
       ...pieces.map((change, i) => ({ kind: 'change', change, last: i === pieces.length - 1 }) as const),
       ...(this.#listening === null ? [] : [{ kind: 'listen', ...this.#listening, reusePort: true } as const]),
+      // It may have been said while nobody was there to hear it.
+      ...(this.#closing === null ? [] : [{ kind: 'close-listener', quietMs: 0, atMostMs: 0 } as const]),
     ];
   }
 }
