@@ -1,0 +1,113 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Worker } from 'node:worker_threads';
+import t from 'tap';
+import type { Test } from 'tap';
+import { until } from '../egress/until.ts';
+import { ask, gone, startZone } from '../egress/zone.ts';
+import type { Zone } from '../egress/zone.ts';
+
+/** The threads of data sides, in the order of their start, as Node tells of them. */
+function workersOf(t: Test): readonly Worker[] {
+  const workers: Worker[] = [];
+  const onWorker = (message: unknown): void => void workers.push((message as { worker: Worker }).worker);
+  subscribe('worker_threads', onWorker);
+  t.teardown(() => unsubscribe('worker_threads', onWorker));
+  return workers;
+}
+
+async function serves(zone: Zone, sni: string): Promise<void> {
+  const socket = await zone.connect(sni, zone.mesh.client('frontend'));
+  const answer = await ask(socket, 'ping');
+  socket.end();
+  await gone(socket);
+  if (answer !== 'ping') throw new Error(`${sni} answered ${answer}`);
+}
+
+const named = (port: number): string => `type: ExternalService
+mesh: default
+name: named
+tags: { kuma.io/service: named, kuma.io/protocol: tcp }
+networking: { address: 'named.test:${port}' }
+---
+type: TrafficPermission
+mesh: default
+name: named
+sources: [{ match: { kuma.io/service: frontend } }]
+destinations: [{ match: { kuma.io/service: named } }]
+`;
+
+t.test('data sides that took the place of dead ones know it all: routes, certificates, secrets, names', async (t) => {
+  const workers = workersOf(t);
+  await using zone = await startZone(t, {
+    concurrency: 2,
+    lookup: () => Promise.resolve(['127.0.0.1']),
+    traffic: { allowedResolved: ['127.0.0.0/8'] },
+  });
+  zone.write('named.yaml', named(zone.ports.tcp));
+  t.match(await zone.egress.reload(), { kind: 'live', changed: true });
+  await serves(zone, 'named{mesh=default}');
+  const { port } = zone.egress;
+
+  for (const dead of [0, 1]) {
+    await workers[dead]!.terminate();
+    await until('another takes its place', () => workers.length === 3 + dead);
+  }
+  // Neither of those that were told in the first place is there any more: the port is open again when one of the new ones is ready.
+  await until('one of them listens', async () =>
+    serves(zone, 'backend{mesh=default}').then(
+      () => true,
+      () => false,
+    ),
+  );
+  for (let i = 0; i < 10; i++) {
+    for (const service of ['backend', 'legacy', 'api', 'named']) await serves(zone, `${service}{mesh=default}`);
+  }
+  t.equal(zone.egress.port, port);
+  t.strictSame([...new Set(zone.records.map(({ reason }) => reason))], ['closed']);
+  const sides = new Set(zone.records.slice(-40).map(({ id }) => id.split('.')[0]));
+  t.strictSame([...sides].sort(), ['0', '1'], 'both of them serve');
+
+  zone.write('named.yaml', named(zone.ports.tcp).replace('service: frontend', 'service: nobody'));
+  t.match(await zone.egress.reload(), { kind: 'live', changed: true }, 'and follow what changes');
+});
+
+t.test('the sessions of a data side end with it, those of the others go on', async (t) => {
+  const workers = workersOf(t);
+  await using zone = await startZone(t, { concurrency: 2 });
+  const sockets = await Promise.all(
+    Array.from({ length: 20 }, () => zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'))),
+  );
+  for (const socket of sockets) t.equal(await ask(socket, 'ping'), 'ping');
+  t.equal(zone.egress.sessions(), 20);
+  const ended = sockets.map((socket) => {
+    const over = { is: false };
+    void gone(socket).then(() => (over.is = true));
+    return over;
+  });
+  await workers[0]!.terminate();
+  await until('its sessions are not counted any more', () => zone.egress.sessions() < 20);
+  const left = zone.egress.sessions();
+  await until('their clients see the end', () => ended.filter(({ is }) => !is).length === left);
+  const running = sockets.filter((_, i) => ended[i]?.is === false);
+  t.equal(running.length, left);
+  for (const socket of running) t.equal(await ask(socket, 'pong'), 'pong');
+  await until('another takes its place', () => workers.length === 3);
+});
+
+t.test('a data side that dies amid a drain does not hold it up', async (t) => {
+  const workers = workersOf(t);
+  await using zone = await startZone(t, { concurrency: 2 });
+  await workers[0]!.terminate();
+  // Nothing has taken its place yet: who is told to close now?
+  const startedAt = performance.now();
+  t.equal(await zone.egress.drain(30_000).done, 'clean');
+  t.ok(performance.now() - startedAt < 20_000, `${Math.round(performance.now() - startedAt)} ms`);
+});
+
+t.test('an egress can be closed while a data side is dead', async (t) => {
+  const workers = workersOf(t);
+  await using zone = await startZone(t, { concurrency: 2 });
+  await workers[1]!.terminate();
+  await zone.egress.close();
+  t.equal(workers.length, 2, 'nothing is started any more');
+});
