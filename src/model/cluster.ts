@@ -2,14 +2,7 @@ import type { ContentHash } from './names.ts';
 import type { CircuitBreaker, HealthCheck, OutlierDetection } from './protection.ts';
 
 export { BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from './protection.ts';
-export type {
-  CircuitBreaker,
-  ConsecutiveDetector,
-  HealthCheck,
-  HealthProbe,
-  OutlierDetection,
-  RateDetector,
-} from './protection.ts';
+export type { CircuitBreaker, ConsecutiveDetector, HealthCheck, HealthProbe, OutlierDetection } from './protection.ts';
 
 /** The endpoints of one destination and how they are connected. Plain data; secrets by content hash. */
 export interface Cluster {
