@@ -283,6 +283,23 @@ t.test('a change of configuration leaves the checks of other clusters alone, and
   t.equal(watching.checks, 2, 'nor where only something else of it changed');
 });
 
+t.test('with other settings an endpoint is checked anew, and one that was unhealthy stays so until it is good', async (t) => {
+  await using backend = await startBackend();
+  await backend.stop();
+  using watching = startWatch(t);
+  const checked = cluster([at(backend.port)], { healthChecks: [check({ unhealthyThreshold: 1 })] });
+  watching.watch.want(snapshot(checked));
+  await watching.after(0);
+  t.same(watching.told, ['unhealthy: ECONNREFUSED']);
+  await backend.start();
+  watching.watch.want(snapshot({ ...checked, healthChecks: [check({ intervalMs: 1_000 })] }));
+  t.same(watching.told.slice(1), ['forgotten', 'unhealthy'], 'before the check has an answer');
+  await until('the check', () => watching.checks === 2);
+  t.equal(watching.told.at(-1), 'healthy');
+  watching.watch.want(snapshot({ ...checked, healthChecks: [] }));
+  t.same([watching.watch.counts.healthy, watching.clock.timers], [0, 0], 'without a check there is nothing to watch');
+});
+
 t.test(
   'an endpoint that joins a cluster takes traffic once a check found it good; the first of a cluster take it at once',
   async (t) => {

@@ -251,6 +251,24 @@ t.test('consistent hashing puts weighted localities on one ring', async (t) => {
   });
 });
 
+t.test('a cluster that refuses in a panic refuses, and a retry does not go to a priority that panics', async (t) => {
+  const refusing = { failInPanic: true };
+  const facts = view({ health: unhealthy('10.0.0.1', '10.0.0.2') });
+  t.match(choose(passthrough(), cluster(three()), facts), { kind: 'chosen', panic: true });
+  t.match(choose(passthrough(), cluster(three(), refusing), facts), {
+    code: 'no-endpoint',
+    detail: '1 of 3 endpoints of api are healthy, below 50 % nothing passes (failTrafficOnPanic)',
+  });
+  t.match(choose(passthrough(), cluster(three(), refusing), view()), { kind: 'chosen', panic: false });
+  const backup = ['10.0.1.1', '10.0.1.2', '10.0.1.3', '10.0.1.4', '10.0.1.5'].map((ip) => endpoint({ ip, priority: 1 }));
+  const home = cluster([...three(), ...backup], refusing);
+  // 66 % and 20 % are healthy: only the second panics.
+  const most = view({ draw: 0, health: unhealthy('10.0.0.1', '10.0.1.1', '10.0.1.2', '10.0.1.3', '10.0.1.4') });
+  const chosen = choose(passthrough(), { ...home, overprovisioningFactor: 1 }, most);
+  t.match(chosen, { kind: 'chosen', panic: false });
+  if (chosen.kind === 'chosen') t.same(new Set(chosen.targets.map((target) => target.endpoint.priority)), new Set([0]));
+});
+
 t.test(
   'whatever the facts, the same facts choose the same, once each, never one that is unhealthy without a panic',
   async (t) => {
