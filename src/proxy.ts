@@ -13,6 +13,7 @@ import { drain } from './control/drain.ts';
 import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
 import { folderSource, memorySource } from './control/folder-source.ts';
+import { threadSource } from './control/thread-source.ts';
 import { createResolver } from './endpoints/dns.ts';
 import type { Resolver } from './endpoints/dns.ts';
 import type { EndpointWatch } from './endpoints/watch.ts';
@@ -49,6 +50,8 @@ export interface EgressOptions {
   readonly readiness?: false | { readonly bind?: string; readonly port: number };
   /** 1 (default) shares the caller's thread; more have a worker thread each. */
   readonly concurrency?: number;
+  /** Reads and compiles the folder in a thread of its own, so that a change holds up no session however large the folder. Default: no. */
+  readonly configThread?: boolean;
   /** Reload when the folder changes. Default: no. */
   readonly watch?: boolean;
   /** Default: off. */
@@ -207,9 +210,10 @@ function assemble(options: EgressOptions): Parts {
     },
     onProblem: (problem) => log.error({ problem }, formatProblem(problem)),
   });
+  const source = sourceOf(options, clock);
   const loop: ConfigLoop = new ConfigLoop({
     clock,
-    source: sourceOf(options, clock),
+    source,
     store: keyStore,
     async goLive(config, credentials) {
       await sides.goLive({ snapshot: config.snapshot, secrets: config.secrets, credentials });
@@ -239,6 +243,7 @@ function assemble(options: EgressOptions): Parts {
       keyStore.close();
       resolver.close();
       watch.close();
+      await source.close?.();
       await sides.stop();
       await Promise.all(servers.map((server) => server.close()));
       await observer.flush();
@@ -369,9 +374,16 @@ function readiness({ state }: Parts): { readonly ok: boolean; readonly text: str
 }
 
 function sourceOf(options: EgressOptions, clock: Clock): ConfigSource {
-  return typeof options.resources === 'string'
-    ? folderSource({ ...options, dir: options.resources, clock })
-    : memorySource(options.resources, options);
+  const { resources, name, zone, identities, strict } = options;
+  const given = {
+    ...(name === undefined ? {} : { name }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(identities === undefined ? {} : { identities }),
+    ...(strict === undefined ? {} : { strict }),
+  };
+  if (typeof resources !== 'string') return memorySource(resources, given);
+  const folder = { ...given, dir: resources, clock };
+  return options.configThread === true ? threadSource(folder) : folderSource(folder);
 }
 
 function namesOf(snapshot: Snapshot): ReadonlyMap<string, 'v4' | 'any'> {

@@ -20,6 +20,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['admin'],
   ['worker.ts'],
   ['control'],
+  ['config-thread.ts'],
   ['proxy.ts'],
   ['testing'],
   ['cli'],

@@ -102,6 +102,7 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
     readiness: options.readinessPort === 0 ? false : { bind: '0.0.0.0', port: options.readinessPort },
     concurrency: options.concurrency === 0 ? terminal.cpus() : options.concurrency,
     watch: true,
+    configThread: true,
     logLevel: options.logLevel,
     ignoredFlags: options.ignored,
     traffic: {

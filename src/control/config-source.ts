@@ -7,6 +7,10 @@ export interface ConfigSource {
   load(): Promise<Compiled>;
   /** Calls `changed` whenever a load may give something else; gives back how to stop. */
   watch(changed: () => void): () => void;
+  /** Of what the last load read, for a watch that begins later. */
+  fingerprint?(): string | null;
+  /** Ends what the source holds. */
+  close?(): Promise<void>;
 }
 
 /** A start with a configuration that cannot be used. */

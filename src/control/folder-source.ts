@@ -32,6 +32,7 @@ export function folderSource(options: FolderSourceOptions): ConfigSource {
       const compiled = compile(files, { ...compileOptions(options), cache, readFile: readerBelow([dir, options.identities]) });
       return withProblems(compiled, problems);
     },
+    fingerprint: () => loaded ?? null,
     watch(changed) {
       if (clock === undefined) throw new Error('a folder source needs a clock to watch');
       const watcher = watchFolder(dir, { clock, onChange: changed, ...(loaded === undefined ? {} : { since: loaded }) });

@@ -1,0 +1,68 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { systemClock } from '../../src/base/clock.ts';
+import { folderSource } from '../../src/control/folder-source.ts';
+import { threadSource } from '../../src/control/thread-source.ts';
+import type { Compiled } from '../../src/model/compiled.ts';
+import { createTestMesh } from '../../src/testing/test-mesh.ts';
+
+type Good = Extract<Compiled, { kind: 'compiled' }>;
+
+const mesh = await createTestMesh('default');
+
+function folder(
+  t: { teardown(fn: () => void): void },
+  services: number,
+): { dir: string; write(file: string, text: string): void } {
+  const dir = mkdtempSync(join(tmpdir(), 'zone-egress-thread-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  const write = (file: string, text: string): void => writeFileSync(join(dir, file), text);
+  write('mesh.yaml', mesh.resources);
+  write('egress.yaml', 'type: ZoneEgress\nname: egress\nzone: east\nnetworking: { address: 127.0.0.1, port: 10002 }\n');
+  write('services.yaml', Array.from({ length: services }, (_, i) => service(`s${i}`, 80)).join('---\n'));
+  return { dir, write };
+}
+
+function service(name: string, port: number): string {
+  return `type: ExternalService\nmesh: default\nname: ${name}\ntags: { kuma.io/service: ${name} }\nnetworking: { address: '192.0.2.1:${port}' }\n`;
+}
+
+t.test('a folder compiled in a thread gives what one compiled here gives, load after load', async (t) => {
+  const { dir, write } = folder(t, 1_200);
+  const clock = systemClock();
+  const inThread = threadSource({ dir, clock });
+  const here = folderSource({ dir, clock });
+  for (const change of [null, service('new', 81), `${service('new', 82)}---\n${service('s0', 1)}`, '# nothing\n']) {
+    if (change !== null) write('extra.yaml', change);
+    const [one, two] = [await inThread.load(), await here.load()];
+    t.equal(one.kind, two.kind);
+    t.strictSame(one, two, 'snapshot, secrets, origins, listener and problems are equal');
+  }
+  await inThread.close?.();
+});
+
+t.test('what did not change keeps its identity over a load', async (t) => {
+  const { dir, write } = folder(t, 600);
+  const source = threadSource({ dir, clock: systemClock() });
+  const first = (await source.load()) as Good;
+  write('extra.yaml', service('new', 81));
+  const second = (await source.load()) as Good;
+  t.equal(second.snapshot.routes.size, first.snapshot.routes.size + 1);
+  for (const [name, route] of first.snapshot.routes)
+    if (second.snapshot.routes.get(name) !== route) t.fail(`${name} is another object`);
+  await source.close?.();
+});
+
+t.test('a bad folder gives its problems, and the next good one everything again', async (t) => {
+  const { dir, write } = folder(t, 3);
+  const source = threadSource({ dir, clock: systemClock() });
+  t.equal((await source.load()).kind, 'compiled');
+  write('extra.yaml', 'type: ExternalService\nmesh: default\nname: broken\n');
+  t.match(await source.load(), { kind: 'invalid', problems: [{ severity: 'error', file: /extra\.yaml$/ }] });
+  write('extra.yaml', service('mended', 80));
+  const mended = (await source.load()) as Good;
+  t.equal(mended.snapshot.routes.size, 4);
+  await source.close?.();
+});
