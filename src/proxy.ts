@@ -1,6 +1,6 @@
 import { createAdminServer, createReadinessServer } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
-import { systemClock } from './base/clock.ts';
+import { nextTurn, systemClock } from './base/clock.ts';
 import type { Clock } from './base/clock.ts';
 import { formatProblem } from './base/problem.ts';
 import type { Problem } from './base/problem.ts';
@@ -217,8 +217,12 @@ function assemble(options: EgressOptions): Parts {
     store: keyStore,
     async goLive(config, credentials) {
       await sides.goLive({ snapshot: config.snapshot, secrets: config.secrets, credentials });
+      // Ten thousand services take some milliseconds in each of these: sessions have a turn in between.
+      await nextTurn();
       resolver.want(namesOf(config.snapshot));
+      await nextTurn();
       watch.want(config.snapshot);
+      await nextTurn();
       metrics.endpoints(watch.counts);
     },
     onLoad(result, tookMs) {

@@ -36,3 +36,8 @@ export function systemClock(options: { readonly keepAlive: boolean } = { keepAli
     },
   };
 }
+
+/** Lets everything that waits for the loop have its turn: between the parts of a work that would hold it up too long in one piece. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

@@ -1,3 +1,4 @@
+import { nextTurn } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { hasErrors } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
@@ -98,6 +99,7 @@ export class ConfigLoop {
     await goLive(compiled, prepared.credentials);
     store.commit(prepared);
     this.#live = compiled;
+    await nextTurn();
     return { kind: 'live', config: compiled, changed, problems };
   }
 }

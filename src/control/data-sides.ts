@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { nextTurn } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { diffSnapshots, splitChange } from '../model/changes.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
@@ -105,16 +106,19 @@ export class DataSides {
     const removed = [...this.#secrets].filter(([hash]) => !next.secrets.has(hash));
     const added = [...next.secrets].filter(([hash]) => !this.#secrets.has(hash));
     const pieces = splitChange(diffSnapshots(before, next.snapshot), PIECE);
+    await nextTurn();
     // From here on this is what a data side is told that starts anew, whatever happens to the others on the way.
     this.#snapshot = next.snapshot;
     this.#secrets = new Map([...next.secrets, ...removed]);
     if (added.length > 0) this.#postAll({ kind: 'secrets', set: added, removed: [] });
     for (const credentials of next.credentials) this.setCredentials(credentials);
     this.#addSlots(next.snapshot);
+    await nextTurn();
     const live = this.#all('live');
     for (const [i, change] of pieces.entries()) this.#postAll({ kind: 'change', change, last: i === pieces.length - 1 });
     await live;
     this.#secrets = next.secrets;
+    await nextTurn();
     this.#removeSlots(before, next.snapshot);
     this.#forgetNames(next.snapshot);
     if (removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed: removed.map(([hash]) => hash) });
