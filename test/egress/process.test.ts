@@ -1,0 +1,461 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { X509Certificate, createHash, createPrivateKey, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { startEgress } from '../../src/proxy.ts';
+import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
+import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
+import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import { until } from './until.ts';
+import { CONCURRENCIES, ask, gone } from './zone.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+for (const concurrency of CONCURRENCIES) {
+  t.test(`zone-egress run, with ${concurrency} data side${concurrency === 1 ? '' : 's'}`, async (t) => {
+    t.test('SIGTERM under 20 running streams: all of them complete, and it exits with 0', async (t) => {
+      await using zone = await writeZone();
+      await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '20s']);
+      const sockets = await Promise.all(Array.from({ length: 20 }, (_, i) => zone.connect(i % 2 === 0 ? 'backend' : 'legacy')));
+      let stop = false;
+      const streams = sockets.map((socket) => stream(socket, () => stop));
+      egress.kill('SIGTERM');
+      await until('it says that it drains', async () => (await page(zone.readinessPort, '/ready')).startsWith('503 TERMINATING'));
+      await until('the listener is closed', () => refused(zone.port));
+      t.equal(egress.exited(), false, 'it waits for the streams');
+      stop = true;
+      for (const { up, down } of await Promise.all(streams)) t.equal(down, up, 'nothing is lost');
+      t.strictSame(await egress.exit, { code: 0, signal: null });
+      t.equal(egress.stderr(), '');
+    });
+
+    t.test('a stream that does not end is cut after the drain time: exit 1, or what --drain-exit-code says', async (t) => {
+      const outcomes = await Promise.all(
+        [[], ['--drain-exit-code', '0']].map(async (flags) => {
+          await using zone = await writeZone();
+          await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '1s', ...flags]);
+          const socket = await zone.connect('legacy');
+          t.equal(await ask(socket, 'ping'), 'ping');
+          const startedAt = performance.now();
+          egress.kill('SIGTERM');
+          await gone(socket);
+          const { code } = await egress.exit;
+          const took = performance.now() - startedAt;
+          t.ok(took >= 1_000 && took < 8_000, `after ${Math.round(took)} ms`);
+          const record = egress.lines().find(({ reason }) => reason === 'drained');
+          t.match(record, { reason: 'drained', destination: 'legacy' }, 'it is recorded');
+          return code;
+        }),
+      );
+      t.strictSame(outcomes, [1, 0]);
+    });
+
+    t.test('a second signal ends it now', async (t) => {
+      await using zone = await writeZone();
+      await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '60s']);
+      const socket = await zone.connect('backend');
+      t.equal(await ask(socket, 'ping'), 'ping');
+      egress.kill('SIGTERM');
+      await until('it says that it drains', async () => (await page(zone.readinessPort, '/ready')).startsWith('503'));
+      const startedAt = performance.now();
+      // One that comes within half a second of the first counts as the same: a terminal and npm both pass Ctrl-C on.
+      while (!egress.exited() && performance.now() - startedAt < 20_000) {
+        egress.kill('SIGTERM');
+        await Promise.race([egress.exit, pause(100)]);
+      }
+      t.strictSame(await egress.exit, { code: 1, signal: null });
+      t.ok(performance.now() - startedAt < 10_000, 'long before the drain time');
+    });
+
+    t.test(
+      'a port that is taken is one clear line and exit 71, also where the other listens with several data sides',
+      async (t) => {
+        await using zone = await writeZone();
+        await using first = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '1s']);
+        for (const count of CONCURRENCIES) {
+          const flags = ['--concurrency', String(count), '--readiness-port', '0', '--log-level', 'off'];
+          const second = await finish(['run', '--resources', zone.folder, ...flags]);
+          t.equal(second.code, 71);
+          t.match(second.stderr, new RegExp(`^zone-egress: .*EADDRINUSE.*127\\.0\\.0\\.1:${zone.port}\\n$`));
+          t.equal(second.stdout, '');
+        }
+        t.equal(first.exited(), false, 'the first one serves on');
+        const socket = await zone.connect('legacy');
+        t.equal(await ask(socket, 'ping'), 'ping');
+        socket.destroy();
+      },
+    );
+  });
+}
+
+t.test('it says when it is ready; SIGHUP loads again; SIGINT drains as SIGTERM does', async (t) => {
+  await using zone = await writeZone();
+  await using egress = await run(zone, ['--drain-time', '1s']);
+  t.match(
+    egress.lines().find(({ msg }) => msg === 'zone egress is ready'),
+    {
+      address: '127.0.0.1',
+      port: zone.port,
+      admin: zone.adminPort,
+      zone: 'east',
+      egress: 'egress',
+    },
+  );
+  egress.kill('SIGHUP');
+  await until('the same files were loaded again', async () =>
+    (await page(zone.adminPort, '/stats/prometheus')).includes('zone_egress_config_loads_total{result="unchanged"} 1'),
+  );
+  writeFileSync(join(zone.folder, 'bad.yaml'), 'type: Mesh\nname: [\n');
+  egress.kill('SIGHUP');
+  await until('a bad file is told', async () => (await page(zone.adminPort, '/config_errors')).includes('bad.yaml:'));
+  t.equal(egress.exited(), false);
+  t.match(await page(zone.readinessPort, '/ready'), /^200 LIVE/);
+  egress.kill('SIGINT');
+  t.strictSame(await egress.exit, { code: 0, signal: null });
+});
+
+t.test(
+  'the readiness port answers /ready and nothing else, on every address; the admin port is on loopback, and reads only',
+  async (t) => {
+    await using zone = await writeZone();
+    await using egress = await run(zone, ['--concurrency', '1', '--drain-time', '0s']);
+    const socket = await zone.connect('legacy');
+    t.equal(await ask(socket, 'ping'), 'ping');
+    socket.end();
+    await gone(socket);
+
+    t.match(await page(zone.readinessPort, '/ready', { host: '127.0.0.2' }), /^200 LIVE/);
+    t.match(await page(zone.readinessPort, '/ready', { headers: { host: 'any.name' } }), /^200 LIVE/);
+    for (const path of ['/', '/stats/prometheus', '/decisions', '/config_errors', '/ready/x'])
+      t.match(await page(zone.readinessPort, path), /^404 /, path);
+
+    await t.rejects(page(zone.adminPort, '/ready', { host: '127.0.0.2' }), { code: 'ECONNREFUSED' });
+    t.match(await page(zone.adminPort, '/ready'), /^200 LIVE/);
+    await until('the session is counted', async () =>
+      /zone_egress_sessions_total\{mode="terminate",mesh="default",reason="closed"\} 1/.test(
+        await page(zone.adminPort, '/stats/prometheus'),
+      ),
+    );
+    t.match(await page(zone.adminPort, '/decisions'), /^200 [^]*"destination": "legacy"/);
+    t.match(await page(zone.adminPort, '/decisions?reason=denied'), /^200 [^]*"decisions": \[\]/);
+    for (const method of ['POST', 'PUT', 'DELETE']) t.match(await page(zone.adminPort, '/ready', { method }), /^405 /, method);
+    t.match(await page(zone.adminPort, '/ready', { headers: { host: 'rebound.test' } }), /^421 /);
+    t.match(await page(zone.adminPort, '/decisions', { headers: { origin: 'http://localhost' } }), /^403 /);
+    egress.kill('SIGTERM');
+    await egress.exit;
+  },
+);
+
+t.test('run and validate tell every problem of a folder as file:line:col field: message, and exit with 78', async (t) => {
+  await using zone = await writeZone();
+  writeFileSync(
+    join(zone.folder, 'a.yaml'),
+    'type: ExternalService\nmesh: default\nname: a\nnetworking: { address: "nowhere" }\n',
+  );
+  writeFileSync(join(zone.folder, 'b.yaml'), 'type: Mesh\nname: other\nmtls: { enabledBackend: none }\n');
+  const [ran, validated] = await Promise.all([
+    finish(['run', '--resources', zone.folder, '--readiness-port', '0', '--log-level', 'off']),
+    finish(['validate', zone.folder]),
+  ]);
+  for (const { code, text } of [
+    { code: ran.code, text: ran.stderr },
+    { code: validated.code, text: validated.stdout },
+  ]) {
+    t.equal(code, 78);
+    t.match(text, /a\.yaml:\d+:\d+ networking\.address: /);
+    t.match(text, /a\.yaml:\d+:\d+ tags/);
+    t.match(text, /b\.yaml:3:\d+ mtls\.enabledBackend: /);
+  }
+  t.equal(ran.stdout, '', 'nothing was started');
+  const lines = validated.stdout.trimEnd().split('\n');
+  t.match(lines.at(-1), /: [3-9] errors, \d+ warnings?$/);
+  t.strictSame(ran.stderr.trimEnd().split('\n').slice(0, -1), lines.slice(0, -1), 'both say the same');
+});
+
+t.test('warnings are no error to validate, unless --strict makes them one', async (t) => {
+  await using zone = await writeZone();
+  writeFileSync(join(zone.folder, 'typo.yaml'), 'type: TrafficPermision\nmesh: default\nname: x\n');
+  const [usual, strict, missing] = await Promise.all([
+    finish(['validate', zone.folder]),
+    finish(['validate', zone.folder, '--strict']),
+    finish(['validate', join(zone.folder, 'nowhere')]),
+  ]);
+  t.match(usual, { code: 0, stdout: /typo\.yaml:1:\d+ warning: type: .*TrafficPermission[^]*0 errors, 1 warning\n$/ });
+  t.match(strict, { code: 78, stdout: /typo\.yaml:1:\d+ type: .*TrafficPermission[^]*1 error, 0 warnings\n$/ });
+  t.match(missing, { code: 78, stdout: /nowhere.*no such file or folder/ });
+});
+
+t.test('generate zone writes a zone that validates without a word, serves, and is not overwritten', async (t) => {
+  const dir = temporary(t);
+  t.match(await finish(['generate', 'zone', dir]), { code: 0, stdout: /zone-egress run --resources/ });
+  t.match(await finish(['validate', `${dir}/resources`, '--strict']), {
+    code: 0,
+    stdout: new RegExp(`^${dir}/resources: \\d+ routes in 2 meshes, 0 errors, 0 warnings\\n$`),
+  });
+  const secrets = join(dir, 'resources/50-secrets.yaml');
+  t.equal(statSync(secrets).mode & 0o777, 0o600, 'keys are for their owner');
+  const before = readFileSync(secrets, 'utf8');
+  t.match(await finish(['generate', 'zone', dir]), { code: 73, stderr: /50-secrets\.yaml/ });
+  t.equal(readFileSync(secrets, 'utf8'), before);
+  t.match(await finish(['generate', 'zone', dir, '--force']), { code: 0 });
+  t.not(readFileSync(secrets, 'utf8'), before);
+
+  await using egress = await startEgress({ resources: `${dir}/resources`, port: 0, admin: false });
+  const record = new Promise<readonly string[]>((resolve) => egress.onRecord(({ spiffeIds }) => resolve(spiffeIds)));
+  const pem = (name: string): string => readFileSync(join(dir, 'certs', name), 'utf8');
+  const socket = connectTls({
+    port: egress.port,
+    host: '127.0.0.1',
+    servername: 'legacy{mesh=default}',
+    cert: pem('frontend.crt'),
+    key: pem('frontend.key'),
+    ca: pem('default-ca.crt'),
+    checkServerIdentity: () => undefined,
+  });
+  socket.on('error', () => {});
+  await gone(socket);
+  t.strictSame(await record, ['spiffe://default/frontend'], 'its client certificates are good for it');
+});
+
+t.test('generate certs writes a CA and client certificates that belong together, and does not overwrite', async (t) => {
+  const dir = temporary(t);
+  const command = ['generate', 'certs', dir, '--mesh', 'demo', '--service', 'web,till', '--key-type', 'ec'];
+  t.match(await finish(command), { code: 0, stdout: /till\.key/ });
+  const ca = new X509Certificate(readFileSync(join(dir, 'ca.crt')));
+  t.ok(ca.ca);
+  for (const service of ['web', 'till']) {
+    const leaf = new X509Certificate(readFileSync(join(dir, `${service}.crt`)));
+    t.ok(leaf.verify(ca.publicKey) && leaf.checkIssued(ca));
+    t.match(leaf.subjectAltName, new RegExp(`URI:spiffe://demo/${service}`));
+    t.ok(leaf.checkPrivateKey(createPrivateKey(readFileSync(join(dir, `${service}.key`)))));
+    t.equal(statSync(join(dir, `${service}.key`)).mode & 0o777, 0o600);
+  }
+  t.match(await finish(command), { code: 73, stderr: /--force/ });
+  t.equal(readFileSync(join(dir, 'ca.crt'), 'utf8'), ca.toString());
+  t.match(await finish([...command, '--force']), { code: 0 });
+});
+
+t.test('a command or a flag that does not exist is one line and exit 64', async (t) => {
+  const [command, flag] = await Promise.all([finish(['serve']), finish(['run', '--resources=x', '--frobnicate'])]);
+  t.match(command, { code: 64, stdout: '', stderr: /^zone-egress: unknown command "serve": allowed are .*\n$/ });
+  t.match(flag, { code: 64, stdout: '', stderr: /^zone-egress: .*frobnicate.*\n$/ });
+});
+
+t.test('the demo sends one session of each kind and prints each as a line with its outcome', async (t) => {
+  const { code, stdout, stderr } = await finish(['demo', temporary(t), '--once']);
+  if (code === 71) return t.skip(`the fixed ports of the sample zone are taken: ${stderr.trim()}`);
+  t.equal(code, 0);
+  const outcomes: readonly (readonly [title: string, outcome: RegExp])[] = [
+    ['passed through', /backend\{mesh=default\}  ok, passthrough to 127\.0\.0\.1:\d+  <- "hello from backend/],
+    ['terminated', /frontend -> legacy\{mesh=default\}  ok, terminate to 127\.0\.0\.1:\d+  <- "hello from the plain/],
+    ['re-encrypted', /frontend -> api\{mesh=default\}  ok, terminate to 127\.0\.0\.1:\d+ over TLS  <- "hello from api/],
+    ['denied', /batch -> api\{mesh=default\}  refused, denied: /],
+    ['no such route', /backedn\{mesh=default\}  refused, no-route: /],
+    ['other mesh', /till -> legacy\{mesh=default\}  refused, wrong-mesh: /],
+  ];
+  const lines = stdout.split('\n');
+  for (const [title, outcome] of outcomes) {
+    const line = lines.find((each) => each.startsWith(`${title} `)) ?? '';
+    t.match(line, outcome, title);
+  }
+});
+
+interface ZoneFolder extends AsyncDisposable {
+  readonly folder: string;
+  readonly port: number;
+  readonly adminPort: number;
+  readonly readinessPort: number;
+  /** A session of `frontend` with this service, its handshake done. */
+  connect(service: string): Promise<TLSSocket>;
+}
+
+/** A folder to serve, with what its services lead to. */
+async function writeZone(): Promise<ZoneFolder> {
+  const mesh = await createTestMesh('default');
+  const ingress = await createFakeZoneIngress({ ...mesh.client('backend'), trust: mesh.ca.cert });
+  const tcp = await createFakeExternalService();
+  const [port, adminPort, readinessPort] = await freePorts();
+  const folder = mkdtempSync(join(tmpdir(), 'zone-egress-process-'));
+  writeFileSync(join(folder, 'zone.yaml'), zoneYaml(mesh, { port, adminPort, ingress: ingress.port, tcp: tcp.port }));
+  const sockets = new Set<Socket>();
+  return {
+    folder,
+    port,
+    adminPort,
+    readinessPort,
+    async connect(service) {
+      const socket = connectTls({
+        port,
+        host: '127.0.0.1',
+        servername: `${service}{mesh=default}`,
+        ...mesh.client('frontend'),
+        rejectUnauthorized: false,
+        allowHalfOpen: true,
+      } as ConnectionOptions);
+      sockets.add(socket);
+      socket.on('error', () => {});
+      await once(socket, 'secureConnect');
+      return socket;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await Promise.all([ingress.close(), tcp.close()]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function zoneYaml(mesh: TestMesh, ports: { port: number; adminPort: number; ingress: number; tcp: number }): string {
+  return `${mesh.resources}---
+type: ZoneEgress
+name: egress
+zone: east
+networking: { address: 127.0.0.1, port: ${ports.port}, admin: { port: ${ports.adminPort} } }
+---
+type: ZoneIngress
+name: west
+zone: west
+networking: { address: 127.0.0.1, port: ${ports.ingress}, advertisedAddress: 127.0.0.1, advertisedPort: ${ports.ingress} }
+availableServices: [{ mesh: default, instances: 1, tags: { kuma.io/service: backend, kuma.io/zone: west } }]
+---
+type: ExternalService
+mesh: default
+name: legacy
+tags: { kuma.io/service: legacy, kuma.io/protocol: tcp }
+networking: { address: '127.0.0.1:${ports.tcp}' }
+---
+type: TrafficPermission
+mesh: default
+name: frontend-out
+sources: [{ match: { kuma.io/service: frontend } }]
+destinations: [{ match: { kuma.io/service: legacy } }]
+`;
+}
+
+interface Process extends AsyncDisposable {
+  readonly exit: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  exited(): boolean;
+  kill(signal: NodeJS.Signals): void;
+  /** Its log so far. */
+  lines(): readonly Record<string, unknown>[];
+  stderr(): string;
+}
+
+/** `zone-egress run` in a process of its own; resolves when it says that it is ready. */
+async function run(zone: ZoneFolder, flags: readonly string[]): Promise<Process> {
+  const child = start(['run', '--resources', zone.folder, '--readiness-port', String(zone.readinessPort), ...flags]);
+  const { output, exit } = child;
+  const lines = (): Record<string, unknown>[] =>
+    output.stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  let exited = false;
+  void exit.then(() => (exited = true));
+  await until('it is ready', () => {
+    if (exited) throw new Error(`it ended: ${output.stderr}${output.stdout}`);
+    return lines().some(({ msg }) => msg === 'zone egress is ready');
+  });
+  return {
+    exit,
+    exited: () => exited,
+    kill: (signal) => void child.process.kill(signal),
+    lines,
+    stderr: () => output.stderr,
+    async [Symbol.asyncDispose]() {
+      child.process.kill('SIGKILL');
+      await exit;
+    },
+  };
+}
+
+/** Runs a command to its end. */
+async function finish(
+  args: readonly string[],
+): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const { output, exit } = start(args);
+  const { code } = await exit;
+  return { code, ...output };
+}
+
+function start(args: readonly string[]): {
+  readonly process: ChildProcess;
+  readonly output: { stdout: string; stderr: string };
+  readonly exit: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+} {
+  // Without what the runner of the tests puts into the environment: this is the command as an operator runs it.
+  const { NODE_OPTIONS: _options, ...env } = process.env;
+  const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const output = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
+  const exit = once(child, 'close').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as string | null,
+  }));
+  return { process: child, output, exit };
+}
+
+/** Status and body. */
+async function page(
+  port: number,
+  path: string,
+  options: { readonly host?: string; readonly method?: string; readonly headers?: Readonly<Record<string, string>> } = {},
+): Promise<string> {
+  const { host = '127.0.0.1', method = 'GET', headers = {} } = options;
+  const asked = request({ port, host, path, method, headers, agent: false });
+  asked.end();
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  let text = '';
+  for await (const chunk of response) text += String(chunk);
+  return `${response.statusCode} ${text}`;
+}
+
+async function freePorts(): Promise<[number, number, number]> {
+  const servers = [0, 1, 2].map(() => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  return ports as [number, number, number];
+}
+
+async function refused(port: number): Promise<boolean> {
+  const address = `:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
+  return !readFileSync('/proc/self/net/tcp', 'utf8').includes(address);
+}
+
+/** Writes random bytes until it is told to stop; resolves with the hash of each way. */
+async function stream(socket: TLSSocket, stop: () => boolean): Promise<{ readonly up: string; readonly down: string }> {
+  const up = createHash('sha256');
+  const down = createHash('sha256');
+  const over = gone(socket);
+  socket.on('data', (bytes: Buffer) => down.update(bytes));
+  while (!stop()) {
+    const bytes = randomBytes(8_192);
+    up.update(bytes);
+    socket.write(bytes);
+    await pause(20);
+  }
+  socket.end();
+  await over;
+  return { up: up.digest('hex'), down: down.digest('hex') };
+}
+
+function temporary(t: { teardown(act: () => void): void }): string {
+  const dir = mkdtempSync(join(tmpdir(), 'zone-egress-cli-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
