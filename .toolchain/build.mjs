@@ -5,6 +5,6 @@ import { join } from 'node:path';
 import { root } from './setup.mjs';
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
-const tsc = join(root, 'node_modules', '@typescript', 'native', 'bin', 'tsc');
+const tsc = join(root, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js');
 const { status } = spawnSync(process.execPath, [tsc, '-p', '.toolchain/tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
 process.exit(status ?? 1);

@@ -21,7 +21,7 @@ rmSync(join(root, 'dist-tests'), { recursive: true, force: true });
 let failed = 0;
 if (
   run(process.execPath, [
-    join(root, 'node_modules', '@typescript', 'native', 'bin', 'tsc'),
+    join(root, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js'),
     '-p',
     '.toolchain/tsconfig.tests.json',
   ]) !== 0
