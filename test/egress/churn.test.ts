@@ -21,7 +21,7 @@ const WIDTH = 50;
 /** Sessions before the heap is measured the first time: rings and caches are full then. */
 const WARM_UP = 2_000;
 /** What the heap may have gained in 5,000 sessions, most of it the test runner's: a session that stayed would hold several times 1 KiB. */
-const HEAP_SLACK = 5 * 1024 * 1024;
+const HEAP_SLACK = 2.5 * 1024 * 1024;
 
 const seed = Number(process.env['CHURN_SEED'] ?? Date.now() % 2 ** 31);
 t.comment(`CHURN_SEED=${seed} repeats the choices`);
