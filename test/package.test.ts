@@ -1,5 +1,6 @@
 // The package as somebody else gets it: built, packed, unpacked into an empty project, imported and started.
 import { execFileSync } from 'node:child_process';
+import type { ExecFileSyncOptionsWithStringEncoding } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +17,7 @@ const env = { ...Object.fromEntries(Object.entries(process.env).filter(([key]) =
 
 function npm(args: readonly string[], cwd: string): string {
   const cli = process.env.npm_execpath;
-  const options = { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const;
+  const options: ExecFileSyncOptionsWithStringEncoding = { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] };
   return cli?.endsWith('.js') === true
     ? execFileSync(process.execPath, [cli, ...args], options)
     : execFileSync('npm', [...args], options);

@@ -98,8 +98,8 @@ export class ConfigLoop {
     const changed = this.#live === null || this.#live.snapshot.version !== compiled.snapshot.version;
     await goLive(compiled, prepared.credentials);
     store.commit(prepared);
-    this.#live = compiled;
     await nextTurn();
+    this.#live = compiled;
     return { kind: 'live', config: compiled, changed, problems };
   }
 }

@@ -32,7 +32,9 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
     });
     made.unref();
     // A new thread knows of nothing that came before.
-    [snapshot, secrets, origins] = [EMPTY_SNAPSHOT, new Map(), new Map()];
+    snapshot = EMPTY_SNAPSHOT;
+    secrets = new Map();
+    origins = new Map();
     return made;
   }
 

@@ -15,7 +15,7 @@ const mesh = await createTestMesh('default');
 function folder(
   t: { teardown(fn: () => void): void },
   services: number,
-): { dir: string; write(file: string, text: string): void } {
+): { dir: string; write: (file: string, text: string) => void } {
   const dir = mkdtempSync(join(tmpdir(), 'zone-egress-thread-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   const write = (file: string, text: string): void => writeFileSync(join(dir, file), text);
