@@ -1,25 +1,11 @@
 import type { X509Certificate } from 'node:crypto';
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
-import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
+import type { PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { MeshName, SpiffeId } from '../model/names.ts';
 import { OID, readCertificate } from './der.ts';
 import type { DerCertificate, GeneralName } from './der.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
-
-/** What a TLS server of the mesh knows about its peer after the handshake. */
-export interface PeerFacts {
-  readonly certificate: X509Certificate | undefined;
-  /** OpenSSL led the certificate to the trust of the mesh. */
-  readonly authorized: boolean;
-  /** OpenSSL's code where it did not, e.g. `CERT_HAS_EXPIRED`. */
-  readonly authorizationError: string | null;
-  readonly nowMs: number;
-}
-
-export type Verification =
-  | { readonly kind: 'verified'; readonly client: VerifiedClient }
-  | { readonly kind: 'rejected'; readonly refusal: Refusal; readonly certificate: CertificateSummary | null };
 
 /**
  * The gate, and the only maker of a VerifiedClient. The chain check is OpenSSL's; everything else is checked here, also what OpenSSL

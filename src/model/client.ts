@@ -1,3 +1,5 @@
+import type { X509Certificate } from 'node:crypto';
+import type { Refusal } from '../base/refusal.ts';
 import type { MeshName, SpiffeId } from './names.ts';
 
 declare const verified: unique symbol;
@@ -20,3 +22,17 @@ export interface CertificateSummary {
   readonly issuer: string;
   readonly expiry: string;
 }
+
+/** What a TLS server of the mesh knows about its peer after the handshake. */
+export interface PeerFacts {
+  readonly certificate: X509Certificate | undefined;
+  /** OpenSSL led the certificate to the trust of the mesh. */
+  readonly authorized: boolean;
+  /** OpenSSL's code where it did not, e.g. `CERT_HAS_EXPIRED`. */
+  readonly authorizationError: string | null;
+  readonly nowMs: number;
+}
+
+export type Verification =
+  | { readonly kind: 'verified'; readonly client: VerifiedClient }
+  | { readonly kind: 'rejected'; readonly refusal: Refusal; readonly certificate: CertificateSummary | null };

@@ -4,7 +4,8 @@ import type { TargetRef } from './kinds/target-ref.ts';
 import type { Findings } from './findings.ts';
 import { allOf, pushed, tagPrincipal } from './permissions.ts';
 import { byNameFirstLast, byPolicy } from './policies/order.ts';
-import { selects, SERVICE_TAG } from './tags.ts';
+import { selectsService } from './selects-service.ts';
+import { SERVICE_TAG } from './tags.ts';
 
 /** The MeshTrafficPermissions of one mesh, as far as they can matter here. */
 export interface MeshTrafficPermissions {
@@ -29,7 +30,7 @@ export function meshTrafficPermissions(policies: readonly MeshTrafficPermission[
     rule: effective.length > 0,
     selecting(service) {
       const candidates = [...others, ...(byService.get(service) ?? [])];
-      return candidates.filter(({ targetRef }) => isSelected(targetRef, service)).sort(bySpecificity);
+      return candidates.filter(({ targetRef }) => selectsService(targetRef, service)).sort(bySpecificity);
     },
   };
 }
@@ -49,30 +50,6 @@ function tellUseless({ meta, hasRules, from, targetRef, notUnderstood }: MeshTra
     findings.warn(targetRef.at, `${targetRef.path}.tags`, message);
   } else if (hasRules && from.length === 0 && notUnderstood === null) {
     findings.warn(meta.at, 'spec.rules', `the rules form lets nobody in on a zone egress: use from; ${also}`);
-  }
-}
-
-/** As in Kuma, which looks at nothing but `kuma.io/service` of an external service here. */
-function isSelected(targetRef: TargetRef | null, service: string): boolean {
-  if (targetRef === null) return true;
-  const tags = new Map([[SERVICE_TAG, service]]);
-  switch (targetRef.kind) {
-    case 'Mesh':
-      return true;
-    case 'MeshSubset':
-      return selects(targetRef.tags, tags);
-    case 'MeshService':
-      return targetRef.name === service;
-    case 'MeshServiceSubset':
-      return targetRef.name === service && selects(targetRef.tags, tags);
-    case 'Dataplane':
-    case 'MeshGateway':
-    case 'MeshExternalService':
-    case 'MeshMultiZoneService':
-    case 'MeshHTTPRoute':
-      return false;
-    default:
-      return targetRef.kind satisfies never;
   }
 }
 

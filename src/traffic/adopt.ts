@@ -26,10 +26,17 @@ export function adopt(accepted: Socket, reader: PlainReader): { readonly socket:
   accepted.pause();
   handle.readStop();
   handle.reading = false;
-  const rest = accepted.read() as Buffer | null;
+  const rest = readRest(accepted);
   owner._handle = null;
   const options = { handle, allowHalfOpen: true, pauseOnCreate: true, onread: reader.onread };
   return { socket: new Socket(options), rest };
+}
+
+/** Everything that was read already. One `read()` gives all of it on Node 24, only the first chunk on Node 26. */
+function readRest(accepted: Socket): Buffer | null {
+  const chunks: Buffer[] = [];
+  for (let chunk = accepted.read() as Buffer | null; chunk !== null; chunk = accepted.read() as Buffer | null) chunks.push(chunk);
+  return chunks.length === 0 ? null : Buffer.concat(chunks);
 }
 
 /** Whether adoption works on this Node: 256 KB through a real loopback connection, in order, with the end seen. Takes some milliseconds. */

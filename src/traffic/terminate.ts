@@ -1,10 +1,8 @@
-import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createServer } from 'node:tls';
 import type { Server, TLSSocket, TlsOptions } from 'node:tls';
 import { Refused, refuse } from '../base/refusal.ts';
-import type { Refusal } from '../base/refusal.ts';
-import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
+import type { CertificateSummary, PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { Walk } from './walk.ts';
@@ -14,17 +12,6 @@ export interface MeshTls {
   serverOptions(credentials: MeshCredentials): TlsOptions;
   verify(mesh: MeshName, peer: PeerFacts): Verification;
 }
-
-export interface PeerFacts {
-  readonly certificate: X509Certificate | undefined;
-  readonly authorized: boolean;
-  readonly authorizationError: string | null;
-  readonly nowMs: number;
-}
-
-export type Verification =
-  | { readonly kind: 'verified'; readonly client: VerifiedClient }
-  | { readonly kind: 'rejected'; readonly refusal: Refusal; readonly certificate: CertificateSummary | null };
 
 export interface Terminated {
   readonly socket: TLSSocket;

@@ -10,7 +10,7 @@ import { issueEgressIdentity } from '../../src/identity/issue.ts';
 import { hashOf } from '../../src/identity/pem.ts';
 import { meshServerOptions } from '../../src/identity/server-context.ts';
 import { verifyClient } from '../../src/identity/verify.ts';
-import type { Verification } from '../../src/identity/verify.ts';
+import type { Verification } from '../../src/model/client.ts';
 
 export const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const;
 

@@ -1,6 +1,5 @@
 import type { Policy } from '../kinds/policy.ts';
-import type { TargetRef } from '../kinds/target-ref.ts';
-import { selects, SERVICE_TAG } from '../tags.ts';
+import { selectsService } from '../selects-service.ts';
 import { mergeConfs } from './merge.ts';
 import { byNameFirstLast, byPolicy } from './order.ts';
 import type { Ruled } from './to-rules.ts';
@@ -19,7 +18,7 @@ export function fromRules<Conf extends object>(policies: readonly Policy<Conf>[]
   return {
     of(service) {
       const parts = sorted
-        .filter(({ targetRef }) => isSelected(targetRef, service))
+        .filter(({ targetRef }) => selectsService(targetRef, service))
         .flatMap((policy) => policy.from.map(({ conf }) => ({ policy, conf })));
       return ruled(parts);
     },
@@ -32,7 +31,7 @@ export function meshwideToRules<Conf extends object>(policies: readonly Policy<C
   return {
     of(service) {
       const parts = sorted.flatMap((policy) =>
-        policy.to.filter(({ targetRef }) => isSelected(targetRef, service)).map(({ conf }) => ({ policy, conf })),
+        policy.to.filter(({ targetRef }) => selectsService(targetRef, service)).map(({ conf }) => ({ policy, conf })),
       );
       return ruled(parts);
     },
@@ -46,27 +45,4 @@ function ruled<Conf extends object>(parts: Ruled<Conf>['parts']): Ruled<Conf> | 
 
 function sort<Conf>(policies: readonly Policy<Conf>[]): readonly Policy<Conf>[] {
   return policies.filter(({ isShadow }) => !isShadow).toSorted((a, b) => byPolicy(a, b) || byNameFirstLast(a, b));
-}
-
-function isSelected(targetRef: TargetRef | null, service: string): boolean {
-  if (targetRef === null) return true;
-  const tags = new Map([[SERVICE_TAG, service]]);
-  switch (targetRef.kind) {
-    case 'Mesh':
-      return true;
-    case 'MeshSubset':
-      return selects(targetRef.tags, tags);
-    case 'MeshService':
-      return targetRef.name === service;
-    case 'MeshServiceSubset':
-      return targetRef.name === service && selects(targetRef.tags, tags);
-    case 'Dataplane':
-    case 'MeshGateway':
-    case 'MeshExternalService':
-    case 'MeshMultiZoneService':
-    case 'MeshHTTPRoute':
-      return false;
-    default:
-      return targetRef.kind satisfies never;
-  }
 }
