@@ -24,6 +24,7 @@ import type { SessionRecord } from './model/session-record.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from './model/settings.ts';
 import type { TrafficSettings } from './model/settings.ts';
 import { EMPTY_SNAPSHOT } from './model/snapshot.ts';
+import { namesIn } from './model/snapshot.ts';
 import type { Snapshot } from './model/snapshot.ts';
 import { createObserver } from './observe/observer.ts';
 import { packageVersion } from './base/version.ts';
@@ -219,7 +220,7 @@ function assemble(options: EgressOptions): Parts {
       await sides.goLive({ snapshot: config.snapshot, secrets: config.secrets, credentials });
       // Ten thousand services take some milliseconds in each of these: sessions have a turn in between.
       await nextTurn();
-      resolver.want(namesOf(config.snapshot));
+      resolver.want(namesIn(config.snapshot));
       await nextTurn();
       watch.want(config.snapshot);
       await nextTurn();
@@ -388,16 +389,6 @@ function sourceOf(options: EgressOptions, clock: Clock): ConfigSource {
   if (typeof resources !== 'string') return memorySource(resources, given);
   const folder = { ...given, dir: resources, clock };
   return options.configThread === true ? threadSource(folder) : folderSource(folder);
-}
-
-function namesOf(snapshot: Snapshot): ReadonlyMap<string, 'v4' | 'any'> {
-  const names = new Map<string, 'v4' | 'any'>();
-  for (const { endpoints } of snapshot.clusters.values()) {
-    for (const { address } of endpoints) {
-      if (address.kind === 'name' && names.get(address.name) !== 'any') names.set(address.name, address.family);
-    }
-  }
-  return names;
 }
 
 /** A name that sessions use is kept fresh. */

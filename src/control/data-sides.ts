@@ -9,7 +9,7 @@ import type { EndpointReport, FromData, OwnListener, SlotChange, ToData } from '
 import type { ContentHash, MeshName } from '../model/names.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
-import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
+import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import { Breakers, breakerMemory } from '../traffic/breakers.ts';
 import { Limits, limitsMemory } from '../traffic/limits.ts';
@@ -286,10 +286,7 @@ export class DataSides {
 
   /** Names that no cluster has any more. */
   #forgetNames(snapshot: Snapshot): void {
-    const wanted = new Set<string>();
-    for (const { endpoints } of snapshot.clusters.values()) {
-      for (const { address } of endpoints) if (address.kind === 'name') wanted.add(address.name);
-    }
+    const wanted = namesIn(snapshot);
     for (const name of this.#names.keys()) if (!wanted.has(name)) this.#names.delete(name);
   }
 

@@ -39,3 +39,14 @@ export const EMPTY_SNAPSHOT: Snapshot = {
 
 /** PEM texts by content hash. Travels and lives apart from the snapshot; never logged or shown. */
 export type Secrets = ReadonlyMap<ContentHash, string>;
+
+/** The names that endpoints have, each with the family to resolve it in: `any`, where one endpoint takes any. */
+export function namesIn(snapshot: Snapshot): ReadonlyMap<string, 'v4' | 'any'> {
+  const names = new Map<string, 'v4' | 'any'>();
+  for (const { endpoints } of snapshot.clusters.values()) {
+    for (const { address } of endpoints) {
+      if (address.kind === 'name' && names.get(address.name) !== 'any') names.set(address.name, address.family);
+    }
+  }
+  return names;
+}

@@ -4,6 +4,7 @@ import type { Problem } from '../base/problem.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { EndpointHealth } from '../model/endpoint-view.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import { namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { createAccessLog } from './access-log.ts';
 import { Decisions } from './decisions.ts';
@@ -83,7 +84,7 @@ export function createObserver(options: ObserverOptions): Observer {
     metrics.info('zone_egress_config_info', { version: snapshot.version });
     metrics.set('zone_egress_config_last_success_timestamp_seconds', {}, clock.wall() / 1e3);
     metrics.set('zone_egress_unverified_destinations', {}, unverified(snapshot));
-    metrics.set('zone_egress_dns_names', {}, names(snapshot));
+    metrics.set('zone_egress_dns_names', {}, namesIn(snapshot).size);
   }
 
   return {
@@ -173,12 +174,4 @@ function unverified(snapshot: Snapshot): number {
     if (endpoints.some(({ tls }) => tls?.trust.kind === 'none')) count++;
   }
   return count;
-}
-
-function names(snapshot: Snapshot): number {
-  const found = new Set<string>();
-  for (const { endpoints } of snapshot.clusters.values()) {
-    for (const { address } of endpoints) if (address.kind === 'name') found.add(address.name);
-  }
-  return found.size;
 }

@@ -10,7 +10,7 @@ import type { AttemptOutcome, EndpointReport, FromData, OwnListener, ToData } fr
 import type { ContentHash } from '../model/names.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
-import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
+import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { authorise } from '../routing/authorise.ts';
 import { hashes } from '../routing/balancers/table.ts';
@@ -240,7 +240,7 @@ export class DataSide implements DataPlane {
   #goLive(snapshot: Snapshot): void {
     this.#coming = null;
     this.#snapshot = snapshot;
-    this.names.keep(namesOf(snapshot));
+    this.names.keep(namesIn(snapshot));
     for (const session of this.#sessions) {
       if (session.joined) this.#recheck(session);
     }
@@ -326,14 +326,6 @@ export class DataSide implements DataPlane {
 /** Four looks per idle timeout, at most every 15 s and at least every 20 ms. */
 function sweepEveryMs(idleTimeoutMs: number): number {
   return Math.max(20, Math.min(idleTimeoutMs / 4, 15_000));
-}
-
-function namesOf(snapshot: Snapshot): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const cluster of snapshot.clusters.values()) {
-    for (const { address } of cluster.endpoints) if (address.kind === 'name') names.add(address.name);
-  }
-  return names;
 }
 
 /** `::ffff:10.0.0.7`, as a listener on `::` sees an IPv4 client, without its prefix. */

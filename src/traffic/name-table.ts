@@ -37,7 +37,7 @@ export class NameTable {
   }
 
   /** Forgets the names that no cluster has any more. */
-  keep(wanted: ReadonlySet<string>): void {
+  keep(wanted: ReadonlyMap<string, unknown>): void {
     for (const name of this.#answers.keys()) {
       if (!wanted.has(name)) this.#answers.delete(name);
     }
