@@ -1,0 +1,99 @@
+// Envoy's protos, as @grpc/grpc-js-xds ships them -> src/xds/proto, by protobuf-es: `node .toolchain/proto/generate.mjs`. The result is committed.
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { npm, root } from '../setup.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const out = join(root, 'src', 'xds', 'proto');
+
+/** What a zone egress is sent, asks for and shows; what these import comes along. */
+const WANTED = [
+  'envoy/service/discovery/v3/ads',
+  'envoy/config/cluster/v3/cluster',
+  'envoy/config/endpoint/v3/endpoint',
+  'envoy/config/listener/v3/listener',
+  'envoy/config/route/v3/route',
+  'envoy/config/rbac/v3/rbac',
+  'envoy/config/bootstrap/v3/bootstrap',
+  'envoy/config/grpc_credential/v3/file_based_metadata',
+  'envoy/admin/v3/certs',
+  'envoy/admin/v3/clusters',
+  'envoy/admin/v3/config_dump',
+  'envoy/admin/v3/init_dump',
+  'envoy/admin/v3/listeners',
+  'envoy/admin/v3/memory',
+  'envoy/admin/v3/server_info',
+  'envoy/extensions/access_loggers/file/v3/file',
+  'envoy/extensions/access_loggers/filters/cel/v3/cel',
+  'envoy/extensions/filters/http/fault/v3/fault',
+  'envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit',
+  'envoy/extensions/filters/http/rbac/v3/rbac',
+  'envoy/extensions/filters/http/router/v3/router',
+  'envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector',
+  'envoy/extensions/filters/network/connection_limit/v3/connection_limit',
+  'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager',
+  'envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit',
+  'envoy/extensions/filters/network/rbac/v3/rbac',
+  'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy',
+  'envoy/extensions/matching/common_inputs/network/v3/network_inputs',
+  'envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs',
+  'envoy/extensions/regex_engines/v3/google_re2',
+  'envoy/extensions/transport_sockets/tls/v3/tls',
+  'envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config',
+  'envoy/extensions/upstreams/http/v3/http_protocol_options',
+];
+
+if (!existsSync(join(here, 'node_modules'))) npm(here, existsSync(join(here, 'package-lock.json')) ? ['ci'] : ['install']);
+const shipped = join(here, 'node_modules', '@grpc', 'grpc-js-xds', 'deps');
+const work = mkdtempSync(join(tmpdir(), 'zone-egress-proto-'));
+try {
+  for (const folder of ['envoy-api', 'googleapis', 'protoc-gen-validate', 'xds'])
+    cpSync(join(shipped, folder), join(work, folder), { recursive: true });
+  for (const folder of ['java', 'tests']) rmSync(join(work, 'protoc-gen-validate', folder), { recursive: true, force: true });
+  // The shipped copy of validate.proto is older than the rules that Envoy's protos use.
+  edit('protoc-gen-validate/validate/validate.proto', (text) =>
+    text.replace('bool strict = 25 [default = true];', '$&\n  optional bool ignore_empty = 26;'),
+  );
+  // OpenCensus is not shipped, and no egress is sent it.
+  edit('envoy-api/envoy/config/trace/v3/trace.proto', (text) => text.replace(/^import public [^\n]*opencensus[^\n]*\n/m, ''));
+  rmSync(join(work, 'envoy-api/envoy/config/trace/v3/opencensus.proto'), { force: true });
+  writeFileSync(
+    join(work, 'buf.yaml'),
+    'version: v2\nmodules:\n  - path: envoy-api\n  - path: googleapis\n  - path: protoc-gen-validate\n  - path: xds\n',
+  );
+  const plugin = join(here, 'node_modules', '@bufbuild', 'protoc-gen-es', 'bin', 'protoc-gen-es');
+  writeFileSync(
+    join(work, 'buf.gen.yaml'),
+    `version: v2\nplugins:\n  - local: [${JSON.stringify(process.execPath)}, ${JSON.stringify(plugin)}]\n    out: out\n    opt: target=js+dts,import_extension=js\n    include_imports: true\n`,
+  );
+  const buf = join(here, 'node_modules', '@bufbuild', `buf-${process.platform}-${process.arch}`, 'bin', 'buf');
+  const paths = WANTED.flatMap((name) => ['--path', `envoy-api/${name}.proto`]);
+  const { status } = spawnSync(buf, ['generate', ...paths], { cwd: work, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  cpSync(join(work, 'out'), out, { recursive: true });
+  for (const path of readdirSync(out, { recursive: true, encoding: 'utf8' })) {
+    // The comments are Envoy's documentation, and four fifths of the text.
+    if (path.endsWith('.d.ts') || path.endsWith('.js')) {
+      const file = join(out, path);
+      const text = readFileSync(file, 'utf8')
+        .replace(/^[ \t]*\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n/gm, '')
+        .replace(/\n{3,}/g, '\n\n');
+      writeFileSync(file, text);
+    }
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+function edit(path, change) {
+  const file = join(work, path);
+  const before = readFileSync(file, 'utf8');
+  const after = change(before);
+  if (after === before) throw new Error(`${path}: nothing to change; are these other protos?`);
+  writeFileSync(file, after);
+}
