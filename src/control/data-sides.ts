@@ -2,11 +2,13 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { nextTurn } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
-import { diffSnapshots, splitChange } from '../model/changes.ts';
+import { diffInTurns, diffSnapshots, splitChange } from '../model/changes.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
 import type { EndpointReport, FromData, OwnListener, SlotChange, ToData } from '../model/messages.ts';
+import type { SnapshotChange } from '../model/changes.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
+import type { Route } from '../model/route.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
@@ -105,21 +107,26 @@ export class DataSides {
     const before = this.#snapshot;
     const removed = [...this.#secrets].filter(([hash]) => !next.secrets.has(hash));
     const added = [...next.secrets].filter(([hash]) => !this.#secrets.has(hash));
-    const pieces = splitChange(diffSnapshots(before, next.snapshot), PIECE);
+    const change = await diffInTurns(before, next.snapshot, nextTurn);
+    const pieces = splitChange(change, PIECE);
     await nextTurn();
+    // Throws where there is no room: then nothing has changed.
+    this.#addSlots(change);
     // From here on this is what a data side is told that starts anew, whatever happens to the others on the way.
     this.#snapshot = next.snapshot;
     this.#secrets = new Map([...next.secrets, ...removed]);
     if (added.length > 0) this.#postAll({ kind: 'secrets', set: added, removed: [] });
     for (const credentials of next.credentials) this.setCredentials(credentials);
-    this.#addSlots(next.snapshot);
     await nextTurn();
     const live = this.#all('live');
-    for (const [i, change] of pieces.entries()) this.#postAll({ kind: 'change', change, last: i === pieces.length - 1 });
+    for (const [i, piece] of pieces.entries()) {
+      if (i > 0) await nextTurn();
+      this.#postAll({ kind: 'change', change: piece, last: i === pieces.length - 1 });
+    }
     await live;
     this.#secrets = next.secrets;
     await nextTurn();
-    this.#removeSlots(before, next.snapshot);
+    this.#removeSlots(change);
     this.#forgetNames(next.snapshot);
     if (removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed: removed.map(([hash]) => hash) });
   }
@@ -183,17 +190,17 @@ export class DataSides {
     await Promise.all(this.#links.map((link) => link.stop()));
   }
 
-  #addSlots(next: Snapshot): void {
-    const clusters = this.#clusterSlots.add(next.clusters.keys());
-    const routes = this.#routeSlots.add(limited(next));
+  #addSlots(change: SnapshotChange): void {
+    const clusters = this.#clusterSlots.add(change.clusters.set.map(([name]) => name));
+    const routes = this.#routeSlots.add(change.routes.set.flatMap(([name, route]) => (isLimited(route) ? [name] : [])));
     for (const [, slot] of routes.set) this.breakers.refill(slot);
     this.#tellSlots(clusters, routes);
   }
 
-  #removeSlots(before: Snapshot, now: Snapshot): void {
-    const clusters = this.#clusterSlots.remove([...before.clusters.keys()].filter((name) => !now.clusters.has(name)));
-    const kept = new Set(limited(now));
-    const routes = this.#routeSlots.remove(limited(before).filter((name) => !kept.has(name)));
+  #removeSlots(change: SnapshotChange): void {
+    const unlimited = change.routes.set.flatMap(([name, route]) => (isLimited(route) ? [] : [name]));
+    const clusters = this.#clusterSlots.remove(change.clusters.removed);
+    const routes = this.#routeSlots.remove([...change.routes.removed, ...unlimited]);
     this.#tellSlots(clusters, routes);
   }
 
@@ -307,11 +314,8 @@ export class DataSides {
   }
 }
 
-/** SNIs of the routes that have a rate limit. */
-function limited({ routes }: Snapshot): string[] {
-  return [...routes.values()].flatMap((route) =>
-    route.kind === 'terminate' && route.rateLimit !== undefined ? [route.serverName] : [],
-  );
+function isLimited(route: Route): boolean {
+  return route.kind === 'terminate' && route.rateLimit !== undefined;
 }
 
 /** Binds a port alone, to be sure that no other process has it, and gives it back. */

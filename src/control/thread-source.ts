@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { watchFolder } from '../files/watch-folder.ts';
-import { applyChange } from '../model/changes.ts';
+import { ComingSnapshot } from '../model/changes.ts';
 import type { Compiled, Origin } from '../model/compiled.ts';
 import type { ContentHash } from '../model/names.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
@@ -18,6 +18,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   const { clock, ...travels } = options;
   let worker: Worker | null = null;
   let snapshot: Snapshot = EMPTY_SNAPSHOT;
+  let coming: ComingSnapshot | null = null;
   let secrets = new Map<ContentHash, string>();
   let origins = new Map<string, Origin>();
   let loaded: string | undefined;
@@ -33,6 +34,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
     made.unref();
     // A new thread knows of nothing that came before.
     snapshot = EMPTY_SNAPSHOT;
+    coming = null;
     secrets = new Map();
     origins = new Map();
     return made;
@@ -42,7 +44,8 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   function take(message: FromConfigThread): Compiled | Error | null {
     switch (message.kind) {
       case 'change':
-        snapshot = applyChange(snapshot, message.change);
+        coming ??= new ComingSnapshot(snapshot);
+        coming.add(message.change);
         return null;
       case 'origins':
         origins = changed(origins, message);
@@ -57,6 +60,8 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
         return { kind: 'invalid', problems: message.problems };
       case 'done':
         loaded = message.fingerprint ?? undefined;
+        snapshot = coming?.done() ?? snapshot;
+        coming = null;
         return { kind: 'compiled', snapshot, secrets, origins, listener: message.listener, problems: message.problems };
       default:
         return message satisfies never;

@@ -27,15 +27,72 @@ export function diffSnapshots(from: Snapshot, to: Snapshot): SnapshotChange {
   };
 }
 
+/** The same, with a turn for others between the parts: ten thousand routes take some milliseconds to compare. */
+export async function diffInTurns(from: Snapshot, to: Snapshot, nextTurn: () => Promise<void>): Promise<SnapshotChange> {
+  const meshes = diff(from.meshes, to.meshes);
+  const clusters = diff(from.clusters, to.clusters);
+  await nextTurn();
+  return { version: to.version, zone: to.zone, routes: diff(from.routes, to.routes), clusters, meshes };
+}
+
 /** A new snapshot; the old one is untouched. */
 export function applyChange(snapshot: Snapshot, change: SnapshotChange): Snapshot {
-  return Object.freeze({
-    version: change.version,
-    zone: change.zone,
-    routes: apply(snapshot.routes, change.routes),
-    clusters: apply(snapshot.clusters, change.clusters),
-    meshes: apply(snapshot.meshes, change.meshes),
-  });
+  const coming = new ComingSnapshot(snapshot);
+  coming.add(change);
+  return coming.done();
+}
+
+/** A snapshot that comes in pieces: what a piece changes is copied once, however many pieces there are. The one it starts from is untouched. */
+export class ComingSnapshot {
+  #version: string;
+  #zone: string;
+  readonly #routes: ComingMap<ServerName, Route>;
+  readonly #clusters: ComingMap<string, Cluster>;
+  readonly #meshes: ComingMap<MeshName, Mesh>;
+
+  constructor(from: Snapshot) {
+    this.#version = from.version;
+    this.#zone = from.zone;
+    this.#routes = new ComingMap(from.routes);
+    this.#clusters = new ComingMap(from.clusters);
+    this.#meshes = new ComingMap(from.meshes);
+  }
+
+  add(change: SnapshotChange): void {
+    this.#version = change.version;
+    this.#zone = change.zone;
+    this.#routes.add(change.routes);
+    this.#clusters.add(change.clusters);
+    this.#meshes.add(change.meshes);
+  }
+
+  /** Nothing may be added after it. */
+  done(): Snapshot {
+    return Object.freeze({
+      version: this.#version,
+      zone: this.#zone,
+      routes: this.#routes.map,
+      clusters: this.#clusters.map,
+      meshes: this.#meshes.map,
+    });
+  }
+}
+
+class ComingMap<Key, Value> {
+  map: ReadonlyMap<Key, Value>;
+  #own: Map<Key, Value> | null = null;
+
+  constructor(from: ReadonlyMap<Key, Value>) {
+    this.map = from;
+  }
+
+  add(delta: Delta<Key, Value>): void {
+    if (delta.set.length === 0 && delta.removed.length === 0) return;
+    const own = this.#own ?? new Map(this.map);
+    for (const key of delta.removed) own.delete(key);
+    for (const [key, value] of delta.set) own.set(key, value);
+    this.map = this.#own = own;
+  }
 }
 
 /**
@@ -71,14 +128,6 @@ function diff<Key, Value>(from: ReadonlyMap<Key, Value>, to: ReadonlyMap<Key, Va
     if (!to.has(key)) removed.push(key);
   }
   return { set, removed };
-}
-
-function apply<Key, Value>(map: ReadonlyMap<Key, Value>, delta: Delta<Key, Value>): ReadonlyMap<Key, Value> {
-  if (delta.set.length === 0 && delta.removed.length === 0) return map;
-  const next = new Map(map);
-  for (const key of delta.removed) next.delete(key);
-  for (const [key, value] of delta.set) next.set(key, value);
-  return next;
 }
 
 /** Deep equality of plain readonly data: no cycles, no functions; property order does not count. */

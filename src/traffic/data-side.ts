@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 import { refuse } from '../base/refusal.ts';
-import { applyChange } from '../model/changes.ts';
+import { ComingSnapshot } from '../model/changes.ts';
 import type { Cluster } from '../model/cluster.ts';
 import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
@@ -67,7 +67,7 @@ export class DataSide implements DataPlane {
   readonly #turns = new WeakMap<Cluster, { next: number }>();
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   /** Pieces of a change that are not live yet. */
-  #coming: Snapshot | null = null;
+  #coming: ComingSnapshot | null = null;
   #ownListeners: readonly OwnListener[] = [];
   #localAddresses: ReadonlySet<string> = new Set();
   #records: SessionRecord[] = [];
@@ -118,8 +118,9 @@ export class DataSide implements DataPlane {
       case 'credentials-removed':
         return this.terminator.remove(message.mesh);
       case 'change':
-        this.#coming = applyChange(this.#coming ?? this.#snapshot, message.change);
-        return message.last ? this.#goLive(this.#coming) : undefined;
+        this.#coming ??= new ComingSnapshot(this.#snapshot);
+        this.#coming.add(message.change);
+        return message.last ? this.#goLive(this.#coming.done()) : undefined;
       case 'resolved':
         return this.names.set(message.name, message.resolution);
       case 'health':
