@@ -90,7 +90,7 @@ function addMesh(
   folders: IdentityFolders | null,
   pems: PemStore,
 ): void {
-  const { mesh, externalServices, meshExternalServices, meshPermissions, routes } = resources;
+  const { mesh, externalServices, meshExternalServices, meshPermissions, routes, virtualOutbounds } = resources;
   const { name, at } = mesh.meta;
   context.origins.set(`mesh:${name}`, at);
   if (mesh.mtls === null) {
@@ -98,9 +98,9 @@ function addMesh(
     if (count > 0) context.findings.warn(at, 'mtls', `is not enabled: its ${count} external services are not served`);
     return;
   }
-  const destinations = destinationsOf(routes);
-  const policies = meshPolicies(resources, context.zone);
   const offered = remote.get(name) ?? new Map<string, never>();
+  const destinations = destinationsOf(routes, virtualOutbounds, offered);
+  const policies = meshPolicies(resources, context.zone);
   if (mesh.zoneEgress) {
     for (const [service, offers] of [...offered].sort(([a], [b]) => (a < b ? -1 : 1))) {
       addPassthrough(context, resources, service, offers, destinations, policies);

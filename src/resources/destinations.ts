@@ -1,17 +1,24 @@
 import type { Route } from './kinds/traffic-route.ts';
+import { virtualTags } from './kinds/virtual-outbound.ts';
+import type { VirtualOutbound } from './kinds/virtual-outbound.ts';
+import type { RemoteService } from './passthrough.ts';
 import { MATCH_ALL, SERVICE_TAG } from './tags.ts';
 import type { Tags } from './tags.ts';
 
 /**
- * The tag sets that clients of a mesh put into SNIs: those of all route destinations, whatever the route's own selectors say. A mesh
- * without a TrafficRoute lets traffic flow to every service as it is.
+ * The tag sets that clients of a mesh put into SNIs: those of all route destinations, whatever the route's own selectors say, and those
+ * that VirtualOutbounds make of what is offered in other zones. A mesh without a TrafficRoute lets traffic flow to every service as it is.
  */
 export interface Destinations {
   /** Without `kuma.io/service`; each set once. */
   of(service: string): readonly Tags[];
 }
 
-export function destinationsOf(routes: readonly Route[]): Destinations {
+export function destinationsOf(
+  routes: readonly Route[],
+  outbounds: readonly VirtualOutbound[],
+  offered: ReadonlyMap<string, RemoteService>,
+): Destinations {
   const byService = new Map<string, Tags[]>();
   const add = (service: string, tags: Tags): void => {
     const sets = byService.get(service);
@@ -20,7 +27,12 @@ export function destinationsOf(routes: readonly Route[]): Destinations {
   };
   for (const { destinations } of routes) {
     for (const tags of destinations) {
-      add(tags.get(SERVICE_TAG) ?? '', new Map([...tags].filter(([tag]) => tag !== SERVICE_TAG)));
+      add(tags.get(SERVICE_TAG) ?? '', withoutService(tags));
+    }
+  }
+  for (const [service, { offers }] of outbounds.length === 0 ? [] : offered) {
+    for (const offer of offers) {
+      for (const tags of virtualTags(outbounds, offer.service.tags)) add(service, withoutService(tags));
     }
   }
   if (!routes.some(({ kind }) => kind === 'TrafficRoute')) add(MATCH_ALL, new Map());
@@ -33,4 +45,8 @@ export function destinationsOf(routes: readonly Route[]): Destinations {
       return [...distinct.values()];
     },
   };
+}
+
+function withoutService(tags: Tags): Tags {
+  return new Map([...tags].filter(([tag]) => tag !== SERVICE_TAG));
 }

@@ -10,6 +10,9 @@ const READ: Readonly<Record<ReadKind, KindFacts>> = {
   TrafficRoute: { scope: 'mesh', style: 'fields', namespaced: false },
   MeshHTTPRoute: { scope: 'mesh', style: 'spec', namespaced: true },
   MeshTCPRoute: { scope: 'mesh', style: 'spec', namespaced: true },
+  MeshGateway: { scope: 'mesh', style: 'fields', namespaced: false },
+  MeshGatewayRoute: { scope: 'mesh', style: 'fields', namespaced: false },
+  VirtualOutbound: { scope: 'mesh', style: 'fields', namespaced: false },
   MeshCircuitBreaker: { scope: 'mesh', style: 'spec', namespaced: true },
   MeshHealthCheck: { scope: 'mesh', style: 'spec', namespaced: true },
   MeshLoadBalancingStrategy: { scope: 'mesh', style: 'spec', namespaced: true },
@@ -34,6 +37,9 @@ export type ReadKind =
   | 'TrafficRoute'
   | 'MeshHTTPRoute'
   | 'MeshTCPRoute'
+  | 'MeshGateway'
+  | 'MeshGatewayRoute'
+  | 'VirtualOutbound'
   | 'MeshCircuitBreaker'
   | 'MeshHealthCheck'
   | 'MeshLoadBalancingStrategy'
@@ -54,12 +60,10 @@ export interface KindFacts {
   readonly namespaced: boolean;
 }
 
-const NOT_YET = 'this egress does not use it yet';
 const NO_EFFECT = 'has no effect on a zone egress';
 const NOT_APPLIED = 'not applied by Kuma on a zone egress';
 
 const OTHERS: ReadonlyMap<string, string> = new Map([
-  ...['VirtualOutbound', 'MeshGateway', 'MeshGatewayRoute'].map((kind) => [kind, NOT_YET] as const),
   ...[
     'CircuitBreaker',
     'HealthCheck',

@@ -19,6 +19,7 @@ import { readMeshLoadBalancingStrategy } from './kinds/mesh-load-balancing-strat
 import type { MeshLoadBalancingStrategy } from './kinds/mesh-load-balancing-strategy.ts';
 import { readMeshRateLimit } from './kinds/mesh-rate-limit.ts';
 import type { MeshRateLimit } from './kinds/mesh-rate-limit.ts';
+import { readMeshGateway, readMeshGatewayRoute } from './kinds/mesh-gateway.ts';
 import { readMeshRoute } from './kinds/mesh-route.ts';
 import { checkMeshMultiZoneService, checkMeshService } from './kinds/mesh-service.ts';
 import { readMeshTrafficPermission } from './kinds/mesh-traffic-permission.ts';
@@ -31,6 +32,8 @@ import { readTrafficPermission } from './kinds/traffic-permission.ts';
 import type { TrafficPermission } from './kinds/traffic-permission.ts';
 import { readTrafficRoute } from './kinds/traffic-route.ts';
 import type { Route } from './kinds/traffic-route.ts';
+import { readVirtualOutbound } from './kinds/virtual-outbound.ts';
+import type { VirtualOutbound } from './kinds/virtual-outbound.ts';
 import { readZoneEgress } from './kinds/zone-egress.ts';
 import type { ZoneEgress } from './kinds/zone-egress.ts';
 import { readZoneIngress } from './kinds/zone-ingress.ts';
@@ -53,6 +56,7 @@ export interface MeshResources {
   readonly permissions: readonly TrafficPermission[];
   readonly meshPermissions: readonly MeshTrafficPermission[];
   readonly routes: readonly Route[];
+  readonly virtualOutbounds: readonly VirtualOutbound[];
   readonly circuitBreakers: readonly MeshCircuitBreaker[];
   readonly healthChecks: readonly MeshHealthCheck[];
   readonly strategies: readonly MeshLoadBalancingStrategy[];
@@ -94,6 +98,12 @@ export function readResources(files: readonly SourceFile[], cache: ParseCache, f
       case 'MeshHTTPRoute':
       case 'MeshTCPRoute':
         return void bagOf(bags, meta).routes.push(readMeshRoute(document, kind));
+      case 'MeshGateway':
+        return void bagOf(bags, meta).routes.push(readMeshGateway(document, findings));
+      case 'MeshGatewayRoute':
+        return void bagOf(bags, meta).routes.push(readMeshGatewayRoute(document, findings));
+      case 'VirtualOutbound':
+        return void bagOf(bags, meta).virtualOutbounds.push(readVirtualOutbound(document, findings));
       case 'MeshCircuitBreaker':
         return void bagOf(bags, meta).circuitBreakers.push(readMeshCircuitBreaker(document, findings));
       case 'MeshHealthCheck':
@@ -131,6 +141,7 @@ export function readResources(files: readonly SourceFile[], cache: ParseCache, f
         permissions: bag.permissions.sort(byName),
         meshPermissions: bag.meshPermissions.sort(byName),
         routes: bag.routes.sort(byName),
+        virtualOutbounds: bag.virtualOutbounds,
         circuitBreakers: bag.circuitBreakers.sort(byName),
         healthChecks: bag.healthChecks.sort(byName),
         strategies: bag.strategies.sort(byName),
@@ -154,6 +165,7 @@ interface Bag {
   readonly permissions: TrafficPermission[];
   readonly meshPermissions: MeshTrafficPermission[];
   readonly routes: Route[];
+  readonly virtualOutbounds: VirtualOutbound[];
   readonly circuitBreakers: MeshCircuitBreaker[];
   readonly healthChecks: MeshHealthCheck[];
   readonly strategies: MeshLoadBalancingStrategy[];
@@ -170,6 +182,7 @@ function emptyBag(): Bag {
     permissions: [],
     meshPermissions: [],
     routes: [],
+    virtualOutbounds: [],
     circuitBreakers: [],
     healthChecks: [],
     strategies: [],

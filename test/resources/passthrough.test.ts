@@ -195,3 +195,68 @@ t.test('what an ingress does not say is told', async (t) => {
   ]);
   t.equal(snapshotOf(compiled).clusters.get('default:b')?.endpoints[0]?.weight, 1);
 });
+
+t.test(
+  'a VirtualOutbound adds the tags of its parameters to what clients ask for, of the services that it selects',
+  async (t) => {
+    const outbound = (match: string, parameters: string): string =>
+      `type: VirtualOutbound\nmesh: default\nname: vo\nselectors: [{match: {${match}}}]\nconf: {host: '{{.service}}.mesh', port: '80', parameters: ${parameters}}\n`;
+    const zi = ingress('zi', '192.0.2.1', [V1, V2, { tags: 'kuma.io/service: other' }]);
+    const byVersion = '[{name: service, tagKey: kuma.io/service}, {name: version}]';
+    t.same(snis(zi, outbound(`kuma.io/service: '*', version: '*'`, byVersion)), [
+      'backend{mesh=default,version=v1}',
+      'backend{mesh=default,version=v2}',
+      'backend{mesh=default}',
+      'other{mesh=default}',
+    ]);
+    t.same(snis(zi, outbound('kuma.io/service: nobody', byVersion)), ['backend{mesh=default}', 'other{mesh=default}']);
+    t.same(snis(zi, outbound('kuma.io/service: other', byVersion)), [
+      'backend{mesh=default}',
+      'other{mesh=default,version=}',
+      'other{mesh=default}',
+    ]);
+    t.same(lines(compileZone(outbound('kuma.io/service: a', '[{name: a.b, tagKey: "?"}]').replace(`port: '80'`, `port: ''`))), [
+      'zone.yaml:15:41 conf.port: has to be defined',
+      'zone.yaml:15:65 conf.parameters[0].name: must consist of alphanumeric characters',
+      'zone.yaml:15:78 conf.parameters[0].tagKey: must be a valid tag name',
+    ]);
+  },
+);
+
+t.test(
+  'the backends of a MeshGatewayRoute and the listeners of a gateway for other meshes are asked for with their tags',
+  async (t) => {
+    const zi = ingress('zi', '192.0.2.1', [
+      V1,
+      { tags: 'kuma.io/service: edge, team: a, port: http' },
+      { tags: 'kuma.io/service: db' },
+    ]);
+    const routes = `type: MeshGatewayRoute
+mesh: default
+name: gr
+selectors: [{match: {kuma.io/service: edge}}]
+conf:
+  http: {rules: [{matches: [], backends: [{weight: 1, destination: {kuma.io/service: backend, version: v1}}]}]}
+  tcp: {rules: [{backends: [{weight: 1, destination: {kuma.io/service: db, role: primary}}]}]}
+`;
+    const gateway = `type: MeshGateway
+mesh: default
+name: g
+selectors: [{match: {kuma.io/service: edge, team: a}}]
+tags: {team: b, tier: web}
+conf:
+  listeners:
+  - {port: 80, protocol: HTTP, crossMesh: true, tags: {port: http}}
+  - {port: 81, protocol: HTTP, tags: {port: internal}}
+`;
+    t.same(snis(zi, routes, gateway), [
+      'backend{mesh=default,version=v1}',
+      'backend{mesh=default}',
+      'db{mesh=default,role=primary}',
+      'db{mesh=default}',
+      'edge{mesh=default,port=http,team=a,tier=web}',
+      'edge{mesh=default}',
+    ]);
+    t.same(lines(compileZone(zi, routes, gateway)), []);
+  },
+);

@@ -10,7 +10,7 @@ import type { Tags } from '../tags.ts';
  */
 export interface Route {
   readonly meta: Meta;
-  readonly kind: 'TrafficRoute' | 'MeshHTTPRoute' | 'MeshTCPRoute';
+  readonly kind: 'TrafficRoute' | 'MeshHTTPRoute' | 'MeshTCPRoute' | 'MeshGateway' | 'MeshGatewayRoute';
   /** Each with `kuma.io/service`, which may be `*`. */
   readonly destinations: readonly Tags[];
 }

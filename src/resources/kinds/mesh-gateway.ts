@@ -1,0 +1,45 @@
+import type { Document } from '../document.ts';
+import type { Fields } from '../fields.ts';
+import type { Findings } from '../findings.ts';
+import { checkSelector, readSelectors } from '../tags.ts';
+import type { Tags } from '../tags.ts';
+import type { Route } from './traffic-route.ts';
+
+const LISTENER = ['hostname', 'port', 'protocol', 'tls', 'tags', 'crossMesh', 'resources'];
+
+/** Clients of other meshes reach a listener with `crossMesh` by the tags of the gateway, of its selector and of the listener. */
+export function readMeshGateway(document: Document, findings: Findings): Route {
+  const spec = document.spec(['selectors', 'tags', 'conf']);
+  const selectors = readSelectors(spec, 'selectors', { atLeastOne: true, service: true }, findings);
+  const own = spec.tags('tags')?.tags ?? new Map<string, string>();
+  const listeners = spec.object('conf', ['listeners'])?.objects('listeners', LISTENER) ?? [];
+  const crossing = listeners.filter((listener) => listener.flag('crossMesh') === true);
+  const destinations = selectors.flatMap((match) =>
+    crossing.map((listener) => new Map([...own, ...match, ...(listener.tags('tags')?.tags ?? [])])),
+  );
+  return { meta: document.meta, kind: 'MeshGateway', destinations };
+}
+
+/** Gateways put the tags of a backend into the SNI, as any other client does. */
+export function readMeshGatewayRoute(document: Document, findings: Findings): Route {
+  const spec = document.spec(['selectors', 'conf']);
+  readSelectors(spec, 'selectors', { atLeastOne: true, service: true }, findings);
+  const conf = spec.object('conf', ['http', 'tcp']);
+  if (conf === undefined && !spec.has('conf')) spec.error('conf', 'cannot be empty');
+  const http = conf?.object('http', ['hostnames', 'rules'])?.objects('rules', ['matches', 'filters', 'backends']) ?? [];
+  const tcp = conf?.object('tcp', ['rules'])?.objects('rules', ['backends']) ?? [];
+  const destinations = [...http, ...tcp].flatMap((rule) => backendsOf(rule, findings));
+  return { meta: document.meta, kind: 'MeshGatewayRoute', destinations };
+}
+
+function backendsOf(rule: Fields, findings: Findings): readonly Tags[] {
+  return (rule.objects('backends', ['weight', 'destination']) ?? []).flatMap((backend) => {
+    const destination = backend.tags('destination');
+    if (destination === undefined) {
+      backend.error('destination', 'cannot be empty');
+      return [];
+    }
+    checkSelector(destination, { atLeastOne: true, service: true }, findings);
+    return [destination.tags];
+  });
+}
