@@ -2,7 +2,7 @@
  * The addresses of names, on the control side: looked up before traffic needs them, kept fresh while traffic uses them, and kept when a look-up fails.
  * What may be dialled is not decided here: routing/choose.ts looks at the address. One answer per name.
  */
-import { lookup as systemLookup } from 'node:dns/promises';
+import { Resolver as DnsClient, lookup as systemLookup } from 'node:dns/promises';
 import { isIP, isIPv4 } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -19,8 +19,12 @@ export interface ResolverOptions {
   readonly onAnswer: (name: string, resolution: Resolution) => void;
   /** Each look-up that failed or took too long, also where the last good answer stays. */
   readonly onFailure?: (name: string, message: string) => void;
-  /** How often a name in use is looked up. */
+  /** How long the addresses may be kept as the records in DNS say, in seconds; null where DNS has no such record. Asks DNS unless `lookup` is given. */
+  readonly ttl?: (name: string, addresses: readonly string[]) => Promise<number | null>;
+  /** How often a name in use is looked up, where the TTL of its records is not longer. */
   readonly refreshMs?: number;
+  /** At least this often, however long the TTL. */
+  readonly maxTtlMs?: number;
   /** A name without use for this long is looked up this often only. */
   readonly unusedMs?: number;
   /**
@@ -50,6 +54,8 @@ interface Entry {
   readonly name: string;
   family: Family;
   answer: Resolution | null;
+  /** What the records of the last good answer allow; null where nothing is known of it. */
+  ttlMs: number | null;
   /** When the answer came; a failure behind a good answer counts as one. */
   answeredAt: number;
   usedAt: number;
@@ -63,6 +69,7 @@ interface Entry {
 /** Look-ups past their deadline that take no place from others. What hangs beyond these does. */
 const MAX_ABANDONED = 3;
 const MAX_BACK_OFF_MS = 60_000;
+const TTL_TIMEOUT_MS = 2_000;
 
 export function createResolver(options: ResolverOptions): Resolver {
   return new DnsResolver(options);
@@ -72,7 +79,10 @@ class DnsResolver implements Resolver {
   readonly #clock: Clock;
   readonly #lookup: NonNullable<ResolverOptions['lookup']>;
   readonly #options: ResolverOptions;
+  readonly #ttl: ResolverOptions['ttl'];
+  readonly #dnsClient = new DnsClient({ timeout: TTL_TIMEOUT_MS, tries: 1 });
   readonly #refreshMs: number;
+  readonly #maxTtlMs: number;
   readonly #unusedMs: number;
   readonly #deadlineMs: number;
   readonly #maxConcurrent: number;
@@ -93,7 +103,10 @@ class DnsResolver implements Resolver {
     this.#options = options;
     this.#clock = options.clock;
     this.#lookup = options.lookup ?? bySystem;
+    const ownTtl: ResolverOptions['ttl'] = (name, addresses) => ttlInDns(this.#dnsClient, name, addresses);
+    this.#ttl = options.ttl ?? (options.lookup === undefined ? ownTtl : undefined);
     this.#refreshMs = options.refreshMs ?? 5_000;
+    this.#maxTtlMs = options.maxTtlMs ?? 60_000;
     this.#unusedMs = options.unusedMs ?? 600_000;
     this.#deadlineMs = options.deadlineMs ?? 5_000;
     this.#maxConcurrent = options.maxConcurrent ?? 2;
@@ -168,6 +181,7 @@ class DnsResolver implements Resolver {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#dnsClient.cancel();
     const queued = [...this.#urgent, ...this.#background];
     for (const entry of [...this.#wanted.values(), ...this.#others.values(), ...queued]) {
       entry.next?.cancel();
@@ -185,6 +199,7 @@ class DnsResolver implements Resolver {
       name,
       family,
       answer: null,
+      ttlMs: null,
       answeredAt: -Infinity,
       usedAt: -Infinity,
       failures: 0,
@@ -201,7 +216,12 @@ class DnsResolver implements Resolver {
   }
 
   #isStale(entry: Entry): boolean {
-    return this.#clock.now() - entry.answeredAt >= this.#refreshMs;
+    return this.#clock.now() - entry.answeredAt >= this.#everyMs(entry);
+  }
+
+  /** The TTL, not below the usual time and not above the ceiling. */
+  #everyMs({ ttlMs }: Entry): number {
+    return ttlMs === null ? this.#refreshMs : Math.max(this.#refreshMs, Math.min(ttlMs, this.#maxTtlMs));
   }
 
   #wait(entry: Entry, family: Family): Promise<Resolution> {
@@ -280,7 +300,17 @@ class DnsResolver implements Resolver {
 
   #succeed(entry: Entry, addresses: readonly string[]): void {
     entry.failures = 0;
+    entry.ttlMs = null;
     this.#settle(entry, { kind: 'resolved', addresses });
+    if (this.#ttl !== undefined && this.#wanted.get(entry.name) === entry) void this.#askTtl(this.#ttl, entry, addresses);
+  }
+
+  /** Behind the answer, which nobody waits longer for because of it. */
+  async #askTtl(ttl: NonNullable<ResolverOptions['ttl']>, entry: Entry, addresses: readonly string[]): Promise<void> {
+    const seconds = await ttl(entry.name, addresses).catch(() => null);
+    if (seconds === null || this.#closed || entry.failures > 0 || this.#wanted.get(entry.name) !== entry) return;
+    entry.ttlMs = seconds * 1_000;
+    if (!entry.busy) this.#plan(entry, 0);
   }
 
   #fail(entry: Entry, message: string): void {
@@ -303,7 +333,8 @@ class DnsResolver implements Resolver {
   #plan(entry: Entry, tookMs: number): void {
     const unused = this.#clock.now() - entry.usedAt >= this.#unusedMs;
     const backOff = Math.min(MAX_BACK_OFF_MS, this.#refreshMs * 2 ** Math.min(entry.failures, 16));
-    const restMs = unused ? (entry.failures > 0 ? Math.min(backOff, this.#unusedMs) : this.#unusedMs) : this.#refreshMs;
+    const usedMs = entry.failures > 0 ? this.#refreshMs : this.#everyMs(entry);
+    const restMs = unused ? (entry.failures > 0 ? Math.min(backOff, this.#unusedMs) : this.#unusedMs) : usedMs;
     entry.next?.cancel();
     entry.next = this.#clock.after(Math.max(restMs, tookMs), () => this.#look(entry));
   }
@@ -324,6 +355,17 @@ export function isDnsName(name: string): boolean {
 async function bySystem(name: string, family: Family): Promise<readonly string[]> {
   const found = await systemLookup(name, { all: true, order: 'verbatim', family: family === 'v4' ? 4 : 0 });
   return found.map(({ address }) => address);
+}
+
+/** getaddrinfo tells no TTL: the records are asked for, and count where they are the ones of the answer. Takes no thread of the pool. */
+export async function ttlInDns(client: DnsClient, name: string, addresses: readonly string[]): Promise<number | null> {
+  const asked = [
+    ...(addresses.some((ip) => isIPv4(ip)) ? [client.resolve4(name, { ttl: true })] : []),
+    ...(addresses.some((ip) => !isIPv4(ip)) ? [client.resolve6(name, { ttl: true })] : []),
+  ];
+  const records = (await Promise.all(asked)).flat();
+  const seen = new Set(records.map(({ address }) => address));
+  return addresses.every((ip) => seen.has(ip)) ? Math.min(...records.map(({ ttl }) => ttl)) : null;
 }
 
 /** Each address once, IPv4 first, in an order that does not change with the server's rotation. */

@@ -1,6 +1,9 @@
+import { createSocket } from 'node:dgram';
+import { Resolver as DnsClient } from 'node:dns/promises';
+import { once } from 'node:events';
 import t from 'tap';
 import fc from 'fast-check';
-import { createResolver, isDnsName } from '../../src/endpoints/dns.ts';
+import { createResolver, isDnsName, ttlInDns } from '../../src/endpoints/dns.ts';
 import type { Family, ResolverOptions } from '../../src/endpoints/dns.ts';
 import type { Resolution } from '../../src/model/endpoint-view.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
@@ -111,6 +114,78 @@ t.test('a name in use is looked up every 5 s, and a change is told', async (t) =
   t.same(answers, ['a.test 10.0.0.1', 'a.test 10.0.0.2']);
   clock.advance(5_000);
   t.equal(questions.length, 1);
+});
+
+t.test('where DNS tells a TTL the next look-up comes after it, not before 5 s and not after 60 s', async (t) => {
+  const ttls: (number | null)[] = [];
+  const { resolver, clock, questions, next } = setUp({ ttl: () => Promise.resolve(ttls.shift() ?? null) });
+  resolver.want(names('a.test'));
+  /** Milliseconds from an answer with this TTL to the next look-up. */
+  const restAfter = async (ttl: number | null): Promise<number> => {
+    ttls.push(ttl);
+    await next().answer(['10.0.0.1']);
+    resolver.touch('a.test');
+    let waited = 0;
+    while (questions.length === 0 && waited < 100_000) {
+      clock.advance(500);
+      waited += 500;
+    }
+    return waited;
+  };
+  t.equal(await restAfter(20), 20_000);
+  t.equal(await restAfter(0), 5_000);
+  t.equal(await restAfter(86_400), 60_000);
+  t.equal(await restAfter(null), 5_000, 'nothing is known of it');
+  t.equal(await restAfter(20), 20_000);
+  await next().fail('ENOTFOUND');
+  clock.advance(5_000);
+  t.equal(questions.length, 1, 'a look-up that failed is not repeated after the TTL of an older answer');
+});
+
+t.test('a TTL that cannot be asked for, or comes after the end, changes nothing', async (t) => {
+  const late = Promise.withResolvers<number | null>();
+  const asked = [Promise.reject(new Error('no answer')), late.promise];
+  const { resolver, clock, questions, next } = setUp({ ttl: () => asked.shift() ?? Promise.resolve(null) });
+  resolver.want(names('a.test'));
+  await next().answer(['10.0.0.1']);
+  resolver.touch('a.test');
+  clock.advance(5_000);
+  await next().answer(['10.0.0.1']);
+  resolver.close();
+  late.resolve(20);
+  await settled();
+  clock.advance(100_000);
+  t.equal(questions.length, 0);
+  t.equal(clock.timers, 0);
+});
+
+/** Answers every question with these A records: address and TTL in seconds. */
+async function dnsServer(records: readonly (readonly [ip: string, ttl: number])[]) {
+  const socket = createSocket('udp4');
+  socket.on('message', (query, from) => {
+    const question = query.subarray(12, query.indexOf(0, 12) + 5);
+    const header = Buffer.from([query[0]!, query[1]!, 0x81, 0x80, 0, 1, 0, records.length, 0, 0, 0, 0]);
+    const answers = records.map(([ip, ttl]) => {
+      const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, ...ip.split('.').map(Number)]);
+      record.writeUInt32BE(ttl, 6);
+      return record;
+    });
+    socket.send(Buffer.concat([header, question, ...answers]), from.port, from.address);
+  });
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const client = new DnsClient({ timeout: 1_000, tries: 1 });
+  client.setServers([`127.0.0.1:${socket.address().port}`]);
+  return { client, [Symbol.asyncDispose]: async () => void socket.close() };
+}
+
+t.test('the TTL is the shortest of the records, and counts where DNS has the addresses of the answer', async (t) => {
+  await using server = await dnsServer([
+    ['10.0.0.1', 300],
+    ['10.0.0.2', 20],
+  ]);
+  t.equal(await ttlInDns(server.client, 'a.test', ['10.0.0.1', '10.0.0.2']), 20);
+  t.equal(await ttlInDns(server.client, 'a.test', ['10.0.0.9']), null, 'the hosts file says otherwise');
 });
 
 t.test('a name without use for 10 minutes is looked up every 10 minutes, and at once when it is used again', async (t) => {
