@@ -2,6 +2,8 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Worker } from 'node:worker_threads';
 import t from 'tap';
 import type { Test } from 'tap';
+import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
+import { encodeHashSni } from '../../src/wire/sni.ts';
 import { until } from '../egress/until.ts';
 import { ask, gone, startZone } from '../egress/zone.ts';
 import type { Zone } from '../egress/zone.ts';
@@ -69,6 +71,45 @@ t.test('data sides that took the place of dead ones know it all: routes, certifi
 
   zone.write('named.yaml', named(zone.ports.tcp).replace('service: frontend', 'service: nobody'));
   t.match(await zone.egress.reload(), { kind: 'live', changed: true }, 'and follow what changes');
+});
+
+t.test('a data side that took the place of a dead one knows which endpoints are bad', async (t) => {
+  const workers = workersOf(t);
+  const bad = await createFakeExternalService();
+  const sni = encodeHashSni({ kind: 'mes', name: 'ledger', mesh: 'default', port: 9_000 });
+  await using zone = await startZone(t, {
+    concurrency: 2,
+    resources: ({ tcp }) => `type: MeshExternalService
+mesh: default
+name: ledger
+spec:
+  match: { type: HostnameGenerator, port: 9000, protocol: tcp }
+  endpoints: [{ address: 127.0.0.1, port: ${tcp} }, { address: 127.0.0.1, port: ${bad.port} }]
+---
+type: MeshHealthCheck
+mesh: default
+name: check
+spec:
+  targetRef: { kind: Mesh }
+  to:
+  - targetRef: { kind: MeshExternalService, name: ledger }
+    default: { interval: 50ms, noTrafficInterval: 50ms, timeout: 1s, unhealthyThreshold: 1, healthyThreshold: 1, tcp: {} }
+`,
+  });
+  await bad.close();
+  await until('it is found', async () => (await zone.egress.metrics()).includes('zone_egress_endpoints{health="unhealthy"} 1'));
+  for (const dead of [0, 1]) {
+    await workers[dead]!.terminate();
+    await until('another takes its place', () => workers.length === 3 + dead);
+  }
+  await until('one of them listens', async () =>
+    serves(zone, sni).then(
+      () => true,
+      () => false,
+    ),
+  );
+  for (let i = 0; i < 10; i++) await serves(zone, sni);
+  t.same([...new Set(zone.records.map(({ attempts }) => attempts))], [1], 'the bad one is never tried');
 });
 
 t.test('the sessions of a data side end with it, those of the others go on', async (t) => {
