@@ -8,6 +8,7 @@ import type { IdentitySource, Mesh, Secrets, Snapshot } from '../model/snapshot.
 import { readIdentityFolder } from './read-identity-folder.ts';
 import { identityProblem, meshOrigin } from './mesh-credentials.ts';
 import { FolderIdentity } from './folder-identity.ts';
+import { GivenIdentity, readGiven } from './given-identity.ts';
 import { IssuedIdentity, issueCredentials } from './issued-identity.ts';
 import type { IssueSource } from './issued-identity.ts';
 import { sameCredentials } from './mesh-identity.ts';
@@ -111,6 +112,8 @@ class Store implements KeyStore {
         return this.#prepareIssued(mesh, mesh.identity, secrets);
       case 'folder':
         return this.#prepareFolder(mesh, mesh.identity.path);
+      case 'given':
+        return Promise.resolve(this.#prepareGiven(mesh, mesh.identity, secrets));
       default:
         return mesh.identity satisfies never;
     }
@@ -143,6 +146,22 @@ class Store implements KeyStore {
     const held = this.#held.get(mesh.name)?.identity;
     const same = held instanceof FolderIdentity && held.path === path && sameCredentials(held.credentials, read.credentials);
     return { identity: same ? held : new FolderIdentity(path, read, this.#deps()), problems: [] };
+  }
+
+  /** What a control plane gave. What is wrong with it is a warning: other meshes must not wait for this one. */
+  #prepareGiven(mesh: Mesh, source: Extract<IdentitySource, { kind: 'given' }>, secrets: Secrets): MeshResult {
+    const held = this.#held.get(mesh.name);
+    if (held !== undefined && held.trust === mesh.trust && sameGivenSource(held.source, source)) {
+      return { identity: held.identity, problems: [] };
+    }
+    const { name, trust } = mesh;
+    const text = (hash: ContentHash): string => secrets.get(hash) ?? '';
+    const parts = { mesh: name, trust: text(trust), cert: text(source.cert), key: text(source.key) };
+    const given = readGiven(parts, this.#options.clock.wall());
+    if (given.kind === 'good') return { identity: new GivenIdentity(given.credentials), problems: [] };
+    // Under the same trust the certificate before is still the better one.
+    const before = held !== undefined && held.trust === trust && held.source.kind === 'given' ? held.identity : null;
+    return { identity: before, problems: given.problems };
   }
 
   #deps(): ConstructorParameters<typeof FolderIdentity>[2] {
@@ -198,4 +217,8 @@ function sameIssueSource(a: IdentitySource, b: IdentitySource): boolean {
   return (
     a.kind === 'issue' && b.kind === 'issue' && a.caCert === b.caCert && a.caKey === b.caKey && a.lifetimeMs === b.lifetimeMs
   );
+}
+
+function sameGivenSource(a: IdentitySource, b: IdentitySource): boolean {
+  return a.kind === 'given' && b.kind === 'given' && a.cert === b.cert && a.key === b.key;
 }

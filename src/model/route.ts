@@ -11,6 +11,8 @@ interface RouteBase {
   readonly destination: string;
   /** Name of a cluster of the same snapshot. */
   readonly cluster: string;
+  /** Why nothing may use this route, although it is known: refuses with `unsupported-policy`. Absent: it may be used. */
+  readonly unsupported?: string;
 }
 
 /** A service of another zone: the client's bytes go untouched to that zone's ingress. */

@@ -1,7 +1,7 @@
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
 import type { VerifiedClient } from '../model/client.ts';
-import type { Principal } from '../model/permission.ts';
+import type { Permission, Principal } from '../model/permission.ts';
 import type { Route } from '../model/route.ts';
 
 export interface Allowed {
@@ -16,29 +16,52 @@ const PASSTHROUGH: Allowed = { kind: 'allowed', by: '', shadowDenied: false };
 
 /** Whether this client may use this route. What cannot be evaluated refuses; where no rule matches, nobody passes. */
 export function authorise(route: Route, client: VerifiedClient | null): Allowed | Refusal {
+  if (route.unsupported !== undefined) return refuse('unsupported-policy', `${route.destination}: ${route.unsupported}`);
   if (route.kind === 'passthrough') return PASSTHROUGH;
   if (client === null)
     return refuse('no-client-certificate', `${route.destination} asks for a client certificate of mesh ${route.mesh}`);
   if (client.mesh !== route.mesh)
     return refuse('wrong-mesh', `the client was verified in mesh ${client.mesh}, the route is in mesh ${route.mesh}`);
-  const { permission } = route;
+  return evaluate(route.permission, client, route.destination);
+}
+
+function evaluate(permission: Permission, client: VerifiedClient, destination: string): Allowed | Refusal {
   switch (permission.kind) {
     case 'allow-all':
       return { kind: 'allowed', by: permission.by, shadowDenied: false };
     case 'deny-all':
-      return refuse('denied', `${permission.by}: nobody may reach ${route.destination}`);
+      return refuse('denied', `${permission.by}: nobody may reach ${destination}`);
     case 'unsupported':
       return refuse('unsupported-policy', `${permission.by}: ${permission.why}`);
     case 'rules': {
       const rule = permission.rules.find(({ principal }) => matches(principal, client.uris));
-      if (rule === undefined)
-        return refuse('denied', `${permission.by}: no rule allows ${who(client)} to reach ${route.destination}`);
-      if (rule.action === 'deny') return refuse('denied', `${rule.by}: denies ${who(client)} to reach ${route.destination}`);
+      if (rule === undefined) return refuse('denied', `${permission.by}: no rule allows ${who(client)} to reach ${destination}`);
+      if (rule.action === 'deny') return refuse('denied', `${rule.by}: denies ${who(client)} to reach ${destination}`);
       return { kind: 'allowed', by: rule.by, shadowDenied: rule.action === 'shadow-deny' };
     }
+    case 'all-of':
+      return evaluateAll(permission, client, destination);
     default:
       return permission satisfies never;
   }
+}
+
+/** The first that refuses is the reason. An empty list allows nobody. */
+function evaluateAll(
+  { by, all }: Extract<Permission, { kind: 'all-of' }>,
+  client: VerifiedClient,
+  destination: string,
+): Allowed | Refusal {
+  const deciding = new Set<string>();
+  let shadowDenied = false;
+  for (const part of all) {
+    const judged = evaluate(part, client, destination);
+    if (judged.kind === 'refusal') return judged;
+    deciding.add(judged.by);
+    shadowDenied ||= judged.shadowDenied;
+  }
+  if (deciding.size === 0) return refuse('denied', `${by}: nobody may reach ${destination}`);
+  return { kind: 'allowed', by: [...deciding].join(' and '), shadowDenied };
 }
 
 /** Whether the URI SANs of a client are the principal. An empty `and` is anybody, an empty `or` nobody. */
@@ -48,6 +71,8 @@ export function matches(principal: Principal, uris: readonly string[]): boolean 
       return true;
     case 'uri':
       return principal.match === 'exact' ? uris.includes(principal.value) : uris.some((uri) => uri.startsWith(principal.value));
+    case 'uri-list':
+      return principal.match === 'exact' ? uris.join() === principal.value : uris.join().startsWith(principal.value);
     case 'and':
       return principal.all.every((part) => matches(part, uris));
     case 'or':

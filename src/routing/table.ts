@@ -40,16 +40,26 @@ export function routingTable({ version, zone, routes, clusters }: Snapshot): Rou
 function rowOf(route: Route, cluster: Cluster | undefined): RouteRow {
   const { serverName: sni, mesh, destination, kind: mode } = route;
   const all = cluster?.endpoints ?? [];
+  const nobody = route.unsupported === undefined ? null : `nobody: ${route.unsupported}`;
   if (route.kind === 'passthrough') {
     const subset = Object.entries(route.subset);
     const admitted = all.filter(({ tags }) => subset.every(([tag, value]) => tags[tag] === value));
-    const [who, tls] = ['as the other zone says', "the client's own"];
+    const [who, tls] = [nobody ?? 'as the other zone says', "the client's own"];
     return { sni, mesh, destination, mode, endpoints: admitted.map(endpointRow), who, by: '', tls };
   }
   const { permission } = route;
   const origination = [...new Set(all.map((endpoint) => tlsText(endpoint.tls)))];
   const tls = origination.length === 0 ? 'none' : origination.join('; ');
-  return { sni, mesh, destination, mode, endpoints: all.map(endpointRow), who: whoText(permission), by: permission.by, tls };
+  return {
+    sni,
+    mesh,
+    destination,
+    mode,
+    endpoints: all.map(endpointRow),
+    who: nobody ?? whoText(permission),
+    by: permission.by,
+    tls,
+  };
 }
 
 function endpointRow({ address, port, weight, priority, zone }: Endpoint): EndpointRow {
@@ -64,6 +74,8 @@ function whoText(permission: Permission): string {
       return 'nobody';
     case 'unsupported':
       return `nobody: ${permission.why}`;
+    case 'all-of':
+      return permission.all.map((part) => `(${whoText(part)})`).join(' and ');
     case 'rules':
       return permission.rules.length === 0 ? 'nobody' : permission.rules.map(ruleText).join('; ');
     default:
@@ -80,6 +92,8 @@ function principalText(principal: Principal): string {
   switch (principal.kind) {
     case 'any':
       return 'everybody';
+    case 'uri-list':
+      return `only ${principal.value}${principal.match === 'prefix' ? '*' : ''}`;
     case 'uri':
       return principal.match === 'prefix' ? `${principal.value}*` : principal.value;
     case 'and':

@@ -119,7 +119,8 @@ function judge(session: Session, name: string | null, plane: DataPlane): Judged 
   }
   session.route = found;
   draft.route(found);
-  if (found.kind === 'passthrough' || session.client !== null) draft.allowed(must(authorise(found, session.client)));
+  const isKnown = found.kind === 'passthrough' || session.client !== null || found.unsupported !== undefined;
+  if (isKnown) draft.allowed(must(authorise(found, session.client)));
   return { route: found, cluster: snapshot.clusters.get(found.cluster) };
 }
 

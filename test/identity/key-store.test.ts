@@ -85,6 +85,14 @@ function folderOf(path: string): Config {
   return { snapshot: { ...EMPTY_SNAPSHOT, meshes: new Map([[one.name, one]]) }, secrets: new Map() };
 }
 
+/** What a control plane would send. */
+function given(pair: CertificateAndKey, trust: string = mesh.ca.cert): Config {
+  const secrets = new Map([pair.cert, pair.key, trust].map((text) => [hashOf(text), text]));
+  const identity = { kind: 'given', cert: hashOf(pair.cert), key: hashOf(pair.key) } as const;
+  const one: Mesh = { name: meshName('default'), trust: hashOf(trust), identity };
+  return { snapshot: { ...EMPTY_SNAPSHOT, meshes: new Map([[one.name, one]]) }, secrets };
+}
+
 /** What cert-manager would put. */
 function egressPair(lifetimeMs = 24 * HOUR, more: Parameters<typeof mesh.issue>[0] = {}): CertificateAndKey {
   return mesh.issue({ uris: egressUris('default'), notBefore: now - 10_000, notAfter: now + lifetimeMs, ...more });
@@ -414,3 +422,51 @@ t.test('after close nothing is handed out any more', async (t) => {
 function runsAsRoot(): boolean {
   return process.getuid?.() === 0;
 }
+
+t.test('a certificate that a control plane gives is served as it came, and the next one takes its place', async (t) => {
+  const { store, told, clock } = bench(t);
+  const [first, second] = [egressPair(), egressPair(48 * HOUR)];
+  const one = given(first);
+  const [credentials] = await store.prepare(one.snapshot, one.secrets).then((prepared) => {
+    store.commit(prepared);
+    return prepared.credentials;
+  });
+  t.equal(credentials?.cert, first.cert);
+  t.equal(credentials?.trust, mesh.ca.cert);
+  t.equal(credentials?.notAfter, now + 24 * HOUR);
+  t.equal(told.length, 1);
+  store.commit(await store.prepare(one.snapshot, one.secrets));
+  t.equal(told.length, 1, 'the same again is not handed out again');
+  const two = given(second);
+  store.commit(await store.prepare(two.snapshot, two.secrets));
+  t.equal(told[1]?.cert, second.cert);
+  t.equal(told[1]?.generation, credentials?.generation, 'the trust is the same, so no client has to come again');
+  t.equal(clock.timers, 0, 'nothing here renews it');
+});
+
+t.test('what is wrong with a given certificate concerns its mesh alone, and the good one before stays', async (t) => {
+  const { store } = bench(t);
+  const pair = egressPair();
+  const good = given(pair);
+  const broken: readonly [string, Config][] = [
+    ['the certificate that was sent: there is no PEM certificate in it', given({ cert: 'x', key: pair.key })],
+    ['the certificate that was sent does not belong to its key', given({ cert: pair.cert, key: egressPair().key })],
+    ['the private key that was sent cannot be read', given({ cert: pair.cert, key: 'x' })],
+    ['the CA bundle that was sent: it is empty', given(pair, '')],
+  ];
+  for (const [why, { snapshot, secrets }] of broken) {
+    const { problems, credentials } = await store.prepare(snapshot, secrets);
+    t.match(problems, [{ severity: 'warning', file: 'mesh:default', message: `mesh default is not served: ${why}` }]);
+    t.same(credentials, []);
+  }
+  store.commit(await store.prepare(good.snapshot, good.secrets));
+  const after = await store.prepare(broken[0]![1].snapshot, broken[0]![1].secrets);
+  t.equal(after.problems.length, 1);
+  t.equal(after.credentials[0]?.cert, pair.cert);
+  const untrusted = given({ cert: 'x', key: pair.key }, other.ca.cert);
+  t.same((await store.prepare(untrusted.snapshot, untrusted.secrets)).credentials, [], 'but not under another trust');
+  const expired = given(mesh.issue({ uris: egressUris('default'), notBefore: now - 2 * HOUR, notAfter: now - HOUR }));
+  const { credentials, problems } = await store.prepare(expired.snapshot, expired.secrets);
+  t.same(problems, [], 'an expired one is told to those who connect');
+  t.equal(credentials[0]?.notAfter, now - HOUR);
+});

@@ -34,13 +34,14 @@ function variablesOf(clients: Principal): readonly Variable[] {
   return [...values].map(([name, set]) => ({ name, values: [...set] })).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-type Atom = Extract<Principal, { kind: 'uri' }>;
+type Atom = Extract<Principal, { kind: 'uri' | 'uri-list' }>;
 
 function atomsOf(clients: Principal): readonly Atom[] {
   switch (clients.kind) {
     case 'any':
       return [];
     case 'uri':
+    case 'uri-list':
       return [clients];
     case 'and':
       return clients.all.flatMap(atomsOf);
@@ -101,6 +102,7 @@ function evaluate(clients: Principal, atom: (atom: Atom) => boolean): boolean {
     case 'any':
       return true;
     case 'uri':
+    case 'uri-list':
       return atom(clients);
     case 'and':
       return clients.all.every((each) => evaluate(each, atom));

@@ -58,6 +58,10 @@ function deciding(permission: Permission): { readonly allowed: Principal; readon
       return { allowed: NOBODY, shadow: NOBODY };
     case 'unsupported':
       return { allowed: { kind: 'uri', match: 'exact', value: `unsupported: ${permission.why}` }, shadow: NOBODY };
+    case 'all-of': {
+      const parts = permission.all.map(deciding);
+      return { allowed: and(parts.map(({ allowed }) => allowed)), shadow: or(parts.map(({ shadow }) => shadow)) };
+    }
     case 'rules': {
       const allowed: Principal[] = [];
       const shadow: Principal[] = [];

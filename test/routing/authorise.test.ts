@@ -66,6 +66,34 @@ t.test('a shadow deny allows, and is told', async (t) => {
   t.match(authorise(routeWith(permission), frontend), { kind: 'allowed', by: 'mtp', shadowDenied: true });
 });
 
+t.test('where several permissions hold at once, each has to allow, and all of them are named', async (t) => {
+  const rule = (by: string, action: 'allow' | 'deny' | 'shadow-deny'): Permission => ({
+    kind: 'rules',
+    by,
+    rules: [{ action, by, principal: { kind: 'any' } }],
+  });
+  const both = (...all: readonly Permission[]): unknown => authorise(routeWith({ kind: 'all-of', by: 'a and b', all }), frontend);
+  t.match(both(rule('a', 'allow'), rule('b', 'allow')), { kind: 'allowed', by: 'a and b', shadowDenied: false });
+  t.match(both(rule('a', 'shadow-deny'), rule('b', 'allow')), { kind: 'allowed', by: 'a and b', shadowDenied: true });
+  t.match(both(rule('a', 'allow'), rule('b', 'deny')), { kind: 'refusal', code: 'denied', detail: /^b: denies/ });
+  t.match(both(rule('a', 'deny'), rule('b', 'allow')), { kind: 'refusal', code: 'denied', detail: /^a: denies/ });
+  const unread: Permission = { kind: 'unsupported', by: 'b', why: 'x' };
+  t.match(both(rule('a', 'allow'), unread), { kind: 'refusal', code: 'unsupported-policy' });
+  t.match(both(), { kind: 'refusal', code: 'denied' });
+});
+
+t.test('a route that cannot be used refuses, whatever its permission and whether it ends the mTLS or not', async (t) => {
+  const why = { kind: 'refusal', code: 'unsupported-policy', detail: 'api: its filter x is not understood' } as const;
+  const unsupported = 'its filter x is not understood';
+  const terminating = { ...routeWith({ kind: 'allow-all', by: 'x' }), unsupported };
+  t.same(authorise(terminating, frontend), why);
+  t.same(authorise(terminating, null), why);
+  const { serverName: sni, mesh, destination, cluster } = terminating;
+  const passing = { kind: 'passthrough', serverName: sni, mesh, destination, cluster, subset: {} } as const;
+  t.same(authorise({ ...passing, unsupported }, null), why);
+  t.match(authorise(passing, null), { kind: 'allowed' });
+});
+
 t.test('a restriction that cannot be evaluated refuses', async (t) => {
   t.match(authorise(routeWith({ kind: 'unsupported', by: 'mtp', why: 'kind X' }), frontend), {
     kind: 'refusal',
@@ -89,6 +117,10 @@ t.test('principals: exact, prefix, and, or, not', async (t) => {
     [uri('spiffe://default/front'), false],
     [uri('spiffe://default/front', 'prefix'), true],
     [uri('spiffe://DEFAULT/frontend'), false],
+    [{ kind: 'uri-list', match: 'exact', value: 'spiffe://default/frontend' }, false],
+    [{ kind: 'uri-list', match: 'exact', value: 'spiffe://default/frontend,kuma://team/red' }, true],
+    [{ kind: 'uri-list', match: 'prefix', value: 'spiffe://default/' }, true],
+    [{ kind: 'uri-list', match: 'prefix', value: 'kuma://' }, false],
     [{ kind: 'and', all: [uri('spiffe://default/frontend'), uri('kuma://team/red')] }, true],
     [{ kind: 'and', all: [uri('spiffe://default/frontend'), uri('kuma://team/blue')] }, false],
     [{ kind: 'and', all: [] }, true],

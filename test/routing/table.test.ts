@@ -112,6 +112,14 @@ t.test('who may is said of every kind of permission and principal', async (t) =>
   );
 });
 
+t.test('several permissions, and a route that nobody may use, are said so', async (t) => {
+  const all = [ALLOW, { kind: 'deny-all', by: 'y' }] as const;
+  t.equal(rowsOf([terminate({ kind: 'all-of', by: 'x', all })], [])[0]?.who, '(everybody in the mesh) and (nobody)');
+  const rules = [{ action: 'allow', by: 'x', principal: { kind: 'uri-list', match: 'exact', value: 'spiffe://m/a' } }] as const;
+  t.equal(rowsOf([terminate({ kind: 'rules', by: 'x', rules })], [])[0]?.who, 'only spiffe://m/a');
+  t.equal(rowsOf([{ ...terminate(), unsupported: 'no filters' }], [])[0]?.who, 'nobody: no filters');
+});
+
 t.test('what is not verified is said of TLS', async (t) => {
   const tls = (more: Partial<TlsOrigination>): string | undefined =>
     rowsOf([terminate()], [endpoint('10.0.0.1', { tls: { ...TLS, ...more } })])[0]?.tls;

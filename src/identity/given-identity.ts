@@ -1,0 +1,54 @@
+import type { Problem } from '../base/problem.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { MeshName } from '../model/names.ts';
+import { expiryOf, identityProblem, makeCredentials, meshOrigin } from './mesh-credentials.ts';
+import type { MeshIdentity } from './mesh-identity.ts';
+import { readBundle, readPrivateKey, readTrust } from './pem.ts';
+
+/** A certificate that somebody else makes and sends: nothing here renews it, the next configuration brings another one. */
+export class GivenIdentity implements MeshIdentity {
+  readonly credentials: MeshCredentials;
+
+  constructor(credentials: MeshCredentials) {
+    this.credentials = credentials;
+  }
+
+  start(): void {}
+
+  close(): void {}
+}
+
+export type Given =
+  | { readonly kind: 'good'; readonly credentials: MeshCredentials }
+  /** Warnings: what is wrong with one mesh must not keep a whole configuration from going live. */
+  | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
+
+/** PEM texts, the leaf first. An expired leaf is good: whoever connects then is told so. */
+export function readGiven(
+  parts: { readonly mesh: MeshName; readonly trust: string; readonly cert: string; readonly key: string },
+  nowMs: number,
+): Given {
+  const { mesh } = parts;
+  const bad = (message: string): Given => ({
+    kind: 'bad',
+    problems: [identityProblem(meshOrigin(mesh), `mesh ${mesh} is not served: ${message}`, 'warning')],
+  });
+  const trust = readTrust(parts.trust, nowMs);
+  if (trust.kind === 'bad') return bad(`the CA bundle that was sent: ${trust.why}`);
+  const chain = readBundle(parts.cert);
+  if (chain.kind === 'bad') return bad(`the certificate that was sent: ${chain.why}`);
+  const key = readPrivateKey(parts.key);
+  const [leaf] = chain.certificates;
+  if (key === null || leaf === undefined) return bad('the private key that was sent cannot be read');
+  if (!leaf.checkPrivateKey(key)) return bad('the certificate that was sent does not belong to its key');
+  const made = makeCredentials({
+    mesh,
+    file: meshOrigin(mesh),
+    trust: trust.pem,
+    cert: chain.pem,
+    key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    notAfter: expiryOf(leaf),
+  });
+  if (made.kind === 'made') return { kind: 'good', credentials: made.credentials };
+  return bad(made.problems.map(({ message }) => message).join('; '));
+}
