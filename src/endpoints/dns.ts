@@ -66,6 +66,9 @@ interface Entry {
   readonly waiters: Set<(resolution: Resolution) => void>;
 }
 
+/** How often a name in use is looked up where nothing else is known, and at the least. */
+export const REFRESH_MS = 5_000;
+export const MAX_TTL_MS = 60_000;
 /** Look-ups past their deadline that take no place from others. What hangs beyond these does. */
 const MAX_ABANDONED = 3;
 const MAX_BACK_OFF_MS = 60_000;
@@ -105,8 +108,8 @@ class DnsResolver implements Resolver {
     this.#lookup = options.lookup ?? bySystem;
     const ownTtl: ResolverOptions['ttl'] = (name, addresses) => ttlInDns(this.#dnsClient, name, addresses);
     this.#ttl = options.ttl ?? (options.lookup === undefined ? ownTtl : undefined);
-    this.#refreshMs = options.refreshMs ?? 5_000;
-    this.#maxTtlMs = options.maxTtlMs ?? 60_000;
+    this.#refreshMs = options.refreshMs ?? REFRESH_MS;
+    this.#maxTtlMs = options.maxTtlMs ?? MAX_TTL_MS;
     this.#unusedMs = options.unusedMs ?? 600_000;
     this.#deadlineMs = options.deadlineMs ?? 5_000;
     this.#maxConcurrent = options.maxConcurrent ?? 2;
