@@ -36,8 +36,8 @@ function nameOf({ name, clusterName }: Recorded): string {
   return name ?? clusterName ?? '';
 }
 
-/** Whole: a resource or a chain that did not change is a reference to an earlier file. */
-function resourcesOf(folder: URL, file: string): readonly Recorded[] {
+/** Of one recorded response, whole: a resource or a chain that did not change is a reference to an earlier file. */
+export function resourcesOf(folder: URL, file: string): readonly Recorded[] {
   const { resources = [] } = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as {
     readonly resources?: readonly Recorded[];
   };

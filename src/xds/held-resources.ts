@@ -1,0 +1,301 @@
+import { createHash } from 'node:crypto';
+import type { Any } from '@bufbuild/protobuf/wkt';
+import type { Acceptance, AdsState, AdsType, Held } from './ads-state.ts';
+import { TYPE_URLS } from './ads-state.ts';
+import type { Cluster } from './proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { ClusterLoadAssignment } from './proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import type { Listener } from './proto/envoy/config/listener/v3/listener_pb.js';
+import type { DiscoveryResponse } from './proto/envoy/service/discovery/v3/discovery_pb.js';
+import type { Secret } from './proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { endpointName, secretNamesOfCluster, secretNamesOfListener } from './resource-names.ts';
+
+/** Decode and judge one resource of each type. They do not throw: what cannot be decoded is refused with an empty name. */
+export interface Accept {
+  readonly cluster: (any: Any) => Acceptance<Cluster>;
+  readonly endpoint: (any: Any) => Acceptance<ClusterLoadAssignment>;
+  readonly listener: (any: Any) => Acceptance<Listener>;
+  readonly secret: (any: Any) => Acceptance<Secret>;
+}
+
+export interface Refused {
+  /** Empty where not even a name could be read: then nothing of the response is applied. */
+  readonly name: string;
+  readonly why: string;
+}
+
+interface Applied {
+  readonly refused: readonly Refused[];
+  /** New ones only: what was said of the same resource before is not said again. */
+  readonly remarks: readonly { readonly name: string; readonly remark: string }[];
+}
+
+/** A resource that another one cannot go live without. */
+export interface Need {
+  readonly type: 'endpoint' | 'secret';
+  readonly name: string;
+}
+
+interface Needs {
+  readonly endpoint: string | null;
+  readonly secrets: readonly string[];
+}
+
+interface ByType {
+  cluster: Map<string, Held<Cluster>>;
+  endpoint: Map<string, Held<ClusterLoadAssignment>>;
+  listener: Map<string, Held<Listener>>;
+  secret: Map<string, Held<Secret>>;
+}
+
+const NOTHING: Needs = { endpoint: null, secrets: [] };
+
+/**
+ * What a control plane said, and what of it is live. `state` is what is handed on: a cluster is in it once its endpoints are there, a listener once
+ * its secrets are; until then the version before stays in. Clusters and listeners go when a response does not have them, endpoints and secrets when
+ * nothing asks for them any more; a chain may name a cluster that is gone, until its listener follows. Of a response with a refused resource the
+ * good ones are applied, as Envoy does, and the version stays.
+ */
+export class HeldResources {
+  readonly #accept: Accept;
+  readonly #known: ByType = { cluster: new Map(), endpoint: new Map(), listener: new Map(), secret: new Map() };
+  readonly #needs = new WeakMap<Held<unknown>, Needs>();
+  readonly #remarks = new Map<string, ReadonlySet<string>>();
+  /** Needs that are not waited for any more. */
+  readonly #released = new Set<string>();
+  #state: AdsState = {
+    clusters: new Map(),
+    endpoints: new Map(),
+    listeners: new Map(),
+    secrets: new Map(),
+    versions: { cluster: '', endpoint: '', listener: '', secret: '' },
+  };
+  #wanted: Readonly<Record<Need['type'], ReadonlySet<string>>> = { endpoint: new Set(), secret: new Set() };
+
+  constructor(accept: Accept) {
+    this.#accept = accept;
+  }
+
+  get state(): AdsState {
+    return this.#state;
+  }
+
+  /** Sorted: what the clusters and listeners need, those that are known and those that are live. */
+  wanted(type: Need['type']): readonly string[] {
+    return [...this.#wanted[type]].sort();
+  }
+
+  /** `wall`: milliseconds since the Unix epoch. */
+  apply(type: AdsType, response: DiscoveryResponse, wall: number): Applied {
+    const applied = this.#applyType(type, response, wall);
+    if (applied.refused.length === 0)
+      this.#state = { ...this.#state, versions: { ...this.#state.versions, [type]: response.versionInfo } };
+    this.#settle();
+    return applied;
+  }
+
+  /** These are not waited for any more: what needs them goes live without. */
+  release(needs: readonly Need[]): void {
+    for (const need of needs) this.#released.add(keyOf(need));
+    this.#settle();
+  }
+
+  /** Known, and not yet live: what they lack. */
+  missing(of: 'cluster' | 'listener'): readonly Need[] {
+    const missing = new Map<string, Need>();
+    const live: ReadonlyMap<string, Held<unknown>> = of === 'cluster' ? this.#state.clusters : this.#state.listeners;
+    for (const [name, held] of this.#known[of]) {
+      if (live.get(name) === held) continue;
+      for (const need of this.#lacks(held)) missing.set(keyOf(need), need);
+    }
+    return [...missing.values()];
+  }
+
+  #applyType(type: AdsType, response: DiscoveryResponse, wall: number): Applied {
+    switch (type) {
+      case 'cluster':
+        return this.#take(type, this.#known.cluster, this.#state.clusters, response, wall, this.#accept.cluster, (cluster) => ({
+          endpoint: endpointName(cluster),
+          secrets: secretNamesOfCluster(cluster),
+        }));
+      case 'listener':
+        return this.#take(
+          type,
+          this.#known.listener,
+          this.#state.listeners,
+          response,
+          wall,
+          this.#accept.listener,
+          (listener) => ({
+            endpoint: null,
+            secrets: secretNamesOfListener(listener),
+          }),
+        );
+      case 'endpoint':
+        return this.#take(
+          type,
+          this.#known.endpoint,
+          this.#state.endpoints,
+          response,
+          wall,
+          this.#accept.endpoint,
+          () => NOTHING,
+        );
+      case 'secret':
+        return this.#take(type, this.#known.secret, this.#state.secrets, response, wall, this.#accept.secret, () => NOTHING);
+      default:
+        return type satisfies never;
+    }
+  }
+
+  #take<Resource>(
+    type: AdsType,
+    known: Map<string, Held<Resource>>,
+    live: ReadonlyMap<string, Held<Resource>>,
+    { resources, versionInfo }: DiscoveryResponse,
+    wall: number,
+    accept: (any: Any) => Acceptance<Resource>,
+    needsOf: (resource: Resource) => Needs,
+  ): Applied {
+    const unchanged = new Map([...live.values(), ...known.values()].map((held) => [held.hash, held]));
+    const next = new Map<string, Held<Resource>>();
+    const refused: Refused[] = [];
+    const remarks = new Map<string, readonly string[]>();
+    for (const any of resources) {
+      if (any.typeUrl !== TYPE_URLS[type]) return whole(`a resource has the type ${any.typeUrl}, not ${TYPE_URLS[type]}`);
+      const hash = createHash('sha256').update(any.value).digest('hex');
+      const same = unchanged.get(hash);
+      const judged: Acceptance<Resource> =
+        same === undefined ? accept(any) : { kind: 'accepted', name: same.name, resource: same.resource, remarks: [] };
+      const { name } = judged;
+      if (name === '') return whole(judged.kind === 'refused' ? judged.why : 'a resource has no name');
+      if ((type === 'endpoint' || type === 'secret') && !this.#wanted[type].has(name)) continue;
+      if (judged.kind === 'refused') {
+        refused.push({ name, why: judged.why });
+        continue;
+      }
+      if (next.has(name)) {
+        refused.push({ name, why: `duplicate ${type} ${name} found` });
+        continue;
+      }
+      const held = same ?? { name, resource: judged.resource, hash, version: versionInfo, updatedAt: wall };
+      if (same === undefined) {
+        this.#needs.set(held, needsOf(judged.resource));
+        remarks.set(name, judged.remarks);
+      }
+      next.set(name, held);
+    }
+    if (type === 'cluster' || type === 'listener') {
+      // State of the world: what is not in it is gone. What is in it and was refused stays as it was.
+      const stays = new Set(refused.map(({ name }) => name));
+      for (const name of known.keys()) if (!next.has(name) && !stays.has(name)) known.delete(name);
+    } else {
+      for (const { name } of refused) if (!known.has(name)) this.#released.add(keyOf({ type, name }));
+    }
+    for (const [name, held] of next) known.set(name, held);
+    return { refused, remarks: [...remarks].flatMap(([name, said]) => this.#newRemarks(type, name, said)) };
+  }
+
+  #newRemarks(type: AdsType, name: string, remarks: readonly string[]): { name: string; remark: string }[] {
+    const key = `${type} ${name}`;
+    const before = this.#remarks.get(key);
+    if (remarks.length === 0) this.#remarks.delete(key);
+    else this.#remarks.set(key, new Set(remarks));
+    return remarks.filter((remark) => before?.has(remark) !== true).map((remark) => ({ name, remark }));
+  }
+
+  /** What is complete goes live; then what nothing needs any more is let go. */
+  #settle(): void {
+    const clusters = this.#live(this.#state.clusters, this.#known.cluster);
+    const listeners = this.#live(this.#state.listeners, this.#known.listener);
+    const wanted = { endpoint: new Set<string>(), secret: new Set<string>() };
+    const live = { endpoint: new Set<string>(), secret: new Set<string>() };
+    for (const held of [...this.#known.cluster.values(), ...this.#known.listener.values()]) this.#add(wanted, held);
+    for (const held of [...clusters.values(), ...listeners.values()]) {
+      this.#add(wanted, held);
+      this.#add(live, held);
+    }
+    this.#wanted = wanted;
+    for (const name of this.#known.endpoint.keys()) if (!wanted.endpoint.has(name)) this.#known.endpoint.delete(name);
+    for (const name of this.#known.secret.keys()) if (!wanted.secret.has(name)) this.#known.secret.delete(name);
+    for (const key of this.#released) if (!this.#stillLacks(key)) this.#released.delete(key);
+    this.#forgetRemarks();
+    const { versions } = this.#state;
+    const next = {
+      clusters: sameOr(this.#state.clusters, clusters),
+      endpoints: sameOr(this.#state.endpoints, only(this.#known.endpoint, live.endpoint)),
+      listeners: sameOr(this.#state.listeners, listeners),
+      secrets: sameOr(this.#state.secrets, only(this.#known.secret, live.secret)),
+      versions,
+    };
+    const changed =
+      next.clusters !== this.#state.clusters ||
+      next.endpoints !== this.#state.endpoints ||
+      next.listeners !== this.#state.listeners ||
+      next.secrets !== this.#state.secrets;
+    if (changed) this.#state = next;
+  }
+
+  #live<Resource>(
+    before: ReadonlyMap<string, Held<Resource>>,
+    known: ReadonlyMap<string, Held<Resource>>,
+  ): Map<string, Held<Resource>> {
+    const live = new Map<string, Held<Resource>>();
+    for (const [name, held] of known) {
+      const ready = before.get(name) === held || this.#lacks(held).length === 0;
+      const shown = ready ? held : before.get(name);
+      if (shown !== undefined) live.set(name, shown);
+    }
+    return live;
+  }
+
+  #lacks(held: Held<unknown>): readonly Need[] {
+    const { endpoint, secrets } = this.#needs.get(held) ?? NOTHING;
+    const needs: Need[] = secrets.filter((name) => !this.#known.secret.has(name)).map((name) => ({ type: 'secret', name }));
+    if (endpoint !== null && !this.#known.endpoint.has(endpoint)) needs.push({ type: 'endpoint', name: endpoint });
+    return needs.filter((need) => !this.#released.has(keyOf(need)));
+  }
+
+  #add(names: Record<Need['type'], Set<string>>, held: Held<unknown>): void {
+    const { endpoint, secrets } = this.#needs.get(held) ?? NOTHING;
+    if (endpoint !== null) names.endpoint.add(endpoint);
+    for (const name of secrets) names.secret.add(name);
+  }
+
+  #stillLacks(key: string): boolean {
+    const { type, name } = needOf(key);
+    return this.#wanted[type].has(name) && !this.#known[type].has(name);
+  }
+
+  #forgetRemarks(): void {
+    for (const key of this.#remarks.keys()) {
+      const at = key.indexOf(' ');
+      const type = key.slice(0, at) as AdsType;
+      if (!this.#known[type].has(key.slice(at + 1))) this.#remarks.delete(key);
+    }
+  }
+}
+
+/** Nothing of the response can be applied. */
+function whole(why: string): Applied {
+  return { refused: [{ name: '', why }], remarks: [] };
+}
+
+function keyOf({ type, name }: Need): string {
+  return `${type} ${name}`;
+}
+
+function needOf(key: string): Need {
+  const name = key.slice(key.indexOf(' ') + 1);
+  return { type: key.startsWith('endpoint ') ? 'endpoint' : 'secret', name };
+}
+
+function only<Value>(map: ReadonlyMap<string, Value>, names: ReadonlySet<string>): Map<string, Value> {
+  return new Map([...map].filter(([name]) => names.has(name)));
+}
+
+/** `before` where nothing changed, so that equal maps are the same map. */
+function sameOr<Value>(before: ReadonlyMap<string, Value>, after: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
+  if (before.size !== after.size) return after;
+  for (const [name, value] of after) if (before.get(name) !== value) return after;
+  return before;
+}

@@ -1,0 +1,71 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import type { Cluster } from './proto/envoy/config/cluster/v3/cluster_pb.js';
+import { Cluster_DiscoveryType } from './proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { TransportSocket } from './proto/envoy/config/core/v3/base_pb.js';
+import type { Listener } from './proto/envoy/config/listener/v3/listener_pb.js';
+import type { SdsSecretConfig } from './proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { CommonTlsContext } from './proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import {
+  DownstreamTlsContextSchema,
+  UpstreamTlsContextSchema,
+} from './proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+
+/** What a resource asks for under other names; pure. A secret by file or of the bootstrap is not asked for over ADS. */
+
+/** The name under which a cluster's endpoints are asked for; null for a cluster that has them in itself. */
+export function endpointName(cluster: Cluster): string | null {
+  const { clusterDiscoveryType, edsClusterConfig, name } = cluster;
+  if (clusterDiscoveryType.case !== 'type' || clusterDiscoveryType.value !== Cluster_DiscoveryType.EDS) return null;
+  const serviceName = edsClusterConfig?.serviceName ?? '';
+  return serviceName === '' ? name : serviceName;
+}
+
+/** Each name once, in the order of the chains. */
+export function secretNamesOfListener({ filterChains, defaultFilterChain }: Listener): readonly string[] {
+  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
+  return secretNames(chains.map(({ transportSocket }) => transportSocket));
+}
+
+export function secretNamesOfCluster({ transportSocket, transportSocketMatches }: Cluster): readonly string[] {
+  return secretNames([transportSocket, ...transportSocketMatches.map((match) => match.transportSocket)]);
+}
+
+function secretNames(sockets: readonly (TransportSocket | undefined)[]): readonly string[] {
+  const names = new Set<string>();
+  for (const socket of sockets) {
+    for (const { name, sdsConfig } of secretConfigs(tlsContext(socket))) {
+      if (sdsConfig?.configSourceSpecifier.case === 'ads') names.add(name);
+    }
+  }
+  return [...names];
+}
+
+/** undefined also for bytes that are no such context: whether that is refused is for those who judge the resource. */
+function tlsContext(socket: TransportSocket | undefined): CommonTlsContext | undefined {
+  if (socket?.configType.case !== 'typedConfig') return undefined;
+  const { typeUrl, value } = socket.configType.value;
+  try {
+    if (typeUrl.endsWith(`/${DownstreamTlsContextSchema.typeName}`))
+      return fromBinary(DownstreamTlsContextSchema, value).commonTlsContext;
+    if (typeUrl.endsWith(`/${UpstreamTlsContextSchema.typeName}`))
+      return fromBinary(UpstreamTlsContextSchema, value).commonTlsContext;
+  } catch {
+    // See above.
+  }
+  return undefined;
+}
+
+function secretConfigs(context: CommonTlsContext | undefined): readonly SdsSecretConfig[] {
+  if (context === undefined) return [];
+  const { tlsCertificateSdsSecretConfigs, validationContextType } = context;
+  switch (validationContextType.case) {
+    case 'validationContextSdsSecretConfig':
+      return [...tlsCertificateSdsSecretConfigs, validationContextType.value];
+    case 'combinedValidationContext': {
+      const { validationContextSdsSecretConfig: combined } = validationContextType.value;
+      return combined === undefined ? tlsCertificateSdsSecretConfigs : [...tlsCertificateSdsSecretConfigs, combined];
+    }
+    default:
+      return tlsCertificateSdsSecretConfigs;
+  }
+}
