@@ -4,9 +4,8 @@ import type { MeshName, SpiffeId } from './names.ts';
 
 declare const verified: unique symbol;
 
-/** A client whose certificate passed every check of its mesh. Made only by identity/verify.ts; everything behind it takes this type. */
-export interface VerifiedClient {
-  readonly [verified]: true;
+/** What a permission looks at: of a client that was verified, or of one that somebody asks about. Traffic never takes these alone. */
+export interface ClientClaims {
   readonly mesh: MeshName;
   readonly spiffeIds: readonly SpiffeId[];
   /** Every URI SAN, `kuma://` ones too: permissions are about these. */
@@ -14,6 +13,11 @@ export interface VerifiedClient {
   readonly issuer: string;
   /** ISO 8601. */
   readonly expiry: string;
+}
+
+/** A client whose certificate passed every check of its mesh. Made only by identity/verify.ts; everything behind it takes this type. */
+export interface VerifiedClient extends ClientClaims {
+  readonly [verified]: true;
 }
 
 /** What a refusal may tell of a certificate, as far as it could be read. */

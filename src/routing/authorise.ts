@@ -1,6 +1,6 @@
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
-import type { VerifiedClient } from '../model/client.ts';
+import type { ClientClaims, VerifiedClient } from '../model/client.ts';
 import type { Permission, Principal } from '../model/permission.ts';
 import type { Route } from '../model/route.ts';
 
@@ -16,6 +16,11 @@ const PASSTHROUGH: Allowed = { kind: 'allowed', by: '', shadowDenied: false };
 
 /** Whether this client may use this route. What cannot be evaluated refuses; where no rule matches, nobody passes. */
 export function authorise(route: Route, client: VerifiedClient | null): Allowed | Refusal {
+  return authoriseClaims(route, client);
+}
+
+/** The same judgement on what a client is said to be: for whoever asks what would be, and lets nobody in. */
+export function authoriseClaims(route: Route, client: ClientClaims | null): Allowed | Refusal {
   if (route.unsupported !== undefined) return refuse('unsupported-policy', `${route.destination}: ${route.unsupported}`);
   if (route.kind === 'passthrough') return PASSTHROUGH;
   if (client === null)
@@ -25,7 +30,7 @@ export function authorise(route: Route, client: VerifiedClient | null): Allowed 
   return evaluate(route.permission, client, route.destination);
 }
 
-function evaluate(permission: Permission, client: VerifiedClient, destination: string): Allowed | Refusal {
+function evaluate(permission: Permission, client: ClientClaims, destination: string): Allowed | Refusal {
   switch (permission.kind) {
     case 'allow-all':
       return { kind: 'allowed', by: permission.by, shadowDenied: false };
@@ -49,7 +54,7 @@ function evaluate(permission: Permission, client: VerifiedClient, destination: s
 /** The first that refuses is the reason. An empty list allows nobody. */
 function evaluateAll(
   { by, all }: Extract<Permission, { kind: 'all-of' }>,
-  client: VerifiedClient,
+  client: ClientClaims,
   destination: string,
 ): Allowed | Refusal {
   const deciding = new Set<string>();
@@ -84,7 +89,7 @@ export function matches(principal: Principal, uris: readonly string[]): boolean 
   }
 }
 
-function who(client: VerifiedClient): string {
+function who(client: ClientClaims): string {
   const [first = 'a client without an id', ...more] = client.spiffeIds;
   return more.length === 0 ? first : `${first} (and ${more.length} more ids)`;
 }

@@ -2,7 +2,7 @@ import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
 import type { Cluster, Endpoint } from '../model/cluster.ts';
 import { addressKey } from '../model/endpoint-view.ts';
-import type { EndpointView } from '../model/endpoint-view.ts';
+import type { EndpointHealth, EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
 import { addressClass, isForbiddenWhenResolved, sameAddress } from './addresses.ts';
 
@@ -82,11 +82,35 @@ function healthyOf(all: readonly Target[], { health }: EndpointView): readonly T
   return healthy.length === all.length ? all : healthy;
 }
 
+/** One endpoint as a route sees it: for explanations. What `candidates` takes is what is a target here. */
+export function examine(route: Route, endpoint: Endpoint, view: EndpointView): readonly Examined[] {
+  if (endpoint.weight <= 0) return [{ kind: 'left-out', field: 'weight', wanted: 'above 0', found: String(endpoint.weight) }];
+  const subset = route.kind === 'passthrough' ? route.subset : {};
+  const tag = missingTag(endpoint, subset);
+  if (tag !== null) return [{ kind: 'left-out', field: tag, wanted: subset[tag] ?? '', found: endpoint.tags[tag] ?? '' }];
+  return addressesOf(endpoint, view).map((resolved) => {
+    const checked = typeof resolved === 'string' ? check(endpoint, resolved, view) : resolved;
+    if (checked.kind === 'refusal') return checked;
+    const health = view.health?.get(addressKey(checked.target.ip, endpoint.port)) ?? 'healthy';
+    return { kind: 'target', target: checked.target, health };
+  });
+}
+
+export type Examined =
+  | { readonly kind: 'target'; readonly target: Target; readonly health: EndpointHealth }
+  /** By a field of the endpoint: a tag, or `weight`. */
+  | { readonly kind: 'left-out'; readonly field: string; readonly wanted: string; readonly found: string }
+  | Refusal;
+
 function carries(endpoint: Endpoint, subset: Readonly<Record<string, string>>): boolean {
+  return missingTag(endpoint, subset) === null;
+}
+
+function missingTag(endpoint: Endpoint, subset: Readonly<Record<string, string>>): string | null {
   for (const tag in subset) {
-    if (endpoint.tags[tag] !== subset[tag]) return false;
+    if (endpoint.tags[tag] !== subset[tag]) return tag;
   }
-  return true;
+  return null;
 }
 
 function addressesOf(endpoint: Endpoint, view: Facts): readonly (string | Refusal)[] {

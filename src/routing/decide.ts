@@ -1,10 +1,10 @@
 import type { Refusal } from '../base/refusal.ts';
 import { refuse } from '../base/refusal.ts';
-import type { VerifiedClient } from '../model/client.ts';
+import type { ClientClaims } from '../model/client.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { authorise } from './authorise.ts';
+import { authoriseClaims } from './authorise.ts';
 import type { Allowed } from './authorise.ts';
 import { choose } from './choose.ts';
 import type { Target } from './choose.ts';
@@ -14,7 +14,7 @@ export interface Facts {
   /** The SNI as sent, null where there was none. */
   readonly serverName: string | null;
   /** Null on a passthrough route, and where no certificate was given. */
-  readonly client: VerifiedClient | null;
+  readonly client: ClientClaims | null;
   readonly view: EndpointView;
 }
 
@@ -26,7 +26,7 @@ export type Decision =
 export function decide(snapshot: Snapshot, facts: Facts): Decision {
   const found = route(snapshot, facts.serverName);
   if (found.kind === 'refusal') return { kind: 'refused', route: null, refusal: found };
-  const allowed = authorise(found, facts.client);
+  const allowed = authoriseClaims(found, facts.client);
   if (allowed.kind === 'refusal') return { kind: 'refused', route: found, refusal: allowed };
   const cluster = snapshot.clusters.get(found.cluster);
   if (cluster === undefined) return { kind: 'refused', route: found, refusal: missingCluster(found) };

@@ -107,7 +107,7 @@ function principalText(principal: Principal): string {
   }
 }
 
-function tlsText(tls: TlsOrigination | null): string {
+export function tlsText(tls: TlsOrigination | null): string {
   if (tls === null) return 'none';
   const name = tls.serverName === null ? 'TLS' : `TLS to ${tls.serverName}`;
   const client = tls.clientCertificate === null ? '' : ', client certificate';
