@@ -165,7 +165,7 @@ export class HeldResources {
       const hash = createHash('sha256').update(any.value).digest('hex');
       const same = unchanged.get(hash);
       const judged: Acceptance<Resource> =
-        same === undefined ? accept(any) : { kind: 'accepted', name: same.name, resource: same.resource, remarks: [] };
+        same === undefined ? judge(accept, any) : { kind: 'accepted', name: same.name, resource: same.resource, remarks: [] };
       const { name } = judged;
       if (name === '') return whole(judged.kind === 'refused' ? judged.why : 'a resource has no name');
       if ((type === 'endpoint' || type === 'secret') && !this.#wanted[type].has(name)) continue;
@@ -272,6 +272,19 @@ export class HeldResources {
       const type = key.slice(0, at) as AdsType;
       if (!this.#known[type].has(key.slice(at + 1))) this.#remarks.delete(key);
     }
+  }
+}
+
+/** A fault in judging one resource is not the end of the process. */
+function judge<Resource>(accept: (any: Any) => Acceptance<Resource>, any: Any): Acceptance<Resource> {
+  try {
+    return accept(any);
+  } catch (error) {
+    return {
+      kind: 'refused',
+      name: '',
+      why: `a resource could not be read: ${error instanceof Error ? error.message : String(error)}`,
+    };
   }
 }
 

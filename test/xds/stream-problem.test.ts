@@ -1,0 +1,67 @@
+import { existsSync, readdirSync } from 'node:fs';
+import t from 'tap';
+import type { ProblemReason } from '../../src/xds/stream-problem.ts';
+import { explainEnd } from '../../src/xds/stream-problem.ts';
+import { LIVE } from '../kuma/pair.ts';
+import { linesOf } from './recorded.ts';
+
+const skip = existsSync(LIVE) ? false : 'skipped: no conformance data';
+
+const EXPECTED: Readonly<Record<string, ProblemReason>> = {
+  'bad-signature': 'token-invalid',
+  'bearer-prefix': 'token-invalid',
+  'dataplane-token': 'token-invalid',
+  'expired-token': 'token-expired',
+  'garbage-token': 'token-invalid',
+  'id-with-mesh': 'name-mismatch',
+  'id-without-dot': 'node-id-invalid',
+  'no-token': 'token-invalid',
+  'node-id-changes': 'node-id-changed',
+  'other-zone': 'token-of-other-zone',
+  'proxytype-dataplane': 'not-an-egress',
+  'proxytype-missing': 'not-an-egress',
+  'reconnect-again': 'busy',
+  'reconnect-at-once': 'busy',
+  'resource-name-mismatch': 'name-mismatch',
+  'scope-ingress': 'token-out-of-scope',
+  'second-stream-b': 'busy',
+  'second-stream-c-after-close': 'busy',
+  'two-authorization-headers': 'token-invalid',
+  'unknown-name-no-resource': 'name-not-found',
+};
+
+for (const folder of ['ads/failures/', 'versions/2.9.19/ads/', 'versions/2.12.14/ads/']) {
+  t.test(`${folder}: each end that a control plane gave a stream has a reason and an advice`, { skip }, async (t) => {
+    const cases = readdirSync(new URL(folder, LIVE)).filter((name) => existsSync(new URL(`${folder}${name}/index.jsonl`, LIVE)));
+    let ends = 0;
+    for (const name of cases) {
+      if (name.startsWith('delta')) continue;
+      for (const { event, code, message = '' } of linesOf(new URL(`${folder}${name}/`, LIVE))) {
+        // 1 is the client's own end.
+        if (event !== 'stream-end' || code === undefined || code === 1) continue;
+        const { reason, advice } = explainEnd({ code, message });
+        t.equal(reason, EXPECTED[name], `${name}: ${message}`);
+        t.type(advice, 'string');
+        ends++;
+      }
+    }
+    t.ok(ends >= 10, `${ends} ends`);
+  });
+}
+
+t.test('ends that are no words of Kuma are told by their code', async (t) => {
+  const reasonOf = (code: number, message: string): string => explainEnd({ code, message }).reason;
+  t.equal(reasonOf(0, ''), 'ended');
+  t.equal(reasonOf(2, 'something new'), 'unknown');
+  t.equal(reasonOf(8, 'Received message larger than max'), 'too-large');
+  t.equal(reasonOf(12, 'Method not found'), 'not-a-control-plane');
+  t.equal(reasonOf(13, 'Response message parsing error'), 'unreadable-answer');
+  t.equal(reasonOf(14, 'connect ECONNREFUSED 127.0.0.1:5678'), 'unreachable');
+  t.equal(reasonOf(14, 'unable to verify the first certificate'), 'certificate-refused');
+  t.equal(reasonOf(2, 'authentication failed: token is revoked'), 'token-revoked');
+  t.equal(
+    reasonOf(2, "authentication failed: token is not yet valid: 'valid_from' date is in the future."),
+    'token-not-yet-valid',
+  );
+  t.equal(reasonOf(2, 'authentication failed: a new reason'), 'token-refused');
+});
