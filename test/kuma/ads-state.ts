@@ -32,6 +32,17 @@ export function adsResources(folder: URL, until: number): readonly Named[] {
   return all.map(([name, resource]) => ({ name, resource }));
 }
 
+/** The secrets as well, which are no part of a routing: SDS adds to what is known. */
+export function readSecrets(folder: URL, until: number): readonly Named[] {
+  const secrets = new Map<string, Recorded>();
+  for (const file of readdirSync(folder).sort()) {
+    const number = /^(\d+)-response-sds\.json$/.exec(file)?.[1];
+    if (number === undefined || Number(number) > until) continue;
+    for (const resource of resourcesOf(folder, file)) secrets.set(nameOf(resource), resource);
+  }
+  return [...secrets].map(([name, resource]) => ({ name, resource }));
+}
+
 function nameOf({ name, clusterName }: Recorded): string {
   return name ?? clusterName ?? '';
 }

@@ -1,0 +1,34 @@
+import type { DescMessage, Message, MessageShape } from '@bufbuild/protobuf';
+import { anyUnpack } from '@bufbuild/protobuf/wkt';
+import type { Any } from '@bufbuild/protobuf/wkt';
+
+/** `envoy.extensions.filters.network.rbac.v3.RBAC`; empty where there is no configuration. */
+export function typeOf(any: Any | undefined): string {
+  return any === undefined ? '' : any.typeUrl.slice(any.typeUrl.lastIndexOf('/') + 1);
+}
+
+/** undefined where it is another type, or its bytes cannot be decoded. */
+export function unpack<Desc extends DescMessage>(any: Any | undefined, schema: Desc): MessageShape<Desc> | undefined {
+  if (any === undefined) return undefined;
+  try {
+    return anyUnpack(any, schema);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What was sent in fields that no proto here has, anywhere in a message, as `<type> field <number>`; null where nothing was. It may restrict. */
+export function unknownField(message: Message): string | null {
+  const [first] = message.$unknown ?? [];
+  if (first !== undefined) return `${message.$typeName} field ${first.no}`;
+  return unknownWithin(message);
+}
+
+function unknownWithin(value: object): string | null {
+  for (const inner of Object.values(value)) {
+    if (typeof inner !== 'object' || inner === null || inner instanceof Uint8Array) continue;
+    const found = '$typeName' in inner ? unknownField(inner as Message) : unknownWithin(inner as object);
+    if (found !== null) return found;
+  }
+  return null;
+}
