@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { packageVersion } from './base/version.ts';
-import { helpText, parseCommand } from './cli/args.ts';
-import type { Command } from './cli/args.ts';
+import { helpText } from './cli/help.ts';
+import { parseCommand } from './cli/parse.ts';
+import type { Command } from './cli/parse.ts';
 import type { Terminal } from './cli/terminal.ts';
 
 /** argv in, exit code out: the only file that touches process.*. */
@@ -47,18 +48,6 @@ process.exit();
 
 async function run(command: Command): Promise<number> {
   switch (command.kind) {
-    case 'run':
-      return (await import('./cli/run.ts')).runCommand(command.options, terminal);
-    case 'validate':
-      return (await import('./cli/validate.ts')).validateCommand(command, terminal);
-    case 'routes':
-      return (await import('./cli/routes.ts')).routesCommand(command, terminal);
-    case 'generate-certs':
-      return (await import('./cli/generate-certs.ts')).generateCertsCommand(command.options, terminal);
-    case 'generate-zone':
-      return (await import('./cli/generate-zone.ts')).generateZoneCommand(command, terminal);
-    case 'demo':
-      return (await import('./cli/demo.ts')).demoCommand(command, terminal);
     case 'version':
       terminal.out(`zone-egress ${packageVersion()}\n`);
       return 0;
@@ -68,6 +57,8 @@ async function run(command: Command): Promise<number> {
     case 'usage-error':
       terminal.err(`zone-egress: ${command.message}\n`);
       return 64;
+    case 'command':
+      return command.execute(terminal);
     default:
       return command satisfies never;
   }

@@ -6,7 +6,7 @@ import type { CertificateAndKey } from '../identity/issue.ts';
 import type { Egress, SessionRecord } from '../proxy.ts';
 import { createFakeExternalService } from '../testing/fake-external-service.ts';
 import { createFakeZoneIngress } from '../testing/fake-zone-ingress.ts';
-import type { Command } from './args.ts';
+import type { DemoCommand } from './commands/demo.ts';
 import { serveUntilSignal, start } from './run.ts';
 import { SAMPLE_PORTS, sampleZone } from './sample-zone.ts';
 import type { SampleZone } from './sample-zone.ts';
@@ -16,7 +16,7 @@ import { writeFiles } from './write-files.ts';
 const DRAIN_TIME_MS = 30_000;
 
 /** Runs the sample zone in the foreground: the egress, and around it, on loopback, all that it needs; sends one session of each kind; serves until Ctrl-C. */
-export async function demoCommand(command: Extract<Command, { kind: 'demo' }>, terminal: Terminal): Promise<number> {
+export async function demoCommand(command: DemoCommand, terminal: Terminal): Promise<number> {
   const dir = command.dir === '' ? join(terminal.cwd(), 'certs', 'local') : command.dir;
   const zone = await sampleZone();
   const written = writeFiles(dir, zone.files, { force: true, terminal });
@@ -32,7 +32,7 @@ export async function demoCommand(command: Extract<Command, { kind: 'demo' }>, t
 
 async function serve(
   dir: string,
-  of: { readonly command: Extract<Command, { kind: 'demo' }>; readonly zone: SampleZone; readonly terminal: Terminal },
+  of: { readonly command: DemoCommand; readonly zone: SampleZone; readonly terminal: Terminal },
 ): Promise<number> {
   const { command, zone, terminal } = of;
   const egress = await start(

@@ -1,5 +1,5 @@
 import { createCa, issueDataplaneIdentity } from '../identity/issue.ts';
-import type { GenerateCertsOptions } from './args.ts';
+import type { GenerateCertsOptions } from './commands/generate-certs.ts';
 import type { Terminal } from './terminal.ts';
 import { writeFiles } from './write-files.ts';
 import type { FileToWrite } from './write-files.ts';

@@ -3,11 +3,9 @@ import { folderSource } from '../control/folder-source.ts';
 import { formatYaml } from '../resources/format-yaml.ts';
 import { routingTable, tableText } from '../routing/table.ts';
 import type { RoutingTable } from '../routing/table.ts';
-import type { Command } from './args.ts';
+import type { RoutesCommand } from './commands/routes.ts';
 import { EXIT_CONFIG } from './run.ts';
 import type { Terminal } from './terminal.ts';
-
-type RoutesCommand = Extract<Command, { kind: 'routes' }>;
 
 /** Prints what an egress would serve from the folder; exit 0, or 78 and the errors where it would serve nothing. Warnings are for `validate`. */
 export async function routesCommand({ dir, output, name, zone, identities }: RoutesCommand, terminal: Terminal): Promise<number> {

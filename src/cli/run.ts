@@ -3,7 +3,7 @@ import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/config-source.ts';
 import { startEgress } from '../proxy.ts';
 import type { Egress, EgressOptions } from '../proxy.ts';
-import type { RunOptions } from './args.ts';
+import type { RunOptions } from './run-options.ts';
 import type { Signal, Terminal } from './terminal.ts';
 
 /** Descriptors that are not for sessions: listeners, admin, files, name servers. */

@@ -1,11 +1,11 @@
 import { formatProblem } from '../base/problem.ts';
 import { folderSource } from '../control/folder-source.ts';
 import { EXIT_CONFIG } from './run.ts';
-import type { Command } from './args.ts';
+import type { ValidateCommand } from './commands/validate.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Prints every problem at once, one a line; exit 0, or 78 when something is wrong. Warnings alone are not wrong. */
-export async function validateCommand(command: Extract<Command, { kind: 'validate' }>, terminal: Terminal): Promise<number> {
+export async function validateCommand(command: ValidateCommand, terminal: Terminal): Promise<number> {
   const source = folderSource({
     dir: command.dir,
     strict: command.strict,

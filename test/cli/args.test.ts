@@ -1,11 +1,13 @@
 import t from 'tap';
-import { durationMs, helpText, parseCommand } from '../../src/cli/args.ts';
+import { helpText } from '../../src/cli/help.ts';
+import { parseCommand } from '../../src/cli/parse.ts';
 import { sessionsFor } from '../../src/cli/run.ts';
+import { durationMs } from '../../src/cli/values.ts';
 
 t.test('run: defaults are those that the README names', async (t) => {
   t.match(parseCommand(['run', '--resources', 'zone'], {}), {
-    kind: 'run',
-    options: {
+    name: 'run',
+    parsed: {
       resources: 'zone',
       name: null,
       zone: null,
@@ -32,20 +34,20 @@ t.test('the environment wins over flags, as in kuma-dp', async (t) => {
     ZONE_EGRESS_ADMIN_HOSTS: 'a.test, b.test',
   });
   t.match(command, {
-    kind: 'run',
-    options: { drainTimeMs: 90_000, name: 'from-env', readinessPort: 0, adminHosts: ['a.test', 'b.test'] },
+    name: 'run',
+    parsed: { drainTimeMs: 90_000, name: 'from-env', readinessPort: 0, adminHosts: ['a.test', 'b.test'] },
   });
 });
 
 t.test('an empty variable is as good as none', async (t) => {
   t.match(parseCommand(['run', '--resources=zone', '--name=n'], { KUMA_DATAPLANE_NAME: '' }), {
-    kind: 'run',
-    options: { name: 'n' },
+    name: 'run',
+    parsed: { name: 'n' },
   });
 });
 
 t.test('the zone of the control plane’s variable counts, the egress’s own first', async (t) => {
-  t.match(parseCommand(['run', '--resources=z'], { KUMA_MULTIZONE_ZONE_NAME: 'east' }), { options: { zone: 'east' } });
+  t.match(parseCommand(['run', '--resources=z'], { KUMA_MULTIZONE_ZONE_NAME: 'east' }), { parsed: { zone: 'east' } });
   t.match(parseCommand(['run', '--resources=z'], { KUMA_MULTIZONE_ZONE_NAME: 'east', ZONE_EGRESS_ZONE: 'west' }), {
     options: { zone: 'west' },
   });
@@ -92,14 +94,14 @@ t.test('what cannot be is refused with what is allowed', async (t) => {
 t.test('what lies in the range is taken, also of the environment', async (t) => {
   const env = { ZONE_EGRESS_ALLOW_RESOLVED: '127.0.0.0/8, fe80::/10,169.254.1.1' };
   t.match(parseCommand(['run', '--resources=z', '--drain-exit-code=255', '--concurrency=256'], env), {
-    kind: 'run',
-    options: { drainExitCode: 255, concurrency: 256, allowedResolved: ['127.0.0.0/8', 'fe80::/10', '169.254.1.1'] },
+    name: 'run',
+    parsed: { drainExitCode: 255, concurrency: 256, allowedResolved: ['127.0.0.0/8', 'fe80::/10', '169.254.1.1'] },
   });
   t.match(parseCommand(['run', '--resources=z'], { ZONE_EGRESS_ALLOW_RESOLVED: 'all' }), {
     kind: 'usage-error',
     message: /^ZONE_EGRESS_ALLOW_RESOLVED "all": allowed is a CIDR block/,
   });
-  t.match(parseCommand(['generate', 'certs', 'dir', '--service=a.b_c-d:80'], {}), { options: { services: ['a.b_c-d:80'] } });
+  t.match(parseCommand(['generate', 'certs', 'dir', '--service=a.b_c-d:80'], {}), { parsed: { services: ['a.b_c-d:80'] } });
 });
 
 t.test('flags of kuma-dp without a meaning here are taken and told', async (t) => {
@@ -107,7 +109,7 @@ t.test('flags of kuma-dp without a meaning here are taken and told', async (t) =
     ['run', '--proxy-type=egress', '--envoy-log-level', 'debug', '--resources=z', '--work-dir=/tmp/x'],
     {},
   );
-  t.match(command, { kind: 'run', options: { ignored: ['--envoy-log-level', '--work-dir'], resources: 'z' } });
+  t.match(command, { name: 'run', parsed: { ignored: ['--envoy-log-level', '--work-dir'], resources: 'z' } });
 });
 
 t.test('durations are Go’s', async (t) => {

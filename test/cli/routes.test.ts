@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { Test } from 'tap';
 import { parse } from 'yaml';
-import { helpText, parseCommand } from '../../src/cli/args.ts';
-import { routesCommand } from '../../src/cli/routes.ts';
+import { helpText } from '../../src/cli/help.ts';
+import { parseCommand } from '../../src/cli/parse.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 
 const ZONE = `type: ZoneEgress
@@ -43,8 +43,8 @@ async function routes(t: Test, text: string, ...args: readonly string[]): Promis
     onFault: () => undefined,
   };
   const command = parseCommand(['routes', dir, ...args], {});
-  if (command.kind !== 'routes') throw new Error(JSON.stringify(command));
-  return { code: await routesCommand(command, terminal), ...printed };
+  if (command.kind !== 'command') throw new Error(JSON.stringify(command));
+  return { code: await command.execute(terminal), ...printed };
 }
 
 t.test('routes: prints the computed routing of a folder as a table', async (t) => {

@@ -1,0 +1,17 @@
+import type { CommandEntry } from './command-spec.ts';
+import { demo } from './commands/demo.ts';
+import { generateCerts } from './commands/generate-certs.ts';
+import { generateZone } from './commands/generate-zone.ts';
+import { routes } from './commands/routes.ts';
+import { run } from './commands/run.ts';
+import { validate } from './commands/validate.ts';
+
+/** Every command by what is typed, in the order of the help text: a new one is a file in `commands/` and a line here. */
+export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  run,
+  validate,
+  routes,
+  'generate certs': generateCerts,
+  'generate zone': generateZone,
+  demo,
+};

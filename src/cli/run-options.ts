@@ -1,0 +1,255 @@
+import { readOptions } from './options.ts';
+import type { Env, OptionSpec, OptionTable } from './options.ts';
+import { level } from './values.ts';
+import type { LogLevel } from './values.ts';
+
+export interface RunOptions {
+  readonly resources: string;
+  readonly name: string | null;
+  readonly zone: string | null;
+  readonly strict: boolean;
+  readonly identities: string | null;
+  readonly bind: string | null;
+  readonly adminBind: string;
+  readonly adminHosts: readonly string[];
+  readonly readinessPort: number;
+  /** 0 takes the CPUs of the cgroup. */
+  readonly concurrency: number;
+  readonly drainTimeMs: number;
+  /** Exit code of a drain that had to cut sessions. */
+  readonly drainExitCode: number;
+  readonly setupTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly maxHelloBytes: number;
+  /** 0 follows from the descriptor limit. */
+  readonly maxSessions: number;
+  readonly maxHandshakes: number;
+  readonly maxSessionsPerSource: number;
+  readonly allowedResolved: readonly string[];
+  readonly logLevel: LogLevel;
+  /** Accepted for the sake of kuma-dp's flags; without a meaning here. Said once at debug. */
+  readonly ignored: readonly string[];
+}
+
+/** What a folder of resources is read with, also by the commands that only look at it. */
+export const SOURCE_OPTIONS: Readonly<Record<'name' | 'zone' | 'strict' | 'identities', OptionSpec>> = {
+  name: {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_NAME'],
+    value: 'NAME',
+    help: 'which ZoneEgress of the folder, where there are several',
+  },
+  zone: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ZONE', 'KUMA_MULTIZONE_ZONE_NAME'],
+    value: 'ZONE',
+    help: 'name of this zone, where the ZoneEgress has none',
+  },
+  strict: { kind: 'flag', env: ['ZONE_EGRESS_STRICT'], help: 'unknown fields and kinds are errors' },
+  identities: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_IDENTITIES'],
+    value: 'DIR',
+    help: 'folder with a sub-folder per mesh (tls.crt, tls.key, ca.crt) instead of CA keys',
+  },
+};
+
+export const RUN_OPTIONS: OptionTable = {
+  resources: { kind: 'text', env: ['ZONE_EGRESS_RESOURCES'], value: 'DIR', help: 'folder of Kuma resource files to serve' },
+  ...SOURCE_OPTIONS,
+  bind: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_BIND'],
+    value: 'ADDR',
+    help: 'address to listen on, where that of the ZoneEgress is not local (NAT, container)',
+  },
+  'admin-bind': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_BIND'],
+    fallback: '127.0.0.1',
+    value: 'ADDR',
+    help: 'address of the admin listener',
+  },
+  'admin-host': {
+    kind: 'list',
+    env: ['ZONE_EGRESS_ADMIN_HOSTS'],
+    value: 'NAME',
+    help: 'host name that admin requests may use; repeat or separate by commas',
+  },
+  'readiness-port': {
+    kind: 'port',
+    env: ['KUMA_READINESS_PORT'],
+    fallback: '9902',
+    value: 'PORT',
+    help: 'port on every address that answers /ready and nothing else; 0 is off',
+  },
+  concurrency: {
+    kind: 'count',
+    env: ['KUMA_DATAPLANE_RUNTIME_CONCURRENCY'],
+    fallback: '0',
+    value: 'N',
+    most: 256,
+    help: 'worker threads; 0 takes the CPUs of the cgroup',
+  },
+  'drain-time': {
+    kind: 'duration',
+    env: ['KUMA_DATAPLANE_DRAIN_TIME'],
+    fallback: '30s',
+    value: 'DUR',
+    help: 'how long sessions may go on after SIGTERM, and after their route is gone',
+  },
+  'drain-exit-code': {
+    kind: 'count',
+    env: ['ZONE_EGRESS_DRAIN_EXIT_CODE'],
+    fallback: '1',
+    value: 'N',
+    most: 255,
+    help: 'exit code when the drain had to cut sessions (kuma-dp: 0)',
+  },
+  'setup-timeout': {
+    kind: 'duration',
+    env: ['ZONE_EGRESS_SETUP_TIMEOUT'],
+    fallback: '15s',
+    value: 'DUR',
+    help: 'from accept until bytes flow',
+  },
+  'idle-timeout': {
+    kind: 'duration',
+    env: ['ZONE_EGRESS_IDLE_TIMEOUT'],
+    fallback: '1h',
+    value: 'DUR',
+    help: 'without a byte in either direction; 0s is off',
+  },
+  'max-hello-bytes': {
+    kind: 'count',
+    env: ['ZONE_EGRESS_MAX_HELLO_BYTES'],
+    fallback: '16384',
+    value: 'N',
+    help: 'largest ClientHello, up to 65536',
+  },
+  'max-sessions': {
+    kind: 'count',
+    env: ['ZONE_EGRESS_MAX_SESSIONS'],
+    fallback: '0',
+    value: 'N',
+    help: 'sessions open at once; 0 follows from the descriptor limit',
+  },
+  'max-handshakes': {
+    kind: 'count',
+    env: ['ZONE_EGRESS_MAX_HANDSHAKES'],
+    fallback: '512',
+    value: 'N',
+    help: 'TLS handshakes with clients under way at once',
+  },
+  'max-sessions-per-source': {
+    kind: 'count',
+    env: ['ZONE_EGRESS_MAX_SESSIONS_PER_SOURCE'],
+    fallback: '0',
+    value: 'N',
+    help: 'sessions of one client address; 0 is no limit',
+  },
+  'allow-resolved': {
+    kind: 'cidrs',
+    env: ['ZONE_EGRESS_ALLOW_RESOLVED'],
+    value: 'CIDR',
+    help: 'loopback or link-local block that names may resolve to; repeat or separate by commas',
+  },
+  'log-level': {
+    kind: 'level',
+    env: ['ZONE_EGRESS_LOG_LEVEL'],
+    fallback: 'info',
+    value: 'LEVEL',
+    help: 'debug, info, warn, error or off',
+  },
+};
+
+/** Flags of `kuma-dp run` that the next steps of this project give a meaning; refused until then, never ignored. */
+const CONTROL_PLANE_OPTIONS: Readonly<Record<string, string>> = {
+  'cp-address': 'KUMA_CONTROL_PLANE_URL',
+  'ca-cert-file': 'KUMA_CONTROL_PLANE_CA_CERT_FILE',
+  'skip-verify': 'KUMA_CONTROL_PLANE_TLS_SKIP_VERIFY',
+  'dataplane-token-file': 'KUMA_DATAPLANE_RUNTIME_TOKEN_PATH',
+  'dataplane-token': 'KUMA_DATAPLANE_RUNTIME_TOKEN',
+  dataplane: 'KUMA_DATAPLANE_RUNTIME_RESOURCE',
+  'dataplane-file': 'KUMA_DATAPLANE_RUNTIME_RESOURCE_PATH',
+  'dataplane-var': '',
+};
+
+/** Flags of `kuma-dp run` that have no meaning for this egress: taken, and said once at debug. */
+const IGNORED_OPTIONS: readonly string[] = [
+  'mesh',
+  'binary-path',
+  'config-dir',
+  'work-dir',
+  'envoy-log-level',
+  'envoy-component-log-level',
+  'metrics-cert-path',
+  'metrics-key-path',
+  'dns-coredns-path',
+];
+
+export function runOptions(argv: readonly string[], env: Env): RunOptions {
+  const kept = dropIgnored(argv);
+  const proxyType = env.KUMA_DATAPLANE_PROXY_TYPE ?? kept.proxyType ?? 'egress';
+  if (proxyType !== 'egress') throw new Error(`--proxy-type ${proxyType}: this is a zone egress; allowed is egress`);
+  for (const [flag, variable] of Object.entries(CONTROL_PLANE_OPTIONS)) {
+    const used = kept.argv.find((arg) => arg === `--${flag}` || arg.startsWith(`--${flag}=`));
+    if (used !== undefined) throw new Error(`--${flag}: a control plane as the source is not built yet; give --resources DIR`);
+    if (variable !== '' && env[variable] !== undefined)
+      throw new Error(`${variable}: a control plane as the source is not built yet; unset it and give --resources DIR`);
+  }
+  const given = readOptions(kept.argv, env, RUN_OPTIONS);
+  if (given.positionals.length > 0)
+    throw new Error(`run takes no arguments beside its flags, got ${JSON.stringify(given.positionals[0])}`);
+  const resources = given.text('resources');
+  if (resources === null) throw new Error('run needs --resources DIR, the folder of Kuma resource files to serve');
+  const maxHelloBytes = given.count('max-hello-bytes');
+  if (maxHelloBytes < 512 || maxHelloBytes > 65_536)
+    throw new Error(`--max-hello-bytes ${maxHelloBytes}: allowed is 512 to 65536`);
+  if (given.duration('setup-timeout') === 0)
+    throw new Error('--setup-timeout 0s: allowed is more than 0; every connection needs a deadline');
+  return {
+    resources,
+    name: given.text('name'),
+    zone: given.text('zone'),
+    strict: given.flag('strict'),
+    identities: given.text('identities'),
+    bind: given.text('bind'),
+    adminBind: given.text('admin-bind') ?? '127.0.0.1',
+    adminHosts: given.list('admin-host'),
+    readinessPort: given.count('readiness-port'),
+    concurrency: given.count('concurrency'),
+    drainTimeMs: given.duration('drain-time'),
+    drainExitCode: given.count('drain-exit-code'),
+    setupTimeoutMs: given.duration('setup-timeout'),
+    idleTimeoutMs: given.duration('idle-timeout'),
+    maxHelloBytes,
+    maxSessions: given.count('max-sessions'),
+    maxHandshakes: given.count('max-handshakes'),
+    maxSessionsPerSource: given.count('max-sessions-per-source'),
+    allowedResolved: given.list('allow-resolved'),
+    logLevel: level(given.text('log-level') ?? 'info'),
+    ignored: kept.ignored,
+  };
+}
+
+function dropIgnored(argv: readonly string[]): {
+  readonly argv: readonly string[];
+  readonly ignored: readonly string[];
+  readonly proxyType: string | null;
+} {
+  const kept: string[] = [];
+  const ignored: string[] = [];
+  let proxyType: string | null = null;
+  for (let i = 0; i < argv.length; i++) {
+    const arg = argv[i] ?? '';
+    const [flag = '', inline] = arg.split(/=(.*)/s);
+    const name = flag.replace(/^--/, '');
+    if (arg.startsWith('--') && (name === 'proxy-type' || IGNORED_OPTIONS.includes(name))) {
+      const value = inline ?? argv[++i] ?? '';
+      if (name === 'proxy-type') proxyType = value;
+      else ignored.push(flag);
+    } else kept.push(arg);
+  }
+  return { argv: kept, ignored, proxyType };
+}

@@ -1,0 +1,41 @@
+import { isCidr } from '../routing/addresses.ts';
+import type { OptionSpec } from './options.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
+
+/** Throws what `source` (a flag or a variable) allows, where `text` is none of it. */
+export function check(source: string, { kind, most = Infinity }: OptionSpec, text: string): void {
+  const wrong = (allowed: string, given = text): Error => new Error(`${source} ${JSON.stringify(given)}: allowed is ${allowed}`);
+  if (kind === 'flag' && text !== 'true' && text !== 'false') throw wrong('true or false');
+  if ((kind === 'count' || kind === 'port') && !/^\d{1,9}$/.test(text)) throw wrong('a whole number from 0');
+  if (kind === 'count' && Number(text) > most) throw wrong(`0 to ${most}`);
+  const noCidr = kind === 'cidrs' ? items(text).find((item) => !isCidr(item)) : undefined;
+  if (noCidr !== undefined) throw wrong('a CIDR block such as 127.0.0.0/8 or fe80::/10', noCidr);
+  if (kind === 'port' && Number(text) > 65_535) throw wrong('a port from 0 to 65535');
+  if (kind === 'duration' && durationMs(text) === null) throw wrong('a duration such as 500ms, 30s, 5m, 1h or 1m30s');
+  if (kind === 'level') level(text);
+  if (kind === 'text' && text === '') throw wrong('a text that is not empty');
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** Go's durations, as kuma-dp takes them: `1m30s`, `500ms`. Null where the text is none. */
+export function durationMs(text: string): number | null {
+  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return null;
+  let total = 0;
+  for (const [, number, , unit] of text.matchAll(/(\d+(\.\d+)?)(ms|s|m|h)/g)) total += Number(number) * (UNITS[unit ?? ''] ?? 0);
+  return total;
+}
+
+/** Of a list: the items between commas, trimmed, empty ones left out. */
+export function items(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+export function level(text: string): LogLevel {
+  if (text === 'debug' || text === 'info' || text === 'warn' || text === 'error' || text === 'off') return text;
+  throw new Error(`--log-level ${JSON.stringify(text)}: allowed are debug, info, warn, error and off`);
+}
