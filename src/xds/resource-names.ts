@@ -30,19 +30,27 @@ export function secretNamesOfCluster({ transportSocket, transportSocketMatches }
   return secretNames([transportSocket, ...transportSocketMatches.map((match) => match.transportSocket)]);
 }
 
+/** By the socket itself: of a listener most chains are the same objects as before, and decoding 10,000 contexts is most of the work. */
+const KNOWN = new WeakMap<TransportSocket, readonly string[]>();
+
 function secretNames(sockets: readonly (TransportSocket | undefined)[]): readonly string[] {
   const names = new Set<string>();
   for (const socket of sockets) {
-    for (const { name, sdsConfig } of secretConfigs(tlsContext(socket))) {
-      if (sdsConfig?.configSourceSpecifier.case === 'ads') names.add(name);
+    if (socket === undefined) continue;
+    let own = KNOWN.get(socket);
+    if (own === undefined) {
+      const overAds = secretConfigs(tlsContext(socket)).filter((each) => each.sdsConfig?.configSourceSpecifier.case === 'ads');
+      own = overAds.map(({ name }) => name);
+      KNOWN.set(socket, own);
     }
+    for (const name of own) names.add(name);
   }
   return [...names];
 }
 
 /** undefined also for bytes that are no such context: whether that is refused is for those who judge the resource. */
-function tlsContext(socket: TransportSocket | undefined): CommonTlsContext | undefined {
-  if (socket?.configType.case !== 'typedConfig') return undefined;
+function tlsContext(socket: TransportSocket): CommonTlsContext | undefined {
+  if (socket.configType.case !== 'typedConfig') return undefined;
   const { typeUrl, value } = socket.configType.value;
   try {
     if (typeUrl.endsWith(`/${DownstreamTlsContextSchema.typeName}`))
