@@ -49,6 +49,16 @@ function nameOf({ name, clusterName }: Recorded): string {
 
 /** Of one recorded response, whole: a resource or a chain that did not change is a reference to an earlier file. */
 export function resourcesOf(folder: URL, file: string): readonly Recorded[] {
+  const { href } = new URL(file, folder);
+  const known = read.get(href) ?? readResourcesOf(folder, file);
+  read.set(href, known);
+  return known;
+}
+
+/** Recordings do not change, and each refers to the ones before many times. */
+const read = new Map<string, readonly Recorded[]>();
+
+function readResourcesOf(folder: URL, file: string): readonly Recorded[] {
   const { resources = [] } = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as {
     readonly resources?: readonly Recorded[];
   };

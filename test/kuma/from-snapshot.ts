@@ -50,7 +50,7 @@ function httpOf(protocol: TerminateRoute['protocol']): '1' | '2' | null {
   return protocol === 'http' ? '1' : protocol === 'http2' || protocol === 'grpc' ? '2' : null;
 }
 
-function deciding(permission: Permission): { readonly allowed: Principal; readonly shadow: Principal } {
+export function deciding(permission: Permission): { readonly allowed: Principal; readonly shadow: Principal } {
   switch (permission.kind) {
     case 'allow-all':
       return { allowed: ANYBODY, shadow: NOBODY };

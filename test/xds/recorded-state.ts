@@ -4,6 +4,7 @@ import type { DescMessage, JsonObject, MessageShape } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { acceptListener } from '../../src/xds/accept-listener.ts';
+import type { ListenerMemory } from '../../src/xds/accept-listener.ts';
 import { acceptSecret } from '../../src/xds/accept-secret.ts';
 import type { Acceptance, AdsState, Held } from '../../src/xds/ads-state.ts';
 import { ClusterSchema } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
@@ -40,7 +41,7 @@ function plain<Desc extends DescMessage>(schema: Desc, name: string, json: unkno
 }
 
 /** What an egress holds after the message with this number of a recorded conversation. */
-export function recordedState(folder: URL, until: number = Infinity): AdsState {
+export function recordedState(folder: URL, until: number = Infinity, memory: ListenerMemory = new Map()): AdsState {
   const clusters = new Map<string, Held<Cluster>>();
   const endpoints = new Map<string, Held<ClusterLoadAssignment>>();
   const listeners: [string, Held<Listener>][] = [];
@@ -50,7 +51,7 @@ export function recordedState(folder: URL, until: number = Infinity): AdsState {
     else if (type.endsWith('.ClusterLoadAssignment')) endpoints.set(name, plain(ClusterLoadAssignmentSchema, name, resource));
     else {
       const any = anyOf(ListenerSchema, resource);
-      listeners.push([name, held(acceptListener(any), any)]);
+      listeners.push([name, held(acceptListener(any, memory), any)]);
     }
   }
   const secrets = readSecrets(folder, until).map(({ name, resource }) => {
