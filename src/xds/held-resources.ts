@@ -1,12 +1,13 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import type { Acceptance, AdsState, AdsType, Held } from './ads-state.ts';
-import { TYPE_URLS } from './ads-state.ts';
+import { ADS_TYPES, TYPE_URLS } from './ads-state.ts';
 import type { Cluster } from './proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { ClusterLoadAssignment } from './proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from './proto/envoy/config/listener/v3/listener_pb.js';
 import type { DiscoveryResponse } from './proto/envoy/service/discovery/v3/discovery_pb.js';
 import type { Secret } from './proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { RemarkMemory } from './remark-memory.ts';
 import { endpointName, secretNamesOfCluster, secretNamesOfListener } from './resource-names.ts';
 
 /** Decode and judge one resource of each type. They do not throw: what cannot be decoded is refused with an empty name. */
@@ -59,7 +60,7 @@ export class HeldResources {
   readonly #accept: Accept;
   readonly #known: ByType = { cluster: new Map(), endpoint: new Map(), listener: new Map(), secret: new Map() };
   readonly #needs = new WeakMap<Held<unknown>, Needs>();
-  readonly #remarks = new Map<string, ReadonlySet<string>>();
+  readonly #remarks = new RemarkMemory();
   /** Needs that are not waited for any more. */
   readonly #released = new Set<string>();
   #state: AdsState = {
@@ -69,7 +70,9 @@ export class HeldResources {
     secrets: new Map(),
     versions: { cluster: '', endpoint: '', listener: '', secret: '' },
   };
-  #wanted: Readonly<Record<Need['type'], ReadonlySet<string>>> = { endpoint: new Set(), secret: new Set() };
+  /** Kept by #settle, because they are asked for more often than they change. */
+  #wanted: Readonly<Record<Need['type'], readonly string[]>> = { endpoint: [], secret: [] };
+  #missing: Readonly<Record<'cluster' | 'listener', readonly Need[]>> = { cluster: [], listener: [] };
 
   constructor(accept: Accept) {
     this.#accept = accept;
@@ -81,7 +84,7 @@ export class HeldResources {
 
   /** Sorted: what the clusters and listeners need, those that are known and those that are live. */
   wanted(type: Need['type']): readonly string[] {
-    return [...this.#wanted[type]].sort();
+    return this.#wanted[type];
   }
 
   /** `wall`: milliseconds since the Unix epoch. */
@@ -101,13 +104,7 @@ export class HeldResources {
 
   /** Known, and not yet live: what they lack. */
   missing(of: 'cluster' | 'listener'): readonly Need[] {
-    const missing = new Map<string, Need>();
-    const live: ReadonlyMap<string, Held<unknown>> = of === 'cluster' ? this.#state.clusters : this.#state.listeners;
-    for (const [name, held] of this.#known[of]) {
-      if (live.get(name) === held) continue;
-      for (const need of this.#lacks(held)) missing.set(keyOf(need), need);
-    }
-    return [...missing.values()];
+    return this.#missing[of];
   }
 
   #applyType(type: AdsType, response: DiscoveryResponse, wall: number): Applied {
@@ -157,18 +154,19 @@ export class HeldResources {
     needsOf: (resource: Resource) => Needs,
   ): Applied {
     const unchanged = new Map([...live.values(), ...known.values()].map((held) => [held.hash, held]));
+    const wanted = new Set(type === 'endpoint' || type === 'secret' ? this.#wanted[type] : []);
     const next = new Map<string, Held<Resource>>();
     const refused: Refused[] = [];
     const remarks = new Map<string, readonly string[]>();
     for (const any of resources) {
       if (any.typeUrl !== TYPE_URLS[type]) return whole(`a resource has the type ${any.typeUrl}, not ${TYPE_URLS[type]}`);
-      const hash = createHash('sha256').update(any.value).digest('hex');
-      const same = unchanged.get(hash);
+      const sha256 = hash('sha256', any.value, 'hex');
+      const same = unchanged.get(sha256);
       const judged: Acceptance<Resource> =
         same === undefined ? judge(accept, any) : { kind: 'accepted', name: same.name, resource: same.resource, remarks: [] };
       const { name } = judged;
       if (name === '') return whole(judged.kind === 'refused' ? judged.why : 'a resource has no name');
-      if ((type === 'endpoint' || type === 'secret') && !this.#wanted[type].has(name)) continue;
+      if ((type === 'endpoint' || type === 'secret') && !wanted.has(name)) continue;
       if (judged.kind === 'refused') {
         refused.push({ name, why: judged.why });
         continue;
@@ -177,7 +175,7 @@ export class HeldResources {
         refused.push({ name, why: `duplicate ${type} ${name} found` });
         continue;
       }
-      const held = same ?? { name, resource: judged.resource, hash, version: versionInfo, updatedAt: wall };
+      const held = same ?? { name, resource: judged.resource, hash: sha256, version: versionInfo, updatedAt: wall };
       if (same === undefined) {
         this.#needs.set(held, needsOf(judged.resource));
         remarks.set(name, judged.remarks);
@@ -192,21 +190,18 @@ export class HeldResources {
       for (const { name } of refused) if (!known.has(name)) this.#released.add(keyOf({ type, name }));
     }
     for (const [name, held] of next) known.set(name, held);
-    return { refused, remarks: [...remarks].flatMap(([name, said]) => this.#newRemarks(type, name, said)) };
-  }
-
-  #newRemarks(type: AdsType, name: string, remarks: readonly string[]): { name: string; remark: string }[] {
-    const key = `${type} ${name}`;
-    const before = this.#remarks.get(key);
-    if (remarks.length === 0) this.#remarks.delete(key);
-    else this.#remarks.set(key, new Set(remarks));
-    return remarks.filter((remark) => before?.has(remark) !== true).map((remark) => ({ name, remark }));
+    return {
+      refused,
+      remarks: [...remarks].flatMap(([name, said]) => this.#remarks.fresh(type, name, said).map((remark) => ({ name, remark }))),
+    };
   }
 
   /** What is complete goes live; then what nothing needs any more is let go. */
   #settle(): void {
-    const clusters = this.#live(this.#state.clusters, this.#known.cluster);
-    const listeners = this.#live(this.#state.listeners, this.#known.listener);
+    const missing = { cluster: new Map<string, Need>(), listener: new Map<string, Need>() };
+    const clusters = this.#live(this.#state.clusters, this.#known.cluster, missing.cluster);
+    const listeners = this.#live(this.#state.listeners, this.#known.listener, missing.listener);
+    this.#missing = { cluster: [...missing.cluster.values()], listener: [...missing.listener.values()] };
     const wanted = { endpoint: new Set<string>(), secret: new Set<string>() };
     const live = { endpoint: new Set<string>(), secret: new Set<string>() };
     for (const held of [...this.#known.cluster.values(), ...this.#known.listener.values()]) this.#add(wanted, held);
@@ -214,11 +209,14 @@ export class HeldResources {
       this.#add(wanted, held);
       this.#add(live, held);
     }
-    this.#wanted = wanted;
+    this.#wanted = { endpoint: [...wanted.endpoint].sort(), secret: [...wanted.secret].sort() };
     for (const name of this.#known.endpoint.keys()) if (!wanted.endpoint.has(name)) this.#known.endpoint.delete(name);
     for (const name of this.#known.secret.keys()) if (!wanted.secret.has(name)) this.#known.secret.delete(name);
-    for (const key of this.#released) if (!this.#stillLacks(key)) this.#released.delete(key);
-    this.#forgetRemarks();
+    for (const key of this.#released) {
+      const { type, name } = needOf(key);
+      if (!wanted[type].has(name) || this.#known[type].has(name)) this.#released.delete(key);
+    }
+    for (const type of ADS_TYPES) this.#remarks.keepOnly(type, this.#known[type]);
     const { versions } = this.#state;
     const next = {
       clusters: sameOr(this.#state.clusters, clusters),
@@ -235,14 +233,18 @@ export class HeldResources {
     if (changed) this.#state = next;
   }
 
+  /** What lacks something goes into `missing`, and what was there before stays in its place. */
   #live<Resource>(
     before: ReadonlyMap<string, Held<Resource>>,
     known: ReadonlyMap<string, Held<Resource>>,
+    missing: Map<string, Need>,
   ): Map<string, Held<Resource>> {
     const live = new Map<string, Held<Resource>>();
     for (const [name, held] of known) {
-      const ready = before.get(name) === held || this.#lacks(held).length === 0;
-      const shown = ready ? held : before.get(name);
+      const old = before.get(name);
+      const lacks = old === held ? [] : this.#lacks(held);
+      for (const need of lacks) missing.set(keyOf(need), need);
+      const shown = lacks.length === 0 ? held : old;
       if (shown !== undefined) live.set(name, shown);
     }
     return live;
@@ -259,19 +261,6 @@ export class HeldResources {
     const { endpoint, secrets } = this.#needs.get(held) ?? NOTHING;
     if (endpoint !== null) names.endpoint.add(endpoint);
     for (const name of secrets) names.secret.add(name);
-  }
-
-  #stillLacks(key: string): boolean {
-    const { type, name } = needOf(key);
-    return this.#wanted[type].has(name) && !this.#known[type].has(name);
-  }
-
-  #forgetRemarks(): void {
-    for (const key of this.#remarks.keys()) {
-      const at = key.indexOf(' ');
-      const type = key.slice(0, at) as AdsType;
-      if (!this.#known[type].has(key.slice(at + 1))) this.#remarks.delete(key);
-    }
   }
 }
 

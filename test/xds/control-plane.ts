@@ -2,8 +2,6 @@ import { EventEmitter, once } from 'node:events';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
-import { anyPack } from '@bufbuild/protobuf/wkt';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import type { AdsType } from '../../src/xds/ads-state.ts';
 import { TYPE_URLS } from '../../src/xds/ads-state.ts';
@@ -65,10 +63,6 @@ export async function startControlPlane(tls?: ServerTls, port = 0): Promise<Cont
     server.bindAsync(`127.0.0.1:${port}`, credentials, (error, port) => (error === null ? resolve(port) : reject(error)));
   });
   return { port: bound, stream: streams.take, stop: () => server.forceShutdown() };
-}
-
-export function any<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Any {
-  return anyPack(schema, message);
 }
 
 function streamOf(call: ServerDuplexStream<Buffer, Buffer>): Stream {
