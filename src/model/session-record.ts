@@ -18,6 +18,8 @@ export interface SessionRecord {
   /** As the client sent it, printable, at most 255 characters; empty where there was none. */
   readonly sni: string;
   readonly alpn: readonly string[];
+  /** The highest version that the ClientHello offers, e.g. `TLSv1.3`; empty where there was no hello. */
+  readonly tlsOffered: string;
   /** The route that was found; all four empty where none was. */
   readonly mode: 'passthrough' | 'terminate' | '';
   readonly mesh: string;

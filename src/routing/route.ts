@@ -23,3 +23,8 @@ export function printable(name: string): string {
   const cut = name.length > 255 ? `${name.slice(0, 252)}...` : name;
   return cut.replace(/[^\x20-\x7e]|["\\]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
+
+/** The name that `printable` was given, where that had at most 255 characters. */
+export function unprintable(text: string): string {
+  return text.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}

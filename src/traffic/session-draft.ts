@@ -8,9 +8,10 @@ import { printable } from '../routing/route.ts';
 import type { ClientHello } from '../wire/client-hello.ts';
 
 const NONE: readonly string[] = [];
-/** What a record keeps of texts that a client chose, so that a thousand of them stay small. */
+/** What a record keeps of texts that a client chose, so that ten thousand of them stay small. */
 const MAX_DETAIL = 1_024;
 const MAX_URIS_LENGTH = 8_192;
+const MAX_ALPN_LENGTH = 1_024;
 
 /** A SessionRecord in the making. */
 export class SessionDraft {
@@ -29,6 +30,7 @@ export class SessionDraft {
   limit: BreakerLimit | null = null;
   #sni = '';
   #alpn: readonly string[] = NONE;
+  #tlsOffered = '';
   #route: Route | null = null;
   #uris: readonly string[] = NONE;
   #spiffeIds: readonly string[] = NONE;
@@ -65,7 +67,8 @@ export class SessionDraft {
   hello(hello: ClientHello, nowMs: number): void {
     this.#helloMs = nowMs - this.#acceptedAt;
     this.#sni = hello.serverName === null ? '' : printable(hello.serverName);
-    this.#alpn = hello.alpn.length === 0 ? NONE : hello.alpn.slice(0, 16).map(printable);
+    this.#alpn = hello.alpn.length === 0 ? NONE : bounded(hello.alpn.slice(0, 16).map(printable), MAX_ALPN_LENGTH);
+    this.#tlsOffered = hello.maxVersion;
   }
 
   route(route: Route): void {
@@ -123,6 +126,7 @@ export class SessionDraft {
       clientPort: this.clientPort,
       sni: this.#sni,
       alpn: this.#alpn,
+      tlsOffered: this.#tlsOffered,
       mode: route === null ? '' : route.kind,
       mesh: route === null ? '' : route.mesh,
       destination: route === null ? '' : route.destination,
@@ -149,11 +153,11 @@ export class SessionDraft {
 }
 
 /** As many as fit; all of them for any certificate that a control plane makes. */
-function bounded(texts: readonly string[]): readonly string[] {
+function bounded(texts: readonly string[], most: number = MAX_URIS_LENGTH): readonly string[] {
   let length = 0;
   for (const [i, text] of texts.entries()) {
     length += text.length;
-    if (length > MAX_URIS_LENGTH) return texts.slice(0, i);
+    if (length > most) return texts.slice(0, i);
   }
   return texts;
 }

@@ -134,6 +134,7 @@ function openSession(accepted: Socket, plane: DataPlane): Session {
   const session = new Session(plane.draft(accepted), scope);
   // The first statement after accept, and for as long as the object lives: a reset without a listener would end the process.
   accepted.on('error', ignoreError);
+  session.draft.snapshotVersion = plane.snapshot().version;
   plane.openSession(session);
   return session;
 }

@@ -1,26 +1,42 @@
-// decide(snapshot, facts) and the traffic must come to the same judgement: every scenario's records are judged again.
+// decide(snapshot, facts), explain and the traffic must come to the same judgement: every scenario's records are judged and explained again.
 import { NORMAL_ENDS, REFUSALS } from '../../src/base/refusal.ts';
-import type { VerifiedClient } from '../../src/model/client.ts';
+import { assumedView } from '../../src/explain/assumed-view.ts';
+import { explain } from '../../src/explain/explain.ts';
+import { factsOfRecord } from '../../src/explain/facts.ts';
 import type { EndpointView } from '../../src/model/endpoint-view.ts';
-import { meshName, spiffeId } from '../../src/model/names.ts';
 import type { SessionRecord } from '../../src/model/session-record.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { decide } from '../../src/routing/decide.ts';
 
-/** Null: alike, or nothing to compare (another snapshot, a session that ended before it was judged). Otherwise what differs. */
+/** Null: alike, or nothing to compare (another snapshot). Otherwise what differs. */
 export function decidedAlike(snapshot: Snapshot, record: SessionRecord): string | null {
   if (record.snapshotVersion !== snapshot.version) return null;
+  return decidedOtherwise(snapshot, record) ?? explainedOtherwise(snapshot, record);
+}
+
+function decidedOtherwise(snapshot: Snapshot, record: SessionRecord): string | null {
   const judged = judgementOf(record);
+  // A session that ended before it was judged.
   if (judged === null) return null;
-  const decision = decide(snapshot, {
-    serverName: record.sni === '' ? null : record.sni,
-    client: clientOf(record),
-    view: viewOf(snapshot, record),
-  });
+  const { serverName, client } = factsOfRecord(record);
+  const claims = client.kind === 'claims' ? client.claims : null;
+  const decision = decide(snapshot, { serverName, client: claims, view: viewOf(snapshot, record) });
   const decided = decision.kind === 'allowed' ? 'allowed' : decision.refusal.code;
   if (decided !== judged) return `traffic came to ${judged}, decide to ${decided}`;
   if (decision.kind === 'allowed' && decision.allowed.by !== record.permission)
     return `traffic was allowed by ${record.permission}, decide by ${decision.allowed.by}`;
+  return null;
+}
+
+function explainedOtherwise(snapshot: Snapshot, record: SessionRecord): string | null {
+  const trace = explain(snapshot, factsOfRecord(record), assumedView);
+  if (trace.reason !== record.reason) return `traffic ended with ${record.reason}, explain with ${trace.reason ?? 'nothing'}`;
+  const got = record.connectMs >= 0 || Object.hasOwn(NORMAL_ENDS, record.reason);
+  const wasRefusedLate = record.reason === 'upstream-tls-failed';
+  if (got && !wasRefusedLate && trace.outcome !== 'allowed')
+    return `the session got to its endpoint, explain ends at ${trace.endsAt}`;
+  if (!got && trace.outcome !== 'refused') return 'the session never got to its endpoint, explain lets it pass';
+  if (trace.outcome === 'refused' && (trace.detail === '' || (trace.advice?.text ?? '') === '')) return 'explain gives no reason';
   return null;
 }
 
@@ -33,17 +49,7 @@ function judgementOf({ reason }: SessionRecord): string | null {
   return step === 'tls' ? 'allowed' : null;
 }
 
-function clientOf(record: SessionRecord): VerifiedClient | null {
-  if (record.mode !== 'terminate' || record.uris.length === 0) return null;
-  const { uris, spiffeIds, mesh, certificateIssuer: issuer, certificateExpiry: expiry } = record;
-  return { mesh: meshName(mesh), uris, spiffeIds: spiffeIds.map(spiffeId), issuer, expiry } as unknown as VerifiedClient;
-}
-
-/** Every name resolves to an address that may be dialled. */
 function viewOf(snapshot: Snapshot, record: SessionRecord): EndpointView {
-  const endpoints = snapshot.clusters.get(record.cluster)?.endpoints ?? [];
-  const names = endpoints.flatMap(({ address }) =>
-    address.kind === 'name' ? [[address.name, { kind: 'resolved', addresses: ['192.0.2.1'] }] as const] : [],
-  );
-  return { turn: 0, names: new Map(names), ownListeners: [], localAddresses: new Set(), allowedResolved: [] };
+  const cluster = snapshot.clusters.get(record.cluster);
+  return assumedView(cluster ?? { name: '', endpoints: [], connectTimeoutMs: 0 });
 }

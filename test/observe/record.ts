@@ -12,6 +12,7 @@ export function sessionRecord(changes: Partial<SessionRecord> = {}): SessionReco
     clientPort: 51544,
     sni: 'backend{mesh=default}',
     alpn: ['kuma'],
+    tlsOffered: 'TLSv1.3',
     mode: 'passthrough',
     mesh: 'default',
     destination: 'backend',

@@ -1,0 +1,85 @@
+import type { EndReason, Step } from '../base/refusal.ts';
+import type { Route } from '../model/route.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { printable } from '../routing/route.ts';
+import { endOf } from './facts.ts';
+import type { ConnectionFacts } from './facts.ts';
+import { NO_SOURCES, placeOf, TRACE_VERSION } from './trace.ts';
+import type { ConnectionView, RecordView, RouteView, Sources, Trace } from './trace.ts';
+import { Walk } from './walk.ts';
+import type { ViewOf } from './walk.ts';
+
+/**
+ * The judgement with its reasons: route, authorise and choose as traffic calls them, so that it ends where `decide` ends. What a record tells of steps that
+ * cannot be judged again (the hello, the certificate, the connection) is taken from the record.
+ */
+export function explain(snapshot: Snapshot, facts: ConnectionFacts, viewOf: ViewOf, sources: Sources = NO_SOURCES): Trace {
+  const walk = new Walk(snapshot, facts, sources);
+  const refusal = walk.run(viewOf);
+  const later = refusal === null ? endedLater(facts) : null;
+  const code = refusal?.code ?? null;
+  return {
+    version: TRACE_VERSION,
+    outcome: refusal === null ? 'allowed' : 'refused',
+    reason: code ?? later?.reason ?? null,
+    endsAt: walk.endsAt ?? later?.step ?? null,
+    detail: refusal?.detail ?? later?.detail ?? '',
+    advice: walk.advice(refusal),
+    nearest: walk.nearest,
+    connection: connectionView(facts),
+    route: walk.route === null ? null : routeView(walk.route, sources),
+    steps: walk.steps,
+    configuration: { version: snapshot.version, zone: snapshot.zone },
+    record: recordView(facts, snapshot),
+    notes: notesOf(facts, snapshot, walk),
+  };
+}
+
+function connectionView({ serverName, alpn, tlsVersion, clientAddress, client }: ConnectionFacts): ConnectionView {
+  const known = client.kind === 'claims' ? client.claims : client.kind === 'rejected' ? client.certificate : null;
+  return {
+    sni: serverName === null ? null : printable(serverName),
+    alpn,
+    tlsVersion,
+    clientAddress,
+    from: client.kind === 'claims' ? client.claims.uris : (known?.spiffeIds ?? []),
+    certificateIssuer: known?.issuer ?? '',
+    certificateExpiry: known?.expiry ?? '',
+  };
+}
+
+function routeView({ serverName: sni, mesh, destination, kind: mode, cluster }: Route, sources: Sources): RouteView {
+  return { sni, mesh, destination, mode, cluster, place: placeOf(sources, `route:${sni}`) };
+}
+
+function recordView({ record }: ConnectionFacts, snapshot: Snapshot): RecordView | null {
+  if (record === null) return null;
+  const { id, reason, detail, snapshotVersion: configuration } = record;
+  const startedAt = new Date(record.startedAt).toISOString();
+  return { id, startedAt, reason, detail, configuration, changed: configuration !== snapshot.version };
+}
+
+/** Of a session that got to its endpoint: how it ended then. */
+function endedLater({
+  record,
+}: ConnectionFacts): { readonly reason: EndReason; readonly step: Step | null; readonly detail: string } | null {
+  if (record === null) return null;
+  const end = endOf(record);
+  if (end.kind === 'normal') return { reason: record.reason, step: null, detail: '' };
+  // It was refused then and passes now.
+  return end.step === 'splice' ? end : null;
+}
+
+function notesOf({ record }: ConnectionFacts, snapshot: Snapshot, walk: Walk): readonly string[] {
+  if (record === null) return [];
+  const notes: string[] = [];
+  if (record.snapshotVersion !== snapshot.version) {
+    notes.push(
+      `the configuration has changed since: session ${record.id} was judged by ${record.snapshotVersion} and ended with ${record.reason}; this is what ${snapshot.version} says`,
+    );
+  }
+  if (walk.route?.kind === 'terminate' && record.uris.length === 0 && record.mode !== 'terminate') {
+    notes.push('who the client is was never asked in this session: ask again with --from');
+  }
+  return notes;
+}

@@ -1,0 +1,84 @@
+import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
+import type { Refusal, RefusalCode, Step } from '../base/refusal.ts';
+import type { CertificateSummary, ClientClaims } from '../model/client.ts';
+import { meshName, spiffeId } from '../model/names.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import { unprintable } from '../routing/route.ts';
+
+/** What is known of a connection that is asked about: one that somebody thinks of, or one that was recorded. */
+export interface ConnectionFacts {
+  /** As the client sends it, null where the hello names no server. */
+  readonly serverName: string | null;
+  readonly alpn: readonly string[];
+  /** The version that was negotiated, else the highest on offer; empty where neither is known. */
+  readonly tlsVersion: string;
+  /** Empty where it is not known. */
+  readonly clientAddress: string;
+  readonly client: ClientFacts;
+  /** What traffic made of it. */
+  readonly record: SessionRecord | null;
+}
+
+export type ClientFacts =
+  /** No certificate, or none that anybody told of. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'claims'; readonly claims: ClientClaims }
+  /** A certificate that its mesh does not take. */
+  | { readonly kind: 'rejected'; readonly refusal: Refusal; readonly certificate: CertificateSummary | null };
+
+/** A record keeps all that the judgement was made from. */
+export function factsOfRecord(record: SessionRecord): ConnectionFacts {
+  return {
+    serverName: record.sni === '' ? null : unprintable(record.sni),
+    alpn: record.alpn,
+    tlsVersion: record.tlsVersion === '' ? record.tlsOffered : record.tlsVersion,
+    clientAddress: record.clientAddress,
+    client: clientOf(record),
+    record,
+  };
+}
+
+function clientOf(record: SessionRecord): ClientFacts {
+  const { mesh, spiffeIds, uris, certificateIssuer: issuer, certificateExpiry: expiry } = record;
+  const end = endOf(record);
+  if (end.kind === 'refusal' && end.step === 'identity') {
+    const certificate = issuer === '' && spiffeIds.length === 0 ? null : { spiffeIds, issuer, expiry };
+    return { kind: 'rejected', refusal: { kind: 'refusal', code: end.reason, detail: end.detail }, certificate };
+  }
+  if (uris.length === 0) return { kind: 'none' };
+  return { kind: 'claims', claims: { mesh: meshName(mesh), spiffeIds: spiffeIds.map(spiffeId), uris, issuer, expiry } };
+}
+
+/** How a recorded session ended, and at which step: of codes that may come at several, the one that it had reached. */
+export type RecordedEnd =
+  | { readonly kind: 'refusal'; readonly reason: RefusalCode; readonly step: Step; readonly detail: string }
+  /** Nothing was wrong. */
+  | { readonly kind: 'normal' };
+
+export function endOf(record: SessionRecord): RecordedEnd {
+  const { reason, detail } = record;
+  if (isNormal(reason)) return { kind: 'normal' };
+  return { kind: 'refusal', reason, step: stepOf(record, reason), detail };
+}
+
+function isNormal(reason: SessionRecord['reason']): reason is Exclude<SessionRecord['reason'], RefusalCode> {
+  return Object.hasOwn(NORMAL_ENDS, reason);
+}
+
+function stepOf(record: SessionRecord, reason: RefusalCode): Step {
+  const { step } = REFUSALS[reason];
+  const isEarly = record.connectMs < 0;
+  // These come whenever they come; the others belong to one step.
+  if (reason === 'client-gone' || reason === 'over-limit') return reached(record);
+  return step === 'splice' && isEarly ? reached(record) : step;
+}
+
+function reached(record: SessionRecord): Step {
+  if (record.helloMs < 0) return 'hello';
+  if (record.mode === '') return 'route';
+  // The rate of a route is looked at as soon as the route is known, before anything is asked of the client.
+  if (record.limit === 'rate') return 'route';
+  if (record.limit !== undefined) return 'endpoint';
+  if (record.mode === 'terminate' && record.uris.length === 0) return 'identity';
+  return record.attempts === 0 ? 'endpoint' : 'tls';
+}

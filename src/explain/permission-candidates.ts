@@ -1,0 +1,120 @@
+/** Which rules of a permission a client met, and by which field it missed the others. */
+import type { ClientClaims } from '../model/client.ts';
+import type { Permission, PermissionRule, Principal } from '../model/permission.ts';
+import { matches } from '../routing/authorise.ts';
+import { placeOf } from './trace.ts';
+import type { Candidate, Sources } from './trace.ts';
+
+/** In the order in which they are looked at. A client that nobody knows matches nothing. */
+export function permissionCandidates(
+  permission: Permission,
+  client: ClientClaims | null,
+  sources: Sources,
+): readonly Candidate[] {
+  const uris = client?.uris ?? [];
+  const whole = (outcome: Candidate['outcome'], miss: Miss = NO_MISS): Candidate[] => [
+    { name: permission.by, outcome, ...miss, place: placeOf(sources, `permission:${permission.by}`) },
+  ];
+  switch (permission.kind) {
+    case 'allow-all':
+      return whole('matched');
+    case 'deny-all':
+      return whole('rejected', { field: 'clients', wanted: 'nobody', found: uris.join(', ') });
+    case 'unsupported':
+      return whole('rejected', { field: 'rule', wanted: permission.why, found: '' });
+    case 'all-of':
+      return permission.all.flatMap((part) => permissionCandidates(part, client, sources));
+    case 'rules':
+      return ruleCandidates(permission.rules, uris, sources);
+    default:
+      return permission satisfies never;
+  }
+}
+
+function ruleCandidates(rules: readonly PermissionRule[], uris: readonly string[], sources: Sources): Candidate[] {
+  let decided = false;
+  return rules.map(({ action, by, principal }, i) => {
+    const name = `${by}, rule ${i + 1} (${action} ${principalName(principal)})`;
+    const place = placeOf(sources, `permission:${by}`);
+    if (decided) return { name, outcome: 'not-reached', ...NO_MISS, place };
+    const miss = missOf(principal, uris);
+    decided = miss === null;
+    return { name, outcome: decided ? 'matched' : 'rejected', ...(miss ?? NO_MISS), place };
+  });
+}
+
+type Miss = Pick<Candidate, 'field' | 'wanted' | 'found'>;
+
+const NO_MISS: Miss = { field: '', wanted: '', found: '' };
+
+/** The first part of a principal that the client is not; null where it is all of it. */
+function missOf(principal: Principal, uris: readonly string[]): Miss | null {
+  if (matches(principal, uris)) return null;
+  switch (principal.kind) {
+    case 'uri':
+      return uriMiss(principal, uris);
+    case 'uri-list':
+      return { field: 'URI names, joined', wanted: valueText(principal), found: listed(uris) };
+    case 'and': {
+      for (const part of principal.all) {
+        const miss = missOf(part, uris);
+        if (miss !== null) return miss;
+      }
+      return null;
+    }
+    case 'or':
+    case 'not':
+    case 'any':
+      return { field: 'client', wanted: principalName(principal), found: listed(uris) };
+    default:
+      return principal satisfies never;
+  }
+}
+
+/** `kuma://<tag>/<value>` is how a certificate carries a tag. */
+function uriMiss(principal: Extract<Principal, { kind: 'uri' }>, uris: readonly string[]): Miss {
+  const tag = principal.match === 'exact' ? /^kuma:\/\/(.+)\/([^/]*)$/.exec(principal.value) : null;
+  if (tag === null) {
+    const ids = uris.filter((uri) => uri.startsWith('spiffe://'));
+    return { field: 'SPIFFE id', wanted: valueText(principal), found: listed(ids) };
+  }
+  const [, name = '', value = ''] = tag;
+  const prefix = `kuma://${name}/`;
+  return {
+    field: name,
+    wanted: value,
+    found: listed(uris.filter((uri) => uri.startsWith(prefix)).map((uri) => uri.slice(prefix.length))),
+  };
+}
+
+export function principalName(principal: Principal): string {
+  switch (principal.kind) {
+    case 'any':
+      return 'everybody';
+    case 'uri':
+      return valueText(principal);
+    case 'uri-list':
+      return `only ${valueText(principal)}`;
+    case 'and':
+      return principal.all.map(principalName).join(' and ');
+    case 'or':
+      return principal.any.map(principalName).join(' or ');
+    case 'not':
+      return `not ${principalName(principal.not)}`;
+    default:
+      return principal satisfies never;
+  }
+}
+
+function valueText({ match, value }: Extract<Principal, { kind: 'uri' | 'uri-list' }>): string {
+  return match === 'prefix' ? `${value}*` : value;
+}
+
+const NAMED = 8;
+
+/** Of a certificate that carries many, the first ones. */
+export function listed(names: readonly string[]): string {
+  if (names.length === 0) return 'none';
+  const shown = names.slice(0, NAMED).join(', ');
+  return names.length > NAMED ? `${shown} and ${names.length - NAMED} more` : shown;
+}

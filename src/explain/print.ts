@@ -1,0 +1,55 @@
+import { inFile } from './trace.ts';
+import type { Candidate, Trace, TraceStep } from './trace.ts';
+
+/** A trace for people: what it comes to, what to change, then step by step. Ends with a line feed. */
+export function traceText(trace: Trace): string {
+  return [...verdict(trace), '', ...trace.steps.flatMap((step) => stepLines(step, trace)), '', ...background(trace), ''].join(
+    '\n',
+  );
+}
+
+function verdict({ outcome, reason, endsAt, detail, advice }: Trace): readonly string[] {
+  if (outcome === 'refused') {
+    const change = advice === null ? [] : [`to make it pass: ${advice.text}`];
+    return [`refused at ${endsAt ?? 'an unknown step'}: ${reason ?? ''}`, detail, ...change];
+  }
+  if (reason === null) return ['allowed'];
+  return [`allowed, and ended with ${reason}${detail === '' ? '' : `: ${detail}`}`];
+}
+
+const NAME_WIDTH = 12;
+const OUTCOME_WIDTH = 13;
+
+function stepLines(step: TraceStep, trace: Trace): readonly string[] {
+  const outcome = step.outcome.replace('-', ' ');
+  const head = `${step.step.padEnd(NAME_WIDTH)}${outcome.padEnd(OUTCOME_WIDTH)}${step.text}`.trimEnd();
+  const isEnd = step.outcome === 'refused';
+  const near = isEnd ? trace.nearest.map(({ name, text }) => `near: "${name}": ${text}`) : [];
+  // The routes that were nearest say how they differ; as candidates they would say it twice.
+  const looked = step.step === 'route' ? [] : step.candidates.map(candidateText);
+  const more = step.omitted === 0 || step.step === 'route' ? [] : [`and ${step.omitted} more`];
+  return [head, ...[...looked, ...more, ...near].map((line) => `${' '.repeat(NAME_WIDTH)}${line}`)];
+}
+
+function candidateText({ name, outcome, field, wanted, found, place }: Candidate): string {
+  switch (outcome) {
+    case 'matched':
+      return `+ ${name}${inFile(place)}`;
+    case 'not-reached':
+      return `  ${name}: one before it decided${inFile(place)}`;
+    case 'rejected':
+      return `- ${name}: ${field} is ${found === '' ? 'not there' : found}, wanted is ${wanted}${inFile(place)}`;
+    default:
+      return outcome satisfies never;
+  }
+}
+
+function background({ configuration, record, connection, notes }: Trace): readonly string[] {
+  const lines = [`configuration ${configuration.version}${configuration.zone === '' ? '' : ` of zone ${configuration.zone}`}`];
+  if (record !== null) lines.push(`session ${record.id} from ${connection.clientAddress}, ${record.startedAt}: ${record.reason}`);
+  if (connection.certificateIssuer !== '' || connection.certificateExpiry !== '') {
+    const { from, certificateIssuer: issuer, certificateExpiry: expiry } = connection;
+    lines.push(`certificate of ${from.length === 0 ? 'nobody' : from.join(', ')}, issued by ${issuer}, expires ${expiry}`);
+  }
+  return [...lines, ...notes.map((note) => `note: ${note}`)];
+}

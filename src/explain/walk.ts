@@ -1,0 +1,195 @@
+import { REFUSALS } from '../base/refusal.ts';
+import type { EndReason, Refusal } from '../base/refusal.ts';
+import type { Cluster } from '../model/cluster.ts';
+import type { EndpointView } from '../model/endpoint-view.ts';
+import type { Route } from '../model/route.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { authoriseClaims } from '../routing/authorise.ts';
+import { choose } from '../routing/choose.ts';
+import type { Target } from '../routing/choose.ts';
+import { missingCluster } from '../routing/decide.ts';
+import { printable, route } from '../routing/route.ts';
+import { tlsText } from '../routing/table.ts';
+import { endpointCandidates } from './endpoint-candidates.ts';
+import { endOf } from './facts.ts';
+import type { ConnectionFacts } from './facts.ts';
+import { nearestClients } from './nearest-clients.ts';
+import { nearestRoutes } from './nearest.ts';
+import { listed, permissionCandidates } from './permission-candidates.ts';
+import { adviceFor } from './sentences.ts';
+import { allowedText, chosenText, helloText } from './step-texts.ts';
+import { inFile, placeOf } from './trace.ts';
+import type { Candidate, NearMiss, Sources, Trace, TracedStep, TraceStep } from './trace.ts';
+
+/** What is known of a cluster's endpoints at this moment: `assumedView`, or what a running egress sees. */
+export type ViewOf = (cluster: Cluster) => EndpointView;
+
+const STEPS: readonly TracedStep[] = ['hello', 'route', 'identity', 'permission', 'endpoint', 'tls'];
+
+const NOTHING = { candidates: [], omitted: 0 } as const;
+
+/** A step shows so many candidates that were rejected. */
+const MAX_REJECTED = 20;
+
+/** The steps in their order, each as far as it is reached. */
+export class Walk {
+  readonly #steps = new Map<TracedStep, TraceStep>();
+  route: Route | null = null;
+  endsAt: TracedStep | null = null;
+  nearest: readonly NearMiss[] = [];
+  readonly #snapshot: Snapshot;
+  readonly #facts: ConnectionFacts;
+  readonly #sources: Sources;
+  #candidates: readonly Candidate[] = [];
+
+  constructor(snapshot: Snapshot, facts: ConnectionFacts, sources: Sources) {
+    this.#snapshot = snapshot;
+    this.#facts = facts;
+    this.#sources = sources;
+  }
+
+  run(viewOf: ViewOf): Refusal | null {
+    return this.#hello() ?? this.#findRoute() ?? this.#admit() ?? this.#endpoint(viewOf);
+  }
+
+  get steps(): readonly TraceStep[] {
+    return STEPS.map((step) => this.#steps.get(step) ?? { ...NOTHING, step, outcome: 'not-reached', text: '' });
+  }
+
+  advice(refusal: Refusal | null): Trace['advice'] {
+    if (refusal === null) return null;
+    const { client } = this.#facts;
+    return adviceFor({
+      code: refusal.code,
+      sni: this.#facts.serverName,
+      route: this.route,
+      client: client.kind === 'claims' ? client.claims : null,
+      nearest: this.nearest,
+      candidates: this.#candidates,
+      snapshot: this.#snapshot,
+      sources: this.#sources,
+    });
+  }
+
+  #hello(): Refusal | null {
+    const recorded = this.#recorded('hello');
+    if (recorded !== null) return this.#refuse('hello', recorded);
+    return this.#pass('hello', helloText(this.#facts));
+  }
+
+  #findRoute(): Refusal | null {
+    const { serverName } = this.#facts;
+    const found = route(this.#snapshot, serverName);
+    if (found.kind === 'refusal') {
+      if (serverName !== null) this.nearest = nearestRoutes(this.#snapshot, serverName, this.#sources);
+      return this.#refuse(
+        'route',
+        found,
+        this.nearest.map((near) => asCandidate(near, serverName ?? '')),
+      );
+    }
+    this.route = found;
+    const recorded = this.#recorded('route');
+    if (recorded !== null) return this.#refuse('route', recorded);
+    const place = placeOf(this.#sources, `route:${found.serverName}`);
+    const how = found.kind === 'passthrough' ? 'passed through to another zone' : 'the mesh mTLS ends here';
+    return this.#pass('route', `${found.destination} of mesh ${found.mesh}: ${how}${inFile(place)}`);
+  }
+
+  /** Identity and permission: a route that serves nobody refuses before it asks who the client is, as traffic does. */
+  #admit(): Refusal | null {
+    const { route: found } = this;
+    if (found === null) return null;
+    const { client } = this.#facts;
+    const isAsked = found.kind === 'terminate' && found.unsupported === undefined;
+    const recorded = this.#recorded('identity');
+    if (isAsked && client.kind === 'rejected') return this.#refuse('identity', client.refusal);
+    if (isAsked && recorded !== null) return this.#refuse('identity', recorded);
+    const claims = client.kind === 'claims' ? client.claims : null;
+    const judged = authoriseClaims(found, claims);
+    if (judged.kind === 'refusal' && REFUSALS[judged.code].step === 'identity') return this.#refuse('identity', judged);
+    if (!isAsked)
+      this.#skip('identity', found.kind === 'passthrough' ? "the client's own TLS goes on as it is" : 'the route serves nobody');
+    else
+      this.#pass(
+        'identity',
+        claims === null ? '' : `${listed(claims.uris)}${claims.issuer === '' ? '' : `, issued by ${claims.issuer}`}`,
+      );
+    if (found.kind === 'passthrough' && judged.kind === 'allowed') {
+      this.#skip('permission', `the other zone decides who may reach ${found.destination}`);
+      return null;
+    }
+    const candidates = found.kind === 'terminate' ? permissionCandidates(found.permission, claims, this.#sources) : [];
+    if (judged.kind === 'refusal') {
+      if (found.kind === 'terminate' && claims !== null) this.nearest = nearestClients(found.permission, claims, this.#sources);
+      return this.#refuse('permission', judged, candidates);
+    }
+    return this.#pass('permission', allowedText(judged), candidates);
+  }
+
+  #endpoint(viewOf: ViewOf): Refusal | null {
+    const { route: found } = this;
+    if (found === null) return null;
+    const cluster = this.#snapshot.clusters.get(found.cluster);
+    if (cluster === undefined) return this.#refuse('endpoint', missingCluster(found));
+    const view = viewOf(cluster);
+    const chosen = choose(found, cluster, view);
+    const tried = chosen.kind === 'chosen' ? chosen.targets : [];
+    const candidates = endpointCandidates(found, cluster, { view, tried, sources: this.#sources });
+    const recorded = this.#recorded('endpoint');
+    if (recorded !== null) return this.#refuse('endpoint', recorded, candidates);
+    if (chosen.kind === 'refusal') return this.#refuse('endpoint', chosen, candidates);
+    this.#pass('endpoint', chosenText(chosen), candidates);
+    return this.#tls(tried);
+  }
+
+  #tls([first]: readonly Target[]): Refusal | null {
+    const recorded = this.#recorded('tls');
+    if (recorded !== null) return this.#refuse('tls', recorded);
+    if (this.route?.kind === 'passthrough') return this.#pass('tls', "none of this egress's own: the client's goes through");
+    const tls = first?.endpoint.tls ?? null;
+    if (tls === null) return this.#pass('tls', 'plain TCP to the endpoint');
+    const versions = tls.minVersion === tls.maxVersion ? tls.minVersion : `${tls.minVersion} to ${tls.maxVersion}`;
+    return this.#pass('tls', `${tlsText(tls)}, ${versions}${tls.alpn.length === 0 ? '' : `, ALPN ${tls.alpn.join(', ')}`}`);
+  }
+
+  /** What traffic came to at a step that has to be taken at its word. */
+  #recorded(step: TracedStep): Refusal | null {
+    const { record } = this.#facts;
+    const end = record === null ? null : endOf(record);
+    // What another configuration made of endpoints says nothing of those that are there now.
+    const isStale = record?.snapshotVersion !== this.#snapshot.version && (step === 'endpoint' || step === 'tls');
+    if (isStale) return null;
+    if (end?.kind !== 'refusal' || end.step !== step || JUDGED.has(end.reason)) return null;
+    return { kind: 'refusal', code: end.reason, detail: end.detail };
+  }
+
+  #pass(step: TracedStep, text: string, candidates: readonly Candidate[] = []): null {
+    this.#steps.set(step, { step, outcome: 'passed', text, ...shown(candidates) });
+    return null;
+  }
+
+  #skip(step: TracedStep, text: string): void {
+    this.#steps.set(step, { ...NOTHING, step, outcome: 'not-asked', text });
+  }
+
+  #refuse(step: TracedStep, refusal: Refusal, candidates: readonly Candidate[] = []): Refusal {
+    this.endsAt = step;
+    this.#candidates = candidates;
+    this.#steps.set(step, { step, outcome: 'refused', text: refusal.detail, ...shown(candidates) });
+    return refusal;
+  }
+}
+
+/** Judged again from the facts, never taken from a record. */
+const JUDGED: ReadonlySet<EndReason> = new Set(['no-sni', 'no-route', 'denied', 'unsupported-policy']);
+
+function shown(candidates: readonly Candidate[]): Pick<TraceStep, 'candidates' | 'omitted'> {
+  let rejected = 0;
+  const kept = candidates.filter(({ outcome }) => outcome === 'matched' || ++rejected <= MAX_REJECTED);
+  return { candidates: kept, omitted: candidates.length - kept.length };
+}
+
+function asCandidate({ name, place }: NearMiss, sni: string): Candidate {
+  return { name: `route "${name}"`, outcome: 'rejected', field: 'SNI', wanted: name, found: printable(sni), place };
+}
