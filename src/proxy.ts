@@ -9,6 +9,7 @@ import type { LoadResult } from './control/config-loop.ts';
 import { ConfigError } from './control/config-source.ts';
 import type { ConfigSource } from './control/config-source.ts';
 import { DataSides } from './control/data-sides.ts';
+import { Listening } from './control/listening.ts';
 import { drain } from './control/drain.ts';
 import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
@@ -70,6 +71,7 @@ export interface EgressOptions {
 /** A running egress. Close it, or declare it with `await using`. */
 export interface Egress extends AsyncDisposable {
   readonly address: string;
+  /** 0 while nothing listens, as a control plane may have it. */
   readonly port: number;
   /** 0 where there is no admin listener. */
   readonly adminPort: number;
@@ -124,12 +126,10 @@ interface Parts {
   readonly watch: EndpointWatch;
   readonly keyStore: KeyStore;
   readonly loop: ConfigLoop;
+  readonly listening: Listening;
   readonly state: {
     draining: boolean;
-    listening: boolean;
     problems: readonly Problem[];
-    /** What the listeners were opened for. */
-    listener: ListenerConfig | null;
   };
   readonly servers: AdminServer[];
   close(): Promise<void>;
@@ -139,7 +139,7 @@ interface Parts {
 function assemble(options: EgressOptions): Parts {
   const clock = options.clock ?? systemClock({ keepAlive: false });
   const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
-  const state: Parts['state'] = { draining: false, listening: false, problems: [], listener: null };
+  const state: Parts['state'] = { draining: false, problems: [] };
   const observer = createObserver({
     clock,
     level: options.logLevel ?? 'off',
@@ -225,15 +225,25 @@ function assemble(options: EgressOptions): Parts {
       watch.want(config.snapshot);
       await nextTurn();
       metrics.endpoints(watch.counts);
+      await listening.follow(config.listener);
     },
     onLoad(result, tookMs) {
-      const problems = [...result.problems, ...movedListener(state.listener, result)];
+      const problems = [...result.problems, ...(result.kind === 'live' ? listening.unmet(result.config.listener) : [])];
       state.problems = problems;
       observer.load({ ...result, problems }, tookMs);
     },
   });
+  const listening = new Listening({
+    clock,
+    sides,
+    follows: false,
+    ...(options.bind === undefined ? {} : { bind: options.bind }),
+    ...(options.port === undefined ? {} : { port: options.port }),
+    onChange: () => tellOwnListeners(parts),
+    onFailure: (error) => log.error({ err: error }, 'the listener could not be opened; it is tried again'),
+  });
   const servers: AdminServer[] = [];
-  return {
+  const parts: Parts = {
     clock,
     observer,
     sides,
@@ -243,7 +253,9 @@ function assemble(options: EgressOptions): Parts {
     loop,
     state,
     servers,
+    listening,
     async close() {
+      listening.end();
       loop.close();
       keyStore.close();
       resolver.close();
@@ -255,36 +267,40 @@ function assemble(options: EgressOptions): Parts {
       observer.close();
     },
   };
+  return parts;
+}
+
+/** None of them is ever dialled. */
+function tellOwnListeners({ listening, servers, sides, watch }: Parts): void {
+  const { at } = listening;
+  sides.setOwnListeners([
+    ...(at === null ? [] : [{ ip: at.address === '' ? '::' : at.address, port: at.port }]),
+    ...servers.map((server) => ({ ip: server.address, port: server.port })),
+  ]);
+  watch.refresh();
 }
 
 async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
-  const { sides, watch, loop, observer, state } = parts;
+  const { sides, loop, listening, observer } = parts;
   await sides.start();
   const first = await loop.load();
   if (first.kind === 'rejected') throw new ConfigError(first.problems);
   const { listener } = first.config;
-  state.listener = listener;
-  const address = options.bind ?? listener.address;
-  const port = await sides.listen(address, options.port ?? listener.port);
-  state.listening = true;
+  await listening.open(listener);
 
   const admin = options.admin === false ? null : await openAdmin(options.admin ?? {}, { listener, parts });
   const readiness =
     options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
-  sides.setOwnListeners([
-    { ip: address === '' ? '::' : address, port },
-    ...[admin, readiness].flatMap((server) => (server === null ? [] : [{ ip: server.address, port: server.port }])),
-  ]);
-  watch.refresh();
+  tellOwnListeners(parts);
   if (options.watch === true) loop.watch();
-  observer.log.info({ address, port, admin: admin?.port ?? 0, workers: sides.count }, 'zone egress is ready');
+  observer.log.info({ ...listening.at, admin: admin?.port ?? 0, workers: sides.count }, 'zone egress is ready');
   if ((options.ignoredFlags ?? []).length > 0)
     observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
-  return egressOf(parts, { address, port, adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
+  return egressOf(parts, { adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
 }
 
-function egressOf(parts: Parts, at: Pick<Egress, 'address' | 'port' | 'adminPort' | 'readinessPort'>): Egress {
-  const { clock, sides, loop, observer, state } = parts;
+function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>): Egress {
+  const { clock, sides, loop, listening, observer, state } = parts;
   let closing: Promise<void> | null = null;
   const close = (): Promise<void> => {
     state.draining = true;
@@ -293,6 +309,12 @@ function egressOf(parts: Parts, at: Pick<Egress, 'address' | 'port' | 'adminPort
   };
   return {
     ...at,
+    get address() {
+      return listening.at?.address ?? '';
+    },
+    get port() {
+      return listening.at?.port ?? 0;
+    },
     snapshot() {
       if (loop.live === null) throw new Error('no configuration is live');
       return loop.live.snapshot;
@@ -305,6 +327,7 @@ function egressOf(parts: Parts, at: Pick<Egress, 'address' | 'port' | 'adminPort
     reload: () => loop.load(),
     drain(drainTimeMs) {
       state.draining = true;
+      listening.end();
       observer.log.info({ drainTimeMs, sessions: sides.limits.sessions }, 'draining');
       return drain({ clock, sides, drainTimeMs });
     },
@@ -346,36 +369,15 @@ async function openReadiness(options: { readonly bind?: string; readonly port: n
   return server;
 }
 
-/** A listener is opened once: what a reload changes about it is said, not silently left undone. */
-function movedListener(opened: ListenerConfig | null, result: LoadResult): readonly Problem[] {
-  if (opened === null || result.kind === 'rejected') return [];
-  const { listener } = result.config;
-  const fields = [
-    ['networking.address', opened.address, listener.address],
-    ['networking.port', opened.port, listener.port],
-    ['networking.admin.port', opened.adminPort, listener.adminPort],
-  ] as const;
-  return fields
-    .filter(([, before, now]) => before !== now)
-    .map(([field, before, now]) => ({
-      severity: 'warning',
-      file: `ZoneEgress ${listener.name}`,
-      line: 0,
-      column: 0,
-      field,
-      message: `changed from ${before} to ${now}: needs a restart, the egress still listens where it did`,
-    }));
-}
-
 function reportFault({ log, metrics }: Observer, error: unknown): void {
   metrics.fault();
   log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'internal error');
 }
 
 /** Kuma's words for it. */
-function readiness({ state }: Parts): { readonly ok: boolean; readonly text: string } {
+function readiness({ state, listening }: Parts): { readonly ok: boolean; readonly text: string } {
   if (state.draining) return { ok: false, text: 'TERMINATING' };
-  return state.listening ? { ok: true, text: 'LIVE' } : { ok: false, text: 'PRE_INITIALIZING' };
+  return listening.at !== null ? { ok: true, text: 'LIVE' } : { ok: false, text: 'PRE_INITIALIZING' };
 }
 
 function sourceOf(options: EgressOptions, clock: Clock): ConfigSource {

@@ -1,7 +1,7 @@
 import type { Problem } from '../base/problem.ts';
 import { diffSnapshots, splitChange } from '../model/changes.ts';
 import type { SnapshotChange } from '../model/changes.ts';
-import type { Compiled, ListenerConfig, Origin } from '../model/compiled.ts';
+import type { Absent, Compiled, ListenerConfig, Origin } from '../model/compiled.ts';
 import type { ContentHash } from '../model/names.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
@@ -14,6 +14,7 @@ export type ToConfigThread = { readonly kind: 'load' } | { readonly kind: 'more'
 export type FromConfigThread =
   | { readonly kind: 'change'; readonly change: SnapshotChange }
   | { readonly kind: 'origins'; readonly set: readonly (readonly [string, Origin])[]; readonly removed: readonly string[] }
+  | { readonly kind: 'absent'; readonly set: readonly (readonly [string, Absent])[]; readonly removed: readonly string[] }
   | {
       readonly kind: 'secrets';
       readonly set: readonly (readonly [ContentHash, string])[];
@@ -37,6 +38,7 @@ export function answerLoads(source: ConfigSource, send: (message: FromConfigThre
   let snapshot: Snapshot = EMPTY_SNAPSHOT;
   let secrets: Secrets = new Map();
   let origins: ReadonlyMap<string, Origin> = new Map();
+  let absent: ReadonlyMap<string, Absent> = new Map();
   let queue: FromConfigThread[] = [];
 
   function next(): void {
@@ -50,14 +52,16 @@ export function answerLoads(source: ConfigSource, send: (message: FromConfigThre
       queue = [{ kind: 'invalid', problems: compiled.problems, fingerprint }];
       return;
     }
-    const { listener, problems } = compiled;
+    const { listener, problems, absent: absentNow = new Map<string, Absent>() } = compiled;
     queue = [
       ...splitChange(diffSnapshots(snapshot, compiled.snapshot), PIECE).map((change) => ({ kind: 'change', change }) as const),
       ...pieces(origins, compiled.origins).map((piece) => ({ kind: 'origins', ...piece }) as const),
+      ...pieces(absent, absentNow).map((piece) => ({ kind: 'absent', ...piece }) as const),
       ...pieces(secrets, compiled.secrets).map((piece) => ({ kind: 'secrets', ...piece }) as const),
       { kind: 'done', listener, problems, fingerprint },
     ];
     ({ snapshot, secrets, origins } = compiled);
+    absent = absentNow;
   }
 
   return (message) => {

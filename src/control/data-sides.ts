@@ -163,6 +163,7 @@ export class DataSides {
   /** Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is bound exclusively first: a second process would start without an error otherwise. */
   async listen(address: string, port: number): Promise<number> {
     const bound = this.count === 1 ? port : await bindOnce(address, port);
+    this.#closing = null;
     if (this.count > 1) this.#listening = { address, port: bound };
     const results = this.#all('listening', 'listen-failed');
     this.#postAll({ kind: 'listen', address, port: bound, reusePort: this.count > 1 });

@@ -5,6 +5,8 @@ export interface DrainOptions {
   readonly clock: Clock;
   readonly sides: DataSides;
   readonly drainTimeMs: number;
+  /** Connections are taken for the whole drain time, as kuma-dp has it: clients hear of the end from the control plane, and only after it. */
+  readonly acceptThroughout?: boolean;
 }
 
 export type Drained = 'clean' | 'cut';
@@ -17,7 +19,7 @@ const OBEY_MS = 1_000;
 
 /**
  * Lets an egress run dry: keeps accepting until nothing came for 2 s or half the drain time is gone, closes the listener, and waits for the sessions
- * up to the drain time. What is left then is cut. `hurry` ends the waiting now. When `done` resolves nothing is accepted any more, and no session is open.
+ * up to the drain time. With `acceptThroughout` both come at the end of the drain time. What is left then is cut. `hurry` ends the waiting now. When `done` resolves nothing is accepted any more, and no session is open.
  */
 export function drain(options: DrainOptions): { readonly done: Promise<Drained>; readonly hurry: () => void } {
   const { clock, sides, drainTimeMs } = options;
@@ -53,7 +55,8 @@ export function drain(options: DrainOptions): { readonly done: Promise<Drained>;
       closed = true;
       wake?.();
     };
-    void sides.closeListeners({ quietMs: Math.min(QUIET_MS, drainTimeMs / 2), atMostMs: drainTimeMs / 2 }).then(onClosed);
+    if (options.acceptThroughout === true) await until(() => false, timeIsOver);
+    else void sides.closeListeners({ quietMs: Math.min(QUIET_MS, drainTimeMs / 2), atMostMs: drainTimeMs / 2 }).then(onClosed);
     if (!(await until(() => closed, timeIsOver))) {
       void sides.closeListeners({ quietMs: 0, atMostMs: 0 }).then(onClosed);
       await until(() => closed, within(OBEY_MS));

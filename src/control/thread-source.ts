@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { watchFolder } from '../files/watch-folder.ts';
 import { ComingSnapshot } from '../model/changes.ts';
-import type { Compiled, Origin } from '../model/compiled.ts';
+import type { Absent, Compiled, Origin } from '../model/compiled.ts';
 import type { ContentHash } from '../model/names.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -21,6 +21,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   let coming: ComingSnapshot | null = null;
   let secrets = new Map<ContentHash, string>();
   let origins = new Map<string, Origin>();
+  let absent = new Map<string, Absent>();
   let loaded: string | undefined;
 
   function start(): Worker {
@@ -37,6 +38,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
     coming = null;
     secrets = new Map();
     origins = new Map();
+    absent = new Map();
     return made;
   }
 
@@ -50,6 +52,9 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
       case 'origins':
         origins = changed(origins, message);
         return null;
+      case 'absent':
+        absent = changed(absent, message);
+        return null;
       case 'secrets':
         secrets = changed(secrets, message);
         return null;
@@ -62,7 +67,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
         loaded = message.fingerprint ?? undefined;
         snapshot = coming?.done() ?? snapshot;
         coming = null;
-        return { kind: 'compiled', snapshot, secrets, origins, listener: message.listener, problems: message.problems };
+        return { kind: 'compiled', snapshot, secrets, origins, absent, listener: message.listener, problems: message.problems };
       default:
         return message satisfies never;
     }

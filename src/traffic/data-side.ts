@@ -134,7 +134,10 @@ export class DataSide implements DataPlane {
         return;
       case 'close-listener':
         if (this.#listener === null) return this.#send({ kind: 'listener-closed' });
-        return this.#listener.closeWhenQuiet(message, () => this.#send({ kind: 'listener-closed' }));
+        return this.#listener.closeWhenQuiet(message, () => {
+          this.#listener = null;
+          this.#send({ kind: 'listener-closed' });
+        });
       case 'end-sessions':
         for (const session of this.#sessions) session.walk.end(refuse('drained', 'the drain time is over'));
         return;

@@ -1,0 +1,105 @@
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Problem } from '../base/problem.ts';
+import type { ListenerConfig } from '../model/compiled.ts';
+import type { DataSides } from './data-sides.ts';
+
+export interface ListeningOptions {
+  readonly clock: Clock;
+  readonly sides: Pick<DataSides, 'listen' | 'closeListeners'>;
+  /** Instead of what the configuration says. */
+  readonly bind?: string;
+  readonly port?: number;
+  /** A control plane takes listeners away, brings them back and moves them. A folder's is opened once: a change is said, not done. */
+  readonly follows: boolean;
+  /** Null: nothing listens now. */
+  readonly onChange: (at: { readonly address: string; readonly port: number } | null) => void;
+  /** A later listener could not be opened; it is tried again. */
+  readonly onFailure: (error: Error) => void;
+}
+
+const RETRY_MS = 2_000;
+
+/** Where clients are served, as the configuration says. Sessions go on when their listener closes. */
+export class Listening {
+  readonly #options: ListeningOptions;
+  #opened: ListenerConfig | null = null;
+  #at: { readonly address: string; readonly port: number } | null = null;
+  #retry: Timer | null = null;
+  #ended = false;
+
+  constructor(options: ListeningOptions) {
+    this.#options = options;
+  }
+
+  /** Null: nothing listens. */
+  get at(): { readonly address: string; readonly port: number } | null {
+    return this.#at;
+  }
+
+  /** Of the first configuration; rejects with the error of the system where the port cannot be bound. */
+  async open(listener: ListenerConfig): Promise<void> {
+    this.#opened = listener;
+    if (listener.absent === true) return;
+    await this.#listen(listener);
+  }
+
+  /** Of a later configuration. Never rejects. */
+  async follow(listener: ListenerConfig): Promise<void> {
+    const before = this.#opened;
+    if (!this.#options.follows || before === null || this.#ended) return;
+    const same = before.absent === listener.absent && before.address === listener.address && before.port === listener.port;
+    if (same && (this.#at !== null || listener.absent === true)) return;
+    this.#opened = listener;
+    this.#retry?.cancel();
+    this.#retry = null;
+    if (this.#at !== null) {
+      this.#at = null;
+      this.#options.onChange(null);
+      await this.#options.sides.closeListeners({ quietMs: 0, atMostMs: 0 });
+    }
+    if (listener.absent === true || this.#ended) return;
+    await this.#listen(listener).catch((error: unknown) => {
+      this.#options.onFailure(error instanceof Error ? error : new Error(String(error)));
+      this.#retry = this.#options.clock.after(RETRY_MS, () => void this.follow(listener));
+    });
+  }
+
+  /** What a configuration asks for and does not get without a restart. */
+  unmet(listener: ListenerConfig): readonly Problem[] {
+    const opened = this.#opened;
+    if (opened === null) return [];
+    const fields = [
+      ...(this.#options.follows
+        ? []
+        : ([
+            ['networking.address', opened.address, listener.address],
+            ['networking.port', opened.port, listener.port],
+          ] as const)),
+      ['networking.admin.port', opened.adminPort, listener.adminPort] as const,
+    ];
+    return fields
+      .filter(([, before, now]) => before !== now)
+      .map(([field, before, now]) => ({
+        severity: 'warning',
+        file: `ZoneEgress ${listener.name}`,
+        line: 0,
+        column: 0,
+        field,
+        message: `changed from ${before} to ${now}: needs a restart, the egress still listens where it did`,
+      }));
+  }
+
+  /** Follows nothing any more. */
+  end(): void {
+    this.#ended = true;
+    this.#retry?.cancel();
+  }
+
+  async #listen({ address, port }: ListenerConfig): Promise<void> {
+    const { sides, bind, port: instead, onChange } = this.#options;
+    const on = bind ?? address;
+    const bound = await sides.listen(on, instead ?? port);
+    this.#at = { address: on, port: bound };
+    onChange(this.#at);
+  }
+}
