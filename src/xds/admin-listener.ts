@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { AdminListener, AdminTls } from '../model/admin-listener.ts';
 import { contentHash } from '../model/names.ts';
 import type { ContentHash } from '../model/names.ts';
 import { dataText } from './data-text.ts';
@@ -9,24 +10,7 @@ import { SubjectAltNameMatcher_SanType } from './proto/envoy/extensions/transpor
 import { DownstreamTlsContextSchema } from './proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { unpack } from './typed-config.ts';
 
-/** Where the control plane wants to reach the admin pages, and how it proves that it is the control plane. */
-export interface AdminListener {
-  readonly address: string;
-  readonly port: number;
-  /** Prefixes of paths that are served without TLS, such as `/ready`. */
-  readonly plaintextPaths: readonly string[];
-  /** null where there is no such chain, or it is not one that can be served safely. */
-  readonly tls: AdminTls | null;
-}
-
-export interface AdminTls {
-  /** PEM texts by content hash. */
-  readonly cert: ContentHash;
-  readonly key: ContentHash;
-  readonly clientCa: ContentHash;
-  /** A client has to have this DNS name. */
-  readonly clientName: string;
-}
+export type { AdminListener } from '../model/admin-listener.ts';
 
 export interface AdminRead {
   readonly admin: AdminListener | null;
