@@ -1,7 +1,9 @@
 import { hasErrors } from '../base/problem.ts';
-import type { Compiled } from '../model/compiled.ts';
+import type { Absent, AbsentReason, Compiled, Origin } from '../model/compiled.ts';
 import { meshName } from '../model/names.ts';
+import { encodeHashSni } from '../wire/sni.ts';
 import { chooseEgress, zoneOf } from './choose-egress.ts';
+import { addAbsent } from './context.ts';
 import type { Context } from './context.ts';
 import { deepFreeze } from './deep-freeze.ts';
 import { destinationsOf } from './destinations.ts';
@@ -64,13 +66,15 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
     clusters: new Map(),
     meshes: new Map(),
     origins: new Map(),
+    absent: new Map(),
   };
   const remote = remoteServices(resources.ingresses, context);
   const folders = options.identities === undefined ? null : { path: options.identities, readFile: options.readFile };
   for (const mesh of resources.meshes) addMesh(context, mesh, remote, folders, pems);
   const problems = findings.problems();
   if (egress === null || hasErrors(problems)) return { kind: 'invalid', problems };
-  const { routes, clusters, meshes, zone, origins } = context;
+  const { routes, clusters, meshes, zone, origins, absent } = context;
+  for (const name of routes.keys()) absent.delete(name);
   const content = { zone, routes, clusters, meshes };
   return {
     kind: 'compiled',
@@ -79,6 +83,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
     listener: { name: egress.meta.name, address: egress.address, port: egress.port, adminPort: egress.adminPort },
     problems,
     origins,
+    absent,
   };
 }
 
@@ -94,6 +99,7 @@ function addMesh(
   const { name, at } = mesh.meta;
   context.origins.set(`mesh:${name}`, at);
   if (mesh.mtls === null) {
+    tellAbsent(context, resources, remote, 'mesh-without-mtls');
     const count = externalServices.length + meshExternalServices.length;
     if (count > 0) context.findings.warn(at, 'mtls', `is not enabled: its ${count} external services are not served`);
     return;
@@ -105,7 +111,7 @@ function addMesh(
     for (const [service, offers] of [...offered].sort(([a], [b]) => (a < b ? -1 : 1))) {
       addPassthrough(context, resources, service, offers, destinations, policies);
     }
-  }
+  } else tellAbsent(context, { ...resources, externalServices: [], meshExternalServices: [] }, remote, 'zone-egress-disabled');
   const before = context.routes.size;
   addExternalServices(context, resources, destinations, offered, policies);
   for (const service of meshExternalServices) addMeshExternalService(context, resources, service, policies);
@@ -119,4 +125,23 @@ function addMesh(
   if (context.routes.size === before) return;
   const identity = identityOf(resources, mesh.mtls, folders, context.loader, pems, context.findings);
   if (identity !== null) context.meshes.set(meshName(name), identity);
+}
+
+/** Everything of a mesh that one setting of it keeps out. */
+function tellAbsent(
+  context: Context,
+  { mesh, externalServices, meshExternalServices }: MeshResources,
+  remote: RemoteServices,
+  reason: AbsentReason,
+): void {
+  const { name, at } = mesh.meta;
+  const what = (destination: string): Omit<Absent, keyof Origin> => {
+    return { reason, resource: `Mesh ${name}`, mesh: name, destination, value: '' };
+  };
+  for (const service of [...externalServices.map((each) => each.service), ...(remote.get(name)?.keys() ?? [])]) {
+    if (service !== '') addAbsent(context, what(service), at);
+  }
+  for (const { meta, port } of meshExternalServices) {
+    addAbsent(context, what(meta.displayName), at, encodeHashSni({ name: meta.displayName, mesh: name, port, kind: 'mes' }));
+  }
 }

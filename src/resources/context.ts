@@ -1,8 +1,10 @@
 import type { Cluster } from '../model/cluster.ts';
-import type { Origin } from '../model/compiled.ts';
+import type { Absent, Origin } from '../model/compiled.ts';
+import { serverName } from '../model/names.ts';
 import type { MeshName, ServerName } from '../model/names.ts';
 import type { Route } from '../model/route.ts';
 import type { Mesh } from '../model/snapshot.ts';
+import { encodeTagSni } from '../wire/sni.ts';
 import type { Findings } from './findings.ts';
 import type { Loader } from './load.ts';
 
@@ -17,6 +19,8 @@ export interface Context {
   readonly clusters: Map<string, Cluster>;
   readonly meshes: Map<MeshName, Mesh>;
   readonly origins: Map<string, Origin>;
+  /** By SNI; what has a route in the end goes again. */
+  readonly absent: Map<string, Absent>;
 }
 
 /** As Kuma sets it for every cluster of a zone egress. */
@@ -41,4 +45,11 @@ export function addRoute({ routes, origins, findings }: Context, route: Route, a
 export function addCluster({ clusters, origins }: Context, cluster: Cluster, at: Origin): void {
   clusters.set(cluster.name, cluster);
   origins.set(`cluster:${cluster.name}`, at);
+}
+
+/** The first reason of a name stays. `sni` is given where the name is not the one of a `kuma.io/service`. */
+export function addAbsent({ absent }: Context, what: Omit<Absent, keyof Origin>, at: Origin, sni?: string): void {
+  const { destination, mesh } = what;
+  const name = serverName(sni ?? encodeTagSni({ 'kuma.io/service': destination, mesh }));
+  if (!absent.has(name)) absent.set(name, { ...what, file: at.file, line: at.line, column: at.column });
 }

@@ -3,7 +3,7 @@ import type { Origin } from '../model/compiled.ts';
 import { meshName, serverName } from '../model/names.ts';
 import type { Permission } from '../model/permission.ts';
 import { encodeTagSni } from '../wire/sni.ts';
-import { addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
+import { addAbsent, addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
 import type { Context } from './context.ts';
 import type { Destinations } from './destinations.ts';
 import { endpointAddress, endpointTags, localityPriority } from './endpoints.ts';
@@ -35,6 +35,15 @@ export function addExternalServices(
   for (const service of mesh.externalServices) {
     const elsewhere = mesh.mesh.zoneEgress && remote.has(service.service);
     if (service.zone !== '' && service.zone !== context.zone) {
+      const { meta, zone: value, service: destination } = service;
+      const what = {
+        reason: 'other-zone',
+        resource: `ExternalService ${meta.name}`,
+        mesh: meta.mesh,
+        destination,
+        value,
+      } as const;
+      addAbsent(context, what, meta.at);
       if (mesh.mesh.zoneEgress && !elsewhere) findings.warn(service.meta.at, `tags["${ZONE_TAG}"]`, notOffered(service));
     } else if (elsewhere) {
       findings.warn(
@@ -78,6 +87,8 @@ function addExternalService(
   const endpoints = services.flatMap((each) => endpointOf(context, mesh, each) ?? []);
   const sets = destinations.of(service);
   if (sets.length === 0) {
+    const resource = `ExternalService ${meta.name}`;
+    addAbsent(context, { reason: 'no-traffic-route', resource, mesh: name, destination: service, value: '' }, meta.at);
     context.findings.warn(
       meta.at,
       '',
@@ -162,6 +173,8 @@ function permissionFor(
   if (selecting.length > 0) {
     for (const policy of selecting) origins.set(`permission:${meshPermissionName(policy)}`, policy.meta.at);
     const permission = mergedPermission(selecting);
+    const [strongest = null] = [...selecting].reverse();
+    if (strongest !== null) origins.set(`permission:${permission.by}`, strongest.meta.at);
     const deciding = selecting.find((policy) => meshPermissionName(policy) === permission.by);
     if (deciding !== undefined) tellUnsupported(context, permission, deciding.meta.at, told);
     return permission;

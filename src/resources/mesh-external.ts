@@ -1,8 +1,9 @@
 import type { Endpoint, TlsOrigination } from '../model/cluster.ts';
+import type { AbsentReason } from '../model/compiled.ts';
 import { meshName, serverName } from '../model/names.ts';
 import type { Permission } from '../model/permission.ts';
 import { encodeHashSni } from '../wire/sni.ts';
-import { addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
+import { addAbsent, addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
 import type { Context } from './context.ts';
 import { endpointAddress } from './endpoints.ts';
 import type { MeshExternalService } from './kinds/mesh-external-service.ts';
@@ -22,8 +23,14 @@ export function addMeshExternalService(
 ): void {
   const { meta, port, zone, extension } = service;
   const { findings } = context;
-  if (zone !== '' && zone !== context.zone) return;
+  const sni = encodeHashSni({ name: meta.displayName, mesh: mesh.mesh.meta.name, port, kind: 'mes' });
+  const absent = (reason: AbsentReason, value: string): void => {
+    const what = { reason, resource: `MeshExternalService ${meta.name}`, mesh: mesh.mesh.meta.name, value };
+    addAbsent(context, { ...what, destination: meta.displayName }, meta.at, sni);
+  };
+  if (zone !== '' && zone !== context.zone) return absent('other-zone', zone);
   if (extension !== null) {
+    absent('incomplete', 'endpoints instead of an extension');
     findings.warn(
       extension.at,
       'spec.extension',
@@ -32,6 +39,7 @@ export function addMeshExternalService(
     return;
   }
   if (service.endpoints.length === 0) {
+    absent('incomplete', 'spec.endpoints');
     findings.warn(meta.at, 'spec.endpoints', 'is empty: not served');
     return;
   }
@@ -40,7 +48,6 @@ export function addMeshExternalService(
   const cluster = `${name}_${meta.displayName}_${namespace}_${zone}_extsvc_${port}`;
   const made = { name: cluster, endpoints: endpointsOf(context, mesh, service), connectTimeoutMs: CONNECT_TIMEOUT_MS };
   addCluster(context, policies.ofMeshExternal(service, made), meta.at);
-  const sni = encodeHashSni({ name: meta.displayName, mesh: name, port, kind: 'mes' });
   addRoute(
     context,
     {
@@ -49,7 +56,7 @@ export function addMeshExternalService(
       mesh: name,
       destination: meta.displayName,
       cluster,
-      permission: permissionOf(mesh),
+      permission: permissionOf(context, mesh),
       protocol: service.protocol,
     },
     meta.at,
@@ -71,8 +78,9 @@ function endpointsOf(context: Context, mesh: MeshResources, service: MeshExterna
   });
 }
 
-function permissionOf({ mesh }: MeshResources): Permission {
-  return mesh.forbidsMeshExternalServices
-    ? { kind: 'deny-all', by: `Mesh ${mesh.meta.name} routing.defaultForbidMeshExternalServiceAccess` }
-    : { kind: 'allow-all', by: 'MeshExternalService default' };
+function permissionOf({ origins }: Context, { mesh }: MeshResources): Permission {
+  if (!mesh.forbidsMeshExternalServices) return { kind: 'allow-all', by: 'MeshExternalService default' };
+  const by = `Mesh ${mesh.meta.name} routing.defaultForbidMeshExternalServiceAccess`;
+  origins.set(`permission:${by}`, mesh.meta.at);
+  return { kind: 'deny-all', by };
 }

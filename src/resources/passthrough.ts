@@ -1,8 +1,8 @@
 import type { Endpoint } from '../model/cluster.ts';
-import type { Origin } from '../model/compiled.ts';
+import type { AbsentReason, Origin } from '../model/compiled.ts';
 import { meshName, serverName } from '../model/names.ts';
 import { encodeTagSni } from '../wire/sni.ts';
-import { addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
+import { addAbsent, addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
 import type { Context } from './context.ts';
 import type { Destinations } from './destinations.ts';
 import { endpointAddress, endpointTags, localityPriority } from './endpoints.ts';
@@ -29,17 +29,23 @@ export type RemoteServices = ReadonlyMap<string, ReadonlyMap<string, RemoteServi
  * What the ingresses of other zones offer. They come sorted by name; of several behind one address the first that has services counts,
  * because an ingress that just started has none yet.
  */
-export function remoteServices(ingresses: readonly ZoneIngress[], { zone, findings }: Context): RemoteServices {
+export function remoteServices(ingresses: readonly ZoneIngress[], context: Context): RemoteServices {
+  const { zone, findings } = context;
   const byMesh = new Map<string, Map<string, { offers: Offer[]; at: Origin }>>();
   const seen = new Set<string>();
   for (const ingress of ingresses) {
     const { meta, advertisedAddress, advertisedPort, services } = ingress;
     if (ingress.zone === '') {
       findings.warn(meta.at, 'zone', 'is not set: this ingress is not known to be in another zone, so nothing is sent to it');
+      tellAbsent(context, ingress, 'cannot-be-reached', 'zone');
       continue;
     }
-    if (ingress.zone === zone) continue;
+    if (ingress.zone === zone) {
+      tellAbsent(context, ingress, 'this-zone-only', '');
+      continue;
+    }
     if (advertisedAddress === '' || advertisedPort === 0) {
+      tellAbsent(context, ingress, 'cannot-be-reached', 'networking.advertisedAddress');
       findings.warn(meta.at, 'networking.advertisedAddress', 'is not set: this ingress cannot be reached from other zones');
       continue;
     }
@@ -67,6 +73,13 @@ export function remoteServices(ingresses: readonly ZoneIngress[], { zone, findin
   return byMesh;
 }
 
+function tellAbsent(context: Context, { meta, services }: ZoneIngress, reason: AbsentReason, value: string): void {
+  for (const { tags, mesh, at } of services) {
+    const destination = tags.get(SERVICE_TAG) ?? '';
+    if (mesh !== '') addAbsent(context, { reason, resource: `ZoneIngress ${meta.name}`, mesh, destination, value }, at);
+  }
+}
+
 /** The routes of one remote service: one for each tag set that clients may ask for, all of one cluster. */
 export function addPassthrough(
   context: Context,
@@ -77,8 +90,12 @@ export function addPassthrough(
   policies: MeshPolicies,
 ): void {
   const sets = destinations.of(service);
-  if (sets.length === 0) return;
   const name = meshName(mesh.meta.name);
+  if (sets.length === 0) {
+    const resource = `ZoneIngress ${offers[0]?.ingress.meta.name ?? ''}`;
+    addAbsent(context, { reason: 'no-traffic-route', resource, mesh: name, destination: service, value: '' }, at);
+    return;
+  }
   const cluster = `${name}:${service}`;
   const endpoints = offers.flatMap((offer) => endpointOf(context, offer, mesh.meta.name, mesh.localityAware) ?? []);
   const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS };
