@@ -4,8 +4,9 @@ import type { AdsState, AdsType } from './ads-state.ts';
 import type { Accept } from './held-resources.ts';
 import type { Node } from './proto/envoy/config/core/v3/base_pb.js';
 import type { ProblemReason, StreamEnd, StreamProblem } from './stream-problem.ts';
-import { explainEnd } from './stream-problem.ts';
+import { explainEnd, explainSilence } from './stream-problem.ts';
 import type { Finding, StreamEvent, TypeStatus } from './subscriptions.ts';
+import { StreamWaits } from './stream-waits.ts';
 import { Subscriptions } from './subscriptions.ts';
 import type { AdsStream, AdsTarget, AdsTls, KeepAlive } from './transport.ts';
 import { openStream } from './transport.ts';
@@ -70,23 +71,17 @@ export interface AdsClient {
 const KEEP_ALIVE: KeepAlive = { timeMs: 10_000, timeoutMs: 30_000 };
 /** Name, TCP and TLS together. */
 const CONNECT_TIMEOUT_MS = 5_000;
-const FIRST_BACK_OFF_MS = 500;
-const LAST_BACK_OFF_MS = 30_000;
-/** A name stays busy for 10 s after a stream ended: that gap must not grow by waiting. */
-const BUSY_RETRY_MS = 1_000;
-/** So long, and it is no gap any more but another proxy of that name. */
-const BUSY_FOR_LONG_MS = 30_000;
-const TAKEN_RETRY_MS = 5_000;
 const SILENT_MS = 30_000;
 /** A stream that ends sooner does not set the waits back: one that breaks over and over would be tried without a pause. */
 const SETTLED_MS = 5_000;
 /** gRPC's DEADLINE_EXCEEDED and UNAUTHENTICATED, for ends that are of this side. */
 const NO_ANSWER_CODE = 4;
 const NO_TOKEN_CODE = 16;
+/** INVALID_ARGUMENT. */
+const NOT_TRIED_CODE = 3;
 
 /**
- * Keeps one aggregated stream to a control plane open, for ever: what ends is tried again after up to 0.5 s, and then up to twice as long each time
- * until 30 s, with full jitter; from the start again after a stream that had responses and lasted. It connects at once.
+ * Keeps one aggregated stream to a control plane open, for ever; after which waits, StreamWaits says. It connects at once.
  */
 export function createAdsClient(options: AdsClientOptions): AdsClient {
   const client = new Connection(options);
@@ -98,6 +93,7 @@ class Connection {
   readonly #options: AdsClientOptions;
   readonly #clock: Clock;
   readonly #subscriptions: Subscriptions;
+  readonly #waits: StreamWaits;
   /** Of the stream that is tried or open: its timers, and itself. */
   #scope: Scope;
   #stream: AdsStream | null = null;
@@ -106,9 +102,6 @@ class Connection {
   #lastResponseAt: number | null = null;
   #lastError: StreamFailure | null = null;
   #streams = 0;
-  /** Ended in a row without a response. */
-  #failures = 0;
-  #busySince: number | null = null;
   /** Monotonic, of the first response on this stream. */
   #liveSince = 0;
   /** What was said last, so that it is not said again. */
@@ -122,6 +115,7 @@ class Connection {
     this.#options = options;
     this.#clock = options.clock;
     this.#subscriptions = new Subscriptions(options.node, options.accept);
+    this.#waits = new StreamWaits(options.clock, options.random ?? Math.random);
     this.#shown = this.#subscriptions.state;
     this.#scope = new Scope(options.clock);
   }
@@ -149,7 +143,7 @@ class Connection {
     const { token } = this.#options;
     readToken(token).then(
       (value) => {
-        if (!scope.ended) this.#open(scope, value);
+        if (!scope.ended) this.#tryOpen(scope, value);
       },
       (error: unknown) => {
         if (scope.ended) return;
@@ -162,6 +156,17 @@ class Connection {
   close(): void {
     this.#phase = 'closed';
     this.#forgetStream();
+  }
+
+  /** A target or a CA that cannot even be tried is like one that does not answer: it may be another one the next time. */
+  #tryOpen(scope: Scope, token: string | null): void {
+    try {
+      this.#open(scope, token);
+    } catch (error) {
+      const { host, port } = this.#options.target;
+      const why = error instanceof Error ? error.message : String(error);
+      this.#ended({ code: NOT_TRIED_CODE, message: `connect to the control plane at ${host}:${port}: ${why}` }, NOT_TRIED);
+    }
   }
 
   #open(scope: Scope, token: string | null): void {
@@ -181,7 +186,11 @@ class Connection {
           this.#responded();
           this.#tell({ kind: 'response', response, now: this.#clock.now(), wall: this.#clock.wall() });
         },
-        onEnd: (end) => this.#ended(end, explainEnd(end)),
+        onEnd: ({ code, message }) => {
+          const problem = explainEnd({ code, message });
+          const before = this.#connectedSince === null ? `connect to the control plane at ${target.host}:${target.port}: ` : '';
+          this.#ended({ code, message: before + message.replace(/ Resolution note: *$/, '') }, problem);
+        },
       },
     );
     // It may have ended before it was known here.
@@ -203,8 +212,8 @@ class Connection {
     if (this.#phase === 'live') return;
     this.#phase = 'live';
     this.#liveSince = this.#clock.now();
-    this.#emit({ kind: 'connected', attempts: this.#failures + 1 });
-    this.#busySince = null;
+    this.#emit({ kind: 'connected', attempts: this.#waits.failures + 1 });
+    this.#waits.responded();
     this.#takenSaid = false;
     this.#silentSaid = false;
   }
@@ -228,19 +237,23 @@ class Connection {
   #silent(): void {
     if (this.#phase !== 'waiting' || this.#silentSaid) return;
     this.#silentSaid = true;
-    this.#emit({ kind: 'silent', message: silence(this.#options), forMs: SILENT_MS });
+    this.#emit({
+      kind: 'silent',
+      message: explainSilence(this.#options.node, this.#options.target, SILENT_MS),
+      forMs: SILENT_MS,
+    });
   }
 
   #ended({ code, message }: StreamEnd, { reason, advice }: StreamProblem): void {
     const wasLive = this.#phase === 'live';
     if (wasLive && this.#clock.now() - this.#liveSince >= SETTLED_MS) {
-      this.#failures = 0;
+      this.#waits.lasted();
       this.#said = '';
     }
     this.#lastError = { code, message, reason, advice, at: this.#clock.wall() };
     this.#forgetStream();
     this.#phase = 'backing-off';
-    const retryInMs = this.#wait(reason);
+    const retryInMs = this.#waits.next(reason);
     const said = `${reason} ${message}`;
     if (said !== this.#said) this.#emit({ kind: 'disconnected', ...this.#lastError, wasLive, retryInMs });
     this.#said = said;
@@ -250,23 +263,9 @@ class Connection {
     this.#scope.after(retryInMs, () => this.connect());
   }
 
-  #wait(reason: ProblemReason): number {
-    const random = this.#options.random ?? Math.random;
-    if (reason !== 'busy') {
-      this.#busySince = null;
-      const most = Math.min(LAST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** Math.min(this.#failures++, 16));
-      return random() * most;
-    }
-    this.#busySince ??= this.#clock.now();
-    this.#failures++;
-    const most = this.#clock.now() - this.#busySince < BUSY_FOR_LONG_MS ? BUSY_RETRY_MS : TAKEN_RETRY_MS;
-    return most * (0.8 + 0.2 * random());
-  }
-
   #sayTaken(): void {
-    if (this.#busySince === null || this.#takenSaid) return;
-    const forMs = this.#clock.now() - this.#busySince;
-    if (forMs < BUSY_FOR_LONG_MS) return;
+    const forMs = this.#waits.takenForMs();
+    if (forMs === null || this.#takenSaid) return;
     this.#takenSaid = true;
     const message =
       `the control plane has had an active stream of ${this.#options.node.id} for ${Math.round(forMs / 1000)} s: another egress runs under this name; ` +
@@ -293,6 +292,7 @@ class Connection {
   }
 }
 
+const NOT_TRIED: StreamProblem = { reason: 'unreachable', advice: null };
 const TOKEN_UNREADABLE: StreamProblem = { reason: 'token-unreadable', advice: null };
 
 /** What cannot stand in a header is refused here: gRPC would repeat it in its error. */
@@ -301,14 +301,4 @@ async function readToken(source: AdsClientOptions['token']): Promise<string | nu
   if (token !== null && !/^[\x21-\x7e]+$/.test(token))
     throw new Error('it is empty, or has spaces, line breaks or characters that a token cannot have');
   return token;
-}
-
-/** Kuma since 2.12 sends neither configuration nor an error when it cannot make the configuration. */
-function silence({ node, target }: AdsClientOptions): string {
-  const at = `${target.host}:${target.port}`;
-  const nothing = `the control plane at ${at} took the stream and sent nothing for ${SILENT_MS / 1000} s`;
-  const port = node.metadata?.['dataplane.readinessReporter.port'];
-  return port === undefined || port === '' || port === '0'
-    ? `${nothing}: the node has no "dataplane.readinessReporter.port", without which Kuma since 2.12 makes no configuration and says so only in its own log`
-    : `${nothing}: it could not make a configuration for ${node.id}; its own log says why`;
 }

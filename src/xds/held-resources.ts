@@ -225,11 +225,8 @@ export class HeldResources {
       secrets: sameOr(this.#state.secrets, only(this.#known.secret, live.secret)),
       versions,
     };
-    const changed =
-      next.clusters !== this.#state.clusters ||
-      next.endpoints !== this.#state.endpoints ||
-      next.listeners !== this.#state.listeners ||
-      next.secrets !== this.#state.secrets;
+    const before = this.#state;
+    const changed = (['clusters', 'endpoints', 'listeners', 'secrets'] as const).some((each) => next[each] !== before[each]);
     if (changed) this.#state = next;
   }
 

@@ -1,4 +1,6 @@
-/** Why a stream ended, for people. Kuma ends every stream with the code UNKNOWN and a text: this is the one place that reads the text. */
+import type { Node } from './proto/envoy/config/core/v3/base_pb.js';
+
+/** Why a stream ended or says nothing, for people. Kuma ends every stream with the code UNKNOWN and a text: this is the one place that reads the text. */
 
 export interface StreamEnd {
   /** gRPC status code; 0 is an orderly end. */
@@ -136,4 +138,17 @@ export function explainEnd({ code, message }: StreamEnd): StreamProblem {
     default:
       return { reason: 'unknown', advice: null };
   }
+}
+
+/** Kuma since 2.12 sends neither configuration nor an error when it cannot make the configuration. */
+export function explainSilence(
+  { id, metadata }: Node,
+  at: { readonly host: string; readonly port: number },
+  forMs: number,
+): string {
+  const nothing = `the control plane at ${at.host}:${at.port} took the stream and sent nothing for ${forMs / 1000} s`;
+  const port = metadata?.['dataplane.readinessReporter.port'];
+  return port === undefined || port === '' || port === '0'
+    ? `${nothing}: the node has no "dataplane.readinessReporter.port", without which Kuma since 2.12 makes no configuration and says so only in its own log`
+    : `${nothing}: it could not make a configuration for ${id}; its own log says why`;
 }

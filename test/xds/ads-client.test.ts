@@ -173,6 +173,19 @@ t.test('a control plane that cannot be verified gets no stream and no token, unl
   t.same((await server.stream()).authorization, ['token-for-anybody'], 'the first stream that came at all');
 });
 
+t.test('a CA or an address that is none ends nothing but the try', async (t) => {
+  const ca = await createTestMesh('cp');
+  const server = await controlPlane(t, ca.issue({ uris: [], ips: ['127.0.0.1'] }));
+  const tls = (pem: string): AdsClientOptions['tls'] => ({ kind: 'tls', ca: pem, verify: true, serverName: null });
+  for (const pem of ['', 'no certificate', '-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----\n']) {
+    const { next } = start(t, server.port, { tls: tls(pem), token: async () => 'hidden' });
+    const { reason, message } = await next('disconnected');
+    t.match(reason, /certificate-refused|unreachable/, message);
+  }
+  const { next } = start(t, server.port, { tls: tls(ca.ca.cert), target: { host: 'no host at all', port: 1 } });
+  t.equal((await next('disconnected')).reason, 'unreachable');
+});
+
 t.test('without TLS no token is sent', async (t) => {
   const server = await controlPlane(t);
   start(t, server.port, { token: async () => 'eyJ.token.1' });
