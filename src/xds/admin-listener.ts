@@ -10,8 +10,6 @@ import { SubjectAltNameMatcher_SanType } from './proto/envoy/extensions/transpor
 import { DownstreamTlsContextSchema } from './proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { unpack } from './typed-config.ts';
 
-export type { AdminListener } from '../model/admin-listener.ts';
-
 export interface AdminRead {
   readonly admin: AdminListener | null;
   readonly secrets: readonly (readonly [ContentHash, string])[];

@@ -1,3 +1,4 @@
+import type { AdminListener } from '../model/admin-listener.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { ListenerConfig, Origin } from '../model/compiled.ts';
 import type { ContentHash, MeshName, ServerName } from '../model/names.ts';
@@ -7,7 +8,7 @@ import type { Mesh, Secrets, Snapshot } from '../model/snapshot.ts';
 import { deepFreeze } from '../resources/deep-freeze.ts';
 import { snapshotVersion } from '../resources/snapshot-version.ts';
 import { readAdminListener } from './admin-listener.ts';
-import type { AdminListener, AdminRead } from './admin-listener.ts';
+import type { AdminRead } from './admin-listener.ts';
 import type { AdsState, Held } from './ads-state.ts';
 import type { ChainTls } from './downstream-tls.ts';
 import { HARMLESS_LISTENER_FILTERS } from './extension-names.ts';
@@ -17,6 +18,9 @@ import type { Cluster as EnvoyCluster } from './proto/envoy/config/cluster/v3/cl
 import type { Listener } from './proto/envoy/config/listener/v3/listener_pb.js';
 import type { FilterChain } from './proto/envoy/config/listener/v3/listener_components_pb.js';
 import { translateChain } from './translate-chain.ts';
+import { createClusterTranslator } from './translate-clusters.ts';
+import type { TranslateClusters } from './translate-clusters.ts';
+import type { TranslatedCluster } from './translate-cluster.ts';
 import type { ChainContext, ChainRoutes } from './translate-chain.ts';
 import { typeOf } from './typed-config.ts';
 
@@ -43,17 +47,6 @@ export interface Translated {
   readonly admin: AdminListener | null;
 }
 
-/** What a cluster comes to; `unusable` says why no route may use it. */
-export interface ClusterTranslation {
-  readonly cluster: Cluster;
-  readonly secrets: ReadonlyMap<ContentHash, string>;
-  readonly remarks: readonly string[];
-  readonly unusable?: string;
-}
-
-/** Gives the same object again for a cluster of which nothing changed. */
-export type TranslateClusters = (state: AdsState) => ReadonlyMap<string, ClusterTranslation>;
-
 /** Kuma's own listeners: of the admin pages, and of the readiness. */
 const OWN = /^(?:kuma:|system_)/;
 const ADMIN = new Set(['kuma:envoy:admin', 'system_envoy_admin']);
@@ -63,7 +56,7 @@ const ADMIN = new Set(['kuma:envoy:admin', 'system_envoy_admin']);
  * or a mesh without a certificate, and a remark. Of two states in a row what did not change keeps its identity, and only what changed is looked at.
  */
 export function createTranslator(
-  translateClusters: TranslateClusters,
+  translateClusters: TranslateClusters = createClusterTranslator(),
 ): (state: AdsState, context: TranslateContext) => Translated {
   const translator = new Translator(translateClusters);
   return (state, context) => translator.translate(state, context);
@@ -171,7 +164,7 @@ class Translator {
     of: {
       readonly chain: ChainRoutes;
       readonly cluster: Held<EnvoyCluster> | undefined;
-      readonly translation: ClusterTranslation | undefined;
+      readonly translation: TranslatedCluster | undefined;
       readonly conflict: string | null;
     },
   ): Route {
@@ -235,7 +228,7 @@ class Translator {
 interface Addition {
   readonly state: AdsState;
   readonly building: Building;
-  readonly translations: ReadonlyMap<string, ClusterTranslation>;
+  readonly translations: ReadonlyMap<string, TranslatedCluster>;
 }
 
 /** What one translation adds up to. */

@@ -3,8 +3,8 @@ import { anyUnpack } from '@bufbuild/protobuf/wkt';
 import type { Any } from '@bufbuild/protobuf/wkt';
 
 /** `envoy.extensions.filters.network.rbac.v3.RBAC`; empty where there is no configuration. */
-export function typeOf(any: Any | undefined): string {
-  return any === undefined ? '' : any.typeUrl.slice(any.typeUrl.lastIndexOf('/') + 1);
+export function typeOf(config: Any | undefined): string {
+  return config === undefined ? '' : config.typeUrl.slice(config.typeUrl.lastIndexOf('/') + 1);
 }
 
 /** undefined where it is another type, or its bytes cannot be decoded. */

@@ -188,7 +188,7 @@ t.test('what restricts and cannot be evaluated lets nobody in, and says what it 
     [list([a, { action: { name: 'x', typedConfig: { '@type': URI_SAN } } }]), /the action .*UriSanInput/],
     [{ matcherTree: { input: custom, customMatch: custom } }, /matcher tree/],
   ];
-  const filters: readonly [object, RegExp][] = [
+  const filters: readonly (readonly [object, RegExp])[] = [
     ...principals.map(([principal, why]) => [rules([principal]), why] as const),
     ...principals.map(([principal, why]) => [{ rules: { action: 'DENY', ...policies([principal]) } }, why] as const),
     ...permissions.map(([permission, why]) => [rules([name(A)], [permission]), why] as const),
