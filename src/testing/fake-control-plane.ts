@@ -3,30 +3,19 @@
  * client that reads the admin listener. It serves what a test gives it or plays a recording, remembers what it was asked, and breaks on request.
  * State of the world only: a delta stream ends as unimplemented.
  */
-import { once } from 'node:events';
-import { createServer as createHttpServer } from 'node:http';
-import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
-import type { Server as TlsServer, TLSSocket } from 'node:tls';
-import { fromBinary } from '@bufbuild/protobuf';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ConnectionInjector, ServerDuplexStream } from '@grpc/grpc-js';
 import { systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
-import { generateKey, issueCertificate, selfSigned } from '../identity/issue.ts';
-import type { CertificateAndKey } from '../identity/issue.ts';
 import type { AdsType } from '../xds/ads-state.ts';
-import { DiscoveryRequestSchema } from '../xds/proto/envoy/service/discovery/v3/discovery_pb.js';
 import type { DiscoveryRequest } from '../xds/proto/envoy/service/discovery/v3/discovery_pb.js';
 import { createAdminClient } from './admin-client.ts';
 import type { AdminClient } from './admin-client.ts';
+import { openPort, serverCertificate } from './control-plane-port.ts';
+import type { AdsCall, ControlPlanePort } from './control-plane-port.ts';
 import type { EnvoyResources } from './envoy-resources.ts';
 import { FakeAds } from './fake-ads.ts';
 import type { AdsListener, FakeAdsRequest, FakeAdsResponse } from './fake-ads.ts';
 import { answerBootstrap } from './fake-bootstrap.ts';
 import type { FakeBootstrapAnswer, FakeBootstrapRequest } from './fake-bootstrap.ts';
-import { listen } from './fake-external-service.ts';
 import type { KumaVersion } from './fake-node.ts';
 import { readRecording } from './recording.ts';
 import type { RecordingOptions } from './recording.ts';
@@ -111,11 +100,6 @@ export interface FakeControlPlane extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const ADS_PATH = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources';
-/** How long streams that ended get to say so, in real time. */
-const GRACE_MS = 500;
-const DAY_MS = 24 * 3_600_000;
-
 export async function createFakeControlPlane(options: FakeControlPlaneOptions = {}): Promise<FakeControlPlane> {
   const { address = '127.0.0.1', zone = 'zone-1', version = '2.14', clock = systemClock({ keepAlive: false }) } = options;
   const { zoneEgresses = [], authentication = 'zoneToken' } = options;
@@ -128,7 +112,7 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
   let refusedBootstrap: FakeBootstrapAnswer | null = null;
   let replay: Replay | null = null;
   let port = options.port ?? 0;
-  let running: Running | null = null;
+  let running: ControlPlanePort | null = null;
   const bootstraps: { request: FakeBootstrapRequest; answer: FakeBootstrapAnswer }[] = [];
   const ads = new FakeAds({
     clock,
@@ -193,7 +177,7 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
 
   async function start(): Promise<void> {
     if (running !== null) return;
-    running = await run({ address, port, certificate: tls.server, onStream, onBootstrap });
+    running = await openPort({ address, port, certificate: tls.server, onStream, onBootstrap });
     port = running.port;
   }
   async function stop(): Promise<void> {
@@ -255,105 +239,6 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
   };
 }
 
-type AdsCall = ServerDuplexStream<DiscoveryRequest, Uint8Array>;
-
-interface Running {
-  readonly port: number;
-  /** Cuts the connections and goes on listening. */
-  drop(): void;
-  /** Lets streams that ended say so. */
-  stop(): Promise<void>;
-  close(): Promise<void>;
-}
-
-async function run(options: {
-  readonly address: string;
-  readonly port: number;
-  readonly certificate: CertificateAndKey;
-  readonly onStream: (call: AdsCall) => void;
-  readonly onBootstrap: (request: FakeBootstrapRequest) => FakeBootstrapAnswer;
-}): Promise<Running> {
-  const { address, certificate, onStream, onBootstrap } = options;
-  const open = new Set<Socket>();
-  const grpc = new Server();
-  grpc.addService(
-    {
-      StreamAggregatedResources: {
-        path: ADS_PATH,
-        requestStream: true,
-        responseStream: true,
-        requestSerialize: (bytes: Buffer) => bytes,
-        requestDeserialize: (bytes: Buffer) => fromBinary(DiscoveryRequestSchema, bytes),
-        responseSerialize: (response: Uint8Array) => Buffer.from(response),
-        responseDeserialize: (bytes: Buffer) => bytes,
-      },
-    },
-    { StreamAggregatedResources: onStream },
-  );
-  const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
-  const http: HttpServer = createHttpServer((request, response) => void answerHttp(request, response, onBootstrap));
-  const front: TlsServer = createTlsServer(
-    { cert: certificate.cert, key: certificate.key, minVersion: 'TLSv1.2', ALPNProtocols: ['h2', 'http/1.1'] },
-    (socket: TLSSocket) => {
-      socket.on('error', ignoreError);
-      if (socket.alpnProtocol === 'h2') injector.injectConnection(socket);
-      else http.emit('connection', socket);
-    },
-  );
-  front.on('tlsClientError', ignoreError);
-  front.on('connection', (socket: Socket) => {
-    open.add(socket);
-    socket.on('error', ignoreError);
-    socket.on('close', () => open.delete(socket));
-  });
-  const port = await listen(front, { address, port: options.port });
-
-  function drop(): void {
-    for (const socket of open) socket.destroy();
-  }
-  async function close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => front.close(() => resolve()));
-    drop();
-    grpc.forceShutdown();
-    await closed;
-  }
-  return {
-    port,
-    drop,
-    async stop() {
-      const ended = [...open].map((socket) => once(socket, 'close'));
-      grpc.tryShutdown(ignoreError);
-      http.closeAllConnections();
-      const grace = new Promise<void>((resolve) => void systemClock({ keepAlive: false }).after(GRACE_MS, resolve));
-      await Promise.race([Promise.allSettled(ended), grace]);
-      await close();
-    },
-    close,
-  };
-}
-
-async function answerHttp(
-  request: IncomingMessage,
-  response: ServerResponse,
-  onBootstrap: (request: FakeBootstrapRequest) => FakeBootstrapAnswer,
-): Promise<void> {
-  const chunks: Buffer[] = [];
-  try {
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-  } catch {
-    // It went away amid its request.
-    return;
-  }
-  const { status, contentType, body } = onBootstrap({
-    method: request.method ?? '',
-    path: (request.url ?? '').replace(/\?.*$/, ''),
-    headers: request.headers,
-    body: Buffer.concat(chunks).toString(),
-  });
-  response.writeHead(status, contentType === undefined ? {} : { 'content-type': contentType });
-  response.end(body);
-}
-
 function waitFor(ads: FakeAds, fits: (request: FakeAdsRequest) => boolean, timeoutMs: number): Promise<FakeAdsRequest> {
   const past = ads.requests.find(fits);
   if (past !== undefined) return Promise.resolve(past);
@@ -372,44 +257,4 @@ function waitFor(ads: FakeAds, fits: (request: FakeAdsRequest) => boolean, timeo
       resolve(request);
     });
   });
-}
-
-interface ServerTls {
-  readonly caCert: string;
-  readonly server: CertificateAndKey;
-}
-
-async function serverCertificate(address: string, kind: 'issued' | 'self-signed'): Promise<ServerTls> {
-  const nowMs = Date.now();
-  const names = { dns: ['localhost'], ips: [...new Set([address, '127.0.0.1'])] };
-  const dates = { notBefore: nowMs - 10_000, notAfter: nowMs + 30 * DAY_MS };
-  const ca = { pathLength: null };
-  if (kind === 'self-signed') {
-    const server = selfSigned({
-      key: await generateKey('ec'),
-      ...names,
-      ...dates,
-      ca,
-      keyUsage: ['digitalSignature', 'keyEncipherment', 'keyCertSign'],
-      eku: ['serverAuth'],
-    });
-    return { caCert: server.cert, server };
-  }
-  const subject = [['CN', 'throw-away control plane CA']] as const;
-  const authority = selfSigned({ key: await generateKey('ec'), subject, ...dates, ca, keyUsage: ['keyCertSign', 'cRLSign'] });
-  const key = await generateKey('ec');
-  const cert = issueCertificate({
-    caCert: authority.cert,
-    caKey: authority.key,
-    publicKey: key,
-    ...names,
-    ...dates,
-    keyUsage: ['digitalSignature', 'keyEncipherment'],
-    eku: ['serverAuth'],
-  });
-  return { caCert: authority.cert, server: { cert, key: key.export({ type: 'pkcs8', format: 'pem' }).toString() } };
-}
-
-function ignoreError(): void {
-  // A fake outlives whatever its clients do.
 }
