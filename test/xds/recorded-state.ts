@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { fromJson, toBinary } from '@bufbuild/protobuf';
-import type { DescMessage, JsonObject, MessageShape } from '@bufbuild/protobuf';
+import type { DescMessage, JsonObject, MessageShape, Registry } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { acceptListener } from '../../src/xds/accept-listener.ts';
@@ -17,7 +17,7 @@ import type { Listener } from '../../src/xds/proto/envoy/config/listener/v3/list
 import { adsResources, readSecrets } from '../kuma/ads-state.ts';
 import { everyMessage } from './registry.ts';
 
-const registry = await everyMessage();
+export const registry: Registry = await everyMessage();
 
 export function fromRecord<Desc extends DescMessage>(schema: Desc, json: unknown): MessageShape<Desc> {
   const { '@type': _, ...fields } = json as JsonObject;

@@ -1,6 +1,7 @@
 /** What control planes have sent their egresses, and what it becomes here: the same as from the files, and the same as Envoy does with it. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { fromBinary, toJsonString } from '@bufbuild/protobuf';
 import type { VerifiedClient } from '../../src/model/client.ts';
 import type { EndpointView } from '../../src/model/endpoint-view.ts';
 import { meshName, serverName } from '../../src/model/names.ts';
@@ -12,6 +13,7 @@ import type { ListenerMemory } from '../../src/xds/accept-listener.ts';
 import { acceptSecret } from '../../src/xds/accept-secret.ts';
 import type { AdsState } from '../../src/xds/ads-state.ts';
 import { ListenerSchema } from '../../src/xds/proto/envoy/config/listener/v3/listener_pb.js';
+import { DiscoveryResponseSchema } from '../../src/xds/proto/envoy/service/discovery/v3/discovery_pb.js';
 import { SecretSchema } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { createTranslator } from '../../src/xds/translate.ts';
 import type { TranslatedCluster } from '../../src/xds/translate-cluster.ts';
@@ -23,7 +25,7 @@ import { deciding } from '../kuma/from-snapshot.ts';
 import { liveZone } from '../kuma/live-zone.ts';
 import { LIVE, skipWithout } from '../kuma/pair.ts';
 import { snapshotOf, withIdentities } from '../resources/fixtures/compiling.ts';
-import { anyOf, held, recordedState } from './recorded-state.ts';
+import { anyOf, held, recordedState, registry } from './recorded-state.ts';
 
 const CONTEXT: TranslateContext = { name: 'egress-1', zone: 'zone-1', adminPort: 9901 };
 const SOTW = new URL('ads/sotw/', LIVE);
@@ -92,6 +94,21 @@ t.test('every recorded configuration is served, for the clients that Envoy serve
         `${title}: ${twice.length} chains with a filter twice`,
       );
     }
+  }
+});
+
+t.test('the bytes as they came are read as their JSON is', skipWithout(LIVE), async (t) => {
+  const bytes = Buffer.from(readFileSync(new URL('008-response-lds.pb.b64', SOTW), 'utf8'), 'base64');
+  const { resources } = fromBinary(DiscoveryResponseSchema, bytes);
+  const state = recordedState(SOTW, 12);
+  t.equal(resources.length, 2);
+  for (const any of resources) {
+    const accepted = acceptListener(any);
+    const expected = state.listeners.get(accepted.name)?.resource;
+    if (accepted.kind === 'refused' || expected === undefined)
+      throw new Error(`${accepted.name}: not accepted, or not in the JSON`);
+    t.same(accepted.remarks, []);
+    t.equal(toJsonString(ListenerSchema, accepted.resource, { registry }), toJsonString(ListenerSchema, expected, { registry }));
   }
 });
 
