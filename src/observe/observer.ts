@@ -12,6 +12,7 @@ import type { DecisionQuery } from './decisions.ts';
 import { createLog } from './log.ts';
 import type { Log, LogLevel } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { TrafficCounters } from './traffic-counters.ts';
 
 export interface ObserverOptions {
   readonly clock: Clock;
@@ -40,6 +41,8 @@ export type LoadOutcome =
 export interface Observer {
   readonly log: Log;
   readonly metrics: Events;
+  /** Fed by the records too; for whoever tells it as Envoy does. */
+  readonly traffic: TrafficCounters;
   /** One line, one set of metric updates, one entry in the ring, one call of each listener. */
   record(record: SessionRecord): void;
   load(outcome: LoadOutcome, tookMs: number): void;
@@ -72,6 +75,7 @@ export function createObserver(options: ObserverOptions): Observer {
   const log = createLog({ level, ...(destination === undefined ? {} : { destination }) });
   const metrics = createMetrics({ version: options.version ?? 'unknown', process: options.process ?? true });
   const ring = new Decisions(options.decisions);
+  const traffic = new TrafficCounters();
   const access = createAccessLog({
     log,
     clock,
@@ -85,10 +89,12 @@ export function createObserver(options: ObserverOptions): Observer {
     metrics.set('zone_egress_config_last_success_timestamp_seconds', {}, clock.wall() / 1e3);
     metrics.set('zone_egress_unverified_destinations', {}, unverified(snapshot));
     metrics.set('zone_egress_dns_names', {}, namesIn(snapshot).size);
+    traffic.keep(snapshot.clusters);
   }
 
   return {
     log,
+    traffic,
     metrics: {
       relay: (path) => metrics.info('zone_egress_relay_info', { path }),
       workers: (count) => metrics.set('zone_egress_workers', {}, count),
@@ -106,6 +112,7 @@ export function createObserver(options: ObserverOptions): Observer {
     },
     record(record) {
       metrics.record(record);
+      traffic.record(record);
       ring.add(record);
       access.write(record);
       for (const listener of listeners) {

@@ -1,0 +1,34 @@
+/** Counts by size, in the buckets that Envoy has unless it is told otherwise. */
+export const ENVOY_BUCKETS: readonly number[] = [
+  0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000, 3_600_000,
+];
+
+export class EnvoyHistogram {
+  /** One per bucket, and one for what is larger than the last. */
+  readonly counts: number[] = new Array<number>(ENVOY_BUCKETS.length + 1).fill(0);
+  count = 0;
+  sum = 0;
+
+  observe(value: number): void {
+    let bucket = 0;
+    while (bucket < ENVOY_BUCKETS.length && value > (ENVOY_BUCKETS[bucket] ?? Infinity)) bucket++;
+    this.counts[bucket] = (this.counts[bucket] ?? 0) + 1;
+    this.count++;
+    this.sum += value;
+  }
+
+  /** `share` in [0, 1]: between the ends of the bucket that it falls into; 0 where nothing was observed. Envoy keeps finer buckets and is nearer. */
+  quantile(share: number): number {
+    const rank = share * this.count;
+    let below = 0;
+    for (const [bucket, count] of this.counts.entries()) {
+      if (count > 0 && below + count >= rank) {
+        const from = ENVOY_BUCKETS[bucket - 1] ?? 0;
+        const to = ENVOY_BUCKETS[bucket] ?? from;
+        return from + (to - from) * ((rank - below) / count);
+      }
+      below += count;
+    }
+    return 0;
+  }
+}

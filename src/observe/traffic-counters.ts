@@ -1,0 +1,248 @@
+/**
+ * What Envoy counts of a zone egress, added up from the records of sessions: for the listener, and for each cluster of the live configuration. There are
+ * no other series, so that no client can make one. Sums only grow; a cluster that leaves the configuration takes its counters along.
+ */
+import type { EndReason } from '../base/refusal.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import { EnvoyHistogram } from './envoy-histogram.ts';
+
+/** Addresses that a cluster keeps counters of; the one that was counted first gives way. */
+const MAX_HOSTS = 256;
+const TLS_VERSIONS: ReadonlySet<string> = new Set(['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']);
+
+export class ListenerCounters {
+  /** Connections that a route was found for, after they ended. */
+  ended = 0;
+  readonly lengthMs: EnvoyHistogram = new EnvoyHistogram();
+  noRoute = 0;
+  helloTimeout = 0;
+  goneBeforeRoute = 0;
+  /** Turned away because the egress had all sessions that it may have. */
+  overflow = 0;
+  helloTooLarge = 0;
+  tlsFound = 0;
+  tlsNotFound = 0;
+  alpnFound = 0;
+  alpnNotFound = 0;
+  sniFound = 0;
+  sniNotFound = 0;
+  /** Handshakes with a client that was verified, and of those the versions. */
+  handshakes = 0;
+  readonly tlsVersions: Map<string, number> = new Map();
+  handshakeFailed = 0;
+  noCertificate = 0;
+  notTrusted = 0;
+  wrongMesh = 0;
+}
+
+export class ClusterCounters {
+  sessions = 0;
+  /** Connections that were tried, those that failed, and those whose time was up. */
+  attempts = 0;
+  connectFailed = 0;
+  connectTimeout = 0;
+  gaveUp = 0;
+  connected = 0;
+  cancelled = 0;
+  pending = 0;
+  noEndpoint = 0;
+  overflow = 0;
+  pendingOverflow = 0;
+  rateLimited = 0;
+  idleTimeout = 0;
+  endedByEndpoint = 0;
+  endedHere = 0;
+  /** Of those that were connected. */
+  cutByEndpoint = 0;
+  cutHere = 0;
+  /** To the endpoint, and from it. */
+  bytesUp = 0;
+  bytesDown = 0;
+  allowed = 0;
+  denied = 0;
+  shadowDenied = 0;
+  tlsHandshakes = 0;
+  tlsFailed = 0;
+  readonly connectMs: EnvoyHistogram = new EnvoyHistogram();
+  readonly lengthMs: EnvoyHistogram = new EnvoyHistogram();
+  /** By `address:port`. */
+  readonly hosts: Map<string, HostCounters> = new Map();
+}
+
+/** Of the endpoint that a session was connected to, or tried last. */
+export interface HostCounters {
+  sessions: number;
+  failed: number;
+}
+
+export class TrafficCounters {
+  readonly listener: ListenerCounters = new ListenerCounters();
+  readonly #clusters = new Map<string, ClusterCounters>();
+  readonly #totals = new Map<string, number>();
+
+  /** Zeros before its first session. */
+  cluster(name: string): ClusterCounters {
+    const known = this.#clusters.get(name);
+    if (known !== undefined) return known;
+    const made = new ClusterCounters();
+    this.#clusters.set(name, made);
+    return made;
+  }
+
+  /** A sum of what ended and what is open, which do not change in the same moment, as one that only grows. */
+  total(name: string, ended: number, open: number): number {
+    const total = Math.max(this.#totals.get(name) ?? 0, ended + open);
+    this.#totals.set(name, total);
+    return total;
+  }
+
+  /** The clusters of the configuration that is live. */
+  keep(clusters: ReadonlyMap<string, unknown>): void {
+    for (const name of this.#clusters.keys()) {
+      if (clusters.has(name)) continue;
+      this.#clusters.delete(name);
+      this.#totals.delete(name);
+    }
+  }
+
+  record(record: SessionRecord): void {
+    countHello(this.listener, record);
+    if (record.cluster === '') return;
+    this.listener.ended++;
+    this.listener.lengthMs.observe(record.totalMs);
+    countHandshake(this.listener, record);
+    countSession(this.cluster(record.cluster), record);
+  }
+}
+
+function countHello(to: ListenerCounters, { reason, cluster, sni, alpn, helloMs }: SessionRecord): void {
+  if (helloMs >= 0) {
+    to.tlsFound++;
+    if (sni === '') to.sniNotFound++;
+    else to.sniFound++;
+    if (alpn.length === 0) to.alpnNotFound++;
+    else to.alpnFound++;
+  }
+  if (cluster !== '') return;
+  switch (reason) {
+    case 'not-tls':
+      to.tlsNotFound++;
+      to.noRoute++;
+      return;
+    case 'no-route':
+    case 'no-sni':
+      to.noRoute++;
+      return;
+    case 'hello-too-large':
+      to.helloTooLarge++;
+      return;
+    case 'hello-timeout':
+      to.helloTimeout++;
+      return;
+    case 'client-gone':
+      to.goneBeforeRoute++;
+      return;
+    case 'over-limit':
+      to.overflow++;
+      return;
+    default:
+      return;
+  }
+}
+
+function countHandshake(to: ListenerCounters, record: SessionRecord): void {
+  switch (record.reason) {
+    case 'handshake-failed':
+      to.handshakeFailed++;
+      return;
+    case 'no-client-certificate':
+      to.noCertificate++;
+      return;
+    case 'client-not-trusted':
+      to.notTrusted++;
+      return;
+    case 'wrong-mesh':
+      to.wrongMesh++;
+      return;
+    default:
+      if (!isVerified(record)) return;
+      to.handshakes++;
+      if (TLS_VERSIONS.has(record.tlsVersion))
+        to.tlsVersions.set(record.tlsVersion, (to.tlsVersions.get(record.tlsVersion) ?? 0) + 1);
+  }
+}
+
+function countSession(to: ClusterCounters, record: SessionRecord): void {
+  const { reason, attempts, connectMs, limit } = record;
+  const isConnected = connectMs >= 0;
+  to.sessions++;
+  to.bytesUp += record.bytesUp;
+  to.bytesDown += record.bytesDown;
+  if (reason === 'denied' || reason === 'unsupported-policy') to.denied++;
+  else if (isVerified(record)) to.allowed++;
+  if (record.shadowDenied) to.shadowDenied++;
+  if (limit === 'max-connections') to.overflow++;
+  else if (limit === 'max-pending') to.pendingOverflow++;
+  else if (limit === 'rate') to.rateLimited++;
+  if (reason === 'no-endpoint' || reason === 'dns-failed' || reason === 'forbidden-address') to.noEndpoint++;
+  if (reason === 'idle-timeout') to.idleTimeout++;
+  if (reason === 'upstream-tls-failed') to.tlsFailed++;
+  if (attempts === 0) return;
+
+  // The last attempt of somebody who did not wait for it has not failed.
+  const failed = attempts - (FAILED.has(reason) && !isConnected ? 0 : 1);
+  to.attempts += attempts;
+  to.pending++;
+  to.connectFailed += failed;
+  to.endedByEndpoint += failed;
+  if (isConnected) countConnected(to, record);
+  else if (FAILED.has(reason)) to.gaveUp++;
+  else to.cancelled++;
+  if (reason === 'connect-timeout' && !isConnected) to.connectTimeout++;
+  countHost(to.hosts, record.endpoint, isConnected);
+}
+
+function countConnected(to: ClusterCounters, record: SessionRecord): void {
+  const { reason, connectMs, helloMs, handshakeMs, totalMs } = record;
+  to.connected++;
+  to.connectMs.observe(connectMs);
+  to.lengthMs.observe(Math.max(0, totalMs - Math.max(0, helloMs) - Math.max(0, handshakeMs)));
+  if (record.endpointTls) to.tlsHandshakes++;
+  if (isEndedByEndpoint(reason)) {
+    to.endedByEndpoint++;
+    to.cutByEndpoint++;
+  } else {
+    to.endedHere++;
+    to.cutHere++;
+  }
+}
+
+/** Where both sides ended in order nobody can say who was first: Envoy sees the endpoint's end, after it passed on the client's. */
+function isEndedByEndpoint(reason: EndReason): boolean {
+  return reason === 'closed' || reason === 'endpoint-reset' || reason === 'upstream-tls-failed';
+}
+
+function isVerified({ mode, tlsVersion, reason }: SessionRecord): boolean {
+  return mode === 'terminate' && tlsVersion !== '' && !REJECTED.has(reason);
+}
+
+const FAILED: ReadonlySet<EndReason> = new Set(['connect-refused', 'connect-timeout', 'upstream-tls-failed']);
+
+const REJECTED: ReadonlySet<EndReason> = new Set([
+  'handshake-failed',
+  'no-client-certificate',
+  'client-not-trusted',
+  'wrong-mesh',
+]);
+
+function countHost(hosts: Map<string, HostCounters>, key: string, isConnected: boolean): void {
+  let host = hosts.get(key);
+  if (host === undefined) {
+    host = { sessions: 0, failed: 0 };
+    const [oldest] = hosts.keys();
+    if (hosts.size >= MAX_HOSTS && oldest !== undefined) hosts.delete(oldest);
+    hosts.set(key, host);
+  }
+  host.sessions++;
+  if (!isConnected) host.failed++;
+}
