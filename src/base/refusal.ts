@@ -50,7 +50,8 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   'handshake-failed': {
     step: 'identity',
     meaning: 'the TLS handshake with the client did not succeed',
-    remedy: 'the detail has the TLS error: version, cipher, or a client that does not trust the egress',
+    remedy:
+      'the detail has the TLS error: give the client a version and cipher of today, and the CA of the mesh to trust the egress by',
   },
   'no-client-certificate': {
     step: 'identity',
@@ -60,12 +61,13 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   'client-not-trusted': {
     step: 'identity',
     meaning: 'the client certificate is not valid under the CA of the mesh that the SNI names',
-    remedy: 'the detail names the check: chain, expiry, purpose, key, or the form of the SPIFFE id',
+    remedy:
+      'give the client a certificate that the CA of the mesh issued and that has not expired; the detail names the check: chain, expiry, purpose, key, or the form of the SPIFFE id',
   },
   'wrong-mesh': {
     step: 'identity',
     meaning: 'the client certificate carries an identity of another mesh',
-    remedy: 'a client reaches services of its own mesh only',
+    remedy: "send the SNI of the client's own mesh, or offer the service there: a client reaches services of its own mesh only",
   },
   // authorise
   denied: {
@@ -76,7 +78,7 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   'unsupported-policy': {
     step: 'permission',
     meaning: 'a rule that restricts access to this destination cannot be evaluated here, so nothing passes',
-    remedy: 'see the problems at load, which name the rule',
+    remedy: 'write the rule without what cannot be evaluated: the problems at load name it',
   },
   // choose
   'over-limit': {
@@ -117,7 +119,8 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   'upstream-tls-failed': {
     step: 'tls',
     meaning: 'the TLS connection to the external service could not be made',
-    remedy: 'the detail names the check: chain, name, version, or the client certificate that the service wanted',
+    remedy:
+      'set the tls of the external service right: caCert, serverName, versions, or the client certificate that the service wants; the detail names the check',
   },
   // splice
   'idle-timeout': {
@@ -128,7 +131,7 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   'policy-changed': {
     step: 'splice',
     meaning: 'a new configuration took the route away or denies this client now, and the drain time is over',
-    remedy: 'meant by whoever changed the configuration',
+    remedy: 'nothing to do where the change was meant; otherwise put the route or the permission back',
   },
   drained: {
     step: 'splice',

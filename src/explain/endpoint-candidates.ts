@@ -29,7 +29,7 @@ function candidateOf(endpoint: Endpoint, examined: Examined, tried: readonly Tar
       return { name, outcome: 'rejected', field, wanted, found };
     }
     case 'refusal':
-      return { name, outcome: 'rejected', field: 'address', wanted: 'one that may be dialled', found: examined.detail };
+      return { name, outcome: 'rejected', field: 'address', wanted: '', found: examined.detail };
     case 'target': {
       const { target, health } = examined;
       const isTried = tried.some(({ endpoint: other, ip }) => other === endpoint && ip === target.ip);

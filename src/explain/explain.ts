@@ -70,16 +70,14 @@ function endedLater({
   return end.step === 'splice' ? end : null;
 }
 
-function notesOf({ record }: ConnectionFacts, snapshot: Snapshot, walk: Walk): readonly string[] {
-  if (record === null) return [];
+function notesOf({ record, client }: ConnectionFacts, snapshot: Snapshot, { route }: Walk): readonly string[] {
   const notes: string[] = [];
-  if (record.snapshotVersion !== snapshot.version) {
+  if (record !== null && record.snapshotVersion !== snapshot.version) {
     notes.push(
       `the configuration has changed since: session ${record.id} was judged by ${record.snapshotVersion} and ended with ${record.reason}; this is what ${snapshot.version} says`,
     );
   }
-  if (walk.route?.kind === 'terminate' && record.uris.length === 0 && record.mode !== 'terminate') {
-    notes.push('who the client is was never asked in this session: ask again with --from');
-  }
+  const isUnknown = client.kind === 'none' && (record === null || record.mode !== 'terminate');
+  if (route?.kind === 'terminate' && isUnknown) notes.push('nobody said who the client is: ask with --from or --cert');
   return notes;
 }

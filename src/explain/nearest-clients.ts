@@ -46,7 +46,7 @@ function* allowedUris(permission: Permission): Generator<{ readonly by: string; 
 }
 
 function* urisOf(principal: Principal): Generator<string> {
-  if (principal.kind === 'uri' && principal.match === 'exact') yield principal.value;
+  if (principal.kind === 'uri' && principal.match === 'exact' && principal.value.startsWith('spiffe://')) yield principal.value;
   if (principal.kind === 'and') for (const part of principal.all) yield* urisOf(part);
   if (principal.kind === 'or') for (const part of principal.any) yield* urisOf(part);
 }

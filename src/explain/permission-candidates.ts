@@ -5,13 +5,20 @@ import { matches } from '../routing/authorise.ts';
 import { placeOf } from './trace.ts';
 import type { Candidate, Sources } from './trace.ts';
 
+/** What a candidate was missed by, where that is not a tag. */
+const FIELDS = { id: 'SPIFFE id', list: 'URI names, joined', client: 'client', rule: 'rule' } as const;
+
+/** Whether a candidate was missed by a tag, that it names. */
+export function isTag(field: string): boolean {
+  return field !== '' && !Object.values<string>(FIELDS).includes(field);
+}
+
 /** In the order in which they are looked at. A client that nobody knows matches nothing. */
 export function permissionCandidates(
   permission: Permission,
   client: ClientClaims | null,
   sources: Sources,
 ): readonly Candidate[] {
-  const uris = client?.uris ?? [];
   const whole = (outcome: Candidate['outcome'], miss: Miss = NO_MISS): Candidate[] => [
     { name: permission.by, outcome, ...miss, place: placeOf(sources, `permission:${permission.by}`) },
   ];
@@ -19,13 +26,13 @@ export function permissionCandidates(
     case 'allow-all':
       return whole('matched');
     case 'deny-all':
-      return whole('rejected', { field: 'clients', wanted: 'nobody', found: uris.join(', ') });
+      return [];
     case 'unsupported':
-      return whole('rejected', { field: 'rule', wanted: permission.why, found: '' });
+      return whole('rejected', { field: FIELDS.rule, wanted: '', found: permission.why });
     case 'all-of':
       return permission.all.flatMap((part) => permissionCandidates(part, client, sources));
     case 'rules':
-      return ruleCandidates(permission.rules, uris, sources);
+      return ruleCandidates(permission.rules, client?.uris ?? [], sources);
     default:
       return permission satisfies never;
   }
@@ -54,7 +61,7 @@ function missOf(principal: Principal, uris: readonly string[]): Miss | null {
     case 'uri':
       return uriMiss(principal, uris);
     case 'uri-list':
-      return { field: 'URI names, joined', wanted: valueText(principal), found: listed(uris) };
+      return { field: FIELDS.list, wanted: valueText(principal), found: listed(uris) };
     case 'and': {
       for (const part of principal.all) {
         const miss = missOf(part, uris);
@@ -65,7 +72,7 @@ function missOf(principal: Principal, uris: readonly string[]): Miss | null {
     case 'or':
     case 'not':
     case 'any':
-      return { field: 'client', wanted: principalName(principal), found: listed(uris) };
+      return { field: FIELDS.client, wanted: principalName(principal), found: listed(uris) };
     default:
       return principal satisfies never;
   }
@@ -76,7 +83,7 @@ function uriMiss(principal: Extract<Principal, { kind: 'uri' }>, uris: readonly 
   const tag = principal.match === 'exact' ? /^kuma:\/\/(.+)\/([^/]*)$/.exec(principal.value) : null;
   if (tag === null) {
     const ids = uris.filter((uri) => uri.startsWith('spiffe://'));
-    return { field: 'SPIFFE id', wanted: valueText(principal), found: listed(ids) };
+    return { field: FIELDS.id, wanted: valueText(principal), found: listed(ids) };
   }
   const [, name = '', value = ''] = tag;
   const prefix = `kuma://${name}/`;

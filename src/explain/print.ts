@@ -1,5 +1,5 @@
 import { inFile } from './trace.ts';
-import type { Candidate, Trace, TraceStep } from './trace.ts';
+import type { Candidate, NearMiss, Trace, TraceStep } from './trace.ts';
 
 /** A trace for people: what it comes to, what to change, then step by step. Ends with a line feed. */
 export function traceText(trace: Trace): string {
@@ -24,11 +24,15 @@ function stepLines(step: TraceStep, trace: Trace): readonly string[] {
   const outcome = step.outcome.replace('-', ' ');
   const head = `${step.step.padEnd(NAME_WIDTH)}${outcome.padEnd(OUTCOME_WIDTH)}${step.text}`.trimEnd();
   const isEnd = step.outcome === 'refused';
-  const near = isEnd ? trace.nearest.map(({ name, text }) => `near: "${name}": ${text}`) : [];
+  const near = isEnd ? trace.nearest.map(nearText) : [];
   // The routes that were nearest say how they differ; as candidates they would say it twice.
   const looked = step.step === 'route' ? [] : step.candidates.map(candidateText);
   const more = step.omitted === 0 || step.step === 'route' ? [] : [`and ${step.omitted} more`];
   return [head, ...[...looked, ...more, ...near].map((line) => `${' '.repeat(NAME_WIDTH)}${line}`)];
+}
+
+function nearText({ kind, name, text }: NearMiss): string {
+  return kind === 'not-served' ? `not served: ${text}` : `near: "${name}": ${text}`;
 }
 
 function candidateText({ name, outcome, field, wanted, found, place }: Candidate): string {
@@ -38,6 +42,7 @@ function candidateText({ name, outcome, field, wanted, found, place }: Candidate
     case 'not-reached':
       return `  ${name}: one before it decided${inFile(place)}`;
     case 'rejected':
+      if (wanted === '') return `- ${name}: ${found}${inFile(place)}`;
       return `- ${name}: ${field} is ${found === '' ? 'not there' : found}, wanted is ${wanted}${inFile(place)}`;
     default:
       return outcome satisfies never;

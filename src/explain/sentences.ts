@@ -5,8 +5,10 @@ import type { ClientClaims } from '../model/client.ts';
 import type { Permission } from '../model/permission.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { authoriseClaims } from '../routing/authorise.ts';
 import { describeSni } from '../wire/sni.ts';
 import { absentAdvice } from './absent.ts';
+import { isTag, permissionCandidates } from './permission-candidates.ts';
 import { inFile, placeOf } from './trace.ts';
 import type { Advice, Candidate, NearMiss, Sources } from './trace.ts';
 
@@ -16,6 +18,12 @@ export interface Refused {
   readonly sni: string | null;
   readonly route: Route | null;
   readonly client: ClientClaims | null;
+  /** SPIFFE ids, also of a client that was rejected. */
+  readonly ids: readonly string[];
+  /** ISO 8601; empty where it is not known. */
+  readonly certificateExpiry: string;
+  /** When it was, in milliseconds since the Unix epoch; 0 where nothing was recorded. */
+  readonly at: number;
   readonly nearest: readonly NearMiss[];
   /** Of the step where it ended. */
   readonly candidates: readonly Candidate[];
@@ -37,25 +45,45 @@ export function adviceFor(refused: Refused): Advice {
     case 'identity-unavailable':
     case 'client-not-trusted': {
       const place = placeOf(sources, `mesh:${route?.mesh ?? ''}`);
-      return { text: `${REFUSALS[code].remedy}${inFile(place)}`, resource: `Mesh ${route?.mesh ?? ''}`, place };
+      const text = isExpired(refused) ? 'give the client a new certificate: this one has expired' : REFUSALS[code].remedy;
+      return { text: `${text}${inFile(place)}`, resource: `Mesh ${route?.mesh ?? ''}`, place };
     }
     case 'denied':
       return route?.kind === 'terminate' ? permissionAdvice(refused, route.permission) : plain(REFUSALS[code].remedy);
     case 'unsupported-policy':
       return unsupportedAdvice(refused);
     case 'no-endpoint':
+      return endpointAdvice(refused);
     case 'dns-failed':
     case 'forbidden-address':
     case 'connect-timeout':
     case 'connect-refused':
-    case 'upstream-tls-failed': {
-      if (route === null) return plain(REFUSALS[code].remedy);
-      const place = placeOf(sources, `cluster:${route.cluster}`) ?? placeOf(sources, `route:${route.serverName}`);
-      return { text: `${REFUSALS[code].remedy}${inFile(place)}`, resource: route.destination, place };
-    }
+    case 'upstream-tls-failed':
+      return atCluster(refused, REFUSALS[code].remedy);
     default:
       return plain(REFUSALS[code].remedy);
   }
+}
+
+/** When a record was made, by the certificate that it tells of. */
+function isExpired({ code, certificateExpiry, at }: Refused): boolean {
+  return code === 'client-not-trusted' && certificateExpiry !== '' && Date.parse(certificateExpiry) < at;
+}
+
+function atCluster({ route, sources }: Refused, text: string): Advice {
+  if (route === null) return plain(text);
+  const place = placeOf(sources, `cluster:${route.cluster}`) ?? placeOf(sources, `route:${route.serverName}`);
+  return { text: `${text}${inFile(place)}`, resource: route.destination, place };
+}
+
+function endpointAdvice(refused: Refused): Advice {
+  const { route, candidates } = refused;
+  const subset = route?.kind === 'passthrough' ? route.subset : {};
+  const missing = candidates.find(({ field }) => Object.hasOwn(subset, field));
+  if (route === null || missing === undefined) return atCluster(refused, REFUSALS['no-endpoint'].remedy);
+  const has = missing.found === '' ? 'has no such tag' : `has ${missing.found}`;
+  const text = `have a ZoneIngress offer ${route.destination} with ${missing.field}: ${missing.wanted}; ${missing.name} ${has}`;
+  return atCluster(refused, text);
 }
 
 function plain(text: string): Advice {
@@ -81,8 +109,8 @@ function routeAdvice({ sni, nearest, sources }: Refused): Advice {
   return plain(first === undefined ? offer : `${offer}; a client of mesh ${mesh} cannot reach the service of another mesh`);
 }
 
-function meshAdvice({ route, client, snapshot, sources }: Refused): Advice {
-  const mesh = client?.mesh ?? '';
+function meshAdvice({ route, ids, snapshot, sources }: Refused): Advice {
+  const [, , mesh = ''] = ids[0]?.split('/') ?? [];
   const same = [...snapshot.routes.values()].find((other) => other.destination === route?.destination && other.mesh === mesh);
   if (same !== undefined) {
     const place = placeOf(sources, `route:${same.serverName}`);
@@ -95,11 +123,17 @@ function meshAdvice({ route, client, snapshot, sources }: Refused): Advice {
 }
 
 function permissionAdvice(refused: Refused, permission: Permission): Advice {
-  const { route, client, candidates, sources } = refused;
-  const [id = 'the client'] = client?.spiffeIds ?? [];
+  const { route, client, ids, sources } = refused;
+  if (permission.kind === 'all-of') {
+    const part = permission.all.find((each) => !lets(each, refused));
+    return permissionAdvice(refused, part ?? { kind: 'deny-all', by: permission.by });
+  }
+  const candidates = permissionCandidates(permission, client, sources);
+  const [id = 'the client'] = ids;
   const who = serviceOf(id) ?? id;
   const deciding = candidates.find(({ outcome }) => outcome === 'matched');
-  const by = deciding === undefined ? permission.by : (ruleOwner(permission, candidates.indexOf(deciding)) ?? permission.by);
+  const rule = permission.kind === 'rules' && deciding !== undefined ? permission.rules[candidates.indexOf(deciding)] : undefined;
+  const by = rule?.by ?? permission.by;
   const place =
     deciding?.place ?? placeOf(sources, `permission:${by}`) ?? candidates.find((each) => each.place !== null)?.place ?? null;
   if (deciding !== undefined) return { text: `change the rule of ${by} that denies ${who}${inFile(place)}`, resource: by, place };
@@ -108,13 +142,17 @@ function permissionAdvice(refused: Refused, permission: Permission): Advice {
     const text = `add a TrafficPermission in mesh ${route?.mesh ?? ''} (a MeshTrafficPermission, where the mesh has one) from ${who} to kuma.io/service: ${route?.destination ?? ''}`;
     return plain(text);
   }
-  return { text: `let ${who} in by ${by}${inFile(place)}`, resource: by, place };
+  const [near] = refused.nearest;
+  // All of a rule but one tag: that tag is what is in the way.
+  const byTag = candidates.find(({ outcome, field }) => outcome === 'rejected' && isTag(field));
+  const what = byTag === undefined ? '' : ` with ${byTag.field}: ${byTag.found} (it wants ${byTag.wanted})`;
+  const instead = near === undefined ? '' : `; it names ${near.name}`;
+  return { text: `let ${who} in${what} by ${by}${inFile(place)}${instead}`, resource: by, place };
 }
 
-/** The policy of a rule, by the place of its candidate. */
-function ruleOwner(permission: Permission, index: number): string | null {
-  if (permission.kind === 'rules') return permission.rules[index]?.by ?? null;
-  return null;
+/** A permission may have several parts that must all allow. */
+function lets(part: Permission, { route, client }: Refused): boolean {
+  return route?.kind === 'terminate' && authoriseClaims({ ...route, permission: part }, client).kind === 'allowed';
 }
 
 /** Of Kuma's ids, the service as a policy names it. */

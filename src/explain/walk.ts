@@ -58,12 +58,17 @@ export class Walk {
 
   advice(refusal: Refusal | null): Trace['advice'] {
     if (refusal === null) return null;
-    const { client } = this.#facts;
+    const { client, record } = this.#facts;
+    const claims = client.kind === 'claims' ? client.claims : null;
+    const certificate = client.kind === 'rejected' ? client.certificate : claims;
     return adviceFor({
       code: refusal.code,
       sni: this.#facts.serverName,
       route: this.route,
-      client: client.kind === 'claims' ? client.claims : null,
+      client: claims,
+      ids: certificate?.spiffeIds ?? [],
+      certificateExpiry: certificate?.expiry ?? '',
+      at: record?.startedAt ?? 0,
       nearest: this.nearest,
       candidates: this.#candidates,
       snapshot: this.#snapshot,

@@ -1,16 +1,18 @@
 // What was written and is not served: why, and where that could be changed.
 import t from 'tap';
+import type { Absent } from '../../src/model/compiled.ts';
+import { serverName } from '../../src/model/names.ts';
 import { compile } from '../../src/resources/compile.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 
 const CA = `mtls: { enabledBackend: ca, backends: [{ name: ca, type: provided, conf: { cert: { inlineString: x }, key: { inlineString: x } } }] }`;
 
-function absent(yaml: string) {
+function absent(yaml: string): Record<string, Partial<Absent>> {
   const zone = `type: ZoneEgress\nname: egress\nzone: east\nnetworking: { port: 10002 }\n---\n`;
   const compiled = compile([{ path: 'zone.yaml', text: zone + yaml }], {});
   if (compiled.kind === 'invalid') throw new Error(JSON.stringify(compiled.problems));
-  const { absent: found = new Map() } = compiled;
-  for (const name of found.keys()) if (compiled.snapshot.routes.has(name as never)) throw new Error(`${name} has a route too`);
+  const { absent: found = new Map<string, Absent>() } = compiled;
+  for (const name of found.keys()) if (compiled.snapshot.routes.has(serverName(name))) throw new Error(`${name} has a route too`);
   return Object.fromEntries(
     [...found].map(([name, { reason, resource, line, value }]) => [name, { reason, resource, line, value }]),
   );
