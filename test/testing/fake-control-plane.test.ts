@@ -156,6 +156,23 @@ t.test('after a NACK the whole stream sleeps five seconds, then the same version
   t.equal((await client.response()).nonce, '3', 'the listeners waited');
 });
 
+t.test('two NACKs at once are slept off one after the other', async (t) => {
+  const clock = new FakeClock();
+  const controlPlane = await startWith(t, { clock });
+  const client = connect(t, controlPlane);
+  client.send('cluster', { node: nodeOf('egress-1') });
+  client.send('listener');
+  for (const type of ['cluster', 'listener'] as const) {
+    client.send(type, { nonce: (await client.response()).nonce, error: 'refused on purpose' });
+  }
+  await controlPlane.waitFor(({ nonce }) => nonce === '2');
+  clock.advance(5_000);
+  t.equal((await client.take('cluster')).nonce, '3');
+  t.equal(controlPlane.responses.length, 3);
+  clock.advance(5_000);
+  t.equal((await client.take('listener')).nonce, '4');
+});
+
 t.test('a request that answers an older response is not heard', async (t) => {
   const controlPlane = await startWith(t);
   const client = connect(t, controlPlane);
@@ -399,7 +416,8 @@ t.test(
   'reads an admin listener as a control plane does: mutual TLS 1.3, no SNI, a new connection each time, left open',
   async (t) => {
     const controlPlane = await startWith(t);
-    const server = await controlPlane.admin.issueServer('127.0.0.1');
+    // By name, so that there is something that could be sent as SNI.
+    const server = await controlPlane.admin.issueServer('localhost');
     const sockets: TLSSocket[] = [];
     const listener = createServer(
       { cert: server.cert, key: server.key, ca: controlPlane.admin.caCert, requestCert: true, rejectUnauthorized: true },
@@ -412,13 +430,13 @@ t.test(
     );
     listener.listen(0, '127.0.0.1');
     await once(listener, 'listening');
-    const address = `127.0.0.1:${(listener.address() as { port: number }).port}`;
+    const { port } = listener.address() as { port: number };
     t.teardown(() => {
       for (const socket of sockets) socket.destroy();
       listener.close();
     });
     for (const path of ['/config_dump?include_eds=true', '/clusters']) {
-      const { status, body } = await controlPlane.admin.inspect(address, { path });
+      const { status, body } = await controlPlane.admin.inspect(`localhost:${port}`, { path });
       t.equal(status, 200);
       t.ok(body.startsWith(`GET ${path} HTTP/1.1\r\n`), body);
     }
@@ -432,6 +450,34 @@ t.test(
     }
   },
 );
+
+t.test('an admin listener with the certificate of another address is not read', async (t) => {
+  const controlPlane = await startWith(t);
+  const server = await controlPlane.admin.issueServer('127.0.0.9');
+  const listener = createServer({ cert: server.cert, key: server.key }, (socket) => socket.on('error', () => undefined));
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  t.teardown(() => listener.close());
+  const { port } = listener.address() as { port: number };
+  await t.rejects(controlPlane.admin.inspect(`127.0.0.1:${port}`), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+});
+
+t.test('a recorded answer waits for the requests that were there before it', { skip }, async (t) => {
+  const controlPlane = await startWith(t, { resources: {} });
+  const replay = await controlPlane.replay(`${LIVE}/ads/sotw`);
+  const client = connect(t, controlPlane);
+  client.send('cluster', { node: nodeOf('egress-1') });
+  const { nonce } = await client.response();
+  t.match(replay.missing, /^request 3: endpoint, nonce "", names \[default:backend, /);
+  client.send('endpoint', { names: ['default:es-zone2', 'mesh-2:backend', 'default:backend'] });
+  client.send('cluster', { nonce: '99' });
+  client.probe('later');
+  await controlPlane.waitFor((request) => request.nonce === 'later');
+  t.equal(replay.missing, 'request 4: cluster, nonce "1", names []');
+  client.send('cluster', { nonce, error: 'not this one' });
+  t.equal((await client.response()).nonce, '2');
+  t.same(replay.differences, ['request 4 (cluster): recorded an ACK, came a NACK (not this one)']);
+});
 
 t.test('plays recorded conversations: every response at its place, the bytes as they were', { skip }, async (t) => {
   const FOLDERS: readonly (readonly [folder: string, options: RecordingOptions])[] = [
