@@ -1,4 +1,5 @@
 import { COMMANDS } from './commands.ts';
+import type { OptionSpec } from './options.ts';
 
 /** Of all commands, or of the one that the words name: `run`, `generate certs`. */
 export function helpText(topic: string): string {
@@ -7,13 +8,19 @@ export function helpText(topic: string): string {
     const lines = Object.values(COMMANDS).map(({ usage: [line, what] }) => `  ${line}\n      ${what}`);
     return `zone-egress: a zone egress for Kuma and Kong Mesh\n\n${lines.join('\n')}\n  zone-egress version\n\nzone-egress help COMMAND lists the options of one.\n`;
   }
-  const rows = Object.entries(spec.options).map(([name, { value, help, fallback, env }]) => {
-    const left = `--${name}${value === undefined ? '' : ` ${value}`}`;
-    const notes = [fallback === undefined ? '' : `default ${fallback}`, env === undefined ? '' : env.join(', ')].filter(
+  const rows = Object.entries(spec.options).map(([name, option]) => {
+    const { help, fallback, env = [], variableOnly } = option;
+    const notes = [fallback === undefined ? '' : `default ${fallback}`, variableOnly ? '' : env.join(', ')].filter(
       (note) => note !== '',
     );
-    return `  ${left.padEnd(30)} ${help}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
+    return `  ${optionUsage(name, option).padEnd(30)} ${help}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
   });
   const body = rows.length === 0 ? '' : `\n${rows.join('\n')}\n`;
   return `${spec.usage.join('\n')}\n${body}`;
+}
+
+/** `--drain-time DUR`; of what has no flag, the variable. */
+export function optionUsage(name: string, { value, short, env = [], variableOnly }: OptionSpec): string {
+  if (variableOnly) return env.join(', ');
+  return `--${name}${short === undefined ? '' : `, -${short}`}${value === undefined ? '' : ` ${value}`}`;
 }

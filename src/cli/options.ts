@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
-import { check, durationMs, items } from './values.ts';
+import { check, durationMs, isTrue, items } from './values.ts';
 
 /** The options of a command as a table: from it come the parsing, the variables of the environment and the help text. */
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
-type Kind = 'text' | 'list' | 'cidrs' | 'flag' | 'count' | 'port' | 'duration' | 'level';
+/** `pairs` are `key=value`, one or several between commas each time it is given. */
+type Kind = 'text' | 'list' | 'cidrs' | 'pairs' | 'flag' | 'count' | 'port' | 'duration' | 'level';
 
 export interface OptionSpec {
   readonly kind: Kind;
@@ -15,6 +16,8 @@ export interface OptionSpec {
   readonly value?: string;
   /** The largest count. */
   readonly most?: number;
+  /** There is no flag for it, as in kuma-dp. */
+  readonly variableOnly?: true;
 }
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -23,45 +26,86 @@ export interface Given {
   readonly positionals: readonly string[];
   text(name: string): string | null;
   list(name: string): readonly string[];
+  /** Of an option that may be repeated: what each time was given. */
+  each(name: string): readonly string[];
   flag(name: string): boolean;
   count(name: string): number;
   duration(name: string): number;
+  /** The flag or variable that said it; null where it has its default. */
+  source(name: string): string | null;
 }
 
 /** Unknown flags and values that cannot be are errors that say what is allowed. A variable wins over a flag, as in kuma-dp; an empty one is none. */
 export function readOptions(argv: readonly string[], env: Env, table: OptionTable): Given {
-  const options: Record<string, { type: 'boolean' | 'string'; multiple: boolean; short?: string }> = {};
-  for (const [name, { kind, short }] of Object.entries(table))
-    options[name] = {
-      type: kind === 'flag' ? 'boolean' : 'string',
-      multiple: kind === 'list' || kind === 'cidrs',
-      ...(short === undefined ? {} : { short }),
-    };
-  const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
-  const all = new Map<string, string>();
+  const { values, positionals } = flagsIn(argv, table);
+  const all = new Map<string, readonly string[]>();
+  const sources = new Map<string, string>();
   for (const [name, spec] of Object.entries(table)) {
     const variable = spec.env?.find((key) => (env[key] ?? '') !== '');
-    const flag = values[name];
-    const text =
-      variable === undefined
-        ? Array.isArray(flag)
-          ? flag.join(',')
-          : flag === undefined
-            ? spec.fallback
-            : String(flag)
-        : env[variable];
-    if (text === undefined) continue;
-    check(variable ?? `--${name}`, spec, text);
-    all.set(name, text);
+    const flags = values.get(name);
+    if (variable !== undefined) sources.set(name, variable);
+    else if (flags !== undefined) sources.set(name, `--${name}`);
+    const texts =
+      variable === undefined ? (flags ?? (spec.fallback === undefined ? [] : [spec.fallback])) : [env[variable] ?? ''];
+    for (const text of texts) check(variable ?? `--${name}`, spec, text);
+    if (texts.length > 0) all.set(name, texts);
   }
+  const text = (name: string): string | null => all.get(name)?.at(-1) ?? null;
   return {
     positionals,
-    text: (name) => all.get(name) ?? null,
-    list: (name) => items(all.get(name) ?? ''),
-    flag: (name) => all.get(name) === 'true',
-    count: (name) => Number(all.get(name) ?? 0),
-    duration: (name) => durationMs(all.get(name) ?? '') ?? 0,
+    text,
+    list: (name) => (all.get(name) ?? []).flatMap(items),
+    each: (name) => all.get(name) ?? [],
+    flag: (name) => isTrue(text(name) ?? ''),
+    count: (name) => Number(text(name) ?? 0),
+    duration: (name) => durationMs(text(name) ?? '') ?? 0,
+    source: (name) => sources.get(name) ?? null,
   };
+}
+
+interface Flags {
+  readonly values: ReadonlyMap<string, readonly string[]>;
+  readonly positionals: readonly string[];
+}
+
+function flagsIn(argv: readonly string[], table: OptionTable): Flags {
+  const options: Record<string, { type: 'boolean' | 'string'; multiple: true; short?: string }> = {};
+  for (const [name, { kind, short, variableOnly }] of Object.entries(table)) {
+    if (variableOnly) continue;
+    const type = kind === 'flag' ? 'boolean' : 'string';
+    options[name] = { type, multiple: true, ...(short === undefined ? {} : { short }) };
+  }
+  const { args, switches } = asGoTakesThem(argv, table);
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
+  const found = new Map<string, readonly string[]>(switches);
+  for (const [name, texts] of Object.entries(values)) {
+    if (Array.isArray(texts) && !found.has(name)) found.set(name, texts.map(String));
+  }
+  return { values: found, positionals };
+}
+
+/** Go's flags know `--switch=false` and `-d=file`, which Node's do not. */
+function asGoTakesThem(
+  argv: readonly string[],
+  table: OptionTable,
+): { readonly args: string[]; readonly switches: ReadonlyMap<string, readonly string[]> } {
+  const end = argv.indexOf('--');
+  const shorts = new Set(Object.values(table).flatMap(({ short }) => (short === undefined ? [] : [`-${short}`])));
+  const switches = new Map<string, readonly string[]>();
+  const args: string[] = [];
+  for (const [index, arg] of argv.entries()) {
+    const isFlag = end < 0 || index < end;
+    const [, flag = '', value = ''] = /^(--?[^=]+)=(.*)$/s.exec(arg) ?? [];
+    const name = flag.slice(2);
+    const kind = Object.hasOwn(table, name) ? table[name]?.kind : undefined;
+    if (isFlag && shorts.has(flag)) args.push(flag, value);
+    else if (isFlag && kind === 'flag') switches.set(name, [value]);
+    else {
+      args.push(arg);
+      if (isFlag && arg.startsWith('--')) switches.delete(arg.slice(2));
+    }
+  }
+  return { args, switches };
 }
 
 export function onePositional(given: Given, missing: string): string {

@@ -22,8 +22,13 @@ export function parseCommand(argv: readonly string[], env: Env): Command {
   try {
     return find(first, rest, env);
   } catch (error) {
-    return { kind: 'usage-error', message: error instanceof Error ? error.message : String(error) };
+    return { kind: 'usage-error', message: withoutTokens(error instanceof Error ? error.message : String(error)) };
   }
+}
+
+/** A flag with a slip in its name leaves its value where an error quotes it. */
+function withoutTokens(text: string): string {
+  return text.replace(/eyJ[\w-]+\.[\w-]+\.[\w-]*/g, '[token]');
 }
 
 /** Of one word, or of two where the first has several commands under it. */

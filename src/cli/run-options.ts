@@ -1,10 +1,15 @@
+import { CONTROL_PLANE_OPTIONS, controlPlaneFlags, tellsOfControlPlane } from './control-plane-flags.ts';
+import type { ControlPlaneFlags } from './control-plane-flags.ts';
+import { IGNORED_OPTIONS, ignoredIn } from './ignored-options.ts';
 import { readOptions } from './options.ts';
-import type { Env, OptionSpec, OptionTable } from './options.ts';
+import type { Env, Given, OptionSpec, OptionTable } from './options.ts';
 import { level } from './values.ts';
 import type { LogLevel } from './values.ts';
 
 export interface RunOptions {
-  readonly resources: string;
+  /** A folder; null where a control plane is the source. Never both. */
+  readonly resources: string | null;
+  readonly controlPlane: ControlPlaneFlags | null;
   readonly name: string | null;
   readonly zone: string | null;
   readonly strict: boolean;
@@ -37,7 +42,7 @@ export const SOURCE_OPTIONS: Readonly<Record<'name' | 'zone' | 'strict' | 'ident
     kind: 'text',
     env: ['KUMA_DATAPLANE_NAME'],
     value: 'NAME',
-    help: 'which ZoneEgress of the folder, where there are several',
+    help: 'which ZoneEgress of the folder, or of those that a control plane has',
   },
   zone: {
     kind: 'text',
@@ -163,53 +168,24 @@ export const RUN_OPTIONS: OptionTable = {
   },
 };
 
-/** Flags of `kuma-dp run` that the next steps of this project give a meaning; refused until then, never ignored. */
-const CONTROL_PLANE_OPTIONS: Readonly<Record<string, string>> = {
-  'cp-address': 'KUMA_CONTROL_PLANE_URL',
-  'ca-cert-file': 'KUMA_CONTROL_PLANE_CA_CERT_FILE',
-  'skip-verify': 'KUMA_CONTROL_PLANE_TLS_SKIP_VERIFY',
-  'dataplane-token-file': 'KUMA_DATAPLANE_RUNTIME_TOKEN_PATH',
-  'dataplane-token': 'KUMA_DATAPLANE_RUNTIME_TOKEN',
-  dataplane: 'KUMA_DATAPLANE_RUNTIME_RESOURCE',
-  'dataplane-file': 'KUMA_DATAPLANE_RUNTIME_RESOURCE_PATH',
-  'dataplane-var': '',
+const PROXY_TYPE: OptionTable = {
+  'proxy-type': { kind: 'text', env: ['KUMA_DATAPLANE_PROXY_TYPE'], help: 'egress, as kuma-dp has to be told' },
 };
 
-/** Flags of `kuma-dp run` that have no meaning for this egress: taken, and said once at debug. */
-const IGNORED_OPTIONS: readonly string[] = [
-  'mesh',
-  'binary-path',
-  'config-dir',
-  'work-dir',
-  'envoy-log-level',
-  'envoy-component-log-level',
-  'metrics-cert-path',
-  'metrics-key-path',
-  'dns-coredns-path',
-];
-
 export function runOptions(argv: readonly string[], env: Env): RunOptions {
-  const kept = dropIgnored(argv);
-  const proxyType = env.KUMA_DATAPLANE_PROXY_TYPE ?? kept.proxyType ?? 'egress';
-  if (proxyType !== 'egress') throw new Error(`--proxy-type ${proxyType}: this is a zone egress; allowed is egress`);
-  for (const [flag, variable] of Object.entries(CONTROL_PLANE_OPTIONS)) {
-    const used = kept.argv.find((arg) => arg === `--${flag}` || arg.startsWith(`--${flag}=`));
-    if (used !== undefined) throw new Error(`--${flag}: a control plane as the source is not built yet; give --resources DIR`);
-    if (variable !== '' && env[variable] !== undefined)
-      throw new Error(`${variable}: a control plane as the source is not built yet; unset it and give --resources DIR`);
-  }
-  const given = readOptions(kept.argv, env, RUN_OPTIONS);
+  const given = readOptions(argv, env, { ...RUN_OPTIONS, ...CONTROL_PLANE_OPTIONS, ...PROXY_TYPE, ...IGNORED_OPTIONS });
   if (given.positionals.length > 0)
     throw new Error(`run takes no arguments beside its flags, got ${JSON.stringify(given.positionals[0])}`);
-  const resources = given.text('resources');
-  if (resources === null) throw new Error('run needs --resources DIR, the folder of Kuma resource files to serve');
+  const proxyType = given.text('proxy-type') ?? 'egress';
+  if (proxyType !== 'egress')
+    throw new Error(`${given.source('proxy-type') ?? ''} ${proxyType}: this is a zone egress; allowed is egress`);
   const maxHelloBytes = given.count('max-hello-bytes');
   if (maxHelloBytes < 512 || maxHelloBytes > 65_536)
     throw new Error(`--max-hello-bytes ${maxHelloBytes}: allowed is 512 to 65536`);
   if (given.duration('setup-timeout') === 0)
     throw new Error('--setup-timeout 0s: allowed is more than 0; every connection needs a deadline');
   return {
-    resources,
+    ...sourceIn(given, env),
     name: given.text('name'),
     zone: given.text('zone'),
     strict: given.flag('strict'),
@@ -229,27 +205,28 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
     maxSessionsPerSource: given.count('max-sessions-per-source'),
     allowedResolved: given.list('allow-resolved'),
     logLevel: level(given.text('log-level') ?? 'info'),
-    ignored: kept.ignored,
+    ignored: ignoredIn(given),
   };
 }
 
-function dropIgnored(argv: readonly string[]): {
-  readonly argv: readonly string[];
-  readonly ignored: readonly string[];
-  readonly proxyType: string | null;
-} {
-  const kept: string[] = [];
-  const ignored: string[] = [];
-  let proxyType: string | null = null;
-  for (let i = 0; i < argv.length; i++) {
-    const arg = argv[i] ?? '';
-    const [flag = '', inline] = arg.split(/=(.*)/s);
-    const name = flag.replace(/^--/, '');
-    if (arg.startsWith('--') && (name === 'proxy-type' || IGNORED_OPTIONS.includes(name))) {
-      const value = inline ?? argv[++i] ?? '';
-      if (name === 'proxy-type') proxyType = value;
-      else ignored.push(flag);
-    } else kept.push(arg);
+/** A folder, or a control plane: never both, and a control plane where nothing but the type of the proxy is given. */
+function sourceIn(given: Given, env: Env): Pick<RunOptions, 'resources' | 'controlPlane'> {
+  const resources = given.text('resources');
+  const telling = tellsOfControlPlane(given);
+  if (resources !== null) {
+    if (telling !== null)
+      throw new Error(
+        `${given.source('resources') ?? ''} and ${telling}: a folder or a control plane is the source, not both; leave one of them out`,
+      );
+    return { resources, controlPlane: null };
   }
-  return { argv: kept, ignored, proxyType };
+  if (telling === null && given.source('proxy-type') === null)
+    throw new Error(
+      'run needs --resources DIR, the folder of Kuma resource files to serve, or --cp-address URL, the control plane to join',
+    );
+  for (const name of ['strict', 'identities']) {
+    const source = given.source(name);
+    if (source !== null) throw new Error(`${source}: is for a folder of resources; a control plane is the source here`);
+  }
+  return { resources: null, controlPlane: controlPlaneFlags(given, env) };
 }

@@ -1,6 +1,8 @@
 import { systemClock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/config-source.ts';
+import { loadControlPlane } from './control-plane.ts';
+import type { ControlPlaneFlags } from './control-plane-flags.ts';
 import { startEgress } from '../proxy.ts';
 import type { Egress, EgressOptions } from '../proxy.ts';
 import type { RunOptions } from './run-options.ts';
@@ -17,12 +19,15 @@ export const EXIT_CONFIG = 78;
 
 /** Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some were cut, 78 a configuration that cannot be used. */
 export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
+  const { resources, controlPlane } = options;
+  if (controlPlane !== null) return joinControlPlane(controlPlane, terminal);
+  if (resources === null) throw new Error('run without a source');
   // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and counts after it.
   let early: Signal | null = null;
   const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
     early = signal;
   });
-  const egress = await start(egressOptions(options, terminal), terminal);
+  const egress = await start(egressOptions(options, resources, terminal), terminal);
   if (typeof egress === 'number') return egress;
   terminal.onFault((error) => egress.reportFault(error));
   const served = serveUntilSignal(egress, {
@@ -33,6 +38,19 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   });
   stopEarly();
   return served;
+}
+
+/** All that the flags name is read and checked. What then has to run is not there yet. */
+async function joinControlPlane(flags: ControlPlaneFlags, terminal: Terminal): Promise<number> {
+  try {
+    const { url, name } = await loadControlPlane(flags);
+    terminal.err(
+      `zone-egress: join the control plane at ${url} as ${name}: a control plane as the source is not built yet; give --resources DIR\n`,
+    );
+  } catch (error) {
+    terminal.err(`zone-egress: ${error instanceof Error ? error.message : String(error)}\n`);
+  }
+  return EXIT_CONFIG;
 }
 
 /** Starts, or says why not: then an exit code comes back. */
@@ -90,9 +108,9 @@ export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise
   });
 }
 
-function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
+function egressOptions(options: RunOptions, resources: string, terminal: Terminal): EgressOptions {
   return {
-    resources: options.resources,
+    resources,
     ...(options.name === null ? {} : { name: options.name }),
     ...(options.zone === null ? {} : { zone: options.zone }),
     ...(options.identities === null ? {} : { identities: options.identities }),

@@ -4,17 +4,26 @@ import type { OptionSpec } from './options.ts';
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
 
 /** Throws what `source` (a flag or a variable) allows, where `text` is none of it. */
-export function check(source: string, { kind, most = Infinity }: OptionSpec, text: string): void {
+export function check(source: string, { kind, most }: OptionSpec, text: string): void {
   const wrong = (allowed: string, given = text): Error => new Error(`${source} ${JSON.stringify(given)}: allowed is ${allowed}`);
-  if (kind === 'flag' && text !== 'true' && text !== 'false') throw wrong('true or false');
-  if ((kind === 'count' || kind === 'port') && !/^\d{1,9}$/.test(text)) throw wrong('a whole number from 0');
-  if (kind === 'count' && Number(text) > most) throw wrong(`0 to ${most}`);
+  if (kind === 'flag' && !isTrue(text) && !FALSE.includes(text)) throw wrong('true or false');
+  if ((kind === 'count' || kind === 'port') && !(most === undefined ? /^\d{1,9}$/ : /^\d{1,15}$/).test(text))
+    throw wrong('a whole number from 0');
+  if (kind === 'count' && most !== undefined && Number(text) > most) throw wrong(`0 to ${most}`);
   const noCidr = kind === 'cidrs' ? items(text).find((item) => !isCidr(item)) : undefined;
   if (noCidr !== undefined) throw wrong('a CIDR block such as 127.0.0.0/8 or fe80::/10', noCidr);
   if (kind === 'port' && Number(text) > 65_535) throw wrong('a port from 0 to 65535');
   if (kind === 'duration' && durationMs(text) === null) throw wrong('a duration such as 500ms, 30s, 5m, 1h or 1m30s');
   if (kind === 'level') level(text);
   if (kind === 'text' && text === '') throw wrong('a text that is not empty');
+}
+
+/** As Go's ParseBool has them. */
+const TRUE: readonly string[] = ['1', 't', 'T', 'TRUE', 'true', 'True'];
+const FALSE: readonly string[] = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
+
+export function isTrue(text: string): boolean {
+  return TRUE.includes(text);
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
@@ -33,6 +42,25 @@ export function items(text: string): readonly string[] {
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
+}
+
+/**
+ * `key=value` as Go's pflag takes them: one pair, whose value may have commas; or several between commas, where one that has a comma is quoted.
+ * Throws on what is no pair.
+ */
+export function pairs(text: string): readonly (readonly [key: string, value: string])[] {
+  const count = text.split('=').length - 1;
+  const parts = count < 2 ? [text.replace(/^"+|"+$/g, '')] : commaSeparated(text);
+  return parts.map((part) => {
+    const at = part.indexOf('=');
+    if (at < 0) throw new Error(`${part} must be formatted as key=value`);
+    return [part.slice(0, at), part.slice(at + 1)] as const;
+  });
+}
+
+function commaSeparated(text: string): readonly string[] {
+  const field = /(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/gy;
+  return [...text.matchAll(field)].map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '');
 }
 
 export function level(text: string): LogLevel {

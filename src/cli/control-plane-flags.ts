@@ -1,0 +1,233 @@
+import type { Env, Given, OptionTable } from './options.ts';
+import { pairs } from './values.ts';
+
+/** What `kuma-dp run` takes to find a control plane and to say who it is: the same names, variables and defaults. */
+export const CONTROL_PLANE_OPTIONS: OptionTable = {
+  'cp-address': {
+    kind: 'text',
+    env: ['KUMA_CONTROL_PLANE_URL'],
+    value: 'URL',
+    help: 'data plane server of the zone control plane; https://localhost:5678 where only --proxy-type=egress is given',
+  },
+  'ca-cert-file': {
+    kind: 'text',
+    env: ['KUMA_CONTROL_PLANE_CA_CERT_FILE'],
+    value: 'FILE',
+    help: 'PEM of who signed the certificate of the control plane; without it the authorities of the system are trusted',
+  },
+  'ca-cert': {
+    kind: 'text',
+    env: ['KUMA_CONTROL_PLANE_CA_CERT'],
+    variableOnly: true,
+    help: 'the same as text; wins over the file',
+  },
+  'skip-verify': {
+    kind: 'flag',
+    env: ['KUMA_CONTROL_PLANE_TLS_SKIP_VERIFY'],
+    help: 'take any certificate of the control plane for the bootstrap; whoever answers gets the token',
+  },
+  'dataplane-token-file': {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_RUNTIME_TOKEN_PATH'],
+    value: 'FILE',
+    help: 'zone token; read anew for each connection',
+  },
+  'dataplane-token': {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_RUNTIME_TOKEN'],
+    value: 'TOKEN',
+    help: 'the same as text, which the list of processes shows; wins over the file',
+  },
+  'dataplane-file': {
+    kind: 'text',
+    short: 'd',
+    env: ['KUMA_DATAPLANE_RUNTIME_RESOURCE_PATH'],
+    value: 'FILE',
+    help: 'ZoneEgress to register, YAML or JSON, a template; - is standard input',
+  },
+  dataplane: {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_RUNTIME_RESOURCE'],
+    value: 'TEXT',
+    help: 'the same as text; the file wins over it',
+  },
+  'dataplane-var': {
+    kind: 'pairs',
+    short: 'v',
+    value: 'K=V',
+    help: 'what {{ K }} stands for in the template; repeat or separate by commas',
+  },
+  'work-dir': {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_RUNTIME_SOCKET_DIR', 'KUMA_DATAPLANE_RUNTIME_WORK_DIR'],
+    value: 'DIR',
+    help: 'told to the control plane, not used; without it none is told',
+  },
+  'config-dir': {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_RUNTIME_CONFIG_DIR'],
+    value: 'DIR',
+    help: 'the older name of --work-dir',
+  },
+  'retry-backoff': {
+    kind: 'duration',
+    env: ['KUMA_CONTROL_PLANE_RETRY_BACKOFF'],
+    fallback: '3s',
+    variableOnly: true,
+    help: 'between two tries to get the bootstrap',
+  },
+  'retry-max-duration': {
+    kind: 'duration',
+    env: ['KUMA_CONTROL_PLANE_RETRY_MAX_DURATION'],
+    fallback: '5m',
+    variableOnly: true,
+    help: 'how long it is tried',
+  },
+  'system-ca-path': {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_RUNTIME_DYNAMIC_SYSTEM_CA_PATH'],
+    variableOnly: true,
+    help: 'authorities for a MeshExternalService without caCert; without it the bundle of the system',
+  },
+  ipv6: {
+    kind: 'flag',
+    env: ['KUMA_DATAPLANE_RUNTIME_IPV6_ENABLED'],
+    fallback: 'true',
+    variableOnly: true,
+    help: 'false says that this machine has no IPv6',
+  },
+  'max-memory-bytes': {
+    kind: 'count',
+    env: ['KUMA_DATAPLANE_RESOURCES_MAX_MEMORY_BYTES'],
+    fallback: '0',
+    most: Number.MAX_SAFE_INTEGER,
+    variableOnly: true,
+    help: 'told to the control plane, not used',
+  },
+};
+
+/** As they were given; nothing is read yet. */
+export interface ControlPlaneFlags {
+  readonly url: string;
+  /** Of a ZoneEgress that is there already; empty where a resource brings it. */
+  readonly name: string;
+  /** PEM. */
+  readonly caCert: string | null;
+  readonly caCertFile: string | null;
+  readonly skipVerify: boolean;
+  readonly token: string | null;
+  readonly tokenFile: string | null;
+  readonly resource: string | null;
+  /** `-` is standard input. */
+  readonly resourceFile: string | null;
+  /** A later one wins over an earlier one of the same key. */
+  readonly vars: readonly (readonly [key: string, value: string])[];
+  readonly workDir: string | null;
+  readonly retryBackoffMs: number;
+  readonly retryMaxMs: number;
+  readonly systemCaPath: string | null;
+  readonly ipv6: boolean;
+  readonly maxMemoryBytes: number;
+  /** Of the node, as Kubernetes says. */
+  readonly hostIp: string | null;
+  readonly readinessPort: number;
+  readonly drainTimeMs: number;
+}
+
+export const DEFAULT_CP_ADDRESS = 'https://localhost:5678';
+/** These say that a control plane is meant, whatever else there is. */
+const TELLING = [
+  'cp-address',
+  'ca-cert-file',
+  'ca-cert',
+  'skip-verify',
+  'dataplane-token-file',
+  'dataplane-token',
+  'dataplane-file',
+  'dataplane',
+  'dataplane-var',
+] as const;
+
+/** The first flag or variable that only makes sense with a control plane; null where there is none. */
+export function tellsOfControlPlane(given: Given): string | null {
+  for (const name of TELLING) {
+    const source = given.source(name);
+    if (source !== null) return source;
+  }
+  return null;
+}
+
+/** Throws what kuma-dp would refuse. */
+export function controlPlaneFlags(given: Given, env: Env): ControlPlaneFlags {
+  const url = given.text('cp-address') ?? DEFAULT_CP_ADDRESS;
+  checkUrl(given.source('cp-address') ?? '--cp-address', url);
+  const resource = given.text('dataplane');
+  const resourceFile = given.text('dataplane-file');
+  const hasResource = resource !== null || resourceFile !== null;
+  if (hasResource && (given.source('name') ?? given.source('mesh')) !== null)
+    throw new Error(
+      '--name and --mesh cannot be specified when a dataplane definition is provided, mesh and name will be read from the dataplane definition',
+    );
+  const readinessPort = given.count('readiness-port');
+  if (readinessPort === 0)
+    throw new Error(
+      `${given.source('readiness-port') ?? '--readiness-port'} 0: allowed is 1 to 65535; without it a control plane since 2.12 sends no configuration`,
+    );
+  for (const name of ['retry-backoff', 'retry-max-duration']) {
+    if (given.duration(name) === 0) throw new Error(`${given.source(name) ?? name} 0s: allowed is more than 0`);
+  }
+  return {
+    url,
+    name: hasResource ? '' : nameIn(given, env),
+    caCert: given.text('ca-cert'),
+    caCertFile: given.text('ca-cert-file'),
+    skipVerify: given.flag('skip-verify'),
+    token: given.text('dataplane-token'),
+    tokenFile: given.text('dataplane-token-file'),
+    resource,
+    resourceFile,
+    vars: given.each('dataplane-var').flatMap(pairs),
+    workDir: given.text('work-dir') ?? given.text('config-dir'),
+    retryBackoffMs: given.duration('retry-backoff'),
+    retryMaxMs: given.duration('retry-max-duration'),
+    systemCaPath: given.text('system-ca-path'),
+    ipv6: given.flag('ipv6'),
+    maxMemoryBytes: given.count('max-memory-bytes'),
+    hostIp: textOrNull(env.HOST_IP),
+    readinessPort,
+    drainTimeMs: given.duration('drain-time'),
+  };
+}
+
+function checkUrl(source: string, text: string): void {
+  const url = URL.parse(text);
+  if (url === null) throw new Error(`${source} ${JSON.stringify(text)}: allowed is a URL such as ${DEFAULT_CP_ADDRESS}`);
+  if (url.username !== '' || url.password !== '') throw new Error(`${source}: a user or password in the URL is not taken`);
+  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+    throw new Error(
+      `${source} ${JSON.stringify(text)}: unsupported URL scheme "${url.protocol.slice(0, -1)}", must be http or https`,
+    );
+}
+
+/** What a Pod has not filled in: `$(POD_NAME).$(POD_NAMESPACE)`. */
+const UNFILLED = /[$(){}]/;
+
+/** `--name`, else that of the Pod. */
+function nameIn(given: Given, env: Env): string {
+  const name = given.text('name') ?? '';
+  if (name !== '' && !UNFILLED.test(name)) return name;
+  const { POD_NAME: pod, POD_NAMESPACE: namespace } = env;
+  if (pod !== undefined && namespace !== undefined) {
+    const made = `${pod}.${namespace}`;
+    if (UNFILLED.test(made)) throw new Error(`POD_NAME and POD_NAMESPACE ${JSON.stringify(made)}: contains invalid characters`);
+    return made;
+  }
+  if (name !== '') throw new Error(`${given.source('name') ?? '--name'} ${JSON.stringify(name)}: contains invalid characters`);
+  throw new Error(
+    'run with a control plane needs --dataplane-file, the ZoneEgress to register, or --name, that of one that is there already',
+  );
+}
+
+function textOrNull(text: string | undefined): string | null {
+  return text === undefined || text === '' ? null : text;
+}
