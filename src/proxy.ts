@@ -11,6 +11,7 @@ import type { ConfigSource } from './control/config-source.ts';
 import { DataSides } from './control/data-sides.ts';
 import { Listening } from './control/listening.ts';
 import { drain } from './control/drain.ts';
+import { explainLive } from './control/explain-live.ts';
 import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
 import { folderSource, memorySource } from './control/folder-source.ts';
@@ -18,6 +19,8 @@ import { threadSource } from './control/thread-source.ts';
 import { createResolver } from './endpoints/dns.ts';
 import type { Resolver } from './endpoints/dns.ts';
 import type { EndpointWatch } from './endpoints/watch.ts';
+import type { Answer, Question } from './explain/question.ts';
+import type { Trace } from './explain/trace.ts';
 import { createKeyStore } from './identity/key-store.ts';
 import type { KeyStore } from './identity/key-store.ts';
 import type { ListenerConfig } from './model/compiled.ts';
@@ -84,6 +87,11 @@ export interface Egress extends AsyncDisposable {
   problems(): readonly Problem[];
   /** Newest first. */
   decisions(query?: { readonly limit?: number; readonly reason?: string; readonly mesh?: string }): readonly SessionRecord[];
+  /**
+   * Why a session that ended, or a connection that somebody thinks of, passes or does not, on the configuration that is live. Throws for a session that is not
+   * among the last 10,000, and for names that cannot be a client's.
+   */
+  explain(question: Question): Trace;
   /** Calls `listener` with each record of a session that ended; gives back how to stop. */
   onRecord(listener: (record: SessionRecord) => void): () => void;
   /** Prometheus text. */
@@ -100,6 +108,8 @@ export interface Egress extends AsyncDisposable {
 
 export type { LoadResult } from './control/config-loop.ts';
 export { ConfigError } from './control/config-source.ts';
+export type { Question } from './explain/question.ts';
+export type { Trace } from './explain/trace.ts';
 export type { SessionRecord } from './model/session-record.ts';
 export type { Snapshot } from './model/snapshot.ts';
 export type { Problem } from './base/problem.ts';
@@ -132,6 +142,7 @@ interface Parts {
     problems: readonly Problem[];
   };
   readonly servers: AdminServer[];
+  explain(question: Question): Answer;
   close(): Promise<void>;
 }
 
@@ -254,6 +265,16 @@ function assemble(options: EgressOptions): Parts {
     state,
     servers,
     listening,
+    explain: (question) =>
+      explainLive(
+        {
+          sides,
+          allowedResolved: settings.allowedResolved,
+          live: () => loop.live,
+          record: (id) => observer.decision(id),
+        },
+        question,
+      ),
     async close() {
       listening.end();
       loop.close();
@@ -322,6 +343,11 @@ function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>)
     sessions: () => sides.limits.sessions,
     problems: () => state.problems,
     decisions: (query = {}) => observer.decisions(query),
+    explain(question) {
+      const answer = parts.explain(question);
+      if (answer.kind !== 'trace') throw new Error(answer.why);
+      return answer.trace;
+    },
     onRecord: (listener) => observer.onRecord(listener),
     metrics: () => observer.text(sides.limits),
     reload: () => loop.load(),
@@ -353,6 +379,7 @@ async function openAdmin(
       decisions: (query) => parts.observer.decisions(query),
       snapshot: () => parts.loop.live?.snapshot ?? EMPTY_SNAPSHOT,
       problems: () => parts.state.problems,
+      explain: (question) => parts.explain(question),
     },
   });
   parts.servers.push(server);

@@ -3,7 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Problem } from '../base/problem.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import type { Answer, Question } from '../explain/question.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { explainView } from './explain-view.ts';
 import { serveHttp } from './http.ts';
 import type { HttpServer } from './http.ts';
 import {
@@ -31,6 +33,7 @@ export interface AdminState {
   snapshot(): Snapshot;
   /** Of the last load. */
   problems(): readonly Problem[];
+  explain(question: Question): Answer;
 }
 
 export interface AdminServerOptions {
@@ -61,6 +64,7 @@ const PAGES = {
   '/stats/prometheus': 'metrics in the Prometheus text format',
   '/routes': 'what is served: ?output=json|table',
   '/decisions': 'sessions that ended lately, newest first: ?limit=100&reason=&mesh=',
+  '/explain': 'why a connection passes or not: ?sni=&from=spiffe://mesh/service, or ?id= of a decision; &output=json|text',
   '/config_errors': 'findings of the last load of the configuration',
 } as const;
 
@@ -107,6 +111,8 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
       const query = parseDecisionsQuery(search);
       return typeof query === 'string' ? textView(400, query) : decisionsView(state.decisions(query));
     }
+    case '/explain':
+      return explainView((question) => state.explain(question), search);
     case '/config_errors':
       return problemsView(state.problems());
     default:

@@ -42,12 +42,12 @@ export function metricsView(text: string): View {
 }
 
 export function decisionsView(records: readonly SessionRecord[]): View {
-  return json({ decisions: records });
+  return jsonView({ decisions: records });
 }
 
 /** `text` is each finding as `validate` prints it. */
 export function problemsView(problems: readonly Problem[]): View {
-  return json({ problems: problems.map((problem) => ({ ...problem, text: formatProblem(problem) })) });
+  return jsonView({ problems: problems.map((problem) => ({ ...problem, text: formatProblem(problem) })) });
 }
 
 /** What `zone-egress routes` prints; a sentence where the query cannot be understood. */
@@ -56,7 +56,7 @@ export function routesView(snapshot: Snapshot, search: string): View {
   if (name !== 'output' || more.length > 0) return textView(400, 'the allowed parameter is output');
   if (output !== 'json' && output !== 'table') return textView(400, 'output must be json or table');
   const table = routingTable(snapshot);
-  return output === 'json' ? json(table) : { status: 200, contentType: TEXT, body: tableText(table) };
+  return output === 'json' ? jsonView(table) : { status: 200, contentType: TEXT, body: tableText(table) };
 }
 
 export function indexView(paths: Readonly<Record<string, string>>): View {
@@ -87,6 +87,6 @@ export function parseDecisionsQuery(search: string): DecisionsQuery | string {
   };
 }
 
-function json(value: unknown): View {
+export function jsonView(value: unknown): View {
   return { status: 200, contentType: JSON_TYPE, body: `${JSON.stringify(value, null, 2)}\n` };
 }

@@ -89,6 +89,12 @@ export class DataSides {
     return this.#own;
   }
 
+  /** Of the endpoints of a cluster that are not healthy, by `addressKey`. */
+  healthOf(cluster: string): ReadonlyMap<string, EndpointHealth> {
+    const changes = [...this.#health.values()].filter((change) => change.cluster === cluster);
+    return new Map(changes.map(({ key, health }) => [key, health]));
+  }
+
   secret(hash: ContentHash): string | undefined {
     return this.#secrets.get(hash);
   }

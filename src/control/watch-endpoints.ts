@@ -45,6 +45,7 @@ export function watchEndpoints(options: WatchOptions): EndpointWatch {
   });
 }
 
-function localOnes(): ReadonlySet<string> {
+/** The addresses of this machine. */
+export function localOnes(): ReadonlySet<string> {
   return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
 }

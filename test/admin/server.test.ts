@@ -8,8 +8,13 @@ import { serveHttp } from '../../src/admin/http.ts';
 import { createAdminServer, createReadinessServer } from '../../src/admin/server.ts';
 import type { AdminServerOptions, AdminState } from '../../src/admin/server.ts';
 import { textView } from '../../src/admin/views.ts';
+import type { Trace } from '../../src/explain/trace.ts';
+import { assumedView } from '../../src/explain/assumed-view.ts';
+import { explain } from '../../src/explain/explain.ts';
+import { factsOfRecord } from '../../src/explain/facts.ts';
 import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import { Decisions } from '../../src/observe/decisions.ts';
+import { facts as asked } from '../explain/zone.ts';
 import { sessionRecord, unmatched } from '../observe/record.ts';
 
 const decisions = new Decisions();
@@ -23,6 +28,13 @@ const state: AdminState = {
   decisions: (query) => decisions.list(query),
   snapshot: () => EMPTY_SNAPSHOT,
   problems: () => [{ severity: 'error', file: 'a.yaml', line: 2, column: 3, field: 'name', message: 'is missing' }],
+  explain(question) {
+    if ('id' in question && question.id !== 'c') return { kind: 'no-record', why: `session ${question.id}: not there` };
+    if ('from' in question && question.from?.includes('bad') === true)
+      return { kind: 'bad-question', why: 'bad is no SPIFFE id' };
+    const facts = 'id' in question ? factsOfRecord(sessionRecord({ id: 'c' })) : asked(question.sni, ...(question.from ?? []));
+    return { kind: 'trace', trace: explain(EMPTY_SNAPSHOT, facts, assumedView) };
+  },
 };
 
 interface Answer {
@@ -97,7 +109,8 @@ t.test('each page has its type and its content, is not stored, and no other orig
   t.match(JSON.parse(problems.body), { problems: [{ file: 'a.yaml', line: 2, text: 'a.yaml:2:3 name: is missing' }] });
   t.equal(problems.headers['content-type'], 'application/json; charset=utf-8');
   const list = await get('/');
-  for (const path of ['/ready', '/stats/prometheus', '/routes', '/decisions', '/config_errors']) t.match(list.body, path);
+  for (const path of ['/ready', '/stats/prometheus', '/routes', '/decisions', '/explain', '/config_errors'])
+    t.match(list.body, path);
   for (const { headers } of [metrics, problems, list]) {
     t.match(headers, { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
     t.notOk(Object.keys(headers).some((name) => name.startsWith('access-control-')));
@@ -435,3 +448,39 @@ t.test('a port that is taken is an error with the system code and the address', 
     message: `listen on 127.0.0.1:${server.port} for the admin pages: EADDRINUSE`,
   });
 });
+
+t.test(
+  '/explain answers for a connection and for a session, as JSON or as text, and says what is wrong with a question',
+  async (t) => {
+    const { get } = await admin(t);
+    const trace = JSON.parse((await get('/explain?sni=backend%7Bmesh%3Ddefault%7D')).body) as Trace;
+    t.match(trace, {
+      version: 1,
+      outcome: 'refused',
+      reason: 'no-route',
+      connection: { sni: 'backend{mesh=default}', from: [] },
+    });
+    t.match(JSON.parse((await get('/explain?sni=')).body), { reason: 'no-sni', connection: { sni: null } });
+    const two = '&from=spiffe%3A%2F%2Fdefault%2Fa&from=kuma%3A%2F%2Fversion%2Fv1';
+    t.match(JSON.parse((await get(`/explain?sni=x${two}`)).body), {
+      connection: { from: ['spiffe://default/a', 'kuma://version/v1'] },
+    });
+    t.match(JSON.parse((await get('/explain?id=c')).body), { record: { id: 'c', changed: true } });
+    const text = await get('/explain?sni=x&output=text');
+    t.match(text, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' } });
+    t.match(text.body, /^refused at route: no-route\nno route has the SNI "x"\nto make it pass: /);
+    t.match(await get('/explain?id=z'), { status: 404, body: 'session z: not there\n' });
+    t.match(await get('/explain?sni=x&from=bad'), { status: 400, body: 'bad is no SPIFFE id\n' });
+    for (const search of [
+      '',
+      '?from=a',
+      '?sni=a&sni=b',
+      '?sni=a&id=c',
+      '?sni=a&x=1',
+      '?sni=a&output=xml',
+      `?sni=a${'&from=b'.repeat(65)}`,
+    ]) {
+      t.equal((await get(`/explain${search}`)).status, 400, search.slice(0, 40));
+    }
+  },
+);

@@ -1,0 +1,48 @@
+/** `/explain`: why a session that ended, or a connection that somebody thinks of, passes or does not. */
+import type { Answer, Question } from '../explain/question.ts';
+import { traceText } from '../explain/print.ts';
+import { jsonView, textView } from './views.ts';
+import type { View } from './views.ts';
+
+export function explainView(ask: (question: Question) => Answer, search: string): View {
+  const asked = parseExplainQuery(search);
+  if (typeof asked === 'string') return textView(400, asked);
+  const answer = ask(asked.question);
+  switch (answer.kind) {
+    case 'trace':
+      return asked.output === 'json' ? jsonView(answer.trace) : textView(200, traceText(answer.trace).trimEnd());
+    case 'bad-question':
+      return textView(400, answer.why);
+    case 'no-record':
+      return textView(404, answer.why);
+    default:
+      return answer satisfies never;
+  }
+}
+
+interface Asked {
+  readonly question: Question;
+  readonly output: 'json' | 'text';
+}
+
+const MAX_FROM = 64;
+
+/** A sentence where the query cannot be understood. `from` may come several times. */
+export function parseExplainQuery(search: string): Asked | string {
+  const given = new Map<string, string>();
+  const from: string[] = [];
+  for (const [name, value] of new URLSearchParams(search)) {
+    if (name === 'from') from.push(value);
+    else if (name !== 'sni' && name !== 'id' && name !== 'output') return 'allowed parameters are sni, from, id and output';
+    else if (given.has(name)) return `${name} is given twice`;
+    else given.set(name, value);
+  }
+  const output = given.get('output') ?? 'json';
+  if (output !== 'json' && output !== 'text') return 'output must be json or text';
+  if (from.length > MAX_FROM) return `from is given ${from.length} times, at most ${MAX_FROM} are looked at`;
+  const [id, sni] = [given.get('id'), given.get('sni')];
+  if (id !== undefined)
+    return sni === undefined && from.length === 0 ? { question: { id }, output } : 'id goes alone, without sni and from';
+  if (sni === undefined) return 'sni=NAME (empty: none), with from=spiffe://mesh/service, or id=ID of a session is needed';
+  return { question: { sni: sni === '' ? null : sni, from }, output };
+}

@@ -1,0 +1,22 @@
+import type { X509Certificate } from 'node:crypto';
+
+const MAX_LENGTH = 10;
+
+/**
+ * Whether a chain, the leaf first, leads to one of the trusted certificates by names and signatures: null, or OpenSSL's code for what is wrong. For
+ * explanations, where no handshake is made: traffic takes OpenSSL's own verdict.
+ */
+export function chainError(chain: readonly X509Certificate[], trusted: readonly X509Certificate[]): string | null {
+  let [current] = chain;
+  for (let length = 0; current !== undefined && length < MAX_LENGTH; length++) {
+    const child: X509Certificate = current;
+    if (trusted.some((ca) => issued(child, ca))) return null;
+    if (issued(child, child)) return length === 0 ? 'DEPTH_ZERO_SELF_SIGNED_CERT' : 'SELF_SIGNED_CERT_IN_CHAIN';
+    current = chain.find((other) => other !== child && issued(child, other));
+  }
+  return current === undefined ? 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY' : 'CERT_CHAIN_TOO_LONG';
+}
+
+function issued(child: X509Certificate, ca: X509Certificate): boolean {
+  return child.checkIssued(ca) && child.verify(ca.publicKey);
+}
