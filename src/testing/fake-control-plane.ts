@@ -62,6 +62,8 @@ export interface FakeControlPlane extends AsyncDisposable {
   readonly caCert: string;
   readonly tokens: ZoneTokens;
   readonly admin: AdminClient;
+  /** Reads an admin listener as Kuma does; `address` is `127.0.0.2:9901`. */
+  readonly inspect: AdminClient['inspect'];
   /** In the order of arrival, of all streams. */
   readonly requests: readonly FakeAdsRequest[];
   readonly responses: readonly FakeAdsResponse[];
@@ -202,6 +204,7 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     caCert: tls.caCert,
     tokens,
     admin,
+    inspect: (at, request) => admin.inspect(at, request),
     requests: ads.requests,
     responses: ads.responses,
     bootstraps,

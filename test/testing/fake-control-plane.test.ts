@@ -436,7 +436,7 @@ t.test(
       listener.close();
     });
     for (const path of ['/config_dump?include_eds=true', '/clusters']) {
-      const { status, body } = await controlPlane.admin.inspect(`localhost:${port}`, { path });
+      const { status, body } = await controlPlane.inspect(`localhost:${port}`, { path });
       t.equal(status, 200);
       t.ok(body.startsWith(`GET ${path} HTTP/1.1\r\n`), body);
     }
@@ -459,7 +459,7 @@ t.test('an admin listener with the certificate of another address is not read', 
   await once(listener, 'listening');
   t.teardown(() => listener.close());
   const { port } = listener.address() as { port: number };
-  await t.rejects(controlPlane.admin.inspect(`127.0.0.1:${port}`), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+  await t.rejects(controlPlane.inspect(`127.0.0.1:${port}`), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
 });
 
 t.test('a recorded answer waits for the requests that were there before it', { skip }, async (t) => {
