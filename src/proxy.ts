@@ -1,3 +1,4 @@
+import { platform } from 'node:os';
 import { createAdminServer, createReadinessServer } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
 import { nextTurn, systemClock } from './base/clock.ts';
@@ -10,10 +11,14 @@ import { ConfigError } from './control/config-source.ts';
 import type { ConfigSource } from './control/config-source.ts';
 import { DataSides } from './control/data-sides.ts';
 import { Listening } from './control/listening.ts';
+import { tellEvent } from './control/control-plane-events.ts';
+import { controlPlaneSource } from './control/control-plane-source.ts';
+import type { ControlPlaneSource } from './control/control-plane-source.ts';
 import { drain } from './control/drain.ts';
 import { explainLive } from './control/explain-live.ts';
 import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
+import { readFileBelow } from './files/read-folder.ts';
 import { folderSource, memorySource } from './control/folder-source.ts';
 import { threadSource } from './control/thread-source.ts';
 import { createResolver } from './endpoints/dns.ts';
@@ -32,11 +37,15 @@ import { namesIn } from './model/snapshot.ts';
 import type { Snapshot } from './model/snapshot.ts';
 import { createObserver } from './observe/observer.ts';
 import { packageVersion } from './base/version.ts';
+import type { ControlPlaneOptions } from './xds/control-plane-options.ts';
+import { fetchBootstrap } from './xds/fetch-bootstrap.ts';
 import type { Observer } from './observe/observer.ts';
 
 export interface EgressOptions {
-  /** A folder of Kuma resource files, or the files themselves. */
-  readonly resources: string | readonly { readonly path: string; readonly text: string }[];
+  /** A folder of Kuma resource files, or the files themselves. Either this or `controlPlane`. */
+  readonly resources?: string | readonly { readonly path: string; readonly text: string }[];
+  /** Joins a control plane in place of kuma-dp and Envoy; what it sends is followed until the end. */
+  readonly controlPlane?: ControlPlaneOptions;
   /** Which ZoneEgress, where there are several. */
   readonly name?: string;
   /** Name of this zone, where the ZoneEgress has none. */
@@ -106,6 +115,8 @@ export interface Egress extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+export type { ControlPlaneOptions } from './xds/control-plane-options.ts';
+export { BootstrapError } from './xds/fetch-bootstrap.ts';
 export type { LoadResult } from './control/config-loop.ts';
 export { ConfigError } from './control/config-source.ts';
 export type { Question } from './explain/question.ts';
@@ -137,6 +148,8 @@ interface Parts {
   readonly keyStore: KeyStore;
   readonly loop: ConfigLoop;
   readonly listening: Listening;
+  /** Null where a folder is the source. */
+  readonly controlPlane: ControlPlaneSource | null;
   readonly state: {
     draining: boolean;
     problems: readonly Problem[];
@@ -222,7 +235,8 @@ function assemble(options: EgressOptions): Parts {
     },
     onProblem: (problem) => log.error({ problem }, formatProblem(problem)),
   });
-  const source = sourceOf(options, clock);
+  const controlPlane = controlPlaneOf(options, clock, observer);
+  const source = controlPlane ?? sourceOf(options, clock);
   const loop: ConfigLoop = new ConfigLoop({
     clock,
     source,
@@ -247,7 +261,7 @@ function assemble(options: EgressOptions): Parts {
   const listening = new Listening({
     clock,
     sides,
-    follows: false,
+    follows: controlPlane !== null,
     ...(options.bind === undefined ? {} : { bind: options.bind }),
     ...(options.port === undefined ? {} : { port: options.port }),
     onChange: () => tellOwnListeners(parts),
@@ -265,6 +279,7 @@ function assemble(options: EgressOptions): Parts {
     state,
     servers,
     listening,
+    controlPlane,
     explain: (question) =>
       explainLive(
         {
@@ -302,18 +317,21 @@ function tellOwnListeners({ listening, servers, sides, watch }: Parts): void {
 }
 
 async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
-  const { sides, loop, listening, observer } = parts;
+  const { sides, loop, listening, observer, controlPlane } = parts;
   await sides.start();
+  // A control plane may let wait for long: who asks meanwhile is told so.
+  const readiness =
+    options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
+  for (const warning of options.controlPlane?.warnings ?? []) observer.log.warn({}, warning);
+  await controlPlane?.join();
   const first = await loop.load();
   if (first.kind === 'rejected') throw new ConfigError(first.problems);
   const { listener } = first.config;
   await listening.open(listener);
 
   const admin = options.admin === false ? null : await openAdmin(options.admin ?? {}, { listener, parts });
-  const readiness =
-    options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
   tellOwnListeners(parts);
-  if (options.watch === true) loop.watch();
+  if (options.watch === true || controlPlane !== null) loop.watch();
   observer.log.info({ ...listening.at, admin: admin?.port ?? 0, workers: sides.count }, 'zone egress is ready');
   if ((options.ignoredFlags ?? []).length > 0)
     observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
@@ -321,7 +339,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
 }
 
 function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>): Egress {
-  const { clock, sides, loop, listening, observer, state } = parts;
+  const { clock, sides, loop, listening, observer, state, controlPlane } = parts;
   let closing: Promise<void> | null = null;
   const close = (): Promise<void> => {
     state.draining = true;
@@ -355,7 +373,7 @@ function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>)
       state.draining = true;
       listening.end();
       observer.log.info({ drainTimeMs, sessions: sides.limits.sessions }, 'draining');
-      return drain({ clock, sides, drainTimeMs });
+      return drain({ clock, sides, drainTimeMs, acceptThroughout: controlPlane !== null });
     },
     reportFault: (error) => reportFault(observer, error),
     close,
@@ -407,8 +425,33 @@ function readiness({ state, listening }: Parts): { readonly ok: boolean; readonl
   return listening.at !== null ? { ok: true, text: 'LIVE' } : { ok: false, text: 'PRE_INITIALIZING' };
 }
 
+function controlPlaneOf(options: EgressOptions, clock: Clock, { log, metrics }: Observer): ControlPlaneSource | null {
+  const { controlPlane } = options;
+  if (controlPlane === undefined) return null;
+  return controlPlaneSource({
+    clock,
+    name: controlPlane.name,
+    resource: controlPlane.resource,
+    token: controlPlane.token,
+    // Certificates of upstream TLS may be files of this machine, as with Envoy.
+    readFile: (path) => readFileBelow('/', path),
+    bootstrap: (signal) =>
+      fetchBootstrap({
+        controlPlane,
+        clock,
+        signal,
+        version: packageVersion(),
+        operatingSystem: platform(),
+        onRetry: ({ message, attempt, retryInMs }) =>
+          log.warn({ attempt, retryInMs }, `no bootstrap from the control plane yet: ${message}`),
+      }),
+    onEvent: (event) => tellEvent(event, { log, connected: metrics.controlPlane, refused: metrics.controlPlaneRefused }),
+  });
+}
+
 function sourceOf(options: EgressOptions, clock: Clock): ConfigSource {
   const { resources, name, zone, identities, strict } = options;
+  if (resources === undefined) throw new TypeError('startEgress needs resources or controlPlane');
   const given = {
     ...(name === undefined ? {} : { name }),
     ...(zone === undefined ? {} : { zone }),

@@ -27,6 +27,8 @@ export const METRICS = {
   zone_egress_config_loads_total: { type: 'counter', unit: '', labels: ['result'], help: 'Loads of the configuration: applied, unchanged or rejected' },
   zone_egress_config_problems: { type: 'gauge', unit: '', labels: ['severity'], help: 'Findings of the last load: error or warning' },
   zone_egress_config_last_success_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When a load last succeeded' },
+  zone_egress_control_plane_connected: { type: 'gauge', unit: '', labels: [], help: '1 while the control plane answers on the stream; 0 with a folder as the source' },
+  zone_egress_control_plane_refused: { type: 'gauge', unit: '', labels: ['type'], help: '1 while what the control plane last sent of this type is refused: it sends it again and again, and nothing else' },
   zone_egress_certificate_expiry_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: ['mesh'], help: 'When the certificate of the egress in this mesh expires' },
   zone_egress_unverified_destinations: { type: 'gauge', unit: '', labels: [], help: 'Destinations that TLS is spoken to without verifying the server' },
   zone_egress_dns_names: { type: 'gauge', unit: '', labels: [], help: 'Names that the live configuration needs resolved' },

@@ -61,6 +61,9 @@ export interface Events {
   fault(): void;
   /** What a look-up came to. */
   dns(outcome: 'resolved' | 'failed'): void;
+  controlPlane(connected: boolean): void;
+  /** Whether what it last sent of a type is refused. */
+  controlPlaneRefused(type: string, isRefused: boolean): void;
   /** `notAfter` in milliseconds since the Unix epoch. */
   certificate(mesh: string, notAfter: number): void;
   certificateGone(mesh: string): void;
@@ -102,6 +105,8 @@ export function createObserver(options: ObserverOptions): Observer {
       dns(outcome) {
         if (outcome === 'failed') metrics.count('zone_egress_dns_failures_total', {});
       },
+      controlPlane: (connected) => metrics.set('zone_egress_control_plane_connected', {}, connected ? 1 : 0),
+      controlPlaneRefused: (type, isRefused) => metrics.set('zone_egress_control_plane_refused', { type }, isRefused ? 1 : 0),
       certificate: (mesh, notAfter) => metrics.set('zone_egress_certificate_expiry_timestamp_seconds', { mesh }, notAfter / 1e3),
       endpoints(counts) {
         for (const [health, count] of Object.entries(counts)) metrics.set('zone_egress_endpoints', { health }, count);

@@ -53,6 +53,8 @@ export interface AdsStatus {
   /** When the connection of this stream stood, in milliseconds since the Unix epoch; null while there is none. */
   readonly connectedSince: number | null;
   readonly lastResponseAt: number | null;
+  /** Something that was sent waits for its endpoints or secrets before it goes live. */
+  readonly warming: boolean;
   /** Streams tried since the start. */
   readonly streams: number;
   readonly lastError: StreamFailure | null;
@@ -129,6 +131,7 @@ class Connection {
       phase: this.#phase,
       connectedSince: this.#connectedSince,
       lastResponseAt: this.#lastResponseAt,
+      warming: this.#subscriptions.warming,
       streams: this.#streams,
       lastError: this.#lastError,
       types: this.#subscriptions.status(),

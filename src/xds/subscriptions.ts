@@ -110,6 +110,11 @@ export class Subscriptions {
     return this.#held.state;
   }
 
+  /** Whether something that was sent waits for what it needs before it goes live. */
+  get warming(): boolean {
+    return this.#held.missing('cluster').length + this.#held.missing('listener').length > 0;
+  }
+
   /** Monotonic milliseconds, or null while nothing is waited for. */
   get deadline(): number | null {
     let first: number | null = null;

@@ -233,14 +233,14 @@ const COUNTED: ReadonlySet<string> = new Set([
   'GetAddrInfoReqWrap',
 ]);
 
-function activeResources(): ReadonlyMap<string, number> {
+export function activeResources(): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const kind of process.getActiveResourcesInfo()) if (COUNTED.has(kind)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   return counts;
 }
 
 /** What is there beyond what was there before, after giving the kernel and the loop up to 2 s to let go. */
-async function leftovers(before: ReadonlyMap<string, number>): Promise<string[]> {
+export async function leftovers(before: ReadonlyMap<string, number>): Promise<string[]> {
   const until = performance.now() + 2_000;
   for (;;) {
     const more = [...activeResources()]

@@ -1,0 +1,58 @@
+import type { AdsEvent } from '../xds/ads-client.ts';
+
+/** What of the log and the metrics the events of a control plane touch. */
+export interface EventSinks {
+  readonly log: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+  readonly connected: (is: boolean) => void;
+  readonly refused: (type: string, isRefused: boolean) => void;
+}
+
+/** One line for each event. What repeats itself comes once from the client, so nothing here floods. */
+export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSinks): void {
+  switch (event.kind) {
+    case 'connected':
+      connected(true);
+      return log.info({ attempts: event.attempts }, 'the control plane answers');
+    case 'disconnected': {
+      connected(false);
+      const { reason, message, advice, retryInMs, wasLive } = event;
+      const fields = { reason, message, retryInMs: Math.round(retryInMs), ...(advice === null ? {} : { advice }) };
+      if (wasLive) return log.warn(fields, 'the control plane is gone; what it sent last stays live');
+      return log.warn(fields, 'the control plane does not take the stream; what is live stays live');
+    }
+    case 'name-taken':
+      return log.error({ message: event.message, forMs: event.forMs }, 'another proxy has the name of this egress');
+    case 'silent':
+      return log.warn({ forMs: event.forMs, advice: event.message }, 'the control plane sends nothing');
+    case 'refused':
+      refused(event.type, true);
+      return log.error(
+        { type: event.type, version: event.version, message: event.message },
+        'what the control plane sent is refused, and so it sends nothing else until it is mended; what was live stays',
+      );
+    case 'recovered':
+      refused(event.type, false);
+      return log.info(
+        { type: event.type, version: event.version, refusals: event.refusals },
+        'what the control plane sends is good again',
+      );
+    case 'tolerated':
+      return log.warn(
+        { type: event.type, name: event.name, remark: event.remark },
+        'Envoy would refuse what the control plane sent',
+      );
+    case 'not-answered':
+      return log.warn(
+        { type: event.type, names: event.names.slice(0, 20), count: event.names.length, timeoutMs: event.timeoutMs },
+        'the control plane does not send what was asked for; what needs it refuses',
+      );
+    case 'unasked':
+      return log.warn({ typeUrl: event.typeUrl }, 'the control plane sent what nobody asked for');
+    default:
+      return event satisfies never;
+  }
+}

@@ -1,0 +1,86 @@
+// An egress that has joined a control plane, in place of kuma-dp and Envoy.
+import t from 'tap';
+import { startControlledZone } from './controlled-zone.ts';
+import { until } from './until.ts';
+import { ask, gone } from './zone.ts';
+
+t.test('it serves what the control plane sends, and a change of it too', async (t) => {
+  await using zone = await startControlledZone(t);
+  const frontend = zone.mesh.client('frontend');
+  const passed = await zone.connect('backend{mesh=default}', frontend);
+  t.equal(await ask(passed, 'ping'), 'ping');
+  const external = await zone.connect('legacy{mesh=default}', frontend);
+  t.equal(await ask(external, 'ping'), 'ping');
+  const denied = await zone.connect('legacy{mesh=default}', zone.mesh.client('batch'));
+  await gone(denied);
+  await until('a refusal', () => zone.records.length === 1);
+  t.match(zone.records[0], { reason: 'denied', destination: 'legacy', detail: /legacy/ });
+
+  await zone.send({ external: { legacy: { address: '127.0.0.1', port: zone.tcp.port, allow: ['batch'] } } });
+  const allowed = await zone.connect('legacy{mesh=default}', zone.mesh.client('batch'));
+  t.equal(await ask(allowed, 'ping'), 'ping');
+  t.equal(await ask(passed, 'pong'), 'pong', 'what is passed through is not touched');
+  for (const socket of [passed, external, allowed]) socket.end();
+});
+
+t.test('what it sent last outlives the control plane, and the next one is joined', async (t) => {
+  await using zone = await startControlledZone(t);
+  const frontend = zone.mesh.client('frontend');
+  const running = await zone.connect('legacy{mesh=default}', frontend);
+  t.equal(await ask(running, 'ping'), 'ping');
+  await zone.controlPlane.stop();
+  await until('it is noticed', () => zone.log.some(({ msg }) => /control plane is gone/.test(String(msg))));
+  const meanwhile = await zone.connect('legacy{mesh=default}', frontend);
+  t.equal(await ask(meanwhile, 'ping'), 'ping');
+  await zone.controlPlane.start();
+  await until('it is joined again', () => zone.log.filter(({ msg }) => msg === 'the control plane answers').length === 2);
+  await zone.send({ external: {} });
+  t.equal(await ask(running, 'pong'), 'pong', 'running sessions have the drain time');
+});
+
+t.test('what cannot be used is refused with a reason, once in the log, and what was live stays', async (t) => {
+  await using zone = await startControlledZone(t);
+  const mend = zone.controlPlane.nackLoop('cluster');
+  const refusals = () => zone.controlPlane.requests.filter(({ error }) => error !== null);
+  await until('it is refused again and again', () => refusals().length >= 3);
+  const socket = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  t.equal(await ask(socket, 'ping'), 'ping');
+  t.equal(zone.log.filter(({ msg }) => /what the control plane sent is refused/.test(String(msg))).length, 1);
+  t.match(await zone.egress.metrics(), /zone_egress_control_plane_refused\{type="cluster"\} 1/);
+  mend();
+  await until('it is good again', () => zone.log.some(({ msg }) => /is good again/.test(String(msg))));
+  t.match(await zone.egress.metrics(), /zone_egress_control_plane_refused\{type="cluster"\} 0/);
+});
+
+t.test('an egress for which there is nothing yet is ready without a listener, and opens it when it comes', async (t) => {
+  await using zone = await startControlledZone(t, { empty: true });
+  t.equal(zone.egress.port, 0);
+  await zone.send({});
+  await until('it listens', () => zone.egress.port !== 0);
+  const socket = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  t.equal(await ask(socket, 'ping'), 'ping');
+});
+
+t.test('a new certificate of the mesh costs no session, and new sessions get it', async (t) => {
+  await using zone = await startControlledZone(t);
+  const frontend = zone.mesh.client('frontend');
+  const before = await zone.connect('legacy{mesh=default}', frontend);
+  const serial = before.getPeerCertificate().serialNumber;
+  const made = zone.mesh.issue({ uris: ['spiffe://default/zone-egress', 'kuma://kuma.io/service/zone-egress'] });
+  await zone.send({ identities: { default: made } });
+  const after = await zone.connect('legacy{mesh=default}', frontend);
+  t.not(after.getPeerCertificate().serialNumber, serial);
+  t.equal(await ask(before, 'ping'), 'ping');
+  t.equal(await ask(after, 'ping'), 'ping');
+});
+
+t.test('a drain takes connections until its end, as kuma-dp has it', async (t) => {
+  await using zone = await startControlledZone(t);
+  const drain = zone.egress.drain(1_500);
+  const from = performance.now();
+  const late = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  t.equal(await ask(late, 'ping'), 'ping');
+  t.equal(await drain.done, 'cut');
+  t.ok(performance.now() - from >= 1_400, 'the whole time');
+  t.ok(zone.controlPlane.streams === 1, 'the control plane is followed to the end');
+});
