@@ -1,5 +1,6 @@
 import type { CommandEntry } from './command-spec.ts';
 import { demo } from './commands/demo.ts';
+import { explain } from './commands/explain.ts';
 import { generateCerts } from './commands/generate-certs.ts';
 import { generateZone } from './commands/generate-zone.ts';
 import { routes } from './commands/routes.ts';
@@ -11,6 +12,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   run,
   validate,
   routes,
+  explain,
   'generate certs': generateCerts,
   'generate zone': generateZone,
   demo,

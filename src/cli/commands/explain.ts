@@ -1,0 +1,88 @@
+import { command } from '../command-spec.ts';
+import type { CommandEntry } from '../command-spec.ts';
+import { readOptions } from '../options.ts';
+import type { Given, OptionTable } from '../options.ts';
+import { SOURCE_OPTIONS } from '../run-options.ts';
+
+export interface ExplainCommand {
+  /** What is asked: a folder of resources, or a running egress by the address of its admin pages. */
+  readonly against:
+    | {
+        readonly kind: 'folder';
+        readonly dir: string;
+        readonly name: string | null;
+        readonly zone: string | null;
+        readonly identities: string | null;
+      }
+    | { readonly kind: 'admin'; readonly url: string };
+  readonly about:
+    | { readonly kind: 'connection'; readonly sni: string; readonly from: readonly string[]; readonly cert: string | null }
+    | { readonly kind: 'record'; readonly id: string };
+  readonly output: 'text' | 'json';
+}
+
+const { name, zone, identities } = SOURCE_OPTIONS;
+
+const OPTIONS: OptionTable = {
+  sni: { kind: 'text', value: 'NAME', help: 'the SNI that the client sends, e.g. backend{mesh=default}' },
+  from: {
+    kind: 'list',
+    value: 'URI',
+    help: 'SPIFFE id of the client, spiffe://mesh/service, and other URI names of its certificate; repeat or separate by commas',
+  },
+  cert: { kind: 'text', value: 'FILE', help: 'the certificate of the client (PEM, the leaf first), instead of --from' },
+  id: { kind: 'text', value: 'ID', help: 'a session that ended: the id of its log line or of /decisions; with --admin' },
+  resources: { kind: 'text', env: ['ZONE_EGRESS_RESOURCES'], value: 'DIR', help: 'ask what this folder of resources says' },
+  admin: { kind: 'text', value: 'URL', help: 'ask the egress whose admin pages are here, e.g. http://127.0.0.1:9901' },
+  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
+  name,
+  zone,
+  identities,
+};
+
+export const explain: CommandEntry = command({
+  usage: [
+    'zone-egress explain --sni NAME [--from spiffe://mesh/service | --cert FILE] --resources DIR | --admin URL [-o text|json]',
+    'Says why a connection passes or not, step by step, and what to change. --id ID --admin URL asks about a session that ended. Exit 0 allowed, 3 refused.',
+  ],
+  options: OPTIONS,
+  parse(argv, env): ExplainCommand {
+    const given = readOptions(argv, env, OPTIONS);
+    const [extra] = given.positionals;
+    if (extra !== undefined) throw new Error(`explain takes no arguments beside its flags, got ${JSON.stringify(extra)}`);
+    const about = aboutOf(given);
+    return { about, against: againstOf(given, about), output: outputOf(given.text('output') ?? 'text') };
+  },
+  run: async (parsed, terminal) => (await import('../explain.ts')).explainCommand(parsed, terminal),
+});
+
+function aboutOf(given: Given): ExplainCommand['about'] {
+  const [id, sni, cert, from] = [given.text('id'), given.text('sni'), given.text('cert'), given.list('from')];
+  if (id !== null) {
+    if (sni !== null || cert !== null || from.length > 0)
+      throw new Error('--id goes without --sni, --from and --cert: the record has them');
+    return { kind: 'record', id };
+  }
+  if (sni === null) throw new Error('explain needs --sni NAME, or --id ID of a session that ended');
+  if (cert !== null && from.length > 0) throw new Error('--from and --cert are two ways to say who the client is: one of them');
+  return { kind: 'connection', sni, from, cert };
+}
+
+function againstOf(given: Given, about: ExplainCommand['about']): ExplainCommand['against'] {
+  const url = given.text('admin');
+  const dir = url !== null && given.source('resources') !== '--resources' ? null : given.text('resources');
+  if (url !== null && dir !== null) throw new Error('--resources and --admin: one of them');
+  if (url !== null) {
+    const parsed = URL.parse(url);
+    if (parsed?.protocol !== 'http:') throw new Error(`--admin ${JSON.stringify(url)}: allowed is http://HOST:PORT`);
+    return { kind: 'admin', url: parsed.origin };
+  }
+  if (about.kind === 'record') throw new Error('--id needs --admin URL: the egress remembers its sessions, a folder does not');
+  if (dir === null) throw new Error('explain needs --resources DIR or --admin URL');
+  return { kind: 'folder', dir, name: given.text('name'), zone: given.text('zone'), identities: given.text('identities') };
+}
+
+function outputOf(text: string): ExplainCommand['output'] {
+  if (text === 'text' || text === 'json') return text;
+  throw new Error(`--output ${JSON.stringify(text)}: allowed are text and json`);
+}

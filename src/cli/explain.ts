@@ -1,0 +1,152 @@
+import { readFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { systemClock } from '../base/clock.ts';
+import { formatProblem } from '../base/problem.ts';
+import { folderSource } from '../control/folder-source.ts';
+import { assumedView } from '../explain/assumed-view.ts';
+import { explain } from '../explain/explain.ts';
+import type { ClientFacts } from '../explain/facts.ts';
+import { traceText } from '../explain/print.ts';
+import { TRACE_VERSION } from '../explain/trace.ts';
+import type { Trace } from '../explain/trace.ts';
+import { verifyPresented } from '../identity/assumed-client.ts';
+import { claimsOf } from '../identity/claims.ts';
+import type { Compiled } from '../model/compiled.ts';
+import { route } from '../routing/route.ts';
+import { askAdmin } from './ask-admin.ts';
+import type { ExplainCommand } from './commands/explain.ts';
+import { EXIT_CONFIG } from './run.ts';
+import type { Terminal } from './terminal.ts';
+
+const EXIT_REFUSED = 3;
+const EXIT_USAGE = 64;
+const EXIT_NO_INPUT = 66;
+const EXIT_UNAVAILABLE = 69;
+
+type Connection = Extract<ExplainCommand['about'], { kind: 'connection' }>;
+type Folder = Extract<ExplainCommand['against'], { kind: 'folder' }>;
+type Good = Extract<Compiled, { kind: 'compiled' }>;
+
+/** What could not be done, with its exit code. */
+class Stopped extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Exit 0 where the connection passes, 3 where it is refused; 64, 66, 69 and 78 where that cannot be said. */
+export async function explainCommand({ about, against, output }: ExplainCommand, terminal: Terminal): Promise<number> {
+  try {
+    const trace =
+      against.kind === 'admin' ? await askedOfAdmin(against.url, about) : await askedOfFolder(against, about, terminal);
+    terminal.out(output === 'json' ? `${JSON.stringify(trace, null, 2)}\n` : traceText(trace));
+    return trace.outcome === 'allowed' ? 0 : EXIT_REFUSED;
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    terminal.err(`zone-egress: ${error.message}\n`);
+    return error.code;
+  }
+}
+
+async function askedOfFolder(folder: Folder, about: ExplainCommand['about'], terminal: Terminal): Promise<Trace> {
+  if (about.kind === 'record') throw new Stopped(EXIT_USAGE, 'a folder remembers no sessions');
+  const { dir, name, zone, identities } = folder;
+  const source = folderSource({
+    dir,
+    ...(name === null ? {} : { name }),
+    ...(zone === null ? {} : { zone }),
+    ...(identities === null ? {} : { identities }),
+  });
+  const config = await source.load();
+  if (config.kind === 'invalid') {
+    const errors = config.problems.filter(({ severity }) => severity === 'error');
+    for (const problem of errors) terminal.err(`${formatProblem(problem)}\n`);
+    throw new Stopped(EXIT_CONFIG, `the configuration of ${dir} cannot be used`);
+  }
+  const { snapshot, origins, absent = new Map() } = config;
+  const facts = {
+    serverName: about.sni,
+    alpn: [],
+    tlsVersion: '',
+    clientAddress: '',
+    record: null,
+    client: clientOf(about, config),
+  };
+  const trace = explain(snapshot, facts, assumedView, { origins, absent });
+  return { ...trace, notes: [...trace.notes, 'no egress is asked: names are taken to resolve, endpoints to be healthy'] };
+}
+
+function clientOf({ sni, from, cert }: Connection, config: Good): ClientFacts {
+  if (cert === null) return from.length === 0 ? { kind: 'none' } : { kind: 'claims', claims: claimed(from) };
+  const pem = read(cert);
+  const found = route(config.snapshot, sni);
+  // Without a route, and where the TLS goes through, nobody looks at the certificate.
+  if (found.kind !== 'terminate') return { kind: 'none' };
+  const trust = config.snapshot.meshes.get(found.mesh)?.trust;
+  const presented = { pem, trust: trust === undefined ? null : (config.secrets.get(trust) ?? null), nowMs: Date.now() };
+  const verified = verifyPresented(found.mesh, presented);
+  if (typeof verified === 'string') throw new Stopped(EXIT_NO_INPUT, `read ${cert}: ${verified}`);
+  if (verified.kind === 'verified') return { kind: 'claims', claims: verified.client };
+  return { kind: 'rejected', refusal: verified.refusal, certificate: verified.certificate };
+}
+
+function claimed(from: readonly string[]) {
+  const claims = claimsOf(from);
+  if (typeof claims === 'string') throw new Stopped(EXIT_USAGE, `--from ${from.join(',')}: ${claims}`);
+  return claims;
+}
+
+async function askedOfAdmin(url: string, about: ExplainCommand['about']): Promise<Trace> {
+  const query = new URLSearchParams();
+  if (about.kind === 'record') query.set('id', about.id);
+  else {
+    query.set('sni', about.sni);
+    for (const uri of about.cert === null ? about.from : urisIn(about.cert)) query.append('from', uri);
+  }
+  const answer = await askAdmin(`${url}/explain?${query.toString()}`, systemClock()).catch((error: unknown) => {
+    throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  if (answer.status === 400) throw new Stopped(EXIT_USAGE, answer.body.trim());
+  if (answer.status !== 200) throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${answer.status}: ${answer.body.trim()}`);
+  return traceIn(answer.body, url);
+}
+
+/** Throws for what is none, or is of a version that this one does not know. */
+function traceIn(body: string, url: string): Trace {
+  const value = parsed(body);
+  if (typeof value === 'object' && value !== null && 'version' in value && value.version === TRACE_VERSION) return value as Trace;
+  throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: what answers there is no zone egress of this version`);
+}
+
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null;
+  }
+}
+
+/** The URI names of the leaf; the egress takes them at their word. */
+function urisIn(file: string): readonly string[] {
+  const pem = read(file);
+  let names: string;
+  try {
+    names = new X509Certificate(pem).subjectAltName ?? '';
+  } catch {
+    throw new Stopped(EXIT_NO_INPUT, `read ${file}: there is no PEM certificate in it`);
+  }
+  const uris = names.split(', ').flatMap((name) => (name.startsWith('URI:') ? [name.slice('URI:'.length)] : []));
+  if (uris.length === 0) throw new Stopped(EXIT_NO_INPUT, `read ${file}: the certificate has no URI names`);
+  return uris;
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Stopped(EXIT_NO_INPUT, `read ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+  }
+}
