@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -136,6 +139,13 @@ t.test('where nobody answers, or somebody else does, explain says so', async (t)
     code: 69,
     err: /ask http:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/,
   });
+  for (const body of ['hello', '{"version":99}']) {
+    const somebody = createServer((_, response) => void response.end(body));
+    await once(somebody.listen(0, '127.0.0.1'), 'listening');
+    const { port } = somebody.address() as AddressInfo;
+    t.match(await run(...API, '--admin', `http://127.0.0.1:${port}`), { code: 69, err: /no zone egress of this version/ });
+    somebody.close();
+  }
 });
 
 t.test('what cannot be asked is a usage error that says what can', async (t) => {
