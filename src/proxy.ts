@@ -76,6 +76,8 @@ export interface EgressOptions {
   /** How names are resolved; default: as the operating system does (getaddrinfo). */
   readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
   readonly clock?: Clock;
+  /** Gives up a start that waits for its control plane: `startEgress` rejects with the reason. */
+  readonly signal?: AbortSignal;
   /** Flags that were given and have no meaning here; said once at debug. */
   readonly ignoredFlags?: readonly string[];
 }
@@ -323,7 +325,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   const readiness =
     options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
   for (const warning of options.controlPlane?.warnings ?? []) observer.log.warn({}, warning);
-  await controlPlane?.join();
+  if (controlPlane !== null) await joined(controlPlane, options.signal);
   const first = await loop.load();
   if (first.kind === 'rejected') throw new ConfigError(first.problems);
   const { listener } = first.config;
@@ -336,6 +338,18 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   if ((options.ignoredFlags ?? []).length > 0)
     observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
   return egressOf(parts, { adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
+}
+
+async function joined(controlPlane: ControlPlaneSource, signal: AbortSignal | undefined): Promise<void> {
+  const giveUp = (): void => void controlPlane.close?.();
+  signal?.addEventListener('abort', giveUp, { once: true });
+  try {
+    signal?.throwIfAborted();
+    await controlPlane.join();
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+    signal?.throwIfAborted();
+  }
 }
 
 function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>): Egress {
@@ -445,7 +459,12 @@ function controlPlaneOf(options: EgressOptions, clock: Clock, { log, metrics }: 
         onRetry: ({ message, attempt, retryInMs }) =>
           log.warn({ attempt, retryInMs }, `no bootstrap from the control plane yet: ${message}`),
       }),
-    onEvent: (event) => tellEvent(event, { log, connected: metrics.controlPlane, refused: metrics.controlPlaneRefused }),
+    onEvent: (event) =>
+      tellEvent(event, {
+        log,
+        connected: (is) => metrics.controlPlane(is),
+        refused: (type, is) => metrics.controlPlaneRefused(type, is),
+      }),
   });
 }
 

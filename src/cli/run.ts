@@ -2,9 +2,8 @@ import { systemClock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/config-source.ts';
 import { loadControlPlane } from './control-plane.ts';
-import type { ControlPlaneFlags } from './control-plane-flags.ts';
-import { startEgress } from '../proxy.ts';
-import type { Egress, EgressOptions } from '../proxy.ts';
+import { BootstrapError, startEgress } from '../proxy.ts';
+import type { ControlPlaneOptions, Egress, EgressOptions } from '../proxy.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Signal, Terminal } from './terminal.ts';
 
@@ -16,23 +15,34 @@ const DESCRIPTORS_PER_SESSION = 2;
 const SAME_SIGNAL_MS = 500;
 
 export const EXIT_CONFIG = 78;
+/** As kuma-dp has it. */
+const EXIT_BOOTSTRAP = 1;
 
-/** Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some were cut, 78 a configuration that cannot be used. */
+/** Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some were cut, 78 a configuration that cannot be used, 1 a control plane that does not take it. */
 export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
-  const { resources, controlPlane } = options;
-  if (controlPlane !== null) return joinControlPlane(controlPlane, terminal);
-  if (resources === null) throw new Error('run without a source');
-  // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and counts after it.
+  const source = await sourceOf(options, terminal);
+  if (source === null) return EXIT_CONFIG;
+  const isControlled = 'controlPlane' in source;
+  // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and counts after it, or ends a wait for a control plane.
   let early: Signal | null = null;
+  const waiting = new AbortController();
   const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
     early = signal;
+    waiting.abort();
   });
-  const egress = await start(egressOptions(options, resources, terminal), terminal);
-  if (typeof egress === 'number') return egress;
+  const egress = await start(
+    { ...egressOptions(options, terminal), ...source, ...(isControlled ? { signal: waiting.signal } : {}) },
+    terminal,
+  );
+  if (typeof egress === 'number') {
+    stopEarly();
+    return egress;
+  }
   terminal.onFault((error) => egress.reportFault(error));
   const served = serveUntilSignal(egress, {
     drainTimeMs: options.drainTimeMs,
-    drainExitCode: options.drainExitCode,
+    // kuma-dp cuts what is left at the end of the drain time, and ends well.
+    drainExitCode: isControlled ? 0 : options.drainExitCode,
     terminal,
     early,
   });
@@ -40,17 +50,19 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   return served;
 }
 
-/** All that the flags name is read and checked. What then has to run is not there yet. */
-async function joinControlPlane(flags: ControlPlaneFlags, terminal: Terminal): Promise<number> {
+/** All that the flags name is read and checked; null where that says what is wrong. */
+async function sourceOf(
+  { resources, controlPlane }: RunOptions,
+  terminal: Terminal,
+): Promise<{ readonly resources: string } | { readonly controlPlane: ControlPlaneOptions } | null> {
+  if (resources !== null) return { resources };
+  if (controlPlane === null) throw new Error('run without a source');
   try {
-    const { url, name } = await loadControlPlane(flags);
-    terminal.err(
-      `zone-egress: join the control plane at ${url} as ${name}: a control plane as the source is not built yet; give --resources DIR\n`,
-    );
+    return { controlPlane: await loadControlPlane(controlPlane) };
   } catch (error) {
     terminal.err(`zone-egress: ${error instanceof Error ? error.message : String(error)}\n`);
+    return null;
   }
-  return EXIT_CONFIG;
 }
 
 /** Starts, or says why not: then an exit code comes back. */
@@ -62,6 +74,11 @@ export async function start(options: EgressOptions, terminal: Terminal): Promise
       for (const problem of error.problems) terminal.err(`${formatProblem(problem)}\n`);
       terminal.err(`zone-egress: ${error.message}\n`);
       return EXIT_CONFIG;
+    }
+    if (options.signal?.aborted === true) return 0;
+    if (error instanceof BootstrapError) {
+      terminal.err(`zone-egress: ${error.message}\n`);
+      return EXIT_BOOTSTRAP;
     }
     const { code, message } = error as Error & { code?: string };
     if (code === undefined) throw error;
@@ -108,9 +125,8 @@ export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise
   });
 }
 
-function egressOptions(options: RunOptions, resources: string, terminal: Terminal): EgressOptions {
+function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
   return {
-    resources,
     ...(options.name === null ? {} : { name: options.name }),
     ...(options.zone === null ? {} : { zone: options.zone }),
     ...(options.identities === null ? {} : { identities: options.identities }),
