@@ -36,6 +36,7 @@ export class FakeAdsStream {
   readonly #port: AdsPort;
   readonly #authorization: readonly string[];
   readonly #watches = new Map<AdsType, Watch>();
+  readonly #versions = new Map<AdsType, { readonly generation: number; readonly version: string }>();
   readonly #timers = new Set<Timer>();
   /** Requests that came while the stream sleeps; null when it does not. */
   #waiting: DiscoveryRequest[] | null = null;
@@ -146,17 +147,26 @@ export class FakeAdsStream {
   }
 
   #due(type: AdsType, watch: Watch): boolean {
-    const { version, resources } = this.#ads.served[type];
+    const { generation, resources } = this.#ads.served[type];
     if (this.#over || this.#silent || this.#asleep() || this.#ads.stalled.has(type)) return false;
-    if (!watch.open || version === '' || version === watch.version) return false;
+    if (!watch.open || generation === 0 || this.#versionOf(type, generation) === watch.version) return false;
     // ADS mode of go-control-plane: silence until all of them are asked for.
     if (type !== 'endpoint' && type !== 'secret') return true;
     return watch.names.size === 0 || [...resources.keys()].every((name) => watch.names.has(name));
   }
 
   #send(type: AdsType, watch: Watch): void {
-    const { version, resources, bad } = this.#ads.served[type];
-    this.#respond(type, watch, version, [...resources.values(), ...(bad ? [unreadable(type)] : [])]);
+    const { generation, resources, bad } = this.#ads.served[type];
+    this.#respond(type, watch, this.#versionOf(type, generation), [...resources.values(), ...(bad ? [unreadable(type)] : [])]);
+  }
+
+  /** Kuma makes the configuration of a proxy anew for each stream: what a proxy has from before is never the current version. */
+  #versionOf(type: AdsType, generation: number): string {
+    const known = this.#versions.get(type);
+    if (known?.generation === generation) return known.version;
+    const version = randomUUID();
+    this.#versions.set(type, { generation, version });
+    return version;
   }
 
   #respond(type: AdsType, watch: Watch, versionInfo: string, resources: Any[]): void {

@@ -3,7 +3,6 @@
  * and when, and what a test lets it do wrong. Recorded from 2.9.19, 2.12.14 and 2.14.3, which differ only where `version` says so.
  */
 import { Buffer } from 'node:buffer';
-import { randomUUID } from 'node:crypto';
 import type { JsonObject, Message } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -66,8 +65,8 @@ export interface FakeAdsOptions {
 const OK = 0;
 
 interface Served {
-  /** Empty: there never was a resource of this type, and no request for it is answered. */
-  version: string;
+  /** Counts what was served one after the other. 0: there never was a resource of this type, and no request for it is answered. */
+  generation: number;
   resources: ReadonlyMap<string, Any>;
   /** Sent along until a test mends it. */
   bad: boolean;
@@ -146,7 +145,7 @@ export class FakeAds {
         served.resources = packed;
       }
       if (!changed) continue;
-      served.version = randomUUID();
+      served.generation++;
       if (type === 'cluster') clustersChanged = true;
     }
     this.answerAll();
@@ -157,7 +156,7 @@ export class FakeAds {
     const served = this.served[type];
     if (served.bad === bad) return;
     served.bad = bad;
-    served.version = randomUUID();
+    served.generation++;
     this.answerAll();
   }
 
@@ -178,7 +177,6 @@ export class FakeAds {
   forget(): void {
     for (const timer of this.#active.values()) timer?.cancel();
     this.#active.clear();
-    for (const type of ADS_TYPES) if (this.served[type].version !== '') this.served[type].version = randomUUID();
   }
 
   dispose(): void {
@@ -208,7 +206,7 @@ export class FakeAds {
 }
 
 function empty(): Served {
-  return { version: '', resources: new Map(), bad: false };
+  return { generation: 0, resources: new Map(), bad: false };
 }
 
 function sameResources(before: ReadonlyMap<string, Any>, after: ReadonlyMap<string, Any>): boolean {

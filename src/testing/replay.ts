@@ -1,9 +1,9 @@
 /**
- * Plays the control plane's part of a recorded conversation: a response goes out as soon as every request that came before it on the wire has
- * come again. Requests are told apart by type, nonce and, where names matter, the set of names; their order does not matter, so a client may be
- * quicker or slower than the recorded one. An ACK where a NACK was recorded counts as come, and is noted.
+ * Plays the control plane's part of a recorded conversation: a response goes out when the requests of its type have come that came before it on
+ * the wire; a mark (something was changed) and the end wait for all of them. Requests are told apart by type, nonce and, where names matter, the
+ * set of names, so a client may be quicker or slower than the recorded one. What it may do otherwise is noted: an ACK where a NACK was recorded,
+ * an answer that asks for fewer names.
  */
-import type { AdsType } from '../xds/ads-state.ts';
 import type { DiscoveryRequest } from '../xds/proto/envoy/service/discovery/v3/discovery_pb.js';
 import { adsTypeOf } from './envoy-resources.ts';
 import type { AdsListener, AdsPort, FakeAds } from './fake-ads.ts';
@@ -65,7 +65,9 @@ class Player {
   readonly #events: readonly RecordedEvent[];
   readonly #differences: string[];
   #next = 0;
-  /** Came, and the recording is not there yet. */
+  /** Recorded before `#next`, and did not come yet. */
+  #outstanding: RecordedRequest[] = [];
+  /** Came, and was not there in the recording so far. */
   #early: DiscoveryRequest[] = [];
   #over = false;
 
@@ -76,16 +78,18 @@ class Player {
   }
 
   get played(): boolean {
-    return this.#next === this.#events.length;
+    return this.#next === this.#events.length && this.#outstanding.length === 0;
   }
 
   get missing(): RecordedRequest | null {
     const next = this.#events[this.#next];
-    return next?.kind === 'request' ? next : null;
+    const type = next?.kind === 'response' ? next.type : null;
+    return this.#outstanding.find((recorded) => type === null || recorded.type === type) ?? null;
   }
 
   request(message: DiscoveryRequest): void {
     this.#early.push(message);
+    this.#outstanding = this.#outstanding.filter((recorded) => !this.#take(recorded));
     while (!this.#over && this.#step()) this.#next++;
   }
 
@@ -94,53 +98,53 @@ class Player {
     this.#over = true;
   }
 
+  /** Whether the next event is over. */
   #step(): boolean {
     const event = this.#events[this.#next];
-    switch (event?.kind) {
-      case undefined:
-        return false;
-      case 'request':
-        return this.#take(event);
-      case 'response':
-        this.#port.send(event.bytes);
-        return true;
-      case 'mark':
-        return true;
-      case 'end':
-        this.#over = true;
-        this.#port.end(event.code, event.message);
-        this.#next++;
-        return false;
-      default:
-        return event satisfies never;
+    if (event === undefined) return false;
+    if (event.kind === 'request') {
+      if (!this.#take(event)) this.#outstanding.push(event);
+      return true;
     }
+    if (this.missing !== null) return false;
+    if (event.kind === 'response') this.#port.send(event.bytes);
+    else if (event.kind === 'end') {
+      this.#over = true;
+      this.#port.end(event.code, event.message);
+    }
+    return true;
   }
 
   #take(recorded: RecordedRequest): boolean {
-    const came = this.#early.find((message) => fits(message, recorded));
+    const came =
+      this.#early.find((message) => fits(message, recorded) && sameNames(message, recorded)) ??
+      this.#early.find((message) => fits(message, recorded) && fewerNames(message, recorded));
     if (came === undefined) return false;
     this.#early = this.#early.filter((message) => message !== came);
+    const note = (text: string): void => void this.#differences.push(`request ${recorded.n} (${recorded.type}): ${text}`);
+    if (!sameNames(came, recorded)) note(`recorded [${recorded.names.join(', ')}], came [${came.resourceNames.join(', ')}]`);
     const refused = came.errorDetail?.message ?? null;
-    if ((refused === null) !== (recorded.error === null)) {
-      const was = recorded.error === null ? 'an ACK' : `a NACK (${recorded.error})`;
-      const is = refused === null ? 'an ACK' : `a NACK (${refused})`;
-      this.#differences.push(`request ${recorded.n} (${recorded.type}): recorded ${was}, came ${is}`);
-    }
+    if ((refused === null) !== (recorded.error === null)) note(`recorded ${answer(recorded.error)}, came ${answer(refused)}`);
     return true;
   }
 }
 
 function fits(message: DiscoveryRequest, recorded: RecordedRequest): boolean {
-  if (adsTypeOf(message.typeUrl) !== recorded.type || message.responseNonce !== recorded.nonce) return false;
-  return !hasNames(recorded.type) || sameNames(message.resourceNames, recorded.names);
+  return adsTypeOf(message.typeUrl) === recorded.type && message.responseNonce === recorded.nonce;
 }
 
-function hasNames(type: AdsType): boolean {
-  return type === 'endpoint' || type === 'secret';
+function sameNames({ resourceNames }: DiscoveryRequest, { type, names }: RecordedRequest): boolean {
+  if (type === 'cluster' || type === 'listener') return true;
+  return resourceNames.length === names.length && new Set([...resourceNames, ...names]).size === names.length;
 }
 
-function sameNames(one: readonly string[], other: readonly string[]): boolean {
-  return one.length === other.length && new Set([...one, ...other]).size === one.length;
+/** Only of an answer: a first request for fewer names is never answered. */
+function fewerNames({ resourceNames }: DiscoveryRequest, { names, nonce }: RecordedRequest): boolean {
+  return nonce !== '' && resourceNames.every((name) => names.includes(name));
+}
+
+function answer(error: string | null): string {
+  return error === null ? 'an ACK' : `a NACK (${error})`;
 }
 
 function describe({ n, type, nonce, names, error }: RecordedRequest): string {

@@ -12,6 +12,7 @@ import type { EnvoyResources } from '../../src/testing/envoy-resources.ts';
 import type { RecordingOptions } from '../../src/testing/recording.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { createZoneTokens } from '../../src/testing/zone-tokens.ts';
+import { ADS_TYPES } from '../../src/xds/ads-state.ts';
 import { ClusterSchema } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
 import { AdsClient, nodeOf } from './ads-client.ts';
 import t from 'tap';
@@ -203,6 +204,23 @@ t.test('a name that brought its resource stays taken for ten seconds after any d
   t.match(await (await again({ 'dataplane.resource': '' })).ended, busy, 'without the resource too');
   clock.advance(1);
   t.equal((await (await again()).take('cluster')).nonce, '1');
+});
+
+t.test('a stream that names the versions of an earlier one is given everything again, under new ones', async (t) => {
+  const controlPlane = await startWith(t, { deregistrationDelayMs: 0 });
+  const first = connect(t, controlPlane);
+  const before = await fetchAll(first);
+  first.close();
+  while (controlPlane.streams > 0) await nextTurn();
+  const second = connect(t, controlPlane);
+  const names: readonly (readonly string[])[] = [[], CLUSTER_NAMES, [], SECRET_NAMES];
+  const node = nodeOf('egress-1');
+  for (const [index, type] of ADS_TYPES.entries()) {
+    second.send(type, { ...(index === 0 ? { node } : {}), names: names[index]!, version: before[index]! });
+  }
+  for (const [index, type] of ADS_TYPES.entries()) {
+    t.not((await second.take(type, names[index])).versionInfo, before[index], type);
+  }
 });
 
 t.test('a ZoneEgress that was there before comes back at once', async (t) => {
@@ -462,21 +480,43 @@ t.test('an admin listener with the certificate of another address is not read', 
   await t.rejects(controlPlane.inspect(`127.0.0.1:${port}`), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
 });
 
-t.test('a recorded answer waits for the requests that were there before it', { skip }, async (t) => {
+const SIX = ['default', 'mesh-2', 'mesh-3'].flatMap((mesh) => [`identity_cert:secret:${mesh}`, `mesh_ca:secret:${mesh}`]);
+
+t.test('a recorded answer waits for the requests of its type, a recorded change for all', { skip }, async (t) => {
   const controlPlane = await startWith(t, { resources: {} });
   const replay = await controlPlane.replay(`${LIVE}/ads/sotw`);
   const client = connect(t, controlPlane);
-  client.send('cluster', { node: nodeOf('egress-1') });
-  const { nonce } = await client.response();
-  t.match(replay.missing, /^request 3: endpoint, nonce "", names \[default:backend, /);
-  client.send('endpoint', { names: ['default:es-zone2', 'mesh-2:backend', 'default:backend'] });
-  client.send('cluster', { nonce: '99' });
+  const names = ['default:es-zone2', 'mesh-2:backend', 'default:backend'];
+  const node = nodeOf('egress-1');
+  client.send('cluster', { node });
+  await client.response();
+  client.send('endpoint', { names, nonce: '99' });
+  client.send('endpoint', { names: ['default:backend'] });
   client.probe('later');
-  await controlPlane.waitFor((request) => request.nonce === 'later');
-  t.equal(replay.missing, 'request 4: cluster, nonce "1", names []');
-  client.send('cluster', { nonce, error: 'not this one' });
+  await controlPlane.waitFor(({ nonce }) => nonce === 'later');
+  t.match(replay.missing, /^request 3: endpoint, nonce "", names \[default:backend, /);
+  client.send('endpoint', { names });
   t.equal((await client.response()).nonce, '2');
-  t.same(replay.differences, ['request 4 (cluster): recorded an ACK, came a NACK (not this one)']);
+  t.equal(replay.missing, 'request 6: listener, nonce "", names []');
+  client.send('listener');
+  client.send('secret', { names: SIX });
+  t.same([(await client.response()).nonce, (await client.response()).nonce], ['3', '4']);
+  for (const [type, nonce] of [
+    ['endpoint', '2'],
+    ['listener', '3'],
+    ['secret', '4'],
+  ] as const)
+    client.send(type, { nonce, names: [] });
+  client.probe('later still');
+  await controlPlane.waitFor(({ nonce }) => nonce === 'later still');
+  t.equal(replay.missing, 'request 4: cluster, nonce "1", names []');
+  client.send('cluster', { nonce: '1', error: 'not this one' });
+  t.equal((await client.response()).nonce, '5', 'a service was added');
+  t.match(replay.differences, [
+    /^request 7 \(endpoint\): recorded \[default:backend, .*\], came \[\]$/,
+    /^request 12 \(secret\): recorded \[.*\], came \[\]$/,
+    'request 4 (cluster): recorded an ACK, came a NACK (not this one)',
+  ]);
 });
 
 t.test('plays recorded conversations: every response at its place, the bytes as they were', { skip }, async (t) => {
