@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { NORMAL_ENDS } from '../base/refusal.ts';
 import type { EndReason } from '../base/refusal.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -21,9 +21,13 @@ export interface AccessLogOptions {
 
 export interface AccessLog {
   write(record: SessionRecord): void;
+  /** Says what was left out and no line has told yet: one line for each reason. */
+  tell(): void;
+  close(): void;
 }
 
 interface Window {
+  readonly reason: EndReason;
   startedAt: number;
   lines: number;
   suppressed: number;
@@ -31,34 +35,44 @@ interface Window {
 
 /**
  * One line per session: `info` where nothing was wrong, `warn` where it was refused or cut. Lines about refusals are limited; the next one
- * that passes says in `suppressed` how many were left out. The counters see every record, with or without a line.
+ * that passes says in `suppressed` how many were left out, and where none comes a line of its own does. The counters see every record, with or without a line.
  */
 export function createAccessLog(options: AccessLogOptions): AccessLog {
   const { log, clock, burst = 10, burstOfReason = 1_000, windowMs = 10_000, maxKeys = 10_000, onSuppressed } = options;
-  const windows = new LRUCache<string, Window>({ max: maxKeys });
   const ofReason = new Map<EndReason, Window>();
+  const windows = new LRUCache<string, Window>({
+    max: maxKeys,
+    // What is forgotten of a client is still known of its reason.
+    dispose({ reason, suppressed }) {
+      currentOfReason(reason).suppressed += suppressed;
+    },
+  });
+  let told: Timer | null = null;
 
-  function current(key: string): Window {
+  function current(reason: EndReason, client: string): Window {
+    const key = `${reason} ${client}`;
     const found = windows.get(key);
     if (found !== undefined) return found;
-    const fresh = { startedAt: clock.now(), lines: 0, suppressed: 0 };
+    const fresh = { reason, startedAt: clock.now(), lines: 0, suppressed: 0 };
     windows.set(key, fresh);
     return fresh;
   }
 
   function currentOfReason(reason: EndReason): Window {
-    const window = ofReason.get(reason) ?? { startedAt: clock.now(), lines: 0, suppressed: 0 };
+    const window = ofReason.get(reason) ?? { reason, startedAt: clock.now(), lines: 0, suppressed: 0 };
     ofReason.set(reason, window);
     return window;
   }
 
   function refused(record: SessionRecord): void {
-    const one = current(`${record.reason} ${record.clientAddress}`);
+    const one = current(record.reason, record.clientAddress);
     const all = currentOfReason(record.reason);
     if (!admits(one, burst) || !admits(all, burstOfReason)) {
       const full = one.lines >= burst ? one : all;
       full.suppressed++;
       onSuppressed?.(record.reason);
+      // A window later than the next line could come that tells it.
+      told ??= clock.after(2 * windowMs, tell);
       return;
     }
     const suppressed = one.suppressed + all.suppressed;
@@ -78,7 +92,23 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
     return window.lines < limit;
   }
 
+  function tell(): void {
+    told?.cancel();
+    told = null;
+    const left = new Map<EndReason, number>();
+    for (const window of [...windows.values(), ...ofReason.values()]) {
+      if (window.suppressed > 0) left.set(window.reason, (left.get(window.reason) ?? 0) + window.suppressed);
+      window.suppressed = 0;
+    }
+    for (const [reason, suppressed] of left) log.warn({ reason, suppressed }, 'refused sessions were left out of the log');
+  }
+
   return {
+    tell,
+    close() {
+      told?.cancel();
+      told = null;
+    },
     write(record) {
       if (Object.hasOwn(NORMAL_ENDS, record.reason)) log.info(fieldsOf(record), 'session ended');
       else refused(record);

@@ -7,6 +7,9 @@ export interface DecisionQuery {
   readonly mesh?: string;
 }
 
+/** A record takes about 1 KB, 10 KB at the very most. */
+const REMEMBERED = 10_000;
+
 /** The last sessions that ended, refused ones too. Holds `capacity` records and forgets the oldest; 0 holds none. */
 export class Decisions {
   readonly capacity: number;
@@ -14,7 +17,7 @@ export class Decisions {
   /** Where the next record goes; once the ring is full that is the oldest one's place. */
   #next = 0;
 
-  constructor(capacity = 1_000) {
+  constructor(capacity: number = REMEMBERED) {
     this.capacity = capacity;
   }
 

@@ -162,8 +162,12 @@ export function createObserver(options: ObserverOptions): Observer {
       metrics.set('zone_egress_handshakes_active', {}, handshakes);
       return metrics.text();
     },
-    flush: () => log.flush(),
+    flush() {
+      access.tell();
+      return log.flush();
+    },
     close() {
+      access.close();
       listeners.clear();
       metrics.close();
     },

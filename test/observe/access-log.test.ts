@@ -50,6 +50,48 @@ t.test(
   },
 );
 
+t.test('where no later line tells what was left out, a line of its own does, once and for each reason', async (t) => {
+  const { access, clock, lines } = setUp({ burst: 1, maxKeys: 2 });
+  for (let client = 0; client < 5; client++) {
+    for (let i = 0; i < 4; i++) access.write(unmatched({ clientAddress: `10.0.0.${client}` }));
+  }
+  access.write(unmatched({ reason: 'no-sni' }));
+  access.write(unmatched({ reason: 'no-sni' }));
+  const refused = lines().length;
+  t.equal(
+    lines().reduce((sum, line) => sum + Number(line.suppressed ?? 0), 0),
+    9,
+    'a client that is forgotten is told by the next line of its reason',
+  );
+  clock.advance(19_999);
+  t.equal(lines().length, refused);
+  clock.advance(1);
+  t.match(
+    lines()
+      .slice(refused)
+      .sort((a, b) => String(a.reason).localeCompare(String(b.reason))),
+    [
+      { level: 'warn', msg: 'refused sessions were left out of the log', reason: 'no-route', suppressed: 6 },
+      { reason: 'no-sni', suppressed: 1 },
+    ],
+  );
+  clock.advance(100_000);
+  t.equal(lines().length, refused + 2);
+  t.equal(clock.timers, 0);
+});
+
+t.test('at the end of the process nothing that was left out stays untold', async (t) => {
+  const { access, clock, lines } = setUp({ burst: 1 });
+  for (let i = 0; i < 4; i++) access.write(unmatched());
+  access.tell();
+  t.match(lines()[1], { reason: 'no-route', suppressed: 3 });
+  access.tell();
+  t.equal(lines().length, 2);
+  access.write(unmatched());
+  access.close();
+  t.equal(clock.timers, 0);
+});
+
 t.test('another client, another reason and sessions that ended well are not held back', async (t) => {
   const { access, lines } = setUp({ burst: 1 });
   for (let i = 0; i < 3; i++) {

@@ -31,15 +31,15 @@ t.test('decisions are found by reason, by mesh and by id; the limit counts what 
   t.equal(decisions.get('z'), null);
 });
 
-t.test('a ring of 1000 holds 1000, and one of 0 holds none', async (t) => {
+t.test('a ring holds the last 10,000, and one of 0 holds none', async (t) => {
   const usual = new Decisions();
   const none = new Decisions(0);
-  for (let i = 0; i < 2500; i++) {
+  for (let i = 0; i < 25_000; i++) {
     usual.add(sessionRecord({ id: String(i) }));
     none.add(sessionRecord({ id: String(i) }));
   }
-  t.equal(usual.list().length, 1000);
-  t.equal(usual.list()[999]?.id, '1500');
-  t.equal(usual.get('1499'), null);
+  t.equal(usual.list().length, 10_000);
+  t.equal(usual.list()[9_999]?.id, '15000');
+  t.equal(usual.get('14999'), null);
   t.same(none.list(), []);
 });
