@@ -4,6 +4,7 @@
  * set of names, so a client may be quicker or slower than the recorded one. What it may do otherwise is noted: an ACK where a NACK was recorded,
  * an answer that asks for fewer names.
  */
+import type { AdsType } from '../xds/ads-state.ts';
 import type { DiscoveryRequest } from '../xds/proto/envoy/service/discovery/v3/discovery_pb.js';
 import { adsTypeOf } from './envoy-resources.ts';
 import type { AdsListener, AdsPort, FakeAds } from './fake-ads.ts';
@@ -69,6 +70,8 @@ class Player {
   #outstanding: RecordedRequest[] = [];
   /** Came, and was not there in the recording so far. */
   #early: DiscoveryRequest[] = [];
+  /** By type, the last of the recorded requests that came, and the names that came with it. */
+  readonly #taken = new Map<AdsType, { readonly recorded: RecordedRequest; readonly names: readonly string[] }>();
   #over = false;
 
   constructor(port: AdsPort, events: readonly RecordedEvent[], differences: string[]) {
@@ -119,13 +122,21 @@ class Player {
     const came =
       this.#early.find((message) => fits(message, recorded) && sameNames(message, recorded)) ??
       this.#early.find((message) => fits(message, recorded) && fewerNames(message, recorded));
-    if (came === undefined) return false;
+    if (came === undefined) return this.#alreadyNarrow(recorded);
+    this.#taken.set(recorded.type, { recorded, names: came.resourceNames });
     this.#early = this.#early.filter((message) => message !== came);
     const note = (text: string): void => void this.#differences.push(`request ${recorded.n} (${recorded.type}): ${text}`);
     if (!sameNames(came, recorded)) note(`recorded [${recorded.names.join(', ')}], came [${came.resourceNames.join(', ')}]`);
     const refused = came.errorDetail?.message ?? null;
     if ((refused === null) !== (recorded.error === null)) note(`recorded ${answer(recorded.error)}, came ${answer(refused)}`);
     return true;
+  }
+
+  /** Envoy gives up names one by one, some time after their chains; whoever did so at once has no more to say. */
+  #alreadyNarrow(recorded: RecordedRequest): boolean {
+    const before = this.#taken.get(recorded.type);
+    if (before?.recorded.nonce !== recorded.nonce || recorded.names.length >= before.recorded.names.length) return false;
+    return before.names.every((name) => recorded.names.includes(name));
   }
 }
 
