@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { REFUSALS } from '../src/base/refusal.ts';
-import { helpText } from '../src/cli/help.ts';
+import { CONTROL_PLANE_OPTIONS } from '../src/cli/control-plane-flags.ts';
+import { helpText, optionUsage } from '../src/cli/help.ts';
 import { BALANCING_DEFAULTS, BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../src/model/cluster.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../src/model/settings.ts';
 import { METRICS } from '../src/observe/metrics.ts';
@@ -51,6 +52,15 @@ const TABLES: Readonly<Record<string, string>> = {
   refusals: table(
     ['code', 'meaning', 'what to do'],
     Object.entries(REFUSALS).map(([code, { meaning, remedy }]) => [`\`${code}\``, meaning, remedy]),
+  ),
+  'control-plane-options': table(
+    ['option', 'variable', 'default', 'meaning'],
+    Object.entries(CONTROL_PLANE_OPTIONS).map(([name, option]) => [
+      option.variableOnly ? '' : `\`${optionUsage(name, option)}\``,
+      (option.env ?? []).map((variable) => `\`${variable}\``).join(', '),
+      option.fallback ?? '',
+      option.help,
+    ]),
   ),
   endpoints: table(['what', 'default'], DEFAULTS),
   metrics: table(

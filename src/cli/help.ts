@@ -22,5 +22,6 @@ export function helpText(topic: string): string {
 /** `--drain-time DUR`; of what has no flag, the variable. */
 export function optionUsage(name: string, { value, short, env = [], variableOnly }: OptionSpec): string {
   if (variableOnly) return env.join(', ');
-  return `--${name}${short === undefined ? '' : `, -${short}`}${value === undefined ? '' : ` ${value}`}`;
+  const taken = value === undefined ? '' : ` ${value}`;
+  return `--${name}${taken}${short === undefined ? '' : `, -${short}${taken}`}`;
 }

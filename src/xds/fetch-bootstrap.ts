@@ -168,8 +168,9 @@ function isCertificate(pem: string): boolean {
   }
 }
 
-function wait(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
+async function wait(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
     const onAbort = (): void => {
       timer.cancel();
       reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));

@@ -244,7 +244,7 @@ t.test('a token in the wrong place is not printed', async (t) => {
 
 t.test('help shows what has a flag by it, and what has none by its variable', async (t) => {
   const text = helpText('run');
-  t.match(text, /--dataplane-file, -d FILE .*KUMA_DATAPLANE_RUNTIME_RESOURCE_PATH/);
+  t.match(text, /--dataplane-file FILE, -d FILE .*KUMA_DATAPLANE_RUNTIME_RESOURCE_PATH/);
   t.match(text, /\n {2}KUMA_CONTROL_PLANE_RETRY_BACKOFF .*default 3s/);
   t.notMatch(text, /dns-coredns/);
 });
