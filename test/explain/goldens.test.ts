@@ -1,4 +1,4 @@
-// Refusals as `explain` prints them. `UPDATE_GOLDEN=1 npm test -- test/explain/goldens.test.ts` writes the texts.
+// Refusals as `explain` prints them. `UPDATE_GOLDEN=1 npm test -- test/explain/goldens.test.ts` writes the texts, and those of docs/explain.md.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { assumedView } from '../../src/explain/assumed-view.ts';
@@ -146,3 +146,35 @@ t.test('every golden text has its case', async (t) => {
       .sort(),
   );
 });
+
+const DOCUMENT = new URL('../../docs/explain.md', import.meta.url);
+
+t.test('the document shows these texts', async (t) => {
+  const shown = Object.keys(CASES).map((name) => `\`\`\`text\n${readFileSync(new URL(`${name}.txt`, FOLDER), 'utf8')}\`\`\``);
+  const examples = `<!-- examples -->\n${shown.join('\n\n')}\n<!-- /examples -->`;
+  const text = readFileSync(DOCUMENT, 'utf8');
+  const made = text.replace(/<!-- examples -->[\s\S]*<!-- \/examples -->/, () => examples);
+  if (process.env.UPDATE_GOLDEN === '1') writeFileSync(DOCUMENT, made);
+  t.equal(readFileSync(DOCUMENT, 'utf8'), made);
+});
+
+t.test('the document names every field of the JSON form', async (t) => {
+  const text = readFileSync(DOCUMENT, 'utf8');
+  const config = compiled();
+  const trace = explain(
+    config.snapshot,
+    recorded({ reason: 'no-route', sni: 'apii{mesh=default}' }),
+    assumedView,
+    sourcesOf(config),
+  );
+  const whole = explain(config.snapshot, facts('api{mesh=default}', frontend), assumedView, sourcesOf(config));
+  const fields = new Set([...fieldsOf(trace), ...fieldsOf(whole)]);
+  t.ok(fields.size > 40, `${fields.size} fields`);
+  for (const field of fields) t.match(text, new RegExp(`\\b${field}\\b`), field);
+});
+
+function fieldsOf(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(fieldsOf);
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) => [name, ...fieldsOf(inner)]);
+}
