@@ -1,7 +1,9 @@
-/** A small HTTP server that outsiders may reach: GET only, no body, few sockets for a short time. */
+/** A small HTTP server that outsiders may reach: no body, few sockets for a short time. */
 import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { nextTurn, systemClock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { textView } from './views.ts';
 import type { View } from './views.ts';
 
@@ -12,22 +14,33 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-export interface ServeOptions {
+export interface ServeOptions extends HandleOptions {
   /** Empty listens on every address. */
   readonly address: string;
   readonly port: number;
   /** For error texts: which listener this is. */
   readonly name: string;
-  /** May refuse a request before anything else is looked at. */
-  readonly admit: (request: IncomingMessage) => View | null;
+}
+
+export interface HandleOptions {
+  /** May refuse a request before anything else is looked at. Absent: all are looked at. */
+  readonly admit?: (request: IncomingMessage) => View | null;
   /** The page of a path, or null where there is none. `search` is what follows the `?`. */
-  readonly page: (path: string, search: string) => View | null | Promise<View | null>;
+  readonly page: (path: string, search: string, method: string) => View | null | Promise<View | null>;
+  /** Absent: GET only. */
+  readonly anyMethod?: boolean;
   /** A page threw: a bug, or a broken environment. */
   readonly fault: (error: unknown) => void;
   /** From the accept, or the end of the last answer, to a whole request. */
   readonly requestTimeoutMs?: number;
   /** Whether a connection may be used again after its answer; it may unless this says no. */
   readonly reuse?: boolean;
+}
+
+/** Serves connections that somebody else accepted. */
+export interface HttpHandler {
+  take(socket: Socket): void;
+  close(): Promise<void>;
 }
 
 /** `answered`: the answer is made, and the client has not read all of it. */
@@ -42,13 +55,56 @@ const KEEP_ALIVE_MS = 5_000;
 /** Without a byte in either direction, e.g. a client that does not read its answer. */
 const SILENCE_MS = 10_000;
 
+/** A piece of an answer is written at this size, and then others have their turn. */
+const PIECE_BYTES = 32_768;
+
 export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
-  const { name, fault, requestTimeoutMs = REQUEST_TIMEOUT_MS, reuse = true } = options;
+  const { server, close } = makeServer(options);
+  await listening(server, options);
+  server.on('error', options.fault);
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new Error(`listen for ${options.name}: no address`);
+  return { address: bound.address, port: bound.port, close };
+}
+
+/** For connections whose first bytes somebody else has looked at. */
+export function handleHttp(options: HandleOptions, clock: Clock = systemClock({ keepAlive: false })): HttpHandler {
+  const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
+  const { server, close } = makeServer(options);
+  const deadlines = new WeakMap<Socket, Timer>();
+  // Node looks after requests that do not end for servers that listen only.
+  function expect(socket: Socket, ms: number): void {
+    deadlines.get(socket)?.cancel();
+    deadlines.set(
+      socket,
+      clock.after(ms, () => socket.destroy()),
+    );
+  }
+  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    deadlines.get(socket)?.cancel();
+    response.on('close', () => {
+      if (!socket.destroyed) expect(socket, KEEP_ALIVE_MS + requestTimeoutMs);
+    });
+  });
+  return {
+    take(socket) {
+      expect(socket, requestTimeoutMs);
+      socket.on('close', () => deadlines.get(socket)?.cancel());
+      server.emit('connection', socket);
+    },
+    close,
+  };
+}
+
+function makeServer(options: HandleOptions): { readonly server: Server; readonly close: () => Promise<void> } {
+  const { fault, requestTimeoutMs = REQUEST_TIMEOUT_MS, reuse = true } = options;
   let closing = false;
   /** The oldest first. */
   const sockets = new Map<Socket, Use>();
   /** Accepted in this turn of the event loop: nobody has looked for their requests yet. */
   const fresh = new Set<Socket>();
+  let open = 0;
+  let whenEmpty = (): void => {};
   let planned = false;
   const server = createServer(
     {
@@ -67,7 +123,12 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   server.on('checkContinue', onRequest);
   server.on('connection', (socket) => {
     sockets.set(socket, 'idle');
-    socket.on('close', () => sockets.delete(socket));
+    open++;
+    socket.on('close', () => {
+      sockets.delete(socket);
+      open--;
+      if (open === 0) whenEmpty();
+    });
     fresh.add(socket);
     planRoom();
   });
@@ -103,13 +164,21 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     note(request.socket, 'asked');
-    response.on('close', () => note(request.socket, 'idle'));
+    response.on('close', () => {
+      note(request.socket, 'idle');
+      if (closing) drop(request.socket);
+    });
     answer(request)
       .catch((error: unknown) => {
         fault(error);
         return textView(500, 'internal error');
       })
-      .then((view) => send(request, response, view), fault);
+      .then((view) => send(request, response, view))
+      .catch((error: unknown) => {
+        // Some of the answer may be out.
+        response.destroy();
+        fault(error);
+      });
   }
 
   function note(socket: Socket, use: Use): void {
@@ -117,50 +186,75 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   }
 
   async function answer(request: IncomingMessage): Promise<View> {
-    const refused = options.admit(request);
+    const refused = options.admit?.(request) ?? null;
     if (refused !== null) return refused;
-    if (request.method !== 'GET') return textView(405, 'only GET');
+    if (request.method !== 'GET' && options.anyMethod !== true) return textView(405, 'only GET');
     if (hasBody(request)) return textView(413, 'a request must not have a body');
     const target = request.url ?? '';
     const mark = target.indexOf('?');
     const path = mark < 0 ? target : target.slice(0, mark);
-    const view = await options.page(path, mark < 0 ? '' : target.slice(mark + 1));
+    const view = await options.page(path, mark < 0 ? '' : target.slice(mark + 1), request.method ?? 'GET');
     return view ?? textView(404, 'no such page');
   }
 
-  function send(request: IncomingMessage, response: ServerResponse, view: View): void {
+  async function send(request: IncomingMessage, response: ServerResponse, view: View): Promise<void> {
     if (response.destroyed) return;
     const last = closing || !reuse || view.status === 405 || hasBody(request);
     response.writeHead(view.status, {
       'content-type': view.contentType,
-      'content-length': Buffer.byteLength(view.body),
+      ...(view.pieces === undefined ? { 'content-length': Buffer.byteLength(view.body) } : {}),
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
-      ...(view.status === 405 ? { allow: 'GET' } : {}),
+      ...(view.status === 405 ? { allow: view.allow ?? 'GET' } : {}),
       ...(last ? { connection: 'close' } : {}),
     });
-    note(request.socket, 'answered');
-    response.end(view.body);
     // What a client sends as a body is never read: the socket goes with the answer.
     if (last) response.on('finish', () => request.socket.destroySoon());
+    note(request.socket, 'answered');
+    const rest = view.pieces === undefined ? view.body : await sendPieces(response, view.body, view.pieces);
+    response.end(rest);
   }
 
-  await listening(server, options);
-  server.on('error', fault);
-  const bound = server.address();
-  if (bound === null || typeof bound === 'string') throw new Error(`listen for ${name}: no address`);
   return {
-    address: bound.address,
-    port: bound.port,
+    server,
     close() {
       closing = true;
       return new Promise((resolve) => {
-        server.close(() => resolve());
+        // One that does not listen closes nothing and waits for nobody.
+        if (server.listening) server.close(() => resolve());
+        else if (open === 0) resolve();
+        else whenEmpty = resolve;
         // Not closeIdleConnections: it spares a connection that has not sent anything yet.
         for (const [socket, use] of sockets) if (use === 'idle') drop(socket);
       });
     },
   };
+}
+
+/** Gives back what is left to be sent, less than a piece. */
+async function sendPieces(response: ServerResponse, start: string, pieces: Iterable<string>): Promise<string> {
+  let text = start;
+  for (const piece of pieces) {
+    text += piece;
+    if (text.length < PIECE_BYTES) continue;
+    const isTaken = response.write(text);
+    text = '';
+    await (isTaken ? nextTurn() : drained(response));
+    if (response.destroyed) return '';
+  }
+  return text;
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    function done(): void {
+      response.removeListener('drain', done);
+      response.removeListener('close', done);
+      resolve();
+    }
+    response.on('drain', done);
+    response.on('close', done);
+  });
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

@@ -10,6 +10,10 @@ export interface View {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
+  /** What follows the body: made when it is written, with a turn for others in between. */
+  readonly pieces?: Iterable<string>;
+  /** Of 405: the methods that are allowed. Absent: GET. */
+  readonly allow?: string;
 }
 
 export interface Readiness {

@@ -85,3 +85,15 @@ async function readMaxFds(): Promise<number | null> {
     return null; // no /proc here
   }
 }
+
+/** Bytes, of the whole process but for the heap, which is that of this thread. */
+export interface ProcessMemory {
+  readonly resident: number;
+  readonly heapTotal: number;
+  readonly heapUsed: number;
+}
+
+export function processMemory(): ProcessMemory {
+  const { rss, heapTotal, heapUsed } = process.memoryUsage();
+  return { resident: rss, heapTotal, heapUsed };
+}

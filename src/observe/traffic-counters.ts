@@ -10,7 +10,18 @@ import { EnvoyHistogram } from './envoy-histogram.ts';
 const MAX_HOSTS = 256;
 const TLS_VERSIONS: ReadonlySet<string> = new Set(['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']);
 
+/** A sum of what ended and what is open, which do not change in the same moment, as one that only grows. */
+class Growing {
+  #most = 0;
+
+  of(ended: number, open: number): number {
+    this.#most = Math.max(this.#most, ended + open);
+    return this.#most;
+  }
+}
+
 export class ListenerCounters {
+  readonly taken: Growing = new Growing();
   /** Connections that a route was found for, after they ended. */
   ended = 0;
   readonly lengthMs: EnvoyHistogram = new EnvoyHistogram();
@@ -36,6 +47,9 @@ export class ListenerCounters {
 }
 
 export class ClusterCounters {
+  /** Connections that were tried, and sessions that were carried. */
+  readonly tried: Growing = new Growing();
+  readonly carried: Growing = new Growing();
   sessions = 0;
   /** Connections that were tried, those that failed, and those whose time was up. */
   attempts = 0;
@@ -78,7 +92,6 @@ export interface HostCounters {
 export class TrafficCounters {
   readonly listener: ListenerCounters = new ListenerCounters();
   readonly #clusters = new Map<string, ClusterCounters>();
-  readonly #totals = new Map<string, number>();
 
   /** Zeros before its first session. */
   cluster(name: string): ClusterCounters {
@@ -89,20 +102,9 @@ export class TrafficCounters {
     return made;
   }
 
-  /** A sum of what ended and what is open, which do not change in the same moment, as one that only grows. */
-  total(name: string, ended: number, open: number): number {
-    const total = Math.max(this.#totals.get(name) ?? 0, ended + open);
-    this.#totals.set(name, total);
-    return total;
-  }
-
   /** The clusters of the configuration that is live. */
   keep(clusters: ReadonlyMap<string, unknown>): void {
-    for (const name of this.#clusters.keys()) {
-      if (clusters.has(name)) continue;
-      this.#clusters.delete(name);
-      this.#totals.delete(name);
-    }
+    for (const name of this.#clusters.keys()) if (!clusters.has(name)) this.#clusters.delete(name);
   }
 
   record(record: SessionRecord): void {

@@ -63,11 +63,11 @@ t.test('no cluster but those of the configuration keeps counters, and no cluster
 });
 
 t.test('a total of ended and open connections never goes back', async (t) => {
-  const counters = new TrafficCounters();
-  t.equal(counters.total('a', 3, 2), 5);
+  const { tried } = new TrafficCounters().cluster('a');
+  t.equal(tried.of(3, 2), 5);
   // Closed, and its record is still under way.
-  t.equal(counters.total('a', 3, 1), 5);
-  t.equal(counters.total('a', 6, 1), 7);
+  t.equal(tried.of(3, 1), 5);
+  t.equal(tried.of(6, 1), 7);
 });
 
 t.test('a quantile lies in the bucket that it falls into', async (t) => {

@@ -1,0 +1,172 @@
+/**
+ * The admin listener that a control plane asks for: one port, on which some paths are open to everybody and the rest to the holder of a certificate that the control
+ * plane names. The first byte of a connection tells which it is, as Envoy's tls_inspector does. Connections are many and short: the control plane opens one for each
+ * request and leaves it open.
+ */
+import { constants } from 'node:crypto';
+import { createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
+import type { Clock } from '../../base/clock.ts';
+import { readCertificate } from '../../identity/der.ts';
+import { handleHttp } from '../http.ts';
+import type { HttpHandler } from '../http.ts';
+import type { EnvoyPage } from './pages.ts';
+
+export interface EnvoyListenerOptions {
+  readonly clock: Clock;
+  readonly address: string;
+  readonly port: number;
+  readonly page: EnvoyPage;
+  readonly fault: (error: unknown) => void;
+}
+
+/** What may change while it is open; connections that are open go on with what they began with. */
+export interface EnvoyAccess {
+  readonly plaintextPaths: readonly string[];
+  /** PEM texts; null: nobody gets in by TLS. */
+  readonly tls: { readonly cert: string; readonly key: string; readonly clientCa: string; readonly clientName: string } | null;
+}
+
+export interface EnvoyListener {
+  readonly address: string;
+  readonly port: number;
+  /** Throws where OpenSSL refuses the certificate; what was there before stays then. */
+  allow(access: EnvoyAccess): void;
+  /** No new connections; those that wait are ended, answers under way are finished. */
+  close(): Promise<void>;
+}
+
+interface Pending {
+  readonly socket: Socket;
+  done(): void;
+}
+
+/** From the accept to the first byte, and from there to the end of the handshake. */
+const SETUP_MS = 5_000;
+/** Connections that have not shown who they are; the oldest gives way. */
+const MAX_PENDING = 64;
+const MAX_CONNECTIONS = 512;
+const TLS_HANDSHAKE = 0x16;
+
+export async function createEnvoyListener(options: EnvoyListenerOptions): Promise<EnvoyListener> {
+  const { clock, page, fault } = options;
+  const pending = new Map<string, Pending>();
+  let plaintextPaths: readonly string[] = [];
+  let tls: TlsServer | null = null;
+
+  const open: HttpHandler = handleHttp(
+    {
+      fault,
+      anyMethod: true,
+      page: (path, search, method) =>
+        plaintextPaths.some((prefix) => path.startsWith(prefix)) ? page(path, search, method) : null,
+    },
+    clock,
+  );
+  const trusted: HttpHandler = handleHttp({ fault, anyMethod: true, page }, clock);
+
+  const server = createServer({ noDelay: true }, (socket) => {
+    socket.on('error', ignore);
+    makeRoom(pending);
+    const timer = clock.after(SETUP_MS, () => socket.destroy());
+    const key = peerOf(socket);
+    const done = (): void => {
+      timer.cancel();
+      if (pending.get(key)?.socket === socket) pending.delete(key);
+    };
+    pending.set(key, { socket, done });
+    socket.on('close', done);
+    socket.once('data', (first) => {
+      socket.pause();
+      socket.unshift(first);
+      if (first[0] !== TLS_HANDSHAKE) {
+        done();
+        open.take(socket);
+        socket.resume();
+      } else if (tls === null) socket.destroy();
+      else tls.emit('connection', socket);
+    });
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+
+  function secured(socket: TLSSocket, clientName: string): void {
+    socket.on('error', ignore);
+    const waiting = pending.get(peerOf(socket));
+    waiting?.done();
+    if (waiting === undefined || !socket.authorized || !isNamed(socket, clientName)) {
+      socket.destroy();
+      return;
+    }
+    trusted.take(socket);
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    const { address, port } = options;
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const told = new Error(
+        `listen on ${address === '' ? '*' : address}:${port} for the control plane: ${error.code ?? error.message}`,
+        { cause: error },
+      );
+      reject(Object.assign(told, { code: error.code }));
+    });
+    server.listen({ port, ...(address === '' ? {} : { host: address }) }, resolve);
+  });
+  server.on('error', fault);
+  const bound = server.address() as AddressInfo;
+
+  return {
+    address: bound.address,
+    port: bound.port,
+    allow(access) {
+      tls = access.tls === null ? null : tlsServer(access.tls, secured);
+      plaintextPaths = access.plaintextPaths;
+    },
+    async close() {
+      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+      for (const { socket } of pending.values()) socket.destroy();
+      await Promise.all([open.close(), trusted.close(), closed]);
+    },
+  };
+}
+
+/** It never listens. A session is never taken up again: each connection shows its certificate. */
+function tlsServer(access: NonNullable<EnvoyAccess['tls']>, secured: (socket: TLSSocket, clientName: string) => void): TlsServer {
+  const { cert, key, clientCa, clientName } = access;
+  const server = createTlsServer({
+    cert,
+    key,
+    ca: clientCa,
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  });
+  server.on('secureConnection', (socket) => secured(socket, clientName));
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  return server;
+}
+
+function isNamed(socket: TLSSocket, name: string): boolean {
+  const certificate = socket.getPeerX509Certificate();
+  const read = certificate === undefined ? null : readCertificate(certificate.raw);
+  if (read?.kind !== 'certificate') return false;
+  return read.certificate.altNames.some(({ kind, bytes }) => kind === 'dns' && bytes.toString('latin1') === name);
+}
+
+function makeRoom(pending: Map<string, Pending>): void {
+  if (pending.size < MAX_PENDING) return;
+  const [oldest] = pending.values();
+  oldest?.done();
+  oldest?.socket.destroy();
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? ''}|${socket.remotePort ?? 0}`;
+}
+
+function ignore(): void {
+  // Every error ends in 'close'.
+}

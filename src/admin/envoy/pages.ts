@@ -1,0 +1,202 @@
+/** Envoy's admin pages, as far as kuma-cp, its GUI, kumactl, Prometheus and people read them. They only read: what changes something in Envoy is refused. */
+import { jsonText } from '../../base/lazy-json.ts';
+import type { LazyJson } from '../../base/lazy-json.ts';
+import { nodeJson } from '../../xds/config-dump.ts';
+import type { View } from '../views.ts';
+import { certificatesJson } from './certificates.ts';
+import { clustersJson, clustersText } from './clusters.ts';
+import { configDump } from './config-dump.ts';
+import type { EnvoyFacts } from './facts.ts';
+import { namePattern } from './name-pattern.ts';
+import { envoyStats } from './stats.ts';
+import { statsJson, statsPrometheus, statsText } from './stats-text.ts';
+
+export type EnvoyPage = (path: string, search: string, method: string) => View | null | Promise<View | null>;
+
+const PAGES = {
+  '/certs': 'print certs on machine',
+  '/clusters': 'upstream cluster status: ?format=json&filter=',
+  '/config_dump': 'dump current configuration: ?include_eds&resource=&name_regex=',
+  '/help': 'print out list of admin commands',
+  '/hot_restart_version': 'print the hot restart compatibility version',
+  '/init_dump': 'nothing waits to be initialized here',
+  '/listeners': 'print listener info: ?format=json',
+  '/memory': 'print current allocation/heap usage',
+  '/ready': 'print server state, return 200 if LIVE, otherwise return 503',
+  '/server_info': 'print server version/status information',
+  '/stats': 'print server stats: ?usedonly&filter=&format=(json|prometheus|text)',
+  '/stats/prometheus': 'print server stats in prometheus format: ?usedonly&filter=',
+} as const;
+
+/** Those that change something in Envoy. */
+const MUTATIONS: ReadonlySet<string> = new Set([
+  '/allocprofiler',
+  '/cpuprofiler',
+  '/drain_listeners',
+  '/healthcheck/fail',
+  '/healthcheck/ok',
+  '/heapprofiler',
+  '/logging',
+  '/quitquitquit',
+  '/reopen_logs',
+  '/reset_counters',
+  '/runtime_modify',
+]);
+
+const TEXT = 'text/plain; charset=UTF-8';
+const JSON_TYPE = 'application/json';
+
+export function envoyPages(facts: EnvoyFacts): EnvoyPage {
+  return (path, search, method) => {
+    if (MUTATIONS.has(path)) return mutation(method);
+    if (!Object.hasOwn(PAGES, path)) return text(404, `invalid path. ${help()}`);
+    return page(facts, path as keyof typeof PAGES, new URLSearchParams(search));
+  };
+}
+
+export function isEnvoyPath(path: string): boolean {
+  return MUTATIONS.has(path) || Object.hasOwn(PAGES, path);
+}
+
+function page(facts: EnvoyFacts, path: keyof typeof PAGES, query: URLSearchParams): View | Promise<View> {
+  switch (path) {
+    case '/certs':
+      return json(certificatesJson(facts.credentials(), facts.now()));
+    case '/clusters':
+      return clustersPage(facts, query);
+    case '/config_dump':
+      return dumpPage(facts, query);
+    case '/help':
+      return text(200, help());
+    case '/hot_restart_version':
+      return text(200, 'disabled');
+    case '/init_dump':
+      return json({});
+    case '/listeners':
+      return listenersPage(facts, query);
+    case '/memory':
+      return memoryPage(facts);
+    case '/ready': {
+      const { ok, text: state } = facts.ready();
+      return text(ok ? 200 : 503, `${state}\n`);
+    }
+    case '/server_info':
+      return json(serverInfo(facts));
+    case '/stats':
+      return statsPage(facts, query, query.get('format') ?? 'text');
+    case '/stats/prometheus':
+      return statsPage(facts, query, 'prometheus');
+    default:
+      return path satisfies never;
+  }
+}
+
+function mutation(method: string): View {
+  if (method === 'POST') return text(403, 'this egress takes no changes over its admin pages\n');
+  return { ...text(405, `Method ${method} not allowed, POST required.`), allow: 'POST' };
+}
+
+function help(): string {
+  const lines = Object.entries(PAGES).map(([path, what]) => `  ${path}: ${what}\n`);
+  return `admin commands are:\n${lines.join('')}`;
+}
+
+function statsPage(facts: EnvoyFacts, query: URLSearchParams, format: string): View | Promise<View> {
+  const filter = namePattern(query.get('filter') ?? '');
+  if (filter.kind === 'bad') return text(400, `Invalid re2 regex: ${filter.why}`);
+  const select = { usedOnly: query.has('usedonly'), matches: filter.matches };
+  switch (format) {
+    case 'text':
+      return { ...text(200, ''), pieces: statsText(envoyStats(facts), select) };
+    case 'json':
+      return { ...text(200, ''), contentType: JSON_TYPE, pieces: statsJson(envoyStats(facts), select) };
+    case 'prometheus':
+      // Our own series are what a filter by Envoy's names does not ask for.
+      return query.has('filter')
+        ? { ...text(200, ''), pieces: statsPrometheus(envoyStats(facts), select) }
+        : facts.metrics().then((own) => ({ ...text(200, own), pieces: statsPrometheus(envoyStats(facts), select) }));
+    default:
+      return text(400, 'usage: /stats?format=(json|prometheus|text)\n\n');
+  }
+}
+
+function clustersPage(facts: EnvoyFacts, query: URLSearchParams): View {
+  const filter = namePattern(query.get('filter') ?? '');
+  if (filter.kind === 'bad') return text(400, `Invalid re2 regex: ${filter.why}`);
+  if (query.get('format') === 'json') return json(clustersJson(facts, filter.matches));
+  return { ...text(200, ''), pieces: clustersText(facts, filter.matches) };
+}
+
+function dumpPage(facts: EnvoyFacts, query: URLSearchParams): View {
+  const control = facts.control();
+  if (control === null) return text(404, 'the configuration comes from files, not from a control plane: see /routes\n');
+  const mask = query.get('mask');
+  if (mask !== null) return text(400, `FieldMask ${mask} could not be successfully applied to any configs.`);
+  const regex = query.get('name_regex');
+  const pattern = regex === null ? null : namePattern(regex, true);
+  if (pattern?.kind === 'bad') return text(400, `Error while parsing name_regex from ${regex ?? ''}: ${pattern.why}`);
+  const resource = query.get('resource') ?? '';
+  const answer = configDump(facts, control, {
+    includeEds: query.has('include_eds'),
+    resource,
+    matches: pattern?.matches ?? null,
+  });
+  return answer.kind === 'dump' ? json(answer.json) : text(404, `${resource} not found in config dump`);
+}
+
+function listenersPage(facts: EnvoyFacts, query: URLSearchParams): View {
+  const listeners = facts.listeners();
+  if (query.get('format') !== 'json')
+    return text(
+      200,
+      listeners
+        .map(({ name, address, port }) => `${name}::${address.includes(':') ? `[${address}]` : address}:${port}\n`)
+        .join(''),
+    );
+  const statuses = listeners.map(({ name, address, port }) => ({
+    name,
+    local_address: { socket_address: { address, port_value: port } },
+  }));
+  return json({ listener_statuses: statuses });
+}
+
+function memoryPage(facts: EnvoyFacts): View {
+  const { heapUsed, heapTotal, resident } = facts.memory();
+  return json({
+    allocated: String(heapUsed),
+    heap_size: String(heapTotal),
+    pageheap_unmapped: '0',
+    pageheap_free: String(heapTotal - heapUsed),
+    total_thread_cache: '0',
+    total_physical_bytes: String(resident),
+  });
+}
+
+/** The five parts that whoever reads an Envoy's version expects, with a name and a version of our own: nobody is to take this for an Envoy and its bugs. */
+function serverInfo(facts: EnvoyFacts): LazyJson {
+  const { ok, text: state } = facts.ready();
+  const uptime = `${Math.floor((facts.now() - facts.startedAt) / 1e3)}s`;
+  const control = facts.control();
+  return {
+    version: `zone-egress/${facts.version}/Clean/RELEASE/OpenSSL`,
+    state: ok ? 'LIVE' : state === 'TERMINATING' ? 'DRAINING' : 'PRE_INITIALIZING',
+    uptime_current_epoch: uptime,
+    uptime_all_epochs: uptime,
+    hot_restart_version: 'disabled',
+    command_line_options: { concurrency: facts.workers, mode: 'Serve', disable_hot_restart: true },
+    node: control === null ? undefined : nodeJson(control.bootstrap),
+  };
+}
+
+function text(status: number, body: string): View {
+  return { status, contentType: TEXT, body };
+}
+
+function json(value: LazyJson): View {
+  return { status: 200, contentType: JSON_TYPE, body: '', pieces: withNewline(value) };
+}
+
+function* withNewline(value: LazyJson): Generator<string> {
+  yield* jsonText(value);
+  yield '\n';
+}

@@ -1,0 +1,235 @@
+/** Which statistics of Envoy there are, by scope, and what of ours each of them is. A name that is not here moves only with HTTP, or with what only Envoy does inside. */
+import type { ClusterCounters, ListenerCounters } from '../../observe/traffic-counters.ts';
+import type { AdsStatus } from '../../xds/ads-client.ts';
+import type { TypeStatus } from '../../xds/subscriptions.ts';
+
+export interface StatRow<Of> {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge';
+  readonly value: (of: Of) => number;
+  /** It is shown with `usedonly` although it is 0, as Envoy does with gauges that were set. */
+  readonly always?: true;
+}
+
+export interface ClusterStats {
+  readonly counters: ClusterCounters;
+  /** Connections that were tried, and sessions that were carried. */
+  readonly total: number;
+  readonly carried: number;
+  readonly open: number;
+  readonly pending: number;
+  readonly hosts: number;
+  readonly healthy: number;
+  readonly ejected: number;
+  readonly heaviest: number;
+  readonly limits: {
+    readonly maxConnections: number;
+    readonly maxPendingRequests: number;
+    readonly maxRequests: number;
+    readonly maxRetries: number;
+  };
+  /** Of the endpoints that a control plane sends; 0 where it sends none. */
+  readonly updates: number;
+  readonly rejected: number;
+}
+
+function counter<Of>(name: string, value: (of: Of) => number): StatRow<Of> {
+  return { name, type: 'counter', value };
+}
+
+function gauge<Of>(name: string, value: (of: Of) => number, always?: true): StatRow<Of> {
+  return { name, type: 'gauge', value, ...(always === undefined ? {} : { always }) };
+}
+
+/** What counts in Envoy and cannot happen here. */
+function zero(): number {
+  return 0;
+}
+
+export const CLUSTER_STATS: readonly StatRow<ClusterStats>[] = sorted([
+  gauge('circuit_breakers.default.cx_open', ({ open, limits }) => (open >= limits.maxConnections ? 1 : 0), true),
+  gauge('circuit_breakers.default.cx_pool_open', zero),
+  gauge('circuit_breakers.default.rq_open', zero, true),
+  gauge(
+    'circuit_breakers.default.rq_pending_open',
+    ({ pending, limits }) => (pending >= limits.maxPendingRequests ? 1 : 0),
+    true,
+  ),
+  gauge('circuit_breakers.default.rq_retry_open', zero),
+  gauge('circuit_breakers.default.remaining_cx', ({ open, limits }) => Math.max(0, limits.maxConnections - open), true),
+  gauge(
+    'circuit_breakers.default.remaining_pending',
+    ({ pending, limits }) => Math.max(0, limits.maxPendingRequests - pending),
+    true,
+  ),
+  gauge('circuit_breakers.default.remaining_retries', ({ limits }) => limits.maxRetries, true),
+  gauge('circuit_breakers.default.remaining_rq', ({ open, limits }) => Math.max(0, limits.maxRequests - open), true),
+  gauge('max_host_weight', ({ heaviest }) => heaviest, true),
+  gauge('membership_degraded', zero, true),
+  gauge('membership_excluded', zero, true),
+  gauge('membership_healthy', ({ healthy }) => healthy, true),
+  gauge('membership_total', ({ hosts }) => hosts, true),
+  gauge('outlier_detection.ejections_active', ({ ejected }) => ejected),
+  counter('ssl.connection_error', ({ counters }) => counters.tlsFailed),
+  counter('ssl.handshake', ({ counters }) => counters.tlsHandshakes),
+  counter('update_attempt', ({ updates, rejected }) => updates + rejected),
+  counter('update_failure', zero),
+  counter('update_rejected', ({ rejected }) => rejected),
+  counter('update_success', ({ updates }) => updates),
+  gauge('upstream_cx_active', ({ open }) => open, true),
+  counter('upstream_cx_connect_attempts_exceeded', ({ counters }) => counters.gaveUp),
+  counter('upstream_cx_connect_fail', ({ counters }) => counters.connectFailed),
+  counter('upstream_cx_connect_timeout', ({ counters }) => counters.connectTimeout),
+  counter('upstream_cx_destroy', ({ counters }) => counters.endedByEndpoint + counters.endedHere),
+  counter('upstream_cx_destroy_local', ({ counters }) => counters.endedHere),
+  counter('upstream_cx_destroy_local_with_active_rq', ({ counters }) => counters.cutHere),
+  counter('upstream_cx_destroy_remote', ({ counters }) => counters.endedByEndpoint),
+  counter('upstream_cx_destroy_remote_with_active_rq', ({ counters }) => counters.cutByEndpoint),
+  counter('upstream_cx_destroy_with_active_rq', ({ counters }) => counters.cutByEndpoint + counters.cutHere),
+  counter('upstream_cx_http1_total', zero),
+  counter('upstream_cx_http2_total', zero),
+  counter('upstream_cx_http3_total', zero),
+  counter('upstream_cx_idle_timeout', zero),
+  counter('upstream_cx_none_healthy', ({ counters }) => counters.noEndpoint),
+  counter('upstream_cx_overflow', ({ counters }) => counters.overflow),
+  counter('upstream_cx_pool_overflow', zero),
+  counter('upstream_cx_rx_bytes_total', ({ counters }) => counters.bytesDown),
+  counter('upstream_cx_total', ({ total }) => total),
+  counter('upstream_cx_tx_bytes_total', ({ counters }) => counters.bytesUp),
+  gauge('upstream_rq_active', ({ open, pending }) => Math.max(0, open - pending), true),
+  counter('upstream_rq_cancelled', ({ counters }) => counters.cancelled),
+  gauge('upstream_rq_pending_active', ({ pending }) => pending, true),
+  counter('upstream_rq_pending_failure_eject', ({ counters }) => counters.gaveUp),
+  counter('upstream_rq_pending_overflow', ({ counters }) => counters.pendingOverflow),
+  counter('upstream_rq_pending_total', ({ counters }) => counters.pending),
+  counter('upstream_rq_retry', zero),
+  counter('upstream_rq_retry_success', zero),
+  counter('upstream_rq_timeout', zero),
+  counter('upstream_rq_total', ({ carried }) => carried),
+]);
+
+export interface ListenerStats {
+  readonly counters: ListenerCounters;
+  readonly total: number;
+  readonly open: number;
+}
+
+export const LISTENER_STATS: readonly StatRow<ListenerStats>[] = sorted([
+  gauge('downstream_cx_active', ({ open }) => open, true),
+  counter('downstream_cx_destroy', ({ counters }) => counters.ended),
+  counter('downstream_cx_overflow', ({ counters }) => counters.overflow),
+  counter('downstream_cx_overload_reject', zero),
+  counter('downstream_cx_total', ({ total }) => total),
+  counter('downstream_global_cx_overflow', zero),
+  counter('downstream_listener_filter_error', zero),
+  counter('downstream_listener_filter_remote_close', ({ counters }) => counters.goneBeforeRoute),
+  counter('downstream_pre_cx_timeout', ({ counters }) => counters.helloTimeout),
+  counter('no_filter_chain_match', ({ counters }) => counters.noRoute),
+  counter('ssl.connection_error', ({ counters }) => counters.handshakeFailed),
+  counter('ssl.fail_verify_cert_hash', zero),
+  counter('ssl.fail_verify_error', ({ counters }) => counters.notTrusted),
+  counter('ssl.fail_verify_no_cert', ({ counters }) => counters.noCertificate),
+  counter('ssl.fail_verify_san', ({ counters }) => counters.wrongMesh),
+  counter('ssl.handshake', ({ counters }) => counters.handshakes),
+  counter('ssl.no_certificate', zero),
+]);
+
+export const TLS_INSPECTOR_STATS: readonly StatRow<ListenerCounters>[] = sorted([
+  counter('alpn_found', ({ alpnFound }) => alpnFound),
+  counter('alpn_not_found', ({ alpnNotFound }) => alpnNotFound),
+  counter('client_hello_too_large', ({ helloTooLarge }) => helloTooLarge),
+  counter('sni_found', ({ sniFound }) => sniFound),
+  counter('sni_not_found', ({ sniNotFound }) => sniNotFound),
+  counter('tls_found', ({ tlsFound }) => tlsFound),
+  counter('tls_not_found', ({ tlsNotFound }) => tlsNotFound),
+]);
+
+/** All clusters of one `stat_prefix`: ExternalServices of two meshes may share it. */
+type Chains = readonly ClusterCounters[];
+
+function sum(chains: Chains, of: (counters: ClusterCounters) => number): number {
+  return chains.reduce((total, counters) => total + of(counters), 0);
+}
+
+export const TCP_STATS: readonly StatRow<Chains>[] = sorted([
+  counter('downstream_cx_no_route', zero),
+  counter('downstream_cx_rx_bytes_total', (chains) => sum(chains, ({ bytesUp }) => bytesUp)),
+  counter('downstream_cx_total', (chains) => sum(chains, ({ sessions }) => sessions)),
+  counter('downstream_cx_tx_bytes_total', (chains) => sum(chains, ({ bytesDown }) => bytesDown)),
+  counter('idle_timeout', (chains) => sum(chains, ({ idleTimeout }) => idleTimeout)),
+  counter('max_downstream_connection_duration', zero),
+]);
+
+export const RBAC_STATS: readonly StatRow<Chains>[] = sorted([
+  counter('allowed', (chains) => sum(chains, ({ allowed }) => allowed)),
+  counter('denied', (chains) => sum(chains, ({ denied }) => denied)),
+  counter('shadow_denied', (chains) => sum(chains, ({ shadowDenied }) => shadowDenied)),
+]);
+
+export const RATE_LIMIT_STATS: readonly StatRow<Chains>[] = [
+  counter('rate_limited', (chains) => sum(chains, ({ rateLimited }) => rateLimited)),
+];
+
+/** `cds.`, `lds.` */
+export const SUBSCRIPTION_STATS: readonly StatRow<{ readonly type: TypeStatus; readonly updatedAt: number }>[] = sorted([
+  counter('init_fetch_timeout', zero),
+  counter('update_attempt', ({ type }) => type.accepted + type.rejected),
+  counter('update_failure', zero),
+  counter('update_rejected', ({ type }) => type.rejected),
+  counter('update_success', ({ type }) => type.accepted),
+  gauge('update_time', ({ updatedAt }) => updatedAt),
+]);
+
+export const CONTROL_PLANE_STATS: readonly StatRow<AdsStatus>[] = [
+  gauge('connected_state', ({ connectedSince }) => (connectedSince === null ? 0 : 1), true),
+  gauge('pending_requests', zero, true),
+  counter('rate_limit_enforced', zero),
+];
+
+export interface ServerStats {
+  readonly uptimeSeconds: number;
+  readonly concurrency: number;
+  readonly isLive: boolean;
+  /** Envoy's number of the state. */
+  readonly state: number;
+  readonly daysToExpiry: number;
+  readonly heapUsed: number;
+  readonly heapTotal: number;
+  readonly resident: number;
+  readonly connections: number;
+}
+
+export const SERVER_STATS: readonly StatRow<ServerStats>[] = sorted([
+  gauge('concurrency', ({ concurrency }) => concurrency, true),
+  gauge('days_until_first_cert_expiring', ({ daysToExpiry }) => daysToExpiry, true),
+  gauge('live', ({ isLive }) => (isLive ? 1 : 0), true),
+  gauge('memory_allocated', ({ heapUsed }) => heapUsed, true),
+  gauge('memory_heap_size', ({ heapTotal }) => heapTotal, true),
+  gauge('memory_physical_size', ({ resident }) => resident, true),
+  gauge('state', ({ state }) => state, true),
+  gauge('total_connections', ({ connections }) => connections, true),
+  gauge('uptime', ({ uptimeSeconds }) => uptimeSeconds, true),
+  // Nothing here watches threads from outside; the delay of the loop is in metrics of our own.
+  counter('watchdog_mega_miss', zero),
+  counter('watchdog_miss', zero),
+]);
+
+export const CLUSTER_MANAGER_STATS: readonly StatRow<{ readonly active: number; readonly warming: number }>[] = [
+  gauge('active_clusters', ({ active }) => active, true),
+  gauge('warming_clusters', ({ warming }) => warming, true),
+];
+
+export const LISTENER_MANAGER_STATS: readonly StatRow<{ readonly active: number; readonly draining: number }>[] = [
+  gauge('total_listeners_active', ({ active }) => active, true),
+  gauge('total_listeners_draining', ({ draining }) => draining, true),
+  gauge('total_listeners_warming', zero, true),
+  gauge('workers_started', () => 1, true),
+];
+
+/** One statistic whose name has what is counted in it. */
+export const COUNT: readonly StatRow<number>[] = [counter('', (value) => value)];
+export const LEVEL: readonly StatRow<number>[] = [gauge('', (value) => value, true)];
+
+function sorted<Of>(rows: readonly StatRow<Of>[]): readonly StatRow<Of>[] {
+  return [...rows].sort((a, b) => (a.name < b.name ? -1 : 1));
+}

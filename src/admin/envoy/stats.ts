@@ -1,0 +1,260 @@
+/** The statistics of an egress as Envoy names them: what is counted, arranged; nothing is counted here. */
+import { BREAKER_DEFAULTS } from '../../model/cluster.ts';
+import type { Cluster } from '../../model/cluster.ts';
+import type { MeshCredentials } from '../../model/credentials.ts';
+import type { EnvoyHistogram } from '../../observe/envoy-histogram.ts';
+import type { ClusterCounters } from '../../observe/traffic-counters.ts';
+import { certificatesIn } from './certificates.ts';
+import { chainName, hostsOf, statName } from './facts.ts';
+import type { ControlFacts, EnvoyFacts, ListenerAt } from './facts.ts';
+import {
+  CLUSTER_MANAGER_STATS,
+  CLUSTER_STATS,
+  CONTROL_PLANE_STATS,
+  COUNT,
+  LEVEL,
+  LISTENER_MANAGER_STATS,
+  LISTENER_STATS,
+  RATE_LIMIT_STATS,
+  RBAC_STATS,
+  SERVER_STATS,
+  SUBSCRIPTION_STATS,
+  TCP_STATS,
+  TLS_INSPECTOR_STATS,
+} from './stat-tables.ts';
+import type { StatRow } from './stat-tables.ts';
+
+export type Labels = readonly (readonly [name: string, value: string])[];
+
+/** Statistics with one prefix. */
+export interface StatScope {
+  /** `cluster.default_backend.`, to which a row adds its name. */
+  readonly prefix: string;
+  /** `cluster`, for Prometheus, with what was in the prefix as labels. */
+  readonly family: string;
+  readonly labels: Labels;
+  /** The same object for all scopes with the same rows. */
+  readonly rows: readonly { readonly name: string; readonly type: 'counter' | 'gauge'; readonly always?: true }[];
+  /** One for each row. */
+  readonly values: readonly number[];
+  readonly histograms: readonly { readonly name: string; readonly histogram: EnvoyHistogram }[];
+}
+
+export interface TextStat {
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface EnvoyStats {
+  /** By prefix. */
+  readonly scopes: readonly StatScope[];
+  readonly texts: readonly TextStat[];
+}
+
+const DAY_MS = 24 * 3_600_000;
+/** Envoy's, where there is no certificate to expire. */
+const NO_CERTIFICATE = 4_294_967_295;
+const STATES: Readonly<Record<string, number>> = { LIVE: 0, TERMINATING: 1, DRAINING: 1, PRE_INITIALIZING: 2, INITIALIZING: 3 };
+
+export function envoyStats(facts: EnvoyFacts): EnvoyStats {
+  const control = facts.control();
+  const { routes, clusters } = facts.snapshot();
+  const [clients] = facts.listeners();
+  const scopes: StatScope[] = [...serverScopes(facts), ...(control === null ? [] : controlScopes(control))];
+  scopes.push(scope('cluster_manager.', 'cluster_manager', [], CLUSTER_MANAGER_STATS, { active: clusters.size, warming: 0 }));
+  for (const cluster of clusters.values()) scopes.push(clusterScope(facts, cluster, control));
+  const tcp = new Map<string, ClusterCounters[]>();
+  const rbac = new Map<string, ClusterCounters[]>();
+  const limited = new Map<string, ClusterCounters[]>();
+  const seen = new Set<string>();
+  for (const route of routes.values()) {
+    if (seen.has(route.cluster)) continue;
+    seen.add(route.cluster);
+    const counters = facts.traffic.cluster(route.cluster);
+    const name = chainName(route);
+    add(tcp, name, counters);
+    if (route.kind === 'terminate') add(rbac, name, counters);
+    if (route.kind === 'terminate' && route.rateLimit !== undefined) add(limited, name, counters);
+  }
+  for (const [name, all] of tcp) scopes.push(scope(`tcp.${name}.`, 'tcp', [['envoy_tcp_prefix', name]], TCP_STATS, all));
+  for (const [name, all] of rbac)
+    scopes.push(
+      scope(
+        `${name}.rbac.`,
+        'rbac',
+        [
+          ['envoy_rbac_prefix', name],
+          ['listener', name],
+        ],
+        RBAC_STATS,
+        all,
+      ),
+    );
+  for (const [name, all] of limited)
+    scopes.push(
+      scope(
+        `local_rate_limit.${name}.`,
+        'local_rate_limit',
+        [['envoy_local_network_ratelimit_prefix', name]],
+        RATE_LIMIT_STATS,
+        all,
+      ),
+    );
+  if (clients !== undefined) scopes.push(...listenerScopes(facts, clients));
+  scopes.sort((a, b) => (a.prefix < b.prefix ? -1 : 1));
+  return { scopes, texts: control === null ? [] : texts(control) };
+}
+
+function scope<Of>(
+  prefix: string,
+  family: string,
+  labels: Labels,
+  rows: readonly StatRow<Of>[],
+  of: Of,
+  histograms: StatScope['histograms'] = [],
+): StatScope {
+  return { prefix, family, labels, rows, values: rows.map(({ value }) => value(of)), histograms };
+}
+
+function clusterScope(facts: EnvoyFacts, cluster: Cluster, control: ControlFacts | null): StatScope {
+  const name = statName(cluster.name);
+  const counters = facts.traffic.cluster(cluster.name);
+  const { connections: open, pending } = facts.use(cluster.name);
+  const hosts = hostsOf(facts, cluster);
+  const endpoints = control?.state.endpoints.has(cluster.name) === true ? control.status.types.endpoint : null;
+  const stats = {
+    counters,
+    open,
+    pending,
+    total: counters.tried.of(counters.attempts, open),
+    carried: counters.carried.of(counters.connected, Math.max(0, open - pending)),
+    hosts: hosts.length,
+    healthy: hosts.filter(({ health }) => health === 'healthy').length,
+    ejected: hosts.filter(({ health }) => health === 'ejected').length,
+    heaviest: hosts.reduce((most, { target }) => Math.max(most, target.endpoint.weight), 0),
+    limits: { ...BREAKER_DEFAULTS, ...cluster.circuitBreaker },
+    updates: endpoints?.accepted ?? 0,
+    rejected: endpoints?.rejected ?? 0,
+  };
+  return scope(`cluster.${name}.`, 'cluster', [['envoy_cluster_name', name]], CLUSTER_STATS, stats, [
+    { name: 'upstream_cx_connect_ms', histogram: counters.connectMs },
+    { name: 'upstream_cx_length_ms', histogram: counters.lengthMs },
+  ]);
+}
+
+function listenerScopes(facts: EnvoyFacts, { address, port }: ListenerAt): readonly StatScope[] {
+  const counters = facts.traffic.listener;
+  const open = facts.sessions();
+  const at = `${address.includes(':') ? `[${address}]` : address}_${port}`;
+  const labels: Labels = [['envoy_listener_address', at]];
+  const prefix = `listener.${at}.`;
+  const stats = { counters, open, total: counters.taken.of(counters.ended, open) };
+  const histograms = [{ name: 'downstream_cx_length_ms', histogram: counters.lengthMs }];
+  const certificates = facts.credentials().flatMap((credentials) => expiries(credentials));
+  return [
+    scope(prefix, 'listener', labels, LISTENER_STATS, stats, histograms),
+    scope('tls_inspector.', 'tls_inspector', [], TLS_INSPECTOR_STATS, counters),
+    ...[...counters.tlsVersions].map(([version, count]) =>
+      scope(
+        `${prefix}ssl.versions.${version}`,
+        'listener_ssl_versions',
+        [['envoy_ssl_version', version], ...labels],
+        COUNT,
+        count,
+      ),
+    ),
+    ...certificates.map(({ name, seconds }) =>
+      scope(
+        `${prefix}ssl.certificate.${name}.expiration_unix_time_seconds`,
+        'listener_ssl_certificate_expiration_unix_time_seconds',
+        [['envoy_tls_certificate', name], ...labels],
+        LEVEL,
+        seconds,
+      ),
+    ),
+  ];
+}
+
+/** By the names of the secrets that a control plane gives for them. */
+function expiries(credentials: MeshCredentials): readonly { readonly name: string; readonly seconds: number }[] {
+  const { mesh, notAfter } = credentials;
+  const identity = { name: `identity_cert:secret:${mesh}`, seconds: Math.floor(notAfter / 1e3) };
+  const ca = caExpiry(credentials);
+  return ca === null ? [identity] : [identity, { name: `mesh_ca:secret:${mesh}`, seconds: Math.floor(ca / 1e3) }];
+}
+
+const expiryOf = new WeakMap<MeshCredentials, number | null>();
+
+/** Of the first CA, in milliseconds since the Unix epoch; null where it cannot be read. */
+function caExpiry(credentials: MeshCredentials): number | null {
+  const known = expiryOf.get(credentials);
+  if (known !== undefined) return known;
+  const [ca] = certificatesIn(credentials.trust);
+  const expiry = ca === undefined ? null : Date.parse(ca.validTo);
+  expiryOf.set(credentials, expiry);
+  return expiry;
+}
+
+function serverScopes(facts: EnvoyFacts): readonly StatScope[] {
+  const { ok, text } = facts.ready();
+  const memory = facts.memory();
+  const listeners = facts.listeners().length;
+  const stats = {
+    uptimeSeconds: Math.floor((facts.now() - facts.startedAt) / 1e3),
+    concurrency: facts.workers,
+    isLive: ok,
+    state: STATES[text] ?? 3,
+    daysToExpiry: daysToExpiry(facts),
+    ...memory,
+    connections: facts.sessions(),
+  };
+  const managed = { active: listeners, draining: text === 'TERMINATING' ? 1 : 0 };
+  return [
+    scope('server.', 'server', [], SERVER_STATS, stats),
+    scope('listener_manager.', 'listener_manager', [], LISTENER_MANAGER_STATS, managed),
+  ];
+}
+
+function daysToExpiry(facts: EnvoyFacts): number {
+  const all = facts.credentials();
+  if (all.length === 0) return NO_CERTIFICATE;
+  const first = Math.min(...all.map(({ notAfter }) => notAfter));
+  return Math.max(0, Math.floor((first - facts.now()) / DAY_MS));
+}
+
+function controlScopes({ status, state }: ControlFacts): readonly StatScope[] {
+  const latest = (held: ReadonlyMap<string, { readonly updatedAt: number }>): number =>
+    [...held.values()].reduce((last, { updatedAt }) => Math.max(last, updatedAt), 0);
+  const subscription = (prefix: string, family: string, of: 'cluster' | 'listener', updatedAt: number): StatScope =>
+    scope(prefix, family, [], SUBSCRIPTION_STATS, { type: status.types[of], updatedAt });
+  const secrets = [...state.secrets.values()].map(({ name, updatedAt }) => {
+    const resource = statName(name);
+    return scope(`sds.${resource}.`, 'sds', [['envoy_xds_resource_name', resource]], SUBSCRIPTION_STATS, {
+      type: status.types.secret,
+      updatedAt,
+    });
+  });
+  return [
+    scope('control_plane.', 'control_plane', [], CONTROL_PLANE_STATS, status),
+    subscription('cluster_manager.cds.', 'cluster_manager_cds', 'cluster', latest(state.clusters)),
+    subscription('listener_manager.lds.', 'listener_manager_lds', 'listener', latest(state.listeners)),
+    ...secrets,
+  ];
+}
+
+function texts({ status, state }: ControlFacts): readonly TextStat[] {
+  const { cluster, endpoint, listener, secret } = status.types;
+  const found: TextStat[] = [
+    ...[...state.endpoints.keys()].map((name) => ({ name: `cluster.${statName(name)}.version_text`, text: endpoint.version })),
+    { name: 'cluster_manager.cds.version_text', text: cluster.version },
+    { name: 'listener_manager.lds.version_text', text: listener.version },
+    ...[...state.secrets.keys()].map((name) => ({ name: `sds.${statName(name)}.version_text`, text: secret.version })),
+  ];
+  return found.filter(({ text }) => text !== '').sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function add<Value>(map: Map<string, Value[]>, key: string, value: Value): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}

@@ -1,0 +1,67 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { namePattern } from '../../../src/admin/envoy/name-pattern.ts';
+
+function matches(pattern: string, name: string, whole = false): boolean | string {
+  const made = namePattern(pattern, whole);
+  return made.kind === 'bad' ? made.why : made.matches(name);
+}
+
+t.test('it finds what the language of JavaScript finds', async (t) => {
+  const piece = fc.constantFrom(
+    'a',
+    'b',
+    '.',
+    '[ab]',
+    '[^a]',
+    '[a-c]',
+    '\\w',
+    '\\d',
+    '\\.',
+    '^',
+    '$',
+    '\\b',
+    'a|b',
+    '(a|b)',
+    '(?:ab)',
+  );
+  const times = fc.constantFrom('', '', '*', '+', '?', '{2}', '{1,2}', '{1,}', '*?');
+  const part = fc.tuple(piece, times).map(([what, how]) => (/^(\^|\$|\\b|a\|b)$/.test(what) ? what : what + how));
+  const pattern = fc.array(part, { maxLength: 5 }).map((parts) => parts.join(''));
+  const name = fc.array(fc.constantFrom('a', 'b', 'c', '.', '1', '_'), { maxLength: 8 }).map((chars) => chars.join(''));
+  fc.assert(
+    fc.property(pattern, name, fc.boolean(), (text, subject, whole) => {
+      const expected = new RegExp(whole ? `^(?:${text})$` : text).test(subject);
+      return matches(text, subject, whole) === expected;
+    }),
+    { numRuns: 3000 },
+  );
+  t.pass();
+});
+
+t.test('what takes other engines for ever takes no time', async (t) => {
+  const name = `${'a'.repeat(200)}!`;
+  const start = performance.now();
+  for (const pattern of ['(a+)+$', '^(a|a)*$', '(a|aa)+$', '(.*)*x', '.*.*.*.*.*.*.*x', '(a?){200}a{200}x', '^(((a*)*)*)*$'])
+    t.equal(matches(pattern, name), false, pattern);
+  t.ok(performance.now() - start < 1_000);
+});
+
+t.test('patterns that are no patterns, or too large, are said to be', async (t) => {
+  t.equal(matches('(', 'x'), 'missing ): (');
+  for (const [pattern, why] of [
+    [')', /unexpected/],
+    ['[a', /missing ]/],
+    ['*', /no argument/],
+    ['a**', /bad repetition/],
+    ['(?=a)', /invalid perl operator/],
+    ['\\', /trailing/],
+    ['\\1', /invalid escape/],
+    ['a{1001}', /invalid repetition size/],
+    ['(a{500}){500}', /too large/],
+    ['((((){1000}){1000}){1000}){1000}', /too large/],
+    ['('.repeat(40) + ')'.repeat(40), /nested/],
+    ['a'.repeat(2000), /2000 characters/],
+  ] as const)
+    t.match(matches(pattern, 'x'), why, pattern.slice(0, 20));
+});
