@@ -41,3 +41,17 @@ export function systemClock(options: { readonly keepAlive: boolean } = { keepAli
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }
+
+const TURN_MS = 4;
+
+/** Does the steps, as many in a turn as take some milliseconds of real time. */
+export async function inTurns<Result>(steps: Generator<void, Result>): Promise<Result> {
+  for (;;) {
+    const startedAt = performance.now();
+    while (performance.now() - startedAt < TURN_MS) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+    }
+    await nextTurn();
+  }
+}

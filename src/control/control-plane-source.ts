@@ -1,3 +1,4 @@
+import { inTurns } from '../base/clock.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Problem } from '../base/problem.ts';
 import type { AdminListener } from '../model/admin-listener.ts';
@@ -94,17 +95,24 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlP
 
   return {
     join,
-    load(): Promise<Compiled> {
-      if (client === null) return Promise.reject(new Error('load from a control plane that was not joined'));
+    async load(): Promise<Compiled> {
+      if (client === null) throw new Error('load from a control plane that was not joined');
       const state = client.state();
       loaded = state;
-      const { snapshot, secrets, listener, origins, remarks, admin: wanted } = translate(state, { name, zone, adminPort });
+      const {
+        snapshot,
+        secrets,
+        listener,
+        origins,
+        remarks,
+        admin: wanted,
+      } = await inTurns(translate.steps(state, { name, zone, adminPort }));
       admin = wanted;
       const problems = remarks.map(({ about, text }): Problem => {
         return { severity: 'warning', file: 'control plane', line: 0, column: 0, field: about, message: text };
       });
       const nothing = { name, address: '', port: 0, adminPort, absent: true } as const;
-      return Promise.resolve({ kind: 'compiled', snapshot, secrets, origins, problems, listener: listener ?? nothing });
+      return { kind: 'compiled', snapshot, secrets, origins, problems, listener: listener ?? nothing };
     },
     watch(onChange) {
       changed = onChange;

@@ -8,6 +8,11 @@ export function snapshotVersion(content: Readonly<Record<string, unknown>>): str
   return sha256(canonical(content)).slice(0, 16);
 }
 
+/** Of a value that is frozen: the version of a snapshot that has it is then found without looking at it. */
+export function rememberHash(value: object): void {
+  hashOf(value);
+}
+
 const hashes = new WeakMap<object, string>();
 
 function canonical(value: unknown): string {

@@ -6,8 +6,16 @@ import { endpointName, secretNamesOfCluster } from './resource-names.ts';
 import { translateCluster } from './translate-cluster.ts';
 import type { TranslatedCluster } from './translate-cluster.ts';
 
-/** Gives the same object again for a cluster of which nothing changed: not what CDS said, not EDS, not its secrets. */
-export type TranslateClusters = (state: AdsState) => ReadonlyMap<string, TranslatedCluster>;
+type Translations = ReadonlyMap<string, TranslatedCluster>;
+
+/**
+ * Gives the same object again for a cluster of which nothing changed: not what CDS said, not EDS, not its secrets. In steps, so that many clusters need not
+ * hold up a loop in one piece.
+ */
+export type TranslateClusters = (state: AdsState) => Translations | Generator<void, Translations>;
+
+/** Clusters looked at in one step. */
+const STEP = 50;
 
 interface Needs {
   readonly endpoint: string | null;
@@ -28,9 +36,10 @@ export function createClusterTranslator(readFile?: ReadFile): TranslateClusters 
     needs.set(held, known);
     return known;
   };
-  return ({ clusters, endpoints, secrets }) => {
+  return function* ({ clusters, endpoints, secrets }) {
     const next = new Map<string, Kept>();
     for (const [name, held] of clusters) {
+      if (next.size % STEP === 0) yield;
       const { endpoint, secrets: names } = needsOf(held);
       const assignment = endpoint === null ? undefined : endpoints.get(endpoint);
       const inputs = [held.hash, assignment?.hash, ...names.map((secret) => secrets.get(secret)?.hash)];

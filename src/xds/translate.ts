@@ -6,7 +6,7 @@ import { meshName } from '../model/names.ts';
 import type { Route } from '../model/route.ts';
 import type { Mesh, Secrets, Snapshot } from '../model/snapshot.ts';
 import { deepFreeze } from '../resources/deep-freeze.ts';
-import { snapshotVersion } from '../resources/snapshot-version.ts';
+import { rememberHash, snapshotVersion } from '../resources/snapshot-version.ts';
 import { readAdminListener } from './admin-listener.ts';
 import type { AdminRead } from './admin-listener.ts';
 import type { AdsState, Held } from './ads-state.ts';
@@ -55,11 +55,26 @@ const ADMIN = new Set(['kuma:envoy:admin', 'system_envoy_admin']);
  * What an egress holds of its control plane as the Snapshot that files give. Never throws and never fails: what cannot be done is a route that refuses,
  * or a mesh without a certificate, and a remark. Of two states in a row what did not change keeps its identity, and only what changed is looked at.
  */
-export function createTranslator(
-  translateClusters: TranslateClusters = createClusterTranslator(),
-): (state: AdsState, context: TranslateContext) => Translated {
+export function createTranslator(translateClusters: TranslateClusters = createClusterTranslator()): Translate {
   const translator = new Translator(translateClusters);
-  return (state, context) => translator.translate(state, context);
+  const steps: Translate['steps'] = (state, context) => translator.translate(state, context);
+  return Object.assign((state: AdsState, context: TranslateContext) => toTheEnd(steps(state, context)), { steps });
+}
+
+/** In one piece, or in steps of a millisecond or so; one after the other, never two at once. */
+export interface Translate {
+  (state: AdsState, context: TranslateContext): Translated;
+  steps(state: AdsState, context: TranslateContext): Generator<void, Translated>;
+}
+
+/** Chains and values looked at in one step. */
+const STEP = 50;
+
+function toTheEnd<Result>(steps: Generator<void, Result>): Result {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
 }
 
 interface KeyedMesh {
@@ -86,9 +101,11 @@ class Translator {
     this.#translateClusters = translateClusters;
   }
 
-  translate(state: AdsState, context: TranslateContext): Translated {
+  *translate(state: AdsState, context: TranslateContext): Generator<void, Translated> {
     const building = new Building();
-    const translations = this.#translateClusters(state);
+    const made = this.#translateClusters(state);
+    const translations = made instanceof Map ? made : yield* made as Generator<void, ReadonlyMap<string, TranslatedCluster>>;
+    yield;
     for (const [name, { cluster, secrets, remarks, unusable }] of translations) {
       if (OWN.test(name)) continue;
       building.clusters.set(name, cluster);
@@ -100,12 +117,21 @@ class Translator {
       .map(({ resource }) => resource)
       .filter(({ name }) => !OWN.test(name));
     for (const { name } of others) building.remark(`listener:${name}`, [`only one listener is served: ${listener?.name ?? ''}`]);
-    if (listener !== undefined) this.#addListener(listener, { state, building, translations });
+    if (listener !== undefined) yield* this.#addListener(listener, { state, building, translations });
     const { zone } = context;
     const content = { zone, routes: building.routes, clusters: building.clusters, meshes: building.meshes };
-    for (const map of [content.routes, content.clusters, content.meshes]) for (const value of map.values()) deepFreeze(value);
+    let looked = 0;
+    for (const map of [content.routes, content.clusters, content.meshes]) {
+      for (const value of map.values()) {
+        deepFreeze(value);
+        rememberHash(value);
+        if (++looked % STEP === 0) yield;
+      }
+    }
+    const version = snapshotVersion(content);
+    yield;
     return {
-      snapshot: Object.freeze({ version: snapshotVersion(content), ...content }),
+      snapshot: Object.freeze({ version, ...content }),
       secrets: building.secrets,
       listener: listener === undefined ? null : listenerConfig(listener, context),
       origins: building.origins,
@@ -114,14 +140,15 @@ class Translator {
     };
   }
 
-  #addListener(listener: Listener, to: Addition): void {
+  *#addListener(listener: Listener, to: Addition): Generator<void, void> {
     const { state, building, translations } = to;
     const about = `listener:${listener.name}`;
     const chainContext = contextOf(listener);
     if (chainContext.unsupported !== null) building.remark(about, [`nobody may use it: ${chainContext.unsupported}`]);
     if (listener.defaultFilterChain !== undefined) building.remark(about, ['its default filter chain is not served']);
     const tlsOf = new Map<MeshName, ChainTls>();
-    for (const chain of listener.filterChains) {
+    for (const [i, chain] of listener.filterChains.entries()) {
+      if (i % STEP === 0) yield;
       const translated = this.#chain(chain, chainContext);
       const { routes, tls, remarks, name } = translated;
       const subject = routes[0] === undefined ? `${about}, chain ${name}` : `route:${routes[0].serverName}`;
