@@ -41,6 +41,12 @@ t.test('keys with a common beginning do not overwrite each other, and the last o
   );
 });
 
+t.test('names that every object has are names like others', async (t) => {
+  t.equal(renderTemplate('{{#constructor}}there{{/constructor}}{{#a.toString}}there{{/a.toString}}', [['a.b', '1']]), '');
+  t.equal(renderTemplate('{{ __proto__.polluted }}', [['__proto__.polluted', 'here only']]), 'here only');
+  t.notOk('polluted' in {});
+});
+
 t.test('a template that cannot be read says its line', async (t) => {
   const cases: readonly [template: string, message: RegExp][] = [
     ['a\n{{ name', /^line 2: unmatched open tag$/],

@@ -10,6 +10,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { generateKey, issueCertificate, selfSigned } from '../../src/identity/issue.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { createFakeControlPlane } from '../../src/testing/fake-control-plane.ts';
 import type { Bootstrap } from '../../src/xds/bootstrap.ts';
 import type { BootstrapProblem } from '../../src/xds/bootstrap-problem.ts';
 import type { ControlPlaneOptions } from '../../src/xds/control-plane-options.ts';
@@ -386,4 +387,22 @@ t.test('a CA that is no certificate is an error before anything is asked', async
   const { url, asked } = await controlPlane(t, [GOOD]);
   t.match((await fetched(t, optionsFor(url, { caCert: 'abc' }))).outcome, { code: 'bad-ca', message: /--ca-cert-file/ });
   t.equal(asked.length, 0);
+});
+
+t.test('the fake control plane is asked and read like a real one, in all its versions', async (t) => {
+  for (const version of ['2.9', '2.12', '2.14'] as const) {
+    for (const reloadableTokens of [false, true]) {
+      await using fake = await createFakeControlPlane({ version, reloadableTokens, zoneEgresses: ['egress-1'] });
+      const { outcome } = await fetched(t, optionsFor(fake.url, { caCert: fake.caCert, tokenPath: '/t' }));
+      t.match(outcome, {
+        node: { id: '.egress-1' },
+        ads: {
+          target: { host: '127.0.0.1', port: fake.port },
+          tls: { kind: 'tls', ca: fake.caCert, serverName: null },
+          auth: reloadableTokens ? { kind: 'file', path: '/t' } : { kind: 'inline', token: TOKEN },
+        },
+        readinessPort: 9_902,
+      });
+    }
+  }
 });
