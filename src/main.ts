@@ -27,6 +27,9 @@ const terminal: Terminal = {
 // libuv gives look-ups of names at most half of its threads: with the usual four, two names whose server hangs would stop all others.
 process.env.UV_THREADPOOL_SIZE ??= '10';
 
+// An operator cannot act on what Node says of the code of a library (gRPC sends an address as SNI); the tests of this project do see it.
+process.noDeprecation = true;
+
 // A reader that went away (`zone-egress … | head`) is no reason to stop serving.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});

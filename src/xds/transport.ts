@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
 import { ChannelCredentials, Client, connectivityState, Metadata } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -63,7 +64,7 @@ const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
  * knows nothing of what is said.
  */
 export function openStream({ target, tls, keepAlive, token }: StreamOptions, handlers: StreamHandlers): AdsStream {
-  const client = new Client(addressOf(target), credentials(tls), channelOptions(tls, keepAlive));
+  const client = new Client(addressOf(target), credentials(tls, target.host), channelOptions(tls, keepAlive));
   const metadata = new Metadata();
   if (token !== null && tls.kind === 'tls') metadata.set('authorization', token);
   const call = client.makeBidiStreamRequest(METHOD, encode, decode, metadata);
@@ -113,14 +114,17 @@ function addressOf({ host, port }: AdsTarget): string {
   return `dns:${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 
-function credentials(tls: AdsTls): ChannelCredentials {
+function credentials(tls: AdsTls, host: string): ChannelCredentials {
   if (tls.kind === 'plaintext') return ChannelCredentials.createInsecure();
   const ca = tls.ca === null ? null : Buffer.from(tls.ca);
   return ChannelCredentials.createSsl(
     ca,
     null,
     null,
-    tls.verify ? {} : { rejectUnauthorized: false, checkServerIdentity: anyName },
+    tls.verify
+      ? // By the name that was dialled, whatever was sent as SNI: gRPC sends an address too, which a later Node leaves out.
+        { checkServerIdentity: (_, certificate) => checkServerIdentity(tls.serverName ?? host, certificate) }
+      : { rejectUnauthorized: false, checkServerIdentity: anyName },
   );
 }
 

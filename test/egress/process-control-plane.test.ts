@@ -52,6 +52,7 @@ t.test('it joins with the flags of kuma-dp, serves, and ends as kuma-dp does', a
   t.strictSame(await egress.exit, { code: 0, signal: null });
   await over;
   t.notMatch(egress.output(), egress.token, 'the token is in no line');
+  t.equal(egress.errors(), '');
 });
 
 t.test('a control plane that does not take it is one line and exit 1', async (t) => {
@@ -87,7 +88,7 @@ function run(cp: FakeControlPlane, { port, readiness }: { readonly port: number;
     [
       ...[MAIN, 'run', '--proxy-type=egress', `--cp-address=${cp.url}`, `--ca-cert-file=${file('ca.pem', cp.caCert)}`],
       ...[`--dataplane-token-file=${file('token', `${token}\n`)}`, `--dataplane-file=${file('egress.yaml', resource)}`],
-      ...['--dataplane-var', 'name=egress-1', '--drain-time', '2s', '--concurrency', '2'],
+      ...['--dataplane-var', 'name=egress-1', '--drain-time', '4s', '--concurrency', '2'],
     ],
     { env: { ...env, KUMA_READINESS_PORT: String(readiness) }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
