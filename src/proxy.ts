@@ -72,6 +72,8 @@ export interface EgressOptions {
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'off';
   /** Where log lines go; default: standard output. */
   readonly logDestination?: { write(line: string): void };
+  /** How many sessions that ended are remembered, for `decisions` and `explain`. Default: 10,000. */
+  readonly remembered?: number;
   readonly traffic?: Partial<TrafficSettings>;
   /** How names are resolved; default: as the operating system does (getaddrinfo). */
   readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
@@ -100,7 +102,7 @@ export interface Egress extends AsyncDisposable {
   decisions(query?: { readonly limit?: number; readonly reason?: string; readonly mesh?: string }): readonly SessionRecord[];
   /**
    * Why a session that ended, or a connection that somebody thinks of, passes or does not, on the configuration that is live. Throws for a session that is not
-   * among the last 10,000, and for names that cannot be a client's.
+   * remembered, and for names that cannot be a client's.
    */
   explain(question: Question): Trace;
   /** Calls `listener` with each record of a session that ended; gives back how to stop. */
@@ -170,6 +172,7 @@ function assemble(options: EgressOptions): Parts {
     clock,
     level: options.logLevel ?? 'off',
     version: packageVersion(),
+    ...(options.remembered === undefined ? {} : { decisions: options.remembered }),
     ...(options.logDestination === undefined ? {} : { destination: options.logDestination }),
   });
   const { log, metrics } = observer;
