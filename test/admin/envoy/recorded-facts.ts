@@ -50,6 +50,13 @@ export function emptyFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
 
 /** What the recorded egress held after its first fetch. */
 export function recordedFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
+  recorded ??= readFacts();
+  return { ...recorded, traffic: new TrafficCounters(), ...changes };
+}
+
+let recorded: EnvoyFacts | null = null;
+
+function readFacts(): EnvoyFacts {
   const state = recordedState(new URL('ads/sotw/', LIVE), 12);
   const { snapshot, secrets } = createTranslator()(state, { name: 'egress-1', zone: 'zone-1', adminPort: 9901 });
   const response = recordedText('bootstrap/kuma-dp.response.http');
@@ -71,7 +78,6 @@ export function recordedFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
     targets: (cluster) => dialable(cluster, where),
     credentials: () => credentials,
     control: () => ({ bootstrap: parsed.bootstrap, state, status: statusOf(state) }),
-    ...changes,
   });
 }
 
