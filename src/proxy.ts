@@ -20,6 +20,8 @@ import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
 import { readFileBelow } from './files/read-folder.ts';
 import { folderSource, memorySource } from './control/folder-source.ts';
+import { rewrittenSource } from './control/rewritten-source.ts';
+import type { Rewrite } from './control/rewritten-source.ts';
 import { threadSource } from './control/thread-source.ts';
 import { createResolver } from './endpoints/dns.ts';
 import type { Resolver } from './endpoints/dns.ts';
@@ -41,9 +43,11 @@ import type { ControlPlaneOptions } from './xds/control-plane-options.ts';
 import { fetchBootstrap } from './xds/fetch-bootstrap.ts';
 import type { Observer } from './observe/observer.ts';
 
+export type ResourceFiles = readonly { readonly path: string; readonly text: string }[];
+
 export interface EgressOptions {
-  /** A folder of Kuma resource files, or the files themselves. Either this or `controlPlane`. */
-  readonly resources?: string | readonly { readonly path: string; readonly text: string }[];
+  /** A folder of Kuma resource files, the files themselves, or what gives them at each load. Either this or `controlPlane`. */
+  readonly resources?: string | ResourceFiles | (() => ResourceFiles);
   /** Joins a control plane in place of kuma-dp and Envoy; what it sends is followed until the end. */
   readonly controlPlane?: ControlPlaneOptions;
   /** Which ZoneEgress, where there are several. */
@@ -78,6 +82,8 @@ export interface EgressOptions {
   /** How names are resolved; default: as the operating system does (getaddrinfo). */
   readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
   readonly clock?: Clock;
+  /** Served in place of what was compiled, e.g. with the addresses of test doubles. */
+  readonly rewrite?: Rewrite;
   /** Gives up a start that waits for its control plane: `startEgress` rejects with the reason. */
   readonly signal?: AbortSignal;
   /** Flags that were given and have no meaning here; said once at debug. */
@@ -241,7 +247,7 @@ function assemble(options: EgressOptions): Parts {
     onProblem: (problem) => log.error({ problem }, formatProblem(problem)),
   });
   const controlPlane = controlPlaneOf(options, clock, observer);
-  const source = controlPlane ?? sourceOf(options, clock);
+  const source = rewrittenSource(controlPlane ?? sourceOf(options, clock), options.rewrite);
   const loop: ConfigLoop = new ConfigLoop({
     clock,
     source,

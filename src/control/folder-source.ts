@@ -42,9 +42,13 @@ export function folderSource(options: FolderSourceOptions): ConfigSource {
 }
 
 /** Resources that are in memory: for an egress inside a test. */
-export function memorySource(files: readonly SourceFile[], options: Omit<FolderSourceOptions, 'dir' | 'clock'>): ConfigSource {
+export function memorySource(
+  files: readonly SourceFile[] | (() => readonly SourceFile[]),
+  options: Omit<FolderSourceOptions, 'dir' | 'clock'>,
+): ConfigSource {
+  const now = typeof files === 'function' ? files : () => files;
   return {
-    load: () => Promise.resolve(compile(files, { ...compileOptions(options), readFile: readerBelow([options.identities]) })),
+    load: () => Promise.resolve(compile(now(), { ...compileOptions(options), readFile: readerBelow([options.identities]) })),
     watch: () => () => {},
   };
 }

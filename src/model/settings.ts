@@ -18,6 +18,8 @@ export interface TrafficSettings {
   readonly allowedResolved: readonly string[];
   /** The public-API relay even where the adopted handle works: for comparison and tests. */
   readonly publicApiRelay: boolean;
+  /** Listeners and sockets do not hold the process open: for an egress inside somebody's tests. */
+  readonly unref: boolean;
 }
 
 export const DEFAULT_TRAFFIC_SETTINGS: TrafficSettings = {
@@ -31,4 +33,5 @@ export const DEFAULT_TRAFFIC_SETTINGS: TrafficSettings = {
   backlog: 4_096,
   allowedResolved: [],
   publicApiRelay: false,
+  unref: false,
 };

@@ -20,6 +20,8 @@ export interface ConnectOptions {
   readonly origination: Origination;
   /** Of one attempt: TCP, and TLS where there is any. */
   readonly timeoutMs: number;
+  /** Sockets do not hold the process open. */
+  readonly unref: boolean;
   readonly onAttempt: (target: Target) => void;
   readonly onOutcome: (target: Target, outcome: AttemptOutcome) => void;
 }
@@ -95,6 +97,7 @@ function attempt(
 ): Promise<Side> {
   const { socket, below, ready, side } = made;
   const where = `${target.ip}:${target.endpoint.port}`;
+  if (options.unref) below.unref();
   return walk.step<Side>((done, fail) => {
     let connected = false;
     const timer = options.clock.after(options.timeoutMs, () => {

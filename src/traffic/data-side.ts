@@ -206,6 +206,7 @@ export class DataSide implements DataPlane {
   }
 
   #accept(socket: Socket): void {
+    if (this.settings.unref) socket.unref();
     const source = plainAddress(socket.remoteAddress ?? '');
     const full = this.limits.enterSession(source);
     if (full === null) {
@@ -222,12 +223,13 @@ export class DataSide implements DataPlane {
 
   async #listen(message: Extract<ToData, { kind: 'listen' }>): Promise<void> {
     const { address, port, reusePort } = message;
+    const { backlog, unref } = this.settings;
     await this.start();
     this.#listener ??= new Listener(this.clock, (socket) => this.#accept(socket));
     const every = sweepEveryMs(this.settings.idleTimeoutMs);
     if (this.settings.idleTimeoutMs > 0) this.#idleSweep ??= this.clock.every(every, () => this.#sweepIdle(every));
     try {
-      const bound = await this.#listener.listen({ address, port, reusePort, backlog: this.settings.backlog });
+      const bound = await this.#listener.listen({ address, port, reusePort, backlog, unref });
       this.#send({ kind: 'listening', port: bound });
     } catch (error) {
       const { code, message: text } = error as Error & { code?: string };

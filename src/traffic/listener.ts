@@ -9,6 +9,8 @@ export interface ListenOptions {
   readonly backlog: number;
   /** One socket per thread on the same port; the kernel spreads the connections. */
   readonly reusePort: boolean;
+  /** Does not hold the process open. */
+  readonly unref?: boolean;
 }
 
 export interface CloseOptions {
@@ -43,6 +45,7 @@ export class Listener {
   listen(options: ListenOptions): Promise<number> {
     const server = this.#server;
     const { address, port, backlog, reusePort } = options;
+    if (options.unref === true) server.unref();
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen(

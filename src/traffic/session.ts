@@ -209,6 +209,7 @@ async function connect(session: Session, targets: readonly Target[], to: { clust
     pool: plane.pool,
     origination: plane.origination,
     timeoutMs: cluster.connectTimeoutMs,
+    unref: plane.settings.unref,
     onAttempt(target) {
       session.draft.attempt(target);
       leave?.();
