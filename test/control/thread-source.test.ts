@@ -34,11 +34,13 @@ t.test('a folder compiled in a thread gives what one compiled here gives, load a
   const clock = systemClock();
   const inThread = threadSource({ dir, clock });
   const here = folderSource({ dir, clock });
-  for (const change of [null, service('new', 81), `${service('new', 82)}---\n${service('s0', 1)}`, '# nothing\n']) {
+  const far = service('far', 80).replace('far }', 'far, kuma.io/zone: west }');
+  for (const change of [null, far, service('new', 81), `${service('new', 82)}---\n${service('s0', 1)}`, '# nothing\n']) {
     if (change !== null) write('extra.yaml', change);
     const [one, two] = [await inThread.load(), await here.load()];
     t.equal(one.kind, two.kind);
-    t.strictSame(one, two, 'snapshot, secrets, origins, listener and problems are equal');
+    t.strictSame(one, two, 'snapshot, secrets, origins, what is absent, listener and problems are equal');
+    t.equal(one.kind === 'compiled' && one.absent?.has('far{mesh=default}'), change === far);
   }
   await inThread.close?.();
 });
