@@ -1,4 +1,7 @@
-import { platform } from 'node:os';
+import { createEnvoyAdmin } from './admin/envoy/admin.ts';
+import type { EnvoyAdmin } from './admin/envoy/admin.ts';
+import type { EnvoyFacts } from './admin/envoy/facts.ts';
+import { envoyPages } from './admin/envoy/pages.ts';
 import { createAdminServer, createReadinessServer } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
 import { nextTurn, systemClock } from './base/clock.ts';
@@ -11,14 +14,13 @@ import { ConfigError } from './control/config-source.ts';
 import type { ConfigSource } from './control/config-source.ts';
 import { DataSides } from './control/data-sides.ts';
 import { Listening } from './control/listening.ts';
-import { tellEvent } from './control/control-plane-events.ts';
-import { controlPlaneSource } from './control/control-plane-source.ts';
 import type { ControlPlaneSource } from './control/control-plane-source.ts';
+import { controlPlaneOf, join } from './control/join-control-plane.ts';
+import { envoyFacts } from './control/envoy-facts.ts';
 import { drain } from './control/drain.ts';
 import { explainLive } from './control/explain-live.ts';
 import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
-import { readFileBelow } from './files/read-folder.ts';
 import { folderSource, memorySource } from './control/folder-source.ts';
 import { rewrittenSource } from './control/rewritten-source.ts';
 import type { Rewrite } from './control/rewritten-source.ts';
@@ -40,7 +42,6 @@ import type { Snapshot } from './model/snapshot.ts';
 import { createObserver } from './observe/observer.ts';
 import { packageVersion } from './base/version.ts';
 import type { ControlPlaneOptions } from './xds/control-plane-options.ts';
-import { fetchBootstrap } from './xds/fetch-bootstrap.ts';
 import type { Observer } from './observe/observer.ts';
 
 export type ResourceFiles = readonly { readonly path: string; readonly text: string }[];
@@ -160,6 +161,9 @@ interface Parts {
   readonly listening: Listening;
   /** Null where a folder is the source. */
   readonly controlPlane: ControlPlaneSource | null;
+  readonly facts: EnvoyFacts;
+  /** Where a control plane reads of this egress; listens when it says so. */
+  readonly envoyAdmin: EnvoyAdmin;
   readonly state: {
     draining: boolean;
     problems: readonly Problem[];
@@ -246,7 +250,7 @@ function assemble(options: EgressOptions): Parts {
     },
     onProblem: (problem) => log.error({ problem }, formatProblem(problem)),
   });
-  const controlPlane = controlPlaneOf(options, clock, observer);
+  const controlPlane = options.controlPlane === undefined ? null : controlPlaneOf(options.controlPlane, clock, observer);
   const source = rewrittenSource(controlPlane ?? sourceOf(options, clock), options.rewrite);
   const loop: ConfigLoop = new ConfigLoop({
     clock,
@@ -262,6 +266,7 @@ function assemble(options: EgressOptions): Parts {
       await nextTurn();
       metrics.endpoints(watch.counts);
       await listening.follow(config.listener);
+      await followAdmin(parts);
     },
     onLoad(result, tookMs) {
       const problems = [...result.problems, ...(result.kind === 'live' ? listening.unmet(result.config.listener) : [])];
@@ -279,6 +284,18 @@ function assemble(options: EgressOptions): Parts {
     onFailure: (error) => log.error({ err: error }, 'the listener could not be opened; it is tried again'),
   });
   const servers: AdminServer[] = [];
+  const facts: EnvoyFacts = envoyFacts({
+    clock,
+    sides,
+    loop,
+    listening,
+    observer,
+    controlPlane,
+    allowedResolved: settings.allowedResolved,
+    ready: () => readiness(parts),
+    adminAt: () => envoyAdmin.at,
+  });
+  const envoyAdmin = createEnvoyAdmin({ clock, facts, fault: (error) => reportFault(observer, error) });
   const parts: Parts = {
     clock,
     observer,
@@ -291,6 +308,8 @@ function assemble(options: EgressOptions): Parts {
     servers,
     listening,
     controlPlane,
+    facts,
+    envoyAdmin,
     explain: (question) =>
       explainLive(
         {
@@ -309,7 +328,7 @@ function assemble(options: EgressOptions): Parts {
       watch.close();
       await source.close?.();
       await sides.stop();
-      await Promise.all(servers.map((server) => server.close()));
+      await Promise.all([envoyAdmin.close(), ...servers.map((server) => server.close())]);
       await observer.flush();
       observer.close();
     },
@@ -317,12 +336,28 @@ function assemble(options: EgressOptions): Parts {
   return parts;
 }
 
+/** The admin listener of the control plane is as it says in the configuration that is live. What cannot be bound is said, and nothing else depends on it. */
+async function followAdmin(parts: Parts): Promise<void> {
+  const { controlPlane, envoyAdmin, sides, observer } = parts;
+  if (controlPlane === null) return;
+  const before = envoyAdmin.at;
+  try {
+    await envoyAdmin.follow(controlPlane.admin(), (hash) => sides.secret(hash));
+  } catch (err) {
+    observer.log.error(
+      { err },
+      'the admin listener that the control plane wants could not be opened: it cannot look into this egress',
+    );
+  }
+  if (envoyAdmin.at?.port !== before?.port || envoyAdmin.at?.address !== before?.address) tellOwnListeners(parts);
+}
+
 /** None of them is ever dialled. */
-function tellOwnListeners({ listening, servers, sides, watch }: Parts): void {
+function tellOwnListeners({ listening, servers, sides, watch, envoyAdmin }: Parts): void {
   const { at } = listening;
   sides.setOwnListeners([
     ...(at === null ? [] : [{ ip: at.address === '' ? '::' : at.address, port: at.port }]),
-    ...servers.map((server) => ({ ip: server.address, port: server.port })),
+    ...[...servers, envoyAdmin.at].flatMap((server) => (server === null ? [] : [{ ip: server.address, port: server.port }])),
   ]);
   watch.refresh();
 }
@@ -334,7 +369,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   const readiness =
     options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
   for (const warning of options.controlPlane?.warnings ?? []) observer.log.warn({}, warning);
-  if (controlPlane !== null) await joined(controlPlane, options.signal);
+  if (controlPlane !== null) await join(controlPlane, options.signal);
   const first = await loop.load();
   if (first.kind === 'rejected') throw new ConfigError(first.problems);
   const { listener } = first.config;
@@ -347,18 +382,6 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   if ((options.ignoredFlags ?? []).length > 0)
     observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
   return egressOf(parts, { adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
-}
-
-async function joined(controlPlane: ControlPlaneSource, signal: AbortSignal | undefined): Promise<void> {
-  const giveUp = (): void => void controlPlane.close?.();
-  signal?.addEventListener('abort', giveUp, { once: true });
-  try {
-    signal?.throwIfAborted();
-    await controlPlane.join();
-  } finally {
-    signal?.removeEventListener('abort', giveUp);
-    signal?.throwIfAborted();
-  }
 }
 
 function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>): Egress {
@@ -413,6 +436,7 @@ async function openAdmin(
     address: options.bind ?? '127.0.0.1',
     port: options.port ?? to.listener.adminPort,
     allowedHosts: options.allowedHosts ?? [],
+    envoy: envoyPages(parts.facts),
     fault: (error) => reportFault(parts.observer, error),
     state: {
       ready: () => readiness(parts),
@@ -443,38 +467,12 @@ function reportFault({ log, metrics }: Observer, error: unknown): void {
 }
 
 /** Kuma's words for it. */
-function readiness({ state, listening }: Parts): { readonly ok: boolean; readonly text: string } {
+function readiness({ state, listening, controlPlane, loop }: Parts): { readonly ok: boolean; readonly text: string } {
   if (state.draining) return { ok: false, text: 'TERMINATING' };
-  return listening.at !== null ? { ok: true, text: 'LIVE' } : { ok: false, text: 'PRE_INITIALIZING' };
-}
-
-function controlPlaneOf(options: EgressOptions, clock: Clock, { log, metrics }: Observer): ControlPlaneSource | null {
-  const { controlPlane } = options;
-  if (controlPlane === undefined) return null;
-  return controlPlaneSource({
-    clock,
-    name: controlPlane.name,
-    resource: controlPlane.resource,
-    token: controlPlane.token,
-    // Certificates of upstream TLS may be files of this machine, as with Envoy.
-    readFile: (path) => readFileBelow('/', path),
-    bootstrap: (signal) =>
-      fetchBootstrap({
-        controlPlane,
-        clock,
-        signal,
-        version: packageVersion(),
-        operatingSystem: platform(),
-        onRetry: ({ message, attempt, retryInMs }) =>
-          log.warn({ attempt, retryInMs }, `no bootstrap from the control plane yet: ${message}`),
-      }),
-    onEvent: (event) =>
-      tellEvent(event, {
-        log,
-        connected: (is) => metrics.controlPlane(is),
-        refused: (type, is) => metrics.controlPlaneRefused(type, is),
-      }),
-  });
+  // A control plane may have nothing for an egress to listen for.
+  return listening.at !== null || (controlPlane !== null && loop.live !== null)
+    ? { ok: true, text: 'LIVE' }
+    : { ok: false, text: 'PRE_INITIALIZING' };
 }
 
 function sourceOf(options: EgressOptions, clock: Clock): ConfigSource {

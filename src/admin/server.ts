@@ -6,6 +6,8 @@ import type { SessionRecord } from '../model/session-record.ts';
 import type { Answer, Question } from '../explain/question.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { explainView } from './explain-view.ts';
+import { isEnvoyPath } from './envoy/pages.ts';
+import type { EnvoyPage } from './envoy/pages.ts';
 import { serveHttp } from './http.ts';
 import type { HttpServer } from './http.ts';
 import {
@@ -44,6 +46,8 @@ export interface AdminServerOptions {
   /** Names that requests may have as their host, beside localhost and every IP address. */
   readonly allowedHosts: readonly string[];
   readonly state: AdminState;
+  /** Envoy's pages, beside our own. */
+  readonly envoy?: EnvoyPage;
   /** Called for what a page threw; the client only learns that it failed. */
   readonly fault?: (error: unknown) => void;
 }
@@ -58,6 +62,8 @@ export interface ReadinessServerOptions {
 /** A probe sends its request with its connection. */
 const READINESS_TIMEOUT_MS = 1_000;
 
+const METRICS_PATH = '/stats/prometheus';
+
 const PAGES = {
   '/': 'this list',
   '/ready': '200 while new connections are taken, else 503',
@@ -66,11 +72,12 @@ const PAGES = {
   '/decisions': 'sessions that ended lately, newest first: ?limit=100&reason=&mesh=',
   '/explain': 'why a connection passes or not: ?sni=&from=spiffe://mesh/service, or ?id= of a decision; &output=json|text',
   '/config_errors': 'findings of the last load of the configuration',
+  '/help': 'more pages, as Envoy has them: /config_dump, /clusters, /stats, …',
 } as const;
 
 /** Resolves when it listens; rejects with the system's error code where the port cannot be bound. */
 export function createAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { address, port, state, fault = ignore } = options;
+  const { address, port, state, envoy, fault = ignore } = options;
   const allowed = new Set(['localhost', ...options.allowedHosts.map((host) => host.toLowerCase())]);
   return serveHttp({
     address,
@@ -78,7 +85,12 @@ export function createAdminServer(options: AdminServerOptions): Promise<AdminSer
     name: 'the admin pages',
     fault,
     admit: (request) => admitAdmin(request, allowed),
-    page: (path, search) => (Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search) : null),
+    page(path, search) {
+      // Envoy's page of metrics has ours too.
+      if (envoy !== undefined && isEnvoyPath(path) && (path === METRICS_PATH || !Object.hasOwn(PAGES, path)))
+        return envoy(path, search, 'GET');
+      return Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search) : null;
+    },
   });
 }
 
@@ -113,6 +125,8 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
     }
     case '/explain':
       return explainView((question) => state.explain(question), search);
+    case '/help':
+      return textView(404, 'Envoy’s pages are not served here\n');
     case '/config_errors':
       return problemsView(state.problems());
     default:

@@ -95,6 +95,16 @@ export class DataSides {
     return new Map(changes.map(({ key, health }) => [key, health]));
   }
 
+  /** Of each mesh, as the data sides have them. */
+  get credentials(): readonly MeshCredentials[] {
+    return [...this.#credentials.values()];
+  }
+
+  /** As the data sides know it. */
+  health(cluster: string, key: string): EndpointHealth {
+    return this.#health.get(JSON.stringify([cluster, key]))?.health ?? 'healthy';
+  }
+
   secret(hash: ContentHash): string | undefined {
     return this.#secrets.get(hash);
   }

@@ -10,7 +10,7 @@ import type { SessionRecord } from '../model/session-record.ts';
 import { hashes } from '../routing/balancers/table.ts';
 import { xxHash64 } from '../routing/balancers/xx-hash-64.ts';
 import type { DataSides } from './data-sides.ts';
-import { localOnes } from './watch-endpoints.ts';
+import { localAddresses } from '../base/local-addresses.ts';
 
 export interface ExplainParts {
   readonly sides: Pick<DataSides, 'names' | 'ownListeners' | 'healthOf'>;
@@ -51,7 +51,7 @@ function view(cluster: Cluster, client: string, { sides, allowedResolved }: Expl
     draw: 0,
     names,
     ownListeners,
-    localAddresses: localOnes(),
+    localAddresses: localAddresses(),
     allowedResolved,
     health: sides.healthOf(cluster.name),
     ...(cluster.balancer !== undefined && hashes(cluster.balancer) && client !== '' ? { hashKey: xxHash64(client) } : {}),

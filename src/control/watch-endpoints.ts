@@ -1,7 +1,7 @@
 import { connect as connectTcp } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { connect as connectTls } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
+import { localAddresses } from '../base/local-addresses.ts';
 import { EndpointWatch } from '../endpoints/watch.ts';
 import type { EndpointWatchOptions } from '../endpoints/watch.ts';
 import { systemTrust } from '../identity/system-trust.ts';
@@ -21,7 +21,7 @@ export function watchEndpoints(options: WatchOptions): EndpointWatch {
   const { clock, sides, allowedResolved, onHealth } = options;
   const origination = new Origination({ secret: (hash) => sides.secret(hash), systemTrust, checkServerName });
   let own: Facts['ownListeners'] | null = null;
-  let localAddresses: Facts['localAddresses'] = new Set();
+  let local: Facts['localAddresses'] = new Set();
 
   return new EndpointWatch({
     ...options,
@@ -33,9 +33,9 @@ export function watchEndpoints(options: WatchOptions): EndpointWatch {
     },
     facts() {
       // Looked up again when the egress listens elsewhere, as the data sides do.
-      if (own !== sides.ownListeners) localAddresses = localOnes();
+      if (own !== sides.ownListeners) local = localAddresses();
       own = sides.ownListeners;
-      return { names: sides.names, ownListeners: own, localAddresses, allowedResolved };
+      return { names: sides.names, ownListeners: own, localAddresses: local, allowedResolved };
     },
     onForgotten: (cluster, key) => sides.setHealth({ cluster, key, health: 'healthy' }),
     onHealth(change, why) {
@@ -43,9 +43,4 @@ export function watchEndpoints(options: WatchOptions): EndpointWatch {
       onHealth(change, why);
     },
   });
-}
-
-/** The addresses of this machine. */
-export function localOnes(): ReadonlySet<string> {
-  return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
 }

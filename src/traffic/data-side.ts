@@ -1,6 +1,6 @@
-import { networkInterfaces } from 'node:os';
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
+import { localAddresses } from '../base/local-addresses.ts';
 import { refuse } from '../base/refusal.ts';
 import { ComingSnapshot } from '../model/changes.ts';
 import type { Cluster } from '../model/cluster.ts';
@@ -239,8 +239,7 @@ export class DataSide implements DataPlane {
 
   #own(listeners: readonly OwnListener[]): void {
     this.#ownListeners = listeners;
-    const addresses = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
-    this.#localAddresses = new Set(addresses);
+    this.#localAddresses = localAddresses();
   }
 
   #goLive(snapshot: Snapshot): void {

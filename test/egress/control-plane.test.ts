@@ -1,4 +1,7 @@
 // An egress that has joined a control plane, in place of kuma-dp and Envoy.
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { startControlledZone } from './controlled-zone.ts';
 import { until } from './until.ts';
@@ -84,3 +87,54 @@ t.test('a drain takes connections until its end, as kuma-dp has it', async (t) =
   t.ok(performance.now() - from >= 1_400, 'the whole time');
   t.ok(zone.controlPlane.streams === 1, 'the control plane is followed to the end');
 });
+
+t.test('the control plane looks into it where it said, with its certificate only', async (t) => {
+  const port = await freePort();
+  await using zone = await startControlledZone(t);
+  const server = await zone.controlPlane.admin.issueServer('127.0.0.1');
+  await zone.send({ admin: { port, caCert: zone.controlPlane.admin.caCert, server } }, { isSame: true });
+  const at = `127.0.0.1:${port}`;
+  await until('it is there', async () => (await plain(port, '/ready')) === '200 LIVE');
+  const socket = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  t.equal(await ask(socket, 'ping'), 'ping');
+
+  const dump = await zone.controlPlane.admin.inspect(at, { path: '/config_dump?include_eds=true' });
+  t.equal(dump.status, 200);
+  t.match(dump.body, 'envoy.admin.v3.ClustersConfigDump');
+  t.match(dump.body, 'default:legacy');
+  t.notMatch(dump.body, 'PRIVATE KEY');
+  t.match(
+    (await zone.controlPlane.admin.inspect(at, { path: '/clusters' })).body,
+    `default:legacy::127.0.0.1:${zone.tcp.port}::`,
+  );
+  socket.end();
+  await gone(socket);
+  await until('it is counted', async () =>
+    (await zone.controlPlane.admin.inspect(at, { path: '/stats?usedonly=' })).body.includes(
+      'cluster.default_legacy.upstream_cx_total: 1',
+    ),
+  );
+  t.match(await plain(port, '/config_dump'), /^404/, 'nobody else may');
+  await t.rejects(zone.controlPlane.admin.inspect(at, { path: '/clusters', client: zone.mesh.client('frontend') }));
+
+  await zone.send({ admin: undefined }, { isSame: true });
+  await until('it is closed', async () => (await plain(port, '/ready')) === '');
+});
+
+async function plain(port: number, path: string): Promise<string> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: 'close' } });
+    return `${response.status} ${(await response.text()).trim()}`;
+  } catch {
+    return '';
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

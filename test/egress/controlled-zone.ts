@@ -31,8 +31,11 @@ export interface ControlledZone extends AsyncDisposable {
   /** Log lines, parsed. */
   readonly log: readonly Record<string, unknown>[];
   connect(sni: string, client: Certificate, options?: ConnectionOptions): Promise<TLSSocket>;
-  /** Sends this in place of what was sent before; resolves when it is live. */
-  send(change: Partial<FakeConfigurationOptions>): Promise<void>;
+  /** Sends this in place of what was sent before; resolves when it is live, at once where the routing stays the same. */
+  send(
+    change: { [Name in keyof FakeConfigurationOptions]?: FakeConfigurationOptions[Name] | undefined },
+    options?: { readonly isSame?: boolean },
+  ): Promise<void>;
 }
 
 export interface ControlledZoneOptions {
@@ -119,10 +122,12 @@ export async function startControlledZone(t: Test, options: ControlledZoneOption
       await once(socket, 'secureConnect');
       return socket;
     },
-    async send(change) {
+    async send(change, { isSame = false } = {}) {
       const { version } = egress.snapshot();
-      configuration = { ...configuration, ...change };
+      const next = Object.entries({ ...configuration, ...change }).filter(([, value]) => value !== undefined);
+      configuration = Object.fromEntries(next) as unknown as FakeConfigurationOptions;
       controlPlane.set(fakeConfiguration(configuration));
+      if (isSame) return;
       await until('it is live', () => egress.snapshot().version !== version);
     },
   };

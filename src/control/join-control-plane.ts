@@ -1,0 +1,55 @@
+import { platform } from 'node:os';
+import type { Clock } from '../base/clock.ts';
+import { packageVersion } from '../base/version.ts';
+import { readFileBelow } from '../files/read-folder.ts';
+import type { Observer } from '../observe/observer.ts';
+import type { ControlPlaneOptions } from '../xds/control-plane-options.ts';
+import { fetchBootstrap } from '../xds/fetch-bootstrap.ts';
+import { tellEvent } from './control-plane-events.ts';
+import { controlPlaneSource } from './control-plane-source.ts';
+import type { ControlPlaneSource } from './control-plane-source.ts';
+
+/** A control plane as the source, with its bootstrap, log lines and metrics. Nothing is asked before it is joined. */
+export function controlPlaneOf(
+  controlPlane: ControlPlaneOptions,
+  clock: Clock,
+  { log, metrics }: Pick<Observer, 'log' | 'metrics'>,
+): ControlPlaneSource {
+  return controlPlaneSource({
+    clock,
+    name: controlPlane.name,
+    resource: controlPlane.resource,
+    token: controlPlane.token,
+    // Certificates of upstream TLS may be files of this machine, as with Envoy.
+    readFile: (path) => readFileBelow('/', path),
+    bootstrap: (signal) =>
+      fetchBootstrap({
+        controlPlane,
+        clock,
+        signal,
+        version: packageVersion(),
+        operatingSystem: platform(),
+        onRetry: ({ message, attempt, retryInMs }) =>
+          log.warn({ attempt, retryInMs }, `no bootstrap from the control plane yet: ${message}`),
+      }),
+    onEvent: (event) =>
+      tellEvent(event, {
+        log,
+        connected: (is) => metrics.controlPlane(is),
+        refused: (type, is) => metrics.controlPlaneRefused(type, is),
+      }),
+  });
+}
+
+/** Resolves when there is something to run on; rejects with the reason of the signal where that comes first. */
+export async function join(controlPlane: ControlPlaneSource, signal: AbortSignal | undefined): Promise<void> {
+  const giveUp = (): void => void controlPlane.close?.();
+  signal?.addEventListener('abort', giveUp, { once: true });
+  try {
+    signal?.throwIfAborted();
+    await controlPlane.join();
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+    signal?.throwIfAborted();
+  }
+}
