@@ -86,6 +86,8 @@ export function createObserver(options: ObserverOptions): Observer {
   });
   const listeners = new Set<(record: SessionRecord) => void>();
   let named = false;
+  /** What the configuration that is live was warned of. */
+  let told: ReadonlySet<string> = new Set();
 
   function live(snapshot: Snapshot): void {
     metrics.info('zone_egress_config_info', { version: snapshot.version });
@@ -145,7 +147,10 @@ export function createObserver(options: ObserverOptions): Observer {
       if (!named) log.bind({ zone: snapshot.zone, egress: listener.name });
       named = true;
       live(snapshot);
-      if (warnings > 0) log.warn({ ...fields, problems: texts(outcome.problems) }, 'the configuration has warnings');
+      // Each once: a control plane sends the same again and again.
+      const fresh = outcome.problems.filter((problem) => !told.has(formatProblem(problem)));
+      told = new Set(outcome.problems.map(formatProblem));
+      if (fresh.length > 0) log.warn({ ...fields, problems: texts(fresh) }, 'the configuration has warnings');
       if (!outcome.changed) return log.debug(fields, 'the configuration has not changed');
       log.info({ ...fields, version: snapshot.version, routes: snapshot.routes.size }, 'the configuration is live');
     },
@@ -176,7 +181,7 @@ export function createObserver(options: ObserverOptions): Observer {
 
 const MAX_PROBLEMS_PER_LINE = 50;
 
-/** All of them are on the admin port; a line keeps the first ones. */
+/** All of them are at /config_errors; a line keeps the first ones. */
 function texts(problems: readonly Problem[]): readonly string[] {
   return problems.slice(0, MAX_PROBLEMS_PER_LINE).map(formatProblem);
 }

@@ -138,6 +138,21 @@ t.test('a good load is told with its version, and every line after it names zone
   t.match(text, 'zone_egress_dns_names 1\n');
 });
 
+t.test('a warning is told once, and again where it was gone in between', async (t) => {
+  const { observer, lines } = setUp();
+  const other = { ...warning, line: 9 };
+  for (const problems of [[warning], [warning], [warning, other], [other], [warning, other]])
+    observer.load({ kind: 'live', changed: true, config, problems }, 1);
+  t.same(
+    lines().flatMap(({ level, problems }) => (level === 'warn' ? [problems] : [])),
+    [
+      ['mesh.yaml:3:1 warning: name: is missing'],
+      ['mesh.yaml:9:1 warning: name: is missing'],
+      ['mesh.yaml:3:1 warning: name: is missing'],
+    ],
+  );
+});
+
 t.test('a rejected load is one error line with the places, and leaves the live version', async (t) => {
   const { observer, lines } = setUp();
   observer.load({ kind: 'live', changed: true, config, problems: [] }, 1);
