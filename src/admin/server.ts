@@ -62,8 +62,6 @@ export interface ReadinessServerOptions {
 /** A probe sends its request with its connection. */
 const READINESS_TIMEOUT_MS = 1_000;
 
-const METRICS_PATH = '/stats/prometheus';
-
 const PAGES = {
   '/': 'this list',
   '/ready': '200 while new connections are taken, else 503',
@@ -87,8 +85,7 @@ export function createAdminServer(options: AdminServerOptions): Promise<AdminSer
     admit: (request) => admitAdmin(request, allowed),
     page(path, search) {
       // Envoy's page of metrics has ours too.
-      if (envoy !== undefined && isEnvoyPath(path) && (path === METRICS_PATH || !Object.hasOwn(PAGES, path)))
-        return envoy(path, search, 'GET');
+      if (envoy !== undefined && isEnvoyPath(path) && path !== '/ready') return envoy(path, search, 'GET');
       return Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search) : null;
     },
   });

@@ -3,6 +3,7 @@ import type { Readiness } from '../admin/views.ts';
 import type { Clock } from '../base/clock.ts';
 import { localAddresses } from '../base/local-addresses.ts';
 import { packageVersion } from '../base/version.ts';
+import type { OwnListener } from '../model/messages.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Observer } from '../observe/observer.ts';
 import { processMemory } from '../observe/process-metrics.ts';
@@ -28,6 +29,14 @@ export interface EnvoyFactsOptions {
 /** What the pages in Envoy's words are made of. */
 export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
   const { clock, sides, loop, listening, observer, controlPlane, allowedResolved, adminAt } = options;
+  let own: readonly OwnListener[] | null = null;
+  let local: ReadonlySet<string> = new Set();
+  // Of ten thousand clusters each asks.
+  function localOnes(): ReadonlySet<string> {
+    if (own !== sides.ownListeners) local = localAddresses();
+    own = sides.ownListeners;
+    return local;
+  }
   return {
     now: () => clock.wall(),
     startedAt: clock.wall(),
@@ -38,7 +47,9 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     listeners: () => {
       const [clients, admin] = [listening.at, adminAt()];
       return [
-        ...(clients === null ? [] : [{ name: `inbound:${clients.address}:${clients.port}`, ...clients }]),
+        ...(clients === null
+          ? []
+          : [{ name: `inbound:${shown(clients.address)}:${clients.port}`, ...clients, address: shown(clients.address) }]),
         ...(admin === null ? [] : [{ name: 'kuma:envoy:admin', ...admin }]),
       ];
     },
@@ -49,7 +60,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
       dialable(cluster, {
         names: sides.names,
         ownListeners: sides.ownListeners,
-        localAddresses: localAddresses(),
+        localAddresses: localOnes(),
         allowedResolved,
       }),
     health: (cluster, key) => sides.health(cluster, key),
@@ -58,4 +69,9 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     control: () => controlPlane?.view() ?? null,
     metrics: () => observer.text(sides.limits),
   };
+}
+
+/** Every address, in the words of Envoy. */
+function shown(address: string): string {
+  return address === '' ? '0.0.0.0' : address;
 }

@@ -209,10 +209,10 @@ export const SERVER_STATS: readonly StatRow<ServerStats>[] = sorted([
   gauge('state', ({ state }) => state, true),
   gauge('total_connections', ({ connections }) => connections, true),
   gauge('uptime', ({ uptimeSeconds }) => uptimeSeconds, true),
-  // Nothing here watches threads from outside; the delay of the loop is in metrics of our own.
-  counter('watchdog_mega_miss', zero),
-  counter('watchdog_miss', zero),
 ]);
+
+/** Of each data side. Nothing here watches threads from outside; the delay of the loop is in metrics of our own. */
+export const WORKER_STATS: readonly StatRow<null>[] = [counter('watchdog_mega_miss', zero), counter('watchdog_miss', zero)];
 
 export const CLUSTER_MANAGER_STATS: readonly StatRow<{ readonly active: number; readonly warming: number }>[] = [
   gauge('active_clusters', ({ active }) => active, true),

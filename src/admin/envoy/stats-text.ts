@@ -75,15 +75,20 @@ export function* statsPrometheus({ scopes }: EnvoyStats, query: StatsQuery): Gen
   yield* histogramFamilies(scopes, query);
 }
 
+/** Scopes with the same rows have the same families. */
 function familiesOf(scopes: readonly StatScope[]): readonly Family[] {
-  const byFamily = new Map<string, StatScope[]>();
+  const groups = new Map<StatScope['rows'], Map<string, StatScope[]>>();
   for (const scope of scopes) {
+    const byFamily = groups.get(scope.rows) ?? new Map<string, StatScope[]>();
+    groups.set(scope.rows, byFamily);
     const alike = byFamily.get(scope.family);
     if (alike === undefined) byFamily.set(scope.family, [scope]);
     else alike.push(scope);
   }
-  const families = [...byFamily].flatMap(([family, alike]) =>
-    (alike[0]?.rows ?? []).map(({ name, type }, row) => ({ name: familyName(family, name), type, row, scopes: alike })),
+  const families = [...groups].flatMap(([rows, byFamily]) =>
+    [...byFamily].flatMap(([family, alike]) =>
+      rows.map(({ name, type }, row) => ({ name: familyName(family, name), type, row, scopes: alike })),
+    ),
   );
   return families.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

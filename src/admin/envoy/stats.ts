@@ -21,6 +21,7 @@ import {
   SUBSCRIPTION_STATS,
   TCP_STATS,
   TLS_INSPECTOR_STATS,
+  WORKER_STATS,
 } from './stat-tables.ts';
 import type { StatRow } from './stat-tables.ts';
 
@@ -212,6 +213,13 @@ function serverScopes(facts: EnvoyFacts): readonly StatScope[] {
   return [
     scope('server.', 'server', [], SERVER_STATS, stats),
     scope('listener_manager.', 'listener_manager', [], LISTENER_MANAGER_STATS, managed),
+    ...Array.from({ length: facts.workers }, (_, worker) => {
+      const labels: Labels = [
+        ['envoy_worker_id', String(worker)],
+        ['worker', String(worker)],
+      ];
+      return scope(`server.worker_${worker}.`, 'server', labels, WORKER_STATS, null);
+    }),
   ];
 }
 

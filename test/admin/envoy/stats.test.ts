@@ -1,0 +1,272 @@
+/** Statistics against a real Envoy's of the same configuration, and against who reads them: Grafana, the GUI of Kuma, Prometheus. */
+import { existsSync, readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import t from 'tap';
+import { envoyStats } from '../../../src/admin/envoy/stats.ts';
+import { statsJson, statsPrometheus, statsText } from '../../../src/admin/envoy/stats-text.ts';
+import type { StatsQuery } from '../../../src/admin/envoy/stats-text.ts';
+import type { EnvoyFacts } from '../../../src/admin/envoy/facts.ts';
+import { TrafficCounters } from '../../../src/observe/traffic-counters.ts';
+import { sessionRecord } from '../../observe/record.ts';
+import { emptyFacts, noData, recordedBytes, recordedFacts } from './recorded-facts.ts';
+
+const ALL: StatsQuery = { usedOnly: false, matches: () => true };
+const USED: StatsQuery = { usedOnly: true, matches: () => true };
+const DASHBOARD = '../shared/conformance/kuma-2.14.3/grafana/kuma-zone-egress.json';
+
+function text(facts: EnvoyFacts, query: StatsQuery = ALL): string {
+  return [...statsText(envoyStats(facts), query)].join('');
+}
+
+function prometheus(facts: EnvoyFacts, query: StatsQuery = ALL): string {
+  return [...statsPrometheus(envoyStats(facts), query)].join('');
+}
+
+/** One session to a service of another zone, one to an external service, one that may not. */
+function busyFacts(): EnvoyFacts {
+  const traffic = new TrafficCounters();
+  const terminated = {
+    mode: 'terminate',
+    cluster: 'default:es-tcp',
+    destination: 'es-tcp',
+    tlsVersion: 'TLSv1.3',
+    handshakeMs: 3,
+  } as const;
+  traffic.record(sessionRecord({ endpoint: '127.0.0.3:20001' }));
+  traffic.record(sessionRecord({ ...terminated, endpoint: '127.0.0.1:18081' }));
+  traffic.record(sessionRecord({ ...terminated, reason: 'denied', attempts: 0, connectMs: -1, bytesUp: 0, bytesDown: 0 }));
+  const use = (cluster: string) => ({ connections: cluster === 'default:backend' ? 2 : 0, pending: 0 });
+  return recordedFacts({ traffic, use, sessions: () => 2 });
+}
+
+interface Series {
+  readonly family: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+function seriesOf(exposition: string): readonly Series[] {
+  return exposition.split('\n').flatMap((line) => {
+    const [, family, labels = ''] = /^([a-zA-Z_:]\w*)(?:\{(.*)\})? [^ ]+$/.exec(line) ?? [];
+    if (family === undefined) return [];
+    return [
+      {
+        family,
+        labels: Object.fromEntries(
+          [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, name = '', value = '']) => [name, value]),
+        ),
+      },
+    ];
+  });
+}
+
+t.test('every name is one that the recorded Envoy has', { skip: noData }, async (t) => {
+  const nameOf = (line: string): string => line.slice(0, line.indexOf(': '));
+  const names = (all: string): Set<string> =>
+    new Set(
+      all
+        .split('\n')
+        .filter((line) => line !== '')
+        .map(nameOf),
+    );
+  const theirs = names(gunzipSync(recordedBytes('admin/stats.txt.gz')).toString());
+  // Envoy has these of some clusters only: of those with endpoints over ADS, with TLS, or with outlier detection.
+  const some = /^cluster\..*\.(update_rejected|ssl\.(handshake|connection_error)|outlier_detection\.ejections_active)$/;
+  const unknown = [...names(text(busyFacts()))].filter((name) => {
+    if (theirs.has(name) || some.test(name)) return false;
+    // What one listener denied is one number there for all services that a MeshTrafficPermission is about; here each has its own.
+    if (/\.rbac\.(allowed|denied|shadow_denied)$/.test(name)) return false;
+    // It reads HTTP where a service speaks it; here its bytes are relayed as those of any other.
+    const [, prefix] = /^tcp\.(.+)\.[^.]+$/.exec(name) ?? [];
+    return prefix === undefined || !theirs.has(`http.${prefix}.downstream_cx_total`);
+  });
+  t.same(unknown, []);
+});
+
+t.test('every series has the family and the labels that the recorded Envoy has', { skip: noData }, async (t) => {
+  const key = ({ family, labels }: Series): string => `${family}{${Object.keys(labels).sort().join()}}`;
+  const theirs = new Set(seriesOf(gunzipSync(recordedBytes('admin/stats.prometheus.txt.gz')).toString()).map(key));
+  const unknown = new Set(
+    seriesOf(prometheus(busyFacts()))
+      .map(key)
+      .filter((each) => !theirs.has(each)),
+  );
+  t.same([...unknown], []);
+});
+
+t.test(
+  'the exposition is what Prometheus reads: one type for each family, its series together, buckets that add up',
+  async (t) => {
+    const lines = prometheus(busyFacts())
+      .split('\n')
+      .filter((line) => line !== '');
+    const seen = new Set<string>();
+    let current = '';
+    for (const line of lines) {
+      const [, name] = /^# TYPE (\w+) (?:counter|gauge|histogram)$/.exec(line) ?? [];
+      if (name !== undefined) {
+        if (seen.has(name)) t.fail(`${name} twice`);
+        seen.add(name);
+        current = name;
+      } else if (!new RegExp(`^${current}(_bucket|_sum|_count)?\\{[^}]*\\} [0-9.e+-]+$`).test(line)) t.fail(line);
+    }
+    const bucket = (le: string): string | undefined =>
+      lines.find((line) =>
+        line.startsWith(`envoy_cluster_upstream_cx_connect_ms_bucket{envoy_cluster_name="default_es-tcp",le="${le}"}`),
+      );
+    t.match([bucket('1'), bucket('5'), bucket('+Inf')], [/ 0$/, / 1$/, / 1$/]);
+  },
+);
+
+t.test('the numbers are those of the sessions', { skip: noData }, async (t) => {
+  const lines = text(busyFacts()).split('\n');
+  for (const line of [
+    'cluster.default_es-tcp.upstream_cx_total: 1',
+    'cluster.default_es-tcp.upstream_cx_tx_bytes_total: 100',
+    'cluster.default_es-tcp.upstream_cx_rx_bytes_total: 2000',
+    // One that ended, and two that are open.
+    'cluster.default_backend.upstream_cx_total: 3',
+    'cluster.default_backend.upstream_cx_active: 2',
+    'cluster.default_backend.upstream_rq_total: 3',
+    'cluster.default_backend.circuit_breakers.default.remaining_cx: 1022',
+    'cluster.default_backend.membership_healthy: 2',
+    'es-tcp.rbac.allowed: 1',
+    'es-tcp.rbac.denied: 1',
+    'listener.127.0.0.2_10002.downstream_cx_active: 2',
+    'listener.127.0.0.2_10002.downstream_cx_total: 5',
+    'listener.127.0.0.2_10002.ssl.handshake: 2',
+    'listener.127.0.0.2_10002.ssl.versions.TLSv1.3: 2',
+    'tcp.es-tcp.downstream_cx_rx_bytes_total: 100',
+    'control_plane.connected_state: 1',
+    'listener_manager.lds.update_success: 1',
+    'server.uptime: 427',
+  ])
+    t.ok(lines.includes(line), line);
+});
+
+t.test('usedonly leaves out what never moved, and a filter takes what it matches', { skip: noData }, async (t) => {
+  const facts = busyFacts();
+  const used = text(facts, USED);
+  t.match(used, /^cluster\.default_backend\.upstream_cx_active: 2$/m);
+  t.notMatch(used, /upstream_cx_connect_fail/);
+  t.ok(used.length < text(facts).length / 2);
+  const some = text(facts, { usedOnly: false, matches: (name) => name.includes('upstream_cx_total') });
+  t.ok(some.split('\n').every((line) => line === '' || line.includes('upstream_cx_total')));
+});
+
+t.test('the JSON has the form of Envoy’s', { skip: noData }, async (t) => {
+  interface Stats {
+    readonly stats: readonly (
+      | { readonly name: string; readonly value: unknown }
+      | {
+          readonly histograms: {
+            readonly supported_quantiles: unknown;
+            readonly computed_quantiles: readonly { readonly name: string; readonly values: readonly unknown[] }[];
+          };
+        }
+    )[];
+  }
+  const ours = JSON.parse([...statsJson(envoyStats(busyFacts()), USED)].join('')) as Stats;
+  const theirs = JSON.parse(gunzipSync(recordedBytes('admin/stats.usedonly.json.gz')).toString()) as Stats;
+  const last = ({ stats }: Stats) => {
+    const item = stats.at(-1);
+    return item !== undefined && 'histograms' in item ? item.histograms : null;
+  };
+  t.same(last(ours)?.supported_quantiles, last(theirs)?.supported_quantiles);
+  t.equal(last(ours)?.computed_quantiles[0]?.values.length, last(theirs)?.computed_quantiles[0]?.values.length);
+  t.match(ours.stats[0], { name: /version_text$/, value: '1' });
+  t.ok(ours.stats.slice(0, -1).every((item) => 'name' in item));
+  t.doesNotThrow(
+    () => JSON.parse([...statsJson(envoyStats(emptyFacts()), { usedOnly: true, matches: () => false })].join('')) as unknown,
+  );
+});
+
+t.test(
+  'the GUI finds the inbound by its address, and joins a service of another zone with its cluster',
+  { skip: noData },
+  async (t) => {
+    const lines = text(busyFacts(), USED)
+      .split('\n')
+      .filter((line) => /^(http|tcp|cluster|listener)\./.test(line));
+    t.ok(lines.some((line) => line.startsWith('listener.127.0.0.2_10002.')));
+    t.ok(
+      lines.some((line) => line.startsWith('tcp.default_backend.')) &&
+        lines.some((line) => line.startsWith('cluster.default_backend.')),
+    );
+    t.ok(
+      lines.every((line) => line.split(': ').length === 2),
+      'a name and a value',
+    );
+  },
+);
+
+interface Query {
+  readonly metric: string;
+  readonly matchers: string;
+}
+
+/** Selectors of a query, without the labels that a scrape adds to each series. */
+function selectorsIn(expression: string): readonly Query[] {
+  return [...expression.matchAll(/\b(envoy_\w+)\{([^}]*)\}/g)].map(([, metric = '', matchers = '']) => ({
+    metric,
+    matchers: matchers.replace(/\b(job|namespace|zone|proxy)=~?"[^"]*",?\s*/g, '').replace(/,\s*$/, ''),
+  }));
+}
+
+interface Panel {
+  readonly targets?: readonly { readonly expr?: string }[];
+  readonly panels?: readonly Panel[];
+}
+
+function expressionsIn(panels: readonly Panel[]): readonly string[] {
+  return panels.flatMap(({ targets = [], panels: inner = [] }) => [
+    ...targets.flatMap(({ expr }) => expr ?? []),
+    ...expressionsIn(inner),
+  ]);
+}
+
+function finds(series: readonly Series[], { metric, matchers }: Query): boolean {
+  const tests = [...matchers.matchAll(/(\w+)(=~|!~|=|!=)"([^"]*)"/g)].map(([, label = '', operator = '', pattern = '']) => {
+    const whole = new RegExp(`^(?:${pattern.replaceAll('$mes', '.*')})$`);
+    return (labels: Series['labels']): boolean => {
+      const value = labels[label] ?? '';
+      if (operator === '=~' || operator === '!~') return whole.test(value) === (operator === '=~');
+      return (value === pattern) === (operator === '=');
+    };
+  });
+  return series.some(({ family, labels }) => family === metric && tests.every((test) => test(labels)));
+}
+
+/** Queries that find nothing here, and why. */
+const NOT_APPLICABLE: Readonly<Record<string, string>> = {
+  envoy_cluster_upstream_rq_xx: 'HTTP only: classes of response codes, which a session of bytes has none of',
+};
+const KRI =
+  'unified resource naming only, which this egress does not announce: cluster names begin with the mesh, with Envoy too';
+
+t.test(
+  'every query of Kuma’s dashboard for zone egresses finds its series, or says why there is none',
+  { skip: existsSync(DASHBOARD) ? noData : 'skipped: no conformance data' },
+  async (t) => {
+    const dashboard = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as {
+      panels: Panel[];
+      templating: { list: { query: unknown }[] };
+    };
+    const variables = dashboard.templating.list.flatMap(({ query }) => JSON.stringify(query).replaceAll('\\"', '"'));
+    const queries = [...expressionsIn(dashboard.panels), ...variables].flatMap(selectorsIn);
+    t.ok(queries.length > 50, `${queries.length} selectors`);
+    const ours = seriesOf(prometheus(busyFacts()));
+    const theirs = seriesOf(gunzipSync(recordedBytes('admin/stats.prometheus.txt.gz')).toString());
+    let found = 0;
+    for (const query of queries) {
+      const why = NOT_APPLICABLE[query.metric] ?? (query.matchers.includes('=~"kri_') ? KRI : null);
+      if (why === null) {
+        t.ok(finds(ours, query), `${query.metric}{${query.matchers}}`);
+        found++;
+      } else {
+        t.notOk(finds(ours, query), `${query.metric}{${query.matchers}}: ${why}`);
+        if (why === KRI) t.notOk(finds(theirs, query), 'neither does the recorded Envoy');
+      }
+    }
+    t.ok(found > 40, `${found} find their series`);
+  },
+);
