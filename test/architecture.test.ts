@@ -50,12 +50,13 @@ const SOURCE_BANS: readonly Ban[] = [
   {
     what: 'process is for main.ts and bin.mjs',
     pattern: /(?<![.\w])process\.(?!cpuUsage|memoryUsage|uptime|version|on\()/,
-    except: /^src\/(main\.ts|bin\.mjs)$/,
+    except: /^src\/(main\.ts|bin\.mjs|testing\/forgotten\.ts)$/,
   },
   {
     what: 'listeners of the process are for the roots of threads',
     pattern: /(?<![.\w])process\.on\(/,
-    except: /^src\/(main\.ts|worker\.ts)$/,
+    // A fake that nobody closed says so at the end of the process.
+    except: /^src\/(main\.ts|worker\.ts|testing\/forgotten\.ts)$/,
   },
   {
     what: 'the figures of the process are for observe',

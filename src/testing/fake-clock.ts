@@ -1,3 +1,4 @@
+import { nextTurn } from '../base/clock.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 
 interface Pending {
@@ -47,6 +48,15 @@ export class FakeClock implements Clock {
       next.fn();
     }
     this.#move(end);
+  }
+
+  /** Moves in steps, with a turn of the loop after each, until `done` settles: for what waits for timers and for sockets in turn. Gives what `done` gives. */
+  async advanceUntil<Value>(done: Promise<Value>, stepMs: number): Promise<Value> {
+    let settled = false;
+    const settle = (): void => void (settled = true);
+    done.then(settle, settle);
+    for (await nextTurn(); !settled; await nextTurn()) this.advance(stepMs);
+    return done;
   }
 
   #add(pending: Pending): Timer {

@@ -1,3 +1,5 @@
+import { createServer as createHttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
@@ -11,13 +13,18 @@ export interface FakeExternalServiceOptions {
     readonly alpn?: readonly string[];
     readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3';
   };
-  /** What it does with a connection; default: echoes, and ends when the client ends. */
+  /** What it does with a connection. Default: `echo`. */
+  readonly behaviour?: Behaviour;
+  /** The same in your own words; wins over `behaviour`. */
   readonly onConnection?: (socket: Socket) => void;
   readonly address?: string;
   readonly port?: number;
 }
 
-/** Something outside of the mesh, on loopback. */
+/** `echo` sends back what comes and ends when the client ends; `discard` reads and says nothing; `silent` does not even read; `http` answers every request with 200 and its method, path and headers as JSON. */
+export type Behaviour = 'echo' | 'discard' | 'silent' | 'close' | 'reset' | 'http';
+
+/** Something outside of the mesh, on loopback. Does not hold the process open. */
 export interface FakeExternalService extends AsyncDisposable {
   readonly address: string;
   readonly port: number;
@@ -27,7 +34,8 @@ export interface FakeExternalService extends AsyncDisposable {
 }
 
 export async function createFakeExternalService(options: FakeExternalServiceOptions = {}): Promise<FakeExternalService> {
-  const { tls, onConnection = echo, address = '127.0.0.1' } = options;
+  const { tls, behaviour = 'echo', address = '127.0.0.1' } = options;
+  const onConnection = options.onConnection ?? BEHAVIOURS[behaviour];
   let connections = 0;
   const open = new Set<Socket>();
   function onSocket(socket: Socket): void {
@@ -54,10 +62,12 @@ export async function createFakeExternalService(options: FakeExternalServiceOpti
   // With TLS too these are the TCP connections: one that ends amid its handshake is never heard of again.
   server.on('connection', (socket: Socket) => {
     open.add(socket);
+    socket.unref();
     socket.on('error', ignoreError);
     socket.on('close', () => open.delete(socket));
   });
   const port = await listen(server, { address, port: options.port ?? 0 });
+  server.unref();
   const close = (): Promise<void> => {
     for (const socket of open) socket.destroy();
     return new Promise((resolve) => server.close(() => resolve()));
@@ -71,6 +81,33 @@ export function listen(server: Server, at: { readonly address: string; readonly 
     server.listen({ host: at.address, port: at.port, backlog: 4_096 }, () => {
       server.removeListener('error', reject);
       resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+/** What a service does with a connection, by name. */
+export const BEHAVIOURS: Readonly<Record<Behaviour, (socket: Socket) => void>> = {
+  echo,
+  discard: (socket) => {
+    socket.on('end', () => socket.end());
+    socket.resume();
+  },
+  silent: (socket) => void socket.pause(),
+  close: (socket) => {
+    socket.resume();
+    socket.end();
+  },
+  reset: (socket) => void socket.resetAndDestroy(),
+  http: (socket) => void answersHttp().emit('connection', socket),
+};
+
+function answersHttp(): HttpServer {
+  return createHttpServer((request, response) => {
+    const { method, url, headers } = request;
+    request.resume();
+    request.on('end', () => {
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ method, path: url, headers }));
     });
   });
 }

@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { parseClientHello } from '../wire/client-hello.ts';
-import { echo, listen } from './fake-external-service.ts';
+import { BEHAVIOURS, listen } from './fake-external-service.ts';
+import type { Behaviour } from './fake-external-service.ts';
 
 export interface FakeZoneIngressOptions {
   /** The destination's own mesh certificate: TLS goes through from the client to it. */
@@ -11,6 +12,8 @@ export interface FakeZoneIngressOptions {
   readonly key: string;
   /** CA of the mesh: clients are verified by the destination, not on the way. */
   readonly trust: string;
+  /** What the destination does with a connection. Default: `echo`. */
+  readonly behaviour?: Behaviour;
   readonly onConnection?: (socket: TLSSocket) => void;
   readonly address?: string;
   readonly port?: number;
@@ -27,11 +30,14 @@ export interface FakeZoneIngress extends AsyncDisposable {
   readonly address: string;
   readonly port: number;
   readonly connections: readonly IngressConnection[];
+  /** Another certificate for the destination, and other trust: after a rotation. Open connections go on. */
+  renew(of: Pick<FakeZoneIngressOptions, 'cert' | 'key' | 'trust'>): void;
   close(): Promise<void>;
 }
 
 export async function createFakeZoneIngress(options: FakeZoneIngressOptions): Promise<FakeZoneIngress> {
-  const { cert, key, trust, onConnection = echo, address = '127.0.0.1' } = options;
+  const { cert, key, trust, behaviour = 'echo', address = '127.0.0.1' } = options;
+  const onConnection = options.onConnection ?? BEHAVIOURS[behaviour];
   const connections: IngressConnection[] = [];
   const open = new Set<Socket>();
   const destination = createTlsServer({ cert, key, ca: trust, requestCert: true, rejectUnauthorized: true }, (socket) => {
@@ -44,6 +50,7 @@ export async function createFakeZoneIngress(options: FakeZoneIngressOptions): Pr
   // Half-open only after the handshake: a client that ends amid it would stay until close().
   const front = createServer((socket) => {
     open.add(socket);
+    socket.unref();
     socket.on('error', ignoreError);
     socket.on('close', () => open.delete(socket));
     let firstBytes = Buffer.alloc(0);
@@ -60,11 +67,19 @@ export async function createFakeZoneIngress(options: FakeZoneIngressOptions): Pr
     });
   });
   const port = await listen(front, { address, port: options.port ?? 0 });
+  front.unref();
   const close = (): Promise<void> => {
     for (const socket of open) socket.destroy();
     return new Promise((resolve) => front.close(() => resolve()));
   };
-  return { address, port, connections, close, [Symbol.asyncDispose]: close };
+  return {
+    address,
+    port,
+    connections,
+    renew: (of) => destination.setSecureContext({ cert: of.cert, key: of.key, ca: of.trust }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 function ignoreError(): void {

@@ -7,15 +7,18 @@ import type { CertificateAndKey, CertificateRequest, KeyType } from '../identity
 /** A mesh that exists in memory: its CA, client certificates as Kuma gives them, and bad ones on purpose. */
 export interface TestMesh {
   readonly name: string;
+  /** The one of now: `rotate` brings another. */
   readonly ca: CertificateAndKey;
   /** YAML documents: the Mesh with mTLS and zone egress, and the Secrets of its CA. */
   readonly resources: string;
   /** The certificate of a data plane with this service, or with several. */
   client(service: string | readonly string[], options?: ClientOptions): CertificateAndKey;
   /** One that no egress may accept for this mesh. */
-  badClient(kind: BadClient): CertificateAndKey;
+  badClient(kind: BadClient, service?: string): CertificateAndKey;
   /** Whatever else a test needs; what is not given is as in `client('frontend')`. */
   issue(request: Partial<CertificateRequest>, key?: KeyObject): CertificateAndKey;
+  /** A new CA in place of the old one; what was issued before leads to the old one. */
+  rotate(): Promise<void>;
 }
 
 export interface ClientOptions {
@@ -24,17 +27,25 @@ export interface ClientOptions {
 }
 
 export type BadClient =
-  'expired' | 'not-yet-valid' | 'self-signed' | 'no-spiffe-id' | 'other-mesh-id' | 'server-only' | 'ca-as-leaf';
+  'expired' | 'not-yet-valid' | 'self-signed' | 'wrong-ca' | 'no-spiffe-id' | 'wrong-mesh' | 'server-only' | 'ca-as-leaf';
 
 const HOUR_MS = 3_600_000;
 
 export async function createTestMesh(
   name: string,
-  options: { readonly keyType?: KeyType; readonly nowMs?: number } = {},
+  options: {
+    readonly keyType?: KeyType;
+    readonly nowMs?: number;
+    readonly lifetimeMs?: number;
+    readonly ca?: CertificateAndKey;
+  } = {},
 ): Promise<TestMesh> {
-  const { keyType = 'ec', nowMs = Date.now() } = options;
-  const ca = await createCa({ mesh: name, keyType, nowMs });
-  const caKey = createPrivateKey(ca.key);
+  const { keyType = 'ec', nowMs = Date.now(), lifetimeMs = 24 * HOUR_MS } = options;
+  const makeCa = (): Promise<CertificateAndKey> => createCa({ mesh: name, keyType, nowMs });
+  // The same in every respect but for its key.
+  const rogue = await createCa({ mesh: name, keyType: 'ec', nowMs });
+  let ca = options.ca ?? (await makeCa());
+  let caKey = createPrivateKey(ca.key);
 
   function issue(request: Partial<CertificateRequest>, key: KeyObject = newKey()): CertificateAndKey {
     const cert = issueCertificate({ ...frontend, caCert: ca.cert, caKey, publicKey: key, ...request });
@@ -43,27 +54,30 @@ export async function createTestMesh(
   const frontend = {
     uris: dataplaneUris(name, ['frontend'], {}),
     notBefore: nowMs - 10_000,
-    notAfter: nowMs + 24 * HOUR_MS,
+    notAfter: nowMs + lifetimeMs,
     keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
     eku: ['serverAuth', 'clientAuth'],
   } as const;
 
-  function badClient(kind: BadClient): CertificateAndKey {
+  function badClient(kind: BadClient, service = 'frontend'): CertificateAndKey {
+    const uris = dataplaneUris(name, [service], {});
     switch (kind) {
       case 'expired':
-        return issue({ notBefore: nowMs - 2 * HOUR_MS, notAfter: nowMs - HOUR_MS });
+        return issue({ uris, notBefore: nowMs - 2 * HOUR_MS, notAfter: nowMs - HOUR_MS });
       case 'not-yet-valid':
-        return issue({ notBefore: nowMs + HOUR_MS, notAfter: nowMs + 2 * HOUR_MS });
+        return issue({ uris, notBefore: nowMs + HOUR_MS, notAfter: nowMs + 2 * HOUR_MS });
       case 'self-signed':
-        return selfSigned({ ...frontend, key: newKey() });
+        return selfSigned({ ...frontend, uris, key: newKey() });
+      case 'wrong-ca':
+        return issue({ uris, caCert: rogue.cert, caKey: rogue.key });
       case 'no-spiffe-id':
-        return issue({ uris: ['kuma://kuma.io/service/frontend'] });
-      case 'other-mesh-id':
-        return issue({ uris: [`spiffe://not-${name}/frontend`] });
+        return issue({ uris: [`kuma://kuma.io/service/${service}`] });
+      case 'wrong-mesh':
+        return issue({ uris: [`spiffe://not-${name}/${service}`] });
       case 'server-only':
-        return issue({ eku: ['serverAuth'] });
+        return issue({ uris, eku: ['serverAuth'] });
       case 'ca-as-leaf':
-        return issue({ ca: { pathLength: null } });
+        return issue({ uris, ca: { pathLength: null } });
       default:
         return kind satisfies never;
     }
@@ -71,14 +85,22 @@ export async function createTestMesh(
 
   return {
     name,
-    ca,
-    resources: resourcesOf(name, ca),
+    get ca() {
+      return ca;
+    },
+    get resources() {
+      return resourcesOf(name, ca);
+    },
     client(service, { tags = {}, extraUris = [] } = {}) {
       const services = typeof service === 'string' ? [service] : service;
       return issue({ uris: [...dataplaneUris(name, services, tags), ...extraUris] });
     },
     badClient,
     issue,
+    async rotate() {
+      ca = await makeCa();
+      caKey = createPrivateKey(ca.key);
+    },
   };
 }
 

@@ -1,0 +1,451 @@
+import { AssertionError } from 'node:assert';
+import { channel } from 'node:diagnostics_channel';
+import { EventEmitter } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Question } from '../explain/question.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import type { TrafficSettings } from '../model/settings.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { startEgress } from '../proxy.ts';
+import type { Egress } from '../proxy.ts';
+import type { LoadResult } from '../control/config-loop.ts';
+import { encodeTagSni } from '../wire/sni.ts';
+import { AddressesOutside } from './addresses-outside.ts';
+import { Expectations } from './expectations.ts';
+import type { SessionWants } from './expectations.ts';
+import { createFakeClient } from './fake-client.ts';
+import type { ConnectTo, FakeClient, FakeClientOptions } from './fake-client.ts';
+import type { FakeExternalService } from './fake-external-service.ts';
+import { fakeSession } from './fake-session.ts';
+import type { Explanation, FakeSession } from './fake-session.ts';
+import { traced } from './fake-session.ts';
+import { FakeZone, configError } from './fake-zone.ts';
+import type { Declared, Validity } from './fake-zone.ts';
+import type { FakeZoneOptions } from './fake-zone-options.ts';
+import type { FakeZoneIngress } from './fake-zone-ingress.ts';
+import { callerOf, remember } from './forgotten.ts';
+import { Recorder, pause } from './history.ts';
+import type { History, WaitOptions } from './history.ts';
+import type { TestMesh } from './test-mesh.ts';
+import { checkToxic } from './toxics.ts';
+import type { Toxic } from './toxics.ts';
+
+export interface FakeEgressOptions extends FakeZoneOptions {
+  /** `true`, or hosts and `host:port`: may be dialled although it is not on loopback. Absent: nothing is. */
+  readonly allowOutside?: boolean | readonly string[];
+  /** Addresses of names, in place of the system's resolver; an empty list: there is no such name. */
+  readonly dns?: Readonly<Record<string, readonly string[]>>;
+  /** Moves every timer of the egress and of its faults: a FakeClock, for one. */
+  readonly clock?: Clock;
+  /** Of the zone, where the resources have none. Default: `east`. */
+  readonly zone?: string;
+  /** Port of the egress; absent: a free one. */
+  readonly port?: number;
+  /** Admin pages on loopback (`/decisions`, `/explain`, …). Default: none. They hold the process open. */
+  readonly admin?: boolean;
+  readonly traffic?: Partial<Omit<TrafficSettings, 'unref'>>;
+  /** In [0, 1), for jitter and toxicity. Default: Math.random. */
+  readonly random?: () => number;
+  /** Closes the fake. */
+  readonly signal?: AbortSignal;
+}
+
+export interface FakeEgressEvents {
+  readonly session: [session: FakeSession];
+  readonly refusal: [session: FakeSession];
+  /** A configuration is live. */
+  readonly apply: [about: { readonly version: string }];
+  readonly rotate: [about: { readonly mesh: string }];
+  readonly fault: [about: { readonly destination: string; readonly toxic: Toxic; readonly on: boolean }];
+  readonly close: [];
+}
+
+/** Names of `node:diagnostics_channel` channels, one for each event; a message is `{ egress, ... }` with what the event has. */
+export const CHANNELS: Readonly<Record<keyof FakeEgressEvents, string>> = {
+  session: 'zone-egress:fake:session',
+  refusal: 'zone-egress:fake:refusal',
+  apply: 'zone-egress:fake:apply',
+  rotate: 'zone-egress:fake:rotate',
+  fault: 'zone-egress:fake:fault',
+  close: 'zone-egress:fake:close',
+};
+
+/** A destination that clients may ask for. */
+export interface FakeDestination {
+  readonly mesh: string;
+  readonly name: string;
+  readonly sni: string;
+  readonly mode: 'passthrough' | 'terminate';
+}
+
+export interface FakeFault extends AsyncDisposable {
+  /** Undoes it; again does nothing. */
+  remove(): Promise<void>;
+}
+
+/** A zone egress in a test: the same engine, real sockets, real mutual TLS. Declare it with `await using`, or close it. */
+export interface FakeEgress extends AsyncDisposable {
+  readonly address: string;
+  readonly port: number;
+  /** 0 where there are no admin pages. */
+  readonly adminPort: number;
+  /** Sessions that ended, refused ones too. */
+  readonly sessions: History<FakeSession>;
+  /** Those of them through which nothing came. */
+  readonly refusals: History<FakeSession>;
+  readonly events: EventEmitter<{ [Name in keyof FakeEgressEvents]: FakeEgressEvents[Name] }>;
+  /** What clients may ask for, by the configuration of now. */
+  destinations(): readonly FakeDestination[];
+  snapshot(): Snapshot;
+  /** Sessions that are open. */
+  open(): number;
+  mesh(name?: string): TestMesh;
+  client(options: FakeClientOptions): FakeClient;
+  /** The fake that was made for a declared external service, or for a service of another zone. */
+  externalService(name: string): FakeExternalService | undefined;
+  zoneIngress(name: string): FakeZoneIngress | undefined;
+  /** Why a connection that nobody has made would pass or not. */
+  explain(question: Question): Explanation;
+  expectSession(wants: SessionWants, options?: WaitOptions): Promise<FakeSession>;
+  /** Rejects with an AssertionError that has the nearest ones, and how they differ. */
+  expectRefused(wants: SessionWants, options?: WaitOptions): Promise<FakeSession>;
+  /** Rejects where something was refused that nobody expected, an expectation was not met, or a socket is open. Waits a moment for sessions that are ending. */
+  verify(): Promise<void>;
+  /** Something goes wrong between the egress and a destination, until it is undone; open connections feel it too. */
+  fault(destination: string, toxic: Toxic): Promise<FakeFault>;
+  /** A new CA for the mesh. Its clients get new certificates with their next connection; open sessions go on. */
+  rotate(mesh?: string): Promise<void>;
+  /** Changes the declaration: what is given takes the place of what was, what is not given stays. Resolves when it is live; a bad one rejects with ConfigError and changes nothing. */
+  apply(change?: FakeZoneOptions): Promise<void>;
+  /** As on SIGTERM. */
+  drain(drainTimeMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+const HOUR_MS = 3_600_000;
+/** How long `verify` waits for sessions whose client has gone, and how long a refused client waits for its record. */
+const SETTLE_MS = 1_000;
+const LOOK_MS = 5;
+
+/** Throws ConfigError for a configuration that cannot be used, with every problem in the message, and TypeError for a declaration that cannot be. */
+export async function createFakeEgress(options: FakeEgressOptions = {}): Promise<FakeEgress> {
+  const made = callerOf(new Error(), import.meta.url);
+  const fake = new RunningFake(options, made);
+  try {
+    options.signal?.throwIfAborted();
+    await fake.start();
+  } catch (error) {
+    await fake.close();
+    throw error;
+  }
+  return fake;
+}
+
+class RunningFake implements FakeEgress {
+  readonly events: FakeEgress['events'] = new EventEmitter();
+  readonly #options: FakeEgressOptions;
+  readonly #clock: Clock;
+  readonly #zone: FakeZone;
+  readonly #outside: AddressesOutside;
+  readonly #sessions = new Recorder<FakeSession>('session');
+  readonly #refusals = new Recorder<FakeSession>('refusal');
+  readonly #expectations = new Expectations(this.#sessions);
+  /** Sockets of clients, with their names. */
+  readonly #sockets = new Map<Socket, string>();
+  /** Services of clients by their port. */
+  readonly #ports = new Map<number, string>();
+  readonly #onClose: (() => void)[] = [];
+  readonly #memory: { closed(): void };
+  #declared: Declared | null = null;
+  /** The one that is being tried. */
+  #trying: Declared | null = null;
+  #changes: Promise<void> = Promise.resolve();
+  #egress: Egress | null = null;
+  #folder: string | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(options: FakeEgressOptions, made: string) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock({ keepAlive: false });
+    const { allowOutside, random = Math.random, dns = {} } = options;
+    this.#zone = new FakeZone(options.zone ?? 'east', () => validity(this.#clock));
+    this.#outside = new AddressesOutside(
+      { clock: this.#clock, random, ...(allowOutside === undefined ? {} : { allowOutside }) },
+      new Map(Object.entries(dns)),
+    );
+    this.#memory = remember({
+      describe: () => [`a fake egress was not closed, made at ${made}`, ...this.#leaks().map((leak) => `  ${leak}`)].join('\n'),
+    });
+    const onAbort = (): void => void this.close();
+    options.signal?.addEventListener('abort', onAbort, { once: true });
+    this.#onClose.push(() => options.signal?.removeEventListener('abort', onAbort));
+  }
+
+  async start(): Promise<void> {
+    const { port = 0, admin = false, traffic } = this.#options;
+    const declared = await this.#zone.declare(this.#options);
+    this.#trying = declared;
+    try {
+      this.#egress = await startEgress({
+        resources: () => this.#now().files,
+        rewrite: (compiled) => this.#outside.rewrite(compiled, this.#now().overrides),
+        lookup: (name) => this.#outside.lookup(name),
+        bind: '127.0.0.1',
+        port,
+        admin: admin ? { port: 0 } : false,
+        clock: this.#clock,
+        traffic: { allowedResolved: ['127.0.0.0/8'], ...traffic, unref: true },
+      });
+    } catch (error) {
+      throw isConfigError(error) ? configError(error.problems) : error;
+    }
+    this.#declared = declared;
+    this.#egress.onRecord((record) => this.#record(record));
+  }
+
+  get address(): string {
+    return this.#running().address;
+  }
+
+  get port(): number {
+    return this.#running().port;
+  }
+
+  get adminPort(): number {
+    return this.#running().adminPort;
+  }
+
+  get sessions(): History<FakeSession> {
+    return this.#sessions;
+  }
+
+  get refusals(): History<FakeSession> {
+    return this.#refusals;
+  }
+
+  destinations(): readonly FakeDestination[] {
+    return [...this.snapshot().routes.values()].map(({ mesh, destination: name, serverName: sni, kind: mode }) => {
+      return { mesh, name, sni, mode };
+    });
+  }
+
+  snapshot(): Snapshot {
+    return this.#running().snapshot();
+  }
+
+  open(): number {
+    return this.#running().sessions();
+  }
+
+  mesh(name?: string): TestMesh {
+    return this.#zone.mesh(name);
+  }
+
+  client(options: FakeClientOptions): FakeClient {
+    const mesh = this.#zone.mesh(options.mesh);
+    return createFakeClient(options, {
+      address: this.address,
+      port: () => this.port,
+      wall: () => this.#clock.wall(),
+      mesh,
+      sniOf: (to) => this.#sniOf(to, mesh.name),
+      sessionFrom: (port) => this.#sessions.find(({ clientPort }) => clientPort === port, SETTLE_MS),
+      opened: (socket, name) => this.#opened(socket, { name, service: options.service }),
+      folder: () => (this.#folder ??= mkdtempSync(join(tmpdir(), 'zone-egress-fake-'))),
+      onClose: (fn) => void this.#onClose.push(fn),
+    });
+  }
+
+  externalService(name: string): FakeExternalService | undefined {
+    return this.#zone.externalService(name);
+  }
+
+  zoneIngress(name: string): FakeZoneIngress | undefined {
+    return this.#zone.ingress(name);
+  }
+
+  explain(question: Question): Explanation {
+    return traced(this.#running().explain(question), '');
+  }
+
+  expectSession(wants: SessionWants, options?: WaitOptions): Promise<FakeSession> {
+    return this.#expect('session', wants, options);
+  }
+
+  expectRefused(wants: SessionWants, options?: WaitOptions): Promise<FakeSession> {
+    return this.#expect('refusal', wants, options);
+  }
+
+  async verify(): Promise<void> {
+    for (let waited = 0; waited < SETTLE_MS && this.open() > this.#sockets.size; waited += LOOK_MS) await pause(LOOK_MS);
+    // Records come a turn of the loop after the end of their session.
+    await pause(0);
+    const found = [...this.#expectations.unexpected(), ...this.#expectations.unmet(), ...this.#leaks()];
+    if (found.length === 0) return;
+    const message = [
+      `the fake egress saw ${found.length} thing${found.length === 1 ? '' : 's'} that should not be`,
+      ...found,
+    ].join('\n  ');
+    throw new AssertionError({ message, actual: found, expected: [], operator: 'verify' });
+  }
+
+  async fault(destination: string, toxic: Toxic): Promise<FakeFault> {
+    checkToxic(toxic);
+    const expired = toxic.type === 'tls_expired' ? this.#zone.expired(destination) : null;
+    if (toxic.type === 'tls_expired' && expired === null)
+      throw new TypeError(
+        `fault tls_expired: ${destination} is no fake with TLS, so that the authority of its certificate is not known`,
+      );
+    const outsides = this.#outside.of(destination);
+    const undo = await Promise.all(outsides.map((outside) => outside.add(toxic, expired)));
+    this.#emit('fault', { destination, toxic, on: true });
+    let removed: Promise<void> | null = null;
+    const remove = async (): Promise<void> => {
+      const ports = outsides.map(({ port }) => port);
+      await Promise.all(undo.map((fn) => fn()));
+      if (this.#closing !== null) return;
+      if (outsides.some(({ port }, i) => port !== ports[i])) await this.apply();
+      this.#emit('fault', { destination, toxic, on: false });
+    };
+    const once = (): Promise<void> => (removed ??= remove());
+    return { remove: once, [Symbol.asyncDispose]: once };
+  }
+
+  async rotate(name?: string): Promise<void> {
+    const mesh = await this.#zone.rotate(name);
+    await this.apply();
+    this.#emit('rotate', { mesh: mesh.name });
+  }
+
+  apply(change: FakeZoneOptions = {}): Promise<void> {
+    const applied = this.#changes.then(() => this.#apply(change));
+    // The next one waits for this one, however it ends.
+    this.#changes = applied.catch(() => undefined);
+    return applied;
+  }
+
+  async drain(drainTimeMs: number): Promise<void> {
+    await this.#running().drain(drainTimeMs).done;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #apply(change: FakeZoneOptions): Promise<void> {
+    const egress = this.#running();
+    const declared = await this.#zone.declare({ ...this.#declared?.options, ...change });
+    this.#trying = declared;
+    const result: LoadResult = await egress.reload().catch((error: unknown) => {
+      this.#trying = null;
+      throw error;
+    });
+    this.#trying = null;
+    if (result.kind === 'rejected') throw configError(result.problems);
+    this.#declared = declared;
+    await this.#zone.prune(declared);
+    this.#emit('apply', { version: result.config.snapshot.version });
+  }
+
+  async #close(): Promise<void> {
+    for (const fn of this.#onClose) fn();
+    for (const socket of this.#sockets.keys()) socket.destroy();
+    await this.#egress?.close();
+    await this.#outside.close();
+    await this.#zone.close();
+    if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
+    this.#sessions.close();
+    this.#refusals.close();
+    this.#memory.closed();
+    if (this.#egress !== null) this.#emit('close');
+  }
+
+  #running(): Egress {
+    if (this.#egress === null) throw new Error('the fake egress has not started');
+    return this.#egress;
+  }
+
+  #now(): Declared {
+    const now = this.#trying ?? this.#declared;
+    if (now === null) throw new Error('nothing is declared yet');
+    return now;
+  }
+
+  #record(record: SessionRecord): void {
+    const note =
+      record.destination === '' ? '' : this.#outside.noteOf({ mesh: record.mesh, name: record.destination }, record.startedAt);
+    const session = fakeSession(record, {
+      note,
+      client: this.#ports.get(record.clientPort) ?? null,
+      explain: () => this.#running().explain({ id: record.id }),
+    });
+    this.#ports.delete(record.clientPort);
+    this.#sessions.add(session);
+    if (session.refused) this.#refusals.add(session);
+    this.#emit('session', session);
+    if (session.refused) this.#emit('refusal', session);
+  }
+
+  #expect(what: 'session' | 'refusal', wants: SessionWants, options: WaitOptions | undefined): Promise<FakeSession> {
+    const expected = this.#expectations.expect(what, wants, options);
+    // One that nobody awaits is told by verify.
+    expected.catch(() => undefined);
+    return expected;
+  }
+
+  #opened(socket: Socket, { name, service }: { readonly name: string; readonly service: string }): void {
+    this.#sockets.set(socket, name);
+    // What the egress refuses after the handshake comes as an error: it is in the record, and must not end the test.
+    socket.on('error', () => undefined);
+    socket.once('connect', () => this.#ports.set(socket.localPort ?? 0, service));
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  #sniOf(to: ConnectTo, mesh: string): string {
+    if (typeof to !== 'string') return to.sni;
+    const routes = [...this.snapshot().routes.values()];
+    const named = routes.filter((route) => route.destination === to && route.mesh === mesh);
+    // The plainest of several: what carries no further tags.
+    const [plainest] = named.map(({ serverName }) => serverName).sort((a, b) => a.length - b.length);
+    if (plainest !== undefined) return plainest;
+    const isSni = to.includes('{') || routes.some(({ serverName }) => serverName === to);
+    return isSni ? to : encodeTagSni({ 'kuma.io/service': to, mesh });
+  }
+
+  #leaks(): readonly string[] {
+    const sockets = [...this.#sockets].map(([socket, name]) => `open: socket of ${name} (127.0.0.1:${socket.localPort ?? 0})`);
+    const other = (this.#egress?.sessions() ?? 0) - sockets.length;
+    return other > 0
+      ? [...sockets, `open: ${other} more session${other === 1 ? '' : 's'} (${this.#outside.open().join(', ')})`]
+      : sockets;
+  }
+
+  #emit<Name extends keyof FakeEgressEvents>(name: Name, ...args: FakeEgressEvents[Name]): void {
+    const [about] = args as [object?];
+    const published = channel(CHANNELS[name]);
+    if (published.hasSubscribers)
+      published.publish(name === 'session' || name === 'refusal' ? { egress: this, session: about } : { egress: this, ...about });
+    (this.events as EventEmitter).emit(name, ...args);
+  }
+}
+
+/** TLS goes by the clock on the wall, the egress by its own: certificates hold by both, and by the second for ten years, however far a test moves it. */
+function validity(clock: Clock): Validity {
+  const now = Date.now();
+  const from = Math.min(now, clock.wall());
+  return { from, lifetimeMs: Math.max(now, clock.wall()) - from + 24 * HOUR_MS };
+}
+
+function isConfigError(error: unknown): error is { readonly problems: Parameters<typeof configError>[0] } {
+  return error instanceof Error && error.name === 'ConfigError' && 'problems' in error;
+}
