@@ -55,8 +55,9 @@ const KEEP_ALIVE_MS = 5_000;
 /** Without a byte in either direction, e.g. a client that does not read its answer. */
 const SILENCE_MS = 10_000;
 
-/** A piece of an answer is written at this size, and then others have their turn. */
+/** A piece of an answer is written at this size, or when making it took so long; then others have their turn. */
 const PIECE_BYTES = 32_768;
+const PIECE_MS = 5;
 
 export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   const { server, close } = makeServer(options);
@@ -234,13 +235,15 @@ function makeServer(options: HandleOptions): { readonly server: Server; readonly
 /** Gives back what is left to be sent, less than a piece. */
 async function sendPieces(response: ServerResponse, start: string, pieces: Iterable<string>): Promise<string> {
   let text = start;
+  let since = performance.now();
   for (const piece of pieces) {
     text += piece;
-    if (text.length < PIECE_BYTES) continue;
-    const isTaken = response.write(text);
+    if (text.length < PIECE_BYTES && performance.now() - since < PIECE_MS) continue;
+    const isTaken = text === '' || response.write(text);
     text = '';
     await (isTaken ? nextTurn() : drained(response));
     if (response.destroyed) return '';
+    since = performance.now();
   }
   return text;
 }

@@ -101,20 +101,20 @@ function help(): string {
   return `admin commands are:\n${lines.join('')}`;
 }
 
-function statsPage(facts: EnvoyFacts, query: URLSearchParams, format: string): View | Promise<View> {
+async function statsPage(facts: EnvoyFacts, query: URLSearchParams, format: string): Promise<View> {
   const filter = namePattern(query.get('filter') ?? '');
   if (filter.kind === 'bad') return text(400, `Invalid re2 regex: ${filter.why}`);
   const select = { usedOnly: query.has('usedonly'), matches: filter.matches };
   switch (format) {
     case 'text':
-      return { ...text(200, ''), pieces: statsText(envoyStats(facts), select) };
+      return { ...text(200, ''), pieces: statsText(await envoyStats(facts), select) };
     case 'json':
-      return { ...text(200, ''), contentType: JSON_TYPE, pieces: statsJson(envoyStats(facts), select) };
-    case 'prometheus':
-      // Our own series are what a filter by Envoy's names does not ask for.
-      return query.has('filter')
-        ? { ...text(200, ''), pieces: statsPrometheus(envoyStats(facts), select) }
-        : facts.metrics().then((own) => ({ ...text(200, own), pieces: statsPrometheus(envoyStats(facts), select) }));
+      return { ...text(200, ''), contentType: JSON_TYPE, pieces: statsJson(await envoyStats(facts), select) };
+    case 'prometheus': {
+      // Our own series are not what a filter by Envoy's names asks for.
+      const own = query.has('filter') ? '' : await facts.metrics();
+      return { ...text(200, own), pieces: statsPrometheus(await envoyStats(facts), select) };
+    }
     default:
       return text(400, 'usage: /stats?format=(json|prometheus|text)\n\n');
   }

@@ -9,6 +9,7 @@ export interface StatsQuery {
   readonly matches: (name: string) => boolean;
 }
 
+const PART = 250;
 const QUANTILES = [0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 100];
 
 /** `name: value`, texts first, then numbers, then histograms. */
@@ -63,16 +64,25 @@ export function* statsPrometheus({ scopes }: EnvoyStats, query: StatsQuery): Gen
   for (const type of ['counter', 'gauge'] as const) {
     for (const family of families) {
       if (family.type !== type) continue;
-      const lines = family.scopes.flatMap((scope) => {
-        const value = scope.values[family.row] ?? 0;
-        const { name = '', always } = scope.rows[family.row] ?? {};
-        if (query.usedOnly && value === 0 && always !== true) return [];
-        return query.matches(scope.prefix + name) ? [`${family.name}{${labelText(scope.labels)}} ${value}\n`] : [];
-      });
-      if (lines.length > 0) yield `# TYPE ${family.name} ${type}\n${lines.join('')}`;
+      yield* familyText(family, query);
     }
   }
   yield* histogramFamilies(scopes, query);
+}
+
+/** In parts, because ten thousand clusters are in one family. */
+function* familyText({ name: family, type, row, scopes }: Family, query: StatsQuery): Generator<string> {
+  let head = `# TYPE ${family} ${type}\n`;
+  for (let from = 0; from < scopes.length; from += PART) {
+    const lines = scopes.slice(from, from + PART).flatMap((scope) => {
+      const value = scope.values[row] ?? 0;
+      const { name = '', always } = scope.rows[row] ?? {};
+      if (query.usedOnly && value === 0 && always !== true) return [];
+      return query.matches(scope.prefix + name) ? [`${family}{${labelText(scope.labels)}} ${value}\n`] : [];
+    });
+    yield lines.length === 0 ? '' : head + lines.join('');
+    if (lines.length > 0) head = '';
+  }
 }
 
 /** Scopes with the same rows have the same families. */
