@@ -74,19 +74,19 @@ function redacted(value: unknown, depth: number): unknown {
 /** Not values of the message. */
 const KEPT: ReadonlySet<string> = new Set(['$typeName', 'case']);
 
-function shownAny(any: Any, depth: number): Any {
-  const schema = ANY_TYPES.getMessage(any.typeUrl.slice(any.typeUrl.lastIndexOf('/') + 1));
-  if (any.typeUrl === '') return any;
-  if (schema === undefined) return placeholder(any.typeUrl);
+function shownAny(packed: Any, depth: number): Any {
+  const schema = ANY_TYPES.getMessage(packed.typeUrl.slice(packed.typeUrl.lastIndexOf('/') + 1));
+  if (packed.typeUrl === '') return packed;
+  if (schema === undefined) return placeholder(packed.typeUrl);
   let message: Message | undefined;
   try {
-    message = anyUnpack(any, schema);
+    message = anyUnpack(packed, schema);
   } catch {
-    return placeholder(any.typeUrl);
+    return placeholder(packed.typeUrl);
   }
-  if (message === undefined) return placeholder(any.typeUrl);
+  if (message === undefined) return placeholder(packed.typeUrl);
   const shown = shownMessage(message, depth + 1);
-  return shown === message ? any : create(AnySchema, { typeUrl: any.typeUrl, value: toBinary(schema, shown) });
+  return shown === message ? packed : create(AnySchema, { typeUrl: packed.typeUrl, value: toBinary(schema, shown) });
 }
 
 function placeholder(typeUrl: string): Any {
