@@ -35,7 +35,7 @@ export function namePattern(text: string, whole = false): NamePattern {
     const tree = new Parser(text).whole();
     const edge = (at: '^' | '$'): Tree => ({ kind: 'assert', at });
     const states = compile(whole ? { kind: 'sequence', parts: [edge('^'), tree, edge('$')] } : tree);
-    return { kind: 'pattern', matches: (name) => run(states, name) };
+    return { kind: 'pattern', matches: matcher(states) };
   } catch (error) {
     if (error instanceof Bad) return { kind: 'bad', why: error.message };
     throw error;
@@ -272,29 +272,38 @@ function compile(tree: Tree): readonly State[] {
 }
 
 /** All states at once, one character after another: no state is looked at twice for one character. */
-function run(states: readonly State[], name: string): boolean {
-  const seenAt = new Int32Array(states.length).fill(-1);
+function matcher(states: readonly State[]): (name: string) => boolean {
+  const seen = new Int32Array(states.length);
+  let mark = 0;
   let current: number[] = [];
-  for (let at = 0; ; at++) {
-    const code = name.charCodeAt(at);
-    const next: number[] = [];
-    // A match may begin at every character.
-    const open = [0, ...current];
-    current = [];
-    for (let index = open.pop(); index !== undefined; index = open.pop()) {
-      if (seenAt[index] === at) continue;
-      seenAt[index] = at;
-      const state = states[index];
-      if (state === undefined) continue;
-      if (state.kind === 'match') return true;
-      if (state.kind === 'split') open.push(state.next, state.other);
-      else if (state.kind === 'assert') {
-        if (holds(state.at, name, at)) open.push(state.next);
-      } else if (at < name.length && state.test(code)) next.push(state.next);
+  let next: number[] = [];
+  return (name) => {
+    current.length = 0;
+    for (let at = 0; ; at++) {
+      const isEnd = at >= name.length;
+      const code = isEnd ? -1 : name.charCodeAt(at);
+      if (++mark >= 0x7fffffff) {
+        seen.fill(0);
+        mark = 1;
+      }
+      next.length = 0;
+      // A match may begin at every character.
+      current.push(0);
+      for (let index = current.pop(); index !== undefined; index = current.pop()) {
+        if (seen[index] === mark) continue;
+        seen[index] = mark;
+        const state = states[index];
+        if (state === undefined) continue;
+        if (state.kind === 'match') return true;
+        if (state.kind === 'split') current.push(state.next, state.other);
+        else if (state.kind === 'test') {
+          if (!isEnd && state.test(code)) next.push(state.next);
+        } else if (holds(state.at, name, at)) current.push(state.next);
+      }
+      if (isEnd) return false;
+      [current, next] = [next, current];
     }
-    if (at >= name.length) return false;
-    current = next;
-  }
+  };
 }
 
 function holds(what: '^' | '$' | 'b' | 'B', name: string, at: number): boolean {
