@@ -13,6 +13,11 @@ const terminal: Terminal = {
   cwd: () => process.cwd(),
   cpus: () => availableParallelism(),
   descriptorLimit,
+  inputEnd: () =>
+    new Promise((resolve) => {
+      for (const event of ['end', 'close', 'error']) process.stdin.once(event, () => resolve());
+      process.stdin.resume();
+    }),
   onFault(listener) {
     faultListener = listener;
   },

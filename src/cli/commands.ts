@@ -1,6 +1,7 @@
 import type { CommandEntry } from './command-spec.ts';
 import { demo } from './commands/demo.ts';
 import { explain } from './commands/explain.ts';
+import { fake } from './commands/fake.ts';
 import { generateCerts } from './commands/generate-certs.ts';
 import { generateZone } from './commands/generate-zone.ts';
 import { routes } from './commands/routes.ts';
@@ -13,6 +14,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   validate,
   routes,
   explain,
+  fake,
   'generate certs': generateCerts,
   'generate zone': generateZone,
   demo,

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 
 import { addressKey } from '../model/endpoint-view.ts';
+import type { Problem } from '../base/problem.ts';
 import type { Cluster, Endpoint } from '../model/cluster.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -40,11 +41,8 @@ export class AddressesOutside {
     this.#dns = dns;
   }
 
-  /** The configuration with the stand-ins in place of the addresses. Throws for an override that fits nothing. */
-  async rewrite(
-    compiled: Extract<Compiled, { kind: 'compiled' }>,
-    overrides: ReadonlyMap<string, Place>,
-  ): Promise<Extract<Compiled, { kind: 'compiled' }>> {
+  /** The configuration with the stand-ins in place of the addresses. An override that fits nothing is a problem. */
+  async rewrite(compiled: Extract<Compiled, { kind: 'compiled' }>, overrides: ReadonlyMap<string, Place>): Promise<Compiled> {
     const { snapshot } = compiled;
     const destinations = destinationsOf(snapshot);
     const unused = new Set(overrides.keys());
@@ -73,9 +71,7 @@ export class AddressesOutside {
       }
       clusters.set(name, deepFreeze({ ...cluster, endpoints }));
     }
-    const [left] = unused;
-    if (left !== undefined)
-      throw new TypeError(`override ${JSON.stringify(left)} fits no service: ${listed(destinations.values())}`);
+    if (unused.size > 0) return { kind: 'invalid', problems: [...unused].map((key) => unfitting(key, destinations.values())) };
     this.#names = names;
     this.#kept = kept;
     const content = { zone: snapshot.zone, routes: snapshot.routes, clusters, meshes: snapshot.meshes };
@@ -169,6 +165,11 @@ function destinationsOf({ routes }: Snapshot): ReadonlyMap<string, Destination> 
   const found = new Map<string, Destination>();
   for (const { cluster, mesh, destination } of routes.values()) found.set(cluster, { mesh, name: destination });
   return found;
+}
+
+function unfitting(key: string, destinations: Iterable<Destination>): Problem {
+  const message = `override ${JSON.stringify(key)} fits no service: ${listed(destinations)}`;
+  return { severity: 'error', file: 'overrides', line: 0, column: 0, field: key, message };
 }
 
 function listed(destinations: Iterable<Destination>): string {

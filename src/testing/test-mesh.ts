@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { createCa, dataplaneUris, issueCertificate, selfSigned } from '../identity/issue.ts';
+import { createCa, dataplaneUris, issueCertificate, meshCaSubject, selfSigned } from '../identity/issue.ts';
 import type { CertificateAndKey, CertificateRequest, KeyType } from '../identity/issue.ts';
 
 /** A mesh that exists in memory: its CA, client certificates as Kuma gives them, and bad ones on purpose. */
@@ -42,8 +42,6 @@ export async function createTestMesh(
 ): Promise<TestMesh> {
   const { keyType = 'ec', nowMs = Date.now(), lifetimeMs = 24 * HOUR_MS } = options;
   const makeCa = (): Promise<CertificateAndKey> => createCa({ mesh: name, keyType, nowMs });
-  // The same in every respect but for its key.
-  const rogue = await createCa({ mesh: name, keyType: 'ec', nowMs });
   let ca = options.ca ?? (await makeCa());
   let caKey = createPrivateKey(ca.key);
 
@@ -68,8 +66,10 @@ export async function createTestMesh(
         return issue({ uris, notBefore: nowMs + HOUR_MS, notAfter: nowMs + 2 * HOUR_MS });
       case 'self-signed':
         return selfSigned({ ...frontend, uris, key: newKey() });
-      case 'wrong-ca':
+      case 'wrong-ca': {
+        const rogue = rogueCa(name, nowMs);
         return issue({ uris, caCert: rogue.cert, caKey: rogue.key });
+      }
       case 'no-spiffe-id':
         return issue({ uris: [`kuma://kuma.io/service/${service}`] });
       case 'wrong-mesh':
@@ -102,6 +102,20 @@ export async function createTestMesh(
       caKey = createPrivateKey(ca.key);
     },
   };
+}
+
+/** Like the CA of the mesh in every respect but for its key. */
+function rogueCa(name: string, nowMs: number): CertificateAndKey {
+  return selfSigned({
+    key: newKey(),
+    subject: meshCaSubject(name),
+    uris: [`spiffe://${name}`],
+    notBefore: nowMs - 10_000,
+    notAfter: nowMs + 240 * HOUR_MS,
+    serial: 0n,
+    ca: { pathLength: null },
+    keyUsage: ['keyCertSign', 'cRLSign'],
+  });
 }
 
 function newKey(): KeyObject {

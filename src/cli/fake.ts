@@ -1,0 +1,83 @@
+import { formatProblem } from '../base/problem.ts';
+import { ConfigError } from '../control/config-source.ts';
+import { createFakeEgress } from '../testing/fake-egress.ts';
+import type { FakeEgress } from '../testing/fake-egress.ts';
+import type { FakeCommand } from './commands/fake.ts';
+import type { Terminal } from './terminal.ts';
+
+/** As sysexits has them. */
+const EXIT_USAGE = 64;
+const EXIT_CONFIG = 78;
+
+/** Version of the line: goes up when a field goes away or means something else. */
+const LINE_VERSION = 1;
+
+/** Serves until standard input ends, or a signal comes; certificate files are removed then. */
+export async function fakeCommand(command: FakeCommand, terminal: Terminal): Promise<number> {
+  let egress: FakeEgress;
+  let line: string;
+  try {
+    egress = await startFake(command);
+  } catch (error) {
+    return refused(error, terminal);
+  }
+  try {
+    line = JSON.stringify(about(egress, command));
+  } catch (error) {
+    await egress.close();
+    return refused(error, terminal);
+  }
+  terminal.out(`${line}\n`);
+  await told(terminal);
+  await egress.close();
+  return 0;
+}
+
+function startFake({ dir, overrides, allowOutside, zone, port }: FakeCommand): Promise<FakeEgress> {
+  return createFakeEgress({
+    resources: dir,
+    overrides,
+    port,
+    admin: true,
+    ...(allowOutside.length === 0 ? {} : { allowOutside }),
+    ...(zone === null ? {} : { zone }),
+  });
+}
+
+/** What somebody who speaks no JavaScript needs to know. */
+function about(egress: FakeEgress, { clients }: FakeCommand): object {
+  const made = clients.map(({ mesh, service }) => {
+    const client = egress.client({ service, ...(mesh === null ? {} : { mesh }) });
+    return [`${client.mesh}/${service}`, { ...client.files(), spiffe: `spiffe://${client.mesh}/${service}` }] as const;
+  });
+  return {
+    version: LINE_VERSION,
+    address: egress.address,
+    port: egress.port,
+    admin: `http://127.0.0.1:${egress.adminPort}`,
+    zone: egress.snapshot().zone,
+    clients: Object.fromEntries(made),
+    destinations: egress.destinations(),
+  };
+}
+
+function told(terminal: Terminal): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = terminal.onSignal(['SIGINT', 'SIGTERM'], () => done());
+    function done(): void {
+      stop();
+      resolve();
+    }
+    void terminal.inputEnd?.().then(done);
+  });
+}
+
+function refused(error: unknown, terminal: Terminal): number {
+  if (error instanceof ConfigError) {
+    for (const problem of error.problems) terminal.err(`${formatProblem(problem)}\n`);
+    return EXIT_CONFIG;
+  }
+  if (!(error instanceof TypeError)) throw error;
+  terminal.err(`zone-egress: ${error.message}\n`);
+  return EXIT_USAGE;
+}
