@@ -303,6 +303,25 @@ t.test('a busy name is tried every second, said once with what it means, and aft
   t.match(events[1], { message: /another egress runs under this name/ });
 });
 
+t.test('a name that was busy, then ours and then busy again is not called taken', async (t) => {
+  const server = await controlPlane(t);
+  const { clock, client, events, next } = start(t, server.port);
+  const busy = 'there is already an active stream from this node, try again later';
+  (await server.stream()).end(2, busy);
+  await next('disconnected');
+  clock.advance(1_000);
+  const stream = await server.stream();
+  await stream.next();
+  stream.send('cluster', 'c1', '1', []);
+  await next('connected');
+  clock.advance(60_000);
+  stream.end(2, busy);
+  await next('disconnected');
+  clock.advance(1_000);
+  t.equal(client.status().streams, 3, 'tried after a second, not after five');
+  t.notOk(events.some(({ kind }) => kind === 'name-taken'));
+});
+
 t.test('when nothing comes for 30 s, one line says what is likely, and names the readiness port if it is missing', async (t) => {
   const server = await controlPlane(t);
   for (const [metadata, text] of [
