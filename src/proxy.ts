@@ -15,7 +15,8 @@ import type { ConfigSource } from './control/config-source.ts';
 import { DataSides } from './control/data-sides.ts';
 import { Listening } from './control/listening.ts';
 import type { ControlPlaneSource } from './control/control-plane-source.ts';
-import { controlPlaneOf, join } from './control/join-control-plane.ts';
+import { join } from './control/join.ts';
+import type * as Joining from './control/join-control-plane.ts';
 import { envoyFacts } from './control/envoy-facts.ts';
 import { drain } from './control/drain.ts';
 import { explainLive } from './control/explain-live.ts';
@@ -127,7 +128,7 @@ export interface Egress extends AsyncDisposable {
 }
 
 export type { ControlPlaneOptions } from './xds/control-plane-options.ts';
-export { BootstrapError } from './xds/fetch-bootstrap.ts';
+export { BootstrapError } from './xds/bootstrap-problem.ts';
 export type { LoadResult } from './control/config-loop.ts';
 export { ConfigError } from './control/config-source.ts';
 export type { Question } from './explain/question.ts';
@@ -141,7 +142,9 @@ export type { Problem } from './base/problem.ts';
  * Throws ConfigError for a configuration that cannot be used, and the error of the system where a port cannot be bound.
  */
 export async function startEgress(options: EgressOptions): Promise<Egress> {
-  const parts = assemble(options);
+  // gRPC and Envoy's messages take a second to load: only who joins a control plane waits for them.
+  const joining = options.controlPlane === undefined ? null : await import('./control/join-control-plane.ts');
+  const parts = assemble(options, joining);
   try {
     return await open(options, parts);
   } catch (error) {
@@ -174,7 +177,7 @@ interface Parts {
 }
 
 /** Where the rooms meet: everything is made here, nothing is opened yet. */
-function assemble(options: EgressOptions): Parts {
+function assemble(options: EgressOptions, joining: typeof Joining | null): Parts {
   const clock = options.clock ?? systemClock({ keepAlive: false });
   const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
   const state: Parts['state'] = { draining: false, problems: [] };
@@ -250,7 +253,8 @@ function assemble(options: EgressOptions): Parts {
     },
     onProblem: (problem) => log.error({ problem }, formatProblem(problem)),
   });
-  const controlPlane = options.controlPlane === undefined ? null : controlPlaneOf(options.controlPlane, clock, observer);
+  const controlPlane =
+    options.controlPlane === undefined || joining === null ? null : joining.controlPlaneOf(options.controlPlane, clock, observer);
   const source = rewrittenSource(controlPlane ?? sourceOf(options, clock), options.rewrite);
   const loop: ConfigLoop = new ConfigLoop({
     clock,

@@ -6,7 +6,7 @@ import type { SessionRecord } from '../model/session-record.ts';
 import type { Answer, Question } from '../explain/question.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { explainView } from './explain-view.ts';
-import { isEnvoyPath } from './envoy/pages.ts';
+import { isEnvoyPath } from './envoy/paths.ts';
 import type { EnvoyPage } from './envoy/pages.ts';
 import { serveHttp } from './http.ts';
 import type { HttpServer } from './http.ts';

@@ -17,6 +17,20 @@ export interface BootstrapProblem {
   readonly isRetried: boolean;
 }
 
+/** Nothing to go on with: the message is for the operator. */
+export class BootstrapError extends Error {
+  readonly code: BootstrapProblem['code'];
+  /** How often it was tried. */
+  readonly attempts: number;
+
+  constructor(problem: BootstrapProblem, attempts: number, tookMs: number, options?: ErrorOptions) {
+    const given = problem.isRetried ? ` (given up after ${attempts} tries in ${Math.round(tookMs / 1_000)} s)` : '';
+    super(`${problem.message}${given}`, options);
+    this.code = problem.code;
+    this.attempts = attempts;
+  }
+}
+
 /** What is quoted of an answer. */
 const MAX_QUOTED = 2_000;
 

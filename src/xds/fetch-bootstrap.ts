@@ -7,7 +7,7 @@ import type { RequestOptions } from 'node:https';
 import type { Clock } from '../base/clock.ts';
 import { parseBootstrap } from './bootstrap.ts';
 import type { Bootstrap } from './bootstrap.ts';
-import { connectProblem, statusProblem } from './bootstrap-problem.ts';
+import { BootstrapError, connectProblem, statusProblem } from './bootstrap-problem.ts';
 import type { BootstrapProblem } from './bootstrap-problem.ts';
 import { bootstrapRequest } from './bootstrap-request.ts';
 import type { ControlPlaneOptions } from './control-plane-options.ts';
@@ -22,20 +22,6 @@ export interface FetchBootstrapOptions {
   readonly signal?: AbortSignal;
   /** Once for each try that is followed by another. */
   readonly onRetry: (problem: BootstrapProblem & { readonly attempt: number; readonly retryInMs: number }) => void;
-}
-
-/** Nothing to go on with: the message is for the operator. */
-export class BootstrapError extends Error {
-  readonly code: BootstrapProblem['code'];
-  /** How often it was tried. */
-  readonly attempts: number;
-
-  constructor(problem: BootstrapProblem, attempts: number, tookMs: number, options?: ErrorOptions) {
-    const given = problem.isRetried ? ` (given up after ${attempts} tries in ${Math.round(tookMs / 1_000)} s)` : '';
-    super(`${problem.message}${given}`, options);
-    this.code = problem.code;
-    this.attempts = attempts;
-  }
 }
 
 /** For one try, connection included, as kuma-dp has it. */

@@ -14,7 +14,8 @@ import { createFakeControlPlane } from '../../src/testing/fake-control-plane.ts'
 import type { Bootstrap } from '../../src/xds/bootstrap.ts';
 import type { BootstrapProblem } from '../../src/xds/bootstrap-problem.ts';
 import type { ControlPlaneOptions } from '../../src/xds/control-plane-options.ts';
-import { BootstrapError, fetchBootstrap } from '../../src/xds/fetch-bootstrap.ts';
+import { BootstrapError } from '../../src/xds/bootstrap-problem.ts';
+import { fetchBootstrap } from '../../src/xds/fetch-bootstrap.ts';
 
 const CASES = '../shared/conformance/kuma-cp-live/bootstrap/cases';
 const skip = existsSync(CASES) ? false : 'skipped: no conformance data';

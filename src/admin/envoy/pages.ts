@@ -1,47 +1,16 @@
 /** Envoy's admin pages, as far as kuma-cp, its GUI, kumactl, Prometheus and people read them. They only read: what changes something in Envoy is refused. */
 import { jsonText } from '../../base/lazy-json.ts';
 import type { LazyJson } from '../../base/lazy-json.ts';
-import { nodeJson } from '../../xds/config-dump.ts';
 import type { View } from '../views.ts';
 import { certificatesJson } from './certificates.ts';
 import { clustersJson, clustersText } from './clusters.ts';
-import { configDump } from './config-dump.ts';
 import type { EnvoyFacts } from './facts.ts';
 import { namePattern } from './name-pattern.ts';
+import { MUTATIONS, PAGES } from './paths.ts';
 import { envoyStats } from './stats.ts';
 import { statsJson, statsPrometheus, statsText } from './stats-text.ts';
 
 export type EnvoyPage = (path: string, search: string, method: string) => View | null | Promise<View | null>;
-
-const PAGES = {
-  '/certs': 'print certs on machine',
-  '/clusters': 'upstream cluster status: ?format=json&filter=',
-  '/config_dump': 'dump current configuration: ?include_eds&resource=&name_regex=',
-  '/help': 'print out list of admin commands',
-  '/hot_restart_version': 'print the hot restart compatibility version',
-  '/init_dump': 'nothing waits to be initialized here',
-  '/listeners': 'print listener info: ?format=json',
-  '/memory': 'print current allocation/heap usage',
-  '/ready': 'print server state, return 200 if LIVE, otherwise return 503',
-  '/server_info': 'print server version/status information',
-  '/stats': 'print server stats: ?usedonly&filter=&format=(json|prometheus|text)',
-  '/stats/prometheus': 'print server stats in prometheus format: ?usedonly&filter=',
-} as const;
-
-/** Those that change something in Envoy. */
-const MUTATIONS: ReadonlySet<string> = new Set([
-  '/allocprofiler',
-  '/cpuprofiler',
-  '/drain_listeners',
-  '/healthcheck/fail',
-  '/healthcheck/ok',
-  '/heapprofiler',
-  '/logging',
-  '/quitquitquit',
-  '/reopen_logs',
-  '/reset_counters',
-  '/runtime_modify',
-]);
 
 const TEXT = 'text/plain; charset=UTF-8';
 const JSON_TYPE = 'application/json';
@@ -52,10 +21,6 @@ export function envoyPages(facts: EnvoyFacts): EnvoyPage {
     if (!Object.hasOwn(PAGES, path)) return text(404, `invalid path. ${help()}`);
     return page(facts, path as keyof typeof PAGES, new URLSearchParams(search));
   };
-}
-
-export function isEnvoyPath(path: string): boolean {
-  return MUTATIONS.has(path) || Object.hasOwn(PAGES, path);
 }
 
 function page(facts: EnvoyFacts, path: keyof typeof PAGES, query: URLSearchParams): View | Promise<View> {
@@ -81,7 +46,7 @@ function page(facts: EnvoyFacts, path: keyof typeof PAGES, query: URLSearchParam
       return text(ok ? 200 : 503, `${state}\n`);
     }
     case '/server_info':
-      return json(serverInfo(facts));
+      return serverInfo(facts).then(json);
     case '/stats':
       return statsPage(facts, query, query.get('format') ?? 'text');
     case '/stats/prometheus':
@@ -127,7 +92,7 @@ function clustersPage(facts: EnvoyFacts, query: URLSearchParams): View {
   return { ...text(200, ''), pieces: clustersText(facts, filter.matches) };
 }
 
-function dumpPage(facts: EnvoyFacts, query: URLSearchParams): View {
+async function dumpPage(facts: EnvoyFacts, query: URLSearchParams): Promise<View> {
   const control = facts.control();
   if (control === null) return text(404, 'the configuration comes from files, not from a control plane: see /routes\n');
   const mask = query.get('mask');
@@ -136,6 +101,8 @@ function dumpPage(facts: EnvoyFacts, query: URLSearchParams): View {
   const pattern = regex === null ? null : namePattern(regex, true);
   if (pattern?.kind === 'bad') return text(400, `Error while parsing name_regex from ${regex ?? ''}: ${pattern.why}`);
   const resource = query.get('resource') ?? '';
+  // Envoy's messages take a second to load: only who joined a control plane has them already.
+  const { configDump } = await import('./config-dump.ts');
   const answer = configDump(facts, control, {
     includeEds: query.has('include_eds'),
     resource,
@@ -173,7 +140,7 @@ function memoryPage(facts: EnvoyFacts): View {
 }
 
 /** The five parts that whoever reads an Envoy's version expects, with a name and a version of our own: nobody is to take this for an Envoy and its bugs. */
-function serverInfo(facts: EnvoyFacts): LazyJson {
+async function serverInfo(facts: EnvoyFacts): Promise<LazyJson> {
   const { ok, text: state } = facts.ready();
   const uptime = `${Math.floor((facts.now() - facts.startedAt) / 1e3)}s`;
   const control = facts.control();
@@ -184,7 +151,7 @@ function serverInfo(facts: EnvoyFacts): LazyJson {
     uptime_all_epochs: uptime,
     hot_restart_version: 'disabled',
     command_line_options: { concurrency: facts.workers, mode: 'Serve', disable_hot_restart: true },
-    node: control === null ? undefined : nodeJson(control.bootstrap),
+    node: control === null ? undefined : (await import('../../xds/config-dump.ts')).nodeJson(control.bootstrap),
   };
 }
 
