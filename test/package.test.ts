@@ -4,6 +4,9 @@ import type { ExecFileSyncOptionsWithStringEncoding } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
 import t from 'tap';
 import { createTestMesh } from '../src/testing/test-mesh.ts';
 
@@ -11,6 +14,7 @@ const root = join(import.meta.dirname, '..');
 const project = mkdtempSync(join(tmpdir(), 'zone-egress-package-'));
 t.teardown(() => rmSync(project, { recursive: true, force: true }));
 const installed = join(project, 'node_modules', 'zone-egress');
+let packed = '';
 
 /** Without what the test runner puts into the environment of its children. */
 const env = { ...Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.includes('TAP'))), NODE_OPTIONS: '' };
@@ -29,16 +33,18 @@ function node(args: readonly string[]): string {
     encoding: 'utf8',
     env,
     timeout: 60_000,
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
 
 t.before(() => {
   execFileSync(process.execPath, [join(root, '.toolchain', 'build.mjs')], { cwd: root, env });
-  const [packed] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', project], root)) as {
+  const [made] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', project], root)) as {
     filename: string;
   }[];
+  packed = join(project, made!.filename);
   mkdirSync(installed, { recursive: true });
-  execFileSync('tar', ['-xzf', join(project, packed!.filename), '-C', installed, '--strip-components=1']);
+  execFileSync('tar', ['-xzf', packed, '-C', installed, '--strip-components=1']);
   // Its dependencies as they are here; nothing of the project beside them.
   symlinkSync(join(root, 'node_modules'), join(installed, 'node_modules'));
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
@@ -84,4 +90,111 @@ for (const concurrency of [1, 2]) {
 t.test('its command runs from the compiled files', async (t) => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   t.equal(node([join(installed, 'src/bin.mjs'), 'version']), `zone-egress ${version}\n`);
+});
+
+t.test('its entries lead to code and types for whoever imports ES modules, and nothing else can be imported', async (t) => {
+  const tarball = readFileSync(packed);
+  const { messages, pkg } = await publint({
+    pack: { tarball: tarball.buffer.slice(tarball.byteOffset, tarball.byteOffset + tarball.length) },
+  });
+  t.strictSame(
+    messages.map((message) => formatMessage(message, pkg)),
+    [],
+    'publint',
+  );
+  const checked = await checkPackage(createPackageFromTarballData(new Uint8Array(tarball)));
+  // Node 10 and `require` are not for a package of ES modules.
+  const wrong = checked.types === false ? ['there are no types'] : checked.problems.filter((problem) => !isOfCommonJs(problem));
+  t.strictSame(wrong, [], 'arethetypeswrong');
+  t.throws(
+    () => node(['--input-type=module', '-e', "await import('zone-egress/dist/src/testing/fake-egress.js')"]),
+    /ERR_PACKAGE_PATH_NOT_EXPORTED/,
+  );
+});
+
+function isOfCommonJs(problem: object): boolean {
+  return 'resolutionKind' in problem && (problem.resolutionKind === 'node10' || problem.resolutionKind === 'node16-cjs');
+}
+
+/** One test of somebody else, in the words of two runners. */
+const THEIR_TEST = `
+  await using egress = await createFakeEgress({
+    meshes: { default: { services: { backend: {} } } },
+    external: { httpbin: { tls: true } },
+    permissions: [{ from: 'web', to: 'httpbin' }],
+  });
+  const web = egress.client({ mesh: 'default', service: 'web' });
+  const socket = await web.connect('httpbin');
+  socket.end('hello');
+  const { bytesUp } = await egress.expectSession({ destination: 'httpbin', from: 'web' });
+  await web.connect('nowhere').catch(() => undefined);
+  const refusal = await egress.expectRefused({ sni: /^nowhere/, reason: 'no-route' });
+  await egress.verify();
+`;
+
+t.test('zone-egress/testing works in somebody else’s tests: with node:test and with tap', async (t) => {
+  writeFileSync(
+    join(project, 'node.test.js'),
+    `import assert from 'node:assert';
+import { test } from 'node:test';
+import { createFakeEgress } from 'zone-egress/testing';
+test('through the mesh', async () => {${THEIR_TEST}  assert.equal(bytesUp, 5);
+  assert.match(String(refusal.explain()), /^refused at route: no-route/);
+});
+`,
+  );
+  t.match(node(['--test', '--test-reporter=tap', 'node.test.js']), /# pass 1\n# fail 0/);
+  writeFileSync(
+    join(project, 'tap.test.js'),
+    `import t from 'tap';
+import { createFakeEgress } from 'zone-egress/testing';
+t.test('through the mesh', async (t) => {${THEIR_TEST}  t.equal(bytesUp, 5);
+  t.match(String(refusal.explain()), /^refused at route: no-route/);
+});
+`,
+  );
+  symlinkSync(join(root, 'node_modules', 'tap'), join(project, 'node_modules', 'tap'));
+  const said = node(['tap.test.js']);
+  t.match(said, /ok 1 - through the mesh/);
+  t.notMatch(said, /not ok/);
+});
+
+t.test('its types hold in a strict project', async (t) => {
+  writeFileSync(
+    join(project, 'types.ts'),
+    `import { createFakeEgress, type FakeSession, type Toxic } from 'zone-egress/testing';
+const toxic: Toxic = { type: 'latency', latency: 100, jitter: 10, stream: 'upstream' };
+export async function use(): Promise<FakeSession> {
+  await using egress = await createFakeEgress({ external: { a: { tls: { client: true } } }, permissions: [{ from: '*', to: 'a' }] });
+  egress.events.on('refusal', ({ reason }) => void reason.length);
+  await using _fault = await egress.fault('a', toxic);
+  // @ts-expect-error: no such fault
+  await egress.fault('a', { type: 'lag' });
+  // @ts-expect-error: no such reason
+  await egress.expectRefused({ reason: 'no-reason' });
+  return egress.expectRefused({ reason: 'denied', sni: /^a/, from: 'web' });
+}
+`,
+  );
+  symlinkSync(join(root, 'node_modules', '@types'), join(project, 'node_modules', '@types'));
+  const tsc = join(root, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js');
+  const flags = [
+    '--noEmit',
+    '--strict',
+    '--skipLibCheck',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2024',
+    '--lib',
+    'es2024,esnext.disposable',
+    '--types',
+    'node',
+  ];
+  try {
+    node([tsc, ...flags, 'types.ts']);
+    t.pass('they do');
+  } catch (error) {
+    t.fail((error as { stdout: string }).stdout);
+  }
 });

@@ -155,8 +155,10 @@ class RunningFake implements FakeEgress {
   readonly #sessions = new Recorder<FakeSession>('session');
   readonly #refusals = new Recorder<FakeSession>('refusal');
   readonly #expectations = new Expectations(this.#sessions);
-  /** Sockets of clients, with their names. */
+  /** Sockets of clients that are not closed, with their names. */
   readonly #sockets = new Map<Socket, string>();
+  /** Those of them whose session has ended: what nobody reads is no leak. */
+  readonly #ended = new Set<Socket>();
   /** Services of clients by their port. */
   readonly #ports = new Map<number, string>();
   readonly #onClose: (() => void)[] = [];
@@ -282,7 +284,8 @@ class RunningFake implements FakeEgress {
   }
 
   async verify(): Promise<void> {
-    for (let waited = 0; waited < SETTLE_MS && this.open() > this.#sockets.size; waited += LOOK_MS) await pause(LOOK_MS);
+    for (let waited = 0; waited < SETTLE_MS && this.open() > this.#sockets.size - this.#ended.size; waited += LOOK_MS)
+      await pause(LOOK_MS);
     // Records come a turn of the loop after the end of their session.
     await pause(0);
     const found = [...this.#expectations.unexpected(), ...this.#expectations.unmet(), ...this.#leaks()];
@@ -390,6 +393,7 @@ class RunningFake implements FakeEgress {
       explain: () => this.#running().explain({ id: record.id }),
     });
     this.#ports.delete(record.clientPort);
+    for (const socket of this.#sockets.keys()) if (socket.localPort === record.clientPort) this.#ended.add(socket);
     this.#sessions.add(session);
     if (session.refused) this.#refusals.add(session);
     this.#emit('session', session);
@@ -408,7 +412,10 @@ class RunningFake implements FakeEgress {
     // What the egress refuses after the handshake comes as an error: it is in the record, and must not end the test.
     socket.on('error', () => undefined);
     socket.once('connect', () => this.#ports.set(socket.localPort ?? 0, service));
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#ended.delete(socket);
+    });
   }
 
   #sniOf(to: ConnectTo, mesh: string): string {
@@ -423,7 +430,9 @@ class RunningFake implements FakeEgress {
   }
 
   #leaks(): readonly string[] {
-    const sockets = [...this.#sockets].map(([socket, name]) => `open: socket of ${name} (127.0.0.1:${socket.localPort ?? 0})`);
+    const sockets = [...this.#sockets]
+      .filter(([socket]) => !this.#ended.has(socket))
+      .map(([socket, name]) => `open: socket of ${name} (127.0.0.1:${socket.localPort ?? 0})`);
     const other = (this.#egress?.sessions() ?? 0) - sockets.length;
     return other > 0
       ? [...sockets, `open: ${other} more session${other === 1 ? '' : 's'} (${this.#outside.open().join(', ')})`]
