@@ -1,0 +1,65 @@
+// Every example of the documents about tests runs as it stands there, but for the name of the package and of the folder.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import t from 'tap';
+import { BEHAVIOURS } from '../../src/testing/fake-external-service.ts';
+import { CHANNELS } from '../../src/testing/public.ts';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const MAIN = join(ROOT, 'src', 'main.ts');
+const ENTRY = new URL('../../src/testing/public.ts', import.meta.url).href;
+const env = { ...process.env, NODE_OPTIONS: '' };
+
+const dir = mkdtempSync(join(tmpdir(), 'zone-egress-examples-'));
+t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+
+t.before(async () => {
+  await run(process.execPath, [MAIN, 'generate', 'zone', 'my-zone'], { cwd: dir, env });
+});
+
+/** What an example has to print. */
+const SAYS: Readonly<Record<string, RegExp>> = {
+  'docs/testing.md first': /^refused at permission: denied\n[^]*to make it pass: /,
+  'docs/testing.md resources': /^hello\n$/,
+  'docs/testing.md fetch': /method: 'GET',\s+path: '\/get'/,
+};
+
+for (const file of ['docs/testing.md', 'README.md']) {
+  const text = readFileSync(join(ROOT, file), 'utf8');
+  const examples = [...text.matchAll(/<!-- example: (\S+) -->\n```js\n([^]*?)```/g)];
+  t.test(`${file} has examples`, async (t) => t.ok(examples.length > 0));
+  for (const [, name = '', code = ''] of examples) {
+    t.test(`the example ${name} of ${file} runs`, async (t) => {
+      const path = join(dir, `${name}.mjs`);
+      writeFileSync(path, code.replaceAll("'zone-egress/testing'", `'${ENTRY}'`));
+      const { stdout, stderr } = await run(process.execPath, [path], { cwd: dir, env, timeout: 60_000 });
+      t.equal(stderr, '');
+      t.match(stdout, SAYS[`${file} ${name}`] ?? /^/);
+    });
+  }
+}
+
+t.test('the command for other languages runs as it is written', async (t) => {
+  const text = readFileSync(join(ROOT, 'docs/testing.md'), 'utf8');
+  const [, line = ''] = /^npx zone-egress (fake .*)$/m.exec(text) ?? [];
+  const child = run(process.execPath, [MAIN, ...line.split(' ')], { cwd: dir, env, timeout: 60_000 });
+  child.child.stdin?.end();
+  const { stdout } = await child;
+  const said = JSON.parse(stdout) as Record<string, unknown>;
+  t.match(said, { version: 1, zone: 'east', clients: { 'default/frontend': {}, 'default/batch': {} } });
+  for (const field of Object.keys(said)) t.match(text, new RegExp(`^\\| [^|]*\`${field}\``, 'm'), `${field} is told`);
+});
+
+t.test('the document names every behaviour, fault and event', async (t) => {
+  const text = readFileSync(join(ROOT, 'docs/testing.md'), 'utf8');
+  for (const name of [...Object.keys(BEHAVIOURS), 'latency', 'tls_expired']) t.ok(text.includes(`\`${name}\``), name);
+  for (const [event, channel] of Object.entries(CHANNELS)) {
+    t.ok(text.includes(`'${event}'`), event);
+    t.equal(channel, `zone-egress:fake:${event}`);
+  }
+});
