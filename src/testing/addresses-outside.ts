@@ -17,6 +17,9 @@ export interface OutsideOptions extends ToxicWorld {
   readonly allowOutside?: boolean | readonly string[];
 }
 
+/** What may not be dialled stays in its cluster, takes no traffic, and keeps health checks on loopback too. */
+const NOWHERE = { address: { kind: 'ip', ip: '127.0.0.1' }, port: 9, weight: 0 } as const;
+
 interface Destination {
   readonly mesh: string;
   readonly name: string;
@@ -26,7 +29,7 @@ interface Front extends Destination {
   readonly outside: Outside;
 }
 
-/** Every address outside of the egress gets a stand-in on loopback, or none: what may not be dialled has no endpoint. */
+/** Every address outside of the egress gets a stand-in on loopback, or none: what may not be dialled has no endpoint that takes traffic. */
 export class AddressesOutside {
   readonly #options: OutsideOptions;
   readonly #fronts = new Map<string, Front>();
@@ -55,10 +58,9 @@ export class AddressesOutside {
       for (const endpoint of cluster.endpoints) {
         const target = this.#target(endpoint, destination, { overrides, unused });
         if (target === null) {
-          kept.set(`${destination.mesh}/${destination.name}`, [
-            ...(kept.get(`${destination.mesh}/${destination.name}`) ?? []),
-            written(endpoint),
-          ]);
+          const key = `${destination.mesh}/${destination.name}`;
+          kept.set(key, [...(kept.get(key) ?? []), written(endpoint)]);
+          endpoints.push({ ...endpoint, ...NOWHERE });
           continue;
         }
         const { port } = await this.#front(name, { endpoint, destination, target });
