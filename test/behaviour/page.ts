@@ -1,0 +1,37 @@
+// The table of docs/observed-behaviour.md. What is written around it is written by hand.
+import { ROWS } from './rows.ts';
+import type { Mark } from './rows.ts';
+
+const MARKS: Readonly<Record<Mark, string>> = {
+  better: 'better here',
+  less: 'less is said here',
+  'no HTTP': 'no HTTP here',
+  other: 'different',
+};
+
+/** By name of its place in the page. */
+export function tables(): Readonly<Record<string, string>> {
+  const count = (mark: Mark | undefined): string => String(ROWS.filter(([, , , , why]) => why?.mark === mark).length);
+  const marks = Object.keys(MARKS) as Mark[];
+  return {
+    counts: table(
+      ['cases', 'the same', ...marks.map((mark) => MARKS[mark])],
+      [[String(ROWS.length), count(undefined), ...marks.map(count)]],
+    ),
+    observed: table(
+      ['case', 'with Envoy', 'ours', 'our record', 'difference'],
+      ROWS.map(([name, envoy, ours, record, why]) => [
+        name,
+        envoy,
+        ours,
+        `\`${record}\``,
+        why === undefined ? '' : `${MARKS[why.mark]}: ${why.text}`,
+      ]),
+    ),
+  };
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
