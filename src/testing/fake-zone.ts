@@ -1,15 +1,12 @@
 /** The zone around a fake egress: meshes, fakes on loopback, and the resources that say so. */
-import { statSync } from 'node:fs';
-import { readResourceFolder } from '../files/read-folder.ts';
 import type { CertificateAndKey } from '../identity/issue.ts';
-import { ConfigError } from '../control/config-source.ts';
-import { formatProblem, hasErrors } from '../base/problem.ts';
-import type { Problem } from '../base/problem.ts';
 import type { ResourceFiles } from '../proxy.ts';
 import { createFindings } from '../resources/findings.ts';
 import { createParseCache } from '../resources/parse-cache.ts';
 import { readResources } from '../resources/resource-set.ts';
 import type { MeshResources } from '../resources/resource-set.ts';
+import { externalOf, ingressOf } from './declared-resources.ts';
+import type { External, FakeService } from './declared-resources.ts';
 import { createFakeExternalService } from './fake-external-service.ts';
 import type { FakeExternalService } from './fake-external-service.ts';
 import { createFakeZoneIngress } from './fake-zone-ingress.ts';
@@ -22,6 +19,7 @@ import type {
   FakeZoneOptions,
   Place,
 } from './fake-zone-options.ts';
+import { filesOf, inlineOf, isDeclared, meshesOf, placeOf } from './read-declaration.ts';
 import { createTestMesh } from './test-mesh.ts';
 import type { TestMesh } from './test-mesh.ts';
 
@@ -44,25 +42,6 @@ export interface Declared {
   readonly meshes: readonly string[];
   readonly services: readonly FakeService[];
   readonly externals: readonly External[];
-}
-
-interface FakeService {
-  readonly mesh: TestMesh;
-  readonly name: string;
-  readonly zone: string;
-  readonly ingress: FakeZoneIngress;
-}
-
-interface External {
-  readonly name: string;
-  readonly mesh: string;
-  readonly options: FakeExternalOptions;
-  readonly place: Place;
-  readonly service: FakeExternalService | null;
-  /** Names in the certificate of a fake with TLS. */
-  readonly serverName: string;
-  readonly tls: FakeTlsOptions | null;
-  readonly client: CertificateAndKey | null;
 }
 
 export class FakeZone {
@@ -294,105 +273,4 @@ export class FakeZone {
 /** `api` and `default/api` both name the service api of mesh default. */
 export function isCalled(text: string, { name, mesh }: { readonly name: string; readonly mesh: string }): boolean {
   return text === name || text === `${mesh}/${name}`;
-}
-
-/** An error that has every problem in its message. */
-export function configError(problems: readonly Problem[]): ConfigError {
-  const error = new ConfigError(problems);
-  error.message = [error.message, ...problems.map(formatProblem)].join('\n  ');
-  return error;
-}
-
-/** `host:port`, `tcp://host:port`, `tls://[::1]:443`, or the two apart. */
-export function placeOf(to: string | Place): Place {
-  if (typeof to !== 'string') return { address: to.address, port: to.port };
-  const match = /^(?:(?:tcp|tls):\/\/)?(?:\[([^\]]+)\]|([^:/]+)):(\d{1,5})$/.exec(to);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535)
-    throw new TypeError(`address ${JSON.stringify(to)}: allowed are host:port, tcp://host:port and tls://host:port`);
-  return { address: match[1] ?? match[2] ?? '', port };
-}
-
-async function filesOf(resources: FakeZoneOptions['resources']): Promise<ResourceFiles> {
-  if (resources === undefined) return [];
-  if (typeof resources !== 'string') return resources;
-  if (resources.includes('\n')) return [{ path: 'resources.yaml', text: resources }];
-  if (statSync(resources, { throwIfNoEntry: false })?.isDirectory() !== true)
-    throw new TypeError(`resources ${JSON.stringify(resources)}: no such folder`);
-  const { files, problems } = await readResourceFolder(resources);
-  if (hasErrors(problems)) throw configError(problems);
-  return files;
-}
-
-function meshesOf(meshes: FakeZoneOptions['meshes'], hasOthers: boolean): Readonly<Record<string, FakeMeshOptions>> {
-  if (meshes === undefined) return hasOthers ? {} : { default: {} };
-  if (!isList(meshes)) return meshes;
-  return Object.fromEntries(meshes.map((name) => [name, {}]));
-}
-
-function isList(meshes: NonNullable<FakeZoneOptions['meshes']>): meshes is readonly string[] {
-  return Array.isArray(meshes);
-}
-
-function isDeclared(declared: Readonly<Record<string, FakeMeshOptions>>, key: string): boolean {
-  return Object.entries(declared).some(([mesh, { services = {} }]) =>
-    Object.keys(services).some((service) => `${mesh}/${service}` === key),
-  );
-}
-
-/** What a data source says by itself or through a Secret; null where it needs a file, or is not there. */
-function inlineOf(
-  source: MeshResources['mesh']['mtls'] extends infer Backend | null
-    ? Backend extends { readonly cert: infer Source }
-      ? Source
-      : never
-    : never,
-  secrets: MeshResources['secrets'],
-): string | null {
-  if (source === null || source === undefined) return null;
-  if (source.kind === 'inlineString') return source.value;
-  if (source.kind === 'inline') return Buffer.from(source.value, 'base64').toString();
-  return source.kind === 'secret' ? (secrets.get(source.value)?.text ?? null) : null;
-}
-
-function ingressOf({ mesh, name, zone, ingress: { address, port } }: FakeService): object {
-  return {
-    type: 'ZoneIngress',
-    name: `${zone}-${mesh.name}-${name}`,
-    zone,
-    networking: { address, port, advertisedAddress: address, advertisedPort: port },
-    availableServices: [{ mesh: mesh.name, instances: 1, tags: { 'kuma.io/service': name, 'kuma.io/zone': zone } }],
-  };
-}
-
-function externalOf({ name, mesh, options, place, serverName, tls, client }: External): object {
-  const inline = (text: string): object => ({ inlineString: text });
-  const { kind = 'ExternalService', protocol = 'tcp' } = options;
-  if (kind === 'MeshExternalService') {
-    const verification = {
-      ...(serverName === '' ? {} : { serverName }),
-      ...(tls?.ca === undefined ? {} : { caCert: inline(tls.ca) }),
-      ...(client === null ? {} : { clientCert: inline(client.cert), clientKey: inline(client.key) }),
-    };
-    const spec = {
-      match: { type: 'HostnameGenerator', port: place.port, protocol },
-      endpoints: [place].map(({ address, port }) => ({ address, port })),
-      ...(tls === null ? {} : { tls: { enabled: true, verification } }),
-    };
-    return { type: kind, mesh, name, spec };
-  }
-  const security = {
-    enabled: true,
-    ...(serverName === '' ? {} : { serverName }),
-    ...(tls?.ca === undefined ? {} : { caCert: inline(tls.ca) }),
-    ...(client === null ? {} : { clientCert: inline(client.cert), clientKey: inline(client.key) }),
-  };
-  const address = place.address.includes(':') ? `[${place.address}]:${place.port}` : `${place.address}:${place.port}`;
-  return {
-    type: kind,
-    mesh,
-    name,
-    tags: { 'kuma.io/service': name, 'kuma.io/protocol': protocol },
-    networking: { address, ...(tls === null ? {} : { tls: security }) },
-  };
 }

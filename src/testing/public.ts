@@ -1,6 +1,7 @@
 // The entry of `zone-egress/testing`: fakes for other people's tests. What is not here is not for use.
-export { CHANNELS, createFakeEgress } from './fake-egress.ts';
-export type { FakeDestination, FakeEgress, FakeEgressEvents, FakeEgressOptions, FakeFault } from './fake-egress.ts';
+export { createFakeEgress } from './fake-egress.ts';
+export { CHANNELS } from './fake-egress-api.ts';
+export type { FakeDestination, FakeEgress, FakeEgressEvents, FakeEgressOptions, FakeFault } from './fake-egress-api.ts';
 export type {
   FakeExternalOptions,
   FakeMeshOptions,

@@ -363,3 +363,28 @@ t.test('a MeshExternalService is open to its mesh', async (t) => {
   const web = egress.client({ service: 'web' });
   for (const name of ['ledger', 'vault']) t.equal(await ask(await web.connect(name), name), name);
 });
+
+t.test(
+  'a mesh of the resources that brings its CA keeps it: clients are of that CA, and it is not for the fake to rotate',
+  async (t) => {
+    const mesh = await createTestMesh('shop');
+    await using egress = await start(t, {
+      meshes: [],
+      resources: mesh.resources,
+      external: { httpbin: {} },
+      permissions: [{ from: 'till', to: 'httpbin' }],
+    });
+    t.equal(egress.mesh('shop').ca.cert, mesh.ca.cert);
+    t.equal(await ask(await egress.client({ service: 'till' }).connect('httpbin'), 'mine'), 'mine');
+    const certificate = mesh.client('till');
+    t.equal(await ask(await egress.client({ service: 'till', certificate }).connect('httpbin'), 'too'), 'too');
+    await t.rejects(egress.rotate('shop'), { message: /its CA is among the resources/ });
+  },
+);
+
+t.test('a client takes nobody for the egress who is not of its mesh', async (t) => {
+  await using egress = await start(t);
+  const other = await createTestMesh('default');
+  egress.zoneIngress('backend')?.renew({ ...other.client('backend'), trust: egress.mesh().ca.cert });
+  await t.rejects(egress.client({ service: 'web' }).connect('backend'), { message: /is not of the CA of mesh default/ });
+});
