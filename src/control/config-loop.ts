@@ -5,7 +5,9 @@ import type { Problem } from '../base/problem.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
+import type { Invariant } from '../routing/invariants.ts';
 import type { ConfigSource } from './config-source.ts';
+import { prove } from './prove.ts';
 
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 
@@ -19,7 +21,8 @@ export interface CredentialStore<
 
 export type LoadResult =
   | { readonly kind: 'live'; readonly config: Good; readonly changed: boolean; readonly problems: readonly Problem[] }
-  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+  /** `broken`: what does not hold of it although it compiled. */
+  | { readonly kind: 'rejected'; readonly problems: readonly Problem[]; readonly broken?: readonly Invariant[] };
 
 export interface ConfigLoopOptions {
   readonly source: ConfigSource;
@@ -92,8 +95,11 @@ export class ConfigLoop {
     const { source, store, goLive } = this.#options;
     const compiled = await source.load();
     if (compiled.kind === 'invalid') return { kind: 'rejected', problems: compiled.problems };
+    const proof = await prove(compiled, { inPieces: source.inPieces === true });
+    if (proof.broken.length > 0)
+      return { kind: 'rejected', problems: [...compiled.problems, ...proof.problems], broken: proof.broken };
     const prepared = await store.prepare(compiled.snapshot, compiled.secrets);
-    const problems = [...compiled.problems, ...prepared.problems];
+    const problems = [...compiled.problems, ...proof.problems, ...prepared.problems];
     if (hasErrors(prepared.problems)) return { kind: 'rejected', problems };
     const changed = this.#live === null || this.#live.snapshot.version !== compiled.snapshot.version;
     await goLive(compiled, prepared.credentials);

@@ -94,6 +94,7 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlP
   }
 
   return {
+    inPieces: true,
     join,
     async load(): Promise<Compiled> {
       if (client === null) throw new Error('load from a control plane that was not joined');

@@ -26,6 +26,7 @@ export const METRICS = {
   zone_egress_config_info: { type: 'gauge', unit: '', labels: ['version'], help: 'Always 1; the version of the configuration that is live' },
   zone_egress_config_loads_total: { type: 'counter', unit: '', labels: ['result'], help: 'Loads of the configuration: applied, unchanged or rejected' },
   zone_egress_config_problems: { type: 'gauge', unit: '', labels: ['severity'], help: 'Findings of the last load: error or warning' },
+  zone_egress_invariant_violations_total: { type: 'counter', unit: '', labels: ['invariant'], help: 'Loads that compiled to something that must not be served, by what does not hold of it: a mistake of the program; what was live stays' },
   zone_egress_config_last_success_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When a load last succeeded' },
   zone_egress_control_plane_connected: { type: 'gauge', unit: '', labels: [], help: '1 while the control plane answers on the stream; 0 with a folder as the source' },
   zone_egress_control_plane_refused: { type: 'gauge', unit: '', labels: ['type'], help: '1 while what the control plane last sent of this type is refused: it sends it again and again, and nothing else' },

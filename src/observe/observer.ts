@@ -35,7 +35,7 @@ export type LoadOutcome =
       readonly config: Pick<Extract<Compiled, { kind: 'compiled' }>, 'snapshot' | 'listener'>;
       readonly problems: readonly Problem[];
     }
-  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+  | { readonly kind: 'rejected'; readonly problems: readonly Problem[]; readonly broken?: readonly string[] };
 
 /** Everything that this egress tells about itself: one log, one set of metrics, one ring of decisions. */
 export interface Observer {
@@ -140,6 +140,7 @@ export function createObserver(options: ObserverOptions): Observer {
       metrics.count('zone_egress_config_loads_total', { result });
       const fields = { result, errors, warnings, tookMs: Math.round(tookMs) };
       if (outcome.kind === 'rejected') {
+        for (const invariant of outcome.broken ?? []) metrics.count('zone_egress_invariant_violations_total', { invariant });
         log.error({ ...fields, problems: texts(outcome.problems) }, 'the configuration is rejected; what was live stays');
         return;
       }

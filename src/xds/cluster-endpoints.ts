@@ -109,6 +109,7 @@ function placeOf(
   if (resolverName !== '') return `an endpoint has a resolver of its own: ${resolverName}`;
   if (portSpecifier.case !== 'portValue') return `the port of ${host} is ${portSpecifier.value ?? 'not sent'}`;
   const port = portSpecifier.value;
+  if (port === 0) return `the port of ${host} is 0`;
   switch (hostKind(host)) {
     case 'ip':
       return { address: { kind: 'ip', ip: host }, port };

@@ -147,6 +147,7 @@ class Translator {
     if (chainContext.unsupported !== null) building.remark(about, [`nobody may use it: ${chainContext.unsupported}`]);
     if (listener.defaultFilterChain !== undefined) building.remark(about, ['its default filter chain is not served']);
     const tlsOf = new Map<MeshName, ChainTls>();
+    const meshOf = new Map<string, MeshName>();
     for (const [i, chain] of listener.filterChains.entries()) {
       if (i % STEP === 0) yield;
       const translated = this.#chain(chain, chainContext);
@@ -162,6 +163,10 @@ class Translator {
           conflict = `it ends the mTLS of mesh ${mesh} with another certificate or CA than other chains`;
       }
       for (const route of routes) {
+        const owner = meshOf.get(route.cluster) ?? route.mesh;
+        if (route.unsupported === undefined) meshOf.set(route.cluster, owner);
+        if (owner !== route.mesh)
+          conflict ??= `its cluster ${route.cluster} serves mesh ${owner}, and it is of mesh ${route.mesh}`;
         const finished = this.#finish(route, {
           chain: translated,
           cluster: state.clusters.get(route.cluster),

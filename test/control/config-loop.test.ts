@@ -3,7 +3,9 @@ import type { Problem } from '../../src/base/problem.ts';
 import { ConfigLoop } from '../../src/control/config-loop.ts';
 import type { LoadResult } from '../../src/control/config-loop.ts';
 import type { Compiled } from '../../src/model/compiled.ts';
+import { meshName, serverName } from '../../src/model/names.ts';
 import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 
 const BAD: Problem = { severity: 'error', file: 'mesh.yaml', line: 3, column: 5, field: 'mtls', message: 'cannot be' };
@@ -20,13 +22,20 @@ function compiled(version: string): Compiled {
 }
 
 /** A loop whose source answers when the test says so. */
-function loopOf(options: { readonly credentials?: () => readonly Problem[]; readonly goLive?: () => Promise<void> } = {}) {
+function loopOf(
+  options: {
+    readonly inPieces?: true;
+    readonly credentials?: () => readonly Problem[];
+    readonly goLive?: () => Promise<void>;
+  } = {},
+) {
   const open: ((answer: Compiled | Error) => void)[] = [];
   const log: string[] = [];
   let changed: (() => void) | null = null;
   const loop = new ConfigLoop({
     clock: new FakeClock(),
     source: {
+      ...(options.inPieces === undefined ? {} : { inPieces: options.inPieces }),
       load: () =>
         new Promise((resolve, reject) => {
           log.push('load');
@@ -150,4 +159,68 @@ t.test('a change that is seen is loaded, until the loop is closed', async (t) =>
   await settled;
   loop.close();
   t.equal(watched(), false);
+});
+
+const NOBODYS = serverName('api{mesh=default}');
+const withoutCluster: Snapshot = {
+  ...EMPTY_SNAPSHOT,
+  version: 'broken',
+  routes: new Map([
+    [
+      NOBODYS,
+      {
+        kind: 'passthrough',
+        serverName: NOBODYS,
+        mesh: meshName('default'),
+        destination: 'api',
+        cluster: 'default:api',
+        subset: {},
+      },
+    ],
+  ]),
+};
+
+t.test(
+  'what must not be served never goes live, although it compiled: the last good one stays, and the place is told',
+  async (t) => {
+    const { loop, log, answer } = loopOf();
+    const good = loop.load();
+    await answer(compiled('good'));
+    await good;
+    const load = loop.load();
+    const origins = new Map([[`route:${NOBODYS}`, { file: 'zone.yaml', line: 7, column: 1 }]]);
+    await answer({ ...(compiled('') as Extract<Compiled, { kind: 'compiled' }>), snapshot: withoutCluster, origins });
+    t.match(await load, {
+      kind: 'rejected',
+      broken: ['cluster'],
+      problems: [
+        {
+          severity: 'error',
+          file: 'zone.yaml',
+          line: 7,
+          field: `route:${NOBODYS}`,
+          message: /default:api is not there.*invariant cluster/,
+        },
+      ],
+    });
+    t.equal(loop.live?.snapshot.version, 'good');
+    t.notOk(log.includes('live broken'));
+  },
+);
+
+t.test('what a control plane has not sent yet is a warning, and the rest goes live', async (t) => {
+  const { loop, answer } = loopOf({ inPieces: true });
+  const load = loop.load();
+  await answer({ ...(compiled('') as Extract<Compiled, { kind: 'compiled' }>), snapshot: withoutCluster });
+  t.match(await load, {
+    kind: 'live',
+    problems: [{ severity: 'warning', file: 'control plane', message: /connections are refused until that comes \(route:api/ }],
+  });
+  const crossing = {
+    ...withoutCluster,
+    routes: new Map([...withoutCluster.routes].map(([, route]) => [serverName('x'), route])),
+  };
+  const next = loop.load();
+  await answer({ ...(compiled('') as Extract<Compiled, { kind: 'compiled' }>), snapshot: crossing });
+  t.match(await next, { kind: 'rejected', broken: ['name'] }, 'what is a mistake stays one');
 });
