@@ -10,7 +10,7 @@ import type { EnvoyResources } from '../../src/testing/envoy-resources.ts';
 import { authoritySecret, certificateSecret } from '../../src/testing/envoy-shapes.ts';
 import type { TestMesh } from '../../src/testing/test-mesh.ts';
 
-const LIVE = new URL('../../../shared/conformance/kuma-cp-live/', import.meta.url);
+export const LIVE: URL = new URL('../../../shared/conformance/kuma-cp-live/', import.meta.url);
 export const NO_DATA: string | false = existsSync(LIVE) ? false : 'skipped: no conformance data';
 
 export function live(file: string): string {
