@@ -27,24 +27,36 @@ export interface Context {
 export const CONNECT_TIMEOUT_MS = 5000;
 
 /** The first route of a server name stays: a second one would never be chosen. */
-export function addRoute({ routes, origins, findings }: Context, route: Route, at: Origin): void {
-  const first = routes.get(route.serverName);
-  if (first === undefined) {
-    routes.set(route.serverName, route);
-    origins.set(`route:${route.serverName}`, at);
-    return;
-  }
-  const taken = `${first.destination} of mesh ${first.mesh}`;
-  findings.warn(
-    at,
-    '',
-    `${route.destination}: the SNI ${JSON.stringify(route.serverName)} already leads to ${taken}; this one is not served`,
-  );
+export function addRoute(context: Context, route: Route, at: Origin): void {
+  const { routes, origins } = context;
+  if (isTaken(context, route.serverName, route.destination, at)) return;
+  routes.set(route.serverName, route);
+  origins.set(`route:${route.serverName}`, at);
 }
 
-export function addCluster({ clusters, origins }: Context, cluster: Cluster, at: Origin): void {
+/** Whether there is a route of this server name, which is reported then. */
+export function isTaken({ routes, findings }: Context, name: ServerName, destination: string, at: Origin): boolean {
+  const first = routes.get(name);
+  if (first === undefined) return false;
+  const taken = `${first.destination} of mesh ${first.mesh}`;
+  findings.warn(at, '', `${destination}: the SNI ${JSON.stringify(name)} already leads to ${taken}; this one is not served`);
+  return true;
+}
+
+/**
+ * False where the name is taken, which is reported: what leads to this cluster must not be served then, it would reach the other's
+ * endpoints. Kuma's names do not tell mesh `a_b` with service `c` from mesh `a` with service `b_c`.
+ */
+export function addCluster({ clusters, origins, findings }: Context, cluster: Cluster, at: Origin): boolean {
+  const first = origins.get(`cluster:${cluster.name}`);
+  if (first !== undefined) {
+    const taken = `${cluster.name} is the name of what is defined at ${first.file}:${first.line} too`;
+    findings.warn(at, '', `${taken}; this one is not served`);
+    return false;
+  }
   clusters.set(cluster.name, cluster);
   origins.set(`cluster:${cluster.name}`, at);
+  return true;
 }
 
 /** The first reason of a name stays. `sni` is given where the name is not the one of a `kuma.io/service`. */

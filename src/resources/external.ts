@@ -97,7 +97,7 @@ function addExternalService(
     return;
   }
   const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS };
-  addCluster(context, policies.ofService(service, made), meta.at);
+  if (!addCluster(context, policies.ofService(service, made), meta.at)) return;
   const rateLimit = policies.rateLimitOf(services);
   const limited = rateLimit === null ? {} : { rateLimit };
   tellOfProtocols(context, services);

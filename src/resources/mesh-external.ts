@@ -3,7 +3,7 @@ import type { AbsentReason } from '../model/compiled.ts';
 import { meshName, serverName } from '../model/names.ts';
 import type { Permission } from '../model/permission.ts';
 import { encodeHashSni } from '../wire/sni.ts';
-import { addAbsent, addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
+import { addAbsent, addCluster, addRoute, CONNECT_TIMEOUT_MS, isTaken } from './context.ts';
 import type { Context } from './context.ts';
 import { endpointAddress } from './endpoints.ts';
 import type { MeshExternalService } from './kinds/mesh-external-service.ts';
@@ -43,11 +43,13 @@ export function addMeshExternalService(
     findings.warn(meta.at, 'spec.endpoints', 'is empty: not served');
     return;
   }
+  // Before its cluster, which may have the name of the other's.
+  if (isTaken(context, serverName(sni), meta.displayName, meta.at)) return;
   const name = meshName(mesh.mesh.meta.name);
   const namespace = meta.labels.get('k8s.kuma.io/namespace') ?? meta.namespace;
   const cluster = `${name}_${meta.displayName}_${namespace}_${zone}_extsvc_${port}`;
   const made = { name: cluster, endpoints: endpointsOf(context, mesh, service), connectTimeoutMs: CONNECT_TIMEOUT_MS };
-  addCluster(context, policies.ofMeshExternal(service, made), meta.at);
+  if (!addCluster(context, policies.ofMeshExternal(service, made), meta.at)) return;
   addRoute(
     context,
     {

@@ -99,7 +99,7 @@ export function addPassthrough(
   const cluster = `${name}:${service}`;
   const endpoints = offers.flatMap((offer) => endpointOf(context, offer, mesh.meta.name, mesh.localityAware) ?? []);
   const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS };
-  addCluster(context, policies.ofService(service, made), at);
+  if (!addCluster(context, policies.ofService(service, made), at)) return;
   const relevant = relevanceOf(offers);
   for (const tags of sets) {
     const sni = encodeTagSni({ ...Object.fromEntries(tags), [SERVICE_TAG]: service, mesh: name });

@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { Compiled } from '../../src/model/compiled.ts';
 import {
   ALLOW_ALL,
   compileTexts,
@@ -187,4 +188,39 @@ t.test('ten thousand services compile in the time of a breath', async (t) => {
   const ms = performance.now() - start;
   // What is quadratic takes minutes; a slow machine takes seconds.
   t.ok(ms < 30_000, `${Math.round(ms)} ms`);
+});
+
+const mes = (mesh: string, name: string, ip: string, more = ''): string =>
+  `type: MeshExternalService\nmesh: ${mesh}\nname: ${name}\n${more}spec: {match: {port: 80}, endpoints: [{address: ${ip}, port: 1}]}\n`;
+
+const addressOf = (compiled: Compiled, sni: string): unknown => {
+  const { clusters } = snapshotOf(compiled);
+  return clusters.get(terminated(compiled, sni).cluster)?.endpoints[0]?.address;
+};
+
+t.test('of two MeshExternalServices with one display name the first is served, with its own endpoints', async (t) => {
+  const compiled = compileZone(
+    mes('default', 'a', '192.0.2.1', 'labels: {kuma.io/display-name: b}\n'),
+    mes('default', 'b', '192.0.2.2'),
+  );
+  const [sni = ''] = [...snapshotOf(compiled).routes.keys()];
+  t.same(addressOf(compiled, sni), { kind: 'ip', ip: '192.0.2.1' });
+  t.match(lines(compiled), [
+    /^zone\.yaml:\d+:1 warning: b: the SNI .* already leads to b of mesh default; this one is not served$/,
+  ]);
+});
+
+t.test('a service of one mesh never reaches the endpoints of another whose name Kuma writes alike', async (t) => {
+  const other = MESH.replace('name: default', 'name: default_x');
+  const compiled = compileTexts([EGRESS, MESH, mes('default', 'x_y', '192.0.2.1'), other, mes('default_x', 'y', '192.0.2.2')]);
+  const routes = [...snapshotOf(compiled).routes.values()];
+  t.same(
+    routes.map(({ mesh, cluster, serverName }) => [mesh, cluster, addressOf(compiled, serverName)]),
+    [['default', 'default_x_y___extsvc_80', { kind: 'ip', ip: '192.0.2.1' }]],
+  );
+  t.ok(
+    lines(compiled).some((line) =>
+      /default_x_y___extsvc_80 is the name of what is defined at zone\.yaml:\d+ too; this one is not served$/.test(line),
+    ),
+  );
 });
