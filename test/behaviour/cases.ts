@@ -1,4 +1,4 @@
-// How each recorded case is played: the name is that of the recording, what it does is what the recording client did.
+// How each recorded case is played: the name is that of the recording, what it does is what the recording client did. Long, because it is the list of them all.
 import { Buffer } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -322,7 +322,7 @@ export const CASES: Readonly<Record<string, Case>> = {
 
   hello_in_1_byte_segments: drippedHello(TCP, 0),
   hello_in_1_byte_segments_passthrough: drippedHello('backend{mesh=default}', 0),
-  hello_slow_within_15s: drippedHello(TCP, SETUP_MS * 0.6, { hurried: true }),
+  hello_slow_within_15s: drippedHello(TCP, SETUP_MS * 0.5, { hurried: true }),
   hello_slow_beyond_15s: tcp((socket) => drip(socket, inOneRecord(helloFor(TCP)), SETUP_MS * 1.2), { hurried: true }),
   hello_16379_bytes_plus_header_16384: send(inOneRecord(helloFor(TCP, 16_379)), { stays: true }),
   hello_16380_bytes_plus_header_16385: send(inOneRecord(helloFor(TCP, 16_380))),

@@ -42,7 +42,7 @@ interface Ended {
   readonly ms: number;
 }
 
-/** TCP alone. `play` gets the connected socket; where nobody is to end it, `stays` says so. */
+/** TCP alone. `play` gets the connected socket; where it is answered and nobody is to end it, `stays` says so. */
 export async function speakTcp(
   at: At,
   play: (socket: Socket) => unknown,
@@ -51,10 +51,16 @@ export async function speakTcp(
   const socket = connectTcp({ ...at, allowHalfOpen: true, noDelay: true });
   const ending = endOf(socket);
   const read: Buffer[] = [];
-  socket.on('data', (chunk: Buffer) => read.push(chunk));
+  const answered = new Promise<null>((resolve) => {
+    socket.on('data', (chunk: Buffer) => {
+      read.push(chunk);
+      resolve(null);
+    });
+  });
   await once(socket, 'connect');
   const port = socket.localPort ?? 0;
   await play(socket);
+  if (options.stays === true) await within(Promise.race([ending, answered]), BOUND_MS);
   const ended = await within(ending, options.stays === true ? OPEN_MS : BOUND_MS);
   await turn();
   socket.destroy();

@@ -16,7 +16,7 @@ import { startServices } from './services.ts';
 import type { Services } from './services.ts';
 
 /** What stands for Kuma's 15 s from accept to relay, and for the 5 s of a connect. */
-export const SETUP_MS = 1_000;
+export const SETUP_MS = 1_500;
 export const CONNECT_MS = 400;
 
 export interface Zone extends AsyncDisposable {
