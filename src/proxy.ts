@@ -19,6 +19,8 @@ import { join } from './control/join.ts';
 import type * as Joining from './control/join-control-plane.ts';
 import { envoyFacts } from './control/envoy-facts.ts';
 import { drain } from './control/drain.ts';
+import { recordSessions } from './control/record-sessions.ts';
+import type { RecordOptions } from './control/record-sessions.ts';
 import { explainLive } from './control/explain-live.ts';
 import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
@@ -80,6 +82,8 @@ export interface EgressOptions {
   readonly logDestination?: { write(line: string): void };
   /** How many sessions that ended are remembered, for `decisions` and `explain`. Default: 10,000. */
   readonly remembered?: number;
+  /** Writes the facts of each session that ended to this file, never payload (docs/recording.md). Default: no. */
+  readonly record?: RecordOptions;
   readonly traffic?: Partial<TrafficSettings>;
   /** How names are resolved; default: as the operating system does (getaddrinfo). */
   readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
@@ -170,6 +174,7 @@ interface Parts {
   readonly state: {
     draining: boolean;
     problems: readonly Problem[];
+    endRecording: () => Promise<void>;
   };
   readonly servers: AdminServer[];
   explain(question: Question): Answer;
@@ -180,7 +185,7 @@ interface Parts {
 function assemble(options: EgressOptions, joining: typeof Joining | null): Parts {
   const clock = options.clock ?? systemClock({ keepAlive: false });
   const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
-  const state: Parts['state'] = { draining: false, problems: [] };
+  const state: Parts['state'] = { draining: false, problems: [], endRecording: () => Promise.resolve() };
   const observer = createObserver({
     clock,
     level: options.logLevel ?? 'off',
@@ -332,6 +337,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
       watch.close();
       await source.close?.();
       await sides.stop();
+      await state.endRecording();
       await Promise.all([envoyAdmin.close(), ...servers.map((server) => server.close())]);
       await observer.flush();
       observer.close();
@@ -367,7 +373,8 @@ function tellOwnListeners({ listening, servers, sides, watch, envoyAdmin }: Part
 }
 
 async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
-  const { sides, loop, listening, observer, controlPlane } = parts;
+  const { clock, state, sides, loop, listening, observer, controlPlane } = parts;
+  if (options.record !== undefined) state.endRecording = await recordSessions(options.record, observer, clock);
   await sides.start();
   // A control plane may let wait for long: who asks meanwhile is told so.
   const readiness =

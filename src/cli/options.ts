@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util';
-import { check, durationMs, isTrue, items } from './values.ts';
+import { check, durationMs, isTrue, items, sizeInBytes } from './values.ts';
 
 /** The options of a command as a table: from it come the parsing, the variables of the environment and the help text. */
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
 /** `pairs` are `key=value`, one or several between commas each time it is given. */
-type Kind = 'text' | 'list' | 'cidrs' | 'pairs' | 'flag' | 'count' | 'port' | 'duration' | 'level';
+type Kind = 'text' | 'list' | 'cidrs' | 'pairs' | 'flag' | 'count' | 'port' | 'duration' | 'bytes' | 'level';
 
 export interface OptionSpec {
   readonly kind: Kind;
@@ -31,6 +31,7 @@ export interface Given {
   flag(name: string): boolean;
   count(name: string): number;
   duration(name: string): number;
+  bytes(name: string): number;
   /** The flag or variable that said it; null where it has its default. */
   source(name: string): string | null;
 }
@@ -59,6 +60,7 @@ export function readOptions(argv: readonly string[], env: Env, table: OptionTabl
     flag: (name) => isTrue(text(name) ?? ''),
     count: (name) => Number(text(name) ?? 0),
     duration: (name) => durationMs(text(name) ?? '') ?? 0,
+    bytes: (name) => sizeInBytes(text(name) ?? '') ?? 0,
     source: (name) => sources.get(name) ?? null,
   };
 }

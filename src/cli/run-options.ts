@@ -31,6 +31,9 @@ export interface RunOptions {
   readonly maxHandshakes: number;
   readonly maxSessionsPerSource: number;
   readonly allowedResolved: readonly string[];
+  /** Where sessions are recorded; null does not. */
+  readonly record: string | null;
+  readonly recordMaxBytes: number;
   readonly logLevel: LogLevel;
   /** Accepted for the sake of kuma-dp's flags; without a meaning here. Said once at debug. */
   readonly ignored: readonly string[];
@@ -159,6 +162,19 @@ export const RUN_OPTIONS: OptionTable = {
     value: 'CIDR',
     help: 'loopback or link-local block that names may resolve to; repeat or separate by commas',
   },
+  record: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_RECORD'],
+    value: 'FILE',
+    help: 'write the facts of each session to this file, never payload, for simulate',
+  },
+  'record-max-size': {
+    kind: 'bytes',
+    env: ['ZONE_EGRESS_RECORD_MAX_SIZE'],
+    fallback: '100MB',
+    value: 'SIZE',
+    help: 'a recording of this size makes room for the next: FILE.1 to FILE.5 are kept',
+  },
   'log-level': {
     kind: 'level',
     env: ['ZONE_EGRESS_LOG_LEVEL'],
@@ -204,6 +220,8 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
     maxHandshakes: given.count('max-handshakes'),
     maxSessionsPerSource: given.count('max-sessions-per-source'),
     allowedResolved: given.list('allow-resolved'),
+    record: given.text('record'),
+    recordMaxBytes: given.bytes('record-max-size'),
     logLevel: level(given.text('log-level') ?? 'info'),
     ignored: ignoredIn(given),
   };

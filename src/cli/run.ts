@@ -139,6 +139,7 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
     configThread: true,
     logLevel: options.logLevel,
     ignoredFlags: options.ignored,
+    ...(options.record === null ? {} : { record: { file: options.record, maxBytes: options.recordMaxBytes } }),
     traffic: {
       drainTimeMs: options.drainTimeMs,
       setupTimeoutMs: options.setupTimeoutMs,

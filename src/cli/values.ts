@@ -14,6 +14,7 @@ export function check(source: string, { kind, most }: OptionSpec, text: string):
   if (noCidr !== undefined) throw wrong('a CIDR block such as 127.0.0.0/8 or fe80::/10', noCidr);
   if (kind === 'port' && Number(text) > 65_535) throw wrong('a port from 0 to 65535');
   if (kind === 'duration' && durationMs(text) === null) throw wrong('a duration such as 500ms, 30s, 5m, 1h or 1m30s');
+  if (kind === 'bytes' && sizeInBytes(text) === null) throw wrong('a size such as 100MB, 512KB, 2GB, from 1KB on');
   if (kind === 'level') level(text);
   if (kind === 'text' && text === '') throw wrong('a text that is not empty');
 }
@@ -34,6 +35,15 @@ export function durationMs(text: string): number | null {
   let total = 0;
   for (const [, number, , unit] of text.matchAll(/(\d+(\.\d+)?)(ms|s|m|h)/g)) total += Number(number) * (UNITS[unit ?? ''] ?? 0);
   return total;
+}
+
+const SIZES: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9 };
+
+/** `100MB` in steps of a thousand; a plain number is bytes. Null where the text is none, or less than 1 KB. */
+export function sizeInBytes(text: string): number | null {
+  const [, number = '', unit = ''] = /^(\d{1,12})(KB|MB|GB)?$/i.exec(text) ?? [];
+  const size = number === '' ? 0 : Number(number) * (SIZES[unit.toUpperCase()] ?? 0);
+  return size < 1_000 ? null : size;
 }
 
 /** Of a list: the items between commas, trimmed, empty ones left out. */

@@ -59,6 +59,8 @@ export interface Events {
   relay(path: string): void;
   workers(count: number): void;
   fault(): void;
+  /** Lines of the recording of sessions. */
+  recorded(result: 'written' | 'dropped', count: number): void;
   /** What a look-up came to. */
   dns(outcome: 'resolved' | 'failed'): void;
   controlPlane(connected: boolean): void;
@@ -104,6 +106,7 @@ export function createObserver(options: ObserverOptions): Observer {
       relay: (path) => metrics.info('zone_egress_relay_info', { path }),
       workers: (count) => metrics.set('zone_egress_workers', {}, count),
       fault: () => metrics.count('zone_egress_faults_total', {}),
+      recorded: (result, count) => metrics.count('zone_egress_recorded_total', { result }, count),
       dns(outcome) {
         if (outcome === 'failed') metrics.count('zone_egress_dns_failures_total', {});
       },

@@ -1,0 +1,31 @@
+import type { Clock } from '../base/clock.ts';
+import type { Observer } from '../observe/observer.ts';
+import { openRecorder } from '../observe/recorder.ts';
+
+export interface RecordOptions {
+  readonly file: string;
+  /** A file of this size makes room for the next; five are kept. Default: 100,000,000. */
+  readonly maxBytes?: number;
+}
+
+/** Writes each session that ends; gives back how to stop. Rejects where the file cannot be opened; later no trouble with it does any harm. */
+export async function recordSessions(
+  { file, maxBytes }: RecordOptions,
+  observer: Observer,
+  clock: Clock,
+): Promise<() => Promise<void>> {
+  const { log, metrics } = observer;
+  const recorder = await openRecorder({
+    clock,
+    file,
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    onLines: (result, count) => metrics.recorded(result, count),
+    onFailure: (err) => log.error({ err, file }, 'sessions cannot be recorded: they are left out and counted until they can'),
+    onRecovered: () => log.info({ file }, 'sessions are recorded again'),
+  });
+  const stop = observer.onRecord((record) => recorder.write(record));
+  return async () => {
+    stop();
+    await recorder.close();
+  };
+}
