@@ -114,6 +114,10 @@ t.test('the policy that Kuma makes with a mesh takes part, unless the mesh asks 
   t.notOk('circuitBreaker' in ofMes(compileZone(mes('m'), behind)), 'its 1024 counts: its name sorts first');
   t.equal(ofMes(compileZone(mes('m'), before)).circuitBreaker?.maxConnections, 20);
   t.equal(ofMes(compileTexts([EGRESS, skip, mes('m'), behind])).circuitBreaker?.maxConnections, 20);
+  const skipOne = MESH.replace('name: default\n', 'name: default\nskipCreatingInitialPolicies: [MeshCircuitBreaker]\n');
+  t.equal(ofMes(compileTexts([EGRESS, skipOne, mes('m'), behind])).circuitBreaker?.maxConnections, 20, 'not of this kind');
+  const skipOther = MESH.replace('name: default\n', 'name: default\nskipCreatingInitialPolicies: [MeshTimeout]\n');
+  t.notOk('circuitBreaker' in ofMes(compileTexts([EGRESS, skipOther, mes('m'), behind])), 'not of another');
   const own = policy('MeshCircuitBreaker', 'mesh-circuit-breaker-all-default', limits(7));
   t.equal(ofMes(compileZone(mes('m'), own)).circuitBreaker?.maxConnections, 7, 'it is among the resources, and changed');
 });
@@ -269,4 +273,49 @@ t.test('what Kuma never applies on an egress is said once for each resource', as
     lines(compiled).map((line) => line.replace(/^\S+ warning: type: /, '')),
     kinds.map((kind) => `${kind}: not applied by Kuma on a zone egress`),
   );
+});
+
+const warningsOf = (...texts: readonly string[]): readonly string[] =>
+  lines(compileZone(...texts)).map((line) => line.replace(/^\S+ warning: /, ''));
+
+t.test('a limit that the policy of Kuma’s own sets back is said, and which service has it', async (t) => {
+  t.same(warningsOf(mes('m'), policy('MeshCircuitBreaker', 'z', limits(20))), [
+    'MeshCircuitBreaker z: its connectionLimits.maxConnections does not count: mesh-circuit-breaker-all-default, which Kuma makes with the mesh, sets it too (m)',
+  ]);
+  t.same(warningsOf(mes('m'), policy('MeshCircuitBreaker', 'a', limits(20))), [], 'where it counts nothing is said');
+  t.same(warningsOf(mes('m'), policy('MeshCircuitBreaker', 'z', limits(1_024))), [], 'nor where both say the same');
+});
+
+t.test('a policy of which nothing counts, because another says otherwise, is told of', async (t) => {
+  const [a, b] = [policy('MeshCircuitBreaker', 'a', limits(20)), policy('MeshCircuitBreaker', 'b', limits(30))];
+  t.same(warningsOf(mes('m'), a, b), ['MeshCircuitBreaker b: nothing of it counts: a says otherwise']);
+  const named = policy('MeshCircuitBreaker', 'n', limits(5, '{kind: MeshExternalService, name: m}'));
+  t.same(warningsOf(mes('m'), mes('other'), a, named), [], 'one that counts for another service is in use');
+});
+
+t.test('a policy whose settings are not for what it selects is told of', async (t) => {
+  const toMesh = (conf: string): string => `{to: [{targetRef: {kind: Mesh}, default: ${conf}}]}`;
+  const says = (kind: string, spec: string, ...texts: readonly string[]): readonly string[] =>
+    warningsOf(...texts, policy(kind, 'a', spec)).map((line) => line.replace(/^\w+ a: /, ''));
+  const none = 'makes no check where none is written for the protocol of the service (m)';
+  t.same(says('MeshHealthCheck', toMesh('{http: {path: /}}'), mes('m')), [none]);
+  t.same(says('MeshHealthCheck', toMesh('{tcp: {}}'), mes('m', 'http'), mes('other')), [none]);
+  t.same(says('MeshHealthCheck', toMesh('{tcp: {disabled: true}}'), mes('m')), [], 'disabled is what was asked for');
+  t.same(says('MeshCircuitBreaker', toMesh('{connectionLimits: {maxRequests: 7}}'), mes('m')), [
+    'not supported by this egress yet: limits of requests, retries and connection pools, which need HTTP (m)',
+  ]);
+  const failover = toMesh('{localityAwareness: {crossZone: {failover: [{to: {type: Any}}]}}}');
+  t.same(says('MeshLoadBalancingStrategy', failover, mes('m')), [
+    'has no effect here: the endpoints of a MeshExternalService are in no zone (m)',
+  ]);
+  t.same(says('MeshLoadBalancingStrategy', failover, mes('m'), ...INGRESSES), [], 'it has one on services of other zones');
+  const random = toMesh('{loadBalancer: {type: Random}}');
+  t.same(says('MeshLoadBalancingStrategy', random, mes('m'), ...INGRESSES), [
+    'its loadBalancer counts for MeshExternalServices only, on an egress (backend)',
+  ]);
+  const requests =
+    '{targetRef: {kind: MeshService, name: es}, from: [{targetRef: {kind: Mesh}, default: {local: {http: {requestRate: {num: 5, interval: 1s}}}}}]}';
+  t.same(says('MeshRateLimit', requests, external('es'), ALLOW), [
+    'has no effect here: limits of requests are for what speaks HTTP (es)',
+  ]);
 });

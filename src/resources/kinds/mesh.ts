@@ -11,8 +11,8 @@ export interface Mesh {
   readonly zoneEgress: boolean;
   readonly localityAware: boolean;
   readonly forbidsMeshExternalServices: boolean;
-  /** It has none of the policies that Kuma makes with a mesh. */
-  readonly skipsInitialPolicies: boolean;
+  /** Kinds of which Kuma makes no policy with the mesh; `*` is all. */
+  readonly skippedPolicies: readonly string[];
 }
 
 export interface CaBackend {
@@ -52,7 +52,7 @@ export function readMesh(document: Document): Mesh {
     mtls: enabled === '' ? null : (backends.find(({ name }) => name === enabled) ?? null),
     zoneEgress,
     localityAware: routing?.flag('localityAwareLoadBalancing') ?? false,
-    skipsInitialPolicies: spec.texts('skipCreatingInitialPolicies')?.includes('*') ?? false,
+    skippedPolicies: spec.texts('skipCreatingInitialPolicies') ?? [],
     forbidsMeshExternalServices: routing?.flag('defaultForbidMeshExternalServiceAccess') ?? false,
   };
 }

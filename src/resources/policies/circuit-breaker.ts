@@ -16,12 +16,16 @@ export function breakerFields({ connectionLimits, outlierDetection }: CircuitBre
   };
 }
 
-/** Limits of requests, retries and pools are of HTTP and limit nothing here. */
+/** Limits of requests, retries and pools are of HTTP, or of how Envoy keeps connections, and limit nothing here. */
 export function breakerFeatures(conf: CircuitBreakerConf): readonly Feature[] {
   const { circuitBreaker, outlierDetection } = breakerFields(conf);
   const isLimited = circuitBreaker?.maxConnections !== undefined || circuitBreaker?.maxPendingRequests !== undefined;
+  const isMore = (['maxRequests', 'maxRetries', 'maxConnectionPools'] as const).some(
+    (name) => circuitBreaker?.[name] !== undefined,
+  );
   return [
     ...(isLimited ? (['circuit breakers'] as const) : []),
+    ...(isMore ? (['limits of requests, retries and connection pools'] as const) : []),
     ...(outlierDetection === undefined ? [] : (['outlier detection'] as const)),
   ];
 }
@@ -71,11 +75,12 @@ function outlierOf(conf: OutlierConf): OutlierDetection {
  * own, but they take part in the order: they win over those of a policy for the mesh whose name sorts behind.
  */
 export function defaultBreaker(
-  { meta, skipsInitialPolicies }: Mesh,
+  { meta, skippedPolicies }: Mesh,
   present: readonly MeshCircuitBreaker[],
 ): MeshCircuitBreaker | null {
   const name = `mesh-circuit-breaker-all-${meta.name}`;
-  if (skipsInitialPolicies || present.some(({ meta: { displayName } }) => displayName === name)) return null;
+  if (skippedPolicies.some((kind) => kind === '*' || kind === 'MeshCircuitBreaker')) return null;
+  if (present.some(({ meta: { displayName } }) => displayName === name)) return null;
   // Beside policies that do not say where they come from it does not either: Kuma made both in the same place.
   const isLabelled = present.some((policy) => policy.meta.labels.has(ORIGIN));
   const labels = new Map(isLabelled ? [[ORIGIN, 'global']] : []);

@@ -27,9 +27,13 @@ const FEATURES = { tcp: 'TCP health checks', http: 'HTTP health checks', grpc: '
 export function healthFeatures(conf: HealthCheckConf, protocol: Protocol): readonly Feature[] {
   const probe = probeOf(conf, protocol);
   return [
-    ...(probe === null ? [] : [FEATURES[probe.kind]]),
+    ...(probe === null ? (isOff(conf) ? [] : (['no health check'] as const)) : [FEATURES[probe.kind]]),
     ...(conf.failTrafficOnPanic === true ? (['failTrafficOnPanic'] as const) : []),
   ];
+}
+
+function isOff({ tcp, http, grpc }: HealthCheckConf): boolean {
+  return [tcp, http, grpc].every((check) => check === undefined || check.disabled === true);
 }
 
 /** The check of the service's own protocol; a TCP one in its place only where that one is there and disabled. */

@@ -17,6 +17,17 @@ export function balancingFeatures({ loadBalancer, hashPolicies }: StrategyConf, 
   return hashes > 0 && protocol !== 'tcp' ? ['HTTP hash policies'] : [];
 }
 
+/** A policy that only says which zones come first. */
+export function inertBalancing({ loadBalancer, localityAwareness }: StrategyConf): string {
+  const isWeighted = (localityAwareness?.localZone?.affinityTags ?? []).length > 0;
+  return loadBalancer === undefined && !isWeighted ? 'the endpoints of a MeshExternalService are in no zone' : '';
+}
+
+/** Round robin it is anyway. */
+export function serviceFeatures({ loadBalancer }: StrategyConf): readonly Feature[] {
+  return loadBalancer?.type === undefined || loadBalancer.type === 'RoundRobin' ? [] : ['loadBalancer of services'];
+}
+
 function balancerOf({ type, leastRequest, ringHash, maglev }: LoadBalancerConf): Balancer | null {
   switch (type) {
     case undefined:

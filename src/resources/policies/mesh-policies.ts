@@ -9,8 +9,10 @@ import type { MeshResources } from '../resource-set.ts';
 import { selects } from '../tags.ts';
 import { breakerFeatures, breakerFields, defaultBreaker } from './circuit-breaker.ts';
 import { healthFeatures, healthFields } from './health-check.ts';
-import { balancingFeatures, balancingFields, withLocality } from './load-balancing.ts';
+import { balancingFeatures, balancingFields, inertBalancing, serviceFeatures, withLocality } from './load-balancing.ts';
 import type { Feature } from './not-yet.ts';
+import { outcomes } from './overridden.ts';
+import type { Outcome } from './overridden.ts';
 import { fromRules, meshwideToRules } from './service-rules.ts';
 import { toRules } from './to-rules.ts';
 import type { Ruled } from './to-rules.ts';
@@ -28,22 +30,33 @@ export interface MeshPolicies {
 
 export function meshPolicies(resources: MeshResources, here: string): MeshPolicies {
   const { circuitBreakers, healthChecks, strategies, rateLimits, faultInjections, legacyHttp } = resources;
-  const uses = createUses();
   const initial = defaultBreaker(resources.mesh, circuitBreakers);
+  const uses = createUses((policy) => policy === initial?.meta);
   const breakers = toRules(initial === null ? circuitBreakers : [...circuitBreakers, initial]);
   const checks = toRules(healthChecks);
   const meshExternalStrategies = toRules(strategies);
   const serviceStrategies = meshwideToRules(strategies);
   const limits = fromRules(rateLimits);
   const faults = fromRules(faultInjections);
+  /** Those for the whole mesh are the same for most services. */
+  const merged = new WeakMap<object, readonly Outcome[]>();
   /** Notes which policies made it, and gives the result. */
-  const note = <Conf>(ruled: Ruled<Conf> | null, name: string, features: (conf: Conf) => readonly Feature[]): Conf | null => {
-    for (const { policy, conf } of ruled?.parts ?? []) uses.used(policy.meta, name, features(conf));
-    return ruled?.conf ?? null;
+  const note = <Conf>(
+    ruled: Ruled<Conf> | null,
+    name: string,
+    features: (conf: Conf) => readonly Feature[],
+    inert: (conf: Conf) => string = () => '',
+  ): Conf | null => {
+    if (ruled === null) return null;
+    for (const { policy, conf } of ruled.parts) uses.used(policy.meta, name, features(conf), inert(conf));
+    const found = merged.get(ruled) ?? outcomes(ruled);
+    merged.set(ruled, found);
+    for (const outcome of found) uses.overridden(outcome, name);
+    return ruled.conf;
   };
   return {
     ofService(service, cluster) {
-      const conf = note(serviceStrategies.of(service), service, () => []);
+      const conf = note(serviceStrategies.of(service), service, serviceFeatures);
       return conf === null ? cluster : withLocality(conf, cluster, here);
     },
     ofMeshExternal(service, cluster) {
@@ -51,7 +64,7 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
       const name = meta.displayName;
       const breaker = note(breakers.of(meta), name, breakerFeatures);
       const check = note(checks.of(meta), name, (conf) => healthFeatures(conf, protocol));
-      const strategy = note(meshExternalStrategies.of(meta), name, (conf) => balancingFeatures(conf, protocol));
+      const strategy = note(meshExternalStrategies.of(meta), name, (conf) => balancingFeatures(conf, protocol), inertBalancing);
       return {
         ...cluster,
         // In the order of Kuma's plugins: what a later one sets as well is the later one's.
@@ -65,10 +78,15 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
       if (first === undefined) return null;
       const { service } = first;
       const speaksHttp = services.some(({ protocol }) => protocol === 'http' || protocol === 'http2' || protocol === 'grpc');
-      const limit = note(limits.of(service), service, ({ tcp, http }) => [
-        ...(tcp?.rate === undefined || tcp.disabled === true ? [] : (['connection rate limits'] as const)),
-        ...(speaksHttp && http?.rate !== undefined && http.disabled !== true ? (['HTTP rate limits'] as const) : []),
-      ]);
+      const limit = note(
+        limits.of(service),
+        service,
+        ({ tcp, http }) => [
+          ...(tcp?.rate === undefined || tcp.disabled === true ? [] : (['connection rate limits'] as const)),
+          ...(speaksHttp && http?.rate !== undefined && http.disabled !== true ? (['HTTP rate limits'] as const) : []),
+        ],
+        ({ tcp }) => (tcp === undefined && !speaksHttp ? 'limits of requests are for what speaks HTTP' : ''),
+      );
       if (speaksHttp) {
         note(faults.of(service), service, (conf) => (conf.faults > 0 ? ['HTTP faults'] : []));
         for (const policy of legacyHttp) {

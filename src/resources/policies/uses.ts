@@ -1,30 +1,54 @@
 import type { Meta } from '../document.ts';
 import type { Findings } from '../findings.ts';
-import { NEEDS_HTTP } from './not-yet.ts';
+import { NEEDS_HTTP, NO_EFFECT } from './not-yet.ts';
 import type { Feature } from './not-yet.ts';
+import type { Outcome, Overridden } from './overridden.ts';
 
 /** What became of each policy, for one warning about those of which nothing or not all came. */
 export interface Uses {
-  used(policy: Meta, service: string, features: readonly Feature[]): void;
+  /** `inert`: why it says nothing of this service although it selects it; told where it says nothing of any. */
+  used(policy: Meta, service: string, features: readonly Feature[], inert?: string): void;
+  /** Others set what it sets. */
+  overridden(outcome: Outcome, service: string): void;
   tell(kind: string, policy: Meta, isShadow: boolean, why: string, findings: Findings): void;
 }
 
 interface Use {
   readonly features: Map<Feature, string[]>;
+  readonly inert: Map<string, string[]>;
+  /** By field and the policy that counts. */
+  readonly lost: Map<string, Overridden & { readonly services: string[] }>;
+  hasEffect: boolean;
+  keepsAny: boolean;
 }
 
 const NAMED = 3;
 
-export function createUses(): Uses {
+/** `isOfKuma`: a policy that is not among the resources, so nobody sees that it is the one that counts. */
+export function createUses(isOfKuma: (policy: Meta) => boolean): Uses {
   const uses = new Map<Meta, Use>();
+  const useOf = (policy: Meta): Use => {
+    const known = uses.get(policy);
+    if (known !== undefined) return known;
+    const use: Use = { features: new Map(), inert: new Map(), lost: new Map(), hasEffect: false, keepsAny: false };
+    uses.set(policy, use);
+    return use;
+  };
   return {
-    used(policy, service, features) {
-      const use = uses.get(policy) ?? { features: new Map<Feature, string[]>() };
-      uses.set(policy, use);
-      for (const feature of features) {
-        const services = use.features.get(feature) ?? [];
-        use.features.set(feature, services);
-        if (services.at(-1) !== service) services.push(service);
+    used(policy, service, features, inert = '') {
+      const use = useOf(policy);
+      for (const feature of features) listed(use.features, feature, service);
+      if (inert === '') use.hasEffect = true;
+      else listed(use.inert, inert, service);
+    },
+    overridden({ policy, lost, keepsAny }, service) {
+      const use = useOf(policy);
+      use.keepsAny ||= keepsAny;
+      for (const { field, by } of lost) {
+        const key = JSON.stringify([field, by.name]);
+        const found = use.lost.get(key) ?? { field, by, services: [] };
+        use.lost.set(key, found);
+        if (found.services.at(-1) !== service) found.services.push(service);
       }
     },
     tell(kind, policy, isShadow, why, findings) {
@@ -42,8 +66,27 @@ export function createUses(): Uses {
         return NEEDS_HTTP.has(feature) ? [`${feature}, which need HTTP (${some(services)})`] : [];
       });
       if (parts.length > 0) warn(`not supported by this egress yet: ${parts.join('; ')}`);
+      for (const [feature, services] of use.features) {
+        const words = NO_EFFECT.get(feature);
+        if (words !== undefined) warn(`${words} (${some(services)})`);
+      }
+      if (!use.hasEffect) for (const [words, services] of use.inert) warn(`has no effect here: ${words} (${some(services)})`);
+      for (const { field, by, services } of use.lost.values()) {
+        // That a more specific policy counts is what it is for. This one nobody sees, nor that its name sorts first.
+        if (isOfKuma(by))
+          warn(`its ${field} does not count: ${by.name}, which Kuma makes with the mesh, sets it too (${some(services)})`);
+      }
+      const others = new Set([...use.lost.values()].map(({ by }) => by).filter((by) => !isOfKuma(by)));
+      if (others.size > 0 && !use.keepsAny)
+        warn(`nothing of it counts: ${[...others].map(({ name }) => name).join(', ')} says otherwise`);
     },
   };
+}
+
+function listed<Key>(map: Map<Key, string[]>, key: Key, service: string): void {
+  const services = map.get(key) ?? [];
+  map.set(key, services);
+  if (services.at(-1) !== service) services.push(service);
 }
 
 function some(services: readonly string[]): string {
