@@ -5,10 +5,16 @@ import type { ContentHash } from '../model/names.ts';
 import { dataText } from './data-text.ts';
 import type { Listener } from './proto/envoy/config/listener/v3/listener_pb.js';
 import type { FilterChain } from './proto/envoy/config/listener/v3/listener_components_pb.js';
+import type { Route } from './proto/envoy/config/route/v3/route_components_pb.js';
+import { RouterSchema } from './proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import { HttpConnectionManagerSchema } from './proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import type { HttpConnectionManager } from './proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { SubjectAltNameMatcher_SanType } from './proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
+import type { CertificateValidationContext } from './proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import { DownstreamTlsContextSchema } from './proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
-import { unpack } from './typed-config.ts';
+import { asksPathOnly } from './route-match.ts';
+import { matchComplaints } from './translate-chain.ts';
+import { unknownField, unpack } from './typed-config.ts';
 
 export interface AdminRead {
   readonly admin: AdminListener | null;
@@ -21,25 +27,52 @@ export function readAdminListener({ address, filterChains }: Listener): AdminRea
   const port = socket?.portSpecifier.case === 'portValue' ? socket.portSpecifier.value : 0;
   if (socket === undefined || port === 0)
     return { admin: null, secrets: [], remarks: ['it has no address with a port: not served'] };
-  const plain = filterChains.filter(({ transportSocket }) => transportSocket === undefined);
-  const secured = filterChains.find(({ transportSocket }) => transportSocket !== undefined);
+  const complaints = filterChains.map(chainComplaint);
+  const usable = filterChains.filter((_, i) => complaints[i] === null);
+  const plain = usable.filter(({ transportSocket }) => transportSocket === undefined);
+  const secured = usable.find(({ transportSocket }) => transportSocket !== undefined);
   const read = secured === undefined ? null : readTls(secured);
   const plaintextPaths = [...new Set(plain.flatMap(pathsOf))];
   const admin = { address: socket.address, port, plaintextPaths, tls: read?.kind === 'tls' ? read.tls : null };
-  const remarks = read?.kind === 'unusable' ? [`its TLS is not served: ${read.why}`] : [];
+  const remarks = [
+    ...complaints.flatMap((why) => (why === null ? [] : `a chain of it is not served: ${why}`)),
+    ...(read?.kind === 'unusable' ? [`its TLS is not served: ${read.why}`] : []),
+  ];
   return { admin, secrets: read?.kind === 'tls' ? read.secrets : [], remarks };
 }
 
+/** What would keep somebody out and is not evaluated here keeps everybody out. */
+function chainComplaint({ filters, filterChainMatch }: FilterChain): string | null {
+  const [asked] = matchComplaints(filterChainMatch);
+  if (asked !== undefined) return asked;
+  if ((filterChainMatch?.serverNames.length ?? 0) > 0) return 'it is for certain server names only';
+  const manager = managerOf(filters[0]);
+  if (manager === undefined || filters.length > 1) return 'it has other filters than one for HTTP';
+  const others = manager.httpFilters.filter(
+    ({ configType }) => configType.case !== 'typedConfig' || unpack(configType.value, RouterSchema) === undefined,
+  );
+  return others.length === 0 ? null : `it has the HTTP filters ${others.map(({ name }) => name).join(', ')}`;
+}
+
+function managerOf(filter: FilterChain['filters'][number] | undefined): HttpConnectionManager | undefined {
+  return filter?.configType.case === 'typedConfig' ? unpack(filter.configType.value, HttpConnectionManagerSchema) : undefined;
+}
+
+/** Prefixes, up to the first route that is not just one: the first that matches counts, and what it does to the paths after it is not evaluated. */
 function pathsOf({ filters }: FilterChain): readonly string[] {
-  return filters.flatMap(({ configType }) => {
-    const manager = configType.case === 'typedConfig' ? unpack(configType.value, HttpConnectionManagerSchema) : undefined;
-    if (manager?.routeSpecifier.case !== 'routeConfig') return [];
-    const routes = manager.routeSpecifier.value.virtualHosts.flatMap((host) => host.routes);
-    return routes.flatMap(({ match }) => {
-      const path = match?.pathSpecifier;
-      return path?.case === 'prefix' || path?.case === 'path' ? path.value : [];
-    });
+  const specifier = managerOf(filters[0])?.routeSpecifier;
+  if (specifier?.case !== 'routeConfig') return [];
+  return specifier.value.virtualHosts.flatMap(({ domains, routes }) => {
+    if (!domains.includes('*')) return [];
+    const prefixes = routes.map(prefixOf);
+    const end = prefixes.indexOf(null);
+    return prefixes.slice(0, end < 0 ? undefined : end).flatMap((prefix) => prefix ?? []);
   });
+}
+
+function prefixOf(route: Route): string | null {
+  const path = route.match?.pathSpecifier;
+  return route.action.case === 'route' && path?.case === 'prefix' && asksPathOnly(route) ? path.value : null;
 }
 
 type TlsRead =
@@ -53,6 +86,10 @@ function readTls({ transportSocket }: FilterChain): TlsRead {
   const common = context?.commonTlsContext;
   const validation = common?.validationContextType.case === 'validationContext' ? common.validationContextType.value : undefined;
   if (context?.requireClientCertificate !== true) return { kind: 'unusable', why: 'it does not ask for a client certificate' };
+  const unknown = unknownField(context);
+  if (unknown !== null) return { kind: 'unusable', why: `it has what this egress does not know: ${unknown}` };
+  const more = validation === undefined ? [] : checksOf(validation);
+  if (more.length > 0) return { kind: 'unusable', why: `it checks more of the client than is checked here: ${more.join(', ')}` };
   const [certificate] = common?.tlsCertificates ?? [];
   const [cert, key, ca] = [certificate?.certificateChain, certificate?.privateKey, validation?.trustedCa].map(dataText);
   if (cert?.kind !== 'text' || key?.kind !== 'text' || ca?.kind !== 'text') {
@@ -73,6 +110,19 @@ function readTls({ transportSocket }: FilterChain): TlsRead {
       [caHash, ca.text],
     ],
   };
+}
+
+/** Beside the CA and one name. */
+function checksOf(validation: CertificateValidationContext): readonly string[] {
+  const { verifyCertificateHash, verifyCertificateSpki, matchSubjectAltNames } = validation;
+  const { crl, maxVerifyDepth, customValidatorConfig, requireSignedCertificateTimestamp } = validation;
+  const lists = { verifyCertificateHash, verifyCertificateSpki, matchSubjectAltNames };
+  const values = { crl, maxVerifyDepth, customValidatorConfig };
+  return [
+    ...Object.entries(lists).flatMap(([name, list]) => (list.length > 0 ? [name] : [])),
+    ...Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [name])),
+    ...(requireSignedCertificateTimestamp === true ? ['requireSignedCertificateTimestamp'] : []),
+  ];
 }
 
 function hashOf(text: string): ContentHash {

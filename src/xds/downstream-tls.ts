@@ -64,6 +64,9 @@ function complaint(
   if (others.length > 0) return `its TLS is about several meshes: ${[mesh, ...others].join(', ')}`;
   if (context.requireClientCertificate !== true) return 'it does not ask for a client certificate';
   if (common.customHandshaker !== undefined) return 'its TLS has a handshaker of its own';
+  const { validationContextType: type } = common;
+  if (type.case === 'combinedValidationContext' && type.value.defaultValidationContext?.customValidatorConfig !== undefined)
+    return 'its check of clients has a CA of its own beside that of the secret';
   for (const validation of validationsOf(common)) {
     const why = validationComplaint(validation, mesh);
     if (why !== null) return why;

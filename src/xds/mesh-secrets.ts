@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { deepFreeze } from '../resources/deep-freeze.ts';
 import { contentHash, meshName } from '../model/names.ts';
@@ -99,6 +100,12 @@ function hashOf(text: string): ContentHash {
   return contentHash(createHash('sha256').update(text).digest('hex'));
 }
 
+/** The bundles of a SPIFFE validator stand there in place of a CA. */
+function validatorOf({ customValidatorConfig }: CertificateValidationContext): string {
+  const config = customValidatorConfig?.typedConfig;
+  return config === undefined ? '' : `${typeOf(config)} ${Buffer.from(config.value).toString('base64')}`;
+}
+
 const keys = new WeakMap<ChainTls, string>();
 
 /** The same for chains that end the mTLS of a mesh with the same. */
@@ -110,7 +117,7 @@ export function tlsKey(tls: ChainTls): string {
     identity.kind === 'secret'
       ? identity.name
       : JSON.stringify([dataText(identity.value.certificateChain), dataText(identity.value.privateKey)]),
-    trust.kind === 'secret' ? trust.name : JSON.stringify(dataText(trust.value.trustedCa)),
+    trust.kind === 'secret' ? trust.name : JSON.stringify([dataText(trust.value.trustedCa), validatorOf(trust.value)]),
   ];
   const short = createHash('sha256').update(key.join('\n')).digest('hex');
   keys.set(tls, short);

@@ -3,7 +3,7 @@ import { HARMLESS_HTTP_FILTERS } from './extension-names.ts';
 import type { Metadata } from './proto/envoy/config/core/v3/base_pb.js';
 import type { FilterChain } from './proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { RouteConfiguration } from './proto/envoy/config/route/v3/route_pb.js';
-import type { Route } from './proto/envoy/config/route/v3/route_components_pb.js';
+import type { Route, VirtualHost } from './proto/envoy/config/route/v3/route_components_pb.js';
 import { RBACSchema as HttpRbacSchema } from './proto/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import type { RBAC as HttpRbac } from './proto/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { RouterSchema } from './proto/envoy/extensions/filters/http/router/v3/router_pb.js';
@@ -19,6 +19,7 @@ import { RBACSchema as NetworkRbacSchema } from './proto/envoy/extensions/filter
 import type { RBAC as NetworkRbac } from './proto/envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
 import { TcpProxySchema } from './proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { TcpProxy } from './proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import { asksPathOnly } from './route-match.ts';
 import { typeOf, unpack } from './typed-config.ts';
 
 /** What the filters of one chain come to, as far as this egress can do it. */
@@ -172,7 +173,7 @@ function readRoutes(config: RouteConfiguration, found: Found): void {
   const routes = config.virtualHosts.flatMap((host) => host.routes);
   const clusters = new Set(routes.map(clusterOf));
   const [cluster = null] = clusters;
-  const isWhole = routes.some(matchesAll) && config.virtualHosts.some(({ domains }) => domains.includes('*'));
+  const isWhole = config.virtualHosts.every(isWholeHost) && config.virtualHosts.some(({ domains }) => domains.includes('*'));
   if (cluster === null || clusters.size !== 1 || !isWhole || config.vhds !== undefined) {
     found.unsupported.push('its HTTP routes lead requests to different places, or not all of them to one');
     return;
@@ -199,11 +200,14 @@ function clusterOf({ action }: Route): string | null {
   return action.case === 'route' && action.value.clusterSpecifier.case === 'cluster' ? action.value.clusterSpecifier.value : null;
 }
 
-function matchesAll({ match }: Route): boolean {
-  if (match?.pathSpecifier.case !== 'prefix' || match.pathSpecifier.value !== '/') return false;
-  return (
-    match.headers.length + match.queryParameters.length === 0 && match.runtimeFraction === undefined && match.grpc === undefined
-  );
+/** Envoy answers 404 to what no route of the host matches. */
+function isWholeHost({ routes, matcher, $unknown = [] }: VirtualHost): boolean {
+  return matcher === undefined && $unknown.length === 0 && routes.some(matchesAll);
+}
+
+function matchesAll(route: Route): boolean {
+  const path = route.match?.pathSpecifier;
+  return path?.case === 'prefix' && path.value === '/' && asksPathOnly(route);
 }
 
 function rewritesHost({ action }: Route): boolean {

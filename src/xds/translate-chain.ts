@@ -77,7 +77,8 @@ function servedNames(match: FilterChainMatch | undefined, remarks: string[]): re
   return [...new Set(whole)];
 }
 
-function matchComplaints(match: FilterChainMatch | undefined): readonly string[] {
+/** What a chain asks of a connection beside its server name, and nothing here goes by. */
+export function matchComplaints(match: FilterChainMatch | undefined): readonly string[] {
   if (match === undefined) return [];
   const { prefixRanges, directSourcePrefixRanges, sourcePrefixRanges, sourcePorts, applicationProtocols } = match;
   const lists = { prefixRanges, directSourcePrefixRanges, sourcePrefixRanges, sourcePorts, applicationProtocols };

@@ -12,6 +12,7 @@ import type { AdminRead } from './admin-listener.ts';
 import type { AdsState, Held } from './ads-state.ts';
 import type { ChainTls } from './downstream-tls.ts';
 import { HARMLESS_LISTENER_FILTERS } from './extension-names.ts';
+import { listenerSocket, placeComplaint } from './listener-place.ts';
 import { readMesh, tlsKey } from './mesh-secrets.ts';
 import type { MeshRead } from './mesh-secrets.ts';
 import type { Cluster as EnvoyCluster } from './proto/envoy/config/cluster/v3/cluster_pb.js';
@@ -104,7 +105,8 @@ class Translator {
   *translate(state: AdsState, context: TranslateContext): Generator<void, Translated> {
     const building = new Building();
     const made = this.#translateClusters(state);
-    const translations = made instanceof Map ? made : yield* made as Generator<void, ReadonlyMap<string, TranslatedCluster>>;
+    const translations: ReadonlyMap<string, TranslatedCluster> =
+      made instanceof Map ? made : yield* made as Generator<void, ReadonlyMap<string, TranslatedCluster>>;
     yield;
     for (const [name, { cluster, secrets, remarks, unusable }] of translations) {
       if (OWN.test(name)) continue;
@@ -133,7 +135,7 @@ class Translator {
     return {
       snapshot: Object.freeze({ version, ...content }),
       secrets: building.secrets,
-      listener: listener === undefined ? null : listenerConfig(listener, context),
+      listener: listener === undefined ? null : placeOf(listener, context, building),
       origins: building.origins,
       admin: this.#admin(state, building),
       remarks: building.remarks,
@@ -293,17 +295,15 @@ function contextOf({ address, listenerFilters, filterChainMatcher }: Listener): 
     const type = configType.case === 'typedConfig' ? typeOf(configType.value) : '';
     if (!HARMLESS_LISTENER_FILTERS.has(type)) reasons.push(`its listener has the filter ${type === '' ? name : type}`);
   }
-  const { port } = socketOf(address);
+  const { port } = listenerSocket(address);
   return { port, unsupported: reasons.length === 0 ? null : reasons.join('; ') };
 }
 
-function listenerConfig({ address }: Listener, { name, adminPort }: TranslateContext): ListenerConfig {
-  return { name, ...socketOf(address), adminPort };
-}
-
-function socketOf(address: Listener['address']): { readonly address: string; readonly port: number } {
-  const socket = address?.address.case === 'socketAddress' ? address.address.value : undefined;
-  return { address: socket?.address ?? '', port: socket?.portSpecifier.case === 'portValue' ? socket.portSpecifier.value : 0 };
+function placeOf(listener: Listener, { name, adminPort }: TranslateContext, building: Building): ListenerConfig | null {
+  const why = placeComplaint(listener);
+  if (why === null) return { name, ...listenerSocket(listener.address), adminPort };
+  building.remark(`listener:${listener.name}`, [`it is not opened: ${why}`]);
+  return null;
 }
 
 /** Metadata that no selector has chooses among all endpoints; without subsets it is not looked at. */
