@@ -72,11 +72,12 @@ const FIELDS: Readonly<Record<ToxicType, { readonly needs: readonly string[]; re
   tls_expired: { needs: [], takes: [] },
 };
 
+export const TOXIC_TYPES: readonly string[] = Object.keys(FIELDS);
+
 /** Throws for what no toxic can be, whatever the types said. */
 export function checkToxic(toxic: Toxic): void {
   const fields = Object.hasOwn(FIELDS, toxic.type) ? FIELDS[toxic.type] : undefined;
-  if (fields === undefined)
-    throw new TypeError(`fault ${JSON.stringify(toxic.type)}: allowed are ${Object.keys(FIELDS).join(', ')}`);
+  if (fields === undefined) throw new TypeError(`fault ${JSON.stringify(toxic.type)}: allowed are ${TOXIC_TYPES.join(', ')}`);
   const given = Object.entries(toxic).filter(([key, value]) => key !== 'type' && value !== undefined);
   for (const name of fields.needs)
     if (!given.some(([key]) => key === name)) throw new TypeError(`fault ${toxic.type}: ${name} is missing`);

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { BEHAVIOURS } from '../../src/testing/fake-external-service.ts';
 import { CHANNELS } from '../../src/testing/public.ts';
+import { TOXIC_TYPES } from '../../src/testing/toxics.ts';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -57,7 +58,7 @@ t.test('the command for other languages runs as it is written', async (t) => {
 
 t.test('the document names every behaviour, fault and event', async (t) => {
   const text = readFileSync(join(ROOT, 'docs/testing.md'), 'utf8');
-  for (const name of [...Object.keys(BEHAVIOURS), 'latency', 'tls_expired']) t.ok(text.includes(`\`${name}\``), name);
+  for (const name of [...Object.keys(BEHAVIOURS), ...TOXIC_TYPES]) t.ok(text.includes(`\`${name}\``), name);
   for (const [event, channel] of Object.entries(CHANNELS)) {
     t.ok(text.includes(`'${event}'`), event);
     t.equal(channel, `zone-egress:fake:${event}`);
