@@ -131,6 +131,19 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, findings: Fi
   const namespace = metadata.text('namespace') ?? '';
   const byLabel = style === 'spec';
   const mesh = byLabel ? labels.get('kuma.io/mesh') : top.text('mesh');
+  if (kindNamed(kind).scope === 'mesh') {
+    const [elsewhere, at] = byLabel
+      ? [top.text('mesh'), top.place('mesh')]
+      : [labels.get('kuma.io/mesh'), metadata.place('labels')];
+    // Kuma looks into one of them only, and takes `default` where that one is not written.
+    if (elsewhere !== undefined && elsewhere !== '' && elsewhere !== (mesh ?? 'default')) {
+      const [field, right] = byLabel
+        ? ['mesh', 'the label kuma.io/mesh']
+        : ['metadata.labels["kuma.io/mesh"]', 'mesh, beside metadata,'];
+      const message = `does not count: ${right} says the mesh of a ${kind}, and this one is in mesh ${JSON.stringify(mesh ?? 'default')}`;
+      findings.warn(at, field, message);
+    }
+  }
   const meta = checkedMeta(
     kind,
     {
@@ -220,6 +233,11 @@ function checkedMeta(kind: ReadKind, meta: WrittenMeta, form: Meta['form'], find
     else findings.error(meta.nameAt, field, NAME_MESSAGE);
   }
   const displayName = meta.labels.get('kuma.io/display-name');
+  // It goes into SNI and names of clusters, and is shown: nothing but what a name may be.
+  if (displayName !== undefined && !OLD_NAME.test(displayName)) {
+    const labels = form === 'universal' ? 'labels' : 'metadata.labels';
+    findings.error(meta.at, `${labels}["kuma.io/display-name"]`, OLD_NAME_MESSAGE);
+  }
   if (scope === 'mesh') {
     if (meta.mesh === '') findings.error(meta.meshAt, 'mesh', 'cannot be empty');
     else if (!OLD_NAME.test(meta.mesh)) findings.error(meta.meshAt, 'mesh', OLD_NAME_MESSAGE);

@@ -180,3 +180,30 @@ t.test('all problems come at once, sorted by file and line', async (t) => {
   );
   t.same(linesOf(compiled, 'error').length, 3);
 });
+
+t.test('a mesh that is written where Kuma does not look for it is told, with the mesh that counts', async (t) => {
+  const permission = (kind: string, where: string, spec: string): string =>
+    `apiVersion: kuma.io/v1alpha1\nkind: ${kind}\n${where}spec: ${spec}\n`;
+  const newer = '{from: [{targetRef: {kind: Mesh}, default: {action: Deny}}]}';
+  const match = "[{match: {kuma.io/service: '*'}}]";
+  const older = `{sources: ${match}, destinations: ${match}}`;
+  const inLabel = 'metadata: {name: p, labels: {kuma.io/mesh: other}}\n';
+  const beside = 'mesh: other\nmetadata: {name: p, namespace: kuma-system}\n';
+  const warnings = (...texts: readonly string[]): readonly string[] =>
+    linesOf(compileZone(...texts), 'warning').filter((line) => line.includes('does not count'));
+  t.same(warnings(permission('MeshTrafficPermission', beside, newer)), [
+    'zone.yaml:13:7 warning: mesh: does not count: the label kuma.io/mesh says the mesh of a MeshTrafficPermission, and this one is in mesh "default"',
+  ]);
+  t.same(warnings(permission('TrafficPermission', inLabel, older)), [
+    'zone.yaml:13:29 warning: metadata.labels["kuma.io/mesh"]: does not count: mesh, beside metadata, says the mesh of a TrafficPermission, and this one is in mesh "default"',
+  ]);
+  t.same(warnings(permission('MeshTrafficPermission', inLabel, newer)), []);
+  t.same(warnings(permission('TrafficPermission', beside, older)), []);
+});
+
+t.test('a display name is what a name may be: it goes into SNI and is shown', async (t) => {
+  for (const name of ['a\\e[31m', 'a\\nb', 'gr\u00fc\u00df', 'a{mesh=default}', 'a:b', 'A']) {
+    const text = `type: MeshExternalService\nmesh: default\nname: m\nlabels: {kuma.io/display-name: "${name}"}\nspec: {match: {port: 80}}\n`;
+    t.match(linesOf(compileZone(text), 'error'), [/ labels\["kuma.io\/display-name"\]: invalid characters/], name);
+  }
+});

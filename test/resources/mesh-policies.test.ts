@@ -128,6 +128,10 @@ t.test('a policy selects by labels, and by the zone and namespace that it is in'
   const compiled = compileZone(red, mes('other', 'tcp', 'labels: {team: blue}\n'), byLabels);
   t.equal(ofMes(compiled).circuitBreaker?.maxConnections, 20);
   t.notOk('circuitBreaker' in ofMes(compiled, 'other'));
+  const byName = limits(20, '{kind: MeshExternalService, labels: {kuma.io/display-name: m, kuma.io/mesh: default}}');
+  const added = compileZone(mes('m'), mes('other'), policy('MeshCircuitBreaker', 'p', byName));
+  t.equal(ofMes(added).circuitBreaker?.maxConnections, 20, 'labels that the control plane adds');
+  t.notOk('circuitBreaker' in ofMes(added, 'other'));
   const named = limits(20, '{kind: MeshExternalService, name: m}');
   const elsewhere = policy('MeshCircuitBreaker', 'p', named, 'labels: {k8s.kuma.io/namespace: elsewhere}\n');
   t.notOk('circuitBreaker' in ofMes(compileZone(mes('m'), elsewhere)));

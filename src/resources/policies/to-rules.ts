@@ -45,16 +45,27 @@ export function toRules<Conf extends object>(policies: readonly Policy<Conf>[]):
   const everywhere = ruled(meshwide);
   return {
     of(service) {
-      const { labels } = service;
-      const key = keyOf(labels.get(ZONE) ?? '', labels.get(NAMESPACE) ?? service.namespace, service.displayName);
-      const own = [
-        ...(named.get(key) ?? []),
-        ...labelled.filter(({ item }) => [...item.targetRef.labels].every(([label, value]) => labels.get(label) === value)),
-      ];
+      const { labels, namespace, displayName } = service;
+      const key = keyOf(labels.get(ZONE) ?? '', labels.get(NAMESPACE) ?? namespace, displayName);
+      const own = [...(named.get(key) ?? []), ...(labelled.length === 0 ? [] : selecting(labelled, service))];
       if (own.length === 0) return everywhere;
       return ruled([...meshwide, ...own].sort((a, b) => a.order - b.order));
     },
   };
+}
+
+/** By labels: a control plane adds some, which files seldom have. */
+function selecting<Conf>(
+  entries: readonly Entry<Conf>[],
+  { labels, displayName, mesh, namespace }: Meta,
+): readonly Entry<Conf>[] {
+  const all = new Map<string, string>([
+    ['kuma.io/display-name', displayName],
+    ['kuma.io/mesh', mesh],
+  ]);
+  if (namespace !== '') all.set(NAMESPACE, namespace);
+  for (const [label, value] of labels) all.set(label, value);
+  return entries.filter(({ item }) => [...item.targetRef.labels].every(([label, value]) => all.get(label) === value));
 }
 
 function ruled<Conf extends object>(entries: readonly Entry<Conf>[]): Ruled<Conf> | null {
