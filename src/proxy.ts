@@ -143,7 +143,8 @@ export type { Problem } from './base/problem.ts';
 
 /**
  * Starts a zone egress in this process. Resolves when it listens and its first configuration is live.
- * Throws ConfigError for a configuration that cannot be used, and the error of the system where a port cannot be bound.
+ * Throws ConfigError for a configuration that cannot be used, and the error of the system where a port cannot be bound. What a control plane sends and
+ * cannot be used or bound is waited for or tried again.
  */
 export async function startEgress(options: EgressOptions): Promise<Egress> {
   // gRPC and Envoy's messages take a second to load: only who joins a control plane waits for them.
@@ -156,6 +157,8 @@ export async function startEgress(options: EgressOptions): Promise<Egress> {
     throw error;
   }
 }
+
+type LiveConfig = NonNullable<ConfigLoop['live']>;
 
 interface Parts {
   readonly clock: Clock;
@@ -174,6 +177,8 @@ interface Parts {
   readonly state: {
     draining: boolean;
     problems: readonly Problem[];
+    /** Kept by the first configuration that can be used. */
+    readonly usable: PromiseWithResolvers<void>;
     endRecording: () => Promise<void>;
   };
   readonly servers: AdminServer[];
@@ -185,7 +190,12 @@ interface Parts {
 function assemble(options: EgressOptions, joining: typeof Joining | null): Parts {
   const clock = options.clock ?? systemClock({ keepAlive: false });
   const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
-  const state: Parts['state'] = { draining: false, problems: [], endRecording: () => Promise.resolve() };
+  const state: Parts['state'] = {
+    draining: false,
+    problems: [],
+    usable: Promise.withResolvers<void>(),
+    endRecording: () => Promise.resolve(),
+  };
   const observer = createObserver({
     clock,
     level: options.logLevel ?? 'off',
@@ -281,6 +291,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
       const problems = [...result.problems, ...(result.kind === 'live' ? listening.unmet(result.config.listener) : [])];
       state.problems = problems;
       observer.load({ ...result, problems }, tookMs);
+      if (result.kind === 'live') state.usable.resolve();
     },
   });
   const listening = new Listening({
@@ -289,7 +300,11 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     follows: controlPlane !== null,
     ...(options.bind === undefined ? {} : { bind: options.bind }),
     ...(options.port === undefined ? {} : { port: options.port }),
-    onChange: () => tellOwnListeners(parts),
+    onChange(at) {
+      if (controlPlane !== null && at === null) log.warn({}, 'the listener for clients is closed');
+      if (controlPlane !== null && at !== null) log.info({ ...at }, 'the listener for clients is open');
+      tellOwnListeners(parts);
+    },
     onFailure: (error) => log.error({ err: error }, 'the listener could not be opened; it is tried again'),
   });
   const servers: AdminServer[] = [];
@@ -381,9 +396,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
     options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
   for (const warning of options.controlPlane?.warnings ?? []) observer.log.warn({}, warning);
   if (controlPlane !== null) await join(controlPlane, options.signal);
-  const first = await loop.load();
-  if (first.kind === 'rejected') throw new ConfigError(first.problems);
-  const { listener } = first.config;
+  const { listener } = await firstConfig(parts, options.signal);
   await listening.open(listener);
 
   const admin = options.admin === false ? null : await openAdmin(options.admin ?? {}, { listener, parts });
@@ -393,6 +406,27 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   if ((options.ignoredFlags ?? []).length > 0)
     observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
   return egressOf(parts, { adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
+}
+
+/** What a folder has is for the operator to mend; what a control plane sent is mended there, and waited for. */
+async function firstConfig(
+  { loop, controlPlane, state }: Parts,
+  signal: AbortSignal | undefined,
+): Promise<Pick<LiveConfig, 'listener'>> {
+  const first = await loop.load();
+  if (first.kind === 'live') return first.config;
+  if (controlPlane === null) throw new ConfigError(first.problems);
+  const giveUp = (): void => state.usable.reject(signal?.reason);
+  signal?.addEventListener('abort', giveUp, { once: true });
+  try {
+    signal?.throwIfAborted();
+    loop.watch();
+    await state.usable.promise;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+  }
+  if (loop.live === null) throw new ConfigError(first.problems);
+  return loop.live;
 }
 
 function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>): Egress {
@@ -480,8 +514,8 @@ function reportFault({ log, metrics }: Observer, error: unknown): void {
 /** Kuma's words for it. */
 function readiness({ state, listening, controlPlane, loop }: Parts): { readonly ok: boolean; readonly text: string } {
   if (state.draining) return { ok: false, text: 'TERMINATING' };
-  // A control plane may have nothing for an egress to listen for.
-  return listening.at !== null || (controlPlane !== null && loop.live !== null)
+  // A control plane may have nothing for an egress to listen for; what it has and could not be opened is another thing.
+  return listening.at !== null || (controlPlane !== null && loop.live !== null && !listening.isBarred)
     ? { ok: true, text: 'LIVE' }
     : { ok: false, text: 'PRE_INITIALIZING' };
 }

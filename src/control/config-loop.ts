@@ -64,8 +64,9 @@ export class ConfigLoop {
     return this.#again;
   }
 
+  /** From now on; once is enough. */
   watch(): void {
-    this.#unwatch = this.#options.source.watch(() => {
+    this.#unwatch ??= this.#options.source.watch(() => {
       if (!this.#closed) void this.load();
     });
   }

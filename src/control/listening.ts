@@ -13,7 +13,7 @@ export interface ListeningOptions {
   readonly follows: boolean;
   /** Null: nothing listens now. */
   readonly onChange: (at: { readonly address: string; readonly port: number } | null) => void;
-  /** A later listener could not be opened; it is tried again. */
+  /** A listener of a control plane could not be opened; it is tried again. Once for each reason in a row. */
   readonly onFailure: (error: Error) => void;
 }
 
@@ -26,6 +26,9 @@ export class Listening {
   #at: { readonly address: string; readonly port: number } | null = null;
   #retry: Timer | null = null;
   #ended = false;
+  /** One change after another: a retry may meet a new configuration. */
+  #last: Promise<void> = Promise.resolve();
+  #said = '';
 
   constructor(options: ListeningOptions) {
     this.#options = options;
@@ -36,15 +39,26 @@ export class Listening {
     return this.#at;
   }
 
-  /** Of the first configuration; rejects with the error of the system where the port cannot be bound. */
+  /** A listener is wanted that could not be opened up to now. */
+  get isBarred(): boolean {
+    return this.#at === null && this.#opened !== null && this.#opened.absent !== true;
+  }
+
+  /** Of the first configuration; rejects with the error of the system where the port of a folder cannot be bound. That of a control plane is tried again. */
   async open(listener: ListenerConfig): Promise<void> {
     this.#opened = listener;
     if (listener.absent === true) return;
-    await this.#listen(listener);
+    if (this.#options.follows) await this.follow(listener);
+    else await this.#listen(listener);
   }
 
   /** Of a later configuration. Never rejects. */
-  async follow(listener: ListenerConfig): Promise<void> {
+  follow(listener: ListenerConfig): Promise<void> {
+    this.#last = this.#last.then(() => this.#follow(listener));
+    return this.#last;
+  }
+
+  async #follow(listener: ListenerConfig): Promise<void> {
     const before = this.#opened;
     if (!this.#options.follows || before === null || this.#ended) return;
     const same = before.absent === listener.absent && before.address === listener.address && before.port === listener.port;
@@ -59,8 +73,14 @@ export class Listening {
     }
     if (listener.absent === true || this.#ended) return;
     await this.#listen(listener).catch((error: unknown) => {
-      this.#options.onFailure(error instanceof Error ? error : new Error(String(error)));
-      this.#retry = this.#options.clock.after(RETRY_MS, () => void this.follow(listener));
+      const told = error instanceof Error ? error : new Error(String(error));
+      if (told.message !== this.#said) this.#options.onFailure(told);
+      this.#said = told.message;
+      if (this.#ended) return;
+      this.#retry = this.#options.clock.after(RETRY_MS, () => {
+        // Another may be wanted by now.
+        if (this.#opened === listener) void this.follow(listener);
+      });
     });
   }
 
@@ -99,6 +119,7 @@ export class Listening {
     const { sides, bind, port: instead, onChange } = this.#options;
     const on = bind ?? address;
     const bound = await sides.listen(on, instead ?? port);
+    this.#said = '';
     this.#at = { address: on, port: bound };
     onChange(this.#at);
   }

@@ -47,28 +47,58 @@ t.test('a control plane takes the listener away, brings it back and moves it', a
   t.same(listening.unmet(AT), [], 'nothing is left undone');
 });
 
-t.test('a listener that cannot be opened is tried again, until it can or another is wanted', async (t) => {
+t.test(
+  'a listener of a control plane that cannot be opened is said once and tried again, until it can or another is wanted',
+  async (t) => {
+    const { clock, listening, taken, did } = setUp(true);
+    const retry = async (): Promise<void> => {
+      clock.advance(2_000);
+      await new Promise(setImmediate);
+    };
+    taken.add(10_002);
+    await listening.open(AT);
+    t.same(did(), ['listen 127.0.0.1:10002', 'it is taken'], 'the first one too');
+    t.ok(listening.isBarred);
+    await retry();
+    t.same(did(), ['listen 127.0.0.1:10002'], 'the same is not said again');
+    taken.clear();
+    await retry();
+    t.same(did(), ['listen 127.0.0.1:10002', 'open at 10002']);
+    t.notOk(listening.isBarred);
+    taken.add(10_004);
+    await listening.follow({ ...AT, port: 10_004 });
+    await listening.follow(GONE);
+    did();
+    clock.advance(10_000);
+    await new Promise(setImmediate);
+    t.same(did(), [], 'it is not wanted any more');
+    t.notOk(listening.isBarred);
+  },
+);
+
+t.test('changes come one after another, also where they meet a retry', async (t) => {
   const { clock, listening, taken, did } = setUp(true);
   taken.add(10_002);
-  await t.rejects(listening.open(AT), /taken/, 'the first one is the caller’s business');
-  did();
-  await listening.follow(AT);
-  t.same(did(), ['listen 127.0.0.1:10002', 'it is taken']);
+  await listening.open(AT);
   taken.clear();
-  clock.advance(2_000);
-  await new Promise(setImmediate);
-  t.same(did(), ['listen 127.0.0.1:10002', 'open at 10002']);
-  taken.add(10_004);
-  await listening.follow({ ...AT, port: 10_004 });
-  await listening.follow(GONE);
   did();
-  clock.advance(10_000);
-  await new Promise(setImmediate);
-  t.same(did(), [], 'it is not wanted any more');
+  clock.advance(2_000);
+  await listening.follow({ ...AT, port: 10_003 });
+  t.same(did(), [
+    'listen 127.0.0.1:10002',
+    'open at 10002',
+    'nothing listens',
+    'close',
+    'listen 127.0.0.1:10003',
+    'open at 10003',
+  ]);
 });
 
 t.test('the listener of a folder is opened once, and what changes about it is said', async (t) => {
-  const { listening, did } = setUp(false);
+  const { listening, taken, did } = setUp(false);
+  taken.add(10_002);
+  await t.rejects(listening.open(AT), /taken/);
+  taken.clear();
   await listening.open(AT);
   did();
   const moved = { ...AT, port: 10_003, adminPort: 9_902 };

@@ -64,6 +64,52 @@ t.test('an egress for which there is nothing yet is ready without a listener, an
   t.equal(await ask(socket, 'ping'), 'ping');
 });
 
+t.test('a port that is taken is waited for, and the egress says meanwhile that it is not ready', async (t) => {
+  const port = await freePort();
+  const other = createServer().listen(port, '127.0.0.1');
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  const readiness = await freePort();
+  await using zone = await startControlledZone(t, { egress: { port, readiness: { bind: '127.0.0.1', port: readiness } } });
+  t.equal(await plain(readiness, '/ready'), '503 PRE_INITIALIZING');
+  t.equal(zone.egress.port, 0);
+  t.match(
+    zone.log.filter(({ level }) => level === 'error'),
+    [{ msg: /listener could not be opened; it is tried again/, err: { code: 'EADDRINUSE' } }],
+  );
+  other.close();
+  await until('it listens', () => zone.egress.port === port);
+  t.equal(await plain(readiness, '/ready'), '200 LIVE');
+  const socket = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  t.equal(await ask(socket, 'ping'), 'ping');
+});
+
+t.test('a first configuration that cannot be used ends nothing: the next one is waited for', async (t) => {
+  const readiness = await freePort();
+  let refused = 0;
+  const starting = startControlledZone(t, {
+    egress: {
+      readiness: { bind: '127.0.0.1', port: readiness },
+      rewrite: (compiled) => {
+        const isFirst = compiled.snapshot.routes.size < 3;
+        if (isFirst) refused++;
+        const at = { file: 'x', line: 0, column: 0, field: '' } as const;
+        const problem = { severity: 'error', ...at, message: 'it cannot be used' } as const;
+        return Promise.resolve(isFirst ? { kind: 'invalid', problems: [problem] } : compiled);
+      },
+    },
+    onControlPlane: async (controlPlane, send) => {
+      await until('it is refused', () => refused > 0);
+      t.equal(await plain(readiness, '/ready'), '503 PRE_INITIALIZING');
+      t.equal(controlPlane.streams, 1);
+      send({ meshExternal: { more: { port: 80, endpoints: [{ address: '192.0.2.1', port: 80 }] } } });
+    },
+  });
+  await using zone = await starting;
+  t.equal(zone.egress.snapshot().routes.size, 3);
+  t.equal(await plain(readiness, '/ready'), '200 LIVE');
+});
+
 t.test('a new certificate of the mesh costs no session, and new sessions get it', async (t) => {
   await using zone = await startControlledZone(t);
   const frontend = zone.mesh.client('frontend');

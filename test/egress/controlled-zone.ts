@@ -45,6 +45,11 @@ export interface ControlledZoneOptions {
   readonly configuration?: Partial<FakeConfigurationOptions>;
   /** The control plane has clusters at the start, and no listener. */
   readonly empty?: boolean;
+  /** Beside the start of the egress; `send` does not wait. */
+  readonly onControlPlane?: (
+    controlPlane: FakeControlPlane,
+    send: (change: Partial<FakeConfigurationOptions>) => void,
+  ) => Promise<void>;
 }
 
 /** Where the egress listens in the messages; the sockets are on the port that was free. */
@@ -70,6 +75,10 @@ export async function startControlledZone(t: Test, options: ControlledZoneOption
   controlPlane.set(options.empty === true ? { clusters: all.clusters, endpoints: all.endpoints } : all);
   const log: Record<string, unknown>[] = [];
   const token = controlPlane.tokens.issue();
+  const beside = options.onControlPlane?.(controlPlane, (change) => {
+    configuration = { ...configuration, ...change };
+    controlPlane.set(fakeConfiguration(configuration));
+  });
   const egress = await startEgress({
     port: 0,
     admin: false,
@@ -78,6 +87,7 @@ export async function startControlledZone(t: Test, options: ControlledZoneOption
     ...options.egress,
     controlPlane: joining(controlPlane, token, options.joining),
   });
+  await beside;
   const records: SessionRecord[] = [];
   egress.onRecord((record) => void records.push(record));
   const sockets = new Set<TLSSocket>();
