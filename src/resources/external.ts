@@ -8,6 +8,7 @@ import type { Context } from './context.ts';
 import type { Destinations } from './destinations.ts';
 import { endpointAddress, endpointTags, localityPriority } from './endpoints.ts';
 import type { ExternalService } from './kinds/external-service.ts';
+import { tellUnused } from './kinds/tls-enabled.ts';
 import { mergedPermission, meshPermissionName, meshTrafficPermissions } from './mesh-permissions.ts';
 import type { MeshTrafficPermissions } from './mesh-permissions.ts';
 import { externalOrigination } from './origination.ts';
@@ -134,6 +135,7 @@ function endpointOf(context: Context, mesh: MeshResources, service: ExternalServ
   const { meta, tags, host, port, tls } = service;
   const address = endpointAddress(host, context.family);
   let origination: TlsOrigination | null = null;
+  tellUnused(service, context.findings);
   if (tls !== null) {
     origination = externalOrigination(service, tls, mesh, context.loader, context.findings);
     // Never plain where TLS was asked for; what is missing is an error, so nothing of this is ever served.

@@ -7,6 +7,7 @@ import { addAbsent, addCluster, addRoute, CONNECT_TIMEOUT_MS, isTaken } from './
 import type { Context } from './context.ts';
 import { endpointAddress } from './endpoints.ts';
 import type { MeshExternalService } from './kinds/mesh-external-service.ts';
+import { tellUnused } from './kinds/tls-enabled.ts';
 import { meshExternalOrigination } from './origination.ts';
 import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
@@ -68,6 +69,7 @@ export function addMeshExternalService(
 function endpointsOf(context: Context, mesh: MeshResources, service: MeshExternalService): readonly Endpoint[] {
   const { meta, tls, endpoints } = service;
   let origination: TlsOrigination | null = null;
+  tellUnused(service, context.findings);
   if (tls !== null) {
     origination = meshExternalOrigination(service, tls, mesh, context.loader, context.findings);
     // Never plain where TLS was asked for; what is missing is an error, so nothing of this is ever served.

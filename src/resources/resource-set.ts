@@ -97,7 +97,7 @@ export function readResources(files: readonly SourceFile[], cache: ParseCache, f
         return void bagOf(bags, meta).routes.push(readTrafficRoute(document, findings));
       case 'MeshHTTPRoute':
       case 'MeshTCPRoute':
-        return void bagOf(bags, meta).routes.push(readMeshRoute(document, kind));
+        return void bagOf(bags, meta).routes.push(readMeshRoute(document, kind, findings));
       case 'MeshGateway':
         return void bagOf(bags, meta).routes.push(readMeshGateway(document, findings));
       case 'MeshGatewayRoute':

@@ -182,3 +182,20 @@ t.test('TLS that is not enabled is plain, and its sources are not looked for', a
   t.same(linesOf(compiled, 'error'), []);
   t.equal([...snapshotOf(compiled).clusters.values()][0]?.endpoints[0]?.tls, null);
 });
+
+t.test('TLS that is written and neither enabled nor disabled is plain, and said to be', async (t) => {
+  const compiled = compileZone(
+    ALLOW_ALL,
+    external('es', 'networking: {address: "ext.test:443", tls: {caCert: {secret: nowhere}}}'),
+    'type: MeshExternalService\nmesh: default\nname: m\nspec: {match: {port: 1}, endpoints: [{address: a, port: 1}], tls: {verification: {mode: SkipCA}}}\n',
+  );
+  t.same(
+    lines(compiled).map((line) => line.replace(/^\S+ /, '')),
+    ['networking.tls', 'spec.tls'].map(
+      (path) =>
+        `warning: ${path}.enabled: is not set: the connection is not encrypted, and nothing else that is written here counts`,
+    ),
+  );
+  const empty = compileZone(ALLOW_ALL, external('es', 'networking: {address: "ext.test:443", tls: {}}'));
+  t.same(lines(empty), []);
+});

@@ -260,3 +260,22 @@ conf:
     t.same(lines(compileZone(zi, routes, gateway)), []);
   },
 );
+
+t.test('a MeshHTTPRoute or MeshTCPRoute to a kind that there is not is an error in Kuma’s words, not a route less', async (t) => {
+  const route = (type: string, to: string, ref: string): string =>
+    `type: ${type}\nmesh: default\nname: r\nspec: {to: [{targetRef: ${to}, rules: [{default: {backendRefs: [${ref}]}}]}]}\n`;
+  const good = '{kind: MeshServiceSubset, name: backend, tags: {version: v1}, weight: 1, port: 80}';
+  for (const type of ['MeshHTTPRoute', 'MeshTCPRoute']) {
+    const problems = (to: string, ref: string): readonly string[] =>
+      lines(compileZone(route(type, to, ref))).map((line) => line.replace(/^\S+ /, ''));
+    t.same(problems('{kind: MeshService, name: backend}', good), [], type);
+    const typo = good.replace('Subset', 'Subst');
+    t.same(problems('{kind: MeshService, name: backend}', typo), [
+      "spec.to[0].rules[0].default.backendRefs[0].kind: value 'MeshServiceSubst' is not supported",
+    ]);
+    t.same(problems('{kind: MeshServices, name: backend}', good), [
+      "spec.to[0].targetRef.kind: value 'MeshServices' is not supported",
+    ]);
+    t.same(problems('{}', good), ['spec.to[0].targetRef.kind: must be defined']);
+  }
+});

@@ -7,8 +7,10 @@ import type { Findings } from '../findings.ts';
 import { hostKind, isPort, splitHostPort } from '../hosts.ts';
 import { checkTags, PROTOCOL_TAG, SERVICE_TAG, ZONE_TAG } from '../tags.ts';
 import type { Tags } from '../tags.ts';
+import { ifEnabled, PLAIN } from './tls-enabled.ts';
+import type { WrittenTls } from './tls-enabled.ts';
 
-export interface ExternalService {
+export interface ExternalService extends WrittenTls<ExternalServiceTls> {
   readonly meta: Meta;
   readonly tags: Tags;
   readonly service: string;
@@ -18,8 +20,6 @@ export interface ExternalService {
   readonly host: string;
   readonly port: number;
   readonly addressAt: Origin;
-  /** Null: plain TCP. */
-  readonly tls: ExternalServiceTls | null;
 }
 
 export type ExternalProtocol = 'tcp' | 'http' | 'http2' | 'grpc' | 'kafka';
@@ -55,7 +55,7 @@ export function readExternalService(document: Document, findings: Findings): Ext
   const address = networking?.text('address');
   if (!spec.has('networking')) findings.error(spec.at, 'networking', 'should have networking');
   if (networking !== undefined) checkHostPort(networking, address);
-  const tls = networking === undefined ? null : readTls(networking);
+  const tls = networking === undefined ? PLAIN : readTls(networking);
   const written = spec.tags('tags');
   const field = written ?? { path: 'tags', at: spec.at, tags: new Map<string, string>(), place: () => spec.at };
   const { tags } = field;
@@ -80,7 +80,7 @@ export function readExternalService(document: Document, findings: Findings): Ext
     host,
     port: Number(port),
     addressAt: networking?.place('address') ?? spec.at,
-    tls,
+    ...tls,
   };
 }
 
@@ -110,9 +110,9 @@ function checkHostPort(networking: Fields, address: string | undefined): void {
   if (!isPort(number ?? 0)) networking.error('address', 'port must be in the range [1, 65535]');
 }
 
-function readTls(networking: Fields): ExternalServiceTls | null {
+function readTls(networking: Fields): WrittenTls<ExternalServiceTls> {
   const tls = networking.object('tls', TLS_FIELDS);
-  if (tls === undefined) return null;
+  if (tls === undefined) return PLAIN;
   const serverName = tls.text('serverName');
   if (serverName === '') tls.error('serverName', 'cannot be empty');
   // Kuma takes any text, and Envoy then sends it. An address is not sent, but the certificate must be for it.
@@ -128,5 +128,5 @@ function readTls(networking: Fields): ExternalServiceTls | null {
     clientCert: readDataSource(tls, 'clientCert'),
     clientKey: readDataSource(tls, 'clientKey'),
   };
-  return tls.flag('enabled') === true ? read : null;
+  return ifEnabled(tls, TLS_FIELDS, read);
 }

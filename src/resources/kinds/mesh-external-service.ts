@@ -6,16 +6,16 @@ import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
 import { hostKind, isPort } from '../hosts.ts';
 import { ZONE_TAG } from '../tags.ts';
+import { ifEnabled, PLAIN } from './tls-enabled.ts';
+import type { WrittenTls } from './tls-enabled.ts';
 
-export interface MeshExternalService {
+export interface MeshExternalService extends WrittenTls<MeshExternalTls> {
   readonly meta: Meta;
   /** The zone that alone can reach it; empty for every zone. */
   readonly zone: string;
   readonly port: number;
   readonly protocol: 'tcp' | 'http' | 'http2' | 'grpc';
   readonly endpoints: readonly MeshExternalEndpoint[];
-  /** Null: plain TCP. */
-  readonly tls: MeshExternalTls | null;
   /** What a plugin of the control plane would serve; not here. */
   readonly extension: { readonly type: string; readonly at: Origin } | null;
   readonly matchAt: Origin;
@@ -50,6 +50,7 @@ export type VerificationMode = (typeof MODES)[number];
 const PROTOCOLS = ['tcp', 'grpc', 'http', 'http2'] as const;
 const TLS_BOUNDS = ['TLSAuto', 'TLS10', 'TLS11', 'TLS12', 'TLS13'] as const;
 const MODES = ['SkipSAN', 'SkipCA', 'SkipAll', 'Secured'] as const;
+const TLS_FIELDS = ['enabled', 'version', 'allowRenegotiation', 'verification'];
 const NAME_TYPES = ['Prefix', 'Exact'] as const;
 
 export function readMeshExternalService(document: Document, findings: Findings): MeshExternalService {
@@ -71,7 +72,7 @@ export function readMeshExternalService(document: Document, findings: Findings):
     port: port ?? 0,
     protocol: oneOf(match, 'protocol', PROTOCOLS, 'tcp'),
     endpoints: extension === undefined ? readEndpoints(spec) : [],
-    tls: extension === undefined ? readTls(spec) : null,
+    ...(extension === undefined ? readTls(spec) : PLAIN),
     extension: extension === undefined ? null : { type: extension.text('type') ?? '', at: extension.at },
     matchAt: spec.place('match'),
   };
@@ -91,9 +92,9 @@ function readEndpoints(spec: Fields): readonly MeshExternalEndpoint[] {
   });
 }
 
-function readTls(spec: Fields): MeshExternalTls | null {
-  const tls = spec.object('tls', ['enabled', 'version', 'allowRenegotiation', 'verification']);
-  if (tls === undefined) return null;
+function readTls(spec: Fields): WrittenTls<MeshExternalTls> {
+  const tls = spec.object('tls', TLS_FIELDS);
+  if (tls === undefined) return PLAIN;
   const version = tls.object('version', ['min', 'max']);
   const min = oneOf(version, 'min', TLS_BOUNDS, 'TLSAuto');
   const max = oneOf(version, 'max', TLS_BOUNDS, 'TLSAuto');
@@ -128,7 +129,7 @@ function readTls(spec: Fields): MeshExternalTls | null {
     clientCert: source('clientCert'),
     clientKey: source('clientKey'),
   };
-  return tls.flag('enabled') === true ? read : null;
+  return ifEnabled(tls, TLS_FIELDS, read);
 }
 
 function requiredText(item: Fields, name: string): string {

@@ -1,42 +1,44 @@
 import type { Document } from '../document.ts';
-import type { Fields } from '../fields.ts';
+import type { Findings } from '../findings.ts';
 import { MATCH_ALL, SERVICE_TAG } from '../tags.ts';
 import type { Tags } from '../tags.ts';
+import { checkTargetRef, readTargetRef, TARGET_FIELDS } from './target-ref.ts';
+import type { TargetRef } from './target-ref.ts';
 import type { Route } from './traffic-route.ts';
 
-const REF = ['kind', 'name', 'tags', 'mesh', 'namespace', 'labels', 'sectionName', 'proxyTypes'];
-const BACKEND_REF = [...REF, 'weight', 'port'];
+/** The whole mesh only for a gateway. */
+const TO = ['Mesh', 'MeshService', 'MeshExternalService', 'MeshMultiZoneService'] as const;
+const BACKENDS = ['MeshService', 'MeshServiceSubset', 'MeshExternalService', 'MeshMultiZoneService'] as const;
 
 /** MeshHTTPRoute and MeshTCPRoute: the destinations of their rules, as far as they are `kuma.io/service` ones. */
-export function readMeshRoute(document: Document, kind: 'MeshHTTPRoute' | 'MeshTCPRoute'): Route {
+export function readMeshRoute(document: Document, kind: 'MeshHTTPRoute' | 'MeshTCPRoute', findings: Findings): Route {
   const spec = document.spec(['targetRef', 'to']);
   const destinations: Tags[] = [];
   for (const to of spec.objects('to', ['targetRef', 'rules', 'hostnames']) ?? []) {
-    const target = tagsOf(to.object('targetRef', REF));
+    const ref = readTargetRef(to, 'targetRef', TO, findings);
+    if (ref === undefined) to.errorAt(to.at, `${to.path}.targetRef.kind`, 'must be defined');
+    const target = tagsOf(ref ?? null);
     // Kuma skips the whole item where its target is no kuma.io/service.
     if (target === null) continue;
     for (const rule of to.objects('rules', ['matches', 'default']) ?? []) {
-      const refs = rule.object('default', ['backendRefs', 'filters'])?.objects('backendRefs', BACKEND_REF);
+      const refs = rule
+        .object('default', ['backendRefs', 'filters'])
+        ?.objects('backendRefs', [...TARGET_FIELDS, 'weight', 'port']);
       if (refs === undefined) destinations.push(target);
-      else destinations.push(...refs.flatMap((ref) => tagsOf(ref) ?? []));
+      else destinations.push(...refs.flatMap((each) => tagsOf(checkTargetRef(each, BACKENDS, findings)) ?? []));
     }
   }
   return { meta: document.meta, kind, destinations };
 }
 
-function tagsOf(ref: Fields | undefined): Tags | null {
-  if (ref === undefined) return null;
-  const name = ref.text('name') ?? '';
-  const tags = ref.tags('tags')?.tags ?? new Map<string, string>();
-  switch (ref.text('kind')) {
+function tagsOf(ref: TargetRef | null): Tags | null {
+  switch (ref?.kind) {
     case 'MeshService':
-      return new Map([[SERVICE_TAG, name]]);
+      return new Map([[SERVICE_TAG, ref.name]]);
     case 'MeshServiceSubset':
-      return new Map([...tags, [SERVICE_TAG, name]]);
+      return new Map([...ref.tags, [SERVICE_TAG, ref.name]]);
     case 'Mesh':
       return new Map([[SERVICE_TAG, MATCH_ALL]]);
-    case 'MeshSubset':
-      return new Map([...tags, [SERVICE_TAG, MATCH_ALL]]);
     default:
       return null;
   }

@@ -35,7 +35,16 @@ export const TARGET_KINDS = [
 ] as const;
 export type TargetKind = (typeof TARGET_KINDS)[number];
 
-const FIELDS = ['kind', 'name', 'tags', 'mesh', 'namespace', 'labels', 'sectionName', 'proxyTypes'];
+export const TARGET_FIELDS: readonly string[] = [
+  'kind',
+  'name',
+  'tags',
+  'mesh',
+  'namespace',
+  'labels',
+  'sectionName',
+  'proxyTypes',
+];
 
 /** Undefined where there is none; null where there is one that is not valid, which is reported in Kuma's words. */
 export function readTargetRef(
@@ -45,8 +54,12 @@ export function readTargetRef(
   findings: Findings,
 ): TargetRef | null | undefined {
   if (!parent.has(name)) return undefined;
-  const ref = parent.object(name, FIELDS);
-  if (ref === undefined) return null;
+  const ref = parent.object(name, TARGET_FIELDS);
+  return ref === undefined ? null : checkTargetRef(ref, kinds, findings);
+}
+
+/** The same of one that is opened. */
+export function checkTargetRef(ref: Fields, kinds: readonly TargetKind[], findings: Findings): TargetRef | null {
   const kindText = ref.text('kind') ?? '';
   if (kindText === '') {
     ref.error('kind', 'must be defined');
