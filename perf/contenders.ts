@@ -1,0 +1,145 @@
+// Who is measured: this egress, the peers that are installed, and the floors. All do the same work with the same certificates and the same far end.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Bed, MeshName, Work } from './bed.ts';
+import { peers } from './peers/peers.ts';
+import { freePorts, startNode } from './processes.ts';
+
+export interface StartOptions {
+  readonly workers: number;
+  /** So many routes more, passthrough, named `route-<i>{mesh=default}`; all lead to the far end. */
+  readonly routes?: number;
+}
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+  readonly sni: string;
+}
+
+export interface Running {
+  /** The root of its processes; null where there are none, because bytes go straight to the far end. */
+  readonly pid: number | null;
+  /** Null: it does not do this. */
+  at(work: Work, mesh?: MeshName): Target | null;
+  /** Changes its configuration a little and makes it take that up. Null: it cannot. */
+  readonly reload: (() => void) | null;
+  stop(): Promise<void>;
+}
+
+export interface Contender {
+  readonly name: string;
+  readonly kind: 'egress' | 'peer' | 'floor' | 'target';
+  /** What only some questions ask about: the same peer with buffers as large as ours. */
+  readonly variant: boolean;
+  start(bed: Bed, options: StartOptions): Promise<Running>;
+}
+
+export function sniOf(work: Work, mesh: MeshName = 'default'): string {
+  return `${{ passthrough: 'pass', terminated: 'term', 're-encrypted': 're' }[work]}{mesh=${mesh}}`;
+}
+
+export function allContenders(): readonly Contender[] {
+  return [egress, ...peers(), pipe, direct];
+}
+
+const egress: Contender = {
+  name: 'zone-egress',
+  kind: 'egress',
+  variant: false,
+  async start(bed, { workers, routes = 0 }) {
+    const folder = join(bed.folder, `egress-${workers}-${routes}-${Math.random().toString(36).slice(2)}`);
+    mkdirSync(folder);
+    const [port = 0, adminPort = 0] = await freePorts(2);
+    writeFileSync(join(folder, 'zone.yaml'), zoneYaml(bed, { routes, port, adminPort }));
+    let changes = 0;
+    const change = (): void =>
+      writeFileSync(join(folder, 'changed.yaml'), externalService('default', 'changed', bed.plain + (++changes % 2)));
+    change();
+    const egressProcess = await startNode(
+      // prettier-ignore
+      ['--max-semi-space-size=32', 'src/main.ts', 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0'],
+      (line) => line.msg === 'zone egress is ready',
+    );
+    return {
+      pid: egressProcess.pid,
+      at: (work, mesh = 'default') => ({ host: '127.0.0.1', port: Number(egressProcess.ready.port), sni: sniOf(work, mesh) }),
+      reload() {
+        change();
+        process.kill(egressProcess.pid, 'SIGHUP');
+      },
+      stop: () => egressProcess.stop(),
+    };
+  },
+};
+
+/** What everybody writes first. */
+const pipe: Contender = {
+  name: '.pipe() relay',
+  kind: 'floor',
+  variant: false,
+  async start(bed, { workers, routes = 0 }) {
+    if (workers > 1 || routes > 0) return nothing;
+    const relay = await startNode(['perf/pipe-relay.ts', bed.folder, String(bed.plain), String(bed.tls)]);
+    return {
+      pid: relay.pid,
+      at: (work, mesh = 'default') => ({
+        host: '127.0.0.1',
+        port: Number(relay.ready[`${work}-${mesh}`]),
+        sni: sniOf(work, mesh),
+      }),
+      reload: null,
+      stop: () => relay.stop(),
+    };
+  },
+};
+
+const nothing: Running = { pid: null, at: () => null, reload: null, stop: async () => {} };
+
+/** Straight to the far end: what generator, far end and kernel take by themselves. Its TLS asks for no client certificate. */
+const direct: Contender = {
+  name: 'direct',
+  kind: 'floor',
+  variant: false,
+  async start(bed) {
+    return {
+      ...nothing,
+      at: (work, mesh = 'default') =>
+        work === 're-encrypted' || mesh !== 'default'
+          ? null
+          : { host: '127.0.0.1', port: work === 'passthrough' ? bed.plain : bed.tls, sni: 'far.test' },
+    };
+  },
+};
+
+interface Listener {
+  readonly routes: number;
+  readonly port: number;
+  readonly adminPort: number;
+}
+
+function zoneYaml(bed: Bed, { routes, port, adminPort }: Listener): string {
+  const offered = ['pass', ...Array.from({ length: routes }, (_, i) => `route-${i}`)];
+  return [
+    bed.meshes,
+    `type: ZoneEgress\nname: egress\nzone: east\nnetworking: { address: 127.0.0.1, port: ${port}, admin: { port: ${adminPort} } }\n`,
+    `type: ZoneIngress
+name: far
+zone: west
+networking: { address: 127.0.0.1, port: ${bed.plain}, advertisedAddress: 127.0.0.1, advertisedPort: ${bed.plain} }
+availableServices:
+${offered.map((name) => `- { mesh: default, instances: 1, tags: { kuma.io/service: ${name}, kuma.io/zone: west } }\n`).join('')}`,
+    externalService('default', 'term', bed.plain),
+    externalService('ec', 'term', bed.plain),
+    externalService(
+      'default',
+      're',
+      bed.tls,
+      `, tls: { enabled: true, serverName: far.test, caCert: { inlineString: ${JSON.stringify(bed.farCa)} } }`,
+    ),
+  ].join('---\n');
+}
+
+function externalService(mesh: string, name: string, port: number, more = ''): string {
+  return `type: ExternalService\nmesh: ${mesh}\nname: ${name}-${mesh}\ntags: { kuma.io/service: ${name}, kuma.io/protocol: tcp }\nnetworking: { address: '127.0.0.1:${port}'${more} }\n`;
+}

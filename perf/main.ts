@@ -1,0 +1,102 @@
+// `npm run perf -- [options]`: asks the questions of this folder of this egress, of the peers that are installed and of the floors, and writes what it found to perf/results/.
+import { parseArgs } from 'node:util';
+import { makeBed } from './bed.ts';
+import { allContenders } from './contenders.ts';
+import type { Contender } from './contenders.ts';
+import { connections } from './connections.ts';
+import { handshakes } from './handshakes.ts';
+import { latency } from './latency.ts';
+import { memory } from './memory.ts';
+import { missingPeers } from './peers/peers.ts';
+import type { ClientFiles, Question } from './question.ts';
+import { reload } from './reload.ts';
+import { keep, write } from './results.ts';
+import { routes } from './routes.ts';
+import { ask, startAll } from './rounds.ts';
+import type { Answer } from './rounds.ts';
+import { table } from './table.ts';
+import { targetOf, TARGET_OPTIONS } from './target.ts';
+import { throughput } from './throughput.ts';
+import { workers } from './workers.ts';
+
+const QUESTIONS: readonly Question[] = [throughput, connections, handshakes, latency, memory, reload, routes, workers];
+
+const { values } = parseArgs({
+  options: {
+    question: { type: 'string', multiple: true, default: [] },
+    contender: { type: 'string', multiple: true, default: [] },
+    case: { type: 'string' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    smoke: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+    ...TARGET_OPTIONS,
+  },
+});
+
+const HELP = `npm run perf -- [options]
+  --question NAME     ${QUESTIONS.map(({ name }) => name).join(', ')}; repeat or separate by commas; all by default
+  --contender NAME    ${allContenders()
+    .map(({ name }) => name)
+    .join(', ')}; all by default
+  --case TEXT         only cases whose name has this
+  --rounds N          5: contenders take turns within a round; the table has medians
+  --seconds S         1: scales the work of a run
+  --keep              puts the table and the chart into perf/README.md
+  --smoke             a moment of each question, without peers: does it all work?
+  --target HOST:PORT  an egress that runs, in place of all these: see perf/README.md
+    --pid N --sni NAME --work passthrough|terminated|re-encrypted --cert FILE --key FILE --far-end-port N --far-end-tls-port N
+`;
+
+if (values.help) {
+  process.stdout.write(HELP);
+  process.exit();
+}
+const rounds = Number(values.rounds ?? (values.smoke ? 1 : 5));
+const seconds = Number(values.seconds ?? (values.smoke ? 0.02 : 1));
+if (!(rounds >= 1) || !(seconds > 0))
+  throw new Error(`--rounds ${rounds} --seconds ${seconds}: at least 1 round, more than 0 seconds`);
+const questions = chosen('question', QUESTIONS, values.question);
+const target = targetOf(values);
+const contenders = target === null ? chosen('contender', allContenders(), values.contender) : [target.contender];
+const measured = values.smoke && values.contender.length === 0 ? contenders.filter(({ kind }) => kind !== 'peer') : contenders;
+if (target === null && !values.smoke && missingPeers().length > 0)
+  console.error(`perf: ${missingPeers().join(', ')} not installed and not measured: perf/peers/install.sh fetches them`);
+
+const bed = await makeBed({ port: target?.farEndPort, tlsPort: target?.farEndTlsPort });
+const client: ClientFiles =
+  target?.client ?? ((mesh) => ({ cert: `${bed.folder}/${mesh}-client.pem`, key: `${bed.folder}/${mesh}-client.key` }));
+const startedAt = new Date();
+const answers: Answer[] = [];
+const { running, out } = await startAll(bed, measured, client);
+for (const { contender, message } of out) console.error(`perf: ${contender} is not measured: ${message}`);
+try {
+  for (const question of questions) {
+    // What an own process has to be started for cannot be asked of one that runs.
+    if (question.fresh && target !== null && question !== memory) continue;
+    const settings = { seconds, smoke: values.smoke };
+    const answer = await ask(question, { bed, running, client, settings, rounds, only: values.case ?? '' });
+    answers.push(answer);
+    console.log(table(answer));
+  }
+} finally {
+  for (const one of running.values()) await one.stop();
+  await bed.close();
+}
+const failures = answers.flatMap((answer) => answer.failures);
+for (const { question, name, contender, message } of failures)
+  console.error(`perf: ${question}, ${name}, ${contender}: ${message}`);
+if (!values.smoke) {
+  const run = { answers, startedAt, rounds, seconds, command: `npm run perf -- ${process.argv.slice(2).join(' ')}`.trimEnd() };
+  console.log(`written: ${write(run).join(' ')}`);
+  if (values.keep) keep(run);
+} else console.log(`check perf: ${failures.length === 0 ? 'ok' : 'failed'}`);
+process.exit(failures.some(({ kind }) => kind !== 'peer') ? 1 : 0);
+
+function chosen<T extends Question | Contender>(what: string, all: readonly T[], names: readonly string[]): readonly T[] {
+  const wanted = names.flatMap((name) => name.split(','));
+  const unknown = wanted.find((name) => !all.some((one) => one.name === name));
+  if (unknown !== undefined) throw new Error(`--${what} ${unknown}: there is ${all.map(({ name }) => name).join(', ')}`);
+  return wanted.length === 0 ? all : all.filter(({ name }) => wanted.includes(name));
+}

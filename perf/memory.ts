@@ -1,0 +1,50 @@
+// What memory does an idle connection hold, and is it given back? Each time in a fresh process: what was taken before would hide what comes.
+import type { Work } from './bed.ts';
+import { go, startGenerator } from './generator.ts';
+import { residentBytes } from './processes.ts';
+import { driving } from './question.ts';
+import type { Case, Question } from './question.ts';
+
+const KB = 1_000;
+
+export const memory: Question = {
+  name: 'memory',
+  asks: 'what memory does an idle connection hold?',
+  fresh: true,
+  metrics: [
+    { key: 'held', label: 'KB/connection', digits: 1, charted: true },
+    { key: 'left', label: 'KB/connection 10 s after', digits: 1 },
+    { key: 'start', label: 'MB before', digits: 0 },
+  ],
+  cases: ({ seconds, smoke }) =>
+    (smoke ? (['terminated'] as const) : (['passthrough', 'terminated'] as const)).flatMap((work) =>
+      (smoke ? [100] : [1_000, 4_000]).map((count) => held(work, count, Math.min(10_000, 10_000 * seconds))),
+    ),
+};
+
+function held(work: Work, count: number, restMs: number): Case {
+  return {
+    name: `${work}, ${count} idle connections`,
+    async measure({ bed, contender, client }) {
+      const running = await contender.start(bed, { workers: 1 });
+      try {
+        const target = running.at(work);
+        if (running.pid === null || target === null) return null;
+        const through = await driving({ target, work }, client);
+        // What the first connection loads for all is not that of one.
+        const first = await startGenerator('hold', { ...through, connections: 10 });
+        await go(first);
+        const before = residentBytes(running.pid);
+        const generator = await startGenerator('hold', { ...through, connections: count });
+        const during = residentBytes(running.pid);
+        const { errors, firstError } = await go(generator);
+        if (errors > 0) throw new Error(`hold ${count} connections: ${errors}: ${firstError}`);
+        await new Promise((resolve) => setTimeout(resolve, restMs));
+        const after = residentBytes(running.pid);
+        return { held: (during - before) / count / KB, left: (after - before) / count / KB, start: before / KB / KB };
+      } finally {
+        await running.stop();
+      }
+    },
+  };
+}

@@ -1,0 +1,85 @@
+// What is left of a run: a table, every figure as JSON, a chart. The kept ones are those that perf/README.md shows.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, release, totalmem } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chart } from './chart.ts';
+import { generatorName } from './generator.ts';
+import { peerVersions } from './peers/peers.ts';
+import type { Answer } from './rounds.ts';
+import { table } from './table.ts';
+
+export interface RunOfAll {
+  readonly answers: readonly Answer[];
+  readonly startedAt: Date;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly command: string;
+}
+
+const FOLDER = fileURLToPath(new URL('results/', import.meta.url));
+const README = fileURLToPath(new URL('README.md', import.meta.url));
+const FROM = '<!-- kept run: written by --keep -->';
+const TO = '<!-- end of kept run -->';
+
+/** Gives back the paths, as seen from the root of the repository. */
+export function write(run: RunOfAll): readonly string[] {
+  return writeAs(run.startedAt.toISOString().slice(0, 19).replaceAll(':', ''), run);
+}
+
+export function keep(run: RunOfAll): void {
+  writeAs('kept', run);
+  const readme = readFileSync(README, 'utf8');
+  const from = readme.indexOf(FROM);
+  const to = readme.indexOf(TO);
+  if (from < 0 || to < from) throw new Error(`perf/README.md: keep the run between ${FROM} and ${TO}: they are not there`);
+  const shown = `${FROM}\n\n\`\`\`text\n${textOf(run)}\`\`\`\n\n![the headline figures of this run](results/kept.svg)\n\n`;
+  writeFileSync(README, readme.slice(0, from) + shown + readme.slice(to));
+}
+
+function writeAs(name: string, run: RunOfAll): readonly string[] {
+  mkdirSync(FOLDER, { recursive: true });
+  const { answers, ...about } = run;
+  const figures = answers.map(({ question, results, failures }) => ({
+    question: question.name,
+    asks: question.asks,
+    metrics: question.metrics,
+    results,
+    failures,
+  }));
+  const files = {
+    txt: textOf(run),
+    json: `${JSON.stringify({ ...about, machine: machine(), figures }, null, 1)}\n`,
+    svg: chart(answers, `zone-egress beside its peers, ${run.startedAt.toISOString().slice(0, 10)}: shorter is better`),
+  };
+  return Object.entries(files).map(([ending, text]) => {
+    const path = join(FOLDER, `${name}.${ending}`);
+    writeFileSync(path, text);
+    return relative(fileURLToPath(new URL('..', import.meta.url)), path);
+  });
+}
+
+function textOf({ answers, command, startedAt, rounds }: RunOfAll): string {
+  const { node, kernel, cpu, memoryGb, load, generator, peers } = machine();
+  const about = [
+    `${command}   (${startedAt.toISOString().slice(0, 10)}, ${rounds} rounds, median [min-max])`,
+    `${cpu}, ${memoryGb} GB, Linux ${kernel}, load at the end ${load.join(' ')}; Node ${node}, generator ${generator}`,
+    Object.entries(peers)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(', '),
+  ];
+  return `${about.join('\n')}\n\n${answers.map(table).join('\n')}`;
+}
+
+function machine() {
+  const [first] = cpus();
+  return {
+    node: process.version,
+    kernel: release(),
+    cpu: `${cpus().length} x ${first?.model ?? 'unknown'}`,
+    memoryGb: Math.round(totalmem() / 1e9),
+    load: loadavg().map((value) => value.toFixed(1)),
+    generator: generatorName(),
+    peers: peerVersions(),
+  };
+}

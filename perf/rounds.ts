@@ -1,0 +1,122 @@
+// Asks one question: contenders take turns within each round, so that what the machine does meanwhile falls on all of them.
+import type { Bed } from './bed.ts';
+import { WORKS } from './bed.ts';
+import type { Contender, Running } from './contenders.ts';
+import { checkIntact } from './question.ts';
+import type { Case, ClientFiles, Question, Settings, Values } from './question.ts';
+
+export interface Result {
+  readonly name: string;
+  readonly headline: boolean;
+  readonly contender: string;
+  /** One for each round. */
+  readonly values: readonly Values[];
+}
+
+export interface Failure {
+  readonly question: string;
+  readonly name: string;
+  readonly contender: string;
+  readonly kind: Contender['kind'];
+  readonly message: string;
+}
+
+export interface Answer {
+  readonly question: Question;
+  readonly results: readonly Result[];
+  readonly failures: readonly Failure[];
+}
+
+export interface Asked {
+  readonly bed: Bed;
+  readonly running: ReadonlyMap<Contender, Running>;
+  readonly client: ClientFiles;
+  readonly settings: Settings;
+  readonly rounds: number;
+  /** Part of the names of the cases that are wanted. */
+  readonly only: string;
+}
+
+/** Contenders that run, and those that do not: a peer that cannot be started, or changes bytes, is out and it is said why. */
+export interface Field {
+  readonly running: ReadonlyMap<Contender, Running>;
+  readonly out: readonly Failure[];
+}
+
+/**
+ * Starts each contender and sends bytes there and back through each kind of its work: they come back the same, or it is not measured.
+ * Throws where that is this egress, or a floor.
+ */
+export async function startAll(bed: Bed, contenders: readonly Contender[], client: ClientFiles): Promise<Field> {
+  const running = new Map<Contender, Running>();
+  const out: Failure[] = [];
+  for (const contender of contenders) {
+    try {
+      const one = await contender.start(bed, { workers: 1 });
+      running.set(contender, one);
+      for (const work of WORKS) {
+        const target = one.at(work);
+        if (target === null) continue;
+        progress(`bytes arrive intact: ${contender.name}, ${work}`);
+        await checkIntact({ target, work }, client);
+      }
+    } catch (error) {
+      if (contender.kind !== 'peer') throw new Error(`start ${contender.name} and send bytes through it`, { cause: error });
+      await running.get(contender)?.stop();
+      running.delete(contender);
+      out.push(failureOf({ question: 'all', name: 'start and intact bytes', contender }, error));
+    }
+  }
+  return { running, out };
+}
+
+function failureOf(at: { question: string; name: string; contender: Contender }, error: unknown): Failure {
+  const { question, name, contender } = at;
+  const message = error instanceof Error ? error.message : String(error);
+  return { question, name, contender: contender.name, kind: contender.kind, message };
+}
+
+export async function ask(question: Question, asked: Asked): Promise<Answer> {
+  const { bed, running, client, settings, rounds, only } = asked;
+  const contenders = [...running.keys()];
+  const cases = question.cases(settings).filter(({ name }) => name.includes(only));
+  const values = new Map<Case, Map<Contender, Values[]>>();
+  const failures: Failure[] = [];
+  const steps = rounds * cases.length * contenders.length;
+  const startedAt = performance.now();
+  let step = 0;
+  for (let round = 0; round < rounds; round++) {
+    for (const one of cases) {
+      for (const contender of contenders) {
+        const left =
+          step === 0 ? '' : `, ${Math.ceil((((performance.now() - startedAt) / step) * (steps - step)) / 60_000)} min left`;
+        progress(`${question.name} ${++step}/${steps}${left}: round ${round + 1}, ${one.name}, ${contender.name}`);
+        if (contender.variant && one.headline === false) continue;
+        if (failures.some((failure) => failure.name === one.name && failure.contender === contender.name)) continue;
+        try {
+          const value = await one.measure({ bed, contender, running: running.get(contender) ?? null, client });
+          if (value === null) continue;
+          const of = values.get(one) ?? new Map<Contender, Values[]>();
+          values.set(one, of.set(contender, [...(of.get(contender) ?? []), value]));
+        } catch (error) {
+          failures.push(failureOf({ question: question.name, name: one.name, contender }, error));
+        }
+      }
+    }
+  }
+  progress('');
+  const results = [...values].flatMap(([one, of]) =>
+    [...of].map(([contender, all]) => ({
+      name: one.name,
+      headline: one.headline !== false,
+      contender: contender.name,
+      values: all,
+    })),
+  );
+  return { question, results, failures };
+}
+
+/** One line of a terminal, written over; nothing elsewhere. */
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text.slice(0, process.stderr.columns - 1)}`);
+}
