@@ -85,8 +85,6 @@ export interface ClientWorld {
   readonly onClose: (fn: () => void) => void;
 }
 
-/** Certificates of clients are made anew when they are this old. */
-const RENEW_AFTER_MS = 12 * 3_600_000;
 /** A socket on which nothing moved for this long does not hold the process open any more. */
 const QUIET_MS = 5_000;
 const quiet = systemClock({ keepAlive: false });
@@ -94,15 +92,14 @@ const quiet = systemClock({ keepAlive: false });
 export function createFakeClient(options: FakeClientOptions, world: ClientWorld): FakeClient {
   const { service, tags, certificate: given } = options;
   const { mesh, sniOf } = world;
-  let mine: { readonly pair: CertificateAndKey; readonly ca: string; readonly at: number } | null = null;
+  let mine: { readonly pair: CertificateAndKey; readonly ca: string } | null = null;
 
   function certificate(): CertificateAndKey {
     if (typeof given === 'object') return given;
-    const now = world.wall();
-    if (mine === null || mine.ca !== mesh.ca.cert || now - mine.at > RENEW_AFTER_MS) {
+    if (mine === null || mine.ca !== mesh.ca.cert) {
       const pair =
         given === undefined ? mesh.client(service, tags === undefined ? {} : { tags }) : mesh.badClient(given, service);
-      mine = { pair, ca: mesh.ca.cert, at: now };
+      mine = { pair, ca: mesh.ca.cert };
     }
     return mine.pair;
   }

@@ -40,7 +40,8 @@ import type { TestMesh } from './test-mesh.ts';
 import { checkToxic } from './toxics.ts';
 import type { Toxic } from './toxics.ts';
 
-const HOUR_MS = 3_600_000;
+/** Less than the ten years of a CA. */
+const FIVE_YEARS_MS = 5 * 365 * 24 * 3_600_000;
 /** How long `verify` waits for sessions whose client has gone, and how long a refused client waits for its record. */
 const SETTLE_MS = 1_000;
 const LOOK_MS = 5;
@@ -361,11 +362,11 @@ class RunningFake implements FakeEgress {
   }
 }
 
-/** TLS goes by the clock on the wall, the egress by its own: certificates hold by both, and by the second for ten years, however far a test moves it. */
+/** TLS goes by the clock of the machine, the egress by its own: certificates of clients and fakes hold by both, and for years more, however far a test moves it. */
 function validity(clock: Clock): Validity {
   const now = Date.now();
   const from = Math.min(now, clock.wall());
-  return { from, lifetimeMs: Math.max(now, clock.wall()) - from + 24 * HOUR_MS };
+  return { from, lifetimeMs: Math.max(now, clock.wall()) - from + FIVE_YEARS_MS };
 }
 
 function isConfigError(error: unknown): error is { readonly problems: Parameters<typeof configError>[0] } {

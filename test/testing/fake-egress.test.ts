@@ -324,28 +324,31 @@ t.test('sessions can be followed, listened to, and subscribed to', async (t) => 
   );
 });
 
-t.test('an injected clock moves idle time-outs, drains, certificates and look-ups; nobody sleeps', async (t) => {
-  const clock = new FakeClock();
-  await using egress = await start(t, { clock, traffic: { idleTimeoutMs: 60_000 } });
-  const web = egress.client({ service: 'web' });
-  const idle = await web.connect('httpbin');
-  t.equal(await ask(idle, 'ping'), 'ping');
-  clock.advance(200_000);
-  await gone(idle);
-  await egress.expectSession({ reason: 'idle-timeout' });
-  // The egress renews at 80 % of a day, off this turn of the loop: the old certificate serves until the new one is there.
-  const validTo = (idle: TLSSocket): string => idle.getPeerCertificate().valid_to;
-  const first = validTo(await web.connect('httpbin'));
-  clock.advance(20 * 3_600_000);
-  while (validTo(await web.connect('httpbin')) === first) t.ok(egress.open() < 1_000, 'it is renewed');
-  clock.advance(15 * 3_600_000);
-  const { certificate } = web;
-  t.not(certificate, egress.client({ service: 'web' }).certificate);
-  const later = await web.connect('httpbin');
-  t.equal(await ask(later, 'a day later'), 'a day later', 'certificates of the egress and of clients were renewed');
-  await clock.advanceUntil(egress.drain(5_000), 100);
-  await egress.expectSession({ reason: 'drained' });
-});
+for (const [when, wall] of [
+  ['in the past', Date.UTC(2026, 0, 1)],
+  ['from now on', Date.now()],
+] as const) {
+  t.test(`an injected clock, ${when}, moves idle time-outs, certificates and drains; nobody sleeps`, async (t) => {
+    const clock = new FakeClock({ wall });
+    await using egress = await start(t, { clock, traffic: { idleTimeoutMs: 60_000 } });
+    const web = egress.client({ service: 'web' });
+    const idle = await web.connect('httpbin');
+    t.equal(await ask(idle, 'ping'), 'ping');
+    clock.advance(200_000);
+    await gone(idle);
+    await egress.expectSession({ reason: 'idle-timeout' });
+    // The egress renews at 80 % of a day, off this turn of the loop: the old certificate serves until the new one is there.
+    const validTo = (idle: TLSSocket): string => idle.getPeerCertificate().valid_to;
+    const first = validTo(await web.connect('httpbin'));
+    clock.advance(20 * 3_600_000);
+    while (validTo(await web.connect('httpbin')) === first) t.ok(egress.open() < 1_000, 'it is renewed');
+    clock.advance(15 * 3_600_000);
+    const later = await web.connect('httpbin');
+    t.equal(await ask(later, 'a day later'), 'a day later', 'the certificate of the egress was renewed');
+    await clock.advanceUntil(egress.drain(5_000), 100);
+    await egress.expectSession({ reason: 'drained' });
+  });
+}
 
 t.test('a mesh of yours may be shared, and what cannot be is said', async (t) => {
   const mesh = await createTestMesh('default');
