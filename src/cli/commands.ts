@@ -1,11 +1,13 @@
 import type { CommandEntry } from './command-spec.ts';
 import { demo } from './commands/demo.ts';
+import { diff } from './commands/diff.ts';
 import { explain } from './commands/explain.ts';
 import { fake } from './commands/fake.ts';
 import { generateCerts } from './commands/generate-certs.ts';
 import { generateZone } from './commands/generate-zone.ts';
 import { routes } from './commands/routes.ts';
 import { run } from './commands/run.ts';
+import { simulate } from './commands/simulate.ts';
 import { validate } from './commands/validate.ts';
 
 /** Every command by what is typed, in the order of the help text: a new one is a file in `commands/` and a line here. */
@@ -14,6 +16,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   validate,
   routes,
   explain,
+  simulate,
+  diff,
   fake,
   'generate certs': generateCerts,
   'generate zone': generateZone,

@@ -77,3 +77,15 @@ export function level(text: string): LogLevel {
   if (text === 'debug' || text === 'info' || text === 'warn' || text === 'error' || text === 'off') return text;
   throw new Error(`--log-level ${JSON.stringify(text)}: allowed are debug, info, warn, error and off`);
 }
+
+export function outputForm(text: string): 'text' | 'json' {
+  if (text === 'text' || text === 'json') return text;
+  throw new Error(`--output ${JSON.stringify(text)}: allowed are text and json`);
+}
+
+/** The part of it that is for every page. */
+export function adminUrl(text: string): string {
+  const parsed = URL.parse(text);
+  if (parsed?.protocol !== 'http:') throw new Error(`--admin ${JSON.stringify(text)}: allowed is http://HOST:PORT`);
+  return parsed.origin;
+}

@@ -1,0 +1,52 @@
+import { formatProblem } from '../base/problem.ts';
+import { folderSource } from '../control/folder-source.ts';
+import type { Compiled } from '../model/compiled.ts';
+import { EXIT_CONFIG } from './run.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface FolderOptions {
+  readonly dir: string;
+  readonly name: string | null;
+  readonly zone: string | null;
+  readonly identities: string | null;
+}
+
+/** What could not be done, with its exit code. */
+export class Stopped extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.name = 'Stopped';
+    this.code = code;
+  }
+}
+
+/** What an egress would serve from the folder. Throws `Stopped` where it would serve nothing, after its errors are printed. */
+export async function loadFolder(
+  { dir, name, zone, identities }: FolderOptions,
+  terminal: Terminal,
+): Promise<Extract<Compiled, { kind: 'compiled' }>> {
+  const source = folderSource({
+    dir,
+    ...(name === null ? {} : { name }),
+    ...(zone === null ? {} : { zone }),
+    ...(identities === null ? {} : { identities }),
+  });
+  const config = await source.load();
+  if (config.kind === 'compiled') return config;
+  const errors = config.problems.filter(({ severity }) => severity === 'error');
+  for (const problem of errors) terminal.err(`${formatProblem(problem)}\n`);
+  throw new Stopped(EXIT_CONFIG, `the configuration of ${dir} cannot be used`);
+}
+
+/** The exit code of `work`, or that of what stopped it, which is said. */
+export async function untilStopped(terminal: Terminal, work: () => Promise<number>): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    terminal.err(`zone-egress: ${error.message}\n`);
+    return error.code;
+  }
+}

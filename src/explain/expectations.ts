@@ -1,0 +1,71 @@
+import { serverName } from '../model/names.ts';
+import { CHANGE_KINDS } from './simulate.ts';
+import type { Change } from './simulate.ts';
+
+/** A change that is meant. */
+export interface Expectation {
+  readonly sni: string;
+  /** A SPIFFE id. Absent: whoever. */
+  readonly client?: string;
+  /** What it comes to: `allowed`, `refused`, `unknown`, or the code of a refusal. */
+  readonly outcome: string;
+  /** A kind of change. Absent: any that comes to the outcome. */
+  readonly change?: string;
+}
+
+export interface Compared {
+  readonly unexpected: readonly Change[];
+  readonly expected: readonly Change[];
+  /** What was expected and does not happen. */
+  readonly missing: readonly Expectation[];
+}
+
+const FIELDS = ['sni', 'client', 'outcome', 'change'];
+
+/** A list of `sni`, `client`, `outcome`; a sentence for what is none. */
+export function expectationsIn(value: unknown): readonly Expectation[] | string {
+  if (!Array.isArray(value)) return 'a list of changes is wanted, each with sni, outcome and perhaps client';
+  const list: Expectation[] = [];
+  for (const [i, item] of (value as readonly unknown[]).entries()) {
+    const complaint = complaintOf(item);
+    if (complaint !== null) return `entry ${i + 1}: ${complaint}`;
+    list.push(item as Expectation);
+  }
+  return list;
+}
+
+function complaintOf(item: unknown): string | null {
+  if (typeof item !== 'object' || item === null) return 'it is no object with sni and outcome';
+  const fields = Object.entries(item) as readonly (readonly [string, unknown])[];
+  const names = fields.map(([name]) => name);
+  const unknown = names.find((name) => !FIELDS.includes(name));
+  if (unknown !== undefined) return `${JSON.stringify(unknown)}: allowed are ${FIELDS.join(', ')}`;
+  const missing = ['sni', 'outcome'].find((name) => !names.includes(name));
+  if (missing !== undefined) return `${missing} is missing`;
+  const noText = fields.find(([, value]) => typeof value !== 'string')?.[0];
+  if (noText !== undefined) return `${noText} must be a text`;
+  const change = fields.find(([name]) => name === 'change')?.[1];
+  if (change !== undefined && !(CHANGE_KINDS as readonly unknown[]).includes(change))
+    return `change ${JSON.stringify(change)}: allowed are ${CHANGE_KINDS.join(', ')}`;
+  return null;
+}
+
+export function compareWith(changes: readonly Change[], expectations: readonly Expectation[]): Compared {
+  const met = new Set<Expectation>();
+  const expected: Change[] = [];
+  const unexpected: Change[] = [];
+  for (const change of changes) {
+    const fitting = expectations.filter((expectation) => fits(expectation, change));
+    for (const expectation of fitting) met.add(expectation);
+    (fitting.length > 0 ? expected : unexpected).push(change);
+  }
+  return { expected, unexpected, missing: expectations.filter((expectation) => !met.has(expectation)) };
+}
+
+function fits({ sni, client, outcome, change: kind }: Expectation, change: Change): boolean {
+  if (serverName(sni) !== serverName(change.sni)) return false;
+  if (client !== undefined && !change.client.includes(client)) return false;
+  if (kind !== undefined && kind !== change.kind) return false;
+  const isRefused = change.after !== 'allowed' && change.after !== 'unknown';
+  return outcome === change.after || (outcome === 'refused' && isRefused);
+}
