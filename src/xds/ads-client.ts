@@ -74,6 +74,8 @@ const KEEP_ALIVE: KeepAlive = { timeMs: 10_000, timeoutMs: 30_000 };
 /** Name, TCP and TLS together. */
 const CONNECT_TIMEOUT_MS = 5_000;
 const SILENT_MS = 30_000;
+/** Types that nobody asked for; more of them are not told. */
+const MAX_UNASKED = 10;
 /** A stream that ends sooner does not set the waits back: one that breaks over and over would be tried without a pause. */
 const SETTLED_MS = 5_000;
 /** gRPC's DEADLINE_EXCEEDED and UNAUTHENTICATED, for ends that are of this side. */
@@ -108,6 +110,7 @@ class Connection {
   #liveSince = 0;
   /** What was said last, so that it is not said again. */
   #said = '';
+  readonly #unasked = new Set<string>();
   #takenSaid = false;
   #silentSaid = false;
   #fetchTimer: Timer | null = null;
@@ -231,10 +234,18 @@ class Connection {
       const ms = Math.max(0, deadline - this.#clock.now());
       this.#fetchTimer = this.#clock.after(ms, () => this.#tell({ kind: 'elapsed', now: this.#clock.now() }));
     }
-    for (const finding of findings) this.#emit(finding);
+    for (const finding of findings) if (this.#isNews(finding)) this.#emit(finding);
     if (state === this.#shown || this.#phase === 'closed') return;
     this.#shown = state;
     this.#options.onState(state);
+  }
+
+  /** What nobody asked for may come without an end, and under any name. */
+  #isNews(finding: Finding): boolean {
+    if (finding.kind !== 'unasked') return true;
+    if (this.#unasked.has(finding.typeUrl) || this.#unasked.size >= MAX_UNASKED) return false;
+    this.#unasked.add(finding.typeUrl);
+    return true;
   }
 
   #silent(): void {

@@ -79,8 +79,15 @@ async function tryOnce({ controlPlane, version, operatingSystem, clock, signal }
   const text = token === null ? answer.body : answer.body.replaceAll(token, '[token]');
   if (answer.status !== 200) return failed(statusProblem(answer.status, text, controlPlane));
   const parsed = parseBootstrap(answer.body, version);
-  if (parsed.kind === 'read') return parsed;
+  if (parsed.kind === 'read') return token === null ? parsed : { kind: 'read', bootstrap: withoutToken(parsed.bootstrap, token) };
   return failed({ code: 'bad-answer', isRetried: false, message: parsed.why });
+}
+
+/** Wherever a control plane has put it: the document is shown. */
+function withoutToken(bootstrap: Bootstrap, token: string): Bootstrap {
+  const text = JSON.stringify(bootstrap.document);
+  if (!text.includes(token)) return bootstrap;
+  return { ...bootstrap, document: JSON.parse(text.replaceAll(token, '[redacted]')) as Bootstrap['document'] };
 }
 
 function failed(problem: BootstrapProblem): Outcome {

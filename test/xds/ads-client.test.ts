@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { Test } from 'tap';
 import { createTestMesh } from '../../src/testing/test-mesh.ts';
@@ -11,6 +11,7 @@ import type { AdsClient, AdsClientOptions, AdsEvent } from '../../src/xds/ads-cl
 import { createAdsClient } from '../../src/xds/ads-client.ts';
 import type { AdsState } from '../../src/xds/ads-state.ts';
 import { NodeSchema } from '../../src/xds/proto/envoy/config/core/v3/base_pb.js';
+import { DiscoveryResponseSchema } from '../../src/xds/proto/envoy/service/discovery/v3/discovery_pb.js';
 import type { Judge } from './accept-all.ts';
 import { acceptAll } from './accept-all.ts';
 import type { ControlPlane, Stream } from './control-plane.ts';
@@ -355,6 +356,22 @@ t.test('garbage ends the stream and not the state', async (t) => {
   t.equal(client.state(), before);
   clock.advance(500);
   await server.stream();
+});
+
+t.test('what nobody asked for is told once for each type, and no more than ten of them', async (t) => {
+  const server = await controlPlane(t);
+  const { events, next } = start(t, server.port);
+  const stream = await server.stream();
+  await stream.next();
+  const send = (typeUrl: string): void =>
+    void stream.sendBytes(Buffer.from(toBinary(DiscoveryResponseSchema, create(DiscoveryResponseSchema, { typeUrl }))));
+  for (let i = 0; i < 100; i++) send('type.googleapis.com/x');
+  for (let i = 0; i < 100; i++) send(`type.googleapis.com/x${i}`);
+  stream.send('cluster', 'c1', '1', [edsCluster('remote')]);
+  await stream.next();
+  stream.sendBytes(Buffer.from('no message of this kind'));
+  await next('disconnected');
+  t.equal(events.filter(({ kind }) => kind === 'unasked').length, 10);
 });
 
 t.test('a resource that is no message of its type refuses the response, and nothing of it is applied', async (t) => {

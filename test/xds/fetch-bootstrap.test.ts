@@ -329,6 +329,14 @@ t.test('an answer that quotes the token is shown without it', async (t) => {
   t.match((await fetched(t, optionsFor(url))).outcome, { code: 'refused', message: /\(403\): \[31mno: \[token\]$/ });
 });
 
+t.test('a document that has the token anywhere is shown without it', async (t) => {
+  const { url } = await controlPlane(t, [
+    { ...GOOD, body: bodyOf(`${DOCUMENT}layeredRuntime: {layers: [{name: "x ${TOKEN}"}]}\n`) },
+  ]);
+  const { outcome } = await fetched(t, optionsFor(url));
+  t.match(outcome, { document: { layeredRuntime: { layers: [{ name: 'x [redacted]' }] } }, node: { id: '.egress-1' } });
+});
+
 t.test('who does not answer within 10 s, who says too much, who hangs up: tried again', async (t) => {
   const silent = await serve(t, [], () => {});
   const clock = new FakeClock();
