@@ -313,3 +313,13 @@ t.test('where a permission was written is kept beside the snapshot', async (t) =
     column: 1,
   });
 });
+
+t.test('TrafficPermission: of two ExternalServices with one service the last by name says which decides, for both', async (t) => {
+  const twin = (name: string, team: string): string =>
+    `type: ExternalService\nmesh: default\nname: ${name}\ntags: {kuma.io/service: es, team: ${team}}\nnetworking: {address: "ext.test:443"}\n`;
+  const of = (team: string): string =>
+    `type: TrafficPermission\nmesh: default\nname: for-${team}\nsources: [{match: {kuma.io/service: ${team}}}]\ndestinations: [{match: {kuma.io/service: es, team: ${team}}}]\n`;
+  const compiled = compileZone(twin('b', 'red'), twin('a', 'blue'), of('red'), of('blue'));
+  t.equal(permission(compiled).by, 'TrafficPermission default/for-red');
+  t.ok(lines(compiled).some((line) => line.endsWith('TrafficPermission default/for-red decides for all')));
+});

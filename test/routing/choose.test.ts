@@ -131,6 +131,14 @@ t.test('retries take the rest of the priority, then the other priorities in thei
   t.strictSame(ips(found).slice(2), ['10.2.0.1', '10.3.0.1']);
 });
 
+t.test('a cluster whose only priority is not 0 is used', async (t) => {
+  for (const addresses of [['10.1.0.1'], ['10.1.0.1', '10.1.0.2']]) {
+    const found = chosen(cluster(addresses.map((ip) => endpoint({ ip, priority: 3 }))), { turn: 0 });
+    t.equal(found.priority, 3);
+    t.strictSame(ips(found).sort(), addresses);
+  }
+});
+
 t.test('a subset takes the endpoints that carry its tags and no others', async (t) => {
   const home = cluster([
     endpoint({ ip: '10.0.0.1', tags: { mesh: 'default', version: 'v1' } }),
