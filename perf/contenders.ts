@@ -39,39 +39,39 @@ export function sniOf(work: Work, mesh: MeshName = 'default'): string {
   return `${{ passthrough: 'pass', terminated: 'term', 're-encrypted': 're' }[work]}{mesh=${mesh}}`;
 }
 
-export function allContenders(): readonly Contender[] {
-  return [egress, ...peers(), pipe, direct];
+/** `main` is what of this egress is started: the sources, or what was built of them. */
+export function allContenders(main = 'src/main.ts'): readonly Contender[] {
+  return [
+    { name: 'zone-egress', kind: 'egress', variant: false, start: (bed, options) => startEgress(main, bed, options) },
+    ...peers(),
+    pipe,
+    direct,
+  ];
 }
 
-const egress: Contender = {
-  name: 'zone-egress',
-  kind: 'egress',
-  variant: false,
-  async start(bed, { workers, routes = 0 }) {
-    const folder = join(bed.folder, `egress-${workers}-${routes}-${Math.random().toString(36).slice(2)}`);
-    mkdirSync(folder);
-    const [port = 0, adminPort = 0] = await freePorts(2);
-    writeFileSync(join(folder, 'zone.yaml'), zoneYaml(bed, { routes, port, adminPort }));
-    let changes = 0;
-    const change = (): void =>
-      writeFileSync(join(folder, 'changed.yaml'), externalService('default', 'changed', bed.plain + (++changes % 2)));
-    change();
-    const egressProcess = await startNode(
-      // prettier-ignore
-      ['--max-semi-space-size=32', 'src/main.ts', 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0'],
-      (line) => line.msg === 'zone egress is ready',
-    );
-    return {
-      pid: egressProcess.pid,
-      at: (work, mesh = 'default') => ({ host: '127.0.0.1', port: Number(egressProcess.ready.port), sni: sniOf(work, mesh) }),
-      reload() {
-        change();
-        process.kill(egressProcess.pid, 'SIGHUP');
-      },
-      stop: () => egressProcess.stop(),
-    };
-  },
-};
+async function startEgress(main: string, bed: Bed, { workers, routes = 0 }: StartOptions): Promise<Running> {
+  const folder = join(bed.folder, `egress-${workers}-${routes}-${Math.random().toString(36).slice(2)}`);
+  mkdirSync(folder);
+  const [port = 0, adminPort = 0] = await freePorts(2);
+  writeFileSync(join(folder, 'zone.yaml'), zoneYaml(bed, { routes, port, adminPort }));
+  let changes = 0;
+  const change = (): void =>
+    writeFileSync(join(folder, 'changed.yaml'), externalService('default', 'changed', bed.plain + (++changes % 2)));
+  change();
+  const egressProcess = await startNode(
+    ['--max-semi-space-size=32', main, 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0'],
+    (line) => line.msg === 'zone egress is ready',
+  );
+  return {
+    pid: egressProcess.pid,
+    at: (work, mesh = 'default') => ({ host: '127.0.0.1', port: Number(egressProcess.ready.port), sni: sniOf(work, mesh) }),
+    reload() {
+      change();
+      process.kill(egressProcess.pid, 'SIGHUP');
+    },
+    stop: () => egressProcess.stop(),
+  };
+}
 
 /** What everybody writes first. */
 const pipe: Contender = {

@@ -19,8 +19,12 @@ export const latency: Question = {
     { key: 'p99', label: 'p99 µs', digits: 1 },
     { key: 'p999', label: 'p99.9 µs', digits: 0 },
   ],
-  cases: ({ seconds }) =>
-    (['passthrough', 'terminated'] as const).flatMap((work) => [pinged(work, seconds, false), pinged(work, seconds, true)]),
+  cases: ({ seconds, smoke }) => {
+    const all = (['passthrough', 'terminated'] as const).flatMap((work) =>
+      [false, true].map((beside) => pinged(work, seconds, beside)),
+    );
+    return smoke ? all.slice(1, 3) : all;
+  },
 };
 
 function pinged(work: Work, seconds: number, beside: boolean): Case {

@@ -26,6 +26,7 @@ const { values } = parseArgs({
     question: { type: 'string', multiple: true, default: [] },
     contender: { type: 'string', multiple: true, default: [] },
     case: { type: 'string' },
+    egress: { type: 'string', default: 'src/main.ts' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     smoke: { type: 'boolean', default: false },
@@ -41,6 +42,7 @@ const HELP = `npm run perf -- [options]
     .map(({ name }) => name)
     .join(', ')}; all by default
   --case TEXT         only cases whose name has this
+  --egress FILE       src/main.ts; dist/src/main.js is what \`npm run build\` made of it, which starts sooner
   --rounds N          5: contenders take turns within a round; the table has medians
   --seconds S         1: scales the work of a run
   --keep              puts the table and the chart into perf/README.md
@@ -59,7 +61,7 @@ if (!(rounds >= 1) || !(seconds > 0))
   throw new Error(`--rounds ${rounds} --seconds ${seconds}: at least 1 round, more than 0 seconds`);
 const questions = chosen('question', QUESTIONS, values.question);
 const target = targetOf(values);
-const contenders = target === null ? chosen('contender', allContenders(), values.contender) : [target.contender];
+const contenders = target === null ? chosen('contender', allContenders(values.egress), values.contender) : [target.contender];
 const measured = values.smoke && values.contender.length === 0 ? contenders.filter(({ kind }) => kind !== 'peer') : contenders;
 if (target === null && !values.smoke && missingPeers().length > 0)
   console.error(`perf: ${missingPeers().join(', ')} not installed and not measured: perf/peers/install.sh fetches them`);
@@ -78,7 +80,7 @@ try {
     const settings = { seconds, smoke: values.smoke };
     const answer = await ask(question, { bed, running, client, settings, rounds, only: values.case ?? '' });
     answers.push(answer);
-    console.log(table(answer));
+    console.log(values.smoke ? `${question.name}: ${answer.results.length} figures` : table(answer));
   }
 } finally {
   for (const one of running.values()) await one.stop();

@@ -19,6 +19,8 @@ export interface Question {
   readonly metrics: readonly Metric[];
   /** True: each case starts processes of its own, because what was before would show. */
   readonly fresh: boolean;
+  /** Where a round takes long; absent: as many as are asked for. */
+  readonly roundsMost?: number;
   readonly cases: (settings: Settings) => readonly Case[];
 }
 

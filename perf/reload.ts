@@ -10,6 +10,7 @@ export const reload: Question = {
   name: 'reload',
   asks: 'what do clients notice of a configuration that changes twice a second?',
   fresh: true,
+  roundsMost: 3,
   metrics: [
     { key: 'errors', label: 'refused or cut', digits: 0 },
     { key: 'p50', label: 'p50 µs', digits: 0 },

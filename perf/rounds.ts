@@ -77,7 +77,8 @@ function failureOf(at: { question: string; name: string; contender: Contender },
 }
 
 export async function ask(question: Question, asked: Asked): Promise<Answer> {
-  const { bed, running, client, settings, rounds, only } = asked;
+  const { bed, running, client, settings, only } = asked;
+  const rounds = Math.min(asked.rounds, question.roundsMost ?? asked.rounds);
   const contenders = [...running.keys()];
   const cases = question.cases(settings).filter(({ name }) => name.includes(only));
   const values = new Map<Case, Map<Contender, Values[]>>();

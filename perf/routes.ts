@@ -7,6 +7,7 @@ export const routes: Question = {
   name: 'routes',
   asks: 'what do 10,000 routes cost?',
   fresh: true,
+  roundsMost: 3,
   metrics: [
     { key: 'start', label: 'start s', digits: 2, charted: true },
     { key: 'resident', label: 'MB', digits: 0 },

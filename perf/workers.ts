@@ -8,6 +8,7 @@ export const workers: Question = {
   name: 'workers',
   asks: 'what does a second worker cost, and how evenly do connections fall?',
   fresh: true,
+  roundsMost: 3,
   metrics: [
     { key: 'one', label: 'CPU ms/handshake, 1 worker', digits: 2 },
     { key: 'two', label: 'CPU ms/handshake, 2 workers', digits: 2, charted: true },

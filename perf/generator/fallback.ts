@@ -158,14 +158,16 @@ async function transfer(socket: Socket, up: number, down: number): Promise<void>
   socket.write(headerOf('T', up, down));
   const pace = number('rate');
   const startedAt = performance.now();
+  let goOn = (): void => {};
+  socket.on('drain', () => goOn()).on('close', () => goOn());
   for (let sent = 0; sent < up && !socket.destroyed;) {
     const part = Math.min(message, up - sent);
     sent += part;
     const early = pace === 0 ? 0 : (sent / pace) * 1_000 - (performance.now() - startedAt);
     if (early > 1) await new Promise((resolve) => setTimeout(resolve, early));
     if (!socket.write(BLOCK.subarray(0, part)))
-      await new Promise((resolve) => {
-        socket.once('drain', resolve).once('close', resolve);
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
       });
   }
   await answered;
