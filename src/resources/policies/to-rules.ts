@@ -30,12 +30,16 @@ export function toRules<Conf extends object>(policies: readonly Policy<Conf>[]):
     .map((entry, order): Entry<Conf> => ({ ...entry, order }));
   const meshwide = entries.filter(({ item }) => item.targetRef.kind === 'Mesh');
   const named = new Map<string, Entry<Conf>[]>();
-  const labelled: Entry<Conf>[] = [];
+  /** By the first of their labels: a service looks at those of its own labels only. */
+  const labelled = new Map<string, Entry<Conf>[]>();
   for (const entry of entries) {
     const { targetRef } = entry.item;
     if (targetRef.kind !== 'MeshExternalService') continue;
-    if (targetRef.byLabels) labelled.push(entry);
-    else {
+    const [first] = targetRef.labels;
+    if (first !== undefined) {
+      const key = JSON.stringify(first);
+      labelled.set(key, pushed(labelled.get(key), entry));
+    } else {
       const { labels, namespace } = entry.policy.meta;
       const inNamespace = targetRef.namespace === '' ? (labels.get(NAMESPACE) ?? namespace) : targetRef.namespace;
       const key = keyOf(labels.get(ZONE) ?? '', inNamespace, targetRef.name);
@@ -47,7 +51,7 @@ export function toRules<Conf extends object>(policies: readonly Policy<Conf>[]):
     of(service) {
       const { labels, namespace, displayName } = service;
       const key = keyOf(labels.get(ZONE) ?? '', labels.get(NAMESPACE) ?? namespace, displayName);
-      const own = [...(named.get(key) ?? []), ...(labelled.length === 0 ? [] : selecting(labelled, service))];
+      const own = [...(named.get(key) ?? []), ...(labelled.size === 0 ? [] : selecting(labelled, service))];
       if (own.length === 0) return everywhere;
       return ruled([...meshwide, ...own].sort((a, b) => a.order - b.order));
     },
@@ -56,7 +60,7 @@ export function toRules<Conf extends object>(policies: readonly Policy<Conf>[]):
 
 /** By labels: a control plane adds some, which files seldom have. */
 function selecting<Conf>(
-  entries: readonly Entry<Conf>[],
+  byFirst: ReadonlyMap<string, readonly Entry<Conf>[]>,
   { labels, displayName, mesh, namespace }: Meta,
 ): readonly Entry<Conf>[] {
   const all = new Map<string, string>([
@@ -65,7 +69,9 @@ function selecting<Conf>(
   ]);
   if (namespace !== '') all.set(NAMESPACE, namespace);
   for (const [label, value] of labels) all.set(label, value);
-  return entries.filter(({ item }) => [...item.targetRef.labels].every(([label, value]) => all.get(label) === value));
+  return [...all]
+    .flatMap((own) => byFirst.get(JSON.stringify(own)) ?? [])
+    .filter(({ item }) => [...item.targetRef.labels].every(([label, value]) => all.get(label) === value));
 }
 
 function ruled<Conf extends object>(entries: readonly Entry<Conf>[]): Ruled<Conf> | null {

@@ -76,9 +76,9 @@ export function createUses(isOfKuma: (policy: Meta) => boolean): Uses {
         if (isOfKuma(by))
           warn(`its ${field} does not count: ${by.name}, which Kuma makes with the mesh, sets it too (${some(services)})`);
       }
-      const others = new Set([...use.lost.values()].map(({ by }) => by).filter((by) => !isOfKuma(by)));
-      if (others.size > 0 && !use.keepsAny)
-        warn(`nothing of it counts: ${[...others].map(({ name }) => name).join(', ')} says otherwise`);
+      const others = new Set([...use.lost.values()].map(({ by }) => by.name));
+      const isTold = [...use.lost.values()].some(({ by }) => isOfKuma(by));
+      if (others.size > 0 && !use.keepsAny && !isTold) warn(`nothing of it counts: ${some([...others])} says otherwise`);
     },
   };
 }
