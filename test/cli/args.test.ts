@@ -39,6 +39,23 @@ t.test('the environment wins over flags, as in kuma-dp', async (t) => {
   });
 });
 
+t.test('sessions are recorded where that is asked for, to files of the size that is asked for', async (t) => {
+  t.match(parseCommand(['run', '--resources=z'], {}), { parsed: { record: null, recordMaxBytes: 100_000_000 } });
+  const given = ['run', '--resources=z', '--record', 'x.ndjson', '--record-max-size'];
+  for (const [size, bytes] of [
+    ['2GB', 2e9],
+    ['1kb', 1_000],
+    ['5000', 5_000],
+  ] as const)
+    t.match(parseCommand([...given, size], {}), { parsed: { record: 'x.ndjson', recordMaxBytes: bytes } }, size);
+  for (const size of ['0', '999', '1.5MB', 'MB', '1TB', '-1'])
+    t.match(
+      parseCommand([...given.slice(0, -1), `--record-max-size=${size}`], {}),
+      { kind: 'usage-error', message: /a size such as 100MB/ },
+      size,
+    );
+});
+
 t.test('an empty variable is as good as none', async (t) => {
   t.match(parseCommand(['run', '--resources=zone', '--name=n'], { KUMA_DATAPLANE_NAME: '' }), {
     name: 'run',
