@@ -88,7 +88,7 @@ function run(cp: FakeControlPlane, { port, readiness }: { readonly port: number;
     [
       ...[MAIN, 'run', '--proxy-type=egress', `--cp-address=${cp.url}`, `--ca-cert-file=${file('ca.pem', cp.caCert)}`],
       ...[`--dataplane-token-file=${file('token', `${token}\n`)}`, `--dataplane-file=${file('egress.yaml', resource)}`],
-      ...['--dataplane-var', 'name=egress-1', '--drain-time', '4s', '--concurrency', '2'],
+      ...['--dataplane-var', 'name=egress-1', '--drain-time', '6s', '--concurrency', '2'],
     ],
     { env: { ...env, KUMA_READINESS_PORT: String(readiness) }, stdio: ['ignore', 'pipe', 'pipe'] },
   );

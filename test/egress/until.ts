@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
-const BOUND_MS = 10_000;
+const BOUND_MS = 30_000;
 const LOOK_MS = 5;
 
-/** Resolves when the condition is true; says what it waited for when it is still not after 10 s. */
+/** Resolves when the condition is true; says what it waited for when it is still not after 30 s. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + BOUND_MS;
   while (!(await condition())) {
