@@ -19,7 +19,7 @@ export const memory: Question = {
   ],
   cases: ({ seconds, smoke }) =>
     (smoke ? (['terminated'] as const) : (['passthrough', 'terminated'] as const)).map((work) =>
-      held(work, smoke ? 100 : 2_000, Math.min(10_000, 10_000 * seconds)),
+      held(work, smoke ? 100 : 1_000, Math.min(10_000, 10_000 * seconds)),
     ),
 };
 

@@ -79,7 +79,6 @@ function answer(socket: Socket): void {
   });
 
   let sent = false;
-  let answered = false;
   function take(chunk: Buffer): void {
     received += chunk.length;
     if (!echoes) return finish();
@@ -98,8 +97,11 @@ function answer(socket: Socket): void {
     finish();
   }
   function finish(): void {
-    if (!sent || answered || received < up) return;
-    answered = true;
+    if (!sent || received < up) return;
+    // The next header may come on the same connection.
+    running = sent = false;
+    head = Buffer.alloc(0);
+    received = 0;
     const received8 = Buffer.alloc(ANSWER);
     received8.writeBigUInt64BE(BigInt(up));
     socket.write(received8);
@@ -146,10 +148,11 @@ async function transfer(socket: Socket, up: number, down: number): Promise<void>
   const answered = new Promise<void>((resolve, reject) => {
     const early = (): void => reject(new Error('the connection ended early'));
     socket.once('end', early).once('close', early);
-    socket.on('data', (chunk: Buffer) => {
+    socket.on('data', function take(chunk: Buffer): void {
       left -= chunk.length;
       tail = Buffer.concat([tail, chunk.subarray(-ANSWER)]).subarray(-ANSWER);
       if (left > 0) return;
+      socket.off('data', take);
       if (left === 0 && Number(tail.readBigUInt64BE(0)) === up) resolve();
       else reject(new Error('the far end counts other bytes'));
     });
@@ -221,7 +224,12 @@ async function bulk(): Promise<Load> {
   const up = Math.floor(number('up') / count);
   const down = Math.floor(number('down') / count);
   const sockets: Socket[] = [];
-  await several(count, OPENING_MOST, async () => void sockets.push(await open()));
+  await several(count, OPENING_MOST, async () => {
+    const socket = await open();
+    // All the way to the far end.
+    await transfer(socket, 0, 0);
+    sockets.push(socket);
+  });
   const startedAt = await ready();
   const done = await Promise.allSettled(sockets.map((socket) => transfer(socket, up, down)));
   const failed = done.filter((one) => one.status === 'rejected');

@@ -42,6 +42,13 @@ static int listen_at(const char *host, int port, int *bound) {
   return fd;
 }
 
+// The next header may come on the same connection.
+static void await_header(struct served *c) {
+  c->head = malloc(HEAD_MOST);
+  c->head_length = c->answered = 0;
+  c->received = c->up = c->down = 0;
+}
+
 static void take(struct served *c, const char *bytes, size_t length) {
   c->received += length;
   if (c->op != 'E') return;
@@ -118,6 +125,7 @@ static int turn(struct served *c) {
   if (c->down == 0 && c->received >= c->up && c->answered < 8) {
     sent = put(&c->s, c->answer + c->answered, 8 - c->answered);
     if (sent > 0) c->answered += (size_t)sent;
+    if (c->answered == 8) await_header(c);
   }
   return sent == GONE || c->ended ? GONE : 0;
 }
@@ -147,7 +155,7 @@ static void accept_all(int fd, SSL_CTX *tls) {
     struct served *c = calloc(1, sizeof *c);
     setsockopt(accepted, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof one);
     c->s.fd = accepted;
-    c->head = malloc(HEAD_MOST);
+    await_header(c);
     if (tls != NULL) {
       c->s.ssl = SSL_new(tls);
       SSL_set_fd(c->s.ssl, accepted);

@@ -20,9 +20,10 @@ struct client {
   struct stream s;
   enum phase phase;
   uint32_t interest;
+  int is_set_up;
   size_t sent; // of hello or header
   uint64_t up, down; // left; `down` counts the 8 bytes of the answer too
-  uint64_t answer;
+  uint64_t asked, answer; // of what came up
   double started;
 };
 
@@ -33,7 +34,7 @@ static struct {
   long connections, total, started, opening, open, done, resumed, errors;
   size_t message, hello_length;
   unsigned char *hello;
-  struct header header;
+  struct header header, first;
   uint64_t up, down, up_done, down_done;
   double rate, began; // bytes a second, 0 is no limit
   int going;
@@ -92,12 +93,17 @@ static void watch(struct client *c, int operation) {
   epoll_ctl(run.poller, operation, c->s.fd, &event);
 }
 
+static void ask(struct client *c, uint64_t up, uint64_t down) {
+  c->phase = c->phase == WAITING ? HEADER : c->phase;
+  c->up = c->asked = up;
+  c->down = down + 8;
+}
+
 static void open_one(struct client *c) {
   memset(c, 0, sizeof *c);
   c->s.fd = dial(run.host, run.port);
   c->started = now();
-  c->up = run.up;
-  c->down = run.down + 8;
+  ask(c, run.mode == BULK ? 0 : run.up, run.mode == BULK ? 0 : run.down);
   if (run.tls) {
     c->s.ssl = SSL_new(run.context);
     SSL_set_fd(c->s.ssl, c->s.fd);
@@ -122,7 +128,7 @@ static void failed(struct client *c, const char *what) {
 
 // The client's place is free for the next. The array keeps who is open in front.
 static void over(struct client *c, int reset) {
-  if (c->phase < WAITING) run.opening--;
+  if (!c->is_set_up) run.opening--;
   if (c->s.ssl != NULL && SSL_session_reused(c->s.ssl)) run.resumed++;
   hang_up(&c->s, reset);
   run.times[run.done++] = (float)(now() - c->started);
@@ -146,7 +152,7 @@ static int send_of(struct client *c, const void *from, size_t length) {
 
 static void set_up(struct client *c) {
   run.opening--;
-  c->phase = run.mode == BULK && !run.going ? WAITING : HEADER;
+  c->is_set_up = 1;
 }
 
 // Returns GONE when the connection has to go, 1 when it is finished.
@@ -164,10 +170,10 @@ static int turn(struct client *c) {
       c->phase = HELLO; // fall through
     case HELLO:
       if (run.hello_length > 0 && (result = send_of(c, run.hello, run.hello_length)) != 1) return result == AGAIN ? 0 : GONE;
-      set_up(c);
-      if (c->phase == WAITING) return 0; // fall through
+      if (run.mode == RATE) set_up(c);
+      c->phase = HEADER; // fall through
     case HEADER:
-      if ((result = send_of(c, &run.header, sizeof run.header)) != 1) return result == AGAIN ? 0 : GONE;
+      if ((result = send_of(c, run.going ? &run.header : &run.first, sizeof run.header)) != 1) return result == AGAIN ? 0 : GONE;
       c->phase = RUNNING; // fall through
     case RUNNING: break;
     case WAITING: return get(&c->s, scratch, 1) == AGAIN ? 0 : GONE;
@@ -195,10 +201,10 @@ static int turn(struct client *c) {
     run.down_done += (uint64_t)got;
   }
   if (c->down > 0) return 0;
-  if (c->up > 0 || c->answer != run.up) return GONE;
-  if (run.mode == HOLD) {
+  if (c->up > 0 || c->answer != c->asked) return GONE;
+  if (!c->is_set_up) { // all the way to the far end
+    set_up(c);
     c->phase = WAITING;
-    run.done++;
     return 0;
   }
   if (run.reset) return 1;
@@ -238,7 +244,6 @@ static void loop_until(int (*enough)(void)) {
 }
 
 static int all_set_up(void) { return (run.started == run.total && run.opening == 0) || run.errors > 0; }
-static int all_answered(void) { return run.done >= run.total || run.errors > 0; }
 static int all_over(void) { return run.done >= run.total; }
 
 static int by_value(const void *a, const void *b) {
@@ -286,6 +291,8 @@ void load(const char *mode) {
   run.down = (uint64_t)number("down", 0) / (uint64_t)run.connections;
   run.header = (struct header){.magic = {'Z', 'P', 'R', 'F'}, .op = 'T', .up = htobe64(run.up), .down = htobe64(run.down),
                                .message = htonl((uint32_t)run.message)};
+  run.first = run.header;
+  run.first.up = run.first.down = 0;
   parse_hello();
   if (run.tls) run.context = client_context();
   run.poller = epoll_create1(EPOLL_CLOEXEC);
@@ -295,7 +302,8 @@ void load(const char *mode) {
 
   if (run.mode != RATE) {
     open_more();
-    loop_until(run.mode == BULK ? all_set_up : all_answered);
+    loop_until(all_set_up);
+    run.up_done = run.down_done = 0;
     if (run.errors > 0) {
       fprintf(stderr, "generator: opened %ld of %ld connections: %s\n", run.started, run.total, run.first_error);
       exit(1);
@@ -310,10 +318,11 @@ void load(const char *mode) {
       if (get(&run.clients[i]->s, scratch, 1) != AGAIN) failed(run.clients[i], "a held connection was ended");
       hang_up(&run.clients[i]->s, run.reset);
     }
+    run.done = run.open;
   } else {
     if (run.mode == BULK)
       for (long i = 0; i < run.open; i++) {
-        run.clients[i]->phase = HEADER;
+        ask(run.clients[i], run.up, run.down);
         watch(run.clients[i], EPOLL_CTL_MOD);
       }
     else open_more();

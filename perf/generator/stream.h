@@ -12,7 +12,7 @@ struct stream {
   SSL *ssl; // null: plain
 };
 
-// What the client tells the far end first; the far end answers with as many bytes as `down` says and, once it has all of `up`, with the count as 8 bytes.
+// What the client tells the far end, once or again and again; the far end answers with as many bytes as `down` says and, once it has all of `up`, with the count as 8 bytes.
 // 'T' transfers, 'E' sends everything back. Numbers are in network order.
 struct header {
   char magic[4]; // "ZPRF"
