@@ -80,7 +80,7 @@ function probesOf(routes: readonly (Route | null)[]): { readonly probes: readonl
 function labelOf(ids: readonly string[], tags: readonly string[], mesh: MeshName): string {
   const isOther = ids.includes(`spiffe://${mesh}/${NOBODY}`);
   const who = isOther ? `anybody else of mesh ${mesh}` : ids.map(starred).join(' and ');
-  return tags.length === 0 ? who : `${who}${WITH}${tags.map(starred).join(', ')}`;
+  return tags.length === 0 ? who : `${who}${WITH}${tags.map(starred).sort().join(', ')}`;
 }
 
 /** Of a prefix that a permission names. */

@@ -109,11 +109,25 @@ t.test('permissions are compared as sets over the clients that either names, and
     ['of another mesh nobody can come', NONE, rules(rule('allow', uri('spiffe://other/a'))), [], []],
     ['a second filter', ALL, { kind: 'all-of', by: 'p', all: [ALL, rules(rule('allow', service('a')))] }, [], [OTHER]],
     [
-      'denied only with two tags of two rules',
+      'two tags that different rules name',
+      rules(rule('allow', uri('kuma://team/x'))),
+      rules(rule('deny', version('v1')), rule('allow', uri('kuma://team/x'))),
+      [],
+      [`${OTHER} with kuma://team/x, kuma://version/v1`],
+    ],
+    [
+      'a service with a tag that another rule names',
+      rules(rule('allow', service('a'))),
+      rules(rule('deny', version('v1')), rule('allow', service('a'))),
+      [],
+      ['spiffe://default/a with kuma://version/v1'],
+    ],
+    [
+      'denied only with two tags of one rule',
       ALL,
       rules(rule('deny', all(version('v1'), uri('kuma://team/x'))), rule('allow', { kind: 'any' })),
       [],
-      [`${OTHER} with kuma://version/v1, kuma://team/x`],
+      [`${OTHER} with kuma://team/x, kuma://version/v1`],
     ],
   ];
   for (const [what, before, after, newly, noLonger] of cases) {
