@@ -7,6 +7,7 @@ import { chart } from './chart.ts';
 import { generatorName } from './generator.ts';
 import { peerVersions } from './peers/peers.ts';
 import type { Answer } from './rounds.ts';
+import { summary } from './summary.ts';
 import { table } from './table.ts';
 
 export interface RunOfAll {
@@ -33,7 +34,9 @@ export function keep(run: RunOfAll): void {
   const from = readme.indexOf(FROM);
   const to = readme.indexOf(TO);
   if (from < 0 || to < from) throw new Error(`perf/README.md: keep the run between ${FROM} and ${TO}: they are not there`);
-  const shown = `${FROM}\n\n\`\`\`text\n${textOf(run)}\`\`\`\n\n![the headline figures of this run](results/kept.svg)\n\n`;
+  const about = `\`\`\`text\n${aboutOf(run)}\n\`\`\``;
+  const more = 'Medians; minimum, maximum and the other columns are in [results/kept.txt](results/kept.txt).';
+  const shown = `${FROM}\n\n${about}\n\n${summary(run.answers)}\n${more}\n\n![the headline figures of this run](results/kept.svg)\n\n`;
   writeFileSync(README, readme.slice(0, from) + shown + readme.slice(to));
 }
 
@@ -59,7 +62,11 @@ function writeAs(name: string, run: RunOfAll): readonly string[] {
   });
 }
 
-function textOf({ answers, command, startedAt, rounds }: RunOfAll): string {
+function textOf(run: RunOfAll): string {
+  return `${aboutOf(run)}\n\n${run.answers.map(table).join('\n')}`;
+}
+
+function aboutOf({ command, startedAt, rounds }: RunOfAll): string {
   const { node, kernel, cpu, memoryGb, load, generator, peers } = machine();
   const about = [
     `${command}   (${startedAt.toISOString().slice(0, 10)}, ${rounds} rounds, median [min-max])`,
@@ -68,7 +75,7 @@ function textOf({ answers, command, startedAt, rounds }: RunOfAll): string {
       .map(([name, version]) => `${name} ${version}`)
       .join(', '),
   ];
-  return `${about.join('\n')}\n\n${answers.map(table).join('\n')}`;
+  return about.join('\n');
 }
 
 function machine() {

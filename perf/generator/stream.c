@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,10 @@ int dial(const char *host, int port) {
 }
 
 static int of_ssl(struct stream *s, int result) {
-  switch (SSL_get_error(s->ssl, result)) {
+  int error = SSL_get_error(s->ssl, result);
+  // The queue of errors is the thread's: what one connection leaves there would be taken for an error of the next.
+  ERR_clear_error();
+  switch (error) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE: return AGAIN;
     case SSL_ERROR_ZERO_RETURN: return 0;
@@ -81,6 +85,7 @@ ssize_t put(struct stream *s, const void *from, size_t length) {
 
 void end_sending(struct stream *s) {
   if (s->ssl != NULL) SSL_shutdown(s->ssl);
+  ERR_clear_error();
   shutdown(s->fd, SHUT_WR);
 }
 
