@@ -1,4 +1,5 @@
 import type { ClusterDiff, ConfigDiff, RouteDiff } from './diff.ts';
+import { linesText } from './lines.ts';
 import { plural } from './print-simulation.ts';
 import { inFile } from './trace.ts';
 
@@ -34,7 +35,7 @@ export function diffText(diff: ConfigDiff): string {
   const told = sections
     .filter(([, lines]) => lines.length > 0)
     .flatMap(([title, lines]) => ['', title, ...lines.map((line) => `  ${line}`)]);
-  return [`configuration ${after.version}, was ${before.version}`, ...zone, ...told, ...notes, ''].join('\n');
+  return linesText([`configuration ${after.version}, was ${before.version}`, ...zone, ...told, ...notes, '']);
 }
 
 const SIGNS = { added: '+', removed: '-', changed: '~' } as const;

@@ -1,5 +1,6 @@
 import type { EndReason } from '../base/refusal.ts';
 import type { Compared } from './expectations.ts';
+import { linesText } from './lines.ts';
 import { CHANGE_KINDS } from './simulate.ts';
 import type { Change, ChangeKind, Simulation, Skipped } from './simulate.ts';
 import { inFile } from './trace.ts';
@@ -31,7 +32,7 @@ export function simulationText(simulation: Simulation, { unexpected, expected, m
     );
     lines.push('', 'expected, and does not happen:', ...texts);
   }
-  return [...lines, '', ...notesOf(simulation), ''].join('\n').replace(/\n{3,}/g, '\n\n');
+  return linesText([...lines, '', ...notesOf(simulation), '']).replace(/\n{3,}/g, '\n\n');
 }
 
 function groupLines(kind: ChangeKind, all: readonly Change[]): readonly string[] {

@@ -1,11 +1,17 @@
+import { linesText } from './lines.ts';
 import { inFile } from './trace.ts';
 import type { Candidate, NearMiss, Trace, TraceStep } from './trace.ts';
 
 /** A trace for people: what it comes to, what to change, then step by step. Ends with a line feed. */
 export function traceText(trace: Trace): string {
-  return [...verdict(trace), '', ...trace.steps.flatMap((step) => stepLines(step, trace)), '', ...background(trace), ''].join(
-    '\n',
-  );
+  return linesText([
+    ...verdict(trace),
+    '',
+    ...trace.steps.flatMap((step) => stepLines(step, trace)),
+    '',
+    ...background(trace),
+    '',
+  ]);
 }
 
 function verdict({ outcome, reason, endsAt, detail, advice }: Trace): readonly string[] {

@@ -6,6 +6,7 @@ import type { Permission } from '../model/permission.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { authoriseClaims } from '../routing/authorise.ts';
+import { printable } from '../routing/route.ts';
 import { describeSni } from '../wire/sni.ts';
 import { absentAdvice } from './absent.ts';
 import { isTag, permissionCandidates } from './permission-candidates.ts';
@@ -105,8 +106,10 @@ function routeAdvice({ sni, nearest, sources }: Refused): Advice {
         ? ['', '']
         : [description.name, description.mesh];
   if (service === '') return plain('send the SNI of a destination, e.g. "service{mesh=default}": routes lists them');
-  const offer = `have a ZoneIngress of another zone offer kuma.io/service: ${service} in mesh ${mesh === '' ? '<mesh>' : mesh}, or add an ExternalService for it there`;
-  return plain(first === undefined ? offer : `${offer}; a client of mesh ${mesh} cannot reach the service of another mesh`);
+  const offer = `have a ZoneIngress of another zone offer kuma.io/service: ${printable(service)} in mesh ${mesh === '' ? '<mesh>' : printable(mesh)}, or add an ExternalService for it there`;
+  return plain(
+    first === undefined ? offer : `${offer}; a client of mesh ${printable(mesh)} cannot reach the service of another mesh`,
+  );
 }
 
 function meshAdvice({ route, ids, snapshot, sources }: Refused): Advice {

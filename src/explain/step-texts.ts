@@ -5,9 +5,10 @@ import { printable } from '../routing/route.ts';
 import { describeSni } from '../wire/sni.ts';
 import { targetName } from './endpoint-candidates.ts';
 import type { ConnectionFacts } from './facts.ts';
+import { oneLine } from './lines.ts';
 
 export function helloText({ serverName, alpn, tlsVersion }: ConnectionFacts): string {
-  const sni = serverName === null ? 'no SNI' : `SNI "${printable(serverName)}"${formText(serverName)}`;
+  const sni = serverName === null ? 'no SNI' : `SNI "${printable(serverName)}"${oneLine(formText(serverName))}`;
   const offers = [...(alpn.length === 0 ? [] : [`ALPN ${alpn.join(', ')}`]), ...(tlsVersion === '' ? [] : [tlsVersion])];
   return [sni, ...offers].join(', ');
 }
