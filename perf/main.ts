@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { makeBed } from './bed.ts';
 import { allContenders } from './contenders.ts';
-import type { Contender } from './contenders.ts';
+import type { Contender, Running } from './contenders.ts';
 import { connections } from './connections.ts';
 import { handshakes } from './handshakes.ts';
 import { latency } from './latency.ts';
@@ -71,9 +71,11 @@ const client: ClientFiles =
   target?.client ?? ((mesh) => ({ cert: `${bed.folder}/${mesh}-client.pem`, key: `${bed.folder}/${mesh}-client.key` }));
 const startedAt = new Date();
 const answers: Answer[] = [];
-const { running, out } = await startAll(bed, measured, client);
-for (const { contender, message } of out) console.error(`perf: ${contender} is not measured: ${message}`);
+const running = new Map<Contender, Running>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void endAll().finally(() => process.exit(130)));
 try {
+  const out = await startAll({ bed, running, client }, measured);
+  for (const { contender, message } of out) console.error(`perf: ${contender} is not measured: ${message}`);
   for (const question of questions) {
     // What an own process has to be started for cannot be asked of one that runs.
     if (question.fresh && target !== null && question !== memory) continue;
@@ -83,8 +85,7 @@ try {
     console.log(values.smoke ? `${question.name}: ${answer.results.length} figures` : table(answer));
   }
 } finally {
-  for (const one of running.values()) await one.stop();
-  await bed.close();
+  await endAll();
 }
 const failures = answers.flatMap((answer) => answer.failures);
 for (const { question, name, contender, message } of failures)
@@ -95,6 +96,11 @@ if (!values.smoke) {
   if (values.keep) keep(run);
 } else console.log(`check perf: ${failures.length === 0 ? 'ok' : 'failed'}`);
 process.exit(failures.some(({ kind }) => kind !== 'peer') ? 1 : 0);
+
+async function endAll(): Promise<void> {
+  for (const one of running.values()) await one.stop();
+  await bed.close();
+}
 
 function chosen<T extends Question | Contender>(what: string, all: readonly T[], names: readonly string[]): readonly T[] {
   const wanted = names.flatMap((name) => name.split(','));

@@ -37,18 +37,14 @@ export interface Asked {
   readonly only: string;
 }
 
-/** Contenders that run, and those that do not: a peer that cannot be started, or changes bytes, is out and it is said why. */
-export interface Field {
-  readonly running: ReadonlyMap<Contender, Running>;
-  readonly out: readonly Failure[];
-}
-
 /**
- * Starts each contender and sends bytes there and back through each kind of its work: they come back the same, or it is not measured.
- * Throws where that is this egress, or a floor.
+ * Starts each contender into `running` and sends bytes there and back through each kind of its work: they come back the same, or it is not measured.
+ * Gives back the peers that are out, and why; throws where it is this egress, or a floor.
  */
-export async function startAll(bed: Bed, contenders: readonly Contender[], client: ClientFiles): Promise<Field> {
-  const running = new Map<Contender, Running>();
+export async function startAll(
+  { bed, running, client }: { readonly bed: Bed; readonly running: Map<Contender, Running>; readonly client: ClientFiles },
+  contenders: readonly Contender[],
+): Promise<readonly Failure[]> {
   const out: Failure[] = [];
   for (const contender of contenders) {
     try {
@@ -67,7 +63,7 @@ export async function startAll(bed: Bed, contenders: readonly Contender[], clien
       out.push(failureOf({ question: 'all', name: 'start and intact bytes', contender }, error));
     }
   }
-  return { running, out };
+  return out;
 }
 
 function failureOf(at: { question: string; name: string; contender: Contender }, error: unknown): Failure {
