@@ -49,8 +49,13 @@ function unread({ unreadable, unknownVersion }: ReadSessions): readonly string[]
 
 function readSessions(files: readonly string[]): ReadSessions {
   const all = files.map((file) => ({ file, ...sessionsIn(read(file)) }));
-  const nothing = all.find(({ records, unreadable }) => records.length === 0 && unreadable > 0);
-  if (nothing !== undefined) throw new Stopped(EXIT_NO_INPUT, `read ${nothing.file}: there is no recorded session in it`);
+  // Nothing replayed is not nothing changed. A file without a line is: recording has just begun another.
+  const nothing = all.find(({ records, unreadable, unknownVersion }) => records.length === 0 && unreadable + unknownVersion > 0);
+  if (nothing !== undefined) {
+    const other =
+      nothing.unknownVersion > 0 ? ` that can be read: ${plural(nothing.unknownVersion, 'line')} of another version` : '';
+    throw new Stopped(EXIT_NO_INPUT, `read ${nothing.file}: there is no recorded session in it${other}`);
+  }
   return {
     records: all.flatMap(({ records }) => records),
     unreadable: all.reduce((sum, { unreadable }) => sum + unreadable, 0),

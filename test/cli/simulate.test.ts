@@ -95,7 +95,11 @@ for (const concurrency of [1, 2]) {
 }
 
 t.test('lines that cannot be read are counted aloud, and a file without any session is an error', async (t) => {
-  const dir = t.testdir({ 'torn.ndjson': '{"version":1,"id":"0.\n', 'empty.ndjson': '' });
+  const dir = t.testdir({
+    'torn.ndjson': '{"version":1,"id":"0.\n',
+    'empty.ndjson': '',
+    'later.ndjson': '{"version":9}\n{"version":9}\n',
+  });
   await using zone = await startZone(t, { record: { file: `${dir}/good.ndjson` } });
   await sessions(zone);
   const page = await fetch(`http://127.0.0.1:${zone.egress.adminPort}/decisions?limit=10000`);
@@ -108,6 +112,10 @@ t.test('lines that cannot be read are counted aloud, and a file without any sess
     out: /1 line cannot be read as a session\nskipped: 1 line of another version\n$/,
   });
   t.match(await runCommand(...over, `${dir}/torn.ndjson`), { code: 66, err: /torn\.ndjson: there is no recorded session in it/ });
+  t.match(await runCommand(...over, `${dir}/later.ndjson`), {
+    code: 66,
+    err: /no recorded session in it that can be read: 2 lines of another version/,
+  });
   t.match(await runCommand(...over, `${dir}/empty.ndjson`), { code: 0, out: /^none of 0 sessions/ });
   t.match(await runCommand(...over, `${dir}/missing`), { code: 66, err: /missing: ENOENT/ });
 });
