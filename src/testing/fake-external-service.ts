@@ -35,7 +35,7 @@ export interface FakeExternalService extends AsyncDisposable {
 
 export async function createFakeExternalService(options: FakeExternalServiceOptions = {}): Promise<FakeExternalService> {
   const { tls, behaviour = 'echo', address = '127.0.0.1' } = options;
-  const onConnection = options.onConnection ?? BEHAVIOURS[behaviour];
+  const onConnection = options.onConnection ?? behaviourOf(behaviour);
   let connections = 0;
   const open = new Set<Socket>();
   function onSocket(socket: Socket): void {
@@ -83,6 +83,12 @@ export function listen(server: Server, at: { readonly address: string; readonly 
       resolve((server.address() as AddressInfo).port);
     });
   });
+}
+
+/** Throws TypeError for a name that there is not. */
+export function behaviourOf(behaviour: Behaviour): (socket: Socket) => void {
+  if (Object.hasOwn(BEHAVIOURS, behaviour)) return BEHAVIOURS[behaviour];
+  throw new TypeError(`behaviour ${JSON.stringify(behaviour)}: allowed are ${Object.keys(BEHAVIOURS).join(', ')}`);
 }
 
 /** What a service does with a connection, by name. */

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { parseClientHello } from '../wire/client-hello.ts';
-import { BEHAVIOURS, listen } from './fake-external-service.ts';
+import { behaviourOf, listen } from './fake-external-service.ts';
 import type { Behaviour } from './fake-external-service.ts';
 
 export interface FakeZoneIngressOptions {
@@ -37,7 +37,7 @@ export interface FakeZoneIngress extends AsyncDisposable {
 
 export async function createFakeZoneIngress(options: FakeZoneIngressOptions): Promise<FakeZoneIngress> {
   const { cert, key, trust, behaviour = 'echo', address = '127.0.0.1' } = options;
-  const onConnection = options.onConnection ?? BEHAVIOURS[behaviour];
+  const onConnection = options.onConnection ?? behaviourOf(behaviour);
   const connections: IngressConnection[] = [];
   const open = new Set<Socket>();
   const destination = createTlsServer({ cert, key, ca: trust, requestCert: true, rejectUnauthorized: true }, (socket) => {
