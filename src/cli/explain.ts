@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { X509Certificate } from 'node:crypto';
 import { systemClock } from '../base/clock.ts';
-import { formatProblem } from '../base/problem.ts';
-import { folderSource } from '../control/folder-source.ts';
 import { assumedView } from '../explain/assumed-view.ts';
 import { explain } from '../explain/explain.ts';
 import type { ClientFacts } from '../explain/facts.ts';
@@ -15,7 +13,7 @@ import type { Compiled } from '../model/compiled.ts';
 import { route } from '../routing/route.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { ExplainCommand } from './commands/explain.ts';
-import { EXIT_CONFIG } from './run.ts';
+import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
 const EXIT_REFUSED = 3;
@@ -27,45 +25,19 @@ type Connection = Extract<ExplainCommand['about'], { kind: 'connection' }>;
 type Folder = Extract<ExplainCommand['against'], { kind: 'folder' }>;
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 
-/** What could not be done, with its exit code. */
-class Stopped extends Error {
-  readonly code: number;
-
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 /** Exit 0 where the connection passes, 3 where it is refused; 64, 66, 69 and 78 where that cannot be said. */
-export async function explainCommand({ about, against, output }: ExplainCommand, terminal: Terminal): Promise<number> {
-  try {
+export function explainCommand({ about, against, output }: ExplainCommand, terminal: Terminal): Promise<number> {
+  return untilStopped(terminal, async () => {
     const trace =
       against.kind === 'admin' ? await askedOfAdmin(against.url, about) : await askedOfFolder(against, about, terminal);
     terminal.out(output === 'json' ? `${JSON.stringify(trace, null, 2)}\n` : traceText(trace));
     return trace.outcome === 'allowed' ? 0 : EXIT_REFUSED;
-  } catch (error) {
-    if (!(error instanceof Stopped)) throw error;
-    terminal.err(`zone-egress: ${error.message}\n`);
-    return error.code;
-  }
+  });
 }
 
 async function askedOfFolder(folder: Folder, about: ExplainCommand['about'], terminal: Terminal): Promise<Trace> {
   if (about.kind === 'record') throw new Stopped(EXIT_USAGE, 'a folder remembers no sessions');
-  const { dir, name, zone, identities } = folder;
-  const source = folderSource({
-    dir,
-    ...(name === null ? {} : { name }),
-    ...(zone === null ? {} : { zone }),
-    ...(identities === null ? {} : { identities }),
-  });
-  const config = await source.load();
-  if (config.kind === 'invalid') {
-    const errors = config.problems.filter(({ severity }) => severity === 'error');
-    for (const problem of errors) terminal.err(`${formatProblem(problem)}\n`);
-    throw new Stopped(EXIT_CONFIG, `the configuration of ${dir} cannot be used`);
-  }
+  const config = await loadFolder(folder, terminal);
   const { snapshot, origins, absent = new Map() } = config;
   const facts = {
     serverName: about.sni,

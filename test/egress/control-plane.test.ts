@@ -1,9 +1,9 @@
 // An egress that has joined a control plane, in place of kuma-dp and Envoy.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { startControlledZone } from './controlled-zone.ts';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 import { ask, gone } from './zone.ts';
 
@@ -174,13 +174,4 @@ async function plain(port: number, path: string): Promise<string> {
   } catch {
     return '';
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -2,8 +2,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -15,6 +13,7 @@ import { createFakeControlPlane } from '../../src/testing/fake-control-plane.ts'
 import type { FakeControlPlane } from '../../src/testing/fake-control-plane.ts';
 import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
 import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 import { ask, gone } from './zone.ts';
 
@@ -118,13 +117,4 @@ async function ready(port: number): Promise<string> {
   } catch {
     return '';
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
