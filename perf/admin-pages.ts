@@ -1,13 +1,11 @@
 // Question: what do the pages that a control plane and Prometheus read cost with many services, and how long do they hold up the sessions of the thread that they share?
 // `node perf/admin-pages.ts [--chains 5000]`. The control plane is a process of its own, the reader a thread; the stall is the longest time the serving loop was held.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker, isMainThread, parentPort } from 'node:worker_threads';
 import { startEgress } from '../src/proxy.ts';
+import { manyChains } from './many-chains.ts';
 
 const PAGES = [
   '/config_dump',
@@ -27,36 +25,11 @@ else read();
 async function measure(): Promise<void> {
   const { values } = parseArgs({ options: { chains: { type: 'string', default: '5000' } } });
   console.log(`node perf/admin-pages.ts --chains ${values.chains}   (Node ${process.version})`);
-  const file = fileURLToPath(new URL('control-plane-process.ts', import.meta.url));
-  const child = spawn(process.execPath, [file, values.chains], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  const { url, caCert, token } = JSON.parse(line) as { url: string; caCert: string; token: string };
+  const { child, controlPlane } = await manyChains(Number(values.chains));
   const egress = await startEgress({
     port: 0,
     admin: { port: 0 },
-    controlPlane: {
-      url,
-      caCert,
-      systemTrust: null,
-      skipVerify: false,
-      token: () => Promise.resolve(token),
-      name: 'egress-1',
-      resource: JSON.stringify({
-        type: 'ZoneEgress',
-        name: 'egress-1',
-        zone: 'zone-1',
-        networking: { address: '127.0.0.1', port: 10_002 },
-      }),
-      retryBackoffMs: 100,
-      retryMaxMs: 5_000,
-      readinessPort: 9_902,
-      drainTimeMs: 1_000,
-      systemCaPath: '',
-      ipv6Enabled: false,
-      maxHeapSizeBytes: 0,
-      dynamicMetadata: {},
-      warnings: [],
-    },
+    controlPlane,
   });
   while (egress.snapshot().routes.size < Number(values.chains)) await new Promise((resolve) => setTimeout(resolve, 5));
   const reader = new Worker(new URL(import.meta.url));

@@ -1,13 +1,10 @@
 // Question: what do many services cost when they come from a control plane: until the first is served, and for a change of one of them? Half of the chains are
 // passed through, half end the mTLS of one of 50 meshes. The control plane is a process of its own.
 // `node --expose-gc perf/control-plane.ts [--chains 100,1000,5000]`. The stall is the longest time the loop of the serving thread was held.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startEgress } from '../src/proxy.ts';
+import { manyChains } from './many-chains.ts';
 
 const { values } = parseArgs({ options: { chains: { type: 'string', default: '100,1000,5000' } } });
 console.log(`node --expose-gc perf/control-plane.ts --chains ${values.chains}   (Node ${process.version})`);
@@ -16,10 +13,7 @@ for (const chains of values.chains.split(',').map(Number)) await measure(chains)
 process.exit();
 
 async function measure(chains: number): Promise<void> {
-  const file = fileURLToPath(new URL('control-plane-process.ts', import.meta.url));
-  const child = spawn(process.execPath, [file, String(chains)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  const { url, caCert, token } = JSON.parse(line) as { url: string; caCert: string; token: string };
+  const { child, controlPlane } = await manyChains(chains);
   globalThis.gc?.();
   const before = process.memoryUsage().heapUsed;
   const delay = monitorEventLoopDelay({ resolution: 1 });
@@ -28,29 +22,7 @@ async function measure(chains: number): Promise<void> {
   await using egress = await startEgress({
     port: 0,
     admin: false,
-    controlPlane: {
-      url,
-      caCert,
-      systemTrust: null,
-      skipVerify: false,
-      token: () => Promise.resolve(token),
-      name: 'egress-1',
-      resource: JSON.stringify({
-        type: 'ZoneEgress',
-        name: 'egress-1',
-        zone: 'zone-1',
-        networking: { address: '127.0.0.1', port: 10_002 },
-      }),
-      retryBackoffMs: 100,
-      retryMaxMs: 5_000,
-      readinessPort: 9_902,
-      drainTimeMs: 1_000,
-      systemCaPath: '',
-      ipv6Enabled: false,
-      maxHeapSizeBytes: 0,
-      dynamicMetadata: {},
-      warnings: [],
-    },
+    controlPlane,
   });
   while (egress.snapshot().routes.size < chains) await new Promise((resolve) => setTimeout(resolve, 5));
   const liveMs = performance.now() - startedAt;
@@ -64,7 +36,7 @@ async function measure(chains: number): Promise<void> {
     const { version } = egress.snapshot();
     delay.enable();
     startedAt = performance.now();
-    child.stdin.write('\n');
+    child.stdin?.write('\n');
     while (egress.snapshot().version === version) await new Promise((resolve) => setTimeout(resolve, 2));
     changes.push(performance.now() - startedAt);
     // The change may come in several responses.

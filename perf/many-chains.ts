@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { ControlPlaneOptions } from '../src/proxy.ts';
+
+/** A control plane with so many chains as a process of its own, and how an egress joins it. A line on its standard input is a change of one service. */
+export async function manyChains(
+  chains: number,
+): Promise<{ readonly child: ChildProcess; readonly controlPlane: ControlPlaneOptions }> {
+  const file = fileURLToPath(new URL('control-plane-process.ts', import.meta.url));
+  const child = spawn(process.execPath, [file, String(chains)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  const { url, caCert, token } = JSON.parse(line) as { url: string; caCert: string; token: string };
+  return {
+    child,
+    controlPlane: {
+      url,
+      caCert,
+      systemTrust: null,
+      skipVerify: false,
+      token: () => Promise.resolve(token),
+      name: 'egress-1',
+      resource: JSON.stringify({
+        type: 'ZoneEgress',
+        name: 'egress-1',
+        zone: 'zone-1',
+        networking: { address: '127.0.0.1', port: 10_002 },
+      }),
+      retryBackoffMs: 100,
+      retryMaxMs: 5_000,
+      readinessPort: 9_902,
+      drainTimeMs: 1_000,
+      systemCaPath: '',
+      ipv6Enabled: false,
+      maxHeapSizeBytes: 0,
+      dynamicMetadata: {},
+      warnings: [],
+    },
+  };
+}
