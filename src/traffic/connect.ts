@@ -12,6 +12,7 @@ import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
 import { resetBelow } from './splice.ts';
 import type { Side } from './splice.ts';
+import { TlsReader } from './tls-reader.ts';
 import type { Walk } from './walk.ts';
 
 export interface ConnectOptions {
@@ -85,7 +86,7 @@ function attemptTls(walk: Walk, target: Target, options: ConnectOptions): Promis
     autoSelectFamily: false,
   });
   const socket = connectTls({ socket: below, ...options.origination.connectionOptions(tls, target.endpoint) });
-  const side: Side = { socket, tls: true, reader: null, reset: () => resetBelow(socket, below) };
+  const side: Side = { socket, tls: true, reader: new TlsReader(options.pool), reset: () => resetBelow(socket, below) };
   return attempt(walk, target, options, { socket, below, ready: 'secureConnect', side });
 }
 

@@ -1,26 +1,22 @@
 import type { Socket } from 'node:net';
 import { SIZES } from './buffers.ts';
 import type { BufferPool } from './buffers.ts';
+import type { Meter, Reader } from './reader.ts';
 
-/** Whoever counts the bytes of a direction and notes that something moved. */
-export interface Meter {
-  add(bytes: number): void;
-}
-
-/** Reads of at most this size are copied on their way into TLS, so that the buffer is free again at once. */
+/** Reads of at most this size are copied on their way into TLS, which takes every write later: reading goes on meanwhile. */
 const SMALL = 4 * 1024;
-/** Writes into TLS under way at once, each holding a buffer of the pool. */
-const MAX_IN_FLIGHT = 4;
+/** Copies under way at once. */
+const MAX_COPIES = 4;
 /** After this many reads in a row that would fit the next smaller buffer four times over, the buffer shrinks one step. */
 const SHRINK_AFTER = 64;
 const NOTHING = Buffer.alloc(1);
 
 /**
  * Reads a plain TCP socket into a buffer that is used again and again. The socket must have been made with `onread` of this reader, and paused;
- * nothing is read before `start`. Into a plain socket: when the kernel took all of a write the same buffer is read into again, without an allocation
- * or a copy in user space; otherwise reading waits for the flush. Into TLS, which takes a write later: up to four buffers take turns.
+ * nothing is read before `start`. When the kernel took all of a write the same buffer is read into again, without an allocation or a copy in user space;
+ * otherwise, and always into TLS, reading waits until the write is done: two buffers in turns were slower, because less of them is in the cache.
  */
-export class PlainReader {
+export class PlainReader implements Reader {
   readonly onread: { readonly buffer: () => Buffer; readonly callback: (bytes: number) => boolean };
   readonly #pool: BufferPool;
   #buffer: Buffer | null = null;
@@ -30,10 +26,10 @@ export class PlainReader {
   #sink: Socket | null = null;
   #meter: Meter | null = null;
   #intoTls = false;
-  /** A plain write still reads from the buffer. */
+  /** A write still reads from the buffer. */
   #held = false;
-  #tlsWrites = 0;
-  /** Reading stopped until a TLS write is done. */
+  #copies = 0;
+  /** Reading stopped until a copy is written. */
   #waiting = false;
   #closed = false;
 
@@ -50,7 +46,9 @@ export class PlainReader {
     socket.resume();
   }
 
-  /** Gives the buffer back; a write that is still under way gives back its own when it is done or given up. */
+  /** Nothing waits here: what was read was written in the same call. */
+  flush(): void {}
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -77,18 +75,15 @@ export class PlainReader {
     const buffer = this.#buffer;
     if (sink === null || buffer === null || this.#closed) return false;
     this.#meter?.add(bytes);
-    return this.#intoTls ? this.#intoTlsSink(sink, buffer, bytes) : this.#intoPlainSink(sink, buffer, bytes);
-  }
-
-  #intoPlainSink(sink: Socket, buffer: Buffer, bytes: number): boolean {
     this.#resize(buffer.length, bytes);
+    if (this.#intoTls && bytes <= SMALL) return this.#copy(sink, buffer.subarray(0, bytes));
     sink.write(buffer.subarray(0, bytes), this.#flushed);
     if (sink.writableLength === 0) return true;
     this.#held = true;
     return false;
   }
 
-  /** Called after every plain write, in the next tick where the kernel took all of it. */
+  /** Called after every write from the buffer, in the next tick where the kernel took all of it. */
   readonly #flushed = (): void => {
     if (!this.#held || (this.#sink !== null && this.#sink.writableLength > 0 && !this.#sink.destroyed)) return;
     this.#held = false;
@@ -96,26 +91,15 @@ export class PlainReader {
     else if (this.#buffer !== null) this.#give(this.#buffer);
   };
 
-  #intoTlsSink(sink: Socket, buffer: Buffer, bytes: number): boolean {
-    this.#resize(buffer.length, bytes);
-    if (bytes <= SMALL) {
-      this.#tlsWrites++;
-      sink.write(Buffer.from(buffer.subarray(0, bytes)), this.#tlsWritten);
-    } else {
-      this.#tlsWrites++;
-      this.#buffer = null;
-      sink.write(buffer.subarray(0, bytes), () => {
-        this.#pool.give(buffer);
-        this.#tlsWritten();
-      });
-    }
-    if (this.#tlsWrites < MAX_IN_FLIGHT) return true;
+  #copy(sink: Socket, bytes: Buffer): boolean {
+    sink.write(Buffer.from(bytes), this.#copied);
+    if (++this.#copies < MAX_COPIES) return true;
     this.#waiting = true;
     return false;
   }
 
-  readonly #tlsWritten = (): void => {
-    this.#tlsWrites--;
+  readonly #copied = (): void => {
+    this.#copies--;
     if (!this.#waiting) return;
     this.#waiting = false;
     if (!this.#closed) this.#socket?.resume();

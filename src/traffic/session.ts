@@ -22,6 +22,7 @@ import type { SessionDraft } from './session-draft.ts';
 import { readHello } from './sniff.ts';
 import { resetBelow, splice } from './splice.ts';
 import type { Side } from './splice.ts';
+import { TlsReader } from './tls-reader.ts';
 import { Walk } from './walk.ts';
 
 /** An honest handshake takes milliseconds; one that is older than this gives up its place when all are taken. */
@@ -230,7 +231,7 @@ async function connect(session: Session, targets: readonly Target[], to: { clust
 /** On the passthrough path the accepted handle moves into a socket that reads into reused buffers. */
 function clientSide(accepted: Socket, tls: TLSSocket | null, to: { session: Session; plane: DataPlane }): Side {
   const { plane } = to;
-  if (tls !== null) return { socket: tls, tls: true, reader: null, reset: () => resetBelow(tls, accepted) };
+  if (tls !== null) return { socket: tls, tls: true, reader: new TlsReader(plane.pool), reset: () => resetBelow(tls, accepted) };
   if (plane.adoptionWorks && !accepted.destroyed) {
     const reader = new PlainReader(plane.pool);
     const adopted = adopt(accepted, reader);

@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net';
 import type { NormalEnd } from '../base/refusal.ts';
 import { pumpStream } from './stream-pump.ts';
-import type { Meter, PlainReader } from './plain-reader.ts';
+import type { Meter, Reader } from './reader.ts';
 
 /** One of the two connections of a session. */
 export interface Side {
   readonly socket: Socket;
   readonly tls: boolean;
-  /** The reader that the socket was made with; null where bytes come by the stream API. */
-  readonly reader: PlainReader | null;
+  /** What moves its bytes; null where the adopted handle does not work. */
+  readonly reader: Reader | null;
   /** Ends the connection with a reset. */
   reset(): void;
 }
@@ -39,6 +39,7 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
     let sawEnd = false;
     function onEnd(): void {
       sawEnd = true;
+      from.reader?.flush();
       to.socket.end();
     }
     function onError(): void {
@@ -65,7 +66,7 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
     if (socket.destroyed) onClose(false);
     else if (socket.readableEnded) onEnd();
     if (from.reader !== null) from.reader.start(socket, to.socket, { intoTls: to.tls, meter });
-    else stops.push(pumpStream(socket, to.socket, { coalesce: from.tls && !to.tls, meter }));
+    else stops.push(pumpStream(socket, to.socket, meter));
   }
 
   join(client, endpoint, meters.up, 'client-reset');
