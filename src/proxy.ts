@@ -78,6 +78,8 @@ export interface EgressOptions {
   readonly watch?: boolean;
   /** Default: off. */
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'off';
+  /** One of so many sessions that ended well gets a log line, refused ones always; 0: none. Default: 1, each. */
+  readonly logSample?: number;
   /** Where log lines go; default: standard output. */
   readonly logDestination?: { write(line: string): void };
   /** How many sessions that ended are remembered, for `decisions` and `explain`. Default: 10,000. */
@@ -201,6 +203,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     level: options.logLevel ?? 'off',
     version: packageVersion(),
     ...(options.remembered === undefined ? {} : { decisions: options.remembered }),
+    ...(options.logSample === undefined ? {} : { logSample: options.logSample }),
     ...(options.logDestination === undefined ? {} : { destination: options.logDestination }),
   });
   const { log, metrics } = observer;

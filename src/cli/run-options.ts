@@ -35,6 +35,8 @@ export interface RunOptions {
   readonly record: string | null;
   readonly recordMaxBytes: number;
   readonly logLevel: LogLevel;
+  /** 0 logs no session that ended well. */
+  readonly logSample: number;
   /** Accepted for the sake of kuma-dp's flags; without a meaning here. Said once at debug. */
   readonly ignored: readonly string[];
 }
@@ -182,6 +184,13 @@ export const RUN_OPTIONS: OptionTable = {
     value: 'LEVEL',
     help: 'debug, info, warn, error or off',
   },
+  'log-sample': {
+    kind: 'count',
+    env: ['ZONE_EGRESS_LOG_SAMPLE'],
+    fallback: '1',
+    value: 'N',
+    help: 'log one of N sessions that ended well, 0 none of them; refused ones are always logged',
+  },
 };
 
 const PROXY_TYPE: OptionTable = {
@@ -223,6 +232,7 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
     record: given.text('record'),
     recordMaxBytes: given.bytes('record-max-size'),
     logLevel: level(given.text('log-level') ?? 'info'),
+    logSample: given.count('log-sample'),
     ignored: ignoredIn(given),
   };
 }

@@ -138,6 +138,7 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
     watch: true,
     configThread: true,
     logLevel: options.logLevel,
+    logSample: options.logSample,
     ignoredFlags: options.ignored,
     ...(options.record === null ? {} : { record: { file: options.record, maxBytes: options.recordMaxBytes } }),
     traffic: {

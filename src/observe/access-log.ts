@@ -15,6 +15,8 @@ export interface AccessLogOptions {
   readonly windowMs?: number;
   /** How many pairs of reason and client are remembered. */
   readonly maxKeys?: number;
+  /** One of so many sessions that ended well gets a line; 0: none. */
+  readonly sample?: number;
   /** Called for each line that is left out. */
   readonly onSuppressed?: (reason: EndReason) => void;
 }
@@ -35,10 +37,20 @@ interface Window {
 
 /**
  * One line per session: `info` where nothing was wrong, `warn` where it was refused or cut. Lines about refusals are limited; the next one
- * that passes says in `suppressed` how many were left out, and where none comes a line of its own does. The counters see every record, with or without a line.
+ * that passes says in `suppressed` how many were left out, and where none comes a line of its own does. Lines about the others may be sampled, and then
+ * say so. The counters see every record, with or without a line.
  */
 export function createAccessLog(options: AccessLogOptions): AccessLog {
-  const { log, clock, burst = 10, burstOfReason = 1_000, windowMs = 10_000, maxKeys = 10_000, onSuppressed } = options;
+  const {
+    log,
+    clock,
+    burst = 10,
+    burstOfReason = 1_000,
+    windowMs = 10_000,
+    maxKeys = 10_000,
+    sample = 1,
+    onSuppressed,
+  } = options;
   const ofReason = new Map<EndReason, Window>();
   const windows = new LRUCache<string, Window>({
     max: maxKeys,
@@ -48,6 +60,7 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
     },
   });
   let told: Timer | null = null;
+  let ended = 0;
 
   function current(reason: EndReason, client: string): Window {
     const key = `${reason} ${client}`;
@@ -110,8 +123,9 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
       told = null;
     },
     write(record) {
-      if (Object.hasOwn(NORMAL_ENDS, record.reason)) log.info(fieldsOf(record), 'session ended');
-      else refused(record);
+      if (!Object.hasOwn(NORMAL_ENDS, record.reason)) return refused(record);
+      if (sample === 0 || ended++ % sample !== 0) return;
+      log.info(sample === 1 ? fieldsOf(record) : { ...fieldsOf(record), sample }, 'session ended');
     },
   };
 }

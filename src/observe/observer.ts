@@ -21,6 +21,8 @@ export interface ObserverOptions {
   readonly version?: string;
   /** Takes whole log lines; standard output without it. */
   readonly destination?: { write(line: string): void };
+  /** One of so many sessions that ended well gets a line; 0: none. */
+  readonly logSample?: number;
   /** How many recent decisions are kept. */
   readonly decisions?: number;
   /** The metrics of the process too. */
@@ -84,6 +86,7 @@ export function createObserver(options: ObserverOptions): Observer {
   const access = createAccessLog({
     log,
     clock,
+    sample: options.logSample ?? 1,
     onSuppressed: (reason) => metrics.count('zone_egress_log_suppressed_total', { reason }),
   });
   const listeners = new Set<(record: SessionRecord) => void>();

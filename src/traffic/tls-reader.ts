@@ -6,7 +6,7 @@ import type { Meter, Reader } from './reader.ts';
 /** Writes into TLS under way at once, each holding a buffer of the pool. */
 const MAX_IN_FLIGHT = 4;
 /** The largest buffer, an index into SIZES. A turn of the loop brings at most 32 reads of 16 KB. */
-const LARGEST = 2;
+const LARGEST = 3;
 
 /**
  * Reads a TLS socket. Node hands out its plain text at most 16 KB at a time, each in memory of its own that only the garbage collector frees. Here what one

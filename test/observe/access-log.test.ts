@@ -24,6 +24,22 @@ t.test('a session that ended well is one info line with all that its record says
   t.match(lines()[0], { ...record, level: 'info', msg: 'session ended', startedAt: '2026-01-01T00:00:00.000Z' });
 });
 
+t.test('of sessions that ended well one of N has a line that says so; refused ones are not sampled', async (t) => {
+  const { access, lines } = setUp({ sample: 10 });
+  for (let i = 0; i < 25; i++) access.write(sessionRecord({ reason: 'closed' }));
+  t.equal(lines().length, 3, 'the first, the eleventh, the twenty-first');
+  t.ok(lines().every(({ sample }) => sample === 10));
+  for (let i = 0; i < 3; i++) access.write(unmatched());
+  t.equal(lines().length, 6);
+  const none = setUp({ sample: 0 });
+  none.access.write(sessionRecord({ reason: 'closed' }));
+  none.access.write(unmatched());
+  t.strictSame(
+    none.lines().map(({ msg }) => msg),
+    ['session refused'],
+  );
+});
+
 t.test('a refused session is one warn line', async (t) => {
   const { access, lines } = setUp();
   access.write(unmatched());

@@ -5,7 +5,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import t from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import { adopt, probeAdoption } from '../../src/traffic/adopt.ts';
-import { BufferPool } from '../../src/traffic/buffers.ts';
+import { BufferPool, SIZES } from '../../src/traffic/buffers.ts';
 import { PlainReader } from '../../src/traffic/plain-reader.ts';
 import { splice } from '../../src/traffic/splice.ts';
 import type { Side } from '../../src/traffic/splice.ts';
@@ -96,6 +96,33 @@ function echo(socket: Socket): void {
 
 t.test('this Node lets an accepted handle be adopted', async (t) => {
   t.equal(await probeAdoption(systemClock()), true);
+});
+
+t.test('thousands of reads make no buffer beyond one of each size', async (t) => {
+  const r = await relay('adopted-handle', (socket) => {
+    socket.on('error', () => {});
+    socket.resume();
+    socket.on('end', () => socket.end());
+  });
+  const client = r.client();
+  const chunk = randomBytes(256 * 1024);
+  async function send(bytes: number): Promise<void> {
+    const upTo = r.counted.up + bytes;
+    for (let sent = 0; sent < bytes; sent += chunk.length) {
+      if (!client.write(chunk)) await once(client, 'drain');
+    }
+    while (r.counted.up < upTo) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await once(client, 'connect');
+  await send(64 * 1024 * 1024);
+  const { made } = r.pool;
+  await send(256 * 1024 * 1024);
+  t.ok(made >= 1 && r.pool.made <= 1 + SIZES.length, `${made} buffers after 64 MiB, ${r.pool.made} after 320 MiB`);
+  client.end();
+  client.resume();
+  t.equal(await r.ended(), 'closed');
+  t.equal(r.pool.lent, 0);
+  r.close();
 });
 
 for (const path of ['adopted-handle', 'public-api'] as const) {
