@@ -517,8 +517,8 @@ function reportFault({ log, metrics }: Observer, error: unknown): void {
 /** Kuma's words for it. */
 function readiness({ state, listening, controlPlane, loop }: Parts): { readonly ok: boolean; readonly text: string } {
   if (state.draining) return { ok: false, text: 'TERMINATING' };
-  // A control plane may have nothing for an egress to listen for; what it has and could not be opened is another thing.
-  return listening.at !== null || (controlPlane !== null && loop.live !== null && !listening.isBarred)
+  // A control plane may have nothing for an egress to listen for; what it has and is not open yet, or could not be opened, is another thing.
+  return listening.at !== null || (controlPlane !== null && loop.live !== null && listening.isAbsent)
     ? { ok: true, text: 'LIVE' }
     : { ok: false, text: 'PRE_INITIALIZING' };
 }

@@ -39,9 +39,9 @@ export class Listening {
     return this.#at;
   }
 
-  /** A listener is wanted that could not be opened up to now. */
-  get isBarred(): boolean {
-    return this.#at === null && this.#opened !== null && this.#opened.absent !== true;
+  /** A configuration is there, and it has no listener. */
+  get isAbsent(): boolean {
+    return this.#opened?.absent === true;
   }
 
   /** Of the first configuration; rejects with the error of the system where the port of a folder cannot be bound. That of a control plane is tried again. */

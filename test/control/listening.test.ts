@@ -56,15 +56,16 @@ t.test(
       await new Promise(setImmediate);
     };
     taken.add(10_002);
+    t.notOk(listening.isAbsent, 'before the first configuration nothing is known');
     await listening.open(AT);
     t.same(did(), ['listen 127.0.0.1:10002', 'it is taken'], 'the first one too');
-    t.ok(listening.isBarred);
+    t.notOk(listening.isAbsent);
     await retry();
     t.same(did(), ['listen 127.0.0.1:10002'], 'the same is not said again');
     taken.clear();
     await retry();
     t.same(did(), ['listen 127.0.0.1:10002', 'open at 10002']);
-    t.notOk(listening.isBarred);
+    t.notOk(listening.isAbsent);
     taken.add(10_004);
     await listening.follow({ ...AT, port: 10_004 });
     await listening.follow(GONE);
@@ -72,7 +73,7 @@ t.test(
     clock.advance(10_000);
     await new Promise(setImmediate);
     t.same(did(), [], 'it is not wanted any more');
-    t.notOk(listening.isBarred);
+    t.ok(listening.isAbsent);
   },
 );
 
