@@ -47,7 +47,7 @@ export interface ControlPlaneSource extends ConfigSource {
 }
 
 /** From the first clusters; with a listener to send it comes some milliseconds after them. */
-const NO_LISTENER_MS = 2_000;
+const NO_LISTENER_MS = 5_000;
 
 /** A control plane as the source. What it sent last outlives it; a load gives what is there now. */
 export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlPlaneSource {
@@ -84,7 +84,11 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlP
       onState(state) {
         // Listeners come last. Where there are none yet a control plane says nothing of them, and is not waited for.
         if (state.versions.listener === '') none ??= clock.after(NO_LISTENER_MS, first.resolve);
-        else if (client?.status().warming === false) first.resolve();
+        else {
+          // There is one: its certificates may take longer than one that does not come is waited for.
+          none?.cancel();
+          if (client?.status().warming === false) first.resolve();
+        }
         changed?.();
       },
       onEvent: options.onEvent,
