@@ -78,7 +78,8 @@ export async function ask(question: Question, asked: Asked): Promise<Answer> {
   const contenders = [...running.keys()];
   const cases = question.cases(settings).filter(({ name }) => name.includes(only));
   // Whoever was idle while others had their turn has cold caches, and pages that the kernel may have taken: a tenth of the work goes before, uncounted.
-  const warming = question.fresh || settings.smoke ? [] : question.cases({ ...settings, seconds: settings.seconds / 10 });
+  const tenths = question.fresh || settings.smoke ? [] : question.cases({ ...settings, seconds: settings.seconds / 10 });
+  const warmUp = new Map(tenths.map((one) => [one.name, one]));
   const values = new Map<Case, Map<Contender, Values[]>>();
   const failures: Failure[] = [];
   const steps = rounds * cases.length * contenders.length;
@@ -94,7 +95,7 @@ export async function ask(question: Question, asked: Asked): Promise<Answer> {
         if (failures.some((failure) => failure.name === one.name && failure.contender === contender.name)) continue;
         try {
           const subject = { bed, contender, running: running.get(contender) ?? null, client };
-          await warming.find(({ name }) => name === one.name)?.measure(subject);
+          await warmUp.get(one.name)?.measure(subject);
           const value = await one.measure(subject);
           if (value === null) continue;
           const of = values.get(one) ?? new Map<Contender, Values[]>();

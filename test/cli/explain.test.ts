@@ -4,11 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { Test } from 'tap';
-import { parseCommand } from '../../src/cli/parse.ts';
-import type { Terminal } from '../../src/cli/terminal.ts';
 import type { Trace } from '../../src/explain/trace.ts';
 import { startEgress } from '../../src/proxy.ts';
 import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { runCommand } from './running.ts';
+import type { Ran } from './running.ts';
 
 const [mesh, other] = await Promise.all([
   createTestMesh('default', { keyType: 'ec' }),
@@ -37,28 +37,7 @@ sources: [{ match: { kuma.io/service: frontend } }]
 destinations: [{ match: { kuma.io/service: api } }]
 `;
 
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(...args: readonly string[]): Promise<Ran> {
-  const printed = { out: '', err: '' };
-  const terminal: Terminal = {
-    out: (text) => void (printed.out += text),
-    err: (text) => void (printed.err += text),
-    cwd: () => '/',
-    cpus: () => 1,
-    descriptorLimit: () => null,
-    onSignal: () => () => undefined,
-    onFault: () => undefined,
-  };
-  const command = parseCommand(['explain', ...args], {});
-  if (command.kind === 'usage-error') return { code: 64, out: '', err: command.message };
-  if (command.kind !== 'command') throw new Error(command.kind);
-  return { code: await command.execute(terminal), ...printed };
-}
+const run = (...args: readonly string[]): Promise<Ran> => runCommand('explain', ...args);
 
 function folder(t: Test): string {
   const dir = t.testdir({});
