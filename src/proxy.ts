@@ -400,9 +400,9 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   for (const warning of options.controlPlane?.warnings ?? []) observer.log.warn({}, warning);
   if (controlPlane !== null) await join(controlPlane, options.signal);
   const { listener } = await firstConfig(parts, options.signal);
-  await listening.open(listener);
-
+  // What ends the start is tried before a client is served, or somebody told that it is ready.
   const admin = options.admin === false ? null : await openAdmin(options.admin ?? {}, { listener, parts });
+  await listening.open(listener);
   tellOwnListeners(parts);
   if (options.watch === true || controlPlane !== null) loop.watch();
   observer.log.info({ ...listening.at, admin: admin?.port ?? 0, workers: sides.count }, 'zone egress is ready');
