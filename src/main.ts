@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { packageVersion } from './base/version.ts';
 import { helpText } from './cli/help.ts';
 import { parseCommand } from './cli/parse.ts';
@@ -31,6 +32,10 @@ const terminal: Terminal = {
 
 // libuv gives look-ups of names at most half of its threads: with the usual four, two names whose server hangs would stop all others.
 process.env.UV_THREADPOOL_SIZE ??= '10';
+
+// Of all threads. V8 takes what outlives a few of its small collections for long-lived and makes the next of its kind among the old; an old session that is
+// over keeps the young ones that it knows alive, so that these are taken for long-lived too: a quarter of all sessions had to wait for a large collection.
+setFlagsFromString('--no-allocation-site-pretenuring');
 
 // An operator cannot act on what Node says of the code of a library (gRPC sends an address as SNI); the tests of this project do see it.
 process.noDeprecation = true;

@@ -3,10 +3,12 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { NORMAL_ENDS } from '../base/refusal.ts';
 import type { EndReason } from '../base/refusal.ts';
 import type { SessionRecord } from '../model/session-record.ts';
-import type { Log } from './log.ts';
+import { IsoTime } from '../base/iso-time.ts';
+import type { RootLog } from './log.ts';
+import { sessionFields } from './session-line.ts';
 
 export interface AccessLogOptions {
-  readonly log: Log;
+  readonly log: Pick<RootLog, 'line' | 'warn'>;
   readonly clock: Clock;
   /** Lines per window for one reason and one client address. */
   readonly burst?: number;
@@ -59,6 +61,8 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
       currentOfReason(reason).suppressed += suppressed;
     },
   });
+  const startTimes = new IsoTime();
+  const fieldsOf = (record: SessionRecord): string => sessionFields(record, startTimes.of(record.startedAt));
   let told: Timer | null = null;
   let ended = 0;
 
@@ -93,7 +97,8 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
       window.lines++;
       window.suppressed = 0;
     }
-    log.warn(suppressed === 0 ? fieldsOf(record) : { ...fieldsOf(record), suppressed }, 'session refused');
+    const fields = fieldsOf(record);
+    log.line('warn', suppressed === 0 ? fields : `${fields},"suppressed":${suppressed}`, 'session refused');
   }
 
   function admits(window: Window, limit: number): boolean {
@@ -125,38 +130,8 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
     write(record) {
       if (!Object.hasOwn(NORMAL_ENDS, record.reason)) return refused(record);
       if (sample === 0 || ended++ % sample !== 0) return;
-      log.info(sample === 1 ? fieldsOf(record) : { ...fieldsOf(record), sample }, 'session ended');
+      const fields = fieldsOf(record);
+      log.line('info', sample === 1 ? fields : `${fields},"sample":${sample}`, 'session ended');
     },
   };
-}
-
-/** The record under its own names, with everything that a client chose made printable and bounded. */
-function fieldsOf(record: SessionRecord): object {
-  return {
-    ...record,
-    startedAt: new Date(record.startedAt).toISOString(),
-    detail: printable(record.detail, 1_024),
-    sni: printable(record.sni, 255),
-    alpn: bounded(record.alpn),
-    spiffeIds: bounded(record.spiffeIds),
-    uris: bounded(record.uris),
-    certificateIssuer: printable(record.certificateIssuer, 1_024),
-  };
-}
-
-const MAX_LIST = 16;
-
-function bounded(list: readonly string[]): readonly string[] {
-  return list.slice(0, MAX_LIST).map((text) => printable(text, 255));
-}
-
-/** Printable ASCII stays, other characters become \xNN. A record whose texts are printable already comes out as it is. */
-function printable(text: string, most: number): string {
-  const cut = text.length > most ? text.slice(0, most) : text;
-  const escaped = /^[\x20-\x7e]*$/.test(cut) ? cut : cut.replace(/[^\x20-\x7e]/g, escape);
-  return escaped.length > most ? escaped.slice(0, most) : escaped;
-}
-
-function escape(char: string): string {
-  return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
 }

@@ -1,4 +1,7 @@
 import pino from 'pino';
+import { systemClock } from '../base/clock.ts';
+import type { Timer } from '../base/clock.ts';
+import { IsoTime } from '../base/iso-time.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
 
@@ -28,47 +31,94 @@ const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 export interface RootLog extends Log {
   /** Fields that are known only later, e.g. the zone: on every line from now on. Once per name. */
   bind(fields: Readonly<Record<string, string>>): void;
+  /** A line whose fields are JSON text already, without braces and of plain data: for lines of which there may be thousands in a second. */
+  line(level: 'info' | 'warn', fields: string, message: string): void;
 }
 
 /** JSON lines with an ISO time and the level as a word. */
 export function createLog(options: LogOptions): RootLog {
-  const stdout = options.destination === undefined ? standardOutput() : null;
+  const stdout = options.destination === undefined ? new StandardOutput() : null;
+  const destination = stdout ?? options.destination ?? { write: () => undefined };
+  const base = { service: 'zone-egress', ...options.base };
   const logger = pino(
     {
       level: options.level === 'off' ? 'silent' : options.level,
-      base: { service: 'zone-egress', ...options.base },
+      base,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       hooks: { streamWrite: withoutSecrets },
     },
-    stdout ?? options.destination ?? { write: () => undefined },
+    destination,
   );
-  return { ...wrap(logger, stdout), bind: (fields) => logger.setBindings(fields) };
+  const times = new IsoTime();
+  let bound = JSON.stringify(base).slice(1, -1);
+  return {
+    ...wrap(logger, stdout),
+    bind(fields) {
+      logger.setBindings(fields);
+      bound += `,${JSON.stringify(fields).slice(1, -1)}`;
+    },
+    line(level, fields, message) {
+      if (!logger.isLevelEnabled(level)) return;
+      if (stdout !== null) stdout.lastLevel = pino.levels.values[level] ?? 0;
+      const line = `{"level":"${level}","time":"${times.of(Date.now())}",${bound},${fields},"msg":"${message}"}\n`;
+      destination.write(withoutSecrets(line));
+    },
+  };
 }
 
-type Output = ReturnType<typeof pino.destination>;
+/** Lines that tell of nothing wrong may wait for others this long: each write is work for another thread. */
+const HELD_MS = 20;
+const HELD_CHARACTERS = 32 * 1_024;
+/** A stream that has it is told the level of each line. */
+const METADATA: unique symbol = Symbol.for('pino.metadata');
+const WARN = pino.levels.values['warn'] ?? 40;
 
-function standardOutput(): Output {
+/** Where pino writes; written to by a thread of its own, so that a slow reader holds up nobody. */
+class StandardOutput {
+  readonly #clock = systemClock({ keepAlive: false });
   // With a minimum of 0 bytes `flush` does not wait for a write that is under way.
-  const output = pino.destination({ dest: 1, sync: false, minLength: 1, maxLength: MAX_WAITING_BYTES });
-  // A reader that went away: there is nowhere left to say so.
-  output.on('error', () => undefined);
-  return output;
+  readonly #output = pino.destination({ dest: 1, sync: false, minLength: 1, maxLength: MAX_WAITING_BYTES });
+  readonly [METADATA] = true;
+  /** Of the line that comes next. */
+  lastLevel = 0;
+  #held = '';
+  #timer: Timer | null = null;
+
+  constructor() {
+    // A reader that went away: there is nowhere left to say so.
+    this.#output.on('error', () => undefined);
+  }
+
+  write(line: string): void {
+    this.#held += line;
+    if (this.lastLevel >= WARN || this.#held.length >= HELD_CHARACTERS) this.#pass();
+    else this.#timer ??= this.#clock.after(HELD_MS, () => this.#pass());
+  }
+
+  flush(): Promise<void> {
+    this.#pass();
+    return new Promise((resolve) => this.#output.flush(() => resolve()));
+  }
+
+  #pass(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    const held = this.#held;
+    this.#held = '';
+    if (held !== '') this.#output.write(held);
+  }
 }
 
-function wrap(logger: pino.Logger, output: Output | null): Log {
+function wrap(logger: pino.Logger, output: StandardOutput | null): Log {
   return {
     debug: (fields, message) => logger.debug(fields, message),
     info: (fields, message) => logger.info(fields, message),
     warn: (fields, message) => logger.warn(fields, message),
     error: (fields, message) => logger.error(fields, message),
     with: (fields) => wrap(logger.child(fields), output),
-    flush: () => (output === null ? Promise.resolve() : flushed(output)),
+    flush: () => output?.flush() ?? Promise.resolve(),
   };
-}
-
-function flushed(output: Output): Promise<void> {
-  return new Promise((resolve) => output.flush(() => resolve()));
 }
 
 /** The last net under the rule that nobody logs a secret: private keys and JSON web tokens, e.g. inside an error text of a library. */

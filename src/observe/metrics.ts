@@ -3,7 +3,6 @@
  * No label comes from a client: an unmatched connection counts under empty `mode` and `mesh`, and its SNI is nowhere.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { EndReason } from '../base/refusal.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { observeProcess } from './process-metrics.ts';
 
@@ -93,7 +92,25 @@ export interface MetricsOptions {
 const PHASE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
 const SESSION_BUCKETS = [0.01, 0.1, 1, 10, 60, 300, 1_800, 3_600, 21_600, 86_400];
 
-type Increase = (by: number) => void;
+/** What a counter grows by, given to it when somebody reads: there are several for each session, and each costs more in the counter than here. */
+class Tally {
+  readonly #child: Counter.Internal;
+  #sum = 0;
+
+  constructor(counter: Counter, labels: Readonly<Record<string, string>>) {
+    this.#child = counter.labels(labels);
+  }
+
+  add(by: number): void {
+    this.#sum += by;
+  }
+
+  settle(): void {
+    const sum = this.#sum;
+    this.#sum = 0;
+    if (sum > 0) this.#child.inc(sum);
+  }
+}
 
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
@@ -126,15 +143,15 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const phases = new Histogram({ ...base('zone_egress_phase_seconds'), buckets: PHASE_BUCKETS });
   const lengths = new Histogram({ ...base('zone_egress_session_seconds'), buckets: SESSION_BUCKETS });
   const phase = { hello: phases.labels('hello'), handshake: phases.labels('handshake'), connect: phases.labels('connect') };
-  const forSession = sessionCounters(counter);
+  const sessions = new SessionTallies(counter);
 
   const metrics: Metrics = {
     record(record) {
-      const { ended, up, down, shadowDenied } = forSession(record.mode, record.mesh, record.reason);
-      ended(1);
-      if (record.bytesUp > 0) up(record.bytesUp);
-      if (record.bytesDown > 0) down(record.bytesDown);
-      if (record.shadowDenied) shadowDenied(1);
+      const { ended, up, down, shadowDenied } = sessions.of(record);
+      ended.add(1);
+      up.add(record.bytesUp);
+      down.add(record.bytesDown);
+      if (record.shadowDenied) shadowDenied.add(1);
       if (record.limit !== undefined) counter('zone_egress_limit_refusals_total').inc({ limit: record.limit });
       if (record.helloMs >= 0) phase.hello.observe(record.helloMs / 1e3);
       if (record.handshakeMs >= 0) phase.handshake.observe(record.handshakeMs / 1e3);
@@ -149,7 +166,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
       gauge(name).set(labels, 1);
     },
     remove: (name, labels) => gauge(name).remove(labels),
-    text: () => registry.metrics(),
+    text() {
+      sessions.settle();
+      return registry.metrics();
+    },
     close() {
       stopObserving();
       registry.clear();
@@ -160,34 +180,54 @@ export function createMetrics(options: MetricsOptions): Metrics {
   return metrics;
 }
 
-interface SessionCounters {
-  readonly ended: Increase;
-  readonly up: Increase;
-  readonly down: Increase;
-  readonly shadowDenied: Increase;
+interface OfSession {
+  readonly ended: Tally;
+  readonly up: Tally;
+  readonly down: Tally;
+  readonly shadowDenied: Tally;
 }
 
-/** The label children of one kind of session, found once: `labels()` hashes its arguments on every call. Meshes are the operator's, reasons a closed list. */
-function sessionCounters(
-  counter: (name: CounterName) => Counter,
-): (mode: string, mesh: string, reason: EndReason) => SessionCounters {
-  const known = new Map<string, SessionCounters>();
-  return (mode, mesh, reason) => {
-    const key = `${reason} ${mode} ${mesh}`;
-    const found = known.get(key);
-    if (found !== undefined) return found;
-    const made = {
-      ended: increase(counter('zone_egress_sessions_total'), { mode, mesh, reason }),
-      up: increase(counter('zone_egress_bytes_total'), { direction: 'up', mode, mesh }),
-      down: increase(counter('zone_egress_bytes_total'), { direction: 'down', mode, mesh }),
-      shadowDenied: increase(counter('zone_egress_shadow_denied_total'), { mesh }),
-    };
-    known.set(key, made);
-    return made;
-  };
+/** Of each kind of session, found by names that are there already: a key made of them would have to be made, and hashed, for each session. */
+class SessionTallies {
+  readonly #counter: (name: CounterName) => Counter;
+  readonly #byMesh = new Map<string, Map<string, Map<string, OfSession>>>();
+
+  constructor(counter: (name: CounterName) => Counter) {
+    this.#counter = counter;
+  }
+
+  /** Meshes are the operator's, modes and reasons closed lists. */
+  of({ mode, mesh, reason }: SessionRecord): OfSession {
+    const byReason = inner(inner(this.#byMesh, mesh), mode);
+    let tallies = byReason.get(reason);
+    if (tallies === undefined) {
+      tallies = {
+        ended: new Tally(this.#counter('zone_egress_sessions_total'), { mode, mesh, reason }),
+        up: new Tally(this.#counter('zone_egress_bytes_total'), { direction: 'up', mode, mesh }),
+        down: new Tally(this.#counter('zone_egress_bytes_total'), { direction: 'down', mode, mesh }),
+        shadowDenied: new Tally(this.#counter('zone_egress_shadow_denied_total'), { mesh }),
+      };
+      byReason.set(reason, tallies);
+    }
+    return tallies;
+  }
+
+  settle(): void {
+    for (const byMode of this.#byMesh.values()) {
+      for (const byReason of byMode.values()) {
+        for (const { ended, up, down, shadowDenied } of byReason.values()) {
+          for (const tally of [ended, up, down, shadowDenied]) tally.settle();
+        }
+      }
+    }
+  }
 }
 
-function increase(counter: Counter, labels: Readonly<Record<string, string>>): Increase {
-  const child = counter.labels(labels);
-  return (by) => child.inc(by);
+function inner<Value>(map: Map<string, Map<string, Value>>, name: string): Map<string, Value> {
+  let found = map.get(name);
+  if (found === undefined) {
+    found = new Map();
+    map.set(name, found);
+  }
+  return found;
 }

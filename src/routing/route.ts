@@ -14,12 +14,15 @@ export function route(snapshot: Snapshot, name: string | null): Route | Refusal 
   return found ?? refuse('no-route', `no route has the SNI ${quoted(name)}`);
 }
 
+const PRINTABLE = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
 /** For log lines and error texts: printable ASCII, the rest as \xNN, cut at 255 characters. */
 export function quoted(name: string): string {
   return `"${printable(name)}"`;
 }
 
 export function printable(name: string): string {
+  if (name.length <= 255 && PRINTABLE.test(name)) return name;
   const cut = name.length > 255 ? `${name.slice(0, 252)}...` : name;
   return cut.replace(/[^\x20-\x7e]|["\\]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

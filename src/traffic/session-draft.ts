@@ -65,7 +65,7 @@ export class SessionDraft {
   }
 
   hello(hello: ClientHello, nowMs: number): void {
-    this.#helloMs = nowMs - this.#acceptedAt;
+    this.#helloMs = micros(nowMs - this.#acceptedAt);
     this.#sni = hello.serverName === null ? '' : printable(hello.serverName);
     this.#alpn = hello.alpn.length === 0 ? NONE : bounded(hello.alpn.slice(0, 16).map(printable), MAX_ALPN_LENGTH);
     this.#tlsOffered = hello.maxVersion;
@@ -77,7 +77,7 @@ export class SessionDraft {
 
   handshake(tlsVersion: string, ms: number): void {
     this.tlsVersion = tlsVersion;
-    this.#handshakeMs = ms;
+    this.#handshakeMs = micros(ms);
   }
 
   /** Of a client that was rejected. */
@@ -105,7 +105,7 @@ export class SessionDraft {
   }
 
   connected(ms: number): void {
-    this.#connectMs = ms;
+    this.#connectMs = micros(ms);
   }
 
   finish(reason: EndReason, detail: string): void {
@@ -116,7 +116,7 @@ export class SessionDraft {
   record(nowMs: number): SessionRecord {
     const route = this.#route;
     const target = this.#target;
-    return Object.freeze({
+    const record: SessionRecord = {
       id: this.#id,
       reason: this.#reason,
       detail: this.#detail,
@@ -146,10 +146,15 @@ export class SessionDraft {
       helloMs: this.#helloMs,
       handshakeMs: this.#handshakeMs,
       connectMs: this.#connectMs,
-      totalMs: nowMs - this.#acceptedAt,
-      ...(this.limit === null ? {} : { limit: this.limit }),
-    });
+      totalMs: micros(nowMs - this.#acceptedAt),
+    };
+    return Object.freeze(this.limit === null ? record : { ...record, limit: this.limit });
   }
+}
+
+/** Milliseconds to the microsecond: what is behind that is noise, and long to write. */
+function micros(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
 }
 
 /** As many as fit; all of them for any certificate that a control plane makes. */

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import t from 'tap';
 import { createLog } from '../../src/observe/log.ts';
 import type { LogLevel } from '../../src/observe/log.ts';
@@ -63,6 +63,47 @@ t.test('an error keeps its stack, and a private key or a token inside a text doe
   t.equal(line?.msg, 'read [private key]\n');
   t.equal(line?.token, '[token]');
 });
+
+t.test('a line that comes as text is as one that comes as fields', async (t) => {
+  const lines = written('info', (log) => {
+    log.bind({ egress: 'egress-1' });
+    log.info({ id: '0.1', token: 'eyJhbGciOiJSUzI1NiJ9.eyJab25lIjoiZWFzdCJ9.canary' }, 'session ended');
+    log.line('info', '"id":"0.1","token":"eyJhbGciOiJSUzI1NiJ9.eyJab25lIjoiZWFzdCJ9.canary"', 'session ended');
+  });
+  t.equal(lines.length, 2);
+  t.equal(lines[1]?.token, '[token]');
+  t.strictSame({ ...lines[1], time: '' }, { ...lines[0], time: '' });
+  t.strictSame(Object.keys(lines[1] ?? {}), Object.keys(lines[0] ?? {}));
+  t.match(lines[1]?.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  t.strictSame(
+    written('warn', (log) => {
+      log.line('info', '"id":"0.1"', 'session ended');
+      log.line('warn', '"id":"0.2"', 'session refused');
+    }).map(({ id }) => id),
+    ['0.2'],
+  );
+});
+
+t.test(
+  'lines on standard output keep their order, and those that wait for others are written though nobody flushes',
+  async (t) => {
+    const program = `
+    import { createLog } from './src/observe/log.ts';
+    const log = createLog({ level: 'info' });
+    for (let i = 0; i < 100; i++) log.line('info', '"i":' + 3 * i, 'session ended'), log.info({ i: 3 * i + 1 }, 'line'), log[i % 10 === 0 ? 'warn' : 'info']({ i: 3 * i + 2 }, 'line');
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), 500);
+  `;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    const found = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { i: number }).i);
+    t.strictSame(
+      found,
+      Array.from({ length: 300 }, (_, i) => i),
+    );
+  },
+);
 
 t.test('without a destination lines go to standard output, and flush waits for them', async (t) => {
   const program = `

@@ -1,0 +1,47 @@
+import type { SessionRecord } from '../model/session-record.ts';
+
+const MAX_TEXT = 255;
+const MAX_LONG_TEXT = 1_024;
+const MAX_LIST = 16;
+/** Printable, and the same in JSON. */
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
+/**
+ * A record as the fields of its log line: JSON without the braces, under the record's own names, with everything that a client chose made printable and
+ * bounded. Written by hand, because there is one for each session.
+ */
+export function sessionFields(record: SessionRecord, startedAt: string): string {
+  return (
+    `"id":${text(record.id)},"reason":"${record.reason}","detail":${text(record.detail, MAX_LONG_TEXT)},"startedAt":"${startedAt}"` +
+    `,"snapshotVersion":${text(record.snapshotVersion)},"clientAddress":${text(record.clientAddress)},"clientPort":${record.clientPort}` +
+    `,"sni":${text(record.sni)},"alpn":${list(record.alpn)},"tlsOffered":${text(record.tlsOffered)},"mode":"${record.mode}"` +
+    `,"mesh":${text(record.mesh)},"destination":${text(record.destination, MAX_LONG_TEXT)},"cluster":${text(record.cluster, MAX_LONG_TEXT)}` +
+    `,"tlsVersion":${text(record.tlsVersion)},"spiffeIds":${list(record.spiffeIds)},"uris":${list(record.uris)}` +
+    `,"certificateIssuer":${text(record.certificateIssuer, MAX_LONG_TEXT)},"certificateExpiry":${text(record.certificateExpiry)}` +
+    `,"permission":${text(record.permission, MAX_LONG_TEXT)},"shadowDenied":${record.shadowDenied}` +
+    `,"endpoint":${text(record.endpoint)},"endpointTls":${record.endpointTls},"attempts":${record.attempts}` +
+    `,"bytesUp":${record.bytesUp},"bytesDown":${record.bytesDown}` +
+    `,"helloMs":${record.helloMs},"handshakeMs":${record.handshakeMs},"connectMs":${record.connectMs},"totalMs":${record.totalMs}` +
+    (record.limit === undefined ? '' : `,"limit":"${record.limit}"`)
+  );
+}
+
+function text(value: string, most: number = MAX_TEXT): string {
+  if (value.length <= most && PLAIN.test(value)) return `"${value}"`;
+  return JSON.stringify(printable(value, most));
+}
+
+function list(values: readonly string[]): string {
+  if (values.length === 0) return '[]';
+  return `[${values
+    .slice(0, MAX_LIST)
+    .map((value) => text(value))
+    .join(',')}]`;
+}
+
+/** Printable ASCII stays, other characters become \xNN. A record whose texts are printable already comes out as it is. */
+function printable(value: string, most: number): string {
+  const cut = value.length > most ? value.slice(0, most) : value;
+  const escaped = cut.replace(/[^\x20-\x7e]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return escaped.length > most ? escaped.slice(0, most) : escaped;
+}
