@@ -1,10 +1,10 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from './base/clock.ts';
 import type { Clock } from './base/clock.ts';
+import { createGate } from './identity/gate.ts';
 import { meshServerOptions } from './identity/server-context.ts';
 import { systemTrust } from './identity/system-trust.ts';
 import { checkServerName } from './identity/upstream-name.ts';
-import { verifyClient } from './identity/verify.ts';
 import type { FromData, ToData } from './model/messages.ts';
 import type { TrafficSettings } from './model/settings.ts';
 import { DataSide } from './traffic/data-side.ts';
@@ -28,7 +28,7 @@ export function createDataSide(
   return new DataSide({
     ...start,
     ...to,
-    meshTls: { serverOptions: meshServerOptions, verify: verifyClient },
+    meshTls: { serverOptions: meshServerOptions, verify: createGate() },
     systemTrust,
     checkServerName,
   });

@@ -8,8 +8,8 @@ import type { MeshCredentials } from '../../src/model/credentials.ts';
 import { meshName } from '../../src/model/names.ts';
 import { issueEgressIdentity } from '../../src/identity/issue.ts';
 import { hashOf } from '../../src/identity/pem.ts';
+import { createGate } from '../../src/identity/gate.ts';
 import { meshServerOptions } from '../../src/identity/server-context.ts';
-import { verifyClient } from '../../src/identity/verify.ts';
 import type { Verification } from '../../src/model/client.ts';
 
 export const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const;
@@ -41,12 +41,13 @@ export async function credentialsFor(
 
 export async function startMeshServer(credentials: MeshCredentials): Promise<MeshServer> {
   const tlsServer = createTlsServer(meshServerOptions(credentials));
+  const gate = createGate();
   const waiting: ((outcome: Outcome) => void)[] = [];
   let nowMs = Date.now();
   tlsServer.on('secureConnection', (socket) => {
     socket.on('error', ignore);
     const error: unknown = socket.authorizationError;
-    const verification = verifyClient(credentials.mesh, {
+    const verification = gate(credentials.mesh, {
       certificate: socket.getPeerX509Certificate(),
       authorized: socket.authorized,
       authorizationError: typeof error === 'string' ? error : ((error as { code?: string } | null)?.code ?? null),
