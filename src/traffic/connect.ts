@@ -8,6 +8,7 @@ import type { Refusal, RefusalCode } from '../base/refusal.ts';
 import type { AttemptOutcome } from '../model/messages.ts';
 import type { Target } from '../routing/choose.ts';
 import type { BufferPool } from './buffers.ts';
+import { ignoreError } from './ignore-error.ts';
 import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
 import { resetBelow } from './splice.ts';
@@ -118,15 +119,19 @@ function attempt(
         ),
       );
     }
+    // Between two owners, and for one that is dead, there is no tick without a listener.
+    for (const each of below === socket ? [socket] : [socket, below]) {
+      each.on('error', ignoreError);
+      each.on('error', onError);
+    }
     socket.on(ready, onReady);
-    socket.on('error', onError);
-    if (below !== socket) below.on('error', onError);
     socket.on('close', onClose);
     return () => {
       timer.cancel();
       socket.removeListener(ready, onReady);
       socket.removeListener('close', onClose);
-      // The error listener stays: between two owners there is no tick without one. Joined sockets get another, the rest are dead.
+      socket.removeListener('error', onError);
+      below.removeListener('error', onError);
       if (connected) return;
       below.destroy();
       socket.destroy();

@@ -52,7 +52,9 @@ export class PlainReader implements Reader {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#buffer !== null && !this.#held) this.#give(this.#buffer);
+    this.#socket = null;
+    this.#meter = null;
+    if (!this.#held) this.#letGo();
   }
 
   /** Node asks for it when the socket is made and after every read: the moment to change its size. */
@@ -63,6 +65,11 @@ export class PlainReader implements Reader {
     if (buffer !== null) this.#give(buffer);
     this.#buffer = this.#pool.take(this.#step);
     return this.#buffer;
+  }
+
+  #letGo(): void {
+    this.#sink = null;
+    if (this.#buffer !== null) this.#give(this.#buffer);
   }
 
   #give(buffer: Buffer): void {
@@ -88,7 +95,7 @@ export class PlainReader implements Reader {
     if (!this.#held || (this.#sink !== null && this.#sink.writableLength > 0 && !this.#sink.destroyed)) return;
     this.#held = false;
     if (!this.#closed) this.#socket?.resume();
-    else if (this.#buffer !== null) this.#give(this.#buffer);
+    else this.#letGo();
   };
 
   #copy(sink: Socket, bytes: Buffer): boolean {

@@ -17,6 +17,7 @@ import { adopt } from './adopt.ts';
 import type { Full } from './breakers.ts';
 import { connectEndpoint, refusedAfterHandshake } from './connect.ts';
 import type { DataPlane } from './data-plane.ts';
+import { ignoreError } from './ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 import type { SessionDraft } from './session-draft.ts';
 import { readHello } from './sniff.ts';
@@ -320,8 +321,4 @@ function fault(error: unknown, plane: DataPlane): Refusal {
 function must<T extends { readonly kind: string }>(outcome: T | Refusal): T {
   if (outcome.kind === 'refusal') throw new Refused(outcome as Refusal);
   return outcome as T;
-}
-
-function ignoreError(): void {
-  // Every error ends in 'close', which is where sessions look.
 }

@@ -57,6 +57,9 @@ export class TlsReader implements Reader {
     this.#source?.removeListener('data', this.#onData);
     if (this.#buffer !== null) this.#pool.give(this.#buffer);
     this.#buffer = null;
+    this.#source = null;
+    this.#sink = null;
+    this.#meter = null;
   }
 
   readonly #onData = (chunk: Buffer): void => {
