@@ -7,10 +7,16 @@ export const SIZES: readonly number[] = [2 * 1024, 16 * 1024, 64 * 1024, 256 * 1
 /** How many buffers of each size stay ready when nobody uses them. */
 const KEPT: readonly number[] = [1_024, 256, 32, 8, 8];
 
+/** Up to this size everybody gets what they ask for; the larger ones together take at most LARGE_BYTES, however many connections have a fast source and a slow sink. */
+const ALWAYS = 16 * 1024;
+const LARGE_BYTES = 64 * 1024 * 1024;
+
 export class BufferPool {
   readonly #free: Buffer[][] = SIZES.map(() => []);
   #lent = 0;
   #made = 0;
+  /** Bytes of the buffers above ALWAYS that are out. */
+  #large = 0;
 
   /** Buffers that are out: zero when nothing leaked. */
   get lent(): number {
@@ -22,18 +28,23 @@ export class BufferPool {
     return this.#made;
   }
 
-  /** `step` is an index into SIZES. The content is whatever was there before. */
+  /** `step` is an index into SIZES; where the large ones are all lent it is a smaller one. The content is whatever was there before. */
   take(step: number): Buffer {
+    let size = SIZES[step] ?? 0;
+    while (size > ALWAYS && this.#large + size > LARGE_BYTES) size = SIZES[--step] ?? 0;
+    if (size > ALWAYS) this.#large += size;
     this.#lent++;
     const free = this.#free[step]?.pop();
     if (free !== undefined) return free;
     this.#made++;
-    return Buffer.allocUnsafeSlow(SIZES[step] ?? 2 * 1024);
+    return Buffer.allocUnsafeSlow(size);
   }
 
   give(buffer: Buffer): void {
+    const { length } = buffer;
     this.#lent--;
-    const step = SIZES.indexOf(buffer.length);
+    if (length > ALWAYS) this.#large -= length;
+    const step = SIZES.indexOf(length);
     const free = this.#free[step];
     if (free !== undefined && free.length < (KEPT[step] ?? 0)) free.push(buffer);
   }

@@ -8,7 +8,7 @@ const SMALL = 4 * 1024;
 /** Copies under way at once. */
 const MAX_COPIES = 4;
 /** After this many reads in a row that would fit the next smaller buffer four times over, the buffer shrinks one step. */
-const SHRINK_AFTER = 64;
+const SHRINK_AFTER = 4;
 const NOTHING = Buffer.alloc(1);
 
 /**
@@ -26,8 +26,8 @@ export class PlainReader implements Reader {
   #sink: Socket | null = null;
   #meter: Meter | null = null;
   #intoTls = false;
-  /** A write still reads from the buffer. */
-  #held = false;
+  /** What a write still reads from: reading waits. */
+  #held: Buffer | null = null;
   #copies = 0;
   /** Reading stopped until a copy is written. */
   #waiting = false;
@@ -54,27 +54,24 @@ export class PlainReader implements Reader {
     this.#closed = true;
     this.#socket = null;
     this.#meter = null;
-    if (!this.#held) this.#letGo();
+    const buffer = this.#buffer;
+    this.#buffer = null;
+    if (buffer !== null && buffer !== this.#held) this.#pool.give(buffer);
+    if (this.#held === null) this.#sink = null;
   }
 
-  /** Node asks for it when the socket is made and after every read: the moment to change its size. */
+  /**
+   * Node asks for it when the socket is made and after every read, one that reading waits after too: the moment to change its size. While a write holds
+   * the old one the new one waits for its first read.
+   */
   #current(): Buffer {
     const buffer = this.#buffer;
     if (this.#closed) return NOTHING;
-    if (buffer !== null && (this.#held || buffer.length === SIZES[this.#step])) return buffer;
-    if (buffer !== null) this.#give(buffer);
+    if (buffer !== null && buffer.length === SIZES[this.#step]) return buffer;
+    if (buffer !== null && buffer !== this.#held) this.#pool.give(buffer);
     this.#buffer = this.#pool.take(this.#step);
+    this.#step = SIZES.indexOf(this.#buffer.length);
     return this.#buffer;
-  }
-
-  #letGo(): void {
-    this.#sink = null;
-    if (this.#buffer !== null) this.#give(this.#buffer);
-  }
-
-  #give(buffer: Buffer): void {
-    this.#pool.give(buffer);
-    this.#buffer = null;
   }
 
   #onRead(bytes: number): boolean {
@@ -86,16 +83,18 @@ export class PlainReader implements Reader {
     if (this.#intoTls && bytes <= SMALL) return this.#copy(sink, buffer.subarray(0, bytes));
     sink.write(buffer.subarray(0, bytes), this.#flushed);
     if (sink.writableLength === 0) return true;
-    this.#held = true;
+    this.#held = buffer;
     return false;
   }
 
   /** Called after every write from the buffer, in the next tick where the kernel took all of it. */
   readonly #flushed = (): void => {
-    if (!this.#held || (this.#sink !== null && this.#sink.writableLength > 0 && !this.#sink.destroyed)) return;
-    this.#held = false;
+    const held = this.#held;
+    if (held === null || (this.#sink !== null && this.#sink.writableLength > 0 && !this.#sink.destroyed)) return;
+    this.#held = null;
+    if (held !== this.#buffer) this.#pool.give(held);
     if (!this.#closed) this.#socket?.resume();
-    else this.#letGo();
+    else this.#sink = null;
   };
 
   #copy(sink: Socket, bytes: Buffer): boolean {
