@@ -1,5 +1,5 @@
 // What does a connection cost that asks one thing and goes? Ended by RST, as load generators and impatient clients do, and by FIN.
-import { drive, driving } from './question.ts';
+import { drive, driving, warmUp } from './question.ts';
 import type { Question } from './question.ts';
 
 const PARALLEL = 8;
@@ -23,6 +23,10 @@ export const connections: Question = {
         if (running === null || target === null) return null;
         const total = Math.max(50, Math.round(5_000 * seconds));
         const options = { ...(await driving({ target, work: 'passthrough' }, client)), connections: PARALLEL, total, close };
+        await warmUp(running, 'connections', {
+          amount: total * 6,
+          work: (amount) => drive('rate', { ...options, total: amount }, running),
+        });
         const { cpu, machine, seconds: took, p50, p99 } = await drive('rate', options, running);
         return {
           ...(running.pid === null ? {} : { cpu: (cpu * 1e6) / total }),

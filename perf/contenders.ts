@@ -59,7 +59,7 @@ async function startEgress(main: string, bed: Bed, { workers, routes = 0 }: Star
     writeFileSync(join(folder, 'changed.yaml'), externalService('default', 'changed', bed.plain + (++changes % 2)));
   change();
   const egressProcess = await startNode(
-    ['--max-semi-space-size=32', main, 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0'],
+    [main, 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0'],
     (line) => line.msg === 'zone egress is ready',
   );
   return {

@@ -1,6 +1,6 @@
 // What does a connection with mutual TLS cost? The first of a client, and later ones that offer a ticket: sidecars do on every connection after the first.
 import type { MeshName } from './bed.ts';
-import { drive, driving } from './question.ts';
+import { drive, driving, warmUp } from './question.ts';
 import type { Case, Question } from './question.ts';
 
 const PARALLEL = 4;
@@ -47,6 +47,10 @@ function shaken({ mesh, version, later, seconds }: Shaken): Case {
         resume: later ? 1 : 0,
         close: 'fin',
       };
+      await warmUp(running, 'handshakes', {
+        amount: total * 6,
+        work: (amount) => drive('rate', { ...options, total: amount }, running),
+      });
       const { cpu, machine, seconds: took, p50, resumed } = await drive('rate', options, running);
       return {
         cpu: (cpu * 1e3) / total,
