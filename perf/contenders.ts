@@ -118,7 +118,7 @@ interface Listener {
   readonly adminPort: number;
 }
 
-function zoneYaml(bed: Bed, { routes, port, adminPort }: Listener): string {
+export function zoneYaml(bed: Bed, { routes, port, adminPort }: Listener): string {
   const offered = ['pass', ...Array.from({ length: routes }, (_, i) => `route-${i}`)];
   return [
     bed.meshes,

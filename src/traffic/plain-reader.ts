@@ -9,6 +9,8 @@ const SMALL = 4 * 1024;
 const MAX_COPIES = 4;
 /** After this many reads in a row that would fit the next smaller buffer four times over, the buffer shrinks one step. */
 const SHRINK_AFTER = 4;
+/** After so many bytes of reads that filled their buffer the others have a turn: libuv reads up to 32 times as long as they do. */
+const TURN_BYTES = 1024 * 1024;
 const NOTHING = Buffer.alloc(1);
 
 /**
@@ -29,6 +31,8 @@ export class PlainReader implements Reader {
   /** What a write still reads from: reading waits. */
   #held: Buffer | null = null;
   #copies = 0;
+  /** Bytes of the last reads that filled their buffer. */
+  #unbroken = 0;
   /** Reading stopped until a copy is written. */
   #waiting = false;
   #closed = false;
@@ -82,8 +86,14 @@ export class PlainReader implements Reader {
     this.#resize(buffer.length, bytes);
     if (this.#intoTls && bytes <= SMALL) return this.#copy(sink, buffer.subarray(0, bytes));
     sink.write(buffer.subarray(0, bytes), this.#flushed);
-    if (sink.writableLength === 0) return true;
-    this.#held = buffer;
+    if (sink.writableLength > 0) {
+      this.#held = buffer;
+      return false;
+    }
+    this.#unbroken = bytes === buffer.length ? this.#unbroken + bytes : 0;
+    if (this.#unbroken < TURN_BYTES) return true;
+    this.#unbroken = 0;
+    setImmediate(this.#nextTurn);
     return false;
   }
 
@@ -95,6 +105,10 @@ export class PlainReader implements Reader {
     if (held !== this.#buffer) this.#pool.give(held);
     if (!this.#closed) this.#socket?.resume();
     else this.#sink = null;
+  };
+
+  readonly #nextTurn = (): void => {
+    if (!this.#closed && this.#held === null) this.#socket?.resume();
   };
 
   #copy(sink: Socket, bytes: Buffer): boolean {
