@@ -17,11 +17,46 @@ export const memory: Question = {
     { key: 'left', label: 'KB/connection 10 s after', digits: 1 },
     { key: 'start', label: 'MB before', digits: 0 },
   ],
-  cases: ({ seconds, smoke }) =>
-    (smoke ? (['terminated'] as const) : (['passthrough', 'terminated'] as const)).map((work) =>
-      held(work, smoke ? 100 : 1_000, Math.min(10_000, 10_000 * seconds)),
-    ),
+  cases({ seconds, smoke }) {
+    const restMs = Math.min(10_000, 10_000 * seconds);
+    if (smoke) return [held('terminated', 100, restMs)];
+    return [held('passthrough', 1_000, restMs), held('terminated', 1_000, restMs), many(restMs)];
+  },
 };
+
+/** As many as 20,000 descriptors allow, in ninths, because a destination has at most 1,024 connections unless a policy says more. */
+function many(restMs: number): Case {
+  const [destinations, each] = [9, 1_000];
+  return {
+    name: `passthrough, ${destinations * each} idle connections`,
+    headline: false,
+    async measure({ bed, contender, client }) {
+      if (contender.kind !== 'egress') return null;
+      const running = await contender.start(bed, { workers: 1, routes: destinations });
+      const generators: Awaited<ReturnType<typeof startGenerator>>[] = [];
+      try {
+        const target = running.at('passthrough');
+        if (running.pid === null || target === null) return null;
+        const before = residentBytes(running.pid);
+        for (let i = 0; i < destinations; i++) {
+          const through = await driving({ target: { ...target, sni: `route-${i}{mesh=default}` }, work: 'passthrough' }, client);
+          generators.push(await startGenerator('hold', { ...through, connections: each }));
+        }
+        const during = residentBytes(running.pid);
+        for (const generator of generators) {
+          const { errors, firstError } = await go(generator);
+          if (errors > 0) throw new Error(`hold ${each} connections: ${errors}: ${firstError}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, restMs));
+        const perConnection = (bytes: number): number => (bytes - before) / destinations / each / KB;
+        return { held: perConnection(during), left: perConnection(residentBytes(running.pid)), start: before / KB / KB };
+      } finally {
+        for (const generator of generators) await generator.stop();
+        await running.stop();
+      }
+    },
+  };
+}
 
 function held(work: Work, count: number, restMs: number): Case {
   return {
