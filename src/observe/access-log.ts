@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock, Timer } from '../base/clock.ts';
+import { IsoTime } from '../base/iso-time.ts';
 import { NORMAL_ENDS } from '../base/refusal.ts';
 import type { EndReason } from '../base/refusal.ts';
 import type { SessionRecord } from '../model/session-record.ts';
-import { IsoTime } from '../base/iso-time.ts';
 import type { RootLog } from './log.ts';
 import { sessionFields } from './session-line.ts';
 

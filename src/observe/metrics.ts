@@ -3,6 +3,7 @@
  * No label comes from a client: an unmatched connection counts under empty `mode` and `mesh`, and its SNI is nowhere.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { innerMap } from '../base/inner-map.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { observeProcess } from './process-metrics.ts';
 
@@ -198,7 +199,7 @@ class SessionTallies {
 
   /** Meshes are the operator's, modes and reasons closed lists. */
   of({ mode, mesh, reason }: SessionRecord): OfSession {
-    const byReason = inner(inner(this.#byMesh, mesh), mode);
+    const byReason = innerMap(innerMap(this.#byMesh, mesh), mode);
     let tallies = byReason.get(reason);
     if (tallies === undefined) {
       tallies = {
@@ -221,13 +222,4 @@ class SessionTallies {
       }
     }
   }
-}
-
-function inner<Value>(map: Map<string, Map<string, Value>>, name: string): Map<string, Value> {
-  let found = map.get(name);
-  if (found === undefined) {
-    found = new Map();
-    map.set(name, found);
-  }
-  return found;
 }

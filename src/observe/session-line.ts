@@ -1,10 +1,9 @@
+import { hexEscape, isPlain } from '../base/plain-text.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 
 const MAX_TEXT = 255;
 const MAX_LONG_TEXT = 1_024;
 const MAX_LIST = 16;
-/** Printable, and the same in JSON. */
-const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 /**
  * A record as the fields of its log line: JSON without the braces, under the record's own names, with everything that a client chose made printable and
@@ -27,7 +26,7 @@ export function sessionFields(record: SessionRecord, startedAt: string): string 
 }
 
 function text(value: string, most: number = MAX_TEXT): string {
-  if (value.length <= most && PLAIN.test(value)) return `"${value}"`;
+  if (value.length <= most && isPlain(value)) return `"${value}"`;
   return JSON.stringify(printable(value, most));
 }
 
@@ -42,6 +41,6 @@ function list(values: readonly string[]): string {
 /** Printable ASCII stays, other characters become \xNN. A record whose texts are printable already comes out as it is. */
 function printable(value: string, most: number): string {
   const cut = value.length > most ? value.slice(0, most) : value;
-  const escaped = cut.replace(/[^\x20-\x7e]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  const escaped = cut.replace(/[^\x20-\x7e]/g, hexEscape);
   return escaped.length > most ? escaped.slice(0, most) : escaped;
 }

@@ -1,5 +1,6 @@
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
+import { hexEscape, isPlain } from '../base/plain-text.ts';
 import { serverName } from '../model/names.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -14,17 +15,15 @@ export function route(snapshot: Snapshot, name: string | null): Route | Refusal 
   return found ?? refuse('no-route', `no route has the SNI ${quoted(name)}`);
 }
 
-const PRINTABLE = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
-
 /** For log lines and error texts: printable ASCII, the rest as \xNN, cut at 255 characters. */
 export function quoted(name: string): string {
   return `"${printable(name)}"`;
 }
 
 export function printable(name: string): string {
-  if (name.length <= 255 && PRINTABLE.test(name)) return name;
+  if (name.length <= 255 && isPlain(name)) return name;
   const cut = name.length > 255 ? `${name.slice(0, 252)}...` : name;
-  return cut.replace(/[^\x20-\x7e]|["\\]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return cut.replace(/[^\x20-\x7e]|["\\]/g, hexEscape);
 }
 
 /** The name that `printable` was given, where that had at most 255 characters. */

@@ -2,6 +2,7 @@ import { Socket, connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { BufferPool } from './buffers.ts';
+import { ignoreError } from './ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 
 /** The part of libuv's handle that is used here; not documented by Node, so `probeAdoption` tries it at start. */
@@ -50,7 +51,7 @@ export async function probeAdoption(clock: Clock): Promise<boolean> {
     });
     const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
     const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
-    client.on('error', () => {});
+    client.on('error', ignoreError);
     client.end(Buffer.alloc(total, 7));
     const works = await echoes(clock, { accepted: await accepted, client, total });
     client.destroy();
@@ -69,7 +70,7 @@ async function echoes(
   pair: { readonly accepted: Socket; readonly client: Socket; readonly total: number },
 ): Promise<boolean> {
   const { accepted, client, total } = pair;
-  accepted.on('error', () => {});
+  accepted.on('error', ignoreError);
   const pool = new BufferPool();
   const reader = new PlainReader(pool);
   const adopted = adopt(accepted, reader);

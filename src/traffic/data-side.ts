@@ -21,6 +21,7 @@ import { Breakers } from './breakers.ts';
 import { BufferPool } from './buffers.ts';
 import type { DataPlane } from './data-plane.ts';
 import { EndpointUse } from './endpoint-use.ts';
+import { ignoreError } from './ignore-error.ts';
 import { Limits } from './limits.ts';
 import { Listener } from './listener.ts';
 import { NameTable } from './name-table.ts';
@@ -213,7 +214,7 @@ export class DataSide implements DataPlane {
       void walk(socket, this);
       return;
     }
-    socket.on('error', () => {});
+    socket.on('error', ignoreError);
     const draft = this.draft(socket);
     draft.snapshotVersion = this.#snapshot.version;
     draft.finish('over-limit', full);

@@ -1,3 +1,4 @@
+import { innerMap } from '../base/inner-map.ts';
 import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointHealth, EndpointView } from '../model/endpoint-view.ts';
 import type { Target } from '../routing/choose.ts';
@@ -17,30 +18,24 @@ export class EndpointUse {
   }
 
   setHealth(change: { readonly cluster: string; readonly key: string; readonly health: EndpointHealth }): void {
-    if (change.health !== 'healthy') inner(this.#health, change.cluster).set(change.key, change.health);
+    if (change.health !== 'healthy') innerMap(this.#health, change.cluster).set(change.key, change.health);
     else remove(this.#health, change.cluster, change.key);
   }
 
   /** A session uses the endpoint from now on; gives back how it says that it does no more, safe to call twice. */
   enter(cluster: string, { endpoint, ip }: Target): () => void {
     const key = addressKey(ip, endpoint.port);
-    const counts = inner(this.#active, cluster);
+    const counts = innerMap(this.#active, cluster);
     counts.set(key, (counts.get(key) ?? 0) + 1);
     let entered = true;
     return () => {
       if (!entered) return;
       entered = false;
       const left = (this.#active.get(cluster)?.get(key) ?? 1) - 1;
-      if (left > 0) inner(this.#active, cluster).set(key, left);
+      if (left > 0) innerMap(this.#active, cluster).set(key, left);
       else remove(this.#active, cluster, key);
     };
   }
-}
-
-function inner<Value>(map: Map<string, Map<string, Value>>, name: string): Map<string, Value> {
-  const found = map.get(name) ?? new Map<string, Value>();
-  map.set(name, found);
-  return found;
 }
 
 function remove<Value>(map: Map<string, Map<string, Value>>, name: string, key: string): void {

@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import t from 'tap';
+import type { Test } from 'tap';
 import { BufferPool, SIZES } from '../../src/traffic/buffers.ts';
 import { PlainReader } from '../../src/traffic/plain-reader.ts';
 
@@ -15,19 +16,7 @@ for (const intoTls of [false, true]) {
     `${intoTls ? 'into TLS' : 'into a plain socket'} reads become as large as when each write is taken at once`,
     async (t) => {
       const data = randomBytes(TOTAL);
-      const server = createServer((socket) => void socket.end(data));
-      t.teardown(() => server.close());
-      await once(server.listen(0, '127.0.0.1'), 'listening');
-      const pool = new BufferPool();
-      const reader = new PlainReader(pool);
-      const source = connect({
-        port: (server.address() as AddressInfo).port,
-        host: '127.0.0.1',
-        onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback },
-      });
-      source.pause();
-      await once(source, 'connect');
-
+      const { pool, reader, source } = await connected(t, data);
       const hash = createHash('sha256');
       const sizes: number[] = [];
       const sink = new Writable({
@@ -63,22 +52,8 @@ for (const intoTls of [false, true]) {
 }
 
 t.test('closed while a write holds a buffer that is replaced already, both go back', async (t) => {
-  const server = createServer((socket) => {
-    socket.on('error', () => {});
-    socket.end(randomBytes(TOTAL));
-  });
-  t.teardown(() => server.close());
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const pool = new BufferPool();
-  const reader = new PlainReader(pool);
-  const source = connect({
-    port: (server.address() as AddressInfo).port,
-    host: '127.0.0.1',
-    onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback },
-  });
-  source.pause();
+  const { pool, reader, source } = await connected(t, randomBytes(TOTAL));
   source.on('error', () => {});
-  await once(source, 'connect');
   const stuck: (() => void)[] = [];
   const sink = new Writable({ write: (_chunk, _encoding, done) => void stuck.push(done) });
   const first = new Promise<number>((resolve) =>
@@ -93,3 +68,23 @@ t.test('closed while a write holds a buffer that is replaced already, both go ba
   await new Promise((resolve) => setImmediate(resolve));
   t.equal(pool.lent, 0);
 });
+
+/** A reader of a paused socket whose peer sends the data and ends. */
+async function connected(t: Test, data: Buffer): Promise<{ pool: BufferPool; reader: PlainReader; source: Socket }> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.end(data);
+  });
+  t.teardown(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const pool = new BufferPool();
+  const reader = new PlainReader(pool);
+  const source = connect({
+    port: (server.address() as AddressInfo).port,
+    host: '127.0.0.1',
+    onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback },
+  });
+  source.pause();
+  await once(source, 'connect');
+  return { pool, reader, source };
+}
