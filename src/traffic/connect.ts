@@ -11,7 +11,7 @@ import type { BufferPool } from './buffers.ts';
 import { ignoreError } from './ignore-error.ts';
 import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
-import { resetBelow } from './splice.ts';
+import { resetBelow, resetTcp } from './reset.ts';
 import type { Side } from './splice.ts';
 import { TlsReader } from './tls-reader.ts';
 import type { Walk } from './walk.ts';
@@ -72,7 +72,7 @@ function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Prom
   });
   // Read only once both sides are joined: a server that speaks first must not be lost.
   socket.pause();
-  const side: Side = { socket, tls: false, reader, reset: () => void socket.resetAndDestroy() };
+  const side: Side = { socket, tls: false, reader, reset: () => resetTcp(socket) };
   return attempt(walk, target, options, { socket, below: socket, ready: 'connect', side });
 }
 

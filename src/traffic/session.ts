@@ -20,8 +20,9 @@ import type { DataPlane } from './data-plane.ts';
 import { ignoreError } from './ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 import type { SessionDraft } from './session-draft.ts';
+import { resetBelow, resetTcp } from './reset.ts';
 import { readHello } from './sniff.ts';
-import { resetBelow, splice } from './splice.ts';
+import { splice } from './splice.ts';
 import type { Side } from './splice.ts';
 import { TlsReader } from './tls-reader.ts';
 import { Walk } from './walk.ts';
@@ -240,11 +241,11 @@ function clientSide(accepted: Socket, tls: TLSSocket | null, to: { session: Sess
       const { socket, rest } = adopted;
       socket.on('error', ignoreError);
       if (rest !== null) to.session.draft.late = rest;
-      return { socket, tls: false, reader, reset: () => void socket.resetAndDestroy() };
+      return { socket, tls: false, reader, reset: () => resetTcp(socket) };
     }
     reader.close();
   }
-  return { socket: accepted, tls: false, reader: null, reset: () => void accepted.resetAndDestroy() };
+  return { socket: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
 }
 
 function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffer | null }): Promise<NormalEnd> {

@@ -81,9 +81,3 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
     },
   };
 }
-
-/** A reset goes to the TCP connection: TLS has none, and a close_notify would look like an orderly end. */
-export function resetBelow(tls: Socket, raw: Socket): void {
-  if (!raw.destroyed) raw.resetAndDestroy();
-  tls.destroy();
-}

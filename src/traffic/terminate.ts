@@ -5,6 +5,7 @@ import { Refused, refuse } from '../base/refusal.ts';
 import type { CertificateSummary, PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import { UnderTls } from './under-tls.ts';
 import type { Walk } from './walk.ts';
 
 /** What identity/ gives: how a mesh's TLS server is set up, and the only gate to a VerifiedClient. */
@@ -23,7 +24,6 @@ export interface Terminated {
 interface Pending {
   readonly startedAt: number;
   secure(socket: TLSSocket): void;
-  failed(error: Error & { code?: string }): void;
   end(detail: string): void;
 }
 
@@ -41,8 +41,10 @@ interface MeshServer {
 export class Terminator {
   readonly #tls: MeshTls;
   readonly #servers = new Map<MeshName, MeshServer>();
-  /** Sockets in their handshake, by the four-tuple: the public way to know a TLSSocket's session again. */
-  readonly #pending = new Map<string, Pending>();
+  /** Sockets in their handshake, oldest first. */
+  readonly #pending = new Map<UnderTls, Pending>();
+  /** Node names no connection with it, but ends that connection before anything else is read. */
+  #lastError: Error | null = null;
 
   constructor(tls: MeshTls) {
     this.#tls = tls;
@@ -55,8 +57,13 @@ export class Terminator {
   /** Throws where OpenSSL refuses the credentials; the old server stays then. */
   set(credentials: MeshCredentials): void {
     const server = createServer(this.#tls.serverOptions(credentials));
-    server.on('secureConnection', (socket) => this.#pending.get(tuple(socket))?.secure(socket));
-    server.on('tlsClientError', (error, socket) => this.#pending.get(tuple(socket))?.failed(error));
+    server.on('secureConnection', (socket) => {
+      const under = UnderTls.current;
+      const pending = under === null ? undefined : this.#pending.get(under);
+      if (pending === undefined) socket.destroy();
+      else pending.secure(socket);
+    });
+    server.on('tlsClientError', (error) => (this.#lastError = error));
     this.#servers.set(credentials.mesh, { generation: credentials.generation, credentials, server });
   }
 
@@ -111,31 +118,32 @@ export class Terminator {
   ): Promise<TLSSocket> {
     const { server, peeked, startedAt } = to;
     return walk.step<TLSSocket>((done, fail) => {
-      const key = tuple(raw);
+      const under = new UnderTls(raw);
       function failed(error: Error & { code?: string }): void {
         fail(new Refused(refuse('handshake-failed', `TLS handshake with the client: ${reasonOf(error)}`), { cause: error }));
       }
-      function onClose(): void {
-        failed(new Error('the connection was closed'));
-      }
       function onSecure(socket: TLSSocket): void {
         socket.allowHalfOpen = true;
+        raw.allowHalfOpen = true;
         done(socket);
       }
-      this.#pending.set(key, {
+      this.#pending.set(under, {
         startedAt,
         secure: onSecure,
-        failed,
         end: (detail) => fail(new Refused(refuse('over-limit', detail))),
       });
-      raw.on('close', onClose);
+      this.#lastError = null;
+      under.onEnd = (error) => {
+        failed(error ?? this.#lastError ?? new Error('the connection was closed'));
+        this.#lastError = null;
+      };
       // A client that ends amid its handshake is gone, not half-closed: it would hold its place until the deadline. The TLSSocket takes this over.
       raw.allowHalfOpen = false;
-      raw.unshift(peeked);
-      server.emit('connection', raw);
+      server.emit('connection', under);
+      under.start(peeked);
       return () => {
-        this.#pending.delete(key);
-        raw.removeListener('close', onClose);
+        this.#pending.delete(under);
+        under.onEnd = null;
       };
     });
   }
@@ -152,10 +160,6 @@ export interface TerminateOptions {
   readonly onHandshake: (socket: TLSSocket) => void;
   /** Told of a client that is rejected, as far as its certificate could be read. */
   readonly onCertificate: (certificate: CertificateSummary) => void;
-}
-
-function tuple(socket: Socket): string {
-  return `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}|${socket.localPort}`;
 }
 
 /** Node types it as an Error and gives the code of OpenSSL as a string. */

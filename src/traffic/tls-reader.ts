@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { SIZES } from './buffers.ts';
 import type { BufferPool } from './buffers.ts';
+import { freeMemory } from './free-memory.ts';
 import type { Meter, Reader } from './reader.ts';
 
 /** Writes into TLS under way at once, each holding a buffer of the pool. */
@@ -77,7 +78,7 @@ export class TlsReader implements Reader {
     this.#buffer ??= this.#pool.take(this.#step);
     this.#buffer.set(chunk, this.#length);
     this.#length += length;
-    free(chunk);
+    freeMemory(chunk);
   };
 
   readonly #turnEnds = (): void => {
@@ -104,10 +105,4 @@ export class TlsReader implements Reader {
     this.#paused = false;
     this.#source?.resume();
   };
-}
-
-/** Detaches memory that nobody else has a view of: a record comes in an ArrayBuffer of its own. */
-function free(chunk: Buffer): void {
-  const { buffer } = chunk;
-  if (buffer.byteLength === chunk.length) (buffer as ArrayBuffer).transfer(0);
 }

@@ -1,0 +1,202 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect as connectTcp, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
+import t from 'tap';
+import { createTestMesh } from '../../src/testing/public.ts';
+import { UnderTls } from '../../src/traffic/under-tls.ts';
+
+const MIB = 1024 * 1024;
+const mesh = await createTestMesh('default', { keyType: 'ec' });
+const leaf = mesh.issue({ dns: ['localhost'] });
+
+interface Accepted {
+  readonly raw: Socket;
+  readonly under: UnderTls;
+  readonly tls: TLSSocket;
+}
+
+/** Accepts connections, reads their first bytes as the egress does, and runs TLS over them. */
+class Front {
+  readonly tcp: Server;
+  readonly tls: TlsServer;
+  /** Of each that ended: the local error, and what TLS had said last. */
+  readonly failed: (Error | null)[] = [];
+  lastError: Error | null = null;
+  readonly accepted: Promise<Accepted>[] = [];
+  readonly raws: Socket[] = [];
+  readonly #done = new Map<UnderTls, (tls: TLSSocket) => void>();
+
+  constructor() {
+    this.tls = createTlsServer({ cert: leaf.cert, key: leaf.key, allowHalfOpen: true } as object);
+    this.tls.on('secureConnection', (socket) => {
+      const under = UnderTls.current;
+      if (under !== null) this.#done.get(under)?.(socket);
+    });
+    this.tls.on('tlsClientError', (error) => (this.lastError = error));
+    this.tcp = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (raw) => {
+      raw.on('error', () => {});
+      this.raws.push(raw);
+      raw.once('data', (first: Buffer) => {
+        raw.pause();
+        const under = new UnderTls(raw);
+        under.onEnd = (error) => this.failed.push(error ?? this.lastError);
+        this.accepted.push(
+          new Promise((resolve) => {
+            this.#done.set(under, (socket) => {
+              socket.on('error', () => {});
+              resolve({ raw, under, tls: socket });
+            });
+          }),
+        );
+        this.tls.emit('connection', under);
+        under.start(first);
+      });
+      raw.resume();
+    });
+  }
+
+  async listen(): Promise<number> {
+    this.tcp.listen(0, '127.0.0.1');
+    await once(this.tcp, 'listening');
+    return (this.tcp.address() as AddressInfo).port;
+  }
+
+  close(): void {
+    for (const raw of this.raws) raw.destroy();
+    this.tcp.close();
+  }
+}
+
+function dial(port: number, options: object = {}): TLSSocket {
+  const client = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, allowHalfOpen: true, ...options } as object);
+  client.on('error', () => {});
+  return client;
+}
+
+async function opened(): Promise<{ front: Front; client: TLSSocket } & Accepted> {
+  const front = new Front();
+  const client = dial(await front.listen());
+  await once(client, 'secureConnect');
+  const accepted = await front.accepted[0];
+  if (accepted === undefined) throw new Error('nothing was accepted');
+  return { front, client, ...accepted };
+}
+
+async function read(socket: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  socket.resume();
+  await once(socket, 'end');
+  return Buffer.concat(chunks);
+}
+
+t.test('bytes arrive as they were sent, both ways at once, and each direction ends by itself', async (t) => {
+  const { front, client, tls, raw } = await opened();
+  const [up, down] = [randomBytes(8 * MIB), randomBytes(8 * MIB)];
+  client.end(up);
+  const atServer = read(tls);
+  t.ok(up.equals(await atServer));
+  t.notOk(tls.writableEnded, 'the other direction is open');
+  const atClient = read(client);
+  tls.end(down);
+  t.ok(down.equals(await atClient));
+  if (!raw.closed) await once(raw, 'close');
+  front.close();
+});
+
+t.test('memory of reads and of writes is free when they are done', async (t) => {
+  const { front, client, tls, raw } = await opened();
+  const seen: ArrayBufferLike[] = [];
+  raw.on('data', (chunk: Buffer) => {
+    if (chunk.length === chunk.buffer.byteLength) seen.push(chunk.buffer);
+  });
+  const write = raw.write.bind(raw) as (...args: unknown[]) => boolean;
+  const written: ArrayBufferLike[] = [];
+  raw.write = (...args: unknown[]) => {
+    const chunk = args[0] as Buffer;
+    if (chunk.length === chunk.buffer.byteLength) written.push(chunk.buffer);
+    return write(...args);
+  };
+  client.end(randomBytes(2 * MIB));
+  await read(tls);
+  const atClient = read(client);
+  tls.end(randomBytes(2 * MIB));
+  t.equal((await atClient).length, 2 * MIB);
+  t.ok(seen.length > 0 && written.length > 0, `${seen.length} reads and ${written.length} writes had memory of their own`);
+  t.same(
+    [...seen, ...written].filter((memory) => memory.byteLength > 0),
+    [],
+  );
+  front.close();
+});
+
+t.test('handshakes that take turns are told apart, those that fail too', async (t) => {
+  const front = new Front();
+  const port = await front.listen();
+  const clients = Array.from({ length: 8 }, () => dial(port));
+  await Promise.all(clients.map((client) => once(client, 'secureConnect')));
+  const accepted = await Promise.all(front.accepted);
+  t.equal(accepted.length, 8);
+  for (const { raw, tls, under } of accepted) {
+    const client = clients.find(({ localPort }) => localPort === raw.remotePort);
+    const answer = once(client as TLSSocket, 'data') as Promise<[Buffer]>;
+    tls.write(String(raw.remotePort));
+    t.equal(String((await answer)[0]), String(client?.localPort), 'this TLS socket is the one over this connection');
+    t.notOk(under.destroyed);
+  }
+  t.equal(UnderTls.current, null, 'nobody is fed in between');
+
+  const refused = dial(port, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' });
+  await new Promise((resolve) => refused.once('close', resolve));
+  t.equal(front.failed.length, 1);
+  t.match(front.failed[0], { reason: 'unsupported protocol' }, 'what TLS said came before the end of its connection');
+  for (const client of clients) client.destroy();
+  front.close();
+});
+
+t.test('a reset of the connection is an error of the TLS socket', async (t) => {
+  const front = new Front();
+  const below = connectTcp({ port: await front.listen(), host: '127.0.0.1' });
+  below.on('error', () => {});
+  const client = connectTls({ socket: below, rejectUnauthorized: false });
+  client.on('error', () => {});
+  await once(client, 'secureConnect');
+  const accepted = await front.accepted[0];
+  if (accepted === undefined) throw new Error('nothing was accepted');
+  const failed = once(accepted.tls, 'error') as Promise<[Error & { code?: string }]>;
+  accepted.tls.resume();
+  below.resetAndDestroy();
+  const [error] = await failed;
+  t.equal(error.code, 'ECONNRESET');
+  await new Promise<void>((resolve) => {
+    if (accepted.tls.closed) resolve();
+    else accepted.tls.once('close', () => resolve());
+  });
+  t.ok(accepted.raw.destroyed);
+  front.close();
+});
+
+t.test('a TLS socket that is not read stops the sender', async (t) => {
+  const { front, client, tls, raw } = await opened();
+  tls.pause();
+  const chunk = Buffer.alloc(64 * 1024, 1);
+  let sent = 0;
+  const endsAt = Date.now() + 5_000;
+  while (Date.now() < endsAt && client.writableLength < MIB) {
+    client.write(chunk);
+    sent += chunk.length;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const before = raw.bytesRead;
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(raw.bytesRead, before, 'reading has stopped');
+  t.ok(client.writableLength >= MIB, 'and the sender feels it');
+  const received = read(tls);
+  client.end();
+  t.equal((await received).length, sent);
+  client.destroy();
+  front.close();
+});
