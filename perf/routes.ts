@@ -11,9 +11,10 @@ export const routes: Question = {
   metrics: [
     { key: 'start', label: 'start s', digits: 2, charted: true },
     { key: 'resident', label: 'MB', digits: 0 },
+    { key: 'rested', label: 'MB 10 s after', digits: 0 },
     { key: 'first', label: 'first connection ms', digits: 1 },
   ],
-  cases: ({ smoke }) =>
+  cases: ({ smoke, seconds }) =>
     (smoke ? [10] : [10, 10_000]).map((count) => ({
       name: `${count.toLocaleString('en')} routes`,
       async measure({ bed, contender, client }) {
@@ -26,7 +27,9 @@ export const routes: Question = {
           const through = await driving({ target: last, work: 'passthrough' }, client);
           const { max } = await drive('rate', { ...through, connections: 1, total: 1, close: 'fin' }, running);
           const start = (performance.now() - startedAt) / 1_000;
-          return { start, resident: residentBytes(running.pid) / 1e6, first: max / 1_000 };
+          const resident = residentBytes(running.pid) / 1e6;
+          await new Promise((resolve) => setTimeout(resolve, Math.min(10_000, 10_000 * seconds)));
+          return { start, resident, rested: residentBytes(running.pid) / 1e6, first: max / 1_000 };
         } finally {
           await running.stop();
         }

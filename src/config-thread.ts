@@ -1,4 +1,6 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from './base/clock.ts';
+import { giveBackWhenQuiet } from './base/give-back.ts';
 import { folderSource } from './control/folder-source.ts';
 import type { FolderSourceOptions } from './control/folder-source.ts';
 import { answerLoads } from './control/config-messages.ts';
@@ -11,6 +13,7 @@ if (!isMainThread && parentPort !== null && isOurs(workerData)) {
   const port = parentPort;
   const answer = answerLoads(folderSource(workerData.options), (message: FromConfigThread) => port.postMessage(message));
   port.on('message', (message: ToConfigThread) => answer(message));
+  giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: () => 0 });
 }
 
 function isOurs(data: unknown): data is { readonly mark: string; readonly options: FolderSourceOptions } {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { packageVersion } from './base/version.ts';
 import { helpText } from './cli/help.ts';
 import { parseCommand } from './cli/parse.ts';
@@ -36,6 +37,10 @@ process.env.UV_THREADPOOL_SIZE ??= '10';
 // Of all threads. V8 takes what outlives a few of its small collections for long-lived and makes the next of its kind among the old; an old session that is
 // over keeps the young ones that it knows alive, so that these are taken for long-lived too: a quarter of all sessions had to wait for a large collection.
 setFlagsFromString('--no-allocation-site-pretenuring');
+
+// For base/give-back.ts. Contexts that are made from now on have it, those of threads too; this one is given it.
+setFlagsFromString('--expose-gc');
+globalThis.gc ??= runInNewContext('gc') as NodeJS.GCFunction;
 
 // An operator cannot act on what Node says of the code of a library (gRPC sends an address as SNI); the tests of this project do see it.
 process.noDeprecation = true;

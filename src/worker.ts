@@ -1,6 +1,7 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from './base/clock.ts';
 import type { Clock } from './base/clock.ts';
+import { giveBackWhenQuiet } from './base/give-back.ts';
 import { createGate } from './identity/gate.ts';
 import { meshServerOptions } from './identity/server-context.ts';
 import { systemTrust } from './identity/system-trust.ts';
@@ -47,6 +48,7 @@ if (!isMainThread && parentPort !== null && isOurs(workerData)) {
   });
   // An exception in one callback must not end the sessions of all.
   for (const event of ['uncaughtException', 'unhandledRejection']) process.on(event, (error: unknown) => side.fault(error));
+  giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: () => side.sessions });
   void side.start();
 }
 

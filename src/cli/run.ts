@@ -1,4 +1,5 @@
 import { systemClock } from '../base/clock.ts';
+import { giveBackWhenQuiet } from '../base/give-back.ts';
 import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/config-source.ts';
 import { loadControlPlane } from './control-plane.ts';
@@ -39,6 +40,9 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
     return egress;
   }
   terminal.onFault((error) => egress.reportFault(error));
+  // With several workers this thread carries no session.
+  const carries = (options.concurrency === 0 ? terminal.cpus() : options.concurrency) === 1;
+  giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: () => (carries ? egress.sessions() : 0) });
   const served = serveUntilSignal(egress, {
     drainTimeMs: options.drainTimeMs,
     // kuma-dp cuts what is left at the end of the drain time, and ends well.

@@ -31,6 +31,8 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
       workerData: { mark: 'zone-egress configuration', options: travels },
       name: 'zone-egress-config',
       execArgv: [],
+      // V8's own size makes the thread take 90 MB more while it compiles 10,000 services, and no sooner done.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
     made.unref();
     // A new thread knows of nothing that came before.

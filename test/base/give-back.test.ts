@@ -1,0 +1,99 @@
+import { setFlagsFromString, getHeapStatistics } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import t from 'tap';
+import { giveBackWhenQuiet } from '../../src/base/give-back.ts';
+import type { ThreadHeap } from '../../src/base/give-back.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
+
+const MIB = 1024 * 1024;
+
+interface Told {
+  total: number;
+  busy: number;
+  sessions: number;
+  collections: number;
+}
+
+function watched(): { readonly clock: FakeClock; readonly told: Told; readonly stop: () => void } {
+  const clock = new FakeClock();
+  const told: Told = { total: 30 * MIB, busy: 0, sessions: 0, collections: 0 };
+  const heap: ThreadHeap = {
+    total: () => told.total,
+    busy: () => told.busy,
+    collect() {
+      told.collections++;
+      told.total = Math.min(told.total, 14 * MIB);
+    },
+  };
+  const timer = giveBackWhenQuiet(clock, { sessions: () => told.sessions, heap });
+  return { clock, told, stop: () => timer.cancel() };
+}
+
+t.test('a heap that grew is collected once its thread is quiet, and not again while it stays small', async (t) => {
+  const { clock, told, stop } = watched();
+  clock.advance(2_000);
+  t.equal(told.collections, 1, 'what the start left');
+  clock.advance(60_000);
+  t.equal(told.collections, 1);
+  told.total = 29 * MIB;
+  clock.advance(10_000);
+  t.equal(told.collections, 1, 'not worth it');
+  told.total = 200 * MIB;
+  clock.advance(2_000);
+  t.equal(told.collections, 2);
+  stop();
+  t.equal(clock.timers, 0);
+});
+
+t.test('never while the thread has something to do, nor with many sessions, whom it would hold up', async (t) => {
+  const { clock, told, stop } = watched();
+  told.busy = 0.2;
+  clock.advance(60_000);
+  t.equal(told.collections, 0);
+  told.busy = 0.01;
+  told.sessions = 500;
+  clock.advance(60_000);
+  t.equal(told.collections, 0);
+  told.sessions = 20;
+  clock.advance(2_000);
+  t.equal(told.collections, 1);
+  stop();
+});
+
+t.test('what a collection cannot return is not tried again and again', async (t) => {
+  const clock = new FakeClock();
+  let collections = 0;
+  const heap: ThreadHeap = { total: () => 300 * MIB, busy: () => 0, collect: () => collections++ };
+  const timer = giveBackWhenQuiet(clock, { sessions: () => 0, heap });
+  clock.advance(60_000);
+  t.equal(collections, 1);
+  timer.cancel();
+});
+
+t.test('nothing is done where gc is not exposed', async (t) => {
+  const before = globalThis.gc;
+  Reflect.deleteProperty(globalThis, 'gc');
+  const clock = new FakeClock();
+  giveBackWhenQuiet(clock, { sessions: () => 0 });
+  t.equal(clock.timers, 0);
+  if (before !== undefined) globalThis.gc = before;
+});
+
+t.test('V8 gives its pages back', async (t) => {
+  const before = globalThis.gc;
+  setFlagsFromString('--expose-gc');
+  globalThis.gc = runInNewContext('gc') as NodeJS.GCFunction;
+  const clock = new FakeClock();
+  const timer = giveBackWhenQuiet(clock, { sessions: () => 0 });
+  let garbage: object[] | null = Array.from({ length: 600_000 }, (_, i) => ({ i, text: [i] }));
+  t.equal(garbage.length, 600_000);
+  const peak = getHeapStatistics().total_heap_size;
+  garbage = null;
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  clock.advance(2_000);
+  const after = getHeapStatistics().total_heap_size;
+  t.ok(after < peak - 30 * MIB, `${(peak / MIB).toFixed(0)} MB became ${(after / MIB).toFixed(0)}`);
+  timer.cancel();
+  if (before === undefined) Reflect.deleteProperty(globalThis, 'gc');
+  else globalThis.gc = before;
+});
