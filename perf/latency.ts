@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import type { Work } from './bed.ts';
 import { go, startGenerator } from './generator.ts';
 import { treeOf } from './processes.ts';
-import { driving } from './question.ts';
+import { drive, driving, warmUp } from './question.ts';
 import type { Case, Question, Values } from './question.ts';
 
 const SIZE = 512;
@@ -35,6 +35,10 @@ function pinged(work: Work, seconds: number, beside: boolean): Case {
       if (running === null || target === null) return null;
       const through = await driving({ target, work }, client);
       const pings = Math.max(200, Math.round((beside ? 3_000 : 20_000) * seconds));
+      await warmUp(running, `${work} pings`, {
+        amount: Math.max(200, Math.round(20_000 * seconds)),
+        work: (total) => drive('ping', { ...through, size: SIZE, total }, running),
+      });
       const sharing = [...(running.pid === null ? [] : treeOf(running.pid)), bed.farPid];
       const stream = beside
         ? await startGenerator('bulk', {

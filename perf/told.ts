@@ -1,9 +1,10 @@
-// Question: what does it cost to tell of one session: its record, its log line, its metrics, its place among the recent decisions?
+// Question: what does it cost to tell of one session: its record, its log line, its metrics, its place among the recent decisions, its deadlines?
 // `node perf/told.ts [--count 300000]`. Beside it pino with the same fields, and prom-client's counters and histograms asked directly.
 import pino from 'pino';
 import { Counter, Histogram, Registry } from 'prom-client';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';
+import type { Timer } from '../src/base/clock.ts';
 import type { SessionRecord } from '../src/model/session-record.ts';
 import { createAccessLog } from '../src/observe/access-log.ts';
 import { Decisions } from '../src/observe/decisions.ts';
@@ -22,6 +23,8 @@ const peer = pino({ base: { service: 'zone-egress' }, timestamp: pino.stdTimeFun
 const metrics = createMetrics({ version: 'perf', process: false });
 const traffic = new TrafficCounters();
 const ring = new Decisions();
+const clock = systemClock({ keepAlive: false });
+const timers: Timer[] = [];
 
 const registers = [new Registry()];
 const counter = new Counter({ name: 'sessions', help: 'x', labelNames: ['mode', 'mesh', 'reason'], registers });
@@ -63,10 +66,20 @@ const parts: Readonly<Record<string, (i: number) => unknown>> = {
   }),
   "Envoy's counters of it": each((record) => traffic.record(record)),
   'its place among the decisions': each((record) => ring.add(record)),
+  'two deadlines, set and cancelled': deadlines,
 };
 
+/** Of setting up and of connecting, with a hundred sessions at it. */
+function deadlines(i: number): void {
+  const at = (i % 100) * 2;
+  for (const [k, ms] of [15_000, 5_000].entries()) {
+    timers[at + k]?.cancel();
+    timers[at + k] = clock.after(ms, () => {});
+  }
+}
+
 console.log(`node perf/told.ts --count ${count}   (Node ${process.version})`);
-console.log('of one session                 µs (median of 5)  min - max');
+console.log('of one session                   µs (median of 5)  min - max');
 const rounds = new Map<string, number[]>(Object.keys(parts).map((name) => [name, []]));
 // In turns, and the first round is not counted.
 for (let round = 0; round < 6; round++) {
@@ -78,6 +91,6 @@ for (let round = 0; round < 6; round++) {
 }
 for (const [name, times] of rounds) {
   const [min = 0, , median = 0, , max = 0] = times.sort((a, b) => a - b);
-  console.log(`${name.padEnd(31)}${median.toFixed(2).padEnd(18)}${min.toFixed(2)} - ${max.toFixed(2)}`);
+  console.log(`${name.padEnd(33)}${median.toFixed(2).padEnd(18)}${min.toFixed(2)} - ${max.toFixed(2)}`);
 }
 console.log(`bytes of a line: ${Math.round(characters / (count * 12))}`);
