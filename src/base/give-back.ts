@@ -3,12 +3,17 @@ import type { EventLoopUtilization } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
 import type { Clock, Timer } from './clock.ts';
 
-const LOOK_MS = 2_000;
-/** A collection stops the thread for some 2.5 ms per MB that lives. With so few sessions and nothing going on, nobody notices. */
+const LOOK_MS = 1_000;
+const QUIET_LOOKS = 3;
+/** A collection stops the thread for some 2.5 ms per MB that lives. With so few sessions and next to nothing going on, hardly anybody notices. */
 const FEW_SESSIONS = 100;
 const QUIET = 0.05;
-/** What makes it worth while: V8 has taken so much more than it kept at the last collection of this kind. */
+/** What makes it worth while: V8 has taken so much more than twice what it kept at the last collection of this kind. */
 const WORTH_BYTES = 16 * 1024 * 1024;
+/** Time to the next one, doubled by each: what a little traffic needs again and again is not worth giving back. Starts anew after an hour without. */
+const FIRST_PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 10 * 60_000;
+const FORGOTTEN_MS = 60 * 60_000;
 
 /** A thread's heap and loop. */
 export interface ThreadHeap {
@@ -31,9 +36,18 @@ export function giveBackWhenQuiet(
   const heap = options.heap === undefined ? ownHeap() : options.heap;
   if (heap === null) return { cancel: () => {} };
   let kept = 0;
+  let looks = 0;
+  let pauseMs = FIRST_PAUSE_MS;
+  let last = -Infinity;
   return clock.every(LOOK_MS, () => {
-    if (heap.busy() > QUIET || options.sessions() > FEW_SESSIONS) return;
-    if (heap.total() < kept + WORTH_BYTES) return;
+    const total = heap.total();
+    kept = Math.min(kept, total);
+    looks = heap.busy() > QUIET || options.sessions() > FEW_SESSIONS ? 0 : looks + 1;
+    if (looks < QUIET_LOOKS || total < 2 * kept + WORTH_BYTES) return;
+    const since = clock.now() - last;
+    if (since < pauseMs) return;
+    pauseMs = since > FORGOTTEN_MS ? FIRST_PAUSE_MS : Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+    last = clock.now();
     heap.collect();
     // What a collection cannot return, because it is fragmented, is not tried again.
     kept = heap.total();

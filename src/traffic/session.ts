@@ -168,7 +168,6 @@ async function terminate(
     wallMs: plane.clock.wall(),
     nowMs: startedAt,
     onHandshake(secured) {
-      secured.on('error', ignoreError);
       draft.handshake(secured.getProtocol() ?? '', plane.clock.now() - startedAt);
       session.scope.add(() => {
         if (!session.joined) secured.destroySoon();

@@ -5,6 +5,7 @@ import { Refused, refuse } from '../base/refusal.ts';
 import type { CertificateSummary, PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import { ignoreError } from './ignore-error.ts';
 import { UnderTls } from './under-tls.ts';
 import type { Walk } from './walk.ts';
 
@@ -58,6 +59,8 @@ export class Terminator {
   set(credentials: MeshCredentials): void {
     const server = createServer(this.#tls.serverOptions(credentials));
     server.on('secureConnection', (socket) => {
+      // What comes behind the handshake in the same read may fail before its session is told.
+      socket.on('error', ignoreError);
       const under = UnderTls.current;
       const pending = under === null ? undefined : this.#pending.get(under);
       if (pending === undefined) socket.destroy();
@@ -124,7 +127,7 @@ export class Terminator {
       }
       function onSecure(socket: TLSSocket): void {
         socket.allowHalfOpen = true;
-        raw.allowHalfOpen = true;
+        under.secured();
         done(socket);
       }
       this.#pending.set(under, {
@@ -143,6 +146,7 @@ export class Terminator {
       under.start(peeked);
       return () => {
         this.#pending.delete(under);
+        this.#lastError = null;
         under.onEnd = null;
       };
     });

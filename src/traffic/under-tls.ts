@@ -2,6 +2,8 @@ import { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
 import { freeMemory } from './free-memory.ts';
 
+type Done = (error?: Error | null) => void;
+
 /**
  * What TLS runs over in place of the socket itself. Node's TLS reads a socket in pieces of 16 KB and 1 KB, one call of the kernel and one of JavaScript for each;
  * here it is read 64 KB at a time, and the memory of each read and of each write is freed once it was used, not when the garbage collector comes by,
@@ -15,17 +17,18 @@ export class UnderTls extends Duplex {
   readonly #raw: Socket;
   #first: Buffer | null = null;
   #started = false;
+  #secured = false;
 
   /** `raw` is paused. */
   constructor(raw: Socket) {
-    super({ allowHalfOpen: true });
+    // Both directions may be over here while TLS still has bytes that nobody has read: after the handshake TLS ends this, not this TLS.
+    super({ allowHalfOpen: true, autoDestroy: false });
     this.#raw = raw;
     raw.on('error', (error) => this.destroy(error));
-    raw.on('close', () => this.destroy());
-    this.pause();
-    this.on('data', () => {
-      UnderTls.#fed = this;
+    raw.on('close', () => {
+      if (!this.#secured || !raw.readableEnded || !raw.writableFinished) this.destroy();
     });
+    this.pause();
   }
 
   /** While a TLS socket tells that its handshake is done: what it runs over. Node does not tell otherwise. */
@@ -38,7 +41,6 @@ export class UnderTls extends Duplex {
     const raw = this.#raw;
     this.#started = true;
     this.#first = first;
-    this.on('data', this.#wasRead);
     this.push(first);
     raw.on('end', () => this.push(null));
     raw.on('data', (chunk: Buffer) => {
@@ -47,11 +49,39 @@ export class UnderTls extends Duplex {
     raw.resume();
   }
 
+  /** The handshake is done: from now on the client may end its direction alone. */
+  secured(): void {
+    this.#secured = true;
+    this.#raw.allowHalfOpen = true;
+  }
+
+  /** TLS makes a copy of what it is handed. */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event !== 'data') return super.emit(event, ...args);
+    const chunk = args[0] as Buffer;
+    UnderTls.#fed = this;
+    try {
+      return super.emit(event, chunk);
+    } finally {
+      UnderTls.#fed = null;
+      if (chunk === this.#first) this.#first = null;
+      else freeMemory(chunk);
+    }
+  }
+
+  /** After its end TLS may still answer a client that wants new keys; nobody waits for that any more, and an error would end the other direction. */
+  override write(chunk: unknown, encodingOrDone?: BufferEncoding | Done, done?: Done): boolean {
+    const told = typeof encodingOrDone === 'function' ? encodingOrDone : done;
+    if (!this.writableEnded) return super.write(chunk, told);
+    if (told !== undefined) queueMicrotask(told);
+    return true;
+  }
+
   override _read(): void {
     if (this.#started && this.#raw.isPaused()) this.#raw.resume();
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
     this.#raw.write(chunk, (error) => {
       // The kernel has taken all of it, or the write was given up for good.
       freeMemory(chunk);
@@ -59,21 +89,19 @@ export class UnderTls extends Duplex {
     });
   }
 
-  override _final(done: (error?: Error | null) => void): void {
-    this.#raw.end(() => done());
+  /** Everything before it is with the kernel. Done at once: while an end is under way Node does not bear that TLS writes. */
+  override _final(done: Done): void {
+    this.#raw.end();
+    done();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#raw.destroy();
+    const raw = this.#raw;
+    // An end that is under way is sent first; all of what came before is with the kernel.
+    if (error === null && raw.writableEnded) raw.destroySoon();
+    else raw.destroy();
     this.onEnd?.(error);
     this.onEnd = null;
     done(error);
   }
-
-  /** The last to listen: TLS has made a copy. */
-  readonly #wasRead = (chunk: Buffer): void => {
-    UnderTls.#fed = null;
-    if (chunk !== this.#first) freeMemory(chunk);
-    else this.#first = null;
-  };
 }

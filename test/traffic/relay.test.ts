@@ -7,6 +7,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { adopt, probeAdoption } from '../../src/traffic/adopt.ts';
 import { BufferPool, SIZES } from '../../src/traffic/buffers.ts';
 import { PlainReader } from '../../src/traffic/plain-reader.ts';
+import { resetTcp } from '../../src/traffic/reset.ts';
 import { splice } from '../../src/traffic/splice.ts';
 import type { Side } from '../../src/traffic/splice.ts';
 
@@ -64,7 +65,7 @@ function adoptedSide(accepted: Socket, pool: BufferPool): Side {
   if (adopted === null) throw new Error('adoption does not work here');
   const { socket } = adopted;
   socket.on('error', () => {});
-  return { socket, tls: false, reader, reset: () => void socket.resetAndDestroy() };
+  return { socket, tls: false, reader, reset: () => resetTcp(socket) };
 }
 
 function publicSide(accepted: Socket): Side {

@@ -33,7 +33,8 @@ class Front {
     this.tls = createTlsServer({ cert: leaf.cert, key: leaf.key, allowHalfOpen: true } as object);
     this.tls.on('secureConnection', (socket) => {
       const under = UnderTls.current;
-      if (under !== null) this.#done.get(under)?.(socket);
+      if (under === null) throw new Error('a handshake of nobody');
+      this.#done.get(under)?.(socket);
     });
     this.tls.on('tlsClientError', (error) => (this.lastError = error));
     this.tcp = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (raw) => {
@@ -47,6 +48,7 @@ class Front {
           new Promise((resolve) => {
             this.#done.set(under, (socket) => {
               socket.on('error', () => {});
+              under.secured();
               resolve({ raw, under, tls: socket });
             });
           }),
@@ -85,6 +87,13 @@ async function opened(): Promise<{ front: Front; client: TLSSocket } & Accepted>
   return { front, client, ...accepted };
 }
 
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.closed) resolve();
+    else socket.once('close', () => resolve());
+  });
+}
+
 async function read(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -103,7 +112,59 @@ t.test('bytes arrive as they were sent, both ways at once, and each direction en
   const atClient = read(client);
   tls.end(down);
   t.ok(down.equals(await atClient));
-  if (!raw.closed) await once(raw, 'close');
+  await closed(raw);
+  front.close();
+});
+
+t.test(
+  'a client that sends into a connection whose other direction is over is heard to its end, however late TLS is read',
+  async (t) => {
+    for (const size of [1_000, 60_000, 200_000]) {
+      const { front, client, tls, raw } = await opened();
+      tls.pause();
+      client.resume();
+      tls.end('bye');
+      await once(client, 'end');
+      const sent = randomBytes(size);
+      client.end(sent);
+      // By now what fits has arrived, and both directions of the connection may be over.
+      for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+      t.ok(sent.equals(await read(tls)), `${size} bytes`);
+      await closed(raw);
+      t.ok(raw.destroyed);
+      front.close();
+    }
+  },
+);
+
+t.test('what TLS writes after its end is dropped, and says so without an error', async (t) => {
+  const { front, client, tls, under, raw } = await opened();
+  client.resume();
+  tls.end();
+  await once(raw, 'finish');
+  let told = 0;
+  t.ok(under.writableEnded);
+  under.write(Buffer.alloc(5), () => told++);
+  under.write(Buffer.alloc(5), 'latin1', () => told++);
+  under.write(Buffer.alloc(5));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(told, 2);
+  t.notOk(under.destroyed);
+  client.end('still heard');
+  t.equal(String(await read(tls)), 'still heard');
+  front.close();
+});
+
+t.test('a write that is under way when the connection is reset', async (t) => {
+  const { front, client, tls, raw } = await opened();
+  client.pause();
+  const written = new Promise<unknown>((resolve) => tls.write(randomBytes(16 * MIB), resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.ok(raw.writableLength > 0, 'the kernel has not taken all of it');
+  raw.resetAndDestroy();
+  await closed(tls);
+  t.type(await written, Error);
+  client.destroy();
   front.close();
 });
 
@@ -136,9 +197,16 @@ t.test('memory of reads and of writes is free when they are done', async (t) => 
 t.test('handshakes that take turns are told apart, those that fail too', async (t) => {
   const front = new Front();
   const port = await front.listen();
+  const refusedOnes = Array.from({ length: 4 }, () =>
+    dial(port, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' }),
+  );
   const clients = Array.from({ length: 8 }, () => dial(port));
   await Promise.all(clients.map((client) => once(client, 'secureConnect')));
-  const accepted = await Promise.all(front.accepted);
+  await Promise.all(refusedOnes.map(closed));
+  t.equal(front.failed.length, 4);
+  for (const error of front.failed) t.match(error, { reason: 'unsupported protocol' });
+  const ports = clients.map(({ localPort }) => localPort);
+  const accepted = await Promise.all(front.accepted.filter((_, i) => ports.includes(front.raws[i]?.remotePort)));
   t.equal(accepted.length, 8);
   for (const { raw, tls, under } of accepted) {
     const client = clients.find(({ localPort }) => localPort === raw.remotePort);
@@ -149,10 +217,6 @@ t.test('handshakes that take turns are told apart, those that fail too', async (
   }
   t.equal(UnderTls.current, null, 'nobody is fed in between');
 
-  const refused = dial(port, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' });
-  await new Promise((resolve) => refused.once('close', resolve));
-  t.equal(front.failed.length, 1);
-  t.match(front.failed[0], { reason: 'unsupported protocol' }, 'what TLS said came before the end of its connection');
   for (const client of clients) client.destroy();
   front.close();
 });
@@ -171,10 +235,7 @@ t.test('a reset of the connection is an error of the TLS socket', async (t) => {
   below.resetAndDestroy();
   const [error] = await failed;
   t.equal(error.code, 'ECONNRESET');
-  await new Promise<void>((resolve) => {
-    if (accepted.tls.closed) resolve();
-    else accepted.tls.once('close', () => resolve());
-  });
+  await closed(accepted.tls);
   t.ok(accepted.raw.destroyed);
   front.close();
 });
