@@ -13,7 +13,7 @@ if (!isMainThread && parentPort !== null && isOurs(workerData)) {
   const port = parentPort;
   const answer = answerLoads(folderSource(workerData.options), (message: FromConfigThread) => port.postMessage(message));
   port.on('message', (message: ToConfigThread) => answer(message));
-  giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: () => 0 });
+  giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: null });
 }
 
 function isOurs(data: unknown): data is { readonly mark: string; readonly options: FolderSourceOptions } {

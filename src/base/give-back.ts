@@ -5,6 +5,11 @@ import type { Clock, Timer } from './clock.ts';
 
 const LOOK_MS = 1_000;
 const QUIET_LOOKS = 3;
+/**
+ * A collection of this kind takes compiled code along: sessions after it cost half as much again until some ten thousand have gone through. After the first one, which the start
+ * pays for, a thread that carries sessions must have been quiet for so long, as it is after a peak and not between two waves of traffic.
+ */
+const LONG_QUIET_LOOKS = 20;
 /** A collection stops the thread for some 2.5 ms per MB that lives. With so few sessions and next to nothing going on, hardly anybody notices. */
 const FEW_SESSIONS = 100;
 const QUIET = 0.05;
@@ -31,10 +36,16 @@ export interface ThreadHeap {
  */
 export function giveBackWhenQuiet(
   clock: Clock,
-  options: { readonly sessions: () => number; readonly heap?: ThreadHeap | null },
+  options: {
+    /** Of this thread, now. Null: it never carries any. */
+    readonly sessions: (() => number) | null;
+    readonly heap?: ThreadHeap | null;
+  },
 ): Timer {
   const heap = options.heap === undefined ? ownHeap() : options.heap;
   if (heap === null) return { cancel: () => {} };
+  const { sessions } = options;
+  let needed = QUIET_LOOKS;
   let kept = 0;
   let looks = 0;
   let pauseMs = FIRST_PAUSE_MS;
@@ -42,13 +53,14 @@ export function giveBackWhenQuiet(
   return clock.every(LOOK_MS, () => {
     const total = heap.total();
     kept = Math.min(kept, total);
-    looks = heap.busy() > QUIET || options.sessions() > FEW_SESSIONS ? 0 : looks + 1;
-    if (looks < QUIET_LOOKS || total < 2 * kept + WORTH_BYTES) return;
+    looks = heap.busy() > QUIET || (sessions?.() ?? 0) > FEW_SESSIONS ? 0 : looks + 1;
+    if (looks < needed || total < 2 * kept + WORTH_BYTES) return;
     const since = clock.now() - last;
     if (since < pauseMs) return;
     pauseMs = since > FORGOTTEN_MS ? FIRST_PAUSE_MS : Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     last = clock.now();
     heap.collect();
+    if (sessions !== null) needed = LONG_QUIET_LOOKS;
     // What a collection cannot return, because it is fragmented, is not tried again.
     kept = heap.total();
   });

@@ -42,7 +42,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   terminal.onFault((error) => egress.reportFault(error));
   // With several workers this thread carries no session.
   const carries = (options.concurrency === 0 ? terminal.cpus() : options.concurrency) === 1;
-  giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: () => (carries ? egress.sessions() : 0) });
+  giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: carries ? () => egress.sessions() : null });
   const served = serveUntilSignal(egress, {
     drainTimeMs: options.drainTimeMs,
     // kuma-dp cuts what is left at the end of the drain time, and ends well.

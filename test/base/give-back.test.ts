@@ -41,6 +41,11 @@ t.test('a heap that grew is collected once its thread is quiet, and not again wh
   clock.advance(10_000);
   t.equal(told.collections, 1, 'not worth it');
   told.total = 200 * MIB;
+  told.busy = 1;
+  clock.advance(1_000);
+  told.busy = 0;
+  clock.advance(19_000);
+  t.equal(told.collections, 1, 'it may be between two waves');
   clock.advance(1_000);
   t.equal(told.collections, 2);
   stop();
@@ -79,7 +84,7 @@ t.test('what grows again at once is collected less and less often', async (t) =>
   clock.advance(2 * 3_600_000);
   told.total = 100 * MIB;
   const before = told.collections;
-  clock.advance(1_000);
+  clock.advance(20_000);
   t.equal(told.collections, before + 1, 'a peak after hours');
   stop();
 });
@@ -95,7 +100,29 @@ t.test('a heap that cannot be made smaller is not tried again, one that became s
   total = 100 * MIB;
   clock.advance(10_000);
   total = 300 * MIB;
+  clock.advance(20_000);
+  t.equal(collections, 2);
+  timer.cancel();
+});
+
+t.test('a thread that never carries sessions need not be quiet for long', async (t) => {
+  const clock = new FakeClock();
+  let collections = 0;
+  let total = 100 * MIB;
+  const heap: ThreadHeap = {
+    total: () => total,
+    busy: () => 0,
+    collect() {
+      collections++;
+      total = 14 * MIB;
+    },
+  };
+  const timer = giveBackWhenQuiet(clock, { sessions: null, heap });
+  clock.advance(3_000);
+  t.equal(collections, 1);
   clock.advance(10_000);
+  total = 100 * MIB;
+  clock.advance(1_000);
   t.equal(collections, 2);
   timer.cancel();
 });
