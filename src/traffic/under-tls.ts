@@ -2,6 +2,10 @@ import { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
 import { freeMemory } from './free-memory.ts';
 
+/** libuv reads up to 32 times as long as reads fill their 64 KB; after so much of it the others have a turn. Decrypting it takes a millisecond. */
+const TURN_BYTES = 1024 * 1024;
+const FULL_READ = 64 * 1024;
+
 type Done = (error?: Error | null) => void;
 
 /**
@@ -18,6 +22,11 @@ export class UnderTls extends Duplex {
   #first: Buffer | null = null;
   #started = false;
   #secured = false;
+  /** Bytes of the last reads that were full. */
+  #unbroken = 0;
+  #othersTurn = false;
+  /** TLS is not reading: what was read waits here. */
+  #full = false;
 
   /** `raw` is paused. */
   constructor(raw: Socket) {
@@ -43,11 +52,25 @@ export class UnderTls extends Duplex {
     this.#first = first;
     this.push(first);
     raw.on('end', () => this.push(null));
-    raw.on('data', (chunk: Buffer) => {
-      if (!this.push(chunk)) raw.pause();
-    });
+    raw.on('data', this.#onData);
     raw.resume();
   }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#unbroken = chunk.length < FULL_READ ? 0 : this.#unbroken + chunk.length;
+    this.#full = !this.push(chunk);
+    if (this.#unbroken >= TURN_BYTES) {
+      this.#unbroken = 0;
+      this.#othersTurn = true;
+      setImmediate(this.#ownTurn);
+    }
+    if (this.#full || this.#othersTurn) this.#raw.pause();
+  };
+
+  readonly #ownTurn = (): void => {
+    this.#othersTurn = false;
+    if (!this.#full) this.#raw.resume();
+  };
 
   /** The handshake is done: from now on the client may end its direction alone. */
   secured(): void {
@@ -78,7 +101,8 @@ export class UnderTls extends Duplex {
   }
 
   override _read(): void {
-    if (this.#started && this.#raw.isPaused()) this.#raw.resume();
+    this.#full = false;
+    if (this.#started && !this.#othersTurn && this.#raw.isPaused()) this.#raw.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectTcp, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import t from 'tap';
 import { createTestMesh } from '../../src/testing/public.ts';
+import { nextTurn } from '../../src/base/clock.ts';
 import { UnderTls } from '../../src/traffic/under-tls.ts';
 
 const MIB = 1024 * 1024;
@@ -238,6 +240,29 @@ t.test('a reset of the connection is an error of the TLS socket', async (t) => {
   await closed(accepted.tls);
   t.ok(accepted.raw.destroyed);
   front.close();
+});
+
+t.test('after a megabyte of full reads the others have a turn', async (t) => {
+  const raw = new Duplex({ read: () => {} });
+  const under = new UnderTls(raw as unknown as Socket);
+  let read = 0;
+  under.start(Buffer.from('hello'));
+  under.on('data', (chunk: Buffer) => (read += chunk.length));
+  under.resume();
+  await nextTurn();
+  t.notOk(raw.isPaused());
+  for (let i = 0; i < 15; i++) raw.emit('data', Buffer.alloc(64 * 1024));
+  t.notOk(raw.isPaused());
+  raw.emit('data', Buffer.alloc(64 * 1024));
+  t.ok(raw.isPaused(), 'sixteen times 64 KB');
+  under.read(0);
+  t.ok(raw.isPaused(), 'also where TLS would read on');
+  await nextTurn();
+  t.notOk(raw.isPaused());
+  for (let i = 0; i < 40; i++) raw.emit('data', Buffer.alloc(i % 10 === 0 ? 1_000 : 64 * 1024));
+  t.notOk(raw.isPaused(), 'a read that found less gave the others their turn');
+  t.equal(read, 5 + 16 * 64 * 1024 + 36 * 64 * 1024 + 4_000);
+  under.destroy();
 });
 
 t.test('a TLS socket that is not read stops the sender', async (t) => {
