@@ -39,12 +39,11 @@ export function giveBackWhenQuiet(
   options: {
     /** Of this thread, now. Null: it never carries any. */
     readonly sessions: (() => number) | null;
-    readonly heap?: ThreadHeap | null;
+    readonly heap?: ThreadHeap;
   },
 ): Timer {
-  const heap = options.heap === undefined ? ownHeap() : options.heap;
+  const { sessions, heap = ownHeap() } = options;
   if (heap === null) return { cancel: () => {} };
-  const { sessions } = options;
   let needed = QUIET_LOOKS;
   let kept = 0;
   let looks = 0;

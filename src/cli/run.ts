@@ -41,7 +41,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   }
   terminal.onFault((error) => egress.reportFault(error));
   // With several workers this thread carries no session.
-  const carries = (options.concurrency === 0 ? terminal.cpus() : options.concurrency) === 1;
+  const carries = workersOf(options, terminal) === 1;
   giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: carries ? () => egress.sessions() : null });
   const served = serveUntilSignal(egress, {
     drainTimeMs: options.drainTimeMs,
@@ -129,6 +129,10 @@ export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise
   });
 }
 
+function workersOf({ concurrency }: RunOptions, terminal: Terminal): number {
+  return concurrency === 0 ? terminal.cpus() : concurrency;
+}
+
 function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
   return {
     ...(options.name === null ? {} : { name: options.name }),
@@ -138,7 +142,7 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
     strict: options.strict,
     admin: { bind: options.adminBind, allowedHosts: options.adminHosts },
     readiness: options.readinessPort === 0 ? false : { bind: '0.0.0.0', port: options.readinessPort },
-    concurrency: options.concurrency === 0 ? terminal.cpus() : options.concurrency,
+    concurrency: workersOf(options, terminal),
     watch: true,
     configThread: true,
     logLevel: options.logLevel,

@@ -136,10 +136,7 @@ export class Terminator {
         end: (detail) => fail(new Refused(refuse('over-limit', detail))),
       });
       this.#lastError = null;
-      under.onEnd = (error) => {
-        failed(error ?? this.#lastError ?? new Error('the connection was closed'));
-        this.#lastError = null;
-      };
+      under.onEnd = (error) => failed(error ?? this.#lastError ?? new Error('the connection was closed'));
       // A client that ends amid its handshake is gone, not half-closed: it would hold its place until the deadline. The TLSSocket takes this over.
       raw.allowHalfOpen = false;
       server.emit('connection', under);

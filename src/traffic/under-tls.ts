@@ -125,7 +125,6 @@ export class UnderTls extends Duplex {
     if (error === null && raw.writableEnded) raw.destroySoon();
     else raw.destroy();
     this.onEnd?.(error);
-    this.onEnd = null;
     done(error);
   }
 }

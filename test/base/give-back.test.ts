@@ -14,7 +14,12 @@ interface Told {
   collections: number;
 }
 
-function watched(): { readonly clock: FakeClock; readonly told: Told; readonly stop: () => void } {
+/** `floor` is what a collection cannot go below; `carries`: the thread may have sessions. */
+function watched({ floor = 14 * MIB, carries = true } = {}): {
+  readonly clock: FakeClock;
+  readonly told: Told;
+  readonly stop: () => void;
+} {
   const clock = new FakeClock();
   const told: Told = { total: 30 * MIB, busy: 0, sessions: 0, collections: 0 };
   const heap: ThreadHeap = {
@@ -22,10 +27,10 @@ function watched(): { readonly clock: FakeClock; readonly told: Told; readonly s
     busy: () => told.busy,
     collect() {
       told.collections++;
-      told.total = Math.min(told.total, 14 * MIB);
+      told.total = Math.min(told.total, floor);
     },
   };
-  const timer = giveBackWhenQuiet(clock, { sessions: () => told.sessions, heap });
+  const timer = giveBackWhenQuiet(clock, { sessions: carries ? () => told.sessions : null, heap });
   return { clock, told, stop: () => timer.cancel() };
 }
 
@@ -90,41 +95,28 @@ t.test('what grows again at once is collected less and less often', async (t) =>
 });
 
 t.test('a heap that cannot be made smaller is not tried again, one that became smaller by itself is', async (t) => {
-  const clock = new FakeClock();
-  let collections = 0;
-  let total = 300 * MIB;
-  const heap: ThreadHeap = { total: () => total, busy: () => 0, collect: () => collections++ };
-  const timer = giveBackWhenQuiet(clock, { sessions: () => 0, heap });
+  const { clock, told, stop } = watched({ floor: 300 * MIB });
+  told.total = 300 * MIB;
   clock.advance(60_000);
-  t.equal(collections, 1);
-  total = 100 * MIB;
+  t.equal(told.collections, 1);
+  told.total = 100 * MIB;
   clock.advance(10_000);
-  total = 300 * MIB;
+  told.total = 300 * MIB;
   clock.advance(20_000);
-  t.equal(collections, 2);
-  timer.cancel();
+  t.equal(told.collections, 2);
+  stop();
 });
 
 t.test('a thread that never carries sessions need not be quiet for long', async (t) => {
-  const clock = new FakeClock();
-  let collections = 0;
-  let total = 100 * MIB;
-  const heap: ThreadHeap = {
-    total: () => total,
-    busy: () => 0,
-    collect() {
-      collections++;
-      total = 14 * MIB;
-    },
-  };
-  const timer = giveBackWhenQuiet(clock, { sessions: null, heap });
+  const { clock, told, stop } = watched({ carries: false });
+  told.total = 100 * MIB;
   clock.advance(3_000);
-  t.equal(collections, 1);
+  t.equal(told.collections, 1);
   clock.advance(10_000);
-  total = 100 * MIB;
+  told.total = 100 * MIB;
   clock.advance(1_000);
-  t.equal(collections, 2);
-  timer.cancel();
+  t.equal(told.collections, 2);
+  stop();
 });
 
 t.test('nothing is done where gc is not exposed', async (t) => {
@@ -142,7 +134,7 @@ t.test('V8 gives its pages back', async (t) => {
   globalThis.gc = runInNewContext('gc') as NodeJS.GCFunction;
   const clock = new FakeClock();
   const timer = giveBackWhenQuiet(clock, { sessions: () => 0 });
-  const peak = peakOfGarbage();
+  const peak = peakWith(600_000);
   // Each look asks how busy the thread was since the one before.
   for (let look = 0; look < 5; look++) {
     clock.advance(1_000);
@@ -155,7 +147,10 @@ t.test('V8 gives its pages back', async (t) => {
   else globalThis.gc = before;
 });
 
-function peakOfGarbage(): number {
-  const garbage = Array.from({ length: 600_000 }, (_, i) => ({ i, text: [i] }));
-  return getHeapStatistics().total_heap_size + garbage.length * 0;
+/** Bytes of the heap while so many objects live; afterwards nobody knows them. */
+function peakWith(count: number): number {
+  const objects = Array.from({ length: count }, (_, i) => ({ i, text: [i] }));
+  const { total_heap_size: total } = getHeapStatistics();
+  if (objects.length !== count) throw new Error('they have to live until here');
+  return total;
 }

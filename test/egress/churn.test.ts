@@ -1,4 +1,3 @@
-import { readdirSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -10,6 +9,7 @@ import type { Clock, Timer } from '../../src/base/clock.ts';
 import type { SessionRecord } from '../../src/proxy.ts';
 import { BufferPool } from '../../src/traffic/buffers.ts';
 import { helloMessage, nameExtension, randomFrom, records as inRecords } from '../wire/fixtures/hello-bytes.ts';
+import { descriptors } from './descriptors.ts';
 import { realHello } from './real-hello.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
@@ -237,10 +237,6 @@ function turn(): Promise<void> {
 
 async function settled(zone: Zone): Promise<void> {
   await until('no session', () => zone.egress.sessions() === 0);
-}
-
-function descriptors(): number {
-  return readdirSync('/proc/self/fd').length;
 }
 
 function resources(): ReadonlyMap<string, number> {

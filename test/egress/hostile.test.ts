@@ -3,9 +3,10 @@ import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import t from 'tap';
+import { resetTcp } from '../../src/traffic/reset.ts';
 import { randomFrom } from '../wire/fixtures/hello-bytes.ts';
 import { until } from './until.ts';
-import { CONCURRENCIES, startZone } from './zone.ts';
+import { CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
 const SESSIONS = 600;
@@ -47,10 +48,9 @@ for (const concurrency of CONCURRENCIES) {
 
       const client = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
       client.end('ping');
-      client.resume();
-      await new Promise((resolve) => client.once('close', resolve));
-      const last = await zone.record(({ id }) => id !== '' && zone.records.length > SESSIONS);
-      t.ok(last, 'served as ever');
+      await gone(client);
+      await until('its record', () => zone.records.length > SESSIONS);
+      t.equal(zone.records.at(-1)?.reason, 'closed', 'served as ever');
     },
   );
 }
@@ -83,7 +83,7 @@ function hostile(zone: Zone, random: Random, done: Map<string, number>): Promise
     client.on('secureConnect', () => {
       client.write(Buffer.alloc(1 + random(100_000), 1));
       if (act === 0) client.end();
-      if (act === 1) setTimeout(() => reset(raw), random(10));
+      if (act === 1) setTimeout(() => resetTcp(raw), random(10));
       if (act === 2) client.pause();
       if (act === 3) for (let i = 0; i < 10; i++) client.write(Buffer.alloc(random(60_000), 2));
       if (act === 4) {
@@ -93,12 +93,6 @@ function hostile(zone: Zone, random: Random, done: Map<string, number>): Promise
     });
     if (act !== 2) client.resume();
   });
-}
-
-/** Node loses the descriptor of a socket that is reset while its end is under way. */
-function reset(raw: Socket): void {
-  if (raw.writableEnded) raw.destroy();
-  else raw.resetAndDestroy();
 }
 
 function spoiled(raw: Socket, how: { readonly wrong: Wrong; readonly at: number }, random: Random): Duplex {
@@ -117,7 +111,7 @@ function spoiled(raw: Socket, how: { readonly wrong: Wrong; readonly at: number 
         case 'cut, then reset':
           over = true;
           raw.write(chunk.subarray(0, cut));
-          setTimeout(() => reset(raw), random(4));
+          setTimeout(() => resetTcp(raw), random(4));
           return told();
         case 'cut, then ended':
           over = true;

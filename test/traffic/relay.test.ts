@@ -69,7 +69,7 @@ function adoptedSide(accepted: Socket, pool: BufferPool): Side {
 }
 
 function publicSide(accepted: Socket): Side {
-  return { socket: accepted, tls: false, reader: null, reset: () => void accepted.resetAndDestroy() };
+  return { socket: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
 }
 
 async function listen(server: Server): Promise<void> {

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import t from 'tap';
 import { resetTcp } from '../../src/traffic/reset.ts';
+import { descriptors } from '../egress/descriptors.ts';
+import { closed } from './closed.ts';
 
 const MIB = 1024 * 1024;
 
@@ -11,15 +12,6 @@ interface Pair {
   readonly server: Server;
   readonly near: Socket;
   readonly far: Socket;
-}
-
-/** Open ones of this process, but for the listener of a pair; NaN where the system does not say. */
-function descriptors(): number {
-  try {
-    return readdirSync('/proc/self/fd').length;
-  } catch {
-    return NaN;
-  }
 }
 
 async function pair(): Promise<Pair> {
@@ -32,13 +24,6 @@ async function pair(): Promise<Pair> {
   const [far] = await accepted;
   for (const socket of [near, far]) socket.on('error', () => {});
   return { server, near, far };
-}
-
-function closed(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    if (socket.closed) resolve();
-    else socket.once('close', () => resolve());
-  });
 }
 
 t.test('a connection is reset at once', async (t) => {

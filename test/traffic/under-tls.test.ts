@@ -9,6 +9,7 @@ import t from 'tap';
 import { createTestMesh } from '../../src/testing/public.ts';
 import { nextTurn } from '../../src/base/clock.ts';
 import { UnderTls } from '../../src/traffic/under-tls.ts';
+import { closed } from './closed.ts';
 
 const MIB = 1024 * 1024;
 const mesh = await createTestMesh('default', { keyType: 'ec' });
@@ -87,13 +88,6 @@ async function opened(): Promise<{ front: Front; client: TLSSocket } & Accepted>
   const accepted = await front.accepted[0];
   if (accepted === undefined) throw new Error('nothing was accepted');
   return { front, client, ...accepted };
-}
-
-function closed(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    if (socket.closed) resolve();
-    else socket.once('close', () => resolve());
-  });
 }
 
 async function read(socket: Socket): Promise<Buffer> {
