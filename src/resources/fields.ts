@@ -1,5 +1,5 @@
 import type { Origin } from '../model/compiled.ts';
-import { didYouMean } from './did-you-mean.ts';
+import { didYouMean } from '../base/did-you-mean.ts';
 import type { Findings } from './findings.ts';
 import type { MapValue, Value } from './yaml-value.ts';
 

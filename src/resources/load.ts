@@ -1,6 +1,6 @@
 import { decodeBase64 } from './base64.ts';
 import type { DataSource } from './data-source.ts';
-import { didYouMean } from './did-you-mean.ts';
+import { didYouMean } from '../base/did-you-mean.ts';
 import type { Findings } from './findings.ts';
 import type { PemPair, PemStore } from './pem.ts';
 import type { MeshResources, ResourceSet } from './resource-set.ts';

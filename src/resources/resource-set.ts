@@ -1,5 +1,5 @@
 import type { Origin } from '../model/compiled.ts';
-import { didYouMean } from './did-you-mean.ts';
+import { didYouMean } from '../base/did-you-mean.ts';
 import { documentsIn } from './document.ts';
 import type { Document, Meta } from './document.ts';
 import type { Findings } from './findings.ts';

@@ -1,4 +1,4 @@
-import { editsWithin } from '../base/edits.ts';
+import { editsWithin } from './edits.ts';
 
 /** The candidate that a slip of the pen would turn into `word`, as `, did you mean "x"?`; empty where none is near. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {

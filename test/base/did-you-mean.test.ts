@@ -1,5 +1,5 @@
 import t from 'tap';
-import { didYouMean } from '../../src/resources/did-you-mean.ts';
+import { didYouMean } from '../../src/base/did-you-mean.ts';
 
 const KINDS = ['Mesh', 'ZoneEgress', 'ZoneIngress', 'ExternalService', 'MeshExternalService', 'TrafficPermission'];
 
