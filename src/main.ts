@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { withoutKeys } from './base/key-material.ts';
 import { packageVersion } from './base/version.ts';
 import { helpText } from './cli/help.ts';
 import { parseCommand } from './cli/parse.ts';
@@ -11,7 +12,7 @@ import type { Terminal } from './cli/terminal.ts';
 /** argv in, exit code out: the only file that touches process.*. */
 const terminal: Terminal = {
   out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
+  err: (text) => void process.stderr.write(withoutKeys(text)),
   cwd: () => process.cwd(),
   cpus: () => availableParallelism(),
   descriptorLimit,

@@ -1,3 +1,4 @@
+import { withoutKeys } from '../base/key-material.ts';
 import { COMMANDS } from './commands.ts';
 import type { Invocation } from './command-spec.ts';
 import type { Env } from './options.ts';
@@ -22,13 +23,9 @@ export function parseCommand(argv: readonly string[], env: Env): Command {
   try {
     return find(first, rest, env);
   } catch (error) {
-    return { kind: 'usage-error', message: withoutTokens(error instanceof Error ? error.message : String(error)) };
+    // A flag with a slip in its name leaves its value where an error quotes it.
+    return { kind: 'usage-error', message: withoutKeys(error instanceof Error ? error.message : String(error)) };
   }
-}
-
-/** A flag with a slip in its name leaves its value where an error quotes it. */
-function withoutTokens(text: string): string {
-  return text.replace(/eyJ[\w-]+\.[\w-]+\.[\w-]*/g, '[token]');
 }
 
 /** Of one word, or of two where the first has several commands under it. */

@@ -1,3 +1,4 @@
+import { quote } from '../base/key-material.ts';
 import type { Findings } from './findings.ts';
 import type { ZoneEgress } from './kinds/zone-egress.ts';
 
@@ -20,7 +21,7 @@ export function chooseEgress(egresses: readonly ZoneEgress[], name: string | und
   const [chosen] = found;
   if (chosen !== undefined && found.length === 1) return chosen;
   const message = found.length === 0 ? 'no ZoneEgress has this name' : 'several ZoneEgresses have this name';
-  findings.error(nowhere, '', `${JSON.stringify(name)}: ${message}; there are: ${names}`);
+  findings.error(nowhere, '', `${quote(name)}: ${message}; there are: ${names}`);
   return null;
 }
 
@@ -35,7 +36,7 @@ export function zoneOf(egress: ZoneEgress | null, option: string | undefined, fi
     return option ?? '';
   }
   if (option !== undefined && option !== '' && option !== zone) {
-    findings.warn(meta.at, 'zone', `is ${JSON.stringify(zone)}, and --zone says ${JSON.stringify(option)}: the resource counts`);
+    findings.warn(meta.at, 'zone', `is ${quote(zone)}, and --zone says ${quote(option)}: the resource counts`);
   }
   return zone;
 }

@@ -16,6 +16,10 @@ const ALL_KINDS: readonly DataSourceKind[] = ['secret', 'file', 'inline', 'inlin
 /** What the policies and resources under `spec` take: no files. */
 export const SPEC_DATA_SOURCES: readonly DataSourceKind[] = ['secret', 'inline', 'inlineString'];
 
+function isKeyHolder(kind: DataSourceKind): boolean {
+  return kind === 'inline' || kind === 'inlineString';
+}
+
 /** Undefined where there is none; null where there is one and it says nothing usable, which is reported. */
 export function readDataSource(
   parent: Fields,
@@ -27,7 +31,7 @@ export function readDataSource(
   if (fields === undefined) return null;
   const set = kinds.filter((kind) => fields.has(kind));
   const [kind] = set;
-  const value = kind === undefined ? '' : fields.text(kind);
+  const value = kind === undefined ? '' : isKeyHolder(kind) ? fields.opaque(kind) : fields.text(kind);
   if (value === undefined) return null;
   if (kind === undefined || value === '') {
     parent.error(name, 'data source cannot be empty');

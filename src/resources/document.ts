@@ -1,3 +1,4 @@
+import { cut, quote } from '../base/key-material.ts';
 import type { Origin } from '../model/compiled.ts';
 import { didYouMean } from '../base/did-you-mean.ts';
 import { openFields } from './fields.ts';
@@ -109,7 +110,7 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, findings: Fi
   const apiVersion = stringOf(map.entries.get('apiVersion')?.value) ?? '';
   if (apiVersion === 'v1' && kindName === 'Secret') return kubernetesSecret(map, findings);
   if (apiVersion !== '' && !apiVersion.startsWith('kuma.io/')) {
-    findings.warn(kindEntry.value.at, 'kind', `${kindName} of ${apiVersion} is no resource of Kuma: not used`);
+    findings.warn(kindEntry.value.at, 'kind', `${cut(kindName)} of ${cut(apiVersion)} is no resource of Kuma: not used`);
     return [];
   }
   if (apiVersion === '') findings.warn(map.at, 'apiVersion', 'is not defined: read as kuma.io/v1alpha1');
@@ -140,7 +141,7 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, findings: Fi
       const [field, right] = byLabel
         ? ['mesh', 'the label kuma.io/mesh']
         : ['metadata.labels["kuma.io/mesh"]', 'mesh, beside metadata,'];
-      const message = `does not count: ${right} says the mesh of a ${kind}, and this one is in mesh ${JSON.stringify(mesh ?? 'default')}`;
+      const message = `does not count: ${right} says the mesh of a ${kind}, and this one is in mesh ${quote(mesh ?? 'default')}`;
       findings.warn(at, field, message);
     }
   }
@@ -262,7 +263,7 @@ function readKind(name: string, at: Origin, field: string, findings: Findings): 
   if (isReadKind(name)) return name;
   const note = noteOf(name);
   if (note !== undefined) findings.warn(at, field, `${name}: ${note}`);
-  else findings.unknown(at, field, `unknown kind ${JSON.stringify(name)}${didYouMean(name, kindNames())}; not used`);
+  else findings.unknown(at, field, `unknown kind ${quote(name)}${didYouMean(name, kindNames())}; not used`);
   return null;
 }
 

@@ -1,3 +1,4 @@
+import { isKeyMaterial } from '../base/key-material.ts';
 import type { Origin } from '../model/compiled.ts';
 import { didYouMean } from '../base/did-you-mean.ts';
 import type { Findings } from './findings.ts';
@@ -17,7 +18,10 @@ export interface Fields {
   /** Where the field is (its null too), or this map where it is absent. */
   place(name: string): Origin;
   pathOf(name: string): string;
+  /** A name, an address, a word. What looks like a key is an error: whatever is read here may be shown. */
   text(name: string): string | undefined;
+  /** A text that may be a key, and is never shown. */
+  opaque(name: string): string | undefined;
   /** A whole number that is not negative. */
   count(name: string): number | undefined;
   flag(name: string): boolean | undefined;
@@ -70,6 +74,12 @@ export function openFields(
     const value = byName.get(name)?.value;
     return value === undefined ? undefined : value.kind === 'scalar' ? value.value : null;
   };
+  const text = (name: string): string | undefined => {
+    const value = scalar(name);
+    if (value === undefined || typeof value === 'string') return value;
+    error(name, value === null ? 'must be a string' : 'must be a string: put it in quotes');
+    return undefined;
+  };
   const list = <Item>(name: string, wrong: string, pick: (value: unknown) => Item | undefined): readonly Item[] | undefined => {
     const value = byName.get(name)?.value;
     if (value === undefined) return undefined;
@@ -103,11 +113,12 @@ export function openFields(
     errorAt: (at, field, message) => findings.error(at, field, message),
     warn: (name, message) => findings.warn(place(name), pathOf(name), message),
     text(name) {
-      const value = scalar(name);
-      if (value === undefined || typeof value === 'string') return value;
-      error(name, value === null ? 'must be a string' : 'must be a string: put it in quotes');
+      const value = text(name);
+      if (value === undefined || !isKeyMaterial(value)) return value;
+      error(name, KEY_MESSAGE);
       return undefined;
     },
+    opaque: text,
     count(name) {
       const value = scalar(name);
       if (value === undefined) return undefined;
@@ -163,11 +174,18 @@ export function openFields(
   };
 }
 
+/** It says neither the value nor its beginning. */
+const KEY_MESSAGE =
+  'looks like a key, a certificate or a token, which this field would show to everybody: keys go under inline (base64), inlineString, or into a Secret';
+
 function openTags(map: MapValue, path: string, findings: Findings): TagField {
   const tags = new Map<string, string>();
-  for (const [tag, { value }] of map.entries) {
-    if (value.kind === 'scalar' && typeof value.value === 'string') tags.set(tag, value.value);
-    else if (!isNull(value)) findings.error(value.at, `${path}["${tag}"]`, 'must be a string: put it in quotes');
+  for (const [tag, { key, value }] of map.entries) {
+    if (isKeyMaterial(tag)) findings.error(key, path, KEY_MESSAGE);
+    else if (value.kind === 'scalar' && typeof value.value === 'string') {
+      if (isKeyMaterial(value.value)) findings.error(value.at, `${path}["${tag}"]`, KEY_MESSAGE);
+      else tags.set(tag, value.value);
+    } else if (!isNull(value)) findings.error(value.at, `${path}["${tag}"]`, 'must be a string: put it in quotes');
     else tags.set(tag, '');
   }
   return { path, at: map.at, tags, place: (tag) => map.entries.get(tag)?.value.at ?? map.at };

@@ -1,7 +1,8 @@
+import { withoutKeys } from '../base/key-material.ts';
 import type { Problem } from '../base/problem.ts';
 import type { Origin } from '../model/compiled.ts';
 
-/** Collects what there is to say about the files, in whatever order it is found. Messages never quote a secret. */
+/** Collects what there is to say about the files, in whatever order it is found. What looks like a key is taken out of messages and fields. */
 export interface Findings {
   error(at: Origin, field: string, message: string): void;
   warn(at: Origin, field: string, message: string): void;
@@ -17,7 +18,7 @@ export function createFindings(strict: boolean): Findings {
   const problems: Problem[] = [];
   let unknowns = 0;
   const add = (severity: Problem['severity'], { file, line, column }: Origin, field: string, message: string): void => {
-    problems.push({ severity, file, line, column, field, message });
+    problems.push({ severity, file, line, column, field: shown(field, MAX_FIELD), message: shown(message, MAX_MESSAGE) });
   };
   return {
     error: (at, field, message) => add('error', at, field, message),
@@ -29,6 +30,16 @@ export function createFindings(strict: boolean): Findings {
     unknowns: () => unknowns,
     problems: () => problems.toSorted(byPlace),
   };
+}
+
+/** Paths have the names of fields and tags in them, which are input too. */
+const MAX_FIELD = 300;
+const MAX_MESSAGE = 2_000;
+
+/** The one way by which anything that an operator wrote gets into a problem. */
+function shown(text: string, max: number): string {
+  const safe = withoutKeys(text);
+  return safe.length > max ? `${safe.slice(0, max)}…` : safe;
 }
 
 function byPlace(a: Problem, b: Problem): number {

@@ -1,3 +1,4 @@
+import { cut, quote } from '../base/key-material.ts';
 import { decodeBase64 } from './base64.ts';
 import type { DataSource } from './data-source.ts';
 import { didYouMean } from '../base/did-you-mean.ts';
@@ -65,7 +66,7 @@ function textOf(mesh: MeshResources, source: DataSource, resources: ResourceSet,
     case 'file': {
       if (readFile === undefined) return problem('files are not read here: use secret, inline or inlineString');
       const file = readFile(source.value);
-      return 'error' in file ? problem(`file ${source.value}: ${file.error}`) : { kind: 'text', text: file.text };
+      return 'error' in file ? problem(`file ${cut(source.value)}: ${file.error}`) : { kind: 'text', text: file.text };
     }
     default:
       return source.kind satisfies never;
@@ -80,5 +81,5 @@ function noSecret({ mesh, secrets }: MeshResources, name: string, resources: Res
   const hint = resources.globalSecrets.has(name)
     ? ' (there is a GlobalSecret of this name, which no mesh can use)'
     : didYouMean(name, secrets.keys());
-  return `no Secret ${JSON.stringify(name)} is among the resources of mesh ${JSON.stringify(mesh.meta.name)}${hint}`;
+  return `no Secret ${quote(name)} is among the resources of mesh ${quote(mesh.meta.name)}${hint}`;
 }

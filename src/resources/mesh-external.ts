@@ -1,3 +1,4 @@
+import { quote } from '../base/key-material.ts';
 import type { Endpoint, TlsOrigination } from '../model/cluster.ts';
 import type { AbsentReason } from '../model/compiled.ts';
 import { meshName, serverName } from '../model/names.ts';
@@ -35,7 +36,7 @@ export function addMeshExternalService(
     findings.warn(
       extension.at,
       'spec.extension',
-      `the extension ${JSON.stringify(extension.type)} needs a plugin of the control plane: not served`,
+      `the extension ${quote(extension.type)} needs a plugin of the control plane: not served`,
     );
     return;
   }

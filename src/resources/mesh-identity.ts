@@ -1,3 +1,4 @@
+import { quote } from '../base/key-material.ts';
 import { meshName } from '../model/names.ts';
 import type { Mesh as ModelMesh } from '../model/snapshot.ts';
 import type { DataSource } from './data-source.ts';
@@ -67,7 +68,7 @@ function sourcesOf(
   const twoWays =
     'put the CA certificate and key among the resources as Secrets, or keep the key away and give a folder of certificates (--identities)';
   if (backend.type !== 'builtin') {
-    const message = `a CA of type ${JSON.stringify(backend.type)} cannot issue here: give a folder of certificates (--identities)`;
+    const message = `a CA of type ${quote(backend.type)} cannot issue here: give a folder of certificates (--identities)`;
     if (backend.type !== '') findings.error(backend.at, `${backend.path}.type`, message);
     return null;
   }
@@ -75,8 +76,8 @@ function sourcesOf(
   const keyName = `${name}.ca-builtin-key-${backend.name}`;
   const missing = [certName, keyName].filter((secret) => !secrets.has(secret));
   if (missing.length > 0) {
-    const what = missing.map((secret) => JSON.stringify(secret)).join(' and ');
-    const message = `no certificate for the egress: mesh ${JSON.stringify(name)} has no Secret ${what}; ${twoWays}`;
+    const what = missing.map(quote).join(' and ');
+    const message = `no certificate for the egress: mesh ${quote(name)} has no Secret ${what}; ${twoWays}`;
     findings.error(backend.at, backend.path, message);
     return null;
   }

@@ -1,3 +1,4 @@
+import { quote } from '../base/key-material.ts';
 import type { Origin } from '../model/compiled.ts';
 import { didYouMean } from '../base/did-you-mean.ts';
 import { documentsIn } from './document.ts';
@@ -207,7 +208,7 @@ function withoutDuplicates(documents: readonly Document[], findings: Findings): 
     if (first === undefined) seen.set(key, meta);
     else {
       const field = meta.form === 'universal' ? 'name' : 'metadata.name';
-      findings.error(meta.nameAt, field, `${kind} ${JSON.stringify(meta.name)} is already defined at ${at(first.at)}`);
+      findings.error(meta.nameAt, field, `${kind} ${quote(meta.name)} is already defined at ${at(first.at)}`);
     }
     return first === undefined;
   });
@@ -218,11 +219,7 @@ function tellOfUnknownMeshes(documents: readonly Document[], meshes: readonly Me
   for (const { kind, meta } of documents) {
     if (meta.mesh === '' || names.has(meta.mesh)) continue;
     const hint = didYouMean(meta.mesh, names);
-    findings.warn(
-      meta.meshAt,
-      'mesh',
-      `no Mesh ${JSON.stringify(meta.mesh)} is among the resources${hint}; this ${kind} has no effect`,
-    );
+    findings.warn(meta.meshAt, 'mesh', `no Mesh ${quote(meta.mesh)} is among the resources${hint}; this ${kind} has no effect`);
   }
 }
 

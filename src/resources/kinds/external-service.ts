@@ -1,3 +1,4 @@
+import { quote } from '../../base/key-material.ts';
 import type { Origin } from '../../model/compiled.ts';
 import { readDataSource } from '../data-source.ts';
 import type { DataSource } from '../data-source.ts';
@@ -62,7 +63,7 @@ export function readExternalService(document: Document, findings: Findings): Ext
   const protocol = tags.get(PROTOCOL_TAG);
   if (protocol !== undefined && !PROTOCOLS.has(protocol.toLowerCase())) {
     const allowed = 'Allowed values: grpc, http, http2, kafka, tcp';
-    const message = `tag "${PROTOCOL_TAG}" has an invalid value ${JSON.stringify(protocol)}. ${allowed}`;
+    const message = `tag "${PROTOCOL_TAG}" has an invalid value ${quote(protocol)}. ${allowed}`;
     findings.error(field.place(PROTOCOL_TAG), `tags["${PROTOCOL_TAG}"]`, message);
   }
   checkTags(field, { service: true }, findings);

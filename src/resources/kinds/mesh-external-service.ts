@@ -1,3 +1,4 @@
+import { cut } from '../../base/key-material.ts';
 import type { Origin } from '../../model/compiled.ts';
 import { readDataSource, SPEC_DATA_SOURCES } from '../data-source.ts';
 import type { DataSource } from '../data-source.ts';
@@ -60,7 +61,7 @@ export function readMeshExternalService(document: Document, findings: Findings):
   const match = spec.object('match', ['type', 'port', 'protocol']);
   const type = match?.text('type') ?? '';
   if (type !== '' && type !== 'HostnameGenerator') {
-    match?.error('type', `unrecognized type '${type}' - only 'HostnameGenerator' is supported`);
+    match?.error('type', `unrecognized type '${cut(type)}' - only 'HostnameGenerator' is supported`);
   }
   const port = match?.count('port');
   if (!isPort(port)) (match ?? spec).errorAt(match?.place('port') ?? spec.at, 'spec.match.port', PORT_MESSAGE);

@@ -87,7 +87,7 @@ function readConf(item: Fields): HealthCheckConf {
     tcp:
       tcp === undefined
         ? undefined
-        : written({ disabled: tcp.flag('disabled'), send: tcp.text('send'), receive: tcp.texts('receive') }),
+        : written({ disabled: tcp.flag('disabled'), send: tcp.opaque('send'), receive: tcp.texts('receive') }),
     http:
       http === undefined
         ? undefined

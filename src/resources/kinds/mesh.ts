@@ -1,3 +1,4 @@
+import { quote } from '../../base/key-material.ts';
 import type { Origin } from '../../model/compiled.ts';
 import { readDataSource } from '../data-source.ts';
 import type { DataSource } from '../data-source.ts';
@@ -63,7 +64,7 @@ function readBackends(mtls: Fields, enabled: string): readonly CaBackend[] {
   const used = new Set<string>();
   const backends = items.map((item) => {
     const name = item.text('name') ?? '';
-    if (used.has(name)) item.error('name', `${JSON.stringify(name)} name is already used for another backend`);
+    if (used.has(name)) item.error('name', `${quote(name)} name is already used for another backend`);
     used.add(name);
     return readBackend(item, name, mtls.path);
   });

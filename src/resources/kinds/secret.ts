@@ -17,12 +17,12 @@ export interface Secret {
 export function readSecret(document: Document, findings: Findings): Secret {
   const { meta } = document;
   const spec = document.spec(['data']);
-  const plain = spec.object('stringData', ['value'])?.text('value');
+  const plain = spec.object('stringData', ['value'])?.opaque('value');
   const inKubernetes = meta.form === 'kubernetes';
   const holder = inKubernetes ? spec.object('data', ['value']) : spec;
   const name = inKubernetes ? 'value' : 'data';
   if (plain !== undefined) return { meta, text: plain, at: spec.place('stringData'), field: 'stringData.value' };
-  const encoded = holder?.text(name);
+  const encoded = holder?.opaque(name);
   const at = holder?.place(name) ?? spec.at;
   const field = inKubernetes ? 'data.value' : 'data';
   if (encoded === undefined) {

@@ -1,3 +1,4 @@
+import { cut } from '../../base/key-material.ts';
 import type { Origin } from '../../model/compiled.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
@@ -67,7 +68,7 @@ export function checkTargetRef(ref: Fields, kinds: readonly TargetKind[], findin
   }
   const kind = kinds.find((each) => each === kindText);
   if (kind === undefined) {
-    ref.error('kind', `value '${kindText}' is not supported`);
+    ref.error('kind', `value '${cut(kindText)}' is not supported`);
     return null;
   }
   const refName = ref.text('name') ?? '';
