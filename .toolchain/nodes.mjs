@@ -28,6 +28,7 @@ if (
 )
   failed++;
 cpSync(join(root, 'src', 'xds', 'proto'), join(root, 'dist-tests', 'src', 'xds', 'proto'), { recursive: true });
+cpSync(join(root, 'test', 'data'), join(root, 'dist-tests', 'test', 'data'), { recursive: true });
 const tests = TESTS.map((name) => join('dist-tests', 'test', name)).filter((path) => existsSync(join(root, path)));
 for (const line of LINES) {
   const node = join(nodes, 'node_modules', `node-${line}-${process.platform}-${process.arch}`, 'bin', 'node');

@@ -82,10 +82,6 @@ const BANNED_NAMES = /(^|\/)(utils?|helpers?|common|managers?|index)(\.\w+)+$|(^
 const MACHINE_FOLDERS: readonly string[] = ['work', 'root'];
 const MACHINE_PATH = new RegExp(`(^|[^\\w.$}/-]|file://)/(${MACHINE_FOLDERS.join('|')})/[\\w.]`);
 
-/** A test that is skipped has to say why: `t.skip('reason')` inside it, or `{ skip: 'reason' }`. */
-const SILENT_SKIP =
-  /\bt\.(skip|todo)\(\s*(\)|(async\b|function\b|\(|\w+\s*=>)|(['"]).*?\4\s*,\s*(async\b|function\b|\())|\{\s*(skip|todo):\s*true\b/;
-
 function roomOf(path: string): string {
   return path.split('/')[1] ?? '';
 }
@@ -146,10 +142,6 @@ function machinePaths(files: readonly File[]): string[] {
   );
 }
 
-function silentSkips(files: readonly File[]): string[] {
-  return files.filter(({ text }) => SILENT_SKIP.test(withoutComments(text))).map(({ path }) => path);
-}
-
 /** Comments go, and with `strings` what stands in plain quotes too. A regular expression with a quote in it may hide the rest of its line. */
 function withoutComments(text: string, strings = false): string {
   const token = /'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
@@ -195,10 +187,6 @@ t.test('no file is called after nothing: utils, helpers, common, manager, index'
 
 t.test('no text names a folder of the machine it was written on', async (t) => {
   t.same(machinePaths(tree.filter(({ path }) => path !== 'test/architecture.test.ts')), []);
-});
-
-t.test('no test is skipped without saying why', async (t) => {
-  t.same(silentSkips(tests), []);
 });
 
 t.test('these checks find what they look for', async (t) => {
@@ -285,15 +273,4 @@ t.test('these checks find what they look for', async (t) => {
       t.equal(machinePaths(one('README.md', text)).length, 1, text);
     t.same(machinePaths(one('README.md', `see src/${folder}/x and ./${folder}/x and https://a.example/${folder}/x`)), []);
   }
-
-  for (const text of [
-    't.skip()',
-    't.todo()',
-    't.skip(async () => {})',
-    "t.skip('a promise', async (t) => {})",
-    't.test(name, { skip: true }, f)',
-  ]) {
-    t.same(silentSkips(one('test/a.test.ts', text)), ['test/a.test.ts'], text);
-  }
-  t.same(silentSkips(one('test/a.test.ts', "t.test(name, { skip: 'no openssl' }, f); t.skip('no data');")), []);
 });

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import t from 'tap';
@@ -16,6 +16,7 @@ import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import { Decisions } from '../../src/observe/decisions.ts';
 import { facts as asked } from '../explain/zone.ts';
 import { sessionRecord, unmatched } from '../observe/record.ts';
+import { LIVE } from '../data.ts';
 
 const decisions = new Decisions();
 decisions.add(sessionRecord({ id: 'a' }));
@@ -89,10 +90,9 @@ t.test('/ready says LIVE with 200 while ready, else 503 with the reason', async 
   t.match(await get('/ready?x=1'), { status: 503, body: 'TERMINATING\n' });
 });
 
-const file = '../shared/conformance/kuma-cp-live/admin/ready.txt';
-const noData = existsSync(file) ? false : 'skipped: no conformance data';
+const file = new URL('admin/ready.txt', LIVE);
 
-t.test('/ready is what Envoy answers, byte by byte', { skip: noData }, async (t) => {
+t.test('/ready is what Envoy answers, byte by byte', async (t) => {
   const { get } = await admin(t);
   t.equal((await get('/ready')).body, readFileSync(file, 'latin1'));
 });

@@ -4,7 +4,7 @@ import t from 'tap';
 import { CASES } from './cases.ts';
 import type { Outcome } from './cases.ts';
 import { tables } from './page.ts';
-import { NO_DATA, live } from './recorded-zone.ts';
+import { live } from './recorded-zone.ts';
 import { ROWS } from './rows.ts';
 import { wordsOfRecorded } from './words.ts';
 import type { Recorded } from './words.ts';
@@ -24,7 +24,7 @@ function recordedCases(): Readonly<Record<string, RecordedCase>> {
   return JSON.parse(live('behaviour/results.json')) as Record<string, RecordedCase>;
 }
 
-t.test('every recorded case is a row, with what Envoy did', { skip: NO_DATA }, async (t) => {
+t.test('every recorded case is a row, with what Envoy did', async (t) => {
   const recorded = recordedCases();
   t.same(
     ROWS.map(([name]) => name),
@@ -33,7 +33,7 @@ t.test('every recorded case is a row, with what Envoy did', { skip: NO_DATA }, a
   for (const [name, envoy] of ROWS) t.equal(envoy, wordsOfRecorded(recorded[name]!.client), name);
 });
 
-t.test('a client sees what its row says, and the record of the session has the reason', { skip: NO_DATA }, async (t) => {
+t.test('a client sees what its row says, and the record of the session has the reason', async (t) => {
   const recorded = recordedCases();
   await using zone = await startRecordedZone(t);
   const outcomes = new Map<string, Outcome>();

@@ -2,16 +2,14 @@
 // control plane is left out: its port is not free on every machine.
 import { Buffer } from 'node:buffer';
 import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { egressUris } from '../../src/identity/issue.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
 import type { EnvoyResources } from '../../src/testing/envoy-resources.ts';
 import { authoritySecret, certificateSecret } from '../../src/testing/envoy-shapes.ts';
 import type { TestMesh } from '../../src/testing/test-mesh.ts';
-
-export const LIVE: URL = new URL('../../../shared/conformance/kuma-cp-live/', import.meta.url);
-export const NO_DATA: string | false = existsSync(LIVE) ? false : 'skipped: no conformance data';
+import { LIVE } from '../data.ts';
 
 export function live(file: string): string {
   return readFileSync(new URL(file, LIVE), 'utf8');

@@ -3,8 +3,9 @@ import { Buffer } from 'node:buffer';
 import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { parseClientHello } from '../../src/wire/client-hello.ts';
+import { LIVE } from '../data.ts';
 import { speakTcp } from './client.ts';
-import { LIVE, NO_DATA, live } from './recorded-zone.ts';
+import { live } from './recorded-zone.ts';
 import { startRecordedZone } from './zone.ts';
 
 const FOLDER = 'behaviour/sidecar-clienthello';
@@ -16,7 +17,7 @@ function hellos(): readonly (readonly [name: string, bytes: Buffer])[] {
   return names.map((name) => [name, Buffer.from(live(`${FOLDER}/${name}`).trim(), 'hex')] as const);
 }
 
-t.test('what a sidecar sends goes to the other zone as it is, its ticket with it', { skip: NO_DATA }, async (t) => {
+t.test('what a sidecar sends goes to the other zone as it is, its ticket with it', async (t) => {
   await using zone = await startRecordedZone(t);
   for (const [name, bytes] of hellos()) {
     const seen = await speakTcp(zone.at, (socket) => void socket.write(bytes), { stays: true });
@@ -29,7 +30,7 @@ t.test('what a sidecar sends goes to the other zone as it is, its ticket with it
   }
 });
 
-t.test('a sidecar that offers a ticket gets a whole handshake, and no ticket', { skip: NO_DATA }, async (t) => {
+t.test('a sidecar that offers a ticket gets a whole handshake, and no ticket', async (t) => {
   await using zone = await startRecordedZone(t);
   const own = hellos().filter(([name]) => name.includes('es-zone2'));
   t.equal(own.length, 2);

@@ -4,6 +4,7 @@ import t from 'tap';
 import { generateCertsCommand } from '../../src/cli/generate-certs.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 import { writeFiles } from '../../src/cli/write-files.ts';
+import { withoutRoot } from '../data.ts';
 
 const FILES = [
   { path: 'a.txt', text: 'a' },
@@ -64,15 +65,11 @@ t.test('what is in the way is one sentence and exit 73', async (t) => {
   t.equal(said.length, 1);
 });
 
-t.test(
-  'a folder that may not be written is one sentence and exit 77',
-  { skip: process.getuid?.() === 0 ? 'root may write everywhere' : false },
-  async (t) => {
-    const dir = t.testdir({ closed: {} });
-    chmodSync(join(dir, 'closed'), 0o500);
-    t.teardown(() => chmodSync(join(dir, 'closed'), 0o700));
-    const { terminal, said } = listen();
-    t.equal(writeFiles(join(dir, 'closed'), FILES, { force: false, terminal }), 77);
-    t.match(said, [/^zone-egress: write .*closed\/a.txt: no permission \(EACCES\)\n$/]);
-  },
-);
+t.test('a folder that may not be written is one sentence and exit 77', withoutRoot, async (t) => {
+  const dir = t.testdir({ closed: {} });
+  chmodSync(join(dir, 'closed'), 0o500);
+  t.teardown(() => chmodSync(join(dir, 'closed'), 0o700));
+  const { terminal, said } = listen();
+  t.equal(writeFiles(join(dir, 'closed'), FILES, { force: false, terminal }), 77);
+  t.match(said, [/^zone-egress: write .*closed\/a.txt: no permission \(EACCES\)\n$/]);
+});

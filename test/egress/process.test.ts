@@ -19,6 +19,7 @@ import { createFakeExternalService } from '../../src/testing/fake-external-servi
 import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
 import { createTestMesh } from '../../src/testing/test-mesh.ts';
 import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import { withFreePorts } from '../data.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, ask, gone } from './zone.ts';
 
@@ -266,24 +267,22 @@ t.test('a command or a flag that does not exist is one line and exit 64', async 
 
 t.test('the demo sends one session of each kind and prints each as a line with its outcome', async (t) => {
   const { code, stdout, stderr } = await finish(['demo', temporary(t), '--once']);
-  if (code === 71) {
-    t.pass('the six lines', { skip: `the fixed ports of the sample zone are taken: ${stderr.trim()}` });
-    return;
-  }
-  t.equal(code, 0);
-  const outcomes: readonly (readonly [title: string, outcome: RegExp])[] = [
-    ['passed through', /backend\{mesh=default\}  ok, passthrough to 127\.0\.0\.1:\d+  <- "hello from backend/],
-    ['terminated', /frontend -> legacy\{mesh=default\}  ok, terminate to 127\.0\.0\.1:\d+  <- "hello from the plain/],
-    ['re-encrypted', /frontend -> api\{mesh=default\}  ok, terminate to 127\.0\.0\.1:\d+ over TLS  <- "hello from api/],
-    ['denied', /batch -> api\{mesh=default\}  refused, denied: /],
-    ['no such route', /backedn\{mesh=default\}  refused, no-route: /],
-    ['other mesh', /till -> legacy\{mesh=default\}  refused, wrong-mesh: /],
-  ];
-  const lines = stdout.split('\n');
-  for (const [title, outcome] of outcomes) {
-    const line = lines.find((each) => each.startsWith(`${title} `)) ?? '';
-    t.match(line, outcome, title);
-  }
+  await t.test('the six lines', withFreePorts(code !== 71, stderr), async (t) => {
+    t.equal(code, 0);
+    const outcomes: readonly (readonly [title: string, outcome: RegExp])[] = [
+      ['passed through', /backend\{mesh=default\}  ok, passthrough to 127\.0\.0\.1:\d+  <- "hello from backend/],
+      ['terminated', /frontend -> legacy\{mesh=default\}  ok, terminate to 127\.0\.0\.1:\d+  <- "hello from the plain/],
+      ['re-encrypted', /frontend -> api\{mesh=default\}  ok, terminate to 127\.0\.0\.1:\d+ over TLS  <- "hello from api/],
+      ['denied', /batch -> api\{mesh=default\}  refused, denied: /],
+      ['no such route', /backedn\{mesh=default\}  refused, no-route: /],
+      ['other mesh', /till -> legacy\{mesh=default\}  refused, wrong-mesh: /],
+    ];
+    const lines = stdout.split('\n');
+    for (const [title, outcome] of outcomes) {
+      const line = lines.find((each) => each.startsWith(`${title} `)) ?? '';
+      t.match(line, outcome, title);
+    }
+  });
 });
 
 interface ZoneFolder extends AsyncDisposable {

@@ -2,13 +2,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { ca } from '../resources/fixtures/compiling.ts';
+import { KUMA, LIVE, withKuma } from '../data.ts';
 import { readAdsState } from './ads-state.ts';
 import { compare } from './compare.ts';
 import { readGolden } from './from-envoy.ts';
 import { judge, ON_PURPOSE } from './known.ts';
 import { liveZone } from './live-zone.ts';
 import type { Change } from './live-zone.ts';
-import { compiledZone, holdPair, KUMA, LIVE, newTally, skipWithout, tell } from './pair.ts';
+import { compiledZone, holdPair, newTally, tell } from './pair.ts';
 
 const tally = newTally();
 const GREEN = 'scenarios/tp-team-green.yaml';
@@ -37,18 +38,14 @@ const HISTORY: readonly (readonly [what: string, until: number, change: Change])
   ['a new mesh', 73, { scenarios: [GREEN, 'scenarios/mesh-rot.yaml'] }],
 ];
 
-t.test(
-  'the recorded zone is served as the control plane had its egress serve it, change by change',
-  skipWithout(LIVE),
-  async (t) => {
-    for (const [what, until, change] of HISTORY) {
-      const { routes, unread } = readAdsState(new URL('ads/sotw/', LIVE), until);
-      t.same(unread, [], `${what}: nothing that was sent is left unread`);
-      t.ok(Object.keys(routes).length >= 46, `${what}: ${Object.keys(routes).length} routes`);
-      holdPair(t, tally, what, routes, compiledZone(t, what, liveZone(change)).routes, 'routes');
-    }
-  },
-);
+t.test('the recorded zone is served as the control plane had its egress serve it, change by change', async (t) => {
+  for (const [what, until, change] of HISTORY) {
+    const { routes, unread } = readAdsState(new URL('ads/sotw/', LIVE), until);
+    t.same(unread, [], `${what}: nothing that was sent is left unread`);
+    t.ok(Object.keys(routes).length >= 46, `${what}: ${Object.keys(routes).length} routes`);
+    holdPair(t, tally, what, routes, compiledZone(t, what, liveZone(change)).routes, 'routes');
+  }
+});
 
 /** How control planes of other versions differ from 2.14.3. Neither of them applied the policies of the recorded zone to its egress. */
 const OLDER: readonly (readonly [version: string, differences: readonly RegExp[]])[] = [
@@ -64,32 +61,28 @@ const OLDER: readonly (readonly [version: string, differences: readonly RegExp[]
   ],
 ];
 
-t.test(
-  'older control planes had the same zone served in the same way, but for what Kuma has changed since',
-  skipWithout(LIVE),
-  async (t) => {
-    const own = compiledZone(t, 'older', liveZone({ without: '60-policies.yaml' }));
-    for (const [version, differences] of OLDER) {
-      const { routes, unread } = readAdsState(new URL(`versions/${version}/ads/initial/`, LIVE), Infinity);
-      t.same(unread, []);
-      t.equal(Object.keys(routes).length, 46);
-      const { unexplained } = judge(compare(routes, own.routes, 'routes'));
-      t.equal(unexplained.length, differences.length, version);
-      for (const difference of differences)
-        t.ok(
-          unexplained.some((line) => difference.test(line)),
-          `${version}: ${difference}`,
-        );
-    }
-  },
-);
+t.test('older control planes had the same zone served in the same way, but for what Kuma has changed since', async (t) => {
+  const own = compiledZone(t, 'older', liveZone({ without: '60-policies.yaml' }));
+  for (const [version, differences] of OLDER) {
+    const { routes, unread } = readAdsState(new URL(`versions/${version}/ads/initial/`, LIVE), Infinity);
+    t.same(unread, []);
+    t.equal(Object.keys(routes).length, 46);
+    const { unexplained } = judge(compare(routes, own.routes, 'routes'));
+    t.equal(unexplained.length, differences.length, version);
+    for (const difference of differences)
+      t.ok(
+        unexplained.some((line) => difference.test(line)),
+        `${version}: ${difference}`,
+      );
+  }
+});
 
 /** Kuma's unit tests have a text that is no certificate, and a permission of another mesh that their builder lets through. */
 const PEM = Buffer.from(ca.cert).toString('base64');
 const completed = (input: string): string =>
   input.replaceAll('inlineString: xyz', `inline: ${PEM}`).replace('mesh: zone-1', 'mesh: mesh-1');
 
-t.test('each zone of Kuma’s egress tests is served as its golden file says', skipWithout(KUMA), async (t) => {
+t.test('each zone of Kuma’s egress tests is served as its golden file says', withKuma, async (t) => {
   const files = readdirSync(new URL('egress/input/', KUMA));
   t.ok(files.length >= 6);
   for (const path of files) {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseAllDocuments, stringify } from 'yaml';
 import type { SourceFile } from '../../src/resources/compile.ts';
-import { LIVE } from './pair.ts';
+import { LIVE } from '../data.ts';
 
 interface Offered {
   readonly zone: 'zone-2' | 'zone-3';

@@ -4,12 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { KUMA, LIVE, withKuma } from '../data.ts';
 import { adsResources } from './ads-state.ts';
 import { compare } from './compare.ts';
 import { goldenResources, readResources } from './from-envoy.ts';
 import type { EnvoyRouting, Named } from './from-envoy.ts';
 import { NOT_BUILT } from './model.ts';
-import { KUMA, LIVE, skipWithout } from './pair.ts';
 
 /** All that the recording and the goldens of policies have between them. */
 function everything(): readonly Named[] {
@@ -66,7 +66,7 @@ function oneOfEachKind(root: unknown, kindOf: (path: readonly string[]) => strin
 
 const isIndex = (step: string): boolean => /^\d+$/.test(step);
 
-t.test('a change in one field of a model is one line, with the path of that field', skipWithout(LIVE), async (t) => {
+t.test('a change in one field of a model is one line, with the path of that field', withKuma, async (t) => {
   const { routes, clusters } = readResources(everything());
   const model = { routes, clusters };
   const kinds = oneOfEachKind(model, (path) =>
@@ -120,31 +120,27 @@ const WITHOUT_MEANING: readonly RegExp[] = [
   /outlierDetection\.enforcing(?:SuccessRate|FailurePercentage)$/,
 ];
 
-t.test(
-  'a change of Envoy’s configuration is a difference or is unread, except where it has no meaning',
-  skipWithout(LIVE),
-  async (t) => {
-    const resources = everything();
-    const before = readResources(resources);
-    t.same(before.unread, []);
-    const type = (index = ''): string =>
-      (resources[Number(index)]?.resource as { '@type': string })['@type'].split('.').at(-1) ?? '';
-    const kinds = oneOfEachKind(resources, (path) =>
-      [type(path[0]), ...path.slice(2).filter((step) => !isIndex(step))].join('.').replace(/(policies\.)[^.]+/, '$1NAME'),
-    );
-    const silent: string[] = [];
-    for (const [kind, { path, value }] of kinds) {
-      if (path[1] === 'name' || isOwn(resources, path[0])) continue;
-      const after = readResources(withLeaf(resources, path, changed(value)) as readonly Named[]);
-      if (same(before, after)) silent.push(kind);
-    }
-    t.same(
-      silent.filter((kind) => !WITHOUT_MEANING.some((known) => known.test(kind))),
-      [],
-    );
-    t.ok(kinds.size - silent.length >= 60, `${kinds.size} kinds of leaf, ${silent.length} of them without a meaning here`);
-  },
-);
+t.test('a change of Envoy’s configuration is a difference or is unread, except where it has no meaning', withKuma, async (t) => {
+  const resources = everything();
+  const before = readResources(resources);
+  t.same(before.unread, []);
+  const type = (index = ''): string =>
+    (resources[Number(index)]?.resource as { '@type': string })['@type'].split('.').at(-1) ?? '';
+  const kinds = oneOfEachKind(resources, (path) =>
+    [type(path[0]), ...path.slice(2).filter((step) => !isIndex(step))].join('.').replace(/(policies\.)[^.]+/, '$1NAME'),
+  );
+  const silent: string[] = [];
+  for (const [kind, { path, value }] of kinds) {
+    if (path[1] === 'name' || isOwn(resources, path[0])) continue;
+    const after = readResources(withLeaf(resources, path, changed(value)) as readonly Named[]);
+    if (same(before, after)) silent.push(kind);
+  }
+  t.same(
+    silent.filter((kind) => !WITHOUT_MEANING.some((known) => known.test(kind))),
+    [],
+  );
+  t.ok(kinds.size - silent.length >= 60, `${kinds.size} kinds of leaf, ${silent.length} of them without a meaning here`);
+});
 
 /** Of the proxy itself, which is not read. */
 function isOwn(resources: readonly Named[], index = ''): boolean {

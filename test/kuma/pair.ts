@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import type { Test } from 'tap';
 import type { Compiled } from '../../src/model/compiled.ts';
 import { compile } from '../../src/resources/compile.ts';
@@ -8,13 +7,6 @@ import { compare } from './compare.ts';
 import { clusterModel, readSnapshot } from './from-snapshot.ts';
 import { judge } from './known.ts';
 import type { ClusterModel, RouteModel } from './model.ts';
-
-export const LIVE: URL = new URL('../../../shared/conformance/kuma-cp-live/', import.meta.url);
-export const KUMA: URL = new URL('../../../shared/conformance/kuma-2.14.3/', import.meta.url);
-
-export function skipWithout(folder: URL): { readonly skip: string | false } {
-  return { skip: existsSync(folder) ? false : 'skipped: no conformance data' };
-}
 
 export interface Own {
   readonly routes: Readonly<Record<string, RouteModel>>;

@@ -5,10 +5,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Test } from 'tap';
+import { KUMA, withKuma } from '../data.ts';
 import { readGolden } from './from-envoy.ts';
 import type { EnvoyRouting } from './from-envoy.ts';
 import type { ClusterModel, RouteModel } from './model.ts';
-import { compiledZone, holdPair, KUMA, newTally, skipWithout, tell } from './pair.ts';
+import { compiledZone, holdPair, newTally, tell } from './pair.ts';
 import type { Own } from './pair.ts';
 import { BREAKERS, FAULTS, HEALTH_CHECKS, PERMISSIONS, PRIORITIES, RATE_LIMITS } from './policy-zones.ts';
 
@@ -33,7 +34,7 @@ function part<Model extends object, Field extends keyof Model>(
   return Object.fromEntries(names.map((name) => [name, pick(models[name])]));
 }
 
-t.test('who may reach an external service, by MeshTrafficPermissions of two meshes', skipWithout(KUMA), async (t) => {
+t.test('who may reach an external service, by MeshTrafficPermissions of two meshes', withKuma, async (t) => {
   const { routes } = golden('policies/meshtrafficpermission-egress.yaml');
   // The chain of external-service-2 has no ExternalService behind it, which only a unit test can have.
   const names = Object.keys(routes).filter((name) => !name.startsWith('external-service-2'));
@@ -53,20 +54,20 @@ function ofMeshes(clusters: Readonly<Record<string, ClusterModel>>): Readonly<Re
 
 const BOTH = ['external-default', 'external-mesh2'];
 
-t.test('circuit breakers and outlier detection of a MeshExternalService', skipWithout(KUMA), async (t) => {
+t.test('circuit breakers and outlier detection of a MeshExternalService', withKuma, async (t) => {
   const { clusters } = golden('policies/meshcircuitbreaker-mes-egress-cluster.yaml');
   const fields = ['breakers', 'outlier', 'panicThresholdPercent'] as const;
   const own = ofMeshes(zone(t, BREAKERS).clusters);
   holdPair(t, tally, 'circuit breakers', part(clusters, BOTH, ...fields), part(own, BOTH, ...fields), 'clusters');
 });
 
-t.test('health checks of a MeshExternalService', skipWithout(KUMA), async (t) => {
+t.test('health checks of a MeshExternalService', withKuma, async (t) => {
   const { clusters } = golden('policies/meshhealthcheck-mes-egress-cluster.yaml');
   const own = ofMeshes(zone(t, HEALTH_CHECKS).clusters);
   holdPair(t, tally, 'health checks', part(clusters, BOTH, 'healthChecks'), part(own, BOTH, 'healthChecks'), 'clusters');
 });
 
-t.test('priorities of other zones, by a MeshLoadBalancingStrategy', skipWithout(KUMA), async (t) => {
+t.test('priorities of other zones, by a MeshLoadBalancingStrategy', withKuma, async (t) => {
   const text = (file: string): string => {
     seen.add(`policies/${file}`);
     return readFileSync(new URL(`policies/${file}`, KUMA), 'utf8');
@@ -87,7 +88,7 @@ t.test('priorities of other zones, by a MeshLoadBalancingStrategy', skipWithout(
   holdPair(t, tally, 'priorities', { [name]: priorities(clusters[name]) }, { [name]: priorities(own) }, 'clusters');
 });
 
-t.test('limits of connections; limits of requests and faults are for HTTP', skipWithout(KUMA), async (t) => {
+t.test('limits of connections; limits of requests and faults are for HTTP', withKuma, async (t) => {
   for (const [file, text] of [
     ['meshratelimit-egress.yaml', RATE_LIMITS],
     ['meshfaultinjection-egress.yaml', FAULTS],
@@ -101,7 +102,7 @@ t.test('limits of connections; limits of requests and faults are for HTTP', skip
   }
 });
 
-t.test('an egress that belongs to one mesh is read as what it is', skipWithout(KUMA), async (t) => {
+t.test('an egress that belongs to one mesh is read as what it is', withKuma, async (t) => {
   const allowed = (path: string): Readonly<Record<string, readonly string[]>> =>
     Object.fromEntries(Object.entries(golden(path).routes).map(([sni, route]: [string, RouteModel]) => [sni, route.allowed]));
   t.same(allowed('policies/meshtrafficpermission-apply-ze-listener-no-mtp.yaml'), {
@@ -132,7 +133,7 @@ t.test('an egress that belongs to one mesh is read as what it is', skipWithout(K
 /** Nothing in it is about what is compared: consistent hashing of HTTP requests would be, and the policy of the test has none. */
 const NOTHING_IN_IT = 'policies/meshloadbalancingstrategy-egress.listeners.yaml';
 
-t.test('no golden file is left out', skipWithout(KUMA), async (t) => {
+t.test('no golden file is left out', withKuma, async (t) => {
   const files = ['policies', 'zone-proxy-listener'].flatMap((folder) =>
     readdirSync(new URL(`${folder}/`, KUMA)).map((file) => `${folder}/${file}`),
   );

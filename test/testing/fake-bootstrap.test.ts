@@ -1,15 +1,16 @@
 /** The bootstrap of the fake control plane is the recorded one: documents, refusals, headers. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
+import { fileURLToPath } from 'node:url';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { parse } from 'yaml';
 import { createFakeControlPlane } from '../../src/testing/fake-control-plane.ts';
 import type { FakeControlPlane, FakeControlPlaneOptions } from '../../src/testing/fake-control-plane.ts';
 import t from 'tap';
 import type { Test } from 'tap';
+import { KUMA, LIVE, withKuma } from '../data.ts';
 
-const LIVE = '../shared/conformance/kuma-cp-live';
-const skip = existsSync(LIVE) ? false : 'skipped: no conformance data';
+const FOLDER = fileURLToPath(LIVE);
 
 interface Answer {
   readonly status: number;
@@ -67,7 +68,7 @@ function post(
 
 /** What kuma-dp 2.14.3 asked with. */
 function recordedRequest(): JsonObject {
-  const text = readFileSync(`${LIVE}/bootstrap/kuma-dp.request.http`, 'utf8');
+  const text = readFileSync(`${FOLDER}bootstrap/kuma-dp.request.http`, 'utf8');
   return JSON.parse(text.slice(text.indexOf('{'))) as JsonObject;
 }
 
@@ -88,11 +89,11 @@ function comparable(document: unknown, port: number): unknown {
   );
 }
 
-t.test('answers every recorded case: status, content type, body', { skip }, async (t) => {
+t.test('answers every recorded case: status, content type, body', async (t) => {
   const controlPlane = await startWith(t);
   const base = { ...recordedRequest(), caCert: controlPlane.caCert };
   const whole = { name: 'egress-b', dataplaneResource: recordedResource('ok-minimal.bootstrap.yaml') };
-  const cases = JSON.parse(readFileSync(`${LIVE}/bootstrap/cases/index.json`, 'utf8')) as readonly Case[];
+  const cases = JSON.parse(readFileSync(`${FOLDER}bootstrap/cases/index.json`, 'utf8')) as readonly Case[];
   for (const recorded of cases) {
     const { status, content_type: contentType = null, body = '' } = recorded;
     const sent: JsonObject = { ...base, ...whole, ...recorded.changed };
@@ -124,7 +125,7 @@ t.test('answers every recorded case: status, content type, body', { skip }, asyn
       );
     } else t.equal((parse(answer.body) as { node: { id: string } }).node.id, '.egress-b');
     if (body.endsWith('.yaml')) {
-      const document = parse(readFileSync(`${LIVE}/bootstrap/cases/${body}`, 'utf8')) as unknown;
+      const document = parse(readFileSync(`${FOLDER}bootstrap/cases/${body}`, 'utf8')) as unknown;
       t.same(comparable(documentIn(answer), controlPlane.port), comparable(document, 5678), recorded.case);
     }
   }
@@ -133,13 +134,13 @@ t.test('answers every recorded case: status, content type, body', { skip }, asyn
 });
 
 function recordedResource(file: string): string {
-  const document = parse(readFileSync(`${LIVE}/bootstrap/cases/${file}`, 'utf8')) as {
+  const document = parse(readFileSync(`${FOLDER}bootstrap/cases/${file}`, 'utf8')) as {
     node: { metadata: Record<string, string> };
   };
   return document.node.metadata['dataplane.resource']!;
 }
 
-t.test('makes the documents of 2.14, 2.12 and 2.9', { skip }, async (t) => {
+t.test('makes the documents of 2.14, 2.12 and 2.9', async (t) => {
   const RECORDED = {
     '2.14': 'bootstrap/kuma-dp.bootstrap.yaml',
     '2.12': 'versions/2.12.14/bootstrap/like-kuma-dp-2.14.3.yaml',
@@ -147,7 +148,7 @@ t.test('makes the documents of 2.14, 2.12 and 2.9', { skip }, async (t) => {
   } as const;
   for (const version of ['2.14', '2.12', '2.9'] as const) {
     const controlPlane = await startWith(t, { version });
-    const recorded = parse(readFileSync(`${LIVE}/${RECORDED[version]}`, 'utf8')) as {
+    const recorded = parse(readFileSync(`${FOLDER}${RECORDED[version]}`, 'utf8')) as {
       dynamicResources: { adsConfig: { grpcServices: [{ initialMetadata: [{ value: string }] }] } };
     };
     const token = recorded.dynamicResources.adsConfig.grpcServices[0].initialMetadata[0].value;
@@ -176,29 +177,36 @@ t.test('2.9 gives no delta, later ones do', async (t) => {
 const RESOURCE = { type: 'ZoneEgress', name: 'egress-1', networking: { address: '127.0.0.2', port: 10002 } };
 const MINIMAL = { name: 'egress-1', proxyType: 'egress', dataplaneToken: 'a.b.c', dataplaneResource: JSON.stringify(RESOURCE) };
 
-t.test('with reloadable tokens and a token path the stream is googleGrpc, as in the golden file of Kuma', async (t) => {
-  const controlPlane = await startWith(t, { reloadableTokens: true, xdsHost: 'localhost' });
-  const request = { ...MINIMAL, caCert: controlPlane.caCert, dataplaneTokenPath: '/path/to/file' };
-  const document = documentIn(await post(controlPlane, request)) as Document;
+t.test('with reloadable tokens and a token path the stream is googleGrpc', async (t) => {
+  const { document, controlPlane, request } = await withTokenPath(t);
   const without = documentIn(await post(controlPlane, { ...request, dataplaneTokenPath: '' })) as Document;
   t.equal(without.staticResources.clusters.length, 2, 'without a token path it is envoyGrpc');
   t.same(
     document.staticResources.clusters.map(({ name }) => name),
     ['access_log_sink'],
   );
-  const golden = '../shared/conformance/kuma-2.14.3/bootstrap/generator.default-config-token-path.yaml';
-  if (!existsSync(golden)) return void t.comment('skipped: no conformance data');
+});
+
+t.test('that stream is the one of Kuma’s golden file', withKuma, async (t) => {
+  const { document, controlPlane } = await withTokenPath(t);
+  const golden = new URL('bootstrap/generator.default-config-token-path.yaml', KUMA);
   const { dynamicResources } = parse(readFileSync(golden, 'utf8')) as Document;
   t.same(comparable(document.dynamicResources, controlPlane.port), comparable(dynamicResources, 5678));
 });
+
+async function withTokenPath(t: Test): Promise<{ document: Document; controlPlane: FakeControlPlane; request: object }> {
+  const controlPlane = await startWith(t, { reloadableTokens: true, xdsHost: 'localhost' });
+  const request = { ...MINIMAL, caCert: controlPlane.caCert, dataplaneTokenPath: '/path/to/file' };
+  return { document: documentIn(await post(controlPlane, request)) as Document, controlPlane, request };
+}
 
 interface Document {
   readonly dynamicResources: unknown;
   readonly staticResources: { readonly clusters: readonly { readonly name: string }[] };
 }
 
-t.test('a recorded document leads to this control plane, with the token of the one who asks', { skip }, async (t) => {
-  const recordedBootstrap = readFileSync(`${LIVE}/bootstrap/kuma-dp.bootstrap.yaml`, 'utf8');
+t.test('a recorded document leads to this control plane, with the token of the one who asks', async (t) => {
+  const recordedBootstrap = readFileSync(`${FOLDER}bootstrap/kuma-dp.bootstrap.yaml`, 'utf8');
   const controlPlane = await startWith(t, { recordedBootstrap, xdsHost: '127.0.0.1' });
   const answer = await post(controlPlane, { ...MINIMAL, dataplaneToken: 'my.own.token', caCert: controlPlane.caCert });
   const expected = JSON.stringify(parse(recordedBootstrap))

@@ -1,5 +1,6 @@
 /** What `fakeConfiguration` builds is what Kuma sends: every resource that both have is compared, message by message. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { createRegistry, fromBinary, fromJson, toJson } from '@bufbuild/protobuf';
 import type { DescMessage, JsonObject, JsonValue, Message, Registry } from '@bufbuild/protobuf';
 import { createAdminClient } from '../../src/testing/admin-client.ts';
@@ -12,11 +13,11 @@ import { ClusterSchema } from '../../src/xds/proto/envoy/config/cluster/v3/clust
 import { ClusterLoadAssignmentSchema } from '../../src/xds/proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '../../src/xds/proto/envoy/config/listener/v3/listener_pb.js';
 import { everyMessage } from '../xds/registry.ts';
+import { LIVE } from '../data.ts';
 import { AdsClient, nodeOf } from './ads-client.ts';
 import t from 'tap';
 
-const LIVE = '../shared/conformance/kuma-cp-live';
-const skip = existsSync(LIVE) ? false : 'skipped: no conformance data';
+const FOLDER = fileURLToPath(LIVE);
 
 async function meshes(...names: readonly string[]): Promise<readonly TestMesh[]> {
   return Promise.all(names.map((name) => createTestMesh(name)));
@@ -27,7 +28,7 @@ async function recordedZone(): Promise<FakeConfigurationOptions> {
   const address = 'localhost';
   const everybody = { policy: 'allow-all-default-4cddx424d4b7x82f' };
   const admin = await createAdminClient({ nowMs: Date.now() });
-  const tls = { caCert: readFileSync(`${LIVE}/resources/pki/ext-ca.crt`, 'utf8'), serverName: 'tls.ext.test' };
+  const tls = { caCert: readFileSync(`${FOLDER}resources/pki/ext-ca.crt`, 'utf8'), serverName: 'tls.ext.test' };
   const zone2 = { zone: 'zone-2', address: '127.0.0.3', port: 20001 };
   const mesh2 = { mesh: 'mesh-2', by: 'MeshTrafficPermission', address: '127.0.0.1' } as const;
   return {
@@ -115,7 +116,7 @@ async function recordedZone(): Promise<FakeConfigurationOptions> {
 
 /** Recorded JSON through the messages, so that both sides are written alike. */
 function recorded(file: string, schema: DescMessage, registry: Registry): Map<string, JsonObject> {
-  const { resources } = JSON.parse(readFileSync(`${LIVE}/${file}`, 'utf8')) as { resources: readonly JsonObject[] };
+  const { resources } = JSON.parse(readFileSync(`${FOLDER}${file}`, 'utf8')) as { resources: readonly JsonObject[] };
   return byName(
     resources.map(({ '@type': _, ...resource }) => fromJson(schema, resource, { registry })),
     schema,
@@ -143,7 +144,7 @@ function chainsOf(listener: JsonObject | undefined): Map<string, JsonObject> {
   return new Map(chains.map((chain) => [JSON.stringify(chain['filterChainMatch'] ?? null), chain]));
 }
 
-t.test('clusters, endpoints and chains of 2.14.3, 2.12.14 and 2.9.19 are the recorded ones', { skip }, async (t) => {
+t.test('clusters, endpoints and chains of 2.14.3, 2.12.14 and 2.9.19 are the recorded ones', async (t) => {
   const registry = createRegistry(await everyMessage());
   const zone = await recordedZone();
   const { socketPath: _, ...tcpAdmin } = zone.admin!;

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { create, fromBinary } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { nextTurn, systemClock } from '../../src/base/clock.ts';
@@ -17,12 +18,12 @@ import { NodeSchema } from '../../src/xds/proto/envoy/config/core/v3/base_pb.js'
 import { acceptAll } from '../xds/accept-all.ts';
 import { ADS_TYPES } from '../../src/xds/ads-state.ts';
 import { ClusterSchema } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
+import { LIVE } from '../data.ts';
 import { AdsClient, nodeOf } from './ads-client.ts';
 import t from 'tap';
 import type { Test } from 'tap';
 
-const LIVE = '../shared/conformance/kuma-cp-live';
-const skip = existsSync(LIVE) ? false : 'skipped: no conformance data';
+const FOLDER = fileURLToPath(LIVE);
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 const CLUSTER_NAMES = ['default:backend', 'default:other'];
@@ -276,7 +277,7 @@ t.test('the first answer may take its time', async (t) => {
   await client.take('cluster');
 });
 
-t.test('refuses streams in the words of the recorded failures', { skip }, async (t) => {
+t.test('refuses streams in the words of the recorded failures', async (t) => {
   const controlPlane = await startWith(t);
   const { tokens } = controlPlane;
   const other = await createZoneTokens({ zone: 'zone-1', wall: () => Date.now() });
@@ -293,8 +294,8 @@ t.test('refuses streams in the words of the recorded failures', { skip }, async 
   // A client of Node.js cannot send the header twice, and the last two are of streams that were accepted.
   const OTHERWISE = ['two-authorization-headers', 'second-stream-b', 'second-stream-c-after-close', 'node-id-changes'];
   let checked = 0;
-  for (const name of readdirSync(`${LIVE}/ads/failures`)) {
-    const folder = `${LIVE}/ads/failures/${name}`;
+  for (const name of readdirSync(`${FOLDER}ads/failures`)) {
+    const folder = `${FOLDER}ads/failures/${name}`;
     const lines = readFileSync(`${folder}/index.jsonl`, 'utf8').trim().split('\n');
     const end = JSON.parse(lines.at(-1)!) as { readonly event?: string; readonly code?: number; readonly message?: string };
     if (end.event !== 'stream-end' || end.code !== 2 || OTHERWISE.includes(name)) continue;
@@ -483,7 +484,7 @@ t.test('an admin listener with the certificate of another address is not read', 
   await t.rejects(controlPlane.inspect(`127.0.0.1:${port}`), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
 });
 
-t.test('the client of the egress plays recordings to their end', { skip }, async (t) => {
+t.test('the client of the egress plays recordings to their end', async (t) => {
   const nacked = (n: number): RegExp =>
     new RegExp(`^request ${n} \\(cluster\\): recorded a NACK \\(.*Multiple health checks.*\\), came an ACK$`);
   const DIFFERENCES: Readonly<Record<string, readonly RegExp[]>> = {
@@ -494,7 +495,7 @@ t.test('the client of the egress plays recordings to their end', { skip }, async
   };
   for (const [folder, differences] of Object.entries(DIFFERENCES)) {
     const controlPlane = await startWith(t, { resources: {} });
-    const replay = await controlPlane.replay(`${LIVE}/${folder}`);
+    const replay = await controlPlane.replay(`${FOLDER}${folder}`);
     const client = createAdsClient({
       clock: systemClock(),
       target: { host: 'localhost', port: controlPlane.port },
@@ -515,9 +516,9 @@ t.test('the client of the egress plays recordings to their end', { skip }, async
 
 const SIX = ['default', 'mesh-2', 'mesh-3'].flatMap((mesh) => [`identity_cert:secret:${mesh}`, `mesh_ca:secret:${mesh}`]);
 
-t.test('a recorded answer waits for the requests of its type, a recorded change for all', { skip }, async (t) => {
+t.test('a recorded answer waits for the requests of its type, a recorded change for all', async (t) => {
   const controlPlane = await startWith(t, { resources: {} });
-  const replay = await controlPlane.replay(`${LIVE}/ads/sotw`);
+  const replay = await controlPlane.replay(`${FOLDER}ads/sotw`);
   const client = connect(t, controlPlane);
   const names = ['default:es-zone2', 'mesh-2:backend', 'default:backend'];
   const node = nodeOf('egress-1');
@@ -552,19 +553,19 @@ t.test('a recorded answer waits for the requests of its type, a recorded change 
   ]);
 });
 
-t.test('plays recorded conversations: every response at its place, the bytes as they were', { skip }, async (t) => {
+t.test('plays recorded conversations: every response at its place, the bytes as they were', async (t) => {
   const FOLDERS: readonly (readonly [folder: string, options: RecordingOptions])[] = [
     ['ads/sotw', {}],
     ['versions/2.9.19/ads/initial', {}],
     ['versions/2.12.14/ads/initial', {}],
-    ['ads/variants/pre-created-2-reconnect', { base: `${LIVE}/ads/sotw` }],
+    ['ads/variants/pre-created-2-reconnect', { base: `${FOLDER}ads/sotw` }],
     ['mesh-scoped/ads', { until: 9 }],
   ];
   for (const [folder, options] of FOLDERS) {
     const controlPlane = await startWith(t, { resources: {} });
-    const replay = await controlPlane.replay(`${LIVE}/${folder}`, options);
+    const replay = await controlPlane.replay(`${FOLDER}${folder}`, options);
     const client = connect(t, controlPlane);
-    const lines = readFileSync(`${LIVE}/${folder}/index.jsonl`, 'utf8')
+    const lines = readFileSync(`${FOLDER}${folder}/index.jsonl`, 'utf8')
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as Line);
@@ -581,7 +582,7 @@ t.test('plays recorded conversations: every response at its place, the bytes as 
         });
       } else if (dir === 'response') {
         const bytes = await client.bytes();
-        const raw = `${LIVE}/${folder}/${file?.replace(/json$/, 'pb.b64') ?? 'none'}`;
+        const raw = `${FOLDER}${folder}/${file?.replace(/json$/, 'pb.b64') ?? 'none'}`;
         if (existsSync(raw)) t.ok(bytes.equals(Buffer.from(readFileSync(raw, 'utf8'), 'base64')), file!);
         responses++;
       } else if (event === 'client-closes') break;

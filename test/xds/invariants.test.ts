@@ -1,5 +1,4 @@
 /** Whatever a control plane sends, and whatever is changed in it on the way, is a snapshot that may be served: what cannot be is a route that refuses. */
-import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
 import { MAY_COME_LATER } from '../../src/routing/invariants.ts';
@@ -17,15 +16,14 @@ import { SecretSchema } from '../../src/xds/proto/envoy/extensions/transport_soc
 import type { Secret } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { createTranslator } from '../../src/xds/translate.ts';
 import { adsResources, readSecrets } from '../kuma/ads-state.ts';
-import { LIVE } from '../kuma/pair.ts';
 import { violationsOf } from '../routing/violations.ts';
+import { LIVE } from '../data.ts';
 import { anyOf, held, recordedState } from './recorded-state.ts';
 
-const skip = existsSync(LIVE) ? false : 'skipped: no conformance data';
 const SOTW = new URL('ads/sotw/', LIVE);
 const CONTEXT = { name: 'egress', zone: 'zone-1', adminPort: 9901 };
 
-t.test('after each message of a recorded conversation nothing is violated but what is still to come', { skip }, async (t) => {
+t.test('after each message of a recorded conversation nothing is violated but what is still to come', async (t) => {
   const translate = createTranslator();
   let routes = 0;
   for (let until = 1; until <= 90; until++) {
@@ -93,7 +91,7 @@ function stateOf(resources: readonly Json[]): AdsState {
   return { ...state, versions: { cluster: '1', endpoint: '1', listener: '1', secret: '1' } };
 }
 
-t.test('what is changed in it, at a place and into a value that are drawn, violates nothing either', { skip }, async (t) => {
+t.test('what is changed in it, at a place and into a value that are drawn, violates nothing either', async (t) => {
   const all = [...adsResources(SOTW, 12), ...readSecrets(SOTW, 12)].map(({ resource }) => resource as Json);
   let routes = 0;
   let snapshots = 0;

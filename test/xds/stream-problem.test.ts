@@ -2,10 +2,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import t from 'tap';
 import type { ProblemReason } from '../../src/xds/stream-problem.ts';
 import { explainEnd } from '../../src/xds/stream-problem.ts';
-import { LIVE } from '../kuma/pair.ts';
+import { LIVE } from '../data.ts';
 import { linesOf } from './recorded.ts';
-
-const skip = existsSync(LIVE) ? false : 'skipped: no conformance data';
 
 const EXPECTED: Readonly<Record<string, ProblemReason>> = {
   'bad-signature': 'token-invalid',
@@ -31,7 +29,7 @@ const EXPECTED: Readonly<Record<string, ProblemReason>> = {
 };
 
 for (const folder of ['ads/failures/', 'versions/2.9.19/ads/', 'versions/2.12.14/ads/']) {
-  t.test(`${folder}: each end that a control plane gave a stream has a reason and an advice`, { skip }, async (t) => {
+  t.test(`${folder}: each end that a control plane gave a stream has a reason and an advice`, async (t) => {
     const cases = readdirSync(new URL(folder, LIVE)).filter((name) => existsSync(new URL(`${folder}${name}/index.jsonl`, LIVE)));
     let ends = 0;
     for (const name of cases) {

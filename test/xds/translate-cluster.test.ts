@@ -14,13 +14,12 @@ import type { Named } from '../kuma/from-envoy.ts';
 import { clusterModel } from '../kuma/from-snapshot.ts';
 import { liveZone } from '../kuma/live-zone.ts';
 import type { Change } from '../kuma/live-zone.ts';
-import { KUMA, LIVE } from '../kuma/pair.ts';
 import { ca, linesOf, withIdentities } from '../resources/fixtures/compiling.ts';
+import { KUMA, LIVE, withKuma } from '../data.ts';
 import { acceptedClusters, clustersAfter } from './recorded-clusters.ts';
 import type { AcceptedCluster } from './recorded-clusters.ts';
 import { everyMessage } from './registry.ts';
 
-const skip = existsSync(LIVE) ? false : 'skipped: no conformance data';
 const registry: Registry = await everyMessage();
 const SOTW = new URL('ads/sotw/', LIVE);
 const UNVERIFIED =
@@ -80,14 +79,14 @@ const HISTORY: readonly (readonly [what: string, until: number, change: Change])
 ];
 
 for (const [what, until, change] of HISTORY) {
-  t.test(`${what}: each cluster is the value that the files give, with the same secrets`, { skip }, async (t) => {
+  t.test(`${what}: each cluster is the value that the files give, with the same secrets`, async (t) => {
     const sent = clustersAfter(SOTW, until, registry);
     t.ok(sent.size >= 42, `${sent.size} clusters`);
     t.same(differences(sent, ownZone(change)), []);
   });
 }
 
-t.test('several health checks on a cluster are taken, all of them, and said; the same ones are one', { skip }, async (t) => {
+t.test('several health checks on a cluster are taken, all of them, and said; the same ones are one', async (t) => {
   const sent = clustersAfter(SOTW, 48, registry).get('default_mes-lb___extsvc_9101')!;
   t.equal(sent.cluster.healthChecks.length, 33, 'one more for each mesh, each time');
   t.match(sent.remarks, [/^it has 33 health checks, which Envoy refuses/]);
@@ -97,7 +96,7 @@ t.test('several health checks on a cluster are taken, all of them, and said; the
   t.equal(translate({ ...sent, cluster: { ...sent.cluster, healthChecks } }).cluster.healthChecks?.length, 2);
 });
 
-t.test('what is encrypted and not verified is said of each cluster that is so, and of no other', { skip }, async (t) => {
+t.test('what is encrypted and not verified is said of each cluster that is so, and of no other', async (t) => {
   const said = [...clustersAfter(SOTW, 12, registry)].flatMap(([name, item]) => {
     const { remarks } = translate(item);
     return remarks.length === 0 ? [] : [[name, remarks]];
@@ -126,7 +125,7 @@ const OLDER: readonly (readonly [version: string, differences: readonly RegExp[]
 ];
 
 for (const [version, expected] of OLDER) {
-  t.test(`${version} had the same clusters, but for what Kuma has changed since`, { skip }, async (t) => {
+  t.test(`${version} had the same clusters, but for what Kuma has changed since`, async (t) => {
     const sent = clustersAfter(new URL(`versions/${version}/ads/initial/`, LIVE), Infinity, registry);
     const found = differences(sent, ownZone({ without: '60-policies.yaml' }));
     t.match(found, expected);
@@ -157,9 +156,7 @@ function otherwise(resources: readonly Named[], sent: ReadonlyMap<string, Accept
   });
 }
 
-const goldens = existsSync(KUMA) ? false : 'skipped: no conformance data';
-
-t.test('nothing of the clusters of Kuma’s golden files is lost', { skip: goldens }, async (t) => {
+t.test('nothing of the clusters of Kuma’s golden files is lost', withKuma, async (t) => {
   let clusters = 0;
   for (const path of globSync(['egress/golden/*.yaml', 'policies/*.yaml', 'zone-proxy-listener/*.yaml'], { cwd: KUMA })) {
     const resources = goldenResources(readFileSync(new URL(path, KUMA), 'utf8').replaceAll(': eHl6', `: ${PEM}`));
@@ -170,7 +167,7 @@ t.test('nothing of the clusters of Kuma’s golden files is lost', { skip: golde
   t.equal(clusters, 20);
 });
 
-t.test('nor is anything of the clusters of the recording, whatever was changed', { skip }, async (t) => {
+t.test('nor is anything of the clusters of the recording, whatever was changed', async (t) => {
   let responses = 0;
   for (let until = 2; until <= 82; until++) {
     if (!existsSync(new URL(`${String(until).padStart(3, '0')}-response-cds.json`, SOTW))) continue;
@@ -187,7 +184,7 @@ interface Difference {
   readonly variant?: unknown;
 }
 
-t.test('to a proxy that asks for other names for things, the same clusters are sent, with other names', { skip }, async (t) => {
+t.test('to a proxy that asks for other names for things, the same clusters are sent, with other names', async (t) => {
   const text = readFileSync(new URL('ads/variants/unified-naming/differences.json', LIVE), 'utf8');
   const resources = (JSON.parse(text) as readonly Difference[]).flatMap(({ path, variant }) => {
     const name = /^\/cds\/([^/]+)$/.exec(path)?.[1];

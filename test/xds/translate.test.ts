@@ -23,8 +23,8 @@ import { canonical } from '../kuma/canonical.ts';
 import { compare } from '../kuma/compare.ts';
 import { deciding } from '../kuma/from-snapshot.ts';
 import { liveZone } from '../kuma/live-zone.ts';
-import { LIVE, skipWithout } from '../kuma/pair.ts';
 import { snapshotOf, withIdentities } from '../resources/fixtures/compiling.ts';
+import { LIVE } from '../data.ts';
 import { anyOf, held, recordedState, registry } from './recorded-state.ts';
 
 const CONTEXT: TranslateContext = { name: 'egress-1', zone: 'zone-1', adminPort: 9901 };
@@ -61,7 +61,7 @@ const RECORDINGS: readonly (readonly [folder: string, ...until: readonly number[
   ['versions/2.12.14/ads/initial/', Infinity],
 ];
 
-t.test('every recorded configuration is served, for the clients that Envoy served', skipWithout(LIVE), async (t) => {
+t.test('every recorded configuration is served, for the clients that Envoy served', async (t) => {
   for (const [path, ...numbers] of RECORDINGS) {
     for (const until of numbers) {
       const folder = new URL(path, LIVE);
@@ -97,7 +97,7 @@ t.test('every recorded configuration is served, for the clients that Envoy serve
   }
 });
 
-t.test('the bytes as they came are read as their JSON is', skipWithout(LIVE), async (t) => {
+t.test('the bytes as they came are read as their JSON is', async (t) => {
   const bytes = Buffer.from(readFileSync(new URL('008-response-lds.pb.b64', SOTW), 'utf8'), 'base64');
   const { resources } = fromBinary(DiscoveryResponseSchema, bytes);
   const state = recordedState(SOTW, 12);
@@ -150,7 +150,7 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-t.test('the same zone gives the same snapshot from its files as from its control plane', skipWithout(LIVE), async (t) => {
+t.test('the same zone gives the same snapshot from its files as from its control plane', async (t) => {
   const own = snapshotOf(compile(liveZone({}), withIdentities));
   const { snapshot } = createTranslator()(recordedState(SOTW, 12), CONTEXT);
   t.equal(snapshot.zone, own.zone);
@@ -246,7 +246,7 @@ function rbacsIn(value: unknown): Json[] {
   return [...own, ...Object.values(value).flatMap(rbacsIn)];
 }
 
-t.test('each recorded authorisation filter decides: changed, it decides otherwise', skipWithout(LIVE), async (t) => {
+t.test('each recorded authorisation filter decides: changed, it decides otherwise', async (t) => {
   const state = recordedState(SOTW, 12);
   const before = translate(state);
   const json = recordedListener();
@@ -328,7 +328,7 @@ function validationOf(chain: Json): Json {
   return (commonOf(chain)['combinedValidationContext'] as { defaultValidationContext: Json }).defaultValidationContext;
 }
 
-t.test('a chain that asks for what is not done here lets nobody in, and the others are served', skipWithout(LIVE), async (t) => {
+t.test('a chain that asks for what is not done here lets nobody in, and the others are served', async (t) => {
   const filter = (name: string, more: Json = {}): Json => ({ name: 'x', typedConfig: { '@type': type(name), ...more } });
   const cases: readonly [sni: string, change: (chain: Json) => void, why: RegExp][] = [
     [
@@ -415,7 +415,7 @@ t.test('a chain that asks for what is not done here lets nobody in, and the othe
   }
 });
 
-t.test('several authorisation filters of one chain each have to allow', skipWithout(LIVE), async (t) => {
+t.test('several authorisation filters of one chain each have to allow', async (t) => {
   const rules = (exact: string): Json => ({
     policies: { p: { permissions: [{ any: true }], principals: [{ authenticated: { principalName: { exact } } }] } },
   });
@@ -433,78 +433,70 @@ t.test('several authorisation filters of one chain each have to allow', skipWith
   t.equal(decisionOf(translated, route, ['kuma://team/red']), 'denied');
 });
 
-t.test('a chain without an authorisation filter lets in whoever its TLS lets in', skipWithout(LIVE), async (t) => {
+t.test('a chain without an authorisation filter lets in whoever its TLS lets in', async (t) => {
   const { route, translated } = routeOf(TCP, (chain) => filtersOf(chain).shift());
   t.match(route, { permission: { kind: 'allow-all', by: 'no authorisation filter in mesh default' } });
   if (route !== undefined) t.equal(decisionOf(translated, route, ['spiffe://default/somebody']), 'allowed');
 });
 
-t.test(
-  'what is done to HTTP elsewhere and not here is one remark for each chain; limits of connections are kept',
-  skipWithout(LIVE),
-  async (t) => {
-    const limit = { '@type': type('filters.network.local_ratelimit.v3.LocalRateLimit'), statPrefix: 'x' };
-    const limited = routeOf(TCP, (chain) =>
-      filtersOf(chain).unshift({
-        name: 'x',
-        typedConfig: { ...limit, tokenBucket: { maxTokens: 10, tokensPerFill: 5, fillInterval: '1s' } },
-      }),
-    );
-    t.match(limited.route, { rateLimit: { connections: 10, intervalMs: 2_000 } });
-    t.same(limited.translated.remarks, []);
-    const { translated } = routeOf(HTTP, (chain) => {
-      const filters = configOf(filtersOf(chain).at(-1))['httpFilters'] as Json[];
-      filters.unshift({ name: 'x', typedConfig: { '@type': type('filters.http.fault.v3.HTTPFault') } });
-      filters.unshift({
-        name: 'x',
-        typedConfig: { '@type': type('filters.http.local_ratelimit.v3.LocalRateLimit'), statPrefix: 'x' },
-      });
+t.test('what is done to HTTP elsewhere and not here is one remark for each chain; limits of connections are kept', async (t) => {
+  const limit = { '@type': type('filters.network.local_ratelimit.v3.LocalRateLimit'), statPrefix: 'x' };
+  const limited = routeOf(TCP, (chain) =>
+    filtersOf(chain).unshift({
+      name: 'x',
+      typedConfig: { ...limit, tokenBucket: { maxTokens: 10, tokensPerFill: 5, fillInterval: '1s' } },
+    }),
+  );
+  t.match(limited.route, { rateLimit: { connections: 10, intervalMs: 2_000 } });
+  t.same(limited.translated.remarks, []);
+  const { translated } = routeOf(HTTP, (chain) => {
+    const filters = configOf(filtersOf(chain).at(-1))['httpFilters'] as Json[];
+    filters.unshift({ name: 'x', typedConfig: { '@type': type('filters.http.fault.v3.HTTPFault') } });
+    filters.unshift({
+      name: 'x',
+      typedConfig: { '@type': type('filters.http.local_ratelimit.v3.LocalRateLimit'), statPrefix: 'x' },
     });
-    t.same(translated.remarks, [
-      {
-        about: `route:${HTTP}`,
-        text: 'of HTTP this egress does nothing, so these have no effect: local_ratelimit, fault, host rewrite',
-      },
-    ]);
-  },
-);
+  });
+  t.same(translated.remarks, [
+    {
+      about: `route:${HTTP}`,
+      text: 'of HTTP this egress does nothing, so these have no effect: local_ratelimit, fault, host rewrite',
+    },
+  ]);
+});
 
-t.test(
-  'a mesh without its secrets has no certificate, and its routes and the other meshes stay',
-  skipWithout(LIVE),
-  async (t) => {
-    const state = recordedState(SOTW, 12);
-    const without = (name: string): AdsState => ({
-      ...state,
-      secrets: new Map([...state.secrets].filter(([own]) => own !== name)),
+t.test('a mesh without its secrets has no certificate, and its routes and the other meshes stay', async (t) => {
+  const state = recordedState(SOTW, 12);
+  const without = (name: string): AdsState => ({
+    ...state,
+    secrets: new Map([...state.secrets].filter(([own]) => own !== name)),
+  });
+  for (const name of ['identity_cert:secret:mesh-2', 'mesh_ca:secret:mesh-2']) {
+    const { snapshot, remarks } = translate(without(name));
+    t.same([...snapshot.meshes.keys()], ['default', 'mesh-3']);
+    t.equal(snapshot.routes.size, 46);
+    t.match(remarks.at(-1), {
+      about: 'mesh:mesh-2',
+      text: `there is no certificate for it: the control plane has not sent the secret ${name}`,
     });
-    for (const name of ['identity_cert:secret:mesh-2', 'mesh_ca:secret:mesh-2']) {
-      const { snapshot, remarks } = translate(without(name));
-      t.same([...snapshot.meshes.keys()], ['default', 'mesh-3']);
-      t.equal(snapshot.routes.size, 46);
-      t.match(remarks.at(-1), {
-        about: 'mesh:mesh-2',
-        text: `there is no certificate for it: the control plane has not sent the secret ${name}`,
-      });
-    }
-    const instead = (name: string, json: Json): readonly string[] => {
-      const any = anyOf(SecretSchema, { name, ...json });
-      const secret = held(acceptSecret(any), any);
-      const { snapshot, remarks } = translate({ ...state, secrets: new Map([...state.secrets, [name, secret]]) });
-      t.notOk(snapshot.meshes.has(meshName('mesh-2')));
-      return remarks.filter(({ about }) => about === 'mesh:mesh-2').map(({ text }) => text);
-    };
-    const [identity, trust] = ['identity_cert:secret:mesh-2', 'mesh_ca:secret:mesh-2'];
-    t.match(instead(identity, { genericSecret: {} }), [/is a genericSecret/]);
-    t.match(instead(trust, { validationContext: {} }), [/no CA for it in the secret/]);
-    t.match(instead(trust, { validationContext: { trustedCa: { filename: '/ca' } } }), [/its CA is the file \/ca/]);
-    t.match(instead(trust, { validationContext: { crl: { inlineString: 'x' } } }), [/revoked/]);
-    const file = { filename: '/x' };
-    t.match(instead(identity, { tlsCertificate: { certificateChain: file, privateKey: file } }), [/the file \/x, the file \/x/]);
-  },
-);
+  }
+  const instead = (name: string, json: Json): readonly string[] => {
+    const any = anyOf(SecretSchema, { name, ...json });
+    const secret = held(acceptSecret(any), any);
+    const { snapshot, remarks } = translate({ ...state, secrets: new Map([...state.secrets, [name, secret]]) });
+    t.notOk(snapshot.meshes.has(meshName('mesh-2')));
+    return remarks.filter(({ about }) => about === 'mesh:mesh-2').map(({ text }) => text);
+  };
+  const [identity, trust] = ['identity_cert:secret:mesh-2', 'mesh_ca:secret:mesh-2'];
+  t.match(instead(identity, { genericSecret: {} }), [/is a genericSecret/]);
+  t.match(instead(trust, { validationContext: {} }), [/no CA for it in the secret/]);
+  t.match(instead(trust, { validationContext: { trustedCa: { filename: '/ca' } } }), [/its CA is the file \/ca/]);
+  t.match(instead(trust, { validationContext: { crl: { inlineString: 'x' } } }), [/revoked/]);
+  const file = { filename: '/x' };
+  t.match(instead(identity, { tlsCertificate: { certificateChain: file, privateKey: file } }), [/the file \/x, the file \/x/]);
+});
 
-t.test('the bundle of a trust domain is the trust of the mesh with its name', skipWithout(LIVE), async (t) => {
+t.test('the bundle of a trust domain is the trust of the mesh with its name', async (t) => {
   const state = recordedState(SOTW, 12);
   const ca = state.secrets.get('mesh_ca:secret:mesh-2')?.resource.type;
   const text = ca?.case === 'validationContext' ? ca.value.trustedCa?.specifier : undefined;
@@ -527,7 +519,7 @@ t.test('the bundle of a trust domain is the trust of the mesh with its name', sk
   t.notOk(spiffe(domain('other')).snapshot.meshes.has(mesh));
 });
 
-t.test('certificates that come inside of a chain are taken; two chains of a mesh have to agree', skipWithout(LIVE), async (t) => {
+t.test('certificates that come inside of a chain are taken; two chains of a mesh have to agree', async (t) => {
   const inline = (chain: Json): void => {
     const pem = (name: string): unknown => recordedSecret(name);
     commonOf(chain)['tlsCertificates'] = [pem('identity_cert:secret:default')];
@@ -551,7 +543,7 @@ function recordedSecret(name: string): unknown {
   return found?.['tlsCertificate'] ?? found?.['validationContext'];
 }
 
-t.test('a cluster that is gone or unusable is a clean refusal', skipWithout(LIVE), async (t) => {
+t.test('a cluster that is gone or unusable is a clean refusal', async (t) => {
   const state = recordedState(SOTW, 12);
   const route = translate(state).snapshot.routes.get(serverName(TCP));
   if (route === undefined) throw new Error('no route');
@@ -567,38 +559,30 @@ t.test('a cluster that is gone or unusable is a clean refusal', skipWithout(LIVE
   t.equal(broken.snapshot.routes.get(route.serverName)?.unsupported, 'its TLS is not understood');
 });
 
-t.test(
-  'the listener of the admin pages is read: where, what is plain, and who the control plane is',
-  skipWithout(LIVE),
-  async (t) => {
-    const { admin, secrets, snapshot } = translate(recordedState(SOTW, 12));
-    t.match(admin, { address: '127.0.0.2', port: 9901, plaintextPaths: ['/ready'], tls: { clientName: 'kuma-cp' } });
-    const texts = [admin?.tls?.cert, admin?.tls?.key, admin?.tls?.clientCa].map((hash) =>
-      hash === undefined ? '' : secrets.get(hash),
-    );
-    t.match(texts, [/BEGIN CERTIFICATE/, /BEGIN RSA PRIVATE KEY/, /BEGIN CERTIFICATE/]);
-    t.notMatch(JSON.stringify([...snapshot.routes, ...snapshot.meshes, admin]), /BEGIN/);
-  },
-);
+t.test('the listener of the admin pages is read: where, what is plain, and who the control plane is', async (t) => {
+  const { admin, secrets, snapshot } = translate(recordedState(SOTW, 12));
+  t.match(admin, { address: '127.0.0.2', port: 9901, plaintextPaths: ['/ready'], tls: { clientName: 'kuma-cp' } });
+  const texts = [admin?.tls?.cert, admin?.tls?.key, admin?.tls?.clientCa].map((hash) =>
+    hash === undefined ? '' : secrets.get(hash),
+  );
+  t.match(texts, [/BEGIN CERTIFICATE/, /BEGIN RSA PRIVATE KEY/, /BEGIN CERTIFICATE/]);
+  t.notMatch(JSON.stringify([...snapshot.routes, ...snapshot.meshes, admin]), /BEGIN/);
+});
 
-t.test(
-  'of two states in a row, what did not change is the same object, and the version is that of the content',
-  skipWithout(LIVE),
-  async (t) => {
-    const translator = createTranslator(anyCluster);
-    const memory: ListenerMemory = new Map();
-    const state = (until: number): AdsState => recordedState(SOTW, until, memory);
-    const first = translator(state(24), CONTEXT);
-    const second = translator(state(26), CONTEXT);
-    const changed = [...second.snapshot.routes]
-      .filter(([sni, route]) => first.snapshot.routes.get(sni) !== route)
-      .map(([sni]) => sni);
-    t.same(changed, ['es-team{mesh=default}']);
-    t.same([...second.snapshot.meshes.values()], [...first.snapshot.meshes.values()]);
-    for (const [name, mesh] of second.snapshot.meshes) t.equal(mesh, first.snapshot.meshes.get(name));
-    t.not(second.snapshot.version, first.snapshot.version);
-    t.equal(translate(recordedState(SOTW, 26)).snapshot.version, second.snapshot.version);
-    t.equal(translator(state(24), CONTEXT).snapshot.version, first.snapshot.version);
-    t.ok([...second.snapshot.routes.values()].every(Object.isFrozen));
-  },
-);
+t.test('of two states in a row, what did not change is the same object, and the version is that of the content', async (t) => {
+  const translator = createTranslator(anyCluster);
+  const memory: ListenerMemory = new Map();
+  const state = (until: number): AdsState => recordedState(SOTW, until, memory);
+  const first = translator(state(24), CONTEXT);
+  const second = translator(state(26), CONTEXT);
+  const changed = [...second.snapshot.routes]
+    .filter(([sni, route]) => first.snapshot.routes.get(sni) !== route)
+    .map(([sni]) => sni);
+  t.same(changed, ['es-team{mesh=default}']);
+  t.same([...second.snapshot.meshes.values()], [...first.snapshot.meshes.values()]);
+  for (const [name, mesh] of second.snapshot.meshes) t.equal(mesh, first.snapshot.meshes.get(name));
+  t.not(second.snapshot.version, first.snapshot.version);
+  t.equal(translate(recordedState(SOTW, 26)).snapshot.version, second.snapshot.version);
+  t.equal(translator(state(24), CONTEXT).snapshot.version, first.snapshot.version);
+  t.ok([...second.snapshot.routes.values()].every(Object.isFrozen));
+});

@@ -1,5 +1,5 @@
 /** An egress that holds what a recorded one held, so that its answers can be compared with those of Envoy. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { EnvoyFacts } from '../../../src/admin/envoy/facts.ts';
 import { EMPTY_SNAPSHOT } from '../../../src/model/snapshot.ts';
 import type { MeshCredentials } from '../../../src/model/credentials.ts';
@@ -11,9 +11,7 @@ import { parseBootstrap } from '../../../src/xds/bootstrap.ts';
 import { createTranslator } from '../../../src/xds/translate.ts';
 import type { TypeStatus } from '../../../src/xds/subscriptions.ts';
 import { recordedState } from '../../xds/recorded-state.ts';
-
-const LIVE: URL = new URL('../../../../shared/conformance/kuma-cp-live/', import.meta.url);
-export const noData: string | false = existsSync(LIVE) ? false : 'skipped: no conformance data';
+import { LIVE } from '../../data.ts';
 
 export const NOW: number = Date.UTC(2026, 10, 23, 8, 50, 30);
 

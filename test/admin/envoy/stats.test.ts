@@ -1,5 +1,5 @@
 /** Statistics against a real Envoy's of the same configuration, and against who reads them: Grafana, the GUI of Kuma, Prometheus. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import { envoyStats } from '../../../src/admin/envoy/stats.ts';
@@ -8,11 +8,12 @@ import type { StatsQuery } from '../../../src/admin/envoy/stats-text.ts';
 import type { EnvoyFacts } from '../../../src/admin/envoy/facts.ts';
 import { TrafficCounters } from '../../../src/observe/traffic-counters.ts';
 import { sessionRecord } from '../../observe/record.ts';
-import { emptyFacts, noData, recordedBytes, recordedFacts } from './recorded-facts.ts';
+import { KUMA, withKuma } from '../../data.ts';
+import { emptyFacts, recordedBytes, recordedFacts } from './recorded-facts.ts';
 
 const ALL: StatsQuery = { usedOnly: false, matches: () => true };
 const USED: StatsQuery = { usedOnly: true, matches: () => true };
-const DASHBOARD = '../shared/conformance/kuma-2.14.3/grafana/kuma-zone-egress.json';
+const DASHBOARD = new URL('grafana/kuma-zone-egress.json', KUMA);
 
 async function text(facts: EnvoyFacts, query: StatsQuery = ALL): Promise<string> {
   return [...statsText(await envoyStats(facts), query)].join('');
@@ -59,7 +60,7 @@ function seriesOf(exposition: string): readonly Series[] {
   });
 }
 
-t.test('every name is one that the recorded Envoy has', { skip: noData }, async (t) => {
+t.test('every name is one that the recorded Envoy has', async (t) => {
   const nameOf = (line: string): string => line.slice(0, line.indexOf(': '));
   const names = (all: string): Set<string> =>
     new Set(
@@ -82,7 +83,7 @@ t.test('every name is one that the recorded Envoy has', { skip: noData }, async 
   t.same(unknown, []);
 });
 
-t.test('every series has the family and the labels that the recorded Envoy has', { skip: noData }, async (t) => {
+t.test('every series has the family and the labels that the recorded Envoy has', async (t) => {
   const key = ({ family, labels }: Series): string => `${family}{${Object.keys(labels).sort().join()}}`;
   const theirs = new Set(seriesOf(gunzipSync(recordedBytes('admin/stats.prometheus.txt.gz')).toString()).map(key));
   const unknown = new Set(
@@ -115,7 +116,7 @@ t.test(
   },
 );
 
-t.test('the numbers are those of the sessions', { skip: noData }, async (t) => {
+t.test('the numbers are those of the sessions', async (t) => {
   const lines = (await text(busyFacts())).split('\n');
   for (const line of [
     'cluster.default_es-tcp.upstream_cx_total: 1',
@@ -141,7 +142,7 @@ t.test('the numbers are those of the sessions', { skip: noData }, async (t) => {
     t.ok(lines.includes(line), line);
 });
 
-t.test('usedonly leaves out what never moved, and a filter takes what it matches', { skip: noData }, async (t) => {
+t.test('usedonly leaves out what never moved, and a filter takes what it matches', async (t) => {
   const facts = busyFacts();
   const used = await text(facts, USED);
   t.match(used, /^cluster\.default_backend\.upstream_cx_active: 2$/m);
@@ -151,7 +152,7 @@ t.test('usedonly leaves out what never moved, and a filter takes what it matches
   t.ok(some.split('\n').every((line) => line === '' || line.includes('upstream_cx_total')));
 });
 
-t.test('the JSON has the form of Envoy’s', { skip: noData }, async (t) => {
+t.test('the JSON has the form of Envoy’s', async (t) => {
   interface Stats {
     readonly stats: readonly (
       | { readonly name: string; readonly value: unknown }
@@ -177,22 +178,18 @@ t.test('the JSON has the form of Envoy’s', { skip: noData }, async (t) => {
   t.match(JSON.parse(nothing), { stats: [{ histograms: { computed_quantiles: [] } }] });
 });
 
-t.test(
-  'the GUI finds the inbound by its address, and joins a service of another zone with its cluster',
-  { skip: noData },
-  async (t) => {
-    const lines = (await text(busyFacts(), USED)).split('\n').filter((line) => /^(http|tcp|cluster|listener)\./.test(line));
-    t.ok(lines.some((line) => line.startsWith('listener.127.0.0.2_10002.')));
-    t.ok(
-      lines.some((line) => line.startsWith('tcp.default_backend.')) &&
-        lines.some((line) => line.startsWith('cluster.default_backend.')),
-    );
-    t.ok(
-      lines.every((line) => line.split(': ').length === 2),
-      'a name and a value',
-    );
-  },
-);
+t.test('the GUI finds the inbound by its address, and joins a service of another zone with its cluster', async (t) => {
+  const lines = (await text(busyFacts(), USED)).split('\n').filter((line) => /^(http|tcp|cluster|listener)\./.test(line));
+  t.ok(lines.some((line) => line.startsWith('listener.127.0.0.2_10002.')));
+  t.ok(
+    lines.some((line) => line.startsWith('tcp.default_backend.')) &&
+      lines.some((line) => line.startsWith('cluster.default_backend.')),
+  );
+  t.ok(
+    lines.every((line) => line.split(': ').length === 2),
+    'a name and a value',
+  );
+});
 
 interface Query {
   readonly metric: string;
@@ -238,30 +235,26 @@ const NOT_APPLICABLE: Readonly<Record<string, string>> = {
 const KRI =
   'unified resource naming only, which this egress does not announce: cluster names begin with the mesh, with Envoy too';
 
-t.test(
-  'every query of Kuma’s dashboard for zone egresses finds its series, or says why there is none',
-  { skip: existsSync(DASHBOARD) ? noData : 'skipped: no conformance data' },
-  async (t) => {
-    const dashboard = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as {
-      panels: Panel[];
-      templating: { list: { query: unknown }[] };
-    };
-    const variables = dashboard.templating.list.flatMap(({ query }) => JSON.stringify(query).replaceAll('\\"', '"'));
-    const queries = [...expressionsIn(dashboard.panels), ...variables].flatMap(selectorsIn);
-    t.ok(queries.length > 50, `${queries.length} selectors`);
-    const ours = seriesOf(await prometheus(busyFacts()));
-    const theirs = seriesOf(gunzipSync(recordedBytes('admin/stats.prometheus.txt.gz')).toString());
-    let found = 0;
-    for (const query of queries) {
-      const why = NOT_APPLICABLE[query.metric] ?? (query.matchers.includes('=~"kri_') ? KRI : null);
-      if (why === null) {
-        t.ok(finds(ours, query), `${query.metric}{${query.matchers}}`);
-        found++;
-      } else {
-        t.notOk(finds(ours, query), `${query.metric}{${query.matchers}}: ${why}`);
-        if (why === KRI) t.notOk(finds(theirs, query), 'neither does the recorded Envoy');
-      }
+t.test('every query of Kuma’s dashboard for zone egresses finds its series, or says why there is none', withKuma, async (t) => {
+  const dashboard = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as {
+    panels: Panel[];
+    templating: { list: { query: unknown }[] };
+  };
+  const variables = dashboard.templating.list.flatMap(({ query }) => JSON.stringify(query).replaceAll('\\"', '"'));
+  const queries = [...expressionsIn(dashboard.panels), ...variables].flatMap(selectorsIn);
+  t.ok(queries.length > 50, `${queries.length} selectors`);
+  const ours = seriesOf(await prometheus(busyFacts()));
+  const theirs = seriesOf(gunzipSync(recordedBytes('admin/stats.prometheus.txt.gz')).toString());
+  let found = 0;
+  for (const query of queries) {
+    const why = NOT_APPLICABLE[query.metric] ?? (query.matchers.includes('=~"kri_') ? KRI : null);
+    if (why === null) {
+      t.ok(finds(ours, query), `${query.metric}{${query.matchers}}`);
+      found++;
+    } else {
+      t.notOk(finds(ours, query), `${query.metric}{${query.matchers}}: ${why}`);
+      if (why === KRI) t.notOk(finds(theirs, query), 'neither does the recorded Envoy');
     }
-    t.ok(found > 40, `${found} find their series`);
-  },
-);
+  }
+  t.ok(found > 40, `${found} find their series`);
+});

@@ -1,0 +1,29 @@
+/** Where recorded material lies, and the only ways of a test to be skipped. What is allowed to skip is counted in `skips.test.ts`. */
+import { existsSync } from 'node:fs';
+
+/** What real control planes and their egresses said, recorded for this project; part of it, see `data/README.md`. */
+export const LIVE: URL = new URL('data/kuma-cp-live/', import.meta.url);
+/** ClientHellos out of public test data, each with its source, its licence and its verdict. */
+export const HELLOS: URL = new URL('data/clienthello/hellos.json', import.meta.url);
+/** Files of Kuma's own tests. They are not part of this repository; who has them lays them beside it. */
+export const KUMA: URL = new URL('../../shared/conformance/kuma-2.14.3/', import.meta.url);
+
+export interface Condition {
+  readonly skip: string | false;
+}
+
+function only(condition: boolean, otherwise: string): Condition {
+  return { skip: condition ? false : `skipped: ${otherwise}` };
+}
+
+export const withKuma: Condition = only(
+  existsSync(KUMA),
+  'Kuma’s own test files do not lie in ../shared/conformance/kuma-2.14.3',
+);
+/** Permissions of files do not stop root. */
+export const withoutRoot: Condition = only(process.getuid?.() !== 0, 'root may read and write every file');
+export const withDevFull: Condition = only(existsSync('/dev/full'), 'this system has no /dev/full');
+/** What the sample zone of the demo listens on is fixed. */
+export function withFreePorts(free: boolean, error: string): Condition {
+  return only(free, `the fixed ports of the sample zone are taken: ${error.trim()}`);
+}
