@@ -125,8 +125,8 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   // splice
   'idle-timeout': {
     step: 'splice',
-    meaning: 'no byte moved in either direction for the idle timeout',
-    remedy: 'raise the idle timeout, or let the application send keep-alives',
+    meaning: 'no byte moved in either direction for the idle timeout, or for the half-closed timeout after one side had ended',
+    remedy: 'raise the timeout that the detail names, or let the application send keep-alives',
   },
   'policy-changed': {
     step: 'splice',

@@ -25,6 +25,7 @@ export interface RunOptions {
   readonly drainExitCode: number;
   readonly setupTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly halfClosedTimeoutMs: number;
   readonly maxHelloBytes: number;
   /** 0 follows from the descriptor limit. */
   readonly maxSessions: number;
@@ -130,6 +131,13 @@ export const RUN_OPTIONS: OptionTable = {
     value: 'DUR',
     help: 'without a byte in either direction; 0s is off',
   },
+  'half-closed-timeout': {
+    kind: 'duration',
+    env: ['ZONE_EGRESS_HALF_CLOSED_TIMEOUT'],
+    fallback: '5m',
+    value: 'DUR',
+    help: 'without a byte in either direction after one side has ended; 0s is off',
+  },
   'max-hello-bytes': {
     kind: 'count',
     env: ['ZONE_EGRESS_MAX_HELLO_BYTES'],
@@ -224,6 +232,7 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
     drainExitCode: given.count('drain-exit-code'),
     setupTimeoutMs: given.duration('setup-timeout'),
     idleTimeoutMs: given.duration('idle-timeout'),
+    halfClosedTimeoutMs: given.duration('half-closed-timeout'),
     maxHelloBytes,
     maxSessions: given.count('max-sessions'),
     maxHandshakes: given.count('max-handshakes'),

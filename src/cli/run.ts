@@ -153,6 +153,7 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
       drainTimeMs: options.drainTimeMs,
       setupTimeoutMs: options.setupTimeoutMs,
       idleTimeoutMs: options.idleTimeoutMs,
+      halfClosedTimeoutMs: options.halfClosedTimeoutMs,
       maxHelloBytes: options.maxHelloBytes,
       maxSessions: options.maxSessions === 0 ? sessionsFor(terminal.descriptorLimit()) : options.maxSessions,
       maxHandshakes: options.maxHandshakes,

@@ -5,6 +5,8 @@ export interface TrafficSettings {
   readonly maxHelloBytes: number;
   /** No byte in either direction for this long ends the session; 0 never does. */
   readonly idleTimeoutMs: number;
+  /** The same once one side has ended its direction; 0 leaves it to the idle timeout. */
+  readonly halfClosedTimeoutMs: number;
   /** How long a session may go on after its route is gone or denied. */
   readonly drainTimeMs: number;
   /** Of the whole process. */
@@ -26,6 +28,7 @@ export const DEFAULT_TRAFFIC_SETTINGS: TrafficSettings = {
   setupTimeoutMs: 15_000,
   maxHelloBytes: 16_384,
   idleTimeoutMs: 3_600_000,
+  halfClosedTimeoutMs: 300_000,
   drainTimeMs: 30_000,
   maxSessions: 10_000,
   maxHandshakes: 512,

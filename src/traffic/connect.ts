@@ -72,7 +72,7 @@ function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Prom
   });
   // Read only once both sides are joined: a server that speaks first must not be lost.
   socket.pause();
-  const side: Side = { socket, tls: false, reader, reset: () => resetTcp(socket) };
+  const side: Side = { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
   return attempt(walk, target, options, { socket, below: socket, ready: 'connect', side });
 }
 
@@ -87,7 +87,13 @@ function attemptTls(walk: Walk, target: Target, options: ConnectOptions): Promis
     autoSelectFamily: false,
   });
   const socket = connectTls({ socket: below, ...options.origination.connectionOptions(tls, target.endpoint) });
-  const side: Side = { socket, tls: true, reader: new TlsReader(options.pool), reset: () => resetBelow(socket, below) };
+  const side: Side = {
+    socket,
+    raw: below,
+    tls: true,
+    reader: new TlsReader(options.pool),
+    reset: () => resetBelow(socket, below),
+  };
   return attempt(walk, target, options, { socket, below, ready: 'secureConnect', side });
 }
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { localAddresses } from '../base/local-addresses.ts';
 import { refuse } from '../base/refusal.ts';
 import { ComingSnapshot } from '../model/changes.ts';
@@ -30,6 +30,7 @@ import type { OriginationDeps } from './originate.ts';
 import { SessionDraft } from './session-draft.ts';
 import { walk } from './session.ts';
 import type { Session } from './session.ts';
+import { Sweep } from './sweep.ts';
 import { Terminator } from './terminate.ts';
 import type { MeshTls } from './terminate.ts';
 
@@ -64,6 +65,7 @@ export class DataSide implements DataPlane {
   readonly #send: (message: FromData) => void;
   readonly #worker: number;
   readonly #sessions = new Set<Session>();
+  readonly #sweep: Sweep;
   readonly #secrets = new Map<ContentHash, string>();
   readonly #turns = new WeakMap<Cluster, { next: number }>();
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
@@ -74,7 +76,6 @@ export class DataSide implements DataPlane {
   #records: SessionRecord[] = [];
   #reports: EndpointReport[] = [];
   #listener: Listener | null = null;
-  #idleSweep: Timer | null = null;
   #accepted = 0;
   #started: Promise<void> | null = null;
 
@@ -84,6 +85,7 @@ export class DataSide implements DataPlane {
     this.limits = new Limits(options.limitsMemory, options.settings, options.worker);
     this.breakers = new Breakers(options.breakerMemory, { clock: options.clock, side: options.worker });
     this.terminator = new Terminator(options.meshTls);
+    this.#sweep = new Sweep({ clock: options.clock, settings: options.settings, sessions: this.#sessions });
     this.#send = options.send;
     this.#worker = options.worker;
     this.names = new NameTable((name, family) => this.#send({ kind: 'resolve', name, family }));
@@ -227,8 +229,7 @@ export class DataSide implements DataPlane {
     const { backlog, unref } = this.settings;
     await this.start();
     this.#listener ??= new Listener(this.clock, (socket) => this.#accept(socket));
-    const every = sweepEveryMs(this.settings.idleTimeoutMs);
-    if (this.settings.idleTimeoutMs > 0) this.#idleSweep ??= this.clock.every(every, () => this.#sweepIdle(every));
+    this.#sweep.start();
     try {
       const bound = await this.#listener.listen({ address, port, reusePort, backlog, unref });
       this.#send({ kind: 'listening', port: bound });
@@ -273,17 +274,6 @@ export class DataSide implements DataPlane {
     }
   }
 
-  #sweepIdle(everyMs: number): void {
-    const limit = this.settings.idleTimeoutMs;
-    for (const session of this.#sessions) {
-      if (!session.joined) continue;
-      session.quietSweeps = session.moved ? 0 : session.quietSweeps + 1;
-      session.moved = false;
-      if (session.quietSweeps * everyMs >= limit)
-        session.walk.end(refuse('idle-timeout', `no byte in either direction for ${limit} ms`));
-    }
-  }
-
   #report(record: SessionRecord): void {
     this.#records.push(record);
     if (this.#records.length === 1) setImmediate(() => this.#sendRecords());
@@ -305,8 +295,7 @@ export class DataSide implements DataPlane {
   }
 
   #stop(): void {
-    this.#idleSweep?.cancel();
-    this.#idleSweep = null;
+    this.#sweep.stop();
     const stopped = (): void => {
       this.#listener = null;
       for (const session of this.#sessions) session.walk.end(refuse('drained', 'the egress was stopped'));
@@ -327,11 +316,6 @@ export class DataSide implements DataPlane {
       this.fault(error);
     }
   }
-}
-
-/** Four looks per idle timeout, at most every 15 s and at least every 20 ms. */
-function sweepEveryMs(idleTimeoutMs: number): number {
-  return Math.max(20, Math.min(idleTimeoutMs / 4, 15_000));
 }
 
 /** `::ffff:10.0.0.7`, as a listener on `::` sees an IPv4 client, without its prefix. */

@@ -23,12 +23,19 @@ import type { SessionDraft } from './session-draft.ts';
 import { resetBelow, resetTcp } from './reset.ts';
 import { readHello } from './sniff.ts';
 import { splice } from './splice.ts';
-import type { Side } from './splice.ts';
+import type { Side, Splice } from './splice.ts';
 import { TlsReader } from './tls-reader.ts';
 import { Walk } from './walk.ts';
 
 /** An honest handshake takes milliseconds; one that is older than this gives up its place when all are taken. */
 const STALLED_AFTER_MS = 1_000;
+
+/** What a session is while bytes flow. */
+interface Joined {
+  readonly client: Side;
+  readonly endpoint: Side;
+  readonly lost: Splice['lost'];
+}
 
 /** One accepted connection from accept to close. It keeps its route, never the snapshot. */
 export class Session {
@@ -47,10 +54,17 @@ export class Session {
   moved = true;
   quietSweeps = 0;
   joined = false;
+  /** From the moment on at which bytes flow. */
+  sides: Joined | null = null;
+  /** The kernel asks the peers whether they are there after so long without a byte. */
+  keepAliveMs: number = Infinity;
+  /** As it was accepted; null once both sides are joined, because its handle may have moved then. */
+  accepted: Socket | null;
   /** Cancels the end that a changed policy has set. */
   policyEnd: (() => void) | null = null;
 
-  constructor(draft: SessionDraft, scope: Scope) {
+  constructor(accepted: Socket, draft: SessionDraft, scope: Scope) {
+    this.accepted = accepted;
     this.draft = draft;
     this.scope = scope;
   }
@@ -134,7 +148,7 @@ function clusterOf({ route: found, cluster }: Judged): Cluster {
 
 function openSession(accepted: Socket, plane: DataPlane): Session {
   const scope = new Scope(plane.clock);
-  const session = new Session(plane.draft(accepted), scope);
+  const session = new Session(accepted, plane.draft(accepted), scope);
   // The first statement after accept, and for as long as the object lives: a reset without a listener would end the process.
   accepted.on('error', ignoreError);
   session.draft.snapshotVersion = plane.snapshot().version;
@@ -232,7 +246,8 @@ async function connect(session: Session, targets: readonly Target[], to: { clust
 /** On the passthrough path the accepted handle moves into a socket that reads into reused buffers. */
 function clientSide(accepted: Socket, tls: TLSSocket | null, to: { session: Session; plane: DataPlane }): Side {
   const { plane } = to;
-  if (tls !== null) return { socket: tls, tls: true, reader: new TlsReader(plane.pool), reset: () => resetBelow(tls, accepted) };
+  if (tls !== null)
+    return { socket: tls, raw: accepted, tls: true, reader: new TlsReader(plane.pool), reset: () => resetBelow(tls, accepted) };
   if (plane.adoptionWorks && !accepted.destroyed) {
     const reader = new PlainReader(plane.pool);
     const adopted = adopt(accepted, reader);
@@ -240,11 +255,11 @@ function clientSide(accepted: Socket, tls: TLSSocket | null, to: { session: Sess
       const { socket, rest } = adopted;
       socket.on('error', ignoreError);
       if (rest !== null) to.session.draft.late = rest;
-      return { socket, tls: false, reader, reset: () => resetTcp(socket) };
+      return { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
     }
     reader.close();
   }
-  return { socket: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
+  return { socket: accepted, raw: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
 }
 
 function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffer | null }): Promise<NormalEnd> {
@@ -272,6 +287,8 @@ function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffe
   if (endpoint.tls) endWithAlert(session, client, endpoint);
   return session.walk.step<NormalEnd>((done) => {
     const joined = splice(client, endpoint, { up, down });
+    session.accepted = null;
+    session.sides = { client, endpoint, lost: (side) => joined.lost(side) };
     void joined.ended.then(done);
     return () => joined.cut();
   });

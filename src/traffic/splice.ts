@@ -6,6 +6,8 @@ import type { Meter, Reader } from './reader.ts';
 /** One of the two connections of a session. */
 export interface Side {
   readonly socket: Socket;
+  /** The TCP connection: the same where there is no TLS. */
+  readonly raw: Socket;
   readonly tls: boolean;
   /** What moves its bytes; null where the adopted handle does not work. */
   readonly reader: Reader | null;
@@ -18,6 +20,8 @@ export interface Splice {
   readonly ended: Promise<NormalEnd>;
   /** Ends both sides now. */
   cut(): void;
+  /** The peer of this side has gone, and Node does not know it. */
+  lost(side: 'client' | 'endpoint'): void;
 }
 
 /**
@@ -78,6 +82,13 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
     cut: () => {
       client.socket.destroy();
       endpoint.socket.destroy();
+    },
+    lost(side) {
+      const [gone, other] = side === 'client' ? [client, endpoint] : [endpoint, client];
+      if (reason === 'closed') reason = side === 'client' ? 'client-reset' : 'endpoint-reset';
+      other.reset();
+      gone.raw.destroy();
+      gone.socket.destroy();
     },
   };
 }

@@ -33,7 +33,13 @@ async function relay(path: Path, onServer: (socket: Socket) => void): Promise<Re
     upstream.on('error', () => {});
     upstream.once('connect', () => {
       const client = path === 'adopted-handle' ? adoptedSide(accepted, pool) : publicSide(accepted);
-      const endpoint: Side = { socket: upstream, tls: false, reader, reset: () => void upstream.resetAndDestroy() };
+      const endpoint: Side = {
+        socket: upstream,
+        raw: upstream,
+        tls: false,
+        reader,
+        reset: () => void upstream.resetAndDestroy(),
+      };
       const meter = (key: 'up' | 'down'): { add: (bytes: number) => void } => ({ add: (bytes) => (counted[key] += bytes) });
       relays.push(splice(client, endpoint, { up: meter('up'), down: meter('down') }));
     });
@@ -65,11 +71,11 @@ function adoptedSide(accepted: Socket, pool: BufferPool): Side {
   if (adopted === null) throw new Error('adoption does not work here');
   const { socket } = adopted;
   socket.on('error', () => {});
-  return { socket, tls: false, reader, reset: () => resetTcp(socket) };
+  return { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
 }
 
 function publicSide(accepted: Socket): Side {
-  return { socket: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
+  return { socket: accepted, raw: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
 }
 
 async function listen(server: Server): Promise<void> {

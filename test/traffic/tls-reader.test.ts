@@ -60,8 +60,8 @@ async function joined(onEndpoint: (socket: Socket) => void): Promise<Watched> {
   inner.pause();
   outer.pause();
   const { ended } = splice(
-    { socket: inner, tls: true, reader: new TlsReader(pool), reset: () => inner.destroy() },
-    { socket: outer, tls: false, reader: null, reset: () => void outer.resetAndDestroy() },
+    { socket: inner, raw: inner, tls: true, reader: new TlsReader(pool), reset: () => inner.destroy() },
+    { socket: outer, raw: outer, tls: false, reader: null, reset: () => void outer.resetAndDestroy() },
     { up: { add: () => {} }, down: { add: () => {} } },
   );
   return {
