@@ -220,6 +220,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
       }
     },
     onResolve: (name, family) => void resolver.resolve(name, family),
+    onCredentialsNeeded: (mesh) => keyStore.refresh(mesh),
     onReports: (reports) => watch.report(reports),
     onRelay(path) {
       metrics.relay(path);

@@ -26,6 +26,8 @@ export interface DataSidesOptions {
   readonly settings: TrafficSettings;
   readonly onRecords: (records: readonly SessionRecord[]) => void;
   readonly onResolve: (name: string, family: 'v4' | 'any') => void;
+  /** A session needs the certificate of a mesh, which is out of date. */
+  readonly onCredentialsNeeded: (mesh: MeshName) => void;
   readonly onRelay: (path: 'adopted-handle' | 'public-api') => void;
   readonly onFault: (message: string, stack: string) => void;
   /** How sessions fared with endpoints that are watched. */
@@ -278,9 +280,10 @@ export class DataSides {
   }
 
   #onMessage(worker: number, message: FromData): void {
-    const { onRecords, onResolve, onRelay, onFault, onReports } = this.#options;
+    const { onRecords, onResolve, onCredentialsNeeded, onRelay, onFault, onReports } = this.#options;
     if (message.kind === 'records') onRecords(message.records);
     else if (message.kind === 'resolve') onResolve(message.name, message.family);
+    else if (message.kind === 'credentials-needed') onCredentialsNeeded(message.mesh);
     else if (message.kind === 'endpoint-reports') onReports?.(message.reports);
     else if (message.kind === 'relay') onRelay(message.path);
     else if (message.kind === 'fault') onFault(message.message, message.stack);

@@ -52,6 +52,10 @@ export class FolderIdentity implements MeshIdentity {
     this.#look();
   }
 
+  refresh(): void {
+    if (this.#poll !== null) this.#look();
+  }
+
   close(): void {
     this.#poll?.cancel();
     this.#poll = null;

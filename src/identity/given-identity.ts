@@ -1,7 +1,7 @@
 import type { Problem } from '../base/problem.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { MeshName } from '../model/names.ts';
-import { expiryOf, identityProblem, makeCredentials, meshOrigin } from './mesh-credentials.ts';
+import { beginOf, expiryOf, identityProblem, makeCredentials, meshOrigin } from './mesh-credentials.ts';
 import type { MeshIdentity } from './mesh-identity.ts';
 import { readBundle, readPrivateKey, readTrust } from './pem.ts';
 
@@ -14,6 +14,8 @@ export class GivenIdentity implements MeshIdentity {
   }
 
   start(): void {}
+
+  refresh(): void {}
 
   close(): void {}
 }
@@ -47,6 +49,7 @@ export function readGiven(
     trust: trust.pem,
     cert: chain.pem,
     key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    notBefore: beginOf(leaf),
     notAfter: expiryOf(leaf),
   });
   if (made.kind === 'made') return { kind: 'good', credentials: made.credentials };

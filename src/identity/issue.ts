@@ -147,6 +147,7 @@ export function selfSigned(
 }
 
 export interface EgressIdentity extends CertificateAndKey {
+  readonly notBefore: number;
   readonly notAfter: number;
   /** 80 % of its life: the moment to ask for the next. */
   readonly renewAt: number;
@@ -168,18 +169,19 @@ export async function issueEgressIdentity(options: {
   const ca = readPem(caCert, 'the CA certificate');
   if (ca.notAfter <= nowMs) throw new Error(`the CA of mesh ${mesh} expired ${new Date(ca.notAfter).toISOString()}`);
   const key = await generateKey('ec');
+  const notBefore = nowMs - BACKDATE_MS;
   const notAfter = wholeSeconds(Math.min(nowMs + lifetimeMs, ca.notAfter));
   const cert = issueCertificate({
     caCert,
     caKey,
     publicKey: key,
     uris: egressUris(mesh),
-    notBefore: nowMs - BACKDATE_MS,
+    notBefore,
     notAfter,
     keyUsage: WORKLOAD_KEY_USAGE,
     eku: ['serverAuth', 'clientAuth'],
   });
-  return { cert, key: keyPem(key), notAfter, renewAt: nowMs + (notAfter - nowMs) * 0.8 };
+  return { cert, key: keyPem(key), notBefore, notAfter, renewAt: nowMs + (notAfter - nowMs) * 0.8 };
 }
 
 export function egressUris(mesh: string): readonly string[] {

@@ -10,8 +10,8 @@ import type { IdentityEvents, MeshIdentity } from './mesh-identity.ts';
 
 const FIRST_RETRY_MS = 5_000;
 const LAST_RETRY_MS = 600_000;
-/** No sleep is longer: a wall clock that jumps, or a machine that slept, is noticed within this time. */
-const LONGEST_SLEEP_MS = 3_600_000;
+/** No sleep is longer: a wall clock that jumps, or a machine that slept, is noticed within this time, and at once where a session comes. */
+const LONGEST_SLEEP_MS = 60_000;
 
 export interface IssueSource {
   readonly mesh: MeshName;
@@ -23,7 +23,10 @@ export interface IssueSource {
   readonly lifetimeMs: number;
 }
 
-/** A certificate that is issued here, again at 80 % of its life; where that does not work, with growing pauses until it does. */
+/**
+ * A certificate that is issued here, again at 80 % of its life, and where the wall clock is before its beginning; where that does not work, with growing pauses until it does.
+ * Pauses are measured on the monotonic clock: no jump of the other one makes them longer.
+ */
 export class IssuedIdentity implements MeshIdentity {
   readonly #clock: Clock;
   readonly #events: IdentityEvents;
@@ -33,6 +36,9 @@ export class IssuedIdentity implements MeshIdentity {
   /** Wall clock. */
   #renewAt: number;
   #retryMs = FIRST_RETRY_MS;
+  /** Monotonic: no try before. */
+  #restUntil = -Infinity;
+  #renewing = false;
   #timer: Timer | null = null;
   #started = false;
 
@@ -69,28 +75,47 @@ export class IssuedIdentity implements MeshIdentity {
     this.#timer = null;
   }
 
+  refresh(): void {
+    if (this.#started && this.#isDue()) this.#wake();
+  }
+
   readonly #wake = (): void => {
-    if (this.#clock.wall() < this.#renewAt) this.#sleep();
-    else this.#renew().catch((error: unknown) => this.#events.onProblem(fault(this.#source.mesh, error)));
+    if (this.#renewing) return;
+    if (!this.#isDue()) return this.#sleep();
+    this.#renewing = true;
+    this.#renew()
+      .catch((error: unknown) => this.#events.onProblem(fault(this.#source.mesh, error)))
+      .finally(() => (this.#renewing = false));
   };
 
+  #isDue(): boolean {
+    const wall = this.#clock.wall();
+    return this.#clock.now() >= this.#restUntil && (wall >= this.#renewAt || this.#isEarly(wall));
+  }
+
+  #isEarly(wall: number): boolean {
+    return wall < this.#credentials.notBefore;
+  }
+
   #sleep(): void {
-    const ms = Math.min(Math.max(this.#renewAt - this.#clock.wall(), 0), LONGEST_SLEEP_MS);
-    this.#timer = this.#clock.after(ms, this.#wake);
+    const left = Math.max(this.#renewAt - this.#clock.wall(), this.#restUntil - this.#clock.now(), 0);
+    this.#timer?.cancel();
+    this.#timer = this.#clock.after(Math.min(left, LONGEST_SLEEP_MS), this.#wake);
   }
 
   async #renew(): Promise<void> {
     const result = await issueCredentials(this.#source, this.#trust, this.#clock.wall());
     // Closed while the key was made: whoever closed has something newer.
     if (!this.#started) return;
-    if (result.kind === 'issued' && result.credentials.notAfter > this.#credentials.notAfter) {
+    const { notAfter } = this.#credentials;
+    if (result.kind === 'issued' && (result.credentials.notAfter > notAfter || this.#isEarly(this.#clock.wall()))) {
       this.#credentials = result.credentials;
       this.#renewAt = result.renewAt;
       this.#retryMs = FIRST_RETRY_MS;
       this.#sleep();
       this.#events.onCredentials(result.credentials);
     } else {
-      this.#renewAt = this.#clock.wall() + this.#retryMs;
+      this.#restUntil = this.#clock.now() + this.#retryMs;
       this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
       this.#sleep();
       const problems = result.kind === 'bad' ? result.problems : [this.#caEnds()];
@@ -122,7 +147,7 @@ export async function issueCredentials(source: IssueSource, trust: string, nowMs
     const why = error instanceof Error ? error.message : String(error);
     return { kind: 'bad', problems: [identityProblem(file, `issue a certificate for mesh ${mesh}: ${why}`)] };
   }
-  const { cert, key, notAfter, renewAt } = identity;
-  const made = makeCredentials({ mesh, file, trust, cert: cert + chain, key, notAfter });
+  const { cert, key, notBefore, notAfter, renewAt } = identity;
+  const made = makeCredentials({ mesh, file, trust, cert: cert + chain, key, notBefore, notAfter });
   return made.kind === 'made' ? { kind: 'issued', credentials: made.credentials, renewAt } : made;
 }

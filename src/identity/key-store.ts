@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { hasErrors } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
+import { isValidAt } from '../model/credentials.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import type { IdentitySource, Mesh, Secrets, Snapshot } from '../model/snapshot.ts';
@@ -21,6 +22,8 @@ export interface KeyStore {
   prepare(snapshot: Snapshot, secrets: Secrets): Promise<Prepared>;
   /** From now on these are kept fresh, and no others. Only for something prepared here without an error. */
   commit(prepared: Prepared): void;
+  /** A session found the certificate of the mesh out of date. */
+  refresh(mesh: MeshName): void;
   close(): void;
 }
 
@@ -100,6 +103,10 @@ class Store implements KeyStore {
     }
   }
 
+  refresh(mesh: MeshName): void {
+    this.#held.get(mesh)?.identity.refresh();
+  }
+
   close(): void {
     this.#closed = true;
     for (const { identity } of this.#held.values()) identity.close();
@@ -123,7 +130,8 @@ class Store implements KeyStore {
     const nowMs = this.#options.clock.wall();
     const held = this.#held.get(mesh.name);
     const sameSource = held !== undefined && sameIssueSource(held.source, source);
-    if (held !== undefined && sameSource && held.trust === mesh.trust && held.identity.credentials.notAfter > nowMs) {
+    const isGood = held !== undefined && isValidAt(held.identity.credentials, nowMs);
+    if (isGood && sameSource && held.trust === mesh.trust) {
       return { identity: held.identity, problems: [] };
     }
     const read = readIssueSource(mesh, source, secrets, nowMs);

@@ -17,10 +17,11 @@ export function makeCredentials(parts: {
   readonly trust: string;
   readonly cert: string;
   readonly key: string;
+  readonly notBefore: number;
   readonly notAfter: number;
 }): MadeCredentials {
-  const { mesh, trust, cert, key, notAfter } = parts;
-  const credentials = Object.freeze({ mesh, trust, generation: hashOf(trust), cert, key, notAfter });
+  const { mesh, trust, cert, key, notBefore, notAfter } = parts;
+  const credentials = Object.freeze({ mesh, trust, generation: hashOf(trust), cert, key, notBefore, notAfter });
   try {
     createMeshContext(credentials);
     return { kind: 'made', credentials };
@@ -45,6 +46,10 @@ export function identityProblem(file: string, message: string, severity: Problem
 function reasonOf(error: unknown): string {
   const { reason, code } = error as { reason?: string; code?: string };
   return reason ?? code ?? 'it is not accepted';
+}
+
+export function beginOf(certificate: X509Certificate): number {
+  return Date.parse(certificate.validFrom);
 }
 
 export function expiryOf(certificate: X509Certificate): number {

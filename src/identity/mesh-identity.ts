@@ -7,6 +7,8 @@ import { identityProblem, meshOrigin } from './mesh-credentials.ts';
 export interface MeshIdentity {
   readonly credentials: MeshCredentials;
   start(): void;
+  /** Somebody found the certificate out of date: whatever can be done about it is done now, not when a timer comes. */
+  refresh(): void;
   close(): void;
 }
 

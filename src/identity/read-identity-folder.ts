@@ -101,6 +101,7 @@ function check(mesh: MeshName, folder: string, texts: ReadonlyMap<FileName, stri
     trust: trust.pem,
     cert: chain.pem,
     key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    notBefore,
     notAfter,
   });
   return made.kind === 'made' ? { kind: 'good', credentials: made.credentials, notBefore } : made;

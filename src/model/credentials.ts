@@ -10,6 +10,13 @@ export interface MeshCredentials {
   /** PEM: leaf `spiffe://<mesh>/zone-egress` first, then what leads to the CA. */
   readonly cert: string;
   readonly key: string;
-  /** Milliseconds since the Unix epoch: after it the egress refuses with `identity-unavailable`. */
+  /** Milliseconds since the Unix epoch, as is `notAfter`. */
+  readonly notBefore: number;
+  /** After it the egress refuses with `identity-unavailable`. */
   readonly notAfter: number;
+}
+
+/** By the wall clock, in milliseconds since the Unix epoch. */
+export function isValidAt({ notBefore, notAfter }: MeshCredentials, wallMs: number): boolean {
+  return notBefore <= wallMs && wallMs < notAfter;
 }

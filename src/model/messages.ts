@@ -60,6 +60,8 @@ export type FromData =
   /** The snapshot of this version is live. */
   | { readonly kind: 'live'; readonly version: string }
   | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }
+  /** A session came for this mesh, and the wall clock is outside of the life of its certificate. */
+  | { readonly kind: 'credentials-needed'; readonly mesh: MeshName }
   | { readonly kind: 'resolve'; readonly name: string; readonly family: 'v4' | 'any' }
   /** Of clusters with health checks or outlier detection, in the order in which the attempts ended. */
   | { readonly kind: 'endpoint-reports'; readonly reports: readonly EndpointReport[] }

@@ -50,6 +50,11 @@ export class FakeClock implements Clock {
     this.#move(end);
   }
 
+  /** The wall clock alone, as when somebody sets it or a machine wakes up; no timer notices. */
+  jump(ms: number): void {
+    this.#wall += ms;
+  }
+
   /** Moves in steps, with a turn of the loop after each, until `done` settles: for what waits for timers and for sockets in turn. Gives what `done` gives. */
   async advanceUntil<Value>(done: Promise<Value>, stepMs: number): Promise<Value> {
     let settled = false;

@@ -27,6 +27,7 @@ import { Listener } from './listener.ts';
 import { NameTable } from './name-table.ts';
 import { Origination } from './originate.ts';
 import type { OriginationDeps } from './originate.ts';
+import { Renewals } from './renewals.ts';
 import { SessionDraft } from './session-draft.ts';
 import { walk } from './session.ts';
 import type { Session } from './session.ts';
@@ -84,8 +85,11 @@ export class DataSide implements DataPlane {
     this.settings = options.settings;
     this.limits = new Limits(options.limitsMemory, options.settings, options.worker);
     this.breakers = new Breakers(options.breakerMemory, { clock: options.clock, side: options.worker });
-    this.terminator = new Terminator(options.meshTls);
     this.#sweep = new Sweep({ clock: options.clock, settings: options.settings, sessions: this.#sessions });
+    this.terminator = new Terminator(
+      options.meshTls,
+      new Renewals(options.clock, (mesh) => this.#send({ kind: 'credentials-needed', mesh })),
+    );
     this.#send = options.send;
     this.#worker = options.worker;
     this.names = new NameTable((name, family) => this.#send({ kind: 'resolve', name, family }));

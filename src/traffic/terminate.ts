@@ -4,7 +4,9 @@ import type { Server, TLSSocket, TlsOptions } from 'node:tls';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { CertificateSummary, PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
+import { isValidAt } from '../model/credentials.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import type { Renewals } from './renewals.ts';
 import { ignoreError } from './ignore-error.ts';
 import { UnderTls } from './under-tls.ts';
 import type { Walk } from './walk.ts';
@@ -41,14 +43,16 @@ interface MeshServer {
  */
 export class Terminator {
   readonly #tls: MeshTls;
+  readonly #renewals: Renewals;
   readonly #servers = new Map<MeshName, MeshServer>();
   /** Sockets in their handshake, oldest first. */
   readonly #pending = new Map<UnderTls, Pending>();
   /** Node names no connection with it, but ends that connection before anything else is read. */
   #lastError: Error | null = null;
 
-  constructor(tls: MeshTls) {
+  constructor(tls: MeshTls, renewals: Renewals) {
     this.#tls = tls;
+    this.#renewals = renewals;
   }
 
   get handshaking(): number {
@@ -68,6 +72,7 @@ export class Terminator {
     });
     server.on('tlsClientError', (error) => (this.#lastError = error));
     this.#servers.set(credentials.mesh, { generation: credentials.generation, credentials, server });
+    this.#renewals.renewed(credentials.mesh);
   }
 
   /** Of the mesh's trust as it is now; undefined where there are no credentials. */
@@ -90,7 +95,12 @@ export class Terminator {
   /** The handshake and the check of the client. `peeked` are the bytes that were read for the hello; `name` is what they asked for. */
   async terminate(walk: Walk, raw: Socket, options: TerminateOptions): Promise<Terminated> {
     const { mesh, name, wallMs, onHandshake, onCertificate } = options;
-    const entry = this.#servers.get(mesh);
+    let entry = this.#servers.get(mesh);
+    // The clock may have jumped, or the machine have slept: the certificate is made anew while the session waits.
+    if (entry !== undefined && !isValidAt(entry.credentials, wallMs)) {
+      await walk.step<void>((done) => this.#renewals.whenRenewed(mesh, done));
+      entry = this.#servers.get(mesh);
+    }
     if (entry === undefined) throw new Refused(refuse('identity-unavailable', `there is no certificate for mesh ${mesh}`));
     if (entry.credentials.notAfter <= wallMs) {
       throw new Refused(

@@ -438,6 +438,7 @@ async function startDataSides(
     count: options.concurrency,
     settings: { ...DEFAULT_TRAFFIC_SETTINGS, allowedResolved: ['127.0.0.0/8'] },
     onRecords: (batch) => made.push(...batch),
+    onCredentialsNeeded: () => {},
     onResolve: () => options.onResolve?.(),
     onRelay: () => undefined,
     onFault: (message) => faults.push(message),

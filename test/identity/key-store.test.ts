@@ -169,6 +169,63 @@ t.test('a certificate is renewed at four fifths of its life, again and again', a
   t.equal(current, made.told.at(-1), 'a reload finds the renewed one');
 });
 
+t.test('a wall clock that jumps is noticed within a minute, and at once where a session needs the certificate', async (t) => {
+  const made = bench(t);
+  const { snapshot, secrets } = issuing({ name: 'default', ca: mesh.ca });
+  await made.live(snapshot, secrets);
+  for (const jump of [25 * HOUR, -25 * HOUR, -25 * HOUR, 50 * HOUR]) {
+    for (const notice of [() => made.clock.advance(60_000), () => made.store.refresh(meshName('default'))]) {
+      made.clock.jump(jump);
+      const before = made.told.length;
+      notice();
+      await made.next();
+      t.equal(made.told.length, before + 1);
+      const wall = made.clock.wall();
+      t.ok(made.told.at(-1)!.notBefore <= wall && made.told.at(-1)!.notAfter > wall + 23 * HOUR, `good again after ${jump} ms`);
+      t.equal(made.clock.timers, 1);
+      made.store.refresh(meshName('default'));
+      made.clock.advance(60_000);
+    }
+  }
+  t.equal(made.told.length, 9, 'each jump makes one');
+  t.same(made.problems, []);
+  const [current] = (await made.store.prepare(snapshot, secrets)).credentials;
+  t.equal(current, made.told.at(-1));
+});
+
+t.test(
+  'a configuration that is loaded after a jump, before anything else noticed it, gets a certificate that is good then',
+  async (t) => {
+    const made = bench(t);
+    const { snapshot, secrets } = issuing({ name: 'default', ca: mesh.ca });
+    await made.live(snapshot, secrets);
+    for (const jump of [25 * HOUR, -50 * HOUR]) {
+      made.clock.jump(jump);
+      const [credentials] = (await made.store.prepare(snapshot, secrets)).credentials;
+      const wall = made.clock.wall();
+      t.ok(credentials!.notBefore <= wall && credentials!.notAfter > wall);
+    }
+  },
+);
+
+t.test('pauses between tries do not grow with a clock that jumps back', async (t) => {
+  const made = bench(t);
+  const ending = await createCa({ mesh: 'default', keyType: 'ec', nowMs: now, lifetimeMs: 10 * HOUR });
+  const { snapshot, secrets } = issuing({ name: 'default', ca: ending });
+  await made.live(snapshot, secrets);
+  made.clock.jump(11 * HOUR);
+  made.store.refresh(meshName('default'));
+  await made.next();
+  t.match(made.problems.map(formatProblem), [/the CA of mesh default expired/]);
+  made.store.refresh(meshName('default'));
+  t.equal(made.clock.timers, 1, 'sessions do not make it try again at once');
+  made.clock.jump(-10 * HOUR);
+  made.clock.jump(8 * HOUR);
+  made.clock.advance(5_000);
+  await made.next();
+  t.equal(made.problems.length, 2, 'tried again after 5 s');
+});
+
 t.test('a renewal between prepare and commit has the last word', async (t) => {
   const made = bench(t);
   const { snapshot, secrets } = issuing({ name: 'default', ca: mesh.ca, lifetimeMs: HOUR });

@@ -35,8 +35,8 @@ export async function credentialsFor(
 ): Promise<MeshCredentials> {
   const identity = await issueEgressIdentity({ mesh, caCert: ca.cert, caKey: ca.key, lifetimeMs: 3_600_000, nowMs: Date.now() });
   const trust = more.trust ?? ca.cert;
-  const { cert, key, notAfter } = identity;
-  return { mesh: meshName(mesh), trust, generation: hashOf(trust), cert: cert + (more.chain ?? ''), key, notAfter };
+  const { cert, key, notBefore, notAfter } = identity;
+  return { mesh: meshName(mesh), trust, generation: hashOf(trust), cert: cert + (more.chain ?? ''), key, notBefore, notAfter };
 }
 
 export async function startMeshServer(credentials: MeshCredentials): Promise<MeshServer> {

@@ -65,7 +65,15 @@ function readFacts(): EnvoyFacts {
   const credentials = [...snapshot.meshes.values()].map(({ name, trust, identity }): MeshCredentials => {
     if (identity.kind !== 'given') throw new Error(`mesh ${name} has no given identity`);
     const [cert = '', key = ''] = [secrets.get(identity.cert), secrets.get(identity.key)];
-    return { mesh: name, trust: secrets.get(trust) ?? '', generation: trust, cert, key, notAfter: NOW + 3_600_000 };
+    return {
+      mesh: name,
+      trust: secrets.get(trust) ?? '',
+      generation: trust,
+      cert,
+      key,
+      notBefore: NOW,
+      notAfter: NOW + 3_600_000,
+    };
   });
   return emptyFacts({
     snapshot: () => snapshot,
