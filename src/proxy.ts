@@ -21,7 +21,9 @@ import { envoyFacts } from './control/envoy-facts.ts';
 import { drain } from './control/drain.ts';
 import { recordSessions } from './control/record-sessions.ts';
 import type { RecordOptions } from './control/record-sessions.ts';
-import { explainLive } from './control/explain-live.ts';
+import { explainLive, probeLive } from './control/explain-live.ts';
+import type { ExplainParts } from './control/explain-live.ts';
+import { createProber } from './control/probe-endpoints.ts';
 import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
 import { folderSource, memorySource } from './control/folder-source.ts';
@@ -31,7 +33,7 @@ import { threadSource } from './control/thread-source.ts';
 import { createResolver } from './endpoints/dns.ts';
 import type { Resolver } from './endpoints/dns.ts';
 import type { EndpointWatch } from './endpoints/watch.ts';
-import type { Answer, Question } from './explain/question.ts';
+import type { Answer, ProbeQuestion, Question } from './explain/question.ts';
 import type { Trace } from './explain/trace.ts';
 import { createKeyStore } from './identity/key-store.ts';
 import type { KeyStore } from './identity/key-store.ts';
@@ -185,6 +187,7 @@ interface Parts {
   };
   readonly servers: AdminServer[];
   explain(question: Question): Answer;
+  probe(question: ProbeQuestion): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -324,6 +327,16 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     adminAt: () => envoyAdmin.at,
   });
   const envoyAdmin = createEnvoyAdmin({ clock, facts, fault: (error) => reportFault(observer, error) });
+  const prober = createProber({ clock, sides });
+  const explained: ExplainParts = {
+    clock,
+    sides,
+    allowedResolved: settings.allowedResolved,
+    live: () => loop.live,
+    record: (id) => observer.decision(id),
+    records: (mesh) => observer.decisions({ mesh }),
+    prober,
+  };
   const parts: Parts = {
     clock,
     observer,
@@ -338,18 +351,11 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     controlPlane,
     facts,
     envoyAdmin,
-    explain: (question) =>
-      explainLive(
-        {
-          sides,
-          allowedResolved: settings.allowedResolved,
-          live: () => loop.live,
-          record: (id) => observer.decision(id),
-        },
-        question,
-      ),
+    explain: (question) => explainLive(explained, question),
+    probe: (question) => probeLive(explained, question),
     async close() {
       listening.end();
+      prober.close();
       loop.close();
       keyStore.close();
       resolver.close();
@@ -494,6 +500,7 @@ async function openAdmin(
       snapshot: () => parts.loop.live?.snapshot ?? EMPTY_SNAPSHOT,
       problems: () => parts.state.problems,
       explain: (question) => parts.explain(question),
+      probe: (question) => parts.probe(question),
     },
   });
   parts.servers.push(server);

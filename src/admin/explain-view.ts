@@ -1,18 +1,27 @@
 /** `/explain`: why a session that ended, or a connection that somebody thinks of, passes or does not. */
-import type { Answer, Question } from '../explain/question.ts';
+import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import { traceText } from '../explain/print.ts';
 import { jsonView, textView } from './views.ts';
 import type { View } from './views.ts';
 
-export function explainView(ask: (question: Question) => Answer, search: string): View {
+export interface Explainer {
+  explain(question: Question): Answer;
+  /** With the endpoints dialled. */
+  probe(question: ProbeQuestion): Promise<Answer>;
+}
+
+export async function explainView(explainer: Explainer, search: string): Promise<View> {
   const asked = parseExplainQuery(search);
   if (typeof asked === 'string') return textView(400, asked);
-  const answer = ask(asked.question);
+  const { question } = asked;
+  const answer = asked.probe && !('id' in question) ? await explainer.probe(question) : explainer.explain(question);
   switch (answer.kind) {
     case 'trace':
       return asked.output === 'json' ? jsonView(answer.trace) : textView(200, traceText(answer.trace).trimEnd());
     case 'bad-question':
       return textView(400, answer.why);
+    case 'busy':
+      return textView(503, answer.why);
     case 'no-record':
       return textView(404, answer.why);
     default:
@@ -23,6 +32,7 @@ export function explainView(ask: (question: Question) => Answer, search: string)
 interface Asked {
   readonly question: Question;
   readonly output: 'json' | 'text';
+  readonly probe: boolean;
 }
 
 const MAX_FROM = 64;
@@ -33,7 +43,8 @@ export function parseExplainQuery(search: string): Asked | string {
   const from: string[] = [];
   for (const [name, value] of new URLSearchParams(search)) {
     if (name === 'from') from.push(value);
-    else if (name !== 'sni' && name !== 'id' && name !== 'output') return 'allowed parameters are sni, from, id and output';
+    else if (name !== 'sni' && name !== 'id' && name !== 'output' && name !== 'probe')
+      return 'allowed parameters are sni, from, id, probe and output';
     else if (given.has(name)) return `${name} is given twice`;
     else given.set(name, value);
   }
@@ -41,8 +52,12 @@ export function parseExplainQuery(search: string): Asked | string {
   if (output !== 'json' && output !== 'text') return 'output must be json or text';
   if (from.length > MAX_FROM) return `from is given ${from.length} times, at most ${MAX_FROM} are looked at`;
   const [id, sni] = [given.get('id'), given.get('sni')];
-  if (id !== undefined)
-    return sni === undefined && from.length === 0 ? { question: { id }, output } : 'id goes alone, without sni and from';
+  const probe = given.get('probe') ?? 'false';
+  if (probe !== 'true' && probe !== 'false') return 'probe must be true or false';
+  if (id !== undefined) {
+    const isAlone = sni === undefined && from.length === 0 && !given.has('probe');
+    return isAlone ? { question: { id }, output, probe: false } : 'id goes alone, without sni, from and probe';
+  }
   if (sni === undefined) return 'sni=NAME (empty: none), with from=spiffe://mesh/service, or id=ID of a session is needed';
-  return { question: { sni: sni === '' ? null : sni, from }, output };
+  return { question: { sni: sni === '' ? null : sni, from }, output, probe: probe === 'true' };
 }

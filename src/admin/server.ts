@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Problem } from '../base/problem.ts';
 import type { SessionRecord } from '../model/session-record.ts';
-import type { Answer, Question } from '../explain/question.ts';
+import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { explainView } from './explain-view.ts';
 import { isEnvoyPath } from './envoy/paths.ts';
@@ -36,6 +36,7 @@ export interface AdminState {
   /** Of the last load. */
   problems(): readonly Problem[];
   explain(question: Question): Answer;
+  probe(question: ProbeQuestion): Promise<Answer>;
 }
 
 export interface AdminServerOptions {
@@ -68,7 +69,8 @@ const PAGES = {
   '/stats/prometheus': 'metrics in the Prometheus text format',
   '/routes': 'what is served: ?output=json|table',
   '/decisions': 'sessions that ended lately, newest first: ?limit=100&reason=&mesh=',
-  '/explain': 'why a connection passes or not: ?sni=&from=spiffe://mesh/service, or ?id= of a decision; &output=json|text',
+  '/explain':
+    'why a connection passes or not: ?sni=&from=spiffe://mesh/service, or ?id= of a decision; &probe=true dials the endpoint; &output=json|text',
   '/config_errors': 'findings of the last load of the configuration',
   '/help': 'more pages, as Envoy has them: /config_dump, /clusters, /stats, …',
 } as const;
@@ -121,7 +123,7 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
       return typeof query === 'string' ? textView(400, query) : decisionsView(state.decisions(query));
     }
     case '/explain':
-      return explainView((question) => state.explain(question), search);
+      return explainView(state, search);
     case '/help':
       return textView(404, 'Envoy’s pages are not served here\n');
     case '/config_errors':

@@ -107,12 +107,12 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   },
   // connect
   'connect-timeout': {
-    step: 'tls',
+    step: 'endpoint',
     meaning: 'no endpoint accepted the connection in time',
     remedy: 'check routes and firewalls between the egress and the endpoint',
   },
   'connect-refused': {
-    step: 'tls',
+    step: 'endpoint',
     meaning: 'every endpoint refused the connection or was unreachable',
     remedy: 'check that the endpoint listens at that address and port',
   },

@@ -10,7 +10,7 @@ const TIMEOUT_MS = 10_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** GET of an admin page. Rejects where nobody answers, and with what is wrong then. */
-export function askAdmin(url: string, clock: Clock): Promise<AdminAnswer> {
+export function askAdmin(url: string, clock: Clock, timeoutMs: number = TIMEOUT_MS): Promise<AdminAnswer> {
   return new Promise((resolve, reject) => {
     const request = get(url, { agent: false }, (response) => {
       let body = '';
@@ -22,7 +22,7 @@ export function askAdmin(url: string, clock: Clock): Promise<AdminAnswer> {
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
       response.on('error', reject);
     });
-    const deadline = clock.after(TIMEOUT_MS, () => request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1_000} s`)));
+    const deadline = clock.after(timeoutMs, () => request.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)));
     request.on('close', () => deadline.cancel());
     request.on('error', reject);
   });

@@ -16,6 +16,9 @@ import type { ExplainCommand } from './commands/explain.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
+/** Longer than an egress dials for one question. */
+const PROBE_TIMEOUT_MS = 30_000;
+
 const EXIT_REFUSED = 3;
 const EXIT_USAGE = 64;
 const EXIT_NO_INPUT = 66;
@@ -26,10 +29,12 @@ type Folder = Extract<ExplainCommand['against'], { kind: 'folder' }>;
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 
 /** Exit 0 where the connection passes, 3 where it is refused; 64, 66, 69 and 78 where that cannot be said. */
-export function explainCommand({ about, against, output }: ExplainCommand, terminal: Terminal): Promise<number> {
+export function explainCommand({ about, against, probe, output }: ExplainCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
     const trace =
-      against.kind === 'admin' ? await askedOfAdmin(against.url, about) : await askedOfFolder(against, about, terminal);
+      against.kind === 'admin'
+        ? await askedOfAdmin(against.url, { about, probe })
+        : await askedOfFolder(against, about, terminal);
     terminal.out(output === 'json' ? `${JSON.stringify(trace, null, 2)}\n` : traceText(trace));
     return trace.outcome === 'allowed' ? 0 : EXIT_REFUSED;
   });
@@ -71,16 +76,19 @@ function claimed(from: readonly string[]) {
   return claims;
 }
 
-async function askedOfAdmin(url: string, about: ExplainCommand['about']): Promise<Trace> {
+async function askedOfAdmin(url: string, { about, probe }: Pick<ExplainCommand, 'about' | 'probe'>): Promise<Trace> {
   const query = new URLSearchParams();
   if (about.kind === 'record') query.set('id', about.id);
   else {
     query.set('sni', about.sni);
     for (const uri of about.cert === null ? about.from : urisIn(about.cert)) query.append('from', uri);
   }
-  const answer = await askAdmin(`${url}/explain?${query.toString()}`, systemClock()).catch((error: unknown) => {
-    throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${error instanceof Error ? error.message : String(error)}`);
-  });
+  if (probe) query.set('probe', 'true');
+  const answer = await askAdmin(`${url}/explain?${query.toString()}`, systemClock(), probe ? PROBE_TIMEOUT_MS : undefined).catch(
+    (error: unknown) => {
+      throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${error instanceof Error ? error.message : String(error)}`);
+    },
+  );
   if (answer.status === 400) throw new Stopped(EXIT_USAGE, answer.body.trim());
   if (answer.status !== 200) throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${answer.status}: ${answer.body.trim()}`);
   return traceIn(answer.body, url);

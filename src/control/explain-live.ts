@@ -1,35 +1,127 @@
-import { explain } from '../explain/explain.ts';
+import type { Clock } from '../base/clock.ts';
+import { REFUSALS, refuse } from '../base/refusal.ts';
+import type { EndReason, Refusal, RefusalCode, Step } from '../base/refusal.ts';
+import { explainWalk } from '../explain/explain.ts';
 import { factsOfRecord } from '../explain/facts.ts';
 import type { ConnectionFacts } from '../explain/facts.ts';
-import type { Answer, Question } from '../explain/question.ts';
+import type { Live } from '../explain/live.ts';
+import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
+import type { Trace } from '../explain/trace.ts';
 import { claimsOf } from '../identity/claims.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
+import type { Route } from '../model/route.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { hashes } from '../routing/balancers/table.ts';
 import { xxHash64 } from '../routing/balancers/xx-hash-64.ts';
+import type { Target } from '../routing/choose.ts';
+import { printable } from '../routing/route.ts';
+import type { Full } from '../traffic/breakers.ts';
 import type { DataSides } from './data-sides.ts';
+import type { Prober } from './probe-endpoints.ts';
 import { localAddresses } from '../base/local-addresses.ts';
 
 export interface ExplainParts {
-  readonly sides: Pick<DataSides, 'names' | 'ownListeners' | 'healthOf'>;
+  readonly clock: Clock;
+  readonly sides: Pick<DataSides, 'names' | 'ownListeners' | 'healthOf' | 'credentials' | 'breakers'>;
   readonly allowedResolved: readonly string[];
   /** The configuration that is live; null where none is yet. */
   readonly live: () => Extract<Compiled, { kind: 'compiled' }> | null;
   readonly record: (id: string) => SessionRecord | null;
+  /** The last sessions that ended in a mesh, the newest first. */
+  readonly records: (mesh: string) => readonly SessionRecord[];
+  readonly prober: Pick<Prober, 'probe'>;
 }
 
 /** Answers on what is live now, with what the control side knows of endpoints at this moment. Which one a session gets is a draw; the first is shown. */
 export function explainLive(parts: ExplainParts, question: Question): Answer {
+  const judged = judge(parts, question, { sessions: sessionsOf(parts), probes: null });
+  return judged.kind === 'judged' ? { kind: 'trace', trace: judged.trace } : judged;
+}
+
+/** The same, and what a session would dial is dialled, by this process and with the TLS of the endpoint. What would not be dialled by a session is not dialled here. */
+export async function probeLive(parts: ExplainParts, question: ProbeQuestion): Promise<Answer> {
+  // With an empty list of probes the last sessions decide nothing.
+  const judged = judge(parts, question, { sessions: sessionsOf(parts), probes: [] });
+  if (judged.kind !== 'judged') return judged;
+  const { cluster, targets, trace } = judged;
+  if (trace.outcome === 'refused' || cluster === undefined) {
+    const note = `nothing was dialled: the connection ends at the step ${trace.endsAt ?? ''}`;
+    return { kind: 'trace', trace: { ...trace, notes: [...trace.notes, note] } };
+  }
+  const probes = await parts.prober.probe(cluster, targets);
+  if (probes === null) return { kind: 'busy', why: 'endpoints are being dialled for other questions: ask again' };
+  const dialled = judge(parts, question, { sessions: sessionsOf(parts), probes });
+  return dialled.kind === 'judged' ? { kind: 'trace', trace: dialled.trace } : dialled;
+}
+
+interface Judged {
+  readonly kind: 'judged';
+  readonly trace: Trace;
+  readonly cluster: Cluster | undefined;
+  readonly targets: readonly Target[];
+}
+
+function judge(
+  parts: ExplainParts,
+  question: Question,
+  known: Pick<Live, 'sessions' | 'probes'>,
+): Judged | Exclude<Answer, { kind: 'trace' }> {
   const facts = factsOf(question, parts);
   if ('kind' in facts) return facts;
   const config = parts.live();
   if (config === null) return { kind: 'no-record', why: 'no configuration is live yet' };
   const { snapshot, origins, absent = new Map() } = config;
   const viewOf = (cluster: Cluster): EndpointView => view(cluster, facts.clientAddress, parts);
-  return { kind: 'trace', trace: explain(snapshot, facts, viewOf, { origins, absent }) };
+  const live: Live = { ...limitsNow(parts), ...known };
+  const { trace, targets } = explainWalk(snapshot, facts, viewOf, { origins, absent, live });
+  return { kind: 'judged', trace, targets, cluster: snapshot.clusters.get(trace.route?.cluster ?? '') };
 }
+
+/** What would refuse a session at this moment whatever it asks for. */
+function limitsNow({ clock, sides }: ExplainParts): Pick<Live, 'identity' | 'rate' | 'breaker'> {
+  const { breakers, credentials } = sides;
+  return {
+    identity(mesh) {
+      const mine = credentials.find((each) => each.mesh === mesh);
+      if (mine === undefined) return refuse('identity-unavailable', `the egress has no certificate for mesh ${mesh}`);
+      if (mine.notAfter > clock.wall()) return null;
+      return refuse(
+        'identity-unavailable',
+        `the certificate of the egress for mesh ${mesh} expired ${new Date(mine.notAfter).toISOString()}`,
+      );
+    },
+    rate: (route) => refusalOf(breakers.wouldAdmit(route)),
+    breaker: (cluster) => refusalOf(breakers.wouldEnter(cluster)),
+  };
+}
+
+function refusalOf(full: Full | null): Refusal | null {
+  return full === null ? null : refuse('over-limit', full.detail);
+}
+
+/** Those of a route that came to its endpoints, or to the limits before them: who else was denied on the way says nothing. */
+function sessionsOf({ records }: ExplainParts): Live['sessions'] {
+  const known = new Map<Route, readonly SessionRecord[]>();
+  return (route) => {
+    const before = known.get(route);
+    if (before !== undefined) return before;
+    const name = printable(route.serverName).toLowerCase();
+    const found = records(route.mesh).filter(({ reason, cluster, mode, sni, connectMs }) => {
+      const isPath = cluster === route.cluster && mode === route.kind && sni.toLowerCase() === name;
+      return isPath && (connectMs >= 0 || isAtEndpoint(reason));
+    });
+    known.set(route, found);
+    return found;
+  };
+}
+
+function isAtEndpoint(reason: EndReason): boolean {
+  return Object.hasOwn(REFUSALS, reason) && AT_ENDPOINT.has(REFUSALS[reason as RefusalCode].step);
+}
+
+const AT_ENDPOINT: ReadonlySet<Step> = new Set(['endpoint', 'tls']);
 
 function factsOf(question: Question, { record }: ExplainParts): ConnectionFacts | Exclude<Answer, { kind: 'trace' }> {
   if ('id' in question) {

@@ -1,9 +1,12 @@
-import type { EndReason, Step } from '../base/refusal.ts';
+import type { EndReason, Refusal, Step } from '../base/refusal.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { Target } from '../routing/choose.ts';
 import { printable } from '../routing/route.ts';
 import { endOf } from './facts.ts';
 import type { ConnectionFacts } from './facts.ts';
+import { liveNotes, recentOf } from './live.ts';
+import type { Live } from './live.ts';
 import { NO_SOURCES, placeOf, TRACE_VERSION } from './trace.ts';
 import type { ConnectionView, RecordView, RouteView, Sources, Trace } from './trace.ts';
 import { Walk } from './walk.ts';
@@ -13,9 +16,37 @@ import type { ViewOf } from './walk.ts';
  * The judgement with its reasons: route, authorise and choose as traffic calls them, so that it ends where `decide` ends. What a record tells of steps that
  * cannot be judged again (the hello, the certificate, the connection) is taken from the record.
  */
-export function explain(snapshot: Snapshot, facts: ConnectionFacts, viewOf: ViewOf, sources: Sources = NO_SOURCES): Trace {
-  const walk = new Walk(snapshot, facts, sources);
+export function explain(snapshot: Snapshot, facts: ConnectionFacts, viewOf: ViewOf, to: ExplainedWith = NO_SOURCES): Trace {
+  return explainWalk(snapshot, facts, viewOf, to).trace;
+}
+
+export interface ExplainedWith extends Sources {
+  /** Of a running egress. */
+  readonly live?: Live;
+}
+
+/** The trace, and what a session would dial. */
+export function explainWalk(
+  snapshot: Snapshot,
+  facts: ConnectionFacts,
+  viewOf: ViewOf,
+  sources: ExplainedWith,
+): { readonly trace: Trace; readonly targets: readonly Target[] } {
+  // Of a recorded session the record says how it fared.
+  const live = facts.record === null ? (sources.live ?? null) : null;
+  const walk = new Walk(snapshot, facts, { sources, live });
   const refusal = walk.run(viewOf);
+  return { trace: traceOf(walk, refusal, { snapshot, facts, sources, live }), targets: walk.targets };
+}
+
+function traceOf(
+  walk: Walk,
+  refusal: Refusal | null,
+  of: { readonly snapshot: Snapshot; readonly facts: ConnectionFacts; readonly sources: Sources; readonly live: Live | null },
+): Trace {
+  const { snapshot, facts, sources, live } = of;
+  const recent = live === null || walk.route === null ? [] : recentOf(live, walk.route);
+  const probes = live?.probes ?? [];
   const later = refusal === null ? endedLater(facts) : null;
   const code = refusal?.code ?? null;
   return {
@@ -31,7 +62,12 @@ export function explain(snapshot: Snapshot, facts: ConnectionFacts, viewOf: View
     steps: walk.steps,
     configuration: { version: snapshot.version, zone: snapshot.zone },
     record: recordView(facts, snapshot),
-    notes: notesOf(facts, snapshot, walk),
+    ...(recent.length === 0 ? {} : { recent }),
+    ...(probes.length === 0 ? {} : { probes }),
+    notes: [
+      ...notesOf(facts, snapshot, walk),
+      ...(live === null || walk.route === null ? [] : liveNotes(live, walk.route, walk.targets)),
+    ],
   };
 }
 

@@ -80,5 +80,6 @@ function reached(record: SessionRecord): Step {
   if (record.limit === 'rate') return 'route';
   if (record.limit !== undefined) return 'endpoint';
   if (record.mode === 'terminate' && record.uris.length === 0) return 'identity';
-  return record.attempts === 0 ? 'endpoint' : 'tls';
+  // Where the endpoint has no TLS there is nothing behind the connection that could have been reached.
+  return record.attempts > 0 && record.endpointTls ? 'tls' : 'endpoint';
 }

@@ -1,6 +1,6 @@
 import { linesText } from './lines.ts';
 import { inFile } from './trace.ts';
-import type { Candidate, NearMiss, Trace, TraceStep } from './trace.ts';
+import type { Candidate, NearMiss, ProbeView, Trace, TraceStep } from './trace.ts';
 
 /** A trace for people: what it comes to, what to change, then step by step. Ends with a line feed. */
 export function traceText(trace: Trace): string {
@@ -9,6 +9,8 @@ export function traceText(trace: Trace): string {
     '',
     ...trace.steps.flatMap((step) => stepLines(step, trace)),
     '',
+    ...(trace.probes ?? []).map(probeText),
+    ...(trace.probes === undefined ? [] : ['']),
     ...background(trace),
     '',
   ]);
@@ -53,6 +55,11 @@ function candidateText({ name, outcome, field, wanted, found, place }: Candidate
     default:
       return outcome satisfies never;
   }
+}
+
+function probeText({ endpoint, outcome, detail, ms }: ProbeView): string {
+  const text = outcome === 'connected' ? detail : `${outcome}: ${detail}`;
+  return `dialled ${endpoint} from the egress: ${text} (${ms} ms)`;
 }
 
 function background({ configuration, record, connection, notes }: Trace): readonly string[] {

@@ -10,9 +10,14 @@ export type Question =
       readonly from?: readonly string[];
     };
 
+/** A connection that somebody thinks of, with its endpoints dialled. */
+export type ProbeQuestion = Extract<Question, { readonly sni: string | null }>;
+
 export type Answer =
   | { readonly kind: 'trace'; readonly trace: Trace }
   /** Names that cannot be those of a client. */
   | { readonly kind: 'bad-question'; readonly why: string }
+  /** As many endpoints are dialled for others as may be at a time. */
+  | { readonly kind: 'busy'; readonly why: string }
   /** The session is not among those that are remembered. */
   | { readonly kind: 'no-record'; readonly why: string };

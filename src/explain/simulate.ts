@@ -132,7 +132,9 @@ function judgedThen(record: SessionRecord): Judged | { readonly kind: 'skipped';
   if (end.kind === 'normal' || record.connectMs >= 0) return { ...passed, endpointUnknown: false };
   const { reason, step } = end;
   if (reason === 'internal-error' || step === 'hello') return { kind: 'skipped', why: 'not-judged' };
-  if (step === 'endpoint' || step === 'tls' || step === 'splice') return { ...passed, endpointUnknown: step === 'endpoint' };
+  if (step === 'endpoint' || step === 'tls' || step === 'splice') {
+    return { ...passed, endpointUnknown: step === 'endpoint' && record.attempts === 0 };
+  }
   // A limit, or a client that went, came before the judgement.
   const isVerdict = reason !== 'client-gone' && reason !== 'over-limit' && reason !== 'drained' && reason !== 'policy-changed';
   return isVerdict ? { kind: 'judged', outcome: reason, step, endpointUnknown: false } : { kind: 'skipped', why: 'not-judged' };

@@ -1,4 +1,4 @@
-import type { EndReason, Step } from '../base/refusal.ts';
+import type { EndReason, RefusalCode, Step } from '../base/refusal.ts';
 import type { Absent, Origin } from '../model/compiled.ts';
 
 /** Goes up when a field goes away or means something else; new fields do not count. */
@@ -29,6 +29,10 @@ export interface Trace {
   readonly configuration: { readonly version: string; readonly zone: string };
   /** Of a recorded session. */
   readonly record: RecordView | null;
+  /** Of a running egress: the last sessions of this path, the newest first. Absent where it remembers none, and where no egress was asked. */
+  readonly recent?: readonly RecentView[];
+  /** What became of each endpoint that was dialled for this answer, in the order in which a session tries them. Absent where nothing was dialled. */
+  readonly probes?: readonly ProbeView[];
   /** What else there is to know. */
   readonly notes: readonly string[];
 }
@@ -124,6 +128,25 @@ export interface RecordView {
   readonly configuration: string;
   /** Another configuration is live now. */
   readonly changed: boolean;
+}
+
+export interface RecentView {
+  readonly id: string;
+  /** ISO 8601. */
+  readonly endedAt: string;
+  readonly reason: EndReason;
+  readonly detail: string;
+  /** The last one that was tried; empty where it came to none. */
+  readonly endpoint: string;
+}
+
+export interface ProbeView {
+  /** `address:port`. */
+  readonly endpoint: string;
+  /** `connected`, TLS included where the endpoint has any, or the code that a session would have ended with. */
+  readonly outcome: 'connected' | RefusalCode;
+  readonly detail: string;
+  readonly ms: number;
 }
 
 /** What the compiler of the configuration knows beside the snapshot. */

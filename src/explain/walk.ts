@@ -13,6 +13,8 @@ import { tlsText } from '../routing/table.ts';
 import { endpointCandidates } from './endpoint-candidates.ts';
 import { endOf } from './facts.ts';
 import type { ConnectionFacts } from './facts.ts';
+import { lateRefusal, lateStep } from './live.ts';
+import type { Live } from './live.ts';
 import { nearestClients } from './nearest-clients.ts';
 import { nearestRoutes } from './nearest.ts';
 import { listed, permissionCandidates } from './permission-candidates.ts';
@@ -36,16 +38,20 @@ export class Walk {
   readonly #steps = new Map<TracedStep, TraceStep>();
   route: Route | null = null;
   endsAt: TracedStep | null = null;
+  /** What a session would dial, in that order; empty where it does not get so far. */
+  targets: readonly Target[] = [];
   nearest: readonly NearMiss[] = [];
   readonly #snapshot: Snapshot;
   readonly #facts: ConnectionFacts;
   readonly #sources: Sources;
+  readonly #live: Live | null;
   #candidates: readonly Candidate[] = [];
 
-  constructor(snapshot: Snapshot, facts: ConnectionFacts, sources: Sources) {
+  constructor(snapshot: Snapshot, facts: ConnectionFacts, to: { readonly sources: Sources; readonly live: Live | null }) {
     this.#snapshot = snapshot;
     this.#facts = facts;
-    this.#sources = sources;
+    this.#sources = to.sources;
+    this.#live = to.live;
   }
 
   run(viewOf: ViewOf): Refusal | null {
@@ -94,8 +100,8 @@ export class Walk {
       );
     }
     this.route = found;
-    const recorded = this.#recorded('route');
-    if (recorded !== null) return this.#refuse('route', recorded);
+    const limited = this.#recorded('route') ?? this.#live?.rate(found) ?? null;
+    if (limited !== null) return this.#refuse('route', limited);
     const place = placeOf(this.#sources, `route:${found.serverName}`);
     const how = found.kind === 'passthrough' ? 'passed through to another zone' : 'the mesh mTLS ends here';
     return this.#pass('route', `${found.destination} of mesh ${found.mesh}: ${how}${inFile(place)}`);
@@ -107,7 +113,7 @@ export class Walk {
     if (found === null) return null;
     const { client } = this.#facts;
     const isAsked = found.kind === 'terminate' && found.unsupported === undefined;
-    const recorded = this.#recorded('identity');
+    const recorded = this.#recorded('identity') ?? this.#live?.identity(found.mesh) ?? null;
     if (isAsked && client.kind === 'rejected') return this.#refuse('identity', client.refusal);
     if (isAsked && recorded !== null) return this.#refuse('identity', recorded);
     const claims = client.kind === 'claims' ? client.claims : null;
@@ -144,13 +150,18 @@ export class Walk {
     const recorded = this.#recorded('endpoint');
     if (recorded !== null) return this.#refuse('endpoint', recorded, candidates);
     if (chosen.kind === 'refusal') return this.#refuse('endpoint', chosen, candidates);
+    this.targets = tried;
+    const full = this.#live?.breaker(cluster) ?? null;
+    if (full !== null) return this.#refuse('endpoint', full, candidates);
+    const late = this.#live === null ? null : lateRefusal(this.#live, found, tried);
+    if (late !== null && lateStep(late) === 'endpoint') return this.#refuse('endpoint', late, candidates);
     this.#pass('endpoint', chosenText(chosen), candidates);
-    return this.#tls(tried);
+    return this.#tls(tried, late);
   }
 
-  #tls([first]: readonly Target[]): Refusal | null {
-    const recorded = this.#recorded('tls');
-    if (recorded !== null) return this.#refuse('tls', recorded);
+  #tls([first]: readonly Target[], late: Refusal | null): Refusal | null {
+    const refused = this.#recorded('tls') ?? late;
+    if (refused !== null) return this.#refuse('tls', refused);
     if (this.route?.kind === 'passthrough') return this.#pass('tls', "none of this egress's own: the client's goes through");
     const tls = first?.endpoint.tls ?? null;
     if (tls === null) return this.#pass('tls', 'plain TCP to the endpoint');

@@ -63,13 +63,11 @@ export class Breakers {
     if (slot === undefined) return NO_PLACE;
     const { maxConnections, maxPendingRequests } = { ...BREAKER_DEFAULTS, ...cluster.circuitBreaker };
     if (!this.#enter(slot, CONNECTIONS, maxConnections)) {
-      const detail = `${cluster.name} has ${maxConnections} connections open (maxConnections ${maxConnections})`;
-      return { limit: 'max-connections', detail };
+      return tooManyConnections(cluster.name, maxConnections);
     }
     if (!this.#enter(slot, PENDING, maxPendingRequests)) {
       this.#leave(slot, CONNECTIONS);
-      const detail = `${cluster.name} has ${maxPendingRequests} connections being made (maxPendingRequests ${maxPendingRequests})`;
-      return { limit: 'max-pending', detail };
+      return tooManyPending(cluster.name, maxPendingRequests);
     }
     let pending = true;
     let open = true;
@@ -93,10 +91,26 @@ export class Breakers {
     const { connections, intervalMs } = route.rateLimit;
     const slot = this.#routes.get(route.serverName);
     if (slot === undefined || this.#takeToken(slot, connections, intervalMs)) return null;
-    return {
-      limit: 'rate',
-      detail: `${route.destination} had its ${connections} new connections in ${intervalMs} ms (rate limit)`,
-    };
+    return tooFast(route.destination, connections, intervalMs);
+  }
+
+  /** What `enter` would say now; takes no place. */
+  wouldEnter(cluster: Cluster): Full | null {
+    const { connections, pending } = this.counts(cluster.name);
+    const { maxConnections, maxPendingRequests } = { ...BREAKER_DEFAULTS, ...cluster.circuitBreaker };
+    if (!this.#clusters.has(cluster.name)) return null;
+    if (connections >= maxConnections) return tooManyConnections(cluster.name, maxConnections);
+    return pending >= maxPendingRequests ? tooManyPending(cluster.name, maxPendingRequests) : null;
+  }
+
+  /** What `admit` would say now; takes no token. */
+  wouldAdmit(route: Route): Full | null {
+    if (route.kind !== 'terminate' || route.rateLimit === undefined) return null;
+    const slot = this.#routes.get(route.serverName);
+    if (slot === undefined) return null;
+    const { connections, intervalMs } = route.rateLimit;
+    const { admitted } = this.#bucket(Atomics.load(this.#buckets, slot), connections, intervalMs);
+    return admitted ? null : tooFast(route.destination, connections, intervalMs);
   }
 
   /** Connections of a cluster in the whole process, and those being made. */
@@ -150,19 +164,40 @@ export class Breakers {
    * of it forward fills the bucket once, one back empties it once.
    */
   #takeToken(slot: number, tokens: number, intervalMs: number): boolean {
-    const now = Math.round(this.#clock.wall() * 1_000);
-    const whole = intervalMs * 1_000;
-    const one = whole / tokens;
     for (;;) {
       const seen = Atomics.load(this.#buckets, slot);
-      const empty = Math.min(now, Math.max(Number(seen), now - whole));
-      // Rounded in favour of the client, so that a third of an interval three times is an interval.
-      const admitted = now - empty >= Math.floor(one);
-      const next = admitted ? Math.floor(empty + one) : empty;
-      if (!admitted && Number(seen) <= now) return false;
+      const { admitted, next, isAhead } = this.#bucket(seen, tokens, intervalMs);
+      if (!admitted && !isAhead) return false;
       if (Atomics.compareExchange(this.#buckets, slot, seen, BigInt(next)) === seen) return admitted;
     }
   }
+
+  /** `isAhead`: the clock went back since; the bucket begins anew. */
+  #bucket(
+    seen: bigint,
+    tokens: number,
+    intervalMs: number,
+  ): { readonly admitted: boolean; readonly next: number; readonly isAhead: boolean } {
+    const now = Math.round(this.#clock.wall() * 1_000);
+    const whole = intervalMs * 1_000;
+    const one = whole / tokens;
+    const empty = Math.min(now, Math.max(Number(seen), now - whole));
+    // Rounded in favour of the client, so that a third of an interval three times is an interval.
+    const admitted = now - empty >= Math.floor(one);
+    return { admitted, next: admitted ? Math.floor(empty + one) : empty, isAhead: Number(seen) > now };
+  }
+}
+
+function tooManyConnections(cluster: string, limit: number): Full {
+  return { limit: 'max-connections', detail: `${cluster} has ${limit} connections open (maxConnections ${limit})` };
+}
+
+function tooManyPending(cluster: string, limit: number): Full {
+  return { limit: 'max-pending', detail: `${cluster} has ${limit} connections being made (maxPendingRequests ${limit})` };
+}
+
+function tooFast(destination: string, tokens: number, intervalMs: number): Full {
+  return { limit: 'rate', detail: `${destination} had its ${tokens} new connections in ${intervalMs} ms (rate limit)` };
 }
 
 const NO_PLACE: Place = { connected: () => {}, leave: () => {} };

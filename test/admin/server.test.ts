@@ -36,6 +36,11 @@ const state: AdminState = {
     const facts = 'id' in question ? factsOfRecord(sessionRecord({ id: 'c' })) : asked(question.sni, ...(question.from ?? []));
     return { kind: 'trace', trace: explain(EMPTY_SNAPSHOT, facts, assumedView) };
   },
+  probe({ sni }) {
+    if (sni === 'busy') return Promise.resolve({ kind: 'busy', why: 'ask again' });
+    const probes = [{ endpoint: '10.0.0.1:443', outcome: 'connected', detail: 'connected', ms: 3 }] as const;
+    return Promise.resolve({ kind: 'trace', trace: { ...explain(EMPTY_SNAPSHOT, asked(sni), assumedView), probes } });
+  },
 };
 
 interface Answer {
@@ -478,6 +483,9 @@ t.test(
     const text = await get('/explain?sni=x&output=text');
     t.match(text, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' } });
     t.match(text.body, /^refused at route: no-route\nno route has the SNI "x"\nto make it pass: /);
+    t.match(JSON.parse((await get('/explain?sni=x&probe=true')).body), { probes: [{ outcome: 'connected' }] });
+    t.match(await get('/explain?sni=busy&probe=true'), { status: 503, body: 'ask again\n' });
+    t.notOk('probes' in (JSON.parse((await get('/explain?sni=x&probe=false')).body) as Trace), 'nothing is dialled unasked');
     t.match(await get('/explain?id=z'), { status: 404, body: 'session z: not there\n' });
     t.match(await get('/explain?sni=x&from=bad'), { status: 400, body: 'bad is no SPIFFE id\n' });
     for (const search of [
@@ -487,6 +495,8 @@ t.test(
       '?sni=a&id=c',
       '?sni=a&x=1',
       '?sni=a&output=xml',
+      '?sni=a&probe=yes',
+      '?id=c&probe=true',
       `?sni=a${'&from=b'.repeat(65)}`,
     ]) {
       t.equal((await get(`/explain${search}`)).status, 400, search.slice(0, 40));

@@ -133,6 +133,8 @@ t.test('what cannot be asked is a usage error that says what can', async (t) => 
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [[], /explain needs --sni NAME, or --id ID/],
     [['--id', '0.1', ...dir], /--id needs --admin URL/],
+    [['--id', '0.1', '--probe', ...admin], /--probe needs --admin URL and --sni NAME/],
+    [[...API, ...dir, '--probe'], /--probe needs --admin URL and --sni NAME/],
     [['--id', '0.1', '--sni', 'x', ...admin], /--id goes without --sni/],
     [[...API], /needs --resources DIR or --admin URL/],
     [[...API, ...dir, ...admin], /--resources and --admin: one of them/],

@@ -46,8 +46,10 @@ function judgementOf({ reason }: SessionRecord): string | null {
   const { step } = REFUSALS[reason as keyof typeof REFUSALS];
   if (step === 'route' || step === 'permission') return reason;
   // Only after the decision is an endpoint dialled; what its names resolve to is not in the record.
-  return step === 'tls' ? 'allowed' : null;
+  return DIALLED.has(reason) ? 'allowed' : null;
 }
+
+const DIALLED: ReadonlySet<string> = new Set(['connect-timeout', 'connect-refused', 'upstream-tls-failed']);
 
 function viewOf(snapshot: Snapshot, record: SessionRecord): EndpointView {
   const cluster = snapshot.clusters.get(record.cluster);

@@ -18,6 +18,8 @@ export interface ExplainCommand {
   readonly about:
     | { readonly kind: 'connection'; readonly sni: string; readonly from: readonly string[]; readonly cert: string | null }
     | { readonly kind: 'record'; readonly id: string };
+  /** The running egress dials the endpoint for the answer. */
+  readonly probe: boolean;
   readonly output: 'text' | 'json';
 }
 
@@ -34,6 +36,10 @@ const OPTIONS: OptionTable = {
   id: { kind: 'text', value: 'ID', help: 'a session that ended: the id of its log line or of /decisions; with --admin' },
   resources: { kind: 'text', env: ['ZONE_EGRESS_RESOURCES'], value: 'DIR', help: 'ask what this folder of resources says' },
   admin: { kind: 'text', value: 'URL', help: 'ask the egress whose admin pages are here, e.g. http://127.0.0.1:9901' },
+  probe: {
+    kind: 'flag',
+    help: 'with --admin and --sni: the egress dials the endpoint now, shakes hands where it has TLS, and says what came of it; nothing is sent',
+  },
   output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
   name,
   zone,
@@ -42,7 +48,7 @@ const OPTIONS: OptionTable = {
 
 export const explain: CommandEntry = command({
   usage: [
-    'zone-egress explain --sni NAME [--from spiffe://mesh/service | --cert FILE] --resources DIR | --admin URL [-o text|json]',
+    'zone-egress explain --sni NAME [--from spiffe://mesh/service | --cert FILE] --resources DIR | --admin URL [--probe] [-o text|json]',
     'Says why a connection passes or not, step by step, and what to change. --id ID --admin URL asks about a session that ended. Exit 0 allowed, 3 refused.',
   ],
   options: OPTIONS,
@@ -51,7 +57,11 @@ export const explain: CommandEntry = command({
     const [extra] = given.positionals;
     if (extra !== undefined) throw new Error(`explain takes no arguments beside its flags, got ${JSON.stringify(extra)}`);
     const about = aboutOf(given);
-    return { about, against: againstOf(given, about), output: outputOf(given.text('output') ?? 'text') };
+    const against = againstOf(given, about);
+    const probe = given.flag('probe');
+    if (probe && (against.kind === 'folder' || about.kind === 'record'))
+      throw new Error('--probe needs --admin URL and --sni NAME: a running egress dials what a new session would dial');
+    return { about, against, probe, output: outputOf(given.text('output') ?? 'text') };
   },
   run: async (parsed, terminal) => (await import('../explain.ts')).explainCommand(parsed, terminal),
 });

@@ -1,0 +1,108 @@
+/** Connects to endpoints for an explanation, as a session does and with its code: TCP, TLS where there is any, and a moment in which a server of TLS 1.3 refuses. */
+import type { Clock } from '../base/clock.ts';
+import { Refused, refuse } from '../base/refusal.ts';
+import type { ProbeView } from '../explain/trace.ts';
+import { systemTrust } from '../identity/system-trust.ts';
+import { checkServerName } from '../identity/upstream-name.ts';
+import type { Cluster } from '../model/cluster.ts';
+import { addressKey } from '../model/endpoint-view.ts';
+import type { Target } from '../routing/choose.ts';
+import { BufferPool } from '../traffic/buffers.ts';
+import { MAX_ATTEMPTS, connectEndpoint, refusedAfterHandshake } from '../traffic/connect.ts';
+import { Origination } from '../traffic/originate.ts';
+import type { Side } from '../traffic/splice.ts';
+import { Walk } from '../traffic/walk.ts';
+import type { DataSides } from './data-sides.ts';
+
+export interface Prober {
+  /** Dials at most as many as a session tries, all at once. Null where as many questions are answered as may be at a time. */
+  probe(cluster: Cluster, targets: readonly Target[]): Promise<readonly ProbeView[] | null>;
+  /** Ends what is under way. */
+  close(): void;
+}
+
+/** Whoever may read the admin pages must not be able to make the egress flood a service. */
+const AT_A_TIME = 2;
+/** A question is answered within this, however long the sessions of the cluster wait. */
+const LONGEST_MS = 15_000;
+/** In TLS 1.3 what the server thinks of our certificate comes behind the handshake: so long, or twice as long as connecting took. */
+const ALERT_MS = 500;
+
+export function createProber({ clock, sides }: { readonly clock: Clock; readonly sides: DataSides }): Prober {
+  const pool = new BufferPool();
+  const origination = new Origination({ secret: (hash) => sides.secret(hash), systemTrust, checkServerName });
+  const walks = new Set<Walk>();
+  let asked = 0;
+
+  async function one(cluster: Cluster, target: Target): Promise<ProbeView> {
+    const endpoint = addressKey(target.ip, target.endpoint.port);
+    const startedAt = clock.now();
+    const ms = (): number => Math.round(clock.now() - startedAt);
+    const walk = new Walk();
+    walks.add(walk);
+    try {
+      const side = await connectEndpoint(walk, [target], {
+        clock,
+        pool,
+        origination,
+        timeoutMs: Math.min(cluster.connectTimeoutMs, LONGEST_MS),
+        unref: true,
+        onAttempt: () => undefined,
+        onOutcome: () => undefined,
+      });
+      const took = ms();
+      try {
+        if (side.tls) await unlessRefused(walk, side, clock, took);
+      } finally {
+        side.reset();
+        side.reader?.close();
+      }
+      return { endpoint, outcome: 'connected', detail: side.tls ? 'connected, and TLS is set up' : 'connected', ms: took };
+    } catch (error) {
+      const { code, detail } = error instanceof Refused ? error.refusal : refuse('internal-error', String(error));
+      return { endpoint, outcome: code, detail, ms: ms() };
+    } finally {
+      walks.delete(walk);
+    }
+  }
+
+  return {
+    async probe(cluster, targets) {
+      if (asked >= AT_A_TIME) return null;
+      asked++;
+      try {
+        return await Promise.all(targets.slice(0, MAX_ATTEMPTS).map((target) => one(cluster, target)));
+      } finally {
+        asked--;
+      }
+    },
+    close() {
+      for (const walk of walks) walk.end(refuse('drained', 'the egress was shut down'));
+    },
+  };
+}
+
+/** Resolves at the first byte, at the end, or when a refusal would have come; rejects with the refusal. */
+function unlessRefused(walk: Walk, { socket }: Side, clock: Clock, connectMs: number): Promise<void> {
+  return walk.step<void>((done, fail) => {
+    const timer = clock.after(Math.max(ALERT_MS, 2 * connectMs), () => done());
+    const onData = (): void => done();
+    const onError = (error: Error): void => {
+      const refusal = refusedAfterHandshake(error);
+      if (refusal === null) done();
+      else fail(new Refused(refusal));
+    };
+    const onClose = (): void => done();
+    socket.on('data', onData);
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    socket.resume();
+    return () => {
+      timer.cancel();
+      socket.pause();
+      socket.removeListener('data', onData);
+      socket.removeListener('error', onError);
+      socket.removeListener('close', onClose);
+    };
+  });
+}

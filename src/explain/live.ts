@@ -1,0 +1,98 @@
+/** What a running egress knows beside its configuration: limits that are reached now, how the last sessions of a path ended, and what dialling its endpoints came to. */
+import { REFUSALS, refuse } from '../base/refusal.ts';
+import type { EndReason, Refusal, RefusalCode } from '../base/refusal.ts';
+import type { Cluster } from '../model/cluster.ts';
+import { addressKey } from '../model/endpoint-view.ts';
+import type { MeshName } from '../model/names.ts';
+import type { Route } from '../model/route.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import type { Target } from '../routing/choose.ts';
+import type { ProbeView, RecentView, TracedStep } from './trace.ts';
+
+export interface Live {
+  /** Why a client of this mesh cannot be answered; null where the egress has a certificate for it. */
+  readonly identity: (mesh: MeshName) => Refusal | null;
+  /** The rate limit of a route, where it is used up at this moment. */
+  readonly rate: (route: Route) => Refusal | null;
+  /** The circuit breaker of a cluster, where it is open at this moment. */
+  readonly breaker: (cluster: Cluster) => Refusal | null;
+  /** The last sessions that ended on this route, the newest first. */
+  readonly sessions: (route: Route) => readonly SessionRecord[];
+  /** Null where nobody asked for endpoints to be dialled: then the last sessions decide. */
+  readonly probes: readonly ProbeView[] | null;
+}
+
+/** How a session ends that passed every judgement and did not get to its endpoint. */
+const LATE: ReadonlySet<EndReason> = new Set(['connect-timeout', 'connect-refused', 'upstream-tls-failed']);
+
+/** So many of the last sessions are shown. */
+const SHOWN = 5;
+
+/**
+ * What dialling came to, or else how the last sessions fared with the endpoints that a session would try now: null where the newest of them was connected, and where
+ * none has tried. A session that another address has served says nothing of these.
+ */
+export function lateRefusal(live: Live, route: Route, targets: readonly Target[]): Refusal | null {
+  if (live.probes !== null) return refusalOf(live.probes);
+  const keys = new Set(targets.map(({ endpoint, ip }) => addressKey(ip, endpoint.port)));
+  const tried = live
+    .sessions(route)
+    .filter((record) => keys.has(record.endpoint) && (record.connectMs >= 0 || LATE.has(record.reason)));
+  const [newest] = tried;
+  if (newest === undefined || !isLate(newest.reason)) return null;
+  const good = tried.findIndex(({ reason }) => !LATE.has(reason));
+  const failed = good < 0 ? tried.length : good;
+  const which = failed === 1 ? 'the last session of this path' : `the last ${failed} sessions of this path`;
+  const how = new Set(tried.slice(0, failed).map(({ reason }) => reason));
+  const all = how.size === 1 ? `ended with ${newest.reason}` : `did not get to the endpoint (${[...how].join(', ')})`;
+  return refuse(newest.reason, `${which} ${all}, the newest at ${endOf(newest)}: ${newest.detail}`);
+}
+
+/** A session passes where one of them passes; otherwise it ends with what the last one said. */
+function refusalOf(probes: readonly ProbeView[]): Refusal | null {
+  const last = probes.at(-1);
+  if (last === undefined || last.outcome === 'connected' || probes.some(({ outcome }) => outcome === 'connected')) return null;
+  return refuse(last.outcome, `dialled just now: ${last.detail}`);
+}
+
+function isLate(reason: EndReason): reason is RefusalCode {
+  return LATE.has(reason);
+}
+
+/** The step at which such a session ends. */
+export function lateStep({ code }: Refusal): TracedStep {
+  return REFUSALS[code].step === 'tls' ? 'tls' : 'endpoint';
+}
+
+export function recentOf(live: Live, route: Route): readonly RecentView[] {
+  return live
+    .sessions(route)
+    .slice(0, SHOWN)
+    .map((record) => {
+      const { id, reason, detail, endpoint } = record;
+      return { id, endedAt: endOf(record), reason, detail, endpoint };
+    });
+}
+
+/** How the last sessions ended, and that nothing was dialled where something could be. */
+export function liveNotes(live: Live, route: Route, targets: readonly Target[]): readonly string[] {
+  const records = live.sessions(route);
+  const [newest] = records;
+  const notes: string[] = [];
+  if (newest !== undefined) {
+    const counts = new Map<EndReason, number>();
+    for (const { reason } of records) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    const all = [...counts].map(([reason, count]) => `${count} ${reason}`).join(', ');
+    const detail = newest.detail === '' ? '' : `: ${newest.detail}`;
+    notes.push(
+      `the last ${records.length} sessions of this path: ${all}; the newest, ${newest.id}, ended at ${endOf(newest)} with ${newest.reason}${detail}`,
+    );
+  }
+  if (live.probes === null && targets.length > 0)
+    notes.push('no endpoint was dialled for this answer; --probe dials them now, with their TLS');
+  return notes;
+}
+
+function endOf({ startedAt, totalMs }: SessionRecord): string {
+  return new Date(startedAt + totalMs).toISOString();
+}
