@@ -13,12 +13,22 @@ export interface Problem {
   /** Kuma's path of the field, e.g. `networking.port`; empty for a finding about the whole document. */
   readonly field: string;
   readonly message: string;
+  /**
+   * Of an error: what alone is refused for it, e.g. `MeshExternalService default/partner`; everything else is served. An error without it forbids the whole
+   * configuration.
+   */
+  readonly refuses?: string;
 }
 
 export function formatProblem(problem: Problem): string {
   const place = problem.line > 0 ? `${problem.file}:${problem.line}:${problem.column}` : problem.file;
   const subject = problem.field === '' ? problem.message : `${problem.field}: ${problem.message}`;
   return problem.severity === 'warning' ? `${place} warning: ${subject}` : `${place} ${subject}`;
+}
+
+/** Whether the configuration that they are about must not go live. */
+export function forbids(problems: readonly Problem[]): boolean {
+  return problems.some(({ severity, refuses }) => severity === 'error' && refuses === undefined);
 }
 
 export function hasErrors(problems: readonly Problem[]): boolean {

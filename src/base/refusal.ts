@@ -88,6 +88,12 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
     remedy:
       'the detail names it: raise the limit (and the file descriptor limit), change the MeshCircuitBreaker or MeshRateLimit, or find who opens too many',
   },
+  misconfigured: {
+    step: 'endpoint',
+    meaning:
+      'the destination is known, but what was written for it cannot be used: a Secret that is not there, a certificate or key that does not fit, a field that is wrong',
+    remedy: 'mend what the detail names; `validate` and the problems at load (/config_errors) say where it is written',
+  },
   'no-endpoint': {
     step: 'endpoint',
     meaning: 'the destination has no endpoint that can be used',
@@ -170,6 +176,7 @@ export type RefusalCode =
   | 'denied'
   | 'unsupported-policy'
   | 'over-limit'
+  | 'misconfigured'
   | 'no-endpoint'
   | 'dns-failed'
   | 'forbidden-address'

@@ -34,9 +34,9 @@ export async function loadFolder(
     ...(identities === null ? {} : { identities }),
   });
   const config = await source.load();
-  if (config.kind === 'compiled') return config;
   const errors = config.problems.filter(({ severity }) => severity === 'error');
   for (const problem of errors) terminal.err(`${formatProblem(problem)}\n`);
+  if (config.kind === 'compiled') return config;
   throw new Stopped(EXIT_CONFIG, `the configuration of ${dir} cannot be used`);
 }
 

@@ -16,11 +16,9 @@ export async function routesCommand({ dir, output, name, zone, identities }: Rou
     ...(identities === null ? {} : { identities }),
   });
   const compiled = await source.load();
-  if (compiled.kind === 'invalid') {
-    const errors = compiled.problems.filter(({ severity }) => severity === 'error');
-    for (const problem of errors) terminal.err(`${formatProblem(problem)}\n`);
-    return EXIT_CONFIG;
-  }
+  const errors = compiled.problems.filter(({ severity }) => severity === 'error');
+  for (const problem of errors) terminal.err(`${formatProblem(problem)}\n`);
+  if (compiled.kind === 'invalid') return EXIT_CONFIG;
   terminal.out(textOf(routingTable(compiled.snapshot), output));
   return 0;
 }

@@ -23,7 +23,19 @@ export async function validateCommand(command: ValidateCommand, terminal: Termin
     terminal.out(`${command.dir}: ${counts}\n`);
     return EXIT_CONFIG;
   }
+  // `run` serves what is left; here it is a mistake to be mended.
   const { routes, meshes } = compiled.snapshot;
+  const bare = [...meshes.values()].flatMap(({ name, identity }) => (identity.kind === 'none' ? [`Mesh ${name}`] : []));
+  const named = problems.flatMap(({ refuses = [] }) => refuses).filter((name) => !/^(?:Global)?Secret /.test(name));
+  const refused = [...new Set([...bare, ...named])];
   terminal.out(`${command.dir}: ${routes.size} routes in ${meshes.size} mesh${meshes.size === 1 ? '' : 'es'}, ${counts}\n`);
-  return 0;
+  if (refused.length > 0) terminal.out(`${command.dir}: run serves all but ${listed(refused)}\n`);
+  return errors > 0 ? EXIT_CONFIG : 0;
+}
+
+const MAX_LISTED = 20;
+
+function listed(names: readonly string[]): string {
+  const more = names.length > MAX_LISTED ? `, and ${names.length - MAX_LISTED} more` : '';
+  return `${names.slice(0, MAX_LISTED).join(', ')}${more}`;
 }

@@ -1,6 +1,6 @@
 import { nextTurn } from '../base/clock.ts';
-import type { Clock } from '../base/clock.ts';
 import { hasErrors } from '../base/problem.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Problem } from '../base/problem.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
@@ -11,7 +11,7 @@ import { prove } from './prove.ts';
 
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 
-/** What a configuration needs of identity/ before it may go live: every mesh's certificate, or the problems that forbid it. */
+/** What a configuration needs of identity/ before it may go live: the certificates of the meshes, and what is wrong with those that have none. */
 export interface CredentialStore<
   Prepared extends { readonly problems: readonly Problem[]; readonly credentials: readonly MeshCredentials[] },
 > {
@@ -101,7 +101,7 @@ export class ConfigLoop {
       return { kind: 'rejected', problems: [...compiled.problems, ...proof.problems], broken: proof.broken };
     const prepared = await store.prepare(compiled.snapshot, compiled.secrets);
     const problems = [...compiled.problems, ...proof.problems, ...prepared.problems];
-    if (hasErrors(prepared.problems)) return { kind: 'rejected', problems };
+    if (hasErrors(prepared.problems) && !canServe(compiled.snapshot, prepared.credentials)) return { kind: 'rejected', problems };
     const changed = this.#live === null || this.#live.snapshot.version !== compiled.snapshot.version;
     await goLive(compiled, prepared.credentials);
     store.commit(prepared);
@@ -109,6 +109,12 @@ export class ConfigLoop {
     this.#live = compiled;
     return { kind: 'live', config: compiled, changed, problems };
   }
+}
+
+/** A mesh without a certificate refuses what ends there; where nothing else is left, what was live is the better one. */
+function canServe({ routes }: Snapshot, credentials: readonly MeshCredentials[]): boolean {
+  const known = new Set(credentials.map(({ mesh }) => mesh));
+  return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || known.has(mesh));
 }
 
 /** A bug in the compiler must not end the watch, nor the process that embeds it. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
+import { forbids } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
 import { readFileBelow, readResourceFolder } from '../files/read-folder.ts';
 import { watchFolder } from '../files/watch-folder.ts';
@@ -81,7 +82,6 @@ function compileOptions(options: Omit<FolderSourceOptions, 'dir' | 'clock'>): Co
 function withProblems(compiled: Compiled, problems: readonly Problem[]): Compiled {
   if (problems.length === 0) return compiled;
   const all = [...problems, ...compiled.problems];
-  if (problems.some(({ severity }) => severity === 'error') || compiled.kind === 'invalid')
-    return { kind: 'invalid', problems: all };
+  if (forbids(problems) || compiled.kind === 'invalid') return { kind: 'invalid', problems: all };
   return { ...compiled, problems: all };
 }

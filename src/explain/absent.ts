@@ -21,6 +21,8 @@ export function absentText(absent: Absent): string {
       return `no TrafficRoute of mesh ${mesh} leads to ${destination}${where}`;
     case 'incomplete':
       return `${resource} lacks ${value}${where}`;
+    case 'invalid':
+      return `${resource} has ${destination}, but cannot be used: ${value}${where}`;
     default:
       return absent.reason satisfies never;
   }
@@ -48,6 +50,8 @@ function changeOf({ reason, destination, mesh, resource, value }: Absent): strin
       return `add a TrafficRoute in mesh ${mesh} with the destination kuma.io/service: ${destination}`;
     case 'incomplete':
       return `give ${resource} ${value}`;
+    case 'invalid':
+      return `mend ${resource}`;
     default:
       return reason satisfies never;
   }

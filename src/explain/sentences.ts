@@ -55,6 +55,7 @@ export function adviceFor(refused: Refused): Advice {
       return unsupportedAdvice(refused);
     case 'no-endpoint':
       return endpointAdvice(refused);
+    case 'misconfigured':
     case 'dns-failed':
     case 'forbidden-address':
     case 'connect-timeout':

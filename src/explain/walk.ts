@@ -7,7 +7,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { authoriseClaims } from '../routing/authorise.ts';
 import { choose } from '../routing/choose.ts';
 import type { Target } from '../routing/choose.ts';
-import { missingCluster } from '../routing/decide.ts';
+import { missingCluster, missingIdentity } from '../routing/decide.ts';
 import { printable, route } from '../routing/route.ts';
 import { tlsText } from '../routing/table.ts';
 import { endpointCandidates } from './endpoint-candidates.ts';
@@ -116,6 +116,8 @@ export class Walk {
     const recorded = this.#recorded('identity') ?? this.#live?.identity(found.mesh) ?? null;
     if (isAsked && client.kind === 'rejected') return this.#refuse('identity', client.refusal);
     if (isAsked && recorded !== null) return this.#refuse('identity', recorded);
+    const nobody = missingIdentity(this.#snapshot, found);
+    if (nobody !== null) return this.#refuse('identity', nobody);
     const claims = client.kind === 'claims' ? client.claims : null;
     const judged = authoriseClaims(found, claims);
     if (judged.kind === 'refusal' && REFUSALS[judged.code].step === 'identity') return this.#refuse('identity', judged);
@@ -198,7 +200,7 @@ export class Walk {
 }
 
 /** Judged again from the facts, never taken from a record. */
-const JUDGED: ReadonlySet<EndReason> = new Set(['no-sni', 'no-route', 'denied', 'unsupported-policy']);
+const JUDGED: ReadonlySet<EndReason> = new Set(['no-sni', 'no-route', 'denied', 'unsupported-policy', 'misconfigured']);
 
 function shown(candidates: readonly Candidate[]): Pick<TraceStep, 'candidates' | 'omitted'> {
   let rejected = 0;

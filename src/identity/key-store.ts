@@ -20,7 +20,7 @@ import { readBundle, readPrivateKey, readTrust } from './pem.ts';
 export interface KeyStore {
   /** What a configuration needs. Changes nothing yet, and does not make anew what is still good. */
   prepare(snapshot: Snapshot, secrets: Secrets): Promise<Prepared>;
-  /** From now on these are kept fresh, and no others. Only for something prepared here without an error. */
+  /** From now on these are kept fresh, and no others. Only for something prepared here. */
   commit(prepared: Prepared): void;
   /** A session found the certificate of the mesh out of date. */
   refresh(mesh: MeshName): void;
@@ -28,7 +28,7 @@ export interface KeyStore {
 }
 
 export interface Prepared {
-  /** With an error among them there is nothing to commit. */
+  /** Errors say which mesh alone is refused. */
   readonly problems: readonly Problem[];
   /** One for each mesh that has no error. */
   readonly credentials: readonly MeshCredentials[];
@@ -72,20 +72,23 @@ class Store implements KeyStore {
     for (const [i, mesh] of meshes.entries()) {
       const result = results[i];
       if (result === undefined) continue;
-      problems.push(...result.problems);
+      const refuses = `Mesh ${mesh.name}`;
+      const isRefused = result.identity === null;
+      problems.push(...result.problems.map((each) => (isRefused && each.severity === 'error' ? { ...each, refuses } : each)));
       if (result.identity !== null) {
         held.set(mesh.name, { identity: result.identity, trust: mesh.trust, source: mesh.identity });
       }
     }
     const credentials = [...held.values()].map(({ identity }) => identity.credentials);
     const prepared = Object.freeze({ problems, credentials });
-    if (!hasErrors(problems)) this.#prepared.set(prepared, held);
+    // Where every mesh has an error there is nothing to commit.
+    if (held.size > 0 || !hasErrors(problems)) this.#prepared.set(prepared, held);
     return prepared;
   }
 
   commit(prepared: Prepared): void {
     const next = this.#prepared.get(prepared);
-    if (next === undefined) throw new Error('commit of credentials: they were not prepared here, or have errors');
+    if (next === undefined) throw new Error('commit of credentials: they were not prepared here, or all have errors');
     if (this.#closed) return;
     const old = this.#held;
     this.#held = next;
@@ -121,6 +124,8 @@ class Store implements KeyStore {
         return this.#prepareFolder(mesh, mesh.identity.path);
       case 'given':
         return Promise.resolve(this.#prepareGiven(mesh, mesh.identity, secrets));
+      case 'none':
+        return Promise.resolve({ identity: null, problems: [] });
       default:
         return mesh.identity satisfies never;
     }
@@ -150,8 +155,11 @@ class Store implements KeyStore {
   /** The files are always read: an operator who asks for a reload wants to know what is wrong with them now. `ca.crt` is the trust here, whatever the Mesh has. */
   async #prepareFolder(mesh: Mesh, path: string): Promise<MeshResult> {
     const read = await readIdentityFolder(mesh.name, path, this.#options.clock.wall());
-    if (read.kind === 'bad') return { identity: null, problems: read.problems };
     const held = this.#held.get(mesh.name)?.identity;
+    // A pair that is being replaced: the one before is still the better one.
+    if (read.kind === 'bad') {
+      return { identity: held instanceof FolderIdentity && held.path === path ? held : null, problems: read.problems };
+    }
     const same = held instanceof FolderIdentity && held.path === path && sameCredentials(held.credentials, read.credentials);
     return { identity: same ? held : new FolderIdentity(path, read, this.#deps()), problems: [] };
   }

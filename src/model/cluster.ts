@@ -10,6 +10,8 @@ export interface Cluster {
   readonly name: string;
   readonly endpoints: readonly Endpoint[];
   readonly connectTimeoutMs: number;
+  /** Why what was written for it cannot be used: connections are refused with `misconfigured`. Only where no endpoint is left. Absent: it can be. */
+  readonly broken?: string;
   /** Absent: round robin. */
   readonly balancer?: Balancer;
   /** Among the endpoints of one priority a locality is picked first, by its weight. Absent: no. */

@@ -8,7 +8,7 @@ export type Compiled =
       readonly snapshot: Snapshot;
       readonly secrets: Secrets;
       readonly listener: ListenerConfig;
-      /** Warnings only. */
+      /** Warnings, and the errors that refuse one destination or one mesh. */
       readonly problems: readonly Problem[];
       /** Where each thing was written: `route:<sni>`, `cluster:<name>`, `mesh:<name>`, `permission:<by>`. */
       readonly origins: ReadonlyMap<string, Origin>;
@@ -44,7 +44,7 @@ export interface Absent extends Origin {
   readonly resource: string;
   readonly mesh: string;
   readonly destination: string;
-  /** Of `other-zone`: the zone that the service is reachable from; of `cannot-be-reached`: the field that is missing. Empty otherwise. */
+  /** Of `other-zone`: the zone that the service is reachable from; of `cannot-be-reached`: the field that is missing; of `invalid`: what is wrong. Empty otherwise. */
   readonly value: string;
 }
 
@@ -62,4 +62,6 @@ export type AbsentReason =
   /** No TrafficRoute of the mesh leads there. */
   | 'no-traffic-route'
   /** A MeshExternalService without endpoints, or with an extension that only a control plane knows. */
-  | 'incomplete';
+  | 'incomplete'
+  /** What was written of it has an error. */
+  | 'invalid';

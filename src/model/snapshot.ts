@@ -29,7 +29,9 @@ export type IdentitySource =
   /** Certificates are put by somebody else into a folder: `tls.crt`, `tls.key`, `ca.crt`. */
   | { readonly kind: 'folder'; readonly path: string }
   /** Certificates come from a control plane, leaf first; a new one is a new configuration. */
-  | { readonly kind: 'given'; readonly cert: ContentHash; readonly key: ContentHash };
+  | { readonly kind: 'given'; readonly cert: ContentHash; readonly key: ContentHash }
+  /** What was written of it cannot be used: what would end here is refused with `identity-unavailable`, and the trust is of no text. */
+  | { readonly kind: 'none'; readonly why: string };
 
 export const EMPTY_SNAPSHOT: Snapshot = {
   version: '0000000000000000',

@@ -25,6 +25,7 @@ export const METRICS = {
   zone_egress_shadow_denied_total: { type: 'counter', unit: '', labels: ['mesh'], help: 'Sessions that a permission with the action AllowWithShadowDeny would have denied' },
   zone_egress_config_info: { type: 'gauge', unit: '', labels: ['version'], help: 'Always 1; the version of the configuration that is live' },
   zone_egress_config_loads_total: { type: 'counter', unit: '', labels: ['result'], help: 'Loads of the configuration: applied, unchanged or rejected' },
+  zone_egress_broken_routes: { type: 'gauge', unit: '', labels: [], help: 'Routes that refuse everybody because of an error in their resource, in a Secret that it names, or in the CA of their mesh' },
   zone_egress_config_problems: { type: 'gauge', unit: '', labels: ['severity'], help: 'Findings of the last load: error or warning' },
   zone_egress_invariant_violations_total: { type: 'counter', unit: '', labels: ['invariant'], help: 'Loads that compiled to something that must not be served, by what does not hold of it: a mistake of the program; what was live stays' },
   zone_egress_config_last_success_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When a load last succeeded' },

@@ -3,6 +3,7 @@ import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { EndpointHealth } from '../model/endpoint-view.ts';
+import type { MeshName } from '../model/names.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -94,7 +95,8 @@ export function createObserver(options: ObserverOptions): Observer {
   /** What the configuration that is live was warned of. */
   let told: ReadonlySet<string> = new Set();
 
-  function live(snapshot: Snapshot): void {
+  function live(snapshot: Snapshot, problems: readonly Problem[]): void {
+    metrics.set('zone_egress_broken_routes', {}, brokenRoutes(snapshot, problems));
     metrics.info('zone_egress_config_info', { version: snapshot.version });
     metrics.set('zone_egress_config_last_success_timestamp_seconds', {}, clock.wall() / 1e3);
     metrics.set('zone_egress_unverified_destinations', {}, unverified(snapshot));
@@ -153,7 +155,7 @@ export function createObserver(options: ObserverOptions): Observer {
       const { snapshot, listener } = outcome.config;
       if (!named) log.bind({ zone: snapshot.zone, egress: listener.name });
       named = true;
-      live(snapshot);
+      live(snapshot, outcome.problems);
       // Each once: a control plane sends the same again and again.
       const fresh = outcome.problems.filter((problem) => !told.has(formatProblem(problem)));
       told = new Set(outcome.problems.map(formatProblem));
@@ -191,6 +193,17 @@ const MAX_PROBLEMS_PER_LINE = 50;
 /** All of them are at /config_errors; a line keeps the first ones. */
 function texts(problems: readonly Problem[]): readonly string[] {
   return problems.slice(0, MAX_PROBLEMS_PER_LINE).map(formatProblem);
+}
+
+/** Routes that refuse everybody because of an error in what was written of them or of their mesh. */
+function brokenRoutes({ routes, clusters, meshes }: Snapshot, problems: readonly Problem[]): number {
+  const refused = new Set(problems.map(({ refuses }) => refuses));
+  const isRefused = (mesh: MeshName): boolean => meshes.get(mesh)?.identity.kind === 'none' || refused.has(`Mesh ${mesh}`);
+  let count = 0;
+  for (const { kind, mesh, cluster } of routes.values()) {
+    if (clusters.get(cluster)?.broken !== undefined || (kind === 'terminate' && isRefused(mesh))) count++;
+  }
+  return count;
 }
 
 /** Destinations of which an endpoint is spoken to with TLS that nobody verifies. */

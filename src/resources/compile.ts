@@ -1,4 +1,4 @@
-import { hasErrors } from '../base/problem.ts';
+import { forbids } from '../base/problem.ts';
 import type { Absent, AbsentReason, Compiled, Origin } from '../model/compiled.ts';
 import { meshName } from '../model/names.ts';
 import { encodeHashSni } from '../wire/sni.ts';
@@ -49,7 +49,8 @@ export interface CompileOptions {
 
 /**
  * What a zone egress does with these resources, computed as Kuma's control plane does for its own. It finds every problem there is and never
- * stops at the first; one error, and there is no snapshot. The order of files and documents does not matter, except between two
+ * stops at the first. An error in what is about one destination refuses that one, one in the CA of a mesh what ends in that mesh; any other, and there is no
+ * snapshot (docs/decisions/broken-destinations.md). The order of files and documents does not matter, except between two
  * TrafficPermissions that are equally specific.
  */
 export function compile(files: readonly SourceFile[], options: CompileOptions): Compiled {
@@ -59,7 +60,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
   const pems = createPemStore();
   const context: Context = {
     findings,
-    loader: createLoader(resources, pems, options.readFile, findings),
+    loader: createLoader(resources, pems, options.readFile),
     zone: zoneOf(egress, options.zone, findings),
     family: egress !== null && isIpv6(egress.address) ? 'any' : 'v4',
     routes: new Map(),
@@ -72,7 +73,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
   const folders = options.identities === undefined ? null : { path: options.identities, readFile: options.readFile };
   for (const mesh of resources.meshes) addMesh(context, mesh, remote, folders, pems);
   const problems = findings.problems();
-  if (egress === null || hasErrors(problems)) return { kind: 'invalid', problems };
+  if (egress === null || forbids(problems) || !canServe(context)) return { kind: 'invalid', problems };
   const { routes, clusters, meshes, zone, origins, absent } = context;
   for (const name of routes.keys()) absent.delete(name);
   const content = { zone, routes, clusters, meshes };
@@ -85,6 +86,12 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
     origins,
     absent,
   };
+}
+
+/** A mesh without a certificate refuses what ends there; where there is nothing else, the configuration as a whole is of no use. */
+function canServe({ routes, meshes }: Context): boolean {
+  if (routes.size === 0) return true;
+  return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || meshes.get(mesh)?.identity.kind !== 'none');
 }
 
 /** Everything of one mesh. Without mTLS there is no SNI to route by, so nothing of it is served. */
@@ -123,8 +130,7 @@ function addMesh(
   }
   // A mesh that is only passed through needs no certificate here, so nobody has to hand out its CA key.
   if (context.routes.size === before) return;
-  const identity = identityOf(resources, mesh.mtls, folders, context.loader, pems, context.findings);
-  if (identity !== null) context.meshes.set(meshName(name), identity);
+  context.meshes.set(meshName(name), identityOf(resources, mesh.mtls, folders, context.loader, pems, context.findings));
 }
 
 /** Everything of a mesh that one setting of it keeps out. */

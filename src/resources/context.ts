@@ -59,6 +59,11 @@ export function addCluster({ clusters, origins, findings }: Context, cluster: Cl
   return true;
 }
 
+/** For a cluster: what is wrong with the resource that it is made of, where no endpoint is left. */
+export function brokenBy(why: string | null | undefined): { readonly broken?: string } {
+  return why === null || why === undefined ? {} : { broken: why };
+}
+
 /** The first reason of a name stays. `sni` is given where the name is not the one of a `kuma.io/service`. */
 export function addAbsent({ absent }: Context, what: Omit<Absent, keyof Origin>, at: Origin, sni?: string): void {
   const { destination, mesh } = what;

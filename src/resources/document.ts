@@ -31,6 +31,8 @@ export interface Meta {
 export interface Document {
   readonly kind: ReadKind;
   readonly meta: Meta;
+  /** For what is found in it. Errors of a kind that is about one destination refuse that one only. */
+  readonly findings: Findings;
   /** Opens what the kind defines: the resource itself (Universal, older kinds) or its `spec`. */
   spec(known: readonly string[], aliases?: Readonly<Record<string, string>>): Fields;
 }
@@ -58,14 +60,15 @@ export function documentsIn(value: Value, findings: Findings): readonly Document
 const UNIVERSAL_META = ['type', 'name', 'mesh', 'labels', 'creationTime', 'modificationTime', 'kri'];
 const KUBERNETES_META = ['apiVersion', 'kind', 'metadata', 'mesh', 'spec', 'status'];
 
-function universal(map: MapValue, type: MapEntry, findings: Findings): readonly Document[] {
+function universal(map: MapValue, type: MapEntry, all: Findings): readonly Document[] {
   const typeName = stringOf(type.value);
   if (typeName === null) {
-    findings.error(type.value.at, 'type', 'must be a string');
+    all.error(type.value.at, 'type', 'must be a string');
     return [];
   }
-  const kind = readKind(typeName, type.value.at, 'type', findings);
+  const kind = readKind(typeName, type.value.at, 'type', all);
   if (kind === null) return [];
+  const findings = findingsOf(kind, { name: map.entries.get('name')?.value, mesh: map.entries.get('mesh')?.value }, all);
   const { style } = kindNamed(kind);
   const own = style === 'spec' ? ['spec', 'status'] : [];
   // Unknown fields are reported by the reader of the kind, which knows the rest; what is opened here is looked at only.
@@ -90,6 +93,7 @@ function universal(map: MapValue, type: MapEntry, findings: Findings): readonly 
   const document: Document = {
     kind,
     meta,
+    findings,
     spec(known, aliases) {
       if (style === 'fields') return openFields(map, '', [...UNIVERSAL_META, ...known], findings, aliases);
       const outer = openFields(map, '', [...UNIVERSAL_META, ...own], findings);
@@ -99,23 +103,24 @@ function universal(map: MapValue, type: MapEntry, findings: Findings): readonly 
   return [document];
 }
 
-function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, findings: Findings): readonly Document[] {
+function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, all: Findings): readonly Document[] {
   const kindName = kindEntry === undefined ? null : stringOf(kindEntry.value);
   if (kindEntry === undefined || kindName === null) {
-    findings.error(kindEntry?.value.at ?? map.at, 'kind', 'has to be defined');
+    all.error(kindEntry?.value.at ?? map.at, 'kind', 'has to be defined');
     return [];
   }
   const items = map.entries.get('items')?.value;
-  if (kindName.endsWith('List') && items?.kind === 'list') return items.items.flatMap((item) => documentsIn(item, findings));
+  if (kindName.endsWith('List') && items?.kind === 'list') return items.items.flatMap((item) => documentsIn(item, all));
   const apiVersion = stringOf(map.entries.get('apiVersion')?.value) ?? '';
-  if (apiVersion === 'v1' && kindName === 'Secret') return kubernetesSecret(map, findings);
+  if (apiVersion === 'v1' && kindName === 'Secret') return kubernetesSecret(map, all);
   if (apiVersion !== '' && !apiVersion.startsWith('kuma.io/')) {
-    findings.warn(kindEntry.value.at, 'kind', `${cut(kindName)} of ${cut(apiVersion)} is no resource of Kuma: not used`);
+    all.warn(kindEntry.value.at, 'kind', `${cut(kindName)} of ${cut(apiVersion)} is no resource of Kuma: not used`);
     return [];
   }
-  if (apiVersion === '') findings.warn(map.at, 'apiVersion', 'is not defined: read as kuma.io/v1alpha1');
-  const kind = readKind(kindName, kindEntry.value.at, 'kind', findings);
+  if (apiVersion === '') all.warn(map.at, 'apiVersion', 'is not defined: read as kuma.io/v1alpha1');
+  const kind = readKind(kindName, kindEntry.value.at, 'kind', all);
   if (kind === null) return [];
+  const findings = findingsOf(kind, writtenNames(map), all);
   if (kind === 'Secret' || kind === 'GlobalSecret') {
     findings.error(
       kindEntry.value.at,
@@ -166,6 +171,7 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, findings: Fi
   const document: Document = {
     kind,
     meta,
+    findings,
     spec(known, aliases) {
       const spec = map.entries.get('spec')?.value;
       if (spec?.kind === 'map') return openFields(spec, path, known, findings, aliases);
@@ -177,18 +183,15 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, findings: Fi
 }
 
 /** Kuma keeps its secrets as Kubernetes Secrets of two types, with the payload in `data.value`. */
-function kubernetesSecret(map: MapValue, findings: Findings): readonly Document[] {
+function kubernetesSecret(map: MapValue, all: Findings): readonly Document[] {
   const typeValue = map.entries.get('type')?.value;
   const type = stringOf(typeValue) ?? 'Opaque';
   const kind = type === 'system.kuma.io/secret' ? 'Secret' : type === 'system.kuma.io/global-secret' ? 'GlobalSecret' : null;
   if (kind === null) {
-    findings.warn(
-      typeValue?.at ?? map.at,
-      'type',
-      'a Secret of this type is no secret of Kuma (system.kuma.io/secret): not used',
-    );
+    all.warn(typeValue?.at ?? map.at, 'type', 'a Secret of this type is no secret of Kuma (system.kuma.io/secret): not used');
     return [];
   }
+  const findings = findingsOf(kind, writtenNames(map), all);
   const metadata = metadataOf(map, findings);
   const labels = metadata.tags('labels')?.tags ?? new Map<string, string>();
   const name = metadata.text('name');
@@ -209,7 +212,37 @@ function kubernetesSecret(map: MapValue, findings: Findings): readonly Document[
     findings,
   );
   const known = ['apiVersion', 'kind', 'metadata', 'type', 'data', 'stringData', 'immutable'];
-  return [{ kind, meta, spec: () => openFields(map, '', known, findings) }];
+  return [{ kind, meta, findings, spec: () => openFields(map, '', known, findings) }];
+}
+
+/** Errors in these concern one destination, or what names them; of the others which destinations they concern cannot be told. */
+const ABOUT_ONE: ReadonlySet<ReadKind> = new Set<ReadKind>([
+  'ExternalService',
+  'MeshExternalService',
+  'ZoneIngress',
+  'Secret',
+  'GlobalSecret',
+  'MeshService',
+  'MeshMultiZoneService',
+]);
+
+function findingsOf(
+  kind: ReadKind,
+  { name, mesh }: { readonly name: Value | undefined; readonly mesh: Value | undefined },
+  all: Findings,
+): Findings {
+  if (!ABOUT_ONE.has(kind)) return all;
+  const inMesh = kindNamed(kind).scope === 'mesh' ? `${cut(stringOf(mesh) ?? 'default')}/` : '';
+  return all.within(`${kind} ${inMesh}${cut(stringOf(name) ?? '')}`);
+}
+
+/** As they stand in Kubernetes form, before anything is checked. */
+function writtenNames(map: MapValue): { readonly name: Value | undefined; readonly mesh: Value | undefined } {
+  const metadata = map.entries.get('metadata')?.value;
+  const entries = metadata?.kind === 'map' ? metadata.entries : null;
+  const labels = entries?.get('labels')?.value;
+  const label = labels?.kind === 'map' ? labels.entries.get('kuma.io/mesh')?.value : undefined;
+  return { name: entries?.get('name')?.value, mesh: map.entries.get('mesh')?.value ?? label };
 }
 
 interface WrittenMeta extends Omit<Meta, 'displayName' | 'form'> {

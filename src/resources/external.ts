@@ -3,7 +3,7 @@ import type { Origin } from '../model/compiled.ts';
 import { meshName, serverName } from '../model/names.ts';
 import type { Permission } from '../model/permission.ts';
 import { encodeTagSni } from '../wire/sni.ts';
-import { addAbsent, addCluster, addRoute, CONNECT_TIMEOUT_MS } from './context.ts';
+import { addAbsent, addCluster, addRoute, brokenBy, CONNECT_TIMEOUT_MS } from './context.ts';
 import type { Context } from './context.ts';
 import type { Destinations } from './destinations.ts';
 import { endpointAddress, endpointTags, localityPriority } from './endpoints.ts';
@@ -86,6 +86,8 @@ function addExternalService(
   const name = meshName(mesh.mesh.meta.name);
   const cluster = `${name}:${service}`;
   const endpoints = services.flatMap((each) => endpointOf(context, mesh, each) ?? []);
+  // As a control plane does it: an endpoint that cannot be used is left out, and where none is left nobody passes.
+  const broken = endpoints.length > 0 ? undefined : services.map((each) => each.findings.broken()).find((why) => why !== null);
   const sets = destinations.of(service);
   if (sets.length === 0) {
     const resource = `ExternalService ${meta.name}`;
@@ -97,7 +99,7 @@ function addExternalService(
     );
     return;
   }
-  const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS };
+  const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS, ...brokenBy(broken) };
   if (!addCluster(context, policies.ofService(service, made), meta.at)) return;
   const rateLimit = policies.rateLimitOf(services);
   const limited = rateLimit === null ? {} : { rateLimit };
@@ -136,12 +138,9 @@ function endpointOf(context: Context, mesh: MeshResources, service: ExternalServ
   const address = endpointAddress(host, context.family);
   let origination: TlsOrigination | null = null;
   tellUnused(service, context.findings);
-  if (tls !== null) {
-    origination = externalOrigination(service, tls, mesh, context.loader, context.findings);
-    // Never plain where TLS was asked for; what is missing is an error, so nothing of this is ever served.
-    if (origination === null) return null;
-  }
-  if (address === null) return null;
+  if (tls !== null) origination = externalOrigination(service, tls, mesh, context.loader, service.findings);
+  // Never plain where TLS was asked for, and nothing of a resource that has an error.
+  if (address === null || (tls !== null && origination === null) || service.findings.broken() !== null) return null;
   const zone = tags.get(ZONE_TAG);
   return {
     address,

@@ -10,24 +10,55 @@ export interface Findings {
   unknown(at: Origin, field: string, message: string): void;
   /** How many unknown fields were found so far; a reader that must not lose a restriction compares before and after. */
   unknowns(): number;
+  /** For what one resource says: its errors refuse this one thing, and nothing else. */
+  within(refuses: string): Findings;
+  /** The same as an error that stands in the problems already. */
+  breaks(message: string): void;
+  /** What is wrong with that one thing, for a refusal; null where no error was found within. */
+  broken(): string | null;
   /** Sorted by file, line and column. */
   problems(): readonly Problem[];
 }
 
 export function createFindings(strict: boolean): Findings {
-  const problems: Problem[] = [];
-  let unknowns = 0;
+  return findingsInto({ strict, problems: [], unknowns: 0 });
+}
+
+interface Found {
+  readonly strict: boolean;
+  readonly problems: Problem[];
+  unknowns: number;
+}
+
+function findingsInto(found: Found, refuses?: string): Findings {
+  const { strict, problems } = found;
+  let first: Problem | null = null;
+  let more = 0;
   const add = (severity: Problem['severity'], { file, line, column }: Origin, field: string, message: string): void => {
-    problems.push({ severity, file, line, column, field: shown(field, MAX_FIELD), message: shown(message, MAX_MESSAGE) });
+    const problem = { severity, file, line, column, field: shown(field, MAX_FIELD), message: shown(message, MAX_MESSAGE) };
+    if (severity === 'warning') return void problems.push(problem);
+    problems.push(refuses === undefined ? problem : { ...problem, refuses });
+    if (first === null) first = problem;
+    else more++;
   };
   return {
     error: (at, field, message) => add('error', at, field, message),
     warn: (at, field, message) => add('warning', at, field, message),
     unknown(at, field, message) {
-      unknowns++;
+      found.unknowns++;
       add(strict ? 'error' : 'warning', at, field, message);
     },
-    unknowns: () => unknowns,
+    unknowns: () => found.unknowns,
+    within: (one) => findingsInto(found, shown(one, MAX_FIELD)),
+    breaks(message) {
+      first ??= { severity: 'error', file: '', line: 0, column: 0, field: '', message: shown(message, MAX_MESSAGE) };
+    },
+    broken() {
+      const problem: Problem | null = first;
+      if (problem === null) return null;
+      const { field, message } = problem;
+      return `${field === '' ? '' : `${field}: `}${message}${more === 0 ? '' : ` (and ${more} more)`}`;
+    },
     problems: () => problems.toSorted(byPlace),
   };
 }

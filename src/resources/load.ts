@@ -4,6 +4,7 @@ import type { DataSource } from './data-source.ts';
 import { didYouMean } from '../base/did-you-mean.ts';
 import type { Findings } from './findings.ts';
 import type { PemPair, PemStore } from './pem.ts';
+import { at } from './resource-set.ts';
 import type { MeshResources, ResourceSet } from './resource-set.ts';
 import type { ContentHash } from '../model/names.ts';
 
@@ -11,29 +12,32 @@ import type { ContentHash } from '../model/names.ts';
 export type ReadFile = (path: string) => { readonly text: string } | { readonly error: string };
 
 export interface Loader {
-  /** A bundle of CA certificates; null where there is a problem, which is reported at the data source. */
-  bundle(mesh: MeshResources, source: DataSource): ContentHash | null;
-  pair(mesh: MeshResources, cert: DataSource, key: DataSource): PemPair | null;
+  /** A bundle of CA certificates; null where there is a problem, which is reported at the data source to `findings`: those of what asks. */
+  bundle(mesh: MeshResources, source: DataSource, findings: Findings): ContentHash | null;
+  pair(mesh: MeshResources, cert: DataSource, key: DataSource, findings: Findings): PemPair | null;
 }
 
-export function createLoader(resources: ResourceSet, pems: PemStore, readFile: ReadFile | undefined, findings: Findings): Loader {
-  const load = (mesh: MeshResources, source: DataSource): string | null => {
+export function createLoader(resources: ResourceSet, pems: PemStore, readFile: ReadFile | undefined): Loader {
+  const load = (mesh: MeshResources, source: DataSource, findings: Findings): string | null => {
     const loaded = textOf(mesh, source, resources, readFile);
-    if (loaded.kind === 'problem') findings.error(source.at, source.path, loaded.message);
+    if (loaded.kind === 'problem') {
+      if (loaded.isSaid) findings.breaks(loaded.message);
+      else findings.error(source.at, source.path, loaded.message);
+    }
     return loaded.kind === 'text' ? loaded.text : null;
   };
   return {
-    bundle(mesh, source) {
-      const text = load(mesh, source);
+    bundle(mesh, source, findings) {
+      const text = load(mesh, source, findings);
       if (text === null) return null;
       const bundle = pems.bundle(text);
       if (bundle.kind === 'bundle') return bundle.hash;
       findings.error(source.at, source.path, bundle.message);
       return null;
     },
-    pair(mesh, cert, key) {
-      const certText = load(mesh, cert);
-      const keyText = load(mesh, key);
+    pair(mesh, cert, key, findings) {
+      const certText = load(mesh, cert, findings);
+      const keyText = load(mesh, key, findings);
       if (certText === null || keyText === null) return null;
       const pair = pems.pair(certText, keyText);
       if (pair.kind === 'pair') return pair;
@@ -46,8 +50,8 @@ export function createLoader(resources: ResourceSet, pems: PemStore, readFile: R
 
 type Loaded =
   | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'problem'; readonly message: string }
-  | { readonly kind: 'unreadable' };
+  /** `isSaid`: at the very place already. */
+  | { readonly kind: 'problem'; readonly message: string; readonly isSaid?: boolean };
 
 function textOf(mesh: MeshResources, source: DataSource, resources: ResourceSet, readFile: ReadFile | undefined): Loaded {
   switch (source.kind) {
@@ -60,8 +64,11 @@ function textOf(mesh: MeshResources, source: DataSource, resources: ResourceSet,
     case 'secret': {
       const secret = mesh.secrets.get(source.value);
       if (secret === undefined) return problem(noSecret(mesh, source.value, resources));
-      // Why it cannot be read was said where it is.
-      return secret.text === null ? { kind: 'unreadable' } : { kind: 'text', text: secret.text };
+      if (secret.text !== null) return { kind: 'text', text: secret.text };
+      return {
+        ...problem(`the Secret ${quote(source.value)} cannot be read (${at(secret.at)})`),
+        isSaid: source.at === secret.at,
+      };
     }
     case 'file': {
       if (readFile === undefined) return problem('files are not read here: use secret, inline or inlineString');
@@ -73,7 +80,7 @@ function textOf(mesh: MeshResources, source: DataSource, resources: ResourceSet,
   }
 }
 
-function problem(message: string): Loaded {
+function problem(message: string): Extract<Loaded, { kind: 'problem' }> {
   return { kind: 'problem', message };
 }
 

@@ -4,7 +4,7 @@ import type { AbsentReason } from '../model/compiled.ts';
 import { meshName, serverName } from '../model/names.ts';
 import type { Permission } from '../model/permission.ts';
 import { encodeHashSni } from '../wire/sni.ts';
-import { addAbsent, addCluster, addRoute, CONNECT_TIMEOUT_MS, isTaken } from './context.ts';
+import { addAbsent, addCluster, addRoute, brokenBy, CONNECT_TIMEOUT_MS, isTaken } from './context.ts';
 import type { Context } from './context.ts';
 import { endpointAddress } from './endpoints.ts';
 import type { MeshExternalService } from './kinds/mesh-external-service.ts';
@@ -30,6 +30,8 @@ export function addMeshExternalService(
     const what = { reason, resource: `MeshExternalService ${meta.name}`, mesh: mesh.mesh.meta.name, value };
     addAbsent(context, { ...what, destination: meta.displayName }, meta.at, sni);
   };
+  // Without these there is no SNI that clients could ask for.
+  if (port === 0 || meta.displayName === '') return;
   if (zone !== '' && zone !== context.zone) return absent('other-zone', zone);
   if (extension !== null) {
     absent('incomplete', 'endpoints instead of an extension');
@@ -40,7 +42,7 @@ export function addMeshExternalService(
     );
     return;
   }
-  if (service.endpoints.length === 0) {
+  if (service.endpoints.length === 0 && service.findings.broken() === null) {
     absent('incomplete', 'spec.endpoints');
     findings.warn(meta.at, 'spec.endpoints', 'is empty: not served');
     return;
@@ -50,7 +52,9 @@ export function addMeshExternalService(
   const name = meshName(mesh.mesh.meta.name);
   const namespace = meta.labels.get('k8s.kuma.io/namespace') ?? meta.namespace;
   const cluster = `${name}_${meta.displayName}_${namespace}_${zone}_extsvc_${port}`;
-  const made = { name: cluster, endpoints: endpointsOf(context, mesh, service), connectTimeoutMs: CONNECT_TIMEOUT_MS };
+  const endpoints = endpointsOf(context, mesh, service);
+  const broken = brokenBy(service.findings.broken());
+  const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS, ...broken };
   if (!addCluster(context, policies.ofMeshExternal(service, made), meta.at)) return;
   addRoute(
     context,
@@ -72,10 +76,10 @@ function endpointsOf(context: Context, mesh: MeshResources, service: MeshExterna
   let origination: TlsOrigination | null = null;
   tellUnused(service, context.findings);
   if (tls !== null) {
-    origination = meshExternalOrigination(service, tls, mesh, context.loader, context.findings);
-    // Never plain where TLS was asked for; what is missing is an error, so nothing of this is ever served.
-    if (origination === null) return [];
+    origination = meshExternalOrigination(service, tls, mesh, context.loader, service.findings);
   }
+  // Never plain where TLS was asked for, and nothing of a resource that has an error.
+  if (service.findings.broken() !== null || (tls !== null && origination === null)) return [];
   const tags = { ...Object.fromEntries(meta.labels), mesh: mesh.mesh.meta.name };
   return endpoints.flatMap(({ address: host, port, priority }) => {
     const address = endpointAddress(host, context.family);

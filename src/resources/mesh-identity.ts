@@ -1,5 +1,5 @@
 import { quote } from '../base/key-material.ts';
-import { meshName } from '../model/names.ts';
+import { contentHash, meshName } from '../model/names.ts';
 import type { Mesh as ModelMesh } from '../model/snapshot.ts';
 import type { DataSource } from './data-source.ts';
 import type { Findings } from './findings.ts';
@@ -17,24 +17,29 @@ export interface IdentityFolders {
   readonly readFile: ReadFile | undefined;
 }
 
-/** What it takes to end the mTLS of a mesh; null where something is missing, which is reported. */
+/** What it takes to end the mTLS of a mesh. Where something is missing, which is reported, only what ends there is refused. */
 export function identityOf(
   resources: MeshResources,
   backend: CaBackend,
   folders: IdentityFolders | null,
   loader: Loader,
   pems: PemStore,
-  findings: Findings,
-): ModelMesh | null {
-  return folders === null
-    ? issued(resources, backend, loader, findings)
-    : fromFolder(resources, backend, folders, pems, findings);
+  all: Findings,
+): ModelMesh {
+  const name = meshName(resources.mesh.meta.name);
+  const findings = all.within(`Mesh ${name}`);
+  const identity =
+    folders === null ? issued(resources, backend, loader, findings) : fromFolder(resources, backend, folders, pems, findings);
+  // Null without a word: an error of the Mesh itself, which forbids the whole configuration.
+  return (
+    identity ?? { name, trust: contentHash(''), identity: { kind: 'none', why: findings.broken() ?? 'its backend is not valid' } }
+  );
 }
 
 function issued(resources: MeshResources, backend: CaBackend, loader: Loader, findings: Findings): ModelMesh | null {
   const name = resources.mesh.meta.name;
   const sources = sourcesOf(resources, backend, findings);
-  const pair = sources === null ? null : loader.pair(resources, sources.cert, sources.key);
+  const pair = sources === null ? null : loader.pair(resources, sources.cert, sources.key, findings);
   if (sources === null || pair === null) return null;
   const problem = caProblem(pair);
   if (problem !== null) {
@@ -120,6 +125,7 @@ function fromFolder(
   if (problem !== null) {
     findings.error(backend.at, backend.path, `${folder}/${problem.of === 'cert' ? 'tls.crt' : 'tls.key'} ${problem.message}`);
   }
-  if (bundle.kind === 'problem' || problem !== null) return null;
+  if (bundle.kind === 'problem') return null;
+  // A pair that does not fit may be one that is just being replaced: it is read again, and what was good before stays until then.
   return { name: meshName(mesh.meta.name), trust: bundle.hash, identity: { kind: 'folder', path: folder } };
 }

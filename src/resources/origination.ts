@@ -16,8 +16,9 @@ export function externalOrigination(
 ): TlsOrigination | null {
   const { caCert, clientCert, clientKey, path } = tls;
   if (caCert === null || clientCert === null || clientKey === null) return null;
-  const trust = caCert === undefined ? unverified(tls, findings) : bundleTrust(loader, mesh, caCert);
-  const pair = clientCert === undefined || clientKey === undefined ? undefined : loader.pair(mesh, clientCert, clientKey);
+  const trust = caCert === undefined ? unverified(tls, findings) : bundleTrust(loader, mesh, caCert, findings);
+  const pair =
+    clientCert === undefined || clientKey === undefined ? undefined : loader.pair(mesh, clientCert, clientKey, findings);
   const half = clientCert ?? clientKey;
   if (pair === undefined && half !== undefined) {
     findings.warn(half.at, half.path, `has no effect: ${path} needs both clientCert and clientKey`);
@@ -60,10 +61,10 @@ export function meshExternalOrigination(
   const { caCert, clientCert, clientKey } = tls;
   if (checksCa && caCert === null) return null;
   if (usesPair && (clientCert === null || clientKey === null)) return null;
-  const trust = checksCa ? trustOf(tls, mesh, loader) : skipped(tls, findings);
+  const trust = checksCa ? trustOf(tls, mesh, loader, findings) : skipped(tls, findings);
   const pair =
     usesPair && clientCert !== undefined && clientCert !== null && clientKey !== undefined && clientKey !== null
-      ? loader.pair(mesh, clientCert, clientKey)
+      ? loader.pair(mesh, clientCert, clientKey, findings)
       : undefined;
   if (trust === null || pair === null) return null;
   const host = endpoints[0]?.address ?? meta.displayName;
@@ -84,8 +85,8 @@ export function meshExternalOrigination(
   };
 }
 
-function trustOf({ caCert }: MeshExternalTls, mesh: MeshResources, loader: Loader): TlsTrust | null {
-  return caCert === undefined || caCert === null ? { kind: 'system' } : bundleTrust(loader, mesh, caCert);
+function trustOf({ caCert }: MeshExternalTls, mesh: MeshResources, loader: Loader, findings: Findings): TlsTrust | null {
+  return caCert === undefined || caCert === null ? { kind: 'system' } : bundleTrust(loader, mesh, caCert, findings);
 }
 
 function skipped({ mode, path, at }: MeshExternalTls, findings: Findings): TlsTrust {
@@ -94,8 +95,13 @@ function skipped({ mode, path, at }: MeshExternalTls, findings: Findings): TlsTr
   return { kind: 'none', reason: `${field} is ${mode}` };
 }
 
-function bundleTrust(loader: Loader, mesh: MeshResources, caCert: Parameters<Loader['bundle']>[1]): TlsTrust | null {
-  const ca = loader.bundle(mesh, caCert);
+function bundleTrust(
+  loader: Loader,
+  mesh: MeshResources,
+  caCert: Parameters<Loader['bundle']>[1],
+  findings: Findings,
+): TlsTrust | null {
+  const ca = loader.bundle(mesh, caCert, findings);
   return ca === null ? null : { kind: 'bundle', ca };
 }
 

@@ -35,6 +35,11 @@ export function remoteServices(ingresses: readonly ZoneIngress[], context: Conte
   const seen = new Set<string>();
   for (const ingress of ingresses) {
     const { meta, advertisedAddress, advertisedPort, services } = ingress;
+    const broken = ingress.findings.broken();
+    if (broken !== null) {
+      tellAbsent(context, ingress, 'invalid', broken);
+      continue;
+    }
     if (ingress.zone === '') {
       findings.warn(meta.at, 'zone', 'is not set: this ingress is not known to be in another zone, so nothing is sent to it');
       tellAbsent(context, ingress, 'cannot-be-reached', 'zone');

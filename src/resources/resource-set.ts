@@ -83,13 +83,13 @@ export function readResources(files: readonly SourceFile[], cache: ParseCache, f
       case 'ZoneEgress':
         return void egresses.push(readZoneEgress(document));
       case 'ZoneIngress':
-        return void ingresses.push(readZoneIngress(document, findings));
+        return void ingresses.push(readZoneIngress(document));
       case 'GlobalSecret':
-        return void globalSecrets.set(meta.name, readSecret(document, findings));
+        return void globalSecrets.set(meta.name, readSecret(document));
       case 'ExternalService':
-        return void bagOf(bags, meta).externalServices.push(readExternalService(document, findings));
+        return void bagOf(bags, meta).externalServices.push(readExternalService(document));
       case 'MeshExternalService':
-        return void bagOf(bags, meta).meshExternalServices.push(readMeshExternalService(document, findings));
+        return void bagOf(bags, meta).meshExternalServices.push(readMeshExternalService(document));
       case 'TrafficPermission':
         return void bagOf(bags, meta).permissions.push(readTrafficPermission(document, findings, order));
       case 'MeshTrafficPermission':
@@ -120,11 +120,11 @@ export function readResources(files: readonly SourceFile[], cache: ParseCache, f
       case 'FaultInjection':
         return void bagOf(bags, meta).legacyHttp.push(readFaultInjection(document, findings));
       case 'MeshService':
-        return checkMeshService(document, findings);
+        return checkMeshService(document);
       case 'MeshMultiZoneService':
-        return checkMeshMultiZoneService(document, findings);
+        return checkMeshMultiZoneService(document);
       case 'Secret':
-        return void bagOf(bags, meta).secrets.set(meta.name, readSecret(document, findings));
+        return void bagOf(bags, meta).secrets.set(meta.name, readSecret(document));
       default:
         return kind satisfies never;
     }
@@ -203,6 +203,8 @@ function bagOf(bags: Map<string, Bag>, { mesh }: Meta): Bag {
 function withoutDuplicates(documents: readonly Document[], findings: Findings): readonly Document[] {
   const seen = new Map<string, Meta>();
   return documents.filter(({ kind, meta }) => {
+    // What has no name has an error already.
+    if (meta.name === '') return true;
     const key = JSON.stringify([kind, meta.mesh, meta.name]);
     const first = seen.get(key);
     if (first === undefined) seen.set(key, meta);

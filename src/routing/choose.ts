@@ -32,6 +32,7 @@ export interface Chosen {
  * left out, unless their priority panics.
  */
 export function choose(route: Route, cluster: Cluster, view: EndpointView): Chosen | Refusal {
+  if (cluster.broken !== undefined) return refuse('misconfigured', `${route.destination}: ${cluster.broken}`);
   const { levels, refusal } = candidates(route, cluster, view);
   const [only] = levels;
   if (only === undefined) return refusal ?? refuse('no-endpoint', noCandidates(route, cluster));

@@ -26,6 +26,8 @@ export type Decision =
 export function decide(snapshot: Snapshot, facts: Facts): Decision {
   const found = route(snapshot, facts.serverName);
   if (found.kind === 'refusal') return { kind: 'refused', route: null, refusal: found };
+  const nobody = missingIdentity(snapshot, found);
+  if (nobody !== null) return { kind: 'refused', route: found, refusal: nobody };
   const allowed = authoriseClaims(found, facts.client);
   if (allowed.kind === 'refusal') return { kind: 'refused', route: found, refusal: allowed };
   const cluster = snapshot.clusters.get(found.cluster);
@@ -33,6 +35,14 @@ export function decide(snapshot: Snapshot, facts: Facts): Decision {
   const chosen = choose(found, cluster, facts.view);
   if (chosen.kind === 'refusal') return { kind: 'refused', route: found, refusal: chosen };
   return { kind: 'allowed', route: found, allowed, targets: chosen.targets };
+}
+
+/** Where the mTLS of a mesh cannot be ended with what was written of it, nobody gets as far as a handshake. */
+export function missingIdentity({ meshes }: Snapshot, found: Route): Refusal | null {
+  if (found.kind !== 'terminate' || found.unsupported !== undefined) return null;
+  const identity = meshes.get(found.mesh)?.identity;
+  if (identity?.kind !== 'none') return null;
+  return refuse('identity-unavailable', `there is no certificate for mesh ${found.mesh}: ${identity.why}`);
 }
 
 /** A control plane may take a cluster away some milliseconds before the chain that uses it. */

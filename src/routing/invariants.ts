@@ -21,7 +21,7 @@ export type Invariant =
   | 'mesh'
   /** No cluster serves routes of two meshes. */
   | 'one-mesh'
-  /** A cluster that a route uses has endpoints. */
+  /** A cluster that a route uses has endpoints, or says why nobody can use it. */
   | 'endpoints'
   /** An endpoint can be dialled: an address or a name, a port, a weight. */
   | 'endpoint'
@@ -110,8 +110,8 @@ function checkRoute(route: Route, clusters: Snapshot['clusters'], complain: Comp
   }
 }
 
-function checkCluster({ name, endpoints }: Cluster, isUsed: boolean, secrets: Secrets, complain: Complain): void {
-  if (isUsed && endpoints.length === 0) complain('endpoints', `the cluster ${name} has no endpoint`);
+function checkCluster({ name, endpoints, broken }: Cluster, isUsed: boolean, secrets: Secrets, complain: Complain): void {
+  if (isUsed && endpoints.length === 0 && broken === undefined) complain('endpoints', `the cluster ${name} has no endpoint`);
   for (const endpoint of endpoints) {
     const why = endpointComplaint(endpoint);
     if (why !== null) complain('endpoint', why);
@@ -135,6 +135,8 @@ function endpointComplaint({ address, port, weight, priority }: Endpoint): strin
 function secretsOfMesh({ trust, identity }: Mesh): readonly (readonly [what: string, hash: ContentHash])[] {
   const ca = ['the CA', trust] as const;
   switch (identity.kind) {
+    case 'none':
+      return [];
     case 'folder':
       return [ca];
     case 'issue':

@@ -40,7 +40,8 @@ export function routingTable({ version, zone, routes, clusters }: Snapshot): Rou
 function rowOf(route: Route, cluster: Cluster | undefined): RouteRow {
   const { serverName: sni, mesh, destination, kind: mode } = route;
   const all = cluster?.endpoints ?? [];
-  const nobody = route.unsupported === undefined ? null : `nobody: ${route.unsupported}`;
+  const why = route.unsupported ?? cluster?.broken;
+  const nobody = why === undefined ? null : `nobody: ${why}`;
   if (route.kind === 'passthrough') {
     const subset = Object.entries(route.subset);
     const admitted = all.filter(({ tags }) => subset.every(([tag, value]) => tags[tag] === value));

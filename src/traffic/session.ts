@@ -10,7 +10,7 @@ import type { Route } from '../model/route.ts';
 import { authorise } from '../routing/authorise.ts';
 import { choose } from '../routing/choose.ts';
 import type { Target } from '../routing/choose.ts';
-import { missingCluster } from '../routing/decide.ts';
+import { missingCluster, missingIdentity } from '../routing/decide.ts';
 import { printable, route } from '../routing/route.ts';
 import { alertFor } from '../wire/alert.ts';
 import { adopt } from './adopt.ts';
@@ -136,6 +136,8 @@ function judge(session: Session, name: string | null, plane: DataPlane): Judged 
   }
   session.route = found;
   draft.route(found);
+  const nobody = missingIdentity(snapshot, found);
+  if (nobody !== null) throw new Refused(nobody);
   const isKnown = found.kind === 'passthrough' || session.client !== null || found.unsupported !== undefined;
   if (isKnown) draft.allowed(must(authorise(found, session.client)));
   return { route: found, cluster: snapshot.clusters.get(found.cluster) };

@@ -25,6 +25,7 @@ const ALERTS = {
   denied: null,
   'unsupported-policy': null,
   'over-limit': record(INTERNAL_ERROR),
+  misconfigured: record(INTERNAL_ERROR),
   'no-endpoint': record(INTERNAL_ERROR),
   'dns-failed': record(INTERNAL_ERROR),
   'forbidden-address': record(INTERNAL_ERROR),

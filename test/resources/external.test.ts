@@ -170,11 +170,17 @@ t.test('nothing in a snapshot can be changed', async (t) => {
   }
 });
 
-t.test('one error, and there is no snapshot; warnings are told with it', async (t) => {
-  const compiled = compileZone(external('es', 'networking: {address: "ext.test:0"}'));
-  t.equal(compiled.kind, 'invalid');
+t.test('an error of one external service refuses that one; warnings are told with it', async (t) => {
+  const compiled = compileZone(external('es', 'networking: {address: "ext.test:0"}'), external('other'));
   t.equal(linesOf(compiled, 'error').length, 1);
-  t.equal(linesOf(compiled, 'warning').length, 1);
+  t.same(
+    [...snapshotOf(compiled).clusters.values()].map(({ name, broken, endpoints }) => [name, broken, endpoints.length]),
+    [
+      ['default:es', 'networking.address: port must be in the range [1, 65535]', 0],
+      ['default:other', undefined, 1],
+    ],
+  );
+  t.equal(linesOf(compiled, 'warning').length, 2);
 });
 
 t.test('ten thousand services compile in the time of a breath', async (t) => {

@@ -19,7 +19,7 @@ function validate(spec: string, name = 'mes'): { violations: readonly Violation[
   const findings = createFindings(false);
   const text = `type: MeshExternalService\nmesh: default\nname: ${name}\nspec:\n${indented}`;
   for (const value of parseYaml({ path: 'mes.yaml', text }, findings)) {
-    for (const document of documentsIn(value, findings)) readMeshExternalService(document, findings);
+    for (const document of documentsIn(value, findings)) readMeshExternalService(document);
   }
   const problems = findings.problems();
   return {

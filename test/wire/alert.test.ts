@@ -34,6 +34,7 @@ t.test(
       'connect-timeout': 80,
       'connect-refused': 80,
       'internal-error': 80,
+      misconfigured: 80,
     };
     for (const code of codes) t.equal(alertFor(code)?.at(6), expected[code], code);
   },

@@ -21,6 +21,8 @@ export interface ExternalService extends WrittenTls<ExternalServiceTls> {
   readonly host: string;
   readonly port: number;
   readonly addressAt: Origin;
+  /** For what else is found of it. */
+  readonly findings: Findings;
 }
 
 export type ExternalProtocol = 'tcp' | 'http' | 'http2' | 'grpc' | 'kafka';
@@ -50,7 +52,8 @@ const TLS_FIELDS = [
 /** The names in Kuma's protobuf, which its JSON takes as well. */
 const ALIASES = { ca_cert: 'caCert', client_cert: 'clientCert', client_key: 'clientKey', server_name: 'serverName' };
 
-export function readExternalService(document: Document, findings: Findings): ExternalService {
+export function readExternalService(document: Document): ExternalService {
+  const { findings } = document;
   const spec = document.spec(['tags', 'networking'], ALIASES);
   const networking = spec.object('networking', ['address', 'tls', 'disableHostDNSEntry']);
   const address = networking?.text('address');
@@ -80,6 +83,7 @@ export function readExternalService(document: Document, findings: Findings): Ext
     protocol: PROTOCOLS.get((protocol ?? 'tcp').toLowerCase()) ?? 'tcp',
     host,
     port: Number(port),
+    findings,
     addressAt: networking?.place('address') ?? spec.at,
     ...tls,
   };

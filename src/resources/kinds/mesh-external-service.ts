@@ -20,6 +20,8 @@ export interface MeshExternalService extends WrittenTls<MeshExternalTls> {
   /** What a plugin of the control plane would serve; not here. */
   readonly extension: { readonly type: string; readonly at: Origin } | null;
   readonly matchAt: Origin;
+  /** For what else is found of it. */
+  readonly findings: Findings;
 }
 
 export interface MeshExternalEndpoint {
@@ -54,8 +56,8 @@ const MODES = ['SkipSAN', 'SkipCA', 'SkipAll', 'Secured'] as const;
 const TLS_FIELDS = ['enabled', 'version', 'allowRenegotiation', 'verification'];
 const NAME_TYPES = ['Prefix', 'Exact'] as const;
 
-export function readMeshExternalService(document: Document, findings: Findings): MeshExternalService {
-  const { meta } = document;
+export function readMeshExternalService(document: Document): MeshExternalService {
+  const { meta, findings } = document;
   if (meta.displayName.length > 63) findings.error(meta.nameAt, 'name', 'must not be longer than 63 characters');
   const spec = document.spec(['match', 'extension', 'endpoints', 'tls']);
   const match = spec.object('match', ['type', 'port', 'protocol']);
@@ -69,6 +71,7 @@ export function readMeshExternalService(document: Document, findings: Findings):
   if (extension !== undefined && (extension.text('type') ?? '') === '') extension.error('type', 'must not be empty');
   return {
     meta,
+    findings,
     zone: meta.labels.get(ZONE_TAG) ?? '',
     port: port ?? 0,
     protocol: oneOf(match, 'protocol', PROTOCOLS, 'tcp'),

@@ -1,12 +1,11 @@
 import type { Document } from '../document.ts';
-import type { Findings } from '../findings.ts';
 
 const PORT = ['name', 'port', 'targetPort', 'appProtocol'];
 const PROTOCOLS: readonly string[] = ['grpc', 'http', 'http2', 'kafka', 'tcp'];
 
 /** Checked, and not served: clients reach a MeshService of another zone through that zone's ingress, never through an egress. */
-export function checkMeshService(document: Document, findings: Findings): void {
-  const { meta } = document;
+export function checkMeshService(document: Document): void {
+  const { meta, findings } = document;
   if (meta.displayName.length > 63) findings.error(meta.nameAt, 'name', 'must not be longer than 63 characters');
   const spec = document.spec(['selector', 'ports', 'identities', 'state']);
   const kinds = ['dataplaneTags', 'dataplaneRef', 'dataplaneLabels'];
@@ -15,10 +14,10 @@ export function checkMeshService(document: Document, findings: Findings): void {
     spec.error('selector', 'must specify only one of: dataplaneTags, dataplaneRef, or dataplaneLabels');
   }
   spec.objects('ports', PORT);
-  tellNotServed(document, findings);
+  tellNotServed(document);
 }
 
-export function checkMeshMultiZoneService(document: Document, findings: Findings): void {
+export function checkMeshMultiZoneService(document: Document): void {
   const spec = document.spec(['selector', 'ports']);
   const selected = spec.object('selector', ['meshService'])?.object('meshService', ['matchLabels']);
   if ((selected?.tags('matchLabels')?.tags.size ?? 0) === 0) {
@@ -32,10 +31,10 @@ export function checkMeshMultiZoneService(document: Document, findings: Findings
     const protocol = port.text('appProtocol') ?? 'tcp';
     if (!PROTOCOLS.includes(protocol)) port.error('appProtocol', `appProtocol must be one of: ${PROTOCOLS.join(', ')}`);
   }
-  tellNotServed(document, findings);
+  tellNotServed(document);
 }
 
-function tellNotServed({ kind, meta }: Document, findings: Findings): void {
+function tellNotServed({ kind, meta, findings }: Document): void {
   findings.warn(
     meta.at,
     '',

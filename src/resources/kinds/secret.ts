@@ -1,12 +1,11 @@
 import type { Origin } from '../../model/compiled.ts';
 import { decodeBase64 } from '../base64.ts';
 import type { Document, Meta } from '../document.ts';
-import type { Findings } from '../findings.ts';
 
 /** A Secret of a mesh, or a GlobalSecret: then the mesh in `meta` is empty. */
 export interface Secret {
   readonly meta: Meta;
-  /** Null where it could not be read, which is reported. */
+  /** Null where it could not be read, which is reported. Then only what names it is refused. */
   readonly text: string | null;
   readonly at: Origin;
   /** The path of the payload, e.g. `data` or `data.value`. */
@@ -14,8 +13,8 @@ export interface Secret {
 }
 
 /** Universal: `data` is the base64 text. Kubernetes: `data.value`, or plain in `stringData.value`. */
-export function readSecret(document: Document, findings: Findings): Secret {
-  const { meta } = document;
+export function readSecret(document: Document): Secret {
+  const { meta, findings } = document;
   const spec = document.spec(['data']);
   const plain = spec.object('stringData', ['value'])?.opaque('value');
   const inKubernetes = meta.form === 'kubernetes';

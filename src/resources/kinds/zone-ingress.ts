@@ -14,6 +14,7 @@ export interface ZoneIngress {
   readonly advertisedAddress: string;
   readonly advertisedPort: number;
   readonly services: readonly AvailableService[];
+  readonly findings: Findings;
 }
 
 export interface AvailableService {
@@ -25,7 +26,8 @@ export interface AvailableService {
   readonly path: string;
 }
 
-export function readZoneIngress(document: Document, findings: Findings): ZoneIngress {
+export function readZoneIngress(document: Document): ZoneIngress {
+  const { findings } = document;
   const spec = document.spec(['zone', 'networking', 'availableServices']);
   const networking = spec.object('networking', ['address', 'advertisedAddress', 'port', 'advertisedPort', 'admin']);
   const advertisedAddress = networking?.text('advertisedAddress') ?? '';
@@ -70,5 +72,5 @@ export function readZoneIngress(document: Document, findings: Findings): ZoneIng
       path: item.path,
     };
   });
-  return { meta: document.meta, zone: spec.text('zone') ?? '', advertisedAddress, advertisedPort, services };
+  return { meta: document.meta, zone: spec.text('zone') ?? '', advertisedAddress, advertisedPort, services, findings };
 }
