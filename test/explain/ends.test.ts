@@ -69,6 +69,7 @@ const ENDS: Readonly<Record<EndReason, readonly (readonly [Reached, Trace['endsA
   'wrong-mesh': [['route', 'identity']],
   denied: [['client', 'permission', { spiffeIds: ['spiffe://default/batch'], uris: ['spiffe://default/batch'] }]],
   'unsupported-policy': [],
+  misconfigured: [],
   'over-limit': [
     ['accepted', 'hello'],
     ['route', 'route', { limit: 'rate' }],
