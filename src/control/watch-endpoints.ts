@@ -1,6 +1,6 @@
 import { connect as connectTcp } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
+import { connectTls } from '../base/connect-tls.ts';
 import { localAddresses } from '../base/local-addresses.ts';
 import { EndpointWatch } from '../endpoints/watch.ts';
 import type { EndpointWatchOptions } from '../endpoints/watch.ts';

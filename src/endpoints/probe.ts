@@ -4,6 +4,8 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import { socketReason } from '../base/tls-words.ts';
+import type { SocketError } from '../base/tls-words.ts';
 import type { HealthCheck, HealthProbe } from '../model/cluster.ts';
 
 /** A connection that is being made; `ready` is the event that says it is. */
@@ -70,7 +72,8 @@ export class Probe {
       if (answered(answer, this.#receive)) finish(null);
       else if (answer.length > MAX_ANSWER_BYTES) finish(`${answer.length} bytes came, and not the expected ones`);
     };
-    const onError = (error: Error & { readonly code?: string }): void => finish(error.code ?? error.message);
+    const onError = (error: SocketError): void =>
+      finish(error.code === 'UNSPECIFIED' ? socketReason(error) : (error.code ?? error.message));
     const onClose = (): void => finish('closed by the endpoint');
 
     this.#stop = () => {

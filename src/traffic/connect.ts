@@ -1,10 +1,12 @@
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
+import { connectTls } from '../base/connect-tls.ts';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { Refusal, RefusalCode } from '../base/refusal.ts';
+import { socketReason } from '../base/tls-words.ts';
+import type { SocketError } from '../base/tls-words.ts';
 import type { AttemptOutcome } from '../model/messages.ts';
 import type { Target } from '../routing/choose.ts';
 import type { BufferPool } from './buffers.ts';
@@ -115,8 +117,8 @@ function attempt(
       connected = true;
       done(side);
     }
-    function onError(error: EndpointError): void {
-      fail(new Refused(refuse(codeOf(error, made.ready), `connect ${where}: ${reasonOf(error)}`), { cause: error }));
+    function onError(error: SocketError): void {
+      fail(new Refused(refuse(codeOf(error, made.ready), `connect ${where}: ${socketReason(error)}`), { cause: error }));
     }
     function onClose(): void {
       fail(
@@ -156,23 +158,16 @@ const NETWORK_CODES: ReadonlySet<string> = new Set([
   'EINVAL',
 ]);
 
-/** `reason` are OpenSSL's own words, without addresses in its library. */
-type EndpointError = Error & { readonly code?: string; readonly reason?: string };
-
 /**
  * In TLS 1.3 a client is done before the server has seen its certificate: what the server thinks of it comes as an alert after the handshake.
  * Null for any other error of a connection.
  */
-export function refusedAfterHandshake(error: EndpointError): Refusal | null {
+export function refusedAfterHandshake(error: SocketError): Refusal | null {
   if (!/^ERR_SSL_.*_ALERT_/.test(error.code ?? '')) return null;
-  return refuse('upstream-tls-failed', `refused by the endpoint after the handshake: ${reasonOf(error)}`);
+  return refuse('upstream-tls-failed', `refused by the endpoint after the handshake: ${socketReason(error)}`);
 }
 
-function reasonOf({ code, reason, message }: EndpointError): string {
-  return code === undefined ? message : `${code} ${reason ?? message}`;
-}
-
-function codeOf(error: EndpointError, ready: string): 'connect-timeout' | 'connect-refused' | 'upstream-tls-failed' {
+function codeOf(error: SocketError, ready: string): 'connect-timeout' | 'connect-refused' | 'upstream-tls-failed' {
   if (error.code === 'ETIMEDOUT') return 'connect-timeout';
   return ready === 'connect' || NETWORK_CODES.has(error.code ?? '') ? 'connect-refused' : 'upstream-tls-failed';
 }

@@ -1,7 +1,9 @@
-import { X509Certificate, constants } from 'node:crypto';
+import { constants } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import type { ConnectionOptions, SecureContext, SecureContextOptions } from 'node:tls';
+import type { SecureContext, SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
+import type { TlsTarget } from '../base/connect-tls.ts';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { Endpoint, NameMatcher, TlsOrigination } from '../model/cluster.ts';
 import type { ContentHash } from '../model/names.ts';
@@ -28,7 +30,7 @@ export class Origination {
     this.#deps = deps;
   }
 
-  connectionOptions(tls: TlsOrigination, endpoint: Endpoint): ConnectionOptions {
+  connectionOptions(tls: TlsOrigination, endpoint: Endpoint): TlsTarget {
     const { names, trust } = tls;
     return {
       secureContext: this.#context(tls),
@@ -36,9 +38,8 @@ export class Origination {
       ...(tls.alpn.length === 0 ? {} : { ALPNProtocols: [...tls.alpn] }),
       rejectUnauthorized: trust.kind !== 'none',
       // Node's own check would fall back to the CN and accept partial wildcards; a certificate without the raw form never passes.
-      checkServerIdentity: (_host, peer) => {
+      checkServer: (certificate) => {
         if (names === null) return undefined;
-        const certificate = certificateOf(peer.raw);
         const problem = certificate === null ? 'its certificate cannot be read' : this.#deps.checkServerName(certificate, names);
         return problem === null ? undefined : new Error(`the server is not ${tls.serverName ?? describe(endpoint)}: ${problem}`);
       },
@@ -86,14 +87,6 @@ export class Origination {
 
 function contextKey({ trust, clientCertificate, minVersion, maxVersion, allowRenegotiation }: TlsOrigination): string {
   return JSON.stringify([trust, clientCertificate, minVersion, maxVersion, allowRenegotiation]);
-}
-
-function certificateOf(raw: Buffer | undefined): X509Certificate | null {
-  try {
-    return raw === undefined ? null : new X509Certificate(raw);
-  } catch {
-    return null;
-  }
 }
 
 function describe({ address, port }: Endpoint): string {

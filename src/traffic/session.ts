@@ -183,8 +183,8 @@ async function terminate(
     peeked: sniffed.bytes,
     wallMs: plane.clock.wall(),
     nowMs: startedAt,
-    onHandshake(secured) {
-      draft.handshake(secured.getProtocol() ?? '', plane.clock.now() - startedAt);
+    onHandshake(secured, protocol) {
+      draft.handshake(protocol, plane.clock.now() - startedAt);
       session.scope.add(() => {
         if (!session.joined) secured.destroySoon();
       });

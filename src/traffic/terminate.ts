@@ -24,6 +24,13 @@ export interface Terminated {
   readonly trust: ContentHash;
 }
 
+/** A connection whose handshake is done, and what TLS says of it. */
+interface Secured {
+  readonly socket: TLSSocket;
+  readonly protocol: string;
+  readonly certificate: PeerFacts['certificate'];
+}
+
 interface Pending {
   readonly startedAt: number;
   secure(socket: TLSSocket): void;
@@ -110,13 +117,16 @@ export class Terminator {
         ),
       );
     }
-    const socket = await this.#handshake(walk, raw, { server: entry.server, peeked: options.peeked, startedAt: options.nowMs });
-    onHandshake(socket);
+    const { socket, protocol, certificate } = await this.#handshake(walk, raw, {
+      server: entry.server,
+      peeked: options.peeked,
+      startedAt: options.nowMs,
+    });
+    onHandshake(socket, protocol);
     // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing passes.
     if (socket.servername !== name) {
       throw new Refused(refuse('handshake-failed', `the TLS library read another server name than the hello parser`));
     }
-    const certificate = socket.getPeerX509Certificate();
     const facts = { certificate, authorized: socket.authorized, authorizationError: authorizationCode(socket), nowMs: wallMs };
     const verification = this.#tls.verify(mesh, facts);
     if (verification.kind === 'verified') return { socket, client: verification.client, trust: entry.generation };
@@ -128,17 +138,20 @@ export class Terminator {
     walk: Walk,
     raw: Socket,
     to: { readonly server: Server; readonly peeked: Buffer; readonly startedAt: number },
-  ): Promise<TLSSocket> {
+  ): Promise<Secured> {
     const { server, peeked, startedAt } = to;
-    return walk.step<TLSSocket>((done, fail) => {
+    return walk.step<Secured>((done, fail) => {
       const under = new UnderTls(raw);
       function failed(error: Error & { code?: string }): void {
         fail(new Refused(refuse('handshake-failed', `TLS handshake with the client: ${reasonOf(error)}`), { cause: error }));
       }
       function onSecure(socket: TLSSocket): void {
         socket.allowHalfOpen = true;
+        // Asked here and never again: getProtocol ends the process once the client has gone (docs/native-calls.md).
+        const protocol = socket.getProtocol() ?? '';
+        const certificate = socket.getPeerX509Certificate();
         under.secured();
-        done(socket);
+        done({ socket, protocol, certificate });
       }
       this.#pending.set(under, {
         startedAt,
@@ -168,7 +181,7 @@ export interface TerminateOptions {
   readonly wallMs: number;
   readonly nowMs: number;
   /** The handshake is done; nothing is verified yet. Whoever is told owns the socket. */
-  readonly onHandshake: (socket: TLSSocket) => void;
+  readonly onHandshake: (socket: TLSSocket, protocol: string) => void;
   /** Told of a client that is rejected, as far as its certificate could be read. */
   readonly onCertificate: (certificate: CertificateSummary) => void;
 }

@@ -4,7 +4,10 @@ import { request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { RequestOptions } from 'node:https';
+import { isIP } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import { connectTls, hostProblem } from '../base/connect-tls.ts';
+import type { TlsTarget } from '../base/connect-tls.ts';
 import { parseBootstrap } from './bootstrap.ts';
 import type { Bootstrap } from './bootstrap.ts';
 import { BootstrapError, connectProblem, statusProblem } from './bootstrap-problem.ts';
@@ -103,11 +106,13 @@ interface Answer {
 function post({ url, ...trust }: ControlPlaneOptions, body: string, clock: Clock, signal?: AbortSignal): Promise<Answer> {
   const to = new URL(url);
   const bytes = Buffer.from(body);
+  const host = to.hostname.replace(/^\[(.*)\]$/, '$1');
+  const port = to.port === '' ? (to.protocol === 'https:' ? 443 : 80) : Number(to.port);
   const options: RequestOptions = {
     method: 'POST',
     path: '/bootstrap',
-    host: to.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: to.port === '' ? (to.protocol === 'https:' ? 443 : 80) : Number(to.port),
+    host,
+    port,
     agent: false,
     headers: {
       host: to.host,
@@ -118,7 +123,8 @@ function post({ url, ...trust }: ControlPlaneOptions, body: string, clock: Clock
     },
     ...(signal === undefined ? {} : { signal }),
   };
-  const tls: RequestOptions = { ...options, ...tlsOf(trust), minVersion: 'TLSv1.2' };
+  // Without an agent, which would connect by itself.
+  const tls: RequestOptions = { ...options, agent: undefined, createConnection: () => connectTls(tlsOf(trust, host, port)) };
   return new Promise((resolve, reject) => {
     const request = to.protocol === 'https:' ? httpsRequest(tls) : httpRequest(options);
     const timer = clock.after(ATTEMPT_TIMEOUT_MS, () => {
@@ -146,10 +152,17 @@ function post({ url, ...trust }: ControlPlaneOptions, body: string, clock: Clock
   });
 }
 
-function tlsOf({ caCert, systemTrust, skipVerify }: Omit<ControlPlaneOptions, 'url'>): RequestOptions {
-  if (skipVerify) return { rejectUnauthorized: false };
+function tlsOf({ caCert, systemTrust, skipVerify }: Omit<ControlPlaneOptions, 'url'>, host: string, port: number): TlsTarget {
   const ca = caCert ?? systemTrust;
-  return ca === null ? {} : { ca };
+  return {
+    host,
+    port,
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: !skipVerify,
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(skipVerify || ca === null ? {} : { ca }),
+    checkServer: (certificate) => (skipVerify ? undefined : hostProblem(certificate, host)),
+  };
 }
 
 function isCertificate(pem: string): boolean {

@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net';
-import { checkServerIdentity } from 'node:tls';
 import { ChannelCredentials, Client, connectivityState, Metadata } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { VerifiedChannel } from './verified-channel.ts';
 import type { DiscoveryRequest, DiscoveryResponse } from './proto/envoy/service/discovery/v3/discovery_pb.js';
 import { DiscoveryRequestSchema, DiscoveryResponseSchema } from './proto/envoy/service/discovery/v3/discovery_pb.js';
 import type { StreamEnd } from './stream-problem.ts';
@@ -64,7 +64,7 @@ const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
  * knows nothing of what is said.
  */
 export function openStream({ target, tls, keepAlive, token }: StreamOptions, handlers: StreamHandlers): AdsStream {
-  const client = new Client(addressOf(target), credentials(tls, target.host), channelOptions(tls, keepAlive));
+  const client = new Client(addressOf(target), credentials(tls, target.host), channelOptions(keepAlive));
   const metadata = new Metadata();
   if (token !== null && tls.kind === 'tls') metadata.set('authorization', token);
   const call = client.makeBidiStreamRequest(METHOD, encode, decode, metadata);
@@ -116,21 +116,11 @@ function addressOf({ host, port }: AdsTarget): string {
 
 function credentials(tls: AdsTls, host: string): ChannelCredentials {
   if (tls.kind === 'plaintext') return ChannelCredentials.createInsecure();
-  const ca = tls.ca === null ? null : Buffer.from(tls.ca);
-  return ChannelCredentials.createSsl(
-    ca,
-    null,
-    null,
-    tls.verify
-      ? // By the name that was dialled, whatever was sent as SNI: gRPC sends an address too, which a later Node leaves out.
-        { checkServerIdentity: (_, certificate) => checkServerIdentity(tls.serverName ?? host, certificate) }
-      : { rejectUnauthorized: false, checkServerIdentity: anyName },
-  );
+  // By the name that was dialled, whatever is sent as SNI.
+  return new VerifiedChannel({ ca: tls.ca, verify: tls.verify, serverName: tls.serverName ?? host });
 }
 
-function anyName(): undefined {}
-
-function channelOptions(tls: AdsTls, { timeMs, timeoutMs }: KeepAlive): ChannelOptions {
+function channelOptions({ timeMs, timeoutMs }: KeepAlive): ChannelOptions {
   return {
     'grpc.keepalive_time_ms': timeMs,
     'grpc.keepalive_timeout_ms': timeoutMs,
@@ -140,6 +130,5 @@ function channelOptions(tls: AdsTls, { timeMs, timeoutMs }: KeepAlive): ChannelO
     'grpc.enable_retries': 0,
     'grpc.service_config_disable_resolution': 1,
     'grpc.use_local_subchannel_pool': 1,
-    ...(tls.kind === 'tls' && tls.serverName !== null ? { 'grpc.ssl_target_name_override': tls.serverName } : {}),
   };
 }

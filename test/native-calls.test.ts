@@ -1,0 +1,121 @@
+/** docs/native-calls.md names every call into Node's TLS and crypto that is made on what other sides send; and some calls are made nowhere. */
+import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path/posix';
+import { fileURLToPath } from 'node:url';
+import { TLSSocket, connect } from 'node:tls';
+import t from 'tap';
+import { UnderTls } from '../src/traffic/under-tls.ts';
+import { gone, startZone } from './egress/zone.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** What the native side of Node does: methods and properties of TLSSocket, X509Certificate and KeyObject, and what makes them. */
+const CALLS =
+  /(?<!OID)\.(getPeerCertificate|getPeerX509Certificate|getX509Certificate|getCertificate|getProtocol|getCipher|getSession|getTLSTicket|getFinished|getPeerFinished|getEphemeralKeyInfo|getSharedSigalgs|exportKeyingMaterial|isSessionReused|setServername|setMaxSendFragment|setSession|setKeyCert|renegotiate|enableTrace|toLegacyObject|infoAccess|subjectAltName|issuerCertificate|checkHost|checkEmail|checkIP|checkIssued|checkPrivateKey|publicKey|asymmetricKeyDetails|setContext|addContext)\b|(?<![.\w])(createPublicKey|createPrivateKey|createSecureContext|checkServerIdentity|tls\.connect|new X509Certificate|new TLSSocket)\b/g;
+
+/** Where each ends the process or may: no file but these may make it. */
+const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
+  getPeerCertificate: ['src/base/connect-tls.ts', 'src/testing/fake-client.ts'],
+  toLegacyObject: [],
+  getProtocol: ['src/traffic/terminate.ts'],
+  getEphemeralKeyInfo: [],
+  setServername: [],
+  getCipher: [],
+  getSession: [],
+  getTLSTicket: [],
+  getFinished: [],
+  getPeerFinished: [],
+  exportKeyingMaterial: [],
+  getSharedSigalgs: [],
+  checkServerIdentity: ['src/base/connect-tls.ts'],
+  infoAccess: [],
+  'new TLSSocket': [],
+};
+
+interface Use {
+  readonly file: string;
+  readonly call: string;
+}
+
+function uses(): Use[] {
+  const found = new Map<string, Use>();
+  for (const entry of readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (!entry.isFile() || !entry.name.endsWith('.ts') || path.includes('/xds/proto/')) continue;
+    const file = path.slice(root.length);
+    for (const match of codeOf(readFileSync(path, 'utf8')).matchAll(CALLS)) {
+      const call = match[1] ?? match[2] ?? '';
+      found.set(`${file} ${call}`, { file, call });
+    }
+  }
+  return [...found.values()];
+}
+
+/** Without comments, and without what stands in quotes. */
+function codeOf(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\/|\/\/.*|'(?:[^'\\\n]|\\.)*'/g, ' ');
+}
+
+t.test('the page names every call and every file that makes it, and no other', async (t) => {
+  const page = readFileSync(join(root, 'docs', 'native-calls.md'), 'utf8');
+  const rows = page.split('\n').filter((line) => line.startsWith('| `'));
+  const listed = new Set(
+    rows.flatMap((row) => {
+      const [calls = '', where = ''] = row.split('|').slice(1);
+      const names = [...calls.matchAll(/`([^`]+)`/g)].map((match) => match[1]);
+      const files = [...where.matchAll(/`([^`]+)`/g)].map((match) => `src/${match[1]}`);
+      return files.flatMap((file) => names.map((name) => `${file} ${name}`));
+    }),
+  );
+  const made = new Set(uses().map(({ file, call }) => `${file} ${call}`));
+  t.ok(made.size > 20, `${made.size} uses`);
+  t.same([...made].filter((use) => !listed.has(use)).sort(), [], 'every use stands on the page');
+  t.same([...listed].filter((use) => !made.has(use)).sort(), [], 'what stands on the page is so');
+});
+
+t.test('calls that end the process of some Node are made nowhere, or in the one place that guards them', async (t) => {
+  const wrong = uses().filter(({ file, call }) => ONLY_IN[call]?.includes(file) === false);
+  t.same(wrong, []);
+});
+
+t.test('a TLS connection is made in the one place that is safe for certificates of others', async (t) => {
+  const places = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => /import \{[^}]*\bconnect\b[^}]*\} from 'node:tls'/.test(readFileSync(path, 'utf8')))
+    .map((path) => path.slice(root.length))
+    .sort();
+  t.same(places, ['src/base/connect-tls.ts', 'src/cli/demo.ts', 'src/testing/fake-client.ts']);
+});
+
+t.test('what TLS says of a client is asked while its handshake ends, not once it may be gone', async (t) => {
+  const late: string[] = [];
+  let asked = 0;
+  for (const name of ['getProtocol', 'getPeerX509Certificate'] as const) {
+    const original = Object.getOwnPropertyDescriptor(TLSSocket.prototype, name)!;
+    const native = original.value as (this: TLSSocket) => never;
+    TLSSocket.prototype[name] = function (this: TLSSocket) {
+      asked++;
+      if (UnderTls.current === null) late.push(name);
+      return native.call(this);
+    };
+    t.teardown(() => Object.defineProperty(TLSSocket.prototype, name, original));
+  }
+  await using zone = await startZone(t);
+  const client = connect({
+    port: zone.egress.port,
+    host: '127.0.0.1',
+    servername: 'legacy{mesh=default}',
+    ...zone.mesh.client('frontend'),
+    rejectUnauthorized: false,
+  });
+  client.on('error', () => {});
+  await once(client, 'secureConnect');
+  client.end('ping');
+  await gone(client);
+  const record = await zone.record(({ destination }) => destination === 'legacy');
+  t.match(record, { reason: 'closed', tlsVersion: 'TLSv1.3' });
+  t.equal(asked, 2, 'once each');
+  t.same(late, []);
+});
