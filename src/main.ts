@@ -32,7 +32,7 @@ const terminal: Terminal = {
   },
 };
 
-// libuv gives look-ups of names at most half of its threads: with the usual four, two names whose server hangs would stop all others.
+// libuv gives getaddrinfo at most half of its threads, and what hangs there must leave some: the control plane's name goes that way, and names that only other sources than DNS know.
 process.env.UV_THREADPOOL_SIZE ??= '10';
 
 // Of all threads. V8 takes what outlives a few of its small collections for long-lived and makes the next of its kind among the old; an old session that is

@@ -89,7 +89,7 @@ export interface EgressOptions {
   /** Writes the facts of each session that ended to this file, never payload (docs/recording.md). Default: no. */
   readonly record?: RecordOptions;
   readonly traffic?: Partial<TrafficSettings>;
-  /** How names are resolved; default: as the operating system does (getaddrinfo). */
+  /** How names are resolved; default: as the operating system does (hosts file, search list, DNS). */
   readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
   readonly clock?: Clock;
   /** Served in place of what was compiled, e.g. with the addresses of test doubles. */

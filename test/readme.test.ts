@@ -8,7 +8,7 @@ import { BALANCING_DEFAULTS, BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../src/m
 import { DEFAULT_TRAFFIC_SETTINGS } from '../src/model/settings.ts';
 import { METRICS } from '../src/observe/metrics.ts';
 import { CONNECT_TIMEOUT_MS } from '../src/resources/context.ts';
-import { MAX_TTL_MS, REFRESH_MS } from '../src/endpoints/dns.ts';
+import { MAX_TTL_MS, MIN_TTL_MS, REFRESH_MS } from '../src/endpoints/dns.ts';
 import { MAX_ATTEMPTS } from '../src/traffic/connect.ts';
 
 const README = new URL('../README.md', import.meta.url);
@@ -35,7 +35,7 @@ const DEFAULTS: readonly (readonly [string, string])[] = [
   ['endpoints tried per session', `${MAX_ATTEMPTS}, within ${seconds(DEFAULT_TRAFFIC_SETTINGS.setupTimeoutMs)}`],
   [
     'names in use are looked up again',
-    `after their TTL, between ${seconds(REFRESH_MS)} and ${seconds(MAX_TTL_MS)}; the last good answer stays`,
+    `after their TTL, between ${seconds(MIN_TTL_MS)} and ${seconds(MAX_TTL_MS)}, every ${seconds(REFRESH_MS)} where they have none; the last good answer stays`,
   ],
   ['connections per cluster', String(BREAKER_DEFAULTS.maxConnections)],
   ['connections being made per cluster', String(BREAKER_DEFAULTS.maxPendingRequests)],

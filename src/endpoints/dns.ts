@@ -2,11 +2,12 @@
  * The addresses of names, on the control side: looked up before traffic needs them, kept fresh while traffic uses them, and kept when a look-up fails.
  * What may be dialled is not decided here: routing/choose.ts looks at the address. One answer per name.
  */
-import { Resolver as DnsClient, lookup as systemLookup } from 'node:dns/promises';
 import { isIP, isIPv4 } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Resolution } from '../model/endpoint-view.ts';
+import { createSystemNames } from './system-names.ts';
+import type { Found } from './system-names.ts';
 
 /** Which addresses: A records only, or AAAA records too. */
 export type Family = 'v4' | 'any';
@@ -14,23 +15,18 @@ export type Family = 'v4' | 'any';
 export interface ResolverOptions {
   readonly clock: Clock;
   /** As the operating system does unless given: hosts file, search list and ndots count, which a bare DNS client knows nothing of. */
-  readonly lookup?: (name: string, family: Family) => Promise<readonly string[]>;
+  readonly lookup?: (name: string, family: Family) => Promise<readonly string[] | Found>;
   /** Every first answer, every other one than before, and again for each `resolve` of a name that is known: whoever asks has lost it. */
   readonly onAnswer: (name: string, resolution: Resolution) => void;
   /** Each look-up that failed or took too long, also where the last good answer stays. */
   readonly onFailure?: (name: string, message: string) => void;
-  /** How long the addresses may be kept as the records in DNS say, in seconds; null where DNS has no such record. Asks DNS unless `lookup` is given. */
-  readonly ttl?: (name: string, addresses: readonly string[]) => Promise<number | null>;
-  /** How often a name in use is looked up, where the TTL of its records is not longer. */
+  /** How often a name in use is looked up, where its records do not say. */
   readonly refreshMs?: number;
   /** At least this often, however long the TTL. */
   readonly maxTtlMs?: number;
   /** A name without use for this long is looked up this often only. */
   readonly unusedMs?: number;
-  /**
-   * getaddrinfo blocks a thread of the pool that files need too. libuv gives look-ups half of it, rounded up: with the usual four threads
-   * two hanging ones hold up all others, so that a pool of ten is needed for these and `MAX_ABANDONED` more (see main.ts).
-   */
+  /** Look-ups at once; of names whose last one failed half as many, so that the others never wait for them. */
   readonly maxConcurrent?: number;
   /** For a look-up from its start, and for an asker from the question. */
   readonly deadlineMs?: number;
@@ -54,7 +50,7 @@ interface Entry {
   readonly name: string;
   family: Family;
   answer: Resolution | null;
-  /** What the records of the last good answer allow; null where nothing is known of it. */
+  /** What the records of the last good answer allow; null where they did not say. */
   ttlMs: number | null;
   /** When the answer came; a failure behind a good answer counts as one. */
   answeredAt: number;
@@ -66,13 +62,13 @@ interface Entry {
   readonly waiters: Set<(resolution: Resolution) => void>;
 }
 
-/** How often a name in use is looked up where nothing else is known, and at the least. */
+/** How often a name in use is looked up where its records do not say; as the TTL of the records says, within bounds. */
 export const REFRESH_MS = 5_000;
+export const MIN_TTL_MS = 1_000;
 export const MAX_TTL_MS = 60_000;
-/** Look-ups past their deadline that take no place from others. What hangs beyond these does. */
-const MAX_ABANDONED = 3;
+/** A look-up takes no thread, but some kilobytes. */
+const MAX_CONCURRENT = 1_000;
 const MAX_BACK_OFF_MS = 60_000;
-const TTL_TIMEOUT_MS = 2_000;
 
 export function createResolver(options: ResolverOptions): Resolver {
   return new DnsResolver(options);
@@ -82,8 +78,7 @@ class DnsResolver implements Resolver {
   readonly #clock: Clock;
   readonly #lookup: NonNullable<ResolverOptions['lookup']>;
   readonly #options: ResolverOptions;
-  readonly #ttl: ResolverOptions['ttl'];
-  readonly #dnsClient = new DnsClient({ timeout: TTL_TIMEOUT_MS, tries: 1 });
+  readonly #endLookups: () => void;
   readonly #refreshMs: number;
   readonly #maxTtlMs: number;
   readonly #unusedMs: number;
@@ -92,27 +87,26 @@ class DnsResolver implements Resolver {
   #wanted = new Map<string, Entry>();
   /** Kept without a timer. */
   readonly #others: LRUCache<string, Entry>;
-  /** Somebody waits for these. */
-  readonly #urgent = new Set<Entry>();
-  readonly #background = new Set<Entry>();
+  /** In the order of their turns: those that somebody waits for, the others, and the same of those whose last look-up failed. */
+  readonly #queues: readonly [Set<Entry>, Set<Entry>, Set<Entry>, Set<Entry>] = [new Set(), new Set(), new Set(), new Set()];
   /** Of the look-ups that run. */
   readonly #deadlines = new Set<Timer>();
   #running = 0;
-  /** Of those that run, the ones past their deadline. */
-  #overdue = 0;
+  /** Of those that run, the ones of names whose look-up before failed, or that are past their deadline. */
+  #runningBad = 0;
   #closed = false;
 
   constructor(options: ResolverOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    this.#lookup = options.lookup ?? bySystem;
-    const ownTtl: ResolverOptions['ttl'] = (name, addresses) => ttlInDns(this.#dnsClient, name, addresses);
-    this.#ttl = options.ttl ?? (options.lookup === undefined ? ownTtl : undefined);
+    const system = options.lookup === undefined ? createSystemNames({ clock: options.clock }) : null;
+    this.#lookup = options.lookup ?? ((name, family) => system?.find(name, family) ?? Promise.resolve([]));
+    this.#endLookups = () => system?.close();
     this.#refreshMs = options.refreshMs ?? REFRESH_MS;
     this.#maxTtlMs = options.maxTtlMs ?? MAX_TTL_MS;
     this.#unusedMs = options.unusedMs ?? 600_000;
     this.#deadlineMs = options.deadlineMs ?? 5_000;
-    this.#maxConcurrent = options.maxConcurrent ?? 2;
+    this.#maxConcurrent = options.maxConcurrent ?? MAX_CONCURRENT;
     this.#others = new LRUCache({ max: options.maxOthers ?? 1_000 });
   }
 
@@ -135,7 +129,7 @@ class DnsResolver implements Resolver {
     for (const [name, entry] of before) {
       entry.next?.cancel();
       entry.next = null;
-      if (this.#background.delete(entry)) entry.busy = false;
+      if (this.#leaveQueue(entry)) entry.busy = false;
       this.#others.set(name, entry);
     }
   }
@@ -184,8 +178,8 @@ class DnsResolver implements Resolver {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#dnsClient.cancel();
-    const queued = [...this.#urgent, ...this.#background];
+    this.#endLookups();
+    const queued = this.#queues.flatMap((queue) => [...queue]);
     for (const entry of [...this.#wanted.values(), ...this.#others.values(), ...queued]) {
       entry.next?.cancel();
       for (const waiter of entry.waiters) waiter(failed('the egress is closing'));
@@ -193,8 +187,7 @@ class DnsResolver implements Resolver {
     for (const deadline of this.#deadlines) deadline.cancel();
     this.#wanted.clear();
     this.#others.clear();
-    this.#urgent.clear();
-    this.#background.clear();
+    for (const queue of this.#queues) queue.clear();
   }
 
   #newEntry(name: string, family: Family): Entry {
@@ -222,9 +215,9 @@ class DnsResolver implements Resolver {
     return this.#clock.now() - entry.answeredAt >= this.#everyMs(entry);
   }
 
-  /** The TTL, not below the usual time and not above the ceiling. */
+  /** The TTL within its bounds. */
   #everyMs({ ttlMs }: Entry): number {
-    return ttlMs === null ? this.#refreshMs : Math.max(this.#refreshMs, Math.min(ttlMs, this.#maxTtlMs));
+    return ttlMs === null ? this.#refreshMs : Math.max(MIN_TTL_MS, Math.min(ttlMs, this.#maxTtlMs));
   }
 
   #wait(entry: Entry, family: Family): Promise<Resolution> {
@@ -247,19 +240,32 @@ class DnsResolver implements Resolver {
 
   /** One look-up per name at a time; names that somebody waits for go first. */
   #look(entry: Entry): void {
-    if (entry.waiters.size > 0 && this.#background.delete(entry)) this.#urgent.add(entry);
-    if (entry.busy) return;
+    if (entry.busy) {
+      if (entry.waiters.size > 0 && this.#leaveQueue(entry)) this.#queueOf(entry).add(entry);
+      return;
+    }
     entry.busy = true;
     entry.next?.cancel();
     entry.next = null;
-    (entry.waiters.size > 0 ? this.#urgent : this.#background).add(entry);
+    this.#queueOf(entry).add(entry);
     this.#pump();
   }
 
+  #queueOf({ failures, waiters }: Entry): Set<Entry> {
+    const [urgent, background, badUrgent, badBackground] = this.#queues;
+    if (failures > 0) return waiters.size > 0 ? badUrgent : badBackground;
+    return waiters.size > 0 ? urgent : background;
+  }
+
+  #leaveQueue(entry: Entry): boolean {
+    return this.#queues.some((queue) => queue.delete(entry));
+  }
+
   #pump(): void {
-    for (const queue of [this.#urgent, this.#background]) {
+    for (const queue of this.#queues) {
       for (const entry of queue) {
-        if (this.#running - Math.min(this.#overdue, MAX_ABANDONED) >= this.#maxConcurrent) return;
+        if (this.#running >= this.#maxConcurrent) return;
+        if (entry.failures > 0 && this.#runningBad >= Math.ceil(this.#maxConcurrent / 2)) return;
         queue.delete(entry);
         void this.#run(entry);
       }
@@ -269,51 +275,50 @@ class DnsResolver implements Resolver {
   async #run(entry: Entry): Promise<void> {
     const { family } = entry;
     const startedAt = this.#clock.now();
+    const isBad = entry.failures > 0;
+    let holdsPlace = true;
+    const leave = (): void => {
+      if (!holdsPlace) return;
+      holdsPlace = false;
+      this.#running--;
+      if (isBad) this.#runningBad--;
+    };
     this.#running++;
+    if (isBad) this.#runningBad++;
     let overdue = false;
     // A look-up cannot be called off; what it says late still counts.
     const deadline = this.#clock.after(this.#deadlineMs, () => {
       overdue = true;
-      this.#overdue++;
       this.#deadlines.delete(deadline);
       this.#fail(entry, `no answer within ${this.#deadlineMs} ms`);
+      leave();
       this.#pump();
     });
     this.#deadlines.add(deadline);
-    let addresses: readonly string[] = [];
+    let found: Found = { addresses: [], ttl: null };
     let trouble = 'it has no address';
     try {
-      addresses = sorted(await this.#lookup(entry.name, family), family);
+      found = foundOf(await this.#lookup(entry.name, family), family);
     } catch (error) {
       trouble = reason(error);
     }
     deadline.cancel();
     this.#deadlines.delete(deadline);
-    this.#running--;
-    if (overdue) this.#overdue--;
+    leave();
     entry.busy = false;
     if (this.#closed) return;
     const took = this.#clock.now() - startedAt;
-    if (addresses.length > 0) this.#succeed(entry, addresses);
+    if (found.addresses.length > 0) this.#succeed(entry, found);
     else if (!overdue) this.#fail(entry, trouble);
     if (entry.family !== family) this.#look(entry);
     else if (this.#wanted.get(entry.name) === entry && !entry.busy) this.#plan(entry, took);
     this.#pump();
   }
 
-  #succeed(entry: Entry, addresses: readonly string[]): void {
+  #succeed(entry: Entry, { addresses, ttl }: Found): void {
     entry.failures = 0;
-    entry.ttlMs = null;
+    entry.ttlMs = ttl === null ? null : ttl * 1_000;
     this.#settle(entry, { kind: 'resolved', addresses });
-    if (this.#ttl !== undefined && this.#wanted.get(entry.name) === entry) void this.#askTtl(this.#ttl, entry, addresses);
-  }
-
-  /** Behind the answer, which nobody waits longer for because of it. */
-  async #askTtl(ttl: NonNullable<ResolverOptions['ttl']>, entry: Entry, addresses: readonly string[]): Promise<void> {
-    const seconds = await ttl(entry.name, addresses).catch(() => null);
-    if (seconds === null || this.#closed || entry.failures > 0 || this.#wanted.get(entry.name) !== entry) return;
-    entry.ttlMs = seconds * 1_000;
-    if (!entry.busy) this.#plan(entry, 0);
   }
 
   #fail(entry: Entry, message: string): void {
@@ -332,7 +337,7 @@ class DnsResolver implements Resolver {
     for (const waiter of entry.waiters) waiter(resolution);
   }
 
-  /** When the name is looked up again. `tookMs`: one that blocks a thread for long rests as long. */
+  /** When the name is looked up again. `tookMs`: one that takes long rests as long. */
   #plan(entry: Entry, tookMs: number): void {
     const unused = this.#clock.now() - entry.usedAt >= this.#unusedMs;
     const backOff = Math.min(MAX_BACK_OFF_MS, this.#refreshMs * 2 ** Math.min(entry.failures, 16));
@@ -355,20 +360,9 @@ export function isDnsName(name: string): boolean {
   return !/^(?:[0-9]+|0[xX][0-9A-Fa-f]*)$/.test(labels.at(-1) ?? '');
 }
 
-async function bySystem(name: string, family: Family): Promise<readonly string[]> {
-  const found = await systemLookup(name, { all: true, order: 'verbatim', family: family === 'v4' ? 4 : 0 });
-  return found.map(({ address }) => address);
-}
-
-/** getaddrinfo tells no TTL: the records are asked for, and count where they are the ones of the answer. Takes no thread of the pool. */
-export async function ttlInDns(client: DnsClient, name: string, addresses: readonly string[]): Promise<number | null> {
-  const asked = [
-    ...(addresses.some((ip) => isIPv4(ip)) ? [client.resolve4(name, { ttl: true })] : []),
-    ...(addresses.some((ip) => !isIPv4(ip)) ? [client.resolve6(name, { ttl: true })] : []),
-  ];
-  const records = (await Promise.all(asked)).flat();
-  const seen = new Set(records.map(({ address }) => address));
-  return addresses.every((ip) => seen.has(ip)) ? Math.min(...records.map(({ ttl }) => ttl)) : null;
+function foundOf(answer: readonly string[] | Found, family: Family): Found {
+  const { addresses, ttl } = 'addresses' in answer ? answer : { addresses: answer, ttl: null };
+  return { addresses: sorted(addresses, family), ttl };
 }
 
 /** Each address once, IPv4 first, in an order that does not change with the server's rotation. */
@@ -397,6 +391,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENODATA: 'it has no address',
   EAI_AGAIN: 'the resolver does not answer now',
   ETIMEOUT: 'the resolver does not answer',
+  ECONNREFUSED: 'the resolver does not answer',
   ESERVFAIL: 'the server failed',
 };
 
