@@ -134,6 +134,13 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
     meaning: 'no byte moved in either direction for the idle timeout, or for the half-closed timeout after one side had ended',
     remedy: 'raise the timeout that the detail names, or let the application send keep-alives',
   },
+  'tls-error': {
+    step: 'splice',
+    meaning:
+      'one side broke TLS after its handshake: a record that cannot be decrypted, an alert, or more than 32 records that carry nothing',
+    remedy:
+      'the detail has the side and the TLS error: look for what changes bytes on the way (a middlebox, a broken network card), or at the TLS library of that side',
+  },
   'policy-changed': {
     step: 'splice',
     meaning: 'a new configuration took the route away or denies this client now, and the drain time is over',
@@ -184,6 +191,7 @@ export type RefusalCode =
   | 'connect-refused'
   | 'upstream-tls-failed'
   | 'idle-timeout'
+  | 'tls-error'
   | 'policy-changed'
   | 'drained'
   | 'internal-error';

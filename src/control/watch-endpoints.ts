@@ -1,12 +1,12 @@
 import { connect as connectTcp } from 'node:net';
 import type { Clock } from '../base/clock.ts';
-import { connectTls } from '../base/connect-tls.ts';
 import { localAddresses } from '../base/local-addresses.ts';
 import { EndpointWatch } from '../endpoints/watch.ts';
 import type { EndpointWatchOptions } from '../endpoints/watch.ts';
 import { systemTrust } from '../identity/system-trust.ts';
 import { checkServerName } from '../identity/upstream-name.ts';
 import type { Facts, Target } from '../routing/candidates.ts';
+import { dialTls } from '../traffic/connect.ts';
 import { Origination } from '../traffic/originate.ts';
 import type { DataSides } from './data-sides.ts';
 
@@ -27,9 +27,12 @@ export function watchEndpoints(options: WatchOptions): EndpointWatch {
     ...options,
     clock,
     dial({ endpoint, ip }: Target) {
-      const to = { host: ip, port: endpoint.port, autoSelectFamily: false };
-      if (endpoint.tls === null) return { socket: connectTcp({ ...to, noDelay: true }), ready: 'connect' };
-      return { socket: connectTls({ ...to, ...origination.connectionOptions(endpoint.tls, endpoint) }), ready: 'secureConnect' };
+      const to = { host: ip, port: endpoint.port };
+      if (endpoint.tls === null)
+        return { socket: connectTcp({ ...to, autoSelectFamily: false, noDelay: true }), ready: 'connect' };
+      const { socket } = dialTls(to, origination.connectionOptions(endpoint.tls, endpoint));
+      socket.allowHalfOpen = false;
+      return { socket, ready: 'secureConnect' };
     },
     facts() {
       // Looked up again when the egress listens elsewhere, as the data sides do.

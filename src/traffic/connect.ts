@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { connectTls } from '../base/connect-tls.ts';
+import type { TlsTarget } from '../base/connect-tls.ts';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { Refusal, RefusalCode } from '../base/refusal.ts';
 import { socketReason } from '../base/tls-words.ts';
@@ -15,7 +16,9 @@ import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
 import { resetBelow, resetTcp } from './reset.ts';
 import type { Side } from './splice.ts';
+import { endOnTlsError } from './tls-error.ts';
 import { TlsReader } from './tls-reader.ts';
+import { UnderTls } from './under-tls.ts';
 import type { Walk } from './walk.ts';
 
 export interface ConnectOptions {
@@ -81,14 +84,8 @@ function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Prom
 function attemptTls(walk: Walk, target: Target, options: ConnectOptions): Promise<Side> {
   const { tls } = target.endpoint;
   if (tls === null) return attemptPlain(walk, target, options);
-  const below = connectTcp({
-    host: target.ip,
-    port: target.endpoint.port,
-    allowHalfOpen: true,
-    noDelay: true,
-    autoSelectFamily: false,
-  });
-  const socket = connectTls({ socket: below, ...options.origination.connectionOptions(tls, target.endpoint) });
+  const to = { host: target.ip, port: target.endpoint.port };
+  const { socket, below } = dialTls(to, options.origination.connectionOptions(tls, target.endpoint));
   const side: Side = {
     socket,
     raw: below,
@@ -97,6 +94,20 @@ function attemptTls(walk: Walk, target: Target, options: ConnectOptions): Promis
     reset: () => resetBelow(socket, below),
   };
   return attempt(walk, target, options, { socket, below, ready: 'secureConnect', side });
+}
+
+/** A TLS connection to a service, which is trusted no more than a client: see UnderTls. */
+export function dialTls(
+  to: { readonly host: string; readonly port: number },
+  options: TlsTarget,
+): { readonly socket: TLSSocket; readonly below: Socket } {
+  const below = connectTcp({ ...to, allowHalfOpen: true, noDelay: true, autoSelectFamily: false });
+  const under = new UnderTls(below);
+  const socket = connectTls({ socket: under, ...options });
+  endOnTlsError(socket);
+  socket.once('secureConnect', () => under.secured(socket));
+  under.start(null);
+  return { socket, below };
 }
 
 function attempt(

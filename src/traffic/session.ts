@@ -24,6 +24,7 @@ import { resetBelow, resetTcp } from './reset.ts';
 import { readHello } from './sniff.ts';
 import { splice } from './splice.ts';
 import type { Side, Splice } from './splice.ts';
+import { tlsErrorOf, tlsErrorText } from './tls-error.ts';
 import { TlsReader } from './tls-reader.ts';
 import { Walk } from './walk.ts';
 
@@ -112,6 +113,9 @@ async function carry(accepted: Socket, session: Session, plane: DataPlane): Prom
   const endpoint = await connect(session, targets, { cluster, plane });
   judge(session, name, plane);
   session.walk.check();
+  // Of one that was ended by an error the event is over, and its close has not come yet.
+  const broken = tls === null ? null : tlsErrorOf(tls);
+  if (broken !== null) throw new Refused(refuse('tls-error', `TLS with the client: ${broken}`));
   deadline.cancel();
   return join(session, clientSide(accepted, tls, { session, plane }), { endpoint, hello: tls === null ? sniffed.bytes : null });
 }
@@ -202,7 +206,13 @@ async function terminate(
 /** A client that goes away while the endpoint is being connected. */
 function endWithClient(session: Session, socket: Socket): void {
   session.scope.on(socket, 'close', () => {
-    if (!session.joined) session.walk.end(refuse('client-gone', 'the client closed before the endpoint was connected'));
+    if (session.joined) return;
+    const text = tlsErrorOf(socket);
+    session.walk.end(
+      text === null
+        ? refuse('client-gone', 'the client closed before the endpoint was connected')
+        : refuse('tls-error', `TLS with the client: ${text}`),
+    );
   });
 }
 
@@ -286,7 +296,12 @@ function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffe
       session.moved = true;
     },
   };
-  if (endpoint.tls) endWithAlert(session, client, endpoint);
+  for (const [from, to] of [
+    [client, endpoint],
+    [endpoint, client],
+  ] as const) {
+    if (from.tls) endWithTlsError(session, from, { to, isEndpoint: from === endpoint });
+  }
   return session.walk.step<NormalEnd>((done) => {
     const joined = splice(client, endpoint, { up, down });
     session.accepted = null;
@@ -296,14 +311,17 @@ function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffe
   });
 }
 
-/** An endpoint that ends TLS with an alert before its first byte has refused the connection, however late in the handshake. */
-function endWithAlert({ draft, scope, walk: steps }: Session, client: Side, endpoint: Side): void {
-  scope.on(endpoint.socket, 'error', (error: Error) => {
-    const refusal = draft.bytesDown === 0 ? refusedAfterHandshake(error) : null;
-    if (refusal === null) return;
-    client.reset();
-    steps.end(refusal);
-  });
+/** An error of TLS on one side ends both. An endpoint whose first word is an alert has refused the connection, however late in the handshake. */
+function endWithTlsError(session: Session, from: Side, { to, isEndpoint }: { to: Side; isEndpoint: boolean }): void {
+  const { draft, scope, walk: steps } = session;
+  function onError(error: Error): void {
+    const refusal = isEndpoint && draft.bytesDown === 0 ? refusedAfterHandshake(error) : null;
+    const text = tlsErrorText(error);
+    if (refusal === null && text === null) return;
+    to.reset();
+    steps.end(refusal ?? refuse('tls-error', `TLS with the ${isEndpoint ? 'endpoint' : 'client'}: ${text}`));
+  }
+  scope.on(from.socket, 'error', onError);
 }
 
 /** Before any handshake of ours a refused client gets a TLS alert, so that it sees more than an end; after one, an orderly end of TLS. */

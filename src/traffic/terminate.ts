@@ -7,7 +7,7 @@ import type { ContentHash, MeshName } from '../model/names.ts';
 import { isValidAt } from '../model/credentials.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { Renewals } from './renewals.ts';
-import { ignoreError } from './ignore-error.ts';
+import { endOnTlsError, tlsErrorOf } from './tls-error.ts';
 import { UnderTls } from './under-tls.ts';
 import type { Walk } from './walk.ts';
 
@@ -70,8 +70,7 @@ export class Terminator {
   set(credentials: MeshCredentials): void {
     const server = createServer(this.#tls.serverOptions(credentials));
     server.on('secureConnection', (socket) => {
-      // What comes behind the handshake in the same read may fail before its session is told.
-      socket.on('error', ignoreError);
+      endOnTlsError(socket);
       const under = UnderTls.current;
       const pending = under === null ? undefined : this.#pending.get(under);
       if (pending === undefined) socket.destroy();
@@ -122,6 +121,12 @@ export class Terminator {
       peeked: options.peeked,
       startedAt: options.nowMs,
     });
+    // What came behind the handshake may have ended it already.
+    if (socket.destroyed) {
+      throw new Refused(
+        refuse('handshake-failed', `TLS handshake with the client: ${tlsErrorOf(socket) ?? 'the connection was closed'}`),
+      );
+    }
     onHandshake(socket, protocol);
     // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing passes.
     if (socket.servername !== name) {
@@ -150,7 +155,7 @@ export class Terminator {
         // Asked here and never again: getProtocol ends the process once the client has gone (docs/native-calls.md).
         const protocol = socket.getProtocol() ?? '';
         const certificate = socket.getPeerX509Certificate();
-        under.secured();
+        under.secured(socket);
         done({ socket, protocol, certificate });
       }
       this.#pending.set(under, {

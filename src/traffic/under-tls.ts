@@ -1,10 +1,30 @@
 import { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
+import { RecordCursor } from '../wire/record-cursor.ts';
 import { freeMemory } from './free-memory.ts';
+import { nextShare } from './turns.ts';
 
 /** libuv reads up to 32 times as long as reads fill their 64 KB; after so much of it the others have a turn. Decrypting it takes a millisecond. */
 const TURN_BYTES = 1024 * 1024;
 const FULL_READ = 64 * 1024;
+/** The same for what is dear for its length, many small records. */
+const TURN_MS = 2;
+/** Records that TLS gets at once, once the handshake is done; before that it gets one at a time. */
+const BATCH = 16;
+/** So many records without a byte for the other side end a connection, as in BoringSSL and rustls. Every record that has one makes up for one of them. */
+const MAX_USELESS = 32;
+/** After so long without being too many they are forgotten: a connection that lives for days may get new keys and tickets now and then. */
+const FORGET_MS = 10_000;
+
+/** The peer goes on sending records that carry nothing: key updates, empty ones, warnings, tickets. */
+export class UselessRecords extends Error {
+  readonly code = 'ERR_USELESS_RECORDS';
+
+  constructor() {
+    super(`more than ${MAX_USELESS} records without a byte in them`);
+    this.name = 'UselessRecords';
+  }
+}
 
 type Done = (error?: Error | null) => void;
 
@@ -19,23 +39,34 @@ export class UnderTls extends Duplex {
   /** Told once, when TLS or the connection has ended; with what the connection failed with. */
   onEnd: ((error: Error | null) => void) | null = null;
   readonly #raw: Socket;
-  #first: Buffer | null = null;
+  readonly #cursor = new RecordCursor();
+  /** What was read last, and how much of it TLS has; null when it has all. */
+  #chunk: Buffer | null = null;
+  #at = 0;
+  /** The memory of the chunk is somebody else's. */
+  #foreign = false;
   #started = false;
-  #secured = false;
-  /** Bytes of the last reads that were full. */
+  /** Once its handshake is done. */
+  #tls: Socket | null = null;
+  /** Bytes of the last reads that were full, and how long TLS took with them. */
   #unbroken = 0;
+  #spentMs = 0;
   #othersTurn = false;
   /** TLS is not reading: what was read waits here. */
   #full = false;
+  #rawEnded = false;
+  #useless = 0;
+  #uselessSince = 0;
 
   /** `raw` is paused. */
   constructor(raw: Socket) {
     // Both directions may be over here while TLS still has bytes that nobody has read: after the handshake TLS ends this, not this TLS.
-    super({ allowHalfOpen: true, autoDestroy: false });
+    // One piece at a time waits here, so that the memory that it is a part of can be freed behind the last.
+    super({ allowHalfOpen: true, autoDestroy: false, readableHighWaterMark: 1 });
     this.#raw = raw;
     raw.on('error', (error) => this.destroy(error));
     raw.on('close', () => {
-      if (!this.#secured || !raw.readableEnded || !raw.writableFinished) this.destroy();
+      if (this.#tls === null || !raw.readableEnded || !raw.writableFinished) this.destroy();
     });
     this.pause();
   }
@@ -46,50 +77,105 @@ export class UnderTls extends Duplex {
   }
 
   /** Once TLS listens. `first` was read before; its memory stays. */
-  start(first: Buffer): void {
+  start(first: Buffer | null): void {
     const raw = this.#raw;
     this.#started = true;
-    this.#first = first;
-    this.push(first);
-    raw.on('end', () => this.push(null));
+    raw.on('end', () => {
+      this.#rawEnded = true;
+      this.#feed();
+    });
     raw.on('data', this.#onData);
-    raw.resume();
+    this.#chunk = first;
+    this.#foreign = true;
+    this.#feed();
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#unbroken = chunk.length < FULL_READ ? 0 : this.#unbroken + chunk.length;
-    this.#full = !this.push(chunk);
-    if (this.#unbroken >= TURN_BYTES) {
-      this.#unbroken = 0;
-      this.#othersTurn = true;
-      setImmediate(this.#ownTurn);
-    }
-    if (this.#full || this.#othersTurn) this.#raw.pause();
+    if (chunk.length < FULL_READ) this.#unbroken = this.#spentMs = 0;
+    else this.#unbroken += chunk.length;
+    this.#chunk = chunk;
+    this.#at = 0;
+    this.#foreign = false;
+    this.#feed();
+    if (this.#unbroken >= TURN_BYTES) this.#giveWay(nextShare);
   };
+
+  /** Gives TLS what was read, piece by piece, for as long as it reads and it is this connection's turn. */
+  #feed(): void {
+    while (this.#chunk !== null && !this.#full && !this.#othersTurn && !this.destroyed) {
+      const chunk = this.#chunk;
+      const at = this.#at;
+      this.#at = this.#cursor.step(chunk, at, this.#tls === null ? 1 : BATCH);
+      this.#full = !this.push(at === 0 && this.#at === chunk.length ? chunk : chunk.subarray(at, this.#at));
+    }
+    if (this.#chunk !== null || this.#full || this.#othersTurn) this.#raw.pause();
+    else if (this.#rawEnded) this.push(null);
+    else if (this.#raw.isPaused()) this.#raw.resume();
+  }
+
+  /** The others have a turn before TLS gets more. */
+  #giveWay(until: (turn: () => void) => void): void {
+    this.#unbroken = this.#spentMs = 0;
+    if (this.#othersTurn) return;
+    this.#othersTurn = true;
+    this.#raw.pause();
+    until(this.#ownTurn);
+  }
 
   readonly #ownTurn = (): void => {
     this.#othersTurn = false;
-    if (!this.#full) this.#raw.resume();
+    if (!this.destroyed) this.#feed();
   };
 
-  /** The handshake is done: from now on the client may end its direction alone. */
-  secured(): void {
-    this.#secured = true;
+  /**
+   * The handshake of `tls` is done: from now on the peer may end its direction alone. What came behind the handshake waits for the next turn of the loop, so that a peer
+   * that is not let in costs nothing more.
+   */
+  secured(tls: Socket): void {
+    this.#tls = tls;
     this.#raw.allowHalfOpen = true;
+    this.#giveWay(setImmediate);
   }
 
   /** TLS makes a copy of what it is handed. */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event !== 'data') return super.emit(event, ...args);
-    const chunk = args[0] as Buffer;
+    const tls = this.#tls;
+    const before = tls?.bytesRead;
+    const startedAt = performance.now();
     UnderTls.#fed = this;
     try {
-      return super.emit(event, chunk);
+      return super.emit(event, ...args);
     } finally {
       UnderTls.#fed = null;
-      if (chunk === this.#first) this.#first = null;
-      else freeMemory(chunk);
+      this.#spentMs += performance.now() - startedAt;
+      if (tls !== null) this.#judge(tls.bytesRead !== before);
+      const chunk = this.#chunk;
+      if (chunk !== null && this.#at === chunk.length) {
+        this.#chunk = null;
+        if (!this.#foreign) freeMemory(chunk);
+      }
+      const more = this.#chunk !== null || this.#unbroken > 0;
+      // A handshake waits for no more than one turn.
+      if (more && this.#spentMs >= TURN_MS) this.#giveWay(tls === null ? setImmediate : nextShare);
     }
+  }
+
+  /** Counts the records that TLS has just had. While the peer takes nothing, no record makes up for another: TLS keeps an answer to each that asks for one. */
+  #judge(useful: boolean): void {
+    const { ended } = this.#cursor;
+    if (useful) {
+      if (this.#raw.writableLength === 0) this.#useless = Math.max(0, this.#useless - ended);
+      return;
+    }
+    if (ended === 0) return;
+    const now = performance.now();
+    if (this.#useless === 0 || now - this.#uselessSince > FORGET_MS) {
+      this.#useless = 0;
+      this.#uselessSince = now;
+    }
+    this.#useless += ended;
+    if (this.#useless > MAX_USELESS) this.destroy(new UselessRecords());
   }
 
   /** After its end TLS may still answer a client that wants new keys; nobody waits for that any more, and an error would end the other direction. */
@@ -102,7 +188,7 @@ export class UnderTls extends Duplex {
 
   override _read(): void {
     this.#full = false;
-    if (this.#started && !this.#othersTurn && this.#raw.isPaused()) this.#raw.resume();
+    if (this.#started) this.#feed();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {

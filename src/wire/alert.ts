@@ -33,6 +33,7 @@ const ALERTS = {
   'connect-refused': record(INTERNAL_ERROR),
   'upstream-tls-failed': null,
   'idle-timeout': null,
+  'tls-error': null,
   'policy-changed': null,
   drained: null,
   'internal-error': record(INTERNAL_ERROR),

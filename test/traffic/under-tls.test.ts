@@ -51,7 +51,7 @@ class Front {
           new Promise((resolve) => {
             this.#done.set(under, (socket) => {
               socket.on('error', () => {});
-              under.secured();
+              under.secured(socket);
               resolve({ raw, under, tls: socket });
             });
           }),
@@ -88,6 +88,17 @@ async function opened(): Promise<{ front: Front; client: TLSSocket } & Accepted>
   const accepted = await front.accepted[0];
   if (accepted === undefined) throw new Error('nothing was accepted');
   return { front, client, ...accepted };
+}
+
+/** So many bytes of whole records, of at most 16 KB. */
+function records(length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let at = 0; at < length; at += 16 * 1024) {
+    bytes.writeUInt8(23, at);
+    bytes.writeUInt16BE(0x0303, at + 1);
+    bytes.writeUInt16BE(Math.min(16 * 1024, length - at) - 5, at + 3);
+  }
+  return bytes;
 }
 
 async function read(socket: Socket): Promise<Buffer> {
@@ -240,20 +251,20 @@ t.test('after a megabyte of full reads the others have a turn', async (t) => {
   const raw = new Duplex({ read: () => {} });
   const under = new UnderTls(raw as unknown as Socket);
   let read = 0;
-  under.start(Buffer.from('hello'));
+  under.start(records(5));
   under.on('data', (chunk: Buffer) => (read += chunk.length));
   under.resume();
   await nextTurn();
   t.notOk(raw.isPaused());
-  for (let i = 0; i < 15; i++) raw.emit('data', Buffer.alloc(64 * 1024));
+  for (let i = 0; i < 15; i++) raw.emit('data', records(64 * 1024));
   t.notOk(raw.isPaused());
-  raw.emit('data', Buffer.alloc(64 * 1024));
+  raw.emit('data', records(64 * 1024));
   t.ok(raw.isPaused(), 'sixteen times 64 KB');
   under.read(0);
   t.ok(raw.isPaused(), 'also where TLS would read on');
   await nextTurn();
   t.notOk(raw.isPaused());
-  for (let i = 0; i < 40; i++) raw.emit('data', Buffer.alloc(i % 10 === 0 ? 1_000 : 64 * 1024));
+  for (let i = 0; i < 40; i++) raw.emit('data', records(i % 10 === 0 ? 1_000 : 64 * 1024));
   t.notOk(raw.isPaused(), 'a read that found less gave the others their turn');
   t.equal(read, 5 + 16 * 64 * 1024 + 36 * 64 * 1024 + 4_000);
   under.destroy();
