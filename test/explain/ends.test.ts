@@ -93,6 +93,11 @@ const ENDS: Readonly<Record<EndReason, readonly (readonly [Reached, Trace['endsA
     ['joined', 'tls'],
   ],
   'idle-timeout': [['joined', 'splice']],
+  'tls-error': [
+    ['client', 'endpoint'],
+    ['dialled', 'tls'],
+    ['joined', 'splice'],
+  ],
   'policy-changed': [
     ['client', 'endpoint'],
     ['joined', 'splice'],
