@@ -11,6 +11,7 @@ import { verifyPresented } from '../identity/assumed-client.ts';
 import { claimsOf } from '../identity/claims.ts';
 import type { Compiled } from '../model/compiled.ts';
 import { route } from '../routing/route.ts';
+import { EXIT_NO_INPUT } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { ExplainCommand } from './commands/explain.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
@@ -21,7 +22,6 @@ const PROBE_TIMEOUT_MS = 30_000;
 
 const EXIT_REFUSED = 3;
 const EXIT_USAGE = 64;
-const EXIT_NO_INPUT = 66;
 const EXIT_UNAVAILABLE = 69;
 
 type Connection = Extract<ExplainCommand['about'], { kind: 'connection' }>;

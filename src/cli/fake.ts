@@ -2,12 +2,12 @@ import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/config-source.ts';
 import { createFakeEgress } from '../testing/fake-egress.ts';
 import type { FakeEgress } from '../testing/fake-egress-api.ts';
+import { EXIT_CONFIG } from './exit-codes.ts';
 import type { FakeCommand } from './commands/fake.ts';
 import type { Terminal } from './terminal.ts';
 
 /** As sysexits has them. */
 const EXIT_USAGE = 64;
-const EXIT_CONFIG = 78;
 
 /** Version of the line: goes up when a field goes away or means something else. */
 const LINE_VERSION = 1;

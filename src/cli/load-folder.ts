@@ -1,7 +1,8 @@
+import { readdirSync } from 'node:fs';
 import { formatProblem } from '../base/problem.ts';
 import { folderSource } from '../control/folder-source.ts';
 import type { Compiled } from '../model/compiled.ts';
-import { EXIT_CONFIG } from './run.ts';
+import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface FolderOptions {
@@ -22,11 +23,24 @@ export class Stopped extends Error {
   }
 }
 
+/** Why a folder of resources cannot be read at all; null where it can be looked into. */
+export function folderProblem(dir: string): string | null {
+  try {
+    readdirSync(dir);
+    return null;
+  } catch (error) {
+    const code = (error as { readonly code?: string }).code ?? 'unknown error';
+    return `${dir} read folder: ${code === 'ENOENT' ? 'no such file or folder' : 'it cannot be read'} (${code})`;
+  }
+}
+
 /** What an egress would serve from the folder. Throws `Stopped` where it would serve nothing, after its errors are printed. */
 export async function loadFolder(
   { dir, name, zone, identities }: FolderOptions,
   terminal: Terminal,
 ): Promise<Extract<Compiled, { kind: 'compiled' }>> {
+  const missing = folderProblem(dir);
+  if (missing !== null) throw new Stopped(EXIT_NO_INPUT, missing);
   const source = folderSource({
     dir,
     ...(name === null ? {} : { name }),

@@ -3,12 +3,18 @@ import { folderSource } from '../control/folder-source.ts';
 import { formatYaml } from '../resources/format-yaml.ts';
 import { routingTable, tableText } from '../routing/table.ts';
 import type { RoutingTable } from '../routing/table.ts';
+import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import type { RoutesCommand } from './commands/routes.ts';
-import { EXIT_CONFIG } from './run.ts';
+import { folderProblem } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
-/** Prints what an egress would serve from the folder; exit 0, or 78 and the errors where it would serve nothing. Warnings are for `validate`. */
+/** Prints what an egress would serve from the folder; exit 0, 66 where there is no folder, or 78 and the errors where it would serve nothing. Warnings are for `validate`. */
 export async function routesCommand({ dir, output, name, zone, identities }: RoutesCommand, terminal: Terminal): Promise<number> {
+  const missing = folderProblem(dir);
+  if (missing !== null) {
+    terminal.err(`zone-egress: ${missing}\n`);
+    return EXIT_NO_INPUT;
+  }
   const source = folderSource({
     dir,
     ...(name === null ? {} : { name }),

@@ -2,6 +2,8 @@ import { systemClock } from '../base/clock.ts';
 import { giveBackWhenQuiet } from '../base/give-back.ts';
 import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/config-source.ts';
+import { folderProblem } from './load-folder.ts';
+import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { loadControlPlane } from './control-plane.ts';
 import { BootstrapError, startEgress } from '../proxy.ts';
 import type { ControlPlaneOptions, Egress, EgressOptions } from '../proxy.ts';
@@ -15,14 +17,13 @@ const DESCRIPTORS_PER_SESSION = 2;
 /** npm and a terminal both pass Ctrl-C on: a SIGINT that comes within this time is the same one. */
 const SAME_SIGNAL_MS = 500;
 
-export const EXIT_CONFIG = 78;
 /** As kuma-dp has it. */
 const EXIT_BOOTSTRAP = 1;
 
 /** Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some were cut, 78 a configuration that cannot be used, 1 a control plane that does not take it. */
 export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
   const source = await sourceOf(options, terminal);
-  if (source === null) return EXIT_CONFIG;
+  if (typeof source === 'number') return source;
   const isControlled = 'controlPlane' in source;
   // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and counts after it, or ends a wait for a control plane.
   let early: Signal | null = null;
@@ -54,18 +55,23 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   return served;
 }
 
-/** All that the flags name is read and checked; null where that says what is wrong. */
+/** All that the flags name is read and checked; an exit code where that says what is wrong. */
 async function sourceOf(
   { resources, controlPlane }: RunOptions,
   terminal: Terminal,
-): Promise<{ readonly resources: string } | { readonly controlPlane: ControlPlaneOptions } | null> {
-  if (resources !== null) return { resources };
+): Promise<{ readonly resources: string } | { readonly controlPlane: ControlPlaneOptions } | number> {
+  if (resources !== null) {
+    const missing = folderProblem(resources);
+    if (missing === null) return { resources };
+    terminal.err(`zone-egress: ${missing}\n`);
+    return EXIT_NO_INPUT;
+  }
   if (controlPlane === null) throw new Error('run without a source');
   try {
     return { controlPlane: await loadControlPlane(controlPlane) };
   } catch (error) {
     terminal.err(`zone-egress: ${error instanceof Error ? error.message : String(error)}\n`);
-    return null;
+    return EXIT_CONFIG;
   }
 }
 

@@ -7,14 +7,14 @@ import { sessionsIn } from '../explain/recorded.ts';
 import type { ReadSessions } from '../explain/recorded.ts';
 import { simulate } from '../explain/simulate.ts';
 import { plainDocument } from '../resources/plain-document.ts';
+import { EXIT_NO_INPUT } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { SimulateCommand } from './commands/simulate.ts';
-import { loadFolder, Stopped, untilStopped } from './load-folder.ts';
+import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
 const EXIT_CHANGED = 3;
 const EXIT_USAGE = 64;
-const EXIT_NO_INPUT = 66;
 const EXIT_UNAVAILABLE = 69;
 /** As many as an egress remembers, unless it is told otherwise. */
 const LAST_DECISIONS = 10_000;

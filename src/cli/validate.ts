@@ -1,36 +1,88 @@
+import { systemClock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
+import type { Problem } from '../base/problem.ts';
 import { folderSource } from '../control/folder-source.ts';
-import { EXIT_CONFIG } from './run.ts';
+import { createKeyStore } from '../identity/key-store.ts';
+import type { Compiled } from '../model/compiled.ts';
+import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import type { ValidateCommand } from './commands/validate.ts';
+import { folderProblem } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
-/** Prints every problem at once, one a line; exit 0, or 78 when something is wrong. Warnings alone are not wrong. */
+/** What was found, as `-o json` prints it. */
+interface Report {
+  readonly folder: string;
+  readonly errors: number;
+  readonly warnings: number;
+  /** Whether `run` would serve anything. */
+  readonly served: boolean;
+  readonly routes: number;
+  readonly meshes: number;
+  /** What `run` would refuse, everything else being served. */
+  readonly refused: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+/** Prints every problem at once, one a line; exit 0, 78 when something is wrong, 66 where there is no folder. Warnings alone are not wrong. */
 export async function validateCommand(command: ValidateCommand, terminal: Terminal): Promise<number> {
+  const { dir } = command;
+  const missing = folderProblem(dir);
+  if (missing !== null) {
+    terminal.err(`zone-egress: ${missing}\n`);
+    return EXIT_NO_INPUT;
+  }
   const source = folderSource({
-    dir: command.dir,
+    dir,
     strict: command.strict,
     ...(command.name === null ? {} : { name: command.name }),
     ...(command.zone === null ? {} : { zone: command.zone }),
     ...(command.identities === null ? {} : { identities: command.identities }),
   });
-  const compiled = await source.load();
-  const { problems } = compiled;
-  for (const problem of problems) terminal.out(`${formatProblem(problem)}\n`);
+  const report = await reportOf(dir, await source.load());
+  if (command.output === 'json') terminal.out(`${JSON.stringify(report, null, 2)}\n`);
+  else terminal.out(textOf(report));
+  return report.errors > 0 || !report.served ? EXIT_CONFIG : 0;
+}
+
+async function reportOf(folder: string, compiled: Compiled): Promise<Report> {
+  const tried = compiled.kind === 'compiled' ? await tryIdentities(compiled) : [];
+  const problems = [...compiled.problems, ...tried];
   const errors = problems.filter(({ severity }) => severity === 'error').length;
-  const warnings = problems.length - errors;
-  const counts = `${errors} error${errors === 1 ? '' : 's'}, ${warnings} warning${warnings === 1 ? '' : 's'}`;
-  if (compiled.kind === 'invalid') {
-    terminal.out(`${command.dir}: ${counts}\n`);
-    return EXIT_CONFIG;
-  }
-  // `run` serves what is left; here it is a mistake to be mended.
+  const counts = { folder, errors, warnings: problems.length - errors };
+  if (compiled.kind === 'invalid') return { ...counts, served: false, routes: 0, meshes: 0, refused: [], problems };
   const { routes, meshes } = compiled.snapshot;
+  // `run` serves what is left; here it is a mistake to be mended.
   const bare = [...meshes.values()].flatMap(({ name, identity }) => (identity.kind === 'none' ? [`Mesh ${name}`] : []));
   const named = problems.flatMap(({ refuses = [] }) => refuses).filter((name) => !/^(?:Global)?Secret /.test(name));
   const refused = [...new Set([...bare, ...named])];
-  terminal.out(`${command.dir}: ${routes.size} routes in ${meshes.size} mesh${meshes.size === 1 ? '' : 'es'}, ${counts}\n`);
-  if (refused.length > 0) terminal.out(`${command.dir}: run serves all but ${listed(refused)}\n`);
-  return errors > 0 ? EXIT_CONFIG : 0;
+  return { ...counts, served: true, routes: routes.size, meshes: meshes.size, refused, problems };
+}
+
+/** What `run` does before it goes live: the certificate of each mesh is made or read, and tried. Problems of no file get the place of their Mesh. */
+async function tryIdentities({
+  snapshot,
+  secrets,
+  origins,
+}: Extract<Compiled, { kind: 'compiled' }>): Promise<readonly Problem[]> {
+  const nothing = (): void => {};
+  const store = createKeyStore({
+    clock: systemClock({ keepAlive: false }),
+    onCredentials: nothing,
+    onRemoved: nothing,
+    onProblem: nothing,
+  });
+  const { problems } = await store.prepare(snapshot, secrets);
+  store.close();
+  const refuses = (file: string): Partial<Problem> => (file.startsWith('mesh:') ? { refuses: `Mesh ${file.slice(5)}` } : {});
+  return problems.map((problem) => ({ ...problem, ...refuses(problem.file), ...origins.get(problem.file) }));
+}
+
+function textOf({ folder, errors, warnings, served, routes, meshes, refused, problems }: Report): string {
+  const counts = `${errors} error${errors === 1 ? '' : 's'}, ${warnings} warning${warnings === 1 ? '' : 's'}`;
+  const what = served ? `${routes} routes in ${meshes} mesh${meshes === 1 ? '' : 'es'}, ` : '';
+  const lines = [...problems.map(formatProblem), `${folder}: ${what}${counts}`];
+  if (refused.length > 0) lines.push(`${folder}: run serves all but ${listed(refused)}`);
+  return `${lines.join('\n')}\n`;
 }
 
 const MAX_LISTED = 20;

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { forbids } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
@@ -20,6 +21,8 @@ export interface FolderSourceOptions {
   readonly clock?: Clock;
 }
 
+const wall = systemClock({ keepAlive: false });
+
 /** A folder of resource files as the source. DataSources of kind `file` are read below the folder only. */
 export function folderSource(options: FolderSourceOptions): ConfigSource {
   const { dir, clock } = options;
@@ -30,7 +33,12 @@ export function folderSource(options: FolderSourceOptions): ConfigSource {
     async load(): Promise<Compiled> {
       const { files, problems, fingerprint } = await readResourceFolder(dir);
       loaded = fingerprint;
-      const compiled = compile(files, { ...compileOptions(options), cache, readFile: readerBelow([dir, options.identities]) });
+      const compiled = compile(files, {
+        ...compileOptions(options),
+        nowMs: (clock ?? wall).wall(),
+        cache,
+        readFile: readerBelow([dir, options.identities]),
+      });
       return withProblems(compiled, problems);
     },
     fingerprint: () => loaded ?? null,

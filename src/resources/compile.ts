@@ -43,6 +43,8 @@ export interface CompileOptions {
   readonly identities?: string;
   /** For data sources with `file`, and the identity folders. Without it they are errors. */
   readonly readFile?: ReadFile;
+  /** For warnings about certificates that are not valid now; without it there are none. */
+  readonly nowMs?: number;
   /** Of the compiles before, from the same source. Without it every file is parsed. */
   readonly cache?: ParseCache;
 }
@@ -60,7 +62,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
   const pems = createPemStore();
   const context: Context = {
     findings,
-    loader: createLoader(resources, pems, options.readFile),
+    loader: createLoader(resources, pems, { readFile: options.readFile, nowMs: options.nowMs }),
     zone: zoneOf(egress, options.zone, findings),
     family: egress !== null && isIpv6(egress.address) ? 'any' : 'v4',
     routes: new Map(),

@@ -1,9 +1,12 @@
+import type { X509Certificate } from 'node:crypto';
 import { cut, quote } from '../base/key-material.ts';
 import { decodeBase64 } from './base64.ts';
 import type { DataSource } from './data-source.ts';
 import { didYouMean } from '../base/did-you-mean.ts';
 import type { Findings } from './findings.ts';
 import type { PemPair, PemStore } from './pem.ts';
+import { validityProblem } from './tls-material.ts';
+import type { PairUse } from './tls-material.ts';
 import { at } from './resource-set.ts';
 import type { MeshResources, ResourceSet } from './resource-set.ts';
 import type { ContentHash } from '../model/names.ts';
@@ -14,10 +17,21 @@ export type ReadFile = (path: string) => { readonly text: string } | { readonly 
 export interface Loader {
   /** A bundle of CA certificates; null where there is a problem, which is reported at the data source to `findings`: those of what asks. */
   bundle(mesh: MeshResources, source: DataSource, findings: Findings): ContentHash | null;
-  pair(mesh: MeshResources, cert: DataSource, key: DataSource, findings: Findings): PemPair | null;
+  pair(mesh: MeshResources, pair: PairSource, findings: Findings): PemPair | null;
 }
 
-export function createLoader(resources: ResourceSet, pems: PemStore, readFile: ReadFile | undefined): Loader {
+/** Where a certificate and its key are to be taken from, and what they are for. */
+export interface PairSource {
+  readonly cert: DataSource;
+  readonly key: DataSource;
+  readonly use: PairUse;
+}
+
+export function createLoader(
+  resources: ResourceSet,
+  pems: PemStore,
+  { readFile, nowMs }: { readonly readFile: ReadFile | undefined; readonly nowMs: number | undefined },
+): Loader {
   const load = (mesh: MeshResources, source: DataSource, findings: Findings): string | null => {
     const loaded = textOf(mesh, source, resources, readFile);
     if (loaded.kind === 'problem') {
@@ -26,21 +40,33 @@ export function createLoader(resources: ResourceSet, pems: PemStore, readFile: R
     }
     return loaded.kind === 'text' ? loaded.text : null;
   };
+  const validity = (certificate: X509Certificate): string | null =>
+    nowMs === undefined ? null : validityProblem(certificate, nowMs);
   return {
     bundle(mesh, source, findings) {
       const text = load(mesh, source, findings);
       if (text === null) return null;
       const bundle = pems.bundle(text);
-      if (bundle.kind === 'bundle') return bundle.hash;
-      findings.error(source.at, source.path, bundle.message);
-      return null;
+      if (bundle.kind === 'problem') {
+        findings.error(source.at, source.path, bundle.message);
+        return null;
+      }
+      const whys = bundle.certificates.map((certificate) => validity(certificate));
+      const [first = null] = whys;
+      if (first !== null && !whys.includes(null)) findings.warn(source.at, source.path, `can verify nobody now: ${first}`);
+      return bundle.hash;
     },
-    pair(mesh, cert, key, findings) {
+    pair(mesh, { cert, key, use }, findings) {
       const certText = load(mesh, cert, findings);
       const keyText = load(mesh, key, findings);
       if (certText === null || keyText === null) return null;
-      const pair = pems.pair(certText, keyText);
-      if (pair.kind === 'pair') return pair;
+      const pair = pems.pair(certText, keyText, use);
+      if (pair.kind === 'pair') {
+        const [leaf] = pair.certificates;
+        const why = use === 'issuer' || leaf === undefined ? null : validity(leaf);
+        if (why !== null) findings.warn(cert.at, cert.path, why);
+        return pair;
+      }
       const { at, path } = pair.of === 'cert' ? cert : key;
       findings.error(at, path, pair.message);
       return null;

@@ -39,7 +39,7 @@ export function identityOf(
 function issued(resources: MeshResources, backend: CaBackend, loader: Loader, findings: Findings): ModelMesh | null {
   const name = resources.mesh.meta.name;
   const sources = sourcesOf(resources, backend, findings);
-  const pair = sources === null ? null : loader.pair(resources, sources.cert, sources.key, findings);
+  const pair = sources === null ? null : loader.pair(resources, { ...sources, use: 'issuer' }, findings);
   if (sources === null || pair === null) return null;
   const problem = caProblem(pair);
   if (problem !== null) {

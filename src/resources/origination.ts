@@ -18,7 +18,9 @@ export function externalOrigination(
   if (caCert === null || clientCert === null || clientKey === null) return null;
   const trust = caCert === undefined ? unverified(tls, findings) : bundleTrust(loader, mesh, caCert, findings);
   const pair =
-    clientCert === undefined || clientKey === undefined ? undefined : loader.pair(mesh, clientCert, clientKey, findings);
+    clientCert === undefined || clientKey === undefined
+      ? undefined
+      : loader.pair(mesh, { cert: clientCert, key: clientKey, use: 'client' }, findings);
   const half = clientCert ?? clientKey;
   if (pair === undefined && half !== undefined) {
     findings.warn(half.at, half.path, `has no effect: ${path} needs both clientCert and clientKey`);
@@ -62,9 +64,10 @@ export function meshExternalOrigination(
   if (checksCa && caCert === null) return null;
   if (usesPair && (clientCert === null || clientKey === null)) return null;
   const trust = checksCa ? trustOf(tls, mesh, loader, findings) : skipped(tls, findings);
+  const bounds = versions(tls.min, tls.max);
   const pair =
     usesPair && clientCert !== undefined && clientCert !== null && clientKey !== undefined && clientKey !== null
-      ? loader.pair(mesh, clientCert, clientKey, findings)
+      ? loader.pair(mesh, { cert: clientCert, key: clientKey, use: isOld(bounds.minVersion) ? 'old-client' : 'client' }, findings)
       : undefined;
   if (trust === null || pair === null) return null;
   const host = endpoints[0]?.address ?? meta.displayName;
@@ -79,7 +82,7 @@ export function meshExternalOrigination(
     names: checksName ? [exactly(serverName), ...names] : null,
     clientCertificate: pair === undefined ? null : { cert: pair.cert, key: pair.key },
     // Kuma forgets the versions where it verifies nothing; nobody who writes one wants that.
-    ...versions(tls.min, tls.max),
+    ...bounds,
     alpn: alpnOf(protocol),
     allowRenegotiation: tls.allowRenegotiation,
   };
@@ -122,6 +125,11 @@ const BOUNDS: Readonly<Record<TlsBound, TlsVersion | null>> = {
   TLS12: 'TLSv1.2',
   TLS13: 'TLSv1.3',
 };
+
+/** OpenSSL speaks these with weak keys and hashes only, so weak ones of ours are taken too. */
+function isOld(version: TlsVersion): boolean {
+  return version === 'TLSv1' || version === 'TLSv1.1';
+}
 
 /** Auto is 1.2 to 1.3, and gives way to the other bound. */
 function versions(min: TlsBound, max: TlsBound): { readonly minVersion: TlsVersion; readonly maxVersion: TlsVersion } {

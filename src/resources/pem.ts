@@ -2,14 +2,16 @@ import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { contentHash } from '../model/names.ts';
 import type { ContentHash } from '../model/names.ts';
+import { pairUseProblem, trustProblem } from './tls-material.ts';
+import type { PairUse } from './tls-material.ts';
 
 /** Certificates and keys that the snapshot names: PEM by content hash. Checking the same text again costs a look-up. */
 export interface PemStore {
   readonly secrets: ReadonlyMap<ContentHash, string>;
   /** A bundle of at least one certificate. */
   bundle(text: string): PemBundle | PemProblem;
-  /** A chain with the key of its first certificate. */
-  pair(cert: string, key: string): PemPair | PemProblem;
+  /** A chain with the key of its first certificate, both fit for their use. */
+  pair(cert: string, key: string, use: PairUse): PemPair | PemProblem;
   /** The same check, and nothing is kept. */
   pairProblem(cert: string, key: string): PemProblem | null;
 }
@@ -39,6 +41,16 @@ export function createPemStore(): PemStore {
   const secrets = new Map<ContentHash, string>();
   const bundles = new Map<ContentHash, PemBundle | PemProblem>();
   const keys = new Map<ContentHash, KeyObject | null>();
+  const usable = new Map<string, string | null>();
+  const useProblem = (cert: string, key: string, { hash, certificates }: PemBundle, use: PairUse): string | null => {
+    const [leaf] = certificates;
+    const id = `${hash} ${hashOf(key)} ${use}`;
+    const known = usable.get(id);
+    if (known !== undefined || leaf === undefined) return known ?? null;
+    const problem = pairUseProblem(cert, key, leaf, use);
+    usable.set(id, problem);
+    return problem;
+  };
   const keep = (text: string): ContentHash => {
     const hash = hashOf(text);
     secrets.set(hash, text);
@@ -66,12 +78,17 @@ export function createPemStore(): PemStore {
     secrets,
     bundle(text) {
       const bundle = read(text);
-      if (bundle.kind === 'bundle') keep(text);
+      if (bundle.kind === 'problem' || secrets.has(bundle.hash)) return bundle;
+      const problem = trustProblem(text);
+      if (problem !== null) return { kind: 'problem', of: 'cert', message: problem };
+      keep(text);
       return bundle;
     },
-    pair(cert, key) {
+    pair(cert, key, use) {
       const bundle = check(cert, key);
       if (bundle.kind === 'problem') return bundle;
+      const problem = useProblem(cert, key, bundle, use);
+      if (problem !== null) return { kind: 'problem', of: 'cert', message: problem };
       return { kind: 'pair', cert: keep(cert), key: keep(key), certificates: bundle.certificates };
     },
     pairProblem(cert, key) {
@@ -87,7 +104,10 @@ function hashOf(text: string): ContentHash {
 
 function readBundle(text: string, hash: ContentHash): PemBundle | PemProblem {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  const begun = text.match(/-----BEGIN CERTIFICATE-----/g)?.length ?? 0;
   if (blocks.length === 0) return { kind: 'problem', of: 'cert', message: 'holds no certificate in PEM form' };
+  // OpenSSL would take those before it, and nobody would notice.
+  if (begun !== blocks.length) return { kind: 'problem', of: 'cert', message: 'holds a certificate that is cut off' };
   const certificates: X509Certificate[] = [];
   for (const [i, block] of blocks.entries()) {
     try {

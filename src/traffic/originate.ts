@@ -50,7 +50,7 @@ export class Origination {
     const mine = this.#ofEndpoint.get(tls);
     if (mine !== undefined) return mine;
     const key = contextKey(tls);
-    const context = this.#contexts.get(key) ?? createSecureContext(this.#contextOptions(tls));
+    const context = this.#contexts.get(key) ?? contextOf(this.#contextOptions(tls));
     this.#contexts.set(key, context);
     this.#ofEndpoint.set(tls, context);
     return context;
@@ -82,6 +82,17 @@ export class Origination {
     const pem = this.#deps.secret(hash);
     if (pem === undefined) throw new Refused(refuse('upstream-tls-failed', `the secret ${hash.slice(0, 12)} is not there`));
     return pem;
+  }
+}
+
+/** What was loaded from files was tried at load; a control plane may send what OpenSSL does not take. */
+function contextOf(options: SecureContextOptions): SecureContext {
+  try {
+    return createSecureContext(options);
+  } catch (cause) {
+    const { reason, code } = cause as { readonly reason?: string; readonly code?: string };
+    const why = `its certificates cannot be used for TLS: ${reason ?? code ?? 'OpenSSL does not take them'}`;
+    throw new Refused(refuse('upstream-tls-failed', why), { cause });
   }
 }
 

@@ -213,18 +213,20 @@ function clientCertificateOf(
     common.tlsCertificateProviderInstance ??
     common.tlsCertificateCertificateProvider ??
     common.tlsCertificateCertificateProviderInstance;
-  if (inline !== undefined) return pairOf(inline, of);
+  const use = versions(common.tlsParams).minVersion < 'TLSv1.2' ? 'old-client' : 'client';
+  if (inline !== undefined) return pairOf(inline, of, use);
   if (config === undefined) return plugin === undefined ? null : unusable('its client certificate comes from a plugin');
   const secret = secretOf(config, of);
   if (isUnusable(secret)) return secret;
   return secret.type.case === 'tlsCertificate'
-    ? pairOf(secret.type.value, of)
+    ? pairOf(secret.type.value, of, use)
     : unusable(`the secret ${secret.name} is a ${secret.type.case ?? 'secret of no kind'}, not a certificate`);
 }
 
 function pairOf(
   { certificateChain, privateKey, pkcs12, privateKeyProvider, password }: TlsCertificate,
   of: UpstreamTlsContextOf,
+  use: 'client' | 'old-client',
 ): { readonly cert: PairHash; readonly key: PairHash } | Unusable {
   if (pkcs12 !== undefined || privateKeyProvider !== undefined || password !== undefined)
     return unusable('its client certificate is not a plain pair of certificate and key');
@@ -233,7 +235,7 @@ function pairOf(
     return unusable('its client certificate comes without a key, or the other way round');
   if (isUnusable(cert)) return unusable(`its client certificate is not known: ${cert.why}`);
   if (isUnusable(key)) return unusable(`the key of its client certificate is not known: ${key.why}`);
-  const pair = of.pems.pair(cert.text, key.text);
+  const pair = of.pems.pair(cert.text, key.text, use);
   if (pair.kind === 'pair') return { cert: pair.cert, key: pair.key };
   return unusable(`${pair.of === 'cert' ? 'its client certificate' : 'the key of its client certificate'} ${pair.message}`);
 }

@@ -9,23 +9,33 @@ export interface ValidateCommand {
   readonly name: string | null;
   readonly zone: string | null;
   readonly identities: string | null;
+  readonly output: 'text' | 'json';
 }
 
 export const validate: CommandEntry = command({
   usage: [
-    'zone-egress validate DIR [--strict] [--name NAME] [--zone ZONE] [--identities DIR]',
-    'Prints every problem as file:line:col field: message. Exit 0, or 78 when something is wrong.',
+    'zone-egress validate DIR [--strict] [--name NAME] [--zone ZONE] [--identities DIR] [-o text|json]',
+    'Prints every problem as file:line:col field: message. Exit 0, 78 when something is wrong, or 66 when there is no such folder.',
   ],
   options: {},
   parse(argv, env): ValidateCommand {
-    const given = readOptions(argv, env, SOURCE_OPTIONS);
+    const given = readOptions(argv, env, {
+      ...SOURCE_OPTIONS,
+      output: { kind: 'text', short: 'o', fallback: 'text', help: 'text or json' },
+    });
     return {
       dir: onePositional(given, 'validate needs the folder of resources'),
       strict: given.flag('strict'),
       name: given.text('name'),
       zone: given.text('zone'),
       identities: given.text('identities'),
+      output: output(given.text('output') ?? 'text'),
     };
   },
   run: async (parsed, terminal) => (await import('../validate.ts')).validateCommand(parsed, terminal),
 });
+
+function output(text: string): ValidateCommand['output'] {
+  if (text === 'text' || text === 'json') return text;
+  throw new Error(`--output ${JSON.stringify(text)}: allowed are text and json`);
+}
