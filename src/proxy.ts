@@ -46,6 +46,8 @@ import { namesIn } from './model/snapshot.ts';
 import type { Snapshot } from './model/snapshot.ts';
 import { createObserver } from './observe/observer.ts';
 import { packageVersion } from './base/version.ts';
+import * as checked from './base/shape.ts';
+import { clock, signal, traffic } from './control/option-checks.ts';
 import type { ControlPlaneOptions } from './xds/control-plane-options.ts';
 import type { Observer } from './observe/observer.ts';
 
@@ -100,6 +102,50 @@ export interface EgressOptions {
   readonly ignoredFlags?: readonly string[];
 }
 
+/** For callers from JavaScript: a misspelt option is told, and not taken in silence. */
+const checkOptions = checked.options<EgressOptions>({
+  resources: checked.either('a folder, a list of { path, text }, or a function that gives one', {
+    string: checked.text,
+    list: checked.listOf(checked.options<ResourceFiles[number]>({ path: checked.name, text: checked.text }, ['path', 'text'])),
+    function: checked.callback,
+  }),
+  controlPlane: checked.having('options of a control plane', 'token'),
+  name: checked.text,
+  zone: checked.text,
+  identities: checked.text,
+  strict: checked.flag,
+  bind: checked.text,
+  port: checked.port,
+  admin: checked.either('false, or { bind, port, allowedHosts }', {
+    boolean: checked.isFalse,
+    object: checked.options<Exclude<EgressOptions['admin'], false | undefined>>({
+      bind: checked.text,
+      port: checked.port,
+      allowedHosts: checked.listOf(checked.text),
+    }),
+  }),
+  readiness: checked.either('false, or { bind, port }', {
+    boolean: checked.isFalse,
+    object: checked.options<Exclude<EgressOptions['readiness'], false | undefined>>({ bind: checked.text, port: checked.port }, [
+      'port',
+    ]),
+  }),
+  concurrency: checked.whole(1, 1_024),
+  configThread: checked.flag,
+  watch: checked.flag,
+  logLevel: checked.oneOf(['debug', 'info', 'warn', 'error', 'off']),
+  logSample: checked.amount,
+  logDestination: checked.having('something with write(line)', 'write'),
+  remembered: checked.amount,
+  record: checked.options<RecordOptions>({ file: checked.name, maxBytes: checked.amount }, ['file']),
+  traffic,
+  lookup: checked.callback,
+  clock,
+  rewrite: checked.callback,
+  signal,
+  ignoredFlags: checked.listOf(checked.text),
+});
+
 /** A running egress. Close it, or declare it with `await using`. */
 export interface Egress extends AsyncDisposable {
   readonly address: string;
@@ -151,6 +197,7 @@ export type { Problem } from './base/problem.ts';
  * cannot be used or bound is waited for or tried again.
  */
 export async function startEgress(options: EgressOptions): Promise<Egress> {
+  checkOptions(options, 'startEgress');
   // gRPC and Envoy's messages take a second to load: only who joins a control plane waits for them.
   const joining = options.controlPlane === undefined ? null : await import('./control/join-control-plane.ts');
   const parts = assemble(options, joining);

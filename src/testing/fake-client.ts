@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { runInThisContext } from 'node:vm';
 import { systemClock } from '../base/clock.ts';
 import type { CertificateAndKey } from '../identity/issue.ts';
 import type { FakeSession } from './fake-session.ts';
@@ -43,10 +44,13 @@ export interface FakeClient {
   /** What undici's `Agent` takes as `connect`: `http://httpbin/path` goes to the destination httpbin, or all to one. */
   connector(to?: ConnectTo): Connector;
   /** A dispatcher for `fetch(url, { dispatcher })`, made of the undici that is inside Node. Rejects where this Node does not show it: then `connector`. */
-  dispatcher(to?: ConnectTo): Promise<object>;
+  dispatcher(to?: ConnectTo): Promise<FetchDispatcher>;
   /** Certificates as files, for a process in another language; removed with the fake. */
   files(): ClientFiles;
 }
+
+/** What the `fetch` of this project takes as `dispatcher`: with the types of Node its Dispatcher, without them any object. */
+export type FetchDispatcher = RequestInit extends { readonly dispatcher?: infer Dispatcher } ? NonNullable<Dispatcher> : object;
 
 export type Connector = (
   options: { readonly hostname: string },
@@ -163,7 +167,7 @@ export function createFakeClient(options: FakeClientOptions, world: ClientWorld)
       const Agent = await undiciAgent();
       const agent = new Agent({ connect: connector(to) });
       world.onClose(() => void agent.destroy().catch(() => undefined));
-      return agent;
+      return agent as unknown as FetchDispatcher;
     },
     files() {
       const { cert, key } = certificate();
@@ -228,7 +232,9 @@ const GLOBAL_DISPATCHER = Symbol.for('undici.globalDispatcher.1');
 
 async function undiciAgent(): Promise<UndiciAgentClass> {
   await fetch('data:,');
-  const found = (globalThis as { [GLOBAL_DISPATCHER]?: { readonly constructor?: unknown } })[GLOBAL_DISPATCHER]?.constructor;
+  // Jest gives tests a global object of their own, with the fetch of the real one.
+  const real = runInThisContext('globalThis') as { readonly [GLOBAL_DISPATCHER]?: { readonly constructor?: unknown } };
+  const found = real[GLOBAL_DISPATCHER]?.constructor;
   if (typeof found === 'function' && found.name === 'Agent') return found as UndiciAgentClass;
   throw new Error('this Node does not show its undici: give connector() to the Agent of the undici package');
 }

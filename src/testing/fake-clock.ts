@@ -1,11 +1,14 @@
 import { nextTurn } from '../base/clock.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { amount, options as optionsOf } from '../base/shape.ts';
 
 interface Pending {
   dueAt: number;
   readonly everyMs: number | null;
   readonly fn: () => void;
 }
+
+const clockOptions = optionsOf<{ readonly wall?: number }>({ wall: amount });
 
 /** Time that moves only when a test says so. Timers that fall due together fire in the order of their times. */
 export class FakeClock implements Clock {
@@ -14,6 +17,7 @@ export class FakeClock implements Clock {
   readonly #pending = new Set<Pending>();
 
   constructor(options: { readonly wall?: number } = {}) {
+    clockOptions(options, 'FakeClock');
     this.#wall = options.wall ?? Date.UTC(2026, 0, 1);
   }
 

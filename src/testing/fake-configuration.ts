@@ -14,6 +14,7 @@ import { ListenerSchema } from '../xds/proto/envoy/config/listener/v3/listener_p
 import type { Listener } from '../xds/proto/envoy/config/listener/v3/listener_pb.js';
 import { SecretSchema } from '../xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { Secret } from '../xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { configurationOptions } from './check-control-plane.ts';
 import { readEnvoyJson } from './envoy-resources.ts';
 import {
   adminChains,
@@ -116,6 +117,7 @@ const identities = new WeakMap<TestMesh, CertificateAndKey>();
 
 /** Throws where a service is of a mesh that is not there. */
 export function fakeConfiguration(options: FakeConfigurationOptions): FakeConfiguration {
+  configurationOptions(options, 'fakeConfiguration');
   const { address, port, version = '2.14', meshes, external = {}, meshExternal = {}, passthrough = {}, admin } = options;
   const statPrefix = `inbound_${address.replace(/[.:]/g, '_')}_${port}.`;
   const clusters: JsonObject[] = [];

@@ -7,6 +7,8 @@ import { systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import type { AdsType } from '../xds/ads-state.ts';
 import type { DiscoveryRequest } from '../xds/proto/envoy/service/discovery/v3/discovery_pb.js';
+import { callback } from '../base/shape.ts';
+import { controlPlaneOptions, controlPlaneWait, envoyResources } from './check-control-plane.ts';
 import { createAdminClient } from './admin-client.ts';
 import type { AdminClient } from './admin-client.ts';
 import { openPort, serverCertificate } from './control-plane-port.ts';
@@ -103,6 +105,7 @@ export interface FakeControlPlane extends AsyncDisposable {
 }
 
 export async function createFakeControlPlane(options: FakeControlPlaneOptions = {}): Promise<FakeControlPlane> {
+  controlPlaneOptions(options, 'createFakeControlPlane');
   const { address = '127.0.0.1', zone = 'zone-1', version = '2.14', clock = systemClock({ keepAlive: false }) } = options;
   const { zoneEgresses = [], authentication = 'zoneToken' } = options;
   const [tls, tokens, admin] = await Promise.all([
@@ -211,12 +214,19 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     get streams() {
       return ads.openStreams + (replay?.openStreams ?? 0);
     },
-    set: (resources) => ads.set(resources),
+    set(resources) {
+      envoyResources(resources, 'set');
+      ads.set(resources);
+    },
     async replay(folder, options = {}) {
       replay = new Replay(await readRecording(folder, options));
       return replay;
     },
-    waitFor: (fits, { timeoutMs = 10_000 } = {}) => waitFor(ads, fits, timeoutMs),
+    waitFor(fits, wait = {}) {
+      callback(fits, 'waitFor: fits');
+      controlPlaneWait(wait, 'waitFor');
+      return waitFor(ads, fits, wait.timeoutMs ?? 10_000);
+    },
     dropStreams: () => running?.drop(),
     stall: (type) => void ads.stalled.add(type),
     resume(type) {

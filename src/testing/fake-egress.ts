@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
+import { amount, oneOf } from '../base/shape.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Question } from '../explain/question.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -21,6 +22,16 @@ import { encodeTagSni } from '../wire/sni.ts';
 import { AddressesOutside } from './addresses-outside.ts';
 import { Expectations } from './expectations.ts';
 import type { SessionWants } from './expectations.ts';
+import {
+  carriedWants,
+  clientOptions,
+  connectTo,
+  egressOptions,
+  question as checkQuestion,
+  refusalWants,
+  sessionWants,
+  zoneOptions,
+} from './check-options.ts';
 import { createFakeClient } from './fake-client.ts';
 import { CHANNELS } from './fake-egress-api.ts';
 import type { FakeDestination, FakeEgress, FakeEgressEvents, FakeEgressOptions, FakeFault } from './fake-egress-api.ts';
@@ -33,7 +44,7 @@ import type { Declared, Validity } from './fake-zone.ts';
 import type { FakeZoneOptions } from './fake-zone-options.ts';
 import type { FakeZoneIngress } from './fake-zone-ingress.ts';
 import { callerOf, remember } from './forgotten.ts';
-import { Recorder, pause } from './history.ts';
+import { Recorder, pause, waitOptions } from './history.ts';
 import { configError } from './read-declaration.ts';
 import type { History, WaitOptions } from './history.ts';
 import type { TestMesh } from './test-mesh.ts';
@@ -48,6 +59,7 @@ const LOOK_MS = 5;
 
 /** Throws ConfigError for a configuration that cannot be used, with every problem in the message, and TypeError for a declaration that cannot be. */
 export async function createFakeEgress(options: FakeEgressOptions = {}): Promise<FakeEgress> {
+  egressOptions(options, 'createFakeEgress');
   const made = callerOf(new Error(), import.meta.url);
   const fake = new RunningFake(options, made);
   try {
@@ -60,14 +72,17 @@ export async function createFakeEgress(options: FakeEgressOptions = {}): Promise
   return fake;
 }
 
+/** `newListener` and `removeListener` are what every emitter has. */
+const event = oneOf([...Object.keys(CHANNELS), 'newListener', 'removeListener', 'error']);
+
 class RunningFake implements FakeEgress {
   readonly events: FakeEgress['events'] = new EventEmitter();
   readonly #options: FakeEgressOptions;
   readonly #clock: Clock;
   readonly #zone: FakeZone;
   readonly #outside: AddressesOutside;
-  readonly #sessions = new Recorder<FakeSession>('session');
-  readonly #refusals = new Recorder<FakeSession>('refusal');
+  readonly #sessions = new Recorder<FakeSession>('session', sessionWants);
+  readonly #refusals = new Recorder<FakeSession>('refusal', refusalWants);
   readonly #expectations = new Expectations(this.#sessions);
   /** Sockets of clients that are not closed, with their names. */
   readonly #sockets = new Map<Socket, string>();
@@ -97,6 +112,7 @@ class RunningFake implements FakeEgress {
     this.#memory = remember({
       describe: () => [`a fake egress was not closed, made at ${made}`, ...this.#leaks().map((leak) => `  ${leak}`)].join('\n'),
     });
+    (this.events as EventEmitter).on('newListener', (name) => event(name, 'events.on'));
     const onAbort = (): void => void this.close();
     options.signal?.addEventListener('abort', onAbort, { once: true });
     this.#onClose.push(() => options.signal?.removeEventListener('abort', onAbort));
@@ -163,6 +179,7 @@ class RunningFake implements FakeEgress {
   }
 
   client(options: FakeClientOptions): FakeClient {
+    clientOptions(options, 'client');
     const mesh = this.#zone.mesh(options.mesh);
     return createFakeClient(options, {
       address: this.address,
@@ -186,14 +203,19 @@ class RunningFake implements FakeEgress {
   }
 
   explain(question: Question): Explanation {
+    checkQuestion(question, 'explain');
     return traced(this.#running().explain(question), '');
   }
 
-  expectSession(wants: SessionWants, options?: WaitOptions): Promise<FakeSession> {
+  expectSession(wants: SessionWants, options: WaitOptions = {}): Promise<FakeSession> {
+    carriedWants(wants, 'expectSession');
+    waitOptions(options, 'expectSession');
     return this.#expect('session', wants, options);
   }
 
-  expectRefused(wants: SessionWants, options?: WaitOptions): Promise<FakeSession> {
+  expectRefused(wants: SessionWants, options: WaitOptions = {}): Promise<FakeSession> {
+    refusalWants(wants, 'expectRefused');
+    waitOptions(options, 'expectRefused');
     return this.#expect('refusal', wants, options);
   }
 
@@ -239,14 +261,16 @@ class RunningFake implements FakeEgress {
     this.#emit('rotate', { mesh: mesh.name });
   }
 
-  apply(change: FakeZoneOptions = {}): Promise<void> {
+  async apply(change: FakeZoneOptions = {}): Promise<void> {
+    zoneOptions(change, 'apply');
     const applied = this.#changes.then(() => this.#apply(change));
     // The next one waits for this one, however it ends.
     this.#changes = applied.catch(() => undefined);
-    return applied;
+    await applied;
   }
 
   async drain(drainTimeMs: number): Promise<void> {
+    amount(drainTimeMs, 'drain: drainTimeMs');
     await this.#running().drain(drainTimeMs).done;
   }
 
@@ -314,7 +338,7 @@ class RunningFake implements FakeEgress {
     if (session.refused) this.#emit('refusal', session);
   }
 
-  #expect(what: 'session' | 'refusal', wants: SessionWants, options: WaitOptions | undefined): Promise<FakeSession> {
+  #expect(what: 'session' | 'refusal', wants: SessionWants, options: WaitOptions): Promise<FakeSession> {
     const expected = this.#expectations.expect(what, wants, options);
     // One that nobody awaits is told by verify.
     expected.catch(() => undefined);
@@ -333,6 +357,7 @@ class RunningFake implements FakeEgress {
   }
 
   #sniOf(to: ConnectTo, mesh: string): string {
+    connectTo(to, 'connect');
     if (typeof to !== 'string') return to.sni;
     const routes = [...this.snapshot().routes.values()];
     const named = routes.filter((route) => route.destination === to && route.mesh === mesh);

@@ -3,6 +3,8 @@ import type { Server as HttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { callback, listOf, name, oneOf, options, port as portNumber, text } from '../base/shape.ts';
+import type { Check } from '../base/shape.ts';
 
 export interface FakeExternalServiceOptions {
   /** Absent: plain TCP. With `clientCa` a client certificate under it is demanded. */
@@ -33,9 +35,10 @@ export interface FakeExternalService extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-export async function createFakeExternalService(options: FakeExternalServiceOptions = {}): Promise<FakeExternalService> {
-  const { tls, behaviour = 'echo', address = '127.0.0.1' } = options;
-  const onConnection = options.onConnection ?? behaviourOf(behaviour);
+export async function createFakeExternalService(given: FakeExternalServiceOptions = {}): Promise<FakeExternalService> {
+  externalServiceOptions(given, 'createFakeExternalService');
+  const { tls, address = '127.0.0.1' } = given;
+  const onConnection = given.onConnection ?? BEHAVIOURS[given.behaviour ?? 'echo'];
   let connections = 0;
   const open = new Set<Socket>();
   function onSocket(socket: Socket): void {
@@ -66,7 +69,7 @@ export async function createFakeExternalService(options: FakeExternalServiceOpti
     socket.on('error', ignoreError);
     socket.on('close', () => open.delete(socket));
   });
-  const port = await listen(server, { address, port: options.port ?? 0 });
+  const port = await listen(server, { address, port: given.port ?? 0 });
   server.unref();
   const close = (): Promise<void> => {
     for (const socket of open) socket.destroy();
@@ -85,12 +88,6 @@ export function listen(server: Server, at: { readonly address: string; readonly 
   });
 }
 
-/** Throws TypeError for a name that there is not. */
-export function behaviourOf(behaviour: Behaviour): (socket: Socket) => void {
-  if (Object.hasOwn(BEHAVIOURS, behaviour)) return BEHAVIOURS[behaviour];
-  throw new TypeError(`behaviour ${JSON.stringify(behaviour)}: allowed are ${Object.keys(BEHAVIOURS).join(', ')}`);
-}
-
 /** What a service does with a connection, by name. */
 export const BEHAVIOURS: Readonly<Record<Behaviour, (socket: Socket) => void>> = {
   echo,
@@ -106,6 +103,21 @@ export const BEHAVIOURS: Readonly<Record<Behaviour, (socket: Socket) => void>> =
   reset: (socket) => void socket.resetAndDestroy(),
   http: (socket) => void answersHttp().emit('connection', socket),
 };
+
+export const behaviour: Check = oneOf(Object.keys(BEHAVIOURS));
+
+const serverTls = options<NonNullable<FakeExternalServiceOptions['tls']>>(
+  { cert: text, key: text, clientCa: text, alpn: listOf(text), maxVersion: oneOf(['TLSv1.2', 'TLSv1.3']) },
+  ['cert', 'key'],
+);
+
+const externalServiceOptions: Check = options<FakeExternalServiceOptions>({
+  tls: serverTls,
+  behaviour,
+  onConnection: callback,
+  address: name,
+  port: portNumber,
+});
 
 function answersHttp(): HttpServer {
   return createHttpServer((request, response) => {

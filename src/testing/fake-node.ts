@@ -2,7 +2,9 @@ import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { Node } from '../xds/proto/envoy/config/core/v3/base_pb.js';
 
 /** The control planes that were recorded, by what differs between them. */
-export type KumaVersion = '2.9' | '2.12' | '2.14';
+export const KUMA_VERSIONS = ['2.9', '2.12', '2.14'] as const;
+
+export type KumaVersion = (typeof KUMA_VERSIONS)[number];
 
 export type ReadNode =
   | {

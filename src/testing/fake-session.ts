@@ -1,5 +1,5 @@
 import { REFUSALS } from '../base/refusal.ts';
-import type { EndReason, RefusalCode } from '../base/refusal.ts';
+import type { RefusalCode } from '../base/refusal.ts';
 import { traceText } from '../explain/print.ts';
 import type { Trace } from '../explain/trace.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -38,7 +38,7 @@ export function traced(trace: Trace, note: string): Explanation {
   return Object.defineProperty({ ...trace }, 'toString', { value: () => text, enumerable: false });
 }
 
-function isRefused(reason: EndReason): boolean {
+export function isRefused(reason: string): boolean {
   return Object.hasOwn(REFUSALS, reason) && (REFUSALS[reason as RefusalCode].step !== 'splice' || reason === 'internal-error');
 }
 

@@ -2,8 +2,10 @@ import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
+import { callback, name, options, port as portNumber, text } from '../base/shape.ts';
+import type { Check } from '../base/shape.ts';
 import { parseClientHello } from '../wire/client-hello.ts';
-import { behaviourOf, listen } from './fake-external-service.ts';
+import { BEHAVIOURS, behaviour, listen } from './fake-external-service.ts';
 import type { Behaviour } from './fake-external-service.ts';
 
 export interface FakeZoneIngressOptions {
@@ -35,9 +37,15 @@ export interface FakeZoneIngress extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-export async function createFakeZoneIngress(options: FakeZoneIngressOptions): Promise<FakeZoneIngress> {
-  const { cert, key, trust, behaviour = 'echo', address = '127.0.0.1' } = options;
-  const onConnection = options.onConnection ?? behaviourOf(behaviour);
+const zoneIngressOptions: Check = options<FakeZoneIngressOptions>(
+  { cert: text, key: text, trust: text, behaviour, onConnection: callback, address: name, port: portNumber },
+  ['cert', 'key', 'trust'],
+);
+
+export async function createFakeZoneIngress(given: FakeZoneIngressOptions): Promise<FakeZoneIngress> {
+  zoneIngressOptions(given, 'createFakeZoneIngress');
+  const { cert, key, trust, address = '127.0.0.1' } = given;
+  const onConnection = given.onConnection ?? BEHAVIOURS[given.behaviour ?? 'echo'];
   const connections: IngressConnection[] = [];
   const open = new Set<Socket>();
   const destination = createTlsServer({ cert, key, ca: trust, requestCert: true, rejectUnauthorized: true }, (socket) => {
@@ -66,7 +74,7 @@ export async function createFakeZoneIngress(options: FakeZoneIngressOptions): Pr
       destination.emit('connection', socket);
     });
   });
-  const port = await listen(front, { address, port: options.port ?? 0 });
+  const port = await listen(front, { address, port: given.port ?? 0 });
   front.unref();
   const close = (): Promise<void> => {
     for (const socket of open) socket.destroy();

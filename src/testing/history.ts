@@ -1,4 +1,6 @@
 import { systemClock } from '../base/clock.ts';
+import { amount, options as optionsOf } from '../base/shape.ts';
+import type { Check } from '../base/shape.ts';
 import { mismatches, showWants } from './match.ts';
 import type { Wants } from './match.ts';
 
@@ -18,6 +20,8 @@ export interface WaitOptions {
   readonly timeout?: number;
 }
 
+export const waitOptions: Check = optionsOf<WaitOptions>({ timeout: amount });
+
 /** What happened so far, oldest first: read it like an array, or follow it with `for await` until the fake is closed. */
 export interface History<Entry extends object> extends Iterable<Entry>, AsyncIterable<Entry> {
   readonly length: number;
@@ -34,11 +38,13 @@ export class Recorder<Entry extends object> implements History<Entry> {
   readonly #entries: Entry[] = [];
   readonly #onChange = new Set<() => void>();
   readonly #what: string;
+  readonly #check: Check;
   #closed = false;
 
-  /** `what` names an entry in messages. */
-  constructor(what: string) {
+  /** `what` names an entry in messages; `check` refuses what no entry can have. */
+  constructor(what: string, check: Check) {
     this.#what = what;
+    this.#check = check;
   }
 
   get length(): number {
@@ -67,7 +73,10 @@ export class Recorder<Entry extends object> implements History<Entry> {
     }
   }
 
-  async waitFor(fits: Fits<Entry>, { timeout = DEFAULT_TIMEOUT_MS }: WaitOptions = {}): Promise<Entry> {
+  async waitFor(fits: Fits<Entry>, options: WaitOptions = {}): Promise<Entry> {
+    if (typeof fits !== 'function') this.#check(fits, 'waitFor');
+    waitOptions(options, 'waitFor');
+    const { timeout = DEFAULT_TIMEOUT_MS } = options;
     const isIt = typeof fits === 'function' ? fits : (entry: Entry) => mismatches(fits, entry).length === 0;
     const found = await this.find(isIt, timeout);
     if (found !== undefined) return found;

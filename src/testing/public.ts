@@ -15,7 +15,7 @@ export type {
   Place,
 } from './fake-zone-options.ts';
 export { ConnectionRefused } from './fake-client.ts';
-export type { ClientFiles, ConnectTo, Connector, FakeClient, FakeClientOptions } from './fake-client.ts';
+export type { ClientFiles, ConnectTo, Connector, FakeClient, FakeClientOptions, FetchDispatcher } from './fake-client.ts';
 export type { Explanation, FakeSession } from './fake-session.ts';
 export type { SessionWants } from './expectations.ts';
 export type { Fits, History, WaitOptions } from './history.ts';

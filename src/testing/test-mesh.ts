@@ -1,6 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import { amount, anything, byName, listOf, name as required, oneOf, options, text } from '../base/shape.ts';
+import type { Check, Checks } from '../base/shape.ts';
 import { createCa, dataplaneUris, issueCertificate, meshCaSubject, selfSigned } from '../identity/issue.ts';
 import type { CertificateAndKey, CertificateRequest, KeyType } from '../identity/issue.ts';
 
@@ -26,26 +28,73 @@ export interface ClientOptions {
   readonly extraUris?: readonly string[];
 }
 
-export type BadClient =
-  'expired' | 'not-yet-valid' | 'self-signed' | 'wrong-ca' | 'no-spiffe-id' | 'wrong-mesh' | 'server-only' | 'ca-as-leaf';
+export const BAD_CLIENTS = [
+  'expired',
+  'not-yet-valid',
+  'self-signed',
+  'wrong-ca',
+  'no-spiffe-id',
+  'wrong-mesh',
+  'server-only',
+  'ca-as-leaf',
+] as const;
+
+export type BadClient = (typeof BAD_CLIENTS)[number];
+
+/** A certificate with its key, PEM. */
+export const pair: Check = options<CertificateAndKey>({ cert: text, key: text }, ['cert', 'key']);
+
+const testMeshOptions: Check = options<TestMeshOptions>({
+  keyType: oneOf(['rsa', 'ec']),
+  nowMs: amount,
+  lifetimeMs: amount,
+  ca: pair,
+});
+
+const meshClientOptions: Check = options<ClientOptions>({ tags: byName(text), extraUris: listOf(text) });
+
+const CERTIFICATE: Checks<CertificateRequest> = {
+  caCert: text,
+  caKey: anything,
+  publicKey: anything,
+  notBefore: anything,
+  notAfter: anything,
+  subject: listOf(anything),
+  uris: listOf(text),
+  dns: listOf(text),
+  emails: listOf(text),
+  ips: listOf(text),
+  altNames: listOf(anything),
+  serial: anything,
+  ca: anything,
+  keyUsage: listOf(text),
+  eku: listOf(text),
+  extensions: listOf(anything),
+  digest: text,
+};
+
+const certificateRequest: Check = options<Partial<CertificateRequest>>(CERTIFICATE);
 
 const HOUR_MS = 3_600_000;
 
-export async function createTestMesh(
-  name: string,
-  options: {
-    readonly keyType?: KeyType;
-    readonly nowMs?: number;
-    readonly lifetimeMs?: number;
-    readonly ca?: CertificateAndKey;
-  } = {},
-): Promise<TestMesh> {
-  const { keyType = 'ec', nowMs = Date.now(), lifetimeMs = 24 * HOUR_MS } = options;
+export interface TestMeshOptions {
+  readonly keyType?: KeyType;
+  readonly nowMs?: number;
+  readonly lifetimeMs?: number;
+  readonly ca?: CertificateAndKey;
+}
+
+/** Throws TypeError for a misspelt option, as its functions do. */
+export async function createTestMesh(name: string, given: TestMeshOptions = {}): Promise<TestMesh> {
+  required(name, 'createTestMesh: name');
+  testMeshOptions(given, 'createTestMesh');
+  const { keyType = 'ec', nowMs = Date.now(), lifetimeMs = 24 * HOUR_MS } = given;
   const makeCa = (): Promise<CertificateAndKey> => createCa({ mesh: name, keyType, nowMs });
-  let ca = options.ca ?? (await makeCa());
+  let ca = given.ca ?? (await makeCa());
   let caKey = createPrivateKey(ca.key);
 
   function issue(request: Partial<CertificateRequest>, key: KeyObject = newKey()): CertificateAndKey {
+    certificateRequest(request, 'issue');
     const cert = issueCertificate({ ...frontend, caCert: ca.cert, caKey, publicKey: key, ...request });
     return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }).toString() };
   }
@@ -58,6 +107,7 @@ export async function createTestMesh(
   } as const;
 
   function badClient(kind: BadClient, service = 'frontend'): CertificateAndKey {
+    oneOf(BAD_CLIENTS)(kind, 'badClient: kind');
     const uris = dataplaneUris(name, [service], {});
     switch (kind) {
       case 'expired':
@@ -91,7 +141,9 @@ export async function createTestMesh(
     get resources() {
       return resourcesOf(name, ca);
     },
-    client(service, { tags = {}, extraUris = [] } = {}) {
+    client(service, more = {}) {
+      meshClientOptions(more, 'client');
+      const { tags = {}, extraUris = [] } = more;
       const services = typeof service === 'string' ? [service] : service;
       return issue({ uris: [...dataplaneUris(name, services, tags), ...extraUris] });
     },

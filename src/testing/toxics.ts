@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { didYouMean } from '../base/did-you-mean.ts';
 
 /** What can be wrong with an address outside: toxiproxy's toxics with its names, fields and units, and two of our own. */
 export type Toxic = ToxicCommon &
@@ -76,8 +77,16 @@ export const TOXIC_TYPES: readonly string[] = Object.keys(FIELDS);
 
 /** Throws for what no toxic can be, whatever the types said. */
 export function checkToxic(toxic: Toxic): void {
+  if (typeof toxic !== 'object' || toxic === null) throw new TypeError(`fault: a toxic is wanted, e.g. { type: 'refuse' }`);
   const fields = Object.hasOwn(FIELDS, toxic.type) ? FIELDS[toxic.type] : undefined;
-  if (fields === undefined) throw new TypeError(`fault ${JSON.stringify(toxic.type)}: allowed are ${TOXIC_TYPES.join(', ')}`);
+  if (fields === undefined)
+    throw new TypeError(
+      `fault ${JSON.stringify(toxic.type)}: allowed are ${TOXIC_TYPES.join(', ')}${didYouMean(String(toxic.type), TOXIC_TYPES)}`,
+    );
+  const known = [...fields.needs, ...fields.takes, 'stream', 'toxicity'];
+  for (const key of Object.keys(toxic)) {
+    if (key !== 'type' && !known.includes(key)) throw new TypeError(`fault ${toxic.type} has no ${key}${didYouMean(key, known)}`);
+  }
   const given = Object.entries(toxic).filter(([key, value]) => key !== 'type' && value !== undefined);
   for (const name of fields.needs)
     if (!given.some(([key]) => key === name)) throw new TypeError(`fault ${toxic.type}: ${name} is missing`);
@@ -87,7 +96,6 @@ export function checkToxic(toxic: Toxic): void {
       throw new TypeError(`fault ${toxic.type}: stream ${JSON.stringify(value)}: allowed are upstream and downstream`);
     }
     const limit = key === 'toxicity' ? 1 : Number.MAX_SAFE_INTEGER;
-    if (![...fields.needs, ...fields.takes, 'toxicity'].includes(key)) throw new TypeError(`fault ${toxic.type} has no ${key}`);
     if (typeof value !== 'number' || !(value >= 0 && value <= limit))
       throw new TypeError(`fault ${toxic.type}: ${key} ${JSON.stringify(value)}: allowed are numbers from 0 to ${limit}`);
   }

@@ -27,8 +27,16 @@ t.before(async () => {
 const SAYS: Readonly<Record<string, RegExp>> = {
   'docs/testing.md first': /^refused at permission: denied\n[^]*to make it pass: /,
   'docs/testing.md resources': /^hello\n$/,
+  'docs/testing.md jest.test.mjs': /^# pass 2$[^]*^# fail 0$|^ℹ pass 2$[^]*^ℹ fail 0$/m,
+  'docs/testing.md commonjs.cjs': /^# pass 1$[^]*^# fail 0$|^ℹ pass 1$[^]*^ℹ fail 0$/m,
   'docs/testing.md fetch': /method: 'GET',\s+path: '\/get'/,
 };
+
+/** Jest is no dependency here: its functions, as far as the example uses them, on Node's own runner. */
+const JEST = `import assert from 'node:assert';
+import { after as afterAll, before as beforeAll, test } from 'node:test';
+const expect = (value) => ({ toBe: (wanted) => assert.strictEqual(value, wanted) });
+`;
 
 for (const file of ['docs/testing.md', 'README.md']) {
   const text = readFileSync(join(ROOT, file), 'utf8');
@@ -36,8 +44,10 @@ for (const file of ['docs/testing.md', 'README.md']) {
   t.test(`${file} has examples`, async (t) => t.ok(examples.length > 0));
   for (const [, name = '', code = ''] of examples) {
     t.test(`the example ${name} of ${file} runs`, async (t) => {
-      const path = join(dir, `${name}.mjs`);
-      writeFileSync(path, code.replaceAll("'zone-egress/testing'", `'${ENTRY}'`));
+      const path = join(dir, name.includes('.') ? name : `${name}.mjs`);
+      const entry = name.endsWith('.cjs') ? fileURLToPath(ENTRY) : ENTRY;
+      const before = name.includes('jest') ? JEST : '';
+      writeFileSync(path, before + code.replaceAll("'zone-egress/testing'", JSON.stringify(entry)));
       const { stdout, stderr } = await run(process.execPath, [path], { cwd: dir, env, timeout: 60_000 });
       t.equal(stderr, '');
       t.match(stdout, SAYS[`${file} ${name}`] ?? /^/);

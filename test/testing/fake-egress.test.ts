@@ -233,7 +233,7 @@ t.test('rotate brings a new CA: open sessions go on, clients get new certificate
 t.test('the dispatcher sends fetch through the mesh', async (t) => {
   await using egress = await start(t, { external: { httpbin: { behaviour: 'http', protocol: 'http' } } });
   const dispatcher = await egress.client({ service: 'web' }).dispatcher();
-  const response = await fetch('http://httpbin/get?x=1', { dispatcher } as RequestInit);
+  const response = await fetch('http://httpbin/get?x=1', { dispatcher });
   t.match(await response.json(), { method: 'GET', path: '/get?x=1', headers: { host: 'httpbin' } });
 });
 
