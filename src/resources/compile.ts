@@ -52,8 +52,7 @@ export interface CompileOptions {
 /**
  * What a zone egress does with these resources, computed as Kuma's control plane does for its own. It finds every problem there is and never
  * stops at the first. An error in what is about one destination refuses that one, one in the CA of a mesh what ends in that mesh; any other, and there is no
- * snapshot (docs/decisions/broken-destinations.md). The order of files and documents does not matter, except between two
- * TrafficPermissions that are equally specific.
+ * snapshot (docs/decisions/broken-destinations.md). The order of files and documents does not matter.
  */
 export function compile(files: readonly SourceFile[], options: CompileOptions): Compiled {
   const findings = createFindings(options.strict ?? false);

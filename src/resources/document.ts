@@ -37,7 +37,7 @@ export interface Document {
   spec(known: readonly string[], aliases?: Readonly<Record<string, string>>): Fields;
 }
 
-/** The documents that are read here; everything else leaves a warning. `kind: List` is taken apart. */
+/** The documents that are read here; everything else leaves a warning. `kind: List` is taken apart, and so is what kumactl and the API print: `items`, `total`, `next`. */
 export function documentsIn(value: Value, findings: Findings): readonly Document[] {
   if (value.kind !== 'map') {
     findings.error(value.at, '', 'a resource must be a map with `type` (Universal) or `kind` (Kubernetes)');
@@ -45,7 +45,18 @@ export function documentsIn(value: Value, findings: Findings): readonly Document
   }
   const type = value.entries.get('type');
   const kind = value.entries.get('kind');
-  if (value.entries.has('apiVersion') || (kind !== undefined && type === undefined)) return kubernetes(value, kind, findings);
+  // Kuma's own documents may have `apiVersion` beside `type`.
+  const isKubernetes =
+    type === undefined
+      ? kind !== undefined || value.entries.has('apiVersion')
+      : kind !== undefined && value.entries.has('apiVersion');
+  const items = value.entries.get('items')?.value;
+  if (type === undefined && kind === undefined && items !== undefined) {
+    if (items.kind === 'list') return items.items.flatMap((item) => documentsIn(item, findings));
+    // Go writes an empty list as null.
+    if (isNull(items)) return [];
+  }
+  if (isKubernetes) return kubernetes(value, kind, findings);
   if (type === undefined) {
     findings.error(
       value.at,
@@ -57,7 +68,7 @@ export function documentsIn(value: Value, findings: Findings): readonly Document
   return universal(value, type, findings);
 }
 
-const UNIVERSAL_META = ['type', 'name', 'mesh', 'labels', 'creationTime', 'modificationTime', 'kri'];
+const UNIVERSAL_META = ['apiVersion', 'type', 'name', 'mesh', 'labels', 'creationTime', 'modificationTime', 'kri'];
 const KUBERNETES_META = ['apiVersion', 'kind', 'metadata', 'mesh', 'spec', 'status'];
 
 function universal(map: MapValue, type: MapEntry, all: Findings): readonly Document[] {
@@ -312,7 +323,8 @@ function timeOf(fields: Fields, name: string): number | null {
   const text = fields.text(name);
   if (text === undefined) return null;
   const time = Date.parse(text);
-  if (!Number.isNaN(time)) return time;
+  // What was never created in a store has Go's zero: year 1.
+  if (!Number.isNaN(time)) return time < 0 ? null : time;
   fields.warn(name, 'is no time that can be read: not used');
   return null;
 }

@@ -20,10 +20,12 @@ export interface Fields {
   pathOf(name: string): string;
   /** A name, an address, a word. What looks like a key is an error: whatever is read here may be shown. */
   text(name: string): string | undefined;
+  /** A text, or a number as text: the name of a value or its number. */
+  word(name: string): string | undefined;
   /** A text that may be a key, and is never shown. */
   opaque(name: string): string | undefined;
-  /** A whole number that is not negative. */
-  count(name: string): number | undefined;
+  /** A whole number that is not negative, and not above `max`: what an unsigned number of 32 bits can be, as in Kuma. */
+  count(name: string, max?: number): number | undefined;
   flag(name: string): boolean | undefined;
   /** A number, or its text: Kuma takes decimals as text. */
   decimal(name: string): number | undefined;
@@ -118,14 +120,16 @@ export function openFields(
       error(name, KEY_MESSAGE);
       return undefined;
     },
+    word: (name) => (typeof scalar(name) === 'number' ? String(scalar(name)) : text(name)),
     opaque: text,
-    count(name) {
+    count(name, max = MAX_UINT32) {
       const value = scalar(name);
       if (value === undefined) return undefined;
       // Protobuf's JSON takes "10002" for 10002.
-      const number = typeof value === 'string' && /^\d{1,10}$/.test(value) ? Number(value) : value;
-      if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number;
-      error(name, 'must be a whole number, 0 or more');
+      const number = typeof value === 'string' && /^\d{1,20}$/.test(value) ? Number(value) : value;
+      const isWhole = typeof number === 'number' && Number.isInteger(number) && number >= 0;
+      if (isWhole && number <= max) return number;
+      error(name, isWhole ? `must be a whole number of at most ${max}` : 'must be a whole number, 0 or more');
       return undefined;
     },
     flag(name) {
@@ -147,7 +151,7 @@ export function openFields(
     },
     counts(name) {
       const wrong = 'must be a whole number, 0 or more';
-      return list(name, wrong, (value) => (typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined));
+      return list(name, wrong, (value) => (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= MAX_INT32 ? value : undefined));
     },
     object(name, inner) {
       const value = byName.get(name)?.value;
@@ -173,6 +177,9 @@ export function openFields(
     },
   };
 }
+
+const MAX_UINT32 = 0xffff_ffff;
+export const MAX_INT32 = 0x7fff_ffff;
 
 /** It says neither the value nor its beginning. */
 const KEY_MESSAGE =

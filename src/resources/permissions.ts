@@ -40,15 +40,19 @@ export function trafficPermissions(permissions: readonly TrafficPermission[]): T
 }
 
 /**
- * The more specific destination; then the permission that was created later, where the documents say so; then the one that comes later in
- * the order of the files. Kuma takes the later created one too; files seldom say when.
+ * The more specific destination; then the permission that was created later, where the documents say so; then the first by name, in
+ * whatever order they stand in the files. So does Kuma, whose store lists them by name; files seldom say when they were created.
  */
 function compare(a: Candidate, b: Candidate): number {
   return (
     compareRank(a.destination, b.destination) ||
     Math.sign((a.permission.meta.createdAt ?? 0) - (b.permission.meta.createdAt ?? 0)) ||
-    a.permission.order - b.permission.order
+    byName(b.permission.meta.name, a.permission.meta.name)
   );
+}
+
+function byName(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** Adds in place: a list that is copied each time is slow where thousands name one service. */

@@ -75,7 +75,7 @@ export function readResources(files: readonly SourceFile[], cache: ParseCache, f
   const globalSecrets = new Map<string, Secret>();
   const documents = cache.parse(files, findings).flatMap((value) => documentsIn(value, findings));
   const unique = withoutDuplicates(documents, findings);
-  unique.forEach((document, order) => {
+  unique.forEach((document) => {
     const { kind, meta } = document;
     switch (kind) {
       case 'Mesh':
@@ -91,7 +91,7 @@ export function readResources(files: readonly SourceFile[], cache: ParseCache, f
       case 'MeshExternalService':
         return void bagOf(bags, meta).meshExternalServices.push(readMeshExternalService(document));
       case 'TrafficPermission':
-        return void bagOf(bags, meta).permissions.push(readTrafficPermission(document, findings, order));
+        return void bagOf(bags, meta).permissions.push(readTrafficPermission(document, findings));
       case 'MeshTrafficPermission':
         return void bagOf(bags, meta).meshPermissions.push(readMeshTrafficPermission(document, findings));
       case 'TrafficRoute':

@@ -1,9 +1,9 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseAllDocuments } from 'yaml';
 import type { Document, ErrorCode, YAMLError } from 'yaml';
 import type { Origin } from '../model/compiled.ts';
 import type { Findings } from './findings.ts';
 import { parsePlainYaml } from './plain-yaml.ts';
-import type { MapEntry, Value } from './yaml-value.ts';
+import type { MapEntry, MapValue, Value } from './yaml-value.ts';
 
 /** A file as it was read. JSON is YAML, so both go the same way. */
 export interface SourceFile {
@@ -15,12 +15,20 @@ export interface SourceFile {
 const MAX_BYTES = 4 * 1024 * 1024;
 /** Kuma's deepest resource needs 12 levels. */
 const MAX_DEPTH = 100;
-/** A reader that merges maps would let these into a prototype, or let one document rewrite another value. */
+/** The parser takes 2 µs for each: names, values, brackets, blanks between them. A file of 4 MiB as people write it has less. */
+const MAX_TOKENS = 500_000;
+/** Signs of a block (`-`, `?`, `:`) in one line: each may be a level, and a level costs more than a token. */
+const MAX_SIGNS = 200;
+/** So many values may stand in a file by aliases and merges, beside those that are written. */
+const MAX_ALIASED = 50_000;
+/** A file that is no YAML has one error in each line. */
+const MAX_ERRORS = 20;
+/** A reader that merges maps would let these into a prototype. */
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', '<<']);
 
 /**
  * The documents of a file, YAML 1.2 core schema. Empty ones are left out, and so is a document with a syntax error: its problems are
- * in `findings`. Aliases are refused, so what is read is never larger than what was written.
+ * in `findings`. Aliases and merge keys (`<<`) are read as Go reads them, up to a limit.
  */
 export function parseYaml(file: SourceFile, findings: Pick<Findings, 'error'>): readonly Value[] {
   if (Buffer.byteLength(file.text) > MAX_BYTES) {
@@ -34,14 +42,24 @@ export function parseYaml(file: SourceFile, findings: Pick<Findings, 'error'>): 
 /** The same by the full parser, whatever is in the file. */
 export function parseFullYaml(file: SourceFile, findings: Pick<Findings, 'error'>): readonly Value[] {
   const start = { file: file.path, line: 0, column: 0 };
+  const excess = excessOf(file.text);
+  if (excess !== null) {
+    findings.error({ ...start, ...placeAt(file.text, excess.offset) }, '', excess.message);
+    return [];
+  }
   const lines = new LineCounter();
   let documents: readonly Document[];
+  // An error object of the parser is dear only for its stack, which nobody reads.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
   try {
     const parsed = parseAllDocuments(file.text, {
       lineCounter: lines,
       version: '1.2',
       schema: 'core',
       merge: false,
+      // It compares each key with all others; the reader below looks them up.
+      uniqueKeys: false,
       prettyErrors: false,
       logLevel: 'silent',
     });
@@ -49,17 +67,34 @@ export function parseFullYaml(file: SourceFile, findings: Pick<Findings, 'error'
   } catch (error) {
     // The parser recurses; it has no limit of its own.
     if (!(error instanceof RangeError)) throw error;
-    findings.error(start, '', `values are nested too deeply (limit ${MAX_DEPTH})`);
+    findings.error(start, '', TOO_DEEP);
     return [];
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
   const values: Value[] = [];
+  let told = 0;
+  const few: Pick<Findings, 'error'> = {
+    error(at, field, message) {
+      if (told++ < MAX_ERRORS) findings.error(at, field, message);
+    },
+  };
   for (const document of documents) {
-    const reader: Reader = { file: file.path, lines, findings, failed: false };
-    for (const problem of [...document.errors, ...document.warnings]) {
-      reader.failed = true;
-      findings.error(place(reader, problem.pos[0]), '', syntaxMessage(problem));
+    const reader: Reader = {
+      file: file.path,
+      lines,
+      findings: few,
+      anchors: new Map(),
+      sizes: new Map(),
+      aliased: 0,
+      failed: false,
+    };
+    const problems = [...document.errors, ...document.warnings];
+    if (problems.length > 0) reader.failed = true;
+    for (const problem of problems) {
+      reader.findings.error(place(reader, problem.pos[0]), '', syntaxMessage(problem));
     }
-    if (document.contents === null) continue;
+    if (document.contents === null || reader.failed) continue;
     const value = read(reader, document.contents, 0);
     if (!reader.failed && value !== null && !isNothing(value)) values.push(value);
   }
@@ -70,12 +105,89 @@ interface Reader {
   readonly file: string;
   readonly lines: LineCounter;
   readonly findings: Pick<Findings, 'error'>;
+  /** Null while the value is being read: it cannot stand in itself. */
+  readonly anchors: Map<string, Value | null>;
+  /** Of what has an anchor: how many values it has in it. */
+  readonly sizes: Map<Value, number>;
+  aliased: number;
   failed: boolean;
 }
 
+const TOO_DEEP = `values are nested too deeply (limit ${MAX_DEPTH})`;
+
+/** What would cost the parser too long, found by its own lexer, which is quick and stops at the first. */
+function excessOf(text: string): { readonly offset: number; readonly message: string } | null {
+  let offset = 0;
+  let tokens = 0;
+  let depth = 0;
+  let signs = 0;
+  for (const token of new Lexer().lex(text)) {
+    if (++tokens > MAX_TOKENS)
+      return { offset, message: `the file has more than ${MAX_TOKENS} parts: split it into several files` };
+    switch (token) {
+      case '[':
+      case '{':
+        depth++;
+        break;
+      case ']':
+      case '}':
+        depth--;
+        break;
+      case '-':
+      case '?':
+      case ':':
+        if (depth <= 0) signs++;
+        break;
+      case '\n':
+      case '\r\n':
+        signs = 0;
+    }
+    if (depth > MAX_DEPTH + 1 || signs > MAX_SIGNS) return { offset, message: TOO_DEEP };
+    // These stand for no text.
+    if (token !== '\u0002' && token !== '\u0018' && token !== '\u001f') offset += token.length;
+  }
+  return null;
+}
+
+function placeAt(text: string, offset: number): { readonly line: number; readonly column: number } {
+  const before = text.slice(0, offset);
+  return { line: before.split('\n').length, column: offset - before.lastIndexOf('\n') };
+}
+
+/** With its anchor, where it has one. */
 function read(reader: Reader, node: unknown, depth: number): Value | null {
-  if (isAlias(node)) return fail(reader, node.range?.[0], 'aliases are not allowed: write the value out');
-  if (depth > MAX_DEPTH) return fail(reader, offsetOf(node), `values are nested too deeply (limit ${MAX_DEPTH})`);
+  const anchor = isScalar(node) || isMap(node) || isSeq(node) ? node.anchor : undefined;
+  if (anchor === undefined) return readNode(reader, node, depth);
+  reader.anchors.set(anchor, null);
+  const value = readNode(reader, node, depth);
+  if (value !== null) reader.anchors.set(anchor, value);
+  return value;
+}
+
+/** What the anchor before it has; it keeps the place where it is written. */
+function aliased(reader: Reader, name: string, offset: number | undefined): Value | null {
+  const value = reader.anchors.get(name);
+  if (value === undefined) return fail(reader, offset, 'the alias has no anchor before it');
+  if (value === null) return fail(reader, offset, 'the alias stands inside of its own anchor');
+  reader.aliased += sizeOf(reader, value);
+  return reader.aliased > MAX_ALIASED ? fail(reader, offset, `aliases stand for more than ${MAX_ALIASED} values`) : value;
+}
+
+/** Aliases in it count by what they stand for, so this ends long before memory does. */
+function sizeOf(reader: Reader, value: Value): number {
+  if (value.kind === 'scalar') return 1;
+  const known = reader.sizes.get(value);
+  if (known !== undefined) return known;
+  const inner = value.kind === 'list' ? value.items : [...value.entries.values()].map((entry) => entry.value);
+  const size = inner.reduce((sum, each) => sum + sizeOf(reader, each), 1);
+  reader.sizes.set(value, size);
+  return size;
+}
+
+function readNode(reader: Reader, node: unknown, depth: number): Value | null {
+  if (isAlias(node)) return aliased(reader, node.source, node.range?.[0]);
+  if (reader.failed && depth > 0) return null;
+  if (depth > MAX_DEPTH) return fail(reader, offsetOf(node), TOO_DEEP);
   const at = place(reader, offsetOf(node));
   if (isScalar(node)) {
     const { value } = node;
@@ -90,7 +202,12 @@ function read(reader: Reader, node: unknown, depth: number): Value | null {
   }
   if (!isMap(node)) return fail(reader, offsetOf(node), 'this is no value of YAML');
   const entries = new Map<string, MapEntry>();
+  const merged: MapValue[] = [];
   for (const { key, value } of node.items) {
+    if (isScalar(key) && key.value === '<<' && key.type === 'PLAIN') {
+      merged.push(...mergedMaps(reader, read(reader, value, depth + 1), offsetOf(key)));
+      continue;
+    }
     const name = isScalar(key) ? key.value : null;
     if (typeof name !== 'string' && typeof name !== 'number' && typeof name !== 'boolean') {
       fail(reader, offsetOf(key) ?? offsetOf(node), 'keys must be strings');
@@ -101,10 +218,27 @@ function read(reader: Reader, node: unknown, depth: number): Value | null {
       fail(reader, offsetOf(key), `the key "${name}" is not allowed`);
       continue;
     }
+    if (entries.has(String(name))) {
+      fail(reader, offsetOf(key), 'map keys must be unique');
+      continue;
+    }
     const inner = value === null ? { kind: 'scalar' as const, value: null, at: keyAt } : read(reader, value, depth + 1);
     if (inner !== null) entries.set(String(name), { key: keyAt, value: inner });
   }
+  // What is written counts before what is merged, and of that what comes first.
+  for (const map of merged) for (const [name, entry] of map.entries) if (!entries.has(name)) entries.set(name, entry);
   return { kind: 'map', entries, at };
+}
+
+/** Of `<<`: one map, or several in a list. */
+function mergedMaps(reader: Reader, value: Value | null, offset: number | undefined): readonly MapValue[] {
+  if (value === null) return [];
+  const items = value.kind === 'list' ? value.items : [value];
+  return items.flatMap((item) => {
+    if (item.kind === 'map') return [item];
+    fail(reader, offset, 'the value of << must be a map, or a list of maps');
+    return [];
+  });
 }
 
 function fail(reader: Reader, offset: number | undefined, message: string): null {

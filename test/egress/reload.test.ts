@@ -123,13 +123,9 @@ for (const concurrency of CONCURRENCIES) {
       const good = plainService('archive', zone.ports.tcp);
       const bad: readonly (readonly [what: string, text: string, problem: RegExp])[] = [
         ['syntax', good.replace('networking: {', 'networking: {{'), /more\.yaml:5:\d+ /],
-        ['a value that cannot be', good.replace(`:${zone.ports.tcp}`, ':99999'), /more\.yaml:5:\d+ networking\.address: /],
-        ['a field that is missing', good.replace(/^networking.*\n/m, ''), /more\.yaml:1:1 networking/],
-        [
-          'a secret that is missing',
-          good.replace(/(networking: .*) }$/m, '$1, tls: { enabled: true, caCert: { secret: nowhere } } }'),
-          /more\.yaml:5:\d+ networking\.tls\.caCert.*nowhere/,
-        ],
+        ['a document without a type', good.replace(/^type.*\n/, ''), /more\.yaml:1:1 type: has to be defined/],
+        ['two of one name', `${good}---\n${good}`, /more\.yaml:13:7 name: .*already defined/],
+        ['a permission that cannot be', good.replace(/^sources.*$/m, 'sources: []'), /more\.yaml:10:\d+ sources: /],
       ];
       for (const [i, [what, text, expected]] of bad.entries()) {
         zone.write('more.yaml', text);

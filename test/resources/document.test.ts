@@ -207,3 +207,33 @@ t.test('a display name is what a name may be: it goes into SNI and is shown', as
     t.match(linesOf(compileZone(text), 'error'), [/ labels\["kuma.io\/display-name"\]: invalid characters/], name);
   }
 });
+
+t.test('lists as kumactl and the API print them are taken apart, in YAML and in JSON', async (t) => {
+  const item = (name: string): object => ({
+    type: 'ExternalService',
+    mesh: 'default',
+    name,
+    creationTime: '0001-01-01T00:00:00Z',
+    modificationTime: '0001-01-01T00:00:00Z',
+    tags: { 'kuma.io/service': name },
+    networking: { address: '10.0.0.9:443' },
+  });
+  const json = JSON.stringify({ total: 2, items: [item('one'), item('two')], next: null }, null, 2);
+  const yaml =
+    'items:\n- type: ExternalService\n  mesh: default\n  name: three\n  tags:\n    kuma.io/service: three\n  networking:\n    address: 10.0.0.9:443\nnext: null\ntotal: 1\n';
+  const empty = 'items: []\nnext: null\ntotal: 0\n---\nitems: null\ntotal: 0\n';
+  const compiled = compileZone(ALLOW_ALL, `${json}\n`, yaml, empty);
+  t.same(lines(compiled), []);
+  t.same([...snapshotOf(compiled).routes.keys()].sort(), ['one{mesh=default}', 'three{mesh=default}', 'two{mesh=default}']);
+  t.same(linesOf(compileZone('items:\n- name: x\n'), 'error'), [
+    'zone.yaml:12:3 type: has to be defined: a resource has `type` (Universal) or `apiVersion` and `kind` (Kubernetes)',
+  ]);
+});
+
+t.test('apiVersion beside type is Universal form, as in the documents of Kuma', async (t) => {
+  const compiled = compileZone(
+    'apiVersion: kuma.io/v1alpha1\ntype: MeshExternalService\nname: mes\nmesh: default\nspec:\n  match: { type: HostnameGenerator, port: 4243, protocol: tcp }\n  endpoints: [{ address: tcp.test, port: 4243 }]\n',
+  );
+  t.same(linesOf(compiled, 'error'), []);
+  t.equal(snapshotOf(compiled).routes.size, 1);
+});

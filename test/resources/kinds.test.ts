@@ -229,3 +229,45 @@ t.test('addresses that only look like one are neither address nor name', async (
     t.same(linesOf(compileZone(ALLOW_ALL, external('es', `networking: {address: "${host}:443"}`)), 'error'), [], host);
   }
 });
+
+t.test('numbers that do not fit and words that there are not are refused, as Kuma refuses them', async (t) => {
+  const mesh = (more: string): string => `type: Mesh\nname: other\n${more}\n`;
+  const ingress = (instances: string): string =>
+    `type: ZoneIngress\nname: zi\nzone: z\nnetworking: {port: 1, advertisedAddress: a, advertisedPort: 1}\navailableServices: [{tags: {kuma.io/service: b}, mesh: default, instances: ${instances}}]\n`;
+  const breaker = (conf: string): string =>
+    `type: MeshCircuitBreaker\nmesh: default\nname: b\nspec: {targetRef: {kind: Mesh}, to: [{targetRef: {kind: Mesh}, default: {connectionLimits: {${conf}}}}]}\n`;
+  const check = (conf: string): string =>
+    `type: MeshHealthCheck\nmesh: default\nname: h\nspec: {targetRef: {kind: Mesh}, to: [{targetRef: {kind: Mesh}, default: {interval: 1s, timeout: 1s, tcp: {}, ${conf}}}]}\n`;
+  const route = (weight: string): string =>
+    `type: TrafficRoute\nmesh: default\nname: r\nsources: [{match: {kuma.io/service: '*'}}]\ndestinations: [{match: {kuma.io/service: '*'}}]\nconf: {split: [{weight: ${weight}, destination: {kuma.io/service: a}}]}\n`;
+  for (const [text, field] of [
+    [mesh('meshServices: {mode: Always}'), 'meshServices.mode'],
+    [mesh('meshServices: {mode: exclusive}'), 'meshServices.mode'],
+    [mesh('meshServices: {mode: 9}'), 'meshServices.mode'],
+    [mesh('mtls: {enabledBackend: a, backends: [{name: a, type: builtin, mode: LAX}]}'), 'mtls.backends[0].mode'],
+    [ingress('4294967296'), 'availableServices[0].instances'],
+    [ingress('"4294967296"'), 'availableServices[0].instances'],
+    [ingress('1e20'), 'availableServices[0].instances'],
+    [ingress('-1'), 'availableServices[0].instances'],
+    [ingress('1.5'), 'availableServices[0].instances'],
+    [breaker('maxConnections: 4294967296'), 'spec.to[0].default.connectionLimits.maxConnections'],
+    [breaker('maxRetries: 99999999999999999999'), 'spec.to[0].default.connectionLimits.maxRetries'],
+    [check('healthyThreshold: 2147483648'), 'spec.to[0].default.healthyThreshold'],
+    [route('4294967296'), 'conf.split[0].weight'],
+  ] as const) {
+    t.ok(
+      compileZone(text).problems.some((problem) => problem.severity === 'error' && problem.field === field),
+      text,
+    );
+  }
+  for (const text of [
+    mesh('meshServices: {mode: Exclusive}'),
+    mesh('meshServices: {mode: 3}'),
+    mesh('mtls: {enabledBackend: a, backends: [{name: a, type: builtin, mode: PERMISSIVE}]}'),
+    ingress('4294967295'),
+    breaker('maxConnections: 4294967295'),
+    check('healthyThreshold: 2147483647'),
+  ]) {
+    t.same(linesOf(compileZone(text), 'error'), [], text);
+  }
+});

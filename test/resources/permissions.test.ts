@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Compiled } from '../../src/model/compiled.ts';
 import type { Permission } from '../../src/model/permission.ts';
+import { matches } from '../../src/routing/authorise.ts';
 import {
   ALLOW_ALL,
   compileTexts,
@@ -89,11 +90,13 @@ t.test('TrafficPermission: exactly one decides, the one with the most tags, then
   );
 });
 
-t.test('TrafficPermission: of equals the one created later decides, else the later one in the files', async (t) => {
+t.test('TrafficPermission: of equals the one created later decides, else the first by name in whatever order', async (t) => {
   const first = traffic('first', FROM_A, TO_ALL);
   const second = traffic('second', FROM_A, TO_ALL);
-  t.equal(permission(compileZone(external('es'), first, second)).by, 'TrafficPermission default/second');
+  t.equal(permission(compileZone(external('es'), first, second)).by, 'TrafficPermission default/first');
   t.equal(permission(compileZone(external('es'), second, first)).by, 'TrafficPermission default/first');
+  const never = traffic('a-never', FROM_A, TO_ALL, 'creationTime: "0001-01-01T00:00:00Z"\n');
+  t.equal(permission(compileZone(external('es'), first, never)).by, 'TrafficPermission default/a-never', 'year 1 is no time');
   const dated = traffic('dated', FROM_A, TO_ALL, 'creationTime: "2026-01-02T00:00:00Z"\n');
   const older = traffic('older', FROM_A, TO_ALL, 'creationTime: "2026-01-01T00:00:00Z"\n');
   t.equal(permission(compileZone(external('es'), dated, older)).by, 'TrafficPermission default/dated');
@@ -124,6 +127,21 @@ function deciding(compiled: Compiled, service = 'es'): string {
   const found = permission(compiled, service);
   return found.kind === 'rules' ? `${found.rules[0]?.action} ${found.rules[0]?.by}` : `${found.kind} ${found.by}`;
 }
+
+t.test('MeshTrafficPermission: several Deny entries beside an Allow each keep out whom they name', async (t) => {
+  const named = (name: string): string => item(`{kind: MeshService, name: ${name}}`, 'Deny');
+  const compiled = compileZone(
+    external('es'),
+    mesh('m', '{kind: Mesh}', `[${item('{kind: Mesh}', 'Allow')}, ${named('a')}, ${named('b')}]`),
+  );
+  const told = ['a', 'b', 'c'].map((name) => {
+    const rules = permission(compiled);
+    const first =
+      rules.kind === 'rules' ? rules.rules.find(({ principal }) => matches(principal, [`spiffe://default/${name}`])) : undefined;
+    return first?.action;
+  });
+  t.same(told, ['deny', 'deny', 'allow']);
+});
 
 t.test('MeshTrafficPermission: it overrides every TrafficPermission where it selects the service', async (t) => {
   const compiled = compileZone(external('es'), external('other'), ALLOW_ALL, mesh('m', '{kind: MeshService, name: es}', DENY));

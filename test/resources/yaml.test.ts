@@ -57,10 +57,15 @@ t.test('tabs in JSON, line ends of Windows and a byte order mark do no harm', as
 t.test('what is not allowed is refused with its place', async (t) => {
   const refused: readonly (readonly [string, readonly string[]])[] = [
     ['a: 1\nb: 2\na: 3\n', ['f.yaml:3:1 map keys must be unique']],
-    ['a: &x 1\nb: *x\n', ['f.yaml:2:4 aliases are not allowed: write the value out']],
+    ['a: *x\nb: &x 1\n', ['f.yaml:1:4 the alias has no anchor before it']],
+    ['a: &x [*x]\n', ['f.yaml:1:8 the alias stands inside of its own anchor']],
+    ['a: 1\n---\nb: *a\n', ['f.yaml:3:4 the alias has no anchor before it']],
+    ['a: &a 1\n---\nb: *a\n', ['f.yaml:3:4 the alias has no anchor before it']],
     ['a:\n  __proto__: {x: 1}\n', ['f.yaml:2:3 the key "__proto__" is not allowed']],
     ['constructor: 1\n', ['f.yaml:1:1 the key "constructor" is not allowed']],
-    ['a:\n  <<: {x: 1}\n', ['f.yaml:2:3 the key "<<" is not allowed']],
+    ['a:\n  "<<": {x: 1}\n', ['f.yaml:2:3 the key "<<" is not allowed']],
+    ['a:\n  <<: x\n', ['f.yaml:2:3 the value of << must be a map, or a list of maps']],
+    ['a:\n  <<: {__proto__: 1}\n', ['f.yaml:2:8 the key "__proto__" is not allowed']],
     ['? {a: b}\n: c\n', ['f.yaml:1:3 keys must be strings']],
     ['a: !secret x\n', ['f.yaml:1:4 the tag is not known in the core schema']],
     ['a: "x\n', ['f.yaml:2:1 missing closing "quote']],
@@ -69,8 +74,26 @@ t.test('what is not allowed is refused with its place', async (t) => {
   for (const [text, problems] of refused) {
     const { values, problems: found } = parse(text);
     t.same(found.slice(0, 1), problems, JSON.stringify(text));
-    t.same(values, [], 'and the document is not read');
+    t.same(
+      values.map(plain).filter((value) => JSON.stringify(value) !== '{"a":1}'),
+      [],
+      'and the document is not read',
+    );
   }
+});
+
+t.test('aliases and merge keys are read as Go reads them', async (t) => {
+  t.same(parse('a: &x {b: 1}\nc: *x\nd: [*x, *x]\n').values.map(plain), [{ a: { b: 1 }, c: { b: 1 }, d: [{ b: 1 }, { b: 1 }] }]);
+  t.same(parse('a: &x 1\nb: &x 2\nc: *x\n').values.map(plain), [{ a: 1, b: 2, c: 2 }], 'the last one before it');
+  const merged = (text: string): unknown => parse(`x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\n${text}`).values.map(plain)[0];
+  t.match(merged('z: {<<: *x, a: 0}\n'), { z: { a: 0, b: 1 } }, 'what is written counts');
+  t.match(merged('z: {a: 0, <<: *x}\n'), { z: { a: 0, b: 1 } }, 'wherever it stands');
+  t.match(merged('z: {<<: [*x, *y]}\n'), { z: { a: 1, b: 1, c: 2 } }, 'the first of a list');
+  t.match(merged('z:\n  <<: *y\n  <<: *x\n'), { z: { a: 1, b: 2, c: 2 } }, 'the first of several');
+  t.match(merged('z: {<<: {q: 1}, <<: [{r: 1}]}\n'), { z: { q: 1, r: 1 } });
+  const { values } = parse('x: &x\n  a: 1\nz:\n  <<: *x\n');
+  const z = values[0]?.kind === 'map' ? values[0].entries.get('z')?.value : undefined;
+  t.match(z?.kind === 'map' && z.entries.get('a')?.value.at, { line: 2, column: 6 }, 'a value has the place where it is written');
 });
 
 t.test('one bad document does not hide the others', async (t) => {
@@ -93,6 +116,47 @@ t.test('a problem never quotes the file: there may be a key in it', async (t) =>
     const { problems } = parse(text);
     t.not(problems.length, 0, JSON.stringify(text));
     t.notMatch(problems.join('\n'), /CANARY/);
+  }
+});
+
+const M = 4_000_000;
+const each = (count: number, line: (i: number) => string): string => Array.from({ length: count }, (_, i) => line(i)).join('');
+
+/** Files that took a minute, or would by other means; what is said of each, or nothing where it is read. */
+const HOSTILE: Readonly<Record<string, readonly [text: string, told: RegExp | null]>> = {
+  '40,000 anchors': [each(40_000, (i) => `a${i}: &b${i} x\n`), null],
+  '20,000 anchors and aliases': [each(20_000, (i) => `a${i}: &b${i} x\nc${i}: *b${i}\n`), null],
+  '30,000 keys that the quick reader leaves': [each(30_000, (i) => `k${i}: "v" # c\n`), null],
+  'the same key 10,000 times': ['a: b # c\n'.repeat(10_000), /unique/],
+  '4 MB of [': ['['.repeat(M), /nested too deeply/],
+  '4 MB of {': ['{'.repeat(M), /nested too deeply/],
+  '4 MB of {a: ': ['{a: '.repeat(M / 4), /nested too deeply/],
+  '4 MB of - ': ['- '.repeat(M / 2), /nested too deeply/],
+  'a list of a million in one line': [`a: [${'x, '.repeat(1_300_000)}x]`, null],
+  'a list of a million that the quick reader leaves': [`a: [${'x, '.repeat(1_300_000)}x] # c`, /more than 500000 parts/],
+  '4 MB of commas': [`[${','.repeat(M - 10)}]`, /more than 500000 parts/],
+  'a key of 4 MB': [`"${'a'.repeat(M - 100)}": b # c`, /./],
+  'an anchor of 4 MB': [`&${'a'.repeat(M - 100)} x # c`, null],
+  'aliases that double 60 times': [
+    `a0: &a0 [x, x]\n${each(60, (i) => `a${i + 1}: &a${i + 1} [*a${i}, *a${i}]\n`)}`,
+    /aliases stand for more than 50000 values/,
+  ],
+  'merges of 2,000 keys 2,000 times': [
+    `a: &a {${each(2_000, (i) => `k${i}: v, `)}z: 1}\n${each(2_000, (i) => `b${i}: {<<: *a}\n`)}`,
+    /aliases stand for/,
+  ],
+};
+
+t.test('a hostile file is refused or read within two seconds of CPU', async (t) => {
+  for (const [name, [text, told]] of Object.entries(HOSTILE)) {
+    const before = process.cpuUsage();
+    const { values, problems } = parse(text);
+    const { user, system } = process.cpuUsage(before);
+    if (told === null) t.same([values.length, problems], [1, []], name);
+    else t.match(problems[0], told, name);
+    t.ok(problems.length <= 20, `${name}: ${problems.length} problems`);
+    // A minute before; CPU of this process alone, so that the load of the machine does not count.
+    t.ok((user + system) / 1e6 < 8, `${name}: ${Math.round((user + system) / 1e3)} ms`);
   }
 });
 

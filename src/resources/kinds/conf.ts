@@ -1,4 +1,5 @@
 /** Values that the configuration of policies is made of, with the words that Kuma has for what is wrong with them. */
+import { MAX_INT32 } from '../fields.ts';
 import type { Fields } from '../fields.ts';
 
 /** A uint32 of Kuma's: undefined where it is not written. */
@@ -10,7 +11,7 @@ export function positive(fields: Fields | undefined, name: string): number | und
 
 /** An int32 of Kuma's, which has other words for the same. */
 export function positiveWhenDefined(fields: Fields, name: string): number | undefined {
-  const count = fields.count(name);
+  const count = fields.count(name, MAX_INT32);
   if (count === 0) fields.error(name, 'must be greater than zero when defined');
   return count;
 }

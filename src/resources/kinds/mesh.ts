@@ -44,6 +44,8 @@ export function readMesh(document: Document): Mesh {
   const spec = document.spec(KNOWN);
   const mtls = spec.object('mtls', ['enabledBackend', 'backends', 'skipValidation']);
   const routing = spec.object('routing', ['localityAwareLoadBalancing', 'zoneEgress', 'defaultForbidMeshExternalServiceAccess']);
+  const meshServices = spec.object('meshServices', ['mode']);
+  if (meshServices !== undefined) checkEnum(meshServices, 'mode', ['Disabled', 'Everywhere', 'ReachableBackends', 'Exclusive']);
   const enabled = mtls?.text('enabledBackend') ?? '';
   const backends = mtls === undefined ? [] : readBackends(mtls, enabled);
   const zoneEgress = routing?.flag('zoneEgress') ?? false;
@@ -75,6 +77,7 @@ function readBackends(mtls: Fields, enabled: string): readonly CaBackend[] {
 function readBackend(item: Fields, name: string, mtlsPath: string): CaBackend {
   const type = item.text('type') ?? '';
   if (type === '') item.error('type', 'has to be defined');
+  checkEnum(item, 'mode', ['STRICT', 'PERMISSIVE']);
   const rotation = item.object('dpCert', ['rotation', 'requestTimeout'])?.object('rotation', ['expiration']);
   const expiration = rotation?.text('expiration') ?? '';
   let expirationMs: number | null = null;
@@ -96,6 +99,13 @@ function readBackend(item: Fields, name: string, mtlsPath: string): CaBackend {
     cert: conf === undefined ? undefined : readDataSource(conf, 'cert'),
     key: conf === undefined ? undefined : readDataSource(conf, 'key'),
   };
+}
+
+/** Protobuf's JSON takes the number of a value too. */
+function checkEnum(fields: Fields, name: string, allowed: readonly string[]): void {
+  const value = fields.word(name);
+  if (value === undefined || allowed.includes(value) || allowed.some((_, i) => String(i) === value)) return;
+  fields.error(name, `unknown value ${quote(value)}: must be one of ${allowed.join(', ')}`);
 }
 
 const UNIT_MS: ReadonlyMap<string, number> = new Map([

@@ -9,16 +9,14 @@ export interface TrafficPermission {
   readonly destinations: readonly Tags[];
   /** Why this permission must not be applied as far as it was understood; null where all of it was. */
   readonly notUnderstood: string | null;
-  /** Position among all documents: the tie break. */
-  readonly order: number;
 }
 
-export function readTrafficPermission(document: Document, findings: Findings, order: number): TrafficPermission {
+export function readTrafficPermission(document: Document, findings: Findings): TrafficPermission {
   const before = findings.unknowns();
   const spec = document.spec(['sources', 'destinations']);
   const sources = readSelectors(spec, 'sources', { atLeastOne: true }, findings);
   const destinations = readSelectors(spec, 'destinations', { atLeastOne: true }, findings);
   // What was not read may have been meant to narrow what was.
   const notUnderstood = findings.unknowns() > before ? 'it has fields that are not known' : null;
-  return { meta: document.meta, sources, destinations, notUnderstood, order };
+  return { meta: document.meta, sources, destinations, notUnderstood };
 }

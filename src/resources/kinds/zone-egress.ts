@@ -21,6 +21,7 @@ export function readZoneEgress(document: Document): ZoneEgress {
   const port = networking?.count('port') ?? 0;
   const admin = networking?.object('admin', ['port']);
   const adminPort = admin?.count('port');
+  if ((adminPort ?? 0) > 65_535) admin?.error('port', 'port must be in the range [0, 65535]');
   if (networking !== undefined) {
     if (collides(address, port, admin, adminPort)) admin?.error('port', 'must differ from port');
     if (address !== '') checkAddress(networking, 'address', address);
