@@ -20,8 +20,9 @@ export function start(
   command: string,
   args: readonly string[],
   isReady: (line: Readonly<Record<string, unknown>>) => boolean = () => true,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Started> {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '', ...env } });
   child.stdin.on('error', () => {});
   return new Promise((resolve, reject) => {
     let ended: (error: Error) => void = reject;

@@ -14,6 +14,7 @@ import { DataSide } from './traffic/data-side.ts';
 export interface DataSideStart {
   readonly worker: number;
   readonly settings: TrafficSettings;
+  readonly largeBufferBytes: number;
   readonly limitsMemory: SharedArrayBuffer;
   readonly breakerMemory: SharedArrayBuffer;
 }

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import type { ResourceLimits } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import type { FromData, ToData } from '../model/messages.ts';
 import { createDataSide, workerDataOf } from '../worker.ts';
@@ -14,6 +15,8 @@ export interface DataLink {
 
 export interface LinkOptions {
   readonly start: DataSideStart;
+  /** Of its heap, where it has one of its own. */
+  readonly limits: ResourceLimits;
   readonly clock: Clock;
   readonly onMessage: (message: FromData) => void;
   /** A worker thread ended although nobody asked it to. */
@@ -43,11 +46,16 @@ export function linkInThread(options: LinkOptions): DataLink {
 }
 
 export function linkWorker(options: LinkOptions): DataLink {
-  const { start, onMessage, onDied } = options;
+  const { start, limits, onMessage, onDied } = options;
   // Compiled or not, the worker is the file beside this one's parent, with the same ending.
   const file = new URL(import.meta.url.endsWith('.ts') ? '../worker.ts' : '../worker.js', import.meta.url);
   // Without the flags of the process: a test runner's loaders are not for the data path.
-  const worker = new Worker(file, { workerData: workerDataOf(start), name: `zone-egress-${start.worker}`, execArgv: [] });
+  const worker = new Worker(file, {
+    workerData: workerDataOf(start),
+    name: `zone-egress-${start.worker}`,
+    execArgv: [],
+    resourceLimits: limits,
+  });
   let stopping = false;
   let exited = false;
   let failure: Error | null = null;

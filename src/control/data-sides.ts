@@ -18,6 +18,7 @@ import { Limits, limitsMemory } from '../traffic/limits.ts';
 import { linkInThread, linkWorker } from './data-link.ts';
 import type { DataLink } from './data-link.ts';
 import { Slots } from './slots.ts';
+import { bufferLimit, heapLimits, memoryOfProcess } from './worker-memory.ts';
 
 export interface DataSidesOptions {
   readonly clock: Clock;
@@ -262,10 +263,13 @@ export class DataSides {
   /** `beforeReady` takes the death of a data side that never said a word. */
   #connect(worker: number, beforeReady: ((error: Error) => void) | null): void {
     let ready = false;
+    const memory = memoryOfProcess();
     const options = {
+      limits: heapLimits(memory, this.count),
       start: {
         worker,
         settings: this.#options.settings,
+        largeBufferBytes: bufferLimit(memory, this.count),
         limitsMemory: this.#memory,
         breakerMemory: this.#breakerMemory,
       },

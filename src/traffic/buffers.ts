@@ -5,9 +5,9 @@
 export const SIZES: readonly number[] = [2 * 1024, 16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024];
 
 /** How many buffers of each size stay ready when nobody uses them. */
-const KEPT: readonly number[] = [1_024, 256, 32, 8, 8];
+const KEPT: readonly number[] = [1_024, 128, 32, 8, 4];
 
-/** Up to this size everybody gets what they ask for; the larger ones together take at most LARGE_BYTES, however many connections have a fast source and a slow sink. */
+/** Up to this size everybody gets what they ask for; the larger ones together are bounded, however many connections have a fast source and a slow sink. */
 const ALWAYS = 16 * 1024;
 const LARGE_BYTES = 64 * 1024 * 1024;
 
@@ -17,6 +17,11 @@ export class BufferPool {
   #made = 0;
   /** Bytes of the buffers above ALWAYS that are out. */
   #large = 0;
+  readonly #mostLarge: number;
+
+  constructor(mostLarge: number = LARGE_BYTES) {
+    this.#mostLarge = mostLarge;
+  }
 
   /** Buffers that are out: zero when nothing leaked. */
   get lent(): number {
@@ -31,7 +36,7 @@ export class BufferPool {
   /** `step` is an index into SIZES; where the large ones are all lent it is a smaller one. The content is whatever was there before. */
   take(step: number): Buffer {
     let size = SIZES[step] ?? 0;
-    while (size > ALWAYS && this.#large + size > LARGE_BYTES) size = SIZES[--step] ?? 0;
+    while (size > ALWAYS && this.#large + size > this.#mostLarge) size = SIZES[--step] ?? 0;
     if (size > ALWAYS) this.#large += size;
     this.#lent++;
     const free = this.#free[step]?.pop();

@@ -40,6 +40,8 @@ export interface DataSideOptions {
   /** Number of the worker, from 0; part of each record's id. */
   readonly worker: number;
   readonly settings: TrafficSettings;
+  /** What its large read buffers may take together. */
+  readonly largeBufferBytes: number;
   readonly limitsMemory: SharedArrayBuffer;
   readonly breakerMemory: SharedArrayBuffer;
   readonly meshTls: MeshTls;
@@ -58,7 +60,7 @@ export class DataSide implements DataPlane {
   readonly limits: Limits;
   readonly breakers: Breakers;
   readonly endpoints: EndpointUse = new EndpointUse();
-  readonly pool: BufferPool = new BufferPool();
+  readonly pool: BufferPool;
   readonly terminator: Terminator;
   readonly origination: Origination;
   readonly names: NameTable;
@@ -83,6 +85,7 @@ export class DataSide implements DataPlane {
   constructor(options: DataSideOptions) {
     this.clock = options.clock;
     this.settings = options.settings;
+    this.pool = new BufferPool(options.largeBufferBytes);
     this.limits = new Limits(options.limitsMemory, options.settings, options.worker);
     this.breakers = new Breakers(options.breakerMemory, { clock: options.clock, side: options.worker });
     this.#sweep = new Sweep({ clock: options.clock, settings: options.settings, sessions: this.#sessions });

@@ -20,6 +20,12 @@ t.test('whatever asks for the largest, the large ones together have an end, and 
   t.equal(pool.take(LARGEST).length, 16 * 1024);
 });
 
+t.test('the end of the large ones is what the data side was given', async (t) => {
+  const pool = new BufferPool(2 * 1024 * 1024);
+  const large = Array.from({ length: 50 }, () => pool.take(LARGEST)).filter(({ length }) => length > 16 * 1024);
+  t.equal(sum(large), 2 * 1024 * 1024);
+});
+
 t.test('what is given back is lent again, and counted', async (t) => {
   const pool = new BufferPool();
   for (let i = 0; i < 100; i++) {
