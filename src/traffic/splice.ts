@@ -3,6 +3,9 @@ import type { NormalEnd } from '../base/refusal.ts';
 import { pumpStream } from './stream-pump.ts';
 import type { Meter, Reader } from './reader.ts';
 
+/** A peer that is cut has so long to take the end of TLS. */
+const LAST_WORDS_MS = 1_000;
+
 /** One of the two connections of a session. */
 export interface Side {
   readonly socket: Socket;
@@ -80,8 +83,7 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
   return {
     ended,
     cut: () => {
-      client.socket.destroy();
-      endpoint.socket.destroy();
+      for (const side of [client, endpoint]) cutSide(side);
     },
     lost(side) {
       const [gone, other] = side === 'client' ? [client, endpoint] : [endpoint, client];
@@ -91,4 +93,16 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
       gone.socket.destroy();
     },
   };
+}
+
+/** TLS is ended in its own words where there is room for them at once: a bare end looks to the peer like an attack that cuts a message short. */
+function cutSide({ socket, raw, tls, reader }: Side): void {
+  if (!tls || socket.destroyed || socket.writableLength > 0 || raw.writableLength > 0) {
+    socket.destroy();
+    return;
+  }
+  // What still comes has nowhere to go.
+  reader?.close();
+  raw.setTimeout(LAST_WORDS_MS, () => raw.destroy());
+  socket.destroySoon();
 }

@@ -1,12 +1,10 @@
 // Bytes of TLS that go wrong on the way, behind the handshake or later, on either side: both connections end at once, and the record says why.
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { connect as connectTcp, createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
 import t from 'tap';
 import { createTestMesh } from '../../src/testing/test-mesh.ts';
 import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
 import { closed } from '../traffic/closed.ts';
+import { startRelay } from './relay.ts';
 import { CONCURRENCIES, ask, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
@@ -103,58 +101,6 @@ function record(type: number, body: Buffer): Buffer {
 async function ended(zone: Zone, records: number): Promise<void> {
   let seen = 0;
   await zone.record(() => ++seen >= records && zone.records.length >= records);
-}
-
-interface Relay {
-  readonly port: number;
-  /** Adds bytes to those of the connection that was made last: towards the server, or towards the client. */
-  inject(direction: 'up' | 'down', bytes: Buffer): void;
-  /** The server has closed its side of the last connection. */
-  over(): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** Passes bytes on; with `behindHandshake` these are added to the client's second flight, in the same write. */
-async function startRelay(to: () => number, options: { readonly behindHandshake?: () => Buffer } = {}): Promise<Relay> {
-  const open = new Set<Socket>();
-  let last: { readonly client: Socket; readonly server: Socket } | null = null;
-  const listener: Server = createServer({ noDelay: true }, (client) => {
-    const server = connectTcp(to(), '127.0.0.1').setNoDelay(true);
-    last = { client, server };
-    let flights = 0;
-    let answered = true;
-    for (const each of [client, server]) {
-      open.add(each);
-      each.on('error', () => {});
-      each.on('close', () => open.delete(each));
-    }
-    client.on('close', () => server.destroy());
-    server.on('close', () => client.destroy());
-    client.on('data', (bytes: Buffer) => {
-      // A flight begins with the first bytes after an answer.
-      if (answered) flights++;
-      answered = false;
-      const more = flights === 2 ? options.behindHandshake?.() : undefined;
-      server.write(more === undefined ? bytes : Buffer.concat([bytes, more]));
-    });
-    server.on('data', (bytes: Buffer) => {
-      answered = true;
-      client.write(bytes);
-    });
-  });
-  listener.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  return {
-    port: (listener.address() as AddressInfo).port,
-    inject: (direction, bytes) => void (direction === 'up' ? last?.server : last?.client)?.write(bytes),
-    over: async () => {
-      if (last !== null) await closed(last.server);
-    },
-    async close() {
-      for (const each of open) each.destroy();
-      await new Promise((resolve) => listener.close(resolve));
-    },
-  };
 }
 
 function outside(ca: string, port: number): string {

@@ -7,6 +7,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { startRelay } from './relay.ts';
+import type { Relay } from './relay.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
@@ -64,6 +66,27 @@ for (const concurrency of CONCURRENCIES) {
       await Promise.all(over);
       await until('every record', () => zone.records.length === 4);
       t.strictSame([...new Set(zone.records.map(({ reason }) => reason))], ['drained']);
+    });
+
+    t.test('where TLS ends here, a session that is cut ends with a close_notify', async (t) => {
+      await using zone = await startZone(t, { concurrency });
+      const relays: Relay[] = [];
+      const over: Promise<void>[] = [];
+      for (const sni of ['legacy{mesh=default}', 'api{mesh=default}']) {
+        const relay = await startRelay(() => zone.egress.port);
+        const client = await zone.connect(sni, zone.mesh.client('frontend'), { port: relay.port, maxVersion: 'TLSv1.2' });
+        t.equal(await ask(client, 'ping'), 'ping');
+        relays.push(relay);
+        over.push(gone(client));
+      }
+      t.equal(await zone.egress.drain(0).done, 'cut');
+      await Promise.all(over);
+      for (const relay of relays) {
+        await relay.over();
+        // Encrypted, so that the type is all that can be seen: an alert.
+        t.equal(relay.lastAnswer()[0], 21);
+        await relay.close();
+      }
     });
 
     t.test('without sessions a drain is clean as soon as it was quiet', async (t) => {
