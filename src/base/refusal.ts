@@ -129,6 +129,11 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
       'set the tls of the external service right: caCert, serverName, versions, or the client certificate that the service wants; the detail names the check',
   },
   // splice
+  'malformed-request': {
+    step: 'splice',
+    meaning: 'the client sent a request that is not valid HTTP, or that two readers could read in two ways',
+    remedy: 'the detail has the status that the client was answered: find the client by its identity',
+  },
   'idle-timeout': {
     step: 'splice',
     meaning: 'no byte moved in either direction for the idle timeout, or for the half-closed timeout after one side had ended',
@@ -190,6 +195,7 @@ export type RefusalCode =
   | 'connect-timeout'
   | 'connect-refused'
   | 'upstream-tls-failed'
+  | 'malformed-request'
   | 'idle-timeout'
   | 'tls-error'
   | 'policy-changed'

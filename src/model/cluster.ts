@@ -12,6 +12,8 @@ export interface Cluster {
   readonly connectTimeoutMs: number;
   /** Why what was written for it cannot be used: connections are refused with `misconfigured`. Only where no endpoint is left. Absent: it can be. */
   readonly broken?: string;
+  /** What its endpoints are spoken to in, where requests are served. Absent: http1. */
+  readonly http?: 'http1' | 'http2';
   /** Absent: round robin. */
   readonly balancer?: Balancer;
   /** Among the endpoints of one priority a locality is picked first, by its weight. Absent: no. */

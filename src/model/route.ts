@@ -1,3 +1,4 @@
+import type { HttpRoute } from './http-route.ts';
 import type { Permission } from './permission.ts';
 import type { MeshName, ServerName } from './names.ts';
 
@@ -27,6 +28,8 @@ export interface TerminateRoute extends RouteBase {
   readonly kind: 'terminate';
   readonly permission: Permission;
   readonly protocol: 'tcp' | 'http' | 'http2' | 'grpc' | 'kafka';
+  /** How its requests are served. Absent: bytes pass as they are. */
+  readonly http?: HttpRoute;
   /** Of new connections. Absent: none. */
   readonly rateLimit?: ConnectionRateLimit;
 }

@@ -18,6 +18,8 @@ export interface TrafficSettings {
   readonly backlog: number;
   /** CIDR blocks that names may resolve to although the address class is refused otherwise. */
   readonly allowedResolved: readonly string[];
+  /** Requests of services that speak HTTP are served one by one; otherwise their bytes pass as those of any other service. */
+  readonly http: boolean;
   /** The public-API relay even where the adopted handle works: for comparison and tests. */
   readonly publicApiRelay: boolean;
   /** Listeners and sockets do not hold the process open: for an egress inside somebody's tests. */
@@ -35,6 +37,7 @@ export const DEFAULT_TRAFFIC_SETTINGS: TrafficSettings = {
   maxSessionsPerSource: 0,
   backlog: 4_096,
   allowedResolved: [],
+  http: true,
   publicApiRelay: false,
   unref: false,
 };

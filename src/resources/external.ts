@@ -11,6 +11,7 @@ import type { ExternalService } from './kinds/external-service.ts';
 import { tellUnused } from './kinds/tls-enabled.ts';
 import { mergedPermission, meshPermissionName, meshTrafficPermissions } from './mesh-permissions.ts';
 import type { MeshTrafficPermissions } from './mesh-permissions.ts';
+import { httpRoute, upstreamHttp } from './http.ts';
 import { externalOrigination } from './origination.ts';
 import type { RemoteService } from './passthrough.ts';
 import { tellOfUnknownServices } from './permission-problems.ts';
@@ -77,7 +78,7 @@ function addExternalService(
   mesh: MeshResources,
   services: readonly ExternalService[],
   destinations: Destinations,
-  permission: Permission,
+  decided: DecidedPermission,
   policies: MeshPolicies,
 ): void {
   const [first] = services;
@@ -99,7 +100,8 @@ function addExternalService(
     );
     return;
   }
-  const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS, ...brokenBy(broken) };
+  const how = { connectTimeoutMs: CONNECT_TIMEOUT_MS, ...upstreamHttp(protocol), ...brokenBy(broken) };
+  const made = { name: cluster, endpoints, ...how };
   if (!addCluster(context, policies.ofService(service, made), meta.at)) return;
   const rateLimit = policies.rateLimitOf(services);
   const limited = rateLimit === null ? {} : { rateLimit };
@@ -115,8 +117,9 @@ function addExternalService(
         mesh: name,
         destination: service,
         cluster,
-        permission,
+        permission: decided.permission,
         protocol,
+        ...httpRoute(protocol, decided.answersDenied),
         ...limited,
       },
       meta.at,
@@ -153,6 +156,12 @@ function endpointOf(context: Context, mesh: MeshResources, service: ExternalServ
   };
 }
 
+/** `answersDenied`: Kuma puts a TrafficPermission before HTTP, so that a client it denies is disconnected, and all else into HTTP. */
+interface DecidedPermission {
+  readonly permission: Permission;
+  readonly answersDenied: boolean;
+}
+
 /**
  * Where the mesh has a MeshTrafficPermission, only those count: nobody passes where none selects the service. Else the one
  * TrafficPermission that fits best decides; else nobody passes.
@@ -163,7 +172,7 @@ function permissionFor(
   policies: MeshTrafficPermissions,
   permissions: TrafficPermissions,
   told: Set<string>,
-): Permission {
+): DecidedPermission {
   const { findings, origins } = context;
   const [first] = services;
   const service = first?.service ?? '';
@@ -178,11 +187,12 @@ function permissionFor(
     if (strongest !== null) origins.set(`permission:${permission.by}`, strongest.meta.at);
     const deciding = selecting.find((policy) => meshPermissionName(policy) === permission.by);
     if (deciding !== undefined) tellUnsupported(context, permission, deciding.meta.at, told);
-    return permission;
+    return { permission, answersDenied: true };
   }
   if (best === undefined || policies.rule) {
     if (first !== undefined) findings.warn(first.meta.at, '', nobody(service, best !== undefined));
-    return { kind: 'deny-all', by: `no ${policies.rule ? 'MeshTrafficPermission' : 'permission'} for ${service}` };
+    const permission = { kind: 'deny-all', by: `no ${policies.rule ? 'MeshTrafficPermission' : 'permission'} for ${service}` } as const;
+    return { permission, answersDenied: true };
   }
   const by = permissionName(best);
   origins.set(`permission:${by}`, best.meta.at);
@@ -195,7 +205,7 @@ function permissionFor(
   }
   const permission = permissionOf(best);
   tellUnsupported(context, permission, best.meta.at, told);
-  return permission;
+  return { permission, answersDenied: false };
 }
 
 function nobody(service: string, hasTrafficPermission: boolean): string {

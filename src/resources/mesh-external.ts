@@ -9,6 +9,7 @@ import type { Context } from './context.ts';
 import { endpointAddress } from './endpoints.ts';
 import type { MeshExternalService } from './kinds/mesh-external-service.ts';
 import { tellUnused } from './kinds/tls-enabled.ts';
+import { httpRoute, upstreamHttp } from './http.ts';
 import { meshExternalOrigination } from './origination.ts';
 import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
@@ -54,7 +55,8 @@ export function addMeshExternalService(
   const cluster = `${name}_${meta.displayName}_${namespace}_${zone}_extsvc_${port}`;
   const endpoints = endpointsOf(context, mesh, service);
   const broken = brokenBy(service.findings.broken());
-  const made = { name: cluster, endpoints, connectTimeoutMs: CONNECT_TIMEOUT_MS, ...broken };
+  const how = { connectTimeoutMs: CONNECT_TIMEOUT_MS, ...upstreamHttp(service.protocol), ...broken };
+  const made = { name: cluster, endpoints, ...how };
   if (!addCluster(context, policies.ofMeshExternal(service, made), meta.at)) return;
   addRoute(
     context,
@@ -66,6 +68,7 @@ export function addMeshExternalService(
       cluster,
       permission: permissionOf(context, mesh),
       protocol: service.protocol,
+      ...httpRoute(service.protocol, true),
     },
     meta.at,
   );

@@ -27,6 +27,8 @@ export interface ConnectOptions {
   readonly origination: Origination;
   /** Of one attempt: TCP, and TLS where there is any. */
   readonly timeoutMs: number;
+  /** The socket is read as a stream, not into the buffers of the relay. Absent: into the buffers. */
+  readonly asStream?: boolean;
   /** Sockets do not hold the process open. */
   readonly unref: boolean;
   readonly onAttempt: (target: Target) => void;
@@ -66,14 +68,14 @@ const RETRIED: Readonly<Partial<Record<RefusalCode, AttemptOutcome>>> = {
 };
 
 function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Promise<Side> {
-  const reader = new PlainReader(options.pool);
+  const reader = options.asStream === true ? null : new PlainReader(options.pool);
   const socket = connectTcp({
     host: target.ip,
     port: target.endpoint.port,
     allowHalfOpen: true,
     noDelay: true,
     autoSelectFamily: false,
-    onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback },
+    ...(reader === null ? {} : { onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback } }),
   });
   // Read only once both sides are joined: a server that speaks first must not be lost.
   socket.pause();
@@ -90,7 +92,7 @@ function attemptTls(walk: Walk, target: Target, options: ConnectOptions): Promis
     socket,
     raw: below,
     tls: true,
-    reader: new TlsReader(options.pool),
+    reader: options.asStream === true ? null : new TlsReader(options.pool),
     reset: () => resetBelow(socket, below),
   };
   return attempt(walk, target, options, { socket, below, ready: 'secureConnect', side });

@@ -21,6 +21,7 @@ import { Breakers } from './breakers.ts';
 import { BufferPool } from './buffers.ts';
 import type { DataPlane } from './data-plane.ts';
 import { EndpointUse } from './endpoint-use.ts';
+import { HttpTraffic } from './http/http-traffic.ts';
 import { ignoreError } from './ignore-error.ts';
 import { Limits } from './limits.ts';
 import { Listener } from './listener.ts';
@@ -64,6 +65,7 @@ export class DataSide implements DataPlane {
   readonly terminator: Terminator;
   readonly origination: Origination;
   readonly names: NameTable;
+  readonly http: HttpTraffic;
   adoptionWorks = false;
   readonly #send: (message: FromData) => void;
   readonly #worker: number;
@@ -101,6 +103,7 @@ export class DataSide implements DataPlane {
       systemTrust: options.systemTrust,
       checkServerName: options.checkServerName,
     });
+    this.http = new HttpTraffic(this);
   }
 
   /** Finds out which relay works here; before it no connection is taken. */
@@ -143,6 +146,7 @@ export class DataSide implements DataPlane {
         this.#own(message.ownListeners);
         return;
       case 'close-listener':
+        this.http.drain();
         if (this.#listener === null) return this.#send({ kind: 'listener-closed' });
         return this.#listener.closeWhenQuiet(message, () => {
           this.#listener = null;
@@ -254,6 +258,7 @@ export class DataSide implements DataPlane {
   #goLive(snapshot: Snapshot): void {
     this.#coming = null;
     this.#snapshot = snapshot;
+    this.http.keep(snapshot.clusters);
     this.names.keep(namesIn(snapshot));
     for (const session of this.#sessions) {
       if (session.joined) this.#recheck(session);
@@ -268,7 +273,8 @@ export class DataSide implements DataPlane {
     const now = this.#snapshot.routes.get(route.serverName);
     if (now === route && session.policyEnd === null) return;
     const same = now !== undefined && now.kind === route.kind && now.mesh === route.mesh && now.destination === route.destination;
-    if (same && authorise(now, session.client).kind === 'allowed') {
+    // Requests are judged one by one, so that a denied client gets its answer.
+    if (same && (session.servesRequests || authorise(now, session.client).kind === 'allowed')) {
       session.route = now;
       session.policyEnd?.();
       session.policyEnd = null;
@@ -305,6 +311,7 @@ export class DataSide implements DataPlane {
     this.#sweep.stop();
     const stopped = (): void => {
       this.#listener = null;
+      this.http.close();
       for (const session of this.#sessions) session.walk.end(refuse('drained', 'the egress was stopped'));
       // The walks end in microtasks; their records go out before the word that nothing is left.
       setImmediate(() => {

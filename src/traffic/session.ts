@@ -5,6 +5,7 @@ import type { EndReason, NormalEnd, Refusal } from '../base/refusal.ts';
 import { Scope } from '../base/scope.ts';
 import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
 import type { Cluster } from '../model/cluster.ts';
+import type { HttpRoute } from '../model/http-route.ts';
 import type { ContentHash } from '../model/names.ts';
 import type { Route } from '../model/route.ts';
 import { authorise } from '../routing/authorise.ts';
@@ -61,6 +62,8 @@ export class Session {
   keepAliveMs: number = Infinity;
   /** As it was accepted; null once both sides are joined, because its handle may have moved then. */
   accepted: Socket | null;
+  /** Requests of its client are judged one by one. */
+  servesRequests = false;
   /** Cancels the end that a changed policy has set. */
   policyEnd: (() => void) | null = null;
 
@@ -105,6 +108,10 @@ async function carry(accepted: Socket, session: Session, plane: DataPlane): Prom
 
   if (found.kind === 'passthrough') endWithClient(session, accepted);
   const tls = found.kind === 'terminate' ? await terminate(accepted, session, { plane, route: found, sniffed }) : null;
+  if (tls !== null && found.kind === 'terminate' && found.http !== undefined && settings.http) {
+    const http = { name, answersDenied: found.http.answersDenied };
+    return serveHttp(session, tls, { plane, accepted, ...http, served: () => deadline.cancel() });
+  }
   // Each wait gives the configuration time to change: what is dialled and joined is judged by what is live at that moment.
   await namesKnown(session, clusterOf(judge(session, name, plane)), plane);
   const cluster = clusterOf(judge(session, name, plane));
@@ -253,6 +260,84 @@ async function connect(session: Session, targets: readonly Target[], to: { clust
   place.connected();
   session.draft.connected(plane.clock.now() - startedAt);
   return side;
+}
+
+/** Requests one by one; the walk of each is in http/request-walk.ts. Ends when the client's connection has ended. */
+async function serveHttp(
+  session: Session,
+  tls: TLSSocket,
+  to: { plane: DataPlane; accepted: Socket; name: string | null; answersDenied: boolean; served: () => void },
+): Promise<NormalEnd> {
+  const { plane, name } = to;
+  const judgeRequest = (): Judged_ => {
+    try {
+      const judged = judge(session, name, plane);
+      const { http } = judged.route.kind === 'terminate' ? judged.route : {};
+      if (http === undefined) return refusedRequest(refuse('policy-changed', `${judged.route.destination} does not speak HTTP any more`));
+      return { kind: 'allowed', http, cluster: clusterOf(judged), route: judged.route };
+    } catch (error) {
+      if (error instanceof Refused) return refusedRequest(error.refusal);
+      throw error;
+    }
+  };
+  const first = judgeRequest();
+  if (first.kind === 'refused' && !(to.answersDenied && first.refusal.code === 'denied')) throw new Refused(first.refusal);
+  session.walk.check();
+  to.served();
+  session.joined = true;
+  session.servesRequests = true;
+  let refusal: Refusal | null = null;
+  let passed = false;
+  await session.walk.step<void>((done) => {
+    const connection = plane.http.open(tls, {
+      judge: judgeRequest,
+      async targets(cluster) {
+        await answered(cluster, plane);
+        const judged = judgeRequest();
+        if (judged.kind === 'refused') throw new Refused(judged.refusal);
+        return must(choose(judged.route, cluster, plane.view(cluster, session.draft.clientAddress))).targets;
+      },
+      attempt: (target) => session.draft.attempt(target),
+      moved(direction, bytes) {
+        if (direction === 'up') session.draft.bytesUp += bytes;
+        else session.draft.bytesDown += bytes;
+        session.moved = true;
+      },
+      refused(given) {
+        refusal = given;
+      },
+      answered() {
+        passed = true;
+        session.moved = true;
+      },
+    });
+    tls.once('close', done);
+    return () => {
+      tls.removeListener('close', done);
+      connection.close();
+    };
+  });
+  if (refusal !== null && !passed) throw new Refused(refusal);
+  return 'closed';
+}
+
+/** Every name of the cluster has an answer, within the time that a connection to it may take. */
+async function answered(cluster: Cluster, plane: DataPlane): Promise<void> {
+  if (plane.names.allKnown(cluster)) return;
+  const steps = new Walk();
+  const ms = cluster.connectTimeoutMs;
+  const timer = plane.clock.after(ms, () => steps.end(refuse('dns-failed', `resolve the names of ${cluster.name}: no answer after ${ms} ms`)));
+  try {
+    await steps.step<void>((done) => plane.names.whenKnown(cluster, done));
+  } finally {
+    timer.cancel();
+  }
+}
+
+type Judged_ = { readonly kind: 'refused'; readonly refusal: Refusal } | { readonly kind: 'allowed'; readonly http: HttpRoute; readonly cluster: Cluster; readonly route: Route };
+
+function refusedRequest(refusal: Refusal): Judged_ {
+  return { kind: 'refused', refusal };
 }
 
 /** On the passthrough path the accepted handle moves into a socket that reads into reused buffers. */

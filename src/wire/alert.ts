@@ -32,6 +32,7 @@ const ALERTS = {
   'connect-timeout': record(INTERNAL_ERROR),
   'connect-refused': record(INTERNAL_ERROR),
   'upstream-tls-failed': null,
+  'malformed-request': null,
   'idle-timeout': null,
   'tls-error': null,
   'policy-changed': null,

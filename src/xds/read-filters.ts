@@ -1,3 +1,4 @@
+import type { HttpRoute } from '../model/http-route.ts';
 import type { ConnectionRateLimit } from '../model/route.ts';
 import { HARMLESS_HTTP_FILTERS } from './extension-names.ts';
 import type { Metadata } from './proto/envoy/config/core/v3/base_pb.js';
@@ -31,6 +32,8 @@ export interface ChainFilters {
   readonly metadata: Readonly<Record<string, string>>;
   readonly rbac: readonly (NetworkRbac | HttpRbac)[];
   readonly rateLimit: ConnectionRateLimit | null;
+  /** null where it does not speak HTTP. */
+  readonly http: HttpRoute | null;
   /** Why nobody can be let in: what restricts access and is not understood, or what leads nowhere. */
   readonly unsupported: readonly string[];
   /** What Envoy would do to HTTP and this egress does not. */
@@ -43,6 +46,7 @@ interface Found {
   protocol: 'tcp' | 'http';
   metadata: Readonly<Record<string, string>>;
   rateLimit: ConnectionRateLimit | null;
+  http: HttpRoute | null;
   readonly rbac: (NetworkRbac | HttpRbac)[];
   readonly unsupported: string[];
   readonly undone: string[];
@@ -57,6 +61,7 @@ export function readFilters(chain: FilterChain): ChainFilters {
     protocol: 'tcp',
     metadata: {},
     rateLimit: null,
+    http: null,
     rbac: [],
     unsupported: [],
     undone: [],
@@ -141,6 +146,8 @@ function readRateLimit({ tokenBucket, runtimeEnabled, shareKey }: LocalRateLimit
 
 function readHttp(manager: HttpConnectionManager, found: Found): void {
   found.protocol = 'http';
+  // A filter of connections before it disconnects those whom it denies.
+  found.http = { autoHostRewrite: false, answersDenied: found.rbac.length === 0 };
   for (const filter of manager.httpFilters) readHttpFilter(filter, found);
   const { routeSpecifier, commonHttpProtocolOptions: common } = manager;
   if (routeSpecifier.case === 'routeConfig') readRoutes(routeSpecifier.value, found);
@@ -162,7 +169,6 @@ function readHttpFilter({ name, configType, disabled }: HttpFilter, found: Found
     // A route may switch it on again.
     if (disabled) found.unsupported.push('its HTTP authorisation filter is disabled, which is not evaluated');
     else found.rbac.push(rbac);
-    found.undone.push('an answer 403 to those who are denied (they are disconnected)');
   } else if (unpack(config, RouterSchema) !== undefined) return;
   else if (HARMLESS_HTTP_FILTERS.has(type)) found.undone.push(type.replace(/^envoy\.extensions\.filters\.http\.|\.v3\..*$/g, ''));
   else found.unsupported.push(`its HTTP filter ${type} is not understood`);
@@ -187,7 +193,8 @@ function readRoutes(config: RouteConfiguration, found: Found): void {
       continue;
     found.unsupported.push(`its HTTP routes have a configuration of their own for ${type}`);
   }
-  if (routes.some(rewritesHost)) found.undone.push('host rewrite');
+  if (found.http !== null && routes.every(rewritesHost)) found.http = { ...found.http, autoHostRewrite: true };
+  else if (routes.some(rewritesHost)) found.undone.push('host rewrite');
   if (routes.some(({ action }) => action.case === 'route' && durationMs(action.value.timeout ?? FIFTEEN) !== 0)) {
     found.undone.push('timeout of requests');
   }
@@ -213,7 +220,7 @@ function matchesAll(route: Route): boolean {
 function rewritesHost({ action }: Route): boolean {
   if (action.case !== 'route') return false;
   const { hostRewriteSpecifier: rewrite } = action.value;
-  return rewrite.case === 'autoHostRewrite' ? rewrite.value.value : rewrite.case !== undefined;
+  return rewrite.case === 'autoHostRewrite' && rewrite.value.value;
 }
 
 function durationMs(duration: { readonly seconds: bigint; readonly nanos: number } | undefined): number {

@@ -49,7 +49,7 @@ export function translateChain(chain: FilterChain, context: ChainContext): Chain
     routes.push(tls === null ? passthrough(facts, filters, unsupported) : terminate(facts, filters, { unsupported, remarks }));
   }
   if (filters.undone.length > 0)
-    remarks.push(`of HTTP this egress does nothing, so these have no effect: ${[...new Set(filters.undone)].join(', ')}`);
+    remarks.push(`of HTTP this egress does not do these, so they have no effect: ${[...new Set(filters.undone)].join(', ')}`);
   const usable = tls?.kind === 'tls' && routes.some((route) => route.unsupported === undefined);
   return {
     name: chain.name,
@@ -130,7 +130,7 @@ function passthrough(facts: Facts, { cluster, protocol, rbac }: ChainFilters, un
 
 function terminate(
   facts: Facts,
-  { cluster, protocol, rbac, rateLimit }: ChainFilters,
+  { cluster, protocol, rbac, rateLimit, http }: ChainFilters,
   { unsupported, remarks }: { readonly unsupported: readonly string[]; readonly remarks: string[] },
 ): TerminateRoute {
   const all: Permission[] = [];
@@ -142,7 +142,7 @@ function terminate(
     else all.push(permission);
   }
   const limited = rateLimit === null ? {} : { rateLimit };
-  return { kind: 'terminate', ...base(facts, cluster, unsupported), permission: permissionOf(all, facts), protocol, ...limited };
+  return { kind: 'terminate', ...base(facts, cluster, unsupported), permission: permissionOf(all, facts), protocol, ...(http === null ? {} : { http }), ...limited };
 }
 
 function permissionOf(all: readonly Permission[], { mesh }: Facts): Permission {

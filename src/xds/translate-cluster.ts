@@ -68,6 +68,7 @@ export function translateCluster({ cluster, assignment, secret, readFile }: Clus
       name: cluster.name,
       endpoints: unusable === null ? found.endpoints : [],
       connectTimeoutMs: milliseconds(cluster.connectTimeout) ?? CONNECT_TIMEOUT_MS,
+      ...(protocol.http === undefined ? {} : { http: protocol.http }),
       ...balancing.fields,
       ...(factor === undefined ? {} : { overprovisioningFactor: factor / 100 }),
       ...protection.fields,
@@ -132,6 +133,7 @@ function unknownSockets({ $unknown = [] }: EnvoyCluster): string | null {
 interface Protocol {
   /** What Envoy offers to a TLS server of such a cluster. */
   readonly alpn: readonly string[];
+  readonly http?: 'http1' | 'http2';
   readonly remarks: readonly string[];
 }
 
@@ -145,9 +147,9 @@ function readProtocol({ typedExtensionProtocolOptions, http2ProtocolOptions }: E
   const explicit = protocol.case === 'explicitHttpConfig' ? protocol.value.protocolConfig.case : undefined;
   switch (explicit) {
     case 'httpProtocolOptions':
-      return { alpn: ['http/1.1'], remarks: [] };
+      return { alpn: ['http/1.1'], http: 'http1', remarks: [] };
     case 'http2ProtocolOptions':
-      return { alpn: ['h2'], remarks: [] };
+      return { alpn: ['h2'], http: 'http2', remarks: [] };
     case 'http3ProtocolOptions':
       return { alpn: [], remarks: ['HTTP/3 is not spoken'] };
     case undefined:

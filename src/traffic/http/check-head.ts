@@ -1,0 +1,72 @@
+import { connectionNames, valuesOf } from './headers.ts';
+import type { FlatHeaders } from './headers.ts';
+import { REPLIES } from './local-reply.ts';
+import type { LocalReply } from './local-reply.ts';
+
+export interface Http1Head {
+  readonly version: string;
+  readonly method: string;
+  readonly target: string;
+  readonly headers: FlatHeaders;
+}
+
+/** What a head of HTTP/1 names, or the answer that refuses it. */
+export type CheckedHead =
+  | { readonly kind: 'head'; readonly path: string; readonly authority: string; readonly headers: FlatHeaders }
+  | { readonly kind: 'refused'; readonly reply: LocalReply };
+
+/** Envoy's limit, `max_headers_count`. */
+const MAX_HEADERS = 100;
+const HOST = /^[^\s/,<>"\\#?@\0-\x20\x7f]+$/;
+const PATH = /^\/[\x21-\x22\x24-\x7e]*$/;
+
+/**
+ * What the parser of Node lets through and Envoy does not, or what two readers could take for two things. Whatever is ambiguous is refused, never
+ * repaired.
+ */
+export function checkHttp1({ version, method, target, headers }: Http1Head): CheckedHead {
+  if (version !== '1.1') return refused(REPLIES.upgradeRequired);
+  if (headers.length / 2 > MAX_HEADERS) return refused(REPLIES.headTooLarge);
+  const hosts = valuesOf(headers, 'host');
+  const [host = ''] = hosts;
+  if (hosts.length > 1) return refused(REPLIES.badRequest);
+  const encodings = valuesOf(headers, 'transfer-encoding');
+  if (encodings.length > 1 || (encodings.length === 1 && encodings[0]?.toLowerCase() !== 'chunked'))
+    return refused(REPLIES.notImplemented);
+  if (valuesOf(headers, 'content-length').length + encodings.length > 1) return refused(REPLIES.badRequest);
+  const named = connectionNames(headers);
+  if (named.has('host') || named.has('content-length') || named.has('transfer-encoding')) return refused(REPLIES.badRequest);
+  if (method === 'TRACE') return refused(REPLIES.badRequest);
+  if (method === 'CONNECT') return refused(REPLIES.notFound);
+  const place = placeOf(target, host);
+  if (place === null) return refused(REPLIES.badRequest);
+  if (place.authority === '') return refused(REPLIES.noHost);
+  if (!HOST.test(place.authority)) return refused(REPLIES.badRequest);
+  if (place.path === '*') return refused(method === 'OPTIONS' ? REPLIES.notFound : REPLIES.badRequest);
+  if (!PATH.test(place.path)) return refused(REPLIES.badRequest);
+  const upgrades = valuesOf(headers, 'upgrade');
+  if (upgrades.some((each) => each.toLowerCase() !== 'h2c')) return refused(REPLIES.upgrade);
+  return { kind: 'head', ...place, headers };
+}
+
+function refused(reply: LocalReply): CheckedHead {
+  return { kind: 'refused', reply };
+}
+
+/** The absolute form names the authority itself, and the path in it goes on alone. */
+function placeOf(target: string, host: string): { readonly path: string; readonly authority: string } | null {
+  if (target.startsWith('/') || target === '*') return { path: target, authority: host };
+  const [, authority, path] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target) ?? [];
+  if (authority === undefined || path === undefined) return null;
+  return { authority, path: path === '' ? '/' : path.startsWith('?') ? `/${path}` : path };
+}
+
+/** Checks of HTTP/2 that its library leaves to us. */
+export function checkHttp2({ method, path, authority }: { method: string; path: string; authority: string }): LocalReply | null {
+  if (method === 'TRACE') return REPLIES.badRequest;
+  if (method === 'CONNECT') return REPLIES.notFound;
+  if (path === '*') return method === 'OPTIONS' ? REPLIES.notFound : REPLIES.badRequest;
+  if (!PATH.test(path)) return REPLIES.badRequest;
+  if (authority === '') return REPLIES.noHost;
+  return HOST.test(authority) ? null : REPLIES.badRequest;
+}

@@ -1,0 +1,142 @@
+/** Requests of HTTP/2 from connections whose mesh TLS has ended. Framing, flow control and the defence against floods are those of Node's library. */
+import { constants, performServerHandshake } from 'node:http2';
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Duplex, Readable } from 'node:stream';
+import type { Clock } from '../../base/clock.ts';
+import { checkHttp2 } from './check-head.ts';
+import { H2 } from './exchange.ts';
+import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
+import { MAX_HEAD_BYTES } from './h1-front.ts';
+import type { FrontConnection } from './h1-front.ts';
+import type { FlatHeaders } from './headers.ts';
+import { valuesOf } from './headers.ts';
+import { requestBody } from './request-body.ts';
+import { wireReply } from './local-reply.ts';
+import type { LocalReply } from './local-reply.ts';
+
+const MAX_STREAMS = 1_024;
+const WINDOW_BYTES = 256 * 1024;
+
+/** Serves the socket until it ends; gives back how to tell the client to go. */
+export function openH2(socket: Duplex, connection: FrontConnection, clock: Clock): { goAway(): void } {
+  const session: ServerHttp2Session = performServerHandshake(socket, {
+    maxHeaderListPairs: 128,
+    maxSessionInvalidFrames: 100,
+    maxSessionRejectedStreams: 100,
+    maxOutstandingPings: 10,
+    settings: {
+      maxConcurrentStreams: MAX_STREAMS,
+      initialWindowSize: WINDOW_BYTES,
+      maxHeaderListSize: MAX_HEAD_BYTES,
+      enablePush: false,
+    },
+  });
+  session.on('error', ignore);
+  session.on('frameError', ignore);
+  session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
+    stream.on('error', ignore);
+    const head = headOf(raw);
+    const exchange = new H2Exchange(stream, head, { hasBody: (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0, clock });
+    const refusal = checkHttp2(head);
+    if (refusal !== null) {
+      connection.onRefused(refusal.status, `${head.method} request`);
+      exchange.reply(refusal);
+      return;
+    }
+    void connection.serve(exchange);
+  });
+  return {
+    goAway() {
+      if (!session.destroyed && !session.closed) session.close();
+    },
+  };
+}
+
+/** Raw headers of HTTP/2: pseudo-headers come first. Crumbs of a cookie are one header again. */
+function headOf(raw: readonly string[]): RequestHead {
+  let [method, path, authority] = ['', '', ''];
+  const headers: string[] = [];
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    const value = raw[i + 1] ?? '';
+    if (name === ':method') method = value;
+    else if (name === ':path') path = value;
+    else if (name === ':authority') authority = value;
+    else if (!name.startsWith(':')) headers.push(name.toLowerCase(), value);
+  }
+  if (authority === '') authority = valuesOf(headers, 'host')[0] ?? '';
+  const type = valuesOf(headers, 'content-type')[0] ?? '';
+  return { method, path, authority, headers, isGrpc: type.startsWith('application/grpc') };
+}
+
+class H2Exchange implements Exchange {
+  readonly head: RequestHead;
+  readonly body: Readable | null;
+  answered = false;
+  readonly #stream: ServerHttp2Stream;
+  readonly #clock: Clock;
+
+  constructor(stream: ServerHttp2Stream, head: RequestHead, { hasBody, clock }: { hasBody: boolean; clock: Clock }) {
+    this.#stream = stream;
+    this.#clock = clock;
+    this.head = head;
+    this.body = hasBody ? requestBody(stream) : null;
+  }
+
+  get bodyIsRead(): boolean {
+    return this.body === null || this.#stream.readableEnded;
+  }
+
+  onGone(listener: () => void): void {
+    this.#stream.once('close', () => {
+      if (!this.#stream.writableFinished || this.#stream.rstCode !== H2.noError) listener();
+    });
+  }
+
+  reply(reply: LocalReply): void {
+    const { status, headers, body } = wireReply(reply, { isGrpc: this.head.isGrpc, wallMs: this.#clock.wall() });
+    const sink = this.respond({ status, headers });
+    if (body !== '' && this.head.method !== 'HEAD') sink.write(Buffer.from(body));
+    sink.end([]);
+  }
+
+  respond({ status, headers }: ResponseHead): ResponseBody {
+    this.answered = true;
+    const stream = this.#stream;
+    let trailers: FlatHeaders = [];
+    if (!stream.destroyed && !stream.closed) {
+      stream.respond({ ':status': status, ...grouped(headers) }, { waitForTrailers: true, sendDate: false } as never);
+      stream.on('wantTrailers', () => {
+        if (trailers.length === 0) stream.close();
+        else stream.sendTrailers(grouped(trailers));
+      });
+    }
+    return {
+      write: (chunk) => stream.destroyed || stream.write(chunk),
+      onDrain: (listener) => void stream.on('drain', listener),
+      end(last) {
+        trailers = last;
+        if (!stream.destroyed) stream.end();
+      },
+      reset(code) {
+        if (!stream.destroyed) stream.close(code);
+      },
+    };
+  }
+}
+
+/** As `node:http2` takes them: a header that stands more than once is a list. */
+export function grouped(headers: FlatHeaders): Record<string, string | string[]> {
+  const out: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const value = headers[i + 1] ?? '';
+    const before = out[name];
+    if (before === undefined) out[name] = value;
+    else if (Array.isArray(before)) before.push(value);
+    else out[name] = [before, value];
+  }
+  return out;
+}
+
+function ignore(): void {}

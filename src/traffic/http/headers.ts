@@ -1,0 +1,131 @@
+/**
+ * What the egress changes in the heads of requests and answers, as Envoy does on Kuma's egress chains. Pure: flat lists of names and values in, the same out.
+ * Names are in lower case. Nothing here decides whether a request may pass.
+ */
+import { randomUUID } from 'node:crypto';
+
+/** Names and values in turns, as `node:http` gives them; names in lower case. */
+export type FlatHeaders = readonly string[];
+
+/** They are about one connection, and never leave it. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]);
+
+/** Envoy takes orders from these where a client is internal. No client of a mesh is, so they only go away. */
+const ORDERS: ReadonlySet<string> = new Set([
+  'x-envoy-expected-rq-timeout-ms',
+  'x-envoy-hedge-on-per-try-timeout',
+  'x-envoy-internal',
+  'x-envoy-max-retries',
+  'x-envoy-original-host',
+  'x-envoy-retriable-header-names',
+  'x-envoy-retriable-status-codes',
+  'x-envoy-retry-grpc-on',
+  'x-envoy-retry-on',
+  'x-envoy-upstream-alt-response',
+  'x-envoy-upstream-alt-stat-name',
+  'x-envoy-upstream-rq-per-try-timeout-ms',
+  'x-envoy-upstream-rq-timeout-alt-response',
+  'x-envoy-upstream-rq-timeout-ms',
+]);
+
+/** Of which Envoy makes one line. */
+const JOINED: Readonly<Record<string, string>> = { accept: ',', vary: ',', cookie: '; ' };
+
+export interface RequestRewrite {
+  /** The authority as the client sent it. */
+  readonly authority: string;
+  /** Name of the endpoint that takes its place; null keeps the client's. */
+  readonly rewriteTo: string | null;
+  /** Of the request id, where the client sent none. */
+  readonly requestId?: () => string;
+}
+
+/** The head that goes to the service; `host` is its first line, for HTTP/2 too. */
+export function requestHeaders(headers: FlatHeaders, { authority, rewriteTo, requestId = randomUUID }: RequestRewrite): string[] {
+  const named = connectionNames(headers);
+  const out: string[] = ['host', rewriteTo ?? authority];
+  const seen = new Map<string, number>();
+  let original = false;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const value = headers[i + 1] ?? '';
+    if (name === 'host' || name.startsWith(':') || HOP_BY_HOP.has(name) || named.has(name) || name === 'expect') continue;
+    if (name === 'x-envoy-original-host' && rewriteTo === null) original = true;
+    else if (ORDERS.has(name)) continue;
+    if (name === 'te') {
+      if (value.split(',').some((each) => each.trim().toLowerCase() === 'trailers')) out.push('te', 'trailers');
+      continue;
+    }
+    const joint = JOINED[name];
+    const before = joint === undefined ? undefined : seen.get(name);
+    if (before !== undefined) {
+      out[before] = `${out[before] ?? ''}${joint ?? ','}${value}`;
+      continue;
+    }
+    seen.set(name, out.length + 1);
+    out.push(name, value);
+  }
+  if (!seen.has('x-forwarded-proto')) out.push('x-forwarded-proto', 'https');
+  if (!seen.has('x-request-id')) out.push('x-request-id', requestId());
+  if (rewriteTo !== null && authority !== '' && !original) out.push('x-envoy-original-host', authority);
+  return out;
+}
+
+/** The head that goes to the client. `serviceTimeMs` is from the request to the head of its answer. */
+export function responseHeaders(headers: FlatHeaders, { serviceTimeMs, wallMs }: { serviceTimeMs: number; wallMs: number }): string[] {
+  const named = connectionNames(headers);
+  const out: string[] = [];
+  let hasServer = false;
+  let hasDate = false;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const value = headers[i + 1] ?? '';
+    if (name.startsWith(':') || HOP_BY_HOP.has(name) || named.has(name)) continue;
+    if (name === 'x-envoy-upstream-service-time') continue;
+    if (name === 'server') {
+      if (!hasServer) out.push('server', SERVER);
+      hasServer = true;
+      continue;
+    }
+    if (name === 'date') hasDate = true;
+    out.push(name, value);
+  }
+  out.push('x-envoy-upstream-service-time', String(serviceTimeMs));
+  if (!hasDate) out.push('date', new Date(wallMs).toUTCString());
+  if (!hasServer) out.push('server', SERVER);
+  return out;
+}
+
+/** What clients of Kuma's egress read there. */
+export const SERVER = 'envoy';
+
+/** Headers that `Connection` names are of this connection too. */
+export function connectionNames(headers: FlatHeaders): ReadonlySet<string> {
+  let names: Set<string> | null = null;
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] !== 'connection') continue;
+    names ??= new Set();
+    for (const each of (headers[i + 1] ?? '').split(',')) names.add(each.trim().toLowerCase());
+  }
+  return names ?? NO_NAMES;
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/** The values of a header, in their order. */
+export function valuesOf(headers: FlatHeaders, name: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) values.push(headers[i + 1] ?? '');
+  return values;
+}
+
+export function lowerNames(raw: readonly string[]): string[] {
+  return raw.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text));
+}

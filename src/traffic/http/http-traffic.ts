@@ -1,0 +1,153 @@
+import type { TLSSocket } from 'node:tls';
+import { Refused, refuse } from '../../base/refusal.ts';
+import type { Refusal } from '../../base/refusal.ts';
+import type { Cluster } from '../../model/cluster.ts';
+import type { Target } from '../../routing/choose.ts';
+import { connectEndpoint } from '../connect.ts';
+import type { DataPlane } from '../data-plane.ts';
+import { Walk } from '../walk.ts';
+import type { Exchange } from './exchange.ts';
+import { H1Front } from './h1-front.ts';
+import type { FrontConnection } from './h1-front.ts';
+import { openH2 } from './h2-front.ts';
+import { resetReply } from './local-reply.ts';
+import { serveRequest } from './request-walk.ts';
+import type { Judged } from './request-walk.ts';
+import { UpstreamPools } from './upstream.ts';
+
+/** What a session offers its requests. */
+export interface HttpSession {
+  judge(): Judged;
+  /** Endpoints in the order to try; throws Refused. */
+  targets(cluster: Cluster): Promise<readonly Target[]>;
+  attempt(target: Target): void;
+  moved(direction: 'up' | 'down', bytes: number): void;
+  refused(refusal: Refusal): void;
+  /** An answer of the service has begun. */
+  answered(): void;
+}
+
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+
+/** The HTTP side of one data side: the codecs towards clients, the connections to services, and their end. */
+export class HttpTraffic {
+  readonly #plane: DataPlane;
+  readonly #h1: H1Front;
+  readonly #pools: UpstreamPools;
+  readonly #goAways = new Set<() => void>();
+  #draining = false;
+
+  constructor(plane: DataPlane) {
+    this.#plane = plane;
+    this.#h1 = new H1Front(plane.clock);
+    this.#pools = new UpstreamPools((cluster, targets) => this.#dial(cluster, targets));
+  }
+
+  /** Serves the requests of a connection whose mesh TLS has ended, in the protocol that its first bytes are in. */
+  open(socket: TLSSocket, session: HttpSession): { close(): void } {
+    const front = this.#frontOf(session);
+    socket.allowHalfOpen = false;
+    let peeked: Buffer = Buffer.alloc(0);
+    const onReadable = (): void => {
+      for (;;) {
+        const chunk = socket.read() as Buffer | null;
+        if (chunk === null) return;
+        peeked = peeked.length === 0 ? chunk : Buffer.concat([peeked, chunk]);
+        const length = Math.min(peeked.length, PREFACE.length);
+        const isPreface = peeked.compare(PREFACE, 0, length, 0, length) === 0;
+        if (isPreface && length < PREFACE.length) continue;
+        socket.removeListener('readable', onReadable);
+        socket.removeListener('end', onEnd);
+        socket.unshift(peeked);
+        if (isPreface) this.#openH2(socket, front);
+        else this.#h1.open(socket, front);
+        return;
+      }
+    };
+    const onEnd = (): void => void socket.destroySoon();
+    socket.on('readable', onReadable);
+    socket.on('end', onEnd);
+    return {
+      close() {
+        socket.removeListener('readable', onReadable);
+        socket.destroy();
+      },
+    };
+  }
+
+  /** Answers from now on say that they are the last of their connection. */
+  drain(): void {
+    this.#draining = true;
+    for (const goAway of this.#goAways) goAway();
+  }
+
+  keep(clusters: ReadonlyMap<string, Cluster>): void {
+    this.#pools.keep(clusters);
+  }
+
+  close(): void {
+    this.#pools.close();
+  }
+
+  #openH2(socket: TLSSocket, front: FrontConnection): void {
+    const { goAway } = openH2(socket, front, this.#plane.clock);
+    this.#goAways.add(goAway);
+    socket.once('close', () => this.#goAways.delete(goAway));
+    if (this.#draining) goAway();
+  }
+
+  #frontOf(session: HttpSession): FrontConnection {
+    const isDraining = (): boolean => this.#draining;
+    return {
+      get closing() {
+        return isDraining();
+      },
+      serve: (exchange) => this.#serve(exchange, session),
+      onRefused: (status, detail) => session.refused(refuse('malformed-request', `answered ${status}: ${detail}`)),
+    };
+  }
+
+  async #serve(exchange: Exchange, session: HttpSession): Promise<void> {
+    const { clock } = this.#plane;
+    try {
+      await serveRequest(exchange, { clock, pools: this.#pools, ...session });
+    } catch (error) {
+      this.#plane.fault(error);
+      if (!exchange.answered) exchange.reply(resetReply('protocol error'));
+    }
+  }
+
+  async #dial(cluster: Cluster, targets: readonly Target[]): ReturnType<ConstructorParameters<typeof UpstreamPools>[0]> {
+    const plane = this.#plane;
+    const place = plane.breakers.enter(cluster);
+    if ('limit' in place) throw new Refused(refuse('over-limit', place.detail));
+    let used: (() => void) | null = null;
+    let tried: Target | undefined;
+    const leave = (): void => {
+      place.leave();
+      used?.();
+    };
+    try {
+      const { socket } = await connectEndpoint(new Walk(), targets, {
+        clock: plane.clock,
+        pool: plane.pool,
+        origination: plane.origination,
+        timeoutMs: cluster.connectTimeoutMs,
+        unref: plane.settings.unref,
+        asStream: true,
+        onAttempt(target) {
+          tried = target;
+          used?.();
+          used = plane.endpoints.enter(cluster.name, target);
+        },
+        onOutcome: (target, outcome) => plane.attempted(cluster, target, outcome),
+      });
+      place.connected();
+      if (tried === undefined) throw new Error('a connection without an endpoint');
+      return { socket, target: tried, leave };
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import { STATUS_CODES } from 'node:http';
+import { SERVER } from './headers.ts';
+
+/** An answer that the egress gives itself, in Envoy's words. */
+export interface LocalReply {
+  readonly status: number;
+  /** Empty: none. */
+  readonly body: string;
+  /** The connection of the client ends with it. */
+  readonly close?: boolean;
+  /** More headers, names and values in turns. */
+  readonly headers?: readonly string[];
+  /** Of gRPC, where it is not what Envoy makes of `status`. */
+  readonly grpcStatus?: number;
+}
+
+const RESET = 'upstream connect error or disconnect/reset before headers. reset reason: ';
+
+export type ResetReason =
+  | 'remote connection failure'
+  | 'connection timeout'
+  | 'connection termination'
+  | 'remote reset'
+  | 'remote refused stream reset'
+  | 'overflow'
+  | 'protocol error';
+
+type ReplyName =
+  | 'badRequest'
+  | 'noHost'
+  | 'denied'
+  | 'upgrade'
+  | 'notFound'
+  | 'upgradeRequired'
+  | 'headTooLarge'
+  | 'notImplemented'
+  | 'noEndpoint'
+  | 'timeout';
+
+export const REPLIES: Readonly<Record<ReplyName, LocalReply>> = {
+  badRequest: { status: 400, body: 'Bad Request', close: true },
+  noHost: { status: 400, body: '', close: true },
+  denied: { status: 403, body: 'RBAC: access denied' },
+  upgrade: { status: 403, body: '', close: true },
+  notFound: { status: 404, body: '' },
+  upgradeRequired: { status: 426, body: 'Upgrade Required', close: true },
+  headTooLarge: { status: 431, body: 'Request Header Fields Too Large', close: true },
+  notImplemented: { status: 501, body: 'Not Implemented', close: true },
+  noEndpoint: { status: 503, body: 'no healthy upstream' },
+  timeout: { status: 504, body: 'upstream request timeout' },
+};
+
+export function resetReply(reason: ResetReason): LocalReply {
+  return {
+    status: reason === 'protocol error' ? 502 : 503,
+    body: `${RESET}${reason}`,
+    ...(reason === 'overflow' ? { headers: ['x-envoy-overloaded', 'true'] } : {}),
+  };
+}
+
+export interface WireReply {
+  readonly status: number;
+  /** Names and values in turns. */
+  readonly headers: readonly string[];
+  readonly body: string;
+}
+
+/** As it goes out. A client of gRPC reads the status in headers of a 200. */
+export function wireReply(reply: LocalReply, to: { readonly isGrpc: boolean; readonly wallMs: number }): WireReply {
+  const date = ['date', new Date(to.wallMs).toUTCString(), 'server', SERVER];
+  const more = reply.headers ?? [];
+  if (to.isGrpc) {
+    const status = String(reply.grpcStatus ?? grpcStatusOf(reply.status));
+    const message = reply.body === '' ? [] : ['grpc-message', percentEncoded(reply.body)];
+    return {
+      status: 200,
+      headers: ['content-type', 'application/grpc', 'grpc-status', status, ...message, ...more, ...date, 'content-length', '0'],
+      body: '',
+    };
+  }
+  const length = ['content-length', String(Buffer.byteLength(reply.body))];
+  const type = reply.body === '' ? [] : ['content-type', 'text/plain'];
+  const head = reply.body === '' ? [...more, ...date, ...length] : [...length, ...type, ...more, ...date];
+  return { status: reply.status, headers: head, body: reply.body };
+}
+
+/** One answer as the bytes of HTTP/1.1, for where no codec can write it any more. */
+export function rawReply(reply: LocalReply, wallMs: number): string {
+  const { status, headers, body } = wireReply(reply, { isGrpc: false, wallMs });
+  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+  for (let i = 0; i < headers.length; i += 2) text += `${headers[i] ?? ''}: ${headers[i + 1] ?? ''}\r\n`;
+  return `${text}connection: close\r\n\r\n${body}`;
+}
+
+/** Envoy's table, `Grpc::Utility::httpToGrpcStatus`. */
+function grpcStatusOf(status: number): number {
+  switch (status) {
+    case 400:
+      return 13;
+    case 401:
+      return 16;
+    case 403:
+      return 7;
+    case 404:
+      return 12;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return 14;
+    default:
+      return 2;
+  }
+}
+
+/** Of gRPC's `grpc-message`: what is not printable ASCII, and the percent sign. */
+function percentEncoded(text: string): string {
+  return [...Buffer.from(text)]
+    .map((byte) =>
+      byte < 0x20 || byte > 0x7e || byte === 0x25 ? `%${byte.toString(16).toUpperCase().padStart(2, '0')}` : String.fromCharCode(byte),
+    )
+    .join('');
+}
