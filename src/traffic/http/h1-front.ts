@@ -62,7 +62,7 @@ export class H1Front {
     // The Expect header is answered by Node with 100, and does not go further.
     this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => this.#take(request, response));
     this.#server.on('connect', (_: IncomingMessage, socket: Duplex) => this.#end(socket, REPLIES.notFound, 'a CONNECT'));
-    this.#server.on('clientError', (error: Error & { code?: string }, socket) => this.#failed(error, socket));
+    this.#server.on('clientError', (error: ParserError, socket) => this.#failed(error, socket));
   }
 
   /** The socket is the front's from now on; it ends when the client or a last answer ends it. */
@@ -117,17 +117,10 @@ export class H1Front {
     await served.connection.serve(exchange);
   }
 
-  #failed(error: Error & { code?: string }, socket: Duplex): void {
+  #failed(error: ParserError, socket: Duplex): void {
     const served = this.#served.get(socket);
     if (served?.ending === true) return;
-    const reply =
-      error.code === 'HPE_HEADER_OVERFLOW'
-        ? REPLIES.headTooLarge
-        : error.code === 'HPE_INVALID_VERSION'
-          ? REPLIES.upgradeRequired
-          : error.code === 'HPE_INVALID_TRANSFER_ENCODING'
-            ? REPLIES.notImplemented
-            : REPLIES.badRequest;
+    const reply = replyToParser(error);
     if (served === undefined || error.code?.startsWith('HPE_') !== true || !socket.writable) {
       socket.destroy();
       return;
@@ -163,6 +156,22 @@ export class H1Front {
     socket.once('close', () => timer.cancel());
   }
 }
+
+/** What Envoy answers to what the parser refuses. One code of the parser stands for an unknown encoding and for a length beside an encoding. */
+function replyToParser({ code, reason }: ParserError): LocalReply {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return REPLIES.headTooLarge;
+    case 'HPE_INVALID_VERSION':
+      return REPLIES.upgradeRequired;
+    case 'HPE_INVALID_TRANSFER_ENCODING':
+      return reason?.includes('Content-Length') === true ? REPLIES.badRequest : REPLIES.notImplemented;
+    default:
+      return REPLIES.badRequest;
+  }
+}
+
+type ParserError = Error & { readonly code?: string; readonly reason?: string };
 
 interface H1Owner {
   readonly served: Served;

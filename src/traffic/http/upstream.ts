@@ -240,6 +240,8 @@ class Http2Connection implements Connection {
 
   constructor(socket: Socket, target: Target, onGone: () => void) {
     this.target = target;
+    // The socket was connected without being read; the library takes over a handle that is reading already.
+    socket.read(0);
     this.#session = connectHttp2('http://service', {
       createConnection: () => socket,
       settings: { enablePush: false, initialWindowSize: 256 * 1024 },
