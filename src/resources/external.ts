@@ -191,7 +191,10 @@ function permissionFor(
   }
   if (best === undefined || policies.rule) {
     if (first !== undefined) findings.warn(first.meta.at, '', nobody(service, best !== undefined));
-    const permission = { kind: 'deny-all', by: `no ${policies.rule ? 'MeshTrafficPermission' : 'permission'} for ${service}` } as const;
+    const permission = {
+      kind: 'deny-all',
+      by: `no ${policies.rule ? 'MeshTrafficPermission' : 'permission'} for ${service}`,
+    } as const;
     return { permission, answersDenied: true };
   }
   const by = permissionName(best);

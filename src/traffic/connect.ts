@@ -75,7 +75,9 @@ function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Prom
     allowHalfOpen: true,
     noDelay: true,
     autoSelectFamily: false,
-    ...(reader === null ? {} : { onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback } }),
+    ...(reader === null
+      ? {}
+      : { onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback } }),
   });
   // Read only once both sides are joined: a server that speaks first must not be lost.
   socket.pause();

@@ -273,7 +273,8 @@ async function serveHttp(
     try {
       const judged = judge(session, name, plane);
       const { http } = judged.route.kind === 'terminate' ? judged.route : {};
-      if (http === undefined) return refusedRequest(refuse('policy-changed', `${judged.route.destination} does not speak HTTP any more`));
+      if (http === undefined)
+        return refusedRequest(refuse('policy-changed', `${judged.route.destination} does not speak HTTP any more`));
       return { kind: 'allowed', http, cluster: clusterOf(judged), route: judged.route };
     } catch (error) {
       if (error instanceof Refused) return refusedRequest(error.refusal);
@@ -326,7 +327,9 @@ async function answered(cluster: Cluster, plane: DataPlane): Promise<void> {
   if (plane.names.allKnown(cluster)) return;
   const steps = new Walk();
   const ms = cluster.connectTimeoutMs;
-  const timer = plane.clock.after(ms, () => steps.end(refuse('dns-failed', `resolve the names of ${cluster.name}: no answer after ${ms} ms`)));
+  const timer = plane.clock.after(ms, () =>
+    steps.end(refuse('dns-failed', `resolve the names of ${cluster.name}: no answer after ${ms} ms`)),
+  );
   try {
     await steps.step<void>((done) => plane.names.whenKnown(cluster, done));
   } finally {
@@ -334,7 +337,9 @@ async function answered(cluster: Cluster, plane: DataPlane): Promise<void> {
   }
 }
 
-type Judged_ = { readonly kind: 'refused'; readonly refusal: Refusal } | { readonly kind: 'allowed'; readonly http: HttpRoute; readonly cluster: Cluster; readonly route: Route };
+type Judged_ =
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'allowed'; readonly http: HttpRoute; readonly cluster: Cluster; readonly route: Route };
 
 function refusedRequest(refusal: Refusal): Judged_ {
   return { kind: 'refused', refusal };

@@ -142,7 +142,14 @@ function terminate(
     else all.push(permission);
   }
   const limited = rateLimit === null ? {} : { rateLimit };
-  return { kind: 'terminate', ...base(facts, cluster, unsupported), permission: permissionOf(all, facts), protocol, ...(http === null ? {} : { http }), ...limited };
+  return {
+    kind: 'terminate',
+    ...base(facts, cluster, unsupported),
+    permission: permissionOf(all, facts),
+    protocol,
+    ...(http === null ? {} : { http }),
+    ...limited,
+  };
 }
 
 function permissionOf(all: readonly Permission[], { mesh }: Facts): Permission {

@@ -65,9 +65,22 @@ function silent(sni: string, client: Client = frontend, tlsOptions: ConnectionOp
   return tls(sni, client, tlsOptions, {});
 }
 
-function http(sni: string, lines: readonly string[], client: Client = frontend, tlsOptions: ConnectionOptions = {}): Case {
+const LINGERING: Limit = { ms: 1_000, word: '1 s' };
+
+/** A client whose last request is refused sees the end a second later, unless it ends itself. */
+function refusedHttp(sni: string, lines: readonly string[], client: Client = frontend): Case {
+  return http(sni, lines, client, {}, LINGERING);
+}
+
+function http(
+  sni: string,
+  lines: readonly string[],
+  client: Client = frontend,
+  tlsOptions: ConnectionOptions = {},
+  limit?: Limit,
+): Case {
   const text = lines.join('\r\n') + (lines.includes('') ? '' : '\r\n\r\n');
-  return tls(sni, client, tlsOptions, { play: (play) => void play.tls.write(text) });
+  return tls(sni, client, tlsOptions, { play: (play) => void play.tls.write(text) }, limit);
 }
 
 function tcp(play: (socket: Socket) => unknown, options: { readonly stays?: boolean; readonly hurried?: boolean } = {}): Case {
@@ -244,15 +257,23 @@ export const CASES: Readonly<Record<string, Case>> = {
     ['GET / HTTP/1.1', 'host: a', 'connection: close'],
     ofMesh2('frontend', { team: 'red' }),
   ),
-  mtp_denied_http_403: http('es-mtp-http{mesh=mesh-2}', ['GET / HTTP/1.1', 'host: a', 'connection: close'], ofMesh2('frontend')),
+  mtp_denied_http_403: refusedHttp(
+    'es-mtp-http{mesh=mesh-2}',
+    ['GET / HTTP/1.1', 'host: a', 'connection: close'],
+    ofMesh2('frontend'),
+  ),
   mtp_shadow_deny: echo('es-mtp-shadow{mesh=mesh-2}', ofMesh2('frontend')),
   no_permission_tcp: echo('es-none-tcp{mesh=mesh-2}', ofMesh2('frontend')),
-  no_permission_http: http('es-none-http{mesh=mesh-2}', ['GET / HTTP/1.1', 'host: a', 'connection: close'], ofMesh2('frontend')),
+  no_permission_http: refusedHttp(
+    'es-none-http{mesh=mesh-2}',
+    ['GET / HTTP/1.1', 'host: a', 'connection: close'],
+    ofMesh2('frontend'),
+  ),
 
   mes_tcp: echo(mes('mes-tcp', 9_000)),
   mes_http: http(mes('mes-http', 80), ['GET /x HTTP/1.1', 'host: mes-http.extsvc.mesh.local', 'connection: close']),
   mes_forbidden_tcp: echo(mes('mes3-denied', 9_000, 'mesh-3'), ({ mesh3 }) => mesh3.client('frontend')),
-  mes_forbidden_http: http(
+  mes_forbidden_http: refusedHttp(
     mes('mes3-denied-http', 80, 'mesh-3'),
     ['GET / HTTP/1.1', 'host: a', 'connection: close'],
     ({ mesh3 }) => mesh3.client('frontend'),
@@ -295,11 +316,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     '',
     'abc',
   ]),
-  http_bad_request: http(HTTP, ['NONSENSE']),
-  http_no_host: http(HTTP, ['GET / HTTP/1.1', 'Connection: close']),
-  http_10: http(HTTP, ['GET / HTTP/1.0']),
+  http_bad_request: refusedHttp(HTTP, ['NONSENSE']),
+  http_no_host: refusedHttp(HTTP, ['GET / HTTP/1.1', 'Connection: close']),
+  http_10: refusedHttp(HTTP, ['GET / HTTP/1.0']),
   http_h2_preface: http(HTTP, ['PRI * HTTP/2.0', '', 'SM', '', '\0\0\0\x04\0\0\0\0\0']),
-  http_connection_upgrade: http(HTTP, [
+  http_connection_upgrade: refusedHttp(HTTP, [
     'GET / HTTP/1.1',
     'host: a',
     'connection: upgrade',

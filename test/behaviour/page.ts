@@ -5,7 +5,6 @@ import type { Mark } from './rows.ts';
 const MARKS: Readonly<Record<Mark, string>> = {
   better: 'better here',
   less: 'less is said here',
-  'no HTTP': 'no HTTP here',
   other: 'different',
 };
 

@@ -112,10 +112,17 @@ function answerWords(got: string): readonly string[] {
   return [[status, server === '' ? '' : `(${server})`, said].filter((part) => part !== '').join(' ')];
 }
 
-/** The request as the service got it: every name, and the value of those that tell something. */
+/**
+ * The request as the service got it: every name, and the value of those that tell something. Left out is what an HTTP library says of its own connection, and the
+ * length of a body, whose place differs from library to library, comes last.
+ */
 function requestWords(body: string): string {
   const { request, headers } = JSON.parse(body) as { request: string; headers: readonly (readonly [string, string])[] };
-  const shown = headers.map(([name, value]) => (/^(host|x-envoy-original-host)$/i.test(name) ? `${name}=${value}` : name));
+  const told = headers.filter(([name, value]) => !(name === 'connection' && value === 'keep-alive') && name !== 'content-length');
+  const length = headers.filter(([name]) => name === 'content-length');
+  const shown = [...told, ...length].map(([name, value]) =>
+    /^(host|x-envoy-original-host)$/i.test(name) ? `${name}=${value}` : name,
+  );
   return `to ${request.replace(' HTTP/1.1', '')} with ${shown.length === 0 ? 'no header' : shown.join(', ')}`;
 }
 

@@ -74,7 +74,12 @@ t.test('what a service does wrong is answered as Envoy does, and the connection 
   for (const [name, serve, status, body] of [
     ['ends without an answer', (socket) => socket.once('data', () => socket.end()), 503, `${RESET}connection termination`],
     ['resets', (socket) => socket.once('data', () => socket.resetAndDestroy()), 503, `${RESET}connection termination`],
-    ['answers what is not HTTP', (socket) => socket.once('data', () => socket.write('hello\r\n\r\n')), 502, `${RESET}protocol error`],
+    [
+      'answers what is not HTTP',
+      (socket) => socket.once('data', () => socket.write('hello\r\n\r\n')),
+      502,
+      `${RESET}protocol error`,
+    ],
     [
       'answers two lengths',
       (socket) => socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab')),

@@ -23,7 +23,9 @@ interface Service {
   close(): Promise<void>;
 }
 
-async function startService(answer?: (request: IncomingMessage, response: ServerResponse, body: string) => void): Promise<Service> {
+async function startService(
+  answer?: (request: IncomingMessage, response: ServerResponse, body: string) => void,
+): Promise<Service> {
   const seen: Seen[] = [];
   let connections = 0;
   const server: Server = createServer((request, response) => {
@@ -141,7 +143,14 @@ for (const concurrency of CONCURRENCIES) {
       const post = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n';
       const answer = await exchange(socket, `${get}${post}${get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')}`);
       t.equal(answer.match(/HTTP\/1\.1 200 OK/g)?.length, 3);
-      t.same(service.seen.map(({ method, body }) => [method, body]), [['GET', ''], ['POST', 'hello'], ['GET', '']]);
+      t.same(
+        service.seen.map(({ method, body }) => [method, body]),
+        [
+          ['GET', ''],
+          ['POST', 'hello'],
+          ['GET', ''],
+        ],
+      );
       t.equal(service.connections(), 1);
     });
 

@@ -34,11 +34,13 @@ t.test('an ExternalService is terminated, and goes to the address that it names'
       cluster: 'default:es',
       permission: null,
       protocol: 'http2',
+      http: { autoHostRewrite: true, answersDenied: false },
     },
   );
   t.same(snapshotOf(compiled).clusters.get('default:es'), {
     name: 'default:es',
     connectTimeoutMs: 5000,
+    http: 'http2',
     endpoints: [
       {
         address: { kind: 'name', name: 'ext.test', family: 'v4' },

@@ -460,7 +460,7 @@ t.test('what is done to HTTP elsewhere and not here is one remark for each chain
   t.same(translated.remarks, [
     {
       about: `route:${HTTP}`,
-      text: 'of HTTP this egress does nothing, so these have no effect: local_ratelimit, fault, host rewrite',
+      text: 'of HTTP this egress does not do these, so they have no effect: local_ratelimit, fault',
     },
   ]);
 });

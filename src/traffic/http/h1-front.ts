@@ -112,7 +112,8 @@ export class H1Front {
     const exchange = new H1Exchange(head, request, response, {
       served,
       wallMs: () => this.#clock.wall(),
-      finish: () => this.#linger(served),
+      finish: () => this.#finish(served, false),
+      end: (reply) => this.#end(served.socket, reply, method),
     });
     await served.connection.serve(exchange);
   }
@@ -144,15 +145,15 @@ export class H1Front {
       return;
     }
     socket.write(rawReply(reply, this.#clock.wall()));
-    this.#linger(served);
+    this.#finish(served, reply.lingers === true);
   }
 
-  /** The client may read the last answer; what it still sends is thrown away. */
-  #linger({ socket }: Served): void {
+  /** The client may read the last answer; what it still sends is thrown away. A connection that lingers ends after a second, or with the client. */
+  #finish({ socket }: Served, lingers: boolean): void {
     if (socket.destroyed) return;
-    socket.end();
     socket.resume();
-    const timer = this.#clock.after(LINGER_MS, () => socket.destroy());
+    if (!lingers) socket.end();
+    const timer = this.#clock.after(LINGER_MS, () => (lingers ? socket.end(() => socket.destroy()) : socket.destroy()));
     socket.once('close', () => timer.cancel());
   }
 }
@@ -177,6 +178,8 @@ interface H1Owner {
   readonly served: Served;
   readonly wallMs: () => number;
   readonly finish: () => void;
+  /** Answers in place of the codec, which would end the connection at once. */
+  readonly end: (reply: LocalReply) => void;
 }
 
 class H1Exchange implements Exchange {
@@ -216,6 +219,11 @@ class H1Exchange implements Exchange {
   }
 
   reply(reply: LocalReply): void {
+    if (reply.lingers === true && this.#isLast(reply.close === true)) {
+      this.answered = true;
+      this.#owner.end(reply);
+      return;
+    }
     const { status, headers, body } = wireReply(reply, { isGrpc: this.head.isGrpc, wallMs: this.#owner.wallMs() });
     const sink = this.#begin({ status, headers }, reply.close === true);
     if (body !== '' && this.head.method !== 'HEAD') sink.write(Buffer.from(body));
@@ -226,12 +234,16 @@ class H1Exchange implements Exchange {
     return this.#begin(head, false);
   }
 
+  /** An answer that comes before the end of its request ends the connection: what is left of the request is nobody's. */
+  #isLast(close: boolean): boolean {
+    return close || this.#owner.served.connection.closing || !this.#response.shouldKeepAlive || !this.#request.complete;
+  }
+
   #begin({ status, headers }: ResponseHead, close: boolean): ResponseBody {
     this.answered = true;
     const response = this.#response;
     const { served } = this.#owner;
-    // An answer that comes before the end of its request ends the connection: what is left of the request is nobody's.
-    const last = close || served.connection.closing || !response.shouldKeepAlive || !this.#request.complete;
+    const last = this.#isLast(close);
     response.sendDate = false;
     response.removeHeader('connection');
     response.removeHeader('keep-alive');

@@ -79,7 +79,10 @@ export function requestHeaders(headers: FlatHeaders, { authority, rewriteTo, req
 }
 
 /** The head that goes to the client. `serviceTimeMs` is from the request to the head of its answer. */
-export function responseHeaders(headers: FlatHeaders, { serviceTimeMs, wallMs }: { serviceTimeMs: number; wallMs: number }): string[] {
+export function responseHeaders(
+  headers: FlatHeaders,
+  { serviceTimeMs, wallMs }: { serviceTimeMs: number; wallMs: number },
+): string[] {
   const named = connectionNames(headers);
   const out: string[] = [];
   let hasServer = false;

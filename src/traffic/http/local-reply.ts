@@ -8,6 +8,8 @@ export interface LocalReply {
   readonly body: string;
   /** The connection of the client ends with it. */
   readonly close?: boolean;
+  /** Where the connection ends with it, the client has a second to read it before it sees the end, as with Envoy. */
+  readonly lingers?: boolean;
   /** More headers, names and values in turns. */
   readonly headers?: readonly string[];
   /** Of gRPC, where it is not what Envoy makes of `status`. */
@@ -38,14 +40,14 @@ type ReplyName =
   | 'timeout';
 
 export const REPLIES: Readonly<Record<ReplyName, LocalReply>> = {
-  badRequest: { status: 400, body: 'Bad Request', close: true },
-  noHost: { status: 400, body: '', close: true },
-  denied: { status: 403, body: 'RBAC: access denied' },
-  upgrade: { status: 403, body: '', close: true },
-  notFound: { status: 404, body: '' },
-  upgradeRequired: { status: 426, body: 'Upgrade Required', close: true },
-  headTooLarge: { status: 431, body: 'Request Header Fields Too Large', close: true },
-  notImplemented: { status: 501, body: 'Not Implemented', close: true },
+  badRequest: { status: 400, body: 'Bad Request', close: true, lingers: true },
+  noHost: { status: 400, body: '', close: true, lingers: true },
+  denied: { status: 403, body: 'RBAC: access denied', lingers: true },
+  upgrade: { status: 403, body: '', close: true, lingers: true },
+  notFound: { status: 404, body: '', lingers: true },
+  upgradeRequired: { status: 426, body: 'Upgrade Required', close: true, lingers: true },
+  headTooLarge: { status: 431, body: 'Request Header Fields Too Large', close: true, lingers: true },
+  notImplemented: { status: 501, body: 'Not Implemented', close: true, lingers: true },
   noEndpoint: { status: 503, body: 'no healthy upstream' },
   timeout: { status: 504, body: 'upstream request timeout' },
 };
@@ -117,7 +119,9 @@ function grpcStatusOf(status: number): number {
 function percentEncoded(text: string): string {
   return [...Buffer.from(text)]
     .map((byte) =>
-      byte < 0x20 || byte > 0x7e || byte === 0x25 ? `%${byte.toString(16).toUpperCase().padStart(2, '0')}` : String.fromCharCode(byte),
+      byte < 0x20 || byte > 0x7e || byte === 0x25
+        ? `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+        : String.fromCharCode(byte),
     )
     .join('');
 }

@@ -56,7 +56,12 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     host.attempt(lease.target);
     const outcome = await forward(exchange, host, { lease, http, startedAt });
     // A service may end an idle connection just when a request comes: one that nobody has begun to answer and that may be sent twice gets a new one.
-    const again = outcome === 'stale' && lease.reused && !fresh && exchange.body === null && /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
+    const again =
+      outcome === 'stale' &&
+      lease.reused &&
+      !fresh &&
+      exchange.body === null &&
+      /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
     if (outcome === 'done') return;
     if (!again) {
       if (!exchange.answered) exchange.reply(resetReply('connection termination'));
@@ -78,7 +83,12 @@ function forward(
   return new Promise((resolve) => {
     let answer: ResponseBody | null = null;
     const call = lease.send(
-      { method: head.method, path: head.path, body, headers: requestHeaders(head.headers, { authority: head.authority, rewriteTo }) },
+      {
+        method: head.method,
+        path: head.path,
+        body,
+        headers: requestHeaders(head.headers, { authority: head.authority, rewriteTo }),
+      },
       {
         onSent: (bytes) => host.moved('up', bytes),
         onHead({ status, headers }) {

@@ -127,7 +127,14 @@ function leaseOf(connection: Connection): Lease {
 
 /** Everything that makes a connection what it is: another TLS or another protocol is another pool. */
 function poolKey(cluster: Cluster, { ip, endpoint }: Target): string {
-  return [cluster.name, cluster.http ?? '', ip, endpoint.port, JSON.stringify(endpoint.address), JSON.stringify(endpoint.tls)].join('\0');
+  return [
+    cluster.name,
+    cluster.http ?? '',
+    ip,
+    endpoint.port,
+    JSON.stringify(endpoint.address),
+    JSON.stringify(endpoint.tls),
+  ].join('\0');
 }
 
 class Http1Connection implements Connection {
