@@ -49,9 +49,20 @@ export class Sweep {
 
   #look(): void {
     for (const session of this.#sessions) {
-      if (session.sides === null) lookAtClient(session);
+      if (session.servesRequests) this.#lookAtRequests(session);
+      else if (session.sides === null) lookAtClient(session);
       else this.#lookAtJoined(session, session.sides);
     }
+  }
+
+  /** The connection of a client whose requests are served: its service's connections are looked after by their pool. */
+  #lookAtRequests(session: Session): void {
+    const { idleTimeoutMs } = this.#settings;
+    session.quietSweeps = session.moved ? 0 : session.quietSweeps + 1;
+    session.moved = false;
+    if (isDisconnected(session.accepted)) return session.walk.end(refuse('client-gone', 'the client reset the connection'));
+    if (idleTimeoutMs > 0 && session.quietSweeps * this.#everyMs >= idleTimeoutMs)
+      session.walk.end(refuse('idle-timeout', `no request and no byte of one for ${idleTimeoutMs} ms`));
   }
 
   #lookAtJoined(session: Session, { client, endpoint, lost }: NonNullable<Session['sides']>): void {

@@ -178,7 +178,7 @@ for (const concurrency of CONCURRENCIES) {
       const service = await startService();
       t.teardown(() => service.close());
       await using zone = await startHttpZone(t, service.port, concurrency);
-      for (const [bytes, status] of [
+      const cases = [
         ['GET / HTTP/1.1\r\n\r\n', 400],
         ['GET / HTTP/1.0\r\nHost: a\r\n\r\n', 426],
         ['hello\r\n\r\n', 400],
@@ -189,12 +189,15 @@ for (const concurrency of CONCURRENCIES) {
         ['GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n', 403],
         ['CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n', 404],
         [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(70_000)}\r\n\r\n`, 431],
-      ] as const) {
+      ] as const;
+      // Each connection stays for a second after its answer, so they wait together.
+      const play = async ([bytes, status]: (typeof cases)[number]): Promise<void> => {
         const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
         const answer = await exchange(socket, bytes);
         t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), JSON.stringify(bytes.slice(0, 90)));
         t.match(answer, /\r\nconnection: close\r\n/);
-      }
+      };
+      await Promise.all(cases.map(play));
       t.equal(service.seen.length, 0);
     });
   });

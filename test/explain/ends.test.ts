@@ -92,6 +92,7 @@ const ENDS: Readonly<Record<EndReason, readonly (readonly [Reached, Trace['endsA
     ['dialled', 'tls'],
     ['joined', 'tls'],
   ],
+  'malformed-request': [['joined', 'splice']],
   'idle-timeout': [['joined', 'splice']],
   'tls-error': [
     ['client', 'endpoint'],

@@ -9,7 +9,6 @@ import type { Clock } from '../../base/clock.ts';
 import { checkHttp1 } from './check-head.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import { lowerNames, valuesOf } from './headers.ts';
-import type { FlatHeaders } from './headers.ts';
 import { requestBody } from './request-body.ts';
 import { rawReply, REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
@@ -256,7 +255,7 @@ class H1Exchange implements Exchange {
       served.ending = true;
     }
     if (isBare && !hasLength) response.strictContentLength = false;
-    response.writeHead(status, STATUS_CODES[status] ?? '', out as unknown as string[]);
+    response.writeHead(status, STATUS_CODES[status] ?? '', out);
     response.flushHeaders();
     return {
       write: (chunk) => response.write(chunk),
@@ -274,5 +273,3 @@ class H1Exchange implements Exchange {
 }
 
 function ignore(): void {}
-
-export type { FlatHeaders };

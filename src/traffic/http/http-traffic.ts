@@ -90,7 +90,8 @@ export class HttpTraffic {
   }
 
   #openH2(socket: TLSSocket, front: FrontConnection): void {
-    const { goAway } = openH2(socket, front, this.#plane.clock);
+    const opened = openH2(socket, front, this.#plane.clock);
+    const goAway = (): void => opened.goAway();
     this.#goAways.add(goAway);
     socket.once('close', () => this.#goAways.delete(goAway));
     if (this.#draining) goAway();

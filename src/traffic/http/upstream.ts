@@ -197,7 +197,7 @@ class Http1Connection implements Connection {
     };
     this.#client.dispatch(
       {
-        method: request.method as Dispatcher.HttpMethod,
+        method: request.method,
         path: request.path,
         headers: request.headers.filter((_, i) => request.headers[i - (i % 2)] !== 'transfer-encoding'),
         body: request.body,
