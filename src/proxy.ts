@@ -459,10 +459,18 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   await listening.open(listener);
   tellOwnListeners(parts);
   if (options.watch === true || controlPlane !== null) loop.watch();
-  observer.log.info({ ...listening.at, admin: admin?.port ?? 0, workers: sides.count }, 'zone egress is ready');
+  const ports = { admin: admin?.port ?? 0, readiness: readiness?.port ?? 0 };
+  const about = { version: packageVersion(), ...sourceText(options), name: listener.name };
+  observer.log.info({ ...about, ...listening.at, ...ports, workers: sides.count }, 'zone egress is ready');
   if ((options.ignoredFlags ?? []).length > 0)
     observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
   return egressOf(parts, { adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
+}
+
+/** Where its configuration comes from, without what a URL may carry of secrets. */
+function sourceText({ resources, controlPlane }: EgressOptions): { readonly mode: string; readonly source: string } {
+  if (controlPlane !== undefined) return { mode: 'control plane', source: new URL(controlPlane.url).origin };
+  return typeof resources === 'string' ? { mode: 'folder', source: resources } : { mode: 'resources in memory', source: '' };
 }
 
 /** What a folder has is for the operator to mend; what a control plane sent is mended there, and waited for. */

@@ -8,6 +8,8 @@ import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import type { Invariant } from '../routing/invariants.ts';
 import type { ConfigSource } from './config-source.ts';
 import { prove } from './prove.ts';
+import { whatChanged } from './what-changed.ts';
+import type { WhatChanged } from './what-changed.ts';
 
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 
@@ -20,7 +22,14 @@ export interface CredentialStore<
 }
 
 export type LoadResult =
-  | { readonly kind: 'live'; readonly config: Good; readonly changed: boolean; readonly problems: readonly Problem[] }
+  /** `changes`: to what was live; absent for the first, and where nothing did. */
+  | {
+      readonly kind: 'live';
+      readonly config: Good;
+      readonly changed: boolean;
+      readonly changes?: WhatChanged;
+      readonly problems: readonly Problem[];
+    }
   /** `broken`: what does not hold of it although it compiled. */
   | { readonly kind: 'rejected'; readonly problems: readonly Problem[]; readonly broken?: readonly Invariant[] };
 
@@ -102,12 +111,14 @@ export class ConfigLoop {
     const prepared = await store.prepare(compiled.snapshot, compiled.secrets);
     const problems = [...compiled.problems, ...proof.problems, ...prepared.problems];
     if (hasErrors(prepared.problems) && !canServe(compiled.snapshot, prepared.credentials)) return { kind: 'rejected', problems };
-    const changed = this.#live === null || this.#live.snapshot.version !== compiled.snapshot.version;
+    const before = this.#live;
+    const changed = before === null || before.snapshot.version !== compiled.snapshot.version;
     await goLive(compiled, prepared.credentials);
     store.commit(prepared);
     await nextTurn();
     this.#live = compiled;
-    return { kind: 'live', config: compiled, changed, problems };
+    if (before === null || !changed) return { kind: 'live', config: compiled, changed, problems };
+    return { kind: 'live', config: compiled, changed, changes: await whatChanged(before.snapshot, compiled.snapshot), problems };
   }
 }
 

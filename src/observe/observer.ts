@@ -35,6 +35,8 @@ export type LoadOutcome =
   | {
       readonly kind: 'live';
       readonly changed: boolean;
+      /** Of a reload, for the log: routes that came and went, who may newly pass. */
+      readonly changes?: object;
       readonly config: Pick<Extract<Compiled, { kind: 'compiled' }>, 'snapshot' | 'listener'>;
       readonly problems: readonly Problem[];
     }
@@ -92,6 +94,8 @@ export function createObserver(options: ObserverOptions): Observer {
   });
   const listeners = new Set<(record: SessionRecord) => void>();
   let named = false;
+  /** What the last load was like, where it was not good. */
+  let wasBad: 'rejected' | 'errors' | null = null;
   /** What the configuration that is live was warned of. */
   let told: ReadonlySet<string> = new Set();
 
@@ -149,7 +153,11 @@ export function createObserver(options: ObserverOptions): Observer {
       const fields = { result, errors, warnings, tookMs: Math.round(tookMs) };
       if (outcome.kind === 'rejected') {
         for (const invariant of outcome.broken ?? []) metrics.count('zone_egress_invariant_violations_total', { invariant });
-        log.error({ ...fields, problems: texts(outcome.problems) }, 'the configuration is rejected; what was live stays');
+        log.error(
+          { ...fields, problems: texts(outcome.problems) },
+          named ? 'the configuration is rejected; what was live stays' : 'the configuration is rejected; none was live before',
+        );
+        wasBad = 'rejected';
         return;
       }
       const { snapshot, listener } = outcome.config;
@@ -159,9 +167,24 @@ export function createObserver(options: ObserverOptions): Observer {
       // Each once: a control plane sends the same again and again.
       const fresh = outcome.problems.filter((problem) => !told.has(formatProblem(problem)));
       told = new Set(outcome.problems.map(formatProblem));
-      if (fresh.length > 0) log.warn({ ...fields, problems: texts(fresh) }, 'the configuration has warnings');
+      const refusing = fresh.filter(({ severity }) => severity === 'error');
+      const others = fresh.filter(({ severity }) => severity === 'warning');
+      if (refusing.length > 0)
+        log.error(
+          { ...fields, problems: texts(refusing) },
+          'what has these errors is refused; the rest of the configuration is served',
+        );
+      if (others.length > 0) log.warn({ ...fields, problems: texts(others) }, 'the configuration has warnings');
+      // Who has seen a bad one wants to know that it is over, also where the mended one is what was live all the time.
+      if (wasBad === 'rejected' && errors > 0) log.info(fields, 'the configuration can be used again, but for what has errors');
+      if (wasBad !== null && errors === 0) {
+        const same = outcome.changed ? '' : '; it is the same as what was live';
+        log.info({ ...fields, version: snapshot.version }, `the configuration is good again${same}`);
+      }
+      wasBad = errors > 0 ? 'errors' : null;
       if (!outcome.changed) return log.debug(fields, 'the configuration has not changed');
-      log.info({ ...fields, version: snapshot.version, routes: snapshot.routes.size }, 'the configuration is live');
+      const { size: routes } = snapshot.routes;
+      log.info({ ...fields, version: snapshot.version, routes, ...outcome.changes }, 'the configuration is live');
     },
     decisions: (query) => ring.list(query),
     decision: (id) => ring.get(id),

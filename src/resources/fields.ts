@@ -151,7 +151,9 @@ export function openFields(
     },
     counts(name) {
       const wrong = 'must be a whole number, 0 or more';
-      return list(name, wrong, (value) => (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= MAX_INT32 ? value : undefined));
+      return list(name, wrong, (value) =>
+        typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= MAX_INT32 ? value : undefined,
+      );
     },
     object(name, inner) {
       const value = byName.get(name)?.value;
