@@ -176,7 +176,7 @@ export function createObserver(options: ObserverOptions): Observer {
         );
       if (others.length > 0) log.warn({ ...fields, problems: texts(others) }, 'the configuration has warnings');
       // Who has seen a bad one wants to know that it is over, also where the mended one is what was live all the time.
-      if (wasBad === 'rejected' && errors > 0) log.info(fields, 'the configuration can be used again, but for what has errors');
+      if (wasBad === 'rejected' && errors > 0) log.info(fields, 'the configuration is good again, but for what has errors');
       if (wasBad !== null && errors === 0) {
         const same = outcome.changed ? '' : '; it is the same as what was live';
         log.info({ ...fields, version: snapshot.version }, `the configuration is good again${same}`);

@@ -94,7 +94,7 @@ export function parseFullYaml(file: SourceFile, findings: Pick<Findings, 'error'
     for (const problem of problems) {
       reader.findings.error(place(reader, problem.pos[0]), '', syntaxMessage(problem));
     }
-    if (document.contents === null || reader.failed) continue;
+    if (document.contents === null) continue;
     const value = read(reader, document.contents, 0);
     if (!reader.failed && value !== null && !isNothing(value)) values.push(value);
   }
@@ -186,7 +186,6 @@ function sizeOf(reader: Reader, value: Value): number {
 
 function readNode(reader: Reader, node: unknown, depth: number): Value | null {
   if (isAlias(node)) return aliased(reader, node.source, node.range?.[0]);
-  if (reader.failed && depth > 0) return null;
   if (depth > MAX_DEPTH) return fail(reader, offsetOf(node), TOO_DEEP);
   const at = place(reader, offsetOf(node));
   if (isScalar(node)) {

@@ -124,7 +124,7 @@ for (const concurrency of CONCURRENCIES) {
       const bad: readonly (readonly [what: string, text: string, problem: RegExp])[] = [
         ['syntax', good.replace('networking: {', 'networking: {{'), /more\.yaml:5:\d+ /],
         ['a document without a type', good.replace(/^type.*\n/, ''), /more\.yaml:1:1 type: has to be defined/],
-        ['two of one name', `${good}---\n${good}`, /more\.yaml:13:7 name: .*already defined/],
+        ['two of one name', `${good}---\n${good}`, /more\.yaml:15:7 name: .*already defined/],
         ['a permission that cannot be', good.replace(/^sources.*$/m, 'sources: []'), /more\.yaml:10:\d+ sources: /],
       ];
       for (const [i, [what, text, expected]] of bad.entries()) {
