@@ -367,14 +367,22 @@ function foundOf(answer: readonly string[] | Found, family: Family): Found {
 
 /** Each address once, IPv4 first, in an order that does not change with the server's rotation. */
 function sorted(addresses: readonly string[], family: Family): readonly string[] {
-  const usable = addresses.filter((ip) => (family === 'v4' ? isIPv4(ip) : isIP(ip) !== 0));
+  const usable = ofFamily(
+    addresses.filter((ip) => isIP(ip) !== 0),
+    family,
+  );
   return [...new Set(usable)].sort((a, b) => isIP(a) - isIP(b) || (a < b ? -1 : 1));
 }
 
 function only(resolution: Resolution, family: Family): Resolution {
   if (resolution.kind === 'failed' || family === 'any') return resolution;
-  const addresses = resolution.addresses.filter((ip) => isIPv4(ip));
-  return addresses.length > 0 ? { kind: 'resolved', addresses } : failed('it has no IPv4 address');
+  return { kind: 'resolved', addresses: ofFamily(resolution.addresses, family) };
+}
+
+/** IPv4 where that is wanted and there is any; a name with IPv6 addresses only is reached by them, or the connection says so. */
+function ofFamily(addresses: readonly string[], family: Family): readonly string[] {
+  const four = family === 'v4' ? addresses.filter((ip) => isIPv4(ip)) : [];
+  return four.length > 0 ? four : addresses;
 }
 
 function sameResolution(a: Resolution, b: Resolution): boolean {

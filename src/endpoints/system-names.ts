@@ -72,11 +72,14 @@ class Names implements SystemNames {
   async find(name: string, family: Family): Promise<Found> {
     const files = await this.#system();
     if (this.#closed) throw failure('ECANCELLED');
-    const addresses = ofFamily(files.hosts.get(withoutDot(name).toLowerCase()) ?? [], family);
+    const inHosts = files.hosts.get(withoutDot(name).toLowerCase()) ?? [];
+    const addresses = ofFamily(inHosts, family);
     if (addresses.length > 0) return { addresses, ttl: null };
     try {
       return await this.#inDns(candidates(name, files), family);
     } catch (error) {
+      // Of the other family only: better than none.
+      if (inHosts.length > 0) return { addresses: inHosts, ttl: null };
       if (files.isPlain || this.#closed || this.#lastWords >= MAX_LAST_WORDS) throw error;
       const last = await this.#lastWord(name, family).catch(() => null);
       if (last === null) throw error;
@@ -106,9 +109,13 @@ class Names implements SystemNames {
     const asked = [client.resolve4(name, { ttl: true }), ...(family === 'any' ? [client.resolve6(name, { ttl: true })] : [])];
     const answers = await Promise.allSettled(asked);
     const records = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
-    if (records.length > 0)
-      return { addresses: records.map(({ address }) => address), ttl: Math.min(...records.map(({ ttl }) => ttl)) };
+    if (records.length > 0) return foundIn(records);
     const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [codeOf(answer.reason)] : []));
+    // The name is there and has no IPv4 address: one of IPv6 is better than none.
+    if (family === 'v4' && failures[0] === 'ENODATA') {
+      const six = await client.resolve6(name, { ttl: true }).catch(() => []);
+      if (six.length > 0) return foundIn(six);
+    }
     // One family says that the name is there, the other one does not answer: it is not known whether there is an address.
     return failure(
       failures.find((code) => !GOES_ON.has(code)) ?? failures.find((code) => code !== 'ENOTFOUND') ?? failures[0] ?? 'ENODATA',
@@ -149,6 +156,10 @@ class Names implements SystemNames {
   #newClient(): DnsClient {
     return this.#options.newClient?.() ?? new DnsClient({ timeout: TIMEOUT_MS, tries: 2 });
   }
+}
+
+function foundIn(records: readonly { readonly address: string; readonly ttl: number }[]): Found {
+  return { addresses: records.map(({ address }) => address), ttl: Math.min(...records.map(({ ttl }) => ttl)) };
 }
 
 /** What DNS is asked for, in this order. */

@@ -7,9 +7,10 @@ import type { Element } from './der-walker.ts';
  * attacker wrote. It reads strictly and in bounds, never throws, and judges nothing: chain and signatures are OpenSSL's, the rules are
  * verify.ts's. It does not depend on node-forge, so that data sides need not load it.
  */
-export function readCertificate(der: Uint8Array): DerResult {
+export function readCertificate(der: Uint8Array, maxAltNames: number = MAX_ALT_NAMES): DerResult {
   try {
-    return { kind: 'certificate', certificate: certificateOf(Buffer.from(der.buffer, der.byteOffset, der.byteLength)) };
+    const bytes = Buffer.from(der.buffer, der.byteOffset, der.byteLength);
+    return { kind: 'certificate', certificate: certificateOf(bytes, maxAltNames) };
   } catch (error) {
     if (error instanceof Unreadable) return { kind: 'unreadable', why: error.message };
     throw error;
@@ -122,7 +123,7 @@ const TAG = {
   extensions: 0xa3,
 } as const;
 
-function certificateOf(der: Buffer): DerCertificate {
+function certificateOf(der: Buffer, maxAltNames: number): DerCertificate {
   const file = new Walker(der, 'certificate');
   const outer = new Walker(file.next(TAG.sequence).body, 'certificate');
   file.end();
@@ -154,7 +155,7 @@ function certificateOf(der: Buffer): DerCertificate {
     notBefore,
     notAfter,
     extensions,
-    altNames: altNamesOf(value(OID.subjectAltName)),
+    altNames: altNamesOf(value(OID.subjectAltName), maxAltNames),
     keyUsage: keyUsageOf(value(OID.keyUsage)),
     extendedKeyUsage: extendedKeyUsageOf(value(OID.extendedKeyUsage)),
     isCa: isCaOf(value(OID.basicConstraints)),
@@ -181,12 +182,12 @@ function extensionsOf(body: Buffer): Map<string, DerExtension> {
   return extensions;
 }
 
-function altNamesOf(value: Buffer | null): readonly GeneralName[] {
+function altNamesOf(value: Buffer | null, most: number): readonly GeneralName[] {
   if (value === null) return [];
   const names: GeneralName[] = [];
   const list = sequence(value, 'subjectAltName');
   while (!list.done) {
-    if (names.length === MAX_ALT_NAMES) throw new Unreadable(`subjectAltName: more than ${MAX_ALT_NAMES} names`);
+    if (names.length === most) throw new Unreadable(`subjectAltName: more than ${most} names`);
     const { tag, body } = list.next();
     const kind = (tag & 0xc0) === 0x80 ? GENERAL_NAMES[tag & 0x1f] : undefined;
     if (kind === undefined) throw new Unreadable(`subjectAltName: unknown kind of name, tag ${tag}`);

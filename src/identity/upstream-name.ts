@@ -5,18 +5,26 @@ import { readCertificate } from './der.ts';
 import type { GeneralName } from './der.ts';
 import { ipBytes } from './ip-bytes.ts';
 
+/** No limit of ours: OpenSSL takes 100 KB of certificates from a server, and each name has 3 bytes at least. */
+const MAX_NAMES = 100_000;
+
 /**
  * Whether a server that TLS is originated to has one of the wanted names: null is fine, otherwise a sentence. Only DNS and IP subject alternative
  * names count, read from the DER: never the CN, never a URI, so that a certificate of a mesh is no certificate of an external service.
  * A wildcard is one whole left-most label. An address meets an IP name byte by byte, never a DNS name.
  */
 export function checkServerName(certificate: X509Certificate, names: readonly NameMatcher[]): string | null {
-  const der = readCertificate(certificate.raw);
+  const der = readCertificate(certificate.raw, MAX_NAMES);
   if (der.kind === 'unreadable') return `its certificate cannot be read: ${der.why}`;
   const { altNames } = der.certificate;
   const dns = altNames.filter(({ kind }) => kind === 'dns').flatMap(plainName);
   const ips = altNames.filter(({ kind }) => kind === 'ip').map(({ bytes }) => bytes);
   if (names.some((name) => matches(name, dns, ips))) return null;
+  const asText = names.find(({ kind, value }) => kind === 'exact' && isIP(value) !== 0 && dns.includes(lowerAscii(value)));
+  if (asText !== undefined) {
+    const { value } = asText;
+    return `its certificate has the address ${value} as a DNS name, and only an IP name is one for an address: have it issued with subjectAltName IP:${value}, or give a serverName that it has`;
+  }
   const wanted = names.map(({ kind, value }) => (kind === 'prefix' ? `${value}…` : value)).join(', ');
   return `its certificate is for ${describe(dns, ips)}, wanted ${wanted === '' ? 'no name at all' : `one of: ${wanted}`}`;
 }

@@ -1,4 +1,4 @@
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, isIPv6 } from 'node:net';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
@@ -126,14 +126,18 @@ function attempt(
   return walk.step<Side>((done, fail) => {
     let connected = false;
     const timer = options.clock.after(options.timeoutMs, () => {
-      fail(new Refused(refuse('connect-timeout', `connect ${where}: nothing after ${options.timeoutMs} ms`)));
+      fail(new Refused(refuse('connect-timeout', `connect ${where}: nothing after ${options.timeoutMs} ms${onlySix(target)}`)));
     });
     function onReady(): void {
       connected = true;
       done(side);
     }
     function onError(error: SocketError): void {
-      fail(new Refused(refuse(codeOf(error, made.ready), `connect ${where}: ${socketReason(error)}`), { cause: error }));
+      fail(
+        new Refused(refuse(codeOf(error, made.ready), `connect ${where}: ${socketReason(error)}${onlySix(target)}`), {
+          cause: error,
+        }),
+      );
     }
     function onClose(): void {
       fail(
@@ -161,6 +165,12 @@ function attempt(
       side.reader?.close();
     };
   });
+}
+
+/** An egress with an IPv4 address may have no way to IPv6: then it is the name that has to have another record. */
+function onlySix({ ip, endpoint: { address } }: Target): string {
+  if (address.kind === 'ip' || address.family !== 'v4' || !isIPv6(ip)) return '';
+  return `; the name ${address.name} has IPv6 addresses only, and this egress has an IPv4 address`;
 }
 
 const NETWORK_CODES: ReadonlySet<string> = new Set([

@@ -96,3 +96,18 @@ t.test('addresses become the bytes that certificates hold', async (t) => {
   ];
   for (const [text, hex] of cases) t.equal(ipBytes(text)?.toString('hex') ?? null, hex, text);
 });
+
+t.test('an address that a certificate has as a DNS name is said as what it is, with what to do', async (t) => {
+  const certificate = server({ dns: ['127.0.0.1', 'api.test'] });
+  t.equal(
+    checkServerName(certificate, exact('127.0.0.1')),
+    'its certificate has the address 127.0.0.1 as a DNS name, and only an IP name is one for an address: have it issued with subjectAltName IP:127.0.0.1, or give a serverName that it has',
+  );
+  t.match(checkServerName(certificate, exact('127.0.0.2')), /is for 127\.0\.0\.1, api\.test, wanted one of: 127\.0\.0\.2/);
+});
+
+t.test('a certificate for thousands of names is one for each of them', async (t) => {
+  const certificate = server({ dns: Array.from({ length: 3_000 }, (_, i) => `n${i}.test`) });
+  t.equal(checkServerName(certificate, exact('n2999.test')), null);
+  t.match(checkServerName(certificate, exact('n3000.test')), /is for n0\.test, .* and 2992 more, wanted/);
+});
