@@ -29,6 +29,7 @@ export interface EnvoyFactsOptions {
 /** What the pages in Envoy's words are made of. */
 export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
   const { clock, sides, loop, listening, observer, controlPlane, allowedResolved, adminAt } = options;
+  const startedNow = clock.now();
   let own: readonly OwnListener[] | null = null;
   let local: ReadonlySet<string> = new Set();
   // Of ten thousand clusters each asks.
@@ -40,6 +41,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
   return {
     now: () => clock.wall(),
     startedAt: clock.wall(),
+    uptimeMs: () => clock.now() - startedNow,
     version: packageVersion(),
     workers: sides.count,
     ready: options.ready,

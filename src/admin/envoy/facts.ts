@@ -16,6 +16,8 @@ export interface EnvoyFacts {
   /** Milliseconds since the Unix epoch. */
   now(): number;
   readonly startedAt: number;
+  /** Since the start, in milliseconds; the wall clock may have jumped meanwhile. */
+  uptimeMs(): number;
   /** Of this package. */
   readonly version: string;
   /** Data sides. */

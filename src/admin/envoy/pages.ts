@@ -142,7 +142,7 @@ function memoryPage(facts: EnvoyFacts): View {
 /** The five parts that whoever reads an Envoy's version expects, with a name and a version of our own: nobody is to take this for an Envoy and its bugs. */
 async function serverInfo(facts: EnvoyFacts): Promise<LazyJson> {
   const { ok, text: state } = facts.ready();
-  const uptime = `${Math.floor((facts.now() - facts.startedAt) / 1e3)}s`;
+  const uptime = `${Math.floor(facts.uptimeMs() / 1e3)}s`;
   const control = facts.control();
   return {
     version: `zone-egress/${facts.version}/Clean/RELEASE/OpenSSL`,

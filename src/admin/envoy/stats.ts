@@ -207,7 +207,7 @@ function serverScopes(facts: EnvoyFacts): readonly StatScope[] {
   const memory = facts.memory();
   const listeners = facts.listeners().length;
   const stats = {
-    uptimeSeconds: Math.floor((facts.now() - facts.startedAt) / 1e3),
+    uptimeSeconds: Math.floor(facts.uptimeMs() / 1e3),
     concurrency: facts.workers,
     isLive: ok,
     state: STATES[text] ?? 3,

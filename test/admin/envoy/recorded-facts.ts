@@ -28,6 +28,7 @@ export function emptyFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
   return {
     now: () => NOW,
     startedAt: NOW - 427_000,
+    uptimeMs: () => 427_000,
     version: '0.1.0',
     workers: 2,
     ready: () => ({ ok: true, text: 'LIVE' }),
