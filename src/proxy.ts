@@ -72,7 +72,7 @@ export interface EgressOptions {
   readonly port?: number;
   /** The admin listener; its port comes from the ZoneEgress unless given. `false`: none. */
   readonly admin?: false | { readonly bind?: string; readonly port?: number; readonly allowedHosts?: readonly string[] };
-  /** A listener that answers /ready and nothing else. Default: none. */
+  /** A listener that answers /ready and nothing else, on every address unless `bind` names one. Default: none. */
   readonly readiness?: false | { readonly bind?: string; readonly port: number };
   /** 1 (default) shares the caller's thread; more have a worker thread each. */
   readonly concurrency?: number;
@@ -98,6 +98,8 @@ export interface EgressOptions {
   readonly rewrite?: Rewrite;
   /** Gives up a start that waits for its control plane: `startEgress` rejects with the reason. */
   readonly signal?: AbortSignal;
+  /** What whoever starts it has to say of its options; logged once. */
+  readonly warnings?: readonly string[];
   /** Flags that were given and have no meaning here; said once at debug. */
   readonly ignoredFlags?: readonly string[];
 }
@@ -143,6 +145,7 @@ const checkOptions = checked.options<EgressOptions>({
   clock,
   rewrite: checked.callback,
   signal,
+  warnings: checked.listOf(checked.text),
   ignoredFlags: checked.listOf(checked.text),
 });
 
@@ -451,7 +454,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   // A control plane may let wait for long: who asks meanwhile is told so.
   const readiness =
     options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
-  for (const warning of options.controlPlane?.warnings ?? []) observer.log.warn({}, warning);
+  for (const warning of [...(options.warnings ?? []), ...(options.controlPlane?.warnings ?? [])]) observer.log.warn({}, warning);
   if (controlPlane !== null) await join(controlPlane, options.signal);
   const { listener } = await firstConfig(parts, options.signal);
   // What ends the start is tried before a client is served, or somebody told that it is ready.
@@ -564,7 +567,7 @@ async function openAdmin(
 
 async function openReadiness(options: { readonly bind?: string; readonly port: number }, parts: Parts): Promise<AdminServer> {
   const server = await createReadinessServer({
-    address: options.bind ?? '0.0.0.0',
+    address: options.bind ?? '',
     port: options.port,
     ready: () => readiness(parts),
   });

@@ -14,6 +14,8 @@ import type { Signal, Terminal } from './terminal.ts';
 const RESERVED_DESCRIPTORS = 256;
 /** A session holds the client's connection and the endpoint's. */
 const DESCRIPTORS_PER_SESSION = 2;
+/** Sessions that are allowed however few descriptors there are. */
+const FEWEST_SESSIONS = 16;
 /** npm and a terminal both pass Ctrl-C on: a SIGINT that comes within this time is the same one. */
 const SAME_SIGNAL_MS = 500;
 
@@ -140,6 +142,8 @@ function workersOf({ concurrency }: RunOptions, terminal: Terminal): number {
 }
 
 function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
+  const descriptors = terminal.descriptorLimit();
+  const { maxSessions, warning } = sessionLimit(options.maxSessions, descriptors);
   return {
     ...(options.name === null ? {} : { name: options.name }),
     ...(options.zone === null ? {} : { zone: options.zone }),
@@ -147,13 +151,14 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
     ...(options.bind === null ? {} : { bind: options.bind }),
     strict: options.strict,
     admin: { bind: options.adminBind, allowedHosts: options.adminHosts },
-    readiness: options.readinessPort === 0 ? false : { bind: '0.0.0.0', port: options.readinessPort },
+    readiness: options.readinessPort === 0 ? false : { port: options.readinessPort },
     concurrency: workersOf(options, terminal),
     watch: true,
     configThread: true,
     logLevel: options.logLevel,
     logSample: options.logSample,
     ignoredFlags: options.ignored,
+    warnings: warning === null ? [] : [warning],
     ...(options.record === null ? {} : { record: { file: options.record, maxBytes: options.recordMaxBytes } }),
     traffic: {
       drainTimeMs: options.drainTimeMs,
@@ -161,7 +166,8 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
       idleTimeoutMs: options.idleTimeoutMs,
       halfClosedTimeoutMs: options.halfClosedTimeoutMs,
       maxHelloBytes: options.maxHelloBytes,
-      maxSessions: options.maxSessions === 0 ? sessionsFor(terminal.descriptorLimit()) : options.maxSessions,
+      maxSessions,
+      maxDescriptors: descriptors ?? 0,
       maxHandshakes: options.maxHandshakes,
       maxSessionsPerSource: options.maxSessionsPerSource,
       allowedResolved: options.allowedResolved,
@@ -169,8 +175,27 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
   };
 }
 
+/** What was asked for, as far as the descriptors reach: beyond them the admin pages, look-ups and files would have none. */
+export function sessionLimit(
+  asked: number,
+  descriptorLimit: number | null,
+): { readonly maxSessions: number; readonly warning: string | null } {
+  const most = sessionsFor(descriptorLimit);
+  if (descriptorLimit === null) return { maxSessions: asked === 0 ? most : asked, warning: null };
+  const needed = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_SESSION * Math.max(asked, FEWEST_SESSIONS);
+  if (needed <= descriptorLimit) return { maxSessions: asked === 0 ? most : asked, warning: null };
+  const limit = `this process may have ${descriptorLimit} open files`;
+  const remedy = `raise the limit (ulimit -n) to ${needed}`;
+  if (asked > most)
+    return {
+      maxSessions: most,
+      warning: `--max-sessions ${asked} is more than there is room for: ${limit}, and a session takes ${DESCRIPTORS_PER_SESSION} beside ${RESERVED_DESCRIPTORS} for other uses; the limit is ${most} sessions, ${remedy}`,
+    };
+  return { maxSessions: asked === 0 ? most : asked, warning: `${limit}, which is too few to serve well: ${remedy}` };
+}
+
 /** Below the descriptor limit: at it the kernel's connections are accepted and dropped without a word. */
-export function sessionsFor(descriptorLimit: number | null): number {
+function sessionsFor(descriptorLimit: number | null): number {
   if (descriptorLimit === null) return 10_000;
-  return Math.max(16, Math.floor((descriptorLimit - RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_SESSION));
+  return Math.max(FEWEST_SESSIONS, Math.floor((descriptorLimit - RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_SESSION));
 }

@@ -11,6 +11,8 @@ export interface TrafficSettings {
   readonly drainTimeMs: number;
   /** Of the whole process. */
   readonly maxSessions: number;
+  /** Open files that the process may have; 0 where that is not known. */
+  readonly maxDescriptors: number;
   /** TLS handshakes with clients under way at once, of the whole process. */
   readonly maxHandshakes: number;
   /** Sessions of one source address, of the whole process; 0 is no limit. */
@@ -33,6 +35,7 @@ export const DEFAULT_TRAFFIC_SETTINGS: TrafficSettings = {
   halfClosedTimeoutMs: 300_000,
   drainTimeMs: 30_000,
   maxSessions: 10_000,
+  maxDescriptors: 0,
   maxHandshakes: 512,
   maxSessionsPerSource: 0,
   backlog: 4_096,

@@ -192,7 +192,9 @@ export function refusedAfterHandshake(error: SocketError): Refusal | null {
   return refuse('upstream-tls-failed', `refused by the endpoint after the handshake: ${socketReason(error)}`);
 }
 
-function codeOf(error: SocketError, ready: string): 'connect-timeout' | 'connect-refused' | 'upstream-tls-failed' {
+function codeOf(error: SocketError, ready: string): RefusalCode {
+  // This process has no descriptor left, which says nothing of the endpoint: no other is tried, and none counts as failed.
+  if (error.code === 'EMFILE' || error.code === 'ENFILE') return 'over-limit';
   if (error.code === 'ETIMEDOUT') return 'connect-timeout';
   return ready === 'connect' || NETWORK_CODES.has(error.code ?? '') ? 'connect-refused' : 'upstream-tls-failed';
 }

@@ -16,6 +16,7 @@ import type { Origination } from './originate.ts';
 import type { SessionDraft } from './session-draft.ts';
 import type { Session } from './session.ts';
 import type { Terminator } from './terminate.ts';
+import type { Unproven } from './unproven.ts';
 
 /** What a session needs of the data side that it runs on. */
 export interface DataPlane {
@@ -23,6 +24,10 @@ export interface DataPlane {
   readonly settings: TrafficSettings;
   readonly limits: Limits;
   readonly breakers: Breakers;
+  /** Sessions whose client has not proven itself: before its certificate, or what it answers to an endpoint that it is passed through to. */
+  readonly unproven: Unproven;
+  /** Those of them in a handshake with us. */
+  readonly handshaking: Unproven;
   readonly endpoints: EndpointUse;
   readonly pool: BufferPool;
   readonly terminator: Terminator;
@@ -31,6 +36,8 @@ export interface DataPlane {
   readonly http: HttpTraffic;
   /** The accepted handle may be moved into a socket of our own making; otherwise the public API carries the bytes. */
   readonly adoptionWorks: boolean;
+  /** Those that hold a connection of this cluster. */
+  unprovenOf(cluster: Cluster): Unproven;
   snapshot(): Snapshot;
   /** `client`: its address, for balancers that go by it. */
   view(cluster: Cluster, client: string): EndpointView;

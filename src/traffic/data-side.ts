@@ -35,6 +35,7 @@ import type { Session } from './session.ts';
 import { Sweep } from './sweep.ts';
 import { Terminator } from './terminate.ts';
 import type { MeshTls } from './terminate.ts';
+import { Unproven } from './unproven.ts';
 
 export interface DataSideOptions {
   readonly clock: Clock;
@@ -51,6 +52,9 @@ export interface DataSideOptions {
   readonly send: (message: FromData) => void;
 }
 
+/** Open files that sessions do not get. */
+const KEPT_DESCRIPTORS = 128;
+
 /** Records that wait for being sent are sent at this number, or in the next turn of the loop. */
 const BATCH = 256;
 
@@ -60,6 +64,8 @@ export class DataSide implements DataPlane {
   readonly settings: TrafficSettings;
   readonly limits: Limits;
   readonly breakers: Breakers;
+  readonly unproven: Unproven = new Unproven();
+  readonly handshaking: Unproven = new Unproven();
   readonly endpoints: EndpointUse = new EndpointUse();
   readonly pool: BufferPool;
   readonly terminator: Terminator;
@@ -72,6 +78,7 @@ export class DataSide implements DataPlane {
   readonly #sessions = new Set<Session>();
   readonly #sweep: Sweep;
   readonly #secrets = new Map<ContentHash, string>();
+  readonly #unprovenOf = new WeakMap<Cluster, Unproven>();
   readonly #turns = new WeakMap<Cluster, { next: number }>();
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   /** Pieces of a change that are not live yet. */
@@ -180,6 +187,12 @@ export class DataSide implements DataPlane {
     };
   }
 
+  unprovenOf(cluster: Cluster): Unproven {
+    const known = this.#unprovenOf.get(cluster) ?? new Unproven();
+    this.#unprovenOf.set(cluster, known);
+    return known;
+  }
+
   /** Whoever watches endpoints hears of it; the others need not. */
   attempted(cluster: Cluster, { endpoint, ip }: Target, outcome: AttemptOutcome): void {
     if (cluster.outlierDetection === undefined && cluster.healthChecks === undefined) return;
@@ -222,17 +235,33 @@ export class DataSide implements DataPlane {
   #accept(socket: Socket): void {
     if (this.settings.unref) socket.unref();
     const source = plainAddress(socket.remoteAddress ?? '');
-    const full = this.limits.enterSession(source);
-    if (full === null) {
+    const refusal = this.#admit(socket, source);
+    if (refusal === null) {
       void walk(socket, this);
       return;
     }
     socket.on('error', ignoreError);
     const draft = this.draft(socket);
     draft.snapshotVersion = this.#snapshot.version;
-    draft.finish('over-limit', full);
+    draft.finish('over-limit', refusal);
     socket.resetAndDestroy();
     this.#report(draft.record(this.clock.now()));
+  }
+
+  /** Takes a place for a session; where there is none left, that of one who has not proven itself. A sentence where there is no such either. */
+  #admit(socket: Socket, source: string): string | null {
+    const { maxDescriptors } = this.settings;
+    // The kernel gives the lowest number that is free: whatever holds the others, what is left is for the admin pages, look-ups and files.
+    const kept = Math.min(KEPT_DESCRIPTORS, Math.floor(maxDescriptors / 4));
+    if (maxDescriptors > 0 && descriptorOf(socket) >= maxDescriptors - kept)
+      return `${maxDescriptors - kept} files are open (limit ${maxDescriptors}, of which ${kept} are kept for other uses)`;
+    const full = this.limits.enterSession(source);
+    if (full === null) return null;
+    const now = this.clock.now();
+    const isRoom = full.of === 'source' ? this.unproven.makeRoomIn(source, now) : this.unproven.makeRoom(source, now);
+    if (!isRoom) return full.detail;
+    this.limits.forceSession(source);
+    return null;
   }
 
   async #listen(message: Extract<ToData, { kind: 'listen' }>): Promise<void> {
@@ -330,6 +359,11 @@ export class DataSide implements DataPlane {
       this.fault(error);
     }
   }
+}
+
+/** -1 where this Node keeps it elsewhere. */
+function descriptorOf(socket: Socket): number {
+  return (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle?.fd ?? -1;
 }
 
 /** `::ffff:10.0.0.7`, as a listener on `::` sees an IPv4 client, without its prefix. */

@@ -20,6 +20,12 @@ export interface LimitSettings {
   readonly maxSessionsPerSource: number;
 }
 
+/** Whose limit is reached, and a sentence that says so. */
+export interface FullLimit {
+  readonly of: 'process' | 'source';
+  readonly detail: string;
+}
+
 /** Counts that all data sides share. Every `enter` that said yes needs its `leave`. */
 export class Limits {
   readonly #counts: Int32Array;
@@ -43,16 +49,25 @@ export class Limits {
     return Atomics.load(this.#counts, HANDSHAKES);
   }
 
-  /** Null: it may enter. Otherwise which limit is reached, as a sentence. */
-  enterSession(source: string): string | null {
+  /** Null: it may enter. Otherwise which limit is reached. */
+  enterSession(source: string): FullLimit | null {
     const { maxSessions, maxSessionsPerSource } = this.#settings;
-    if (!this.#enter(SESSIONS, maxSessions)) return `${maxSessions} sessions are open (limit ${maxSessions})`;
+    if (!this.#enter(SESSIONS, maxSessions)) {
+      return { of: 'process', detail: `${maxSessions} sessions are open (limit ${maxSessions})` };
+    }
     if (maxSessionsPerSource > 0 && !this.#enter(slot(source), maxSessionsPerSource)) {
       this.#leave(SESSIONS);
-      return `${source} has ${maxSessionsPerSource} sessions open (limit ${maxSessionsPerSource})`;
+      return { of: 'source', detail: `${source} has ${maxSessionsPerSource} sessions open (limit ${maxSessionsPerSource})` };
     }
     Atomics.add(this.#counts, this.#mine, 1);
     return null;
+  }
+
+  /** Enters above the limit, for somebody whose place another is giving up. */
+  forceSession(source: string): void {
+    Atomics.add(this.#counts, SESSIONS, 1);
+    Atomics.add(this.#counts, this.#mine, 1);
+    if (this.#settings.maxSessionsPerSource > 0) Atomics.add(this.#counts, slot(source), 1);
   }
 
   leaveSession(source: string): void {

@@ -15,7 +15,7 @@ import { missingCluster, missingIdentity } from '../routing/decide.ts';
 import { printable, route } from '../routing/route.ts';
 import { alertFor } from '../wire/alert.ts';
 import { adopt } from './adopt.ts';
-import type { Full } from './breakers.ts';
+import type { Full, Place } from './breakers.ts';
 import { connectEndpoint, refusedAfterHandshake } from './connect.ts';
 import type { DataPlane } from './data-plane.ts';
 import { ignoreError } from './ignore-error.ts';
@@ -27,10 +27,11 @@ import { splice } from './splice.ts';
 import type { Side, Splice } from './splice.ts';
 import { tlsErrorOf, tlsErrorText } from './tls-error.ts';
 import { TlsReader } from './tls-reader.ts';
+import type { Held, Unproven } from './unproven.ts';
 import { Walk } from './walk.ts';
 
-/** An honest handshake takes milliseconds; one that is older than this gives up its place when all are taken. */
-const STALLED_AFTER_MS = 1_000;
+const GAVE_WAY =
+  'all places were taken: of the client address that held most, this connection had waited longest without a handshake that was done';
 
 /** What a session is while bytes flow. */
 interface Joined {
@@ -58,6 +59,8 @@ export class Session {
   joined = false;
   /** From the moment on at which bytes flow. */
   sides: Joined | null = null;
+  /** Its places among those who have not proven themselves; null once it has. */
+  unproven: Held[] | null = [];
   /** The kernel asks the peers whether they are there after so long without a byte. */
   keepAliveMs: number = Infinity;
   /** As it was accepted; null once both sides are joined, because its handle may have moved then. */
@@ -66,6 +69,29 @@ export class Session {
   servesRequests = false;
   /** Cancels the end that a changed policy has set. */
   policyEnd: (() => void) | null = null;
+
+  /** Holds a place that it gives up for another when all are taken, until it has proven itself. */
+  holds(among: Unproven, nowMs: number): Held {
+    const { accepted, walk: steps, draft } = this;
+    if (accepted === null || this.unproven === null) return { leave: () => {} };
+    const held = among.enter(draft.clientAddress, {
+      socket: accepted,
+      nowMs,
+      giveUp: () => {
+        // Nobody who floods reads why; an alert and an end would stay in the kernel for a while.
+        resetTcp(accepted);
+        steps.end(refuse('over-limit', GAVE_WAY));
+      },
+    });
+    this.unproven.push(held);
+    return held;
+  }
+
+  /** The client has shown its certificate, or answers the endpoint that it is passed through to. */
+  proven(): void {
+    for (const held of this.unproven ?? []) held.leave();
+    this.unproven = null;
+  }
 
   constructor(accepted: Socket, draft: SessionDraft, scope: Scope) {
     this.accepted = accepted;
@@ -88,6 +114,7 @@ export async function walk(accepted: Socket, plane: DataPlane): Promise<void> {
     draft.finish(refusal.code, refusal.detail);
     sayGoodbye(accepted, session, refusal);
   } finally {
+    session.proven();
     scope.end();
     plane.closeSession(session);
   }
@@ -166,6 +193,7 @@ function openSession(accepted: Socket, plane: DataPlane): Session {
   accepted.on('error', ignoreError);
   session.draft.snapshotVersion = plane.snapshot().version;
   plane.openSession(session);
+  session.holds(plane.unproven, plane.clock.now());
   return session;
 }
 
@@ -178,12 +206,16 @@ async function terminate(
   const { draft } = session;
   const startedAt = plane.clock.now();
   const full = plane.limits.enterHandshake();
-  // A flood of hellos that go no further must not keep others out: the oldest that has had its time makes room.
-  if (full !== null && !plane.terminator.endOldest(startedAt - STALLED_AFTER_MS, full))
-    throw new Refused(refuse('over-limit', full));
-  if (full !== null) plane.limits.forceHandshake();
+  if (full !== null) {
+    // Each data side may have one, whatever the others have.
+    if (plane.handshaking.size > 0 && !plane.handshaking.makeRoom(draft.clientAddress, startedAt))
+      throw new Refused(refuse('over-limit', full));
+    plane.limits.forceHandshake();
+  }
+  const held = session.holds(plane.handshaking, startedAt);
   let open = true;
   const leave = (): void => {
+    held.leave();
     if (open) plane.limits.leaveHandshake();
     open = false;
   };
@@ -193,7 +225,6 @@ async function terminate(
     name: sniffed.hello.serverName,
     peeked: sniffed.bytes,
     wallMs: plane.clock.wall(),
-    nowMs: startedAt,
     onHandshake(secured, protocol) {
       draft.handshake(protocol, plane.clock.now() - startedAt);
       session.scope.add(() => {
@@ -203,6 +234,7 @@ async function terminate(
     onCertificate: (certificate: CertificateSummary) => draft.certificate(certificate),
   });
   leave();
+  session.proven();
   session.client = client;
   session.trust = trust;
   draft.client(client);
@@ -234,8 +266,8 @@ async function namesKnown(session: Session, cluster: Cluster, plane: DataPlane):
 async function connect(session: Session, targets: readonly Target[], to: { cluster: Cluster; plane: DataPlane }): Promise<Side> {
   const { plane, cluster } = to;
   const startedAt = plane.clock.now();
-  const place = plane.breakers.enter(cluster);
-  if ('limit' in place) throw overLimit(session, place);
+  const place = await enterCluster(session, cluster, plane);
+  session.holds(plane.unprovenOf(cluster), startedAt);
   session.scope.add(() => place.leave());
   let leave: (() => void) | null = null;
   session.scope.add(() => leave?.());
@@ -345,6 +377,23 @@ function refusedRequest(refusal: Refusal): Judged_ {
   return { kind: 'refused', refusal };
 }
 
+/** A place among the connections of the cluster; where none is left, that of a client which is passed through and has not answered the endpoint. */
+async function enterCluster(session: Session, cluster: Cluster, plane: DataPlane): Promise<Place> {
+  const place = plane.breakers.enter(cluster);
+  if (!('limit' in place)) return place;
+  const { draft, walk: steps } = session;
+  const isRoom = place.limit === 'max-connections' && plane.unprovenOf(cluster).makeRoom(draft.clientAddress, plane.clock.now());
+  if (!isRoom) throw overLimit(session, place);
+  // The other leaves its place when its walk has ended, before the loop turns.
+  await steps.step<void>((done) => {
+    setImmediate(done);
+    return () => {};
+  });
+  const next = plane.breakers.enter(cluster);
+  if ('limit' in next) throw overLimit(session, next);
+  return next;
+}
+
 /** On the passthrough path the accepted handle moves into a socket that reads into reused buffers. */
 function clientSide(accepted: Socket, tls: TLSSocket | null, to: { session: Session; plane: DataPlane }): Side {
   const { plane } = to;
@@ -373,11 +422,13 @@ function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffe
     draft.bytesUp += bytes.length;
     endpoint.socket.write(bytes);
   }
+  if (draft.late !== null) session.proven();
   draft.late = null;
   const up = {
     add(bytes: number): void {
       draft.bytesUp += bytes;
       session.moved = true;
+      if (session.unproven !== null) session.proven();
     },
   };
   const down = {

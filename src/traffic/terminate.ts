@@ -32,9 +32,7 @@ interface Secured {
 }
 
 interface Pending {
-  readonly startedAt: number;
   secure(socket: TLSSocket): void;
-  end(detail: string): void;
 }
 
 interface MeshServer {
@@ -52,7 +50,7 @@ export class Terminator {
   readonly #tls: MeshTls;
   readonly #renewals: Renewals;
   readonly #servers = new Map<MeshName, MeshServer>();
-  /** Sockets in their handshake, oldest first. */
+  /** Sockets in their handshake. */
   readonly #pending = new Map<UnderTls, Pending>();
   /** Node names no connection with it, but ends that connection before anything else is read. */
   #lastError: Error | null = null;
@@ -86,14 +84,6 @@ export class Terminator {
     return this.#servers.get(mesh)?.generation;
   }
 
-  /** Ends the handshake that began first, if it began before `before`; false where there is none such. */
-  endOldest(before: number, detail: string): boolean {
-    const [oldest] = this.#pending.values();
-    if (oldest === undefined || oldest.startedAt >= before) return false;
-    oldest.end(`${detail}; this one was the oldest`);
-    return true;
-  }
-
   remove(mesh: MeshName): void {
     this.#servers.delete(mesh);
   }
@@ -119,7 +109,6 @@ export class Terminator {
     const { socket, protocol, certificate } = await this.#handshake(walk, raw, {
       server: entry.server,
       peeked: options.peeked,
-      startedAt: options.nowMs,
     });
     // What came behind the handshake may have ended it already.
     if (socket.destroyed) {
@@ -139,12 +128,8 @@ export class Terminator {
     throw new Refused(verification.refusal);
   }
 
-  #handshake(
-    walk: Walk,
-    raw: Socket,
-    to: { readonly server: Server; readonly peeked: Buffer; readonly startedAt: number },
-  ): Promise<Secured> {
-    const { server, peeked, startedAt } = to;
+  #handshake(walk: Walk, raw: Socket, to: { readonly server: Server; readonly peeked: Buffer }): Promise<Secured> {
+    const { server, peeked } = to;
     return walk.step<Secured>((done, fail) => {
       const under = new UnderTls(raw);
       function failed(error: Error & { code?: string }): void {
@@ -158,11 +143,7 @@ export class Terminator {
         under.secured(socket);
         done({ socket, protocol, certificate });
       }
-      this.#pending.set(under, {
-        startedAt,
-        secure: onSecure,
-        end: (detail) => fail(new Refused(refuse('over-limit', detail))),
-      });
+      this.#pending.set(under, { secure: onSecure });
       this.#lastError = null;
       under.onEnd = (error) => failed(error ?? this.#lastError ?? new Error('the connection was closed'));
       // A client that ends amid its handshake is gone, not half-closed: it would hold its place until the deadline. The TLSSocket takes this over.
@@ -184,7 +165,6 @@ export interface TerminateOptions {
   readonly name: string | null;
   readonly peeked: Buffer;
   readonly wallMs: number;
-  readonly nowMs: number;
   /** The handshake is done; nothing is verified yet. Whoever is told owns the socket. */
   readonly onHandshake: (socket: TLSSocket, protocol: string) => void;
   /** Told of a client that is rejected, as far as its certificate could be read. */

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { helpText } from '../../src/cli/help.ts';
 import { parseCommand } from '../../src/cli/parse.ts';
-import { sessionsFor } from '../../src/cli/run.ts';
+import { sessionLimit } from '../../src/cli/run.ts';
 import { durationMs } from '../../src/cli/values.ts';
 
 t.test('run: defaults are those that the README names', async (t) => {
@@ -131,8 +131,8 @@ t.test('help lists every option of run with its default and its variable', async
 });
 
 t.test('sessions stay below the descriptor limit', async (t) => {
-  t.equal(sessionsFor(20_000), 9_872);
-  t.equal(sessionsFor(1_024), 384);
-  t.equal(sessionsFor(256), 16);
-  t.equal(sessionsFor(null), 10_000);
+  t.equal(sessionLimit(0, 20_000).maxSessions, 9_872);
+  t.equal(sessionLimit(0, 1_024).maxSessions, 384);
+  t.equal(sessionLimit(0, 256).maxSessions, 16);
+  t.equal(sessionLimit(0, null).maxSessions, 10_000);
 });

@@ -32,7 +32,8 @@ function explainedOtherwise(snapshot: Snapshot, record: SessionRecord): string |
   const trace = explain(snapshot, factsOfRecord(record), assumedView);
   if (trace.reason !== record.reason) return `traffic ended with ${record.reason}, explain with ${trace.reason ?? 'nothing'}`;
   const got = record.connectMs >= 0 || Object.hasOwn(NORMAL_ENDS, record.reason);
-  const wasRefusedLate = record.reason === 'upstream-tls-failed';
+  // One that gave way to others had its endpoint, and no handshake with it.
+  const wasRefusedLate = record.reason === 'upstream-tls-failed' || record.reason === 'over-limit';
   if (got && !wasRefusedLate && trace.outcome !== 'allowed')
     return `the session got to its endpoint, explain ends at ${trace.endsAt}`;
   if (!got && trace.outcome !== 'refused') return 'the session never got to its endpoint, explain lets it pass';

@@ -1,12 +1,16 @@
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { helloMessage, nameExtension, records as inRecords } from '../wire/fixtures/hello-bytes.ts';
 import { realHello } from './real-hello.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
+
+/** Longer than a handshake or a silent connection is left in peace when all places are taken. */
+const CHANCE_MS = 250;
 
 for (const concurrency of CONCURRENCIES) {
   t.test(`with ${concurrency} data side${concurrency === 1 ? '' : 's'}`, async (t) => {
@@ -19,15 +23,12 @@ for (const concurrency of CONCURRENCIES) {
         t.equal(zone.egress.sessions(), 10);
         t.same(new Set(zone.records.map(({ reason }) => reason)), new Set(['over-limit']));
         t.match(zone.records[0], {
-          detail: '10 sessions are open (limit 10)',
+          // Which of the two, is a matter of whether one had been there for a tenth of a second when another came.
+          detail: /^10 sessions are open \(limit 10\)$|^all places were taken: /,
           clientAddress: '127.0.0.1',
           mode: '',
           attempts: 0,
         });
-        t.ok(
-          zone.records.every(({ totalMs }) => totalMs < 50),
-          'nobody was kept waiting',
-        );
         await until('the refused clients to see it', () => burst.filter(({ closed }) => closed).length === 50);
         t.equal(sidesOf(zone).size, concurrency, 'every data side refused some');
       },
@@ -47,7 +48,8 @@ for (const concurrency of CONCURRENCIES) {
 
     t.test('a session that ends makes room for another, again and again', async (t) => {
       await using zone = await startZone(t, { concurrency, traffic: { maxSessions: 2 } });
-      const [held] = await open(zone, 1);
+      const held = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+      t.equal(await ask(held, 'ping'), 'ping');
       for (let round = 1; round <= 5; round++) {
         const socket = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
         t.equal(await ask(socket, 'ping'), 'ping', `round ${round}`);
@@ -59,38 +61,42 @@ for (const concurrency of CONCURRENCIES) {
         await until('room', () => zone.egress.sessions() === 1);
         await until('the record', () => count(zone, 'closed') === round);
       }
-      t.equal(held?.closed, false, 'who was there before is untouched');
+      t.equal(await ask(held, 'ping'), 'ping', 'who was there before is untouched');
     });
 
-    t.test('handshakes under way are limited by themselves, and hold up no session that needs none', async (t) => {
+    t.test('handshakes under way are limited by themselves; those that stall make room, and hold up nobody', async (t) => {
       await using zone = await startZone(t, { concurrency, traffic: { maxHandshakes: 2 } });
+      const active = async (): Promise<number> =>
+        Number(/^zone_egress_handshakes_active (\d+)$/m.exec(await zone.egress.metrics())?.[1]);
       const hello = await realHello('legacy{mesh=default}');
-      const stalled = await open(zone, 2);
+      const stalled = await open(zone, 12);
       for (const { socket } of stalled) socket.write(hello);
-      await until('2 handshakes', async () => /^zone_egress_handshakes_active 2$/m.test(await zone.egress.metrics()));
+      // A data side that has none may have one, whatever the other has.
+      await until(
+        'the others to end',
+        async () => zone.records.length >= 11 - concurrency && (await active()) <= 1 + concurrency,
+      );
+      t.same(new Set(zone.records.map(({ reason }) => reason)), new Set(['over-limit']));
 
       const client = zone.mesh.client('frontend');
-      await t.rejects(zone.connect('legacy{mesh=default}', client), { code: 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR' });
-      t.match(await zone.record(({ reason }) => reason === 'over-limit'), {
-        destination: 'legacy',
-        detail: '2 handshakes are under way (limit 2)',
-      });
-      const through = await zone.connect('backend{mesh=default}', client);
-      t.equal(await ask(through, 'ping'), 'ping', 'passed through');
-
-      stalled[0]?.socket.resetAndDestroy();
-      await until('1 handshake', async () => /^zone_egress_handshakes_active 1$/m.test(await zone.egress.metrics()));
+      await pause(CHANCE_MS);
       for (let i = 0; i < 4; i++) {
         const socket = await zone.connect('legacy{mesh=default}', client);
-        t.equal(await ask(socket, 'ping'), 'ping', 'a handshake that is done counts no more');
+        t.equal(await ask(socket, 'ping'), 'ping', 'a stalled handshake gave way');
       }
+      const through = await zone.connect('backend{mesh=default}', client);
+      t.equal(await ask(through, 'ping'), 'ping', 'passed through');
+      t.ok((await active()) <= 1 + concurrency, `${await active()} are under way`);
     });
 
     t.test('one source has its share and no more, over all data sides; another source is not held up', async (t) => {
       await using zone = await startZone(t, { concurrency, traffic: { maxSessionsPerSource: 4 } });
       const first = await open(zone, 20);
       await until('16 refusals', () => zone.records.length === 16);
-      t.match(zone.records[0], { reason: 'over-limit', detail: '127.0.0.1 has 4 sessions open (limit 4)' });
+      t.match(zone.records[0], {
+        reason: 'over-limit',
+        detail: /^127.0.0.1 has 4 sessions open \(limit 4\)$|^all places were taken: /,
+      });
       const second = await open(zone, 20, '127.0.0.2');
       await until('16 more', () => zone.records.length === 32);
       t.equal(zone.egress.sessions(), 8);

@@ -1,29 +1,16 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { X509Certificate, createHash, createPrivateKey, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
-import type { IncomingMessage } from 'node:http';
-import { createServer } from 'node:net';
-import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import { fileURLToPath } from 'node:url';
+import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import { startEgress } from '../../src/proxy.ts';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
-import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
 import { withFreePorts } from '../data.ts';
 import { until } from './until.ts';
+import { finish, page, refused, run, writeZone } from './zone-process.ts';
 import { CONCURRENCIES, ask, gone } from './zone.ts';
-
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 for (const concurrency of CONCURRENCIES) {
   t.test(`zone-egress run, with ${concurrency} data side${concurrency === 1 ? '' : 's'}`, async (t) => {
@@ -284,177 +271,6 @@ t.test('the demo sends one session of each kind and prints each as a line with i
     }
   });
 });
-
-interface ZoneFolder extends AsyncDisposable {
-  readonly folder: string;
-  readonly port: number;
-  readonly adminPort: number;
-  readonly readinessPort: number;
-  /** A session of `frontend` with this service, its handshake done. */
-  connect(service: string): Promise<TLSSocket>;
-}
-
-/** A folder to serve, with what its services lead to. */
-async function writeZone(): Promise<ZoneFolder> {
-  const mesh = await createTestMesh('default');
-  const ingress = await createFakeZoneIngress({ ...mesh.client('backend'), trust: mesh.ca.cert });
-  const tcp = await createFakeExternalService();
-  const [port, adminPort, readinessPort] = await freePorts();
-  const folder = mkdtempSync(join(tmpdir(), 'zone-egress-process-'));
-  writeFileSync(join(folder, 'zone.yaml'), zoneYaml(mesh, { port, adminPort, ingress: ingress.port, tcp: tcp.port }));
-  const sockets = new Set<Socket>();
-  return {
-    folder,
-    port,
-    adminPort,
-    readinessPort,
-    async connect(service) {
-      const socket = connectTls({
-        port,
-        host: '127.0.0.1',
-        servername: `${service}{mesh=default}`,
-        ...mesh.client('frontend'),
-        rejectUnauthorized: false,
-        allowHalfOpen: true,
-      } as ConnectionOptions);
-      sockets.add(socket);
-      socket.on('error', () => {});
-      await once(socket, 'secureConnect');
-      return socket;
-    },
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      await Promise.all([ingress.close(), tcp.close()]);
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-function zoneYaml(mesh: TestMesh, ports: { port: number; adminPort: number; ingress: number; tcp: number }): string {
-  return `${mesh.resources}---
-type: ZoneEgress
-name: egress
-zone: east
-networking: { address: 127.0.0.1, port: ${ports.port}, admin: { port: ${ports.adminPort} } }
----
-type: ZoneIngress
-name: west
-zone: west
-networking: { address: 127.0.0.1, port: ${ports.ingress}, advertisedAddress: 127.0.0.1, advertisedPort: ${ports.ingress} }
-availableServices: [{ mesh: default, instances: 1, tags: { kuma.io/service: backend, kuma.io/zone: west } }]
----
-type: ExternalService
-mesh: default
-name: legacy
-tags: { kuma.io/service: legacy, kuma.io/protocol: tcp }
-networking: { address: '127.0.0.1:${ports.tcp}' }
----
-type: TrafficPermission
-mesh: default
-name: frontend-out
-sources: [{ match: { kuma.io/service: frontend } }]
-destinations: [{ match: { kuma.io/service: legacy } }]
-`;
-}
-
-interface Process extends AsyncDisposable {
-  readonly exit: Promise<{ readonly code: number | null; readonly signal: string | null }>;
-  exited(): boolean;
-  kill(signal: NodeJS.Signals): void;
-  /** Its log so far. */
-  lines(): readonly Record<string, unknown>[];
-  stderr(): string;
-}
-
-/** `zone-egress run` in a process of its own; resolves when it says that it is ready. */
-async function run(zone: ZoneFolder, flags: readonly string[]): Promise<Process> {
-  const child = start(['run', '--resources', zone.folder, '--readiness-port', String(zone.readinessPort), ...flags]);
-  const { output, exit } = child;
-  const lines = (): Record<string, unknown>[] =>
-    output.stdout
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-  let exited = false;
-  void exit.then(() => (exited = true));
-  await until('it is ready', () => {
-    if (exited) throw new Error(`it ended: ${output.stderr}${output.stdout}`);
-    return lines().some(({ msg }) => msg === 'zone egress is ready');
-  });
-  return {
-    exit,
-    exited: () => exited,
-    kill: (signal) => void child.process.kill(signal),
-    lines,
-    stderr: () => output.stderr,
-    async [Symbol.asyncDispose]() {
-      child.process.kill('SIGKILL');
-      await exit;
-    },
-  };
-}
-
-/** Runs a command to its end. */
-async function finish(
-  args: readonly string[],
-): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
-  const { output, exit } = start(args);
-  const { code } = await exit;
-  return { code, ...output };
-}
-
-function start(args: readonly string[]): {
-  readonly process: ChildProcess;
-  readonly output: { stdout: string; stderr: string };
-  readonly exit: Promise<{ readonly code: number | null; readonly signal: string | null }>;
-} {
-  // Without what the runner of the tests puts into the environment: this is the command as an operator runs it.
-  const { NODE_OPTIONS: _options, ...env } = process.env;
-  const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
-  const exit = once(child, 'close').then(([code, signal]) => ({
-    code: code as number | null,
-    signal: signal as string | null,
-  }));
-  return { process: child, output, exit };
-}
-
-/** Status and body. */
-async function page(
-  port: number,
-  path: string,
-  options: { readonly host?: string; readonly method?: string; readonly headers?: Readonly<Record<string, string>> } = {},
-): Promise<string> {
-  const { host = '127.0.0.1', method = 'GET', headers = {} } = options;
-  const asked = request({ port, host, path, method, headers, agent: false });
-  asked.end();
-  const [response] = (await once(asked, 'response')) as [IncomingMessage];
-  let text = '';
-  for await (const chunk of response) text += String(chunk);
-  return `${response.statusCode} ${text}`;
-}
-
-/** Below the range that the kernel takes ports for outgoing connections from: nobody else takes one before the process binds it. */
-async function freePorts(): Promise<[number, number, number]> {
-  const ports: number[] = [];
-  while (ports.length < 3) {
-    const port = 12_000 + Math.floor(Math.random() * 18_000);
-    const server = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-    });
-    if (free && !ports.includes(port)) ports.push(port);
-  }
-  return ports as [number, number, number];
-}
-
-async function refused(port: number): Promise<boolean> {
-  const address = `:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
-  return !readFileSync('/proc/self/net/tcp', 'utf8').includes(address);
-}
 
 /** Writes random bytes until it is told to stop; resolves with the hash of each way. */
 async function stream(socket: TLSSocket, stop: () => boolean): Promise<{ readonly up: string; readonly down: string }> {
