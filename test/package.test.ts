@@ -32,7 +32,7 @@ function node(args: readonly string[]): string {
     cwd: project,
     encoding: 'utf8',
     env,
-    timeout: 60_000,
+    timeout: 600_000,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

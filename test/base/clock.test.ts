@@ -9,7 +9,7 @@ t.test('the system clock calls once, and not after a cancel', async (t) => {
   cancelled.cancel();
   await new Promise<void>((resolve) => clock.after(5, resolve));
   t.ok(clock.now() - startedAt >= 4);
-  t.ok(Math.abs(clock.wall() - Date.now()) < 1_000);
+  t.ok(Math.abs(clock.wall() - Date.now()) < 60_000);
 });
 
 t.test('a delay longer than setTimeout can keep does not fire at once', async (t) => {

@@ -135,12 +135,14 @@ t.test('V8 gives its pages back', async (t) => {
   const clock = new FakeClock();
   const timer = giveBackWhenQuiet(clock, { sessions: () => 0 });
   const peak = peakWith(600_000);
-  // Each look asks how busy the thread was since the one before.
-  for (let look = 0; look < 5; look++) {
+  // Each look asks how busy the thread was since the one before. On a busy machine it takes some until three in a row find it quiet.
+  let after = peak;
+  const end = performance.now() + 120_000;
+  while (after >= peak - 30 * MIB && performance.now() < end) {
     clock.advance(1_000);
     await new Promise((resolve) => setTimeout(resolve, 60));
+    after = getHeapStatistics().total_heap_size;
   }
-  const after = getHeapStatistics().total_heap_size;
   t.ok(after < peak - 30 * MIB, `${(peak / MIB).toFixed(0)} MB became ${(after / MIB).toFixed(0)}`);
   timer.cancel();
   if (before === undefined) Reflect.deleteProperty(globalThis, 'gc');

@@ -13,7 +13,7 @@ const OPEN_MS = 150;
 /** Of a hello that takes its time. */
 const PIECES = 10;
 /** Anything else has to come within this time. */
-const BOUND_MS = 5_000;
+const BOUND_MS = 120_000;
 
 export interface Seen {
   /** The port of the client, by which the record is found. */

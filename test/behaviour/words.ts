@@ -35,7 +35,7 @@ const RECORDED_LIMITS: readonly Limit[] = [
 /** Timers of two threads, and what a client reads by. */
 const EARLY_MS = 20;
 /** What a busy machine may add. */
-const LATE_MS = 2_000;
+const LATE_MS = 60_000;
 
 export function wordsOfRecorded(case_: Recorded): string {
   const { upstream_log: log, bytes_each_way: each, second, san } = case_;

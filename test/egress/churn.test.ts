@@ -32,7 +32,7 @@ for (const concurrency of CONCURRENCIES) {
     const clock = countingClock();
     const pools = watchPools();
     t.teardown(() => pools.restore());
-    await using zone = await startZone(t, { concurrency, clock, remembered: 1_000, traffic: { setupTimeoutMs: 5_000 } });
+    await using zone = await startZone(t, { concurrency, clock, remembered: 1_000 });
     const number = SESSIONS[concurrency];
     const random = randomFrom(seed + concurrency);
     await run(zone, 200, { random });

@@ -125,12 +125,12 @@ t.test('a new certificate of the mesh costs no session, and new sessions get it'
 
 t.test('a drain takes connections until its end, as kuma-dp has it', async (t) => {
   await using zone = await startControlledZone(t);
-  const drain = zone.egress.drain(1_500);
   const from = performance.now();
+  const drain = zone.egress.drain(5_000);
   const late = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
   t.equal(await ask(late, 'ping'), 'ping');
   t.equal(await drain.done, 'cut');
-  t.ok(performance.now() - from >= 1_400, 'the whole time');
+  t.ok(performance.now() - from >= 5_000, 'the whole time');
   t.ok(zone.controlPlane.streams === 1, 'the control plane is followed to the end');
 });
 

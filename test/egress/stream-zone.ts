@@ -55,20 +55,22 @@ export async function startStreams(t: Parameters<typeof startZone>[0], options: 
   zone.write('streams.yaml', resourcesOf({ plain: plain.port, passed: passed.port, tls: tls.port, ca: external.ca.cert }));
   await zone.egress.reload();
   const client = mesh.client('frontend');
-  const raws = new WeakMap<TLSSocket, { raw: Socket; port: number }>();
+  const raws = new WeakMap<TLSSocket, { raw: Socket; port: number; from: number }>();
   return Object.assign(streams, {
     async connect({ path, version }: On): Promise<TLSSocket> {
+      // The kernel gives the port of a session that is over to another one.
+      const from = zone.records.length;
       const raw = zone.raw();
       await once(raw, 'connect');
       const { localPort = 0 } = raw;
       const socket = await zone.connect(sniOf(path, version), client, { socket: raw, minVersion: version, maxVersion: version });
-      raws.set(socket, { raw, port: localPort });
+      raws.set(socket, { raw, port: localPort, from });
       return socket;
     },
     below: (socket: TLSSocket): Socket => raws.get(socket)!.raw,
     record: (socket: TLSSocket): Promise<SessionRecord> => {
-      const { port } = raws.get(socket)!;
-      return zone.record(({ clientPort }) => clientPort === port);
+      const { port, from } = raws.get(socket)!;
+      return zone.record((record) => record.clientPort === port && zone.records.indexOf(record) >= from);
     },
     async [Symbol.asyncDispose](): Promise<void> {
       await Promise.all([plain, passed, tls].map((endpoint) => endpoint.close()));

@@ -9,6 +9,7 @@ import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import { explain } from '../../src/explain/explain.ts';
 import { assumedView } from '../../src/explain/assumed-view.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
+import { cpuMs } from '../cpu-time.ts';
 import { ask, compiled, facts, sourcesOf, ZONE } from './zone.ts';
 
 const first = ({ nearest }: Trace) => nearest[0] ?? null;
@@ -110,9 +111,7 @@ t.test('at most five are named, and ten thousand routes are looked through in mi
   t.equal(nearestRoutes(snapshot, asked, NO_SOURCES).length, 5);
   const took: number[] = [];
   for (const sni of [asked, 'x'.repeat(255), `service-${'0'.repeat(240)}`, 'a.b.c.d.e.f.g.h']) {
-    const startedAt = performance.now();
-    nearestRoutes(snapshot, sni, NO_SOURCES);
-    took.push(performance.now() - startedAt);
+    took.push(cpuMs(() => nearestRoutes(snapshot, sni, NO_SOURCES)));
   }
-  t.ok(Math.max(...took) < 500, `${took.map(Math.round).join(', ')} ms`);
+  t.ok(Math.max(...took) < 2_000, `${took.map(Math.round).join(', ')} ms of processor`);
 });

@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { Compiled } from '../../src/model/compiled.ts';
+import { cpuMs } from '../cpu-time.ts';
 import {
   ALLOW_ALL,
   compileTexts,
@@ -191,9 +192,7 @@ t.test('ten thousand services compile in the time of a breath', async (t) => {
     (_, i) => `- tags: {kuma.io/service: s${i}}\n  instances: 2\n  mesh: default\n`,
   );
   const zi = `type: ZoneIngress\nname: zi\nzone: zone-2\nnetworking: {port: 1, advertisedAddress: 192.0.2.1, advertisedPort: 1}\navailableServices:\n${services.join('')}`;
-  const start = performance.now();
-  t.equal(snapshotOf(compileZone(zi)).routes.size, 10_000);
-  const ms = performance.now() - start;
+  const ms = cpuMs(() => t.equal(snapshotOf(compileZone(zi)).routes.size, 10_000));
   // What is quadratic takes minutes; a slow machine takes seconds.
   t.ok(ms < 30_000, `${Math.round(ms)} ms`);
 });

@@ -48,7 +48,7 @@ for (const file of ['docs/testing.md', 'README.md']) {
       const entry = name.endsWith('.cjs') ? fileURLToPath(ENTRY) : ENTRY;
       const before = name.includes('jest') ? JEST : '';
       writeFileSync(path, before + code.replaceAll("'zone-egress/testing'", JSON.stringify(entry)));
-      const { stdout, stderr } = await run(process.execPath, [path], { cwd: dir, env, timeout: 60_000 });
+      const { stdout, stderr } = await run(process.execPath, [path], { cwd: dir, env, timeout: 600_000 });
       t.equal(stderr, '');
       t.match(stdout, SAYS[`${file} ${name}`] ?? /^/);
     });
@@ -58,7 +58,7 @@ for (const file of ['docs/testing.md', 'README.md']) {
 t.test('the command for other languages runs as it is written', async (t) => {
   const text = readFileSync(join(ROOT, 'docs/testing.md'), 'utf8');
   const [, line = ''] = /^npx zone-egress (fake .*)$/m.exec(text) ?? [];
-  const child = run(process.execPath, [MAIN, ...line.split(' ')], { cwd: dir, env, timeout: 60_000 });
+  const child = run(process.execPath, [MAIN, ...line.split(' ')], { cwd: dir, env, timeout: 600_000 });
   child.child.stdin?.end();
   const { stdout } = await child;
   const said = JSON.parse(stdout) as Record<string, unknown>;

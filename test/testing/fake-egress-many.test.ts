@@ -54,7 +54,7 @@ async function script(
   const file = join(dir, 'main.mjs');
   writeFileSync(file, `import { createFakeEgress } from '${ENTRY}';\n${body}`);
   const env = { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' };
-  return promisify(execFile)(process.execPath, [file], { env, timeout: 60_000 }).then(
+  return promisify(execFile)(process.execPath, [file], { env, timeout: 600_000 }).then(
     (result) => ({ ...result, code: 0 }),
     (error: unknown) => error as { stdout: string; stderr: string; code: number },
   );

@@ -37,7 +37,7 @@ t.test('a connection is reset at once', async (t) => {
   server.close();
 });
 
-t.test('one whose end is under way is reset after it, and its descriptor comes back', { timeout: 20_000 }, async (t) => {
+t.test('one whose end is under way is reset after it, and its descriptor comes back', { timeout: 240_000 }, async (t) => {
   const { server, near, far } = await pair();
   near.write(Buffer.alloc(32 * MIB, 1));
   near.end();
@@ -50,7 +50,7 @@ t.test('one whose end is under way is reset after it, and its descriptor comes b
   server.close();
 });
 
-t.test('one whose end was called in the same tick', { timeout: 20_000 }, async (t) => {
+t.test('one whose end was called in the same tick', { timeout: 240_000 }, async (t) => {
   const before = descriptors();
   const { server, near, far } = await pair();
   far.resume();
@@ -66,7 +66,7 @@ t.test('one whose end was called in the same tick', { timeout: 20_000 }, async (
   t.equal(descriptors(), before);
 });
 
-t.test('whose peer never takes the rest is ended by its owner', { timeout: 20_000 }, async (t) => {
+t.test('whose peer never takes the rest is ended by its owner', { timeout: 240_000 }, async (t) => {
   const { server, near, far } = await pair();
   near.write(Buffer.alloc(32 * MIB, 1));
   near.end();

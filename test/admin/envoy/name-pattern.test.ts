@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { namePattern } from '../../../src/admin/envoy/name-pattern.ts';
+import { cpuMs } from '../../cpu-time.ts';
 
 function matches(pattern: string, name: string, whole = false): boolean | string {
   const made = namePattern(pattern, whole);
@@ -41,10 +42,12 @@ t.test('it finds what the language of JavaScript finds', async (t) => {
 
 t.test('what takes other engines for ever takes no time', async (t) => {
   const name = `${'a'.repeat(200)}!`;
-  const start = performance.now();
-  for (const pattern of ['(a+)+$', '^(a|a)*$', '(a|aa)+$', '(.*)*x', '.*.*.*.*.*.*.*x', '(a?){200}a{200}x', '^(((a*)*)*)*$'])
-    t.equal(matches(pattern, name), false, pattern);
-  t.ok(performance.now() - start < 1_000);
+  // Other engines: longer than anybody waits.
+  const took = cpuMs(() => {
+    for (const pattern of ['(a+)+$', '^(a|a)*$', '(a|aa)+$', '(.*)*x', '.*.*.*.*.*.*.*x', '(a?){200}a{200}x', '^(((a*)*)*)*$'])
+      t.equal(matches(pattern, name), false, pattern);
+  });
+  t.ok(took < 10_000, `${Math.round(took)} ms of processor`);
 });
 
 t.test('patterns that are no patterns, or too large, are said to be', async (t) => {

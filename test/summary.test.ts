@@ -1,0 +1,85 @@
+/** How `npm test` ends: made by running it on tests that fail, hang, crash and are skipped. */
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import t from 'tap';
+
+const SUMMARY = new URL('../.toolchain/tap-summary.mjs', import.meta.url).href;
+const BEGIN = "import t from 'tap';\n";
+const PROGRAM = `
+import { readFileSync } from 'node:fs';
+const { tapSummary } = await import(process.argv[1]);
+const failures = [];
+const summary = tapSummary((text) => failures.push(text));
+for (const line of readFileSync(0, 'utf8').split('\\n')) summary.line(line);
+const { skipped, ...counts } = summary.end();
+console.log(JSON.stringify({ failures, skipped: [...skipped], ...counts }));
+`;
+
+interface Summary {
+  readonly failures: readonly string[];
+  readonly skipped: readonly (readonly [reason: string, tests: readonly string[]])[];
+  readonly whole: boolean;
+  readonly files: number;
+  readonly passed: number;
+  readonly failed: number;
+  readonly skips: number;
+}
+
+const run = promisify(execFile);
+
+async function summaryOf(tap: string): Promise<Summary> {
+  const child = run(process.execPath, ['--input-type=module', '-e', PROGRAM, SUMMARY], { encoding: 'utf8' });
+  child.child.stdin?.end(tap);
+  return JSON.parse((await child).stdout) as Summary;
+}
+
+function folderOfRuns(): string {
+  mkdirSync('.tap', { recursive: true });
+  return '.tap';
+}
+
+/** What the runner writes of these files, and in what it ended. */
+async function tapOf(files: Readonly<Record<string, string>>): Promise<string> {
+  // Inside of the project: the tests have to find tap.
+  const folder = mkdtempSync(join(folderOfRuns(), 'summary-'));
+  try {
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), BEGIN + text);
+    const { TAP_CHILD_ID: _, ...env } = process.env;
+    const tap = join('node_modules', 'tap', 'dist', 'esm', 'run.mjs');
+    const args = ['run', '--disable-coverage', '--allow-empty-coverage', '-R', 'tap', '-j', '1'];
+    const child = run(process.execPath, [tap, ...args, ...Object.keys(files).map((name) => join(folder, name))], { env });
+    return (await child.catch((error: { stdout: string }) => error)).stdout.replaceAll(`${folder}/`, '');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+t.test('what fails is told with its path and its difference, and once; the counts are those of tap', async (t) => {
+  const tap = await tapOf({
+    'a.test.ts': `
+t.test('outer', async (t) => {
+  t.test('inner', async (t) => { t.equal(1, 2, 'one is two'); t.pass('fine'); });
+  t.test('thrown', async () => { throw new Error('boom'); });
+});`,
+    'b.test.ts': "t.pass('b'); t.test('no data here', { skip: 'skipped: no data' }, async () => {});",
+    'c.test.ts': "t.pass('c'); process.exit(3);",
+    'd.test.ts': "t.test('it hangs', { timeout: 500 }, () => new Promise((r) => setTimeout(r, 1_000)));",
+  });
+  const { failures, skipped, whole, files, passed, failed, skips } = await summaryOf(tap);
+  t.equal(failures.length, 5, failures.join('\n'));
+  t.match(failures[0], /^a\.test\.ts > outer > inner > one is two\n[^]*\n {4}-2\n {4}\+1\n/);
+  t.match(failures[1], /^a\.test\.ts > outer > thrown > boom\n[^]*a\.test\.ts:5/);
+  t.match(failures[2], /^c\.test\.ts\n[^]*exitCode: 3\n/);
+  t.match(failures[3], /^d\.test\.ts > it hangs > timeout!\n/);
+  t.same(skipped, [['no data', ['b.test.ts > no data here']]]);
+  const totals = /^# \{ total: \d+, pass: (\d+), fail: (\d+), skip: (\d+) \}/m.exec(tap)?.slice(1).map(Number);
+  t.same({ whole, files, counts: [passed, failed, skips] }, { whole: true, files: 4, counts: totals });
+});
+
+t.test('a run that was cut off is not taken for a good one', async (t) => {
+  const tap = await tapOf({ 'a.test.ts': "t.pass('one'); t.pass('two');" });
+  t.match(await summaryOf(tap), { whole: true, passed: 2, failed: 0 });
+  t.match(await summaryOf(tap.slice(0, tap.indexOf('# {'))), { whole: false, passed: 2 });
+});
