@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { helloMessage, nameExtension, records as inRecords } from '../wire/fixtures/hello-bytes.ts';
 import { realHello } from './real-hello.ts';
-import { BOUND_MS, FAR_MS, until } from './until.ts';
+import { FAR_MS, until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
