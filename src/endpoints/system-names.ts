@@ -2,6 +2,7 @@
  * Names as the operating system resolves them: the hosts file, then DNS with search list and ndots as resolv.conf has them. By c-ares and not by getaddrinfo, because that blocks a thread
  * of the pool for each name whose server is silent, and files and keys need these threads too. Where the system knows other sources as well, getaddrinfo has the last word.
  */
+import { platform } from 'node:os';
 import { Resolver as DnsClient, lookup as getaddrinfo } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { isIP, isIPv4 } from 'node:net';
@@ -148,7 +149,7 @@ class Names implements SystemNames {
     return {
       hosts: readHosts(hostsText ?? ''),
       ...readResolvConf(resolvText ?? ''),
-      isPlain: process.platform === 'linux' && isPlain(nsswitchText ?? ''),
+      isPlain: platform() === 'linux' && isPlain(nsswitchText ?? ''),
     };
   }
 

@@ -61,7 +61,7 @@ t.test('a bad folder gives its problems, and the next good one everything again'
   const { dir, write } = folder(t, 3);
   const source = threadSource({ dir, clock: systemClock() });
   t.equal((await source.load()).kind, 'compiled');
-  write('extra.yaml', 'type: ExternalService\nmesh: default\nname: broken\n');
+  write('extra.yaml', 'type: [\n');
   t.match(await source.load(), { kind: 'invalid', problems: [{ severity: 'error', file: /extra\.yaml$/ }] });
   write('extra.yaml', service('mended', 80));
   const mended = (await source.load()) as Good;

@@ -65,10 +65,10 @@ t.test('when the configuration has changed since, the explanation says so and go
   await gone(client);
   const record = await zone.record(({ reason }) => reason === 'denied');
   zone.write(
-    'zz.yaml',
+    'aa.yaml',
     `type: TrafficPermission
 mesh: default
-name: zz-batch-too
+name: aa-batch-too
 sources: [{ match: { kuma.io/service: batch } }]
 destinations: [{ match: { kuma.io/service: api } }]
 `,
