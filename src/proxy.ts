@@ -311,7 +311,10 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
       else log.warn({ cluster, endpoint, health, why }, 'an endpoint is not used any more');
     },
     onCheck: (finding) => metrics.check(finding === null ? 'success' : 'failure'),
-    onDetected: (detector, result) => metrics.ejection(detector, result),
+    onDetected(detector, result, cluster) {
+      metrics.ejection(detector, result);
+      observer.traffic.ejection(cluster, detector, result);
+    },
   });
   const keyStore = createKeyStore({
     clock,

@@ -219,10 +219,15 @@ export interface Refusal {
   readonly code: RefusalCode;
   /** One sentence for an operator: what was attempted, the value, the limit. Never a secret. */
   readonly detail: string;
+  /** Of a certificate of the other side that was refused. */
+  readonly check?: CertificateCheck;
 }
 
-export function refuse(code: RefusalCode, detail: string): Refusal {
-  return { kind: 'refusal', code, detail };
+/** Which check a certificate failed: that it leads to the authority, is valid and of the right kind, or that it has the right names. */
+export type CertificateCheck = 'chain' | 'names';
+
+export function refuse(code: RefusalCode, detail: string, check?: CertificateCheck): Refusal {
+  return { kind: 'refusal', code, detail, ...(check === undefined ? {} : { check }) };
 }
 
 /** Carries a refusal up the walk of a session, to its one catch. */

@@ -30,7 +30,7 @@ export interface EndpointWatchOptions {
   /** An endpoint that was not healthy is not watched any more. */
   readonly onForgotten: (cluster: string, key: string) => void;
   readonly onCheck?: (finding: Finding) => void;
-  readonly onDetected?: (detector: Detector, result: Detected) => void;
+  readonly onDetected?: (detector: Detector, result: Detected, cluster: string) => void;
   /** In [0, 1), for jitter and for what is enforced in part. */
   readonly draw?: () => number;
   readonly maxConcurrentChecks?: number;
@@ -152,7 +152,7 @@ export class EndpointWatch {
   #outliers(cluster: string, settings: OutlierDetection): ClusterOutliers {
     return new ClusterOutliers(settings, {
       draw: this.#draw,
-      onDetected: (detector, result) => this.#options.onDetected?.(detector, result),
+      onDetected: (detector, result) => this.#options.onDetected?.(detector, result, cluster),
       onChange: (key, ejected) => {
         const endpoint = this.#clusters.get(cluster)?.endpoints.get(key);
         if (endpoint === undefined) return;

@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { refuse } from '../base/refusal.ts';
-import type { Refusal } from '../base/refusal.ts';
+import type { CertificateCheck, Refusal } from '../base/refusal.ts';
 import type { PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { MeshName, SpiffeId } from '../model/names.ts';
 import { OID, readCertificate } from './der.ts';
@@ -26,7 +26,7 @@ export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
   const refusal =
     chainProblem(mesh, peer, claimed) ??
     leafProblem(certificate, der.certificate, peer.nowMs) ??
-    (names.kind === 'bad' ? untrusted(names.why) : null);
+    (names.kind === 'bad' ? untrusted(names.why, 'names') : null);
   if (refusal !== null) return rejected(refusal, certificate, claimed);
   const identity = identityOf(mesh, claimed);
   if (identity.kind === 'refusal') return rejected(identity, certificate, claimed);
@@ -47,7 +47,11 @@ function chainProblem(mesh: MeshName, { authorized, authorizationError }: PeerFa
   const why = CHAIN_ERRORS[code] ?? 'OpenSSL refuses it';
   const domains = new Set(claimed.map((uri) => parseSpiffeId(uri)).map((id) => (id.kind === 'spiffe' ? id.trustDomain : mesh)));
   if (domains.size > 0 && !domains.has(mesh)) {
-    return refuse('wrong-mesh', `the client is of mesh ${someOf([...domains])}, the SNI names mesh ${mesh}: ${why} (${code})`);
+    return refuse(
+      'wrong-mesh',
+      `the client is of mesh ${someOf([...domains])}, the SNI names mesh ${mesh}: ${why} (${code})`,
+      'chain',
+    );
   }
   return untrusted(`the client certificate does not lead to the CA of mesh ${mesh}: ${why} (${code})`);
 }
@@ -134,20 +138,21 @@ function readNames(altNames: readonly GeneralName[]): Names {
 /** Kuma puts one id for each service of the data plane: all must be of this mesh, byte for byte. */
 function identityOf(mesh: MeshName, claimed: readonly string[]): Refusal | { readonly kind: 'ids'; readonly ids: SpiffeId[] } {
   const ids: SpiffeId[] = [];
-  if (claimed.length === 0) return untrusted('the client certificate has no spiffe:// URI name');
+  if (claimed.length === 0) return untrusted('the client certificate has no spiffe:// URI name', 'names');
   for (const uri of claimed) {
     const parsed = parseSpiffeId(uri);
-    if (parsed.kind === 'invalid') return untrusted(`the client certificate has a bad SPIFFE id, ${shown(uri)}: ${parsed.why}`);
+    if (parsed.kind === 'invalid')
+      return untrusted(`the client certificate has a bad SPIFFE id, ${shown(uri)}: ${parsed.why}`, 'names');
     if (parsed.trustDomain !== mesh) {
-      return refuse('wrong-mesh', `the client certificate has the id ${shown(uri)}, the SNI names mesh ${mesh}`);
+      return refuse('wrong-mesh', `the client certificate has the id ${shown(uri)}, the SNI names mesh ${mesh}`, 'names');
     }
     ids.push(parsed.id);
   }
   return { kind: 'ids', ids };
 }
 
-function untrusted(detail: string): Refusal {
-  return refuse('client-not-trusted', detail);
+function untrusted(detail: string, check: CertificateCheck = 'chain'): Refusal {
+  return refuse('client-not-trusted', detail, check);
 }
 
 const MAX_SHOWN = 256;

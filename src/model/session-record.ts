@@ -1,4 +1,4 @@
-import type { EndReason } from '../base/refusal.ts';
+import type { CertificateCheck, EndReason } from '../base/refusal.ts';
 
 /**
  * One frozen value per accepted connection, made when it ends, refused ones too. It feeds one log line, one set of metric updates
@@ -50,6 +50,8 @@ export interface SessionRecord {
   readonly totalMs: number;
   /** Of a cluster's or route's limits the one that refused, where the reason is `over-limit`; absent otherwise. */
   readonly limit?: BreakerLimit;
+  /** Where a certificate was refused, the client's or the service's: which check it failed; absent otherwise. */
+  readonly check?: CertificateCheck;
 }
 
 /** Connections of a cluster, those of them being made, new connections of a route. */

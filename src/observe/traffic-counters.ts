@@ -43,7 +43,7 @@ export class ListenerCounters {
   handshakeFailed = 0;
   noCertificate = 0;
   notTrusted = 0;
-  wrongMesh = 0;
+  wrongNames = 0;
 }
 
 export class ClusterCounters {
@@ -76,7 +76,14 @@ export class ClusterCounters {
   denied = 0;
   shadowDenied = 0;
   tlsHandshakes = 0;
+  /** Without those whose certificate was refused. */
   tlsFailed = 0;
+  serverNotTrusted = 0;
+  serverWrongNames = 0;
+  /** By detector: all, and those that took the endpoint out. */
+  readonly ejectionsDetected: Map<string, number> = new Map();
+  readonly ejectionsEnforced: Map<string, number> = new Map();
+  ejectionsOverflow = 0;
   readonly connectMs: EnvoyHistogram = new EnvoyHistogram();
   readonly lengthMs: EnvoyHistogram = new EnvoyHistogram();
   /** By `address:port`. */
@@ -105,6 +112,14 @@ export class TrafficCounters {
   /** The clusters of the configuration that is live. */
   keep(clusters: ReadonlyMap<string, unknown>): void {
     for (const name of this.#clusters.keys()) if (!clusters.has(name)) this.#clusters.delete(name);
+  }
+
+  /** What outlier detection found of an endpoint of a cluster: counted as detected whatever came of it. */
+  ejection(cluster: string, detector: string, result: 'ejected' | 'overflow' | 'not_enforced'): void {
+    const to = this.cluster(cluster);
+    to.ejectionsDetected.set(detector, (to.ejectionsDetected.get(detector) ?? 0) + 1);
+    if (result === 'overflow') to.ejectionsOverflow++;
+    if (result === 'ejected') to.ejectionsEnforced.set(detector, (to.ejectionsEnforced.get(detector) ?? 0) + 1);
   }
 
   record(record: SessionRecord): void {
@@ -161,10 +176,10 @@ function countHandshake(to: ListenerCounters, record: SessionRecord): void {
       to.noCertificate++;
       return;
     case 'client-not-trusted':
-      to.notTrusted++;
-      return;
     case 'wrong-mesh':
-      to.wrongMesh++;
+      // As Envoy has it: what its own check of the names refuses is one number, what BoringSSL refuses before it another.
+      if (record.check === 'names') to.wrongNames++;
+      else to.notTrusted++;
       return;
     default:
       if (!isVerified(record)) return;
@@ -188,7 +203,11 @@ function countSession(to: ClusterCounters, record: SessionRecord): void {
   else if (limit === 'rate') to.rateLimited++;
   if (reason === 'no-endpoint' || reason === 'dns-failed' || reason === 'forbidden-address') to.noEndpoint++;
   if (reason === 'idle-timeout') to.idleTimeout++;
-  if (reason === 'upstream-tls-failed') to.tlsFailed++;
+  if (reason === 'upstream-tls-failed') {
+    if (record.check === 'names') to.serverWrongNames++;
+    else if (record.check === 'chain') to.serverNotTrusted++;
+    else to.tlsFailed++;
+  }
   if (attempts === 0) return;
 
   // The last attempt of somebody who did not wait for it has not failed.

@@ -149,6 +149,7 @@ function wantsOf(reasons: readonly string[]): Check {
     connectMs: wanted(number),
     totalMs: wanted(number),
     limit: wanted(oneOf(['max-connections', 'max-pending', 'rate'])),
+    check: wanted(oneOf(['chain', 'names'])),
     refused: wanted(flag),
     from: wantedList(text),
     note: wanted(text),

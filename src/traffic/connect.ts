@@ -5,13 +5,14 @@ import type { Clock } from '../base/clock.ts';
 import { connectTls } from '../base/connect-tls.ts';
 import type { TlsTarget } from '../base/connect-tls.ts';
 import { Refused, refuse } from '../base/refusal.ts';
-import type { Refusal, RefusalCode } from '../base/refusal.ts';
+import type { CertificateCheck, Refusal, RefusalCode } from '../base/refusal.ts';
 import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
 import type { AttemptOutcome } from '../model/messages.ts';
 import type { Target } from '../routing/choose.ts';
 import type { BufferPool } from './buffers.ts';
 import { ignoreError } from './ignore-error.ts';
+import { WrongName } from './originate.ts';
 import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
 import { resetBelow, resetTcp } from './reset.ts';
@@ -133,11 +134,8 @@ function attempt(
       done(side);
     }
     function onError(error: SocketError): void {
-      fail(
-        new Refused(refuse(codeOf(error, made.ready), `connect ${where}: ${socketReason(error)}${onlySix(target)}`), {
-          cause: error,
-        }),
-      );
+      const detail = `connect ${where}: ${socketReason(error)}${onlySix(target)}`;
+      fail(new Refused(refuse(codeOf(error, made.ready), detail, checkOf(socket, error)), { cause: error }));
     }
     function onClose(): void {
       fail(
@@ -171,6 +169,13 @@ function attempt(
 function onlySix({ ip, endpoint: { address } }: Target): string {
   if (address.kind === 'ip' || address.family !== 'v4' || !isIPv6(ip)) return '';
   return `; the name ${address.name} has IPv6 addresses only, and this egress has an IPv4 address`;
+}
+
+/** Node notes on the socket that the certificate was refused, before it ends it. */
+function checkOf(socket: Socket | TLSSocket, error: Error): CertificateCheck | undefined {
+  const { authorizationError } = socket as Partial<TLSSocket>;
+  if (authorizationError === undefined || (authorizationError as unknown) === null) return undefined;
+  return error instanceof WrongName ? 'names' : 'chain';
 }
 
 const NETWORK_CODES: ReadonlySet<string> = new Set([

@@ -16,6 +16,9 @@ export interface OriginationDeps {
   checkServerName(certificate: X509Certificate, names: readonly NameMatcher[]): string | null;
 }
 
+/** A certificate that leads to its authority, of another server. */
+export class WrongName extends Error {}
+
 /** Contexts kept ready. A context costs 34 KB and 0.3 to 14 ms, so there is one per content, never one per connection. */
 const MAX_CONTEXTS = 1_000;
 
@@ -41,7 +44,9 @@ export class Origination {
       checkServer: (certificate) => {
         if (names === null) return undefined;
         const problem = certificate === null ? 'its certificate cannot be read' : this.#deps.checkServerName(certificate, names);
-        return problem === null ? undefined : new Error(`the server is not ${tls.serverName ?? describe(endpoint)}: ${problem}`);
+        return problem === null
+          ? undefined
+          : new WrongName(`the server is not ${tls.serverName ?? describe(endpoint)}: ${problem}`);
       },
     };
   }

@@ -1,4 +1,4 @@
-import type { EndReason } from '../base/refusal.ts';
+import type { CertificateCheck, EndReason } from '../base/refusal.ts';
 import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
 import type { Route } from '../model/route.ts';
 import type { BreakerLimit, SessionRecord } from '../model/session-record.ts';
@@ -45,6 +45,7 @@ export class SessionDraft {
   #connectMs = -1;
   #reason: EndReason = 'internal-error';
   #detail = '';
+  #check: CertificateCheck | null = null;
 
   constructor(start: {
     readonly id: string;
@@ -108,7 +109,8 @@ export class SessionDraft {
     this.#connectMs = micros(ms);
   }
 
-  finish(reason: EndReason, detail: string): void {
+  finish(reason: EndReason, detail: string, check?: CertificateCheck): void {
+    this.#check = check ?? null;
     this.#reason = reason;
     this.#detail = detail.length > MAX_DETAIL ? `${detail.slice(0, MAX_DETAIL)}...` : detail;
   }
@@ -148,7 +150,12 @@ export class SessionDraft {
       connectMs: this.#connectMs,
       totalMs: micros(nowMs - this.#acceptedAt),
     };
-    return Object.freeze(this.limit === null ? record : { ...record, limit: this.limit });
+    if (this.limit === null && this.#check === null) return Object.freeze(record);
+    return Object.freeze({
+      ...record,
+      ...(this.limit === null ? {} : { limit: this.limit }),
+      ...(this.#check === null ? {} : { check: this.#check }),
+    });
   }
 }
 

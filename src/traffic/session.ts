@@ -111,7 +111,7 @@ export async function walk(accepted: Socket, plane: DataPlane): Promise<void> {
     draft.finish(await carry(accepted, session, plane), '');
   } catch (error) {
     const refusal = error instanceof Refused ? error.refusal : fault(error, plane);
-    draft.finish(refusal.code, refusal.detail);
+    draft.finish(refusal.code, refusal.detail, refusal.check);
     sayGoodbye(accepted, session, refusal);
   } finally {
     session.proven();

@@ -3,6 +3,9 @@ import type { ProblemReason } from './stream-problem.ts';
 
 const FIRST_MS = 500;
 const LAST_MS = 30_000;
+/** A control plane that restarts, its signing key not loaded yet, is back within this: so long it is tried at least every second. */
+const BACK_SOON_MS = 30_000;
+const EARLY_MS = 1_000;
 /** A name stays busy for 10 s after a stream ended: that gap must not grow by waiting. */
 const BUSY_MS = 1_000;
 /** So long, and it is no gap any more but another proxy of that name. */
@@ -10,7 +13,7 @@ const BUSY_FOR_LONG_MS = 30_000;
 const TAKEN_MS = 5_000;
 
 /**
- * How long to wait before the next stream: up to 0.5 s, then up to twice as long each time until 30 s, with full jitter. While the control plane
+ * How long to wait before the next stream: up to 0.5 s, then up to 1 s for half a minute, then up to twice as long each time until 30 s, with full jitter. While the control plane
  * only says that the name is busy, about a second; after 30 s of that about five.
  */
 export class StreamWaits {
@@ -18,6 +21,9 @@ export class StreamWaits {
   readonly #random: () => number;
   /** Monotonic milliseconds. */
   #busySince: number | null = null;
+  #failingSince: number | null = null;
+  /** Ends since it did not come back soon. */
+  #late = 0;
   /** Ended in a row, since a stream lasted. */
   failures = 0;
 
@@ -29,9 +35,12 @@ export class StreamWaits {
   /** Milliseconds, after an end for this reason. */
   next(reason: ProblemReason): number {
     this.failures++;
+    const now = this.#clock.now();
+    this.#failingSince ??= now;
     if (reason !== 'busy') {
       this.#busySince = null;
-      return this.#random() * Math.min(LAST_MS, FIRST_MS * 2 ** Math.min(this.failures - 1, 16));
+      if (now - this.#failingSince < BACK_SOON_MS) return this.#random() * Math.min(EARLY_MS, FIRST_MS * this.failures);
+      return this.#random() * Math.min(LAST_MS, EARLY_MS * 2 ** Math.min(++this.#late, 16));
     }
     this.#busySince ??= this.#clock.now();
     return (this.takenForMs() === null ? BUSY_MS : TAKEN_MS) * (0.8 + 0.2 * this.#random());
@@ -50,5 +59,7 @@ export class StreamWaits {
   /** A stream had responses, and lasted. */
   lasted(): void {
     this.failures = 0;
+    this.#failingSince = null;
+    this.#late = 0;
   }
 }

@@ -38,7 +38,9 @@ t.test('a handshake counts as verified, or by what the client lacked', async (t)
   counters.record(sessionRecord({ ...terminated, reason: 'denied', attempts: 0, connectMs: -1 }));
   for (const reason of ['handshake-failed', 'no-client-certificate', 'client-not-trusted', 'wrong-mesh'] as const)
     counters.record(sessionRecord({ ...terminated, reason, attempts: 0, connectMs: -1 }));
-  t.match(counters.listener, { ended: 6, handshakes: 2, handshakeFailed: 1, noCertificate: 1, notTrusted: 1, wrongMesh: 1 });
+  for (const reason of ['client-not-trusted', 'wrong-mesh'] as const)
+    counters.record(sessionRecord({ ...terminated, reason, check: 'names', attempts: 0, connectMs: -1 }));
+  t.match(counters.listener, { ended: 8, handshakes: 2, handshakeFailed: 1, noCertificate: 1, notTrusted: 2, wrongNames: 2 });
   t.same([...counters.listener.tlsVersions], [['TLSv1.3', 2]]);
   t.match(counters.cluster('default:es'), { allowed: 1, denied: 1, attempts: 1 });
 });

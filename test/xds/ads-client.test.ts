@@ -238,28 +238,37 @@ t.test('the state outlives the stream, and the next one asks for all at once wit
   t.equal(client.state().clusters, before.clusters);
 });
 
-t.test('waits double up to 30 s, are told apart from each other, and begin anew after a stream that lasted', async (t) => {
-  const server = await controlPlane(t);
-  const { clock, client, next, events } = start(t, server.port);
-  const waits: number[] = [];
-  for (let n = 0; n < 9; n++) {
-    (await server.stream()).end(2, `reason ${n}`);
-    const { retryInMs } = await next('disconnected');
-    waits.push(Math.round(retryInMs / 0.999));
-    clock.advance(retryInMs - 1);
-    t.equal(client.status().streams, n + 1, 'not before the wait is over');
-    clock.advance(1);
-  }
-  t.same(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
-  const stream = await server.stream();
-  await stream.next();
-  stream.send('cluster', 'c1', '1', []);
-  await next('connected');
-  clock.advance(5_000);
-  stream.end(2, 'reason 8');
-  t.equal(Math.round((await next('disconnected')).retryInMs / 0.999), 500);
-  t.equal(events.filter(({ kind }) => kind === 'disconnected').length, 10);
-});
+t.test(
+  'for 30 s it is tried at least every second, then waits double up to 30 s; they begin anew after a stream that lasted',
+  async (t) => {
+    const server = await controlPlane(t);
+    const { clock, client, next, events } = start(t, server.port);
+    const waits: number[] = [];
+    const startedAt = clock.now();
+    let early = 0;
+    for (let n = 0; waits.at(-1) !== 30_000; n++) {
+      // Also for a reason that an operator would have to mend: right after a restart it mends itself.
+      (await server.stream()).end(16, `there is no signing key with KID ${n}`);
+      if (clock.now() - startedAt < 30_000) early++;
+      const { retryInMs } = await next('disconnected');
+      waits.push(Math.round(retryInMs / 0.999));
+      clock.advance(retryInMs - 1);
+      t.equal(client.status().streams, n + 1, 'not before the wait is over');
+      clock.advance(1);
+    }
+    t.same(waits.slice(0, early), [500, ...Array.from({ length: early - 1 }, () => 1_000)]);
+    t.ok(early > 30, `${early} tries in 30 s`);
+    t.same(waits.slice(early), [2_000, 4_000, 8_000, 16_000, 30_000]);
+    const stream = await server.stream();
+    await stream.next();
+    stream.send('cluster', 'c1', '1', []);
+    await next('connected');
+    clock.advance(5_000);
+    stream.end(2, 'reason 8');
+    t.equal(Math.round((await next('disconnected')).retryInMs / 0.999), 500);
+    t.equal(events.filter(({ kind }) => kind === 'disconnected').length, waits.length + 1);
+  },
+);
 
 t.test('a stream that breaks over and over after its first response is not tried without a pause, and said once', async (t) => {
   const server = await controlPlane(t);
@@ -275,7 +284,7 @@ t.test('a stream that breaks over and over after its first response is not tried
     clock.advance(30_000);
   }
   clock.advance(15_000);
-  t.equal(client.status().phase, 'backing-off', 'the sixth wait is up to 16 s');
+  t.equal(client.status().phase, 'backing-off', 'the sixth wait is up to 30 s');
   t.equal(events.filter(({ kind }) => kind === 'disconnected').length, 1);
 });
 

@@ -46,6 +46,15 @@ function zero(): number {
   return 0;
 }
 
+/** Envoy's names; with split errors rates of connections are those of local origin there, and count as the plain ones here. */
+const DETECTORS = [
+  'consecutive_5xx',
+  'consecutive_gateway_failure',
+  'consecutive_local_origin_failure',
+  'success_rate',
+  'failure_percentage',
+] as const;
+
 export const CLUSTER_STATS: readonly StatRow<ClusterStats>[] = sorted([
   gauge('circuit_breakers.default.cx_open', ({ open, limits }) => (open >= limits.maxConnections ? 1 : 0), true),
   gauge('circuit_breakers.default.cx_pool_open', zero),
@@ -70,7 +79,23 @@ export const CLUSTER_STATS: readonly StatRow<ClusterStats>[] = sorted([
   gauge('membership_healthy', ({ healthy }) => healthy, true),
   gauge('membership_total', ({ hosts }) => hosts, true),
   gauge('outlier_detection.ejections_active', ({ ejected }) => ejected),
+  counter('outlier_detection.ejections_enforced_total', ({ counters }) =>
+    [...counters.ejectionsEnforced.values()].reduce((total, count) => total + count, 0),
+  ),
+  counter('outlier_detection.ejections_overflow', ({ counters }) => counters.ejectionsOverflow),
+  ...DETECTORS.flatMap((detector) => [
+    counter<ClusterStats>(
+      `outlier_detection.ejections_detected_${detector}`,
+      ({ counters }) => counters.ejectionsDetected.get(detector) ?? 0,
+    ),
+    counter<ClusterStats>(
+      `outlier_detection.ejections_enforced_${detector}`,
+      ({ counters }) => counters.ejectionsEnforced.get(detector) ?? 0,
+    ),
+  ]),
   counter('ssl.connection_error', ({ counters }) => counters.tlsFailed),
+  counter('ssl.fail_verify_error', ({ counters }) => counters.serverNotTrusted),
+  counter('ssl.fail_verify_san', ({ counters }) => counters.serverWrongNames),
   counter('ssl.handshake', ({ counters }) => counters.tlsHandshakes),
   counter('update_attempt', ({ updates, rejected }) => updates + rejected),
   counter('update_failure', zero),
@@ -129,7 +154,7 @@ export const LISTENER_STATS: readonly StatRow<ListenerStats>[] = sorted([
   counter('ssl.fail_verify_cert_hash', zero),
   counter('ssl.fail_verify_error', ({ counters }) => counters.notTrusted),
   counter('ssl.fail_verify_no_cert', ({ counters }) => counters.noCertificate),
-  counter('ssl.fail_verify_san', ({ counters }) => counters.wrongMesh),
+  counter('ssl.fail_verify_san', ({ counters }) => counters.wrongNames),
   counter('ssl.handshake', ({ counters }) => counters.handshakes),
   counter('ssl.no_certificate', zero),
 ]);
