@@ -6,6 +6,7 @@ COPY package.json package-lock.json .npmrc tsconfig.json ./
 COPY .toolchain ./.toolchain
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY src ./src
+COPY generated ./generated
 RUN node .toolchain/build.mjs && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:24-bookworm-slim
@@ -17,6 +18,7 @@ WORKDIR /opt/zone-egress
 COPY --from=build /src/package.json ./
 COPY --from=build /src/node_modules ./node_modules
 COPY --from=build /src/dist ./dist
+COPY --from=build /src/generated ./generated
 COPY --from=build /src/src/bin.mjs ./src/bin.mjs
 # glibc gives each thread a heap of its own, up to eight for each core, and keeps what is free in it: two are enough, and hold some 40 MB less.
 ENV NODE_ENV=production MALLOC_ARENA_MAX=2

@@ -1,6 +1,6 @@
 // Runs the tests of the data path on the other Node lines that are supported. They are compiled first: Node 22 has no `await using` of its own.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { here, install, npm, root } from './setup.mjs';
 
@@ -27,7 +27,6 @@ if (
   ]) !== 0
 )
   failed++;
-cpSync(join(root, 'src', 'xds', 'proto'), join(root, 'dist-tests', 'src', 'xds', 'proto'), { recursive: true });
 cpSync(join(root, 'test', 'data'), join(root, 'dist-tests', 'test', 'data'), { recursive: true });
 const tests = TESTS.map((name) => join('dist-tests', 'test', name)).filter((path) => existsSync(join(root, path)));
 for (const line of LINES) {

@@ -3,8 +3,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createTestMesh } from '../src/testing/test-mesh.ts';
-import type { TestMesh } from '../src/testing/test-mesh.ts';
+import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
+import type { TestMesh } from '../src/testing/egress/test-mesh.ts';
 import { startGenerator } from './generator.ts';
 
 /** What is done with the bytes: nothing, TLS ends here, or TLS ends and begins anew. */

@@ -1,8 +1,8 @@
 // A control plane with many services, as a process of its own, so that its work is not measured. Prints one JSON line; each line on standard input is a change of one service.
 import { createInterface } from 'node:readline';
-import { fakeConfiguration } from '../src/testing/fake-configuration.ts';
-import { createFakeControlPlane } from '../src/testing/fake-control-plane.ts';
-import { createTestMesh } from '../src/testing/test-mesh.ts';
+import { fakeConfiguration } from '../src/testing/control-plane/fake-configuration.ts';
+import { createFakeControlPlane } from '../src/testing/control-plane/fake-control-plane.ts';
+import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 
 const chains = Number(process.argv[2]);
 const MESHES = 50;

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { meshServerOptions } from '../src/identity/server-context.ts';
 import { contentHash } from '../src/model/names.ts';
-import { createTestMesh } from '../src/testing/test-mesh.ts';
+import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 import { cpuSeconds } from './processes.ts';
 
 const { values } = parseArgs({

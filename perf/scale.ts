@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { startEgress } from '../src/proxy.ts';
 import { folderSource } from '../src/control/folder-source.ts';
 import { route } from '../src/routing/route.ts';
-import { createTestMesh } from '../src/testing/test-mesh.ts';
+import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 
 const { values } = parseArgs({ options: { services: { type: 'string', default: '100,1000,10000' } } });
 const MESHES = 50;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { createTestMesh } from '../src/testing/test-mesh.ts';
+import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 import { createChurn, KINDS } from './soak/churn.ts';
 import type { FarEndPorts } from './soak/far-end.ts';
 import { freePorts, residentBytes, start } from './processes.ts';

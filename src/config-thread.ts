@@ -1,6 +1,6 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from './base/clock.ts';
-import { giveBackWhenQuiet } from './base/give-back.ts';
+import { giveBackWhenQuiet } from './base/release-memory.ts';
 import { folderSource } from './control/folder-source.ts';
 import type { FolderSourceOptions } from './control/folder-source.ts';
 import { answerLoads } from './control/config-messages.ts';

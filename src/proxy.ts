@@ -15,7 +15,7 @@ import type { ConfigSource } from './control/config-source.ts';
 import { DataSides } from './control/data-sides.ts';
 import { Listening } from './control/listening.ts';
 import type { ControlPlaneSource } from './control/control-plane-source.ts';
-import { join } from './control/join.ts';
+import { join } from './control/wait-for-control-plane.ts';
 import type * as Joining from './control/join-control-plane.ts';
 import { envoyFacts } from './control/envoy-facts.ts';
 import { drain } from './control/drain.ts';
@@ -48,7 +48,7 @@ import { createObserver } from './observe/observer.ts';
 import { packageVersion } from './base/version.ts';
 import * as checked from './base/shape.ts';
 import { clock, signal, traffic } from './control/option-checks.ts';
-import type { ControlPlaneOptions } from './xds/control-plane-options.ts';
+import type { ControlPlaneOptions } from './xds/bootstrap/control-plane-options.ts';
 import type { Observer } from './observe/observer.ts';
 
 export type ResourceFiles = readonly { readonly path: string; readonly text: string }[];
@@ -184,8 +184,8 @@ export interface Egress extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-export type { ControlPlaneOptions } from './xds/control-plane-options.ts';
-export { BootstrapError } from './xds/bootstrap-problem.ts';
+export type { ControlPlaneOptions } from './xds/bootstrap/control-plane-options.ts';
+export { BootstrapError } from './xds/bootstrap/bootstrap-problem.ts';
 export type { LoadResult } from './control/config-loop.ts';
 export { ConfigError } from './control/config-source.ts';
 export type { Question } from './explain/question.ts';

@@ -1,7 +1,7 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from './base/clock.ts';
 import type { Clock } from './base/clock.ts';
-import { giveBackWhenQuiet } from './base/give-back.ts';
+import { giveBackWhenQuiet } from './base/release-memory.ts';
 import { createGate } from './identity/gate.ts';
 import { meshServerOptions } from './identity/server-context.ts';
 import { systemTrust } from './identity/system-trust.ts';

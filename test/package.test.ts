@@ -8,7 +8,7 @@ import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/co
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import t from 'tap';
-import { createTestMesh } from '../src/testing/test-mesh.ts';
+import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 
 const root = join(import.meta.dirname, '..');
 const project = mkdtempSync(join(tmpdir(), 'zone-egress-package-'));
@@ -64,6 +64,7 @@ t.test('it holds what runs, its types and its README, and nothing else', async (
     'node-forge',
     'pino',
     'prom-client',
+    'undici',
     'yaml',
   ]);
 });

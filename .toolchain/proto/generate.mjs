@@ -1,13 +1,13 @@
-// Envoy's protos, as @grpc/grpc-js-xds ships them -> src/xds/proto, by protobuf-es: `node .toolchain/proto/generate.mjs`. The result is committed.
+// Envoy's protos, as @grpc/grpc-js-xds ships them -> generated/envoy, by protobuf-es: `node .toolchain/proto/generate.mjs`. The result is committed.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { npm, root } from '../setup.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = join(root, 'src', 'xds', 'proto');
+const out = join(root, 'generated', 'envoy');
 
 /** What a zone egress is sent, asks for and shows; what these import comes along. */
 const WANTED = [
@@ -82,19 +82,31 @@ try {
   if (status !== 0) process.exit(status ?? 1);
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  cpSync(join(work, 'out'), out, { recursive: true });
+  // Envoy's own packages stand at the top, those that they import beside them: `envoy/config/…` becomes `config/…`.
+  for (const name of readdirSync(join(work, 'out'))) {
+    cpSync(join(work, 'out', name), name === 'envoy' ? out : join(out, name), { recursive: true });
+  }
   for (const path of readdirSync(out, { recursive: true, encoding: 'utf8' })) {
     // The comments are Envoy's documentation, and four fifths of the text.
     if (path.endsWith('.d.ts') || path.endsWith('.js')) {
       const file = join(out, path);
       const text = readFileSync(file, 'utf8')
         .replace(/^[ \t]*\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n/gm, '')
-        .replace(/\n{3,}/g, '\n\n');
+        .replace(/\n{3,}/g, '\n\n')
+        .replace(/(from ")(\.[^"]+)(")/g, (_, before, to, after) => `${before}${moved(path, to)}${after}`);
       writeFileSync(file, text);
     }
   }
 } finally {
   rmSync(work, { recursive: true, force: true });
+}
+
+/** Where an import leads after the packages of Envoy have moved up by one folder. `path` is the place of the importing file now. */
+function moved(path, to) {
+  const top = ['google', 'udpa', 'validate', 'xds'].includes(path.split('/')[0]) ? '' : 'envoy/';
+  const target = posix.normalize(posix.join(posix.dirname(top + path), to)).replace(/^envoy\//, '');
+  const relative = posix.relative(posix.dirname(path), target);
+  return relative.startsWith('.') ? relative : `./${relative}`;
 }
 
 function edit(path, change) {

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import type { SecureContext, SecureVersion, TLSSocket } from 'node:tls';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { resetBelow } from '../../src/traffic/reset.ts';
 import { ASK } from './far-end.ts';
 

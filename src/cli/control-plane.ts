@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { SYSTEM_BUNDLES } from '../base/system-bundles.ts';
 import { systemTrust } from '../identity/system-trust.ts';
-import type { ControlPlaneOptions } from '../xds/control-plane-options.ts';
+import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
 import type { ControlPlaneFlags } from './control-plane-flags.ts';
 import { readProxyResource } from './proxy-resource.ts';
 import { renderTemplate } from './template.ts';

@@ -1,7 +1,7 @@
 import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/config-source.ts';
-import { createFakeEgress } from '../testing/fake-egress.ts';
-import type { FakeEgress } from '../testing/fake-egress-api.ts';
+import { createFakeEgress } from '../testing/egress/fake-egress.ts';
+import type { FakeEgress } from '../testing/egress/fake-egress-api.ts';
 import { EXIT_CONFIG } from './exit-codes.ts';
 import type { FakeCommand } from './commands/fake.ts';
 import type { Terminal } from './terminal.ts';

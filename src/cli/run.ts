@@ -1,5 +1,5 @@
 import { systemClock } from '../base/clock.ts';
-import { giveBackWhenQuiet } from '../base/give-back.ts';
+import { giveBackWhenQuiet } from '../base/release-memory.ts';
 import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/config-source.ts';
 import { folderProblem } from './load-folder.ts';

@@ -11,7 +11,7 @@ import { BufferPool } from '../traffic/buffers.ts';
 import { MAX_ATTEMPTS, connectEndpoint, refusedAfterHandshake } from '../traffic/connect.ts';
 import { Origination } from '../traffic/originate.ts';
 import type { Side } from '../traffic/splice.ts';
-import { Walk } from '../traffic/walk.ts';
+import { Walk } from '../traffic/session-steps.ts';
 import type { DataSides } from './data-sides.ts';
 
 export interface Prober {

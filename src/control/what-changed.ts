@@ -1,5 +1,5 @@
 import { nextTurn } from '../base/clock.ts';
-import { accessChange } from '../explain/whom-it-lets-in.ts';
+import { accessChange } from '../explain/access-change.ts';
 import { diffInTurns } from '../model/changes.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 

@@ -7,7 +7,7 @@ import { endpointName } from './other-endpoints.ts';
 import { isWeakerThanAll, tlsChange } from './tls-change.ts';
 import { placeOf } from './trace.ts';
 import type { Place, Sources } from './trace.ts';
-import { accessChange } from './whom-it-lets-in.ts';
+import { accessChange } from './access-change.ts';
 
 /** Of what `-o json` gives. Goes up when a field goes away or means something else; new fields do not count. */
 export const DIFF_VERSION = 1;

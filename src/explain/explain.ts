@@ -9,8 +9,8 @@ import { liveNotes, recentOf } from './live.ts';
 import type { Live } from './live.ts';
 import { NO_SOURCES, placeOf, TRACE_VERSION } from './trace.ts';
 import type { ConnectionView, RecordView, RouteView, Sources, Trace } from './trace.ts';
-import { Walk } from './walk.ts';
-import type { ViewOf } from './walk.ts';
+import { Walk } from './trace-steps.ts';
+import type { ViewOf } from './trace-steps.ts';
 
 /**
  * The judgement with its reasons: route, authorise and choose as traffic calls them, so that it ends where `decide` ends. What a record tells of steps that

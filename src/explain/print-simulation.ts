@@ -1,5 +1,5 @@
 import type { EndReason } from '../base/refusal.ts';
-import type { Compared } from './expectations.ts';
+import type { Compared } from './explain-expectations.ts';
 import { linesText } from './lines.ts';
 import { CHANGE_KINDS } from './simulate.ts';
 import type { Change, ChangeKind, Simulation, Skipped } from './simulate.ts';

@@ -5,11 +5,11 @@ import type { Check, Checks } from '../base/shape.ts';
 import { clock, signal, traffic } from '../control/option-checks.ts';
 import type { Question } from '../explain/question.ts';
 
-import type { SessionWants } from './expectations.ts';
-import type { FakeClientOptions } from './fake-client.ts';
-import type { FakeEgressOptions } from './fake-egress-api.ts';
-import { behaviour } from './fake-external-service.ts';
-import { isRefused } from './fake-session.ts';
+import type { SessionWants } from './egress/session-expectations.ts';
+import type { FakeClientOptions } from './egress/fake-client.ts';
+import type { FakeEgressOptions } from './egress/fake-egress-api.ts';
+import { behaviour } from './egress/fake-external-service.ts';
+import { isRefused } from './egress/fake-session.ts';
 import type {
   FakeExternalOptions,
   FakeMeshOptions,
@@ -18,8 +18,8 @@ import type {
   FakeTlsOptions,
   FakeZoneOptions,
   Place,
-} from './fake-zone-options.ts';
-import { BAD_CLIENTS, pair } from './test-mesh.ts';
+} from './egress/fake-zone-options.ts';
+import { BAD_CLIENTS, pair } from './egress/test-mesh.ts';
 
 const testMesh = having('a mesh of createTestMesh', 'client', 'badClient', 'rotate');
 const place = either('host:port, or { address, port }', {

@@ -1,10 +1,10 @@
 // The entry of `zone-egress/testing`: fakes for other people's tests. What is not here is not for use.
-import type { FakeConfiguration, FakeConfigurationOptions } from './fake-configuration.ts';
-import type { FakeControlPlane, FakeControlPlaneOptions } from './fake-control-plane.ts';
+import type { FakeConfiguration, FakeConfigurationOptions } from './control-plane/fake-configuration.ts';
+import type { FakeControlPlane, FakeControlPlaneOptions } from './control-plane/fake-control-plane.ts';
 
-export { createFakeEgress } from './fake-egress.ts';
-export { CHANNELS } from './fake-egress-api.ts';
-export type { FakeDestination, FakeEgress, FakeEgressEvents, FakeEgressOptions, FakeFault } from './fake-egress-api.ts';
+export { createFakeEgress } from './egress/fake-egress.ts';
+export { CHANNELS } from './egress/fake-egress-api.ts';
+export type { FakeDestination, FakeEgress, FakeEgressEvents, FakeEgressOptions, FakeFault } from './egress/fake-egress-api.ts';
 export type {
   FakeExternalOptions,
   FakeMeshOptions,
@@ -13,33 +13,33 @@ export type {
   FakeTlsOptions,
   FakeZoneOptions,
   Place,
-} from './fake-zone-options.ts';
-export { ConnectionRefused } from './fake-client.ts';
-export type { ClientFiles, ConnectTo, Connector, FakeClient, FakeClientOptions, FetchDispatcher } from './fake-client.ts';
-export type { Explanation, FakeSession } from './fake-session.ts';
-export type { SessionWants } from './expectations.ts';
-export type { Fits, History, WaitOptions } from './history.ts';
-export type { Wanted, Wants } from './match.ts';
-export type { Toxic, ToxicType } from './toxics.ts';
+} from './egress/fake-zone-options.ts';
+export { ConnectionRefused } from './egress/fake-client.ts';
+export type { ClientFiles, ConnectTo, Connector, FakeClient, FakeClientOptions, FetchDispatcher } from './egress/fake-client.ts';
+export type { Explanation, FakeSession } from './egress/fake-session.ts';
+export type { SessionWants } from './egress/session-expectations.ts';
+export type { Fits, History, WaitOptions } from './egress/session-history.ts';
+export type { Wanted, Wants } from './egress/match.ts';
+export type { Toxic, ToxicType } from './egress/toxics.ts';
 export { FakeClock } from './fake-clock.ts';
-export { createTestMesh } from './test-mesh.ts';
-export type { BadClient, ClientOptions, TestMesh } from './test-mesh.ts';
-export { createFakeExternalService } from './fake-external-service.ts';
-export type { Behaviour, FakeExternalService, FakeExternalServiceOptions } from './fake-external-service.ts';
-export { createFakeZoneIngress } from './fake-zone-ingress.ts';
-export type { FakeZoneIngress, FakeZoneIngressOptions, IngressConnection } from './fake-zone-ingress.ts';
-export type { FakeControlPlane, FakeControlPlaneOptions } from './fake-control-plane.ts';
-export type { FakeConfigurationOptions } from './fake-configuration.ts';
+export { createTestMesh } from './egress/test-mesh.ts';
+export type { BadClient, ClientOptions, TestMesh } from './egress/test-mesh.ts';
+export { createFakeExternalService } from './egress/fake-external-service.ts';
+export type { Behaviour, FakeExternalService, FakeExternalServiceOptions } from './egress/fake-external-service.ts';
+export { createFakeZoneIngress } from './egress/fake-zone-ingress.ts';
+export type { FakeZoneIngress, FakeZoneIngressOptions, IngressConnection } from './egress/fake-zone-ingress.ts';
+export type { FakeControlPlane, FakeControlPlaneOptions } from './control-plane/fake-control-plane.ts';
+export type { FakeConfigurationOptions } from './control-plane/fake-configuration.ts';
 export { ConfigError } from '../control/config-source.ts';
 export type { Clock, Timer } from '../base/clock.ts';
 export type { EndReason, RefusalCode } from '../base/refusal.ts';
 
 /** A control plane on loopback. gRPC and Envoy's messages take a second to load: only who asks for it waits for them. */
 export async function createFakeControlPlane(options: FakeControlPlaneOptions = {}): Promise<FakeControlPlane> {
-  return (await import('./fake-control-plane.ts')).createFakeControlPlane(options);
+  return (await import('./control-plane/fake-control-plane.ts')).createFakeControlPlane(options);
 }
 
 /** What Kuma sends the egress of a small zone, for `set` of a fake control plane. Rejects where a service is of a mesh that is not there. */
 export async function fakeConfiguration(options: FakeConfigurationOptions): Promise<FakeConfiguration> {
-  return (await import('./fake-configuration.ts')).fakeConfiguration(options);
+  return (await import('./control-plane/fake-configuration.ts')).fakeConfiguration(options);
 }

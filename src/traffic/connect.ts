@@ -20,7 +20,7 @@ import type { Side } from './splice.ts';
 import { endOnTlsError } from './tls-error.ts';
 import { TlsReader } from './tls-reader.ts';
 import { UnderTls } from './under-tls.ts';
-import type { Walk } from './walk.ts';
+import type { Walk } from './session-steps.ts';
 
 export interface ConnectOptions {
   readonly clock: Clock;

@@ -28,7 +28,7 @@ import type { Side, Splice } from './splice.ts';
 import { tlsErrorOf, tlsErrorText } from './tls-error.ts';
 import { TlsReader } from './tls-reader.ts';
 import type { Held, Unproven } from './unproven.ts';
-import { Walk } from './walk.ts';
+import { Walk } from './session-steps.ts';
 
 const GAVE_WAY =
   'all places were taken: of the client address that held most, this connection had waited longest without a handshake that was done';

@@ -3,7 +3,7 @@ import { Refused, refuse } from '../base/refusal.ts';
 import type { RefusalCode } from '../base/refusal.ts';
 import { parseClientHello } from '../wire/client-hello.ts';
 import type { ClientHello } from '../wire/client-hello.ts';
-import type { Walk } from './walk.ts';
+import type { Walk } from './session-steps.ts';
 
 export interface Sniffed {
   readonly hello: ClientHello;

@@ -9,7 +9,7 @@ import type { MeshCredentials } from '../model/credentials.ts';
 import type { Renewals } from './renewals.ts';
 import { endOnTlsError, tlsErrorOf } from './tls-error.ts';
 import { UnderTls } from './under-tls.ts';
-import type { Walk } from './walk.ts';
+import type { Walk } from './session-steps.ts';
 
 /** What identity/ gives: how a mesh's TLS server is set up, and the only gate to a VerifiedClient. */
 export interface MeshTls {

@@ -1,8 +1,8 @@
 import { setFlagsFromString, getHeapStatistics } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
-import { giveBackWhenQuiet } from '../../src/base/give-back.ts';
-import type { ThreadHeap } from '../../src/base/give-back.ts';
+import { giveBackWhenQuiet } from '../../src/base/release-memory.ts';
+import type { ThreadHeap } from '../../src/base/release-memory.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 
 const MIB = 1024 * 1024;

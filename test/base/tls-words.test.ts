@@ -6,7 +6,7 @@ import t from 'tap';
 import { connectTls } from '../../src/base/connect-tls.ts';
 import { socketReason } from '../../src/base/tls-words.ts';
 import type { SocketError } from '../../src/base/tls-words.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 const partner = await createTestMesh('partner');
 const names = { uris: [], dns: ['api.test'] };

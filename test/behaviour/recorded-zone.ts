@@ -6,9 +6,9 @@ import { readFileSync } from 'node:fs';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { egressUris } from '../../src/identity/issue.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
-import type { EnvoyResources } from '../../src/testing/envoy-resources.ts';
-import { authoritySecret, certificateSecret } from '../../src/testing/envoy-shapes.ts';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import type { EnvoyResources } from '../../src/testing/control-plane/envoy-resources.ts';
+import { authoritySecret, certificateSecret } from '../../src/testing/control-plane/envoy-shapes.ts';
+import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { LIVE } from '../data.ts';
 
 export function live(file: string): string {

@@ -4,10 +4,10 @@ import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
-import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
-import type { FakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
+import { createFakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
+import type { FakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
+import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 export interface Services extends AsyncDisposable {
   /** By the recorded port. */

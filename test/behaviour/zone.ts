@@ -2,9 +2,9 @@
 import { startEgress } from '../../src/proxy.ts';
 import type { Egress, SessionRecord } from '../../src/proxy.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
-import { createFakeControlPlane } from '../../src/testing/fake-control-plane.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
+import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import type { Test } from 'tap';
 import { joining } from '../egress/controlled-zone.ts';
 import { decidedAlike } from '../egress/decided-alike.ts';

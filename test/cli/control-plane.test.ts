@@ -5,7 +5,7 @@ import { loadControlPlane } from '../../src/cli/control-plane.ts';
 import type { Machine } from '../../src/cli/control-plane.ts';
 import { parseCommand } from '../../src/cli/parse.ts';
 import type { RunOptions } from '../../src/cli/run-options.ts';
-import type { ControlPlaneOptions } from '../../src/xds/control-plane-options.ts';
+import type { ControlPlaneOptions } from '../../src/xds/bootstrap/control-plane-options.ts';
 
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 const jwt = (claims: unknown = { Zone: 'zone-1' }, header: unknown = { alg: 'RS256', kid: '1', typ: 'JWT' }): string =>

@@ -6,7 +6,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import type { Trace } from '../../src/explain/trace.ts';
 import { startEgress } from '../../src/proxy.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { runCommand } from './running.ts';
 import type { Ran } from './running.ts';
 

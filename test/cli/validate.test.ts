@@ -9,8 +9,8 @@ import { formatProblem } from '../../src/base/problem.ts';
 import { selfSigned } from '../../src/identity/issue.ts';
 import { startEgress } from '../../src/proxy.ts';
 import type { Egress } from '../../src/proxy.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
+import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { runCommand as run } from './running.ts';
 
 const DAY_MS = 24 * 3_600_000;

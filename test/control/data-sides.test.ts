@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Worker } from 'node:worker_threads';
 import t from 'tap';
 import type { Test } from 'tap';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 import { BOUND_MS, FAR_MS, until } from '../egress/until.ts';
 import { ask, gone, startZone } from '../egress/zone.ts';

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { folderSource } from '../../src/control/folder-source.ts';
 import { threadSource } from '../../src/control/thread-source.ts';
 import type { Compiled } from '../../src/model/compiled.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 

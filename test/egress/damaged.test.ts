@@ -1,8 +1,8 @@
 // Bytes of TLS that go wrong on the way, behind the handshake or later, on either side: both connections end at once, and the record says why.
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { closed } from '../traffic/closed.ts';
 import { startRelay } from './relay.ts';
 import { CONCURRENCIES, ask, startZone } from './zone.ts';

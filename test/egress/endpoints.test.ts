@@ -1,6 +1,6 @@
 // Health checks, outlier detection, breakers and rate limits, from the policies that an operator writes to what a client sees.
 import t from 'tap';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';

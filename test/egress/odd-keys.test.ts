@@ -9,10 +9,10 @@ import t from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import { connectTls, hostProblem } from '../../src/base/connect-tls.ts';
 import { issueCertificate, selfSigned } from '../../src/identity/issue.ts';
-import { echo } from '../../src/testing/fake-external-service.ts';
-import { BootstrapError } from '../../src/xds/bootstrap-problem.ts';
-import { fetchBootstrap } from '../../src/xds/fetch-bootstrap.ts';
-import { openStream } from '../../src/xds/transport.ts';
+import { echo } from '../../src/testing/egress/fake-external-service.ts';
+import { BootstrapError } from '../../src/xds/bootstrap/bootstrap-problem.ts';
+import { fetchBootstrap } from '../../src/xds/bootstrap/fetch-bootstrap.ts';
+import { openStream } from '../../src/xds/stream/transport.ts';
 import { startControlPlane } from '../xds/control-plane.ts';
 import { gone, startZone } from './zone.ts';
 

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket, TlsOptions } from 'node:tls';
 import type { SessionRecord } from '../../src/proxy.ts';
-import { echo } from '../../src/testing/fake-external-service.ts';
+import { echo } from '../../src/testing/egress/fake-external-service.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 import { startZone } from './zone.ts';
 import type { ZoneOptions } from './zone.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
-import { echo } from '../../src/testing/fake-external-service.ts';
+import { echo } from '../../src/testing/egress/fake-external-service.ts';
 import { realHello } from './real-hello.ts';
 import { PATHS, RELAYS, VERSIONS, failureOf, resourcesOf, sniOf, stands, startEndpoint, startStreams } from './stream-zone.ts';
 import type { On, Streams } from './stream-zone.ts';

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { closed } from '../traffic/closed.ts';
 import { startRelay } from './relay.ts';
 import type { Relay } from './relay.ts';

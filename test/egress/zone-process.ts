@@ -12,10 +12,10 @@ import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
-import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
+import { createFakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
+import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { until } from './until.ts';
 
 export const MAIN: string = fileURLToPath(new URL('../../src/main.ts', import.meta.url));

@@ -11,12 +11,12 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import type { Test } from 'tap';
 import { startEgress } from '../../src/proxy.ts';
 import type { Egress, EgressOptions, SessionRecord } from '../../src/proxy.ts';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
-import type { FakeExternalService, FakeExternalServiceOptions } from '../../src/testing/fake-external-service.ts';
-import { createFakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
-import type { FakeZoneIngress } from '../../src/testing/fake-zone-ingress.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
+import type { FakeExternalService, FakeExternalServiceOptions } from '../../src/testing/egress/fake-external-service.ts';
+import { createFakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
+import type { FakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
+import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { decidedAlike } from './decided-alike.ts';
 import { BOUND_MS } from './until.ts';
 

@@ -3,7 +3,7 @@ import { diffConfigurations } from '../../src/explain/diff.ts';
 import type { ConfigDiff } from '../../src/explain/diff.ts';
 import { diffText } from '../../src/explain/print-diff.ts';
 import { tlsChange } from '../../src/explain/tls-change.ts';
-import { accessChange } from '../../src/explain/whom-it-lets-in.ts';
+import { accessChange } from '../../src/explain/access-change.ts';
 import type { TlsOrigination } from '../../src/model/cluster.ts';
 import { contentHash, meshName, serverName } from '../../src/model/names.ts';
 import type { Permission, PermissionRule, Principal } from '../../src/model/permission.ts';

@@ -3,7 +3,7 @@ import t from 'tap';
 import { diffConfigurations } from '../../src/explain/diff.ts';
 import { explain } from '../../src/explain/explain.ts';
 import { assumedView } from '../../src/explain/assumed-view.ts';
-import { compareWith } from '../../src/explain/expectations.ts';
+import { compareWith } from '../../src/explain/explain-expectations.ts';
 import { linesText } from '../../src/explain/lines.ts';
 import { diffText } from '../../src/explain/print-diff.ts';
 import { simulationText } from '../../src/explain/print-simulation.ts';

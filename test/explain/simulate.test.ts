@@ -1,5 +1,5 @@
 import t from 'tap';
-import { compareWith, expectationsIn } from '../../src/explain/expectations.ts';
+import { compareWith, expectationsIn } from '../../src/explain/explain-expectations.ts';
 import { simulationText } from '../../src/explain/print-simulation.ts';
 import { sessionsIn } from '../../src/explain/recorded.ts';
 import { simulate } from '../../src/explain/simulate.ts';

@@ -7,7 +7,7 @@ import type { ClientClaims } from '../../src/model/client.ts';
 import type { Compiled } from '../../src/model/compiled.ts';
 import { meshName, spiffeId } from '../../src/model/names.ts';
 import { compile } from '../../src/resources/compile.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 export type Good = Extract<Compiled, { kind: 'compiled' }>;
 

@@ -8,7 +8,7 @@ import { issueCertificate, meshCaSubject, selfSigned } from '../../src/identity/
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
 import { verifyClient } from '../../src/identity/verify.ts';
 import { meshName } from '../../src/model/names.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { VERSIONS, credentialsFor, startMeshServer } from './mesh-server.ts';
 
 const HOUR = 3_600_000;

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
 import t from 'tap';
 import { readCertificate } from '../../src/identity/der.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 const now = Date.UTC(2026, 0, 1);
 const mesh = await createTestMesh('default', { nowMs: now });

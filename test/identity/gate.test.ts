@@ -5,7 +5,7 @@ import { createGate } from '../../src/identity/gate.ts';
 import { verifyClient } from '../../src/identity/verify.ts';
 import { meshName } from '../../src/model/names.ts';
 import type { PeerFacts } from '../../src/model/client.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 const mesh = await createTestMesh('default', { keyType: 'ec' });
 const certificate = new X509Certificate(mesh.client('frontend').cert);

@@ -4,8 +4,8 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { createCa, generateKey, issueCertificate } from '../../src/identity/issue.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
-import type { TestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
+import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { VERSIONS, credentialsFor, startMeshServer } from './mesh-server.ts';
 import type { MeshServer } from './mesh-server.ts';
 

@@ -17,7 +17,7 @@ import { meshName } from '../../src/model/names.ts';
 import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import type { Mesh, Secrets, Snapshot } from '../../src/model/snapshot.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { withoutRoot } from '../data.ts';
 
 const HOUR = 3_600_000;

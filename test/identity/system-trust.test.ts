@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { systemTrust } from '../../src/identity/system-trust.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 t.test(
   'the first bundle that has a certificate is the trust of the system, and none is told apart from an empty one',

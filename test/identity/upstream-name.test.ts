@@ -3,7 +3,7 @@ import t from 'tap';
 import { ipBytes } from '../../src/identity/ip-bytes.ts';
 import { checkServerName } from '../../src/identity/upstream-name.ts';
 import type { NameMatcher } from '../../src/model/cluster.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 const mesh = await createTestMesh('default');
 

@@ -4,11 +4,11 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { Client, Metadata, credentials } from '@grpc/grpc-js';
 import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
-import type { FakeControlPlane } from '../../src/testing/fake-control-plane.ts';
-import { TYPE_URLS } from '../../src/xds/ads-state.ts';
-import type { AdsType } from '../../src/xds/ads-state.ts';
-import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '../../src/xds/proto/envoy/service/discovery/v3/discovery_pb.js';
-import type { DiscoveryRequest, DiscoveryResponse } from '../../src/xds/proto/envoy/service/discovery/v3/discovery_pb.js';
+import type { FakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
+import { TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
+import type { AdsType } from '../../src/xds/messages/ads-state.ts';
+import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { DiscoveryRequest, DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
 
 export interface Node {
   readonly id: string;

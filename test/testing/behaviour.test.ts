@@ -1,6 +1,6 @@
 import t from 'tap';
-import { createFakeEgress } from '../../src/testing/fake-egress.ts';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
+import { createFakeEgress } from '../../src/testing/egress/fake-egress.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 
 t.test('a behaviour that there is not is refused with those that there are, before anything listens', async (t) => {
   const wanted = { name: 'TypeError', message: /"ecko": allowed are echo, discard, silent, close, reset, http/ };

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { BEHAVIOURS } from '../../src/testing/fake-external-service.ts';
+import { BEHAVIOURS } from '../../src/testing/egress/fake-external-service.ts';
 import { CHANNELS } from '../../src/testing/public.ts';
-import { TOXIC_TYPES } from '../../src/testing/toxics.ts';
+import { TOXIC_TYPES } from '../../src/testing/egress/toxics.ts';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import type { Endpoint, TlsOrigination } from '../../src/model/cluster.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { Origination } from '../../src/traffic/originate.ts';
 
 /** Of a service that asks for a new handshake as soon as it is connected: whether it got one. */

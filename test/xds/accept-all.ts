@@ -1,12 +1,12 @@
 import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { fromBinary } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import type { Acceptance, AdsType } from '../../src/xds/ads-state.ts';
-import type { Accept } from '../../src/xds/held-resources.ts';
-import { ClusterSchema } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
-import { ClusterLoadAssignmentSchema } from '../../src/xds/proto/envoy/config/endpoint/v3/endpoint_pb.js';
-import { ListenerSchema } from '../../src/xds/proto/envoy/config/listener/v3/listener_pb.js';
-import { SecretSchema } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { Acceptance, AdsType } from '../../src/xds/messages/ads-state.ts';
+import type { Accept } from '../../src/xds/stream/held-resources.ts';
+import { ClusterSchema } from '#envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterLoadAssignmentSchema } from '#envoy/config/endpoint/v3/endpoint_pb.js';
+import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
+import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 
 /** Why a resource is to be refused, or undefined to accept it. */
 export type Judge = (type: AdsType, name: string, resource: unknown) => string | undefined;

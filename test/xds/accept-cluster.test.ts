@@ -2,8 +2,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
-import { acceptAssignment, acceptCluster } from '../../src/xds/accept-cluster.ts';
-import { translateCluster } from '../../src/xds/translate-cluster.ts';
+import { acceptAssignment, acceptCluster } from '../../src/xds/accept/accept-cluster.ts';
+import { translateCluster } from '../../src/xds/translate/translate-cluster.ts';
 import { ca } from '../resources/fixtures/compiling.ts';
 import { assignmentAny, assignmentJson, clusterAny, TYPES, tlsSocket } from './cluster-json.ts';
 

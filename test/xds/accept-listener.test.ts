@@ -2,12 +2,12 @@ import t from 'tap';
 import { create } from '@bufbuild/protobuf';
 import { anyPack, AnySchema } from '@bufbuild/protobuf/wkt';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import { acceptListener } from '../../src/xds/accept-listener.ts';
-import type { ListenerMemory } from '../../src/xds/accept-listener.ts';
-import { acceptSecret } from '../../src/xds/accept-secret.ts';
-import { FilterSchema } from '../../src/xds/proto/envoy/config/listener/v3/listener_components_pb.js';
-import { ListenerSchema } from '../../src/xds/proto/envoy/config/listener/v3/listener_pb.js';
-import { SecretSchema } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { acceptListener } from '../../src/xds/accept/accept-listener.ts';
+import type { ListenerMemory } from '../../src/xds/accept/accept-listener.ts';
+import { acceptSecret } from '../../src/xds/accept/accept-secret.ts';
+import { FilterSchema } from '#envoy/config/listener/v3/listener_components_pb.js';
+import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
+import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { ca } from '../resources/fixtures/compiling.ts';
 import { anyOf, fromRecord } from './recorded-state.ts';
 

@@ -1,10 +1,10 @@
 /** The bootstrap of real control planes, asked for and read: 2.14.3, 2.12.14, 2.9.19 recorded, and Kuma's own expectations for the other flavours. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { parseBootstrap } from '../../src/xds/bootstrap.ts';
-import type { Bootstrap } from '../../src/xds/bootstrap.ts';
-import { bootstrapRequest } from '../../src/xds/bootstrap-request.ts';
-import type { ControlPlaneOptions } from '../../src/xds/control-plane-options.ts';
+import { parseBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
+import type { Bootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
+import { bootstrapRequest } from '../../src/xds/bootstrap/bootstrap-request.ts';
+import type { ControlPlaneOptions } from '../../src/xds/bootstrap/control-plane-options.ts';
 import { KUMA, LIVE, withKuma } from '../data.ts';
 
 function answer(yaml: string): string {

@@ -2,8 +2,8 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { Cluster } from '../../src/model/cluster.ts';
-import { translateCluster } from '../../src/xds/translate-cluster.ts';
-import type { TranslatedCluster } from '../../src/xds/translate-cluster.ts';
+import { translateCluster } from '../../src/xds/translate/translate-cluster.ts';
+import type { TranslatedCluster } from '../../src/xds/translate/translate-cluster.ts';
 import { assignmentJson, assignmentOf, clusterOf, endpointJson, TYPES } from './cluster-json.ts';
 
 const translate = (fields: JsonObject): TranslatedCluster =>

@@ -2,12 +2,12 @@ import type { JsonObject, Registry } from '@bufbuild/protobuf';
 import { fromJson } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { anyPack } from '@bufbuild/protobuf/wkt';
-import { ClusterSchema } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
-import type { Cluster } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
-import { ClusterLoadAssignmentSchema } from '../../src/xds/proto/envoy/config/endpoint/v3/endpoint_pb.js';
-import type { ClusterLoadAssignment } from '../../src/xds/proto/envoy/config/endpoint/v3/endpoint_pb.js';
-import { SecretSchema } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import type { Secret } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { ClusterSchema } from '#envoy/config/cluster/v3/cluster_pb.js';
+import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterLoadAssignmentSchema } from '#envoy/config/endpoint/v3/endpoint_pb.js';
+import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
+import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { everyMessage } from './registry.ts';
 
 const registry: Registry = await everyMessage();

@@ -3,9 +3,9 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import type { AdsType } from '../../src/xds/ads-state.ts';
-import { TYPE_URLS } from '../../src/xds/ads-state.ts';
-import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '../../src/xds/proto/envoy/service/discovery/v3/discovery_pb.js';
+import type { AdsType } from '../../src/xds/messages/ads-state.ts';
+import { TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
+import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import type { Said } from './recorded.ts';
 import { saidIn } from './recorded.ts';
 

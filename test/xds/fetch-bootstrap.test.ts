@@ -10,12 +10,12 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { generateKey, issueCertificate, selfSigned } from '../../src/identity/issue.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
-import { createFakeControlPlane } from '../../src/testing/fake-control-plane.ts';
-import type { Bootstrap } from '../../src/xds/bootstrap.ts';
-import type { BootstrapProblem } from '../../src/xds/bootstrap-problem.ts';
-import type { ControlPlaneOptions } from '../../src/xds/control-plane-options.ts';
-import { BootstrapError } from '../../src/xds/bootstrap-problem.ts';
-import { fetchBootstrap } from '../../src/xds/fetch-bootstrap.ts';
+import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
+import type { Bootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
+import type { BootstrapProblem } from '../../src/xds/bootstrap/bootstrap-problem.ts';
+import type { ControlPlaneOptions } from '../../src/xds/bootstrap/control-plane-options.ts';
+import { BootstrapError } from '../../src/xds/bootstrap/bootstrap-problem.ts';
+import { fetchBootstrap } from '../../src/xds/bootstrap/fetch-bootstrap.ts';
 import { LIVE } from '../data.ts';
 
 const CASES = new URL('bootstrap/cases/', LIVE);

@@ -3,10 +3,10 @@ import type { VerifiedClient } from '../../src/model/client.ts';
 import { meshName, serverName } from '../../src/model/names.ts';
 import type { Permission } from '../../src/model/permission.ts';
 import { authorise } from '../../src/routing/authorise.ts';
-import { filterPermission } from '../../src/xds/permission.ts';
+import { filterPermission } from '../../src/xds/translate/rbac-permission.ts';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import { RBACSchema as HttpRbacSchema } from '../../src/xds/proto/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
-import { RBACSchema } from '../../src/xds/proto/envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
+import { RBACSchema as HttpRbacSchema } from '#envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
+import { RBACSchema } from '#envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
 import { fromRecord } from './recorded-state.ts';
 
 const FACTS = { serverName: 'es{mesh=default}', mesh: 'default', destination: 'es', port: 10_002, isMeshExternal: false };

@@ -4,10 +4,10 @@ import type { Any } from '@bufbuild/protobuf/wkt';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { adsResources } from '../kuma/ads-state.ts';
 import type { Named } from '../kuma/from-envoy.ts';
-import { TYPE_URLS } from '../../src/xds/ads-state.ts';
-import { acceptAssignment, acceptCluster } from '../../src/xds/accept-cluster.ts';
-import type { Cluster } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
-import type { ClusterLoadAssignment } from '../../src/xds/proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import { TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
+import { acceptAssignment, acceptCluster } from '../../src/xds/accept/accept-cluster.ts';
+import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
+import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
 
 export interface AcceptedCluster {
   readonly cluster: Cluster;

@@ -2,10 +2,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { JsonValue, Registry } from '@bufbuild/protobuf';
 import { create, fromBinary, fromJson } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
-import type { AdsType } from '../../src/xds/ads-state.ts';
-import { ADS_TYPES, TYPE_URLS } from '../../src/xds/ads-state.ts';
-import type { DiscoveryRequest, DiscoveryResponse } from '../../src/xds/proto/envoy/service/discovery/v3/discovery_pb.js';
-import { DiscoveryResponseSchema } from '../../src/xds/proto/envoy/service/discovery/v3/discovery_pb.js';
+import type { AdsType } from '../../src/xds/messages/ads-state.ts';
+import { ADS_TYPES, TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
+import type { DiscoveryRequest, DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
+import { DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { resourcesOf } from '../kuma/ads-state.ts';
 
 /** A line of `index.jsonl`. */

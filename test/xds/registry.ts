@@ -2,7 +2,7 @@ import { globSync } from 'node:fs';
 import type { DescFile, Registry } from '@bufbuild/protobuf';
 import { createRegistry } from '@bufbuild/protobuf';
 
-const PROTO = new URL('../../src/xds/proto/', import.meta.url);
+const PROTO = new URL('../../generated/envoy/', import.meta.url);
 
 /** Every generated message: recorded JSON has some that the sources do not read. */
 export async function everyMessage(): Promise<Registry> {

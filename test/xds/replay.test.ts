@@ -1,13 +1,13 @@
 /** What Envoy and a synthetic client said to real control planes, and what this client says when it hears the same. */
 import { create } from '@bufbuild/protobuf';
 import t from 'tap';
-import type { AdsType } from '../../src/xds/ads-state.ts';
-import { ADS_TYPES, TYPE_URLS } from '../../src/xds/ads-state.ts';
-import type { Cluster } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
-import { NodeSchema } from '../../src/xds/proto/envoy/config/core/v3/base_pb.js';
-import type { DiscoveryResponse } from '../../src/xds/proto/envoy/service/discovery/v3/discovery_pb.js';
-import type { Finding } from '../../src/xds/subscriptions.ts';
-import { Subscriptions } from '../../src/xds/subscriptions.ts';
+import type { AdsType } from '../../src/xds/messages/ads-state.ts';
+import { ADS_TYPES, TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
+import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
+import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
+import type { DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { Finding } from '../../src/xds/stream/subscriptions.ts';
+import { Subscriptions } from '../../src/xds/stream/subscriptions.ts';
 import { LIVE } from '../data.ts';
 import type { Judge } from './accept-all.ts';
 import { acceptAll } from './accept-all.ts';

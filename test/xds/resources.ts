@@ -1,14 +1,11 @@
 import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { anyPack } from '@bufbuild/protobuf/wkt';
-import { Cluster_DiscoveryType, ClusterSchema } from '../../src/xds/proto/envoy/config/cluster/v3/cluster_pb.js';
-import {
-  ClusterLoadAssignment_PolicySchema,
-  ClusterLoadAssignmentSchema,
-} from '../../src/xds/proto/envoy/config/endpoint/v3/endpoint_pb.js';
-import { ListenerSchema } from '../../src/xds/proto/envoy/config/listener/v3/listener_pb.js';
-import { SecretSchema } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import { DownstreamTlsContextSchema } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { Cluster_DiscoveryType, ClusterSchema } from '#envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterLoadAssignment_PolicySchema, ClusterLoadAssignmentSchema } from '#envoy/config/endpoint/v3/endpoint_pb.js';
+import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
+import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { DownstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 
 /** The least that the conversation looks at; `mark` makes the bytes other ones. */
 

@@ -2,12 +2,12 @@ import { create, fromJson, toBinary } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import t from 'tap';
-import { ANY_TYPES } from '../../src/xds/any-types.ts';
-import { BootstrapSchema } from '../../src/xds/proto/envoy/config/bootstrap/v3/bootstrap_pb.js';
-import { FilterSchema } from '../../src/xds/proto/envoy/config/listener/v3/listener_components_pb.js';
-import { DownstreamTlsContextSchema } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
-import { SecretSchema } from '../../src/xds/proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import { shownJson } from '../../src/xds/shown-message.ts';
+import { ANY_TYPES } from '../../src/xds/messages/any-types.ts';
+import { BootstrapSchema } from '#envoy/config/bootstrap/v3/bootstrap_pb.js';
+import { FilterSchema } from '#envoy/config/listener/v3/listener_components_pb.js';
+import { DownstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { shownJson } from '../../src/xds/dump/shown-message.ts';
 
 const KEY = '-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n';
 const HIDDEN = '[redacted]';

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import t from 'tap';
-import type { ProblemReason } from '../../src/xds/stream-problem.ts';
-import { explainEnd } from '../../src/xds/stream-problem.ts';
+import type { ProblemReason } from '../../src/xds/stream/stream-problem.ts';
+import { explainEnd } from '../../src/xds/stream/stream-problem.ts';
 import { LIVE } from '../data.ts';
 import { linesOf } from './recorded.ts';
 

@@ -1,6 +1,6 @@
 import type { LazyJson } from '../../base/lazy-json.ts';
-import { dumpSections } from '../../xds/config-dump.ts';
-import type { DumpItem, DumpSection } from '../../xds/config-dump.ts';
+import { dumpSections } from '../../xds/dump/envoy-config-dump.ts';
+import type { DumpItem, DumpSection } from '../../xds/dump/envoy-config-dump.ts';
 import { assignmentJson } from './clusters.ts';
 import type { ControlFacts, EnvoyFacts } from './facts.ts';
 

@@ -7,8 +7,8 @@ import type { Snapshot } from '../../model/snapshot.ts';
 import type { ProcessMemory } from '../../observe/process-metrics.ts';
 import type { TrafficCounters } from '../../observe/traffic-counters.ts';
 import type { Target } from '../../routing/candidates.ts';
-import type { AdsStatus } from '../../xds/ads-client.ts';
-import type { DumpSources } from '../../xds/config-dump.ts';
+import type { AdsStatus } from '../../xds/stream/ads-client.ts';
+import type { DumpSources } from '../../xds/dump/envoy-config-dump.ts';
 import type { Readiness } from '../views.ts';
 
 /** What there is to tell in Envoy's words, asked anew for each request. */

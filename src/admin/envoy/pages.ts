@@ -151,7 +151,7 @@ async function serverInfo(facts: EnvoyFacts): Promise<LazyJson> {
     uptime_all_epochs: uptime,
     hot_restart_version: 'disabled',
     command_line_options: { concurrency: facts.workers, mode: 'Serve', disable_hot_restart: true },
-    node: control === null ? undefined : (await import('../../xds/config-dump.ts')).nodeJson(control.bootstrap),
+    node: control === null ? undefined : (await import('../../xds/dump/envoy-config-dump.ts')).nodeJson(control.bootstrap),
   };
 }
 

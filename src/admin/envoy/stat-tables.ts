@@ -1,7 +1,7 @@
 /** Which statistics of Envoy there are, by scope, and what of ours each of them is. A name that is not here moves only with HTTP, or with what only Envoy does inside. */
 import type { ClusterCounters, ListenerCounters } from '../../observe/traffic-counters.ts';
-import type { AdsStatus } from '../../xds/ads-client.ts';
-import type { TypeStatus } from '../../xds/subscriptions.ts';
+import type { AdsStatus } from '../../xds/stream/ads-client.ts';
+import type { TypeStatus } from '../../xds/stream/subscriptions.ts';
 
 export interface StatRow<Of> {
   readonly name: string;

@@ -39,5 +39,5 @@ export const diff: CommandEntry = command({
       output: outputForm(given.text('output') ?? 'text'),
     };
   },
-  run: async (parsed, terminal) => (await import('../diff.ts')).diffCommand(parsed, terminal),
+  run: async (parsed, terminal) => (await import('../run-diff.ts')).diffCommand(parsed, terminal),
 });

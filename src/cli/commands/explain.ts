@@ -63,7 +63,7 @@ export const explain: CommandEntry = command({
       throw new Error('--probe needs --admin URL and --sni NAME: a running egress dials what a new session would dial');
     return { about, against, probe, output: outputOf(given.text('output') ?? 'text') };
   },
-  run: async (parsed, terminal) => (await import('../explain.ts')).explainCommand(parsed, terminal),
+  run: async (parsed, terminal) => (await import('../run-explain.ts')).explainCommand(parsed, terminal),
 });
 
 function aboutOf(given: Given): ExplainCommand['about'] {

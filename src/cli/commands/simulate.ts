@@ -53,7 +53,7 @@ export const simulate: CommandEntry = command({
       output: outputForm(given.text('output') ?? 'text'),
     };
   },
-  run: async (parsed, terminal) => (await import('../simulate.ts')).simulateCommand(parsed, terminal),
+  run: async (parsed, terminal) => (await import('../run-simulate.ts')).simulateCommand(parsed, terminal),
 });
 
 function sessionsFrom(given: Given): SimulateCommand['from'] {

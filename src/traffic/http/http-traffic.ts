@@ -5,7 +5,7 @@ import type { Cluster } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
 import { connectEndpoint } from '../connect.ts';
 import type { DataPlane } from '../data-plane.ts';
-import { Walk } from '../walk.ts';
+import { Walk } from '../session-steps.ts';
 import type { Exchange } from './exchange.ts';
 import { H1Front } from './h1-front.ts';
 import type { FrontConnection } from './h1-front.ts';

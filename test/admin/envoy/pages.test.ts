@@ -5,12 +5,12 @@ import t from 'tap';
 import { envoyPages } from '../../../src/admin/envoy/pages.ts';
 import type { EnvoyFacts } from '../../../src/admin/envoy/facts.ts';
 import type { View } from '../../../src/admin/views.ts';
-import { CertificatesSchema } from '../../../src/xds/proto/envoy/admin/v3/certs_pb.js';
-import { ClustersSchema } from '../../../src/xds/proto/envoy/admin/v3/clusters_pb.js';
-import { ConfigDumpSchema } from '../../../src/xds/proto/envoy/admin/v3/config_dump_pb.js';
-import { ListenersSchema } from '../../../src/xds/proto/envoy/admin/v3/listeners_pb.js';
-import { MemorySchema } from '../../../src/xds/proto/envoy/admin/v3/memory_pb.js';
-import { ServerInfoSchema } from '../../../src/xds/proto/envoy/admin/v3/server_info_pb.js';
+import { CertificatesSchema } from '#envoy/admin/v3/certs_pb.js';
+import { ClustersSchema } from '#envoy/admin/v3/clusters_pb.js';
+import { ConfigDumpSchema } from '#envoy/admin/v3/config_dump_pb.js';
+import { ListenersSchema } from '#envoy/admin/v3/listeners_pb.js';
+import { MemorySchema } from '#envoy/admin/v3/memory_pb.js';
+import { ServerInfoSchema } from '#envoy/admin/v3/server_info_pb.js';
 import { registry } from '../../xds/recorded-state.ts';
 import { emptyFacts, recordedFacts, recordedText } from './recorded-facts.ts';
 

@@ -5,11 +5,11 @@ import { EMPTY_SNAPSHOT } from '../../../src/model/snapshot.ts';
 import type { MeshCredentials } from '../../../src/model/credentials.ts';
 import { TrafficCounters } from '../../../src/observe/traffic-counters.ts';
 import { dialable } from '../../../src/routing/candidates.ts';
-import type { AdsStatus } from '../../../src/xds/ads-client.ts';
-import type { AdsState } from '../../../src/xds/ads-state.ts';
-import { parseBootstrap } from '../../../src/xds/bootstrap.ts';
-import { createTranslator } from '../../../src/xds/translate.ts';
-import type { TypeStatus } from '../../../src/xds/subscriptions.ts';
+import type { AdsStatus } from '../../../src/xds/stream/ads-client.ts';
+import type { AdsState } from '../../../src/xds/messages/ads-state.ts';
+import { parseBootstrap } from '../../../src/xds/bootstrap/bootstrap.ts';
+import { createTranslator } from '../../../src/xds/translate/translate.ts';
+import type { TypeStatus } from '../../../src/xds/stream/subscriptions.ts';
 import { recordedState } from '../../xds/recorded-state.ts';
 import { LIVE } from '../../data.ts';
 

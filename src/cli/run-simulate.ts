@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { systemClock } from '../base/clock.ts';
+import { compareWith, expectationsIn } from '../explain/explain-expectations.ts';
+import type { Expectation } from '../explain/explain-expectations.ts';
+import { plural, simulationText } from '../explain/print-simulation.ts';
+import { sessionsIn } from '../explain/recorded.ts';
+import type { ReadSessions } from '../explain/recorded.ts';
+import { simulate } from '../explain/simulate.ts';
+import { plainDocument } from '../resources/plain-document.ts';
+import { EXIT_NO_INPUT } from './exit-codes.ts';
+import { askAdmin } from './ask-admin.ts';
+import type { SimulateCommand } from './commands/simulate.ts';
+import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
+import type { Terminal } from './terminal.ts';
+
+const EXIT_CHANGED = 3;
+const EXIT_USAGE = 64;
+const EXIT_UNAVAILABLE = 69;
+/** As many as an egress remembers, unless it is told otherwise. */
+const LAST_DECISIONS = 10_000;
+
+/** Exit 0 where nothing changes or all of it was expected, 3 where something else does; 64, 66, 69 and 78 where that cannot be said. */
+export function simulateCommand({ resources, from, expect, output }: SimulateCommand, terminal: Terminal): Promise<number> {
+  return untilStopped(terminal, async () => {
+    const expectations = expect === null ? [] : readExpectations(expect);
+    const { snapshot, origins, absent = new Map() } = await loadFolder(resources, terminal);
+    const read = from.kind === 'admin' ? await askForSessions(from.url) : readSessions(from.files);
+    const simulation = simulate(snapshot, read.records, { origins, absent });
+    const compared = compareWith(simulation.changes, expectations);
+    if (output === 'json') {
+      const { unexpected, missing } = compared;
+      const { unreadable, unknownVersion } = read;
+      const told = { ...simulation, unreadable, unknownVersion, unexpected: unexpected.length, missing };
+      terminal.out(`${JSON.stringify(told, null, 2)}\n`);
+    } else {
+      terminal.out(simulationText(simulation, compared));
+      for (const line of unread(read)) terminal.out(`${line}\n`);
+    }
+    return compared.unexpected.length > 0 ? EXIT_CHANGED : 0;
+  });
+}
+
+function unread({ unreadable, unknownVersion }: ReadSessions): readonly string[] {
+  return [
+    ...(unreadable > 0 ? [`skipped: ${plural(unreadable, 'line')} cannot be read as a session`] : []),
+    ...(unknownVersion > 0 ? [`skipped: ${plural(unknownVersion, 'line')} of another version`] : []),
+  ];
+}
+
+function readSessions(files: readonly string[]): ReadSessions {
+  const all = files.map((file) => ({ file, ...sessionsIn(read(file)) }));
+  // Nothing replayed is not nothing changed. A file without a line is: recording has just begun another.
+  const nothing = all.find(({ records, unreadable, unknownVersion }) => records.length === 0 && unreadable + unknownVersion > 0);
+  if (nothing !== undefined) {
+    const other =
+      nothing.unknownVersion > 0 ? ` that can be read: ${plural(nothing.unknownVersion, 'line')} of another version` : '';
+    throw new Stopped(EXIT_NO_INPUT, `read ${nothing.file}: there is no recorded session in it${other}`);
+  }
+  return {
+    records: all.flatMap(({ records }) => records),
+    unreadable: all.reduce((sum, { unreadable }) => sum + unreadable, 0),
+    unknownVersion: all.reduce((sum, { unknownVersion }) => sum + unknownVersion, 0),
+  };
+}
+
+async function askForSessions(url: string): Promise<ReadSessions> {
+  const answer = await askAdmin(`${url}/decisions?limit=${LAST_DECISIONS}`, systemClock()).catch((error: unknown) => {
+    throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  if (answer.status !== 200) throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${answer.status}: ${answer.body.trim()}`);
+  const read = sessionsIn(answer.body);
+  if (read.unreadable > 0)
+    throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: what answers there is no zone egress of this version`);
+  return read;
+}
+
+function readExpectations(file: string): readonly Expectation[] {
+  let value: unknown;
+  try {
+    value = plainDocument({ path: file, text: read(file) });
+  } catch (error) {
+    if (error instanceof Stopped) throw error;
+    throw new Stopped(EXIT_USAGE, error instanceof Error ? error.message : String(error));
+  }
+  const expectations = expectationsIn(value);
+  if (typeof expectations === 'string') throw new Stopped(EXIT_USAGE, `${file}: ${expectations}`);
+  return expectations;
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Stopped(EXIT_NO_INPUT, `read ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+  }
+}

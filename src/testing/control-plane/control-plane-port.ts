@@ -1,0 +1,161 @@
+/** The one TLS port of a DP server: by ALPN gRPC with ADS, or HTTP/1.1 with the bootstrap; and the certificate that it shows. */
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
+import { fromBinary } from '@bufbuild/protobuf';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { ConnectionInjector, ServerDuplexStream } from '@grpc/grpc-js';
+import { systemClock } from '../../base/clock.ts';
+import { generateKey, issueCertificate, selfSigned } from '../../identity/issue.ts';
+import type { CertificateAndKey } from '../../identity/issue.ts';
+import { DiscoveryRequestSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { FakeBootstrapAnswer, FakeBootstrapRequest } from './fake-bootstrap.ts';
+import { listen } from '../egress/fake-external-service.ts';
+
+const ADS_PATH = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources';
+/** How long streams that ended get to say so, in real time. */
+const GRACE_MS = 500;
+const DAY_MS = 24 * 3_600_000;
+
+export type AdsCall = ServerDuplexStream<DiscoveryRequest, Uint8Array>;
+
+export interface ControlPlanePort {
+  readonly port: number;
+  /** Cuts the connections and goes on listening. */
+  drop(): void;
+  /** Lets streams that ended say so. */
+  stop(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openPort(options: {
+  readonly address: string;
+  readonly port: number;
+  readonly certificate: CertificateAndKey;
+  readonly onStream: (call: AdsCall) => void;
+  readonly onBootstrap: (request: FakeBootstrapRequest) => FakeBootstrapAnswer;
+}): Promise<ControlPlanePort> {
+  const { address, certificate, onStream, onBootstrap } = options;
+  const open = new Set<Socket>();
+  const grpc = new Server();
+  grpc.addService(
+    {
+      StreamAggregatedResources: {
+        path: ADS_PATH,
+        requestStream: true,
+        responseStream: true,
+        requestSerialize: (bytes: Buffer) => bytes,
+        requestDeserialize: (bytes: Buffer) => fromBinary(DiscoveryRequestSchema, bytes),
+        responseSerialize: (response: Uint8Array) => Buffer.from(response),
+        responseDeserialize: (bytes: Buffer) => bytes,
+      },
+    },
+    { StreamAggregatedResources: onStream },
+  );
+  const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  const http: HttpServer = createHttpServer((request, response) => void answerHttp(request, response, onBootstrap));
+  const front: TlsServer = createTlsServer(
+    { cert: certificate.cert, key: certificate.key, minVersion: 'TLSv1.2', ALPNProtocols: ['h2', 'http/1.1'] },
+    (socket: TLSSocket) => {
+      socket.on('error', ignoreError);
+      if (socket.alpnProtocol === 'h2') injector.injectConnection(socket);
+      else http.emit('connection', socket);
+    },
+  );
+  front.on('tlsClientError', ignoreError);
+  front.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.on('error', ignoreError);
+    socket.on('close', () => open.delete(socket));
+  });
+  const port = await listen(front, { address, port: options.port });
+
+  function drop(): void {
+    for (const socket of open) socket.destroy();
+  }
+  async function close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => front.close(() => resolve()));
+    drop();
+    grpc.forceShutdown();
+    await closed;
+  }
+  return {
+    port,
+    drop,
+    async stop() {
+      const ended = [...open].map((socket) => once(socket, 'close'));
+      grpc.tryShutdown(ignoreError);
+      http.closeAllConnections();
+      const grace = new Promise<void>((resolve) => void systemClock({ keepAlive: false }).after(GRACE_MS, resolve));
+      await Promise.race([Promise.allSettled(ended), grace]);
+      await close();
+    },
+    close,
+  };
+}
+
+async function answerHttp(
+  request: IncomingMessage,
+  response: ServerResponse,
+  onBootstrap: (request: FakeBootstrapRequest) => FakeBootstrapAnswer,
+): Promise<void> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+  } catch {
+    // It went away amid its request.
+    return;
+  }
+  const { status, contentType, body } = onBootstrap({
+    method: request.method ?? '',
+    path: (request.url ?? '').replace(/\?.*$/, ''),
+    headers: request.headers,
+    body: Buffer.concat(chunks).toString(),
+  });
+  response.writeHead(status, contentType === undefined ? {} : { 'content-type': contentType });
+  response.end(body);
+}
+
+export interface ServerTls {
+  readonly caCert: string;
+  readonly server: CertificateAndKey;
+}
+
+export async function serverCertificate(address: string, kind: 'issued' | 'self-signed'): Promise<ServerTls> {
+  const nowMs = Date.now();
+  const names = { dns: ['localhost'], ips: [...new Set([address, '127.0.0.1'])] };
+  const dates = { notBefore: nowMs - 10_000, notAfter: nowMs + 30 * DAY_MS };
+  const ca = { pathLength: null };
+  if (kind === 'self-signed') {
+    const server = selfSigned({
+      key: await generateKey('ec'),
+      ...names,
+      ...dates,
+      ca,
+      keyUsage: ['digitalSignature', 'keyEncipherment', 'keyCertSign'],
+      eku: ['serverAuth'],
+    });
+    return { caCert: server.cert, server };
+  }
+  const subject = [['CN', 'throw-away control plane CA']] as const;
+  const authority = selfSigned({ key: await generateKey('ec'), subject, ...dates, ca, keyUsage: ['keyCertSign', 'cRLSign'] });
+  const key = await generateKey('ec');
+  const cert = issueCertificate({
+    caCert: authority.cert,
+    caKey: authority.key,
+    publicKey: key,
+    ...names,
+    ...dates,
+    keyUsage: ['digitalSignature', 'keyEncipherment'],
+    eku: ['serverAuth'],
+  });
+  return { caCert: authority.cert, server: { cert, key: key.export({ type: 'pkcs8', format: 'pem' }).toString() } };
+}
+
+function ignoreError(): void {
+  // A fake outlives whatever its clients do.
+}

@@ -1,0 +1,215 @@
+/**
+ * What a control plane of Kuma does with the ADS streams of zone egresses (state of the world), without a network: who may come, what is answered
+ * and when, and what a test lets it do wrong. Recorded from 2.9.19, 2.12.14 and 2.14.3, which differ only where `version` says so.
+ */
+import { Buffer } from 'node:buffer';
+import type { JsonObject, Message } from '@bufbuild/protobuf';
+import type { Any } from '@bufbuild/protobuf/wkt';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { ADS_TYPES } from '../../xds/messages/ads-state.ts';
+import type { AdsType } from '../../xds/messages/ads-state.ts';
+import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
+import { RESOURCE_KEYS, adsTypeOf, packResource } from './envoy-resources.ts';
+import type { EnvoyResources } from './envoy-resources.ts';
+import { FakeAdsStream } from './fake-ads-stream.ts';
+import type { KumaVersion } from './fake-node.ts';
+
+/** A request as it came in. */
+export interface FakeAdsRequest {
+  /** Streams are counted from 1. */
+  readonly stream: number;
+  /** Null: none of the four; see `message.typeUrl`. */
+  readonly type: AdsType | null;
+  /** `node.id`, where a node was sent. */
+  readonly nodeId: string | null;
+  readonly versionInfo: string;
+  readonly nonce: string;
+  readonly names: readonly string[];
+  /** `error_detail.message` of a NACK; null otherwise. */
+  readonly error: string | null;
+  readonly message: DiscoveryRequest;
+}
+
+/** A response as it went out. */
+export interface FakeAdsResponse {
+  readonly stream: number;
+  readonly type: AdsType;
+  readonly versionInfo: string;
+  readonly nonce: string;
+}
+
+/** The far side of one stream. `code` is a gRPC status. */
+export interface AdsPort {
+  send(response: Uint8Array): void;
+  end(code: number, message: string): void;
+}
+
+/** What hears one stream. */
+export interface AdsListener {
+  request(message: DiscoveryRequest): void;
+  closed(): void;
+}
+
+export interface FakeAdsOptions {
+  readonly clock: Clock;
+  readonly version: KumaVersion;
+  /** Why these credentials are not accepted; null when they are. */
+  readonly refusal: (authorization: readonly string[]) => string | null;
+  readonly deregistrationDelayMs: number;
+  readonly nackBackoffMs: number;
+  readonly firstAnswerMs: number;
+  /** Names of ZoneEgresses that were made before and stay. */
+  readonly zoneEgresses: readonly string[];
+}
+
+const OK = 0;
+
+interface Served {
+  /** Counts what was served one after the other. 0: there never was a resource of this type, and no request for it is answered. */
+  generation: number;
+  resources: ReadonlyMap<string, Any>;
+  /** Sent along until a test mends it. */
+  bad: boolean;
+}
+
+export class FakeAds {
+  readonly requests: FakeAdsRequest[] = [];
+  readonly responses: FakeAdsResponse[] = [];
+  readonly options: FakeAdsOptions;
+  readonly stalled: Set<AdsType> = new Set();
+  readonly delays: Map<AdsType, number> = new Map();
+  readonly served: Record<AdsType, Served> = { cluster: empty(), endpoint: empty(), listener: empty(), secret: empty() };
+  readonly #streams = new Set<FakeAdsStream>();
+  /** Node ids that count as connected, and the timers of those that no longer are. */
+  readonly #active = new Map<string, Timer | null>();
+  readonly #preCreated: ReadonlySet<string>;
+  readonly #listeners = new Set<(request: FakeAdsRequest) => void>();
+  #count = 0;
+
+  constructor(options: FakeAdsOptions) {
+    this.options = options;
+    this.#preCreated = new Set(options.zoneEgresses);
+  }
+
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
+  nextStream(): number {
+    return ++this.#count;
+  }
+
+  open(port: AdsPort, authorization: readonly string[]): AdsListener {
+    const stream = new FakeAdsStream(this, this.nextStream(), port, authorization);
+    this.#streams.add(stream);
+    return {
+      request: (message) => stream.request(message),
+      closed: () => {
+        this.#streams.delete(stream);
+        stream.closed();
+      },
+    };
+  }
+
+  note(stream: number, message: DiscoveryRequest): void {
+    const request: FakeAdsRequest = {
+      stream,
+      type: adsTypeOf(message.typeUrl),
+      nodeId: message.node?.id ?? null,
+      versionInfo: message.versionInfo,
+      nonce: message.responseNonce,
+      names: message.resourceNames,
+      error: message.errorDetail?.message ?? null,
+      message,
+    };
+    this.requests.push(request);
+    for (const listener of this.#listeners) listener(request);
+  }
+
+  /** Returns what takes the listener off again. */
+  onRequest(listener: (request: FakeAdsRequest) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Types that are not given stay as they are. Content that did not change keeps its version, but for endpoints after clusters that did. */
+  set(resources: EnvoyResources): void {
+    let clustersChanged = false;
+    for (const type of ADS_TYPES) {
+      const given: readonly (Message | JsonObject)[] | undefined = resources[RESOURCE_KEYS[type]];
+      const served = this.served[type];
+      let changed = type === 'endpoint' && clustersChanged && served.resources.size > 0;
+      if (given !== undefined) {
+        const packed = new Map(given.map((resource) => packResource(type, resource)).map(({ name, any }) => [name, any]));
+        changed ||= !sameResources(served.resources, packed);
+        served.resources = packed;
+      }
+      if (!changed) continue;
+      served.generation++;
+      if (type === 'cluster') clustersChanged = true;
+    }
+    this.answerAll();
+  }
+
+  /** One more resource that no proxy can read, under a new version each time it changes. */
+  setBad(type: AdsType, bad: boolean): void {
+    const served = this.served[type];
+    if (served.bad === bad) return;
+    served.bad = bad;
+    served.generation++;
+    this.answerAll();
+  }
+
+  sendGarbage(type: AdsType, what: 'resource' | 'message'): void {
+    for (const stream of this.#streams) stream.sendGarbage(type, what);
+  }
+
+  answerAll(): void {
+    for (const stream of this.#streams) stream.answerAll();
+  }
+
+  /** Every stream ends with OK, and what was learned from proxies is forgotten: an in-memory store after SIGTERM. */
+  shutDown(): void {
+    for (const stream of this.#streams) stream.end(OK, '');
+    this.forget();
+  }
+
+  forget(): void {
+    for (const timer of this.#active.values()) timer?.cancel();
+    this.#active.clear();
+  }
+
+  dispose(): void {
+    for (const stream of this.#streams) stream.closed();
+    this.#streams.clear();
+    this.forget();
+    this.#listeners.clear();
+  }
+
+  /** Why a node may not come in, or null: then it counts as connected. */
+  register(id: string, name: string, withResource: boolean): string | null {
+    if (!withResource && !this.#preCreated.has(name) && !this.#active.has(id))
+      return `resource "${id}" not found; create a ZoneEgress in Kuma CP first or pass it as an argument to kuma-dp`;
+    if (this.#active.has(id)) return 'there is already an active stream from this node, try again later';
+    this.#active.set(id, null);
+    return null;
+  }
+
+  deregister(id: string, withResource: boolean): void {
+    if (this.#active.get(id) !== null) return;
+    if (!withResource) return void this.#active.delete(id);
+    this.#active.set(
+      id,
+      this.options.clock.after(this.options.deregistrationDelayMs, () => void this.#active.delete(id)),
+    );
+  }
+}
+
+function empty(): Served {
+  return { generation: 0, resources: new Map(), bad: false };
+}
+
+function sameResources(before: ReadonlyMap<string, Any>, after: ReadonlyMap<string, Any>): boolean {
+  if (before.size !== after.size) return false;
+  return [...after].every(([name, any]) => Buffer.from(before.get(name)?.value ?? []).equals(any.value));
+}

@@ -1,0 +1,298 @@
+/**
+ * What a control plane sends the egress of a small zone: clusters, endpoints, the listener with its chains, and the secrets, in the shapes of the
+ * recordings. For `createFakeControlPlane().set(…)`, or for a test of what is done with it.
+ */
+import type { JsonObject } from '@bufbuild/protobuf';
+import { egressUris } from '../../identity/issue.ts';
+import type { CertificateAndKey } from '../../identity/issue.ts';
+import { encodeHashSni, encodeTagSni } from '../../wire/sni.ts';
+import { ClusterSchema } from '#envoy/config/cluster/v3/cluster_pb.js';
+import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterLoadAssignmentSchema } from '#envoy/config/endpoint/v3/endpoint_pb.js';
+import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
+import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
+import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
+import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { configurationOptions } from './check-control-plane.ts';
+import { readEnvoyJson } from './envoy-resources.ts';
+import {
+  adminChains,
+  authoritySecret,
+  certificateSecret,
+  downstreamTls,
+  edsCluster,
+  externalCluster,
+  httpManager,
+  lbEndpoint,
+  listener,
+  networkRbac,
+  ownCluster,
+  serverNameMatch,
+  socketAddress,
+  tcpProxy,
+} from './envoy-shapes.ts';
+import type { ServiceAddress, Tags, UpstreamTlsShape } from './envoy-shapes.ts';
+import type { KumaVersion } from './fake-node.ts';
+import type { TestMesh } from '../egress/test-mesh.ts';
+
+/** A service name, `*` for everybody, or a whole URI; of a list all have to be there. */
+export type FakePrincipal = string | readonly string[];
+
+interface FakeService {
+  /** Absent: the first of the meshes. */
+  readonly mesh?: string;
+  /** Absent: tcp, and no tag that says so. */
+  readonly protocol?: 'tcp' | 'http';
+  readonly tls?: UpstreamTlsShape;
+}
+
+/** An ExternalService. */
+export interface FakeExternal extends FakeService, ServiceAddress {
+  /** Absent: everybody. Empty: nobody, as without any permission. */
+  readonly allow?: readonly FakePrincipal[];
+  /** Absent: a TrafficPermission, which is a network filter for http too. */
+  readonly by?: 'TrafficPermission' | 'MeshTrafficPermission';
+  /** The name of the TrafficPermission; absent: `allow-<name>`. */
+  readonly policy?: string;
+  /** More tags of the service: they are part of its SNI only in Kuma's routes, and of the metadata here. */
+  readonly tags?: Tags;
+}
+
+/** A MeshExternalService. */
+export interface FakeMeshExternal extends FakeService {
+  /** Of its match: part of SNI and name. */
+  readonly port: number;
+  readonly endpoints: readonly ServiceAddress[];
+  /** False: `defaultForbidMeshExternalServiceAccess`. */
+  readonly allowed?: boolean;
+  /** False: without the MeshCircuitBreaker that every mesh has from its creation. */
+  readonly breaker?: boolean;
+}
+
+/** One instance, or several behind one ingress. */
+export interface FakeRemote extends ServiceAddress {
+  readonly zone: string;
+  /** Beside mesh, protocol and zone; each set of them gets a chain. */
+  readonly tags?: Tags;
+}
+
+/** A service, or an ExternalService, of other zones. */
+export interface FakePassthrough {
+  readonly mesh?: string;
+  readonly remotes: readonly FakeRemote[];
+}
+
+export interface FakeConfigurationOptions {
+  /** Where the egress listens. */
+  readonly address: string;
+  readonly port: number;
+  readonly version?: KumaVersion;
+  readonly meshes: readonly TestMesh[];
+  readonly external?: Readonly<Record<string, FakeExternal>>;
+  readonly meshExternal?: Readonly<Record<string, FakeMeshExternal>>;
+  readonly passthrough?: Readonly<Record<string, FakePassthrough>>;
+  /** The listener `kuma:envoy:admin` and its clusters. */
+  readonly admin?: {
+    readonly port: number;
+    readonly caCert: string;
+    readonly server: CertificateAndKey;
+    /** Absent: 9902. */
+    readonly readinessPort?: number;
+    /** Where the proxy's own admin is; absent: 127.0.0.1 and the same port. */
+    readonly socketPath?: string;
+  };
+  /** By mesh; absent: one that stays the same while the mesh object does. */
+  readonly identities?: Readonly<Record<string, CertificateAndKey>>;
+}
+
+export interface FakeConfiguration {
+  readonly clusters: readonly Cluster[];
+  readonly endpoints: readonly ClusterLoadAssignment[];
+  readonly listeners: readonly Listener[];
+  readonly secrets: readonly Secret[];
+}
+
+const identities = new WeakMap<TestMesh, CertificateAndKey>();
+
+/** Throws where a service is of a mesh that is not there. */
+export function fakeConfiguration(options: FakeConfigurationOptions): FakeConfiguration {
+  configurationOptions(options, 'fakeConfiguration');
+  const { address, port, version = '2.14', meshes, external = {}, meshExternal = {}, passthrough = {}, admin } = options;
+  const statPrefix = `inbound_${address.replace(/[.:]/g, '_')}_${port}.`;
+  const clusters: JsonObject[] = [];
+  const endpoints: JsonObject[] = [];
+  const chains: JsonObject[] = [];
+  const terminating = new Set<TestMesh>();
+  function meshOf(service: string, name: string | undefined): TestMesh {
+    const mesh = name === undefined ? meshes[0] : meshes.find((other) => other.name === name);
+    if (mesh === undefined) throw new Error(`configure ${service}: no mesh ${name ?? 'at all'}`);
+    return mesh;
+  }
+
+  for (const [name, service] of Object.entries(passthrough)) {
+    const mesh = meshOf(name, service.mesh).name;
+    const tagSets = distinct(service.remotes.map(({ tags = {} }) => tags));
+    const subsets = new Map(tagSets.map((tags) => [tags, discriminates(tags, service.remotes) ? tags : null]));
+    const keys = [...new Set([...subsets.values()].flatMap((tags) => Object.keys(tags ?? {})))].sort();
+    const cluster = `${mesh}:${name}`;
+    clusters.push(edsCluster(cluster, keys, defaultThresholds(version)));
+    endpoints.push(loadAssignment(cluster, mesh, service.remotes));
+    for (const tags of [...tagSets.filter((set) => Object.keys(set).length > 0), {}]) {
+      chains.push({
+        filterChainMatch: serverNameMatch(encodeTagSni({ 'kuma.io/service': name, mesh, ...tags })),
+        filters: [tcpProxy(cluster, `${mesh}_${name}`, subsets.get(tags) ?? null)],
+      });
+    }
+  }
+
+  for (const [name, service] of Object.entries(meshExternal)) {
+    const mesh = meshOf(name, service.mesh);
+    terminating.add(mesh);
+    const cluster = `${mesh.name}_${name}___extsvc_${service.port}`;
+    const http = service.protocol === 'http';
+    const labels = { 'kuma.io/display-name': name, 'kuma.io/mesh': mesh.name, 'kuma.io/origin': 'global' };
+    const rules = service.allowed === false ? {} : policies('MeshTrafficPermission', mesh.name, ['*']);
+    clusters.push(
+      externalCluster({
+        name: cluster,
+        addresses: service.endpoints,
+        http,
+        metadata: { ...labels, mesh: mesh.name },
+        tlsMatch: {},
+        tls: service.tls ?? null,
+        thresholds: service.breaker === false ? defaultThresholds(version) : meshThresholds(version),
+        altStatName: null,
+        priorities: version === '2.14',
+      }),
+    );
+    chains.push({
+      name: cluster,
+      filterChainMatch: serverNameMatch(encodeHashSni({ kind: 'mes', name, mesh: mesh.name, port: service.port })),
+      filters: http
+        ? [httpManager({ statPrefix: cluster, routeName: cluster, cluster, rules })]
+        : [networkRbac(statPrefix, rules), tcpProxy(cluster, cluster, null)],
+      transportSocket: downstreamTls(mesh.name),
+    });
+  }
+
+  for (const [name, service] of Object.entries(external)) {
+    const mesh = meshOf(name, service.mesh);
+    terminating.add(mesh);
+    const { allow = ['*'], by = 'TrafficPermission', policy = `allow-${name}`, protocol, tls = null } = service;
+    const cluster = `${mesh.name}:${name}`;
+    const metadata = {
+      ...(protocol === undefined ? {} : { 'kuma.io/protocol': protocol }),
+      ...(tls === null ? {} : { 'kuma.io/external-service-name': name }),
+      ...service.tags,
+      mesh: mesh.name,
+    };
+    const byTrafficPermission = by === 'TrafficPermission' && allow.length > 0;
+    const rules = policies(byTrafficPermission ? policy : 'MeshTrafficPermission', mesh.name, allow);
+    const http = protocol === 'http';
+    clusters.push(
+      externalCluster({
+        name: cluster,
+        addresses: [service],
+        http,
+        metadata,
+        tlsMatch: metadata,
+        tls,
+        thresholds: defaultThresholds(version),
+        altStatName: `${mesh.name}_${name}`,
+        priorities: false,
+      }),
+    );
+    chains.push({
+      name: `${name}_${mesh.name}`,
+      filterChainMatch: serverNameMatch(encodeTagSni({ 'kuma.io/service': name, mesh: mesh.name })),
+      filters: [
+        ...(byTrafficPermission || !http ? [networkRbac(byTrafficPermission ? `${name}.` : statPrefix, rules)] : []),
+        http
+          ? httpManager({ statPrefix: name, routeName: `outbound:${name}`, cluster, rules: byTrafficPermission ? null : rules })
+          : tcpProxy(cluster, name, { mesh: mesh.name }),
+      ],
+      transportSocket: downstreamTls(mesh.name),
+    });
+  }
+
+  const listeners = [listener({ name: `inbound:${address}:${port}`, address, port, version, filterChains: chains })];
+  if (admin !== undefined) {
+    const { readinessPort = 9_902, socketPath } = admin;
+    const own = socketPath === undefined ? socketAddress('127.0.0.1', admin.port) : { pipe: { path: socketPath } };
+    clusters.push(ownCluster('kuma:envoy:admin', own), ownCluster('kuma:readiness', socketAddress('127.0.0.1', readinessPort)));
+    const filterChains = adminChains({ ...admin, readyCluster: 'kuma:readiness' });
+    listeners.push(listener({ name: 'kuma:envoy:admin', address, port: admin.port, version, filterChains }));
+  }
+  const secrets = [...terminating].flatMap((mesh) => [
+    certificateSecret(`identity_cert:secret:${mesh.name}`, options.identities?.[mesh.name] ?? identityOf(mesh)),
+    authoritySecret(`mesh_ca:secret:${mesh.name}`, mesh.ca.cert),
+  ]);
+  return {
+    clusters: clusters.map((json) => readEnvoyJson(ClusterSchema, json)),
+    endpoints: endpoints.map((json) => readEnvoyJson(ClusterLoadAssignmentSchema, json)),
+    listeners: listeners.map((json) => readEnvoyJson(ListenerSchema, json)),
+    secrets: secrets.map((json) => readEnvoyJson(SecretSchema, json)),
+  };
+}
+
+function identityOf(mesh: TestMesh): CertificateAndKey {
+  const identity = identities.get(mesh) ?? mesh.issue({ uris: egressUris(mesh.name) });
+  identities.set(mesh, identity);
+  return identity;
+}
+
+function loadAssignment(clusterName: string, mesh: string, remotes: readonly FakeRemote[]): JsonObject {
+  const zones = [...new Set(remotes.map(({ zone }) => zone))];
+  return {
+    clusterName,
+    endpoints: zones.map((zone) => {
+      const here = remotes.filter((remote) => remote.zone === zone);
+      const priority = here[0]?.priority ?? 0;
+      return {
+        locality: { zone },
+        ...(priority === 0 ? {} : { priority }),
+        lbEndpoints: here.map((remote) =>
+          lbEndpoint(remote, { 'kuma.io/protocol': 'tcp', 'kuma.io/zone': zone, mesh, ...remote.tags }),
+        ),
+      };
+    }),
+  };
+}
+
+/** RBAC rules that let these in; empty, and so denying, for nobody. */
+function policies(name: string, mesh: string, allow: readonly FakePrincipal[]): JsonObject {
+  if (allow.length === 0) return {};
+  return { policies: { [name]: { permissions: [{ any: true }], principals: allow.map((one) => principalOf(mesh, one)) } } };
+}
+
+function principalOf(mesh: string, principal: FakePrincipal): JsonObject {
+  if (typeof principal !== 'string') return { andIds: { ids: principal.map((one) => principalOf(mesh, one)) } };
+  if (principal === '*') return { any: true };
+  const exact = principal.includes('://') ? principal : `spiffe://${mesh}/${principal}`;
+  return { authenticated: { principalName: { exact } } };
+}
+
+function distinct(sets: readonly Tags[]): readonly Tags[] {
+  return [...new Map(sets.map((tags) => [encodeTagSni({ 'kuma.io/service': '', ...tags }), tags])).values()];
+}
+
+/** Kuma compares addresses: tags choose a subset only if it is smaller. */
+function discriminates(tags: Tags, remotes: readonly FakeRemote[]): boolean {
+  const having = remotes.filter((remote) => Object.entries(tags).every(([tag, value]) => remote.tags?.[tag] === value));
+  return addressSet(having).size < addressSet(remotes).size;
+}
+
+function addressSet(remotes: readonly FakeRemote[]): ReadonlySet<string> {
+  return new Set(remotes.map(({ address, port }) => `${address} ${port}`));
+}
+
+function defaultThresholds(version: KumaVersion): JsonObject | null {
+  return version === '2.14' ? { trackRemaining: true } : null;
+}
+
+/** Those of the MeshCircuitBreaker that every mesh has. */
+function meshThresholds(version: KumaVersion): JsonObject {
+  const limits = { maxConnections: 1_024, maxPendingRequests: 1_024, maxRequests: 1_024, maxRetries: 3 };
+  return version === '2.9' ? limits : { ...limits, trackRemaining: true };
+}

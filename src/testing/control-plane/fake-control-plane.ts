@@ -1,0 +1,273 @@
+/**
+ * A control plane of Kuma on loopback, as far as a zone egress sees one: one TLS port with `POST /bootstrap` (HTTP/1.1) and ADS (gRPC), and the
+ * client that reads the admin listener. It serves what a test gives it or plays a recording, remembers what it was asked, and breaks on request.
+ * State of the world only: a delta stream ends as unimplemented.
+ */
+import { systemClock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { AdsType } from '../../xds/messages/ads-state.ts';
+import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
+import { callback } from '../../base/shape.ts';
+import { controlPlaneOptions, controlPlaneWait, envoyResources } from './check-control-plane.ts';
+import { createAdminClient } from './admin-client.ts';
+import type { AdminClient } from './admin-client.ts';
+import { openPort, serverCertificate } from './control-plane-port.ts';
+import type { AdsCall, ControlPlanePort } from './control-plane-port.ts';
+import type { EnvoyResources } from './envoy-resources.ts';
+import { FakeAds } from './fake-ads.ts';
+import type { AdsListener, FakeAdsRequest, FakeAdsResponse } from './fake-ads.ts';
+import { answerBootstrap } from './fake-bootstrap.ts';
+import type { FakeBootstrapAnswer, FakeBootstrapRequest } from './fake-bootstrap.ts';
+import type { KumaVersion } from './fake-node.ts';
+import { readRecording } from './recording.ts';
+import type { RecordingOptions } from './recording.ts';
+import { Replay } from './replay.ts';
+import { createZoneTokens } from './zone-tokens.ts';
+import type { ZoneTokens } from './zone-tokens.ts';
+
+export interface FakeControlPlaneOptions {
+  readonly address?: string;
+  /** Absent or 0: a free one. */
+  readonly port?: number;
+  /** Absent: `zone-1`. */
+  readonly zone?: string;
+  /** Absent: `2.14`. */
+  readonly version?: KumaVersion;
+  /** For the waits below and the dates of tokens; certificates are dated by the real one. */
+  readonly clock?: Clock;
+  readonly resources?: EnvoyResources;
+  /** Names of ZoneEgresses that are there without a proxy that brings them. */
+  readonly zoneEgresses?: readonly string[];
+  /** How long a name stays taken after its stream ended, if the proxy brought the resource. Absent: 10 s. */
+  readonly deregistrationDelayMs?: number;
+  /** How long a stream sleeps after a NACK. Absent: 5 s. */
+  readonly nackBackoffMs?: number;
+  /** From the first request to the first answer. Absent: 0; a real one takes 1.2 s. */
+  readonly firstAnswerMs?: number;
+  /** `dpServer.authn.zoneProxy.type`. Absent: `zoneToken`. */
+  readonly authentication?: 'zoneToken' | 'none';
+  /** Absent: issued by `caCert`. Self-signed is the certificate that a control plane makes for itself, an authority of its own. */
+  readonly certificate?: 'issued' | 'self-signed';
+  /** `bootstrapServer.params.xdsHost`. Absent: as the proxy dialled. */
+  readonly xdsHost?: string;
+  /** `enableReloadableTokens`: `googleGrpc` in the bootstrap of a proxy that has a token file. */
+  readonly reloadableTokens?: boolean;
+  /** A bootstrap document to answer with; addresses, CA and token become those of this control plane. */
+  readonly recordedBootstrap?: string;
+}
+
+export interface FakeControlPlane extends AsyncDisposable {
+  /** `https://127.0.0.1:<port>`, as `--cp-address` takes it. */
+  readonly url: string;
+  readonly port: number;
+  /** PEM. */
+  readonly caCert: string;
+  readonly tokens: ZoneTokens;
+  readonly admin: AdminClient;
+  /** Reads an admin listener as Kuma does; `address` is `127.0.0.2:9901`. */
+  readonly inspect: AdminClient['inspect'];
+  /** In the order of arrival, of all streams. */
+  readonly requests: readonly FakeAdsRequest[];
+  readonly responses: readonly FakeAdsResponse[];
+  /** What `/bootstrap` was asked, with what it answered. */
+  readonly bootstraps: readonly { readonly request: FakeBootstrapRequest; readonly answer: FakeBootstrapAnswer }[];
+  /** Streams that are open now. */
+  readonly streams: number;
+
+  /** Replaces the types that are given, and pushes what changed. */
+  set(resources: EnvoyResources): void;
+  /** From the next stream on plays the recorded conversation in `folder`, and nothing else. Rejects where it cannot be read. */
+  replay(folder: string, options?: RecordingOptions): Promise<Replay>;
+  /** The first request, past or to come, that fits. Rejects after `timeoutMs` (10 s) of real time, with what came instead. */
+  waitFor(fits: (request: FakeAdsRequest) => boolean, options?: { readonly timeoutMs?: number }): Promise<FakeAdsRequest>;
+
+  /** Cuts every connection. */
+  dropStreams(): void;
+  /** No answers of this type until `resume`. */
+  stall(type: AdsType): void;
+  resume(type: AdsType): void;
+  /** Each answer of this type comes so much later; 0 as before. */
+  delay(type: AdsType, ms: number): void;
+  /** Once, to each stream that asked for the type: a resource that cannot be decoded, or a message that is none. */
+  sendGarbage(type: AdsType, what?: 'resource' | 'message'): void;
+  /** A resource that no proxy can accept is part of the configuration until the function is called that this returns. */
+  nackLoop(type: AdsType): () => void;
+  /** Every new stream ends with UNKNOWN and this text; null ends that. */
+  refuseAuth(text: string | null): void;
+  /** What `/bootstrap` answers whatever it is asked; null ends that. */
+  refuseBootstrap(answer: FakeBootstrapAnswer | null): void;
+  /** SIGTERM: streams end with OK, the port closes, what proxies registered is forgotten. */
+  stop(): Promise<void>;
+  /** On the same port again. */
+  start(): Promise<void>;
+  restart(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function createFakeControlPlane(options: FakeControlPlaneOptions = {}): Promise<FakeControlPlane> {
+  controlPlaneOptions(options, 'createFakeControlPlane');
+  const { address = '127.0.0.1', zone = 'zone-1', version = '2.14', clock = systemClock({ keepAlive: false }) } = options;
+  const { zoneEgresses = [], authentication = 'zoneToken' } = options;
+  const [tls, tokens, admin] = await Promise.all([
+    serverCertificate(address, options.certificate ?? 'issued'),
+    createZoneTokens({ zone, wall: () => clock.wall() }),
+    createAdminClient({ nowMs: Date.now() }),
+  ]);
+  let refusedAuth: string | null = null;
+  let refusedBootstrap: FakeBootstrapAnswer | null = null;
+  let replay: Replay | null = null;
+  let port = options.port ?? 0;
+  let running: ControlPlanePort | null = null;
+  const bootstraps: { request: FakeBootstrapRequest; answer: FakeBootstrapAnswer }[] = [];
+  const ads = new FakeAds({
+    clock,
+    version,
+    zoneEgresses,
+    deregistrationDelayMs: options.deregistrationDelayMs ?? 10_000,
+    nackBackoffMs: options.nackBackoffMs ?? 5_000,
+    firstAnswerMs: options.firstAnswerMs ?? 0,
+    refusal(authorization) {
+      if (refusedAuth !== null) return refusedAuth;
+      if (authentication === 'none') return null;
+      if (authorization.length > 1)
+        return `could not extract credential from DiscoveryRequest: request must have exactly 1 "authorization" header, got ${authorization.length}`;
+      const refused = tokens.refusal(authorization[0] ?? '');
+      return refused === null ? null : `authentication failed: ${refused}`;
+    },
+  });
+  ads.set(options.resources ?? {});
+
+  function onStream(call: AdsCall): void {
+    const port = {
+      send: (response: Uint8Array) => void call.write(response),
+      end(code: number, message: string) {
+        if (code === 0) call.end();
+        else call.emit('error', { code, details: message });
+      },
+    };
+    const authorization = call.metadata.get('authorization').map(String);
+    const listener: AdsListener = replay?.open(port, ads) ?? ads.open(port, authorization);
+    let closed = false;
+    const onClosed = (): void => {
+      if (!closed) listener.closed();
+      closed = true;
+    };
+    call.on('data', (request: DiscoveryRequest) => listener.request(request));
+    call.on('end', () => {
+      onClosed();
+      call.end();
+    });
+    call.on('cancelled', onClosed);
+    call.on('close', onClosed);
+    // Without a listener the error that ends a stream would be nobody's.
+    call.on('error', onClosed);
+  }
+
+  function onBootstrap(request: FakeBootstrapRequest): FakeBootstrapAnswer {
+    const answer =
+      refusedBootstrap ??
+      answerBootstrap(request, {
+        version,
+        port,
+        caCert: tls.caCert,
+        serverCert: tls.server.cert,
+        xdsHost: options.xdsHost ?? null,
+        reloadableTokens: options.reloadableTokens ?? false,
+        recorded: options.recordedBootstrap ?? null,
+        zoneEgresses,
+      });
+    bootstraps.push({ request, answer });
+    return answer;
+  }
+
+  async function start(): Promise<void> {
+    if (running !== null) return;
+    running = await openPort({ address, port, certificate: tls.server, onStream, onBootstrap });
+    port = running.port;
+  }
+  async function stop(): Promise<void> {
+    const stopping = running;
+    running = null;
+    ads.shutDown();
+    replay?.shutDown();
+    await stopping?.stop();
+  }
+  async function close(): Promise<void> {
+    const closing = running;
+    running = null;
+    ads.dispose();
+    admin.close();
+    await closing?.close();
+  }
+  await start();
+
+  return {
+    url: `https://${address.includes(':') ? `[${address}]` : address}:${port}`,
+    port,
+    caCert: tls.caCert,
+    tokens,
+    admin,
+    inspect: (at, request) => admin.inspect(at, request),
+    requests: ads.requests,
+    responses: ads.responses,
+    bootstraps,
+    get streams() {
+      return ads.openStreams + (replay?.openStreams ?? 0);
+    },
+    set(resources) {
+      envoyResources(resources, 'set');
+      ads.set(resources);
+    },
+    async replay(folder, options = {}) {
+      replay = new Replay(await readRecording(folder, options));
+      return replay;
+    },
+    waitFor(fits, wait = {}) {
+      callback(fits, 'waitFor: fits');
+      controlPlaneWait(wait, 'waitFor');
+      return waitFor(ads, fits, wait.timeoutMs ?? 10_000);
+    },
+    dropStreams: () => running?.drop(),
+    stall: (type) => void ads.stalled.add(type),
+    resume(type) {
+      ads.stalled.delete(type);
+      ads.answerAll();
+    },
+    delay: (type, ms) => void ads.delays.set(type, ms),
+    sendGarbage: (type, what = 'resource') => ads.sendGarbage(type, what),
+    nackLoop(type) {
+      ads.setBad(type, true);
+      return () => ads.setBad(type, false);
+    },
+    refuseAuth: (text) => void (refusedAuth = text),
+    refuseBootstrap: (answer) => void (refusedBootstrap = answer),
+    stop,
+    start,
+    async restart() {
+      await stop();
+      await start();
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function waitFor(ads: FakeAds, fits: (request: FakeAdsRequest) => boolean, timeoutMs: number): Promise<FakeAdsRequest> {
+  const past = ads.requests.find(fits);
+  if (past !== undefined) return Promise.resolve(past);
+  return new Promise((resolve, reject) => {
+    const timer = systemClock().after(timeoutMs, () => {
+      forget();
+      const came = ads.requests.map(
+        ({ type, message, nonce, error }) => `${type ?? message.typeUrl} ${nonce}${error === null ? '' : ' NACK'}`,
+      );
+      reject(new Error(`wait for a request: none that fits within ${timeoutMs} ms, but [${came.join(', ')}]`));
+    });
+    const forget = ads.onRequest((request) => {
+      if (!fits(request)) return;
+      forget();
+      timer.cancel();
+      resolve(request);
+    });
+  });
+}

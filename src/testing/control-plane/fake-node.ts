@@ -1,0 +1,72 @@
+import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
+import type { Node } from '#envoy/config/core/v3/base_pb.js';
+
+/** The control planes that were recorded, by what differs between them. */
+export const KUMA_VERSIONS = ['2.9', '2.12', '2.14'] as const;
+
+export type KumaVersion = (typeof KUMA_VERSIONS)[number];
+
+export type ReadNode =
+  | {
+      readonly kind: 'read';
+      readonly id: string;
+      /** Of the ZoneEgress. */
+      readonly name: string;
+      /** It brought the resource; otherwise the ZoneEgress has to be there. */
+      readonly withResource: boolean;
+      /** The control plane stumbles over it without a word to anybody. */
+      readonly silent: boolean;
+    }
+  | {
+      readonly kind: 'refused';
+      readonly why: string;
+      /** It is looked at before the token. */
+      readonly beforeToken: boolean;
+    };
+
+/** The node of a first request as a control plane reads it; the words of the refusals are Kuma's. */
+export function readNode(node: Node | undefined, version: KumaVersion): ReadNode {
+  const id = node?.id ?? '';
+  const dot = id.indexOf('.');
+  const name = id.slice(dot + 1);
+  if (dot < 0 || name === '') {
+    return { kind: 'refused', why: 'invalid node ID: the name should be provided after the dot', beforeToken: true };
+  }
+  const metadata = node?.metadata ?? {};
+  const resource = textOf(metadata['dataplane.resource']);
+  if (resource !== '') {
+    if (metadata['dataplane.proxyType'] !== 'egress') {
+      return refused('could not register proxy passed in kuma-dp run: invalid type *v1alpha1.ZoneEgress for Spec');
+    }
+    const mesh = id.slice(0, dot);
+    const resourceName = nameIn(resource);
+    if (mesh !== '' || resourceName !== name) {
+      const key = `{ZoneEgress  ${resourceName} 0001-01-01 00:00:00 +0000 UTC 0001-01-01 00:00:00 +0000 UTC map[]}`;
+      return refused(`proxyId {${mesh} ${name}} does not match proxy resource ${key}`);
+    }
+  }
+  const admin = portOf(metadata['dataplane.admin.port']);
+  const readiness = portOf(metadata['dataplane.readinessReporter.port']);
+  return { kind: 'read', id, name, withResource: resource !== '', silent: version !== '2.9' && admin > 0 && readiness === 0 };
+}
+
+function refused(why: string): ReadNode {
+  return { kind: 'refused', why, beforeToken: false };
+}
+
+function nameIn(resource: string): string {
+  try {
+    return textOf((JSON.parse(resource) as JsonObject)['name']);
+  } catch {
+    return '';
+  }
+}
+
+function textOf(value: JsonValue | undefined): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** Kuma reads a text; 0 where there is none, or no port. */
+function portOf(value: JsonValue | undefined): number {
+  return /^[0-9]{1,5}$/.test(textOf(value)) ? Number(value) : 0;
+}

@@ -1,0 +1,144 @@
+import { createServer as createHttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { callback, listOf, name, oneOf, options, port as portNumber, text } from '../../base/shape.ts';
+import type { Check } from '../../base/shape.ts';
+
+export interface FakeExternalServiceOptions {
+  /** Absent: plain TCP. With `clientCa` a client certificate under it is demanded. */
+  readonly tls?: {
+    readonly cert: string;
+    readonly key: string;
+    readonly clientCa?: string;
+    readonly alpn?: readonly string[];
+    readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3';
+  };
+  /** What it does with a connection. Default: `echo`. */
+  readonly behaviour?: Behaviour;
+  /** The same in your own words; wins over `behaviour`. */
+  readonly onConnection?: (socket: Socket) => void;
+  readonly address?: string;
+  readonly port?: number;
+}
+
+/** `echo` sends back what comes and ends when the client ends; `discard` reads and says nothing; `silent` does not even read; `http` answers every request with 200 and its method, path and headers as JSON. */
+export type Behaviour = 'echo' | 'discard' | 'silent' | 'close' | 'reset' | 'http';
+
+/** Something outside of the mesh, on loopback. Does not hold the process open. */
+export interface FakeExternalService extends AsyncDisposable {
+  readonly address: string;
+  readonly port: number;
+  /** Connections accepted so far; with TLS, handshakes done. */
+  readonly connections: () => number;
+  close(): Promise<void>;
+}
+
+export async function createFakeExternalService(given: FakeExternalServiceOptions = {}): Promise<FakeExternalService> {
+  externalServiceOptions(given, 'createFakeExternalService');
+  const { tls, address = '127.0.0.1' } = given;
+  const onConnection = given.onConnection ?? BEHAVIOURS[given.behaviour ?? 'echo'];
+  let connections = 0;
+  const open = new Set<Socket>();
+  function onSocket(socket: Socket): void {
+    connections++;
+    // With TLS only from here on: a client that ends amid its handshake would stay until close().
+    socket.allowHalfOpen = true;
+    socket.on('error', ignoreError);
+    onConnection(socket);
+  }
+  const server: Server =
+    tls === undefined
+      ? createTcpServer({ allowHalfOpen: true }, onSocket)
+      : createTlsServer(
+          {
+            cert: tls.cert,
+            key: tls.key,
+            ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+            ...(tls.alpn === undefined ? {} : { ALPNProtocols: [...tls.alpn] }),
+            ...(tls.maxVersion === undefined ? {} : { maxVersion: tls.maxVersion }),
+          },
+          onSocket,
+        );
+  server.on('tlsClientError', ignoreError);
+  // With TLS too these are the TCP connections: one that ends amid its handshake is never heard of again.
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.unref();
+    socket.on('error', ignoreError);
+    socket.on('close', () => open.delete(socket));
+  });
+  const port = await listen(server, { address, port: given.port ?? 0 });
+  server.unref();
+  const close = (): Promise<void> => {
+    for (const socket of open) socket.destroy();
+    return new Promise((resolve) => server.close(() => resolve()));
+  };
+  return { address, port, connections: () => connections, close, [Symbol.asyncDispose]: close };
+}
+
+export function listen(server: Server, at: { readonly address: string; readonly port: number }): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host: at.address, port: at.port, backlog: 4_096 }, () => {
+      server.removeListener('error', reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+/** What a service does with a connection, by name. */
+export const BEHAVIOURS: Readonly<Record<Behaviour, (socket: Socket) => void>> = {
+  echo,
+  discard: (socket) => {
+    socket.on('end', () => socket.end());
+    socket.resume();
+  },
+  silent: (socket) => void socket.pause(),
+  close: (socket) => {
+    socket.resume();
+    socket.end();
+  },
+  reset: (socket) => void socket.resetAndDestroy(),
+  http: (socket) => void answersHttp().emit('connection', socket),
+};
+
+export const behaviour: Check = oneOf(Object.keys(BEHAVIOURS));
+
+const serverTls = options<NonNullable<FakeExternalServiceOptions['tls']>>(
+  { cert: text, key: text, clientCa: text, alpn: listOf(text), maxVersion: oneOf(['TLSv1.2', 'TLSv1.3']) },
+  ['cert', 'key'],
+);
+
+const externalServiceOptions: Check = options<FakeExternalServiceOptions>({
+  tls: serverTls,
+  behaviour,
+  onConnection: callback,
+  address: name,
+  port: portNumber,
+});
+
+function answersHttp(): HttpServer {
+  return createHttpServer((request, response) => {
+    const { method, url, headers } = request;
+    request.resume();
+    request.on('end', () => {
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ method, path: url, headers }));
+    });
+  });
+}
+
+/** Sends back what comes, with back-pressure. */
+export function echo(socket: Socket): void {
+  socket.on('data', (chunk: Buffer) => {
+    if (!socket.write(chunk)) socket.pause();
+  });
+  socket.on('drain', () => socket.resume());
+  socket.on('end', () => socket.end());
+}
+
+function ignoreError(): void {
+  // A fake outlives whatever its clients do.
+}

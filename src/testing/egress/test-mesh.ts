@@ -1,0 +1,191 @@
+import { Buffer } from 'node:buffer';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { amount, anything, byName, listOf, name as required, oneOf, options, text } from '../../base/shape.ts';
+import type { Check, Checks } from '../../base/shape.ts';
+import { createCa, dataplaneUris, issueCertificate, meshCaSubject, selfSigned } from '../../identity/issue.ts';
+import type { CertificateAndKey, CertificateRequest, KeyType } from '../../identity/issue.ts';
+
+/** A mesh that exists in memory: its CA, client certificates as Kuma gives them, and bad ones on purpose. */
+export interface TestMesh {
+  readonly name: string;
+  /** The one of now: `rotate` brings another. */
+  readonly ca: CertificateAndKey;
+  /** YAML documents: the Mesh with mTLS and zone egress, and the Secrets of its CA. */
+  readonly resources: string;
+  /** The certificate of a data plane with this service, or with several. */
+  client(service: string | readonly string[], options?: ClientOptions): CertificateAndKey;
+  /** One that no egress may accept for this mesh. */
+  badClient(kind: BadClient, service?: string): CertificateAndKey;
+  /** Whatever else a test needs; what is not given is as in `client('frontend')`. */
+  issue(request: Partial<CertificateRequest>, key?: KeyObject): CertificateAndKey;
+  /** A new CA in place of the old one; what was issued before leads to the old one. */
+  rotate(): Promise<void>;
+}
+
+export interface ClientOptions {
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly extraUris?: readonly string[];
+}
+
+export const BAD_CLIENTS = [
+  'expired',
+  'not-yet-valid',
+  'self-signed',
+  'wrong-ca',
+  'no-spiffe-id',
+  'wrong-mesh',
+  'server-only',
+  'ca-as-leaf',
+] as const;
+
+export type BadClient = (typeof BAD_CLIENTS)[number];
+
+/** A certificate with its key, PEM. */
+export const pair: Check = options<CertificateAndKey>({ cert: text, key: text }, ['cert', 'key']);
+
+const testMeshOptions: Check = options<TestMeshOptions>({
+  keyType: oneOf(['rsa', 'ec']),
+  nowMs: amount,
+  lifetimeMs: amount,
+  ca: pair,
+});
+
+const meshClientOptions: Check = options<ClientOptions>({ tags: byName(text), extraUris: listOf(text) });
+
+const CERTIFICATE: Checks<CertificateRequest> = {
+  caCert: text,
+  caKey: anything,
+  publicKey: anything,
+  notBefore: anything,
+  notAfter: anything,
+  subject: listOf(anything),
+  uris: listOf(text),
+  dns: listOf(text),
+  emails: listOf(text),
+  ips: listOf(text),
+  altNames: listOf(anything),
+  serial: anything,
+  ca: anything,
+  keyUsage: listOf(text),
+  eku: listOf(text),
+  extensions: listOf(anything),
+  digest: text,
+};
+
+const certificateRequest: Check = options<Partial<CertificateRequest>>(CERTIFICATE);
+
+const HOUR_MS = 3_600_000;
+
+export interface TestMeshOptions {
+  readonly keyType?: KeyType;
+  readonly nowMs?: number;
+  readonly lifetimeMs?: number;
+  readonly ca?: CertificateAndKey;
+}
+
+/** Throws TypeError for a misspelt option, as its functions do. */
+export async function createTestMesh(name: string, given: TestMeshOptions = {}): Promise<TestMesh> {
+  required(name, 'createTestMesh: name');
+  testMeshOptions(given, 'createTestMesh');
+  const { keyType = 'ec', nowMs = Date.now(), lifetimeMs = 24 * HOUR_MS } = given;
+  const makeCa = (): Promise<CertificateAndKey> => createCa({ mesh: name, keyType, nowMs });
+  let ca = given.ca ?? (await makeCa());
+  let caKey = createPrivateKey(ca.key);
+
+  function issue(request: Partial<CertificateRequest>, key: KeyObject = newKey()): CertificateAndKey {
+    certificateRequest(request, 'issue');
+    const cert = issueCertificate({ ...frontend, caCert: ca.cert, caKey, publicKey: key, ...request });
+    return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }).toString() };
+  }
+  const frontend = {
+    uris: dataplaneUris(name, ['frontend'], {}),
+    notBefore: nowMs - 10_000,
+    notAfter: nowMs + lifetimeMs,
+    keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
+    eku: ['serverAuth', 'clientAuth'],
+  } as const;
+
+  function badClient(kind: BadClient, service = 'frontend'): CertificateAndKey {
+    oneOf(BAD_CLIENTS)(kind, 'badClient: kind');
+    const uris = dataplaneUris(name, [service], {});
+    switch (kind) {
+      case 'expired':
+        return issue({ uris, notBefore: nowMs - 2 * HOUR_MS, notAfter: nowMs - HOUR_MS });
+      case 'not-yet-valid':
+        return issue({ uris, notBefore: nowMs + HOUR_MS, notAfter: nowMs + 2 * HOUR_MS });
+      case 'self-signed':
+        return selfSigned({ ...frontend, uris, key: newKey() });
+      case 'wrong-ca': {
+        const rogue = rogueCa(name, nowMs);
+        return issue({ uris, caCert: rogue.cert, caKey: rogue.key });
+      }
+      case 'no-spiffe-id':
+        return issue({ uris: [`kuma://kuma.io/service/${service}`] });
+      case 'wrong-mesh':
+        return issue({ uris: [`spiffe://not-${name}/${service}`] });
+      case 'server-only':
+        return issue({ uris, eku: ['serverAuth'] });
+      case 'ca-as-leaf':
+        return issue({ uris, ca: { pathLength: null } });
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  return {
+    name,
+    get ca() {
+      return ca;
+    },
+    get resources() {
+      return resourcesOf(name, ca);
+    },
+    client(service, more = {}) {
+      meshClientOptions(more, 'client');
+      const { tags = {}, extraUris = [] } = more;
+      const services = typeof service === 'string' ? [service] : service;
+      return issue({ uris: [...dataplaneUris(name, services, tags), ...extraUris] });
+    },
+    badClient,
+    issue,
+    async rotate() {
+      ca = await makeCa();
+      caKey = createPrivateKey(ca.key);
+    },
+  };
+}
+
+/** Like the CA of the mesh in every respect but for its key. */
+function rogueCa(name: string, nowMs: number): CertificateAndKey {
+  return selfSigned({
+    key: newKey(),
+    subject: meshCaSubject(name),
+    uris: [`spiffe://${name}`],
+    notBefore: nowMs - 10_000,
+    notAfter: nowMs + 240 * HOUR_MS,
+    serial: 0n,
+    ca: { pathLength: null },
+    keyUsage: ['keyCertSign', 'cRLSign'],
+  });
+}
+
+function newKey(): KeyObject {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+}
+
+function resourcesOf(name: string, { cert, key }: CertificateAndKey): string {
+  const secret = (part: string, pem: string): string =>
+    `type: Secret\nmesh: ${name}\nname: ${name}.ca-builtin-${part}-ca-1\ndata: ${Buffer.from(pem).toString('base64')}\n`;
+  return [
+    `type: Mesh
+name: ${name}
+mtls:
+  enabledBackend: ca-1
+  backends: [{ name: ca-1, type: builtin }]
+routing: { zoneEgress: true }
+`,
+    secret('cert', cert),
+    secret('key', key),
+  ].join('---\n');
+}

@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { fromBinary } from '@bufbuild/protobuf';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
+import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
+import type { FilterChain } from '#envoy/config/listener/v3/listener_components_pb.js';
+import { FilterChainSchema } from '#envoy/config/listener/v3/listener_components_pb.js';
+
+/** Chains by a hash of their bytes, each with why Envoy would refuse it (null: it would not). */
+export type KnownChains = Map<string, KnownChain>;
+
+export interface KnownChain {
+  readonly chain: FilterChain;
+  readonly refusal: string | null;
+}
+
+const FILTER_CHAINS = ListenerSchema.field.filterChains.number;
+
+/**
+ * A listener from its bytes, of which the chains that are known keep their identity: a listener of an egress is all of its chains, and a push that
+ * changes one of them brings the others again. Throws what the decoder throws.
+ */
+export function readListener(
+  bytes: Uint8Array,
+  known: KnownChains,
+  refusalOf: (chain: FilterChain) => string | null,
+): { readonly listener: Listener; readonly chains: KnownChains } {
+  const reader = new BinaryReader(bytes);
+  const rest = new BinaryWriter();
+  const chains: KnownChains = new Map();
+  const inOrder: FilterChain[] = [];
+  while (reader.pos < reader.len) {
+    const start = reader.pos;
+    const [field, type] = reader.tag();
+    if (field === FILTER_CHAINS && type === WireType.LengthDelimited) {
+      const own = reader.bytes();
+      const hash = createHash('sha256').update(own).digest('base64');
+      const found = known.get(hash) ?? chains.get(hash) ?? newChain(own, refusalOf);
+      chains.set(hash, found);
+      inOrder.push(found.chain);
+    } else {
+      reader.skip(type, field);
+      rest.raw(bytes.subarray(start, reader.pos));
+    }
+  }
+  const listener = fromBinary(ListenerSchema, rest.finish());
+  listener.filterChains = inOrder;
+  return { listener, chains };
+}
+
+function newChain(bytes: Uint8Array, refusalOf: (chain: FilterChain) => string | null): KnownChain {
+  const chain = fromBinary(FilterChainSchema, bytes);
+  return { chain, refusal: refusalOf(chain) };
+}

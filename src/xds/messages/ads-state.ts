@@ -1,0 +1,48 @@
+import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
+import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
+import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
+import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+
+/** The four types that a zone egress asks for, in the order in which they are asked for. */
+export const ADS_TYPES = ['cluster', 'endpoint', 'listener', 'secret'] as const;
+export type AdsType = (typeof ADS_TYPES)[number];
+
+export const TYPE_URLS: Readonly<Record<AdsType, string>> = {
+  cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
+  endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+  listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+};
+
+/** One resource as it was accepted. */
+export interface Held<Resource> {
+  readonly name: string;
+  readonly resource: Resource;
+  /** SHA-256 in hex of the bytes that it came in: equal content is not translated twice. */
+  readonly hash: string;
+  /** `version_info` of the response that brought it. */
+  readonly version: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly updatedAt: number;
+}
+
+/** What was accepted from a control plane, all types together; resources keep their identity while their bytes do not change. */
+export interface AdsState {
+  readonly clusters: ReadonlyMap<string, Held<Cluster>>;
+  readonly endpoints: ReadonlyMap<string, Held<ClusterLoadAssignment>>;
+  readonly listeners: ReadonlyMap<string, Held<Listener>>;
+  readonly secrets: ReadonlyMap<string, Held<Secret>>;
+  /** The last accepted `version_info` of each type; empty before the first. */
+  readonly versions: Readonly<Record<AdsType, string>>;
+}
+
+/** A resource decoded and looked at, or why Envoy would refuse the response that has it. */
+export type Acceptance<Resource> =
+  | {
+      readonly kind: 'accepted';
+      readonly name: string;
+      readonly resource: Resource;
+      /** What was tolerated although Envoy refuses it, one sentence each. */
+      readonly remarks: readonly string[];
+    }
+  | { readonly kind: 'refused'; readonly name: string; readonly why: string };

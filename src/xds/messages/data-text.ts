@@ -1,0 +1,31 @@
+import { Buffer } from 'node:buffer';
+import type { DataSource } from '#envoy/config/core/v3/base_pb.js';
+
+export type DataText =
+  | { readonly kind: 'text'; readonly text: string }
+  /** In a file or a variable of the machine: nothing that came over ADS. `where` says which. */
+  | { readonly kind: 'elsewhere'; readonly where: string }
+  | { readonly kind: 'absent' };
+
+/** PEM and other text that is sent inside of a resource. */
+export function dataText(source: DataSource | undefined): DataText {
+  const specifier = source?.specifier;
+  switch (specifier?.case) {
+    case 'inlineBytes':
+      return textOf(Buffer.from(specifier.value).toString('utf8'));
+    case 'inlineString':
+      return textOf(specifier.value);
+    case 'filename':
+      return { kind: 'elsewhere', where: `the file ${specifier.value}` };
+    case 'environmentVariable':
+      return { kind: 'elsewhere', where: `the variable ${specifier.value}` };
+    case undefined:
+      return { kind: 'absent' };
+    default:
+      return specifier satisfies never;
+  }
+}
+
+function textOf(text: string): DataText {
+  return text === '' ? { kind: 'absent' } : { kind: 'text', text };
+}

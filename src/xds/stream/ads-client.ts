@@ -1,0 +1,318 @@
+import type { Clock, Timer } from '../../base/clock.ts';
+import { Scope } from '../../base/scope.ts';
+import type { AdsState, AdsType } from '../messages/ads-state.ts';
+import type { Accept } from './held-resources.ts';
+import type { Node } from '#envoy/config/core/v3/base_pb.js';
+import type { ProblemReason, StreamEnd, StreamProblem } from './stream-problem.ts';
+import { explainEnd, explainSilence } from './stream-problem.ts';
+import type { Finding, StreamEvent, TypeStatus } from './subscriptions.ts';
+import { StreamWaits } from './stream-waits.ts';
+import { Subscriptions } from './subscriptions.ts';
+import type { AdsStream, AdsTarget, AdsTls, KeepAlive } from './transport.ts';
+import { openStream } from './transport.ts';
+
+export interface AdsClientOptions {
+  readonly clock: Clock;
+  readonly target: AdsTarget;
+  /** As the bootstrap says; sent once per stream. */
+  readonly node: Node;
+  /** Called for each stream, so that a rotated token is taken up; null where the control plane asks for none. Rejects when there is none to be had. */
+  readonly token: () => Promise<string | null>;
+  readonly tls: AdsTls;
+  readonly accept: Accept;
+  /** After each response that was accepted or changed something. Maps that did not change are the same as before. */
+  readonly onState: (state: AdsState) => void;
+  readonly onEvent: (event: AdsEvent) => void;
+  readonly keepAlive?: KeepAlive;
+  /** From 0 to below 1: the jitter of the waits. */
+  readonly random?: () => number;
+}
+
+/** One line each; what repeats itself is said once until it changes. Findings are about what was received. */
+export type AdsEvent =
+  | Finding
+  /** The first response on a stream. */
+  | { readonly kind: 'connected'; readonly attempts: number }
+  | (StreamFailure & { readonly kind: 'disconnected'; readonly wasLive: boolean; readonly retryInMs: number })
+  /** Refused as busy for longer than the control plane keeps a name: somebody else has it. */
+  | { readonly kind: 'name-taken'; readonly message: string; readonly forMs: number }
+  /** Connected, and nothing came. */
+  | { readonly kind: 'silent'; readonly message: string; readonly forMs: number };
+
+export interface StreamFailure extends StreamProblem {
+  readonly reason: ProblemReason;
+  /** gRPC status code. */
+  readonly code: number;
+  readonly message: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly at: number;
+}
+
+export interface AdsStatus {
+  readonly phase: 'connecting' | 'waiting' | 'live' | 'backing-off' | 'closed';
+  /** When the connection of this stream stood, in milliseconds since the Unix epoch; null while there is none. */
+  readonly connectedSince: number | null;
+  readonly lastResponseAt: number | null;
+  /** Something that was sent waits for its endpoints or secrets before it goes live. */
+  readonly warming: boolean;
+  /** Streams tried since the start. */
+  readonly streams: number;
+  readonly lastError: StreamFailure | null;
+  readonly types: Readonly<Record<AdsType, TypeStatus>>;
+}
+
+export interface AdsClient {
+  /** The last good state; it outlives the stream that brought it. */
+  state(): AdsState;
+  status(): AdsStatus;
+  /** Ends the stream, its connection and all timers. Nothing is called after. */
+  close(): void;
+}
+
+/** What Kuma's bootstrap has. */
+const KEEP_ALIVE: KeepAlive = { timeMs: 10_000, timeoutMs: 30_000 };
+/** Name, TCP and TLS together. */
+const CONNECT_TIMEOUT_MS = 5_000;
+const SILENT_MS = 30_000;
+/** Types that nobody asked for; more of them are not told. */
+const MAX_UNASKED = 10;
+/** A stream that ends sooner does not set the waits back: one that breaks over and over would be tried without a pause. */
+const SETTLED_MS = 5_000;
+/** gRPC's DEADLINE_EXCEEDED and UNAUTHENTICATED, for ends that are of this side. */
+const NO_ANSWER_CODE = 4;
+const NO_TOKEN_CODE = 16;
+/** INVALID_ARGUMENT. */
+const NOT_TRIED_CODE = 3;
+
+/**
+ * Keeps one aggregated stream to a control plane open, for ever; after which waits, StreamWaits says. It connects at once.
+ */
+export function createAdsClient(options: AdsClientOptions): AdsClient {
+  const client = new Connection(options);
+  client.connect();
+  return { state: () => client.state, status: () => client.status(), close: () => client.close() };
+}
+
+class Connection {
+  readonly #options: AdsClientOptions;
+  readonly #clock: Clock;
+  readonly #subscriptions: Subscriptions;
+  readonly #waits: StreamWaits;
+  /** Of the stream that is tried or open: its timers, and itself. */
+  #scope: Scope;
+  #stream: AdsStream | null = null;
+  #phase: AdsStatus['phase'] = 'connecting';
+  #connectedSince: number | null = null;
+  #lastResponseAt: number | null = null;
+  #lastError: StreamFailure | null = null;
+  #streams = 0;
+  /** Monotonic, of the first response on this stream. */
+  #liveSince = 0;
+  /** What was said last, so that it is not said again. */
+  #said = '';
+  readonly #unasked = new Set<string>();
+  #takenSaid = false;
+  #silentSaid = false;
+  #fetchTimer: Timer | null = null;
+  #shown: AdsState;
+
+  constructor(options: AdsClientOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#subscriptions = new Subscriptions(options.node, options.accept);
+    this.#waits = new StreamWaits(options.clock, options.random ?? Math.random);
+    this.#shown = this.#subscriptions.state;
+    this.#scope = new Scope(options.clock);
+  }
+
+  get state(): AdsState {
+    return this.#subscriptions.state;
+  }
+
+  status(): AdsStatus {
+    return {
+      phase: this.#phase,
+      connectedSince: this.#connectedSince,
+      lastResponseAt: this.#lastResponseAt,
+      warming: this.#subscriptions.warming,
+      streams: this.#streams,
+      lastError: this.#lastError,
+      types: this.#subscriptions.status(),
+    };
+  }
+
+  connect(): void {
+    const scope = new Scope(this.#clock);
+    this.#scope = scope;
+    this.#phase = 'connecting';
+    this.#streams++;
+    const { token } = this.#options;
+    readToken(token).then(
+      (value) => {
+        if (!scope.ended) this.#tryOpen(scope, value);
+      },
+      (error: unknown) => {
+        if (scope.ended) return;
+        const why = error instanceof Error ? error.message : String(error);
+        this.#ended({ code: NO_TOKEN_CODE, message: `read the token for the control plane: ${why}` }, TOKEN_UNREADABLE);
+      },
+    );
+  }
+
+  close(): void {
+    this.#phase = 'closed';
+    this.#forgetStream();
+  }
+
+  /** A target or a CA that cannot even be tried is like one that does not answer: it may be another one the next time. */
+  #tryOpen(scope: Scope, token: string | null): void {
+    try {
+      this.#open(scope, token);
+    } catch (error) {
+      const { host, port } = this.#options.target;
+      const why = error instanceof Error ? error.message : String(error);
+      this.#ended({ code: NOT_TRIED_CODE, message: `connect to the control plane at ${host}:${port}: ${why}` }, NOT_TRIED);
+    }
+  }
+
+  #open(scope: Scope, token: string | null): void {
+    const { target, tls, keepAlive = KEEP_ALIVE } = this.#options;
+    const connectTimer = scope.after(CONNECT_TIMEOUT_MS, () => {
+      const message = `connect to the control plane at ${target.host}:${target.port}: no answer within ${CONNECT_TIMEOUT_MS} ms`;
+      this.#ended({ code: NO_ANSWER_CODE, message }, { reason: 'unreachable', advice: null });
+    });
+    const stream = openStream(
+      { target, tls, keepAlive, token },
+      {
+        onReady: () => {
+          connectTimer.cancel();
+          this.#ready(scope);
+        },
+        onResponse: (response) => {
+          this.#responded();
+          this.#tell({ kind: 'response', response, now: this.#clock.now(), wall: this.#clock.wall() });
+        },
+        onEnd: ({ code, message }) => {
+          const problem = explainEnd({ code, message });
+          const before = this.#connectedSince === null ? `connect to the control plane at ${target.host}:${target.port}: ` : '';
+          this.#ended({ code, message: before + message.replace(/ Resolution note: *$/, '') }, problem);
+        },
+      },
+    );
+    // It may have ended before it was known here.
+    if (scope.ended) return stream.close();
+    this.#stream = stream;
+    scope.add(() => stream.close());
+  }
+
+  #ready(scope: Scope): void {
+    this.#phase = 'waiting';
+    this.#connectedSince = this.#clock.wall();
+    scope.after(SILENT_MS, () => this.#silent());
+    this.#tell({ kind: 'opened', now: this.#clock.now() });
+  }
+
+  /** Before what it says is looked at. */
+  #responded(): void {
+    this.#lastResponseAt = this.#clock.wall();
+    if (this.#phase === 'live') return;
+    this.#phase = 'live';
+    this.#liveSince = this.#clock.now();
+    this.#emit({ kind: 'connected', attempts: this.#waits.failures + 1 });
+    this.#waits.responded();
+    this.#takenSaid = false;
+    this.#silentSaid = false;
+  }
+
+  #tell(event: StreamEvent): void {
+    const { requests, findings } = this.#subscriptions.on(event);
+    for (const request of requests) this.#stream?.send(request);
+    this.#fetchTimer?.cancel();
+    this.#fetchTimer = null;
+    const { deadline, state } = this.#subscriptions;
+    if (deadline !== null) {
+      const ms = Math.max(0, deadline - this.#clock.now());
+      this.#fetchTimer = this.#clock.after(ms, () => this.#tell({ kind: 'elapsed', now: this.#clock.now() }));
+    }
+    for (const finding of findings) if (this.#isNews(finding)) this.#emit(finding);
+    if (state === this.#shown || this.#phase === 'closed') return;
+    this.#shown = state;
+    this.#options.onState(state);
+  }
+
+  /** What nobody asked for may come without an end, and under any name. */
+  #isNews(finding: Finding): boolean {
+    if (finding.kind !== 'unasked') return true;
+    if (this.#unasked.has(finding.typeUrl) || this.#unasked.size >= MAX_UNASKED) return false;
+    this.#unasked.add(finding.typeUrl);
+    return true;
+  }
+
+  #silent(): void {
+    if (this.#phase !== 'waiting' || this.#silentSaid) return;
+    this.#silentSaid = true;
+    this.#emit({
+      kind: 'silent',
+      message: explainSilence(this.#options.node, this.#options.target, SILENT_MS),
+      forMs: SILENT_MS,
+    });
+  }
+
+  #ended({ code, message }: StreamEnd, { reason, advice }: StreamProblem): void {
+    const wasLive = this.#phase === 'live';
+    if (wasLive && this.#clock.now() - this.#liveSince >= SETTLED_MS) {
+      this.#waits.lasted();
+      this.#said = '';
+    }
+    this.#lastError = { code, message, reason, advice, at: this.#clock.wall() };
+    this.#forgetStream();
+    this.#phase = 'backing-off';
+    const retryInMs = this.#waits.next(reason);
+    const said = `${reason} ${message}`;
+    if (said !== this.#said) this.#emit({ kind: 'disconnected', ...this.#lastError, wasLive, retryInMs });
+    this.#said = said;
+    this.#sayTaken();
+    if (this.#isClosed()) return;
+    this.#scope = new Scope(this.#clock);
+    this.#scope.after(retryInMs, () => this.connect());
+  }
+
+  #sayTaken(): void {
+    const forMs = this.#waits.takenForMs();
+    if (forMs === null || this.#takenSaid) return;
+    this.#takenSaid = true;
+    const message =
+      `the control plane has had an active stream of ${this.#options.node.id} for ${Math.round(forMs / 1000)} s: another egress runs under this name; ` +
+      'each instance needs a name of its own';
+    this.#emit({ kind: 'name-taken', message, forMs });
+  }
+
+  #forgetStream(): void {
+    this.#scope.end();
+    this.#stream = null;
+    this.#connectedSince = null;
+    this.#fetchTimer?.cancel();
+    this.#fetchTimer = null;
+    this.#subscriptions.on({ kind: 'ended' });
+  }
+
+  #emit(event: AdsEvent): void {
+    if (!this.#isClosed()) this.#options.onEvent(event);
+  }
+
+  /** A callback may have closed it. */
+  #isClosed(): boolean {
+    return this.#phase === 'closed';
+  }
+}
+
+const NOT_TRIED: StreamProblem = { reason: 'unreachable', advice: null };
+const TOKEN_UNREADABLE: StreamProblem = { reason: 'token-unreadable', advice: null };
+
+/** What cannot stand in a header is refused here: gRPC would repeat it in its error. */
+async function readToken(source: AdsClientOptions['token']): Promise<string | null> {
+  const token = (await source())?.trim() ?? null;
+  if (token !== null && !/^[\x21-\x7e]+$/.test(token))
+    throw new Error('it is empty, or has spaces, line breaks or characters that a token cannot have');
+  return token;
+}

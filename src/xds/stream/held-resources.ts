@@ -1,0 +1,300 @@
+import { hash } from 'node:crypto';
+import type { Any } from '@bufbuild/protobuf/wkt';
+import type { Acceptance, AdsState, AdsType, Held } from '../messages/ads-state.ts';
+import { ADS_TYPES, TYPE_URLS } from '../messages/ads-state.ts';
+import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
+import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
+import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
+import type { DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { RemarkMemory } from './remark-memory.ts';
+import { endpointName, secretNamesOfCluster, secretNamesOfListener } from '../messages/resource-names.ts';
+
+/** Decode and judge one resource of each type. They do not throw: what cannot be decoded is refused with an empty name. */
+export interface Accept {
+  readonly cluster: (any: Any) => Acceptance<Cluster>;
+  readonly endpoint: (any: Any) => Acceptance<ClusterLoadAssignment>;
+  readonly listener: (any: Any) => Acceptance<Listener>;
+  readonly secret: (any: Any) => Acceptance<Secret>;
+}
+
+export interface Refused {
+  /** Empty where not even a name could be read: then nothing of the response is applied. */
+  readonly name: string;
+  readonly why: string;
+}
+
+interface Applied {
+  readonly refused: readonly Refused[];
+  /** New ones only: what was said of the same resource before is not said again. */
+  readonly remarks: readonly { readonly name: string; readonly remark: string }[];
+}
+
+/** A resource that another one cannot go live without. */
+export interface Need {
+  readonly type: 'endpoint' | 'secret';
+  readonly name: string;
+}
+
+interface Needs {
+  readonly endpoint: string | null;
+  readonly secrets: readonly string[];
+}
+
+interface ByType {
+  cluster: Map<string, Held<Cluster>>;
+  endpoint: Map<string, Held<ClusterLoadAssignment>>;
+  listener: Map<string, Held<Listener>>;
+  secret: Map<string, Held<Secret>>;
+}
+
+const NOTHING: Needs = { endpoint: null, secrets: [] };
+
+/**
+ * What a control plane said, and what of it is live. `state` is what is handed on: a cluster is in it once its endpoints are there, a listener once
+ * its secrets are; until then the version before stays in. Clusters and listeners go when a response does not have them, endpoints and secrets when
+ * nothing asks for them any more; a chain may name a cluster that is gone, until its listener follows. Of a response with a refused resource the
+ * good ones are applied, as Envoy does, and the version stays.
+ */
+export class HeldResources {
+  readonly #accept: Accept;
+  readonly #known: ByType = { cluster: new Map(), endpoint: new Map(), listener: new Map(), secret: new Map() };
+  readonly #needs = new WeakMap<Held<unknown>, Needs>();
+  readonly #remarks = new RemarkMemory();
+  /** Needs that are not waited for any more. */
+  readonly #released = new Set<string>();
+  #state: AdsState = {
+    clusters: new Map(),
+    endpoints: new Map(),
+    listeners: new Map(),
+    secrets: new Map(),
+    versions: { cluster: '', endpoint: '', listener: '', secret: '' },
+  };
+  /** Kept by #settle, because they are asked for more often than they change. */
+  #wanted: Readonly<Record<Need['type'], readonly string[]>> = { endpoint: [], secret: [] };
+  #missing: Readonly<Record<'cluster' | 'listener', readonly Need[]>> = { cluster: [], listener: [] };
+
+  constructor(accept: Accept) {
+    this.#accept = accept;
+  }
+
+  get state(): AdsState {
+    return this.#state;
+  }
+
+  /** Sorted: what the clusters and listeners need, those that are known and those that are live. */
+  wanted(type: Need['type']): readonly string[] {
+    return this.#wanted[type];
+  }
+
+  /** `wall`: milliseconds since the Unix epoch. */
+  apply(type: AdsType, response: DiscoveryResponse, wall: number): Applied {
+    const applied = this.#applyType(type, response, wall);
+    if (applied.refused.length === 0)
+      this.#state = { ...this.#state, versions: { ...this.#state.versions, [type]: response.versionInfo } };
+    this.#settle();
+    return applied;
+  }
+
+  /** These are not waited for any more: what needs them goes live without. */
+  release(needs: readonly Need[]): void {
+    for (const need of needs) this.#released.add(keyOf(need));
+    this.#settle();
+  }
+
+  /** Known, and not yet live: what they lack. */
+  missing(of: 'cluster' | 'listener'): readonly Need[] {
+    return this.#missing[of];
+  }
+
+  #applyType(type: AdsType, response: DiscoveryResponse, wall: number): Applied {
+    switch (type) {
+      case 'cluster':
+        return this.#take(type, this.#known.cluster, this.#state.clusters, response, wall, this.#accept.cluster, (cluster) => ({
+          endpoint: endpointName(cluster),
+          secrets: secretNamesOfCluster(cluster),
+        }));
+      case 'listener':
+        return this.#take(
+          type,
+          this.#known.listener,
+          this.#state.listeners,
+          response,
+          wall,
+          this.#accept.listener,
+          (listener) => ({
+            endpoint: null,
+            secrets: secretNamesOfListener(listener),
+          }),
+        );
+      case 'endpoint':
+        return this.#take(
+          type,
+          this.#known.endpoint,
+          this.#state.endpoints,
+          response,
+          wall,
+          this.#accept.endpoint,
+          () => NOTHING,
+        );
+      case 'secret':
+        return this.#take(type, this.#known.secret, this.#state.secrets, response, wall, this.#accept.secret, () => NOTHING);
+      default:
+        return type satisfies never;
+    }
+  }
+
+  #take<Resource>(
+    type: AdsType,
+    known: Map<string, Held<Resource>>,
+    live: ReadonlyMap<string, Held<Resource>>,
+    { resources, versionInfo }: DiscoveryResponse,
+    wall: number,
+    accept: (any: Any) => Acceptance<Resource>,
+    needsOf: (resource: Resource) => Needs,
+  ): Applied {
+    const unchanged = new Map([...live.values(), ...known.values()].map((held) => [held.hash, held]));
+    const wanted = new Set(type === 'endpoint' || type === 'secret' ? this.#wanted[type] : []);
+    const next = new Map<string, Held<Resource>>();
+    const refused: Refused[] = [];
+    const remarks = new Map<string, readonly string[]>();
+    for (const any of resources) {
+      if (any.typeUrl !== TYPE_URLS[type]) return whole(`a resource has the type ${any.typeUrl}, not ${TYPE_URLS[type]}`);
+      const sha256 = hash('sha256', any.value, 'hex');
+      const same = unchanged.get(sha256);
+      const judged: Acceptance<Resource> =
+        same === undefined ? judge(accept, any) : { kind: 'accepted', name: same.name, resource: same.resource, remarks: [] };
+      const { name } = judged;
+      if (name === '') return whole(judged.kind === 'refused' ? judged.why : 'a resource has no name');
+      if ((type === 'endpoint' || type === 'secret') && !wanted.has(name)) continue;
+      if (judged.kind === 'refused') {
+        refused.push({ name, why: judged.why });
+        continue;
+      }
+      if (next.has(name)) {
+        refused.push({ name, why: `duplicate ${type} ${name} found` });
+        continue;
+      }
+      const held = same ?? { name, resource: judged.resource, hash: sha256, version: versionInfo, updatedAt: wall };
+      if (same === undefined) {
+        this.#needs.set(held, needsOf(judged.resource));
+        remarks.set(name, judged.remarks);
+      }
+      next.set(name, held);
+    }
+    if (type === 'cluster' || type === 'listener') {
+      // State of the world: what is not in it is gone. What is in it and was refused stays as it was.
+      const stays = new Set(refused.map(({ name }) => name));
+      for (const name of known.keys()) if (!next.has(name) && !stays.has(name)) known.delete(name);
+    } else {
+      for (const { name } of refused) if (!known.has(name)) this.#released.add(keyOf({ type, name }));
+    }
+    for (const [name, held] of next) known.set(name, held);
+    return {
+      refused,
+      remarks: [...remarks].flatMap(([name, said]) => this.#remarks.fresh(type, name, said).map((remark) => ({ name, remark }))),
+    };
+  }
+
+  /** What is complete goes live; then what nothing needs any more is let go. */
+  #settle(): void {
+    const missing = { cluster: new Map<string, Need>(), listener: new Map<string, Need>() };
+    const clusters = this.#live(this.#state.clusters, this.#known.cluster, missing.cluster);
+    const listeners = this.#live(this.#state.listeners, this.#known.listener, missing.listener);
+    this.#missing = { cluster: [...missing.cluster.values()], listener: [...missing.listener.values()] };
+    const wanted = { endpoint: new Set<string>(), secret: new Set<string>() };
+    const live = { endpoint: new Set<string>(), secret: new Set<string>() };
+    for (const held of [...this.#known.cluster.values(), ...this.#known.listener.values()]) this.#add(wanted, held);
+    for (const held of [...clusters.values(), ...listeners.values()]) {
+      this.#add(wanted, held);
+      this.#add(live, held);
+    }
+    this.#wanted = { endpoint: [...wanted.endpoint].sort(), secret: [...wanted.secret].sort() };
+    for (const name of this.#known.endpoint.keys()) if (!wanted.endpoint.has(name)) this.#known.endpoint.delete(name);
+    for (const name of this.#known.secret.keys()) if (!wanted.secret.has(name)) this.#known.secret.delete(name);
+    for (const key of this.#released) {
+      const { type, name } = needOf(key);
+      if (!wanted[type].has(name) || this.#known[type].has(name)) this.#released.delete(key);
+    }
+    for (const type of ADS_TYPES) this.#remarks.keepOnly(type, this.#known[type]);
+    const { versions } = this.#state;
+    const next = {
+      clusters: sameOr(this.#state.clusters, clusters),
+      endpoints: sameOr(this.#state.endpoints, only(this.#known.endpoint, live.endpoint)),
+      listeners: sameOr(this.#state.listeners, listeners),
+      secrets: sameOr(this.#state.secrets, only(this.#known.secret, live.secret)),
+      versions,
+    };
+    const before = this.#state;
+    const changed = (['clusters', 'endpoints', 'listeners', 'secrets'] as const).some((each) => next[each] !== before[each]);
+    if (changed) this.#state = next;
+  }
+
+  /** What lacks something goes into `missing`, and what was there before stays in its place. */
+  #live<Resource>(
+    before: ReadonlyMap<string, Held<Resource>>,
+    known: ReadonlyMap<string, Held<Resource>>,
+    missing: Map<string, Need>,
+  ): Map<string, Held<Resource>> {
+    const live = new Map<string, Held<Resource>>();
+    for (const [name, held] of known) {
+      const old = before.get(name);
+      const lacks = old === held ? [] : this.#lacks(held);
+      for (const need of lacks) missing.set(keyOf(need), need);
+      const shown = lacks.length === 0 ? held : old;
+      if (shown !== undefined) live.set(name, shown);
+    }
+    return live;
+  }
+
+  #lacks(held: Held<unknown>): readonly Need[] {
+    const { endpoint, secrets } = this.#needs.get(held) ?? NOTHING;
+    const needs: Need[] = secrets.filter((name) => !this.#known.secret.has(name)).map((name) => ({ type: 'secret', name }));
+    if (endpoint !== null && !this.#known.endpoint.has(endpoint)) needs.push({ type: 'endpoint', name: endpoint });
+    return needs.filter((need) => !this.#released.has(keyOf(need)));
+  }
+
+  #add(names: Record<Need['type'], Set<string>>, held: Held<unknown>): void {
+    const { endpoint, secrets } = this.#needs.get(held) ?? NOTHING;
+    if (endpoint !== null) names.endpoint.add(endpoint);
+    for (const name of secrets) names.secret.add(name);
+  }
+}
+
+/** A fault in judging one resource is not the end of the process. */
+function judge<Resource>(accept: (any: Any) => Acceptance<Resource>, any: Any): Acceptance<Resource> {
+  try {
+    return accept(any);
+  } catch (error) {
+    return {
+      kind: 'refused',
+      name: '',
+      why: `a resource could not be read: ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
+}
+
+/** Nothing of the response can be applied. */
+function whole(why: string): Applied {
+  return { refused: [{ name: '', why }], remarks: [] };
+}
+
+function keyOf({ type, name }: Need): string {
+  return `${type} ${name}`;
+}
+
+function needOf(key: string): Need {
+  const name = key.slice(key.indexOf(' ') + 1);
+  return { type: key.startsWith('endpoint ') ? 'endpoint' : 'secret', name };
+}
+
+function only<Value>(map: ReadonlyMap<string, Value>, names: ReadonlySet<string>): Map<string, Value> {
+  return new Map([...map].filter(([name]) => names.has(name)));
+}
+
+/** `before` where nothing changed, so that equal maps are the same map. */
+function sameOr<Value>(before: ReadonlyMap<string, Value>, after: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
+  if (before.size !== after.size) return after;
+  for (const [name, value] of after) if (before.get(name) !== value) return after;
+  return before;
+}

@@ -1,0 +1,154 @@
+import type { Node } from '#envoy/config/core/v3/base_pb.js';
+
+/** Why a stream ended or says nothing, for people. Kuma ends every stream with the code UNKNOWN and a text: this is the one place that reads the text. */
+
+export interface StreamEnd {
+  /** gRPC status code; 0 is an orderly end. */
+  readonly code: number;
+  readonly message: string;
+}
+
+export type ProblemReason =
+  | 'busy'
+  | 'token-expired'
+  | 'token-not-yet-valid'
+  | 'token-revoked'
+  | 'token-invalid'
+  | 'token-out-of-scope'
+  | 'token-of-other-zone'
+  | 'token-unreadable'
+  | 'token-refused'
+  | 'name-not-found'
+  | 'name-mismatch'
+  | 'node-id-changed'
+  | 'node-id-invalid'
+  | 'not-an-egress'
+  | 'ended'
+  | 'unreachable'
+  | 'certificate-refused'
+  | 'too-large'
+  | 'not-a-control-plane'
+  | 'unreadable-answer'
+  | 'unknown';
+
+export interface StreamProblem {
+  readonly reason: ProblemReason;
+  /** What to do about it; null where there is nothing but to wait, or nothing is known. */
+  readonly advice: string | null;
+}
+
+interface Known {
+  readonly reason: ProblemReason;
+  readonly text: RegExp;
+  readonly advice: string;
+}
+
+const NEW_TOKEN = 'generate one with `kumactl generate zone-token --zone <zone> --scope egress --valid-for 720h`';
+
+/** The first that matches counts: the narrower texts stand first. */
+const TEXTS: readonly Known[] = [
+  {
+    reason: 'busy',
+    text: /already an active stream/,
+    advice:
+      'the control plane keeps a proxy that brings its own resource registered for 10 s after its stream ended, whatever the cause; to reconnect ' +
+      'without this wait create the ZoneEgress in the control plane and start with --name in place of a resource file',
+  },
+  {
+    reason: 'token-not-yet-valid',
+    text: /token is not (yet valid|valid yet)|used before issued/,
+    advice: 'compare the clocks of this machine, of the control plane and of where the token was made',
+  },
+  { reason: 'token-expired', text: /token is expired|token has expired/, advice: `the zone token has expired: ${NEW_TOKEN}` },
+  { reason: 'token-revoked', text: /revoked/, advice: `the zone token was revoked: ${NEW_TOKEN}` },
+  {
+    reason: 'token-out-of-scope',
+    text: /out of token's scope/,
+    advice: `the zone token is not for egresses: ${NEW_TOKEN}`,
+  },
+  {
+    reason: 'token-of-other-zone',
+    text: /zone from requestor/,
+    advice: 'the zone token is of another zone than the control plane: take one of this zone',
+  },
+  {
+    reason: 'token-invalid',
+    text: /could not parse token|exactly 1 "authorization" header/,
+    advice:
+      'the control plane cannot read the token or did not sign it: it has to be a zone token of this control plane, alone in its file and without ' +
+      `"Bearer"; after the control plane lost its store old tokens are void: ${NEW_TOKEN}`,
+  },
+  {
+    reason: 'token-refused',
+    text: /authentication failed|could not extract credential/,
+    advice: `the control plane refuses the zone token: ${NEW_TOKEN}`,
+  },
+  {
+    reason: 'name-not-found',
+    text: /not found; create a ZoneEgress/,
+    advice: 'create the ZoneEgress under this name in the control plane, or start with a resource file (--dataplane-file)',
+  },
+  {
+    reason: 'name-mismatch',
+    text: /does not match proxy resource/,
+    advice: 'the name in the node id and the name in the ZoneEgress resource have to be equal, and an egress has no mesh',
+  },
+  {
+    reason: 'node-id-changed',
+    text: /Node ID cannot be changed|was authenticated for ID/,
+    advice: 'the node id changed within a stream, which is a defect of this program or of a proxy on the way',
+  },
+  { reason: 'node-id-invalid', text: /invalid node ID/, advice: 'the node id has to be ".<name>"' },
+  {
+    reason: 'not-an-egress',
+    text: /could not register proxy/,
+    advice: 'the metadata of the node has to say "dataplane.proxyType": "egress", and the resource has to be a ZoneEgress',
+  },
+];
+
+const UNIMPLEMENTED = 12;
+const RESOURCE_EXHAUSTED = 8;
+const INTERNAL = 13;
+const UNAVAILABLE = 14;
+
+export function explainEnd({ code, message }: StreamEnd): StreamProblem {
+  const known = TEXTS.find(({ text }) => text.test(message));
+  if (known !== undefined) return { reason: known.reason, advice: known.advice };
+  switch (code) {
+    case 0:
+      return { reason: 'ended', advice: null };
+    case RESOURCE_EXHAUSTED:
+      return { reason: 'too-large', advice: 'what the control plane sends is larger than this program takes' };
+    case UNIMPLEMENTED:
+      return {
+        reason: 'not-a-control-plane',
+        advice:
+          'what answers there is no control plane of Kuma: the address has to be that of the data plane server, port 5678 by default',
+      };
+    case INTERNAL:
+      return { reason: 'unreadable-answer', advice: null };
+    case UNAVAILABLE:
+      return /certificate|altnames|self.signed|unable to verify/i.test(message)
+        ? {
+            reason: 'certificate-refused',
+            advice:
+              'the certificate of the control plane is not signed by the CA that is trusted here (--ca-cert-file), or is for another host name',
+          }
+        : { reason: 'unreachable', advice: null };
+    default:
+      return { reason: 'unknown', advice: null };
+  }
+}
+
+/** Kuma since 2.12 sends neither configuration nor an error when it cannot make the configuration. */
+export function explainSilence(
+  { id, metadata }: Node,
+  at: { readonly host: string; readonly port: number },
+  forMs: number,
+): string {
+  const nothing = `the control plane at ${at.host}:${at.port} took the stream and sent nothing for ${forMs / 1000} s`;
+  const port = metadata?.['dataplane.readinessReporter.port'];
+  return port === undefined || port === '' || port === '0'
+    ? `${nothing}: the node has no "dataplane.readinessReporter.port", without which Kuma since 2.12 makes no configuration and says so only in its own log`
+    : `${nothing}: it could not make a configuration for ${id}; its own log says why`;
+}

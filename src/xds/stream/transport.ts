@@ -1,0 +1,134 @@
+import { isIPv6 } from 'node:net';
+import { ChannelCredentials, Client, connectivityState, Metadata } from '@grpc/grpc-js';
+import type { ChannelOptions } from '@grpc/grpc-js';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { VerifiedChannel } from './verified-channel.ts';
+import type { DiscoveryRequest, DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
+import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { StreamEnd } from './stream-problem.ts';
+
+export interface AdsTarget {
+  /** A name or an address, IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export type AdsTls =
+  /** Without protection no token is sent. */
+  | { readonly kind: 'plaintext' }
+  | {
+      readonly kind: 'tls';
+      /** PEM of who may sign the control plane's certificate; null trusts the list that Node has. */
+      readonly ca: string | null;
+      /** false takes any certificate. */
+      readonly verify: boolean;
+      /** The name that is asked for and that the certificate must have; null for the host of the target. */
+      readonly serverName: string | null;
+    };
+
+/** HTTP/2 pings: how often, and how long an answer may take. */
+export interface KeepAlive {
+  readonly timeMs: number;
+  readonly timeoutMs: number;
+}
+
+export interface StreamOptions {
+  readonly target: AdsTarget;
+  readonly tls: AdsTls;
+  readonly keepAlive: KeepAlive;
+  /** Sent as it is, in `authorization`; null sends none. */
+  readonly token: string | null;
+}
+
+export interface StreamHandlers {
+  /** The connection stands: what is sent now goes out. */
+  onReady(): void;
+  onResponse(response: DiscoveryResponse): void;
+  /** Once, and not after `close`. */
+  onEnd(end: StreamEnd): void;
+}
+
+export interface AdsStream {
+  send(request: DiscoveryRequest): void;
+  /** Ends the stream and its connection at once. */
+  close(): void;
+}
+
+const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources';
+
+/** 100,000 chains are some 70 MB; a control plane that sends more is broken. */
+const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
+
+/**
+ * One aggregated stream on a connection of its own, so that names are looked up and certificates are read anew for each. It does not try again and
+ * knows nothing of what is said.
+ */
+export function openStream({ target, tls, keepAlive, token }: StreamOptions, handlers: StreamHandlers): AdsStream {
+  const client = new Client(addressOf(target), credentials(tls, target.host), channelOptions(keepAlive));
+  const metadata = new Metadata();
+  if (token !== null && tls.kind === 'tls') metadata.set('authorization', token);
+  const call = client.makeBidiStreamRequest(METHOD, encode, decode, metadata);
+  let over = false;
+  const end = (status: StreamEnd | null): void => {
+    if (over) return;
+    over = true;
+    call.cancel();
+    client.close();
+    if (status !== null) handlers.onEnd(status);
+  };
+  call.on('error', onCallError);
+  call.on('data', (response: DiscoveryResponse) => {
+    if (!over) handlers.onResponse(response);
+  });
+  call.on('status', ({ code, details }: { readonly code: number; readonly details: string }) =>
+    end({ code, message: details === '' ? 'the control plane ended the stream' : details }),
+  );
+  const channel = client.getChannel();
+  const watch = (): void => {
+    if (over) return;
+    const state = channel.getConnectivityState(true);
+    if (state === connectivityState.READY) handlers.onReady();
+    else if (state !== connectivityState.SHUTDOWN) channel.watchConnectivityState(state, Infinity, watch);
+  };
+  watch();
+  return {
+    send: (request) => {
+      if (!over) call.write(request);
+    },
+    close: () => end(null),
+  };
+}
+
+/** The status event says the same, and says it also for an end without an error. */
+function onCallError(): void {}
+
+function encode(request: DiscoveryRequest): Buffer {
+  return Buffer.from(toBinary(DiscoveryRequestSchema, request));
+}
+
+function decode(bytes: Buffer): DiscoveryResponse {
+  return fromBinary(DiscoveryResponseSchema, bytes);
+}
+
+function addressOf({ host, port }: AdsTarget): string {
+  return `dns:${isIPv6(host) ? `[${host}]` : host}:${port}`;
+}
+
+function credentials(tls: AdsTls, host: string): ChannelCredentials {
+  if (tls.kind === 'plaintext') return ChannelCredentials.createInsecure();
+  // By the name that was dialled, whatever is sent as SNI.
+  return new VerifiedChannel({ ca: tls.ca, verify: tls.verify, serverName: tls.serverName ?? host });
+}
+
+function channelOptions({ timeMs, timeoutMs }: KeepAlive): ChannelOptions {
+  return {
+    'grpc.keepalive_time_ms': timeMs,
+    'grpc.keepalive_timeout_ms': timeoutMs,
+    'grpc.max_receive_message_length': MAX_RESPONSE_BYTES,
+    // A control plane is reached directly, as Envoy does; and what is tried again is decided by who opens the stream.
+    'grpc.enable_http_proxy': 0,
+    'grpc.enable_retries': 0,
+    'grpc.service_config_disable_resolution': 1,
+    'grpc.use_local_subchannel_pool': 1,
+  };
+}

@@ -1,0 +1,122 @@
+import { Buffer } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { deepFreeze } from '../../resources/deep-freeze.ts';
+import { contentHash, meshName } from '../../model/names.ts';
+import type { ContentHash, MeshName } from '../../model/names.ts';
+import type { Mesh } from '../../model/snapshot.ts';
+import type { AdsState, Held } from '../messages/ads-state.ts';
+import { dataText } from '../messages/data-text.ts';
+import { SPIFFE_VALIDATOR, validationComplaint } from './downstream-tls.ts';
+import type { ChainTls, Given } from './downstream-tls.ts';
+import type { CertificateValidationContext, TlsCertificate } from '#envoy/extensions/transport_sockets/tls/v3/common_pb.js';
+import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { SPIFFECertValidatorConfigSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js';
+import { typeOf, unpack } from '../messages/typed-config.ts';
+
+export type MeshRead =
+  | { readonly kind: 'mesh'; readonly mesh: Mesh; readonly secrets: readonly (readonly [ContentHash, string])[] }
+  /** Clients of it are refused with `identity-unavailable`, and nothing else is. */
+  | { readonly kind: 'unavailable'; readonly why: string };
+
+/** The certificates of one mesh as its chains name them, from what the control plane has sent. */
+export function readMesh(tls: ChainTls, secrets: AdsState['secrets']): MeshRead {
+  const name = meshName(tls.mesh);
+  const identity = resolved(tls.identity, secrets, certificateOf);
+  if (identity.kind === 'unavailable') return identity;
+  const trust = resolved(tls.trust, secrets, trustOf);
+  if (trust.kind === 'unavailable') return trust;
+  const pair = pairOf(identity.value);
+  if (pair.kind === 'unavailable') return pair;
+  const ca = trustText(trust.value, name);
+  if (ca.kind === 'unavailable') return ca;
+  const mesh: Mesh = { name, trust: ca.hash, identity: { kind: 'given', cert: pair.cert[0], key: pair.key[0] } };
+  return { kind: 'mesh', mesh: deepFreeze(mesh), secrets: [pair.cert, pair.key, [ca.hash, ca.text]] };
+}
+
+type Unavailable = Extract<MeshRead, { kind: 'unavailable' }>;
+
+function resolved<Value>(
+  given: Given<Value>,
+  secrets: AdsState['secrets'],
+  take: (secret: Secret) => Value | null,
+): Unavailable | { readonly kind: 'value'; readonly value: Value } {
+  if (given.kind === 'inline') return { kind: 'value', value: given.value };
+  const held: Held<Secret> | undefined = secrets.get(given.name);
+  if (held === undefined) return unavailable(`the control plane has not sent the secret ${given.name}`);
+  const value = take(held.resource);
+  return value === null
+    ? unavailable(`the secret ${given.name} is a ${held.resource.type.case ?? 'secret of no kind'}`)
+    : { kind: 'value', value };
+}
+
+function certificateOf({ type }: Secret): TlsCertificate | null {
+  return type.case === 'tlsCertificate' ? type.value : null;
+}
+
+function trustOf({ type }: Secret): CertificateValidationContext | null {
+  return type.case === 'validationContext' ? type.value : null;
+}
+
+type Keyed = readonly [ContentHash, string];
+
+function pairOf(certificate: TlsCertificate): Unavailable | { readonly kind: 'pair'; readonly cert: Keyed; readonly key: Keyed } {
+  const cert = dataText(certificate.certificateChain);
+  const key = dataText(certificate.privateKey);
+  if (cert.kind === 'text' && key.kind === 'text') {
+    return { kind: 'pair', cert: [hashOf(cert.text), cert.text], key: [hashOf(key.text), key.text] };
+  }
+  const elsewhere = [cert, key].flatMap((part) => (part.kind === 'elsewhere' ? part.where : []));
+  return unavailable(`its certificate or key is ${elsewhere.join(', ') || 'not there'}, and not in the secret`);
+}
+
+function trustText(
+  validation: CertificateValidationContext,
+  mesh: MeshName,
+): Unavailable | { readonly kind: 'text'; readonly hash: ContentHash; readonly text: string } {
+  const complaint = validationComplaint(validation, mesh);
+  if (complaint !== null) return unavailable(`of its CA: ${complaint}`);
+  const validator = validation.customValidatorConfig?.typedConfig;
+  const ca = dataText(typeOf(validator) === SPIFFE_VALIDATOR ? bundleOf(validator, mesh) : validation.trustedCa);
+  if (ca.kind === 'text') return { kind: 'text', hash: hashOf(ca.text), text: ca.text };
+  return unavailable(
+    ca.kind === 'elsewhere' ? `its CA is ${ca.where}, and not in the secret` : `there is no CA for it in the secret`,
+  );
+}
+
+/** Clients of other trust domains, which Envoy would let in by their own bundles, are of other meshes here. */
+function bundleOf(config: Parameters<typeof unpack>[0], mesh: MeshName): Parameters<typeof dataText>[0] {
+  const domains = unpack(config, SPIFFECertValidatorConfigSchema)?.trustDomains ?? [];
+  return domains.find(({ name }) => name === mesh)?.trustBundle;
+}
+
+function unavailable(why: string): Unavailable {
+  return { kind: 'unavailable', why };
+}
+
+function hashOf(text: string): ContentHash {
+  return contentHash(createHash('sha256').update(text).digest('hex'));
+}
+
+/** The bundles of a SPIFFE validator stand there in place of a CA. */
+function validatorOf({ customValidatorConfig }: CertificateValidationContext): string {
+  const config = customValidatorConfig?.typedConfig;
+  return config === undefined ? '' : `${typeOf(config)} ${Buffer.from(config.value).toString('base64')}`;
+}
+
+const keys = new WeakMap<ChainTls, string>();
+
+/** The same for chains that end the mTLS of a mesh with the same. */
+export function tlsKey(tls: ChainTls): string {
+  const known = keys.get(tls);
+  if (known !== undefined) return known;
+  const { identity, trust } = tls;
+  const key = [
+    identity.kind === 'secret'
+      ? identity.name
+      : JSON.stringify([dataText(identity.value.certificateChain), dataText(identity.value.privateKey)]),
+    trust.kind === 'secret' ? trust.name : JSON.stringify([dataText(trust.value.trustedCa), validatorOf(trust.value)]),
+  ];
+  const short = createHash('sha256').update(key.join('\n')).digest('hex');
+  keys.set(tls, short);
+  return short;
+}

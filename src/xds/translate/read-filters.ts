@@ -1,0 +1,228 @@
+import type { HttpRoute } from '../../model/http-route.ts';
+import type { ConnectionRateLimit } from '../../model/route.ts';
+import { HARMLESS_HTTP_FILTERS } from '../messages/extension-names.ts';
+import type { Metadata } from '#envoy/config/core/v3/base_pb.js';
+import type { FilterChain } from '#envoy/config/listener/v3/listener_components_pb.js';
+import type { RouteConfiguration } from '#envoy/config/route/v3/route_pb.js';
+import type { Route, VirtualHost } from '#envoy/config/route/v3/route_components_pb.js';
+import { RBACSchema as HttpRbacSchema } from '#envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
+import type { RBAC as HttpRbac } from '#envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
+import { RouterSchema } from '#envoy/extensions/filters/http/router/v3/router_pb.js';
+import { ConnectionLimitSchema } from '#envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js';
+import { HttpConnectionManagerSchema } from '#envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import type {
+  HttpConnectionManager,
+  HttpFilter,
+} from '#envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { LocalRateLimitSchema } from '#envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js';
+import type { LocalRateLimit } from '#envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js';
+import { RBACSchema as NetworkRbacSchema } from '#envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
+import type { RBAC as NetworkRbac } from '#envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
+import { TcpProxySchema } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import type { TcpProxy } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import { asksPathOnly } from './route-match.ts';
+import { typeOf, unpack } from '../messages/typed-config.ts';
+
+/** What the filters of one chain come to, as far as this egress can do it. */
+export interface ChainFilters {
+  /** Empty where no filter leads to one. */
+  readonly cluster: string;
+  readonly protocol: 'tcp' | 'http';
+  /** Of endpoints, in `envoy.lb`: what a cluster with subsets chooses by. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly rbac: readonly (NetworkRbac | HttpRbac)[];
+  readonly rateLimit: ConnectionRateLimit | null;
+  /** null where it does not speak HTTP. */
+  readonly http: HttpRoute | null;
+  /** Why nobody can be let in: what restricts access and is not understood, or what leads nowhere. */
+  readonly unsupported: readonly string[];
+  /** What Envoy would do to HTTP and this egress does not. */
+  readonly undone: readonly string[];
+  readonly remarks: readonly string[];
+}
+
+interface Found {
+  cluster: string;
+  protocol: 'tcp' | 'http';
+  metadata: Readonly<Record<string, string>>;
+  rateLimit: ConnectionRateLimit | null;
+  http: HttpRoute | null;
+  readonly rbac: (NetworkRbac | HttpRbac)[];
+  readonly unsupported: string[];
+  readonly undone: string[];
+  readonly remarks: string[];
+}
+
+const DEFAULT_IDLE_MS = 3_600_000;
+
+export function readFilters(chain: FilterChain): ChainFilters {
+  const found: Found = {
+    cluster: '',
+    protocol: 'tcp',
+    metadata: {},
+    rateLimit: null,
+    http: null,
+    rbac: [],
+    unsupported: [],
+    undone: [],
+    remarks: [],
+  };
+  for (const { name, configType } of chain.filters) {
+    if (configType.case === 'typedConfig') readFilter(configType.value, found);
+    else found.unsupported.push(`its filter ${name} has no configuration here`);
+  }
+  if (found.cluster === '' && found.unsupported.length === 0) found.unsupported.push('no filter of it leads to a cluster');
+  return found;
+}
+
+type Config = Parameters<typeof unpack>[0];
+
+function readFilter(config: NonNullable<Config>, found: Found): void {
+  const type = typeOf(config);
+  const read = (): boolean => {
+    switch (type.replace('envoy.extensions.filters.network.', '')) {
+      case 'rbac.v3.RBAC':
+        return taken(unpack(config, NetworkRbacSchema), (rbac) => found.rbac.push(rbac));
+      case 'tcp_proxy.v3.TcpProxy':
+        return taken(unpack(config, TcpProxySchema), (proxy) => readTcpProxy(proxy, found));
+      case 'http_connection_manager.v3.HttpConnectionManager':
+        return taken(unpack(config, HttpConnectionManagerSchema), (manager) => readHttp(manager, found));
+      case 'local_ratelimit.v3.LocalRateLimit':
+        return taken(unpack(config, LocalRateLimitSchema), (limit) => readRateLimit(limit, found));
+      case 'connection_limit.v3.ConnectionLimit':
+        return taken(unpack(config, ConnectionLimitSchema), ({ maxConnections, runtimeEnabled }) => {
+          if (runtimeEnabled?.defaultValue === false) return;
+          found.unsupported.push(`it limits its connections to ${maxConnections ?? 0n}, which this egress does not do by chain`);
+        });
+      default:
+        return false;
+    }
+  };
+  if (!read()) found.unsupported.push(`its filter ${type} is not understood`);
+}
+
+function taken<Message>(message: Message | undefined, take: (message: Message) => void): boolean {
+  if (message !== undefined) take(message);
+  return message !== undefined;
+}
+
+function readTcpProxy(proxy: TcpProxy, found: Found): void {
+  const { clusterSpecifier: to, tunnelingConfig, metadataMatch, idleTimeout, maxDownstreamConnectionDuration } = proxy;
+  if (to.case === 'cluster') found.cluster = to.value;
+  else if (to.case === 'weightedClusters' && to.value.clusters.length === 1) found.cluster = to.value.clusters[0]?.name ?? '';
+  else found.unsupported.push(`it leads to ${to.case === undefined ? 'no cluster' : 'several clusters by weight'}`);
+  if (tunnelingConfig !== undefined) found.unsupported.push('it tunnels through HTTP');
+  readMetadata(metadataMatch, found);
+  const idleMs = idleTimeout === undefined ? DEFAULT_IDLE_MS : durationMs(idleTimeout);
+  if (idleMs !== DEFAULT_IDLE_MS)
+    found.remarks.push(`its idle timeout of ${idleMs} ms has no effect: that of this egress counts`);
+  if (maxDownstreamConnectionDuration !== undefined) found.remarks.push('its longest duration of a connection has no effect');
+}
+
+function readMetadata(metadata: Metadata | undefined, found: Found): void {
+  const entries = Object.entries(metadata?.filterMetadata['envoy.lb'] ?? {});
+  if (entries.every((entry): entry is [string, string] => typeof entry[1] === 'string'))
+    found.metadata = Object.fromEntries(entries);
+  else found.unsupported.push('it chooses endpoints by metadata that is no text');
+}
+
+/** Kuma sets the refill to the size of the bucket; where it is not, the same number of connections comes in over another interval. */
+function readRateLimit({ tokenBucket, runtimeEnabled, shareKey }: LocalRateLimit, found: Found): void {
+  if (runtimeEnabled?.defaultValue === false) return;
+  const connections = tokenBucket?.maxTokens ?? 0;
+  const perFill = tokenBucket?.tokensPerFill ?? 1;
+  const fillMs = durationMs(tokenBucket?.fillInterval);
+  if (connections === 0 || perFill === 0 || fillMs === 0) {
+    found.unsupported.push(`it limits new connections to ${perFill} in ${fillMs} ms and ${connections} at once`);
+    return;
+  }
+  if (shareKey !== '') found.remarks.push(`its limit of new connections is not shared with other chains (${shareKey})`);
+  const limit = { connections, intervalMs: (fillMs * connections) / perFill };
+  const before = found.rateLimit;
+  // Of two the slower one.
+  const isStricter = before === null || limit.connections / limit.intervalMs < before.connections / before.intervalMs;
+  if (isStricter) found.rateLimit = limit;
+}
+
+function readHttp(manager: HttpConnectionManager, found: Found): void {
+  found.protocol = 'http';
+  // A filter of connections before it disconnects those whom it denies.
+  found.http = { autoHostRewrite: false, answersDenied: found.rbac.length === 0 };
+  for (const filter of manager.httpFilters) readHttpFilter(filter, found);
+  const { routeSpecifier, commonHttpProtocolOptions: common } = manager;
+  if (routeSpecifier.case === 'routeConfig') readRoutes(routeSpecifier.value, found);
+  else found.unsupported.push('its routes do not come with it');
+  const idleMs = common?.idleTimeout === undefined ? DEFAULT_IDLE_MS : durationMs(common.idleTimeout);
+  if (idleMs !== DEFAULT_IDLE_MS)
+    found.remarks.push(`its idle timeout of ${idleMs} ms has no effect: that of this egress counts`);
+}
+
+function readHttpFilter({ name, configType, disabled }: HttpFilter, found: Found): void {
+  if (configType.case !== 'typedConfig') {
+    found.unsupported.push(`its HTTP filter ${name} has no configuration here`);
+    return;
+  }
+  const config = configType.value;
+  const type = typeOf(config);
+  const rbac = unpack(config, HttpRbacSchema);
+  if (rbac !== undefined) {
+    // A route may switch it on again.
+    if (disabled) found.unsupported.push('its HTTP authorisation filter is disabled, which is not evaluated');
+    else found.rbac.push(rbac);
+  } else if (unpack(config, RouterSchema) !== undefined) return;
+  else if (HARMLESS_HTTP_FILTERS.has(type)) found.undone.push(type.replace(/^envoy\.extensions\.filters\.http\.|\.v3\..*$/g, ''));
+  else found.unsupported.push(`its HTTP filter ${type} is not understood`);
+}
+
+/** One destination for every request is what a proxy of connections can do. */
+function readRoutes(config: RouteConfiguration, found: Found): void {
+  const routes = config.virtualHosts.flatMap((host) => host.routes);
+  const clusters = new Set(routes.map(clusterOf));
+  const [cluster = null] = clusters;
+  const isWhole = config.virtualHosts.every(isWholeHost) && config.virtualHosts.some(({ domains }) => domains.includes('*'));
+  if (cluster === null || clusters.size !== 1 || !isWhole || config.vhds !== undefined) {
+    found.unsupported.push('its HTTP routes lead requests to different places, or not all of them to one');
+    return;
+  }
+  found.cluster = cluster;
+  const overrides = [config, ...config.virtualHosts, ...routes].flatMap(({ typedPerFilterConfig }) =>
+    Object.values(typedPerFilterConfig),
+  );
+  for (const type of new Set(overrides.map(typeOf))) {
+    if (/\.(?:local_ratelimit|fault|cors|ratelimit|compressor|buffer|header_mutation|stateful_session)\.v3\./.test(type))
+      continue;
+    found.unsupported.push(`its HTTP routes have a configuration of their own for ${type}`);
+  }
+  if (found.http !== null && routes.every(rewritesHost)) found.http = { ...found.http, autoHostRewrite: true };
+  else if (routes.some(rewritesHost)) found.undone.push('host rewrite');
+  if (routes.some(({ action }) => action.case === 'route' && durationMs(action.value.timeout ?? FIFTEEN) !== 0)) {
+    found.undone.push('timeout of requests');
+  }
+}
+
+/** Envoy's timeout of a request where none is said. */
+const FIFTEEN = { seconds: 15n, nanos: 0 };
+
+function clusterOf({ action }: Route): string | null {
+  return action.case === 'route' && action.value.clusterSpecifier.case === 'cluster' ? action.value.clusterSpecifier.value : null;
+}
+
+/** Envoy answers 404 to what no route of the host matches. */
+function isWholeHost({ routes, matcher, $unknown = [] }: VirtualHost): boolean {
+  return matcher === undefined && $unknown.length === 0 && routes.some(matchesAll);
+}
+
+function matchesAll(route: Route): boolean {
+  const path = route.match?.pathSpecifier;
+  return path?.case === 'prefix' && path.value === '/' && asksPathOnly(route);
+}
+
+function rewritesHost({ action }: Route): boolean {
+  if (action.case !== 'route') return false;
+  const { hostRewriteSpecifier: rewrite } = action.value;
+  return rewrite.case === 'autoHostRewrite' && rewrite.value.value;
+}
+
+function durationMs(duration: { readonly seconds: bigint; readonly nanos: number } | undefined): number {
+  return duration === undefined ? 0 : Number(duration.seconds) * 1_000 + duration.nanos / 1_000_000;
+}
