@@ -2,8 +2,8 @@
 import t from 'tap';
 import { get } from 'node:http';
 import { once } from 'node:events';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, gone, startZone } from './zone.ts';
