@@ -201,7 +201,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   connect_and_close: tcp((socket) => void socket.end()),
   plain_http: send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'),
   garbage_100_zero_bytes: send(Buffer.alloc(100)),
-  garbage_4_bytes_then_wait: send(Buffer.of(22, 3, 1, 0), { hurried: true }),
+  garbage_4_bytes_then_wait: send(Buffer.of(222, 173, 190, 239)),
   tls_record_header_only: send(Buffer.of(22, 3, 1, 0, 200), { hurried: true }),
   alert_record_first: send(Buffer.of(21, 3, 1, 0, 2, 1, 0)),
   sslv2_hello: send(Buffer.from('802e0100020015000000100100800200800600400400800700c0', 'hex')),
