@@ -17,7 +17,8 @@ export type CheckedHead =
 
 /** Envoy's limit, `max_headers_count`. */
 const MAX_HEADERS = 100;
-const HOST = /^[^\s/,<>"\\#?@\0-\x20\x7f]+$/;
+/** Printable ASCII without what ends a host or belongs to another part of a URL. */
+const HOST = /^(?!.*[/,<>"\\#?@^`{|}])[\x21-\x7e]+$/;
 const PATH = /^\/[\x21-\x22\x24-\x7e]*$/;
 
 /**
@@ -41,7 +42,7 @@ export function checkHttp1({ version, method, target, headers }: Http1Head): Che
   const place = placeOf(target, host);
   if (place === null) return refused(REPLIES.badRequest);
   if (place.authority === '') return refused(REPLIES.noHost);
-  if (!HOST.test(place.authority)) return refused(REPLIES.badRequest);
+  if (!HOST.test(place.authority) || (host !== '' && !HOST.test(host))) return refused(REPLIES.badRequest);
   if (place.path === '*') return refused(method === 'OPTIONS' ? REPLIES.notFound : REPLIES.badRequest);
   if (!PATH.test(place.path)) return refused(REPLIES.badRequest);
   const upgrades = valuesOf(headers, 'upgrade');

@@ -26,6 +26,8 @@ export interface Exchange {
   /** The whole request was read. */
   readonly bodyIsRead: boolean;
   readonly answered: boolean;
+  /** The client does not wait for an answer any more. */
+  readonly gone: boolean;
   /** The client is gone, or has reset the request. Called at most once, never after the answer is whole. */
   onGone(listener: () => void): void;
   reply(reply: LocalReply): void;

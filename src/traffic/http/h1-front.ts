@@ -5,7 +5,7 @@
 import { createServer, STATUS_CODES } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
-import type { Clock } from '../../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 import { checkHttp1 } from './check-head.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import { lowerNames, valuesOf } from './headers.ts';
@@ -24,8 +24,11 @@ export interface FrontConnection {
 
 /** Envoy's `max_request_headers_kb` is 60. */
 export const MAX_HEAD_BYTES: number = 60 * 1024;
-/** Requests that wait for the one before; a client that sends more at once is cut off. */
-const MAX_PIPELINED = 64;
+/** Requests of one connection that wait for the one before: with so many it is not read any more, and it is again with the few. */
+const MANY_WAITING = 64;
+const FEW_WAITING = 16;
+/** What was read before the connection stopped is parsed to its end: more than fit there are cut off. */
+const MOST_WAITING = 4_096;
 /** Envoy's `delayed_close_timeout`: a client may read the last answer for so long before the connection is cut. */
 const LINGER_MS = 1_000;
 
@@ -34,17 +37,34 @@ interface Served {
   readonly socket: Duplex;
   tail: Promise<void>;
   waiting: number;
+  /** The connection is not read because of those that wait. */
+  held: boolean;
   /** The connection ends with the answer that is under way. */
   ending: boolean;
+  /** The request that was read last; nothing behind it is served where it asked for another protocol. */
+  last: IncomingMessage | null;
+  lastOfAll: boolean;
+  /** The parser has given up on what came behind the last request, or within it. */
+  failed: LocalReply | null;
+  /** The request whose turn it is, and how it is told that its answer is given in its place. */
+  running: IncomingMessage | null;
+  cut: (() => void) | null;
+  /** The running request has the head of its answer. */
+  answering: boolean;
+  /** Since the head that is being read is late while others wait. */
+  late: Timer | null;
 }
 
 export class H1Front {
   readonly #clock: Clock;
+  readonly #headTimeoutMs: number;
   readonly #server: Server;
   readonly #served = new Map<Duplex, Served>();
 
-  constructor(clock: Clock) {
+  /** A head that is not complete after so long ends its connection. */
+  constructor(clock: Clock, headTimeoutMs: number) {
     this.#clock = clock;
+    this.#headTimeoutMs = headTimeoutMs;
     this.#server = createServer({
       insecureHTTPParser: false,
       maxHeaderSize: MAX_HEAD_BYTES,
@@ -53,43 +73,88 @@ export class H1Front {
       // Idle connections are for the sweep of the data side, which knows the timeout of the route.
       keepAliveTimeout: 0,
       requestTimeout: 0,
-      headersTimeout: 0,
+      headersTimeout: headTimeoutMs,
+      connectionsCheckingInterval: Math.max(20, headTimeoutMs / 4),
     });
+    // It listens nowhere: its connections are handed to it. Its watch over slow heads begins with this event.
+    this.#server.emit('listening');
     // Node drops headers above its count without a word: they are counted by checkHttp1 instead.
     this.#server.maxHeadersCount = 0;
     this.#server.on('request', (request, response) => this.#take(request, response));
     // The Expect header is answered by Node with 100, and does not go further.
     this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => this.#take(request, response));
-    this.#server.on('connect', (_: IncomingMessage, socket: Duplex) => this.#end(socket, REPLIES.notFound, 'a CONNECT'));
+    this.#server.on('connect', (request: IncomingMessage, socket: Duplex) => this.#connect(request, socket));
     this.#server.on('clientError', (error: ParserError, socket) => this.#failed(error, socket));
+  }
+
+  close(): void {
+    this.#server.close();
   }
 
   /** The socket is the front's from now on; it ends when the client or a last answer ends it. */
   open(socket: Duplex, connection: FrontConnection): void {
-    this.#served.set(socket, { connection, socket, tail: Promise.resolve(), waiting: 0, ending: false });
-    socket.once('close', () => this.#served.delete(socket));
+    const served: Served = {
+      connection,
+      socket,
+      tail: Promise.resolve(),
+      waiting: 0,
+      held: false,
+      ending: false,
+      last: null,
+      lastOfAll: false,
+      failed: null,
+      running: null,
+      cut: null,
+      answering: false,
+      late: null,
+    };
+    this.#served.set(socket, served);
+    socket.once('close', () => {
+      served.late?.cancel();
+      this.#served.delete(socket);
+    });
     this.#server.emit('connection', socket);
   }
 
   #take(request: IncomingMessage, response: ServerResponse): void {
     const served = this.#served.get(request.socket);
     // What comes behind the last answer of a connection is not answered; the connection ends as soon as that answer is out.
-    if (served?.ending === true) return;
-    if (served === undefined || served.waiting >= MAX_PIPELINED) {
+    if (served?.ending === true || served?.lastOfAll === true) return;
+    if (served === undefined || served.waiting >= MOST_WAITING) {
       request.socket.destroy();
       return;
     }
+    served.late?.cancel();
+    served.last = request;
+    // Node leaves out what stands in the same read behind a request that asks for another protocol.
+    served.lastOfAll = request.headers.upgrade !== undefined;
     served.waiting++;
+    if (served.waiting >= MANY_WAITING) {
+      served.held = true;
+      served.socket.pause();
+    }
     // The body waits in the socket until its turn; a client that goes away is seen by each exchange itself.
-    const turn = async (): Promise<void> => {
-      try {
-        if (served.ending) return;
-        await this.#serve(served, request, response);
-      } finally {
-        served.waiting--;
-      }
-    };
-    served.tail = served.tail.then(turn, turn);
+    this.#inTurn(served, async () => {
+      if (!served.ending) await this.#serve(served, request, response);
+      served.waiting--;
+      if (!served.held || served.waiting > FEW_WAITING) return;
+      served.held = false;
+      served.socket.resume();
+    });
+  }
+
+  /** The parser has left the connection: what comes next on it is thrown away. */
+  #connect(_request: IncomingMessage, socket: Duplex): void {
+    const served = this.#served.get(socket);
+    if (served === undefined) return void socket.destroy();
+    socket.resume();
+    served.lastOfAll = true;
+    served.last = null;
+    this.#inTurn(served, () => this.#end(served, REPLIES.notFound));
+  }
+
+  #inTurn(served: Served, act: () => Promise<void> | void): void {
+    served.tail = served.tail.then(act, act);
   }
 
   async #serve(served: Served, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -98,8 +163,10 @@ export class H1Front {
     const checked = checkHttp1({ version: request.httpVersion, method, target: request.url ?? '', headers });
     if (checked.kind === 'refused') {
       served.connection.onRefused(checked.reply.status, `${method} request`);
-      return this.#end(served.socket, checked.reply, method);
+      return this.#end(served, checked.reply);
     }
+    // The parser gave up within the body while the requests before it were served.
+    if (served.failed !== null && !request.complete) return this.#end(served, served.failed);
     const type = valuesOf(headers, 'content-type')[0] ?? '';
     const head: RequestHead = {
       method,
@@ -112,38 +179,55 @@ export class H1Front {
       served,
       wallMs: () => this.#clock.wall(),
       finish: () => this.#finish(served, false),
-      end: (reply) => this.#end(served.socket, reply, method),
+      end: (reply) => this.#end(served, reply),
     });
+    served.running = request;
     await served.connection.serve(exchange);
+    // The next answer may be written past the codec, so that this one has to be out.
+    await written(response);
+    served.running = served.cut = null;
+    served.answering = false;
   }
 
   #failed(error: ParserError, socket: Duplex): void {
     const served = this.#served.get(socket);
-    if (served?.ending === true) return;
-    const reply = replyToParser(error);
-    if (served === undefined || error.code?.startsWith('HPE_') !== true || !socket.writable) {
+    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+    if (served === undefined || !(isLate || error.code?.startsWith('HPE_') === true) || !socket.writable) {
       socket.destroy();
       return;
     }
+    // The parser says it again with all that comes later.
+    if (served.ending || served.failed !== null) return;
+    if (isLate && served.waiting > 0) return this.#whenAlone(served);
+    const reply = replyToParser(error);
+    served.failed = reply;
     served.connection.onRefused(reply.status, `${error.code}`);
-    // The parser has left the connection: what is still running on it is told by the end of the socket.
-    this.#end(socket, reply, error.code);
+    const { last } = served;
+    // The requests before it get their answers first. The one that it stands in cannot go on.
+    if (last === null || last.complete) this.#inTurn(served, () => this.#end(served, reply));
+    else if (last === served.running) this.#end(served, reply);
+  }
+
+  /** A head came late while the connection was perhaps not read: it gets the whole time again once it is the only one. */
+  #whenAlone(served: Served): void {
+    this.#inTurn(served, () => {
+      served.late = this.#clock.after(this.#headTimeoutMs, () => {
+        if (served.waiting === 0) this.#end(served, REPLIES.requestTimeout);
+      });
+    });
   }
 
   /** Answers in place of the codec and ends the connection; a request that is being answered is cut off without it. */
-  #end(socket: Duplex, reply: LocalReply, _what: string): void {
-    const served = this.#served.get(socket);
-    if (served === undefined || served.ending) {
+  #end(served: Served, reply: LocalReply): void {
+    const { socket } = served;
+    if (served.ending || served.answering) {
+      served.ending = true;
       socket.destroy();
       return;
     }
-    const inAnswer = (socket as Duplex & { _httpMessage?: { headersSent: boolean } | null })._httpMessage?.headersSent === true;
     served.ending = true;
-    if (inAnswer) {
-      socket.destroy();
-      return;
-    }
     socket.write(rawReply(reply, this.#clock.wall()));
+    served.cut?.();
     this.#finish(served, reply.lingers === true);
   }
 
@@ -157,13 +241,24 @@ export class H1Front {
   }
 }
 
+/** An answer that has ended is with the kernel, or its connection is over. */
+function written(response: ServerResponse): Promise<void> | undefined {
+  if (!response.writableEnded || response.writableFinished || response.destroyed) return;
+  return new Promise((resolve) => {
+    response.once('finish', resolve);
+    response.once('close', resolve);
+  });
+}
+
 /** What Envoy answers to what the parser refuses. One code of the parser stands for an unknown encoding and for a length beside an encoding. */
 function replyToParser({ code, reason }: ParserError): LocalReply {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return REPLIES.headTooLarge;
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return REPLIES.requestTimeout;
     case 'HPE_INVALID_VERSION':
-      return REPLIES.upgradeRequired;
+      return reason === 'Invalid HTTP version' ? REPLIES.upgradeRequired : REPLIES.badRequest;
     case 'HPE_INVALID_TRANSFER_ENCODING':
       return reason?.includes('Content-Length') === true ? REPLIES.badRequest : REPLIES.notImplemented;
     default:
@@ -205,6 +300,11 @@ class H1Exchange implements Exchange {
     return this.#request.complete;
   }
 
+  get gone(): boolean {
+    const { served } = this.#owner;
+    return (served.ending && !this.answered) || served.socket.destroyed;
+  }
+
   onGone(listener: () => void): void {
     let gone = false;
     const once = (): void => {
@@ -212,6 +312,7 @@ class H1Exchange implements Exchange {
       gone = true;
       listener();
     };
+    this.#owner.served.cut = once;
     this.#response.once('close', once);
     this.#owner.served.socket.once('close', once);
     this.#response.once('finish', () => this.#owner.served.socket.removeListener('close', once));
@@ -235,13 +336,16 @@ class H1Exchange implements Exchange {
 
   /** An answer that comes before the end of its request ends the connection: what is left of the request is nobody's. */
   #isLast(close: boolean): boolean {
-    return close || this.#owner.served.connection.closing || !this.#response.shouldKeepAlive || !this.#request.complete;
+    const { served } = this.#owner;
+    const isLastOfAll = served.lastOfAll && served.last === this.#request;
+    return close || isLastOfAll || served.connection.closing || !this.#response.shouldKeepAlive || !this.#request.complete;
   }
 
   #begin({ status, headers }: ResponseHead, close: boolean): ResponseBody {
     this.answered = true;
     const response = this.#response;
     const { served } = this.#owner;
+    served.answering = true;
     const last = this.#isLast(close);
     response.sendDate = false;
     response.removeHeader('connection');

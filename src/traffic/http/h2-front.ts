@@ -87,6 +87,10 @@ class H2Exchange implements Exchange {
     return this.body === null || this.#stream.readableEnded;
   }
 
+  get gone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
+  }
+
   onGone(listener: () => void): void {
     this.#stream.once('close', () => {
       if (!this.#stream.writableFinished || this.#stream.rstCode !== H2.noError) listener();

@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls';
+import type { Timer } from '../../base/clock.ts';
 import { Refused, refuse } from '../../base/refusal.ts';
 import type { Refusal } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
@@ -39,34 +40,48 @@ export class HttpTraffic {
 
   constructor(plane: DataPlane) {
     this.#plane = plane;
-    this.#h1 = new H1Front(plane.clock);
+    this.#h1 = new H1Front(plane.clock, plane.settings.setupTimeoutMs);
     this.#pools = new UpstreamPools((cluster, targets) => this.#dial(cluster, targets));
   }
 
   /** Serves the requests of a connection whose mesh TLS has ended, in the protocol that its first bytes are in. */
   open(socket: TLSSocket, session: HttpSession): { close(): void } {
+    const { clock, settings } = this.#plane;
     const front = this.#frontOf(session);
     socket.allowHalfOpen = false;
     let peeked: Buffer = Buffer.alloc(0);
+    let slow: Timer | null = null;
+    const tooSlow = (): void => {
+      session.refused(refuse('malformed-request', `no protocol after ${peeked.length} bytes and ${settings.setupTimeoutMs} ms`));
+      socket.destroy();
+    };
     const onReadable = (): void => {
-      for (;;) {
-        const chunk = socket.read() as Buffer | null;
-        if (chunk === null) return;
+      for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
         peeked = peeked.length === 0 ? chunk : Buffer.concat([peeked, chunk]);
-        const length = Math.min(peeked.length, PREFACE.length);
-        const isPreface = peeked.compare(PREFACE, 0, length, 0, length) === 0;
-        if (isPreface && length < PREFACE.length) continue;
-        socket.removeListener('readable', onReadable);
-        socket.removeListener('end', onEnd);
-        socket.unshift(peeked);
-        if (isPreface) this.#openH2(socket, front);
-        else this.#h1.open(socket, front);
+      }
+      if (peeked.length === 0) return;
+      const length = Math.min(peeked.length, PREFACE.length);
+      const isPreface = peeked.compare(PREFACE, 0, length, 0, length) === 0;
+      if (isPreface && length < PREFACE.length) {
+        slow ??= clock.after(settings.setupTimeoutMs, tooSlow);
         return;
       }
+      slow?.cancel();
+      socket.removeListener('readable', onReadable);
+      socket.removeListener('end', onEnd);
+      socket.unshift(peeked);
+      // The codecs take over the handle below the stream. Reading has just asked for more, and what comes of that in this turn has to line up behind
+      // what is in the stream already: the codecs get it in the next turn, which begins with the stream alone.
+      setImmediate(() => {
+        if (socket.destroyed) return;
+        if (isPreface) this.#openH2(socket, front);
+        else this.#h1.open(socket, front);
+      });
     };
     const onEnd = (): void => void socket.destroySoon();
     socket.on('readable', onReadable);
     socket.on('end', onEnd);
+    socket.once('close', () => slow?.cancel());
     return {
       close() {
         socket.removeListener('readable', onReadable);
@@ -86,6 +101,7 @@ export class HttpTraffic {
   }
 
   close(): void {
+    this.#h1.close();
     this.#pools.close();
   }
 

@@ -33,6 +33,7 @@ type ReplyName =
   | 'denied'
   | 'upgrade'
   | 'notFound'
+  | 'requestTimeout'
   | 'upgradeRequired'
   | 'headTooLarge'
   | 'notImplemented'
@@ -45,6 +46,7 @@ export const REPLIES: Readonly<Record<ReplyName, LocalReply>> = {
   denied: { status: 403, body: 'RBAC: access denied', lingers: true },
   upgrade: { status: 403, body: '', close: true, lingers: true },
   notFound: { status: 404, body: '', lingers: true },
+  requestTimeout: { status: 408, body: 'stream timeout', close: true, lingers: true },
   upgradeRequired: { status: 426, body: 'Upgrade Required', close: true, lingers: true },
   headTooLarge: { status: 431, body: 'Request Header Fields Too Large', close: true, lingers: true },
   notImplemented: { status: 501, body: 'Not Implemented', close: true, lingers: true },

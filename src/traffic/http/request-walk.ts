@@ -53,6 +53,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
       exchange.reply(replyTo(error.refusal));
       return;
     }
+    if (exchange.gone) return;
     host.attempt(lease.target);
     const outcome = await forward(exchange, host, { lease, http, startedAt });
     // A service may end an idle connection just when a request comes: one that nobody has begun to answer and that may be sent twice gets a new one.
