@@ -9,7 +9,7 @@ import type { Target } from '../routing/choose.ts';
 import type { Breakers } from './breakers.ts';
 import type { BufferPool } from './buffers.ts';
 import type { EndpointUse } from './endpoint-use.ts';
-import type { HttpTraffic } from './http/http-traffic.ts';
+import type { HttpOnDemand } from './http-on-demand.ts';
 import type { Limits } from './limits.ts';
 import type { NameTable } from './name-table.ts';
 import type { Origination } from './originate.ts';
@@ -33,7 +33,7 @@ export interface DataPlane {
   readonly terminator: Terminator;
   readonly origination: Origination;
   readonly names: NameTable;
-  readonly http: HttpTraffic;
+  readonly http: HttpOnDemand;
   /** The accepted handle may be moved into a socket of our own making; otherwise the public API carries the bytes. */
   readonly adoptionWorks: boolean;
   /** Those that hold a connection of this cluster. */

@@ -21,7 +21,7 @@ import { Breakers } from './breakers.ts';
 import { BufferPool } from './buffers.ts';
 import type { DataPlane } from './data-plane.ts';
 import { EndpointUse } from './endpoint-use.ts';
-import { HttpTraffic } from './http/http-traffic.ts';
+import { HttpOnDemand } from './http-on-demand.ts';
 import { ignoreError } from './ignore-error.ts';
 import { Limits } from './limits.ts';
 import { Listener } from './listener.ts';
@@ -71,7 +71,7 @@ export class DataSide implements DataPlane {
   readonly terminator: Terminator;
   readonly origination: Origination;
   readonly names: NameTable;
-  readonly http: HttpTraffic;
+  readonly http: HttpOnDemand;
   adoptionWorks = false;
   readonly #send: (message: FromData) => void;
   readonly #worker: number;
@@ -110,7 +110,7 @@ export class DataSide implements DataPlane {
       systemTrust: options.systemTrust,
       checkServerName: options.checkServerName,
     });
-    this.http = new HttpTraffic(this);
+    this.http = new HttpOnDemand(this);
   }
 
   /** Finds out which relay works here; before it no connection is taken. */

@@ -313,6 +313,7 @@ async function serveHttp(
       throw error;
     }
   };
+  const http = await plane.http.load();
   const first = judgeRequest();
   if (first.kind === 'refused' && !(to.answersDenied && first.refusal.code === 'denied')) throw new Refused(first.refusal);
   session.walk.check();
@@ -322,7 +323,7 @@ async function serveHttp(
   let refusal: Refusal | null = null;
   let passed = false;
   await session.walk.step<void>((done) => {
-    const connection = plane.http.open(tls, {
+    const connection = http.open(tls, {
       judge: judgeRequest,
       async targets(cluster) {
         await answered(cluster, plane);
