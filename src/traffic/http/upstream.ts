@@ -6,8 +6,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { Client, errors } from 'undici';
-import type { Dispatcher } from 'undici';
+import type { Client, Dispatcher } from 'undici';
 import { Refused } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
@@ -17,6 +16,7 @@ import { grouped } from './h2-front.ts';
 import { lowerNames } from './headers.ts';
 import type { FlatHeaders } from './headers.ts';
 import type { ResetReason } from './local-reply.ts';
+import { clientErrors, Http1Client } from './undici-client.ts';
 
 export interface UpstreamRequest {
   readonly method: string;
@@ -149,7 +149,7 @@ class Http1Connection implements Connection {
     this.target = target;
     this.#socket = socket;
     let given = false;
-    this.#client = new Client('http://service', {
+    this.#client = new Http1Client('http://service', {
       pipelining: 1,
       keepAliveTimeout: IDLE_MS,
       keepAliveMaxTimeout: IDLE_MS,
@@ -351,8 +351,8 @@ function rawTexts(raw: unknown): string[] {
 }
 
 function reasonOf(error: Error, begun: boolean): ResetReason {
-  if (error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError) return 'protocol error';
-  if (error instanceof errors.ResponseContentLengthMismatchError) return 'protocol error';
+  if (error instanceof clientErrors.HTTPParserError || error instanceof clientErrors.HeadersOverflowError) return 'protocol error';
+  if (error instanceof clientErrors.ResponseContentLengthMismatchError) return 'protocol error';
   if (!begun && /bad (response|upgrade)/.test(error.message)) return 'protocol error';
   if (error instanceof Refused) return 'remote connection failure';
   return 'connection termination';
