@@ -97,7 +97,12 @@ export class DataSide implements DataPlane {
     this.pool = new BufferPool(options.largeBufferBytes);
     this.limits = new Limits(options.limitsMemory, options.settings, options.worker);
     this.breakers = new Breakers(options.breakerMemory, { clock: options.clock, side: options.worker });
-    this.#sweep = new Sweep({ clock: options.clock, settings: options.settings, sessions: this.#sessions });
+    this.#sweep = new Sweep({
+      clock: options.clock,
+      settings: options.settings,
+      sessions: this.#sessions,
+      before: () => this.#giveBack(),
+    });
     this.terminator = new Terminator(
       options.meshTls,
       new Renewals(options.clock, (mesh) => this.#send({ kind: 'credentials-needed', mesh })),
@@ -258,7 +263,14 @@ export class DataSide implements DataPlane {
     const full = this.limits.enterSession(source);
     if (full === null) return null;
     const now = this.clock.now();
-    const isRoom = full.of === 'source' ? this.unproven.makeRoomIn(source, now) : this.unproven.makeRoom(source, now);
+    const { shareOfSessions: share, surplusSessions: surplus } = this.limits;
+    if (full.of === 'process' && this.unproven.size < share && surplus < 2 * share) {
+      this.limits.forceSession(source);
+      return null;
+    }
+    // For one that another data side has let in above the limit.
+    if (surplus > 0 && this.unproven.size > share) this.unproven.makeRoom(now);
+    const isRoom = full.of === 'source' ? this.unproven.makeRoomIn(source, now) : this.unproven.makeRoom(now);
     if (!isRoom) return full.detail;
     this.limits.forceSession(source);
     return null;
@@ -277,6 +289,13 @@ export class DataSide implements DataPlane {
       const { code, message: text } = error as Error & { code?: string };
       this.#send({ kind: 'listen-failed', code: code ?? '', message: text });
     }
+  }
+
+  /** What is above the limit, and was let in by data sides that had less than their share. */
+  #giveBack(): void {
+    const { surplusSessions, shareOfSessions } = this.limits;
+    const number = Math.min(surplusSessions, this.unproven.size - shareOfSessions);
+    for (let i = 0; i < number; i++) this.unproven.makeRoom(this.clock.now());
   }
 
   #own(listeners: readonly OwnListener[]): void {

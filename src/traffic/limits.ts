@@ -45,6 +45,24 @@ export class Limits {
     return Atomics.load(this.#counts, SESSIONS);
   }
 
+  /** How many of those who have not proven themselves a data side may have, whatever the others have. */
+  get shareOfSessions(): number {
+    return shareOf(this.#settings.maxSessions);
+  }
+
+  get shareOfHandshakes(): number {
+    return shareOf(this.#settings.maxHandshakes);
+  }
+
+  /** Sessions above the limit, of data sides that had less than their share. */
+  get surplusSessions(): number {
+    return Math.max(0, this.sessions - this.#settings.maxSessions);
+  }
+
+  get surplusHandshakes(): number {
+    return Math.max(0, this.handshakes - this.#settings.maxHandshakes);
+  }
+
   get handshakes(): number {
     return Atomics.load(this.#counts, HANDSHAKES);
   }
@@ -112,6 +130,10 @@ export class Limits {
   #leave(index: number): void {
     Atomics.sub(this.#counts, index, 1);
   }
+}
+
+function shareOf(limit: number): number {
+  return Math.min(32, Math.floor(limit / 16));
 }
 
 /** FNV-1a, so that neighbouring addresses do not fall together. */

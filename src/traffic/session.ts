@@ -207,9 +207,11 @@ async function terminate(
   const startedAt = plane.clock.now();
   const full = plane.limits.enterHandshake();
   if (full !== null) {
-    // Each data side may have one, whatever the others have.
-    if (plane.handshaking.size > 0 && !plane.handshaking.makeRoom(draft.clientAddress, startedAt))
-      throw new Refused(refuse('over-limit', full));
+    const { shareOfHandshakes: share, surplusHandshakes: surplus } = plane.limits;
+    const { size } = plane.handshaking;
+    // Each data side may have some, whatever the others have; one with more gives back what they took.
+    if (size >= Math.max(1, share) && !plane.handshaking.makeRoom(startedAt)) throw new Refused(refuse('over-limit', full));
+    if (surplus > 0 && size > share + 1) plane.handshaking.makeRoom(startedAt);
     plane.limits.forceHandshake();
   }
   const held = session.holds(plane.handshaking, startedAt);
@@ -382,11 +384,10 @@ function refusedRequest(refusal: Refusal): Judged_ {
 async function enterCluster(session: Session, cluster: Cluster, plane: DataPlane): Promise<Place> {
   const place = plane.breakers.enter(cluster);
   if (!('limit' in place)) return place;
-  const { draft, walk: steps } = session;
-  const isRoom = place.limit === 'max-connections' && plane.unprovenOf(cluster).makeRoom(draft.clientAddress, plane.clock.now());
+  const isRoom = place.limit === 'max-connections' && plane.unprovenOf(cluster).makeRoom(plane.clock.now());
   if (!isRoom) throw overLimit(session, place);
   // The other leaves its place when its walk has ended, before the loop turns.
-  await steps.step<void>((done) => {
+  await session.walk.step<void>((done) => {
     setImmediate(done);
     return () => {};
   });

@@ -28,13 +28,21 @@ export class Sweep {
   readonly #clock: Clock;
   readonly #settings: TrafficSettings;
   readonly #sessions: ReadonlySet<Session>;
+  readonly #before: () => void;
   readonly #everyMs: number;
   #timer: Timer | null = null;
 
-  constructor(options: { readonly clock: Clock; readonly settings: TrafficSettings; readonly sessions: ReadonlySet<Session> }) {
+  constructor(options: {
+    readonly clock: Clock;
+    readonly settings: TrafficSettings;
+    readonly sessions: ReadonlySet<Session>;
+    /** Called before each look. */
+    readonly before: () => void;
+  }) {
     this.#clock = options.clock;
     this.#settings = options.settings;
     this.#sessions = options.sessions;
+    this.#before = options.before;
     this.#everyMs = everyMs(options.settings);
   }
 
@@ -48,6 +56,7 @@ export class Sweep {
   }
 
   #look(): void {
+    this.#before();
     for (const session of this.#sessions) {
       if (session.servesRequests) this.#lookAtRequests(session);
       else if (session.sides === null) lookAtClient(session);

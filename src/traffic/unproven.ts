@@ -4,8 +4,6 @@ import type { Socket } from 'node:net';
 const SILENT_MS = 1_000;
 /** How many of the oldest are asked whether they have said something. */
 const ASKED = 32;
-/** Nobody goes before that for another of the same source: an honest client is done by then. */
-const CHANCE_MS = 100;
 
 /** A place that is held by somebody who has not shown yet what it is for. Safe to leave twice. */
 export interface Held {
@@ -59,18 +57,16 @@ export class Unproven {
     return held;
   }
 
-  /** Makes room for one that comes from there; false where nobody may be asked to. */
-  makeRoom(forSource: string, nowMs: number): boolean {
+  /** False where there is nobody. */
+  makeRoom(nowMs: number): boolean {
     const [most] = this.#byNumber[this.#most] ?? [];
-    if (most === undefined) return false;
-    const own = this.#sources.get(forSource)?.holders.size ?? 0;
-    return giveWay(most, { nowMs, chanceMs: own + 1 < most.holders.size ? 0 : CHANCE_MS });
+    return most !== undefined && giveWay(most, nowMs);
   }
 
-  /** The same among those that come from there too. */
-  makeRoomIn(source: string, nowMs: number): boolean {
-    const own = this.#sources.get(source);
-    return own !== undefined && giveWay(own, { nowMs, chanceMs: CHANCE_MS });
+  /** The same among those that come from there. */
+  makeRoomIn(name: string, nowMs: number): boolean {
+    const source = this.#sources.get(name);
+    return source !== undefined && giveWay(source, nowMs);
   }
 
   #move(source: Source, change: () => void): void {
@@ -89,9 +85,9 @@ export class Unproven {
   }
 }
 
-function giveWay({ holders }: Source, { nowMs, chanceMs }: { readonly nowMs: number; readonly chanceMs: number }): boolean {
+function giveWay({ holders }: Source, nowMs: number): boolean {
   const [oldest] = holders;
-  if (oldest === undefined || nowMs - oldest.since < chanceMs) return false;
+  if (oldest === undefined) return false;
   const gives = oldestSilent(holders, nowMs) ?? oldest;
   gives.leave();
   gives.giveUp();

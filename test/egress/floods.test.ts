@@ -2,7 +2,6 @@
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
-import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { ZoneOptions, Zone } from './zone.ts';
@@ -10,10 +9,8 @@ import { realHello } from './real-hello.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, ask, startZone } from './zone.ts';
 
-/** Longer than a connection is left in peace when all places are taken. */
-const CHANCE_MS = 250;
 const HONEST = 25;
-const FLOOD = 120;
+const FLOOD = 400;
 
 interface Flood {
   readonly options: ZoneOptions;
@@ -23,8 +20,8 @@ interface Flood {
   readonly from?: (i: number) => string;
 }
 
-const sessions: ZoneOptions = { traffic: { maxSessions: 40 } };
-const handshakes: ZoneOptions = { traffic: { maxHandshakes: 8 } };
+const sessions: ZoneOptions = { traffic: { maxSessions: 160 } };
+const handshakes: ZoneOptions = { traffic: { maxHandshakes: 160 } };
 
 const FLOODS: Readonly<Record<string, Flood>> = {
   'silent connections': { options: sessions, does: () => {} },
@@ -82,7 +79,6 @@ async function holds(t: Test, flood: Flood, on: { readonly concurrency: number; 
   come(FLOOD);
   await until('places run out', () => zone.records.some(({ reason }) => reason === 'over-limit'));
   await until('the flood was accepted', () => zone.records.length + zone.egress.sessions() >= FLOOD);
-  await pause(CHANCE_MS);
   let served = 0;
   for (let i = 0; i < HONEST; i++) {
     // Some more for each place that became free.
