@@ -1,10 +1,24 @@
-// Compiles src/ to dist/ with the TypeScript that is pinned; the types stand beside the code.
+// Compiles src/ to dist/ with the TypeScript that is pinned; the types stand beside the code. Where that fails there is no dist/, so that nothing packs or
+// runs an older one. Says nothing on standard output, which `npm pack --json` has for itself.
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { cpSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
 
-rmSync(join(root, 'dist'), { recursive: true, force: true });
+const ENTRIES = ['main.js', 'worker.js', 'config-thread.js', 'proxy.js', 'proxy.d.ts', 'testing/public.js', 'testing/public.d.ts'];
+
+const dist = join(root, 'dist');
+rmSync(dist, { recursive: true, force: true });
 const tsc = join(root, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js');
-const { status } = spawnSync(process.execPath, [tsc, '-p', '.toolchain/tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
-process.exit(status ?? 1);
+const { status } = spawnSync(process.execPath, [tsc, '-p', '.toolchain/tsconfig.build.json'], {
+  cwd: root,
+  stdio: ['ignore', 2, 2],
+});
+// JavaScript for any Node: the compiler leaves it where it is.
+cpSync(join(root, 'src', 'starters.mjs'), join(dist, 'src', 'starters.mjs'));
+const missing = ENTRIES.filter((name) => !existsSync(join(dist, 'src', name)));
+if (status !== 0 || missing.length > 0) {
+  rmSync(dist, { recursive: true, force: true });
+  console.error(`zone-egress: src could not be compiled to dist${missing.length === 0 ? '' : `: there is no ${missing.join(', ')}`}`);
+  process.exitCode = 1;
+}

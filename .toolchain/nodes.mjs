@@ -27,7 +27,8 @@ if (
   ]) !== 0
 )
   failed++;
-cpSync(join(root, 'test', 'data'), join(root, 'dist-tests', 'test', 'data'), { recursive: true });
+for (const path of ['src/starters.mjs', 'test/data'])
+  cpSync(join(root, path), join(root, 'dist-tests', path), { recursive: true });
 const tests = TESTS.map((name) => join('dist-tests', 'test', name)).filter((path) => existsSync(join(root, path)));
 for (const line of LINES) {
   const node = join(nodes, 'node_modules', `node-${line}-${process.platform}-${process.arch}`, 'bin', 'node');

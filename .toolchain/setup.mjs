@@ -10,20 +10,51 @@ export const root = dirname(here);
 
 const FLOOR = [22, 23];
 
-/** Installs the dependencies where they are missing or older than the lockfile. `dev: false` leaves out what only tests and checks need. */
-export function install({ dev }) {
-  const lock = hash(join(root, 'package-lock.json'));
+/**
+ * Installs the dependencies that are missing or not those of the lockfile. `dev: false` is content without what only tests and checks need, and takes none
+ * of it away. `tap` also makes the runner of the tests, once per content of the lockfile.
+ */
+export function install({ dev, tap = dev }) {
   const stamp = join(root, 'node_modules', '.installed');
-  const done = existsSync(stamp) ? readFileSync(stamp, 'utf8').trim().split(' ') : [];
-  if (done[0] === lock && (done[1] === 'dev' || !dev)) return;
-  npm(root, dev ? ['ci'] : ['ci', '--omit=dev']);
-  if (dev) run(nodeBinary(), [join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs'), 'build'], root);
-  writeFileSync(stamp, `${lock} ${dev ? 'dev' : 'prod'}\n`);
+  const made = `${hash(join(root, 'package-lock.json'))} dev\n`;
+  const isMade = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === made;
+  const there = installed(isMade());
+  if (!there.runtime || (dev && !there.dev)) npm(root, dev || there.someDev ? ['ci'] : ['ci', '--omit=dev']);
+  if (!tap || isMade()) return;
+  run(nodeBinary(), [join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs'), 'build'], root);
+  writeFileSync(stamp, made);
+}
+
+/** What there is in node_modules of what the lockfile wants, by npm's own list there, or by the folders where all of this lockfile was put there before. */
+function installed(before) {
+  const wanted = Object.entries(packagesOf(join(root, 'package-lock.json'))).filter(([path]) => path !== '');
+  const found = packagesOf(join(root, 'node_modules', '.package-lock.json'));
+  const isDev = ([, { dev, devOptional }]) => dev === true || devOptional === true;
+  const isThere = ([path, { version, integrity, optional }]) => {
+    const one = found[path];
+    if (optional === true && (before || one === undefined)) return true;
+    return existsSync(join(root, path, 'package.json')) && (before || (one?.version === version && one.integrity === integrity));
+  };
+  return {
+    runtime: wanted.filter((each) => !isDev(each)).every(isThere),
+    dev: wanted.filter(isDev).every(isThere),
+    someDev: wanted.some((each) => isDev(each) && existsSync(join(root, each[0], 'package.json'))),
+  };
+}
+
+function packagesOf(lockfile) {
+  try {
+    return JSON.parse(readFileSync(lockfile, 'utf8')).packages ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /** The pinned Node of this platform; else the running one, where it is new enough; else an error in one line. */
 export function nodeBinary() {
-  const pinned = join(here, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node');
+  const windows = process.platform === 'win32';
+  const name = `node-${windows ? 'win' : process.platform}-${process.arch}`;
+  const pinned = join(here, 'node_modules', name, 'bin', windows ? 'node.exe' : 'node');
   if (!existsSync(pinned) || !current()) npm(here, ['ci']);
   if (existsSync(pinned)) {
     writeFileSync(join(here, 'node_modules', '.installed'), hash(join(here, 'package-lock.json')));
@@ -48,16 +79,17 @@ export function npm(cwd, args) {
   const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   const cli = process.env.npm_execpath;
   if (cli && /\.c?js$/.test(cli)) run(process.execPath, [cli, ...args, ...flags], cwd);
-  else run(process.platform === 'win32' ? 'npm.cmd' : 'npm', [...args, ...flags], cwd);
+  // On Windows npm is a batch file, which only a shell starts.
+  else run('npm', [...args, ...flags], cwd, { shell: process.platform === 'win32' });
 }
 
-function run(command, args, cwd) {
+function run(command, args, cwd, options = {}) {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(
-      ([key]) => !/^npm_(config_|package_|lifecycle_)/.test(key) || /^npm_config_(cache|registry|cafile)$/.test(key),
+      ([key]) => !/^npm_(config_|package_|lifecycle_)/.test(key) || /^npm_config_(cache|registry|cafile|offline|prefer_offline|proxy|https_proxy|noproxy|userconfig)$/.test(key),
     ),
   );
-  const { status, error } = spawnSync(command, args, { cwd, env, stdio: ['ignore', 2, 2] });
+  const { status, error } = spawnSync(command, args, { cwd, env, stdio: ['ignore', 2, 2], ...options });
   if (error || status !== 0) {
     console.error(`zone-egress: ${command} ${args.join(' ')} ended with ${error ? error.message : `status ${status}`}`);
     process.exit(1);

@@ -7,7 +7,8 @@ import { packageVersion } from './base/version.ts';
 import { helpText } from './cli/help.ts';
 import { parseCommand } from './cli/parse.ts';
 import type { Command } from './cli/parse.ts';
-import type { Terminal } from './cli/terminal.ts';
+import type { Signal, Terminal } from './cli/terminal.ts';
+import { STARTER_IS_GONE, followStarters } from './starters.mjs';
 
 /** argv in, exit code out: the only file that touches process.*. */
 const terminal: Terminal = {
@@ -25,12 +26,29 @@ const terminal: Terminal = {
     faultListener = listener;
   },
   onSignal(signals, listener) {
-    for (const signal of signals) process.on(signal, listener);
+    const heard = (signal: Signal): void => {
+      if (signal !== 'SIGHUP') stopping = true;
+      listener(signal);
+    };
+    for (const signal of signals) process.on(signal, heard);
     return () => {
-      for (const signal of signals) process.removeListener(signal, listener);
+      for (const signal of signals) process.removeListener(signal, heard);
     };
   },
 };
+
+// Ctrl-C ends this process, and npm beside it: a second signal would cut the sessions that the first one lets end.
+let stopping = false;
+const wrapper = process.env.ZONE_EGRESS_WRAPPER;
+delete process.env.ZONE_EGRESS_WRAPPER;
+followStarters(
+  () => {
+    if (stopping) return;
+    terminal.err(STARTER_IS_GONE);
+    process.kill(process.pid, 'SIGTERM');
+  },
+  wrapper === undefined ? undefined : Number(wrapper),
+);
 
 // libuv gives getaddrinfo at most half of its threads, and what hangs there must leave some: the control plane's name goes that way, and names that only other sources than DNS know.
 process.env.UV_THREADPOOL_SIZE ??= '10';

@@ -1,0 +1,14 @@
+// npm calls this where somebody else installs the project from git or from a folder, and for each install in a checkout. The first need dist/, which no
+// repository holds; a checkout runs from its sources.
+import { spawnSync } from 'node:child_process';
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { here, root } from './setup.mjs';
+
+const prefix = process.env.npm_config_local_prefix ?? process.env.INIT_CWD ?? '';
+// `npm pack` and `npm publish` in a checkout have compiled it already, in `prepack`.
+if (prefix === '' || realpathSync(prefix) !== realpathSync(root)) {
+  const node = join(here, 'node.mjs');
+  const { status } = spawnSync(process.execPath, [node, '--dev', join(here, 'build.mjs')], { stdio: ['ignore', 2, 2] });
+  process.exitCode = status ?? 1;
+}
