@@ -8,6 +8,7 @@ import { helpText } from './cli/help.ts';
 import { parseCommand } from './cli/parse.ts';
 import type { Command } from './cli/parse.ts';
 import type { Signal, Terminal } from './cli/terminal.ts';
+import { strayVariables } from './cli/variables.ts';
 import { STARTER_IS_GONE, followStarters } from './starters.mjs';
 
 /** argv in, exit code out: the only file that touches process.*. */
@@ -95,6 +96,7 @@ async function run(command: Command): Promise<number> {
       terminal.err(`zone-egress: ${command.message}\n`);
       return 64;
     case 'command':
+      for (const line of strayVariables(process.env)) terminal.err(`zone-egress: ${line}\n`);
       return command.execute(terminal);
     default:
       return command satisfies never;

@@ -1,11 +1,14 @@
 import { COMMANDS } from './commands.ts';
 import type { OptionSpec } from './options.ts';
 
-/** Of all commands, or of the one that the words name: `run`, `generate certs`. */
+/** Of all commands, of those under one word (`generate`), or of the one that the words name: `run`, `generate certs`. */
 export function helpText(topic: string): string {
-  const spec = COMMANDS[topic.trim()];
+  const spec = Object.hasOwn(COMMANDS, topic) ? COMMANDS[topic] : undefined;
   if (spec === undefined) {
-    const lines = Object.values(COMMANDS).map(({ usage: [line, what] }) => `  ${line}\n      ${what}`);
+    const under = Object.entries(COMMANDS).filter(([name]) => name.startsWith(`${topic} `));
+    const lines = (under.length > 0 ? under.map(([, entry]) => entry) : Object.values(COMMANDS)).map(
+      ({ usage: [line, what] }) => `  ${line}\n      ${what}`,
+    );
     return `zone-egress: a zone egress for Kuma and Kong Mesh\n\n${lines.join('\n')}\n  zone-egress version\n\nzone-egress help COMMAND lists the options of one.\n`;
   }
   const rows = Object.entries(spec.options).map(([name, option]) => {

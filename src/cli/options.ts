@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { didYouMean } from '../base/did-you-mean.ts';
 import { check, durationMs, isTrue, items, sizeInBytes } from './values.ts';
 
 /** The options of a command as a table: from it come the parsing, the variables of the environment and the help text. */
@@ -65,25 +66,41 @@ export function readOptions(argv: readonly string[], env: Env, table: OptionTabl
   };
 }
 
+/** As parseArgs takes them. */
+type FlagTypes = Record<string, { type: 'boolean' | 'string'; multiple: true; short?: string }>;
+
 interface Flags {
   readonly values: ReadonlyMap<string, readonly string[]>;
   readonly positionals: readonly string[];
 }
 
 function flagsIn(argv: readonly string[], table: OptionTable): Flags {
-  const options: Record<string, { type: 'boolean' | 'string'; multiple: true; short?: string }> = {};
+  const options: FlagTypes = {};
   for (const [name, { kind, short, variableOnly }] of Object.entries(table)) {
     if (variableOnly) continue;
     const type = kind === 'flag' ? 'boolean' : 'string';
     options[name] = { type, multiple: true, ...(short === undefined ? {} : { short }) };
   }
   const { args, switches } = asGoTakesThem(argv, table);
+  refuseUnknown(args, options);
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
   const found = new Map<string, readonly string[]>(switches);
   for (const [name, texts] of Object.entries(values)) {
     if (Array.isArray(texts) && !found.has(name)) found.set(name, texts.map(String));
   }
   return { values: found, positionals };
+}
+
+/** A flag that the command does not have. */
+export class UnknownOption extends Error {}
+
+function refuseUnknown(args: readonly string[], options: FlagTypes): void {
+  const { tokens } = parseArgs({ args: [...args], options, allowPositionals: true, strict: false, tokens: true });
+  for (const token of tokens ?? []) {
+    if (token.kind !== 'option' || Object.hasOwn(options, token.name)) continue;
+    const names = Object.keys(options).map((name) => `--${name}`);
+    throw new UnknownOption(`unknown option ${token.rawName}${didYouMean(token.rawName, names)}`);
+  }
 }
 
 /** Go's flags know `--switch=false` and `-d=file`, which Node's do not. */

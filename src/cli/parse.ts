@@ -1,6 +1,8 @@
 import { withoutKeys } from '../base/key-material.ts';
+import { didYouMean } from '../base/did-you-mean.ts';
 import { COMMANDS } from './commands.ts';
 import type { Invocation } from './command-spec.ts';
+import { UnknownOption } from './options.ts';
 import type { Env } from './options.ts';
 
 /**
@@ -15,29 +17,60 @@ export type Command =
 
 export function parseCommand(argv: readonly string[], env: Env): Command {
   const [first, ...rest] = argv;
-  if (first === undefined || first === 'help' || first === '--help' || first === '-h')
-    return { kind: 'help', topic: rest[0] ?? '' };
-  if (first === 'version' || first === '--version') return { kind: 'version' };
-  if (rest.includes('--help') || rest.includes('-h'))
-    return { kind: 'help', topic: first === 'generate' ? `generate ${rest[0] ?? ''}` : first };
   try {
-    return find(first, rest, env);
+    if (first === undefined || HELP.includes(first)) return helpOn(rest.filter((word) => !HELP.includes(word)));
+    if (rest.includes('--help') || rest.includes('-h')) return helpOn(namedBy([first, ...rest]));
+    if (first === 'version' || first === '--version') {
+      if (rest[0] !== undefined) throw new Error(`version takes nothing, got ${JSON.stringify(rest[0])}`);
+      return { kind: 'version' };
+    }
+    return find([first, ...rest], env);
   } catch (error) {
     // A flag with a slip in its name leaves its value where an error quotes it.
     return { kind: 'usage-error', message: withoutKeys(error instanceof Error ? error.message : String(error)) };
   }
 }
 
+const HELP: readonly string[] = ['help', '--help', '-h'];
+
 /** Of one word, or of two where the first has several commands under it. */
-function find(first: string, rest: readonly string[], env: Env): Command {
-  const [second = '', ...others] = rest;
-  for (const [name, { invoke }] of Object.entries(COMMANDS)) {
-    if (name === first) return { kind: 'command', name, ...invoke(rest, env) };
-    if (name === `${first} ${second}`) return { kind: 'command', name, ...invoke(others, env) };
+function find(argv: readonly string[], env: Env): Command {
+  const name = namedBy(argv).join(' ');
+  const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (entry === undefined) throw unknownCommand(name);
+  try {
+    return { kind: 'command', name, ...entry.invoke(argv.slice(name.split(' ').length), env) };
+  } catch (error) {
+    if (error instanceof UnknownOption) throw new Error(`${error.message}; zone-egress help ${name} lists them`);
+    throw error;
   }
-  const names = Object.keys(COMMANDS);
-  const under = names.filter((name) => name.startsWith(`${first} `)).map((name) => name.slice(first.length + 1));
-  if (under.length > 0) throw new Error(`${first} ${second}: allowed are ${under.join(' and ')}`);
-  const words = [...new Set(names.map((name) => name.replace(/ .*/, '')))];
-  throw new Error(`unknown command ${JSON.stringify(first)}: allowed are ${words.join(', ')}, version, help`);
+}
+
+/** The words of `argv` that name a command. */
+function namedBy([first = '', second = '']: readonly string[]): readonly string[] {
+  return under(first).length > 0 && second !== '' && !second.startsWith('-') ? [first, second] : [first];
+}
+
+/** What the commands with several under one word are called behind it. */
+function under(first: string): readonly string[] {
+  return Object.keys(COMMANDS).flatMap((name) => (name.startsWith(`${first} `) ? name.slice(first.length + 1) : []));
+}
+
+function helpOn(words: readonly string[]): Command {
+  const topic = words.join(' ');
+  if (topic === '' || topic === 'version' || Object.hasOwn(COMMANDS, topic) || under(topic).length > 0)
+    return { kind: 'help', topic };
+  const [name, rest] = [namedBy(words).join(' '), words.slice(namedBy(words).length)];
+  if (rest[0] !== undefined && Object.hasOwn(COMMANDS, name))
+    throw new Error(`help takes one command, got ${JSON.stringify(rest[0])} too`);
+  throw unknownCommand(topic);
+}
+
+function unknownCommand(name: string): Error {
+  const [first = '', second = ''] = name.split(' ');
+  const below = under(first);
+  if (below.length > 0)
+    return new Error(`${first} ${second}`.trim() + `: allowed are ${below.join(' and ')}${didYouMean(second, below)}`);
+  const words = [...new Set(Object.keys(COMMANDS).map((each) => each.replace(/ .*/, ''))), 'version', 'help'];
+  return new Error(`unknown command ${JSON.stringify(first)}: allowed are ${words.join(', ')}${didYouMean(first, words)}`);
 }

@@ -90,6 +90,8 @@ async function askedOfAdmin(url: string, { about, probe }: Pick<ExplainCommand, 
     },
   );
   if (answer.status === 400) throw new Stopped(EXIT_USAGE, answer.body.trim());
+  if (answer.status === 404 && about.kind === 'record' && answer.body.startsWith('session '))
+    throw new Stopped(EXIT_NO_INPUT, `ask ${url}: ${answer.body.trim()}`);
   if (answer.status !== 200) throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${answer.status}: ${answer.body.trim()}`);
   return traceIn(answer.body, url);
 }

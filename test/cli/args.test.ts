@@ -1,7 +1,9 @@
 import t from 'tap';
+import { COMMANDS } from '../../src/cli/commands.ts';
 import { helpText } from '../../src/cli/help.ts';
 import { parseCommand } from '../../src/cli/parse.ts';
 import { sessionLimit } from '../../src/cli/run.ts';
+import { strayVariables } from '../../src/cli/variables.ts';
 import { durationMs } from '../../src/cli/values.ts';
 
 t.test('run: defaults are those that the README names', async (t) => {
@@ -128,6 +130,69 @@ t.test('help lists every option of run with its default and its variable', async
   t.match(text, /--drain-time DUR .*default 30s; KUMA_DATAPLANE_DRAIN_TIME/);
   t.match(text, /--resources DIR/);
   t.match(helpText(''), /zone-egress generate zone DIR/);
+});
+
+t.test('a slip in a command, a flag or a topic of help is told the nearest that there is, of every command', async (t) => {
+  const slip = (word: string): string => word + word.slice(-1);
+  for (const [name, { options }] of Object.entries(COMMANDS)) {
+    const words = name.split(' ');
+    const wrong = [...words.slice(0, -1), slip(words.at(-1) ?? '')];
+    const meant = words.at(-1) ?? '';
+    for (const argv of [wrong, [...wrong, 'dir'], ['help', ...wrong], [...wrong, '--help']])
+      t.match(parseCommand(argv, {}), { kind: 'usage-error', message: `did you mean "${meant}"?` }, argv.join(' '));
+    t.strictSame(parseCommand(['help', ...words], {}), { kind: 'help', topic: name });
+    t.strictSame(parseCommand([...words, '--help'], {}), { kind: 'help', topic: name });
+    t.ok(helpText(name).startsWith(`zone-egress ${name}`), `help ${name}`);
+    for (const [option, { variableOnly }] of Object.entries(options)) {
+      if (variableOnly === true) continue;
+      const command = parseCommand([...words, `--${slip(option)}`, 'x'], {});
+      t.match(
+        command,
+        { kind: 'usage-error', message: /^unknown option --[^]*, did you mean "--[a-z-]+"\?; zone-egress help / },
+        option,
+      );
+    }
+  }
+});
+
+t.test('what help, version and flags do not know is a usage error', async (t) => {
+  for (const [argv, message] of [
+    [['help', 'nothing'], /^unknown command "nothing": allowed are run/],
+    [['help', 'run', 'validate'], /^help takes one command, got "validate" too/],
+    [['help', 'generate', 'keys'], /^generate keys: allowed are certs and zone/],
+    [['nothing', '--help'], /^unknown command "nothing"/],
+    [['toString'], /^unknown command "toString"/],
+    [['help', 'constructor'], /^unknown command "constructor"/],
+    [['generate'], /^generate: allowed are certs and zone/],
+    [['version', 'x'], /^version takes nothing, got "x"/],
+    [['run', '--resources=z', '-x'], /^unknown option -x; zone-egress help run lists them/],
+    [['run', '--resources=z', '--frobnicate=1'], /^unknown option --frobnicate; zone-egress help run lists them/],
+  ] as const)
+    t.match(parseCommand(argv, {}), { kind: 'usage-error', message }, argv.join(' '));
+  for (const argv of [['help'], ['--help'], [], ['help', 'help'], ['help', 'version'], ['version', '--help']])
+    t.match(parseCommand(argv, {}), { kind: 'help' }, argv.join(' '));
+  t.match(helpText('generate'), /generate certs[^]*generate zone/);
+  t.notMatch(helpText('generate'), /zone-egress run/);
+});
+
+t.test('a variable that is nearly one of ours is said; those of others are not', async (t) => {
+  const env = {
+    ZONE_EGRESS_DRAIN_EXITCODE: '1',
+    ZONE_EGRESS_SOMETHING_ELSE: '1',
+    KUMA_DATAPLANE_DRAINTIME: '1s',
+    KUMA_READINESS_PORT: '0',
+    KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT: '5685',
+    ZONE_EGRESS_SERVICE_HOST: '10.0.0.1',
+    ZONE_EGRESS_SERVICE_PORT_TLS: '10002',
+    ZONE_EGRESS_PORT_10002_TCP_ADDR: '10.0.0.1',
+    ZONE_EGRESS_PORT: 'tcp://10.0.0.1:10002',
+    HOME: '/',
+  };
+  t.strictSame(strayVariables(env), [
+    'the variable ZONE_EGRESS_DRAIN_EXITCODE means nothing here, did you mean "ZONE_EGRESS_DRAIN_EXIT_CODE"?',
+    'the variable ZONE_EGRESS_SOMETHING_ELSE means nothing here',
+    'the variable KUMA_DATAPLANE_DRAINTIME means nothing here, did you mean "KUMA_DATAPLANE_DRAIN_TIME"?',
+  ]);
 });
 
 t.test('sessions stay below the descriptor limit', async (t) => {

@@ -103,9 +103,9 @@ t.test('a running egress answers as its folder does, and for sessions that ended
   }
   t.match(JSON.parse((await run(...API, '--cert', `${dir}/batch.crt`, ...admin, '-o', 'json')).out), { reason: 'denied' });
   t.match(await run('--id', '0.99', ...admin), {
-    code: 69,
+    code: 66,
     out: '',
-    err: /404: session "0\.99": not among the last ones that ended/,
+    err: /^zone-egress: ask http:\/\/127\.0\.0\.1:\d+: session "0\.99": not among the last ones that ended/,
   });
   t.match(await run(...API, '--from', 'frontend', ...admin), { code: 64, err: /a client carries a SPIFFE id/ });
 });
