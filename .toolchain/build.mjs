@@ -5,7 +5,15 @@ import { cpSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
 
-const ENTRIES = ['main.js', 'worker.js', 'config-thread.js', 'proxy.js', 'proxy.d.ts', 'testing/public.js', 'testing/public.d.ts'];
+const ENTRIES = [
+  'main.js',
+  'worker.js',
+  'config-thread.js',
+  'proxy.js',
+  'proxy.d.ts',
+  'testing/public.js',
+  'testing/public.d.ts',
+];
 
 const dist = join(root, 'dist');
 rmSync(dist, { recursive: true, force: true });
@@ -19,6 +27,8 @@ cpSync(join(root, 'src', 'starters.mjs'), join(dist, 'src', 'starters.mjs'));
 const missing = ENTRIES.filter((name) => !existsSync(join(dist, 'src', name)));
 if (status !== 0 || missing.length > 0) {
   rmSync(dist, { recursive: true, force: true });
-  console.error(`zone-egress: src could not be compiled to dist${missing.length === 0 ? '' : `: there is no ${missing.join(', ')}`}`);
+  console.error(
+    `zone-egress: src could not be compiled to dist${missing.length === 0 ? '' : `: there is no ${missing.join(', ')}`}`,
+  );
   process.exitCode = 1;
 }

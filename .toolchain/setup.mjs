@@ -86,7 +86,9 @@ export function npm(cwd, args) {
 function run(command, args, cwd, options = {}) {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(
-      ([key]) => !/^npm_(config_|package_|lifecycle_)/.test(key) || /^npm_config_(cache|registry|cafile|offline|prefer_offline|proxy|https_proxy|noproxy|userconfig)$/.test(key),
+      ([key]) =>
+        !/^npm_(config_|package_|lifecycle_)/.test(key) ||
+        /^npm_config_(cache|registry|cafile|offline|prefer_offline|proxy|https_proxy|noproxy|userconfig)$/.test(key),
     ),
   );
   const { status, error } = spawnSync(command, args, { cwd, env, stdio: ['ignore', 2, 2], ...options });

@@ -16,7 +16,9 @@ if (existsSync(toolchain)) {
   console.error(`zone-egress needs Node.js 22.23 or later, this is ${process.version}`);
   process.exitCode = 1;
 } else if (!existsSync(compiled)) {
-  console.error('zone-egress: this package was packed without its compiled files (npm pack --ignore-scripts): pack it again with scripts');
+  console.error(
+    'zone-egress: this package was packed without its compiled files (npm pack --ignore-scripts): pack it again with scripts',
+  );
   process.exitCode = 1;
 } else {
   await import(compiled.href);

@@ -7,7 +7,8 @@ const EVERY_MS = 250;
 const SHELLS = /^(sh|dash|bash|ash|ksh|zsh|busybox)$/;
 const NPM = /^(\S*[/\\]node(\.exe)?\0)?(\S*[/\\])?(npm|npx|pnpm|pnpx|yarn|yarnpkg)(-cli)?(\.c?js)?[ \0]/;
 
-export const STARTER_IS_GONE = 'zone-egress: the npm or the shell that waited for it is gone, so it stops (setsid keeps it running)\n';
+export const STARTER_IS_GONE =
+  'zone-egress: the npm or the shell that waited for it is gone, so it stops (setsid keeps it running)\n';
 
 /** Calls `gone` once when one of them is no longer there. `wrapper` is the pid of one that is known. The timer does not hold the process. */
 export function followStarters(gone, wrapper) {

@@ -141,7 +141,11 @@ for (const [way, signals] of Object.entries(ENDS)) {
         await ready(started);
         if (signal === 'Ctrl-C') process.kill(-started.pid, 'SIGINT');
         else process.kill(started.pid, signal);
-        await until(`${way} ends with ${signal}`, async () => (await refuses(zone.port)) && (await refuses(zone.adminPort)), BOUND_MS);
+        await until(
+          `${way} ends with ${signal}`,
+          async () => (await refuses(zone.port)) && (await refuses(zone.adminPort)),
+          BOUND_MS,
+        );
         await started.exit;
         t.pass(signal);
       }),
