@@ -24,6 +24,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['proxy.ts'],
   ['testing'],
   ['cli'],
+  ['starters.mjs'],
   ['main.ts'],
   ['bin.mjs'],
 ];
@@ -50,7 +51,7 @@ const SOURCE_BANS: readonly Ban[] = [
   {
     what: 'process is for main.ts and bin.mjs',
     pattern: /(?<![.\w])process\.(?!cpuUsage|memoryUsage|constrainedMemory|uptime|version|on\()/,
-    except: /^src\/(main\.ts|bin\.mjs|testing\/egress\/unclosed-fakes\.ts)$/,
+    except: /^src\/(main\.ts|bin\.mjs|starters\.mjs|testing\/egress\/unclosed-fakes\.ts)$/,
   },
   {
     what: 'listeners of the process are for the roots of threads',
@@ -68,7 +69,8 @@ const SOURCE_BANS: readonly Ban[] = [
   {
     what: 'timers are for base/clock.ts',
     pattern: /(?<![.\w])(?:globalThis\.)?set(Timeout|Interval)\(/,
-    except: /^src\/base\/clock\.ts$/,
+    // The wrapper of a checkout uses it on any Node, which cannot read the clock's TypeScript.
+    except: /^src\/(base\/clock\.ts|starters\.mjs)$/,
   },
   { what: '.pipe(', pattern: /\.pipe\(/ },
   { what: 'removeAllListeners(', pattern: /\.removeAllListeners\(/ },
