@@ -1,7 +1,7 @@
 // Plain JavaScript for any Node from 18 on: installs what the lockfiles name, once per content of a lockfile, and finds the Node to run on.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -55,9 +55,13 @@ export function nodeBinary() {
   const windows = process.platform === 'win32';
   const name = `node-${windows ? 'win' : process.platform}-${process.arch}`;
   const pinned = join(here, 'node_modules', name, 'bin', windows ? 'node.exe' : 'node');
-  if (!existsSync(pinned) || !current()) npm(here, ['ci']);
+  if (existsSync(pinned) && current()) return pinned;
+  npm(here, ['ci']);
   if (existsSync(pinned)) {
-    writeFileSync(join(here, 'node_modules', '.installed'), hash(join(here, 'package-lock.json')));
+    // In one step: another one that starts now must not read half of it and install once more, below the feet of all.
+    const stamp = join(here, 'node_modules', '.installed');
+    writeFileSync(`${stamp}.${process.pid}`, hash(join(here, 'package-lock.json')));
+    renameSync(`${stamp}.${process.pid}`, stamp);
     return pinned;
   }
   const [major, minor] = process.versions.node.split('.').map(Number);
