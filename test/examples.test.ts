@@ -79,13 +79,12 @@ t.test('every command of the README runs as it stands there, in its order', asyn
       });
       let said = '';
       egress.stdout.on('data', (chunk: Buffer) => (said += String(chunk)));
-      await until(line, () => said.includes('zone egress is ready'), 120_000);
+      await until(line, () => said.includes('zone egress is ready'));
       continue;
     }
     const { status, stderr } = spawnSync('sh', ['-c', line.replace('127.0.0.1:10002', `127.0.0.1:${port}`)], shell);
     const [, command = ''] = /^npx zone-egress (\w+)/.exec(line) ?? [];
     t.equal(status, ENDS_WITH[command] ?? 0, `${line}: ${stderr}`);
-    if (line.includes('openssl'))
-      await until('it is recorded', () => statSync(join(project, 'sessions.ndjson')).size > 0, 120_000);
+    if (line.includes('openssl')) await until('it is recorded', () => statSync(join(project, 'sessions.ndjson')).size > 0);
   }
 });
