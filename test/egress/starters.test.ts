@@ -10,8 +10,8 @@ import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { Test } from 'tap';
-import { createFakeExternalService } from '../../src/testing/fake-external-service.ts';
-import { createTestMesh } from '../../src/testing/test-mesh.ts';
+import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 

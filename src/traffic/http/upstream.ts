@@ -351,7 +351,8 @@ function rawTexts(raw: unknown): string[] {
 }
 
 function reasonOf(error: Error, begun: boolean): ResetReason {
-  if (error instanceof clientErrors.HTTPParserError || error instanceof clientErrors.HeadersOverflowError) return 'protocol error';
+  if (error instanceof clientErrors.HTTPParserError || error instanceof clientErrors.HeadersOverflowError)
+    return 'protocol error';
   if (error instanceof clientErrors.ResponseContentLengthMismatchError) return 'protocol error';
   if (!begun && /bad (response|upgrade)/.test(error.message)) return 'protocol error';
   if (error instanceof Refused) return 'remote connection failure';
