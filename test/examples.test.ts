@@ -19,24 +19,28 @@ function floorNode(): string {
   return binary;
 }
 
+/** Jest is no dependency here: its functions, as far as the example uses them, on Node's own runner. */
+const JEST = `import assert from 'node:assert';
+import { after as afterAll, before as beforeAll, test } from 'node:test';
+const expect = (value) => ({ toBe: (wanted) => assert.strictEqual(value, wanted) });
+`;
+
 t.test('every example of the README and of the documents runs as it stands there, on the oldest Node too', async (t) => {
   execFileSync(process.execPath, [join(installed, 'src/bin.mjs'), 'generate', 'zone', 'my-zone'], { cwd: project, env });
   const files = ['README.md', ...readdirSync(join(installed, 'docs')).map((name) => `docs/${name}`)].filter((name) =>
     name.endsWith('.md'),
   );
   const examples = files.flatMap((name) =>
-    [...readFileSync(join(installed, name), 'utf8').matchAll(/^```(?:js|ts)\n([^]*?)^```/gm)].map(([, code = ''], at) => ({
-      name,
-      at,
-      code,
-    })),
+    [...readFileSync(join(installed, name), 'utf8').matchAll(/(?:^<!-- example: (\S+) -->\n)?^```(?:js|ts)\n([^]*?)^```/gm)].map(
+      ([, label = '', code = ''], at) => ({ name, at, label, code }),
+    ),
   );
   t.ok(examples.length >= 7, `${examples.length} examples`);
   const floor = floorNode();
   t.match(execFileSync(floor, ['--version'], { encoding: 'utf8' }), /^v22\./);
-  for (const { name, at, code } of examples) {
-    const file = `example-${name.replaceAll('/', '-')}-${at}.mjs`;
-    writeFileSync(join(project, file), code);
+  for (const { name, at, label, code } of examples) {
+    const file = `example-${name.replaceAll('/', '-')}-${at}.${label.endsWith('.cjs') ? 'cjs' : 'mjs'}`;
+    writeFileSync(join(project, file), (label.includes('jest') ? JEST : '') + code);
     for (const binary of [process.execPath, floor]) {
       const { status, stderr } = spawnSync(binary, [file], { cwd: project, env, encoding: 'utf8', timeout: 120_000 });
       t.strictSame({ status, stderr }, { status: 0, stderr: '' }, `${name}, example ${at + 1}`);
