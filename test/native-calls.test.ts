@@ -21,7 +21,7 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   getProtocol: ['src/traffic/terminate.ts'],
   getEphemeralKeyInfo: [],
   setServername: [],
-  getCipher: [],
+  getCipher: ['src/traffic/certificate-alert.ts'],
   getSession: [],
   getTLSTicket: [],
   getFinished: [],
@@ -99,7 +99,7 @@ t.test('a TLS connection is made in the one place that is safe for certificates 
 t.test('what TLS says of a client is asked while its handshake ends, not once it may be gone', async (t) => {
   const late: string[] = [];
   let asked = 0;
-  for (const name of ['getProtocol', 'getPeerX509Certificate'] as const) {
+  for (const name of ['getProtocol', 'getPeerX509Certificate', 'getCipher'] as const) {
     const original = Object.getOwnPropertyDescriptor(TLSSocket.prototype, name)!;
     const native = original.value as (this: TLSSocket) => never;
     TLSSocket.prototype[name] = function (this: TLSSocket) {
@@ -123,6 +123,17 @@ t.test('what TLS says of a client is asked while its handshake ends, not once it
   await gone(client);
   const record = await zone.record(({ destination }) => destination === 'legacy');
   t.match(record, { reason: 'closed', tlsVersion: 'TLSv1.3' });
-  t.equal(asked, 2, 'once each');
+  t.equal(asked, 2, 'once each, and the cipher of a client that is let in is not asked for');
+  const refused = connect({
+    port: zone.egress.port,
+    host: '127.0.0.1',
+    servername: 'legacy{mesh=default}',
+    ...zone.mesh.badClient('expired'),
+    rejectUnauthorized: false,
+  });
+  refused.on('error', () => {});
+  await gone(refused);
+  await zone.record(({ reason }) => reason === 'client-not-trusted');
+  t.equal(asked, 5, 'all three for one that is refused');
   t.same(late, []);
 });

@@ -3,6 +3,7 @@ import { refuse } from '../base/refusal.ts';
 import type { CertificateCheck, Refusal } from '../base/refusal.ts';
 import type { PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { MeshName, SpiffeId } from '../model/names.ts';
+import type { CertificateAlert } from '../wire/alert.ts';
 import { OID, readCertificate } from './der.ts';
 import type { DerCertificate, GeneralName } from './der.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
@@ -15,21 +16,22 @@ import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
 export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
   const { certificate } = peer;
   if (certificate === undefined) {
-    return { kind: 'rejected', refusal: refuse('no-client-certificate', 'the client sent no certificate'), certificate: null };
+    const refusal = refuse('no-client-certificate', 'the client sent no certificate');
+    return { kind: 'rejected', refusal, certificate: null, alert: 'certificate-required' };
   }
   const der = readCertificate(certificate.raw);
   if (der.kind === 'unreadable') {
-    return rejected(untrusted(`the client certificate cannot be read: ${der.why}`), certificate, []);
+    return rejected(untrusted(`the client certificate cannot be read: ${der.why}`, 'bad-certificate'), certificate, []);
   }
   const names = readNames(der.certificate.altNames);
   const claimed = names.kind === 'names' ? names.uris.filter(claimsSpiffe) : [];
-  const refusal =
+  const problem =
     chainProblem(mesh, peer, claimed) ??
     leafProblem(certificate, der.certificate, peer.nowMs) ??
-    (names.kind === 'bad' ? untrusted(names.why, 'names') : null);
-  if (refusal !== null) return rejected(refusal, certificate, claimed);
+    (names.kind === 'bad' ? untrusted(names.why, 'bad-certificate', 'names') : null);
+  if (problem !== null) return rejected(problem, certificate, claimed);
   const identity = identityOf(mesh, claimed);
-  if (identity.kind === 'refusal') return rejected(identity, certificate, claimed);
+  if (identity.kind === 'wrong') return rejected(identity, certificate, claimed);
   const client = {
     mesh,
     spiffeIds: Object.freeze(identity.ids),
@@ -41,19 +43,22 @@ export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
 }
 
 /** OpenSSL's verdict. A client of another mesh is told apart by what it claims: either way it is refused, and the operator reads why. */
-function chainProblem(mesh: MeshName, { authorized, authorizationError }: PeerFacts, claimed: readonly string[]): Refusal | null {
+function chainProblem(mesh: MeshName, { authorized, authorizationError }: PeerFacts, claimed: readonly string[]): Wrong | null {
   if (authorized) return null;
   const code = authorizationError ?? 'UNSPECIFIED';
-  const why = CHAIN_ERRORS[code] ?? 'OpenSSL refuses it';
+  const { why, alert } = CHAIN_ERRORS[code] ?? { why: 'OpenSSL refuses it', alert: 'certificate-unknown' };
   const domains = new Set(claimed.map((uri) => parseSpiffeId(uri)).map((id) => (id.kind === 'spiffe' ? id.trustDomain : mesh)));
   if (domains.size > 0 && !domains.has(mesh)) {
-    return refuse(
-      'wrong-mesh',
-      `the client is of mesh ${someOf([...domains])}, the SNI names mesh ${mesh}: ${why} (${code})`,
-      'chain',
+    return wrong(
+      refuse(
+        'wrong-mesh',
+        `the client is of mesh ${someOf([...domains])}, the SNI names mesh ${mesh}: ${why} (${code})`,
+        'chain',
+      ),
+      alert,
     );
   }
-  return untrusted(`the client certificate does not lead to the CA of mesh ${mesh}: ${why} (${code})`);
+  return untrusted(`the client certificate does not lead to the CA of mesh ${mesh}: ${why} (${code})`, alert);
 }
 
 /** A certificate that nobody trusts may name as many as it likes; a sentence has room for few. */
@@ -63,21 +68,26 @@ function someOf(names: readonly string[]): string {
 }
 
 /** What a leaf must be, whoever signed it. */
-function leafProblem(certificate: X509Certificate, der: DerCertificate, nowMs: number): Refusal | null {
+function leafProblem(certificate: X509Certificate, der: DerCertificate, nowMs: number): Wrong | null {
   const iso = (ms: number): string => new Date(ms).toISOString();
-  if (nowMs < der.notBefore) return untrusted(`the client certificate is valid from ${iso(der.notBefore)}, it is ${iso(nowMs)}`);
-  if (nowMs > der.notAfter) return untrusted(`the client certificate expired ${iso(der.notAfter)}, it is ${iso(nowMs)}`);
+  if (nowMs < der.notBefore) {
+    return untrusted(`the client certificate is valid from ${iso(der.notBefore)}, it is ${iso(nowMs)}`, 'certificate-expired');
+  }
+  if (nowMs > der.notAfter) {
+    return untrusted(`the client certificate expired ${iso(der.notAfter)}, it is ${iso(nowMs)}`, 'certificate-expired');
+  }
   // X509-SVID section 4: a leaf is no CA and signs no certificates.
-  if (certificate.ca || der.isCa) return untrusted('the client certificate is a CA certificate');
+  if (certificate.ca || der.isCa) return untrusted('the client certificate is a CA certificate', 'unsupported-certificate');
   const { keyUsage, extendedKeyUsage } = der;
   if (keyUsage !== null) {
-    if (!keyUsage.has('digitalSignature')) return untrusted('the key usage of the client certificate has no digitalSignature');
+    if (!keyUsage.has('digitalSignature'))
+      return untrusted('the key usage of the client certificate has no digitalSignature', 'unsupported-certificate');
     if (keyUsage.has('keyCertSign') || keyUsage.has('cRLSign')) {
-      return untrusted('the key usage of the client certificate lets it sign certificates');
+      return untrusted('the key usage of the client certificate lets it sign certificates', 'unsupported-certificate');
     }
   }
   if (extendedKeyUsage !== null && !extendedKeyUsage.includes(OID.clientAuth)) {
-    return untrusted('the extended key usage of the client certificate has no clientAuth');
+    return untrusted('the extended key usage of the client certificate has no clientAuth', 'unsupported-certificate');
   }
   return keyProblem(certificate);
 }
@@ -85,22 +95,31 @@ function leafProblem(certificate: X509Certificate, der: DerCertificate, nowMs: n
 const MIN_RSA_BITS = 2_048;
 const CURVES: readonly string[] = ['prime256v1', 'secp384r1', 'secp521r1'];
 
-function keyProblem(certificate: X509Certificate): Refusal | null {
+function keyProblem(certificate: X509Certificate): Wrong | null {
   const key = publicKeyOf(certificate);
-  if (key === null) return untrusted('the key of the client certificate cannot be read');
+  if (key === null) return untrusted('the key of the client certificate cannot be read', 'bad-certificate');
   const { modulusLength, namedCurve } = key.asymmetricKeyDetails ?? {};
   switch (key.asymmetricKeyType) {
     case 'rsa':
     case 'rsa-pss':
       if (modulusLength !== undefined && modulusLength >= MIN_RSA_BITS) return null;
-      return untrusted(`the client certificate has an RSA key of ${modulusLength ?? 'unknown'} bits (at least ${MIN_RSA_BITS})`);
+      return untrusted(
+        `the client certificate has an RSA key of ${modulusLength ?? 'unknown'} bits (at least ${MIN_RSA_BITS})`,
+        'bad-certificate',
+      );
     case 'ec':
       if (namedCurve !== undefined && CURVES.includes(namedCurve)) return null;
-      return untrusted(`the client certificate has a key on ${namedCurve ?? 'a curve of its own'} (P-256, P-384 or P-521)`);
+      return untrusted(
+        `the client certificate has a key on ${namedCurve ?? 'a curve of its own'} (P-256, P-384 or P-521)`,
+        'bad-certificate',
+      );
     case 'ed25519':
       return null;
     default:
-      return untrusted(`the client certificate has a key of type ${key.asymmetricKeyType ?? 'unknown'}`);
+      return untrusted(
+        `the client certificate has a key of type ${key.asymmetricKeyType ?? 'unknown'}`,
+        'unsupported-certificate',
+      );
   }
 }
 
@@ -136,35 +155,54 @@ function readNames(altNames: readonly GeneralName[]): Names {
 }
 
 /** Kuma puts one id for each service of the data plane: all must be of this mesh, byte for byte. */
-function identityOf(mesh: MeshName, claimed: readonly string[]): Refusal | { readonly kind: 'ids'; readonly ids: SpiffeId[] } {
+function identityOf(mesh: MeshName, claimed: readonly string[]): Wrong | { readonly kind: 'ids'; readonly ids: SpiffeId[] } {
   const ids: SpiffeId[] = [];
-  if (claimed.length === 0) return untrusted('the client certificate has no spiffe:// URI name', 'names');
+  if (claimed.length === 0) return untrusted('the client certificate has no spiffe:// URI name', 'certificate-unknown', 'names');
   for (const uri of claimed) {
     const parsed = parseSpiffeId(uri);
-    if (parsed.kind === 'invalid')
-      return untrusted(`the client certificate has a bad SPIFFE id, ${shown(uri)}: ${parsed.why}`, 'names');
+    if (parsed.kind === 'invalid') {
+      return untrusted(
+        `the client certificate has a bad SPIFFE id, ${shown(uri)}: ${parsed.why}`,
+        'certificate-unknown',
+        'names',
+      );
+    }
     if (parsed.trustDomain !== mesh) {
-      return refuse('wrong-mesh', `the client certificate has the id ${shown(uri)}, the SNI names mesh ${mesh}`, 'names');
+      return wrong(
+        refuse('wrong-mesh', `the client certificate has the id ${shown(uri)}, the SNI names mesh ${mesh}`, 'names'),
+        'certificate-unknown',
+      );
     }
     ids.push(parsed.id);
   }
   return { kind: 'ids', ids };
 }
 
-function untrusted(detail: string, check: CertificateCheck = 'chain'): Refusal {
-  return refuse('client-not-trusted', detail, check);
+/** What is wrong with a client certificate, for the operator and for the client. */
+interface Wrong {
+  readonly kind: 'wrong';
+  readonly refusal: Refusal;
+  readonly alert: CertificateAlert;
+}
+
+function wrong(refusal: Refusal, alert: CertificateAlert): Wrong {
+  return { kind: 'wrong', refusal, alert };
+}
+
+function untrusted(detail: string, alert: CertificateAlert, check: CertificateCheck = 'chain'): Wrong {
+  return wrong(refuse('client-not-trusted', detail, check), alert);
 }
 
 const MAX_SHOWN = 256;
 const MAX_SUMMARY_IDS = 8;
 
-function rejected(refusal: Refusal, certificate: X509Certificate, claimed: readonly string[]): Verification {
+function rejected({ refusal, alert }: Wrong, certificate: X509Certificate, claimed: readonly string[]): Verification {
   const summary = {
     spiffeIds: claimed.slice(0, MAX_SUMMARY_IDS).map(shown),
     issuer: oneLine(certificate.issuer),
     expiry: expiryOf(certificate),
   };
-  return { kind: 'rejected', refusal, certificate: summary };
+  return { kind: 'rejected', refusal, certificate: summary, alert };
 }
 
 function expiryOf(certificate: X509Certificate): string {
@@ -181,22 +219,25 @@ function oneLine(name: string | undefined): string {
   return shown((name ?? '').split('\n').join(', '));
 }
 
-/** What can be wrong with a chain, in words. The code stands beside them, for those who search. */
-const CHAIN_ERRORS: Readonly<Record<string, string>> = {
-  UNABLE_TO_GET_ISSUER_CERT: 'its issuer is unknown here',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its issuer is unknown here',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its issuer is unknown here, or an intermediate certificate is missing',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'it is self-signed',
-  SELF_SIGNED_CERT_IN_CHAIN: 'it leads to another CA',
-  CERT_SIGNATURE_FAILURE: 'its signature is not of the CA that it names',
-  CERT_NOT_YET_VALID: 'it, or a certificate above it, is not valid yet',
-  CERT_HAS_EXPIRED: 'it, or a certificate above it, expired',
-  CERT_CHAIN_TOO_LONG: 'the chain is too long',
-  INVALID_CA: 'a certificate above it is no CA',
-  PATH_LENGTH_EXCEEDED: 'a CA above it does not allow a chain of this length',
-  INVALID_PURPOSE: 'it, or a certificate above it, is not meant for TLS clients',
-  CERT_UNTRUSTED: 'a certificate above it is not trusted for TLS clients',
-  CERT_REJECTED: 'a certificate above it is marked as rejected',
+/** What can be wrong with a chain, in words, with the alert that Envoy sends for it. The code stands beside them, for those who search. */
+const CHAIN_ERRORS: Readonly<Record<string, { readonly why: string; readonly alert: CertificateAlert }>> = {
+  UNABLE_TO_GET_ISSUER_CERT: { why: 'its issuer is unknown here', alert: 'unknown-ca' },
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: { why: 'its issuer is unknown here', alert: 'unknown-ca' },
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: {
+    why: 'its issuer is unknown here, or an intermediate certificate is missing',
+    alert: 'unknown-ca',
+  },
+  DEPTH_ZERO_SELF_SIGNED_CERT: { why: 'it is self-signed', alert: 'unknown-ca' },
+  SELF_SIGNED_CERT_IN_CHAIN: { why: 'it leads to another CA', alert: 'unknown-ca' },
+  CERT_SIGNATURE_FAILURE: { why: 'its signature is not of the CA that it names', alert: 'decrypt-error' },
+  CERT_NOT_YET_VALID: { why: 'it, or a certificate above it, is not valid yet', alert: 'certificate-expired' },
+  CERT_HAS_EXPIRED: { why: 'it, or a certificate above it, expired', alert: 'certificate-expired' },
+  CERT_CHAIN_TOO_LONG: { why: 'the chain is too long', alert: 'unknown-ca' },
+  INVALID_CA: { why: 'a certificate above it is no CA', alert: 'unknown-ca' },
+  PATH_LENGTH_EXCEEDED: { why: 'a CA above it does not allow a chain of this length', alert: 'unknown-ca' },
+  INVALID_PURPOSE: { why: 'it, or a certificate above it, is not meant for TLS clients', alert: 'unsupported-certificate' },
+  CERT_UNTRUSTED: { why: 'a certificate above it is not trusted for TLS clients', alert: 'bad-certificate' },
+  CERT_REJECTED: { why: 'a certificate above it is marked as rejected', alert: 'bad-certificate' },
   // Node has no word of its own for these.
-  UNSPECIFIED: 'a key or hash is too weak, or an extension or name constraint forbids it',
+  UNSPECIFIED: { why: 'a key or hash is too weak, or an extension or name constraint forbids it', alert: 'certificate-unknown' },
 };

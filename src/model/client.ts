@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Refusal } from '../base/refusal.ts';
+import type { CertificateAlert } from '../wire/alert.ts';
 import type { MeshName, SpiffeId } from './names.ts';
 
 declare const verified: unique symbol;
@@ -39,4 +40,10 @@ export interface PeerFacts {
 
 export type Verification =
   | { readonly kind: 'verified'; readonly client: VerifiedClient }
-  | { readonly kind: 'rejected'; readonly refusal: Refusal; readonly certificate: CertificateSummary | null };
+  | {
+      readonly kind: 'rejected';
+      readonly refusal: Refusal;
+      readonly certificate: CertificateSummary | null;
+      /** What the client is told, where that is possible. */
+      readonly alert: CertificateAlert;
+    };

@@ -360,6 +360,7 @@ export class DataSide implements DataPlane {
     const stopped = (): void => {
       this.#listener = null;
       this.http.close();
+      this.terminator.close();
       for (const session of this.#sessions) session.walk.end(refuse('drained', 'the egress was stopped'));
       // The walks end in microtasks; their records go out before the word that nothing is left.
       setImmediate(() => {

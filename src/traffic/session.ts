@@ -467,7 +467,7 @@ function endWithTlsError(session: Session, from: Side, { to, isEndpoint }: { to:
   scope.on(from.socket, 'error', onError);
 }
 
-/** Before any handshake of ours a refused client gets a TLS alert, so that it sees more than an end; after one, an orderly end of TLS. */
+/** Before any handshake of ours a refused client gets a TLS alert, so that it sees more than an end. For its certificate it has got one already; after that it sees an orderly end of TLS. */
 function sayGoodbye(accepted: Socket, session: Session, refusal: Refusal): void {
   if (session.joined || accepted.destroyed) return;
   const beforeHandshake = session.draft.tlsVersion === '' && refusal.code !== 'handshake-failed';

@@ -6,6 +6,8 @@ import type { CertificateSummary, PeerFacts, Verification, VerifiedClient } from
 import type { ContentHash, MeshName } from '../model/names.ts';
 import { isValidAt } from '../model/credentials.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import { tellOfCertificate } from './certificate-alert.ts';
+import { Leaving } from './leaving.ts';
 import type { Renewals } from './renewals.ts';
 import { endOnTlsError, tlsErrorOf } from './tls-error.ts';
 import { UnderTls } from './under-tls.ts';
@@ -24,11 +26,14 @@ export interface Terminated {
   readonly trust: ContentHash;
 }
 
-/** A connection whose handshake is done, and what TLS says of it. */
+/** What is made of a client. A fault is a bug of ours. */
+type Judgement = Verification | { readonly kind: 'other-name' } | { readonly kind: 'fault'; readonly error: unknown };
+
+/** A connection whose handshake is done, and what is made of its client. */
 interface Secured {
   readonly socket: TLSSocket;
   readonly protocol: string;
-  readonly certificate: PeerFacts['certificate'];
+  readonly judgement: Judgement;
 }
 
 interface Pending {
@@ -54,6 +59,9 @@ export class Terminator {
   readonly #pending = new Map<UnderTls, Pending>();
   /** Node names no connection with it, but ends that connection before anything else is read. */
   #lastError: Error | null = null;
+  readonly #leaving = new Leaving();
+  /** Of sockets in their handshake: the line of `keylog` with the secret that the server writes under in TLS 1.3. Wiped when the handshake is over. */
+  readonly #secrets = new WeakMap<TLSSocket, Buffer>();
 
   constructor(tls: MeshTls, renewals: Renewals) {
     this.#tls = tls;
@@ -74,7 +82,14 @@ export class Terminator {
       if (pending === undefined) socket.destroy();
       else pending.secure(socket);
     });
-    server.on('tlsClientError', (error) => (this.#lastError = error));
+    server.on('keylog', (line: Buffer, socket: TLSSocket) => {
+      if (isServerSecret(line)) this.#secrets.set(socket, line);
+      else line.fill(0);
+    });
+    server.on('tlsClientError', (error, socket) => {
+      this.#lastError = error;
+      this.#wipe(socket);
+    });
     this.#servers.set(credentials.mesh, { generation: credentials.generation, credentials, server });
     this.#renewals.renewed(credentials.mesh);
   }
@@ -88,9 +103,14 @@ export class Terminator {
     this.#servers.delete(mesh);
   }
 
+  /** Closes on those who still read why they were refused. */
+  close(): void {
+    this.#leaving.close();
+  }
+
   /** The handshake and the check of the client. `peeked` are the bytes that were read for the hello; `name` is what they asked for. */
   async terminate(walk: Walk, raw: Socket, options: TerminateOptions): Promise<Terminated> {
-    const { mesh, name, wallMs, onHandshake, onCertificate } = options;
+    const { mesh, wallMs, onHandshake, onCertificate } = options;
     let entry = this.#servers.get(mesh);
     // The clock may have jumped, or the machine have slept: the certificate is made anew while the session waits.
     if (entry !== undefined && !isValidAt(entry.credentials, wallMs)) {
@@ -106,9 +126,10 @@ export class Terminator {
         ),
       );
     }
-    const { socket, protocol, certificate } = await this.#handshake(walk, raw, {
+    const { socket, protocol, judgement } = await this.#handshake(walk, raw, {
       server: entry.server,
       peeked: options.peeked,
+      judge: (secured) => this.#judge(secured, options),
     });
     // What came behind the handshake may have ended it already.
     if (socket.destroyed) {
@@ -117,32 +138,65 @@ export class Terminator {
       );
     }
     onHandshake(socket, protocol);
-    // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing passes.
-    if (socket.servername !== name) {
-      throw new Refused(refuse('handshake-failed', `the TLS library read another server name than the hello parser`));
+    switch (judgement.kind) {
+      case 'verified':
+        return { socket, client: judgement.client, trust: entry.generation };
+      case 'rejected':
+        if (judgement.certificate !== null) onCertificate(judgement.certificate);
+        throw new Refused(judgement.refusal);
+      case 'other-name':
+        throw new Refused(refuse('handshake-failed', `the TLS library read another server name than the hello parser`));
+      case 'fault':
+        throw judgement.error;
+      default:
+        return judgement satisfies never;
     }
-    const facts = { certificate, authorized: socket.authorized, authorizationError: authorizationCode(socket), nowMs: wallMs };
-    const verification = this.#tls.verify(mesh, facts);
-    if (verification.kind === 'verified') return { socket, client: verification.client, trust: entry.generation };
-    if (verification.certificate !== null) onCertificate(verification.certificate);
-    throw new Refused(verification.refusal);
   }
 
-  #handshake(walk: Walk, raw: Socket, to: { readonly server: Server; readonly peeked: Buffer }): Promise<Secured> {
-    const { server, peeked } = to;
+  /** Throws nothing: it runs in an event of the TLS library. */
+  #judge(socket: TLSSocket, { mesh, name, wallMs }: TerminateOptions): Judgement {
+    try {
+      // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing passes.
+      if (socket.servername !== name) return { kind: 'other-name' };
+      return this.#tls.verify(mesh, {
+        certificate: socket.getPeerX509Certificate(),
+        authorized: socket.authorized,
+        authorizationError: authorizationCode(socket),
+        nowMs: wallMs,
+      });
+    } catch (error) {
+      return { kind: 'fault', error };
+    }
+  }
+
+  #wipe(socket: TLSSocket): void {
+    this.#secrets.get(socket)?.fill(0);
+    this.#secrets.delete(socket);
+  }
+
+  #handshake(walk: Walk, raw: Socket, to: HandshakeOptions): Promise<Secured> {
+    const { server, peeked, judge } = to;
     return walk.step<Secured>((done, fail) => {
       const under = new UnderTls(raw);
       function failed(error: Error & { code?: string }): void {
         fail(new Refused(refuse('handshake-failed', `TLS handshake with the client: ${reasonOf(error)}`), { cause: error }));
       }
-      function onSecure(socket: TLSSocket): void {
+      const onSecure = (socket: TLSSocket): void => {
         socket.allowHalfOpen = true;
         // Asked here and never again: getProtocol ends the process once the client has gone (docs/native-calls.md).
         const protocol = socket.getProtocol() ?? '';
-        const certificate = socket.getPeerX509Certificate();
+        const judgement = judge(socket);
         under.secured(socket);
-        done({ socket, protocol, certificate });
-      }
+        // The answer to the client's Finished is not written yet: an alert can still take its place.
+        if (judgement.kind === 'rejected') {
+          const secret = this.#secrets.get(socket) ?? null;
+          tellOfCertificate({ alert: judgement.alert, protocol, socket, secret }, (record) =>
+            under.sayInstead(record, this.#leaving),
+          );
+        }
+        this.#wipe(socket);
+        done({ socket, protocol, judgement });
+      };
       this.#pending.set(under, { secure: onSecure });
       this.#lastError = null;
       under.onEnd = (error) => failed(error ?? this.#lastError ?? new Error('the connection was closed'));
@@ -159,6 +213,12 @@ export class Terminator {
   }
 }
 
+interface HandshakeOptions {
+  readonly server: Server;
+  readonly peeked: Buffer;
+  readonly judge: (socket: TLSSocket) => Judgement;
+}
+
 export interface TerminateOptions {
   readonly mesh: MeshName;
   /** As sent. */
@@ -170,6 +230,14 @@ export interface TerminateOptions {
   /** Told of a client that is rejected, as far as its certificate could be read. */
   readonly onCertificate: (certificate: CertificateSummary) => void;
 }
+
+/** `SERVER_TRAFFIC_SECRET_0`, told apart from the other lines by two letters: each handshake has five lines. */
+function isServerSecret(line: Buffer): boolean {
+  return line[0] === S && line[7] === T;
+}
+
+const S = 0x53;
+const T = 0x54;
 
 /** Node types it as an Error and gives the code of OpenSSL as a string. */
 function authorizationCode(socket: TLSSocket): string | null {

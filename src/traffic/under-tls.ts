@@ -2,6 +2,7 @@ import { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
 import { RecordCursor } from '../wire/record-cursor.ts';
 import { freeMemory } from './free-memory.ts';
+import type { Leaving } from './leaving.ts';
 import { nextShare } from './turns.ts';
 
 /** libuv reads up to 32 times as long as reads fill their 64 KB; after so much of it the others have a turn. Decrypting it takes a millisecond. */
@@ -57,6 +58,10 @@ export class UnderTls extends Duplex {
   #rawEnded = false;
   #useless = 0;
   #uselessSince = 0;
+  /** TLS has written since it was last given something. */
+  #wrote = false;
+  /** The last word was said in place of TLS, and the peer has some time to read it. */
+  #leaving: Leaving | null = null;
 
   /** `raw` is paused. */
   constructor(raw: Socket) {
@@ -81,6 +86,7 @@ export class UnderTls extends Duplex {
     const raw = this.#raw;
     this.#started = true;
     raw.on('end', () => {
+      if (this.destroyed) return;
       this.#rawEnded = true;
       this.#feed();
     });
@@ -102,6 +108,7 @@ export class UnderTls extends Duplex {
 
   /** Gives TLS what was read, piece by piece, for as long as it reads and it is this connection's turn. */
   #feed(): void {
+    if (this.#leaving !== null) return;
     while (this.#chunk !== null && !this.#full && !this.#othersTurn && !this.destroyed) {
       const chunk = this.#chunk;
       const at = this.#at;
@@ -137,6 +144,17 @@ export class UnderTls extends Duplex {
     this.#giveWay(setImmediate);
   }
 
+  /**
+   * Sends a record that was made elsewhere in place of everything that TLS still writes. To be called while TLS tells that its handshake is done: what it has written by then
+   * (the Finished of TLS 1.2, tickets of TLS 1.3) comes only behind. False where it has written already; then nothing is sent.
+   */
+  sayInstead(record: Uint8Array, leaving: Leaving): boolean {
+    if (this.#wrote || this.destroyed || this.writableEnded) return false;
+    super.write(record);
+    this.#leaving = leaving;
+    return true;
+  }
+
   /** TLS makes a copy of what it is handed. */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event !== 'data') return super.emit(event, ...args);
@@ -144,6 +162,7 @@ export class UnderTls extends Duplex {
     const before = tls?.bytesRead;
     const startedAt = performance.now();
     UnderTls.#fed = this;
+    this.#wrote = false;
     try {
       return super.emit(event, ...args);
     } finally {
@@ -181,7 +200,8 @@ export class UnderTls extends Duplex {
   /** After its end TLS may still answer a client that wants new keys; nobody waits for that any more, and an error would end the other direction. */
   override write(chunk: unknown, encodingOrDone?: BufferEncoding | Done, done?: Done): boolean {
     const told = typeof encodingOrDone === 'function' ? encodingOrDone : done;
-    if (!this.writableEnded) return super.write(chunk, told);
+    this.#wrote = true;
+    if (!this.writableEnded && this.#leaving === null) return super.write(chunk, told);
     if (told !== undefined) queueMicrotask(told);
     return true;
   }
@@ -208,7 +228,8 @@ export class UnderTls extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const raw = this.#raw;
     // An end that is under way is sent first; all of what came before is with the kernel.
-    if (error === null && raw.writableEnded) raw.destroySoon();
+    if (error === null && this.#leaving !== null) this.#leaving.add(raw, this.#onData);
+    else if (error === null && raw.writableEnded) raw.destroySoon();
     else raw.destroy();
     this.onEnd?.(error);
     done(error);

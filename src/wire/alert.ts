@@ -1,10 +1,11 @@
 /**
- * What a client is told that is refused before a TLS handshake of ours began: one fatal alert, so that its TLS library has a reason to show
- * and not only an end of the stream. After a handshake an alert can no longer be sent in the clear, and what is not TLS would not understand one.
+ * What a client is told that is refused: one fatal alert, so that its TLS library has a reason to show and not only an end of the stream. Before a handshake of ours
+ * began it goes in the clear; what is not TLS would not understand one. For a refused certificate see traffic/certificate-alert.ts.
  */
 import type { RefusalCode } from '../base/refusal.ts';
 
 /** RFC 8446 6, RFC 6066 3. */
+const FATAL = 2;
 const DECODE_ERROR = 50;
 const INTERNAL_ERROR = 80;
 const UNRECOGNIZED_NAME = 112;
@@ -48,7 +49,33 @@ export function alertFor(code: RefusalCode): Uint8Array | null {
   return ALERTS[code];
 }
 
+/** What a client is told whose certificate is refused: the names of RFC 8446 6.2, and the numbers. */
+const CERTIFICATE_ALERTS = {
+  'bad-certificate': 42,
+  'unsupported-certificate': 43,
+  'certificate-expired': 45,
+  'certificate-unknown': 46,
+  'unknown-ca': 48,
+  'decrypt-error': 51,
+  'certificate-required': 116,
+} as const;
+
+export type CertificateAlert = keyof typeof CERTIFICATE_ALERTS;
+
+/** TLS 1.2 has no word for a certificate that is missing. */
+const HANDSHAKE_FAILURE = 40;
+
+/** The content of an alert of TLS 1.3. */
+export function certificateAlert(alert: CertificateAlert): Uint8Array {
+  return Uint8Array.of(FATAL, CERTIFICATE_ALERTS[alert]);
+}
+
+/** A record of TLS 1.2, in the clear: for as long as the server has not changed its cipher. */
+export function certificateAlertRecord(alert: CertificateAlert): Uint8Array {
+  return record(alert === 'certificate-required' ? HANDSHAKE_FAILURE : CERTIFICATE_ALERTS[alert]);
+}
+
 /** A record of version TLS 1.2, which every version accepts before a version is agreed on: content type alert, two bytes, level fatal. */
 function record(description: number): Uint8Array {
-  return Uint8Array.of(21, 3, 3, 0, 2, 2, description);
+  return Uint8Array.of(21, 3, 3, 0, 2, FATAL, description);
 }

@@ -5,7 +5,7 @@ import { connect } from 'node:tls';
 import t from 'tap';
 import { REFUSALS } from '../../src/base/refusal.ts';
 import type { RefusalCode } from '../../src/base/refusal.ts';
-import { alertFor } from '../../src/wire/alert.ts';
+import { alertFor, certificateAlert, certificateAlertRecord } from '../../src/wire/alert.ts';
 
 const codes = Object.keys(REFUSALS) as RefusalCode[];
 
@@ -51,6 +51,13 @@ t.test('what is not TLS, says nothing or has had its handshake gets no alert', a
     'idle-timeout',
   ];
   for (const code of silent) t.equal(alertFor(code), null, code);
+});
+
+t.test('a certificate that is missing has a word of its own in TLS 1.3 only', async (t) => {
+  t.same([...certificateAlert('certificate-required')], [2, 116]);
+  t.same([...certificateAlertRecord('certificate-required')], [21, 3, 3, 0, 2, 2, 40]);
+  t.same([...certificateAlert('unknown-ca')], [2, 48]);
+  t.same([...certificateAlertRecord('unknown-ca')], [21, 3, 3, 0, 2, 2, 48]);
 });
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
