@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { connectionNames, valuesOf } from './headers.ts';
 import type { FlatHeaders } from './headers.ts';
 import { REPLIES } from './local-reply.ts';
@@ -15,6 +16,8 @@ export type CheckedHead =
   | { readonly kind: 'head'; readonly path: string; readonly authority: string; readonly headers: FlatHeaders }
   | { readonly kind: 'refused'; readonly reply: LocalReply };
 
+/** Those of HTTP/1.1, whose parser takes no other. */
+const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
 /** Envoy's limit, `max_headers_count`. */
 const MAX_HEADERS = 100;
 /** Printable ASCII without what ends a host or belongs to another part of a URL. */
@@ -64,10 +67,19 @@ function placeOf(target: string, host: string): { readonly path: string; readonl
 
 /** Checks of HTTP/2 that its library leaves to us. */
 export function checkHttp2({ method, path, authority }: { method: string; path: string; authority: string }): LocalReply | null {
-  if (method === 'TRACE') return REPLIES.badRequest;
+  if (method === 'TRACE' || !KNOWN_METHODS.has(method)) return REPLIES.badRequest;
   if (method === 'CONNECT') return REPLIES.notFound;
   if (path === '*') return method === 'OPTIONS' ? REPLIES.notFound : REPLIES.badRequest;
   if (!PATH.test(path)) return REPLIES.badRequest;
   if (authority === '') return REPLIES.noHost;
   return HOST.test(authority) ? null : REPLIES.badRequest;
+}
+
+/** Whether an answer of HTTP/1.1 can be passed on: one that two readers could end at two places is an error of its service. */
+export function isSoundAnswer(status: number, headers: FlatHeaders): boolean {
+  if (status < 200 || headers.length / 2 > MAX_HEADERS) return false;
+  const encodings = valuesOf(headers, 'transfer-encoding');
+  const [encoding] = encodings;
+  if (encodings.length > 1 || (encoding !== undefined && encoding.toLowerCase() !== 'chunked')) return false;
+  return status !== 204 || (encoding === undefined && valuesOf(headers, 'content-length').every((length) => /^0+$/.test(length)));
 }

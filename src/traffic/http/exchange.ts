@@ -31,6 +31,7 @@ export interface Exchange {
   /** The client is gone, or has reset the request. Called at most once, never after the answer is whole. */
   onGone(listener: () => void): void;
   reply(reply: LocalReply): void;
+  /** Throws, and has answered nothing, where the codec of the client cannot carry the head. */
   respond(head: ResponseHead): ResponseBody;
 }
 

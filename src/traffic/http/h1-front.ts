@@ -9,6 +9,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { checkHttp1 } from './check-head.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import { lowerNames, valuesOf } from './headers.ts';
+import type { FlatHeaders } from './headers.ts';
 import { requestBody } from './request-body.ts';
 import { rawReply, REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
@@ -342,24 +343,21 @@ class H1Exchange implements Exchange {
   }
 
   #begin({ status, headers }: ResponseHead, close: boolean): ResponseBody {
-    this.answered = true;
     const response = this.#response;
     const { served } = this.#owner;
-    served.answering = true;
     const last = this.#isLast(close);
     response.sendDate = false;
     response.removeHeader('connection');
     response.removeHeader('keep-alive');
-    const out = [...headers];
+    const out = withoutTrailer(headers);
     const hasLength = valuesOf(headers, 'content-length').length > 0;
     const isBare = status === 204 || status === 304 || this.head.method === 'HEAD';
     if (!hasLength && !isBare) out.push('transfer-encoding', 'chunked');
-    if (last) {
-      out.push('connection', 'close');
-      served.ending = true;
-    }
+    if (last) out.push('connection', 'close');
     if (isBare && !hasLength) response.strictContentLength = false;
     response.writeHead(status, STATUS_CODES[status] ?? '', out);
+    this.answered = served.answering = true;
+    if (last) served.ending = true;
     response.flushHeaders();
     return {
       write: (chunk) => response.write(chunk),
@@ -374,6 +372,11 @@ class H1Exchange implements Exchange {
       reset: () => served.socket.destroy(),
     };
   }
+}
+
+/** Trailers stay here, and so does what says that they come. */
+function withoutTrailer(headers: FlatHeaders): string[] {
+  return headers.filter((_, i) => headers[i - (i % 2)] !== 'trailer');
 }
 
 function ignore(): void {}

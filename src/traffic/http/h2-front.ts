@@ -1,9 +1,11 @@
 /** Requests of HTTP/2 from connections whose mesh TLS has ended. Framing, flow control and the defence against floods are those of Node's library. */
 import { constants, performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
-import type { Duplex, Readable } from 'node:stream';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
 import { checkHttp2 } from './check-head.ts';
+import { ControlBudget } from './control-budget.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import { MAX_HEAD_BYTES } from './h1-front.ts';
@@ -11,19 +13,33 @@ import type { FrontConnection } from './h1-front.ts';
 import type { FlatHeaders } from './headers.ts';
 import { valuesOf } from './headers.ts';
 import { requestBody } from './request-body.ts';
-import { wireReply } from './local-reply.ts';
+import { REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
 
 const MAX_STREAMS = 1_024;
+/** Heads of services of HTTP/1.1 may have 128 KB. */
+export const MAX_SENT_HEAD_BYTES: number = 256 * 1024;
+/** Fields that should stand once are passed on as often as they came. The types of Node do not know the option yet. */
+export const REPEATABLE: Readonly<Record<'strictSingleValueFields', boolean>> = { strictSingleValueFields: false };
 const WINDOW_BYTES = 256 * 1024;
 
-/** Serves the socket until it ends; gives back how to tell the client to go. */
-export function openH2(socket: Duplex, connection: FrontConnection, clock: Clock): { goAway(): void } {
+export interface OpenH2 {
+  /** Tells the client to go; running requests end by themselves. */
+  goAway(): void;
+  /** Ends the connection where its client floods it; to be asked once in a while. */
+  look(): void;
+}
+
+/** Serves the socket until it ends. */
+export function openH2(socket: Socket, connection: FrontConnection, clock: Clock): OpenH2 {
+  const budget = new ControlBudget(clock.now());
   const session: ServerHttp2Session = performServerHandshake(socket, {
     maxHeaderListPairs: 128,
     maxSessionInvalidFrames: 100,
     maxSessionRejectedStreams: 100,
     maxOutstandingPings: 10,
+    maxSendHeaderBlockLength: MAX_SENT_HEAD_BYTES,
+    ...REPEATABLE,
     settings: {
       maxConcurrentStreams: MAX_STREAMS,
       initialWindowSize: WINDOW_BYTES,
@@ -35,9 +51,12 @@ export function openH2(socket: Duplex, connection: FrontConnection, clock: Clock
   session.on('frameError', ignore);
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
     stream.on('error', ignore);
+    const headBytes = raw.reduce((bytes, text) => bytes + text.length, 0);
+    budget.stream(headBytes + 16 * raw.length);
     const head = headOf(raw);
-    const exchange = new H2Exchange(stream, head, { hasBody: (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0, clock });
-    const refusal = checkHttp2(head);
+    const exchange = new H2Exchange(stream, head, { hasBody: (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0, clock, budget });
+    // The library only tells the client of the limit.
+    const refusal = headBytes > MAX_HEAD_BYTES ? REPLIES.headTooLarge : checkHttp2(head);
     if (refusal !== null) {
       connection.onRefused(refusal.status, `${head.method} request`);
       exchange.reply(refusal);
@@ -48,6 +67,11 @@ export function openH2(socket: Duplex, connection: FrontConnection, clock: Clock
   return {
     goAway() {
       if (!session.destroyed && !session.closed) session.close();
+    },
+    look() {
+      if (session.destroyed || !budget.isSpent(socket.bytesRead, clock.now())) return;
+      connection.onRefused(0, 'a flood of frames that ask for nothing');
+      session.destroy(new Error('a flood'), constants.NGHTTP2_ENHANCE_YOUR_CALM);
     },
   };
 }
@@ -75,12 +99,20 @@ class H2Exchange implements Exchange {
   answered = false;
   readonly #stream: ServerHttp2Stream;
   readonly #clock: Clock;
+  readonly #budget: ControlBudget;
 
-  constructor(stream: ServerHttp2Stream, head: RequestHead, { hasBody, clock }: { hasBody: boolean; clock: Clock }) {
+  constructor(
+    stream: ServerHttp2Stream,
+    head: RequestHead,
+    { hasBody, clock, budget }: { hasBody: boolean; clock: Clock; budget: ControlBudget },
+  ) {
+    this.#budget = budget;
     this.#stream = stream;
     this.#clock = clock;
     this.head = head;
     this.body = hasBody ? requestBody(stream) : null;
+    if (hasBody) stream.on('data', (chunk: Buffer) => budget.body(chunk.length));
+    stream.on('trailers', (headers: object) => budget.stream(JSON.stringify(headers).length));
   }
 
   get bodyIsRead(): boolean {
@@ -105,7 +137,6 @@ class H2Exchange implements Exchange {
   }
 
   respond({ status, headers }: ResponseHead): ResponseBody {
-    this.answered = true;
     const stream = this.#stream;
     let trailers: FlatHeaders = [];
     if (!stream.destroyed && !stream.closed) {
@@ -115,8 +146,12 @@ class H2Exchange implements Exchange {
         else stream.sendTrailers(grouped(trailers));
       });
     }
+    this.answered = true;
     return {
-      write: (chunk) => stream.destroyed || stream.write(chunk),
+      write: (chunk) => {
+        this.#budget.written(chunk.length);
+        return stream.destroyed || stream.write(chunk);
+      },
       onDrain: (listener) => void stream.on('drain', listener),
       end(last) {
         trailers = last;

@@ -11,6 +11,7 @@ import type { Exchange } from './exchange.ts';
 import { H1Front } from './h1-front.ts';
 import type { FrontConnection } from './h1-front.ts';
 import { openH2 } from './h2-front.ts';
+import type { OpenH2 } from './h2-front.ts';
 import { resetReply } from './local-reply.ts';
 import { serveRequest } from './request-walk.ts';
 import type { Judged } from './request-walk.ts';
@@ -30,12 +31,16 @@ export interface HttpSession {
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
+/** Between two looks at what clients of HTTP/2 spend. */
+const LOOK_MS = 500;
+
 /** The HTTP side of one data side: the codecs towards clients, the connections to services, and their end. */
 export class HttpTraffic {
   readonly #plane: DataPlane;
   readonly #h1: H1Front;
   readonly #pools: UpstreamPools;
-  readonly #goAways = new Set<() => void>();
+  readonly #opened = new Set<OpenH2>();
+  #looking: Timer | null = null;
   #draining = false;
 
   constructor(plane: DataPlane) {
@@ -93,7 +98,7 @@ export class HttpTraffic {
   /** Answers from now on say that they are the last of their connection. */
   drain(): void {
     this.#draining = true;
-    for (const goAway of this.#goAways) goAway();
+    for (const each of this.#opened) each.goAway();
   }
 
   keep(clusters: ReadonlyMap<string, Cluster>): void {
@@ -107,10 +112,17 @@ export class HttpTraffic {
 
   #openH2(socket: TLSSocket, front: FrontConnection): void {
     const opened = openH2(socket, front, this.#plane.clock);
-    const goAway = (): void => opened.goAway();
-    this.#goAways.add(goAway);
-    socket.once('close', () => this.#goAways.delete(goAway));
-    if (this.#draining) goAway();
+    this.#opened.add(opened);
+    this.#looking ??= this.#plane.clock.every(LOOK_MS, () => {
+      for (const each of this.#opened) each.look();
+    });
+    socket.once('close', () => {
+      this.#opened.delete(opened);
+      if (this.#opened.size > 0) return;
+      this.#looking?.cancel();
+      this.#looking = null;
+    });
+    if (this.#draining) opened.goAway();
   }
 
   #frontOf(session: HttpSession): FrontConnection {
@@ -120,7 +132,8 @@ export class HttpTraffic {
         return isDraining();
       },
       serve: (exchange) => this.#serve(exchange, session),
-      onRefused: (status, detail) => session.refused(refuse('malformed-request', `answered ${status}: ${detail}`)),
+      onRefused: (status, detail) =>
+        session.refused(refuse('malformed-request', status === 0 ? detail : `answered ${status}: ${detail}`)),
     };
   }
 

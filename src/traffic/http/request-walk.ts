@@ -46,14 +46,16 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
   for (;;) {
     let lease: Lease;
     try {
-      lease = await host.pools.lease(cluster, await host.targets(cluster), fresh);
+      const targets = await host.targets(cluster);
+      if (exchange.gone) return;
+      lease = await host.pools.lease(cluster, targets, fresh);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       host.refused(error.refusal);
       exchange.reply(replyTo(error.refusal));
       return;
     }
-    if (exchange.gone) return;
+    if (exchange.gone) return lease.drop();
     host.attempt(lease.target);
     const outcome = await forward(exchange, host, { lease, http, startedAt });
     // A service may end an idle connection just when a request comes: one that nobody has begun to answer and that may be sent twice gets a new one.
@@ -95,7 +97,14 @@ function forward(
         onHead({ status, headers }) {
           host.answered();
           const serviceTimeMs = Math.round(host.clock.now() - startedAt);
-          answer = exchange.respond({ status, headers: responseHeaders(headers, { serviceTimeMs, wallMs: host.clock.wall() }) });
+          try {
+            const out = responseHeaders(headers, { serviceTimeMs, wallMs: host.clock.wall() });
+            answer = exchange.respond({ status, headers: out });
+          } catch {
+            call.cancel();
+            exchange.reply(resetReply('protocol error'));
+            return resolve('done');
+          }
           answer.onDrain(() => call.resume());
         },
         onData(chunk) {

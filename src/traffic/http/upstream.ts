@@ -7,12 +7,13 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Client, Dispatcher } from 'undici';
-import { Refused } from '../../base/refusal.ts';
+import { Refused, refuse } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
+import { isSoundAnswer } from './check-head.ts';
 import { H2 } from './exchange.ts';
 import type { ResponseHead } from './exchange.ts';
-import { grouped } from './h2-front.ts';
+import { grouped, MAX_SENT_HEAD_BYTES, REPEATABLE } from './h2-front.ts';
 import { lowerNames } from './headers.ts';
 import type { FlatHeaders } from './headers.ts';
 import type { ResetReason } from './local-reply.ts';
@@ -50,6 +51,8 @@ export interface Lease {
   /** The connection has carried requests before, so that its service may have ended it meanwhile. */
   readonly reused: boolean;
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall;
+  /** In place of `send`: a connection that was made for it and carried nothing ends. */
+  drop(): void;
 }
 
 interface Connection {
@@ -73,6 +76,7 @@ const IDLE_MS = 60_000;
 export class UpstreamPools {
   readonly #dial: Dial;
   readonly #pools = new Map<string, Set<Connection>>();
+  #closed = false;
 
   constructor(dial: Dial) {
     this.#dial = dial;
@@ -87,6 +91,11 @@ export class UpstreamPools {
       }
     }
     const { socket, target, leave } = await this.#dial(cluster, targets);
+    if (this.#closed) {
+      leave();
+      socket.destroy();
+      throw new Refused(refuse('drained', 'the egress was stopped'));
+    }
     const key = poolKey(cluster, target);
     const pool = this.#pools.get(key) ?? new Set();
     this.#pools.set(key, pool);
@@ -113,6 +122,7 @@ export class UpstreamPools {
   }
 
   close(): void {
+    this.#closed = true;
     for (const pool of this.#pools.values()) for (const connection of pool) connection.close();
   }
 }
@@ -122,6 +132,9 @@ function leaseOf(connection: Connection): Lease {
     target: connection.target,
     reused: connection.used > 0,
     send: (request, listener) => connection.send(request, listener),
+    drop() {
+      if (connection.used === 0) connection.close();
+    },
   };
 }
 
@@ -136,6 +149,8 @@ function poolKey(cluster: Cluster, { ip, endpoint }: Target): string {
     JSON.stringify(endpoint.tls),
   ].join('\0');
 }
+
+class UnsoundAnswer extends Error {}
 
 class Http1Connection implements Connection {
   readonly target: Target;
@@ -209,9 +224,12 @@ class Http1Connection implements Connection {
         },
         onBodySent: (chunk: Buffer | string) => listener.onSent(chunk.length),
         onResponseStart(given, status) {
-          if (status < 200) return;
+          // Those before the answer, as 103, stay here.
+          if (status > 100 && status < 200) return;
+          const head = rawTexts(given.rawHeaders);
+          if (!isSoundAnswer(status, head)) return given.abort(new UnsoundAnswer());
           begun = true;
-          listener.onHead({ status, headers: rawTexts(given.rawHeaders) });
+          listener.onHead({ status, headers: head });
         },
         onResponseData(given, chunk) {
           // The buffer is the parser's own and used again.
@@ -253,6 +271,8 @@ class Http2Connection implements Connection {
       createConnection: () => socket,
       settings: { enablePush: false, initialWindowSize: 256 * 1024 },
       maxHeaderListPairs: 512,
+      maxSendHeaderBlockLength: MAX_SENT_HEAD_BYTES,
+      ...REPEATABLE,
     });
     this.#session.on('error', ignore);
     this.#session.on('goaway', () => (this.#draining = true));
@@ -351,6 +371,7 @@ function rawTexts(raw: unknown): string[] {
 }
 
 function reasonOf(error: Error, begun: boolean): ResetReason {
+  if (error instanceof UnsoundAnswer) return 'protocol error';
   if (error instanceof clientErrors.HTTPParserError || error instanceof clientErrors.HeadersOverflowError)
     return 'protocol error';
   if (error instanceof clientErrors.ResponseContentLengthMismatchError) return 'protocol error';

@@ -1,0 +1,153 @@
+// What becomes of each answer of a service of HTTP/1.1, for clients of HTTP/1.1 and of HTTP/2, and that the next answer on the same connection is its own.
+import { connect as connectHttp2 } from 'node:http2';
+import t from 'tap';
+import { answerOf, answersIn, readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
+import type { Zone } from './zone.ts';
+
+const OK = 'HTTP/1.1 200 OK\r\n';
+const CHUNKED = 'Transfer-Encoding: chunked\r\n';
+
+/** Status and body that a client reads, for these bytes of the service. `ends`: the service ends the connection behind them. */
+const ANSWERS: readonly (readonly [string, string, number, string, 'ends'?])[] = [
+  ['plain', answerOf('ab'), 200, 'ab'],
+  ['a second one behind it', answerOf('ab') + answerOf('stolen'), 200, 'ab'],
+  ['until the end', `${OK}\r\nab`, 200, 'ab', 'ends'],
+  ['of HTTP/1.0', 'HTTP/1.0 200 OK\r\n\r\nab', 200, 'ab', 'ends'],
+  ['chunked, with extensions and trailers', `${OK}${CHUNKED}\r\n2;x=1\r\nab\r\n0\r\nX-T: 1\r\n\r\n`, 200, 'ab'],
+  ['another reason, other bytes', 'HTTP/1.1 200 Fine \xe9 day\r\nX: \xe9\r\nContent-Length: 2\r\n\r\nab', 200, 'ab'],
+  ['no reason', 'HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nab', 200, 'ab'],
+  ['an odd status', 'HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n', 299, ''],
+  ['204', 'HTTP/1.1 204 No Content\r\n\r\n', 204, ''],
+  ['204 of length 0', 'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n', 204, ''],
+  ['204 and bytes behind it', 'HTTP/1.1 204 No Content\r\n\r\nab', 204, '', 'ends'],
+  ['304 and bytes behind it', 'HTTP/1.1 304 Not Modified\r\n\r\nab', 304, '', 'ends'],
+  ['hints first', `HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n${answerOf('ab')}`, 200, 'ab'],
+  ['announced trailers', answerOf('ab', 'Trailer: x\r\n'), 200, 'ab'],
+  ['fields twice', answerOf('ab', 'Content-Type: a\r\nContent-Type: b\r\nLocation: /x\r\nLocation: /y\r\n'), 200, 'ab'],
+  ['names of JavaScript', answerOf('ab', '__proto__: 1\r\n'), 200, 'ab'],
+  ['70,000 bytes', answerOf('ab', `X: ${'x'.repeat(70_000)}\r\n`), 200, 'ab'],
+  ['90 headers', answerOf('ab', 'X: 1\r\n'.repeat(89)), 200, 'ab'],
+  ...(
+    [
+      ['1,000 headers', answerOf('ab', 'X: 1\r\n'.repeat(1_000))],
+      ['200,000 bytes', answerOf('ab', `X: ${'x'.repeat(200_000)}\r\n`)],
+      ['two lengths', `${OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab`],
+      ['two equal lengths', `${OK}Content-Length: 2\r\nContent-Length: 2\r\n\r\nab`],
+      ['a length and chunks', `${OK}Content-Length: 5\r\n${CHUNKED}\r\n0\r\n\r\n`],
+      ...['-1', '+2', '2, 2', '0x2', ''].map(
+        (length) => [`length ${length}`, `${OK}Content-Length: ${length}\r\n\r\nab`] as const,
+      ),
+      ...['gzip', 'gzip, chunked', 'xchunked', 'chunked, chunked', `chunked\r\n${CHUNKED.trimEnd()}`].map(
+        (encoding) => [`encoding ${encoding}`, `${OK}Transfer-Encoding: ${encoding}\r\n\r\n2\r\nab\r\n0\r\n\r\n`] as const,
+      ),
+      ['204 with a body', 'HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nab'],
+      ['204 with chunks', `HTTP/1.1 204 No Content\r\n${CHUNKED}\r\n2\r\nab\r\n0\r\n\r\n`],
+      ...['99', '099', '1000', 'abc'].map(
+        (status) => [`status ${status}`, `HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`] as const,
+      ),
+      ['another protocol', 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nxx'],
+      ...['X: a\0b', 'X : a', ': a', 'X: a\r\n b', 'X: a\rb', 'X: a\x01b', 'X\xff: a', 'X(a): 1', ':status: 201', 'Xyz'].map(
+        (line) => [JSON.stringify(line), `${OK}${line}\r\nContent-Length: 2\r\n\r\nab`] as const,
+      ),
+      ['LF alone', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nab'],
+      ['what is not HTTP', 'hello\r\n\r\n'],
+    ] as const
+  ).map(
+    ([name, bytes]) =>
+      [name, bytes, 502, 'upstream connect error or disconnect/reset before headers. reset reason: protocol error'] as const,
+  ),
+];
+
+function startAnswers(t: Parameters<typeof startRawService>[0]): ReturnType<typeof startRawService> {
+  return startRawService(t, ({ head }, socket) => {
+    const [, bytes, , , ends] = ANSWERS[Number(/^\S+ \/(\d+) /.exec(head)?.[1] ?? NaN)] ?? [];
+    if (bytes === undefined) return answerOf('next');
+    if (ends === undefined) return bytes;
+    socket.end(bytes, 'latin1');
+    return null;
+  });
+}
+
+t.test('what a client of HTTP/1.1 reads', async (t) => {
+  const service = await startAnswers(t);
+  await using zone = await startHttpZone(t, service.port);
+  for (const [i, [name, , status, body]] of ANSWERS.entries()) {
+    const text = await readAll(
+      zone,
+      `GET /${i} HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+    );
+    const [first, next, ...more] = answersIn(text);
+    t.strictSame([first?.status, first?.body.replace(/^2\r\nab\r\n0\r\n\r\n$/, 'ab')], [status, body], name);
+    t.strictSame([next?.status, next?.body, more], [200, 'next', []], name);
+  }
+});
+
+t.test('what a client of HTTP/2 reads', async (t) => {
+  const service = await startAnswers(t);
+  await using zone = await startHttpZone(t, service.port);
+  const session = await openSession(zone);
+  for (const [i, [name, , status, body]] of ANSWERS.entries()) {
+    t.strictSame(await read(session, `/${i}`), [status, body, 0], name);
+    t.strictSame(await read(session, '/next'), [200, 'next', 0], name);
+  }
+  session.destroy();
+});
+
+async function openSession(zone: Zone): Promise<ReturnType<typeof connectHttp2>> {
+  const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
+  return connectHttp2('https://a', { createConnection: () => socket, settings: { maxHeaderListSize: 500_000 } });
+}
+
+async function read(session: ReturnType<typeof connectHttp2>, path: string): Promise<[number, string, number | undefined]> {
+  const stream = session.request({ ':path': path });
+  stream.on('error', () => {});
+  let [status, body] = [0, ''];
+  stream.on('response', (headers) => (status = Number(headers[':status'])));
+  stream.setEncoding('latin1');
+  stream.on('data', (text: string) => (body += text));
+  await new Promise((resolve) => stream.once('close', resolve));
+  return [status, body, stream.rstCode];
+}
+
+t.test('an answer that goes wrong after its head cuts the client off, and no other', async (t) => {
+  const service = await startRawService(t, ({ head }) =>
+    head.includes('/bad') ? `${OK}${CHUNKED}\r\n2\r\nab\r\nZZ\r\n${answerOf('stolen')}` : answerOf('next'),
+  );
+  await using zone = await startHttpZone(t, service.port);
+  const text = await readAll(zone, 'GET /bad HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n');
+  t.match(text, /\r\n\r\n2\r\nab\r\n$/);
+  const session = await openSession(zone);
+  t.match(await read(session, '/bad'), [200, 'ab', 2]);
+  t.match(await read(session, '/next'), [200, 'next', 0]);
+  session.destroy();
+});
+
+t.test('what belongs to one connection stays on it; what Envoy says of itself is said', async (t) => {
+  const service = await startRawService(t, () =>
+    answerOf(
+      'ab',
+      'Connection: close, x-a\r\nX-A: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nUpgrade: h2c\r\nServer: mine\r\nDate: then\r\nX-Envoy-Upstream-Service-Time: 99\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n',
+    ),
+  );
+  await using zone = await startHttpZone(t, service.port);
+  const get = 'GET /x HTTP/1.1\r\nHost: a\r\n\r\n';
+  const answers = answersIn(await readAll(zone, get + get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')));
+  t.equal(answers.length, 2, 'the end of the connection of the service is not that of the client');
+  t.match(
+    answers[0]?.head,
+    /^HTTP\/1\.1 200 OK\r\nserver: envoy\r\ndate: then\r\nset-cookie: a\r\nset-cookie: b\r\ncontent-length: 2\r\nx-envoy-upstream-service-time: \d{1,2}$/,
+  );
+});
+
+t.test('HEAD has a length and no body', async (t) => {
+  const service = await startRawService(t, ({ head }) =>
+    head.startsWith('HEAD') ? `${OK}Content-Length: 9\r\n\r\n` : answerOf('next'),
+  );
+  await using zone = await startHttpZone(t, service.port);
+  const text = await readAll(
+    zone,
+    'HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+  );
+  t.match(text, /^HTTP\/1\.1 200 OK\r\ncontent-length: 9\r\n(?:[^\r]+\r\n)*\r\nHTTP\/1\.1 200 OK\r\n/);
+  t.match(text, /\r\n\r\nnext$/);
+});
