@@ -1,0 +1,200 @@
+// What do honest clients notice of others that flood the egress with TLS 1.3 key updates right behind their handshake, without a client certificate?
+// `node perf/keyupdate-flood.ts [--seconds 10] [--rounds 3] [--rate 70] [--updates 500] [--honest 20]`. An honest session is new each time: TCP, mutual TLS, a byte to the service and
+// back; they begin at fixed times, whatever became of those before, and a session that got no answer within 10 s counts as 10 s. All contenders in one run, in turns.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect as connectTcp, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { Duplex } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { CIPHER, Sealer, secretOf } from '../test/egress/sealed-records.ts';
+import { makeBed } from './bed.ts';
+import type { Bed } from './bed.ts';
+import { allContenders } from './contenders.ts';
+import type { Contender, Target } from './contenders.ts';
+import { missingPeers } from './peers/peers.ts';
+import { median } from './processes.ts';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '10' },
+    rounds: { type: 'string', default: '3' },
+    /** Connections of the attacker a second, and what each sends. */
+    rate: { type: 'string', default: '70' },
+    updates: { type: 'string', default: '500' },
+    /** Honest sessions a second. */
+    honest: { type: 'string', default: '20' },
+    attack: { type: 'string' },
+  },
+});
+const SECONDS = Number(values.seconds);
+const RATE = Number(values.rate);
+const UPDATES = Number(values.updates);
+const HONEST = Number(values.honest);
+/** An honest client gives up. */
+const LOST_MS = 10_000;
+/** An attacker lets go. */
+const HELD_MS = 8_000;
+
+if (values.attack !== undefined) attack(JSON.parse(values.attack) as Target);
+else await measure();
+
+interface Figures {
+  readonly p50: number;
+  readonly p99: number;
+  readonly lost: number;
+}
+
+async function measure(): Promise<void> {
+  for (const name of missingPeers()) console.error(`perf: ${name} is not installed (perf/peers/install.sh): left out`);
+  const echo = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {});
+    socket.pipe(socket);
+  });
+  echo.listen(0, '127.0.0.1');
+  await once(echo, 'listening');
+  const made = await makeBed();
+  const bed: Bed = { ...made, plain: (echo.address() as AddressInfo).port };
+  const contenders = allContenders().filter(({ kind, variant }) => (kind === 'egress' || kind === 'peer') && !variant);
+  const figures = new Map(contenders.map(({ name }) => [name, { quiet: [] as Figures[], flooded: [] as Figures[] }]));
+  try {
+    for (let round = 0; round < Number(values.rounds); round++) {
+      for (const contender of contenders) {
+        const { quiet, flooded } = await one(contender, bed);
+        figures.get(contender.name)?.quiet.push(quiet);
+        figures.get(contender.name)?.flooded.push(flooded);
+      }
+    }
+  } finally {
+    await made.close();
+    echo.close();
+  }
+  const ms = (of: readonly Figures[], key: keyof Figures): string => median(of.map((each) => each[key])).toFixed(1);
+  console.log(
+    `node perf/keyupdate-flood.ts --seconds ${SECONDS} --rounds ${values.rounds} --rate ${RATE} --updates ${UPDATES} --honest ${HONEST}   (Node ${process.version})`,
+  );
+  console.log('an honest session, ms      p50      p99   under the flood: p50      p99   lost (of each round)');
+  for (const [name, { quiet, flooded }] of figures) {
+    const cells = [ms(quiet, 'p50'), ms(quiet, 'p99'), ms(flooded, 'p50'), ms(flooded, 'p99'), ms(flooded, 'lost')];
+    const widths = [9, 9, 23, 9, 8];
+    console.log(name.padEnd(21) + cells.map((cell, i) => cell.padStart(widths[i] ?? 9)).join(''));
+  }
+}
+
+async function one(contender: Contender, bed: Bed): Promise<{ readonly quiet: Figures; readonly flooded: Figures }> {
+  const running = await contender.start(bed, { workers: 1 });
+  try {
+    const target = running.at('terminated');
+    if (target === null) throw new Error(`${contender.name} does not end TLS`);
+    // Nobody is measured cold.
+    await honest(target, bed, Math.min(3, SECONDS));
+    const quiet = await honest(target, bed, SECONDS);
+    const attacker = spawn(process.execPath, [
+      fileURLToPath(import.meta.url),
+      ...['--attack', JSON.stringify(target), '--rate', String(RATE), '--updates', String(UPDATES)],
+    ]);
+    attacker.stderr.pipe(process.stderr);
+    const over = once(attacker, 'exit');
+    try {
+      await once(attacker.stdout, 'data');
+      return { quiet, flooded: await honest(target, bed, SECONDS) };
+    } finally {
+      attacker.kill();
+      await over;
+    }
+  } finally {
+    await running.stop();
+  }
+}
+
+async function honest(target: Target, bed: Bed, seconds: number): Promise<Figures> {
+  const cert = readFileSync(`${bed.folder}/default-client.pem`);
+  const key = readFileSync(`${bed.folder}/default-client.key`);
+  const total = Math.round(seconds * HONEST);
+  const startedAt = performance.now();
+  const sessions: Promise<number>[] = [];
+  for (let i = 0; i < total; i++) {
+    await pause(Math.max(0, startedAt + (i * 1_000) / HONEST - performance.now()));
+    sessions.push(session(target, { cert, key }));
+  }
+  const took = (await Promise.all(sessions)).sort((a, b) => a - b);
+  const at = (share: number): number => took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? NaN;
+  return { p50: at(0.5), p99: at(0.99), lost: took.filter((each) => each >= LOST_MS).length };
+}
+
+/** Milliseconds from the connect to the first byte of the service. */
+async function session(target: Target, client: { readonly cert: Buffer; readonly key: Buffer }): Promise<number> {
+  const { host, port, sni } = target;
+  const startedAt = performance.now();
+  const socket = connectTls({ host, port, servername: sni, ...client, rejectUnauthorized: false });
+  const answered = new Promise<boolean>((resolve) => {
+    socket.on('error', () => resolve(false));
+    socket.on('close', () => resolve(false));
+    socket.once('data', () => resolve(true));
+  });
+  const timer = setTimeout(() => socket.destroy(), LOST_MS);
+  socket.write('x');
+  const ok = await answered;
+  clearTimeout(timer);
+  const took = performance.now() - startedAt;
+  socket.destroy();
+  return ok ? took : LOST_MS;
+}
+
+/** Says that it has begun once the first updates are on their way, and goes on until it is killed. */
+function attack(target: Target): void {
+  let begun = false;
+  const startedAt = performance.now();
+  let made = 0;
+  setInterval(() => {
+    // No more than a second's worth at once, where this process is too slow for the rate.
+    const due = Math.floor(((performance.now() - startedAt) / 1_000) * RATE);
+    made = Math.max(made, due - RATE);
+    for (; made < due; made++) {
+      flood(target, () => {
+        if (!begun) console.log('begun');
+        begun = true;
+      });
+    }
+  }, 5);
+}
+
+/** One connection: the handshake without a certificate, and key updates that ask for an answer, in one write with its Finished. */
+function flood({ host, port, sni }: Target, sent: () => void): void {
+  const raw = connectTcp({ host, port, noDelay: true });
+  let secret: Buffer | null = null;
+  let done = false;
+  const wire = new Duplex({
+    read: () => undefined,
+    write(chunk: Buffer, _encoding, written) {
+      if (secret !== null && !done) {
+        done = true;
+        const sealer = new Sealer(secret, 0);
+        raw.cork();
+        // What TLS writes in this tick, its Finished, goes before.
+        setImmediate(() => {
+          raw.write(Buffer.concat(Array.from({ length: UPDATES }, () => sealer.keyUpdate())));
+          raw.uncork();
+          sent();
+        });
+      }
+      raw.write(chunk);
+      written();
+    },
+  });
+  raw.on('data', (chunk: Buffer) => wire.push(chunk));
+  raw.on('error', () => {});
+  raw.on('close', () => wire.destroy());
+  wire.on('error', () => {});
+  raw.setTimeout(HELD_MS, () => raw.destroy());
+  const tls = connectTls({ socket: wire, servername: sni, rejectUnauthorized: false, minVersion: 'TLSv1.3', ciphers: CIPHER });
+  tls.on('keylog', (line: Buffer) => (secret = secretOf(line, 'CLIENT_TRAFFIC_SECRET_0') ?? secret));
+  tls.on('error', () => {});
+  // Answers are read and dropped; an end of the other side is one of this.
+  tls.on('end', () => raw.destroy());
+  tls.resume();
+}
