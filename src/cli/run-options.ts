@@ -32,6 +32,8 @@ export interface RunOptions {
   readonly maxHandshakes: number;
   readonly maxSessionsPerSource: number;
   readonly allowedResolved: readonly string[];
+  /** Requests of services that speak HTTP are served one by one. */
+  readonly http: boolean;
   /** Where sessions are recorded; null does not. */
   readonly record: string | null;
   readonly recordMaxBytes: number;
@@ -172,6 +174,13 @@ export const RUN_OPTIONS: OptionTable = {
     value: 'CIDR',
     help: 'loopback or link-local block that names may resolve to; repeat or separate by commas',
   },
+  http: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_HTTP'],
+    fallback: 'on',
+    value: 'on|off',
+    help: 'off passes the bytes of services that speak HTTP untouched, as those of any other',
+  },
   record: {
     kind: 'text',
     env: ['ZONE_EGRESS_RECORD'],
@@ -215,6 +224,9 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
   const maxHelloBytes = given.count('max-hello-bytes');
   if (maxHelloBytes < 512 || maxHelloBytes > 65_536)
     throw new Error(`--max-hello-bytes ${maxHelloBytes}: allowed is 512 to 65536`);
+  const http = given.text('http') ?? 'on';
+  if (http !== 'on' && http !== 'off')
+    throw new Error(`${given.source('http') ?? '--http'} ${JSON.stringify(http)}: allowed is on or off`);
   if (given.duration('setup-timeout') === 0)
     throw new Error('--setup-timeout 0s: allowed is more than 0; every connection needs a deadline');
   return {
@@ -238,6 +250,7 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
     maxHandshakes: given.count('max-handshakes'),
     maxSessionsPerSource: given.count('max-sessions-per-source'),
     allowedResolved: given.list('allow-resolved'),
+    http: http === 'on',
     record: given.text('record'),
     recordMaxBytes: given.bytes('record-max-size'),
     logLevel: level(given.text('log-level') ?? 'info'),

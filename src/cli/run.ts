@@ -171,6 +171,7 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
       maxHandshakes: options.maxHandshakes,
       maxSessionsPerSource: options.maxSessionsPerSource,
       allowedResolved: options.allowedResolved,
+      http: options.http,
     },
   };
 }

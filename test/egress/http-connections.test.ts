@@ -1,0 +1,29 @@
+// Connections of clients of HTTP: heads that do not come, and an egress that leaves bytes as they are.
+import t from 'tap';
+import { SHOP, answerOf, readAll, startHttpZone, startRawService } from './http-zone.ts';
+
+t.test('a head that does not come in time ends its connection, a whole one before it is answered', async (t) => {
+  const service = await startRawService(t);
+  await using zone = await startHttpZone(t, service.port, {
+    traffic: { setupTimeoutMs: 1_000, allowedResolved: ['127.0.0.0/8'] },
+  });
+  const whole = 'GET /x HTTP/1.1\r\nHost: a\r\n\r\n';
+  t.match(await readAll(zone, 'GET /slow HTTP/1.1\r\nHost: a\r\n'), /^HTTP\/1\.1 408 /);
+  t.match(await readAll(zone, `${whole}GET /slow HTTP/1.1\r\n`), /^HTTP\/1\.1 200 OK\r\n[^]*at \/xHTTP\/1\.1 408 /);
+  t.equal(await readAll(zone, 'PRI * HTTP/2.0\r\n\r\nS'), '', 'a preface that stays half');
+  t.strictSame(
+    service.arrived.map(({ head }) => head),
+    ['GET /x HTTP/1.1'],
+  );
+});
+
+t.test('with http off, bytes pass as they are, whatever they say', async (t) => {
+  const service = await startRawService(t, () => answerOf('ab'));
+  await using zone = await startHttpZone(t, service.port, { traffic: { http: false, allowedResolved: ['127.0.0.0/8'] } });
+  const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
+  const answer = new Promise<string>((resolve) => socket.once('data', (chunk: Buffer) => resolve(chunk.toString())));
+  socket.write('BREW /x HTTP/1.0\r\nHost: b\r\nX-A: 1\r\n\r\n');
+  t.equal(await answer, answerOf('ab'));
+  t.match(service.arrived, [{ head: 'BREW /x HTTP/1.0\r\nHost: b\r\nX-A: 1', whole: true }]);
+  socket.destroy();
+});
