@@ -2,12 +2,12 @@
 # Two stages: compile with everything, ship with the runtime dependencies only. Runs as a user without rights on a read-only root.
 FROM node:24-bookworm-slim AS build
 WORKDIR /src
-COPY package.json package-lock.json .npmrc tsconfig.json ./
-COPY .toolchain ./.toolchain
+COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
+COPY scripts ./scripts
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY src ./src
 COPY generated ./generated
-RUN node .toolchain/build.mjs && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+RUN node scripts/build.mjs && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="zone-egress" \

@@ -5,13 +5,13 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const compiled = new URL('../dist/src/main.js', import.meta.url);
-const toolchain = new URL('../.toolchain/node.mjs', import.meta.url);
+const checkout = new URL('../scripts/node.mjs', import.meta.url);
 const [major, minor] = process.versions.node.split('.').map(Number);
 const modern = major > 22 || (major === 22 && minor >= 23);
 
-if (existsSync(toolchain)) {
+if (existsSync(checkout)) {
   process.argv.splice(2, 0, fileURLToPath(new URL('./main.ts', import.meta.url)));
-  await import(toolchain.href);
+  await import(checkout.href);
 } else if (!modern) {
   console.error(`zone-egress needs Node.js 22.23 or later, this is ${process.version}`);
   process.exitCode = 1;

@@ -156,7 +156,7 @@ function withoutComments(text: string, strings = false): string {
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Not the repository's, or made by its tools. */
-const FOREIGN = /^(\.git|\.tap|dist|node_modules|\.toolchain\/(proto\/)?node_modules|generated|certs\/local|perf\/results)$/;
+const FOREIGN = /^(\.git|\.tap|dist|node_modules|scripts\/((envoy-types|nodes)\/)?node_modules|generated|certs\/local|perf\/results)$/;
 const TEXT = /\.(ts|mjs|js|json|md|ya?ml|html|css|sh)$|(^|\/)(Dockerfile|\.dockerignore|\.gitignore|\.npmrc|run)$/;
 
 function read(folder: string): File[] {

@@ -13,7 +13,7 @@ t.teardown(() => rmSync(project, { recursive: true, force: true }));
 
 /** The oldest Node that `engines` admits, of the same kind as the one that the project brings. */
 function floorNode(): string {
-  const nodes = join(root, '.toolchain', 'nodes');
+  const nodes = join(root, 'scripts', 'nodes');
   const binary = join(nodes, 'node_modules', `node-22-${process.platform}-${process.arch}`, 'bin', 'node');
   if (!existsSync(binary)) npm(['ci', '--ignore-scripts'], nodes);
   return binary;

@@ -29,7 +29,7 @@ export function clone(dir: string): string {
     mkdirSync(dirname(join(dir, name)), { recursive: true });
     copyFileSync(join(root, name), join(dir, name));
   }
-  for (const name of ['node_modules', '.toolchain/node_modules']) symlinkSync(join(root, name), join(dir, name));
+  for (const name of ['node_modules', 'scripts/node_modules']) symlinkSync(join(root, name), join(dir, name));
   return dir;
 }
 

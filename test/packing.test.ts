@@ -41,12 +41,12 @@ t.test('who installs it from a folder gets it compiled', async (t) => {
   writeFileSync(join(theirs, 'package.json'), '{}');
   // What npm tells its scripts then: that its project is another one.
   const of = (prefix: string): object => ({ cwd: source, env: { ...env, npm_config_local_prefix: prefix }, stdio: 'pipe' });
-  execFileSync(process.execPath, ['.toolchain/prepare.mjs'], of(source));
+  execFileSync(process.execPath, ['scripts/prepare.mjs'], of(source));
   t.notOk(existsSync(join(source, 'dist')), 'a checkout runs from its sources');
-  execFileSync(process.execPath, ['.toolchain/prepare.mjs'], of(theirs));
+  execFileSync(process.execPath, ['scripts/prepare.mjs'], of(theirs));
   t.ok(existsSync(join(source, 'dist/src/proxy.js')));
   const { scripts } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
-  t.equal(scripts.prepare, 'node .toolchain/prepare.mjs');
+  t.equal(scripts.prepare, 'node scripts/prepare.mjs');
 });
 
 t.test('npm start takes no package of the tests away, and npm ci is enough for it', async (t) => {
@@ -58,7 +58,7 @@ t.test('npm start takes no package of the tests away, and npm ci is enough for i
     if (name !== '.installed') symlinkSync(join(root, 'node_modules', name), join(checkout, 'node_modules', name));
   writeFileSync(join(project, 'no-npm.cjs'), "process.stderr.write('npm was asked for something');process.exit(1);");
   const run = (): string =>
-    execFileSync(process.execPath, ['.toolchain/node.mjs', 'src/main.ts', 'version'], {
+    execFileSync(process.execPath, ['scripts/node.mjs', 'src/main.ts', 'version'], {
       cwd: checkout,
       env: { ...env, npm_execpath: join(project, 'no-npm.cjs') },
       encoding: 'utf8',
@@ -71,7 +71,7 @@ t.test('npm start takes no package of the tests away, and npm ci is enough for i
 
 t.test('npm installs nothing that runs a script of its own: so the project may turn scripts on for its own', async (t) => {
   const { allowScripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { allowScripts: object };
-  for (const file of ['package-lock.json', '.toolchain/package-lock.json', '.toolchain/nodes/package-lock.json']) {
+  for (const file of ['package-lock.json', 'scripts/package-lock.json', 'scripts/nodes/package-lock.json']) {
     const { packages } = JSON.parse(readFileSync(join(root, file), 'utf8')) as {
       packages: Record<string, { hasInstallScript?: true }>;
     };

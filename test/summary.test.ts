@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
 
-const SUMMARY = new URL('../.toolchain/tap-summary.mjs', import.meta.url).href;
+const SUMMARY = new URL('../scripts/tap-summary.mjs', import.meta.url).href;
 const BEGIN = "import t from 'tap';\n";
 /** Of a test that the runner runs, not of one here. */
 const SKIPPED = JSON.stringify(Object.fromEntries([['skip', 'skipped: no data']]));

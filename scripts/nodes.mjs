@@ -23,7 +23,7 @@ if (
   run(process.execPath, [
     join(root, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js'),
     '-p',
-    '.toolchain/tsconfig.tests.json',
+    'tsconfig.tests.json',
   ]) !== 0
 )
   failed++;

@@ -18,7 +18,7 @@ const ENTRIES = [
 const dist = join(root, 'dist');
 rmSync(dist, { recursive: true, force: true });
 const tsc = join(root, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js');
-const { status } = spawnSync(process.execPath, [tsc, '-p', '.toolchain/tsconfig.build.json'], {
+const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], {
   cwd: root,
   stdio: ['ignore', 2, 2],
 });

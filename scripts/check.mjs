@@ -6,13 +6,13 @@ import { install, root } from './setup.mjs';
 
 install({ dev: true });
 const bin = (name) => join(root, 'node_modules', '.bin', name);
-const sources = ['src', 'test', 'perf', '.toolchain/*.mjs', 'package.json', 'tsconfig.json'].filter(
+const sources = ['src', 'test', 'perf', 'scripts/*.mjs', 'package.json', 'tsconfig.json'].filter(
   (path) => path.includes('*') || existsSync(join(root, path)),
 );
 const checks = [
   ['types', bin('tsc'), ['--noEmit', '-p', 'tsconfig.json']],
-  ['lint', bin('eslint'), ['-c', '.toolchain/eslint.config.mjs', '--max-warnings', '0', 'src', 'test', 'perf']],
-  ['dead code and dependencies', bin('knip'), ['--config', '.toolchain/knip.json']],
+  ['lint', bin('eslint'), ['--max-warnings', '0', 'src', 'test', 'perf']],
+  ['dead code and dependencies', bin('knip'), []],
   ['formatting', bin('prettier'), ['--check', '--log-level', 'warn', ...sources]],
 ];
 let failed = 0;

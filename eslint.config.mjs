@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', '.toolchain/node_modules/', 'perf/results/', 'generated/'] },
+  { ignores: ['dist/', 'node_modules/', 'scripts/node_modules/', 'perf/results/', 'generated/'] },
   {
     files: ['src/**/*.ts', 'test/**/*.ts', 'perf/**/*.ts'],
     extends: [...tseslint.configs.recommendedTypeChecked],

@@ -67,7 +67,7 @@ export function nodeBinary() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > FLOOR[0] || (major === FLOOR[0] && minor >= FLOOR[1])) return process.execPath;
   console.error(
-    `zone-egress: no Node.js for ${process.platform}-${process.arch} in .toolchain, and the running one is ${process.version} (needed: ${FLOOR.join('.')} or later)`,
+    `zone-egress: no Node.js for ${process.platform}-${process.arch} in scripts, and the running one is ${process.version} (needed: ${FLOOR.join('.')} or later)`,
   );
   process.exit(1);
 }

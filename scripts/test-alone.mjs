@@ -25,10 +25,10 @@ try {
     mkdirSync(dirname(join(clone, file)), { recursive: true });
     cpSync(join(root, file), join(clone, file));
   }
-  for (const modules of ['node_modules', join('.toolchain', 'node_modules')])
+  for (const modules of ['node_modules', join('scripts', 'node_modules')])
     symlinkSync(join(root, modules), join(clone, modules), 'dir');
   console.log(`${tests.length} files of tests in a copy without ../shared`);
-  const { status } = spawnSync(node, [join('.toolchain', 'test.mjs'), ...tests], { cwd: clone, stdio: 'inherit' });
+  const { status } = spawnSync(node, [join('scripts', 'test.mjs'), ...tests], { cwd: clone, stdio: 'inherit' });
   const details = join('.tap', 'last-run-alone.tap');
   if (existsSync(join(clone, '.tap', 'last-run.tap'))) {
     mkdirSync(join(root, '.tap'), { recursive: true });

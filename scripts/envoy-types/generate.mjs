@@ -1,4 +1,4 @@
-// Envoy's protos, as @grpc/grpc-js-xds ships them -> generated/envoy, by protobuf-es: `node .toolchain/proto/generate.mjs`. The result is committed.
+// Envoy's protos, as @grpc/grpc-js-xds ships them -> generated/envoy, by protobuf-es: `node scripts/envoy-types/generate.mjs`. The result is committed.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
