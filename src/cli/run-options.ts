@@ -178,8 +178,8 @@ export const RUN_OPTIONS: OptionTable = {
     kind: 'text',
     env: ['ZONE_EGRESS_HTTP'],
     fallback: 'on',
-    value: 'on|off',
-    help: 'off passes the bytes of services that speak HTTP untouched, as those of any other',
+    value: 'WHETHER',
+    help: 'on or off; off passes the bytes of services that speak HTTP untouched, as those of any other',
   },
   record: {
     kind: 'text',
