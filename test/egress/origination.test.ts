@@ -203,10 +203,19 @@ for (const concurrency of CONCURRENCIES) {
         const before = services.seen(each.to).length;
         const socket = await zone.connect(sniOf(each, i), zone.mesh.client('frontend'));
         const over = gone(socket);
-        const answer = await Promise.race([ask(socket, 'ping').catch(() => null), over.then(() => null)]);
+        const isHttp = /^(http2?|grpc)$/.test(each.protocol ?? 'tcp');
+        const question = isHttp ? 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' : 'ping';
+        const answer = await Promise.race([ask(socket, question).catch(() => null), over.then(() => null)]);
         if (answer !== null) socket.end();
         await over;
         const record = await recordOf(zone, `case-${i}`);
+        if (isHttp) {
+          // The services speak no HTTP; what is looked at here is how they are connected to.
+          t.match(answer, /^HTTP\/1\.1 50[23] /);
+          if (each.fails !== undefined) t.match(record, { reason: 'upstream-tls-failed', detail: each.fails });
+          else t.match(services.seen(each.to).slice(before), [each.works ?? {}]);
+          return;
+        }
         if (each.fails !== undefined) {
           t.match(record, { reason: 'upstream-tls-failed', detail: each.fails, attempts: 1, endpointTls: true, bytesDown: 0 });
           t.equal(answer, null, 'not a byte reaches the client');
