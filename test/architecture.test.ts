@@ -156,7 +156,8 @@ function withoutComments(text: string, strings = false): string {
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Not the repository's, or made by its tools. */
-const FOREIGN = /^(\.git|\.tap|dist|node_modules|scripts\/((envoy-types|nodes)\/)?node_modules|generated|certs\/local|perf\/results)$/;
+const FOREIGN =
+  /^(\.git|\.tap|dist|node_modules|scripts\/((envoy-types|nodes)\/)?node_modules|generated|certs\/local|perf\/results)$/;
 const TEXT = /\.(ts|mjs|js|json|md|ya?ml|html|css|sh)$|(^|\/)(Dockerfile|\.dockerignore|\.gitignore|\.npmrc|run)$/;
 
 function read(folder: string): File[] {
@@ -182,6 +183,39 @@ t.test('rooms import to the left only, and a package stays in its room', async (
 
 t.test('the sources have none of what is banned from them', async (t) => {
   t.same(bannedCode(sources), []);
+});
+
+t.test('the map in CONTRIBUTING names every room and the one order of imports', async (t) => {
+  const page = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8');
+  const order = /^base <- .*$/m.exec(page)?.[0] ?? '';
+  t.same(
+    order.split(' <- ').map((line) =>
+      line
+        .replace(/[{}]/g, '')
+        .split(',')
+        .map((room) => room.trim())
+        .sort(),
+    ),
+    ORDER.map((line) => [...line].sort()),
+  );
+  const rooms = [...page.matchAll(/^\| `([a-z/-]+)` \| /gm)].map(([, room = '']) => room);
+  const folders = new Set(
+    sources.flatMap(({ path }) => {
+      const [, room = '', ...inner] = dirname(path).split('/');
+      return room === '' ? [] : inner.length === 0 ? [room] : [room, `${room}/${inner.join('/')}`];
+    }),
+  );
+  t.same(rooms.sort(), [...folders].sort());
+});
+
+t.test('the tour leads to files that are there', async (t) => {
+  const page = readFileSync(join(root, 'docs/tour.md'), 'utf8');
+  const links = [...page.matchAll(/\]\((\.\.[^)]+)\)/g)].map(([, link = '']) => normalize(join('docs', link)));
+  t.ok(links.length > 25, `${links.length} links`);
+  t.same(
+    links.filter((link) => !tree.some(({ path }) => path === link)),
+    [],
+  );
 });
 
 t.test('no file is called after nothing: utils, helpers, common, manager, index', async (t) => {
