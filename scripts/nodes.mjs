@@ -20,11 +20,7 @@ if (!existsSync(join(nodes, 'node_modules'))) npm(nodes, ['ci']);
 rmSync(join(root, 'dist-tests'), { recursive: true, force: true });
 let failed = 0;
 if (
-  run(process.execPath, [
-    join(root, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js'),
-    '-p',
-    'tsconfig.tests.json',
-  ]) !== 0
+  run(process.execPath, [join(root, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js'), '-p', 'tsconfig.tests.json']) !== 0
 )
   failed++;
 for (const path of ['src/starters.mjs', 'test/data'])
