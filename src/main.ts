@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { withoutKeys } from './base/key-material.ts';
+import { systemClock } from './base/clock.ts';
 import { packageVersion } from './base/version.ts';
 import { helpText } from './cli/help.ts';
 import { parseCommand } from './cli/parse.ts';
@@ -80,9 +81,21 @@ for (const event of ['uncaughtException', 'unhandledRejection']) {
   });
 }
 
-process.exitCode = await run(parseCommand(process.argv.slice(2), process.env));
-// Whatever still holds the loop must not hold the process once its command is done.
-process.exit();
+await leave(await run(parseCommand(process.argv.slice(2), process.env)));
+
+/** Whatever still holds the loop must not hold the process once its command is done. */
+async function leave(code: number): Promise<void> {
+  const hangs = (): boolean =>
+    process.getActiveResourcesInfo().some((kind) => /^(?:FSReq|GetAddrInfoReq|GetNameInfoReq)/.test(kind));
+  const clock = systemClock();
+  const until = performance.now() + 1_000;
+  while (hangs() && performance.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
+  // The exit waits for the threads of libuv's pool, and one that hangs in a call of the kernel (a disk, a look-up) never comes back. Another program in
+  // place of this one ends them, and gives the same exit code.
+  if (hangs() && typeof process.execve === 'function')
+    process.execve(process.execPath, [process.execPath, '-e', `process.exit(${code})`], {});
+  process.exit(code);
+}
 
 async function run(command: Command): Promise<number> {
   switch (command.kind) {

@@ -5,6 +5,7 @@ import { envoyPages } from './admin/envoy/pages.ts';
 import { createAdminServer, createReadinessServer } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
 import { nextTurn, systemClock } from './base/clock.ts';
+import { within } from './base/within.ts';
 import type { Clock } from './base/clock.ts';
 import { formatProblem } from './base/problem.ts';
 import type { Problem } from './base/problem.ts';
@@ -212,6 +213,10 @@ export async function startEgress(options: EgressOptions): Promise<Egress> {
   }
 }
 
+/** What an end waits for each of its parts, and for its last lines to be read. */
+const CLOSE_MS = 4_000;
+const LAST_LINES_MS = 1_000;
+
 type LiveConfig = NonNullable<ConfigLoop['live']>;
 
 interface Parts {
@@ -230,6 +235,8 @@ interface Parts {
   readonly envoyAdmin: EnvoyAdmin;
   readonly state: {
     draining: boolean;
+    /** Since a drain began. */
+    drained: { readonly startedAt: number; ended: number; cut: number } | null;
     problems: readonly Problem[];
     /** Kept by the first configuration that can be used. */
     readonly usable: PromiseWithResolvers<void>;
@@ -247,6 +254,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
   const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
   const state: Parts['state'] = {
     draining: false,
+    drained: null,
     problems: [],
     usable: Promise.withResolvers<void>(),
     endRecording: () => Promise.resolve(),
@@ -269,6 +277,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     onRecords(records) {
       for (const record of records) {
         observer.record(record);
+        if (state.drained !== null) state.drained[record.reason === 'drained' ? 'cut' : 'ended']++;
         touchNames(loop, resolver, record.cluster);
       }
     },
@@ -390,6 +399,9 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     records: (mesh) => observer.decisions({ mesh }),
     prober,
   };
+  async function done(what: string, waited: Promise<unknown> | undefined): Promise<void> {
+    if (!(await within(CLOSE_MS, waited))) log.warn({ what, afterMs: CLOSE_MS }, 'the end does not wait for it any longer');
+  }
   const parts: Parts = {
     clock,
     observer,
@@ -413,11 +425,21 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
       keyStore.close();
       resolver.close();
       watch.close();
-      await source.close?.();
-      await sides.stop();
-      await state.endRecording();
-      await Promise.all([envoyAdmin.close(), ...servers.map((server) => server.close())]);
-      await observer.flush();
+      // Each wait is bounded: what hangs there must not keep the process.
+      await done('the source of the configuration', source.close?.());
+      await done('a data side', sides.stop());
+      await done('the recording', state.endRecording());
+      await done('an admin listener', Promise.all([envoyAdmin.close(), ...servers.map((server) => server.close())]));
+      const { drained } = state;
+      if (drained !== null) {
+        const { ended, cut } = drained;
+        const tookMs = Math.round(clock.now() - drained.startedAt);
+        observer.log.info(
+          { ended, cut, tookMs },
+          cut === 0 ? 'drained: every session has ended' : 'drained: some sessions were cut',
+        );
+      }
+      await within(LAST_LINES_MS, observer.flush());
       observer.close();
     },
   };
@@ -533,6 +555,7 @@ function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>)
     reload: () => loop.load(),
     drain(drainTimeMs) {
       state.draining = true;
+      state.drained ??= { startedAt: clock.now(), ended: 0, cut: 0 };
       listening.end();
       observer.log.info({ drainTimeMs, sessions: sides.limits.sessions }, 'draining');
       return drain({ clock, sides, drainTimeMs, acceptThroughout: controlPlane !== null });

@@ -55,6 +55,9 @@ const KEEP_ALIVE_MS = 5_000;
 /** Without a byte in either direction, e.g. a client that does not read its answer. */
 const SILENCE_MS = 10_000;
 
+/** How long answers that are under way may take once the listener closes. */
+const CLOSE_MS = 2_000;
+
 /** A piece of an answer is written at this size, or when making it took so long; then others have their turn. */
 const PIECE_BYTES = 32_768;
 const PIECE_MS = 5;
@@ -227,6 +230,10 @@ function makeServer(options: HandleOptions): { readonly server: Server; readonly
         else whenEmpty = resolve;
         // Not closeIdleConnections: it spares a connection that has not sent anything yet.
         for (const [socket, use] of sockets) if (use === 'idle') drop(socket);
+        // A page that hangs, or a client that does not read its answer, is not waited for.
+        systemClock({ keepAlive: false }).after(CLOSE_MS, () => {
+          for (const socket of sockets.keys()) drop(socket);
+        });
       });
     },
   };

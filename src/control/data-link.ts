@@ -1,9 +1,13 @@
 import { Worker } from 'node:worker_threads';
 import type { ResourceLimits } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
+import { within } from '../base/within.ts';
 import type { FromData, ToData } from '../model/messages.ts';
 import { createDataSide, workerDataOf } from '../worker.ts';
 import type { DataSideStart } from '../worker.ts';
+
+/** A data side closes its sessions in a turn or two of its loop. */
+const STOP_MS = 2_000;
 
 /** One data side as the control side sees it: the same typed messages whether it shares the thread or has its own. */
 export interface DataLink {
@@ -80,10 +84,12 @@ export function linkWorker(options: LinkOptions): DataLink {
       stopping = true;
       // One that died, and is not replaced yet.
       if (exited) return;
-      await new Promise<void>((resolve) => {
+      const answer = new Promise<void>((resolve) => {
         stopped = resolve;
         worker.postMessage({ kind: 'stop' } satisfies ToData);
       });
+      // One that hangs is ended without its last words.
+      await within(STOP_MS, answer);
       await worker.terminate();
     },
   };

@@ -31,6 +31,8 @@ const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 export interface RootLog extends Log {
   /** Fields that are known only later, e.g. the zone: on every line from now on. Once per name. */
   bind(fields: Readonly<Record<string, string>>): void;
+  /** Nothing is written any more; what waits is given up. */
+  close(): void;
   /** A line whose fields are JSON text already, without braces and of plain data: for lines of which there may be thousands in a second. */
   line(level: 'info' | 'warn', fields: string, message: string): void;
 }
@@ -54,6 +56,7 @@ export function createLog(options: LogOptions): RootLog {
   let bound = JSON.stringify(base).slice(1, -1);
   return {
     ...wrap(logger, stdout),
+    close: () => stdout?.close(),
     bind(fields) {
       logger.setBindings(fields);
       bound += `,${JSON.stringify(fields).slice(1, -1)}`;
@@ -83,6 +86,7 @@ class StandardOutput {
   /** Of the line that comes next. */
   lastLevel = 0;
   #held = '';
+  #closed = false;
   #timer: Timer | null = null;
 
   constructor() {
@@ -91,14 +95,23 @@ class StandardOutput {
   }
 
   write(line: string): void {
+    if (this.#closed) return;
     this.#held += line;
     if (this.lastLevel >= WARN || this.#held.length >= HELD_CHARACTERS) this.#pass();
     else this.#timer ??= this.#clock.after(HELD_MS, () => this.#pass());
   }
 
   flush(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
     this.#pass();
     return new Promise((resolve) => this.#output.flush(() => resolve()));
+  }
+
+  /** What nobody has read by now is given up: at its exit the process would wait for a reader for ever. */
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#output.destroy();
   }
 
   #pass(): void {

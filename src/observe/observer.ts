@@ -207,6 +207,7 @@ export function createObserver(options: ObserverOptions): Observer {
       access.close();
       listeners.clear();
       metrics.close();
+      log.close();
     },
   };
 }
