@@ -1,4 +1,5 @@
-// What all contenders of a run share: a folder with two meshes (`default` has RSA-2048 keys, as Kuma gives them, `ec` P-256) and the far end, a process of its own.
+// What all contenders of a run share: a folder with two meshes (`default` has RSA-2048 keys, as
+// Kuma gives them, `ec` P-256) and the far end, a process of its own.
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +14,10 @@ export const WORKS: readonly Work[] = ['passthrough', 'terminated', 're-encrypte
 export type MeshName = 'default' | 'ec';
 
 export interface Bed {
-  /** `<mesh>-{ca,client,server}.pem`, `far.pem`, `far-ca.pem`; a `.pem` with a key has it behind the certificate, and again in a `.key`. */
+  /**
+   * `<mesh>-{ca,client,server}.pem`, `far.pem`, `far-ca.pem`; a `.pem` with a key has it behind the
+   * certificate, and again in a `.key`.
+   */
   readonly folder: string;
   /** Kuma resources of both meshes. */
   readonly meshes: string;

@@ -1,4 +1,5 @@
-// What does a connection cost that asks one thing and goes? Ended by RST, as load generators and impatient clients do, and by FIN.
+// What does a connection cost that asks one thing and goes? Ended by RST, as load generators and
+// impatient clients do, and by FIN.
 import { drive, driving, warmUp } from './question.ts';
 import type { Question } from './question.ts';
 

@@ -1,4 +1,5 @@
-// Who is measured: this egress, the peers that are installed, and the floors. All do the same work with the same certificates and the same far end.
+// Who is measured: this egress, the peers that are installed, and the floors. All do the same work
+// with the same certificates and the same far end.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bed, MeshName, Work } from './bed.ts';
@@ -18,7 +19,9 @@ export interface Target {
 }
 
 export interface Running {
-  /** The root of its processes; null where there are none, because bytes go straight to the far end. */
+  /**
+   * The root of its processes; null where there are none, because bytes go straight to the far end.
+   */
   readonly pid: number | null;
   /** Null: it does not do this. */
   at(work: Work, mesh?: MeshName): Target | null;
@@ -96,7 +99,10 @@ const pipe: Contender = {
 
 const nothing: Running = { pid: null, at: () => null, reload: null, stop: async () => {} };
 
-/** Straight to the far end: what generator, far end and kernel take by themselves. Its TLS asks for no client certificate. */
+/**
+ * Straight to the far end: what generator, far end and kernel take by themselves. Its TLS asks for
+ * no client certificate.
+ */
 const direct: Contender = {
   name: 'direct',
   kind: 'floor',

@@ -1,5 +1,6 @@
-// The generator and the far end: processes of their own. The native ones are built from source with `cc` and OpenSSL's headers, in about two seconds, once;
-// where that does not go, TypeScript does the same work with more CPU. `PERF_GENERATOR=typescript` asks for that.
+// The generator and the far end: processes of their own. The native ones are built from source with
+// `cc` and OpenSSL's headers, in about two seconds, once; where that does not go, TypeScript does
+// the same work with more CPU. `PERF_GENERATOR=typescript` asks for that.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync } from 'node:fs';
@@ -14,7 +15,10 @@ const SOURCES = fileURLToPath(new URL('generator/', import.meta.url));
 export type Mode = 'serve' | 'bulk' | 'rate' | 'hold' | 'ping';
 export type Options = Readonly<Record<string, string | number | undefined>>;
 
-/** Times are microseconds; `p50` and so on are of whole connections (`rate`) or of single messages (`ping`). */
+/**
+ * Times are microseconds; `p50` and so on are of whole connections (`rate`) or of single messages
+ * (`ping`).
+ */
 export interface Load {
   readonly seconds: number;
   readonly up: number;

@@ -1,4 +1,5 @@
-// What does a connection with mutual TLS cost? The first of a client, and later ones that offer a ticket: sidecars do on every connection after the first.
+// What does a connection with mutual TLS cost? The first of a client, and later ones that offer a
+// ticket: sidecars do on every connection after the first.
 import type { MeshName } from './bed.ts';
 import { drive, driving, warmUp } from './question.ts';
 import type { Case, Question } from './question.ts';

@@ -1,5 +1,7 @@
-// Questions: what does a read of the relay leave for the garbage collector, and how long does one bulk stream hold the loop at a time?
-// `node --expose-gc --max-semi-space-size=512 perf/inside.ts [--gb 2]`. The egress runs in this process, client and far end in others; the young space is so large that it is not collected meanwhile.
+// Questions: what does a read of the relay leave for the garbage collector, and how long does one
+// bulk stream hold the loop at a time? `node --expose-gc --max-semi-space-size=512 perf/inside.ts
+// [--gb 2]`. The egress runs in this process, client and far end in others; the young space is so
+// large that it is not collected meanwhile.
 import { readFileSync } from 'node:fs';
 import { PerformanceObserver, monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
@@ -20,7 +22,9 @@ const egress = await startEgress({
   admin: false,
 });
 
-/** read(2) calls of this thread; those of the whole process would have those of children that ended. */
+/**
+ * read(2) calls of this thread; those of the whole process would have those of children that ended.
+ */
 const reads = (): number => Number(/^syscr: (\d+)/m.exec(readFileSync(`/proc/self/task/${process.pid}/io`, 'utf8'))?.[1]);
 const RESOLUTION_MS = 1;
 let collections = 0;

@@ -1,6 +1,9 @@
-// What do honest clients notice of others that flood the egress with TLS 1.3 key updates right behind their handshake, without a client certificate?
-// `node perf/keyupdate-flood.ts [--seconds 10] [--rounds 3] [--rate 70] [--updates 500] [--honest 20]`. An honest session is new each time: TCP, mutual TLS, a byte to the service and
-// back; they begin at fixed times, whatever became of those before, and a session that got no answer within 10 s counts as 10 s. All contenders in one run, in turns.
+// What do honest clients notice of others that flood the egress with TLS 1.3 key updates right
+// behind their handshake, without a client certificate? `node perf/keyupdate-flood.ts [--seconds
+// 10] [--rounds 3] [--rate 70] [--updates 500] [--honest 20]`. An honest session is new each time:
+// TCP, mutual TLS, a byte to the service and back; they begin at fixed times, whatever became of
+// those before, and a session that got no answer within 10 s counts as 10 s. All contenders in one
+// run, in turns.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -145,7 +148,9 @@ async function session(target: Target, client: { readonly cert: Buffer; readonly
   return ok ? took : LOST_MS;
 }
 
-/** Says that it has begun once the first updates are on their way, and goes on until it is killed. */
+/**
+ * Says that it has begun once the first updates are on their way, and goes on until it is killed.
+ */
 function attack(target: Target): void {
   let begun = false;
   const startedAt = performance.now();
@@ -163,7 +168,10 @@ function attack(target: Target): void {
   }, 5);
 }
 
-/** One connection: the handshake without a certificate, and key updates that ask for an answer, in one write with its Finished. */
+/**
+ * One connection: the handshake without a certificate, and key updates that ask for an answer, in
+ * one write with its Finished.
+ */
 function flood({ host, port, sni }: Target, sent: () => void): void {
   const raw = connectTcp({ host, port, noDelay: true });
   let secret: Buffer | null = null;

@@ -1,5 +1,6 @@
-// What does the way through add to a small message? Alone, and beside a stream of 200 MB/s through the same process.
-// Contender, far end and pinging client share one CPU, as each takes its turn; the stream's client has the rest of the machine.
+// What does the way through add to a small message? Alone, and beside a stream of 200 MB/s through
+// the same process. Contender, far end and pinging client share one CPU, as each takes its turn;
+// the stream's client has the rest of the machine.
 import { spawnSync } from 'node:child_process';
 import type { Work } from './bed.ts';
 import { go, startGenerator } from './generator.ts';

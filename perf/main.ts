@@ -1,4 +1,5 @@
-// `npm run perf -- [options]`: asks the questions of this folder of this egress, of the peers that are installed and of the floors, and writes what it found to perf/results/.
+// `npm run perf -- [options]`: asks the questions of this folder of this egress, of the peers that
+// are installed and of the floors, and writes what it found to perf/results/.
 import { parseArgs } from 'node:util';
 import { makeBed } from './bed.ts';
 import { allContenders } from './contenders.ts';

@@ -5,7 +5,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ControlPlaneOptions } from '../src/proxy.ts';
 
-/** A control plane with so many chains as a process of its own, and how an egress joins it. A line on its standard input is a change of one service. */
+/**
+ * A control plane with so many chains as a process of its own, and how an egress joins it. A line
+ * on its standard input is a change of one service.
+ */
 export async function manyChains(
   chains: number,
 ): Promise<{ readonly child: ChildProcess; readonly controlPlane: ControlPlaneOptions }> {

@@ -1,4 +1,5 @@
-// What memory does an idle connection hold, and is it given back? Each time in a fresh process: what was taken before would hide what comes.
+// What memory does an idle connection hold, and is it given back? Each time in a fresh process:
+// what was taken before would hide what comes.
 import type { Work } from './bed.ts';
 import { go, startGenerator } from './generator.ts';
 import { residentBytes } from './processes.ts';
@@ -26,7 +27,10 @@ export const memory: Question = {
   },
 };
 
-/** Each case of passing through may be spread over destinations, because one has at most 1,024 connections unless a policy says more. */
+/**
+ * Each case of passing through may be spread over destinations, because one has at most 1,024
+ * connections unless a policy says more.
+ */
 function held(work: Work, count: number, restMs: number, destinations = 1): Case {
   const each = count / destinations;
   return {

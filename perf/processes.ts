@@ -1,4 +1,5 @@
-// Processes of a run: start one, wait for the JSON line that says it is ready, read what CPU and memory it and its children take.
+// Processes of a run: start one, wait for the JSON line that says it is ready, read what CPU and
+// memory it and its children take.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -15,7 +16,10 @@ export interface Started {
   stop(): Promise<void>;
 }
 
-/** Starts a program and resolves with the first line of its output that is JSON and passes `isReady`; what it prints later is read and dropped, unless asked for. */
+/**
+ * Starts a program and resolves with the first line of its output that is JSON and passes
+ * `isReady`; what it prints later is read and dropped, unless asked for.
+ */
 export function start(
   command: string,
   args: readonly string[],
@@ -30,7 +34,8 @@ export function start(
     child.once('exit', (code, signal) =>
       ended(new Error(`${command} ${args.join(' ').slice(0, 300)} ended with ${code ?? signal}`)),
     );
-    // A reader of lines would cost this process a lot when an egress logs each session: it goes once the line is there.
+    // A reader of lines would cost this process a lot when an egress logs each session: it goes
+    // once the line is there.
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => {
       const parsed = parse(line);
@@ -108,7 +113,10 @@ export function treeOf(root: number): number[] {
 
 const TICKS_PER_SECOND = 100;
 
-/** User and system time of a process tree, all threads that live, in seconds. To the nanosecond where the kernel has schedstat, else to 10 ms. */
+/**
+ * User and system time of a process tree, all threads that live, in seconds. To the nanosecond
+ * where the kernel has schedstat, else to 10 ms.
+ */
 export function cpuSeconds(root: number): number {
   return treeOf(root).reduce((sum, pid) => sum + (quiet(() => exactSeconds(pid)) ?? quiet(() => tickSeconds(pid)) ?? 0), 0);
 }
@@ -127,7 +135,10 @@ function tickSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** CPU time of the whole machine that was not idle, in seconds, what the kernel does in interrupts too. */
+/**
+ * CPU time of the whole machine that was not idle, in seconds, what the kernel does in interrupts
+ * too.
+ */
 export function machineSeconds(): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = readFileSync('/proc/stat', 'utf8')
     .slice(5)
@@ -146,7 +157,10 @@ export function residentBytes(root: number): number {
   }, 0);
 }
 
-/** How many descriptors each epoll instance of a process tree watches: one instance is one worker, whatever the proxy. */
+/**
+ * How many descriptors each epoll instance of a process tree watches: one instance is one worker,
+ * whatever the proxy.
+ */
 export function watchedBy(root: number): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const pid of treeOf(root)) {

@@ -1,4 +1,5 @@
-// What a question is made of, and how one is asked: contenders take turns within each round, on the same work, in one run.
+// What a question is made of, and how one is asked: contenders take turns within each round, on the
+// same work, in one run.
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
@@ -37,7 +38,10 @@ export type Values = Readonly<Record<string, number>>;
 
 export interface Case {
   readonly name: string;
-  /** One that the chart draws, and that peers with large buffers are measured with too; absent is true. */
+  /**
+   * One that the chart draws, and that peers with large buffers are measured with too; absent is
+   * true.
+   */
   readonly headline?: boolean;
   /** Null: this contender does not do this. Throws when the work was not done in full. */
   measure(subject: Subject): Promise<Values | null>;
@@ -52,7 +56,10 @@ export interface Subject {
 }
 
 export interface Settings {
-  /** Scales the work of a case: 1 is what takes about a second on two cores. Work is the same for every contender. */
+  /**
+   * Scales the work of a case: 1 is what takes about a second on two cores. Work is the same for
+   * every contender.
+   */
   readonly seconds: number;
   readonly smoke: boolean;
 }
@@ -68,7 +75,10 @@ export interface Drive {
 
 const warm = new WeakMap<Running, Map<string, number>>();
 
-/** So much work of a kind is done uncounted before the first that counts: a virtual machine compiles code after it has run some thousand times. */
+/**
+ * So much work of a kind is done uncounted before the first that counts: a virtual machine compiles
+ * code after it has run some thousand times.
+ */
 export async function warmUp(
   running: Running,
   kind: string,
@@ -84,7 +94,10 @@ export async function warmUp(
 
 const hellos = new Map<string, string>();
 
-/** What the generator needs to speak to a target: TLS with a client certificate, or a real ClientHello with plain bytes behind it. */
+/**
+ * What the generator needs to speak to a target: TLS with a client certificate, or a real
+ * ClientHello with plain bytes behind it.
+ */
 export async function driving({ target, work, mesh = 'default' }: Drive, client: ClientFiles): Promise<Options> {
   const { host, port, sni } = target;
   if (work !== 'passthrough') return { host, port, tls: 1, sni, ...client(mesh) };
@@ -103,7 +116,10 @@ export interface Measured extends Load {
   readonly machine: number;
 }
 
-/** One run of the generator against one contender. Throws when a connection did not get what it asked for, unless `errors` says that they are counted. */
+/**
+ * One run of the generator against one contender. Throws when a connection did not get what it
+ * asked for, unless `errors` says that they are counted.
+ */
 export async function drive(
   mode: Mode,
   options: Options,
@@ -126,7 +142,10 @@ export async function drive(
 
 const INTACT_BYTES = 4 * 1024 * 1024 + 13;
 
-/** Sends random bytes that the far end sends back, and compares: nothing is measured before this is right. */
+/**
+ * Sends random bytes that the far end sends back, and compares: nothing is measured before this is
+ * right.
+ */
 export async function checkIntact(driven: Drive, client: ClientFiles): Promise<void> {
   const { target, work, mesh = 'default' } = driven;
   const { host, port, sni } = target;

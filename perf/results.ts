@@ -1,4 +1,5 @@
-// What is left of a run: a table, every figure as JSON, a chart. The kept ones are those that perf/README.md shows.
+// What is left of a run: a table, every figure as JSON, a chart. The kept ones are those that
+// perf/README.md shows.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join, relative } from 'node:path';

@@ -1,4 +1,5 @@
-// Asks one question: contenders take turns within each round, so that what the machine does meanwhile falls on all of them.
+// Asks one question: contenders take turns within each round, so that what the machine does
+// meanwhile falls on all of them.
 import type { Bed } from './bed.ts';
 import { WORKS } from './bed.ts';
 import type { Contender, Running } from './contenders.ts';
@@ -38,8 +39,9 @@ export interface Asked {
 }
 
 /**
- * Starts each contender into `running` and sends bytes there and back through each kind of its work: they come back the same, or it is not measured.
- * Gives back the peers that are out, and why; throws where it is this egress, or a floor.
+ * Starts each contender into `running` and sends bytes there and back through each kind of its
+ * work: they come back the same, or it is not measured. Gives back the peers that are out, and why;
+ * throws where it is this egress, or a floor.
  */
 export async function startAll(
   { bed, running, client }: { readonly bed: Bed; readonly running: Map<Contender, Running>; readonly client: ClientFiles },
@@ -77,7 +79,8 @@ export async function ask(question: Question, asked: Asked): Promise<Answer> {
   const rounds = Math.min(asked.rounds, question.roundsMost ?? asked.rounds);
   const contenders = [...running.keys()];
   const cases = question.cases(settings).filter(({ name }) => name.includes(only));
-  // Whoever was idle while others had their turn has cold caches, and pages that the kernel may have taken: a tenth of the work goes before, uncounted.
+  // Whoever was idle while others had their turn has cold caches, and pages that the kernel may
+  // have taken: a tenth of the work goes before, uncounted.
   const tenths = question.fresh || settings.smoke ? [] : question.cases({ ...settings, seconds: settings.seconds / 10 });
   const warmUp = new Map(tenths.map((one) => [one.name, one]));
   const values = new Map<Case, Map<Contender, Values[]>>();

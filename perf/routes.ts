@@ -1,4 +1,5 @@
-// What do many routes cost whoever starts with them? Time from the start of the process until the last of them answers, and memory.
+// What do many routes cost whoever starts with them? Time from the start of the process until the
+// last of them answers, and memory.
 import { residentBytes } from './processes.ts';
 import { drive, driving } from './question.ts';
 import type { Question } from './question.ts';

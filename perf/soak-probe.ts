@@ -1,4 +1,5 @@
-// Loaded into each thread of the egress of a soak (`--import`): appends what the thread holds to a file, every other second.
+// Loaded into each thread of the egress of a soak (`--import`): appends what the thread holds to a
+// file, every other second.
 import { appendFileSync } from 'node:fs';
 import { isMainThread, threadId } from 'node:worker_threads';
 

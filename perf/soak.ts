@@ -1,4 +1,5 @@
-// `npm run soak -- [--minutes 30] [--rate 250]`: mixed churn through an egress of its own, what it holds each minute, and a verdict: exit code 1 when it was missed.
+// `npm run soak -- [--minutes 30] [--rate 250]`: mixed churn through an egress of its own, what it
+// holds each minute, and a verdict: exit code 1 when it was missed.
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

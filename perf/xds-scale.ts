@@ -1,5 +1,7 @@
-// Question: what does a control plane with many services cost: decoding and translating a push, and one in which a single chain changed? Half of the chains are
-// passed through, half end the mTLS of one of 50 meshes. `node --expose-gc perf/xds-scale.ts [--chains 1000,5000]`. No network: of ADS only the bytes.
+// Question: what does a control plane with many services cost: decoding and translating a push, and
+// one in which a single chain changed? Half of the chains are passed through, half end the mTLS of
+// one of 50 meshes. `node --expose-gc perf/xds-scale.ts [--chains 1000,5000]`. No network: of ADS
+// only the bytes.
 import { createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { create, fromBinary } from '@bufbuild/protobuf';

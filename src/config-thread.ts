@@ -6,7 +6,10 @@ import type { FolderSourceOptions } from './control/folder-source.ts';
 import { answerLoads } from './control/config-messages.ts';
 import type { FromConfigThread, ToConfigThread } from './control/config-messages.ts';
 
-/** The root of the thread that reads and compiles a folder, so that a change of one file of ten thousand holds up no session. */
+/**
+ * The root of the thread that reads and compiles a folder, so that a change of one file of ten
+ * thousand holds up no session.
+ */
 const MARK = 'zone-egress configuration';
 
 if (!isMainThread && parentPort !== null && isOurs(workerData)) {

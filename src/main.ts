@@ -39,7 +39,8 @@ const terminal: Terminal = {
   },
 };
 
-// Ctrl-C ends this process, and npm beside it: a second signal would cut the sessions that the first one lets end.
+// Ctrl-C ends this process, and npm beside it: a second signal would cut the sessions that the
+// first one lets end.
 let stopping = false;
 const wrapper = process.env.ZONE_EGRESS_WRAPPER;
 delete process.env.ZONE_EGRESS_WRAPPER;
@@ -52,18 +53,23 @@ followStarters(
   wrapper === undefined ? undefined : Number(wrapper),
 );
 
-// libuv gives getaddrinfo at most half of its threads, and what hangs there must leave some: the control plane's name goes that way, and names that only other sources than DNS know.
+// libuv gives getaddrinfo at most half of its threads, and what hangs there must leave some: the
+// control plane's name goes that way, and names that only other sources than DNS know.
 process.env.UV_THREADPOOL_SIZE ??= '10';
 
-// Of all threads. V8 takes what outlives a few of its small collections for long-lived and makes the next of its kind among the old; an old session that is
-// over keeps the young ones that it knows alive, so that these are taken for long-lived too: a quarter of all sessions had to wait for a large collection.
+// Of all threads. V8 takes what outlives a few of its small collections for long-lived and makes
+// the next of its kind among the old; an old session that is over keeps the young ones that it
+// knows alive, so that these are taken for long-lived too: a quarter of all sessions had to wait
+// for a large collection.
 setFlagsFromString('--no-allocation-site-pretenuring');
 
-// For base/give-back.ts. Contexts that are made from now on have it, those of threads too; this one is given it.
+// For base/give-back.ts. Contexts that are made from now on have it, those of threads too; this one
+// is given it.
 setFlagsFromString('--expose-gc');
 globalThis.gc ??= runInNewContext('gc') as NodeJS.GCFunction;
 
-// An operator cannot act on what Node says of the code of a library (gRPC sends an address as SNI); the tests of this project do see it.
+// An operator cannot act on what Node says of the code of a library (gRPC sends an address as SNI);
+// the tests of this project do see it.
 process.noDeprecation = true;
 
 // A reader that went away (`zone-egress … | head`) is no reason to stop serving.
@@ -90,8 +96,9 @@ async function leave(code: number): Promise<void> {
   const clock = systemClock();
   const until = performance.now() + 1_000;
   while (hangs() && performance.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
-  // The exit waits for the threads of libuv's pool, and one that hangs in a call of the kernel (a disk, a look-up) never comes back. Another program in
-  // place of this one ends them, and gives the same exit code.
+  // The exit waits for the threads of libuv's pool, and one that hangs in a call of the kernel (a
+  // disk, a look-up) never comes back. Another program in place of this one ends them, and gives
+  // the same exit code.
   if (hangs() && typeof process.execve === 'function')
     process.execve(process.execPath, [process.execPath, '-e', `process.exit(${code})`], {});
   process.exit(code);

@@ -55,15 +55,22 @@ import type { Observer } from './observe/observer.ts';
 export type ResourceFiles = readonly { readonly path: string; readonly text: string }[];
 
 export interface EgressOptions {
-  /** A folder of Kuma resource files, the files themselves, or what gives them at each load. Either this or `controlPlane`. */
+  /**
+   * A folder of Kuma resource files, the files themselves, or what gives them at each load. Either
+   * this or `controlPlane`.
+   */
   readonly resources?: string | ResourceFiles | (() => ResourceFiles);
-  /** Joins a control plane in place of kuma-dp and Envoy; what it sends is followed until the end. */
+  /**
+   * Joins a control plane in place of kuma-dp and Envoy; what it sends is followed until the end.
+   */
   readonly controlPlane?: ControlPlaneOptions;
   /** Which ZoneEgress, where there are several. */
   readonly name?: string;
   /** Name of this zone, where the ZoneEgress has none. */
   readonly zone?: string;
-  /** Folder with a sub-folder per mesh holding `tls.crt`, `tls.key`, `ca.crt`; instead of CA keys. */
+  /**
+   * Folder with a sub-folder per mesh holding `tls.crt`, `tls.key`, `ca.crt`; instead of CA keys.
+   */
   readonly identities?: string;
   /** Unknown fields and kinds are errors. */
   readonly strict?: boolean;
@@ -73,26 +80,42 @@ export interface EgressOptions {
   readonly port?: number;
   /** The admin listener; its port comes from the ZoneEgress unless given. `false`: none. */
   readonly admin?: false | { readonly bind?: string; readonly port?: number; readonly allowedHosts?: readonly string[] };
-  /** A listener that answers /ready and nothing else, on every address unless `bind` names one. Default: none. */
+  /**
+   * A listener that answers /ready and nothing else, on every address unless `bind` names one.
+   * Default: none.
+   */
   readonly readiness?: false | { readonly bind?: string; readonly port: number };
   /** 1 (default) shares the caller's thread; more have a worker thread each. */
   readonly concurrency?: number;
-  /** Reads and compiles the folder in a thread of its own, so that a change holds up no session however large the folder. Default: no. */
+  /**
+   * Reads and compiles the folder in a thread of its own, so that a change holds up no session
+   * however large the folder. Default: no.
+   */
   readonly configThread?: boolean;
   /** Reload when the folder changes. Default: no. */
   readonly watch?: boolean;
   /** Default: off. */
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'off';
-  /** One of so many sessions that ended well gets a log line, refused ones always; 0: none. Default: 1, each. */
+  /**
+   * One of so many sessions that ended well gets a log line, refused ones always; 0: none. Default:
+   * 1, each.
+   */
   readonly logSample?: number;
   /** Where log lines go; default: standard output. */
   readonly logDestination?: { write(line: string): void };
-  /** How many sessions that ended are remembered, for `decisions` and `explain`. Default: 10,000. */
+  /**
+   * How many sessions that ended are remembered, for `decisions` and `explain`. Default: 10,000.
+   */
   readonly remembered?: number;
-  /** Writes the facts of each session that ended to this file, never payload (docs/recording.md). Default: no. */
+  /**
+   * Writes the facts of each session that ended to this file, never payload (docs/recording.md).
+   * Default: no.
+   */
   readonly record?: RecordOptions;
   readonly traffic?: Partial<TrafficSettings>;
-  /** How names are resolved; default: as the operating system does (hosts file, search list, DNS). */
+  /**
+   * How names are resolved; default: as the operating system does (hosts file, search list, DNS).
+   */
   readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
   readonly clock?: Clock;
   /** Served in place of what was compiled, e.g. with the addresses of test doubles. */
@@ -167,8 +190,9 @@ export interface Egress extends AsyncDisposable {
   /** Newest first. */
   decisions(query?: { readonly limit?: number; readonly reason?: string; readonly mesh?: string }): readonly SessionRecord[];
   /**
-   * Why a session that ended, or a connection that somebody thinks of, passes or does not, on the configuration that is live. Throws for a session that is not
-   * remembered, and for names that cannot be a client's.
+   * Why a session that ended, or a connection that somebody thinks of, passes or does not, on the
+   * configuration that is live. Throws for a session that is not remembered, and for names that
+   * cannot be a client's.
    */
   explain(question: Question): Trace;
   /** Calls `listener` with each record of a session that ended; gives back how to stop. */
@@ -177,7 +201,10 @@ export interface Egress extends AsyncDisposable {
   metrics(): Promise<string>;
   /** Loads the configuration again; a bad one changes nothing. */
   reload(): Promise<LoadResult>;
-  /** No new connections once it is quiet, then waits for the sessions; what is left after `drainTimeMs` is cut. */
+  /**
+   * No new connections once it is quiet, then waits for the sessions; what is left after
+   * `drainTimeMs` is cut.
+   */
   drain(drainTimeMs: number): { readonly done: Promise<Drained>; readonly hurry: () => void };
   /** Logs and counts an error that the process caught and the egress did not. */
   reportFault(error: unknown): void;
@@ -196,9 +223,10 @@ export type { Snapshot } from './model/snapshot.ts';
 export type { Problem } from './base/problem.ts';
 
 /**
- * Starts a zone egress in this process. Resolves when it listens and its first configuration is live.
- * Throws ConfigError for a configuration that cannot be used, and the error of the system where a port cannot be bound. What a control plane sends and
- * cannot be used or bound is waited for or tried again.
+ * Starts a zone egress in this process. Resolves when it listens and its first configuration is
+ * live. Throws ConfigError for a configuration that cannot be used, and the error of the system
+ * where a port cannot be bound. What a control plane sends and cannot be used or bound is waited
+ * for or tried again.
  */
 export async function startEgress(options: EgressOptions): Promise<Egress> {
   checkOptions(options, 'startEgress');
@@ -346,7 +374,8 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     store: keyStore,
     async goLive(config, credentials) {
       await sides.goLive({ snapshot: config.snapshot, secrets: config.secrets, credentials });
-      // Ten thousand services take some milliseconds in each of these: sessions have a turn in between.
+      // Ten thousand services take some milliseconds in each of these: sessions have a turn in
+      // between.
       await nextTurn();
       resolver.want(namesIn(config.snapshot));
       await nextTurn();
@@ -446,7 +475,10 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
   return parts;
 }
 
-/** The admin listener of the control plane is as it says in the configuration that is live. What cannot be bound is said, and nothing else depends on it. */
+/**
+ * The admin listener of the control plane is as it says in the configuration that is live. What
+ * cannot be bound is said, and nothing else depends on it.
+ */
 async function followAdmin(parts: Parts): Promise<void> {
   const { controlPlane, envoyAdmin, sides, observer } = parts;
   if (controlPlane === null) return;
@@ -501,7 +533,10 @@ function sourceText({ resources, controlPlane }: EgressOptions): { readonly mode
   return typeof resources === 'string' ? { mode: 'folder', source: resources } : { mode: 'resources in memory', source: '' };
 }
 
-/** What a folder has is for the operator to mend; what a control plane sent is mended there, and waited for. */
+/**
+ * What a folder has is for the operator to mend; what a control plane sent is mended there, and
+ * waited for.
+ */
 async function firstConfig(
   { loop, controlPlane, state }: Parts,
   signal: AbortSignal | undefined,
@@ -609,7 +644,8 @@ function reportFault({ log, metrics }: Observer, error: unknown): void {
 /** Kuma's words for it. */
 function readiness({ state, listening, controlPlane, loop }: Parts): { readonly ok: boolean; readonly text: string } {
   if (state.draining) return { ok: false, text: 'TERMINATING' };
-  // A control plane may have nothing for an egress to listen for; what it has and is not open yet, or could not be opened, is another thing.
+  // A control plane may have nothing for an egress to listen for; what it has and is not open yet,
+  // or could not be opened, is another thing.
   return listening.at !== null || (controlPlane !== null && loop.live !== null && listening.isAbsent)
     ? { ok: true, text: 'LIVE' }
     : { ok: false, text: 'PRE_INITIALIZING' };

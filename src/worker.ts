@@ -22,7 +22,10 @@ export interface DataSideStart {
 /** Marks our own worker threads: a test runner may import this file in one of its own. */
 const MARK = 'zone-egress data side';
 
-/** The root of the data side: hands identity's functions to traffic. Called by the control side when both share a thread, below when they do not. */
+/**
+ * The root of the data side: hands identity's functions to traffic. Called by the control side when
+ * both share a thread, below when they do not.
+ */
 export function createDataSide(
   start: DataSideStart,
   to: { readonly clock: Clock; readonly send: (message: FromData) => void },

@@ -1,4 +1,7 @@
-/** Rooms import to the left only, and some names stay out of the house. It reads the tree that is there. */
+/**
+ * Rooms import to the left only, and some names stay out of the house. It reads the tree that is
+ * there.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path/posix';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +13,10 @@ interface File {
   readonly text: string;
 }
 
-/** A room may import itself and the rooms of earlier lines; rooms of one line do not know each other. Single files count as rooms. */
+/**
+ * A room may import itself and the rooms of earlier lines; rooms of one line do not know each
+ * other. Single files count as rooms.
+ */
 const ORDER: readonly (readonly string[])[] = [
   ['base'],
   ['wire'],
@@ -93,7 +99,10 @@ function rank(room: string): number {
   return ORDER.findIndex((line) => line.includes(room));
 }
 
-/** What a file imports, whatever the form: static, type only, re-export, dynamic, or the URL of a worker. */
+/**
+ * What a file imports, whatever the form: static, type only, re-export, dynamic, or the URL of a
+ * worker.
+ */
 function importsOf(text: string): string[] {
   const code = withoutComments(text);
   const form = /\b(?:from|import)\s*\(?\s*(['"])(.+?)\1|new URL\(\s*(['"])(\..+?)\3\s*,\s*import\.meta\.url/g;
@@ -113,7 +122,8 @@ function wrongImports(files: readonly File[]): string[] {
       if (!name.startsWith('.')) continue;
       const target = normalize(join(dirname(path), name));
       if (!target.startsWith('src/')) {
-        // The launcher looks for the built package and for the pinned Node; package.json has the version.
+        // The launcher looks for the built package and for the pinned Node; package.json has the
+        // version.
         if (room !== 'bin.mjs' && target !== 'package.json') found.push(`${path}: ${name} is outside src`);
         continue;
       }
@@ -145,7 +155,10 @@ function machinePaths(files: readonly File[]): string[] {
   );
 }
 
-/** Comments go, and with `strings` what stands in plain quotes too. A regular expression with a quote in it may hide the rest of its line. */
+/**
+ * Comments go, and with `strings` what stands in plain quotes too. A regular expression with a
+ * quote in it may hide the rest of its line.
+ */
 function withoutComments(text: string, strings = false): string {
   const token = /'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
   return text.replace(token, (piece) => {

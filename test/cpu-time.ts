@@ -1,4 +1,7 @@
-/** Milliseconds of processor that something took. Unlike the time on the wall it is the same on a busy machine. */
+/**
+ * Milliseconds of processor that something took. Unlike the time on the wall it is the same on a
+ * busy machine.
+ */
 export function cpuMs(act: () => void): number {
   const start = process.cpuUsage();
   act();

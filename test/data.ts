@@ -1,11 +1,20 @@
-/** Where recorded material lies, and the only ways of a test to be skipped. What is allowed to skip is counted in `skips.test.ts`. */
+/**
+ * Where recorded material lies, and the only ways of a test to be skipped. What is allowed to skip
+ * is counted in `skips.test.ts`.
+ */
 import { existsSync } from 'node:fs';
 
-/** What real control planes and their egresses said, recorded for this project; part of it, see `data/README.md`. */
+/**
+ * What real control planes and their egresses said, recorded for this project; part of it, see
+ * `data/README.md`.
+ */
 export const LIVE: URL = new URL('data/kuma-cp-live/', import.meta.url);
 /** ClientHellos out of public test data, each with its source, its licence and its verdict. */
 export const HELLOS: URL = new URL('data/clienthello/hellos.json', import.meta.url);
-/** Files of Kuma's own tests. They are not part of this repository; who has them lays them beside it. */
+/**
+ * Files of Kuma's own tests. They are not part of this repository; who has them lays them beside
+ * it.
+ */
 export const KUMA: URL = new URL('../../shared/conformance/kuma-2.14.3/', import.meta.url);
 
 export interface Condition {

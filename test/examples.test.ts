@@ -19,7 +19,9 @@ function floorNode(): string {
   return binary;
 }
 
-/** Jest is no dependency here: its functions, as far as the example uses them, on Node's own runner. */
+/**
+ * Jest is no dependency here: its functions, as far as the example uses them, on Node's own runner.
+ */
 const JEST = `import assert from 'node:assert';
 import { after as afterAll, before as beforeAll, test } from 'node:test';
 const expect = (value) => ({ toBe: (wanted) => assert.strictEqual(value, wanted) });
@@ -49,7 +51,10 @@ t.test('every example of the README and of the documents runs as it stands there
   rmSync(join(project, 'my-zone'), { recursive: true });
 });
 
-/** Of the README, what needs more than a machine: an installation of everything, a container, a control plane. */
+/**
+ * Of the README, what needs more than a machine: an installation of everything, a container, a
+ * control plane.
+ */
 const NOT_RUN = /^(npm (start|test|pack|install)\b|docker )|--proxy-type=egress/;
 const ENDS_WITH: Readonly<Record<string, number>> = { explain: 3, diff: 3, simulate: 3 };
 

@@ -1,4 +1,7 @@
-/** docs/native-calls.md names every call into Node's TLS and crypto that is made on what other sides send; and some calls are made nowhere. */
+/**
+ * docs/native-calls.md names every call into Node's TLS and crypto that is made on what other sides
+ * send; and some calls are made nowhere.
+ */
 import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path/posix';
@@ -10,7 +13,10 @@ import { gone, startZone } from './egress/zone.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** What the native side of Node does: methods and properties of TLSSocket, X509Certificate and KeyObject, and what makes them. */
+/**
+ * What the native side of Node does: methods and properties of TLSSocket, X509Certificate and
+ * KeyObject, and what makes them.
+ */
 const CALLS =
   /(?<!OID)\.(getPeerCertificate|getPeerX509Certificate|getX509Certificate|getCertificate|getProtocol|getCipher|getSession|getTLSTicket|getFinished|getPeerFinished|getEphemeralKeyInfo|getSharedSigalgs|exportKeyingMaterial|isSessionReused|setServername|setMaxSendFragment|setSession|setKeyCert|renegotiate|enableTrace|toLegacyObject|infoAccess|subjectAltName|issuerCertificate|checkHost|checkEmail|checkIP|checkIssued|checkPrivateKey|publicKey|asymmetricKeyDetails|setContext|addContext)\b|(?<![.\w])(createPublicKey|createPrivateKey|createSecureContext|checkServerIdentity|tls\.connect|new X509Certificate|new TLSSocket)\b/g;
 

@@ -1,4 +1,5 @@
-// The package as somebody else gets it: packed, unpacked into an empty project, imported and started.
+// The package as somebody else gets it: packed, unpacked into an empty project, imported and
+// started.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,5 @@
-// The package as a person makes it: packed in a clone, without a build before it and without a flag, and unpacked into an empty project.
+// The package as a person makes it: packed in a clone, without a build before it and without a
+// flag, and unpacked into an empty project.
 import { execFileSync } from 'node:child_process';
 import type { ExecFileSyncOptionsWithStringEncoding } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -21,7 +22,10 @@ export function npm(args: readonly string[], cwd: string): string {
     : execFileSync('npm', [...args], options);
 }
 
-/** The project as a clone has it, with what is not committed yet; what npm installs is that of the project. */
+/**
+ * The project as a clone has it, with what is not committed yet; what npm installs is that of the
+ * project.
+ */
 export function clone(dir: string): string {
   const git = (args: readonly string[]): string => execFileSync('git', [...args], { cwd: root, env, encoding: 'utf8' });
   for (const name of git(['ls-files', '-co', '--exclude-standard', '-z']).split('\0')) {

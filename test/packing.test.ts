@@ -1,4 +1,5 @@
-// How the package comes to be, and what npm does to a checkout: nobody gets one without its compiled files, nothing that is installed goes away.
+// How the package comes to be, and what npm does to a checkout: nobody gets one without its
+// compiled files, nothing that is installed goes away.
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,

@@ -1,4 +1,5 @@
-// The README's tables are made from the lists in the code. `UPDATE_README=1 npm test -- test/readme.test.ts` writes them.
+// The README's tables are made from the lists in the code. `UPDATE_README=1 npm test --
+// test/readme.test.ts` writes them.
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { REFUSALS } from '../src/base/refusal.ts';

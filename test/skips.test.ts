@@ -1,8 +1,14 @@
-/** What may be skipped, where and how often. Everything else runs on every machine, whatever lies beside the clone. */
+/**
+ * What may be skipped, where and how often. Everything else runs on every machine, whatever lies
+ * beside the clone.
+ */
 import { globSync, readFileSync } from 'node:fs';
 import t from 'tap';
 
-/** By the condition in `data.ts`: how many tests of a file are under it. `.ci/run` runs the first list once more, without `../shared`. */
+/**
+ * By the condition in `data.ts`: how many tests of a file are under it. `.ci/run` runs the first
+ * list once more, without `../shared`.
+ */
 const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withKuma: {
     'test/admin/envoy/stats.test.ts': 1,
@@ -20,7 +26,10 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withFreePorts: { 'test/egress/process.test.ts': 1 },
 };
 
-/** Ways around the conditions: an own skip, an early end that looks like success, an own path to what lies beside the clone. */
+/**
+ * Ways around the conditions: an own skip, an early end that looks like success, an own path to
+ * what lies beside the clone.
+ */
 const AROUND: Readonly<Record<string, RegExp>> = {
   'a skip of its own': /\bt\.(?:skip|todo)\(|\{\s*(?:skip|todo)\s*[:,}]|,\s*(?:skip|todo):/,
   'an early end': /\breturn (?:void )?t\.(?:comment|pass|end)\(/,

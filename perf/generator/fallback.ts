@@ -1,5 +1,6 @@
-// The same as the native generator, where no C compiler or no OpenSSL headers are: `node perf/generator/fallback.ts serve|bulk|rate|hold|ping key=value …`.
-// It takes more CPU, so that it is the limit sooner; what is measured is the CPU of whoever stands between.
+// The same as the native generator, where no C compiler or no OpenSSL headers are: `node
+// perf/generator/fallback.ts serve|bulk|rate|hold|ping key=value …`. It takes more CPU, so that it
+// is the limit sooner; what is measured is the CPU of whoever stands between.
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -141,7 +142,10 @@ function headerOf(op: 'T' | 'E', up = 0, down = 0): Buffer {
   return header;
 }
 
-/** Sends and receives what the header says; rejects when the answer does not say that all of it arrived. */
+/**
+ * Sends and receives what the header says; rejects when the answer does not say that all of it
+ * arrived.
+ */
 async function transfer(socket: Socket, up: number, down: number): Promise<void> {
   let left = down + ANSWER;
   let tail = Buffer.alloc(0);

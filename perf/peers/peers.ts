@@ -1,4 +1,5 @@
-// Peers that `install.sh` fetched, or that the machine has: started with the configurations next to this file, with everything in one folder, as one process tree.
+// Peers that `install.sh` fetched, or that the machine has: started with the configurations next to
+// this file, with everything in one folder, as one process tree.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -14,7 +15,9 @@ import { freePorts, stop } from '../processes.ts';
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const NAMES = ['envoy', 'haproxy', 'nginx'] as const;
 type PeerName = (typeof NAMES)[number];
-/** What they have by themselves, or in Kuma, and what this egress may take: 1 MiB for a direction. */
+/**
+ * What they have by themselves, or in Kuma, and what this egress may take: 1 MiB for a direction.
+ */
 const BUFFERS: Readonly<Record<PeerName, number>> = { envoy: 1_048_576, haproxy: 16_384, nginx: 16_384 };
 const LARGE = 1_048_576;
 

@@ -8,7 +8,10 @@ import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { resetBelow } from '../../src/traffic/reset.ts';
 import { ASK } from './far-end.ts';
 
-/** Longer than the egress waits for a hello (15 s), so that it ends the connection and not the client. */
+/**
+ * Longer than the egress waits for a hello (15 s), so that it ends the connection and not the
+ * client.
+ */
 const PATIENCE_MS = 30_000;
 /** A client that vanished and is noticed by its kernel. */
 const VANISHED_MS = 10_000;

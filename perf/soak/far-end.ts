@@ -1,4 +1,5 @@
-// The services behind the egress of a soak: one in plain, one with TLS. They echo; the first byte of what a client sends may ask for something else.
+// The services behind the egress of a soak: one in plain, one with TLS. They echo; the first byte
+// of what a client sends may ask for something else.
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { TLSSocket, createServer as createTlsServer } from 'node:tls';

@@ -1,4 +1,7 @@
-/** `/explain`: why a session that ended, or a connection that somebody thinks of, passes or does not. */
+/**
+ * `/explain`: why a session that ended, or a connection that somebody thinks of, passes or does
+ * not.
+ */
 import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import { traceText } from '../explain/print.ts';
 import { jsonView, textView } from './views.ts';

@@ -58,7 +58,10 @@ const SILENCE_MS = 10_000;
 /** How long answers that are under way may take once the listener closes. */
 const CLOSE_MS = 2_000;
 
-/** A piece of an answer is written at this size, or when making it took so long; then others have their turn. */
+/**
+ * A piece of an answer is written at this size, or when making it took so long; then others have
+ * their turn.
+ */
 const PIECE_BYTES = 32_768;
 const PIECE_MS = 5;
 
@@ -143,8 +146,9 @@ function makeServer(options: HandleOptions): { readonly server: Server; readonly
   }
 
   /**
-   * Who connects and says nothing must not keep others out: the oldest gives way, not the newest. A connection is not closed in the turn that
-   * accepted it, because its request may have come with it. One that only reads its answer slowly goes when no idle one is left.
+   * Who connects and says nothing must not keep others out: the oldest gives way, not the newest. A
+   * connection is not closed in the turn that accepted it, because its request may have come with
+   * it. One that only reads its answer slowly goes when no idle one is left.
    */
   function makeRoom(): void {
     planned = false;

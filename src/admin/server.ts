@@ -1,4 +1,6 @@
-/** The admin listener, and the one that only answers /ready. Both read and never change anything. */
+/**
+ * The admin listener, and the one that only answers /ready. Both read and never change anything.
+ */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Problem } from '../base/problem.ts';
@@ -75,7 +77,9 @@ const PAGES = {
   '/help': 'more pages, as Envoy has them: /config_dump, /clusters, /stats, …',
 } as const;
 
-/** Resolves when it listens; rejects with the system's error code where the port cannot be bound. */
+/**
+ * Resolves when it listens; rejects with the system's error code where the port cannot be bound.
+ */
 export function createAdminServer(options: AdminServerOptions): Promise<AdminServer> {
   const { address, port, state, envoy, fault = ignore } = options;
   const allowed = new Set(['localhost', ...options.allowedHosts.map((host) => host.toLowerCase())]);
@@ -134,8 +138,8 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
 }
 
 /**
- * A page in a browser can make it call this port, and by a name of its own that it points here (DNS rebinding) also read the answer.
- * Such a request carries that name as its host, or an Origin.
+ * A page in a browser can make it call this port, and by a name of its own that it points here (DNS
+ * rebinding) also read the answer. Such a request carries that name as its host, or an Origin.
  */
 function admitAdmin(request: IncomingMessage, allowed: ReadonlySet<string>): View | null {
   if (request.headers.origin !== undefined) return textView(403, 'requests of web pages are not answered');

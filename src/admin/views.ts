@@ -84,7 +84,9 @@ export function indexView(paths: Readonly<Record<string, string>>): View {
   return textView(200, ['zone egress', '', ...lines].join('\n'));
 }
 
-/** The query of /decisions; a sentence where it cannot be understood. Each parameter at most once. */
+/**
+ * The query of /decisions; a sentence where it cannot be understood. Each parameter at most once.
+ */
 export function parseDecisionsQuery(search: string): DecisionsQuery | string {
   const given = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(search)) {

@@ -1,6 +1,6 @@
 /**
- * Time as everything here reads it. Deadlines and durations run on the monotonic side, certificates on the wall clock.
- * Tests hand in a clock that they crank; nothing else calls setTimeout.
+ * Time as everything here reads it. Deadlines and durations run on the monotonic side, certificates
+ * on the wall clock. Tests hand in a clock that they crank; nothing else calls setTimeout.
  */
 export interface Clock {
   /** Monotonic, in milliseconds, with fractions. */
@@ -20,7 +20,10 @@ export interface Timer {
 /** The longest delay that setTimeout keeps; a longer one would fire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** `keepAlive: false` gives timers that do not hold the process open: for a process that has listeners, and for other people's tests. */
+/**
+ * `keepAlive: false` gives timers that do not hold the process open: for a process that has
+ * listeners, and for other people's tests.
+ */
 export function systemClock(options: { readonly keepAlive: boolean } = { keepAlive: true }): Clock {
   const own = (timer: NodeJS.Timeout): NodeJS.Timeout => (options.keepAlive ? timer : timer.unref());
   return {
@@ -37,7 +40,10 @@ export function systemClock(options: { readonly keepAlive: boolean } = { keepAli
   };
 }
 
-/** Lets everything that waits for the loop have its turn: between the parts of a work that would hold it up too long in one piece. */
+/**
+ * Lets everything that waits for the loop have its turn: between the parts of a work that would
+ * hold it up too long in one piece.
+ */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }

@@ -3,7 +3,10 @@ import { isIP } from 'node:net';
 import { connect } from 'node:tls';
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from 'node:tls';
 
-/** What is known of a server: its certificate, once OpenSSL has led it to a trusted CA; null where it cannot be read. */
+/**
+ * What is known of a server: its certificate, once OpenSSL has led it to a trusted CA; null where
+ * it cannot be read.
+ */
 export type CheckServer = (certificate: X509Certificate | null) => Error | undefined;
 
 export interface TlsTarget extends Omit<ConnectionOptions, 'checkServerIdentity'> {
@@ -12,9 +15,10 @@ export interface TlsTarget extends Omit<ConnectionOptions, 'checkServerIdentity'
 }
 
 /**
- * The only way to connect with TLS here. `tls.connect` itself calls `getPeerCertificate`, which turns each certificate of the chain into an
- * object; some lines of Node (24.21 for one) end the process there for an EC key on a curve without a NIST name. So the socket that comes back
- * answers that call itself, with the bytes of the server's certificate alone (docs/native-calls.md).
+ * The only way to connect with TLS here. `tls.connect` itself calls `getPeerCertificate`, which
+ * turns each certificate of the chain into an object; some lines of Node (24.21 for one) end the
+ * process there for an EC key on a curve without a NIST name. So the socket that comes back answers
+ * that call itself, with the bytes of the server's certificate alone (docs/native-calls.md).
  */
 export function connectTls({ checkServer, ...options }: TlsTarget): TLSSocket {
   const socket = connect({ ...options, checkServerIdentity: (_host, { raw }) => checkServer(readOrNull(raw)) });
@@ -41,7 +45,10 @@ function readOrNull(raw: PeerCertificate['raw'] | undefined): X509Certificate | 
   }
 }
 
-/** Whether a certificate is for this host, a name or an address, as OpenSSL compares them; the error has Node's code and words. */
+/**
+ * Whether a certificate is for this host, a name or an address, as OpenSSL compares them; the error
+ * has Node's code and words.
+ */
 export function hostProblem(certificate: X509Certificate | null, host: string): Error | undefined {
   const name = host.replace(/\.$/, '');
   const isFor = isIP(host) === 0 ? certificate?.checkHost(name) : certificate?.checkIP(host);

@@ -1,6 +1,7 @@
 /**
- * Edits between two texts where there are at most `most`, else null. An edit is a character put in, left out or replaced, or two neighbours swapped.
- * Costs the length times `most` at the worst, and some comparisons where the texts have little in common.
+ * Edits between two texts where there are at most `most`, else null. An edit is a character put in,
+ * left out or replaced, or two neighbours swapped. Costs the length times `most` at the worst, and
+ * some comparisons where the texts have little in common.
  */
 export function editsWithin(a: string, b: string, most: number): number | null {
   if (Math.abs(a.length - b.length) > most) return null;

@@ -1,4 +1,7 @@
-/** ISO 8601 with milliseconds, for many moments of the same second: only the first of them costs a conversion. */
+/**
+ * ISO 8601 with milliseconds, for many moments of the same second: only the first of them costs a
+ * conversion.
+ */
 export class IsoTime {
   #second = Number.NaN;
   /** `2026-01-31T12:00:05.` */

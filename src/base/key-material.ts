@@ -1,6 +1,7 @@
 /**
- * Keeps keys and tokens out of what is printed. Operators put a key into the wrong field, and a message that quotes the field would carry it into logs,
- * tickets and chats. Certificates in PEM are not told apart from keys: they look alike, and nobody misses them in a message.
+ * Keeps keys and tokens out of what is printed. Operators put a key into the wrong field, and a
+ * message that quotes the field would carry it into logs, tickets and chats. Certificates in PEM
+ * are not told apart from keys: they look alike, and nobody misses them in a message.
  */
 
 /** Stands where something was taken out. */
@@ -25,7 +26,10 @@ function holdsKey(value: string): boolean {
   return withoutKeys(value) !== value;
 }
 
-/** The text with everything that looks like a key or a token taken out. It takes out too much rather than too little. */
+/**
+ * The text with everything that looks like a key or a token taken out. It takes out too much rather
+ * than too little.
+ */
 export function withoutKeys(text: string): string {
   if (text.length < MIN_RUN) return text;
   return text
@@ -39,8 +43,9 @@ export function withoutKeys(text: string): string {
 }
 
 /**
- * Whether a value that has to be a name, a tag or an address is a key in truth. Stricter than what is printed: a random name of 30 characters is a name.
- * What is found here is refused, so that no key reaches the pages that show the configuration.
+ * Whether a value that has to be a name, a tag or an address is a key in truth. Stricter than what
+ * is printed: a random name of 30 characters is a name. What is found here is refused, so that no
+ * key reaches the pages that show the configuration.
  */
 export function isKeyMaterial(value: string): boolean {
   if (value.length < MIN_KEY) return false;
@@ -77,8 +82,8 @@ function looksEncoded(run: string): boolean {
 }
 
 /**
- * How often letters in capitals, small letters and digits take turns: 0.6 in random base64, 0.1 to 0.25 in names and paths. 0 where one of the three lacks,
- * as in names of Kubernetes and in UUIDs.
+ * How often letters in capitals, small letters and digits take turns: 0.6 in random base64, 0.1 to
+ * 0.25 in names and paths. 0 where one of the three lacks, as in names of Kubernetes and in UUIDs.
  */
 function changes(run: string): number {
   if (!/[a-z]/.test(run) || !/[A-Z]/.test(run) || !/[0-9]/.test(run)) return 0;

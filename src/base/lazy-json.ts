@@ -1,8 +1,14 @@
-/** JSON of which a part is only made when it is written: what ten thousand resources say does not fit into one turn of the loop, nor into memory twice. */
+/**
+ * JSON of which a part is only made when it is written: what ten thousand resources say does not
+ * fit into one turn of the loop, nor into memory twice.
+ */
 export type LazyJson =
   null | boolean | number | string | readonly LazyJson[] | { readonly [key: string]: LazyJson | undefined } | (() => LazyJson);
 
-/** The text in pieces, indented by one space a level as Envoy writes it. A field that is undefined is left out. */
+/**
+ * The text in pieces, indented by one space a level as Envoy writes it. A field that is undefined
+ * is left out.
+ */
 export function* jsonText(value: LazyJson, depth = 0): Generator<string> {
   const made = typeof value === 'function' ? value() : value;
   if (typeof made === 'function') {

@@ -1,6 +1,7 @@
 /**
- * A finding about what an operator wrote. It says where, which field, and what is allowed; it never quotes a secret.
- * Printed as `file:line:col field: message`; without a field (a syntax error) as `file:line:col message`.
+ * A finding about what an operator wrote. It says where, which field, and what is allowed; it never
+ * quotes a secret. Printed as `file:line:col field: message`; without a field (a syntax error) as
+ * `file:line:col message`.
  */
 export interface Problem {
   readonly severity: 'error' | 'warning';
@@ -10,12 +11,14 @@ export interface Problem {
   readonly line: number;
   /** 1-based; 0 where the finding belongs to no place in the file. */
   readonly column: number;
-  /** Kuma's path of the field, e.g. `networking.port`; empty for a finding about the whole document. */
+  /**
+   * Kuma's path of the field, e.g. `networking.port`; empty for a finding about the whole document.
+   */
   readonly field: string;
   readonly message: string;
   /**
-   * Of an error: what alone is refused for it, e.g. `MeshExternalService default/partner`; everything else is served. An error without it forbids the whole
-   * configuration.
+   * Of an error: what alone is refused for it, e.g. `MeshExternalService default/partner`;
+   * everything else is served. An error without it forbids the whole configuration.
    */
   readonly refuses?: string;
 }

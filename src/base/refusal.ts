@@ -1,6 +1,6 @@
 /**
- * Why a session ended: the closed list. The metric label `reason`, the log field, the README table and what explain prints
- * are all made from here; a test holds the README to it.
+ * Why a session ended: the closed list. The metric label `reason`, the log field, the README table
+ * and what explain prints are all made from here; a test holds the README to it.
  */
 export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   // read the hello
@@ -213,7 +213,10 @@ export type NormalEnd = 'closed' | 'client-reset' | 'endpoint-reset';
 
 export type EndReason = RefusalCode | NormalEnd;
 
-/** An expected outcome for one client: a value in the pure rooms, thrown only inside the session as `Refused`. */
+/**
+ * An expected outcome for one client: a value in the pure rooms, thrown only inside the session as
+ * `Refused`.
+ */
 export interface Refusal {
   readonly kind: 'refusal';
   readonly code: RefusalCode;
@@ -223,7 +226,10 @@ export interface Refusal {
   readonly check?: CertificateCheck;
 }
 
-/** Which check a certificate failed: that it leads to the authority, is valid and of the right kind, or that it has the right names. */
+/**
+ * Which check a certificate failed: that it leads to the authority, is valid and of the right kind,
+ * or that it has the right names.
+ */
 export type CertificateCheck = 'chain' | 'names';
 
 export function refuse(code: RefusalCode, detail: string, check?: CertificateCheck): Refusal {

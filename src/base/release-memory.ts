@@ -6,16 +6,27 @@ import type { Clock, Timer } from './clock.ts';
 const LOOK_MS = 1_000;
 const QUIET_LOOKS = 3;
 /**
- * A collection of this kind takes compiled code along: sessions after it cost half as much again until some ten thousand have gone through. After the first one, which the start
- * pays for, a thread that carries sessions must have been quiet for so long, as it is after a peak and not between two waves of traffic.
+ * A collection of this kind takes compiled code along: sessions after it cost half as much again
+ * until some ten thousand have gone through. After the first one, which the start pays for, a
+ * thread that carries sessions must have been quiet for so long, as it is after a peak and not
+ * between two waves of traffic.
  */
 const LONG_QUIET_LOOKS = 20;
-/** A collection stops the thread for some 2.5 ms per MB that lives. With so few sessions and next to nothing going on, hardly anybody notices. */
+/**
+ * A collection stops the thread for some 2.5 ms per MB that lives. With so few sessions and next to
+ * nothing going on, hardly anybody notices.
+ */
 const FEW_SESSIONS = 100;
 const QUIET = 0.05;
-/** What makes it worth while: V8 has taken so much more than twice what it kept at the last collection of this kind. */
+/**
+ * What makes it worth while: V8 has taken so much more than twice what it kept at the last
+ * collection of this kind.
+ */
 const WORTH_BYTES = 16 * 1024 * 1024;
-/** Time to the next one, doubled by each: what a little traffic needs again and again is not worth giving back. Starts anew after an hour without. */
+/**
+ * Time to the next one, doubled by each: what a little traffic needs again and again is not worth
+ * giving back. Starts anew after an hour without.
+ */
 const FIRST_PAUSE_MS = 2_000;
 const LONGEST_PAUSE_MS = 10 * 60_000;
 const FORGOTTEN_MS = 60 * 60_000;
@@ -31,8 +42,10 @@ export interface ThreadHeap {
 }
 
 /**
- * Gives memory back after a peak. V8 keeps the pages of a heap that was large once for good: of what 1,000 connections took four fifths, and twice what a configuration of 10,000
- * services holds. Where the thread has nothing to do, a collection returns them. Does nothing where `gc` is not exposed, as in programs that embed the egress: main.ts exposes it.
+ * Gives memory back after a peak. V8 keeps the pages of a heap that was large once for good: of
+ * what 1,000 connections took four fifths, and twice what a configuration of 10,000 services holds.
+ * Where the thread has nothing to do, a collection returns them. Does nothing where `gc` is not
+ * exposed, as in programs that embed the egress: main.ts exposes it.
  */
 export function giveBackWhenQuiet(
   clock: Clock,

@@ -1,6 +1,7 @@
 /**
- * What a caller hands over, held against what is allowed: for callers from JavaScript, whom no compiler tells of a misspelt option. Each check throws a
- * TypeError that names the place, and the nearest name that there is. An option that is undefined is absent.
+ * What a caller hands over, held against what is allowed: for callers from JavaScript, whom no
+ * compiler tells of a misspelt option. Each check throws a TypeError that names the place, and the
+ * nearest name that there is. An option that is undefined is absent.
  */
 import { didYouMean } from './did-you-mean.ts';
 import { quote } from './key-material.ts';
@@ -97,7 +98,10 @@ export function having(what: string, ...methods: readonly string[]): Check {
 
 type Kind = 'string' | 'number' | 'boolean' | 'list' | 'object' | 'function';
 
-/** The check for what kind of value it is: an object is told what its options are, and not that it might have been a text. */
+/**
+ * The check for what kind of value it is: an object is told what its options are, and not that it
+ * might have been a text.
+ */
 export function either(what: string, checks: Readonly<Partial<Record<Kind, Check>>>): Check {
   return (value, at) => {
     const check = checks[kindOf(value)];

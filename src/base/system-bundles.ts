@@ -1,4 +1,7 @@
-/** Where systems keep their bundle of CA certificates, in the order in which Go's crypto/x509, and so Kuma, looks for it. */
+/**
+ * Where systems keep their bundle of CA certificates, in the order in which Go's crypto/x509, and
+ * so Kuma, looks for it.
+ */
 export const SYSTEM_BUNDLES: readonly string[] = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',

@@ -1,7 +1,9 @@
 /** `reason` are OpenSSL's own words, without addresses in its library. */
 export type SocketError = Error & { readonly code?: string; readonly reason?: string };
 
-/** Why a connection or its TLS failed: Node's code, and what helps where the code alone does not. */
+/**
+ * Why a connection or its TLS failed: Node's code, and what helps where the code alone does not.
+ */
 export function socketReason({ code, reason, message }: SocketError): string {
   if (code === undefined) return message;
   const words = reason ?? message;
@@ -14,7 +16,10 @@ export function socketReason({ code, reason, message }: SocketError): string {
 const RENEW =
   'have it issued anew with RSA of 2048 bits or more, or EC, and with SHA-256; until then only a destination without verification can be reached';
 
-/** By the words of OpenSSL (X509_verify_cert_error_string). The limits are those of its security level 2. */
+/**
+ * By the words of OpenSSL (X509_verify_cert_error_string). The limits are those of its security
+ * level 2.
+ */
 const WEAK: Readonly<Record<string, string>> = {
   'EE certificate key too weak': `the certificate of the service has a key that is too weak (RSA below 2048 bits or EC below 224): ${RENEW}`,
   'CA certificate key too weak': `a CA certificate above that of the service has a key that is too weak (RSA below 2048 bits or EC below 224): ${RENEW}`,

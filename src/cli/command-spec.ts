@@ -1,7 +1,10 @@
 import type { Env, OptionTable } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
-/** One command: how it is called, and what it does. Light to import: `run` imports what it needs when it is called. */
+/**
+ * One command: how it is called, and what it does. Light to import: `run` imports what it needs
+ * when it is called.
+ */
 interface CommandSpec<Parsed> {
   /** The line to type, and what it does. */
   readonly usage: readonly [line: string, what: string];

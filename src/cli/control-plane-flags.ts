@@ -1,7 +1,10 @@
 import type { Env, Given, OptionTable } from './options.ts';
 import { pairs } from './values.ts';
 
-/** What `kuma-dp run` takes to find a control plane and to say who it is: the same names, variables and defaults. */
+/**
+ * What `kuma-dp run` takes to find a control plane and to say who it is: the same names, variables
+ * and defaults.
+ */
 export const CONTROL_PLANE_OPTIONS: OptionTable = {
   'cp-address': {
     kind: 'text',
@@ -148,7 +151,9 @@ const TELLING = [
   'dataplane-var',
 ] as const;
 
-/** The first flag or variable that only makes sense with a control plane; null where there is none. */
+/**
+ * The first flag or variable that only makes sense with a control plane; null where there is none.
+ */
 export function tellsOfControlPlane(given: Given): string | null {
   for (const name of TELLING) {
     const source = given.source(name);

@@ -21,7 +21,10 @@ export interface Machine {
   readonly hasIpv6: () => boolean;
 }
 
-/** Reads and checks all that the flags name. Throws the first thing that cannot be used, in words for the operator. */
+/**
+ * Reads and checks all that the flags name. Throws the first thing that cannot be used, in words
+ * for the operator.
+ */
 export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machine = thisMachine): Promise<ControlPlaneOptions> {
   const caCert = flags.caCert ?? (await fileOf(flags.caCertFile, 'certificate file', machine));
   const resource = await resourceOf(flags, machine);

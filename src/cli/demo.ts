@@ -15,7 +15,10 @@ import { writeFiles } from './write-files.ts';
 
 const DRAIN_TIME_MS = 30_000;
 
-/** Runs the sample zone in the foreground: the egress, and around it, on loopback, all that it needs; sends one session of each kind; serves until Ctrl-C. */
+/**
+ * Runs the sample zone in the foreground: the egress, and around it, on loopback, all that it
+ * needs; sends one session of each kind; serves until Ctrl-C.
+ */
 export async function demoCommand(command: DemoCommand, terminal: Terminal): Promise<number> {
   const dir = command.dir === '' ? join(terminal.cwd(), 'certs', 'local') : command.dir;
   const zone = await sampleZone();
@@ -136,7 +139,8 @@ function nextRecord(egress: Egress): Promise<SessionRecord> {
 function say(port: number, client: CertificateAndKey, servername: string): Promise<string> {
   return new Promise((resolve) => {
     let heard = '';
-    // A data plane verifies the egress by its SPIFFE id; this sample only shows what the egress does with clients.
+    // A data plane verifies the egress by its SPIFFE id; this sample only shows what the egress
+    // does with clients.
     const socket = connect({
       port,
       host: '127.0.0.1',

@@ -6,7 +6,10 @@ import type { FileToWrite } from './write-files.ts';
 
 const DAY_MS = 24 * 3_600_000;
 
-/** Writes `ca.crt`, `ca.key` and, for each service, `<service>.crt` and `<service>.key`, with the SANs that Kuma gives a data plane. */
+/**
+ * Writes `ca.crt`, `ca.key` and, for each service, `<service>.crt` and `<service>.key`, with the
+ * SANs that Kuma gives a data plane.
+ */
 export async function generateCertsCommand(options: GenerateCertsOptions, terminal: Terminal): Promise<number> {
   const { dir, mesh, services, keyType, days, force } = options;
   const nowMs = Date.now();

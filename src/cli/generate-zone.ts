@@ -3,7 +3,10 @@ import type { GenerateZoneCommand } from './commands/generate-zone.ts';
 import type { Terminal } from './terminal.ts';
 import { writeFiles } from './write-files.ts';
 
-/** Writes the sample zone that `npm start` runs: resources to start from, and certificates for its clients and services. */
+/**
+ * Writes the sample zone that `npm start` runs: resources to start from, and certificates for its
+ * clients and services.
+ */
 export async function generateZoneCommand(command: GenerateZoneCommand, terminal: Terminal): Promise<number> {
   const { dir, force } = command;
   const zone = await sampleZone();

@@ -1,7 +1,10 @@
 import { COMMANDS } from './commands.ts';
 import type { OptionSpec } from './options.ts';
 
-/** Of all commands, of those under one word (`generate`), or of the one that the words name: `run`, `generate certs`. */
+/**
+ * Of all commands, of those under one word (`generate`), or of the one that the words name: `run`,
+ * `generate certs`.
+ */
 export function helpText(topic: string): string {
   const spec = Object.hasOwn(COMMANDS, topic) ? COMMANDS[topic] : undefined;
   if (spec === undefined) {

@@ -7,7 +7,10 @@ const count = { kind: 'count', help: '' } as const;
 const duration = { kind: 'duration', help: '' } as const;
 const variable = { variableOnly: true } as const;
 
-/** Flags and variables of `kuma-dp run` that have no meaning for this egress: taken, and said once at debug. */
+/**
+ * Flags and variables of `kuma-dp run` that have no meaning for this egress: taken, and said once
+ * at debug.
+ */
 export const IGNORED_OPTIONS: OptionTable = {
   mesh: { ...text, env: ['KUMA_DATAPLANE_MESH'] },
   'binary-path': { ...text, env: ['KUMA_DATAPLANE_RUNTIME_BINARY_PATH'] },
@@ -56,7 +59,10 @@ export const IGNORED_OPTIONS: OptionTable = {
 
 const TRANSPORTS: readonly string[] = ['GRPC', 'DELTA_GRPC'];
 
-/** The flags and variables that were given. Throws where kuma-dp refuses a value that it would not ignore. */
+/**
+ * The flags and variables that were given. Throws where kuma-dp refuses a value that it would not
+ * ignore.
+ */
 export function ignoredIn(given: Given): readonly string[] {
   const transport = given.text('xds-transport');
   if (transport !== null && !TRANSPORTS.includes(transport))

@@ -34,7 +34,10 @@ export function folderProblem(dir: string): string | null {
   }
 }
 
-/** What an egress would serve from the folder. Throws `Stopped` where it would serve nothing, after its errors are printed. */
+/**
+ * What an egress would serve from the folder. Throws `Stopped` where it would serve nothing, after
+ * its errors are printed.
+ */
 export async function loadFolder(
   { dir, name, zone, identities }: FolderOptions,
   terminal: Terminal,

@@ -2,7 +2,10 @@ import { parseArgs } from 'node:util';
 import { didYouMean } from '../base/did-you-mean.ts';
 import { check, durationMs, isTrue, items, sizeInBytes } from './values.ts';
 
-/** The options of a command as a table: from it come the parsing, the variables of the environment and the help text. */
+/**
+ * The options of a command as a table: from it come the parsing, the variables of the environment
+ * and the help text.
+ */
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
 /** `pairs` are `key=value`, one or several between commas each time it is given. */
@@ -37,7 +40,10 @@ export interface Given {
   source(name: string): string | null;
 }
 
-/** Unknown flags and values that cannot be are errors that say what is allowed. A variable wins over a flag, as in kuma-dp; an empty one is none. */
+/**
+ * Unknown flags and values that cannot be are errors that say what is allowed. A variable wins over
+ * a flag, as in kuma-dp; an empty one is none.
+ */
 export function readOptions(argv: readonly string[], env: Env, table: OptionTable): Given {
   const { values, positionals } = flagsIn(argv, table);
   const all = new Map<string, readonly string[]>();

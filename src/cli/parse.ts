@@ -6,8 +6,9 @@ import { UnknownOption } from './options.ts';
 import type { Env } from './options.ts';
 
 /**
- * argv and environment -> one Command, pure. Where a flag and a variable are both given the variable wins, as in kuma-dp.
- * Unknown flags and values that cannot be are errors that say what is allowed.
+ * argv and environment -> one Command, pure. Where a flag and a variable are both given the
+ * variable wins, as in kuma-dp. Unknown flags and values that cannot be are errors that say what is
+ * allowed.
  */
 export type Command =
   | ({ readonly kind: 'command'; readonly name: string } & Invocation)

@@ -13,8 +13,8 @@ export interface ProxyResource {
 }
 
 /**
- * The ZoneEgress of a rendered template, Universal form; null where there is nothing in it. Throws every problem, a line each; `file` is how the
- * operator knows the text.
+ * The ZoneEgress of a rendered template, Universal form; null where there is nothing in it. Throws
+ * every problem, a line each; `file` is how the operator knows the text.
  */
 export function readProxyResource(file: string, text: string): ProxyResource | null {
   const findings = createFindings(false);

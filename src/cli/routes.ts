@@ -8,7 +8,10 @@ import type { RoutesCommand } from './commands/routes.ts';
 import { folderProblem } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
-/** Prints what an egress would serve from the folder; exit 0, 66 where there is no folder, or 78 and the errors where it would serve nothing. Warnings are for `validate`. */
+/**
+ * Prints what an egress would serve from the folder; exit 0, 66 where there is no folder, or 78 and
+ * the errors where it would serve nothing. Warnings are for `validate`.
+ */
 export async function routesCommand({ dir, output, name, zone, identities }: RoutesCommand, terminal: Terminal): Promise<number> {
   const missing = folderProblem(dir);
   if (missing !== null) {

@@ -8,7 +8,10 @@ import type { Terminal } from './terminal.ts';
 
 const EXIT_DIFFERENT = 3;
 
-/** Exit 0 where an egress serves the same from both, 3 where not, 78 where it could not serve one of them. */
+/**
+ * Exit 0 where an egress serves the same from both, 3 where not, 78 where it could not serve one of
+ * them.
+ */
 export function diffCommand({ before, after, output }: DiffCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
     const diff = diffConfigurations(await sideOf(before, terminal), await sideOf(after, terminal));

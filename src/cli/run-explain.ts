@@ -28,7 +28,10 @@ type Connection = Extract<ExplainCommand['about'], { kind: 'connection' }>;
 type Folder = Extract<ExplainCommand['against'], { kind: 'folder' }>;
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 
-/** Exit 0 where the connection passes, 3 where it is refused; 64, 66, 69 and 78 where that cannot be said. */
+/**
+ * Exit 0 where the connection passes, 3 where it is refused; 64, 66, 69 and 78 where that cannot be
+ * said.
+ */
 export function explainCommand({ about, against, probe, output }: ExplainCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
     const trace =

@@ -259,7 +259,10 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
   };
 }
 
-/** A folder, or a control plane: never both, and a control plane where nothing but the type of the proxy is given. */
+/**
+ * A folder, or a control plane: never both, and a control plane where nothing but the type of the
+ * proxy is given.
+ */
 function sourceIn(given: Given, env: Env): Pick<RunOptions, 'resources' | 'controlPlane'> {
   const resources = given.text('resources');
   const telling = tellsOfControlPlane(given);

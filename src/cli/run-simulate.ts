@@ -19,7 +19,10 @@ const EXIT_UNAVAILABLE = 69;
 /** As many as an egress remembers, unless it is told otherwise. */
 const LAST_DECISIONS = 10_000;
 
-/** Exit 0 where nothing changes or all of it was expected, 3 where something else does; 64, 66, 69 and 78 where that cannot be said. */
+/**
+ * Exit 0 where nothing changes or all of it was expected, 3 where something else does; 64, 66, 69
+ * and 78 where that cannot be said.
+ */
 export function simulateCommand({ resources, from, expect, output }: SimulateCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
     const expectations = expect === null ? [] : readExpectations(expect);
@@ -49,7 +52,8 @@ function unread({ unreadable, unknownVersion }: ReadSessions): readonly string[]
 
 function readSessions(files: readonly string[]): ReadSessions {
   const all = files.map((file) => ({ file, ...sessionsIn(read(file)) }));
-  // Nothing replayed is not nothing changed. A file without a line is: recording has just begun another.
+  // Nothing replayed is not nothing changed. A file without a line is: recording has just begun
+  // another.
   const nothing = all.find(({ records, unreadable, unknownVersion }) => records.length === 0 && unreadable + unknownVersion > 0);
   if (nothing !== undefined) {
     const other =

@@ -22,12 +22,16 @@ const SAME_SIGNAL_MS = 500;
 /** As kuma-dp has it. */
 const EXIT_BOOTSTRAP = 1;
 
-/** Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some were cut, 78 a configuration that cannot be used, 1 a control plane that does not take it. */
+/**
+ * Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some
+ * were cut, 78 a configuration that cannot be used, 1 a control plane that does not take it.
+ */
 export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
   const source = await sourceOf(options, terminal);
   if (typeof source === 'number') return source;
   const isControlled = 'controlPlane' in source;
-  // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and counts after it, or ends a wait for a control plane.
+  // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and
+  // counts after it, or ends a wait for a control plane.
   let early: Signal | null = null;
   const waiting = new AbortController();
   const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
@@ -176,7 +180,10 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
   };
 }
 
-/** What was asked for, as far as the descriptors reach: beyond them the admin pages, look-ups and files would have none. */
+/**
+ * What was asked for, as far as the descriptors reach: beyond them the admin pages, look-ups and
+ * files would have none.
+ */
 export function sessionLimit(
   asked: number,
   descriptorLimit: number | null,
@@ -195,7 +202,10 @@ export function sessionLimit(
   return { maxSessions: asked === 0 ? most : asked, warning: `${limit}, which is too few to serve well: ${remedy}` };
 }
 
-/** Below the descriptor limit: at it the kernel's connections are accepted and dropped without a word. */
+/**
+ * Below the descriptor limit: at it the kernel's connections are accepted and dropped without a
+ * word.
+ */
 function sessionsFor(descriptorLimit: number | null): number {
   if (descriptorLimit === null) return 10_000;
   return Math.max(FEWEST_SESSIONS, Math.floor((descriptorLimit - RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_SESSION));

@@ -4,7 +4,10 @@ import { encodeHashSni, encodeTagSni } from '../wire/sni.ts';
 import type { FileToWrite } from './write-files.ts';
 
 const DAY_MS = 24 * 3_600_000;
-/** Client certificates and those of the fakes; whoever keeps a sample zone for longer generates it again. */
+/**
+ * Client certificates and those of the fakes; whoever keeps a sample zone for longer generates it
+ * again.
+ */
 const LIFETIME_MS = 365 * DAY_MS;
 
 /** Where the sample zone's servers are, all on loopback. */
@@ -21,7 +24,10 @@ export interface SampleZone {
   readonly sni: Readonly<Record<'backend' | 'legacy' | 'api' | 'misspelt' | 'ledger', string>>;
 }
 
-/** Two meshes, another zone, an external service over TLS that wants a client certificate, and one over plain TCP. Fresh keys each time. */
+/**
+ * Two meshes, another zone, an external service over TLS that wants a client certificate, and one
+ * over plain TCP. Fresh keys each time.
+ */
 export async function sampleZone(): Promise<SampleZone> {
   const nowMs = Date.now();
   const [meshCa, paymentsCa, externalCa] = await Promise.all([

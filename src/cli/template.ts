@@ -1,6 +1,7 @@
 /**
- * Mustache, as kuma-dp renders a resource with `--dataplane-var`: `{{ a.b }}` (HTML-escaped), `{{{ a }}}` and `{{& a }}` (as it is), sections, comments,
- * other delimiters. What nobody gave is empty. Partials would read files and are refused.
+ * Mustache, as kuma-dp renders a resource with `--dataplane-var`: `{{ a.b }}` (HTML-escaped), `{{{
+ * a }}}` and `{{& a }}` (as it is), sections, comments, other delimiters. What nobody gave is
+ * empty. Partials would read files and are refused.
  */
 type Context = string | { readonly [key: string]: Context };
 
@@ -35,7 +36,10 @@ interface Reader {
   close: string;
 }
 
-/** Up to the end of the section, or of the template. A section that is not shown is read all the same. */
+/**
+ * Up to the end of the section, or of the template. A section that is not shown is read all the
+ * same.
+ */
 function render(reader: Reader, contexts: readonly Context[], section: string | null, isShown: boolean): string {
   let out = '';
   for (;;) {

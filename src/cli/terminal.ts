@@ -11,7 +11,10 @@ export interface Terminal {
   readonly onSignal: (signals: readonly Signal[], listener: (signal: Signal) => void) => () => void;
   /** Reads standard input away; resolves when it ends. Absent: there is none. */
   readonly inputEnd?: () => Promise<void>;
-  /** Takes errors that nobody caught, in place of the end of the process: an exception in one callback must not end the sessions of all. */
+  /**
+   * Takes errors that nobody caught, in place of the end of the process: an exception in one
+   * callback must not end the sessions of all.
+   */
   readonly onFault: (listener: (error: unknown) => void) => void;
 }
 

@@ -1,4 +1,7 @@
-/** A token as kuma-dp takes it: without the white space around it. Throws what is wrong with it, in words that hold nothing of it. */
+/**
+ * A token as kuma-dp takes it: without the white space around it. Throws what is wrong with it, in
+ * words that hold nothing of it.
+ */
 export function checkedToken(text: string): string {
   const token = text.trim();
   if (token === '') throw new Error('the token is empty');

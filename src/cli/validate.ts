@@ -23,7 +23,10 @@ interface Report {
   readonly problems: readonly Problem[];
 }
 
-/** Prints every problem at once, one a line; exit 0, 78 when something is wrong, 66 where there is no folder. Warnings alone are not wrong. */
+/**
+ * Prints every problem at once, one a line; exit 0, 78 when something is wrong, 66 where there is
+ * no folder. Warnings alone are not wrong.
+ */
 export async function validateCommand(command: ValidateCommand, terminal: Terminal): Promise<number> {
   const { dir } = command;
   const missing = folderProblem(dir);
@@ -58,7 +61,10 @@ async function reportOf(folder: string, compiled: Compiled): Promise<Report> {
   return { ...counts, served: true, routes: routes.size, meshes: meshes.size, refused, problems };
 }
 
-/** What `run` does before it goes live: the certificate of each mesh is made or read, and tried. Problems of no file get the place of their Mesh. */
+/**
+ * What `run` does before it goes live: the certificate of each mesh is made or read, and tried.
+ * Problems of no file get the place of their Mesh.
+ */
 async function tryIdentities({
   snapshot,
   secrets,

@@ -39,7 +39,10 @@ export function durationMs(text: string): number | null {
 
 const SIZES: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9 };
 
-/** `100MB` in steps of a thousand; a plain number is bytes. Null where the text is none, or less than 1 KB. */
+/**
+ * `100MB` in steps of a thousand; a plain number is bytes. Null where the text is none, or less
+ * than 1 KB.
+ */
 export function sizeInBytes(text: string): number | null {
   const [, number = '', unit = ''] = /^(\d{1,12})(KB|MB|GB)?$/i.exec(text) ?? [];
   const size = number === '' ? 0 : Number(number) * (SIZES[unit.toUpperCase()] ?? 0);
@@ -55,8 +58,8 @@ export function items(text: string): readonly string[] {
 }
 
 /**
- * `key=value` as Go's pflag takes them: one pair, whose value may have commas; or several between commas, where one that has a comma is quoted.
- * Throws on what is no pair.
+ * `key=value` as Go's pflag takes them: one pair, whose value may have commas; or several between
+ * commas, where one that has a comma is quoted. Throws on what is no pair.
  */
 export function pairs(text: string): readonly (readonly [key: string, value: string])[] {
   const count = text.split('=').length - 1;

@@ -5,12 +5,16 @@ import { IGNORED_OPTIONS } from './ignored-options.ts';
 import type { Env } from './options.ts';
 import { RUN_OPTIONS } from './run-options.ts';
 
-/** Kubernetes gives each container such variables of every Service: of one that is called zone-egress too. */
+/**
+ * Kubernetes gives each container such variables of every Service: of one that is called
+ * zone-egress too.
+ */
 const OF_A_SERVICE = /_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
 
 /**
- * A line for each variable that looks like one of these and is none. They are not refused: the environment is everybody's, and Kuma has more variables than
- * those that count here, of which only what is nearly one of them is said.
+ * A line for each variable that looks like one of these and is none. They are not refused: the
+ * environment is everybody's, and Kuma has more variables than those that count here, of which only
+ * what is nearly one of them is said.
  */
 export function strayVariables(env: Env): readonly string[] {
   const tables = [RUN_OPTIONS, CONTROL_PLANE_OPTIONS, IGNORED_OPTIONS, ...Object.values(COMMANDS).map(({ options }) => options)];

@@ -15,8 +15,8 @@ const EXIT_CANNOT_CREATE = 73;
 const EXIT_NO_PERMISSION = 77;
 
 /**
- * Writes all or, where one is there already and may not be replaced, none. Gives back the exit code: 0, or one that it has told the reason of.
- * What the system refuses ends it at that file.
+ * Writes all or, where one is there already and may not be replaced, none. Gives back the exit
+ * code: 0, or one that it has told the reason of. What the system refuses ends it at that file.
  */
 export function writeFiles(
   dir: string,

@@ -15,7 +15,10 @@ export interface Proof {
 const MAX_TOLD = 100;
 const MAX_NAMED = 5;
 
-/** Whether a compiled configuration holds what every one has to. `inPieces`: it comes from a control plane, which sends a route before or after its cluster. */
+/**
+ * Whether a compiled configuration holds what every one has to. `inPieces`: it comes from a control
+ * plane, which sends a route before or after its cluster.
+ */
 export async function prove(
   { snapshot, secrets, origins }: Extract<Compiled, { kind: 'compiled' }>,
   { inPieces }: { readonly inPieces: boolean },

@@ -13,7 +13,10 @@ import type { WhatChanged } from './what-changed.ts';
 
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 
-/** What a configuration needs of identity/ before it may go live: the certificates of the meshes, and what is wrong with those that have none. */
+/**
+ * What a configuration needs of identity/ before it may go live: the certificates of the meshes,
+ * and what is wrong with those that have none.
+ */
 export interface CredentialStore<
   Prepared extends { readonly problems: readonly Problem[]; readonly credentials: readonly MeshCredentials[] },
 > {
@@ -42,7 +45,10 @@ export interface ConfigLoopOptions {
   readonly onLoad: (result: LoadResult, tookMs: number) => void;
 }
 
-/** Loads one configuration after another, never two at once. A bad one changes nothing; a request during a load asks for one more. */
+/**
+ * Loads one configuration after another, never two at once. A bad one changes nothing; a request
+ * during a load asks for one more.
+ */
 export class ConfigLoop {
   readonly #options: ConfigLoopOptions;
   #running: Promise<LoadResult> | null = null;
@@ -122,7 +128,10 @@ export class ConfigLoop {
   }
 }
 
-/** A mesh without a certificate refuses what ends there; where nothing else is left, what was live is the better one. */
+/**
+ * A mesh without a certificate refuses what ends there; where nothing else is left, what was live
+ * is the better one.
+ */
 function canServe({ routes }: Snapshot, credentials: readonly MeshCredentials[]): boolean {
   const known = new Set(credentials.map(({ mesh }) => mesh));
   return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || known.has(mesh));

@@ -7,10 +7,16 @@ import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import type { ConfigSource } from './config-source.ts';
 
-/** `load` begins one; `more` asks for the next message of it, so that the receiver's loop is never handed much at once. */
+/**
+ * `load` begins one; `more` asks for the next message of it, so that the receiver's loop is never
+ * handed much at once.
+ */
 export type ToConfigThread = { readonly kind: 'load' } | { readonly kind: 'more' };
 
-/** Differences to what the last load gave, in pieces; `done` or `invalid` is the last message of a load. */
+/**
+ * Differences to what the last load gave, in pieces; `done` or `invalid` is the last message of a
+ * load.
+ */
 export type FromConfigThread =
   | { readonly kind: 'change'; readonly change: SnapshotChange }
   | { readonly kind: 'origins'; readonly set: readonly (readonly [string, Origin])[]; readonly removed: readonly string[] }
@@ -33,7 +39,9 @@ export type FromConfigThread =
 /** Values per message. */
 const PIECE = 500;
 
-/** The thread's side: compiles when asked, and answers with what differs from the compile before. */
+/**
+ * The thread's side: compiles when asked, and answers with what differs from the compile before.
+ */
 export function answerLoads(source: ConfigSource, send: (message: FromConfigThread) => void): (message: ToConfigThread) => void {
   let snapshot: Snapshot = EMPTY_SNAPSHOT;
   let secrets: Secrets = new Map();

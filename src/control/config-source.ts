@@ -3,7 +3,10 @@ import type { Compiled } from '../model/compiled.ts';
 
 /** Where configuration comes from: a folder of resources, resources in memory, a control plane. */
 export interface ConfigSource {
-  /** What it gives comes in pieces: a route may be there before its cluster, a cluster before its endpoints. Absent: it is whole. */
+  /**
+   * What it gives comes in pieces: a route may be there before its cluster, a cluster before its
+   * endpoints. Absent: it is whole.
+   */
   readonly inPieces?: true;
   /** Reads and compiles what is there now. Never throws for what an operator wrote. */
   load(): Promise<Compiled>;

@@ -11,7 +11,9 @@ export interface EventSinks {
   readonly refused: (type: string, isRefused: boolean) => void;
 }
 
-/** One line for each event. What repeats itself comes once from the client, so nothing here floods. */
+/**
+ * One line for each event. What repeats itself comes once from the client, so nothing here floods.
+ */
 export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSinks): void {
   switch (event.kind) {
     case 'connected':

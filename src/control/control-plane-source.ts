@@ -38,7 +38,10 @@ export interface ControlPlaneView {
 }
 
 export interface ControlPlaneSource extends ConfigSource {
-  /** Joins the control plane; resolves when it has sent something to run on, an empty configuration too. */
+  /**
+   * Joins the control plane; resolves when it has sent something to run on, an empty configuration
+   * too.
+   */
   join(): Promise<void>;
   /** Null before the bootstrap. */
   view(): ControlPlaneView | null;
@@ -82,10 +85,12 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlP
         secret: acceptSecret,
       },
       onState(state) {
-        // Listeners come last. Where there are none yet a control plane says nothing of them, and is not waited for.
+        // Listeners come last. Where there are none yet a control plane says nothing of them, and
+        // is not waited for.
         if (state.versions.listener === '') none ??= clock.after(NO_LISTENER_MS, first.resolve);
         else {
-          // There is one: its certificates may take longer than one that does not come is waited for.
+          // There is one: its certificates may take longer than one that does not come is waited
+          // for.
           none?.cancel();
           if (client?.status().warming === false) first.resolve();
         }

@@ -9,7 +9,10 @@ import type { DataSideStart } from '../worker.ts';
 /** A data side closes its sessions in a turn or two of its loop. */
 const STOP_MS = 2_000;
 
-/** One data side as the control side sees it: the same typed messages whether it shares the thread or has its own. */
+/**
+ * One data side as the control side sees it: the same typed messages whether it shares the thread
+ * or has its own.
+ */
 export interface DataLink {
   readonly worker: number;
   post(message: ToData): void;

@@ -48,7 +48,10 @@ interface HealthChange {
 
 type Waiting = Partial<Record<FromData['kind'], (message: FromData) => void>>;
 
-/** All data sides, and what each of them has been told: one that dies is replaced by another that is told the same. */
+/**
+ * All data sides, and what each of them has been told: one that dies is replaced by another that is
+ * told the same.
+ */
 export class DataSides {
   readonly #options: DataSidesOptions;
   readonly #memory: SharedArrayBuffer = limitsMemory();
@@ -117,7 +120,10 @@ export class DataSides {
     await Promise.all(Array.from({ length: this.#options.count }, (_, worker) => this.#startFirst(worker)));
   }
 
-  /** Secrets first, then credentials, then the snapshot that needs them, then what nobody needs any more goes. Resolves when it is live everywhere. */
+  /**
+   * Secrets first, then credentials, then the snapshot that needs them, then what nobody needs any
+   * more goes. Resolves when it is live everywhere.
+   */
   async goLive(next: {
     readonly snapshot: Snapshot;
     readonly secrets: Secrets;
@@ -131,7 +137,8 @@ export class DataSides {
     await nextTurn();
     // Throws where there is no room: then nothing has changed.
     this.#addSlots(change);
-    // From here on this is what a data side is told that starts anew, whatever happens to the others on the way.
+    // From here on this is what a data side is told that starts anew, whatever happens to the
+    // others on the way.
     this.#snapshot = next.snapshot;
     this.#secrets = new Map([...next.secrets, ...removed]);
     if (added.length > 0) this.#postAll({ kind: 'secrets', set: added, removed: [] });
@@ -179,7 +186,10 @@ export class DataSides {
     this.#postAll({ kind: 'own-listeners', ownListeners: own });
   }
 
-  /** Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is bound exclusively first: a second process would start without an error otherwise. */
+  /**
+   * Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is
+   * bound exclusively first: a second process would start without an error otherwise.
+   */
   async listen(address: string, port: number): Promise<number> {
     const bound = this.count === 1 ? port : await bindOnce(address, port);
     this.#closing = null;
@@ -193,7 +203,10 @@ export class DataSides {
     return this.#listening?.port ?? bound;
   }
 
-  /** Resolves when no data side listens any more. Asked again meanwhile, the later options count for both. */
+  /**
+   * Resolves when no data side listens any more. Asked again meanwhile, the later options count for
+   * both.
+   */
   async closeListeners(options: { readonly quietMs: number; readonly atMostMs: number }): Promise<void> {
     this.#closing ??= this.#all('listener-closed');
     this.#listening = null;
@@ -295,8 +308,9 @@ export class DataSides {
   }
 
   /**
-   * Another takes the place of one that died and is told everything that is meant to be live; what the dead one still owed, the new one answers, so that nobody
-   * waits for ever. One that dies again and again is started less and less often.
+   * Another takes the place of one that died and is told everything that is meant to be live; what
+   * the dead one still owed, the new one answers, so that nobody waits for ever. One that dies
+   * again and again is started less and less often.
    */
   #replace(worker: number, error: Error): void {
     const lost = this.limits.forgetSide(worker);

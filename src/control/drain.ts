@@ -5,21 +5,32 @@ export interface DrainOptions {
   readonly clock: Clock;
   readonly sides: DataSides;
   readonly drainTimeMs: number;
-  /** Connections are taken for the whole drain time, as kuma-dp has it: clients hear of the end from the control plane, and only after it. */
+  /**
+   * Connections are taken for the whole drain time, as kuma-dp has it: clients hear of the end from
+   * the control plane, and only after it.
+   */
   readonly acceptThroughout?: boolean;
 }
 
 export type Drained = 'clean' | 'cut';
 
-/** New connections are waited out for this long without one, so that clients who have not heard of the shutdown still get through. */
+/**
+ * New connections are waited out for this long without one, so that clients who have not heard of
+ * the shutdown still get through.
+ */
 const QUIET_MS = 2_000;
 const LOOK_MS = 25;
-/** Data sides that are told to end something do so in a turn or two of their loops; one that hangs must not hang the end. */
+/**
+ * Data sides that are told to end something do so in a turn or two of their loops; one that hangs
+ * must not hang the end.
+ */
 const OBEY_MS = 1_000;
 
 /**
- * Lets an egress run dry: keeps accepting until nothing came for 2 s or half the drain time is gone, closes the listener, and waits for the sessions
- * up to the drain time. With `acceptThroughout` both come at the end of the drain time. What is left then is cut. `hurry` ends the waiting now. When `done` resolves nothing is accepted any more, and no session is open.
+ * Lets an egress run dry: keeps accepting until nothing came for 2 s or half the drain time is
+ * gone, closes the listener, and waits for the sessions up to the drain time. With
+ * `acceptThroughout` both come at the end of the drain time. What is left then is cut. `hurry` ends
+ * the waiting now. When `done` resolves nothing is accepted any more, and no session is open.
  */
 export function drain(options: DrainOptions): { readonly done: Promise<Drained>; readonly hurry: () => void } {
   const { clock, sides, drainTimeMs } = options;

@@ -34,13 +34,19 @@ export interface ExplainParts {
   readonly prober: Pick<Prober, 'probe'>;
 }
 
-/** Answers on what is live now, with what the control side knows of endpoints at this moment. Which one a session gets is a draw; the first is shown. */
+/**
+ * Answers on what is live now, with what the control side knows of endpoints at this moment. Which
+ * one a session gets is a draw; the first is shown.
+ */
 export function explainLive(parts: ExplainParts, question: Question): Answer {
   const judged = judge(parts, question, { sessions: sessionsOf(parts), probes: null });
   return judged.kind === 'judged' ? { kind: 'trace', trace: judged.trace } : judged;
 }
 
-/** The same, and what a session would dial is dialled, by this process and with the TLS of the endpoint. What would not be dialled by a session is not dialled here. */
+/**
+ * The same, and what a session would dial is dialled, by this process and with the TLS of the
+ * endpoint. What would not be dialled by a session is not dialled here.
+ */
 export async function probeLive(parts: ExplainParts, question: ProbeQuestion): Promise<Answer> {
   // With an empty list of probes the last sessions decide nothing.
   const judged = judge(parts, question, { sessions: sessionsOf(parts), probes: [] });
@@ -101,7 +107,10 @@ function refusalOf(full: Full | null): Refusal | null {
   return full === null ? null : refuse('over-limit', full.detail);
 }
 
-/** Those of a route that came to its endpoints, or to the limits before them: who else was denied on the way says nothing. */
+/**
+ * Those of a route that came to its endpoints, or to the limits before them: who else was denied on
+ * the way says nothing.
+ */
 function sessionsOf({ records }: ExplainParts): Live['sessions'] {
   const known = new Map<Route, readonly SessionRecord[]>();
   return (route) => {

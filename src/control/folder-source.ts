@@ -23,7 +23,10 @@ export interface FolderSourceOptions {
 
 const wall = systemClock({ keepAlive: false });
 
-/** A folder of resource files as the source. DataSources of kind `file` are read below the folder only. */
+/**
+ * A folder of resource files as the source. DataSources of kind `file` are read below the folder
+ * only.
+ */
 export function folderSource(options: FolderSourceOptions): ConfigSource {
   const { dir, clock } = options;
   // Of the last load: a change between a load and the start of the watch is seen too.
@@ -86,7 +89,10 @@ function compileOptions(options: Omit<FolderSourceOptions, 'dir' | 'clock'>): Co
   };
 }
 
-/** A file that cannot be read may hold the rule that denies: it forbids the load like any other error. */
+/**
+ * A file that cannot be read may hold the rule that denies: it forbids the load like any other
+ * error.
+ */
 function withProblems(compiled: Compiled, problems: readonly Problem[]): Compiled {
   if (problems.length === 0) return compiled;
   const all = [...problems, ...compiled.problems];

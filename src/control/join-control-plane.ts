@@ -9,7 +9,10 @@ import { tellEvent } from './control-plane-events.ts';
 import { controlPlaneSource } from './control-plane-source.ts';
 import type { ControlPlaneSource } from './control-plane-source.ts';
 
-/** A control plane as the source, with its bootstrap, log lines and metrics. Nothing is asked before it is joined. */
+/**
+ * A control plane as the source, with its bootstrap, log lines and metrics. Nothing is asked before
+ * it is joined.
+ */
 export function controlPlaneOf(
   controlPlane: ControlPlaneOptions,
   clock: Clock,

@@ -9,17 +9,25 @@ export interface ListeningOptions {
   /** Instead of what the configuration says. */
   readonly bind?: string;
   readonly port?: number;
-  /** A control plane takes listeners away, brings them back and moves them. A folder's is opened once: a change is said, not done. */
+  /**
+   * A control plane takes listeners away, brings them back and moves them. A folder's is opened
+   * once: a change is said, not done.
+   */
   readonly follows: boolean;
   /** Null: nothing listens now. */
   readonly onChange: (at: { readonly address: string; readonly port: number } | null) => void;
-  /** A listener of a control plane could not be opened; it is tried again. Once for each reason in a row. */
+  /**
+   * A listener of a control plane could not be opened; it is tried again. Once for each reason in a
+   * row.
+   */
   readonly onFailure: (error: Error) => void;
 }
 
 const RETRY_MS = 2_000;
 
-/** Where clients are served, as the configuration says. Sessions go on when their listener closes. */
+/**
+ * Where clients are served, as the configuration says. Sessions go on when their listener closes.
+ */
 export class Listening {
   readonly #options: ListeningOptions;
   #opened: ListenerConfig | null = null;
@@ -44,7 +52,10 @@ export class Listening {
     return this.#opened?.absent === true;
   }
 
-  /** Of the first configuration; rejects with the error of the system where the port of a folder cannot be bound. That of a control plane is tried again. */
+  /**
+   * Of the first configuration; rejects with the error of the system where the port of a folder
+   * cannot be bound. That of a control plane is tried again.
+   */
   async open(listener: ListenerConfig): Promise<void> {
     this.#opened = listener;
     if (listener.absent === true) return;

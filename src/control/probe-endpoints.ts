@@ -1,4 +1,7 @@
-/** Connects to endpoints for an explanation, as a session does and with its code: TCP, TLS where there is any, and a moment in which a server of TLS 1.3 refuses. */
+/**
+ * Connects to endpoints for an explanation, as a session does and with its code: TCP, TLS where
+ * there is any, and a moment in which a server of TLS 1.3 refuses.
+ */
 import type { Clock } from '../base/clock.ts';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { ProbeView } from '../explain/trace.ts';
@@ -15,7 +18,10 @@ import { Walk } from '../traffic/session-steps.ts';
 import type { DataSides } from './data-sides.ts';
 
 export interface Prober {
-  /** Dials at most as many as a session tries, all at once. Null where as many questions are answered as may be at a time. */
+  /**
+   * Dials at most as many as a session tries, all at once. Null where as many questions are
+   * answered as may be at a time.
+   */
   probe(cluster: Cluster, targets: readonly Target[]): Promise<readonly ProbeView[] | null>;
   /** Ends what is under way. */
   close(): void;
@@ -25,7 +31,10 @@ export interface Prober {
 const AT_A_TIME = 2;
 /** A question is answered within this, however long the sessions of the cluster wait. */
 const LONGEST_MS = 15_000;
-/** In TLS 1.3 what the server thinks of our certificate comes behind the handshake: so long, or twice as long as connecting took. */
+/**
+ * In TLS 1.3 what the server thinks of our certificate comes behind the handshake: so long, or
+ * twice as long as connecting took.
+ */
 const ALERT_MS = 500;
 
 export function createProber({ clock, sides }: { readonly clock: Clock; readonly sides: DataSides }): Prober {
@@ -82,7 +91,10 @@ export function createProber({ clock, sides }: { readonly clock: Clock; readonly
   };
 }
 
-/** Resolves at the first byte, at the end, or when a refusal would have come; rejects with the refusal. */
+/**
+ * Resolves at the first byte, at the end, or when a refusal would have come; rejects with the
+ * refusal.
+ */
 function unlessRefused(walk: Walk, { socket }: Side, clock: Clock, connectMs: number): Promise<void> {
   return walk.step<void>((done, fail) => {
     const timer = clock.after(Math.max(ALERT_MS, 2 * connectMs), () => done());

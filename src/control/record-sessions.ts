@@ -8,7 +8,10 @@ export interface RecordOptions {
   readonly maxBytes?: number;
 }
 
-/** Writes each session that ends; gives back how to stop. Rejects where the file cannot be opened; later no trouble with it does any harm. */
+/**
+ * Writes each session that ends; gives back how to stop. Rejects where the file cannot be opened;
+ * later no trouble with it does any harm.
+ */
 export async function recordSessions(
   { file, maxBytes }: RecordOptions,
   observer: Observer,

@@ -1,7 +1,10 @@
 import type { SlotChange } from '../model/messages.ts';
 import { SLOTS } from '../traffic/breakers.ts';
 
-/** Which name has which place in the shared memory. A place is given away again only when nobody holds anything there. */
+/**
+ * Which name has which place in the shared memory. A place is given away again only when nobody
+ * holds anything there.
+ */
 export class Slots {
   readonly #byName = new Map<string, number>();
   readonly #released: number[] = [];
@@ -17,7 +20,10 @@ export class Slots {
     return { set: [...this.#byName], removed: [] };
   }
 
-  /** Throws where there is no place left: a limit that does not hold is worse than a change that does not go live. */
+  /**
+   * Throws where there is no place left: a limit that does not hold is worse than a change that
+   * does not go live.
+   */
   add(names: Iterable<string>): SlotChange {
     const set: [string, number][] = [];
     for (const name of names) {

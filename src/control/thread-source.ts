@@ -11,8 +11,9 @@ import type { ConfigSource } from './config-source.ts';
 import type { FolderSourceOptions } from './folder-source.ts';
 
 /**
- * A folder of resources that is read and compiled in a thread of its own. What comes over are differences, in pieces of a few milliseconds; what did not
- * change keeps its identity, so that everything behind finds the change without looking at the rest.
+ * A folder of resources that is read and compiled in a thread of its own. What comes over are
+ * differences, in pieces of a few milliseconds; what did not change keeps its identity, so that
+ * everything behind finds the change without looking at the rest.
  */
 export function threadSource(options: FolderSourceOptions & { readonly clock: Clock }): ConfigSource {
   const { clock, ...travels } = options;
@@ -25,13 +26,15 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   let loaded: string | undefined;
 
   function start(): Worker {
-    // Compiled or not, the thread's root is the file beside this one's parent, with the same ending.
+    // Compiled or not, the thread's root is the file beside this one's parent, with the same
+    // ending.
     const file = new URL(import.meta.url.endsWith('.ts') ? '../config-thread.ts' : '../config-thread.js', import.meta.url);
     const made = new Worker(file, {
       workerData: { mark: 'zone-egress configuration', options: travels },
       name: 'zone-egress-config',
       execArgv: [],
-      // V8's own size makes the thread take 90 MB more while it compiles 10,000 services, and no sooner done.
+      // V8's own size makes the thread take 90 MB more while it compiles 10,000 services, and no
+      // sooner done.
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
     made.unref();

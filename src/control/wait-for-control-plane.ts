@@ -1,6 +1,9 @@
 import type { ControlPlaneSource } from './control-plane-source.ts';
 
-/** Resolves when there is something to run on; rejects with the reason of the signal where that comes first. */
+/**
+ * Resolves when there is something to run on; rejects with the reason of the signal where that
+ * comes first.
+ */
 export async function join(controlPlane: ControlPlaneSource, signal: AbortSignal | undefined): Promise<void> {
   const giveUp = (): void => void controlPlane.close?.();
   signal?.addEventListener('abort', giveUp, { once: true });

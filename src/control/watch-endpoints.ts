@@ -16,7 +16,10 @@ export interface WatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'on
   readonly allowedResolved: readonly string[];
 }
 
-/** A watch of endpoints that connects as sessions do: with the TLS of the endpoint, and never to what they may not dial. Health goes to the data sides. */
+/**
+ * A watch of endpoints that connects as sessions do: with the TLS of the endpoint, and never to
+ * what they may not dial. Health goes to the data sides.
+ */
 export function watchEndpoints(options: WatchOptions): EndpointWatch {
   const { clock, sides, allowedResolved, onHealth } = options;
   const origination = new Origination({ secret: (hash) => sides.secret(hash), systemTrust, checkServerName });

@@ -3,7 +3,10 @@ import { accessChange } from '../explain/access-change.ts';
 import { diffInTurns } from '../model/changes.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
-/** What a reload changed, for one line of the log. The whole of it is what `diff` of two folders prints. */
+/**
+ * What a reload changed, for one line of the log. The whole of it is what `diff` of two folders
+ * prints.
+ */
 export interface WhatChanged {
   readonly routesAdded: number;
   readonly routesRemoved: number;

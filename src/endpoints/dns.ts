@@ -1,6 +1,7 @@
 /**
- * The addresses of names, on the control side: looked up before traffic needs them, kept fresh while traffic uses them, and kept when a look-up fails.
- * What may be dialled is not decided here: routing/choose.ts looks at the address. One answer per name.
+ * The addresses of names, on the control side: looked up before traffic needs them, kept fresh
+ * while traffic uses them, and kept when a look-up fails. What may be dialled is not decided here:
+ * routing/choose.ts looks at the address. One answer per name.
  */
 import { isIP, isIPv4 } from 'node:net';
 import { LRUCache } from 'lru-cache';
@@ -14,9 +15,15 @@ export type Family = 'v4' | 'any';
 
 export interface ResolverOptions {
   readonly clock: Clock;
-  /** As the operating system does unless given: hosts file, search list and ndots count, which a bare DNS client knows nothing of. */
+  /**
+   * As the operating system does unless given: hosts file, search list and ndots count, which a
+   * bare DNS client knows nothing of.
+   */
   readonly lookup?: (name: string, family: Family) => Promise<readonly string[] | Found>;
-  /** Every first answer, every other one than before, and again for each `resolve` of a name that is known: whoever asks has lost it. */
+  /**
+   * Every first answer, every other one than before, and again for each `resolve` of a name that is
+   * known: whoever asks has lost it.
+   */
   readonly onAnswer: (name: string, resolution: Resolution) => void;
   /** Each look-up that failed or took too long, also where the last good answer stays. */
   readonly onFailure?: (name: string, message: string) => void;
@@ -26,7 +33,10 @@ export interface ResolverOptions {
   readonly maxTtlMs?: number;
   /** A name without use for this long is looked up this often only. */
   readonly unusedMs?: number;
-  /** Look-ups at once; of names whose last one failed half as many, so that the others never wait for them. */
+  /**
+   * Look-ups at once; of names whose last one failed half as many, so that the others never wait
+   * for them.
+   */
   readonly maxConcurrent?: number;
   /** For a look-up from its start, and for an asker from the question. */
   readonly deadlineMs?: number;
@@ -35,7 +45,10 @@ export interface ResolverOptions {
 }
 
 export interface Resolver {
-  /** The names of the configuration that is live, in place of the ones before; new ones are looked up at once. */
+  /**
+   * The names of the configuration that is live, in place of the ones before; new ones are looked
+   * up at once.
+   */
   want(names: ReadonlyMap<string, Family>): void;
   /** What is known at once, else after one look-up, however many ask. Never rejects. */
   resolve(name: string, family: Family): Promise<Resolution>;
@@ -62,7 +75,10 @@ interface Entry {
   readonly waiters: Set<(resolution: Resolution) => void>;
 }
 
-/** How often a name in use is looked up where its records do not say; as the TTL of the records says, within bounds. */
+/**
+ * How often a name in use is looked up where its records do not say; as the TTL of the records
+ * says, within bounds.
+ */
 export const REFRESH_MS = 5_000;
 export const MIN_TTL_MS = 1_000;
 export const MAX_TTL_MS = 60_000;
@@ -87,12 +103,18 @@ class DnsResolver implements Resolver {
   #wanted = new Map<string, Entry>();
   /** Kept without a timer. */
   readonly #others: LRUCache<string, Entry>;
-  /** In the order of their turns: those that somebody waits for, the others, and the same of those whose last look-up failed. */
+  /**
+   * In the order of their turns: those that somebody waits for, the others, and the same of those
+   * whose last look-up failed.
+   */
   readonly #queues: readonly [Set<Entry>, Set<Entry>, Set<Entry>, Set<Entry>] = [new Set(), new Set(), new Set(), new Set()];
   /** Of the look-ups that run. */
   readonly #deadlines = new Set<Timer>();
   #running = 0;
-  /** Of those that run, the ones of names whose look-up before failed, or that are past their deadline. */
+  /**
+   * Of those that run, the ones of names whose look-up before failed, or that are past their
+   * deadline.
+   */
   #runningBad = 0;
   #closed = false;
 
@@ -204,7 +226,8 @@ class DnsResolver implements Resolver {
       waiters: new Set(),
     };
     if (!isDnsName(name)) {
-      // No resolver ever sees it: some take `127.1`, `0x7f000001` or what follows a NUL byte for an address.
+      // No resolver ever sees it: some take `127.1`, `0x7f000001` or what follows a NUL byte for an
+      // address.
       entry.answer = failed('not a DNS name');
       this.#options.onFailure?.(name, entry.answer.message);
     }
@@ -349,8 +372,9 @@ class DnsResolver implements Resolver {
 }
 
 /**
- * Whether a text may be given to a resolver: ASCII labels of a host name, underscores too, with or without the dot at the end.
- * A last label that is a number makes it an address in an odd spelling, not a name.
+ * Whether a text may be given to a resolver: ASCII labels of a host name, underscores too, with or
+ * without the dot at the end. A last label that is a number makes it an address in an odd spelling,
+ * not a name.
  */
 export function isDnsName(name: string): boolean {
   if (name.length === 0 || name.length > 254 || isIP(name) !== 0) return false;
@@ -379,7 +403,10 @@ function only(resolution: Resolution, family: Family): Resolution {
   return { kind: 'resolved', addresses: ofFamily(resolution.addresses, family) };
 }
 
-/** IPv4 where that is wanted and there is any; a name with IPv6 addresses only is reached by them, or the connection says so. */
+/**
+ * IPv4 where that is wanted and there is any; a name with IPv6 addresses only is reached by them,
+ * or the connection says so.
+ */
 function ofFamily(addresses: readonly string[], family: Family): readonly string[] {
   const four = family === 'v4' ? addresses.filter((ip) => isIPv4(ip)) : [];
   return four.length > 0 ? four : addresses;

@@ -1,6 +1,7 @@
 /**
- * Active health checks as Envoy counts them: the first answer decides alone, a failure counts at once and only so many of them in a row make an endpoint unhealthy,
- * so many good ones make it healthy again. An endpoint is healthy when all checks of its cluster say so.
+ * Active health checks as Envoy counts them: the first answer decides alone, a failure counts at
+ * once and only so many of them in a row make an endpoint unhealthy, so many good ones make it
+ * healthy again. An endpoint is healthy when all checks of its cluster say so.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { HealthCheck } from '../model/cluster.ts';
@@ -47,7 +48,9 @@ export class CheckCount {
 export interface CheckedEndpoint {
   readonly checks: readonly TcpCheck[];
   readonly dial: () => Dialled;
-  /** Unhealthy before the first answer: for an endpoint that came to a cluster that runs already. */
+  /**
+   * Unhealthy before the first answer: for an endpoint that came to a cluster that runs already.
+   */
   readonly startsFailed: boolean;
   /** Whether the cluster has carried a session. */
   readonly traffic: () => boolean;

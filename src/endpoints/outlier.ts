@@ -1,6 +1,8 @@
 /**
- * Outlier detection of one cluster, as Envoy does it for TCP: consecutive failures eject at once, rates are looked at every interval. A failure to connect stands
- * for a 5xx of the gateway kind, unless local failures count on their own. Pure: time and chance are handed in, ejections are told to `onChange`.
+ * Outlier detection of one cluster, as Envoy does it for TCP: consecutive failures eject at once,
+ * rates are looked at every interval. A failure to connect stands for a 5xx of the gateway kind,
+ * unless local failures count on their own. Pure: time and chance are handed in, ejections are told
+ * to `onChange`.
  */
 import type { ConsecutiveDetector, OutlierDetection } from '../model/cluster.ts';
 import type { AttemptOutcome } from '../model/messages.ts';
@@ -27,7 +29,10 @@ interface Host {
   inGateway: number;
   inLocal: number;
   ejectedAt: number | null;
-  /** How many ejection times the next ejection lasts; falls by one each interval that the host was not ejected in. */
+  /**
+   * How many ejection times the next ejection lasts; falls by one each interval that the host was
+   * not ejected in.
+   */
   multiplier: number;
   current: Volume;
   last: Volume;
@@ -81,7 +86,10 @@ export class ClusterOutliers {
     if (++host.in5xx === consecutiveTotalFailures.threshold) this.#detected(key, 'consecutive_5xx', nowMs);
   }
 
-  /** To be called every interval: ends ejections that are over, then looks at the rates of the interval. */
+  /**
+   * To be called every interval: ends ejections that are over, then looks at the rates of the
+   * interval.
+   */
   sweep(nowMs: number): void {
     for (const [key, host] of this.#hosts) {
       if (host.ejectedAt === null) host.multiplier = Math.max(0, host.multiplier - 1);

@@ -1,6 +1,7 @@
 /**
- * One active TCP check of one endpoint: connect, send, and look for what has to come back. It decides nothing: health.ts counts.
- * Unlike Envoy, an idle connection that the server closes between two checks is no failure; the next check makes another.
+ * One active TCP check of one endpoint: connect, send, and look for what has to come back. It
+ * decides nothing: health.ts counts. Unlike Envoy, an idle connection that the server closes
+ * between two checks is no failure; the next check makes another.
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';

@@ -1,6 +1,8 @@
 /**
- * Names as the operating system resolves them: the hosts file, then DNS with search list and ndots as resolv.conf has them. By c-ares and not by getaddrinfo, because that blocks a thread
- * of the pool for each name whose server is silent, and files and keys need these threads too. Where the system knows other sources as well, getaddrinfo has the last word.
+ * Names as the operating system resolves them: the hosts file, then DNS with search list and ndots
+ * as resolv.conf has them. By c-ares and not by getaddrinfo, because that blocks a thread of the
+ * pool for each name whose server is silent, and files and keys need these threads too. Where the
+ * system knows other sources as well, getaddrinfo has the last word.
  */
 import { platform } from 'node:os';
 import { Resolver as DnsClient, lookup as getaddrinfo } from 'node:dns/promises';
@@ -37,9 +39,15 @@ export interface SystemNamesOptions {
 const READ_AGAIN_MS = 5_000;
 /** A server that is silent for so long is asked once more, or the next one is. */
 const TIMEOUT_MS = 2_000;
-/** Look-ups by getaddrinfo at once; libuv gives them half of its threads. Only names that neither the hosts file nor DNS has come to it. */
+/**
+ * Look-ups by getaddrinfo at once; libuv gives them half of its threads. Only names that neither
+ * the hosts file nor DNS has come to it.
+ */
 const MAX_LAST_WORDS = 2;
-/** Sources of nsswitch.conf that bring no name of a service: of this machine, its containers and the link. */
+/**
+ * Sources of nsswitch.conf that bring no name of a service: of this machine, its containers and the
+ * link.
+ */
 const PLAIN_SOURCES: ReadonlySet<string> = new Set(['files', 'dns', 'myhostname', 'mymachines', 'mdns4_minimal', 'mdns_minimal']);
 const MAX_NDOTS = 15;
 
@@ -93,7 +101,10 @@ class Names implements SystemNames {
     this.#client.cancel();
   }
 
-  /** The first of these that exists. As glibc has it, a server that fails does not end the search, one that is silent does. */
+  /**
+   * The first of these that exists. As glibc has it, a server that fails does not end the search,
+   * one that is silent does.
+   */
   async #inDns(names: readonly string[], family: Family): Promise<Found> {
     let worst = failure('ENOTFOUND');
     for (const name of names) {
@@ -117,7 +128,8 @@ class Names implements SystemNames {
       const six = await client.resolve6(name, { ttl: true }).catch(() => []);
       if (six.length > 0) return foundIn(six);
     }
-    // One family says that the name is there, the other one does not answer: it is not known whether there is an address.
+    // One family says that the name is there, the other one does not answer: it is not known
+    // whether there is an address.
     return failure(
       failures.find((code) => !GOES_ON.has(code)) ?? failures.find((code) => code !== 'ENOTFOUND') ?? failures[0] ?? 'ENODATA',
     );

@@ -1,6 +1,8 @@
 /**
- * What is known of the endpoints of clusters that are checked or whose failures are counted: which there are, their health, and every change of it told once.
- * Clusters that a change of configuration leaves as they were are untouched by it. Two endpoints of a cluster with one address are one here.
+ * What is known of the endpoints of clusters that are checked or whose failures are counted: which
+ * there are, their health, and every change of it told once. Clusters that a change of
+ * configuration leaves as they were are untouched by it. Two endpoints of a cluster with one
+ * address are one here.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { sameValue } from '../model/changes.ts';
@@ -98,7 +100,9 @@ export class EndpointWatch {
     }
   }
 
-  /** What may be dialled has changed: a name has another answer, or the egress listens elsewhere. */
+  /**
+   * What may be dialled has changed: a name has another answer, or the egress listens elsewhere.
+   */
   refresh(name?: string): void {
     for (const watched of this.#clusters.values()) {
       const { endpoints } = watched.cluster;
@@ -162,7 +166,10 @@ export class EndpointWatch {
     });
   }
 
-  /** Brings the endpoints up to what may be dialled now. `failed`: of those that other checks found bad before. */
+  /**
+   * Brings the endpoints up to what may be dialled now. `failed`: of those that other checks found
+   * bad before.
+   */
   #place(watched: Watched, failed: ReadonlySet<string> = NONE): void {
     const { cluster, endpoints, outliers } = watched;
     const wanted = new Map<string, Target>();
@@ -179,7 +186,8 @@ export class EndpointWatch {
     // Whose place another has taken starts again there too.
     outliers?.setHosts(new Set(endpoints.keys()));
     outliers?.setHosts(new Set(wanted.keys()));
-    // The first endpoints of a cluster are used until they are found bad; one that comes later has to show that it is good.
+    // The first endpoints of a cluster are used until they are found bad; one that comes later has
+    // to show that it is good.
     const { settled } = watched;
     for (const [key, target] of wanted) {
       if (!endpoints.has(key)) this.#add(watched, key, { target, startsFailed: settled || failed.has(key) });
@@ -234,7 +242,10 @@ function isWatched(cluster: Cluster): boolean {
   return cluster.outlierDetection !== undefined || tcpChecks(cluster).length > 0;
 }
 
-/** Each once: Kuma gives a MeshExternalService one check per mesh, which may all be the same. Other kinds of checks need HTTP. */
+/**
+ * Each once: Kuma gives a MeshExternalService one check per mesh, which may all be the same. Other
+ * kinds of checks need HTTP.
+ */
 function tcpChecks({ healthChecks = [] }: Cluster): readonly TcpCheck[] {
   const checks: TcpCheck[] = [];
   for (const check of healthChecks) {

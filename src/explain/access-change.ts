@@ -1,4 +1,6 @@
-/** Permissions compared as sets: over the clients that either names, and anybody else of the mesh. */
+/**
+ * Permissions compared as sets: over the clients that either names, and anybody else of the mesh.
+ */
 import type { ClientClaims } from '../model/client.ts';
 import { spiffeId } from '../model/names.ts';
 import type { MeshName } from '../model/names.ts';
@@ -24,7 +26,10 @@ interface Probe {
 const NOBODY = '~anybody-else~';
 const MAX_PROBES = 20_000;
 
-/** Of two routes for one name; null is none, which lets nobody in. Of a route that is passed through, whoever comes is let in here. */
+/**
+ * Of two routes for one name; null is none, which lets nobody in. Of a route that is passed
+ * through, whoever comes is let in here.
+ */
 export function accessChange(before: Route | null, after: Route | null): AccessChange {
   const { probes, isPartial } = probesOf([before, after]);
   const newly: string[] = [];
@@ -105,7 +110,10 @@ function* principalsOf(permission: Permission): Generator<Principal> {
   if (permission.kind === 'rules') for (const { principal } of permission.rules) yield principal;
 }
 
-/** The least that a client carries who is this principal: one set for each way to be it. What is excluded by a `not` is somebody too. */
+/**
+ * The least that a client carries who is this principal: one set for each way to be it. What is
+ * excluded by a `not` is somebody too.
+ */
 function clientsOf(principal: Principal): readonly (readonly string[])[] {
   switch (principal.kind) {
     case 'any':

@@ -1,4 +1,7 @@
-/** What changes for clients between two configurations, without traffic. Whatever differs is told: two snapshots without a difference here have one version. */
+/**
+ * What changes for clients between two configurations, without traffic. Whatever differs is told:
+ * two snapshots without a difference here have one version.
+ */
 import { diffSnapshots, sameValue } from '../model/changes.ts';
 import type { Cluster, Endpoint } from '../model/cluster.ts';
 import type { Route } from '../model/route.ts';
@@ -9,7 +12,10 @@ import { placeOf } from './trace.ts';
 import type { Place, Sources } from './trace.ts';
 import { accessChange } from './access-change.ts';
 
-/** Of what `-o json` gives. Goes up when a field goes away or means something else; new fields do not count. */
+/**
+ * Of what `-o json` gives. Goes up when a field goes away or means something else; new fields do
+ * not count.
+ */
 export const DIFF_VERSION = 1;
 
 export interface ConfigDiff {
@@ -30,7 +36,10 @@ export interface RouteDiff {
   readonly mesh: string;
   readonly destination: string;
   readonly mode: Route['kind'];
-  /** Who may newly pass, and who no longer; on a route that is passed through, the clients that the other zone lets in. */
+  /**
+   * Who may newly pass, and who no longer; on a route that is passed through, the clients that the
+   * other zone lets in.
+   */
   readonly newlyAllowed: readonly string[];
   readonly noLongerAllowed: readonly string[];
   /** The other zone decides. */

@@ -9,7 +9,10 @@ import { ASSUMED_ADDRESS } from './assumed-view.ts';
 import { placeOf } from './trace.ts';
 import type { Candidate, Sources } from './trace.ts';
 
-/** `tried`: what was chosen, in the order to try; the first of them is the one that a session goes to. */
+/**
+ * `tried`: what was chosen, in the order to try; the first of them is the one that a session goes
+ * to.
+ */
 export function endpointCandidates(
   route: Route,
   cluster: Cluster,

@@ -13,8 +13,9 @@ import { Walk } from './trace-steps.ts';
 import type { ViewOf } from './trace-steps.ts';
 
 /**
- * The judgement with its reasons: route, authorise and choose as traffic calls them, so that it ends where `decide` ends. What a record tells of steps that
- * cannot be judged again (the hello, the certificate, the connection) is taken from the record.
+ * The judgement with its reasons: route, authorise and choose as traffic calls them, so that it
+ * ends where `decide` ends. What a record tells of steps that cannot be judged again (the hello,
+ * the certificate, the connection) is taken from the record.
  */
 export function explain(snapshot: Snapshot, facts: ConnectionFacts, viewOf: ViewOf, to: ExplainedWith = NO_SOURCES): Trace {
   return explainWalk(snapshot, facts, viewOf, to).trace;

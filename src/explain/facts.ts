@@ -5,7 +5,10 @@ import { meshName, spiffeId } from '../model/names.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { unprintable } from '../routing/route.ts';
 
-/** What is known of a connection that is asked about: one that somebody thinks of, or one that was recorded. */
+/**
+ * What is known of a connection that is asked about: one that somebody thinks of, or one that was
+ * recorded.
+ */
 export interface ConnectionFacts {
   /** As the client sends it, null where the hello names no server. */
   readonly serverName: string | null;
@@ -49,7 +52,10 @@ function clientOf(record: SessionRecord): ClientFacts {
   return { kind: 'claims', claims: { mesh: meshName(mesh), spiffeIds: spiffeIds.map(spiffeId), uris, issuer, expiry } };
 }
 
-/** How a recorded session ended, and at which step: of codes that may come at several, the one that it had reached. */
+/**
+ * How a recorded session ended, and at which step: of codes that may come at several, the one that
+ * it had reached.
+ */
 export type RecordedEnd =
   | { readonly kind: 'refusal'; readonly reason: RefusalCode; readonly step: Step; readonly detail: string }
   /** Nothing was wrong. */
@@ -76,10 +82,12 @@ function stepOf(record: SessionRecord, reason: RefusalCode): Step {
 function reached(record: SessionRecord): Step {
   if (record.helloMs < 0) return 'hello';
   if (record.mode === '') return 'route';
-  // The rate of a route is looked at as soon as the route is known, before anything is asked of the client.
+  // The rate of a route is looked at as soon as the route is known, before anything is asked of the
+  // client.
   if (record.limit === 'rate') return 'route';
   if (record.limit !== undefined) return 'endpoint';
   if (record.mode === 'terminate' && record.uris.length === 0) return 'identity';
-  // Where the endpoint has no TLS there is nothing behind the connection that could have been reached.
+  // Where the endpoint has no TLS there is nothing behind the connection that could have been
+  // reached.
   return record.attempts > 0 && record.endpointTls ? 'tls' : 'endpoint';
 }

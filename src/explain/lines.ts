@@ -1,6 +1,7 @@
 /**
- * Lines for a terminal. Clients choose names, files may come from anybody: what would move a cursor, begin a line of its own or turn the direction of writing
- * is written out as `\x1b` or `\u{202e}`. Other letters of any alphabet stay.
+ * Lines for a terminal. Clients choose names, files may come from anybody: what would move a
+ * cursor, begin a line of its own or turn the direction of writing is written out as `\x1b` or
+ * `\u{202e}`. Other letters of any alphabet stay.
  */
 export function linesText(lines: readonly string[]): string {
   return lines.map(oneLine).join('\n');

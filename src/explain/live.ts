@@ -1,4 +1,7 @@
-/** What a running egress knows beside its configuration: limits that are reached now, how the last sessions of a path ended, and what dialling its endpoints came to. */
+/**
+ * What a running egress knows beside its configuration: limits that are reached now, how the last
+ * sessions of a path ended, and what dialling its endpoints came to.
+ */
 import { REFUSALS, refuse } from '../base/refusal.ts';
 import type { EndReason, Refusal, RefusalCode } from '../base/refusal.ts';
 import type { Cluster } from '../model/cluster.ts';
@@ -10,7 +13,9 @@ import type { Target } from '../routing/choose.ts';
 import type { ProbeView, RecentView, TracedStep } from './trace.ts';
 
 export interface Live {
-  /** Why a client of this mesh cannot be answered; null where the egress has a certificate for it. */
+  /**
+   * Why a client of this mesh cannot be answered; null where the egress has a certificate for it.
+   */
   readonly identity: (mesh: MeshName) => Refusal | null;
   /** The rate limit of a route, where it is used up at this moment. */
   readonly rate: (route: Route) => Refusal | null;
@@ -29,8 +34,9 @@ const LATE: ReadonlySet<EndReason> = new Set(['connect-timeout', 'connect-refuse
 const SHOWN = 5;
 
 /**
- * What dialling came to, or else how the last sessions fared with the endpoints that a session would try now: null where the newest of them was connected, and where
- * none has tried. A session that another address has served says nothing of these.
+ * What dialling came to, or else how the last sessions fared with the endpoints that a session
+ * would try now: null where the newest of them was connected, and where none has tried. A session
+ * that another address has served says nothing of these.
  */
 export function lateRefusal(live: Live, route: Route, targets: readonly Target[]): Refusal | null {
   if (live.probes !== null) return refusalOf(live.probes);

@@ -1,6 +1,7 @@
 /**
- * Which SNIs an SNI without a route may have been meant to be. One walk over the routes and over what was written and is not served; every comparison has a
- * bound, so that ten thousand routes cost milliseconds.
+ * Which SNIs an SNI without a route may have been meant to be. One walk over the routes and over
+ * what was written and is not served; every comparison has a bound, so that ten thousand routes
+ * cost milliseconds.
  */
 import { editsWithin } from '../base/edits.ts';
 import type { Absent } from '../model/compiled.ts';

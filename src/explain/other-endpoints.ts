@@ -6,8 +6,8 @@ import type { Decision } from '../routing/decide.ts';
 const MAX_NAMED = 3;
 
 /**
- * How a session that passes as before would go elsewhere; null where it need not. An address that a name resolved to is compared by its port alone: what a name
- * resolves to now is not known here.
+ * How a session that passes as before would go elsewhere; null where it need not. An address that a
+ * name resolved to is compared by its port alone: what a name resolves to now is not known here.
  */
 export function endpointChange(
   record: SessionRecord,

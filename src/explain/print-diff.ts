@@ -5,7 +5,10 @@ import { inFile } from './trace.ts';
 
 const MAX_NAMED = 20;
 
-/** What differs, for people: first who may newly pass and where less is verified. Ends with a line feed. */
+/**
+ * What differs, for people: first who may newly pass and where less is verified. Ends with a line
+ * feed.
+ */
 export function diffText(diff: ConfigDiff): string {
   const { before, after, routes, clusters, meshes } = diff;
   if (diff.isSame) return `the same: configuration ${after.version}\n`;

@@ -2,7 +2,9 @@ import { linesText } from './lines.ts';
 import { inFile } from './trace.ts';
 import type { Candidate, NearMiss, ProbeView, Trace, TraceStep } from './trace.ts';
 
-/** A trace for people: what it comes to, what to change, then step by step. Ends with a line feed. */
+/**
+ * A trace for people: what it comes to, what to change, then step by step. Ends with a line feed.
+ */
 export function traceText(trace: Trace): string {
   return linesText([
     ...verdict(trace),

@@ -1,12 +1,18 @@
 import type { Trace } from './trace.ts';
 
-/** What a running egress may be asked: about a session that it remembers, or about a connection that somebody thinks of. */
+/**
+ * What a running egress may be asked: about a session that it remembers, or about a connection that
+ * somebody thinks of.
+ */
 export type Question =
   | { readonly id: string }
   | {
       /** Null: a hello that names no server. */
       readonly sni: string | null;
-      /** URI names of the client's certificate, taken at their word: a SPIFFE id at least. Absent: the client has no certificate. */
+      /**
+       * URI names of the client's certificate, taken at their word: a SPIFFE id at least. Absent:
+       * the client has no certificate.
+       */
       readonly from?: readonly string[];
     };
 

@@ -1,4 +1,7 @@
-/** What to change to make a refused connection pass: one sentence, with the resource and where it is written. */
+/**
+ * What to change to make a refused connection pass: one sentence, with the resource and where it is
+ * written.
+ */
 import { REFUSALS } from '../base/refusal.ts';
 import type { RefusalCode } from '../base/refusal.ts';
 import type { ClientClaims } from '../model/client.ts';

@@ -1,6 +1,8 @@
 /**
- * Recorded sessions over another configuration: which of them come to another end. Judged by `decide`, as traffic is, from what the records hold. What they do
- * not hold is not guessed: names are taken to resolve, endpoints to be healthy, and a certificate that was refused to be refused again.
+ * Recorded sessions over another configuration: which of them come to another end. Judged by
+ * `decide`, as traffic is, from what the records hold. What they do not hold is not guessed: names
+ * are taken to resolve, endpoints to be healthy, and a certificate that was refused to be refused
+ * again.
  */
 import type { EndReason, RefusalCode } from '../base/refusal.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -14,13 +16,19 @@ import { endpointChange } from './other-endpoints.ts';
 import { NO_SOURCES, placeOf } from './trace.ts';
 import type { Place, Sources } from './trace.ts';
 
-/** Of what `-o json` gives. Goes up when a field goes away or means something else; new fields do not count. */
+/**
+ * Of what `-o json` gives. Goes up when a field goes away or means something else; new fields do
+ * not count.
+ */
 export const SIMULATION_VERSION = 1;
 
 export type ChangeKind =
   /** Was refused, passes now. */
   | 'newly-allowed'
-  /** Had no route and has one that ends the mTLS: who may pass it cannot be said, as nobody asked for a certificate then. */
+  /**
+   * Had no route and has one that ends the mTLS: who may pass it cannot be said, as nobody asked
+   * for a certificate then.
+   */
   | 'newly-routed'
   | 'newly-denied'
   /** Had a route. */
@@ -124,7 +132,10 @@ interface Judged {
   readonly endpointUnknown: boolean;
 }
 
-/** What the configuration of then made of a session: as far as policy goes, not what networks and limits did to it later. */
+/**
+ * What the configuration of then made of a session: as far as policy goes, not what networks and
+ * limits did to it later.
+ */
 function judgedThen(record: SessionRecord): Judged | { readonly kind: 'skipped'; readonly why: Skipped['why'] } {
   if (record.helloMs < 0) return { kind: 'skipped', why: 'no-hello' };
   const passed = { kind: 'judged', outcome: 'allowed', step: null } as const;

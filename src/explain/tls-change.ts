@@ -7,7 +7,10 @@ export interface TlsChange {
   readonly text: string;
 }
 
-/** How the TLS to one endpoint changes, or that of an endpoint that is new beside those of before; null where it does not. */
+/**
+ * How the TLS to one endpoint changes, or that of an endpoint that is new beside those of before;
+ * null where it does not.
+ */
 export function tlsChange(before: TlsOrigination | null, after: TlsOrigination | null): TlsChange | null {
   const said = sentences(before, after);
   if (said.length === 0) return null;

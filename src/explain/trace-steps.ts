@@ -23,7 +23,10 @@ import { allowedText, chosenText, helloText } from './step-texts.ts';
 import { inFile, placeOf } from './trace.ts';
 import type { Candidate, NearMiss, Sources, Trace, TracedStep, TraceStep } from './trace.ts';
 
-/** What is known of a cluster's endpoints at this moment: `assumedView`, or what a running egress sees. */
+/**
+ * What is known of a cluster's endpoints at this moment: `assumedView`, or what a running egress
+ * sees.
+ */
 export type ViewOf = (cluster: Cluster) => EndpointView;
 
 const STEPS: readonly TracedStep[] = ['hello', 'route', 'identity', 'permission', 'endpoint', 'tls'];
@@ -107,7 +110,10 @@ export class Walk {
     return this.#pass('route', `${found.destination} of mesh ${found.mesh}: ${how}${inFile(place)}`);
   }
 
-  /** Identity and permission: a route that serves nobody refuses before it asks who the client is, as traffic does. */
+  /**
+   * Identity and permission: a route that serves nobody refuses before it asks who the client is,
+   * as traffic does.
+   */
   #admit(): Refusal | null {
     const { route: found } = this;
     if (found === null) return null;

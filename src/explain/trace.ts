@@ -5,8 +5,9 @@ import type { Absent, Origin } from '../model/compiled.ts';
 export const TRACE_VERSION = 1;
 
 /**
- * Why a connection passes or does not: six steps, each with what it looked at, and where it ends. Plain data; as JSON it is what `explain -o json` and the
- * admin's `/explain` give (docs/explain.md).
+ * Why a connection passes or does not: six steps, each with what it looked at, and where it ends.
+ * Plain data; as JSON it is what `explain -o json` and the admin's `/explain` give
+ * (docs/explain.md).
  */
 export interface Trace {
   readonly version: typeof TRACE_VERSION;
@@ -29,9 +30,15 @@ export interface Trace {
   readonly configuration: { readonly version: string; readonly zone: string };
   /** Of a recorded session. */
   readonly record: RecordView | null;
-  /** Of a running egress: the last sessions of this path, the newest first. Absent where it remembers none, and where no egress was asked. */
+  /**
+   * Of a running egress: the last sessions of this path, the newest first. Absent where it
+   * remembers none, and where no egress was asked.
+   */
   readonly recent?: readonly RecentView[];
-  /** What became of each endpoint that was dialled for this answer, in the order in which a session tries them. Absent where nothing was dialled. */
+  /**
+   * What became of each endpoint that was dialled for this answer, in the order in which a session
+   * tries them. Absent where nothing was dialled.
+   */
   readonly probes?: readonly ProbeView[];
   /** What else there is to know. */
   readonly notes: readonly string[];
@@ -54,7 +61,10 @@ export interface Candidate {
   readonly name: string;
   /** `not-reached`: one before it decided. */
   readonly outcome: 'matched' | 'rejected' | 'not-reached';
-  /** By which field it was rejected, what the candidate has there, and what the connection has; empty where it matched. */
+  /**
+   * By which field it was rejected, what the candidate has there, and what the connection has;
+   * empty where it matched.
+   */
   readonly field: string;
   readonly wanted: string;
   readonly found: string;
@@ -143,7 +153,10 @@ export interface RecentView {
 export interface ProbeView {
   /** `address:port`. */
   readonly endpoint: string;
-  /** `connected`, TLS included where the endpoint has any, or the code that a session would have ended with. */
+  /**
+   * `connected`, TLS included where the endpoint has any, or the code that a session would have
+   * ended with.
+   */
   readonly outcome: 'connected' | RefusalCode;
   readonly detail: string;
   readonly ms: number;

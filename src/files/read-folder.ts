@@ -1,4 +1,7 @@
-/** What operators wrote, as text. Files are read with bounds, and an error never quotes what is in them. */
+/**
+ * What operators wrote, as text. Files are read with bounds, and an error never quotes what is in
+ * them.
+ */
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -43,8 +46,9 @@ export async function readResourceFolder(dir: string): Promise<FolderContent> {
 }
 
 /**
- * A file that a resource names, e.g. `tls.caCert.file`: absolute, or from the root. It must lie below the root when every link on the way is
- * followed, be a regular file, and hold at most 4 MiB of UTF-8. Not a promise, because compiling is not one.
+ * A file that a resource names, e.g. `tls.caCert.file`: absolute, or from the root. It must lie
+ * below the root when every link on the way is followed, be a regular file, and hold at most 4 MiB
+ * of UTF-8. Not a promise, because compiling is not one.
  */
 export function readFileBelow(root: string, path: string): FileBelow {
   if (path === '' || path.includes('\0')) return { error: 'not a path' };
@@ -114,7 +118,10 @@ function readWhole(path: string): Buffer {
   }
 }
 
-/** With room for what is added while it is read; to fill it is an error. Decided on what was opened, not on what was listed. */
+/**
+ * With room for what is added while it is read; to fill it is an error. Decided on what was opened,
+ * not on what was listed.
+ */
 function bufferFor(about: Stats): Buffer {
   if (!about.isFile()) throw new Unreadable('not a regular file');
   if (about.size > MAX_FILE_BYTES) throw new Unreadable(tooLarge(about.size));

@@ -1,4 +1,7 @@
-/** Which resource files a folder has. Reading and watching both go by this list, so that they never differ in what they see. */
+/**
+ * Which resource files a folder has. Reading and watching both go by this list, so that they never
+ * differ in what they see.
+ */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import type { Problem } from '../base/problem.ts';
@@ -22,9 +25,10 @@ const RESOURCE = /\.(?:ya?ml|json)$/i;
 const MAX_DEPTH = 32;
 
 /**
- * Names that begin with a dot are left out: editors' files, `.git`, and Kubernetes' `..data`, which the visible names are links into.
- * A link counts as what is behind it: a file, wherever it lies, or a folder below `dir`. Each folder is read once, by its own path before any
- * link's. A link that cannot be followed is an error, whatever its name: a policy may be behind it.
+ * Names that begin with a dot are left out: editors' files, `.git`, and Kubernetes' `..data`, which
+ * the visible names are links into. A link counts as what is behind it: a file, wherever it lies,
+ * or a folder below `dir`. Each folder is read once, by its own path before any link's. A link that
+ * cannot be followed is an error, whatever its name: a policy may be behind it.
  */
 export async function scanFolder(dir: string): Promise<Scan> {
   const found: Found = { files: [], folders: [], problems: [], marks: [], links: [], seen: new Set() };
@@ -110,7 +114,8 @@ async function visitFile(at: Folder, found: Found): Promise<void> {
     } else if (RESOURCE.test(path)) {
       if (!about.isFile()) problem(found, fileProblem(path, 'not a regular file'));
       else found.files.push(path);
-      // The time of the last status change tells of a mode that makes a file readable, and of a write that kept the other time.
+      // The time of the last status change tells of a mode that makes a file readable, and of a
+      // write that kept the other time.
       found.marks.push(`${path} ${about.size} ${about.mtimeNs} ${about.ctimeNs} ${about.dev}:${about.ino}`);
     }
   } catch (error) {

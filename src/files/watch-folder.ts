@@ -1,4 +1,7 @@
-/** Tells when the resource files of a folder changed. What the system reports is only a hint to look: the fingerprint decides. */
+/**
+ * Tells when the resource files of a folder changed. What the system reports is only a hint to
+ * look: the fingerprint decides.
+ */
 import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -10,9 +13,15 @@ export interface WatchOptions {
   /** After each change, once it has been quiet for `debounceMs`. */
   readonly onChange: () => void;
   readonly debounceMs?: number;
-  /** For what the system does not report: files behind links, network file systems, too many watches. */
+  /**
+   * For what the system does not report: files behind links, network file systems, too many
+   * watches.
+   */
   readonly pollMs?: number;
-  /** The fingerprint of what the caller has read already. Without it, what the folder is like at the first look. */
+  /**
+   * The fingerprint of what the caller has read already. Without it, what the folder is like at the
+   * first look.
+   */
   readonly since?: string;
 }
 

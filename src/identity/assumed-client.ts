@@ -13,8 +13,9 @@ export interface Presented {
 }
 
 /**
- * What would become of a client of a mesh that presents this certificate, with the checks that traffic makes. Only the chain is judged by names and
- * signatures, where traffic has OpenSSL's verdict. A sentence where the file holds no certificate.
+ * What would become of a client of a mesh that presents this certificate, with the checks that
+ * traffic makes. Only the chain is judged by names and signatures, where traffic has OpenSSL's
+ * verdict. A sentence where the file holds no certificate.
  */
 export function verifyPresented(mesh: MeshName, { pem, trust, nowMs }: Presented): Verification | string {
   const chain = readBundle(pem);

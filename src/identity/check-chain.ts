@@ -3,8 +3,9 @@ import type { X509Certificate } from 'node:crypto';
 const MAX_LENGTH = 10;
 
 /**
- * Whether a chain, the leaf first, leads to one of the trusted certificates by names and signatures: null, or OpenSSL's code for what is wrong. For
- * explanations, where no handshake is made: traffic takes OpenSSL's own verdict.
+ * Whether a chain, the leaf first, leads to one of the trusted certificates by names and
+ * signatures: null, or OpenSSL's code for what is wrong. For explanations, where no handshake is
+ * made: traffic takes OpenSSL's own verdict.
  */
 export function chainError(chain: readonly X509Certificate[], trusted: readonly X509Certificate[]): string | null {
   let [current] = chain;

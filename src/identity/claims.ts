@@ -3,7 +3,10 @@ import { meshName } from '../model/names.ts';
 import type { MeshName, SpiffeId } from '../model/names.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
 
-/** What a certificate with these URI names would claim; a sentence where it would be refused whatever its mesh. Nobody has proved anything. */
+/**
+ * What a certificate with these URI names would claim; a sentence where it would be refused
+ * whatever its mesh. Nobody has proved anything.
+ */
 export function claimsOf(uris: readonly string[]): ClientClaims | string {
   const spiffeIds: SpiffeId[] = [];
   let mesh: MeshName | null = null;

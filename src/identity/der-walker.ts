@@ -8,7 +8,10 @@ export interface Element {
   readonly raw: Buffer;
 }
 
-/** Walks the elements of one constructed body, strictly and in bounds: single-byte tags, definite lengths in their shortest form. `what` is for the messages. */
+/**
+ * Walks the elements of one constructed body, strictly and in bounds: single-byte tags, definite
+ * lengths in their shortest form. `what` is for the messages.
+ */
 export class Walker {
   readonly #bytes: Buffer;
   readonly #what: string;

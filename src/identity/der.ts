@@ -3,9 +3,10 @@ import { Unreadable, Walker } from './der-walker.ts';
 import type { Element } from './der-walker.ts';
 
 /**
- * What the checks need from a certificate, read from its DER bytes: no text form is parsed, since those quote and join what an
- * attacker wrote. It reads strictly and in bounds, never throws, and judges nothing: chain and signatures are OpenSSL's, the rules are
- * verify.ts's. It does not depend on node-forge, so that data sides need not load it.
+ * What the checks need from a certificate, read from its DER bytes: no text form is parsed, since
+ * those quote and join what an attacker wrote. It reads strictly and in bounds, never throws, and
+ * judges nothing: chain and signatures are OpenSSL's, the rules are verify.ts's. It does not depend
+ * on node-forge, so that data sides need not load it.
  */
 export function readCertificate(der: Uint8Array, maxAltNames: number = MAX_ALT_NAMES): DerResult {
   try {
@@ -105,7 +106,10 @@ export const OID = {
   clientAuth: '1.3.6.1.5.5.7.3.2',
 } as const;
 
-/** A client of Kuma has one name for each service and each tag value; a thousand is far beyond, and bounds the work of one handshake. */
+/**
+ * A client of Kuma has one name for each service and each tag value; a thousand is far beyond, and
+ * bounds the work of one handshake.
+ */
 export const MAX_ALT_NAMES = 1_000;
 const MAX_EXTENSIONS = 100;
 
@@ -251,7 +255,10 @@ function oidOf(bytes: Buffer): string {
   return [first, head - first * 40, ...rest].join('.');
 }
 
-/** RFC 5280 section 4.1.2.5: seconds are there, the zone is Z; two-digit years below 50 are of this century. */
+/**
+ * RFC 5280 section 4.1.2.5: seconds are there, the zone is Z; two-digit years below 50 are of this
+ * century.
+ */
 function timeOf({ tag, body }: Element): number {
   const text = body.toString('latin1');
   const full =

@@ -8,8 +8,9 @@ import type { GeneralNameKind, KeyUsage } from './der.ts';
 import { ipBytes } from './ip-bytes.ts';
 
 /**
- * Builds a certificate as bytes. node-forge's own certificate writer throws on EC keys and rebuilds the issuer's name, so only its ASN.1
- * is used: names and keys of others are copied raw, node:crypto signs.
+ * Builds a certificate as bytes. node-forge's own certificate writer throws on EC keys and rebuilds
+ * the issuer's name, so only its ASN.1 is used: names and keys of others are copied raw,
+ * node:crypto signs.
  */
 export interface CertificateContent {
   /** Raw Name of the issuer, exactly as its certificate has it as subject. */
@@ -82,7 +83,10 @@ export function keyIdOf(publicKey: KeyObject): Buffer {
 type Node = forge.asn1.Asn1;
 const { Class, Type } = forge.asn1;
 
-/** forge would otherwise try to read DER inside of bit strings. The typings know only an older form of this parameter. */
+/**
+ * forge would otherwise try to read DER inside of bit strings. The typings know only an older form
+ * of this parameter.
+ */
 const KEEP_BIT_STRINGS = { decodeBitStrings: false } as unknown as boolean;
 
 interface SignatureAlgorithm {

@@ -11,7 +11,10 @@ import type { IdentityEvents, MeshIdentity } from './mesh-identity.ts';
 
 const POLL_MS = 2_000;
 
-/** A certificate that somebody else renews in a folder: read anew whenever the files change, taken only as a good set. */
+/**
+ * A certificate that somebody else renews in a folder: read anew whenever the files change, taken
+ * only as a good set.
+ */
 export class FolderIdentity implements MeshIdentity {
   readonly path: string;
   readonly #mesh: MeshName;
@@ -44,7 +47,10 @@ export class FolderIdentity implements MeshIdentity {
     return this.#credentials;
   }
 
-  /** The poll is what counts; the system's own word only makes it faster, and does not exist on every file system. */
+  /**
+   * The poll is what counts; the system's own word only makes it faster, and does not exist on
+   * every file system.
+   */
   start(): void {
     if (this.#poll !== null) return;
     this.#poll = this.#clock.every(POLL_MS, this.#onPoll);

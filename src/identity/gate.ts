@@ -14,9 +14,10 @@ interface Passed {
 }
 
 /**
- * The gate of one data side: `verifyClient`, with a memory for the certificates that passed, because a sidecar connects many times with the same one. What is
- * remembered is what the bytes of the certificate say, which do not change; OpenSSL's verdict on the chain, the key that the client proved and the time are
- * those of each handshake. What is refused is looked at in full each time.
+ * The gate of one data side: `verifyClient`, with a memory for the certificates that passed,
+ * because a sidecar connects many times with the same one. What is remembered is what the bytes of
+ * the certificate say, which do not change; OpenSSL's verdict on the chain, the key that the client
+ * proved and the time are those of each handshake. What is refused is looked at in full each time.
  */
 export function createGate(): (mesh: MeshName, peer: PeerFacts) => Verification {
   const passed = new LRUCache<string, Passed>({ max: REMEMBERED });

@@ -5,7 +5,10 @@ import { beginOf, expiryOf, identityProblem, makeCredentials, meshOrigin } from 
 import type { MeshIdentity } from './mesh-identity.ts';
 import { readBundle, readPrivateKey, readTrust } from './pem.ts';
 
-/** A certificate that somebody else makes and sends: nothing here renews it, the next configuration brings another one. */
+/**
+ * A certificate that somebody else makes and sends: nothing here renews it, the next configuration
+ * brings another one.
+ */
 export class GivenIdentity implements MeshIdentity {
   readonly credentials: MeshCredentials;
 

@@ -1,7 +1,10 @@
 import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
 
-/** The 4 or 16 bytes of an address as certificates hold it, null where the text is no address. An IPv4-mapped IPv6 address stays 16 bytes. */
+/**
+ * The 4 or 16 bytes of an address as certificates hold it, null where the text is no address. An
+ * IPv4-mapped IPv6 address stays 16 bytes.
+ */
 export function ipBytes(text: string): Buffer | null {
   switch (isIP(text)) {
     case 4:

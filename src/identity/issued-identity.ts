@@ -10,7 +10,10 @@ import type { IdentityEvents, MeshIdentity } from './mesh-identity.ts';
 
 const FIRST_RETRY_MS = 5_000;
 const LAST_RETRY_MS = 600_000;
-/** No sleep is longer: a wall clock that jumps, or a machine that slept, is noticed within this time, and at once where a session comes. */
+/**
+ * No sleep is longer: a wall clock that jumps, or a machine that slept, is noticed within this
+ * time, and at once where a session comes.
+ */
 const LONGEST_SLEEP_MS = 60_000;
 
 export interface IssueSource {
@@ -24,8 +27,9 @@ export interface IssueSource {
 }
 
 /**
- * A certificate that is issued here, again at 80 % of its life, and where the wall clock is before its beginning; where that does not work, with growing pauses until it does.
- * Pauses are measured on the monotonic clock: no jump of the other one makes them longer.
+ * A certificate that is issued here, again at 80 % of its life, and where the wall clock is before
+ * its beginning; where that does not work, with growing pauses until it does. Pauses are measured
+ * on the monotonic clock: no jump of the other one makes them longer.
  */
 export class IssuedIdentity implements MeshIdentity {
   readonly #clock: Clock;

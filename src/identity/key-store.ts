@@ -16,7 +16,10 @@ import { sameCredentials } from './mesh-identity.ts';
 import type { MeshIdentity } from './mesh-identity.ts';
 import { readBundle, readPrivateKey, readTrust } from './pem.ts';
 
-/** The egress's own certificates, one for each mesh: made or read, renewed, handed out. Renewal only hands out; connections are not its business. */
+/**
+ * The egress's own certificates, one for each mesh: made or read, renewed, handed out. Renewal only
+ * hands out; connections are not its business.
+ */
 export interface KeyStore {
   /** What a configuration needs. Changes nothing yet, and does not make anew what is still good. */
   prepare(snapshot: Snapshot, secrets: Secrets): Promise<Prepared>;
@@ -99,7 +102,8 @@ class Store implements KeyStore {
     }
     for (const [mesh, { identity }] of next) {
       const { credentials } = identity;
-      // What was prepared may have gone out after a renewal since then: that must not be the last word.
+      // What was prepared may have gone out after a renewal since then: that must not be the last
+      // word.
       const known = [old.get(mesh)?.identity.credentials, handedOut.get(mesh)];
       identity.start();
       if (known.some((one) => one === undefined || !sameCredentials(one, credentials))) this.#options.onCredentials(credentials);
@@ -152,7 +156,10 @@ class Store implements KeyStore {
     return { identity: new IssuedIdentity(read.source, issued, this.#deps()), problems };
   }
 
-  /** The files are always read: an operator who asks for a reload wants to know what is wrong with them now. `ca.crt` is the trust here, whatever the Mesh has. */
+  /**
+   * The files are always read: an operator who asks for a reload wants to know what is wrong with
+   * them now. `ca.crt` is the trust here, whatever the Mesh has.
+   */
   async #prepareFolder(mesh: Mesh, path: string): Promise<MeshResult> {
     const read = await readIdentityFolder(mesh.name, path, this.#options.clock.wall());
     const held = this.#held.get(mesh.name)?.identity;
@@ -164,7 +171,10 @@ class Store implements KeyStore {
     return { identity: same ? held : new FolderIdentity(path, read, this.#deps()), problems: [] };
   }
 
-  /** What a control plane gave. What is wrong with it is a warning: other meshes must not wait for this one. */
+  /**
+   * What a control plane gave. What is wrong with it is a warning: other meshes must not wait for
+   * this one.
+   */
   #prepareGiven(mesh: Mesh, source: Extract<IdentitySource, { kind: 'given' }>, secrets: Secrets): MeshResult {
     const held = this.#held.get(mesh.name);
     if (held !== undefined && held.trust === mesh.trust && sameGivenSource(held.source, source)) {
@@ -216,7 +226,8 @@ function readIssueSource(
   if (ca === undefined) complain(`the CA key of mesh ${name} does not belong to its CA certificate`);
   else if (!ca.ca) complain(`the CA certificate of mesh ${name} is no CA certificate`);
   if (ca === undefined || problems.length > 0) return { kind: 'bad', problems };
-  // Clients may trust a root that is above the CA: then they need what lies between, the root itself they have.
+  // Clients may trust a root that is above the CA: then they need what lies between, the root
+  // itself they have.
   const chain = [ca, ...cas.certificates.filter((certificate) => certificate !== ca)].filter(
     (certificate) => !isRoot(certificate),
   );

@@ -9,7 +9,10 @@ export type MadeCredentials =
   | { readonly kind: 'made'; readonly credentials: MeshCredentials }
   | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
 
-/** Puts the parts together and tries them out: what OpenSSL will not serve with is a problem now, not at the first client. */
+/**
+ * Puts the parts together and tries them out: what OpenSSL will not serve with is a problem now,
+ * not at the first client.
+ */
 export function makeCredentials(parts: {
   readonly mesh: MeshName;
   readonly file: string;

@@ -3,16 +3,25 @@ import type { MeshCredentials } from '../model/credentials.ts';
 import type { MeshName } from '../model/names.ts';
 import { identityProblem, meshOrigin } from './mesh-credentials.ts';
 
-/** The certificate of one mesh and what keeps it fresh. Nothing happens by itself before `start` and after `close`. */
+/**
+ * The certificate of one mesh and what keeps it fresh. Nothing happens by itself before `start` and
+ * after `close`.
+ */
 export interface MeshIdentity {
   readonly credentials: MeshCredentials;
   start(): void;
-  /** Somebody found the certificate out of date: whatever can be done about it is done now, not when a timer comes. */
+  /**
+   * Somebody found the certificate out of date: whatever can be done about it is done now, not when
+   * a timer comes.
+   */
   refresh(): void;
   close(): void;
 }
 
-/** Where a certificate that changed by itself goes, and why one could not. The last good one stays in use. */
+/**
+ * Where a certificate that changed by itself goes, and why one could not. The last good one stays
+ * in use.
+ */
 export interface IdentityEvents {
   readonly onCredentials: (credentials: MeshCredentials) => void;
   readonly onProblem: (problem: Problem) => void;

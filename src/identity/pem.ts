@@ -9,7 +9,10 @@ export type Bundle =
 
 const MAX_CERTIFICATES = 1_000;
 
-/** Every certificate in a PEM text, and the text with nothing else in it. An empty text is bad: nobody means to trust nobody. */
+/**
+ * Every certificate in a PEM text, and the text with nothing else in it. An empty text is bad:
+ * nobody means to trust nobody.
+ */
 export function readBundle(text: string): Bundle {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   const begins = text.match(/-----BEGIN CERTIFICATE-----/g)?.length ?? 0;

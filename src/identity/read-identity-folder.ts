@@ -22,8 +22,9 @@ const MAX_BYTES = 1_048_576;
 const MAX_READS = 3;
 
 /**
- * Reads `tls.crt`, `tls.key` and `ca.crt` of one mesh, as cert-manager and Kubernetes mount them, and checks them as a set: with one of them missing,
- * empty or not fitting the others nothing is taken. `fingerprint` is of what was read.
+ * Reads `tls.crt`, `tls.key` and `ca.crt` of one mesh, as cert-manager and Kubernetes mount them,
+ * and checks them as a set: with one of them missing, empty or not fitting the others nothing is
+ * taken. `fingerprint` is of what was read.
  */
 export async function readIdentityFolder(mesh: MeshName, path: string, nowMs: number): Promise<FolderRead> {
   for (let reads = 1; ; reads++) {

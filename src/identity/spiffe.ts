@@ -10,8 +10,9 @@ const MAX_BYTES = 2_048;
 const MAX_TRUST_DOMAIN = 255;
 
 /**
- * SPIFFE-ID sections 2.1 to 2.3, with one addition: a path may hold `:`, as a tag value of Kuma may. Nothing is normalised: what differs in a
- * single byte is another identity, and what would need decoding is refused. `path` begins with its slash.
+ * SPIFFE-ID sections 2.1 to 2.3, with one addition: a path may hold `:`, as a tag value of Kuma
+ * may. Nothing is normalised: what differs in a single byte is another identity, and what would
+ * need decoding is refused. `path` begins with its slash.
  */
 export function parseSpiffeId(text: string): ParsedSpiffeId {
   if (text.length > MAX_BYTES) return invalid(`it has ${text.length} bytes (limit ${MAX_BYTES})`);

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { SYSTEM_BUNDLES } from '../base/system-bundles.ts';
 
 /**
- * PEM bundle of the operating system, which is what an operator changes; not the list that Node was built with. null where there is none.
- * Read anew at each call: callers keep what they make of it.
+ * PEM bundle of the operating system, which is what an operator changes; not the list that Node was
+ * built with. null where there is none. Read anew at each call: callers keep what they make of it.
  */
 export function systemTrust(paths: readonly string[] = SYSTEM_BUNDLES): string | null {
   for (const path of paths) {

@@ -5,13 +5,17 @@ import { readCertificate } from './der.ts';
 import type { GeneralName } from './der.ts';
 import { ipBytes } from './ip-bytes.ts';
 
-/** No limit of ours: OpenSSL takes 100 KB of certificates from a server, and each name has 3 bytes at least. */
+/**
+ * No limit of ours: OpenSSL takes 100 KB of certificates from a server, and each name has 3 bytes
+ * at least.
+ */
 const MAX_NAMES = 100_000;
 
 /**
- * Whether a server that TLS is originated to has one of the wanted names: null is fine, otherwise a sentence. Only DNS and IP subject alternative
- * names count, read from the DER: never the CN, never a URI, so that a certificate of a mesh is no certificate of an external service.
- * A wildcard is one whole left-most label. An address meets an IP name byte by byte, never a DNS name.
+ * Whether a server that TLS is originated to has one of the wanted names: null is fine, otherwise a
+ * sentence. Only DNS and IP subject alternative names count, read from the DER: never the CN, never
+ * a URI, so that a certificate of a mesh is no certificate of an external service. A wildcard is
+ * one whole left-most label. An address meets an IP name byte by byte, never a DNS name.
  */
 export function checkServerName(certificate: X509Certificate, names: readonly NameMatcher[]): string | null {
   const der = readCertificate(certificate.raw, MAX_NAMES);

@@ -9,9 +9,10 @@ import type { DerCertificate, GeneralName } from './der.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
 
 /**
- * The gate, and the only maker of a VerifiedClient. The chain check is OpenSSL's; everything else is checked here, also what OpenSSL
- * should have checked, because versions of it differ (docs/decisions/client-verification.md). Revocation is not checked:
- * mesh certificates are short-lived.
+ * The gate, and the only maker of a VerifiedClient. The chain check is OpenSSL's; everything else
+ * is checked here, also what OpenSSL should have checked, because versions of it differ
+ * (docs/decisions/client-verification.md). Revocation is not checked: mesh certificates are
+ * short-lived.
  */
 export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
   const { certificate } = peer;
@@ -42,7 +43,10 @@ export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
   return { kind: 'verified', client: Object.freeze(client) };
 }
 
-/** OpenSSL's verdict. A client of another mesh is told apart by what it claims: either way it is refused, and the operator reads why. */
+/**
+ * OpenSSL's verdict. A client of another mesh is told apart by what it claims: either way it is
+ * refused, and the operator reads why.
+ */
 function chainProblem(mesh: MeshName, { authorized, authorizationError }: PeerFacts, claimed: readonly string[]): Wrong | null {
   if (authorized) return null;
   const code = authorizationError ?? 'UNSPECIFIED';
@@ -135,8 +139,8 @@ function publicKeyOf(certificate: X509Certificate): X509Certificate['publicKey']
 type Names = { readonly kind: 'names'; readonly uris: readonly string[] } | { readonly kind: 'bad'; readonly why: string };
 
 /**
- * Names that are text must be plain text: visible ASCII, and none of the characters with which other readers of the same
- * certificate, and of our log, join and quote names.
+ * Names that are text must be plain text: visible ASCII, and none of the characters with which
+ * other readers of the same certificate, and of our log, join and quote names.
  */
 function readNames(altNames: readonly GeneralName[]): Names {
   const uris: string[] = [];
@@ -214,12 +218,18 @@ function shown(text: string): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }
 
-/** Node gives one line for each part of a Name, control characters escaped. Missing where the Name is empty. */
+/**
+ * Node gives one line for each part of a Name, control characters escaped. Missing where the Name
+ * is empty.
+ */
 function oneLine(name: string | undefined): string {
   return shown((name ?? '').split('\n').join(', '));
 }
 
-/** What can be wrong with a chain, in words, with the alert that Envoy sends for it. The code stands beside them, for those who search. */
+/**
+ * What can be wrong with a chain, in words, with the alert that Envoy sends for it. The code stands
+ * beside them, for those who search.
+ */
 const CHAIN_ERRORS: Readonly<Record<string, { readonly why: string; readonly alert: CertificateAlert }>> = {
   UNABLE_TO_GET_ISSUER_CERT: { why: 'its issuer is unknown here', alert: 'unknown-ca' },
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: { why: 'its issuer is unknown here', alert: 'unknown-ca' },

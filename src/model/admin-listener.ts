@@ -1,6 +1,9 @@
 import type { ContentHash } from './names.ts';
 
-/** Where a control plane wants to reach the admin pages, and how it proves that it is the control plane. */
+/**
+ * Where a control plane wants to reach the admin pages, and how it proves that it is the control
+ * plane.
+ */
 export interface AdminListener {
   readonly address: string;
   readonly port: number;

@@ -3,7 +3,10 @@ import type { MeshName, ServerName } from './names.ts';
 import type { Route } from './route.ts';
 import type { Mesh, Snapshot } from './snapshot.ts';
 
-/** What turns one snapshot into another, as it travels between the sides. Unchanged values keep their identity on the receiving side. */
+/**
+ * What turns one snapshot into another, as it travels between the sides. Unchanged values keep
+ * their identity on the receiving side.
+ */
 export interface SnapshotChange {
   readonly version: string;
   readonly zone: string;
@@ -27,7 +30,10 @@ export function diffSnapshots(from: Snapshot, to: Snapshot): SnapshotChange {
   };
 }
 
-/** The same, with a turn for others between the parts: ten thousand routes take some milliseconds to compare. */
+/**
+ * The same, with a turn for others between the parts: ten thousand routes take some milliseconds to
+ * compare.
+ */
 export async function diffInTurns(from: Snapshot, to: Snapshot, nextTurn: () => Promise<void>): Promise<SnapshotChange> {
   const meshes = diff(from.meshes, to.meshes);
   const clusters = diff(from.clusters, to.clusters);
@@ -42,7 +48,10 @@ export function applyChange(snapshot: Snapshot, change: SnapshotChange): Snapsho
   return coming.done();
 }
 
-/** A snapshot that comes in pieces: what a piece changes is copied once, however many pieces there are. The one it starts from is untouched. */
+/**
+ * A snapshot that comes in pieces: what a piece changes is copied once, however many pieces there
+ * are. The one it starts from is untouched.
+ */
 export class ComingSnapshot {
   #version: string;
   #zone: string;
@@ -96,8 +105,9 @@ class ComingMap<Key, Value> {
 }
 
 /**
- * The same change in pieces of at most `size` values, so that no piece holds up a receiving loop for long. Meshes and clusters come first.
- * They make sense only together: the receiver applies them one after another and goes live after the last.
+ * The same change in pieces of at most `size` values, so that no piece holds up a receiving loop
+ * for long. Meshes and clusters come first. They make sense only together: the receiver applies
+ * them one after another and goes live after the last.
  */
 export function splitChange(change: SnapshotChange, size: number): readonly SnapshotChange[] {
   const nothing = { set: [], removed: [] };

@@ -5,7 +5,10 @@ import type { MeshName, SpiffeId } from './names.ts';
 
 declare const verified: unique symbol;
 
-/** What a permission looks at: of a client that was verified, or of one that somebody asks about. Traffic never takes these alone. */
+/**
+ * What a permission looks at: of a client that was verified, or of one that somebody asks about.
+ * Traffic never takes these alone.
+ */
 export interface ClientClaims {
   readonly mesh: MeshName;
   readonly spiffeIds: readonly SpiffeId[];
@@ -16,7 +19,10 @@ export interface ClientClaims {
   readonly expiry: string;
 }
 
-/** A client whose certificate passed every check of its mesh. Made only by identity/verify.ts; everything behind it takes this type. */
+/**
+ * A client whose certificate passed every check of its mesh. Made only by identity/verify.ts;
+ * everything behind it takes this type.
+ */
 export interface VerifiedClient extends ClientClaims {
   readonly [verified]: true;
 }

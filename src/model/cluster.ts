@@ -4,13 +4,18 @@ import type { CircuitBreaker, HealthCheck, OutlierDetection } from './protection
 export { BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from './protection.ts';
 export type { CircuitBreaker, ConsecutiveDetector, HealthCheck, HealthProbe, OutlierDetection } from './protection.ts';
 
-/** The endpoints of one destination and how they are connected. Plain data; secrets by content hash. */
+/**
+ * The endpoints of one destination and how they are connected. Plain data; secrets by content hash.
+ */
 export interface Cluster {
   /** As Kuma names it: `<mesh>:<service>`, or `<mesh>_<name>_<namespace>_<zone>_extsvc_<port>`. */
   readonly name: string;
   readonly endpoints: readonly Endpoint[];
   readonly connectTimeoutMs: number;
-  /** Why what was written for it cannot be used: connections are refused with `misconfigured`. Only where no endpoint is left. Absent: it can be. */
+  /**
+   * Why what was written for it cannot be used: connections are refused with `misconfigured`. Only
+   * where no endpoint is left. Absent: it can be.
+   */
   readonly broken?: string;
   /** What its endpoints are spoken to in, where requests are served. Absent: http1. */
   readonly http?: 'http1' | 'http2';
@@ -18,9 +23,15 @@ export interface Cluster {
   readonly balancer?: Balancer;
   /** Among the endpoints of one priority a locality is picked first, by its weight. Absent: no. */
   readonly localityWeighting?: boolean;
-  /** Availability of a priority is this times the share of its endpoints that are healthy, at most 1. Absent: 1.4. */
+  /**
+   * Availability of a priority is this times the share of its endpoints that are healthy, at most
+   * 1. Absent: 1.4.
+   */
   readonly overprovisioningFactor?: number;
-  /** Below this share of healthy endpoints a priority uses all of its endpoints. 0 is never. Absent: 50. */
+  /**
+   * Below this share of healthy endpoints a priority uses all of its endpoints. 0 is never. Absent:
+   * 50.
+   */
   readonly panicThresholdPercent?: number;
   /** Instead of using all endpoints of a priority that panics, refuse. Absent: no. */
   readonly failInPanic?: boolean;
@@ -39,7 +50,10 @@ export type Balancer =
       readonly kind: 'least-request';
       /** How many endpoints are looked at for one pick, where all weigh the same. */
       readonly choiceCount: number;
-      /** Where they do not: the weight is divided by (active connections + 1) to this power. Absent: 1. */
+      /**
+       * Where they do not: the weight is divided by (active connections + 1) to this power. Absent:
+       * 1.
+       */
       readonly activeRequestBias?: number;
     }
   /** Weights do not count, as in Envoy. */
@@ -97,7 +111,10 @@ export interface TlsOrigination {
   /** The SNI to send; null sends none. Never an IP address. */
   readonly serverName: string | null;
   readonly trust: TlsTrust;
-  /** Names of which one must be in the server's certificate; null does not check the name. Only with a trust other than none. */
+  /**
+   * Names of which one must be in the server's certificate; null does not check the name. Only with
+   * a trust other than none.
+   */
   readonly names: readonly NameMatcher[] | null;
   /** PEM certificate and key, by content hash. */
   readonly clientCertificate: { readonly cert: ContentHash; readonly key: ContentHash } | null;

@@ -1,7 +1,10 @@
 import type { Problem } from '../base/problem.ts';
 import type { Secrets, Snapshot } from './snapshot.ts';
 
-/** What a compiler of configuration gives: a snapshot to run on, or only the problems that forbid one. */
+/**
+ * What a compiler of configuration gives: a snapshot to run on, or only the problems that forbid
+ * one.
+ */
 export type Compiled =
   | {
       readonly kind: 'compiled';
@@ -10,9 +13,15 @@ export type Compiled =
       readonly listener: ListenerConfig;
       /** Warnings, and the errors that refuse one destination or one mesh. */
       readonly problems: readonly Problem[];
-      /** Where each thing was written: `route:<sni>`, `cluster:<name>`, `mesh:<name>`, `permission:<by>`. */
+      /**
+       * Where each thing was written: `route:<sni>`, `cluster:<name>`, `mesh:<name>`,
+       * `permission:<by>`.
+       */
       readonly origins: ReadonlyMap<string, Origin>;
-      /** What was written and is not served, by the SNI that clients would ask for. Absent: nothing is known of such. */
+      /**
+       * What was written and is not served, by the SNI that clients would ask for. Absent: nothing
+       * is known of such.
+       */
       readonly absent?: ReadonlyMap<string, Absent>;
     }
   | { readonly kind: 'invalid'; readonly problems: readonly Problem[] };
@@ -35,8 +44,9 @@ export interface Origin {
 }
 
 /**
- * Something that operators wrote and that is not served, for whoever asks why an SNI has no route. `reason` is what keeps it out, `file` and `line` where that
- * could be changed. Flat, so that it is compared and posted cheaply.
+ * Something that operators wrote and that is not served, for whoever asks why an SNI has no route.
+ * `reason` is what keeps it out, `file` and `line` where that could be changed. Flat, so that it is
+ * compared and posted cheaply.
  */
 export interface Absent extends Origin {
   readonly reason: AbsentReason;
@@ -44,7 +54,10 @@ export interface Absent extends Origin {
   readonly resource: string;
   readonly mesh: string;
   readonly destination: string;
-  /** Of `other-zone`: the zone that the service is reachable from; of `cannot-be-reached`: the field that is missing; of `invalid`: what is wrong. Empty otherwise. */
+  /**
+   * Of `other-zone`: the zone that the service is reachable from; of `cannot-be-reached`: the field
+   * that is missing; of `invalid`: what is wrong. Empty otherwise.
+   */
   readonly value: string;
 }
 
@@ -61,7 +74,9 @@ export type AbsentReason =
   | 'cannot-be-reached'
   /** No TrafficRoute of the mesh leads there. */
   | 'no-traffic-route'
-  /** A MeshExternalService without endpoints, or with an extension that only a control plane knows. */
+  /**
+   * A MeshExternalService without endpoints, or with an extension that only a control plane knows.
+   */
   | 'incomplete'
   /** What was written of it has an error. */
   | 'invalid';

@@ -1,6 +1,9 @@
 import type { ContentHash, MeshName } from './names.ts';
 
-/** What a data side needs to end the mTLS of one mesh. Made by the control side; the private key never leaves the process. */
+/**
+ * What a data side needs to end the mTLS of one mesh. Made by the control side; the private key
+ * never leaves the process.
+ */
 export interface MeshCredentials {
   readonly mesh: MeshName;
   /** PEM bundle: client certificates must lead to one of these, which may be intermediates. */

@@ -2,21 +2,35 @@
 export interface EndpointView {
   /** How many choices this cluster has had; decides whose turn it is. */
   readonly turn: number;
-  /** What is known of the names in the cluster; a name that is not here has not been resolved yet. */
+  /**
+   * What is known of the names in the cluster; a name that is not here has not been resolved yet.
+   */
   readonly names: ReadonlyMap<string, Resolution>;
-  /** Where this process itself listens: never dialled. `ip` may be `0.0.0.0` or `::`, then every address in `local` counts. */
+  /**
+   * Where this process itself listens: never dialled. `ip` may be `0.0.0.0` or `::`, then every
+   * address in `local` counts.
+   */
   readonly ownListeners: readonly { readonly ip: string; readonly port: number }[];
   /** The addresses of this machine. */
   readonly localAddresses: ReadonlySet<string>;
-  /** CIDR blocks that a name may resolve to although they are loopback, link-local, unspecified or multicast. */
+  /**
+   * CIDR blocks that a name may resolve to although they are loopback, link-local, unspecified or
+   * multicast.
+   */
   readonly allowedResolved: readonly string[];
   /** By `addressKey`; an address that is not here is healthy. Absent: all are. */
   readonly health?: ReadonlyMap<string, EndpointHealth>;
-  /** Connections of this cluster that are open, by `addressKey`; 0 where there is no entry. Absent: none. */
+  /**
+   * Connections of this cluster that are open, by `addressKey`; 0 where there is no entry. Absent:
+   * none.
+   */
   readonly active?: ReadonlyMap<string, number>;
   /** A random number in [0, 1). Absent: derived from `turn`. */
   readonly draw?: number;
-  /** What consistent hashing goes by; Envoy's is the xxHash64 of the client's IP address as text. Absent: a random one. */
+  /**
+   * What consistent hashing goes by; Envoy's is the xxHash64 of the client's IP address as text.
+   * Absent: a random one.
+   */
   readonly hashKey?: Hash64;
 }
 

@@ -2,6 +2,9 @@
 export interface HttpRoute {
   /** `Host` becomes the name of the endpoint that is chosen, where it has one. */
   readonly autoHostRewrite: boolean;
-  /** A client that the permission denies is answered 403 for each request; otherwise its connection is closed. */
+  /**
+   * A client that the permission denies is answered 403 for each request; otherwise its connection
+   * is closed.
+   */
   readonly answersDenied: boolean;
 }

@@ -4,7 +4,10 @@ import type { EndpointHealth, Resolution } from './endpoint-view.ts';
 import type { ContentHash, MeshName } from './names.ts';
 import type { SessionRecord } from './session-record.ts';
 
-/** From the control side to a data side. In one thread they are calls, between threads they are posted. */
+/**
+ * From the control side to a data side. In one thread they are calls, between threads they are
+ * posted.
+ */
 export type ToData =
   /** Secrets come before the snapshot that names them, and go after it. */
   | {
@@ -19,12 +22,17 @@ export type ToData =
   | { readonly kind: 'resolved'; readonly name: string; readonly resolution: Resolution }
   /** What is known of one address of a cluster, by `addressKey`. */
   | { readonly kind: 'health'; readonly cluster: string; readonly key: string; readonly health: EndpointHealth }
-  /** Where the counters of clusters and the token buckets of routes are in the shared memory; before the change that brings them, and after the one that takes them away. */
+  /**
+   * Where the counters of clusters and the token buckets of routes are in the shared memory; before
+   * the change that brings them, and after the one that takes them away.
+   */
   | { readonly kind: 'slots'; readonly clusters: SlotChange; readonly routes: SlotChange }
   | { readonly kind: 'listen'; readonly address: string; readonly port: number; readonly reusePort: boolean }
   /** Where this process listens, for all its listeners: never dialled. */
   | { readonly kind: 'own-listeners'; readonly ownListeners: readonly OwnListener[] }
-  /** Go on accepting until nothing came for `quietMs`, at most for `atMostMs`; then no new sessions. */
+  /**
+   * Go on accepting until nothing came for `quietMs`, at most for `atMostMs`; then no new sessions.
+   */
   | { readonly kind: 'close-listener'; readonly quietMs: number; readonly atMostMs: number }
   /** Ends every session that is left, with the reason `drained`. */
   | { readonly kind: 'end-sessions' }
@@ -63,7 +71,9 @@ export type FromData =
   /** A session came for this mesh, and the wall clock is outside of the life of its certificate. */
   | { readonly kind: 'credentials-needed'; readonly mesh: MeshName }
   | { readonly kind: 'resolve'; readonly name: string; readonly family: 'v4' | 'any' }
-  /** Of clusters with health checks or outlier detection, in the order in which the attempts ended. */
+  /**
+   * Of clusters with health checks or outlier detection, in the order in which the attempts ended.
+   */
   | { readonly kind: 'endpoint-reports'; readonly reports: readonly EndpointReport[] }
   /** Which relay runs, once at start. */
   | { readonly kind: 'relay'; readonly path: 'adopted-handle' | 'public-api' }

@@ -1,10 +1,14 @@
 /**
- * The names that the data plane compares. They are branded: made once at an edge (the hello, a resource, a certificate), never re-checked behind it.
+ * The names that the data plane compares. They are branded: made once at an edge (the hello, a
+ * resource, a certificate), never re-checked behind it.
  */
 declare const brand: unique symbol;
 type Branded<Name extends string> = string & { readonly [brand]: Name };
 
-/** An SNI with ASCII letters folded to lower case; any other byte as latin1. Kuma's tag form holds `{`, `=`, `,` and `}`. */
+/**
+ * An SNI with ASCII letters folded to lower case; any other byte as latin1. Kuma's tag form holds
+ * `{`, `=`, `,` and `}`.
+ */
 export type ServerName = Branded<'ServerName'>;
 /** A whole id such as `spiffe://default/frontend`, exactly as the certificate has it. */
 export type SpiffeId = Branded<'SpiffeId'>;

@@ -1,6 +1,6 @@
 /**
- * Who may reach a destination. Evaluated by routing/authorise.ts on the URI SANs of the verified client.
- * Kuma's principals: `spiffe://<mesh>/<service>` and `kuma://<tag>/<value>`, exactly.
+ * Who may reach a destination. Evaluated by routing/authorise.ts on the URI SANs of the verified
+ * client. Kuma's principals: `spiffe://<mesh>/<service>` and `kuma://<tag>/<value>`, exactly.
  */
 export type Permission =
   /** Any client of the mesh. `by` says what decided, e.g. `MeshExternalService default`. */
@@ -9,7 +9,10 @@ export type Permission =
   | { readonly kind: 'deny-all'; readonly by: string }
   /** The first rule that matches decides; where none does, nobody passes. */
   | { readonly kind: 'rules'; readonly by: string; readonly rules: readonly PermissionRule[] }
-  /** Each of them has to allow: a control plane may put several authorisation filters into one chain. */
+  /**
+   * Each of them has to allow: a control plane may put several authorisation filters into one
+   * chain.
+   */
   | { readonly kind: 'all-of'; readonly by: string; readonly all: readonly Permission[] }
   /** A restriction that this egress cannot evaluate: refuses with `unsupported-policy`. */
   | { readonly kind: 'unsupported'; readonly by: string; readonly why: string };
@@ -26,7 +29,10 @@ export type Principal =
   | { readonly kind: 'any' }
   /** The client carries this URI SAN. */
   | { readonly kind: 'uri'; readonly match: 'exact' | 'prefix'; readonly value: string }
-  /** All URI SANs in their order, joined by commas: what Envoy's matchers compare. Exact is a client with this one and no other. */
+  /**
+   * All URI SANs in their order, joined by commas: what Envoy's matchers compare. Exact is a client
+   * with this one and no other.
+   */
   | { readonly kind: 'uri-list'; readonly match: 'exact' | 'prefix'; readonly value: string }
   | { readonly kind: 'and'; readonly all: readonly Principal[] }
   | { readonly kind: 'or'; readonly any: readonly Principal[] }

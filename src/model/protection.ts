@@ -1,4 +1,6 @@
-/** What protects the endpoints of a cluster, and clients from bad endpoints. Defaults are Envoy's. */
+/**
+ * What protects the endpoints of a cluster, and clients from bad endpoints. Defaults are Envoy's.
+ */
 
 /** Limits of the whole process for one cluster; what is absent has its default. */
 export interface CircuitBreaker {
@@ -32,7 +34,10 @@ export interface HealthCheck {
 }
 
 export type HealthProbe =
-  /** Bytes in hex. Each of `receive` is to be found behind the one before; where there is none, being connected is enough. */
+  /**
+   * Bytes in hex. Each of `receive` is to be found behind the one before; where there is none,
+   * being connected is enough.
+   */
   | { readonly kind: 'tcp'; readonly send: string; readonly receive: readonly string[] }
   | { readonly kind: 'http'; readonly http2: boolean; readonly path: string; readonly expectedStatuses: readonly number[] }
   | { readonly kind: 'grpc'; readonly serviceName: string; readonly authority: string };
@@ -44,7 +49,10 @@ export interface OutlierDetection {
   /** Times the number of ejections that the endpoint has had lately. */
   readonly baseEjectionMs: number;
   readonly maxEjectionPercent: number;
-  /** Failures to connect count as local ones. Otherwise they stand for answers of a gateway that failed. */
+  /**
+   * Failures to connect count as local ones. Otherwise they stand for answers of a gateway that
+   * failed.
+   */
   readonly splitLocalErrors: boolean;
   readonly consecutiveLocalFailures: ConsecutiveDetector;
   readonly consecutiveTotalFailures: ConsecutiveDetector;

@@ -12,7 +12,10 @@ interface RouteBase {
   readonly destination: string;
   /** Name of a cluster of the same snapshot. */
   readonly cluster: string;
-  /** Why nothing may use this route, although it is known: refuses with `unsupported-policy`. Absent: it may be used. */
+  /**
+   * Why nothing may use this route, although it is known: refuses with `unsupported-policy`.
+   * Absent: it may be used.
+   */
   readonly unsupported?: string;
 }
 
@@ -34,7 +37,10 @@ export interface TerminateRoute extends RouteBase {
   readonly rateLimit?: ConnectionRateLimit;
 }
 
-/** New connections of one route, of the whole process: so many at once, refilled evenly over the interval. */
+/**
+ * New connections of one route, of the whole process: so many at once, refilled evenly over the
+ * interval.
+ */
 export interface ConnectionRateLimit {
   readonly connections: number;
   readonly intervalMs: number;

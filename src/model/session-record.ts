@@ -1,8 +1,9 @@
 import type { CertificateCheck, EndReason } from '../base/refusal.ts';
 
 /**
- * One frozen value per accepted connection, made when it ends, refused ones too. It feeds one log line, one set of metric updates
- * and one entry of the recent decisions; nothing else reports. Flat, so that it can be posted in batches.
+ * One frozen value per accepted connection, made when it ends, refused ones too. It feeds one log
+ * line, one set of metric updates and one entry of the recent decisions; nothing else reports.
+ * Flat, so that it can be posted in batches.
  */
 export interface SessionRecord {
   /** Unique in the process: worker number, a dot, a counter. */
@@ -18,14 +19,20 @@ export interface SessionRecord {
   /** As the client sent it, printable, at most 255 characters; empty where there was none. */
   readonly sni: string;
   readonly alpn: readonly string[];
-  /** The highest version that the ClientHello offers, e.g. `TLSv1.3`; empty where there was no hello. */
+  /**
+   * The highest version that the ClientHello offers, e.g. `TLSv1.3`; empty where there was no
+   * hello.
+   */
   readonly tlsOffered: string;
   /** The route that was found; all four empty where none was. */
   readonly mode: 'passthrough' | 'terminate' | '';
   readonly mesh: string;
   readonly destination: string;
   readonly cluster: string;
-  /** Of a terminated session: negotiated version, and the client's SPIFFE ids as far as verification got. */
+  /**
+   * Of a terminated session: negotiated version, and the client's SPIFFE ids as far as verification
+   * got.
+   */
   readonly tlsVersion: string;
   readonly spiffeIds: readonly string[];
   /** All URI SANs of the verified client, so that the decision can be made again. */
@@ -40,7 +47,10 @@ export interface SessionRecord {
   readonly endpoint: string;
   readonly endpointTls: boolean;
   readonly attempts: number;
-  /** Payload bytes from the client to the endpoint; the ClientHello counts where it is passed through. */
+  /**
+   * Payload bytes from the client to the endpoint; the ClientHello counts where it is passed
+   * through.
+   */
   readonly bytesUp: number;
   readonly bytesDown: number;
   /** Milliseconds; -1 where the phase was not reached. */
@@ -48,9 +58,15 @@ export interface SessionRecord {
   readonly handshakeMs: number;
   readonly connectMs: number;
   readonly totalMs: number;
-  /** Of a cluster's or route's limits the one that refused, where the reason is `over-limit`; absent otherwise. */
+  /**
+   * Of a cluster's or route's limits the one that refused, where the reason is `over-limit`; absent
+   * otherwise.
+   */
   readonly limit?: BreakerLimit;
-  /** Where a certificate was refused, the client's or the service's: which check it failed; absent otherwise. */
+  /**
+   * Where a certificate was refused, the client's or the service's: which check it failed; absent
+   * otherwise.
+   */
   readonly check?: CertificateCheck;
 }
 

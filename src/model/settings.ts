@@ -1,4 +1,7 @@
-/** How a data side behaves, the same for every session. Units in the names; the README table is made from these defaults. */
+/**
+ * How a data side behaves, the same for every session. Units in the names; the README table is made
+ * from these defaults.
+ */
 export interface TrafficSettings {
   /** From accept until bytes flow: hello, handshake, connect. */
   readonly setupTimeoutMs: number;
@@ -20,7 +23,10 @@ export interface TrafficSettings {
   readonly backlog: number;
   /** CIDR blocks that names may resolve to although the address class is refused otherwise. */
   readonly allowedResolved: readonly string[];
-  /** Requests of services that speak HTTP are served one by one; otherwise their bytes pass as those of any other service. */
+  /**
+   * Requests of services that speak HTTP are served one by one; otherwise their bytes pass as those
+   * of any other service.
+   */
   readonly http: boolean;
   /** The public-API relay even where the adopted handle works: for comparison and tests. */
   readonly publicApiRelay: boolean;

@@ -3,8 +3,9 @@ import type { ContentHash, MeshName, ServerName } from './names.ts';
 import type { Route } from './route.ts';
 
 /**
- * The one value that the data plane runs on: frozen, plain, without a secret, so it may be shown, stored and sent anywhere.
- * Where a value came from (file and line, resource version) is a side table of the control side.
+ * The one value that the data plane runs on: frozen, plain, without a secret, so it may be shown,
+ * stored and sent anywhere. Where a value came from (file and line, resource version) is a side
+ * table of the control side.
  */
 export interface Snapshot {
   /** Changes with the content, and only with it: first 16 hex digits of a SHA-256. */
@@ -30,7 +31,10 @@ export type IdentitySource =
   | { readonly kind: 'folder'; readonly path: string }
   /** Certificates come from a control plane, leaf first; a new one is a new configuration. */
   | { readonly kind: 'given'; readonly cert: ContentHash; readonly key: ContentHash }
-  /** What was written of it cannot be used: what would end here is refused with `identity-unavailable`, and the trust is of no text. */
+  /**
+   * What was written of it cannot be used: what would end here is refused with
+   * `identity-unavailable`, and the trust is of no text.
+   */
   | { readonly kind: 'none'; readonly why: string };
 
 export const EMPTY_SNAPSHOT: Snapshot = {
@@ -44,7 +48,10 @@ export const EMPTY_SNAPSHOT: Snapshot = {
 /** PEM texts by content hash. Travels and lives apart from the snapshot; never logged or shown. */
 export type Secrets = ReadonlyMap<ContentHash, string>;
 
-/** The names that endpoints have, each with the family to resolve it in: `any`, where one endpoint takes any. */
+/**
+ * The names that endpoints have, each with the family to resolve it in: `any`, where one endpoint
+ * takes any.
+ */
 export function namesIn({ clusters }: Snapshot): ReadonlyMap<string, 'v4' | 'any'> {
   const known = namesOf.get(clusters);
   if (known !== undefined) return known;
@@ -58,5 +65,8 @@ export function namesIn({ clusters }: Snapshot): ReadonlyMap<string, 'v4' | 'any
   return names;
 }
 
-/** Several ask for the names of one snapshot, and of ten thousand clusters they take a millisecond to find. */
+/**
+ * Several ask for the names of one snapshot, and of ten thousand clusters they take a millisecond
+ * to find.
+ */
 const namesOf = new WeakMap<Snapshot['clusters'], ReadonlyMap<string, 'v4' | 'any'>>();

@@ -38,9 +38,10 @@ interface Window {
 }
 
 /**
- * One line per session: `info` where nothing was wrong, `warn` where it was refused or cut. Lines about refusals are limited; the next one
- * that passes says in `suppressed` how many were left out, and where none comes a line of its own does. Lines about the others may be sampled, and then
- * say so. The counters see every record, with or without a line.
+ * One line per session: `info` where nothing was wrong, `warn` where it was refused or cut. Lines
+ * about refusals are limited; the next one that passes says in `suppressed` how many were left out,
+ * and where none comes a line of its own does. Lines about the others may be sampled, and then say
+ * so. The counters see every record, with or without a line.
  */
 export function createAccessLog(options: AccessLogOptions): AccessLog {
   const {

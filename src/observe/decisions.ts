@@ -10,7 +10,10 @@ export interface DecisionQuery {
 /** A record takes about 1 KB, 10 KB at the very most. */
 const REMEMBERED = 10_000;
 
-/** The last sessions that ended, refused ones too. Holds `capacity` records and forgets the oldest; 0 holds none. */
+/**
+ * The last sessions that ended, refused ones too. Holds `capacity` records and forgets the oldest;
+ * 0 holds none.
+ */
 export class Decisions {
   readonly capacity: number;
   readonly #ring: SessionRecord[] = [];

@@ -17,7 +17,10 @@ export class EnvoyHistogram {
     this.sum += value;
   }
 
-  /** `share` in [0, 1]: between the ends of the bucket that it falls into; 0 where nothing was observed. Envoy keeps finer buckets and is nearer. */
+  /**
+   * `share` in [0, 1]: between the ends of the bucket that it falls into; 0 where nothing was
+   * observed. Envoy keeps finer buckets and is nearer.
+   */
   quantile(share: number): number {
     const rank = share * this.count;
     let below = 0;

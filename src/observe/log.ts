@@ -5,7 +5,10 @@ import { IsoTime } from '../base/iso-time.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
 
-/** Where every room writes. `fields` are plain data; an Error goes under the key `err`. Secrets do not belong in either. */
+/**
+ * Where every room writes. `fields` are plain data; an Error goes under the key `err`. Secrets do
+ * not belong in either.
+ */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -25,7 +28,10 @@ export interface LogOptions {
   readonly destination?: { write(line: string): void };
 }
 
-/** What waits for a reader of standard output that is too slow: more is dropped, traffic does not wait for a log. */
+/**
+ * What waits for a reader of standard output that is too slow: more is dropped, traffic does not
+ * wait for a log.
+ */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
 export interface RootLog extends Log {
@@ -33,7 +39,10 @@ export interface RootLog extends Log {
   bind(fields: Readonly<Record<string, string>>): void;
   /** Nothing is written any more; what waits is given up. */
   close(): void;
-  /** A line whose fields are JSON text already, without braces and of plain data: for lines of which there may be thousands in a second. */
+  /**
+   * A line whose fields are JSON text already, without braces and of plain data: for lines of which
+   * there may be thousands in a second.
+   */
   line(level: 'info' | 'warn', fields: string, message: string): void;
 }
 
@@ -70,7 +79,10 @@ export function createLog(options: LogOptions): RootLog {
   };
 }
 
-/** Lines that tell of nothing wrong may wait for others this long: each write is work for another thread. */
+/**
+ * Lines that tell of nothing wrong may wait for others this long: each write is work for another
+ * thread.
+ */
 const HELD_MS = 20;
 const HELD_CHARACTERS = 32 * 1_024;
 /** A stream that has it is told the level of each line. */
@@ -107,7 +119,10 @@ class StandardOutput {
     return new Promise((resolve) => this.#output.flush(() => resolve()));
   }
 
-  /** What nobody has read by now is given up: at its exit the process would wait for a reader for ever. */
+  /**
+   * What nobody has read by now is given up: at its exit the process would wait for a reader for
+   * ever.
+   */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -134,7 +149,10 @@ function wrap(logger: pino.Logger, output: StandardOutput | null): Log {
   };
 }
 
-/** The last net under the rule that nobody logs a secret: private keys and JSON web tokens, e.g. inside an error text of a library. */
+/**
+ * The last net under the rule that nobody logs a secret: private keys and JSON web tokens, e.g.
+ * inside an error text of a library.
+ */
 function withoutSecrets(line: string): string {
   let clean = line;
   if (clean.includes('PRIVATE KEY-----')) {

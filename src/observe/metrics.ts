@@ -1,6 +1,7 @@
 /**
- * Every metric there is, in one table, and the registry that holds them. Nothing is global: each egress has its own.
- * No label comes from a client: an unmatched connection counts under empty `mode` and `mesh`, and its SNI is nowhere.
+ * Every metric there is, in one table, and the registry that holds them. Nothing is global: each
+ * egress has its own. No label comes from a client: an unmatched connection counts under empty
+ * `mode` and `mesh`, and its SNI is nowhere.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { innerMap } from '../base/inner-map.ts';
@@ -94,7 +95,10 @@ export interface MetricsOptions {
 const PHASE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
 const SESSION_BUCKETS = [0.01, 0.1, 1, 10, 60, 300, 1_800, 3_600, 21_600, 86_400];
 
-/** What a counter grows by, given to it when somebody reads: there are several for each session, and each costs more in the counter than here. */
+/**
+ * What a counter grows by, given to it when somebody reads: there are several for each session, and
+ * each costs more in the counter than here.
+ */
 class Tally {
   readonly #child: Counter.Internal;
   #sum = 0;
@@ -189,7 +193,10 @@ interface OfSession {
   readonly shadowDenied: Tally;
 }
 
-/** Of each kind of session, found by names that are there already: a key made of them would have to be made, and hashed, for each session. */
+/**
+ * Of each kind of session, found by names that are there already: a key made of them would have to
+ * be made, and hashed, for each session.
+ */
 class SessionTallies {
   readonly #counter: (name: CounterName) => Counter;
   readonly #byMesh = new Map<string, Map<string, Map<string, OfSession>>>();

@@ -42,7 +42,10 @@ export type LoadOutcome =
     }
   | { readonly kind: 'rejected'; readonly problems: readonly Problem[]; readonly broken?: readonly string[] };
 
-/** Everything that this egress tells about itself: one log, one set of metrics, one ring of decisions. */
+/**
+ * Everything that this egress tells about itself: one log, one set of metrics, one ring of
+ * decisions.
+ */
 export interface Observer {
   readonly log: Log;
   readonly metrics: Events;
@@ -175,7 +178,8 @@ export function createObserver(options: ObserverOptions): Observer {
           'what has these errors is refused; the rest of the configuration is served',
         );
       if (others.length > 0) log.warn({ ...fields, problems: texts(others) }, 'the configuration has warnings');
-      // Who has seen a bad one wants to know that it is over, also where the mended one is what was live all the time.
+      // Who has seen a bad one wants to know that it is over, also where the mended one is what was
+      // live all the time.
       if (wasBad === 'rejected' && errors > 0) log.info(fields, 'the configuration is good again, but for what has errors');
       if (wasBad !== null && errors === 0) {
         const same = outcome.changed ? '' : '; it is the same as what was live';
@@ -219,7 +223,9 @@ function texts(problems: readonly Problem[]): readonly string[] {
   return problems.slice(0, MAX_PROBLEMS_PER_LINE).map(formatProblem);
 }
 
-/** Routes that refuse everybody because of an error in what was written of them or of their mesh. */
+/**
+ * Routes that refuse everybody because of an error in what was written of them or of their mesh.
+ */
 function brokenRoutes({ routes, clusters, meshes }: Snapshot, problems: readonly Problem[]): number {
   const refused = new Set(problems.map(({ refuses }) => refuses));
   const isRefused = (mesh: MeshName): boolean => meshes.get(mesh)?.identity.kind === 'none' || refused.has(`Mesh ${mesh}`);

@@ -1,6 +1,7 @@
 /**
- * The process and Node.js under their usual names. Our own and not prom-client's `collectDefaultMetrics`: that one can not be stopped, so every egress in a
- * process would leave an observer behind, and it reads every handle at every scrape, which are tens of thousands here.
+ * The process and Node.js under their usual names. Our own and not prom-client's
+ * `collectDefaultMetrics`: that one can not be stopped, so every egress in a process would leave an
+ * observer behind, and it reads every handle at every scrape, which are tens of thousands here.
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -48,7 +49,8 @@ export function observeProcess(registry: Registry, table: Readonly<Record<string
   gauge('nodejs_heap_size_total_bytes', () => process.memoryUsage().heapTotal);
   gauge('nodejs_heap_size_used_bytes', () => process.memoryUsage().heapUsed);
   gauge('nodejs_external_memory_bytes', () => process.memoryUsage().external);
-  // Read together and reset once, by the first: the histogram covers the time since the last scrape.
+  // Read together and reset once, by the first: the histogram covers the time since the last
+  // scrape.
   const lag = { mean: 0, p50: 0, p99: 0, max: 0 };
   gauge('nodejs_eventloop_lag_mean_seconds', () => {
     // Without a sample the mean is NaN and the maximum 0.

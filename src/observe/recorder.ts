@@ -1,13 +1,16 @@
 /**
- * The facts of sessions that ended, on disk: one line of JSON each, `docs/recording.md` has the form. Never payload. Writing holds up no session: lines wait in
- * memory, and where the disk is slower than the sessions, or full, they are left out and counted.
+ * The facts of sessions that ended, on disk: one line of JSON each, `docs/recording.md` has the
+ * form. Never payload. Writing holds up no session: lines wait in memory, and where the disk is
+ * slower than the sessions, or full, they are left out and counted.
  */
 import { open, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Clock } from '../base/clock.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 
-/** Of the lines. Goes up when a field goes away or means something else; new fields do not count. */
+/**
+ * Of the lines. Goes up when a field goes away or means something else; new fields do not count.
+ */
 export const RECORDING_VERSION = 1;
 
 export interface RecorderOptions {
@@ -31,7 +34,10 @@ export interface Recorder {
   write(record: SessionRecord): void;
   /** Resolves when what was given so far is written, or left out. */
   flush(): Promise<void>;
-  /** After a last flush, for which it does not wait for long: a disk that hangs must not keep the process. */
+  /**
+   * After a last flush, for which it does not wait for long: a disk that hangs must not keep the
+   * process.
+   */
   close(): Promise<void>;
 }
 
@@ -42,7 +48,9 @@ const RECORDING_DEFAULTS = { maxBytes: 100_000_000, keep: 5, maxWaitingBytes: 8 
 /** One write; a file is larger than its limit by no line. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** Resolves when the file is open; rejects with the error of the system where it cannot be written. */
+/**
+ * Resolves when the file is open; rejects with the error of the system where it cannot be written.
+ */
 export async function openRecorder(options: RecorderOptions): Promise<Recorder> {
   const writer = new Writer(options);
   await writer.open();
@@ -148,7 +156,8 @@ class Writer implements Recorder {
       this.#failed = false;
       return until;
     } catch (error) {
-      // The lines that wait are given up with it: the next ones try again, and none waits for a disk that stays full.
+      // The lines that wait are given up with it: the next ones try again, and none waits for a
+      // disk that stays full.
       onLines('dropped', lines.length - from);
       await this.#fail(error);
       return lines.length;

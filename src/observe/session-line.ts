@@ -6,8 +6,9 @@ const MAX_LONG_TEXT = 1_024;
 const MAX_LIST = 16;
 
 /**
- * A record as the fields of its log line: JSON without the braces, under the record's own names, with everything that a client chose made printable and
- * bounded. Written by hand, because there is one for each session.
+ * A record as the fields of its log line: JSON without the braces, under the record's own names,
+ * with everything that a client chose made printable and bounded. Written by hand, because there is
+ * one for each session.
  */
 export function sessionFields(record: SessionRecord, startedAt: string): string {
   return (
@@ -38,7 +39,10 @@ function list(values: readonly string[]): string {
     .join(',')}]`;
 }
 
-/** Printable ASCII stays, other characters become \xNN. A record whose texts are printable already comes out as it is. */
+/**
+ * Printable ASCII stays, other characters become \xNN. A record whose texts are printable already
+ * comes out as it is.
+ */
 function printable(value: string, most: number): string {
   const cut = value.length > most ? value.slice(0, most) : value;
   const escaped = cut.replace(/[^\x20-\x7e]/g, hexEscape);

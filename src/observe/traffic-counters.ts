@@ -1,6 +1,7 @@
 /**
- * What Envoy counts of a zone egress, added up from the records of sessions: for the listener, and for each cluster of the live configuration. There are
- * no other series, so that no client can make one. Sums only grow; a cluster that leaves the configuration takes its counters along.
+ * What Envoy counts of a zone egress, added up from the records of sessions: for the listener, and
+ * for each cluster of the live configuration. There are no other series, so that no client can make
+ * one. Sums only grow; a cluster that leaves the configuration takes its counters along.
  */
 import type { EndReason } from '../base/refusal.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -10,7 +11,10 @@ import { EnvoyHistogram } from './envoy-histogram.ts';
 const MAX_HOSTS = 256;
 const TLS_VERSIONS: ReadonlySet<string> = new Set(['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']);
 
-/** A sum of what ended and what is open, which do not change in the same moment, as one that only grows. */
+/**
+ * A sum of what ended and what is open, which do not change in the same moment, as one that only
+ * grows.
+ */
 class Growing {
   #most = 0;
 
@@ -114,7 +118,10 @@ export class TrafficCounters {
     for (const name of this.#clusters.keys()) if (!clusters.has(name)) this.#clusters.delete(name);
   }
 
-  /** What outlier detection found of an endpoint of a cluster: counted as detected whatever came of it. */
+  /**
+   * What outlier detection found of an endpoint of a cluster: counted as detected whatever came of
+   * it.
+   */
   ejection(cluster: string, detector: string, result: 'ejected' | 'overflow' | 'not_enforced'): void {
     const to = this.cluster(cluster);
     to.ejectionsDetected.set(detector, (to.ejectionsDetected.get(detector) ?? 0) + 1);
@@ -177,7 +184,8 @@ function countHandshake(to: ListenerCounters, record: SessionRecord): void {
       return;
     case 'client-not-trusted':
     case 'wrong-mesh':
-      // As Envoy has it: what its own check of the names refuses is one number, what BoringSSL refuses before it another.
+      // As Envoy has it: what its own check of the names refuses is one number, what BoringSSL
+      // refuses before it another.
       if (record.check === 'names') to.wrongNames++;
       else to.notTrusted++;
       return;
@@ -238,7 +246,10 @@ function countConnected(to: ClusterCounters, record: SessionRecord): void {
   }
 }
 
-/** Where both sides ended in order nobody can say who was first: Envoy sees the endpoint's end, after it passed on the client's. */
+/**
+ * Where both sides ended in order nobody can say who was first: Envoy sees the endpoint's end,
+ * after it passed on the client's.
+ */
 function isEndedByEndpoint(reason: EndReason): boolean {
   return reason === 'closed' || reason === 'endpoint-reset' || reason === 'upstream-tls-failed';
 }

@@ -1,4 +1,7 @@
-/** Standard base64, as Kuma's JSON has bytes; line breaks of a folded YAML value are let through. Null for anything else. */
+/**
+ * Standard base64, as Kuma's JSON has bytes; line breaks of a folded YAML value are let through.
+ * Null for anything else.
+ */
 export function decodeBase64(text: string): string | null {
   const dense = text.replace(/\s+/g, '');
   return /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/.test(dense)

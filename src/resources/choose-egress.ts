@@ -2,7 +2,10 @@ import { quote } from '../base/key-material.ts';
 import type { Findings } from './findings.ts';
 import type { ZoneEgress } from './kinds/zone-egress.ts';
 
-/** The ZoneEgress that this process is: the one with that name, or the only one. Null where it is not clear, which is reported. */
+/**
+ * The ZoneEgress that this process is: the one with that name, or the only one. Null where it is
+ * not clear, which is reported.
+ */
 export function chooseEgress(egresses: readonly ZoneEgress[], name: string | undefined, findings: Findings): ZoneEgress | null {
   const nowhere = { file: '--name', line: 0, column: 0 };
   const names = egresses.map(({ meta }) => meta.name).join(', ');

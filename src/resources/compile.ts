@@ -37,8 +37,8 @@ export interface CompileOptions {
   /** Unknown fields and kinds are errors. */
   readonly strict?: boolean;
   /**
-   * A folder with a sub-folder for each mesh that holds `tls.crt`, `tls.key` and `ca.crt`. Certificates of the egress are then taken from there,
-   * and no CA key is needed.
+   * A folder with a sub-folder for each mesh that holds `tls.crt`, `tls.key` and `ca.crt`.
+   * Certificates of the egress are then taken from there, and no CA key is needed.
    */
   readonly identities?: string;
   /** For data sources with `file`, and the identity folders. Without it they are errors. */
@@ -50,9 +50,11 @@ export interface CompileOptions {
 }
 
 /**
- * What a zone egress does with these resources, computed as Kuma's control plane does for its own. It finds every problem there is and never
- * stops at the first. An error in what is about one destination refuses that one, one in the CA of a mesh what ends in that mesh; any other, and there is no
- * snapshot (docs/decisions/broken-destinations.md). The order of files and documents does not matter.
+ * What a zone egress does with these resources, computed as Kuma's control plane does for its own.
+ * It finds every problem there is and never stops at the first. An error in what is about one
+ * destination refuses that one, one in the CA of a mesh what ends in that mesh; any other, and
+ * there is no snapshot (docs/decisions/broken-destinations.md). The order of files and documents
+ * does not matter.
  */
 export function compile(files: readonly SourceFile[], options: CompileOptions): Compiled {
   const findings = createFindings(options.strict ?? false);
@@ -89,7 +91,10 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
   };
 }
 
-/** A mesh without a certificate refuses what ends there; where there is nothing else, the configuration as a whole is of no use. */
+/**
+ * A mesh without a certificate refuses what ends there; where there is nothing else, the
+ * configuration as a whole is of no use.
+ */
 function canServe({ routes, meshes }: Context): boolean {
   if (routes.size === 0) return true;
   return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || meshes.get(mesh)?.identity.kind !== 'none');
@@ -129,7 +134,8 @@ function addMesh(
       'is not set: every client may reach the MeshExternalServices; on a zone egress no MeshTrafficPermission applies to them';
     context.findings.warn(at, 'routing.defaultForbidMeshExternalServiceAccess', message);
   }
-  // A mesh that is only passed through needs no certificate here, so nobody has to hand out its CA key.
+  // A mesh that is only passed through needs no certificate here, so nobody has to hand out its CA
+  // key.
   if (context.routes.size === before) return;
   context.meshes.set(meshName(name), identityOf(resources, mesh.mtls, folders, context.loader, pems, context.findings));
 }

@@ -44,8 +44,9 @@ export function isTaken({ routes, findings }: Context, name: ServerName, destina
 }
 
 /**
- * False where the name is taken, which is reported: what leads to this cluster must not be served then, it would reach the other's
- * endpoints. Kuma's names do not tell mesh `a_b` with service `c` from mesh `a` with service `b_c`.
+ * False where the name is taken, which is reported: what leads to this cluster must not be served
+ * then, it would reach the other's endpoints. Kuma's names do not tell mesh `a_b` with service `c`
+ * from mesh `a` with service `b_c`.
  */
 export function addCluster({ clusters, origins, findings }: Context, cluster: Cluster, at: Origin): boolean {
   const first = origins.get(`cluster:${cluster.name}`);
@@ -64,7 +65,10 @@ export function brokenBy(why: string | null | undefined): { readonly broken?: st
   return why === null || why === undefined ? {} : { broken: why };
 }
 
-/** The first reason of a name stays. `sni` is given where the name is not the one of a `kuma.io/service`. */
+/**
+ * The first reason of a name stays. `sni` is given where the name is not the one of a
+ * `kuma.io/service`.
+ */
 export function addAbsent({ absent }: Context, what: Omit<Absent, keyof Origin>, at: Origin, sni?: string): void {
   const { destination, mesh } = what;
   const name = serverName(sni ?? encodeTagSni({ 'kuma.io/service': destination, mesh }));

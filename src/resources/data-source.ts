@@ -20,7 +20,10 @@ function isKeyHolder(kind: DataSourceKind): boolean {
   return kind === 'inline' || kind === 'inlineString';
 }
 
-/** Undefined where there is none; null where there is one and it says nothing usable, which is reported. */
+/**
+ * Undefined where there is none; null where there is one and it says nothing usable, which is
+ * reported.
+ */
 export function readDataSource(
   parent: Fields,
   name: string,

@@ -1,4 +1,7 @@
-/** Freezes plain data, what is in maps too; a value that is frozen already is taken for frozen all through. */
+/**
+ * Freezes plain data, what is in maps too; a value that is frozen already is taken for frozen all
+ * through.
+ */
 export function deepFreeze<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
   Object.freeze(value);

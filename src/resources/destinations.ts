@@ -6,8 +6,9 @@ import { MATCH_ALL, SERVICE_TAG } from './tags.ts';
 import type { Tags } from './tags.ts';
 
 /**
- * The tag sets that clients of a mesh put into SNIs: those of all route destinations, whatever the route's own selectors say, and those
- * that VirtualOutbounds make of what is offered in other zones. A mesh without a TrafficRoute lets traffic flow to every service as it is.
+ * The tag sets that clients of a mesh put into SNIs: those of all route destinations, whatever the
+ * route's own selectors say, and those that VirtualOutbounds make of what is offered in other
+ * zones. A mesh without a TrafficRoute lets traffic flow to every service as it is.
  */
 export interface Destinations {
   /** Without `kuma.io/service`; each set once. */

@@ -10,9 +10,15 @@ import type { MapEntry, MapValue, Value } from './yaml-value.ts';
 
 /** What every resource has, whichever form it was written in. */
 export interface Meta {
-  /** Kuma's name of the resource; in Kubernetes form, where the kind is namespaced, `<name>.<namespace>`. */
+  /**
+   * Kuma's name of the resource; in Kubernetes form, where the kind is namespaced,
+   * `<name>.<namespace>`.
+   */
   readonly name: string;
-  /** What SNI and policy order are made from: the label `kuma.io/display-name`, else the name as it was written. */
+  /**
+   * What SNI and policy order are made from: the label `kuma.io/display-name`, else the name as it
+   * was written.
+   */
   readonly displayName: string;
   readonly namespace: string;
   readonly form: 'universal' | 'kubernetes';
@@ -31,13 +37,18 @@ export interface Meta {
 export interface Document {
   readonly kind: ReadKind;
   readonly meta: Meta;
-  /** For what is found in it. Errors of a kind that is about one destination refuse that one only. */
+  /**
+   * For what is found in it. Errors of a kind that is about one destination refuse that one only.
+   */
   readonly findings: Findings;
   /** Opens what the kind defines: the resource itself (Universal, older kinds) or its `spec`. */
   spec(known: readonly string[], aliases?: Readonly<Record<string, string>>): Fields;
 }
 
-/** The documents that are read here; everything else leaves a warning. `kind: List` is taken apart, and so is what kumactl and the API print: `items`, `total`, `next`. */
+/**
+ * The documents that are read here; everything else leaves a warning. `kind: List` is taken apart,
+ * and so is what kumactl and the API print: `items`, `total`, `next`.
+ */
 export function documentsIn(value: Value, findings: Findings): readonly Document[] {
   if (value.kind !== 'map') {
     findings.error(value.at, '', 'a resource must be a map with `type` (Universal) or `kind` (Kubernetes)');
@@ -82,7 +93,8 @@ function universal(map: MapValue, type: MapEntry, all: Findings): readonly Docum
   const findings = findingsOf(kind, { name: map.entries.get('name')?.value, mesh: map.entries.get('mesh')?.value }, all);
   const { style } = kindNamed(kind);
   const own = style === 'spec' ? ['spec', 'status'] : [];
-  // Unknown fields are reported by the reader of the kind, which knows the rest; what is opened here is looked at only.
+  // Unknown fields are reported by the reader of the kind, which knows the rest; what is opened
+  // here is looked at only.
   const top = openFields(only(map, UNIVERSAL_META), '', UNIVERSAL_META, findings);
   const name = top.text('name');
   const meta = checkedMeta(
@@ -226,7 +238,10 @@ function kubernetesSecret(map: MapValue, all: Findings): readonly Document[] {
   return [{ kind, meta, findings, spec: () => openFields(map, '', known, findings) }];
 }
 
-/** Errors in these concern one destination, or what names them; of the others which destinations they concern cannot be told. */
+/**
+ * Errors in these concern one destination, or what names them; of the others which destinations
+ * they concern cannot be told.
+ */
 const ABOUT_ONE: ReadonlySet<ReadKind> = new Set<ReadKind>([
   'ExternalService',
   'MeshExternalService',

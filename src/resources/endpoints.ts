@@ -24,7 +24,10 @@ export function endpointTags(
   return { ...Object.fromEntries([...tags].filter(([tag]) => tag !== SERVICE_TAG)), ...more, mesh };
 }
 
-/** The priority of an endpoint in a mesh that keeps traffic in the zone: without a zone it counts as here. */
+/**
+ * The priority of an endpoint in a mesh that keeps traffic in the zone: without a zone it counts as
+ * here.
+ */
 export function localityPriority(zone: string | undefined, here: string): 0 | 1 {
   return zone === undefined || zone === here ? 0 : 1;
 }

@@ -22,8 +22,9 @@ import type { MeshResources } from './resource-set.ts';
 import { PROTOCOL_TAG, SERVICE_TAG, ZONE_TAG } from './tags.ts';
 
 /**
- * The ExternalServices of a mesh that are reachable from this zone: their mesh mTLS ends here. Those with the same `kuma.io/service` are
- * one destination, whose endpoints keep their own TLS settings. `remote`: what other zones offer; a service that is offered there goes there.
+ * The ExternalServices of a mesh that are reachable from this zone: their mesh mTLS ends here.
+ * Those with the same `kuma.io/service` are one destination, whose endpoints keep their own TLS
+ * settings. `remote`: what other zones offer; a service that is offered there goes there.
  */
 export function addExternalServices(
   context: Context,
@@ -87,7 +88,8 @@ function addExternalService(
   const name = meshName(mesh.mesh.meta.name);
   const cluster = `${name}:${service}`;
   const endpoints = services.flatMap((each) => endpointOf(context, mesh, each) ?? []);
-  // As a control plane does it: an endpoint that cannot be used is left out, and where none is left nobody passes.
+  // As a control plane does it: an endpoint that cannot be used is left out, and where none is left
+  // nobody passes.
   const broken = endpoints.length > 0 ? undefined : services.map((each) => each.findings.broken()).find((why) => why !== null);
   const sets = destinations.of(service);
   if (sets.length === 0) {
@@ -106,7 +108,8 @@ function addExternalService(
   const rateLimit = policies.rateLimitOf(services);
   const limited = rateLimit === null ? {} : { rateLimit };
   tellOfProtocols(context, services);
-  // The tags of a route make an SNI of their own, but choose no endpoint: an external service has no versions.
+  // The tags of a route make an SNI of their own, but choose no endpoint: an external service has
+  // no versions.
   for (const tags of sets) {
     const sni = encodeTagSni({ ...Object.fromEntries(tags), [SERVICE_TAG]: service, mesh: name });
     addRoute(
@@ -156,15 +159,18 @@ function endpointOf(context: Context, mesh: MeshResources, service: ExternalServ
   };
 }
 
-/** `answersDenied`: Kuma puts a TrafficPermission before HTTP, so that a client it denies is disconnected, and all else into HTTP. */
+/**
+ * `answersDenied`: Kuma puts a TrafficPermission before HTTP, so that a client it denies is
+ * disconnected, and all else into HTTP.
+ */
 interface DecidedPermission {
   readonly permission: Permission;
   readonly answersDenied: boolean;
 }
 
 /**
- * Where the mesh has a MeshTrafficPermission, only those count: nobody passes where none selects the service. Else the one
- * TrafficPermission that fits best decides; else nobody passes.
+ * Where the mesh has a MeshTrafficPermission, only those count: nobody passes where none selects
+ * the service. Else the one TrafficPermission that fits best decides; else nobody passes.
  */
 function permissionFor(
   context: Context,

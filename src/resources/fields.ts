@@ -5,8 +5,9 @@ import type { Findings } from './findings.ts';
 import type { MapValue, Value } from './yaml-value.ts';
 
 /**
- * The fields of one map, read by name. A field of the wrong type is an error at its place and reads as absent; null is absent, as in
- * Kuma's JSON. What is not among the known names is found when the map is opened.
+ * The fields of one map, read by name. A field of the wrong type is an error at its place and reads
+ * as absent; null is absent, as in Kuma's JSON. What is not among the known names is found when the
+ * map is opened.
  */
 export interface Fields {
   /** Kuma's path of this map: empty at the root. */
@@ -18,13 +19,19 @@ export interface Fields {
   /** Where the field is (its null too), or this map where it is absent. */
   place(name: string): Origin;
   pathOf(name: string): string;
-  /** A name, an address, a word. What looks like a key is an error: whatever is read here may be shown. */
+  /**
+   * A name, an address, a word. What looks like a key is an error: whatever is read here may be
+   * shown.
+   */
   text(name: string): string | undefined;
   /** A text, or a number as text: the name of a value or its number. */
   word(name: string): string | undefined;
   /** A text that may be a key, and is never shown. */
   opaque(name: string): string | undefined;
-  /** A whole number that is not negative, and not above `max`: what an unsigned number of 32 bits can be, as in Kuma. */
+  /**
+   * A whole number that is not negative, and not above `max`: what an unsigned number of 32 bits
+   * can be, as in Kuma.
+   */
   count(name: string, max?: number): number | undefined;
   flag(name: string): boolean | undefined;
   /** A number, or its text: Kuma takes decimals as text. */

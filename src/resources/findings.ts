@@ -2,13 +2,19 @@ import { withoutKeys } from '../base/key-material.ts';
 import type { Problem } from '../base/problem.ts';
 import type { Origin } from '../model/compiled.ts';
 
-/** Collects what there is to say about the files, in whatever order it is found. What looks like a key is taken out of messages and fields. */
+/**
+ * Collects what there is to say about the files, in whatever order it is found. What looks like a
+ * key is taken out of messages and fields.
+ */
 export interface Findings {
   error(at: Origin, field: string, message: string): void;
   warn(at: Origin, field: string, message: string): void;
   /** A field or kind that nobody knows: an error only for those who asked to be strict. */
   unknown(at: Origin, field: string, message: string): void;
-  /** How many unknown fields were found so far; a reader that must not lose a restriction compares before and after. */
+  /**
+   * How many unknown fields were found so far; a reader that must not lose a restriction compares
+   * before and after.
+   */
   unknowns(): number;
   /** For what one resource says: its errors refuse this one thing, and nothing else. */
   within(refuses: string): Findings;

@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
 
 /**
- * What Kuma takes for an IP address or a DNS name, less the spellings that a resolver would read as an address although they are none
- * by RFC 4291 or dotted decimal: 0x7f000001, 2130706433, 127.1, 0177.0.0.1 (Kuma takes those as names).
+ * What Kuma takes for an IP address or a DNS name, less the spellings that a resolver would read as
+ * an address although they are none by RFC 4291 or dotted decimal: 0x7f000001, 2130706433, 127.1,
+ * 0177.0.0.1 (Kuma takes those as names).
  */
 export function hostKind(host: string): 'ip' | 'name' | null {
   if (isIP(host) !== 0) return host.includes('%') ? null : 'ip';

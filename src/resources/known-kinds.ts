@@ -1,4 +1,6 @@
-/** The kinds of Kuma and Kong Mesh up to 2.14: which are read here, and what is said of the others. */
+/**
+ * The kinds of Kuma and Kong Mesh up to 2.14: which are read here, and what is said of the others.
+ */
 const READ: Readonly<Record<ReadKind, KindFacts>> = {
   Mesh: { scope: 'global', style: 'fields', namespaced: false },
   ZoneEgress: { scope: 'global', style: 'fields', namespaced: true },
@@ -54,7 +56,10 @@ export type ReadKind =
 
 export interface KindFacts {
   readonly scope: 'global' | 'mesh';
-  /** Where the fields are in Universal form: beside `type` and `name` (older kinds), or under `spec`. */
+  /**
+   * Where the fields are in Universal form: beside `type` and `name` (older kinds), or under
+   * `spec`.
+   */
   readonly style: 'fields' | 'spec';
   /** In Kubernetes. */
   readonly namespaced: boolean;
@@ -113,7 +118,10 @@ export function kindNamed(kind: ReadKind): KindFacts {
   return READ[kind];
 }
 
-/** What to say of a kind that is Kuma's, but is not read here; undefined for a kind that nobody knows. */
+/**
+ * What to say of a kind that is Kuma's, but is not read here; undefined for a kind that nobody
+ * knows.
+ */
 export function noteOf(name: string): string | undefined {
   return OTHERS.get(name);
 }

@@ -15,7 +15,10 @@ import type { ContentHash } from '../model/names.ts';
 export type ReadFile = (path: string) => { readonly text: string } | { readonly error: string };
 
 export interface Loader {
-  /** A bundle of CA certificates; null where there is a problem, which is reported at the data source to `findings`: those of what asks. */
+  /**
+   * A bundle of CA certificates; null where there is a problem, which is reported at the data
+   * source to `findings`: those of what asks.
+   */
   bundle(mesh: MeshResources, source: DataSource, findings: Findings): ContentHash | null;
   pair(mesh: MeshResources, pair: PairSource, findings: Findings): PemPair | null;
 }

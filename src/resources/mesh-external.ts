@@ -15,8 +15,9 @@ import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
 
 /**
- * A MeshExternalService: always terminated here, whatever `routing.zoneEgress` says. Permissions do not apply to it on a zone egress; the
- * mesh says whether everybody may reach all of them or nobody any.
+ * A MeshExternalService: always terminated here, whatever `routing.zoneEgress` says. Permissions do
+ * not apply to it on a zone egress; the mesh says whether everybody may reach all of them or nobody
+ * any.
  */
 export function addMeshExternalService(
   context: Context,

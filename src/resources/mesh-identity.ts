@@ -17,7 +17,10 @@ export interface IdentityFolders {
   readonly readFile: ReadFile | undefined;
 }
 
-/** What it takes to end the mTLS of a mesh. Where something is missing, which is reported, only what ends there is refused. */
+/**
+ * What it takes to end the mTLS of a mesh. Where something is missing, which is reported, only what
+ * ends there is refused.
+ */
 export function identityOf(
   resources: MeshResources,
   backend: CaBackend,
@@ -95,7 +98,10 @@ function sourcesOf(
   return { cert: source(certName), key: source(keyName) };
 }
 
-/** Serial number 0, as Kuma's builtin CAs have, is fine; the first certificate is the one that signs. */
+/**
+ * Serial number 0, as Kuma's builtin CAs have, is fine; the first certificate is the one that
+ * signs.
+ */
 function caProblem({ certificates }: PemPair): string | null {
   return certificates[0]?.ca === true
     ? null
@@ -126,6 +132,7 @@ function fromFolder(
     findings.error(backend.at, backend.path, `${folder}/${problem.of === 'cert' ? 'tls.crt' : 'tls.key'} ${problem.message}`);
   }
   if (bundle.kind === 'problem') return null;
-  // A pair that does not fit may be one that is just being replaced: it is read again, and what was good before stays until then.
+  // A pair that does not fit may be one that is just being replaced: it is read again, and what was
+  // good before stays until then.
   return { name: meshName(mesh.meta.name), trust: bundle.hash, identity: { kind: 'folder', path: folder } };
 }

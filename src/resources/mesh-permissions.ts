@@ -11,7 +11,10 @@ import { SERVICE_TAG } from './tags.ts';
 export interface MeshTrafficPermissions {
   /** Whether the mesh has any, whatever it selects: then no TrafficPermission counts. */
   readonly rule: boolean;
-  /** Those that select this `kuma.io/service`, in the order in which later ones override earlier ones. */
+  /**
+   * Those that select this `kuma.io/service`, in the order in which later ones override earlier
+   * ones.
+   */
   selecting(service: string): readonly MeshTrafficPermission[];
 }
 
@@ -40,7 +43,10 @@ function isEffective({ meta, isShadow }: MeshTrafficPermission, findings: Findin
   return !isShadow;
 }
 
-/** Of policies that let nobody in and keep nobody out here; what they do is that TrafficPermissions stop to count. */
+/**
+ * Of policies that let nobody in and keep nobody out here; what they do is that TrafficPermissions
+ * stop to count.
+ */
 function tellUseless({ meta, hasRules, from, targetRef, notUnderstood }: MeshTrafficPermission, findings: Findings): void {
   const also = 'but as long as it is there, no TrafficPermission of the mesh counts';
   if (targetRef?.kind === 'Dataplane') {
@@ -58,8 +64,9 @@ export function meshPermissionName({ meta }: MeshTrafficPermission): string {
 }
 
 /**
- * Of all items that match a client the last one decides. So the rules are the items from last to first, and the first that matches does.
- * For a certificate with two values of one tag Kuma lets any Allow pass; here the last item decides, which never lets more through.
+ * Of all items that match a client the last one decides. So the rules are the items from last to
+ * first, and the first that matches does. For a certificate with two values of one tag Kuma lets
+ * any Allow pass; here the last item decides, which never lets more through.
  */
 export function mergedPermission(policies: readonly MeshTrafficPermission[]): Permission {
   const by = policies.map(meshPermissionName).join(', ');
@@ -81,7 +88,10 @@ function principalOf({ kind, name, tags }: TargetRef, mesh: string): Principal {
   return allOf([...service, ...[...tags].map(([tag, value]) => tagPrincipal(mesh, tag, value))]);
 }
 
-/** Kuma's order: kind of the target, where the policy comes from, its role; then by display name, where the one that sorts first wins. */
+/**
+ * Kuma's order: kind of the target, where the policy comes from, its role; then by display name,
+ * where the one that sorts first wins.
+ */
 function bySpecificity(a: MeshTrafficPermission, b: MeshTrafficPermission): number {
   return byPolicy(a, b) || byNameFirstLast(a, b);
 }

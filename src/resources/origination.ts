@@ -6,7 +6,10 @@ import type { MeshExternalService, MeshExternalTls, TlsBound } from './kinds/mes
 import type { Loader } from './load.ts';
 import type { MeshResources } from './resource-set.ts';
 
-/** How an ExternalService is spoken to in TLS; null where something it needs is missing, which is reported. */
+/**
+ * How an ExternalService is spoken to in TLS; null where something it needs is missing, which is
+ * reported.
+ */
 export function externalOrigination(
   { host, protocol }: ExternalService,
   tls: ExternalServiceTls,
@@ -48,7 +51,10 @@ function unverified(tls: ExternalServiceTls, findings: Findings): TlsTrust {
   return { kind: 'none', reason: `${tls.path}.caCert is not set` };
 }
 
-/** One setting for all endpoints of a MeshExternalService: the host of the first stands for all, as in Kuma. */
+/**
+ * One setting for all endpoints of a MeshExternalService: the host of the first stands for all, as
+ * in Kuma.
+ */
 export function meshExternalOrigination(
   { endpoints, protocol, meta }: MeshExternalService,
   tls: MeshExternalTls,
@@ -138,7 +144,10 @@ function versions(min: TlsBound, max: TlsBound): { readonly minVersion: TlsVersi
   return { minVersion: BOUNDS[min] ?? auto, maxVersion };
 }
 
-/** Envoy offers these for clusters whose protocol is HTTP; bytes are relayed here, so it must be what the client speaks. */
+/**
+ * Envoy offers these for clusters whose protocol is HTTP; bytes are relayed here, so it must be
+ * what the client speaks.
+ */
 function alpnOf(protocol: ExternalService['protocol']): readonly string[] {
   switch (protocol) {
     case 'http':

@@ -5,7 +5,10 @@ import { parseYaml } from './yaml.ts';
 import type { SourceFile } from './yaml.ts';
 import type { Value } from './yaml-value.ts';
 
-/** What the files of the last compile held, so that a change of one file costs the parsing of that file only. One for each source. */
+/**
+ * What the files of the last compile held, so that a change of one file costs the parsing of that
+ * file only. One for each source.
+ */
 export interface ParseCache {
   /** The documents of all files; those of files that are not among them are forgotten. */
   parse(files: readonly SourceFile[], findings: Findings): readonly Value[];

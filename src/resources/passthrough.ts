@@ -26,8 +26,8 @@ interface Offer {
 export type RemoteServices = ReadonlyMap<string, ReadonlyMap<string, RemoteService>>;
 
 /**
- * What the ingresses of other zones offer. They come sorted by name; of several behind one address the first that has services counts,
- * because an ingress that just started has none yet.
+ * What the ingresses of other zones offer. They come sorted by name; of several behind one address
+ * the first that has services counts, because an ingress that just started has none yet.
  */
 export function remoteServices(ingresses: readonly ZoneIngress[], context: Context): RemoteServices {
   const { zone, findings } = context;
@@ -85,7 +85,10 @@ function tellAbsent(context: Context, { meta, services }: ZoneIngress, reason: A
   }
 }
 
-/** The routes of one remote service: one for each tag set that clients may ask for, all of one cluster. */
+/**
+ * The routes of one remote service: one for each tag set that clients may ask for, all of one
+ * cluster.
+ */
 export function addPassthrough(
   context: Context,
   { mesh }: MeshResources,
@@ -134,8 +137,9 @@ function endpointOf(context: Context, { ingress, service }: Offer, mesh: string,
 }
 
 /**
- * Whether a tag makes a difference to the addresses: two versions behind one ingress do not, and splitting on them here would only keep
- * an address from being used. The SNI keeps all tags, the ingress chooses by them.
+ * Whether a tag makes a difference to the addresses: two versions behind one ingress do not, and
+ * splitting on them here would only keep an address from being used. The SNI keeps all tags, the
+ * ingress chooses by them.
  */
 function relevanceOf(offers: readonly Offer[]): (tag: string, value: string) => boolean {
   const all = new Set<string>();

@@ -5,7 +5,10 @@ import type { ContentHash } from '../model/names.ts';
 import { pairUseProblem, trustProblem } from './tls-material.ts';
 import type { PairUse } from './tls-material.ts';
 
-/** Certificates and keys that the snapshot names: PEM by content hash. Checking the same text again costs a look-up. */
+/**
+ * Certificates and keys that the snapshot names: PEM by content hash. Checking the same text again
+ * costs a look-up.
+ */
 export interface PemStore {
   readonly secrets: ReadonlyMap<ContentHash, string>;
   /** A bundle of at least one certificate. */

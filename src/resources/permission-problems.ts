@@ -10,7 +10,10 @@ import { MATCH_ALL, SERVICE_TAG } from './tags.ts';
 /** Looking for the name that was meant costs a comparison with every service. */
 const HINTS = 20;
 
-/** Permissions that name only services which nobody offers here: those of the zone itself, or a slip of the pen. */
+/**
+ * Permissions that name only services which nobody offers here: those of the zone itself, or a slip
+ * of the pen.
+ */
 export function tellOfUnknownServices(
   { externalServices, permissions, meshPermissions }: MeshResources,
   remote: ReadonlyMap<string, RemoteService>,

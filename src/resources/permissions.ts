@@ -40,8 +40,9 @@ export function trafficPermissions(permissions: readonly TrafficPermission[]): T
 }
 
 /**
- * The more specific destination; then the permission that was created later, where the documents say so; then the first by name, in
- * whatever order they stand in the files. So does Kuma, whose store lists them by name; files seldom say when they were created.
+ * The more specific destination; then the permission that was created later, where the documents
+ * say so; then the first by name, in whatever order they stand in the files. So does Kuma, whose
+ * store lists them by name; files seldom say when they were created.
  */
 function compare(a: Candidate, b: Candidate): number {
   return (
@@ -66,7 +67,10 @@ export function permissionName({ meta }: TrafficPermission): string {
   return `TrafficPermission ${meta.mesh}/${meta.name}`;
 }
 
-/** Sources are alternatives. Principals name the mesh of the permission, which is the mesh of the service. */
+/**
+ * Sources are alternatives. Principals name the mesh of the permission, which is the mesh of the
+ * service.
+ */
 export function permissionOf(permission: TrafficPermission): Permission {
   const by = permissionName(permission);
   if (permission.notUnderstood !== null) return { kind: 'unsupported', by, why: permission.notUnderstood };
@@ -75,12 +79,17 @@ export function permissionOf(permission: TrafficPermission): Permission {
   return { kind: 'rules', by, rules: principals.map((principal) => ({ action: 'allow', by, principal })) };
 }
 
-/** A wildcard asks for nothing: every client has a service, and Kuma does not look whether it has the tag. */
+/**
+ * A wildcard asks for nothing: every client has a service, and Kuma does not look whether it has
+ * the tag.
+ */
 function principalOf(source: Tags, mesh: string): Principal {
   return allOf([...source].filter(([, value]) => value !== MATCH_ALL).map(([tag, value]) => tagPrincipal(mesh, tag, value)));
 }
 
-/** How a client's certificate carries a tag: `spiffe://<mesh>/<service>`, or `kuma://<tag>/<value>`. */
+/**
+ * How a client's certificate carries a tag: `spiffe://<mesh>/<service>`, or `kuma://<tag>/<value>`.
+ */
 export function tagPrincipal(mesh: string, tag: string, value: string): Principal {
   return { kind: 'uri', match: 'exact', value: tag === SERVICE_TAG ? `spiffe://${mesh}/${value}` : `kuma://${tag}/${value}` };
 }

@@ -4,7 +4,10 @@ import { parseYaml } from './yaml.ts';
 import type { SourceFile } from './yaml.ts';
 import type { Value } from './yaml-value.ts';
 
-/** The one document of a file, YAML or JSON, as plain data. Throws an error that says where it is none. */
+/**
+ * The one document of a file, YAML or JSON, as plain data. Throws an error that says where it is
+ * none.
+ */
 export function plainDocument(file: SourceFile): unknown {
   const findings = createFindings(true);
   const values = parseYaml(file, findings);

@@ -1,7 +1,9 @@
 /**
- * A quick reader for plain YAML: block maps and lists of one-line values, as resource files mostly are. It gives what the full parser gives, or
- * null as soon as it meets anything else (comments behind values, block scalars, anchors, tags, tabs, text that is not ASCII, every error): then
- * the full parser decides. It is never more lenient than that one. Ten times faster, and parsing is most of what compiling costs.
+ * A quick reader for plain YAML: block maps and lists of one-line values, as resource files mostly
+ * are. It gives what the full parser gives, or null as soon as it meets anything else (comments
+ * behind values, block scalars, anchors, tags, tabs, text that is not ASCII, every error): then the
+ * full parser decides. It is never more lenient than that one. Ten times faster, and parsing is
+ * most of what compiling costs.
  */
 import type { ListValue, MapEntry, MapValue, ScalarValue, Value } from './yaml-value.ts';
 

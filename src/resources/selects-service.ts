@@ -1,7 +1,10 @@
 import type { TargetRef } from './kinds/target-ref.ts';
 import { selects, SERVICE_TAG } from './tags.ts';
 
-/** Whether a policy's target selects an external service. As in Kuma, which looks at nothing but `kuma.io/service` of one on an egress. */
+/**
+ * Whether a policy's target selects an external service. As in Kuma, which looks at nothing but
+ * `kuma.io/service` of one on an egress.
+ */
 export function selectsService(targetRef: TargetRef | null, service: string): boolean {
   if (targetRef === null) return true;
   const tags = new Map([[SERVICE_TAG, service]]);

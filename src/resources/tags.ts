@@ -17,7 +17,9 @@ export function selects(selector: Tags, tags: Tags): boolean {
   return true;
 }
 
-/** Negative where `a` is less specific: by the number of tags, then by how many of them are exact. */
+/**
+ * Negative where `a` is less specific: by the number of tags, then by how many of them are exact.
+ */
 export function compareRank(a: Tags, b: Tags): number {
   return a.size - b.size || exact(a) - exact(b);
 }

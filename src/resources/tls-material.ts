@@ -1,7 +1,10 @@
 import type { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 
-/** What a certificate and its key are for: to show to a service, to one that is spoken to in TLS 1.0 or 1.1, or to issue the certificates of a mesh. */
+/**
+ * What a certificate and its key are for: to show to a service, to one that is spoken to in TLS 1.0
+ * or 1.1, or to issue the certificates of a mesh.
+ */
 export type PairUse = 'client' | 'old-client' | 'issuer';
 
 /** The limits of OpenSSL's security level 2, which clients and services are verified with. */
@@ -10,7 +13,10 @@ const SIGNING_KEYS: readonly string[] = ['rsa', 'rsa-pss', 'ec', 'ed25519', 'ed4
 /** What identity/encode.ts can sign with. */
 const ISSUING_KEYS: readonly string[] = ['rsa', 'ec', 'ed25519'];
 
-/** Why a pair that fits together cannot be used, as `run` would find out at the first session; null where it can. Never quotes the text. */
+/**
+ * Why a pair that fits together cannot be used, as `run` would find out at the first session; null
+ * where it can. Never quotes the text.
+ */
 export function pairUseProblem(cert: string, key: string, leaf: X509Certificate, use: PairUse): string | null {
   if (use === 'issuer') return issuerProblem(leaf);
   const kind = keyOf(leaf);

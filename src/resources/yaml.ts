@@ -15,9 +15,15 @@ export interface SourceFile {
 const MAX_BYTES = 4 * 1024 * 1024;
 /** Kuma's deepest resource needs 12 levels. */
 const MAX_DEPTH = 100;
-/** The parser takes 2 µs for each: names, values, brackets, blanks between them. A file of 4 MiB as people write it has less. */
+/**
+ * The parser takes 2 µs for each: names, values, brackets, blanks between them. A file of 4 MiB as
+ * people write it has less.
+ */
 const MAX_TOKENS = 500_000;
-/** Signs of a block (`-`, `?`, `:`) in one line: each may be a level, and a level costs more than a token. */
+/**
+ * Signs of a block (`-`, `?`, `:`) in one line: each may be a level, and a level costs more than a
+ * token.
+ */
 const MAX_SIGNS = 200;
 /** So many values may stand in a file by aliases and merges, beside those that are written. */
 const MAX_ALIASED = 50_000;
@@ -27,8 +33,9 @@ const MAX_ERRORS = 20;
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', '<<']);
 
 /**
- * The documents of a file, YAML 1.2 core schema. Empty ones are left out, and so is a document with a syntax error: its problems are
- * in `findings`. Aliases and merge keys (`<<`) are read as Go reads them, up to a limit.
+ * The documents of a file, YAML 1.2 core schema. Empty ones are left out, and so is a document with
+ * a syntax error: its problems are in `findings`. Aliases and merge keys (`<<`) are read as Go
+ * reads them, up to a limit.
  */
 export function parseYaml(file: SourceFile, findings: Pick<Findings, 'error'>): readonly Value[] {
   if (Buffer.byteLength(file.text) > MAX_BYTES) {
@@ -115,7 +122,10 @@ interface Reader {
 
 const TOO_DEEP = `values are nested too deeply (limit ${MAX_DEPTH})`;
 
-/** What would cost the parser too long, found by its own lexer, which is quick and stops at the first. */
+/**
+ * What would cost the parser too long, found by its own lexer, which is quick and stops at the
+ * first.
+ */
 function excessOf(text: string): { readonly offset: number; readonly message: string } | null {
   let offset = 0;
   let tokens = 0;

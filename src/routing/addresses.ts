@@ -1,12 +1,16 @@
 /**
- * What kind of address an IP is. Decided on bytes, never on text, so that no spelling of an address is another address.
- * An IPv6 form that carries an IPv4 address (mapped, translated, NAT64, compatible, 6to4, Teredo) has the class of that address.
+ * What kind of address an IP is. Decided on bytes, never on text, so that no spelling of an address
+ * is another address. An IPv6 form that carries an IPv4 address (mapped, translated, NAT64,
+ * compatible, 6to4, Teredo) has the class of that address.
  */
 export type AddressClass =
   /** 0.0.0.0/8 and `::`: on Linux whoever dials 0.0.0.0 or `::` reaches the machine itself. */
   | 'unspecified'
   | 'loopback'
-  /** Also the addresses outside of the link-local blocks where clouds serve credentials to their machines. */
+  /**
+   * Also the addresses outside of the link-local blocks where clouds serve credentials to their
+   * machines.
+   */
   | 'link-local'
   | 'multicast'
   | 'broadcast'
@@ -81,12 +85,16 @@ const V6: readonly Rule[] = rules(
   ['::/0', 'reserved'],
 );
 
-/** Where an IPv6 block carries an IPv4 address: the offset of its first byte. Teredo stores it with all bits flipped. */
+/**
+ * Where an IPv6 block carries an IPv4 address: the offset of its first byte. Teredo stores it with
+ * all bits flipped.
+ */
 const CARRIERS: readonly { readonly block: Block; readonly offset: number; readonly flip: number }[] = [
   { block: block('::ffff:0:0/96'), offset: 12, flip: 0 },
   { block: block('::ffff:0:0:0/96'), offset: 12, flip: 0 },
   { block: block('64:ff9b::/96'), offset: 12, flip: 0 },
-  // The local-use NAT64 block has no fixed place for the address. Read as /96, every shorter form ends in zeros: unspecified, and so refused.
+  // The local-use NAT64 block has no fixed place for the address. Read as /96, every shorter form
+  // ends in zeros: unspecified, and so refused.
   { block: block('64:ff9b:1::/48'), offset: 12, flip: 0 },
   { block: block('2002::/16'), offset: 2, flip: 0 },
   { block: block('2001::/32'), offset: 12, flip: 0xff },
@@ -98,7 +106,10 @@ export function addressClass(ip: string): AddressClass {
   return bytes === null ? 'invalid' : classOf(bytes);
 }
 
-/** Whether an address that a name resolved to must not be dialled. What is not an IP address is forbidden too. */
+/**
+ * Whether an address that a name resolved to must not be dialled. What is not an IP address is
+ * forbidden too.
+ */
 export function isForbiddenWhenResolved(ip: string, allowedCidrs: readonly string[]): boolean {
   const bytes = parse(ip);
   if (bytes === null) return true;
@@ -185,7 +196,10 @@ function parse(ip: string): Bytes | null {
   return ip.includes(':') ? parseV6(ip) : parseV4(ip);
 }
 
-/** Four decimal numbers without leading zeros. The older spellings (`127.1`, `0x7f000001`, `0177.0.0.1`) are not addresses here. */
+/**
+ * Four decimal numbers without leading zeros. The older spellings (`127.1`, `0x7f000001`,
+ * `0177.0.0.1`) are not addresses here.
+ */
 function parseV4(ip: string): Bytes | null {
   const parts = ip.split('.');
   if (parts.length !== 4) return null;

@@ -14,12 +14,18 @@ export interface Allowed {
 
 const PASSTHROUGH: Allowed = { kind: 'allowed', by: '', shadowDenied: false };
 
-/** Whether this client may use this route. What cannot be evaluated refuses; where no rule matches, nobody passes. */
+/**
+ * Whether this client may use this route. What cannot be evaluated refuses; where no rule matches,
+ * nobody passes.
+ */
 export function authorise(route: Route, client: VerifiedClient | null): Allowed | Refusal {
   return authoriseClaims(route, client);
 }
 
-/** The same judgement on what a client is said to be: for whoever asks what would be, and lets nobody in. */
+/**
+ * The same judgement on what a client is said to be: for whoever asks what would be, and lets
+ * nobody in.
+ */
 export function authoriseClaims(route: Route, client: ClientClaims | null): Allowed | Refusal {
   if (route.unsupported !== undefined) return refuse('unsupported-policy', `${route.destination}: ${route.unsupported}`);
   if (route.kind === 'passthrough') return PASSTHROUGH;
@@ -69,7 +75,10 @@ function evaluateAll(
   return { kind: 'allowed', by: [...deciding].join(' and '), shadowDenied };
 }
 
-/** Whether the URI SANs of a client are the principal. An empty `and` is anybody, an empty `or` nobody. */
+/**
+ * Whether the URI SANs of a client are the principal. An empty `and` is anybody, an empty `or`
+ * nobody.
+ */
 export function matches(principal: Principal, uris: readonly string[]): boolean {
   switch (principal.kind) {
     case 'any':

@@ -28,8 +28,9 @@ export interface Candidates {
 }
 
 /**
- * What a route may dial now. An endpoint counts when it takes traffic and carries every tag of the route's subset; there is no fallback to others (Envoy's NO_FALLBACK).
- * Two endpoints with one address stay two: Envoy drops the second, and with it a subset that only the second belongs to.
+ * What a route may dial now. An endpoint counts when it takes traffic and carries every tag of the
+ * route's subset; there is no fallback to others (Envoy's NO_FALLBACK). Two endpoints with one
+ * address stay two: Envoy drops the second, and with it a subset that only the second belongs to.
  */
 export function candidates(route: Route, cluster: Cluster, view: EndpointView): Candidates {
   const subset = route.kind === 'passthrough' ? route.subset : {};
@@ -47,7 +48,9 @@ export function candidates(route: Route, cluster: Cluster, view: EndpointView): 
   return { levels: levels.map(({ priority, all }) => ({ priority, all, healthy: healthyOf(all, view) })), refusal };
 }
 
-/** Every address of a cluster that may be dialled, whatever its health: for whoever watches them. */
+/**
+ * Every address of a cluster that may be dialled, whatever its health: for whoever watches them.
+ */
 export function dialable(cluster: Cluster, view: Facts): readonly Target[] {
   return cluster.endpoints.flatMap((endpoint) => {
     if (endpoint.weight <= 0) return [];
@@ -82,7 +85,10 @@ function healthyOf(all: readonly Target[], { health }: EndpointView): readonly T
   return healthy.length === all.length ? all : healthy;
 }
 
-/** One endpoint as a route sees it: for explanations. What `candidates` takes is what is a target here. */
+/**
+ * One endpoint as a route sees it: for explanations. What `candidates` takes is what is a target
+ * here.
+ */
 export function examine(route: Route, endpoint: Endpoint, view: EndpointView): readonly Examined[] {
   if (endpoint.weight <= 0) return [{ kind: 'left-out', field: 'weight', wanted: 'above 0', found: String(endpoint.weight) }];
   const subset = route.kind === 'passthrough' ? route.subset : {};

@@ -27,9 +27,10 @@ export interface Chosen {
 }
 
 /**
- * The endpoints of a cluster that this route may use now, in the order to try. The first is picked as Envoy would: a priority by its load, in it an endpoint by the
- * cluster's balancer. Then come the others of that priority and, most preferred first, those of the other priorities, for retries. Unhealthy endpoints are
- * left out, unless their priority panics.
+ * The endpoints of a cluster that this route may use now, in the order to try. The first is picked
+ * as Envoy would: a priority by its load, in it an endpoint by the cluster's balancer. Then come
+ * the others of that priority and, most preferred first, those of the other priorities, for
+ * retries. Unhealthy endpoints are left out, unless their priority panics.
  */
 export function choose(route: Route, cluster: Cluster, view: EndpointView): Chosen | Refusal {
   if (cluster.broken !== undefined) return refuse('misconfigured', `${route.destination}: ${cluster.broken}`);

@@ -22,7 +22,10 @@ export type Decision =
   | { readonly kind: 'allowed'; readonly route: Route; readonly allowed: Allowed; readonly targets: readonly Target[] }
   | { readonly kind: 'refused'; readonly route: Route | null; readonly refusal: Refusal };
 
-/** The whole judgement: route, authorise, choose, in the order in which traffic calls them as the facts arrive. */
+/**
+ * The whole judgement: route, authorise, choose, in the order in which traffic calls them as the
+ * facts arrive.
+ */
 export function decide(snapshot: Snapshot, facts: Facts): Decision {
   const found = route(snapshot, facts.serverName);
   if (found.kind === 'refusal') return { kind: 'refused', route: null, refusal: found };
@@ -37,7 +40,10 @@ export function decide(snapshot: Snapshot, facts: Facts): Decision {
   return { kind: 'allowed', route: found, allowed, targets: chosen.targets };
 }
 
-/** Where the mTLS of a mesh cannot be ended with what was written of it, nobody gets as far as a handshake. */
+/**
+ * Where the mTLS of a mesh cannot be ended with what was written of it, nobody gets as far as a
+ * handshake.
+ */
 export function missingIdentity({ meshes }: Snapshot, found: Route): Refusal | null {
   if (found.kind !== 'terminate' || found.unsupported !== undefined) return null;
   const identity = meshes.get(found.mesh)?.identity;

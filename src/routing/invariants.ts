@@ -1,6 +1,7 @@
 /**
- * What holds of every snapshot that is served, whoever made it. A compiler that keeps its promises never violates one; this is what stands between a mistake in
- * a compiler and traffic. It says nothing of whether a configuration is wise.
+ * What holds of every snapshot that is served, whoever made it. A compiler that keeps its promises
+ * never violates one; this is what stands between a mistake in a compiler and traffic. It says
+ * nothing of whether a configuration is wise.
  */
 import { isIP } from 'node:net';
 import type { Cluster, Endpoint } from '../model/cluster.ts';
@@ -11,7 +12,10 @@ import type { Route } from '../model/route.ts';
 import type { Mesh, Secrets, Snapshot } from '../model/snapshot.ts';
 
 export type Invariant =
-  /** A route, cluster or mesh is kept under its own name; that of a route in lower case, so that each can be reached and none hides another. */
+  /**
+   * A route, cluster or mesh is kept under its own name; that of a route in lower case, so that
+   * each can be reached and none hides another.
+   */
   | 'name'
   /** A terminating route has a permission that comes to a decision for every client. */
   | 'permission'
@@ -29,8 +33,9 @@ export type Invariant =
   | 'secret';
 
 /**
- * What a control plane sends in pieces may lack for some milliseconds, or for as long as it has nothing: connections are refused until it comes
- * (`no-endpoint`, `identity-unavailable`), and nothing passes that must not.
+ * What a control plane sends in pieces may lack for some milliseconds, or for as long as it has
+ * nothing: connections are refused until it comes (`no-endpoint`, `identity-unavailable`), and
+ * nothing passes that must not.
  */
 export const MAY_COME_LATER: ReadonlySet<Invariant> = new Set<Invariant>(['cluster', 'mesh', 'endpoints']);
 
@@ -44,7 +49,10 @@ export interface Violation {
 /** Routes and clusters looked at in one step. */
 const STEP = 500;
 
-/** Looks at everything once, in steps of a millisecond or less: 9 ms in all for ten thousand routes, and 40 before the code is warm. */
+/**
+ * Looks at everything once, in steps of a millisecond or less: 9 ms in all for ten thousand routes,
+ * and 40 before the code is warm.
+ */
 export function* lookForViolations(
   { routes, clusters, meshes }: Snapshot,
   secrets: Secrets,
@@ -148,7 +156,10 @@ function secretsOfMesh({ trust, identity }: Mesh): readonly (readonly [what: str
   }
 }
 
-/** Whether it comes to allow or to refuse for every client. What cannot be evaluated is a decision too: it refuses. */
+/**
+ * Whether it comes to allow or to refuse for every client. What cannot be evaluated is a decision
+ * too: it refuses.
+ */
 function decides(permission: Permission | undefined): boolean {
   switch (permission?.kind) {
     case 'allow-all':

@@ -3,11 +3,17 @@ import type { Target } from './candidates.ts';
 /** The endpoints of one locality within a priority. */
 export interface Locality {
   readonly usable: Target[];
-  /** The locality's weight, by how much of it is available: times overprovisioned share of usable endpoints, at most 1. */
+  /**
+   * The locality's weight, by how much of it is available: times overprovisioned share of usable
+   * endpoints, at most 1.
+   */
   readonly effectiveWeight: number;
 }
 
-/** By the name of the locality, which is the zone where none is given. Empty localities are left out. */
+/**
+ * By the name of the locality, which is the zone where none is given. Empty localities are left
+ * out.
+ */
 export function localities(
   level: { readonly all: readonly Target[]; readonly usable: readonly Target[] },
   overprovisioningFactor: number,
@@ -27,7 +33,10 @@ export function localities(
     }));
 }
 
-/** For consistent hashing, which places all localities on one ring: the endpoint's share of its locality's weight. Envoy does not look at availability here. */
+/**
+ * For consistent hashing, which places all localities on one ring: the endpoint's share of its
+ * locality's weight. Envoy does not look at availability here.
+ */
 export function weightsByLocality(usable: readonly Target[]): number[] {
   const sums = new Map<string, number>();
   for (const { endpoint } of usable) sums.set(nameOf(endpoint), (sums.get(nameOf(endpoint)) ?? 0) + endpoint.weight);

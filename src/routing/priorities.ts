@@ -1,4 +1,7 @@
-/** What decides how traffic is spread over the priorities of a cluster. Endpoints that take no traffic are not counted. */
+/**
+ * What decides how traffic is spread over the priorities of a cluster. Endpoints that take no
+ * traffic are not counted.
+ */
 export interface Availability {
   readonly endpoints: number;
   readonly healthy: number;
@@ -12,9 +15,11 @@ export interface Share {
 }
 
 /**
- * Envoy's priority levels, most preferred first: each takes as much as its availability allows (healthy share times overprovisioning, at most 100 %), what is left
- * spills over to the next. Only where all together do not reach 100 % a level below the panic threshold panics; where all panic, traffic follows the number of
- * endpoints. Whole percents and their rounding are Envoy's. Empty levels do not matter.
+ * Envoy's priority levels, most preferred first: each takes as much as its availability allows
+ * (healthy share times overprovisioning, at most 100 %), what is left spills over to the next. Only
+ * where all together do not reach 100 % a level below the panic threshold panics; where all panic,
+ * traffic follows the number of endpoints. Whole percents and their rounding are Envoy's. Empty
+ * levels do not matter.
  */
 export function shares(
   levels: readonly Availability[],
@@ -34,7 +39,8 @@ export function shares(
 function loadsOf(levels: readonly Availability[], available: readonly number[], panics: readonly boolean[]): number[] {
   if (panics.every((panic) => panic)) return percents(levels.map(({ endpoints }) => endpoints));
   if (available.some((each) => each > 0)) return spill(available);
-  // With a very low threshold so few may be healthy that it rounds to nothing, and yet nobody panics.
+  // With a very low threshold so few may be healthy that it rounds to nothing, and yet nobody
+  // panics.
   return spill(levels.map(({ healthy }) => Math.min(healthy, 1)));
 }
 

@@ -6,8 +6,8 @@ import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
 /**
- * The route of a ClientHello. Exact, in constant time, ASCII case folded; a trailing dot is no match, as in Envoy.
- * `name` is the SNI as the client sent it (latin1), null where it sent none.
+ * The route of a ClientHello. Exact, in constant time, ASCII case folded; a trailing dot is no
+ * match, as in Envoy. `name` is the SNI as the client sent it (latin1), null where it sent none.
  */
 export function route(snapshot: Snapshot, name: string | null): Route | Refusal {
   if (name === null) return refuse('no-sni', 'the ClientHello has no server name');

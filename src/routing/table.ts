@@ -4,7 +4,10 @@ import type { Permission, PermissionRule, Principal } from '../model/permission.
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
-/** The routing of a snapshot as people and their scripts read it. Nothing in it is secret: a snapshot has no secrets. */
+/**
+ * The routing of a snapshot as people and their scripts read it. Nothing in it is secret: a
+ * snapshot has no secrets.
+ */
 export interface RoutingTable {
   readonly version: string;
   readonly zone: string;

@@ -1,4 +1,7 @@
-/** What the functions of `zone-egress/testing` take, for callers from JavaScript: anything else is refused before it can make a test pass for a wrong reason. */
+/**
+ * What the functions of `zone-egress/testing` take, for callers from JavaScript: anything else is
+ * refused before it can make a test pass for a wrong reason.
+ */
 import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import { byName, callback, either, flag, having, listOf, name, oneOf, options, port, text } from '../base/shape.ts';
 import type { Check, Checks } from '../base/shape.ts';

@@ -10,7 +10,10 @@ interface Pending {
 
 const clockOptions = optionsOf<{ readonly wall?: number }>({ wall: amount });
 
-/** Time that moves only when a test says so. Timers that fall due together fire in the order of their times. */
+/**
+ * Time that moves only when a test says so. Timers that fall due together fire in the order of
+ * their times.
+ */
 export class FakeClock implements Clock {
   #now = 0;
   #wall: number;
@@ -59,7 +62,10 @@ export class FakeClock implements Clock {
     this.#wall += ms;
   }
 
-  /** Moves in steps, with a turn of the loop after each, until `done` settles: for what waits for timers and for sockets in turn. Gives what `done` gives. */
+  /**
+   * Moves in steps, with a turn of the loop after each, until `done` settles: for what waits for
+   * timers and for sockets in turn. Gives what `done` gives.
+   */
   async advanceUntil<Value>(done: Promise<Value>, stepMs: number): Promise<Value> {
     let settled = false;
     const settle = (): void => void (settled = true);

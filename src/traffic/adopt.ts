@@ -5,7 +5,10 @@ import { BufferPool } from './buffers.ts';
 import { ignoreError } from './ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 
-/** The part of libuv's handle that is used here; not documented by Node, so `probeAdoption` tries it at start. */
+/**
+ * The part of libuv's handle that is used here; not documented by Node, so `probeAdoption` tries it
+ * at start.
+ */
 interface Handle {
   reading: boolean;
   readStop(): number;
@@ -16,9 +19,11 @@ interface HandleOwner {
 }
 
 /**
- * Moves the connection of an accepted socket into a new socket that reads into buffers of `reader`. The old object is dead afterwards: it has no handle,
- * emits nothing and needs no close. `rest` is what it had read already. Null where this Node keeps its handle elsewhere; then nothing was changed.
- * The listener that accepted the connection does not learn of its end: `getConnections` and `maxConnections` of that server are of no use any more.
+ * Moves the connection of an accepted socket into a new socket that reads into buffers of `reader`.
+ * The old object is dead afterwards: it has no handle, emits nothing and needs no close. `rest` is
+ * what it had read already. Null where this Node keeps its handle elsewhere; then nothing was
+ * changed. The listener that accepted the connection does not learn of its end: `getConnections`
+ * and `maxConnections` of that server are of no use any more.
  */
 export function adopt(accepted: Socket, reader: PlainReader): { readonly socket: Socket; readonly rest: Buffer | null } | null {
   const owner = accepted as unknown as HandleOwner;
@@ -33,14 +38,20 @@ export function adopt(accepted: Socket, reader: PlainReader): { readonly socket:
   return { socket: new Socket(options), rest };
 }
 
-/** Everything that was read already. One `read()` gives all of it on Node 24, only the first chunk on Node 26. */
+/**
+ * Everything that was read already. One `read()` gives all of it on Node 24, only the first chunk
+ * on Node 26.
+ */
 function readRest(accepted: Socket): Buffer | null {
   const chunks: Buffer[] = [];
   for (let chunk = accepted.read() as Buffer | null; chunk !== null; chunk = accepted.read() as Buffer | null) chunks.push(chunk);
   return chunks.length === 0 ? null : Buffer.concat(chunks);
 }
 
-/** Whether adoption works on this Node: 256 KB through a real loopback connection, in order, with the end seen. Takes some milliseconds. */
+/**
+ * Whether adoption works on this Node: 256 KB through a real loopback connection, in order, with
+ * the end seen. Takes some milliseconds.
+ */
 export async function probeAdoption(clock: Clock): Promise<boolean> {
   const total = 256 * 1024;
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });

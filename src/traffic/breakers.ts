@@ -1,6 +1,7 @@
 /**
- * Limits per cluster and per route that hold for the whole process: counters and token buckets in memory that all data sides share. The control side says which
- * cluster and which route has which slot; one without a slot is not limited, which is so only while a change takes it away.
+ * Limits per cluster and per route that hold for the whole process: counters and token buckets in
+ * memory that all data sides share. The control side says which cluster and which route has which
+ * slot; one without a slot is not limited, which is so only while a change takes it away.
  */
 import type { Clock } from '../base/clock.ts';
 import { BREAKER_DEFAULTS } from '../model/cluster.ts';
@@ -9,14 +10,20 @@ import type { SlotChange } from '../model/messages.ts';
 import type { Route } from '../model/route.ts';
 import type { BreakerLimit } from '../model/session-record.ts';
 
-/** Clusters, and routes with a rate limit, that there is room for. Pages that nobody touches take no memory. */
+/**
+ * Clusters, and routes with a rate limit, that there is room for. Pages that nobody touches take no
+ * memory.
+ */
 export const SLOTS = 65_536;
 /** Connections, and those among them that are being made. */
 const COUNTERS = 2;
 const CONNECTIONS = 0;
 const PENDING = 1;
 
-/** Of the buckets, then of the whole process, then of each data side, so that what a dead one held can be given back. */
+/**
+ * Of the buckets, then of the whole process, then of each data side, so that what a dead one held
+ * can be given back.
+ */
 export function breakerMemory(sides: number): SharedArrayBuffer {
   const buckets = SLOTS * BigInt64Array.BYTES_PER_ELEMENT;
   return new SharedArrayBuffer(buckets + SLOTS * COUNTERS * Int32Array.BYTES_PER_ELEMENT * (1 + sides));
@@ -160,8 +167,9 @@ export class Breakers {
   }
 
   /**
-   * The bucket is one number: the moment when it was empty, in microseconds; what has passed since is what is in it. The wall clock, because threads share no other: a step
-   * of it forward fills the bucket once, one back empties it once.
+   * The bucket is one number: the moment when it was empty, in microseconds; what has passed since
+   * is what is in it. The wall clock, because threads share no other: a step of it forward fills
+   * the bucket once, one back empties it once.
    */
   #takeToken(slot: number, tokens: number, intervalMs: number): boolean {
     for (;;) {

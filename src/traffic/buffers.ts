@@ -1,13 +1,18 @@
 /**
- * Read buffers, lent for as long as a direction needs one. A direction starts so small that a thousand idle ones hold little, and grows only while its reads fill the buffer;
- * what counts for bulk is the size of one read (64 KB cost twice the CPU per byte of 1 MB), and untouched pages cost nothing.
+ * Read buffers, lent for as long as a direction needs one. A direction starts so small that a
+ * thousand idle ones hold little, and grows only while its reads fill the buffer; what counts for
+ * bulk is the size of one read (64 KB cost twice the CPU per byte of 1 MB), and untouched pages
+ * cost nothing.
  */
 export const SIZES: readonly number[] = [2 * 1024, 16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024];
 
 /** How many buffers of each size stay ready when nobody uses them. */
 const KEPT: readonly number[] = [1_024, 128, 32, 8, 4];
 
-/** Up to this size everybody gets what they ask for; the larger ones together are bounded, however many connections have a fast source and a slow sink. */
+/**
+ * Up to this size everybody gets what they ask for; the larger ones together are bounded, however
+ * many connections have a fast source and a slow sink.
+ */
 const ALWAYS = 16 * 1024;
 const LARGE_BYTES = 64 * 1024 * 1024;
 
@@ -33,7 +38,10 @@ export class BufferPool {
     return this.#made;
   }
 
-  /** `step` is an index into SIZES; where the large ones are all lent it is a smaller one. The content is whatever was there before. */
+  /**
+   * `step` is an index into SIZES; where the large ones are all lent it is a smaller one. The
+   * content is whatever was there before.
+   */
   take(step: number): Buffer {
     let size = SIZES[step] ?? 0;
     while (size > ALWAYS && this.#large + size > this.#mostLarge) size = SIZES[--step] ?? 0;

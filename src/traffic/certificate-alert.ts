@@ -13,8 +13,9 @@ export interface Refusing {
 }
 
 /**
- * Tells a client by an alert why its certificate is refused (docs/decisions/refusals-on-the-wire.md). Never throws; where it cannot be said, the client sees an
- * orderly end of TLS, as any other that is refused after its handshake.
+ * Tells a client by an alert why its certificate is refused
+ * (docs/decisions/refusals-on-the-wire.md). Never throws; where it cannot be said, the client sees
+ * an orderly end of TLS, as any other that is refused after its handshake.
  */
 export function tellOfCertificate(refusing: Refusing, say: (record: Uint8Array) => void): void {
   try {
@@ -26,7 +27,8 @@ export function tellOfCertificate(refusing: Refusing, say: (record: Uint8Array) 
 }
 
 function recordOf({ alert, protocol, socket, secret }: Refusing): Uint8Array | null {
-  // In TLS 1.2 the server has not changed its cipher yet, except where a session is resumed, which is switched off.
+  // In TLS 1.2 the server has not changed its cipher yet, except where a session is resumed, which
+  // is switched off.
   if (protocol === 'TLSv1.2') return socket.isSessionReused() ? null : certificateAlertRecord(alert);
   if (protocol !== 'TLSv1.3' || secret === null) return null;
   return seal(socket.getCipher().standardName, hexIn(secret), certificateAlert(alert));
@@ -54,7 +56,10 @@ const ALERT = 21;
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
 
-/** The first record under a secret of TLS 1.3 (RFC 8446 5.2, 5.3 and 7.3): the nonce of number 0 is the IV itself. Null for a suite that is not known. */
+/**
+ * The first record under a secret of TLS 1.3 (RFC 8446 5.2, 5.3 and 7.3): the nonce of number 0 is
+ * the IV itself. Null for a suite that is not known.
+ */
 function seal(suiteName: string, secret: Buffer, content: Uint8Array): Uint8Array | null {
   const suite = SUITES[suiteName];
   if (suite === undefined) return null;
@@ -70,7 +75,9 @@ function seal(suiteName: string, secret: Buffer, content: Uint8Array): Uint8Arra
   return Buffer.concat([header, ...body, sealing.getAuthTag()]);
 }
 
-/** HKDF-Expand-Label with an empty context, for no more than one block of the hash (RFC 8446 7.1). */
+/**
+ * HKDF-Expand-Label with an empty context, for no more than one block of the hash (RFC 8446 7.1).
+ */
 function expand(hash: Suite['hash'], secret: Buffer, { label, length }: { label: string; length: number }): Buffer {
   const name = `tls13 ${label}`;
   const info = Buffer.from(`\0${String.fromCharCode(length, name.length)}${name}\0\x01`, 'latin1');

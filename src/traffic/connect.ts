@@ -28,7 +28,9 @@ export interface ConnectOptions {
   readonly origination: Origination;
   /** Of one attempt: TCP, and TLS where there is any. */
   readonly timeoutMs: number;
-  /** The socket is read as a stream, not into the buffers of the relay. Absent: into the buffers. */
+  /**
+   * The socket is read as a stream, not into the buffers of the relay. Absent: into the buffers.
+   */
   readonly asStream?: boolean;
   /** Sockets do not hold the process open. */
   readonly unref: boolean;
@@ -36,14 +38,21 @@ export interface ConnectOptions {
   readonly onOutcome: (target: Target, outcome: AttemptOutcome) => void;
 }
 
-/** A session gives up after this many endpoints; the deadline of the session may end it earlier. Envoy's `max_connect_attempts`, which is 1 on an egress. */
+/**
+ * A session gives up after this many endpoints; the deadline of the session may end it earlier.
+ * Envoy's `max_connect_attempts`, which is 1 on an egress.
+ */
 export const MAX_ATTEMPTS = 5;
 
-/** Tries the targets in their order until one is connected. The side that comes back is paused: nothing was read from it yet. */
+/**
+ * Tries the targets in their order until one is connected. The side that comes back is paused:
+ * nothing was read from it yet.
+ */
 export async function connectEndpoint(walk: Walk, targets: readonly Target[], options: ConnectOptions): Promise<Side> {
   let last: Refused | null = null;
   for (const target of targets.slice(0, MAX_ATTEMPTS)) {
-    // What an attempt opens is closed by its step, and there is none where the session was ended meanwhile, by its deadline for one.
+    // What an attempt opens is closed by its step, and there is none where the session was ended
+    // meanwhile, by its deadline for one.
     walk.check();
     options.onAttempt(target);
     try {
@@ -165,7 +174,10 @@ function attempt(
   });
 }
 
-/** An egress with an IPv4 address may have no way to IPv6: then it is the name that has to have another record. */
+/**
+ * An egress with an IPv4 address may have no way to IPv6: then it is the name that has to have
+ * another record.
+ */
 function onlySix({ ip, endpoint: { address } }: Target): string {
   if (address.kind === 'ip' || address.family !== 'v4' || !isIPv6(ip)) return '';
   return `; the name ${address.name} has IPv6 addresses only, and this egress has an IPv4 address`;
@@ -189,8 +201,8 @@ const NETWORK_CODES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * In TLS 1.3 a client is done before the server has seen its certificate: what the server thinks of it comes as an alert after the handshake.
- * Null for any other error of a connection.
+ * In TLS 1.3 a client is done before the server has seen its certificate: what the server thinks of
+ * it comes as an alert after the handshake. Null for any other error of a connection.
  */
 export function refusedAfterHandshake(error: SocketError): Refusal | null {
   if (!/^ERR_SSL_.*_ALERT_/.test(error.code ?? '')) return null;
@@ -198,7 +210,8 @@ export function refusedAfterHandshake(error: SocketError): Refusal | null {
 }
 
 function codeOf(error: SocketError, ready: string): RefusalCode {
-  // This process has no descriptor left, which says nothing of the endpoint: no other is tried, and none counts as failed.
+  // This process has no descriptor left, which says nothing of the endpoint: no other is tried, and
+  // none counts as failed.
   if (error.code === 'EMFILE' || error.code === 'ENFILE') return 'over-limit';
   if (error.code === 'ETIMEDOUT') return 'connect-timeout';
   return ready === 'connect' || NETWORK_CODES.has(error.code ?? '') ? 'connect-refused' : 'upstream-tls-failed';

@@ -24,7 +24,10 @@ export interface DataPlane {
   readonly settings: TrafficSettings;
   readonly limits: Limits;
   readonly breakers: Breakers;
-  /** Sessions whose client has not proven itself: before its certificate, or what it answers to an endpoint that it is passed through to. */
+  /**
+   * Sessions whose client has not proven itself: before its certificate, or what it answers to an
+   * endpoint that it is passed through to.
+   */
   readonly unproven: Unproven;
   /** Those of them in a handshake with us. */
   readonly handshaking: Unproven;
@@ -34,7 +37,10 @@ export interface DataPlane {
   readonly origination: Origination;
   readonly names: NameTable;
   readonly http: HttpOnDemand;
-  /** The accepted handle may be moved into a socket of our own making; otherwise the public API carries the bytes. */
+  /**
+   * The accepted handle may be moved into a socket of our own making; otherwise the public API
+   * carries the bytes.
+   */
   readonly adoptionWorks: boolean;
   /** Those that hold a connection of this cluster. */
   unprovenOf(cluster: Cluster): Unproven;

@@ -58,7 +58,10 @@ const KEPT_DESCRIPTORS = 128;
 /** Records that wait for being sent are sent at this number, or in the next turn of the loop. */
 const BATCH = 256;
 
-/** The data side: sessions, and the state that messages from the control side keep up to date. One per thread. */
+/**
+ * The data side: sessions, and the state that messages from the control side keep up to date. One
+ * per thread.
+ */
 export class DataSide implements DataPlane {
   readonly clock: Clock;
   readonly settings: TrafficSettings;
@@ -253,10 +256,14 @@ export class DataSide implements DataPlane {
     this.#report(draft.record(this.clock.now()));
   }
 
-  /** Takes a place for a session; where there is none left, that of one who has not proven itself. A sentence where there is no such either. */
+  /**
+   * Takes a place for a session; where there is none left, that of one who has not proven itself. A
+   * sentence where there is no such either.
+   */
   #admit(socket: Socket, source: string): string | null {
     const { maxDescriptors } = this.settings;
-    // The kernel gives the lowest number that is free: whatever holds the others, what is left is for the admin pages, look-ups and files.
+    // The kernel gives the lowest number that is free: whatever holds the others, what is left is
+    // for the admin pages, look-ups and files.
     const kept = Math.min(KEPT_DESCRIPTORS, Math.floor(maxDescriptors / 4));
     if (maxDescriptors > 0 && descriptorOf(socket) >= maxDescriptors - kept)
       return `${maxDescriptors - kept} files are open (limit ${maxDescriptors}, of which ${kept} are kept for other uses)`;
@@ -314,7 +321,10 @@ export class DataSide implements DataPlane {
     this.#send({ kind: 'live', version: snapshot.version });
   }
 
-  /** A joined session whose route is gone, or which is denied now, ends after the drain time; one that is allowed again goes on. */
+  /**
+   * A joined session whose route is gone, or which is denied now, ends after the drain time; one
+   * that is allowed again goes on.
+   */
   #recheck(session: Session): void {
     const { route } = session;
     if (route === null) return;

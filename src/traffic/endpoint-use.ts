@@ -4,8 +4,9 @@ import type { EndpointHealth, EndpointView } from '../model/endpoint-view.ts';
 import type { Target } from '../routing/choose.ts';
 
 /**
- * What this data side knows of the endpoints of clusters: their health, which the control side tells, and how many of its own sessions each carries.
- * The sessions of the other data sides are not among them: the kernel spreads connections evenly enough for comparing two endpoints.
+ * What this data side knows of the endpoints of clusters: their health, which the control side
+ * tells, and how many of its own sessions each carries. The sessions of the other data sides are
+ * not among them: the kernel spreads connections evenly enough for comparing two endpoints.
  */
 export class EndpointUse {
   readonly #health = new Map<string, Map<string, EndpointHealth>>();
@@ -22,7 +23,10 @@ export class EndpointUse {
     else remove(this.#health, change.cluster, change.key);
   }
 
-  /** A session uses the endpoint from now on; gives back how it says that it does no more, safe to call twice. */
+  /**
+   * A session uses the endpoint from now on; gives back how it says that it does no more, safe to
+   * call twice.
+   */
   enter(cluster: string, { endpoint, ip }: Target): () => void {
     const key = addressKey(ip, endpoint.port);
     const counts = innerMap(this.#active, cluster);

@@ -1,4 +1,7 @@
-/** Frees the memory of a chunk at once, where nobody else has a view of it: what Node reads by itself comes in an ArrayBuffer of its own. */
+/**
+ * Frees the memory of a chunk at once, where nobody else has a view of it: what Node reads by
+ * itself comes in an ArrayBuffer of its own.
+ */
 export function freeMemory(chunk: Buffer): void {
   const { buffer } = chunk;
   if (buffer.byteLength > 0 && buffer.byteLength === chunk.length) (buffer as ArrayBuffer).transfer(0);

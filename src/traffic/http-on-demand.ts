@@ -3,8 +3,8 @@ import type { DataPlane } from './data-plane.ts';
 import type { HttpTraffic } from './http/http-traffic.ts';
 
 /**
- * The HTTP side of one data side, loaded with the first connection that needs it. Its libraries take 30 MB in each thread, which a zone without such services
- * does not pay.
+ * The HTTP side of one data side, loaded with the first connection that needs it. Its libraries
+ * take 30 MB in each thread, which a zone without such services does not pay.
  */
 export class HttpOnDemand {
   readonly #plane: DataPlane;

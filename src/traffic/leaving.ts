@@ -7,8 +7,9 @@ const LEAVING_MS = 1_000;
 const MOST = 256;
 
 /**
- * Connections whose last word is on its way. A close with bytes unread makes the kernel send a reset, and some kernels throw away with it what the peer has not
- * read yet: so the connection is ended, and what the peer still sends is read and dropped until it ends too.
+ * Connections whose last word is on its way. A close with bytes unread makes the kernel send a
+ * reset, and some kernels throw away with it what the peer has not read yet: so the connection is
+ * ended, and what the peer still sends is read and dropped until it ends too.
  */
 export class Leaving {
   readonly #sockets = new Set<Socket>();

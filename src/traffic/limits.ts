@@ -1,4 +1,7 @@
-/** Slots for sessions per source address; addresses that share a slot share a limit, which errs on the strict side. */
+/**
+ * Slots for sessions per source address; addresses that share a slot share a limit, which errs on
+ * the strict side.
+ */
 const SOURCE_SLOTS = 65_536;
 const SESSIONS = 0;
 const HANDSHAKES = 1;
@@ -9,7 +12,10 @@ const MAX_SIDES = 256;
 const HANDSHAKES_OF_SIDE = OF_SIDE + MAX_SIDES;
 const SOURCES = HANDSHAKES_OF_SIDE + MAX_SIDES;
 
-/** Memory for the counters of the whole process: one for all data sides, so that four workers do not mean four times a limit. */
+/**
+ * Memory for the counters of the whole process: one for all data sides, so that four workers do not
+ * mean four times a limit.
+ */
 export function limitsMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer((SOURCES + SOURCE_SLOTS) * Int32Array.BYTES_PER_ELEMENT);
 }
@@ -45,7 +51,10 @@ export class Limits {
     return Atomics.load(this.#counts, SESSIONS);
   }
 
-  /** How many of those who have not proven themselves a data side may have, whatever the others have. */
+  /**
+   * How many of those who have not proven themselves a data side may have, whatever the others
+   * have.
+   */
   get shareOfSessions(): number {
     return shareOf(this.#settings.maxSessions);
   }
@@ -94,7 +103,10 @@ export class Limits {
     if (this.#settings.maxSessionsPerSource > 0) this.#leave(slot(source));
   }
 
-  /** A data side died: its sessions and handshakes are over. Gives the number of sessions. Sources are not known; they count until the process ends. */
+  /**
+   * A data side died: its sessions and handshakes are over. Gives the number of sessions. Sources
+   * are not known; they count until the process ends.
+   */
   forgetSide(side: number): number {
     const sessions = Atomics.exchange(this.#counts, OF_SIDE + (side % MAX_SIDES), 0);
     const handshakes = Atomics.exchange(this.#counts, HANDSHAKES_OF_SIDE + (side % MAX_SIDES), 0);

@@ -22,10 +22,16 @@ export interface CloseOptions {
 
 /** How often a closing listener looks whether it is quiet. */
 const LOOK_MS = 50;
-/** Emptying the accept queue takes longer than this only where connections come faster than they are accepted; they must not put off the end. */
+/**
+ * Emptying the accept queue takes longer than this only where connections come faster than they are
+ * accepted; they must not put off the end.
+ */
 const EMPTY_AT_MOST_MS = 1_000;
 
-/** The listening socket of one data side. It counts nothing: adopted connections leave Node's own books wrong. */
+/**
+ * The listening socket of one data side. It counts nothing: adopted connections leave Node's own
+ * books wrong.
+ */
 export class Listener {
   readonly #clock: Clock;
   readonly #server: Server;
@@ -58,7 +64,8 @@ export class Listener {
         },
         () => {
           server.removeListener('error', reject);
-          // accept() errors (no descriptors left) must not end the process; the limit on sessions lies below them.
+          // accept() errors (no descriptors left) must not end the process; the limit on sessions
+          // lies below them.
           server.on('error', ignoreAcceptError);
           resolve((server.address() as AddressInfo).port);
         },
@@ -66,7 +73,10 @@ export class Listener {
     });
   }
 
-  /** Keeps accepting until it is quiet, so that clients who have not heard of the shutdown are still served; then empties the accept queue and closes. */
+  /**
+   * Keeps accepting until it is quiet, so that clients who have not heard of the shutdown are still
+   * served; then empties the accept queue and closes.
+   */
   closeWhenQuiet(options: CloseOptions, closed: () => void): void {
     const startedAt = this.#clock.now();
     this.#lastAcceptAt = startedAt;
@@ -84,7 +94,10 @@ export class Listener {
     look();
   }
 
-  /** Closing resets what waits in the accept queue, and a turn of the loop accepts one connection: it is closed after a turn that found none. */
+  /**
+   * Closing resets what waits in the accept queue, and a turn of the loop accepts one connection:
+   * it is closed after a turn that found none.
+   */
   #closeWhenEmpty(latest: number, closed: () => void): void {
     const before = this.#accepts;
     setImmediate(() => {
@@ -93,7 +106,10 @@ export class Listener {
     });
   }
 
-  /** The callback of server.close() would wait for connections whose handles were adopted; the listening socket itself is closed at once. */
+  /**
+   * The callback of server.close() would wait for connections whose handles were adopted; the
+   * listening socket itself is closed at once.
+   */
   close(closed: () => void): void {
     this.#closing?.cancel();
     this.#closing = null;

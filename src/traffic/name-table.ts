@@ -8,7 +8,10 @@ interface Waiter {
   readonly known: () => void;
 }
 
-/** What the control side has told of the names that endpoints have. A session that meets an unknown one asks, and waits for the first answer. */
+/**
+ * What the control side has told of the names that endpoints have. A session that meets an unknown
+ * one asks, and waits for the first answer.
+ */
 export class NameTable {
   readonly #ask: Ask;
   readonly #answers = new Map<string, Resolution>();
@@ -47,7 +50,10 @@ export class NameTable {
     return cluster.endpoints.every(({ address }) => address.kind === 'ip' || this.#answers.has(address.name));
   }
 
-  /** Calls `known` once, when every name of the cluster has an answer. Gives back how to stop waiting. */
+  /**
+   * Calls `known` once, when every name of the cluster has an answer. Gives back how to stop
+   * waiting.
+   */
   whenKnown(cluster: Cluster, known: () => void): () => void {
     const missing = new Set<string>();
     for (const { address } of cluster.endpoints) {

@@ -19,10 +19,16 @@ export interface OriginationDeps {
 /** A certificate that leads to its authority, of another server. */
 export class WrongName extends Error {}
 
-/** Contexts kept ready. A context costs 34 KB and 0.3 to 14 ms, so there is one per content, never one per connection. */
+/**
+ * Contexts kept ready. A context costs 34 KB and 0.3 to 14 ms, so there is one per content, never
+ * one per connection.
+ */
 const MAX_CONTEXTS = 1_000;
 
-/** How connections to external services are set up with TLS: trust, names and client certificates as the cluster says. */
+/**
+ * How connections to external services are set up with TLS: trust, names and client certificates as
+ * the cluster says.
+ */
 export class Origination {
   readonly #deps: OriginationDeps;
   /** By content, so that a reload finds again what has not changed. */
@@ -40,7 +46,8 @@ export class Origination {
       ...(tls.serverName === null ? {} : { servername: tls.serverName }),
       ...(tls.alpn.length === 0 ? {} : { ALPNProtocols: [...tls.alpn] }),
       rejectUnauthorized: trust.kind !== 'none',
-      // Node's own check would fall back to the CN and accept partial wildcards; a certificate without the raw form never passes.
+      // Node's own check would fall back to the CN and accept partial wildcards; a certificate
+      // without the raw form never passes.
       checkServer: (certificate) => {
         if (names === null) return undefined;
         const problem = certificate === null ? 'its certificate cannot be read' : this.#deps.checkServerName(certificate, names);
@@ -66,7 +73,8 @@ export class Origination {
       minVersion: tls.minVersion,
       maxVersion: tls.maxVersion,
       secureOptions: tls.allowRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION,
-      // OpenSSL's default level 2 forbids TLS 1.0 and 1.1, which a MeshExternalService may ask for by name.
+      // OpenSSL's default level 2 forbids TLS 1.0 and 1.1, which a MeshExternalService may ask for
+      // by name.
       ...(tls.minVersion === 'TLSv1' || tls.minVersion === 'TLSv1.1' ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}),
       allowPartialTrustChain: true,
       ...(tls.trust.kind === 'none' ? {} : { ca: this.#trust(tls) }),
@@ -90,7 +98,10 @@ export class Origination {
   }
 }
 
-/** What was loaded from files was tried at load; a control plane may send what OpenSSL does not take. */
+/**
+ * What was loaded from files was tried at load; a control plane may send what OpenSSL does not
+ * take.
+ */
 function contextOf(options: SecureContextOptions): SecureContext {
   try {
     return createSecureContext(options);

@@ -3,20 +3,31 @@ import { SIZES } from './buffers.ts';
 import type { BufferPool } from './buffers.ts';
 import type { Meter, Reader } from './reader.ts';
 
-/** Reads of at most this size are copied on their way into TLS, which takes every write later: reading goes on meanwhile. */
+/**
+ * Reads of at most this size are copied on their way into TLS, which takes every write later:
+ * reading goes on meanwhile.
+ */
 const SMALL = 4 * 1024;
 /** Copies under way at once. */
 const MAX_COPIES = 4;
-/** After this many reads in a row that would fit the next smaller buffer four times over, the buffer shrinks one step. */
+/**
+ * After this many reads in a row that would fit the next smaller buffer four times over, the buffer
+ * shrinks one step.
+ */
 const SHRINK_AFTER = 4;
-/** After so many bytes of reads that filled their buffer the others have a turn: libuv reads up to 32 times as long as they do. */
+/**
+ * After so many bytes of reads that filled their buffer the others have a turn: libuv reads up to
+ * 32 times as long as they do.
+ */
 const TURN_BYTES = 1024 * 1024;
 const NOTHING = Buffer.alloc(1);
 
 /**
- * Reads a plain TCP socket into a buffer that is used again and again. The socket must have been made with `onread` of this reader, and paused;
- * nothing is read before `start`. When the kernel took all of a write the same buffer is read into again, without an allocation or a copy in user space;
- * otherwise, and always into TLS, reading waits until the write is done: two buffers in turns were slower, because less of them is in the cache.
+ * Reads a plain TCP socket into a buffer that is used again and again. The socket must have been
+ * made with `onread` of this reader, and paused; nothing is read before `start`. When the kernel
+ * took all of a write the same buffer is read into again, without an allocation or a copy in user
+ * space; otherwise, and always into TLS, reading waits until the write is done: two buffers in
+ * turns were slower, because less of them is in the cache.
  */
 export class PlainReader implements Reader {
   readonly onread: { readonly buffer: () => Buffer; readonly callback: (bytes: number) => boolean };
@@ -65,8 +76,9 @@ export class PlainReader implements Reader {
   }
 
   /**
-   * Node asks for it when the socket is made and after every read, one that reading waits after too: the moment to change its size. While a write holds
-   * the old one the new one waits for its first read.
+   * Node asks for it when the socket is made and after every read, one that reading waits after
+   * too: the moment to change its size. While a write holds the old one the new one waits for its
+   * first read.
    */
   #current(): Buffer {
     const buffer = this.#buffer;

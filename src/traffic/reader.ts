@@ -11,6 +11,9 @@ export interface Reader {
   start(source: Socket, sink: Socket, options: { readonly intoTls: boolean; readonly meter: Meter }): void;
   /** Writes what was read and is not written yet: the source has ended. */
   flush(): void;
-  /** The source is closed. Gives the buffers back; a write that is still under way gives back its own when it is done or given up. */
+  /**
+   * The source is closed. Gives the buffers back; a write that is still under way gives back its
+   * own when it is done or given up.
+   */
   close(): void;
 }

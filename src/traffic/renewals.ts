@@ -1,9 +1,15 @@
 import type { Clock } from '../base/clock.ts';
 import type { MeshName } from '../model/names.ts';
 
-/** Making a certificate takes some milliseconds; a session that needs one waits for it at most so long. */
+/**
+ * Making a certificate takes some milliseconds; a session that needs one waits for it at most so
+ * long.
+ */
 const WAIT_MS = 2_000;
-/** Where nothing came, sessions are refused without waiting for so long, and then it is asked for again. */
+/**
+ * Where nothing came, sessions are refused without waiting for so long, and then it is asked for
+ * again.
+ */
 const REST_MS = 3_000;
 
 interface Renewal {
@@ -12,7 +18,10 @@ interface Renewal {
   readonly waiting: Set<() => void>;
 }
 
-/** Certificates that a session found out of date: asked for once, however many sessions need one, and waited for. */
+/**
+ * Certificates that a session found out of date: asked for once, however many sessions need one,
+ * and waited for.
+ */
 export class Renewals {
   readonly #clock: Clock;
   readonly #ask: (mesh: MeshName) => void;
@@ -23,7 +32,10 @@ export class Renewals {
     this.#ask = ask;
   }
 
-  /** Calls `done` when a certificate came, or is not to be waited for; gives back how to stop waiting. */
+  /**
+   * Calls `done` when a certificate came, or is not to be waited for; gives back how to stop
+   * waiting.
+   */
   whenRenewed(mesh: MeshName, done: () => void): () => void {
     const now = this.#clock.now();
     let renewal = this.#asked.get(mesh);

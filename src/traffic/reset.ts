@@ -6,8 +6,10 @@ const STUCK_MS = 10_000;
 const waiting = new WeakSet<Socket>();
 
 /**
- * Ends a TCP connection with a reset. libuv refuses to while the end of the connection is under way (`end` was called, and not everything is with the kernel yet);
- * Node then loses the descriptor and never emits `close`. So the reset comes after the end; a peer that takes nothing more is closed on.
+ * Ends a TCP connection with a reset. libuv refuses to while the end of the connection is under way
+ * (`end` was called, and not everything is with the kernel yet); Node then loses the descriptor and
+ * never emits `close`. So the reset comes after the end; a peer that takes nothing more is closed
+ * on.
  */
 export function resetTcp(socket: Socket): void {
   resetBelow(socket, socket);

@@ -63,7 +63,9 @@ export class Session {
   unproven: Held[] | null = [];
   /** The kernel asks the peers whether they are there after so long without a byte. */
   keepAliveMs: number = Infinity;
-  /** As it was accepted; null once both sides are joined, because its handle may have moved then. */
+  /**
+   * As it was accepted; null once both sides are joined, because its handle may have moved then.
+   */
   accepted: Socket | null;
   /** Requests of its client are judged one by one. */
   servesRequests = false;
@@ -101,8 +103,9 @@ export class Session {
 }
 
 /**
- * The walk of a connection: read the hello, route by name, terminate if the route says so, authorise, choose, connect, splice.
- * Nothing is dialled before the decision. Always ends with every socket closed or closing and exactly one record.
+ * The walk of a connection: read the hello, route by name, terminate if the route says so,
+ * authorise, choose, connect, splice. Nothing is dialled before the decision. Always ends with
+ * every socket closed or closing and exactly one record.
  */
 export async function walk(accepted: Socket, plane: DataPlane): Promise<void> {
   const session = openSession(accepted, plane);
@@ -139,7 +142,8 @@ async function carry(accepted: Socket, session: Session, plane: DataPlane): Prom
     const http = { name, answersDenied: found.http.answersDenied };
     return serveHttp(session, tls, { plane, accepted, ...http, served: () => deadline.cancel() });
   }
-  // Each wait gives the configuration time to change: what is dialled and joined is judged by what is live at that moment.
+  // Each wait gives the configuration time to change: what is dialled and joined is judged by what
+  // is live at that moment.
   await namesKnown(session, clusterOf(judge(session, name, plane)), plane);
   const cluster = clusterOf(judge(session, name, plane));
   const { targets } = must(choose(session.route ?? found, cluster, plane.view(cluster, draft.clientAddress)));
@@ -159,7 +163,10 @@ interface Judged {
   readonly cluster: Cluster | undefined;
 }
 
-/** Route and permission as they are live now; before the client is known a terminating route is only found. Costs nothing while the snapshot is the same. */
+/**
+ * Route and permission as they are live now; before the client is known a terminating route is only
+ * found. Costs nothing while the snapshot is the same.
+ */
 function judge(session: Session, name: string | null, plane: DataPlane): Judged {
   const { draft } = session;
   const snapshot = plane.snapshot();
@@ -189,7 +196,8 @@ function clusterOf({ route: found, cluster }: Judged): Cluster {
 function openSession(accepted: Socket, plane: DataPlane): Session {
   const scope = new Scope(plane.clock);
   const session = new Session(accepted, plane.draft(accepted), scope);
-  // The first statement after accept, and for as long as the object lives: a reset without a listener would end the process.
+  // The first statement after accept, and for as long as the object lives: a reset without a
+  // listener would end the process.
   accepted.on('error', ignoreError);
   session.draft.snapshotVersion = plane.snapshot().version;
   plane.openSession(session);
@@ -209,7 +217,8 @@ async function terminate(
   if (full !== null) {
     const { shareOfHandshakes: share, surplusHandshakes: surplus } = plane.limits;
     const { size } = plane.handshaking;
-    // Each data side may have some, whatever the others have; one with more gives back what they took.
+    // Each data side may have some, whatever the others have; one with more gives back what they
+    // took.
     if (size >= Math.max(1, share) && !plane.handshaking.makeRoom(startedAt)) throw new Refused(refuse('over-limit', full));
     if (surplus > 0 && size > share + 1) plane.handshaking.makeRoom(startedAt);
     plane.limits.forceHandshake();
@@ -296,7 +305,10 @@ async function connect(session: Session, targets: readonly Target[], to: { clust
   return side;
 }
 
-/** Requests one by one; the walk of each is in http/request-walk.ts. Ends when the client's connection has ended. */
+/**
+ * Requests one by one; the walk of each is in http/request-walk.ts. Ends when the client's
+ * connection has ended.
+ */
 async function serveHttp(
   session: Session,
   tls: TLSSocket,
@@ -380,7 +392,10 @@ function refusedRequest(refusal: Refusal): Judged_ {
   return { kind: 'refused', refusal };
 }
 
-/** A place among the connections of the cluster; where none is left, that of a client which is passed through and has not answered the endpoint. */
+/**
+ * A place among the connections of the cluster; where none is left, that of a client which is
+ * passed through and has not answered the endpoint.
+ */
 async function enterCluster(session: Session, cluster: Cluster, plane: DataPlane): Promise<Place> {
   const place = plane.breakers.enter(cluster);
   if (!('limit' in place)) return place;
@@ -396,7 +411,9 @@ async function enterCluster(session: Session, cluster: Cluster, plane: DataPlane
   return next;
 }
 
-/** On the passthrough path the accepted handle moves into a socket that reads into reused buffers. */
+/**
+ * On the passthrough path the accepted handle moves into a socket that reads into reused buffers.
+ */
 function clientSide(accepted: Socket, tls: TLSSocket | null, to: { session: Session; plane: DataPlane }): Side {
   const { plane } = to;
   if (tls !== null)
@@ -454,7 +471,10 @@ function join(session: Session, client: Side, to: { endpoint: Side; hello: Buffe
   });
 }
 
-/** An error of TLS on one side ends both. An endpoint whose first word is an alert has refused the connection, however late in the handshake. */
+/**
+ * An error of TLS on one side ends both. An endpoint whose first word is an alert has refused the
+ * connection, however late in the handshake.
+ */
 function endWithTlsError(session: Session, from: Side, { to, isEndpoint }: { to: Side; isEndpoint: boolean }): void {
   const { draft, scope, walk: steps } = session;
   function onError(error: Error): void {
@@ -467,7 +487,10 @@ function endWithTlsError(session: Session, from: Side, { to, isEndpoint }: { to:
   scope.on(from.socket, 'error', onError);
 }
 
-/** Before any handshake of ours a refused client gets a TLS alert, so that it sees more than an end. For its certificate it has got one already; after that it sees an orderly end of TLS. */
+/**
+ * Before any handshake of ours a refused client gets a TLS alert, so that it sees more than an end.
+ * For its certificate it has got one already; after that it sees an orderly end of TLS.
+ */
 function sayGoodbye(accepted: Socket, session: Session, refusal: Refusal): void {
   if (session.joined || accepted.destroyed) return;
   const beforeHandshake = session.draft.tlsVersion === '' && refusal.code !== 'handshake-failed';

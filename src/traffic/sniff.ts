@@ -14,7 +14,10 @@ export interface Sniffed {
 /** Room for one segment's worth of hello; most fit. */
 const FIRST_ROOM = 2_048;
 
-/** Reads the ClientHello, over any split into segments and records. Nothing is consumed: the caller passes the bytes on. The socket is paused afterwards. */
+/**
+ * Reads the ClientHello, over any split into segments and records. Nothing is consumed: the caller
+ * passes the bytes on. The socket is paused afterwards.
+ */
 export function readHello(
   walk: Walk,
   socket: Socket,

@@ -28,10 +28,12 @@ export interface Splice {
 }
 
 /**
- * Joins two connections until both are closed; whoever opened them has given each a listener for errors that stays. Node keeps a TLS socket that is over until
- * a large collection: nothing of the session hangs on it then. Each direction ends by itself: the end of one side is passed on after everything before it was written,
- * and bytes still flow the other way. A reset or any other error on one side resets the other. Back-pressure is exact: a side is not read while the other
- * has not taken what was read before.
+ * Joins two connections until both are closed; whoever opened them has given each a listener for
+ * errors that stays. Node keeps a TLS socket that is over until a large collection: nothing of the
+ * session hangs on it then. Each direction ends by itself: the end of one side is passed on after
+ * everything before it was written, and bytes still flow the other way. A reset or any other error
+ * on one side resets the other. Back-pressure is exact: a side is not read while the other has not
+ * taken what was read before.
  */
 export function splice(client: Side, endpoint: Side, meters: { readonly up: Meter; readonly down: Meter }): Splice {
   let reason: NormalEnd = 'closed';
@@ -95,7 +97,10 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
   };
 }
 
-/** TLS is ended in its own words where there is room for them at once: a bare end looks to the peer like an attack that cuts a message short. */
+/**
+ * TLS is ended in its own words where there is room for them at once: a bare end looks to the peer
+ * like an attack that cuts a message short.
+ */
 function cutSide({ socket, raw, tls, reader }: Side): void {
   if (!tls || socket.destroyed || socket.writableLength > 0 || raw.writableLength > 0) {
     socket.destroy();

@@ -4,7 +4,9 @@ import type { Meter } from './reader.ts';
 /** Unsent bytes in the sink from which on the source is paused. */
 const HIGH_WATER = 256 * 1024;
 
-/** Moves bytes with the public stream API: for plain sockets where the adopted handle does not work. */
+/**
+ * Moves bytes with the public stream API: for plain sockets where the adopted handle does not work.
+ */
 export function pumpStream(source: Socket, sink: Socket, meter: Meter): () => void {
   function onData(chunk: Buffer): void {
     meter.add(chunk.length);

@@ -9,20 +9,30 @@ import type { Side } from './splice.ts';
 const LOOK_MS = 2_000;
 /** A session that is half over is asked for its peers once it was quiet for so long. */
 const ASK_HALF_CLOSED_MS = 2_000;
-/** Any other after this: one that is not read, because the other side takes nothing, may still have bytes of a peer that has gone. */
+/**
+ * Any other after this: one that is not read, because the other side takes nothing, may still have
+ * bytes of a peer that has gone.
+ */
 const ASK_QUIET_MS = 8_000;
-/** The kernel asks the other machine, which may have gone without a word: after so long without a byte. */
+/**
+ * The kernel asks the other machine, which may have gone without a word: after so long without a
+ * byte.
+ */
 const KEEP_ALIVE_HALF_CLOSED_MS = 15_000;
 const KEEP_ALIVE_QUIET_MS = 60_000;
 
-/** The part of libuv's handle that is used here; not documented by Node. Where it is missing, TCP keep-alive and the timeouts remain. */
+/**
+ * The part of libuv's handle that is used here; not documented by Node. Where it is missing, TCP
+ * keep-alive and the timeouts remain.
+ */
 interface Handle {
   getpeername?(out: object): number;
 }
 
 /**
- * Looks at all sessions again and again. Ends those that were silent for too long, and those with a peer that has gone where Node does not notice it:
- * after the end of a direction, and while reading is paused, nobody polls the descriptor, so that a reset of the peer is not seen.
+ * Looks at all sessions again and again. Ends those that were silent for too long, and those with a
+ * peer that has gone where Node does not notice it: after the end of a direction, and while reading
+ * is paused, nobody polls the descriptor, so that a reset of the peer is not seen.
  */
 export class Sweep {
   readonly #clock: Clock;
@@ -64,7 +74,10 @@ export class Sweep {
     }
   }
 
-  /** The connection of a client whose requests are served: its service's connections are looked after by their pool. */
+  /**
+   * The connection of a client whose requests are served: its service's connections are looked
+   * after by their pool.
+   */
   #lookAtRequests(session: Session): void {
     const { idleTimeoutMs } = this.#settings;
     session.quietSweeps = session.moved ? 0 : session.quietSweeps + 1;
@@ -99,15 +112,19 @@ function everyMs({ idleTimeoutMs, halfClosedTimeoutMs }: TrafficSettings): numbe
   return Math.max(20, Math.min(LOOK_MS, ...timeouts.map((timeout) => timeout / 4)));
 }
 
-/** Of a session that is being set up: while its endpoint is looked up and connected a client that is passed through is not read. */
+/**
+ * Of a session that is being set up: while its endpoint is looked up and connected a client that is
+ * passed through is not read.
+ */
 function lookAtClient(session: Session): void {
   if (isDisconnected(session.accepted))
     session.walk.end(refuse('client-gone', 'the client reset the connection before the endpoint was connected'));
 }
 
 /**
- * Whether the peer has reset the connection, or the kernel has given it up. Where both directions ended well the kernel knows no peer any more either: what it holds of
- * the peer's bytes may still be waiting for the other side then, so that the answer tells nothing.
+ * Whether the peer has reset the connection, or the kernel has given it up. Where both directions
+ * ended well the kernel knows no peer any more either: what it holds of the peer's bytes may still
+ * be waiting for the other side then, so that the answer tells nothing.
  */
 function hasGone({ socket, raw }: Side): boolean {
   return isDisconnected(raw) && (socket.readableEnded || !socket.writableFinished);

@@ -13,7 +13,9 @@ import { endOnTlsError, tlsErrorOf } from './tls-error.ts';
 import { UnderTls } from './under-tls.ts';
 import type { Walk } from './session-steps.ts';
 
-/** What identity/ gives: how a mesh's TLS server is set up, and the only gate to a VerifiedClient. */
+/**
+ * What identity/ gives: how a mesh's TLS server is set up, and the only gate to a VerifiedClient.
+ */
 export interface MeshTls {
   serverOptions(credentials: MeshCredentials): TlsOptions;
   verify(mesh: MeshName, peer: PeerFacts): Verification;
@@ -47,9 +49,10 @@ interface MeshServer {
 }
 
 /**
- * Ends mesh mTLS: one `tls.Server` per mesh that never listens and is fed accepted sockets after their hello was read and put back.
- * Never `new TLSSocket(socket, { isServer: true })`, which does not verify clients, and never trust chosen by SNI within one server.
- * New credentials make a new server; sessions of the old one go on.
+ * Ends mesh mTLS: one `tls.Server` per mesh that never listens and is fed accepted sockets after
+ * their hello was read and put back. Never `new TLSSocket(socket, { isServer: true })`, which does
+ * not verify clients, and never trust chosen by SNI within one server. New credentials make a new
+ * server; sessions of the old one go on.
  */
 export class Terminator {
   readonly #tls: MeshTls;
@@ -60,7 +63,10 @@ export class Terminator {
   /** Node names no connection with it, but ends that connection before anything else is read. */
   #lastError: Error | null = null;
   readonly #leaving = new Leaving();
-  /** Of sockets in their handshake: the line of `keylog` with the secret that the server writes under in TLS 1.3. Wiped when the handshake is over. */
+  /**
+   * Of sockets in their handshake: the line of `keylog` with the secret that the server writes
+   * under in TLS 1.3. Wiped when the handshake is over.
+   */
   readonly #secrets = new WeakMap<TLSSocket, Buffer>();
 
   constructor(tls: MeshTls, renewals: Renewals) {
@@ -108,11 +114,15 @@ export class Terminator {
     this.#leaving.close();
   }
 
-  /** The handshake and the check of the client. `peeked` are the bytes that were read for the hello; `name` is what they asked for. */
+  /**
+   * The handshake and the check of the client. `peeked` are the bytes that were read for the hello;
+   * `name` is what they asked for.
+   */
   async terminate(walk: Walk, raw: Socket, options: TerminateOptions): Promise<Terminated> {
     const { mesh, wallMs, onHandshake, onCertificate } = options;
     let entry = this.#servers.get(mesh);
-    // The clock may have jumped, or the machine have slept: the certificate is made anew while the session waits.
+    // The clock may have jumped, or the machine have slept: the certificate is made anew while the
+    // session waits.
     if (entry !== undefined && !isValidAt(entry.credentials, wallMs)) {
       await walk.step<void>((done) => this.#renewals.whenRenewed(mesh, done));
       entry = this.#servers.get(mesh);
@@ -156,7 +166,8 @@ export class Terminator {
   /** Throws nothing: it runs in an event of the TLS library. */
   #judge(socket: TLSSocket, { mesh, name, wallMs }: TerminateOptions): Judgement {
     try {
-      // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing passes.
+      // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing
+      // passes.
       if (socket.servername !== name) return { kind: 'other-name' };
       return this.#tls.verify(mesh, {
         certificate: socket.getPeerX509Certificate(),
@@ -183,11 +194,13 @@ export class Terminator {
       }
       const onSecure = (socket: TLSSocket): void => {
         socket.allowHalfOpen = true;
-        // Asked here and never again: getProtocol ends the process once the client has gone (docs/native-calls.md).
+        // Asked here and never again: getProtocol ends the process once the client has gone
+        // (docs/native-calls.md).
         const protocol = socket.getProtocol() ?? '';
         const judgement = judge(socket);
         under.secured(socket);
-        // The answer to the client's Finished is not written yet: an alert can still take its place.
+        // The answer to the client's Finished is not written yet: an alert can still take its
+        // place.
         if (judgement.kind === 'rejected') {
           const secret = this.#secrets.get(socket) ?? null;
           tellOfCertificate({ alert: judgement.alert, protocol, socket, secret }, (record) =>
@@ -200,7 +213,8 @@ export class Terminator {
       this.#pending.set(under, { secure: onSecure });
       this.#lastError = null;
       under.onEnd = (error) => failed(error ?? this.#lastError ?? new Error('the connection was closed'));
-      // A client that ends amid its handshake is gone, not half-closed: it would hold its place until the deadline. The TLSSocket takes this over.
+      // A client that ends amid its handshake is gone, not half-closed: it would hold its place
+      // until the deadline. The TLSSocket takes this over.
       raw.allowHalfOpen = false;
       server.emit('connection', under);
       under.start(peeked);
@@ -231,7 +245,10 @@ export interface TerminateOptions {
   readonly onCertificate: (certificate: CertificateSummary) => void;
 }
 
-/** `SERVER_TRAFFIC_SECRET_0`, told apart from the other lines by two letters: each handshake has five lines. */
+/**
+ * `SERVER_TRAFFIC_SECRET_0`, told apart from the other lines by two letters: each handshake has
+ * five lines.
+ */
 function isServerSecret(line: Buffer): boolean {
   return line[0] === S && line[7] === T;
 }
@@ -246,7 +263,10 @@ function authorizationCode(socket: TLSSocket): string | null {
   return error instanceof Error ? ((error as Error & { code?: string }).code ?? error.message) : null;
 }
 
-/** OpenSSL's own words without its address prefix: `error:0A000102:SSL routines:…:unsupported protocol` -> `unsupported protocol`. */
+/**
+ * OpenSSL's own words without its address prefix: `error:0A000102:SSL routines:…:unsupported
+ * protocol` -> `unsupported protocol`.
+ */
 function reasonOf(error: Error & { code?: string; reason?: string }): string {
   return error.reason ?? error.code ?? error.message;
 }

@@ -10,9 +10,11 @@ const MAX_IN_FLIGHT = 4;
 const LARGEST = 3;
 
 /**
- * Reads a TLS socket. Node hands out its plain text at most 16 KB at a time, each in memory of its own that only the garbage collector frees. Here what one
- * turn of the loop brings is gathered in one buffer of the pool and written at once, and the memory it came in is freed at once: so the next
- * record is decrypted into the same few pages, which are still in the cache. Only documented API: `data`, `pause`, `write`, `ArrayBuffer.transfer`.
+ * Reads a TLS socket. Node hands out its plain text at most 16 KB at a time, each in memory of its
+ * own that only the garbage collector frees. Here what one turn of the loop brings is gathered in
+ * one buffer of the pool and written at once, and the memory it came in is freed at once: so the
+ * next record is decrypted into the same few pages, which are still in the cache. Only documented
+ * API: `data`, `pause`, `write`, `ArrayBuffer.transfer`.
  */
 export class TlsReader implements Reader {
   readonly #pool: BufferPool;
@@ -97,7 +99,10 @@ export class TlsReader implements Reader {
     this.#source?.pause();
   }
 
-  /** In the next tick where the kernel took all of it at once, otherwise when it has, or when the sink is gone. */
+  /**
+   * In the next tick where the kernel took all of it at once, otherwise when it has, or when the
+   * sink is gone.
+   */
   readonly #written = (): void => {
     const buffer = this.#writing.shift();
     if (buffer !== undefined) this.#pool.give(buffer);

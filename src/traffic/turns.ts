@@ -5,8 +5,9 @@ const waiting: (() => void)[] = [];
 let planned = false;
 
 /**
- * For a connection that has used up its turn: `act` is called in a later turn of the loop, after those that wait already. All of them together get a few milliseconds
- * of each turn, however many they are, so that the others wait for no more than that.
+ * For a connection that has used up its turn: `act` is called in a later turn of the loop, after
+ * those that wait already. All of them together get a few milliseconds of each turn, however many
+ * they are, so that the others wait for no more than that.
  */
 export function nextShare(act: () => void): void {
   waiting.push(act);

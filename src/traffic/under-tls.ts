@@ -5,19 +5,30 @@ import { freeMemory } from './free-memory.ts';
 import type { Leaving } from './leaving.ts';
 import { nextShare } from './turns.ts';
 
-/** libuv reads up to 32 times as long as reads fill their 64 KB; after so much of it the others have a turn. Decrypting it takes a millisecond. */
+/**
+ * libuv reads up to 32 times as long as reads fill their 64 KB; after so much of it the others have
+ * a turn. Decrypting it takes a millisecond.
+ */
 const TURN_BYTES = 1024 * 1024;
 const FULL_READ = 64 * 1024;
 /** The same for what is dear for its length, many small records. */
 const TURN_MS = 2;
 /** Records that TLS gets at once, once the handshake is done; before that it gets one at a time. */
 const BATCH = 16;
-/** So many records without a byte for the other side end a connection, as in BoringSSL and rustls. Every record that has one makes up for one of them. */
+/**
+ * So many records without a byte for the other side end a connection, as in BoringSSL and rustls.
+ * Every record that has one makes up for one of them.
+ */
 const MAX_USELESS = 32;
-/** After so long without being too many they are forgotten: a connection that lives for days may get new keys and tickets now and then. */
+/**
+ * After so long without being too many they are forgotten: a connection that lives for days may get
+ * new keys and tickets now and then.
+ */
 const FORGET_MS = 10_000;
 
-/** The peer goes on sending records that carry nothing: key updates, empty ones, warnings, tickets. */
+/**
+ * The peer goes on sending records that carry nothing: key updates, empty ones, warnings, tickets.
+ */
 export class UselessRecords extends Error {
   readonly code = 'ERR_USELESS_RECORDS';
 
@@ -30,9 +41,11 @@ export class UselessRecords extends Error {
 type Done = (error?: Error | null) => void;
 
 /**
- * What TLS runs over in place of the socket itself. Node's TLS reads a socket in pieces of 16 KB and 1 KB, one call of the kernel and one of JavaScript for each;
- * here it is read 64 KB at a time, and the memory of each read and of each write is freed once it was used, not when the garbage collector comes by,
- * so that the next one finds the same pages in the cache. Only documented API: TLS over a `stream.Duplex`, `ArrayBuffer.transfer`.
+ * What TLS runs over in place of the socket itself. Node's TLS reads a socket in pieces of 16 KB
+ * and 1 KB, one call of the kernel and one of JavaScript for each; here it is read 64 KB at a time,
+ * and the memory of each read and of each write is freed once it was used, not when the garbage
+ * collector comes by, so that the next one finds the same pages in the cache. Only documented API:
+ * TLS over a `stream.Duplex`, `ArrayBuffer.transfer`.
  */
 export class UnderTls extends Duplex {
   /** Whose bytes OpenSSL is reading at this moment. */
@@ -65,8 +78,9 @@ export class UnderTls extends Duplex {
 
   /** `raw` is paused. */
   constructor(raw: Socket) {
-    // Both directions may be over here while TLS still has bytes that nobody has read: after the handshake TLS ends this, not this TLS.
-    // One piece at a time waits here, so that the memory that it is a part of can be freed behind the last.
+    // Both directions may be over here while TLS still has bytes that nobody has read: after the
+    // handshake TLS ends this, not this TLS. One piece at a time waits here, so that the memory
+    // that it is a part of can be freed behind the last.
     super({ allowHalfOpen: true, autoDestroy: false, readableHighWaterMark: 1 });
     this.#raw = raw;
     raw.on('error', (error) => this.destroy(error));
@@ -76,7 +90,10 @@ export class UnderTls extends Duplex {
     this.pause();
   }
 
-  /** While a TLS socket tells that its handshake is done: what it runs over. Node does not tell otherwise. */
+  /**
+   * While a TLS socket tells that its handshake is done: what it runs over. Node does not tell
+   * otherwise.
+   */
   static get current(): UnderTls | null {
     return UnderTls.#fed;
   }
@@ -106,7 +123,10 @@ export class UnderTls extends Duplex {
     if (this.#unbroken >= TURN_BYTES) this.#giveWay(nextShare);
   };
 
-  /** Gives TLS what was read, piece by piece, for as long as it reads and it is this connection's turn. */
+  /**
+   * Gives TLS what was read, piece by piece, for as long as it reads and it is this connection's
+   * turn.
+   */
   #feed(): void {
     if (this.#leaving !== null) return;
     while (this.#chunk !== null && !this.#full && !this.#othersTurn && !this.destroyed) {
@@ -135,8 +155,9 @@ export class UnderTls extends Duplex {
   };
 
   /**
-   * The handshake of `tls` is done: from now on the peer may end its direction alone. What came behind the handshake waits for the next turn of the loop, so that a peer
-   * that is not let in costs nothing more.
+   * The handshake of `tls` is done: from now on the peer may end its direction alone. What came
+   * behind the handshake waits for the next turn of the loop, so that a peer that is not let in
+   * costs nothing more.
    */
   secured(tls: Socket): void {
     this.#tls = tls;
@@ -145,8 +166,10 @@ export class UnderTls extends Duplex {
   }
 
   /**
-   * Sends a record that was made elsewhere in place of everything that TLS still writes. To be called while TLS tells that its handshake is done: what it has written by then
-   * (the Finished of TLS 1.2, tickets of TLS 1.3) comes only behind. False where it has written already; then nothing is sent.
+   * Sends a record that was made elsewhere in place of everything that TLS still writes. To be
+   * called while TLS tells that its handshake is done: what it has written by then (the Finished of
+   * TLS 1.2, tickets of TLS 1.3) comes only behind. False where it has written already; then
+   * nothing is sent.
    */
   sayInstead(record: Uint8Array, leaving: Leaving): boolean {
     if (this.#wrote || this.destroyed || this.writableEnded) return false;
@@ -180,7 +203,10 @@ export class UnderTls extends Duplex {
     }
   }
 
-  /** Counts the records that TLS has just had. While the peer takes nothing, no record makes up for another: TLS keeps an answer to each that asks for one. */
+  /**
+   * Counts the records that TLS has just had. While the peer takes nothing, no record makes up for
+   * another: TLS keeps an answer to each that asks for one.
+   */
   #judge(useful: boolean): void {
     const { ended } = this.#cursor;
     if (useful) {
@@ -197,7 +223,10 @@ export class UnderTls extends Duplex {
     if (this.#useless > MAX_USELESS) this.destroy(new UselessRecords());
   }
 
-  /** After its end TLS may still answer a client that wants new keys; nobody waits for that any more, and an error would end the other direction. */
+  /**
+   * After its end TLS may still answer a client that wants new keys; nobody waits for that any
+   * more, and an error would end the other direction.
+   */
   override write(chunk: unknown, encodingOrDone?: BufferEncoding | Done, done?: Done): boolean {
     const told = typeof encodingOrDone === 'function' ? encodingOrDone : done;
     this.#wrote = true;
@@ -219,7 +248,10 @@ export class UnderTls extends Duplex {
     });
   }
 
-  /** Everything before it is with the kernel. Done at once: while an end is under way Node does not bear that TLS writes. */
+  /**
+   * Everything before it is with the kernel. Done at once: while an end is under way Node does not
+   * bear that TLS writes.
+   */
   override _final(done: Done): void {
     this.#raw.end();
     done();

@@ -1,6 +1,9 @@
 import type { Socket } from 'node:net';
 
-/** Of a source that holds most, one that has said nothing for so long goes before older ones that have. */
+/**
+ * Of a source that holds most, one that has said nothing for so long goes before older ones that
+ * have.
+ */
 const SILENT_MS = 1_000;
 /** How many of the oldest are asked whether they have said something. */
 const ASKED = 32;
@@ -25,8 +28,10 @@ interface Source {
 }
 
 /**
- * Who holds a place and has not proven itself: connections before their hello, handshakes that are not done. Where all places are taken one of them makes room: of the source that
- * holds most, the oldest that has said nothing. So a flood from one source, or from many, costs itself its places, and who comes while it lasts has as long as the flood needs to fill them all.
+ * Who holds a place and has not proven itself: connections before their hello, handshakes that are
+ * not done. Where all places are taken one of them makes room: of the source that holds most, the
+ * oldest that has said nothing. So a flood from one source, or from many, costs itself its places,
+ * and who comes while it lasts has as long as the flood needs to fill them all.
  */
 export class Unproven {
   readonly #sources = new Map<string, Source>();

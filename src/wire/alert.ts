@@ -1,6 +1,8 @@
 /**
- * What a client is told that is refused: one fatal alert, so that its TLS library has a reason to show and not only an end of the stream. Before a handshake of ours
- * began it goes in the clear; what is not TLS would not understand one. For a refused certificate see traffic/certificate-alert.ts.
+ * What a client is told that is refused: one fatal alert, so that its TLS library has a reason to
+ * show and not only an end of the stream. Before a handshake of ours began it goes in the clear;
+ * what is not TLS would not understand one. For a refused certificate see
+ * traffic/certificate-alert.ts.
  */
 import type { RefusalCode } from '../base/refusal.ts';
 
@@ -42,14 +44,17 @@ const ALERTS = {
 } satisfies Record<RefusalCode, Uint8Array | null>;
 
 /**
- * The bytes to send before closing, or null where nothing is to be said. Only for a connection on which no byte of TLS was sent yet: codes
- * such as `connect-refused` come up after a handshake too. The bytes are shared: write them, do not change them.
+ * The bytes to send before closing, or null where nothing is to be said. Only for a connection on
+ * which no byte of TLS was sent yet: codes such as `connect-refused` come up after a handshake too.
+ * The bytes are shared: write them, do not change them.
  */
 export function alertFor(code: RefusalCode): Uint8Array | null {
   return ALERTS[code];
 }
 
-/** What a client is told whose certificate is refused: the names of RFC 8446 6.2, and the numbers. */
+/**
+ * What a client is told whose certificate is refused: the names of RFC 8446 6.2, and the numbers.
+ */
 const CERTIFICATE_ALERTS = {
   'bad-certificate': 42,
   'unsupported-certificate': 43,
@@ -75,7 +80,10 @@ export function certificateAlertRecord(alert: CertificateAlert): Uint8Array {
   return record(alert === 'certificate-required' ? HANDSHAKE_FAILURE : CERTIFICATE_ALERTS[alert]);
 }
 
-/** A record of version TLS 1.2, which every version accepts before a version is agreed on: content type alert, two bytes, level fatal. */
+/**
+ * A record of version TLS 1.2, which every version accepts before a version is agreed on: content
+ * type alert, two bytes, level fatal.
+ */
 function record(description: number): Uint8Array {
   return Uint8Array.of(21, 3, 3, 0, 2, FATAL, description);
 }

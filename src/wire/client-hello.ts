@@ -1,7 +1,8 @@
 /**
- * Reads the first flight of a TLS client and tells what its ClientHello asks for: the name, ALPN and the version. It knows no socket
- * and changes no byte. It does not judge names (that is routing), and it does not look into extensions that routing does not need, ECH
- * among them: the outer name is the name.
+ * Reads the first flight of a TLS client and tells what its ClientHello asks for: the name, ALPN
+ * and the version. It knows no socket and changes no byte. It does not judge names (that is
+ * routing), and it does not look into extensions that routing does not need, ECH among them: the
+ * outer name is the name.
  */
 import { Buffer } from 'node:buffer';
 import { hex, latin1, u16, u8 } from './bytes.ts';
@@ -11,7 +12,10 @@ import type { ClientHello } from './hello-body.ts';
 export type { ClientHello } from './hello-body.ts';
 
 export type HelloResult =
-  /** Neither a hello yet nor anything wrong, and with fewer than `needed` bytes in total that stays so. At most the limit. */
+  /**
+   * Neither a hello yet nor anything wrong, and with fewer than `needed` bytes in total that stays
+   * so. At most the limit.
+   */
   | { readonly kind: 'incomplete'; readonly needed: number }
   | { readonly kind: 'hello'; readonly hello: ClientHello }
   | { readonly kind: 'not-tls'; readonly detail: string }
@@ -28,11 +32,13 @@ const HANDSHAKE = 22;
 const CLIENT_HELLO = 1;
 
 /**
- * The answer depends only on the bytes, not on how they arrived, and bytes behind the hello do not change it. The hello may be cut into
- * records at any byte (RFC 8446 5.1). Each call walks the records from the start; the limit keeps the worst case, records of one byte, at 2,730.
+ * The answer depends only on the bytes, not on how they arrived, and bytes behind the hello do not
+ * change it. The hello may be cut into records at any byte (RFC 8446 5.1). Each call walks the
+ * records from the start; the limit keeps the worst case, records of one byte, at 2,730.
  */
 export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMIT): HelloResult {
-  // What lies beyond the limit is not looked at, so that a big read gives the same answer as many small ones.
+  // What lies beyond the limit is not looked at, so that a big read gives the same answer as many
+  // small ones.
   const length = Math.min(bytes.length, limit);
   let record = 0;
   let gathered = 0;
@@ -43,7 +49,8 @@ export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMI
     const bad = checkRecordHeader(bytes, record, length);
     if (bad !== null) return bad;
     const start = record + RECORD_HEADER;
-    // The type and the major version can be judged as they come, the rest of the header only as a whole.
+    // The type and the major version can be judged as they come, the rest of the header only as a
+    // whole.
     if (length < start) return incomplete(length, length < record + 2 ? length + 1 : start, limit);
     const size = u16(bytes, record + 3);
     const present = Math.min(size, length - start);
@@ -68,14 +75,18 @@ export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMI
     } else if (gathered + size >= HANDSHAKE_HEADER) {
       return incomplete(length, start + HANDSHAKE_HEADER - gathered, limit);
     }
-    // The type of the next record is the next thing that can be judged: a foreign one ends it without waiting for more.
+    // The type of the next record is the next thing that can be judged: a foreign one ends it
+    // without waiting for more.
     if (length < start + size) return incomplete(length, start + size + 1, limit);
     gathered += size;
     record = start + size;
   }
 }
 
-/** Judges as much of a record header as is there. The minor version is not policed: RFC 8446 5.1 has it ignored. */
+/**
+ * Judges as much of a record header as is there. The minor version is not policed: RFC 8446 5.1 has
+ * it ignored.
+ */
 function checkRecordHeader(bytes: Uint8Array, at: number, length: number): HelloResult | null {
   const there = length - at;
   if (there >= 1 && u8(bytes, at) !== HANDSHAKE) {
@@ -115,7 +126,10 @@ function malformed(detail: string): HelloResult {
   return { kind: 'malformed', detail };
 }
 
-/** Names what it looks like where a few bytes tell; a client pointed at the wrong port is the usual cause. */
+/**
+ * Names what it looks like where a few bytes tell; a client pointed at the wrong port is the usual
+ * cause.
+ */
 function notTls(bytes: Uint8Array): HelloResult {
   const text = latin1(bytes, 0, Math.min(bytes.length, 8));
   if (text.startsWith('SSH-')) return { kind: 'not-tls', detail: 'looks like SSH' };

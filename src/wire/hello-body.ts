@@ -1,6 +1,7 @@
 /**
- * The inside of a ClientHello, in one piece. Strict where routing depends on it: what two parsers could read in two ways is refused, because
- * the endpoint's TLS library reads the same bytes after us.
+ * The inside of a ClientHello, in one piece. Strict where routing depends on it: what two parsers
+ * could read in two ways is refused, because the endpoint's TLS library reads the same bytes after
+ * us.
  */
 import { hex, latin1, u16, u8 } from './bytes.ts';
 
@@ -11,7 +12,10 @@ export interface ClientHello {
   readonly alpn: readonly string[];
   /** The highest version on offer that is known here; `unknown` where only others are (drafts). */
   readonly maxVersion: HelloVersion;
-  /** Bytes from the start to the end of the hello, record headers included. What comes behind them is not the hello's. */
+  /**
+   * Bytes from the start to the end of the hello, record headers included. What comes behind them
+   * is not the hello's.
+   */
   readonly length: number;
 }
 
@@ -60,8 +64,9 @@ export function readHelloBody(
 }
 
 /**
- * In which hello, by number, an extension type was last seen. Not cleared between hellos, so that one costs only the extensions it has;
- * a comparison of all pairs would let 4,000 extensions in 16 KiB cost 8 million steps.
+ * In which hello, by number, an extension type was last seen. Not cleared between hellos, so that
+ * one costs only the extensions it has; a comparison of all pairs would let 4,000 extensions in 16
+ * KiB cost 8 million steps.
  */
 const seenIn = new Uint32Array(65_536);
 let helloNumber = 0;
@@ -109,8 +114,9 @@ function parseExtensions(
 }
 
 /**
- * RFC 6066 3: a list in which each name type comes at most once, and host_name is the only type there is; so exactly one entry, that ends where the list ends.
- * What the name is made of is routing's business, except a NUL, which has cut names short in too many other programs.
+ * RFC 6066 3: a list in which each name type comes at most once, and host_name is the only type
+ * there is; so exactly one entry, that ends where the list ends. What the name is made of is
+ * routing's business, except a NUL, which has cut names short in too many other programs.
  */
 function checkServerName(bytes: Uint8Array, start: number, end: number): string | null {
   if (start + 5 > end || u16(bytes, start) !== end - start - 2) return 'the length of the server name list disagrees';

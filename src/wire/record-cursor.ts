@@ -1,10 +1,13 @@
-/** A record of at most this length is stopped behind: what brings nothing (a key update, an alert, an empty record) has 16 to 50 bytes where it is not padded. */
+/**
+ * A record of at most this length is stopped behind: what brings nothing (a key update, an alert,
+ * an empty record) has 16 to 50 bytes where it is not padded.
+ */
 const SMALL = 64;
 const HEADER = 5;
 
 /**
- * Follows a stream of TLS records by their headers, which are never encrypted. What is not TLS has records too, of the lengths that its bytes say: the TLS library
- * ends such a connection.
+ * Follows a stream of TLS records by their headers, which are never encrypted. What is not TLS has
+ * records too, of the lengths that its bytes say: the TLS library ends such a connection.
  */
 export class RecordCursor {
   /** Records that ended in the last step. */
@@ -14,7 +17,10 @@ export class RecordCursor {
   #length = 0;
   #left = 0;
 
-  /** Gives the offset behind the `most`th record that ends in `bytes` from `at` on, behind the first small one, or the end of `bytes`. */
+  /**
+   * Gives the offset behind the `most`th record that ends in `bytes` from `at` on, behind the first
+   * small one, or the end of `bytes`.
+   */
   step(bytes: Uint8Array, at: number, most: number): number {
     this.ended = 0;
     while (at < bytes.length) {

@@ -1,6 +1,7 @@
 /**
- * The three forms in which Kuma puts a destination into an SNI, and back. Encoding is what a compiler needs; decoding is for people, who want to
- * know what a name means. Routing does neither: it compares whole names.
+ * The three forms in which Kuma puts a destination into an SNI, and back. Encoding is what a
+ * compiler needs; decoding is for people, who want to know what a name means. Routing does neither:
+ * it compares whole names.
  */
 import { Buffer } from 'node:buffer';
 
@@ -9,7 +10,10 @@ export type Decoded<Value> =
 
 const SERVICE = 'kuma.io/service';
 
-/** Tag form: `service`, or `service{k=v,…}` sorted by key. Callers add the tag `mesh`, as Kuma does for its egress. Nothing is escaped. */
+/**
+ * Tag form: `service`, or `service{k=v,…}` sorted by key. Callers add the tag `mesh`, as Kuma does
+ * for its egress. Nothing is escaped.
+ */
 export function encodeTagSni(tags: Readonly<Record<string, string>>): string {
   const { [SERVICE]: service = '', ...extra } = tags;
   const pairs = sortedPairs(extra);
@@ -45,7 +49,10 @@ export interface HashSniTarget {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** Hash form (Kuma's MADR 055). The hash is over the whole names and neither kind nor port; what follows it may be cut. */
+/**
+ * Hash form (Kuma's MADR 055). The hash is over the whole names and neither kind nor port; what
+ * follows it may be cut.
+ */
 export function encodeHashSni({ kind, name, mesh, port, labels = {} }: HashSniTarget): string {
   const hash = fnv1a64(Buffer.from(`${name};${mesh};${sortedPairs(labels)}`));
   return `a${hash.toString(16).padStart(16, '0')}.${cutLabel(name)}.${port}.${cutLabel(mesh)}.${kind}`;
@@ -93,7 +100,10 @@ export type KriSni =
 const DNS_LABEL_LIMIT = 63;
 const DNS_HOSTNAME_LIMIT = 253;
 
-/** KRI form (Kuma's MADR 101): `sni.<kind>.<mesh>[.<zone>[.<namespace>]].<name>.<section>`. Nothing is escaped, hashed or cut, so the parts must be labels. */
+/**
+ * KRI form (Kuma's MADR 101): `sni.<kind>.<mesh>[.<zone>[.<namespace>]].<name>.<section>`. Nothing
+ * is escaped, hashed or cut, so the parts must be labels.
+ */
 export function encodeKriSni({ kind, mesh, zone, namespace, name, section }: KriSniTarget): KriSni {
   if (mesh === '' || name === '' || section === '') {
     return { kind: 'invalid', problems: ['mesh, name and sectionName must be non-empty'] };
@@ -138,10 +148,16 @@ export type SniDescription =
   | { readonly form: 'tag'; readonly service: string; readonly tags: Readonly<Record<string, string>> }
   | ({ readonly form: 'hash' } & HashSniParts)
   | ({ readonly form: 'kri' } & KriSniTarget)
-  /** A plain host name, or a broken try at one of the forms; then `problem` says what is wrong with it, else it is empty. */
+  /**
+   * A plain host name, or a broken try at one of the forms; then `problem` says what is wrong with
+   * it, else it is empty.
+   */
   | { readonly form: 'other'; readonly problem: string };
 
-/** Takes the name as the client sent it; the two forms that are host names are read without regard to ASCII case. */
+/**
+ * Takes the name as the client sent it; the two forms that are host names are read without regard
+ * to ASCII case.
+ */
 export function describeSni(text: string): SniDescription {
   if (text.includes('{')) {
     const decoded = decodeTagSni(text);
@@ -165,7 +181,10 @@ function isKriKind(text: string | undefined): text is KriSniKind {
   return text === 'msvc' || text === 'extsvc' || text === 'mzsvc';
 }
 
-/** Sorted by bytes, as Go sorts; code units differ from that only beyond the BMP, which Kuma's tags cannot have. */
+/**
+ * Sorted by bytes, as Go sorts; code units differ from that only beyond the BMP, which Kuma's tags
+ * cannot have.
+ */
 function sortedPairs(tags: Readonly<Record<string, string>>): string {
   return Object.entries(tags)
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
@@ -173,7 +192,10 @@ function sortedPairs(tags: Readonly<Record<string, string>>): string {
     .join(',');
 }
 
-/** Names of 63 bytes are cut too, though a DNS label may have as many: so a cut name, with its `x`, never equals a whole one. */
+/**
+ * Names of 63 bytes are cut too, though a DNS label may have as many: so a cut name, with its `x`,
+ * never equals a whole one.
+ */
 function cutLabel(text: string): string {
   const bytes = Buffer.from(text);
   return bytes.length > DNS_LABEL_LIMIT - 1 ? `${bytes.toString('utf8', 0, DNS_LABEL_LIMIT - 1)}x` : text;

@@ -135,7 +135,8 @@ t.test('V8 gives its pages back', async (t) => {
   const clock = new FakeClock();
   const timer = giveBackWhenQuiet(clock, { sessions: () => 0 });
   const peak = peakWith(600_000);
-  // Each look asks how busy the thread was since the one before. On a busy machine it takes some until three in a row find it quiet.
+  // Each look asks how busy the thread was since the one before. On a busy machine it takes some
+  // until three in a row find it quiet.
   let after = peak;
   const end = performance.now() + 120_000;
   while (after >= peak - 30 * MIB && performance.now() < end) {

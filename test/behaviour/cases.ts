@@ -1,4 +1,5 @@
-// How each recorded case is played: the name is that of the recording, what it does is what the recording client did. Long, because it is the list of them all.
+// How each recorded case is played: the name is that of the recording, what it does is what the
+// recording client did. Long, because it is the list of them all.
 import { Buffer } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,5 +1,6 @@
-// A client that keeps what it sees of one connection: the handshake, alerts, bytes, close_notify, and how TCP ended. TLS runs over a stream of ours, so that an
-// end of TLS and an end of TCP can be told apart, and each can be sent alone.
+// A client that keeps what it sees of one connection: the handshake, alerts, bytes, close_notify,
+// and how TCP ended. TLS runs over a stream of ours, so that an end of TLS and an end of TCP can be
+// told apart, and each can be sent alone.
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
@@ -42,7 +43,10 @@ interface Ended {
   readonly ms: number;
 }
 
-/** TCP alone. `play` gets the connected socket; where it is answered and nobody is to end it, `stays` says so. */
+/**
+ * TCP alone. `play` gets the connected socket; where it is answered and nobody is to end it,
+ * `stays` says so.
+ */
 export async function speakTcp(
   at: At,
   play: (socket: Socket) => unknown,
@@ -145,7 +149,8 @@ export async function speakTls(
       alpn: tls.alpnProtocol === false ? null : tls.alpnProtocol,
     };
     await play?.({ tls, raw, keepTcp: () => (tcpStays = true) });
-    // Half a connection that nobody ends is watched for its own time; the rest ends, or reads what it wants.
+    // Half a connection that nobody ends is watched for its own time; the rest ends, or reads what
+    // it wants.
     if (stays && wants !== undefined) await within(satisfied.promise, BOUND_MS);
     await within(
       Promise.race([ending, failed, ...(wants === undefined || stays ? [] : [satisfied.promise])]),

@@ -7,7 +7,10 @@ const GROUPS = extension(10, sized(2, Buffer.from('001d00170018', 'hex')));
 const FORMATS = extension(11, sized(1, Buffer.of(0)));
 const SIGNATURES = extension(13, sized(2, Buffer.from('040308040401050308050501', 'hex')));
 
-/** A hello of TLS 1.2 that a server would answer. `length`: of the handshake message, reached by padding. */
+/**
+ * A hello of TLS 1.2 that a server would answer. `length`: of the handshake message, reached by
+ * padding.
+ */
 export function helloFor(name: string | Buffer | null, length?: number): Buffer {
   const extensions = [...(name === null ? [] : [nameExtension(name)]), GROUPS, FORMATS, SIGNATURES];
   const message = (padding: readonly Buffer[]): Buffer =>

@@ -1,4 +1,5 @@
-// What a client sees of this egress in each case that was recorded with Envoy. `UPDATE_README=1` writes the tables of the page from the rows.
+// What a client sees of this egress in each case that was recorded with Envoy. `UPDATE_README=1`
+// writes the tables of the page from the rows.
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { CASES } from './cases.ts';

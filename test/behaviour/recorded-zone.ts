@@ -1,5 +1,6 @@
-// The recorded configuration of `egress-1`, message by message as Envoy got it, with keys of our own and with fakes at the addresses outside. The listener of the
-// control plane is left out: its port is not free on every machine.
+// The recorded configuration of `egress-1`, message by message as Envoy got it, with keys of our
+// own and with fakes at the addresses outside. The listener of the control plane is left out: its
+// port is not free on every machine.
 import { Buffer } from 'node:buffer';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -39,7 +40,10 @@ export function recordedZone(substitutes: Substitutes): EnvoyResources {
   };
 }
 
-/** RSA, as Kuma has it: the recorded clients ask for its cipher suites. One key for all, because making one takes time. */
+/**
+ * RSA, as Kuma has it: the recorded clients ask for its cipher suites. One key for all, because
+ * making one takes time.
+ */
 function secretsOf(meshes: readonly TestMesh[]): JsonObject[] {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
   return meshes.flatMap((mesh) => [

@@ -105,7 +105,10 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-/** A listener whose accept queue is full: the kernel drops what else wants to connect, as a firewall does. */
+/**
+ * A listener whose accept queue is full: the kernel drops what else wants to connect, as a firewall
+ * does.
+ */
 async function createBlackhole(): Promise<AsyncDisposable & { readonly port: number }> {
   const worker = new Worker(
     `const { createServer } = require('node:net');

@@ -1,4 +1,5 @@
-// First flights of a real sidecar: TLS 1.2, ALPN `kuma`, from the second connection on with the ticket of the first.
+// First flights of a real sidecar: TLS 1.2, ALPN `kuma`, from the second connection on with the
+// ticket of the first.
 import { Buffer } from 'node:buffer';
 import { readdirSync } from 'node:fs';
 import t from 'tap';

@@ -1,4 +1,5 @@
-// What a client saw in words, the same for what was recorded with Envoy and for what our own client sees.
+// What a client saw in words, the same for what was recorded with Envoy and for what our own client
+// sees.
 import type { Seen } from './client.ts';
 
 /** A case as it was recorded. */
@@ -70,7 +71,10 @@ export function wordsOfRecorded(case_: Recorded): string {
   ]);
 }
 
-/** With an alert nothing more is said: whether a client reads the end behind it is a matter of its library. */
+/**
+ * With an alert nothing more is said: whether a client reads the end behind it is a matter of its
+ * library.
+ */
 export function wordsOfSeen(seen: Seen, limit?: Limit): string {
   const { tls, cipher = '', alpn = null, alert, closeNotify, end, ms } = seen;
   return joined([
@@ -87,7 +91,10 @@ export function wordsOfSeen(seen: Seen, limit?: Limit): string {
   ]);
 }
 
-/** Later than a limit by no more than a client and a busy machine need; without one it has to be at once. */
+/**
+ * Later than a limit by no more than a client and a busy machine need; without one it has to be at
+ * once.
+ */
 function ended(end: string, ms: number, limit: Limit | undefined): string {
   const over = ms - (limit?.ms ?? 0);
   if (over > LATE_MS) return `${end} late`;
@@ -113,8 +120,9 @@ function answerWords(got: string): readonly string[] {
 }
 
 /**
- * The request as the service got it: every name, and the value of those that tell something. Left out is what an HTTP library says of its own connection, and the
- * length of a body, whose place differs from library to library, comes last.
+ * The request as the service got it: every name, and the value of those that tell something. Left
+ * out is what an HTTP library says of its own connection, and the length of a body, whose place
+ * differs from library to library, comes last.
  */
 function requestWords(body: string): string {
   const { request, headers } = JSON.parse(body) as { request: string; headers: readonly (readonly [string, string])[] };

@@ -1,4 +1,5 @@
-// An egress joined to a control plane that sends the recorded configuration, and everybody around it. Two of them: one with short limits, for what ends by one.
+// An egress joined to a control plane that sends the recorded configuration, and everybody around
+// it. Two of them: one with short limits, for what ends by one.
 import { startEgress } from '../../src/proxy.ts';
 import type { Egress, SessionRecord } from '../../src/proxy.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';

@@ -1,4 +1,5 @@
-// `zone-egress fake`, as a test in another language uses it: one line of JSON, certificates as files, the end of standard input.
+// `zone-egress fake`, as a test in another language uses it: one line of JSON, certificates as
+// files, the end of standard input.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

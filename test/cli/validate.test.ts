@@ -1,4 +1,7 @@
-/** What `run` would find out about certificates and keys, `validate` says first: at file, line and field. */
+/**
+ * What `run` would find out about certificates and keys, `validate` says first: at file, line and
+ * field.
+ */
 import { generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

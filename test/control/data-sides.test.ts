@@ -54,7 +54,8 @@ t.test('data sides that took the place of dead ones know it all: routes, certifi
     await workers[dead]!.terminate();
     await until('another takes its place', () => workers.length === 3 + dead);
   }
-  // Neither of those that were told in the first place is there any more: the port is open again when one of the new ones is ready.
+  // Neither of those that were told in the first place is there any more: the port is open again
+  // when one of the new ones is ready.
   await until('one of them listens', async () =>
     serves(zone, 'backend{mesh=default}').then(
       () => true,

@@ -20,7 +20,10 @@ const SESSIONS = { 1: 7_000, 2: 3_000 } as const;
 const WIDTH = 50;
 /** Sessions before the heap is measured the first time: rings and caches are full then. */
 const WARM_UP = 2_000;
-/** What the heap may have gained in 5,000 sessions, most of it the test runner's: a session that stayed would hold several times 1 KiB. */
+/**
+ * What the heap may have gained in 5,000 sessions, most of it the test runner's: a session that
+ * stayed would hold several times 1 KiB.
+ */
 const HEAP_SLACK = 2.5 * 1024 * 1024;
 
 const seed = Number(process.env['CHURN_SEED'] ?? Date.now() % 2 ** 31);
@@ -168,7 +171,10 @@ async function oneSession(zone: Zone, random: (below: number) => number): Promis
   return oneOf(connectTcp(at), bytesOf(what), random);
 }
 
-/** Sessions in each phase that lasts: silent, amid the hello, amid the handshake, terminated and passed through. */
+/**
+ * Sessions in each phase that lasts: silent, amid the hello, amid the handshake, terminated and
+ * passed through.
+ */
 async function holdOpen(zone: Zone): Promise<readonly Socket[]> {
   const stalled = await realHello('legacy{mesh=default}');
   const quiet = [Buffer.alloc(0), BACKEND.subarray(0, 40), stalled].flatMap((bytes) =>
@@ -194,7 +200,10 @@ function hello(name: string): Buffer {
 const BACKEND = hello('backend{mesh=default}');
 const LEGACY = hello('legacy{mesh=default}');
 
-/** What a client without a TLS library sends: a passed-through hello, a terminated one, one without a route, or garbage. */
+/**
+ * What a client without a TLS library sends: a passed-through hello, a terminated one, one without
+ * a route, or garbage.
+ */
 function bytesOf(what: number): Buffer {
   if (what < 55) return Buffer.concat([BACKEND, Buffer.alloc(what * 100, what)]);
   if (what < 65) return LEGACY;
@@ -203,7 +212,10 @@ function bytesOf(what: number): Buffer {
   return what % 2 === 0 ? Buffer.of(22, 3, 1, 0, 0) : Buffer.of(22, 3, 3, 0, 50, 2);
 }
 
-/** Sends, and ends, destroys or resets at a random moment: before or after a part of it, after all, after an answer, some turns of the loop later. */
+/**
+ * Sends, and ends, destroys or resets at a random moment: before or after a part of it, after all,
+ * after an answer, some turns of the loop later.
+ */
 function oneOf(socket: Socket, bytes: Buffer, random: (below: number) => number): Promise<void> {
   const sent = [Buffer.alloc(0), bytes.subarray(0, random(bytes.length)), bytes, bytes][random(4)] ?? bytes;
   const how = HOWS[random(HOWS.length)] ?? 'end';

@@ -446,7 +446,10 @@ interface Blackhole extends AsyncDisposable {
   readonly port: number;
 }
 
-/** A port where nothing answers, not even the kernel: the accept queue is full, and the thread that would empty it is blocked. */
+/**
+ * A port where nothing answers, not even the kernel: the accept queue is full, and the thread that
+ * would empty it is blocked.
+ */
 async function blackhole(): Promise<Blackhole> {
   const gate = new SharedArrayBuffer(4);
   const worker = new Worker(BLOCKED_LISTENER, { eval: true, workerData: gate, execArgv: [] });

@@ -1,4 +1,5 @@
-// A zone whose egress has joined a control plane on loopback. Closes everything at the end of the test and fails it when something was left behind.
+// A zone whose egress has joined a control plane on loopback. Closes everything at the end of the
+// test and fails it when something was left behind.
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -31,7 +32,10 @@ export interface ControlledZone extends AsyncDisposable {
   /** Log lines, parsed. */
   readonly log: readonly Record<string, unknown>[];
   connect(sni: string, client: Certificate, options?: ConnectionOptions): Promise<TLSSocket>;
-  /** Sends this in place of what was sent before; resolves when it is live, at once where the routing stays the same. */
+  /**
+   * Sends this in place of what was sent before; resolves when it is live, at once where the
+   * routing stays the same.
+   */
   send(
     change: { [Name in keyof FakeConfigurationOptions]?: FakeConfigurationOptions[Name] | undefined },
     options?: { readonly isSame?: boolean },

@@ -1,4 +1,5 @@
-// Bytes of TLS that go wrong on the way, behind the handshake or later, on either side: both connections end at once, and the record says why.
+// Bytes of TLS that go wrong on the way, behind the handshake or later, on either side: both
+// connections end at once, and the record says why.
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';

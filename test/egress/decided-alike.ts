@@ -1,4 +1,5 @@
-// decide(snapshot, facts), explain and the traffic must come to the same judgement: every scenario's records are judged and explained again.
+// decide(snapshot, facts), explain and the traffic must come to the same judgement: every
+// scenario's records are judged and explained again.
 import { NORMAL_ENDS, REFUSALS } from '../../src/base/refusal.ts';
 import { assumedView } from '../../src/explain/assumed-view.ts';
 import { explain } from '../../src/explain/explain.ts';

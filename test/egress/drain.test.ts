@@ -173,7 +173,8 @@ t.test('connections that wait in the accept queue when it gets quiet are served 
   const clock = new FakeClock({ wall: Date.now() });
   await using zone = await startZone(t, { clock });
   const drain = zone.egress.drain(10_000);
-  // All of them are in the queue, none is accepted, when the time of quiet is over: this thread has done nothing else yet.
+  // All of them are in the queue, none is accepted, when the time of quiet is over: this thread has
+  // done nothing else yet.
   const clients = Array.from({ length: 300 }, () => zone.connect('backend{mesh=default}', zone.mesh.client('frontend')));
   await connectsAreMade();
   clock.advance(2_000);
@@ -188,7 +189,8 @@ t.test('connections that wait in the accept queue when it gets quiet are served 
 });
 
 t.test('with two data sides, clients that come while they close are served or refused, and not reset', async (t) => {
-  // Between the last look at the queue and the close lie microseconds, which no program can close: on a busy machine one batch may fall into them, but not each time.
+  // Between the last look at the queue and the close lie microseconds, which no program can close:
+  // on a busy machine one batch may fall into them, but not each time.
   const lost: number[] = [];
   while (lost.length < 10 && !lost.some((count) => count <= 2)) lost.push(await lostWhileClosing(t));
   t.ok(
@@ -197,7 +199,10 @@ t.test('with two data sides, clients that come while they close are served or re
   );
 });
 
-/** Clients keep coming while an egress with two data sides drains; gives how many were connected and never accepted. */
+/**
+ * Clients keep coming while an egress with two data sides drains; gives how many were connected and
+ * never accepted.
+ */
 async function lostWhileClosing(t: Test): Promise<number> {
   await using zone = await startZone(t, { concurrency: 2 });
   const drain = zone.egress.drain(2_000);
@@ -216,7 +221,8 @@ async function lostWhileClosing(t: Test): Promise<number> {
     over.push(new Promise((resolve) => socket.once('close', resolve)));
     socket.resume();
   }
-  // No more at once than a turn or two of a loop can take: what is behind that in the queue at the end is reset, whoever closes it.
+  // No more at once than a turn or two of a loop can take: what is behind that in the queue at the
+  // end is reset, whoever closes it.
   while (turnedAway < 20) {
     for (let i = 0; i < 10; i++) come();
     await Promise.all(over.splice(0));
@@ -227,7 +233,10 @@ async function lostWhileClosing(t: Test): Promise<number> {
   return connected - zone.records.length;
 }
 
-/** Node makes the system call of a connect in the next tick. The loop has not turned since: nothing was accepted. */
+/**
+ * Node makes the system call of a connect in the next tick. The loop has not turned since: nothing
+ * was accepted.
+ */
 async function connectsAreMade(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => process.nextTick(resolve));
 }

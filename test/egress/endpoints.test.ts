@@ -1,4 +1,5 @@
-// Health checks, outlier detection, breakers and rate limits, from the policies that an operator writes to what a client sees.
+// Health checks, outlier detection, breakers and rate limits, from the policies that an operator
+// writes to what a client sees.
 import t from 'tap';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';

@@ -1,4 +1,5 @@
-// What alerts are made of in Envoy's words: refused certificates by the check that they failed, and ejections by their detector.
+// What alerts are made of in Envoy's words: refused certificates by the check that they failed, and
+// ejections by their detector.
 import t from 'tap';
 import { get } from 'node:http';
 import { once } from 'node:events';

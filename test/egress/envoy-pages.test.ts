@@ -1,4 +1,7 @@
-/** An egress that is configured by files tells of its sessions in Envoy's words too, on its own admin port. */
+/**
+ * An egress that is configured by files tells of its sessions in Envoy's words too, on its own
+ * admin port.
+ */
 import t from 'tap';
 import { ask, CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';

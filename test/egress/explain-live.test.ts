@@ -1,4 +1,5 @@
-// A running egress is asked about a path: what it knows beside its configuration counts too, and `--probe` dials.
+// A running egress is asked about a path: what it knows beside its configuration counts too, and
+// `--probe` dials.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,5 @@
-// A refused connection leaves all that it takes to be explained: here by the egress that refused it.
+// A refused connection leaves all that it takes to be explained: here by the egress that refused
+// it.
 import { once } from 'node:events';
 import { get } from 'node:http';
 import t from 'tap';

@@ -1,4 +1,5 @@
-// Clients that take all places and do nothing with them: honest ones get in all the same, from other addresses and from the same.
+// Clients that take all places and do nothing with them: honest ones get in all the same, from
+// other addresses and from the same.
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';

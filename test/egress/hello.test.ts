@@ -22,9 +22,15 @@ import { BOUND_MS, FAR_MS, until } from './until.ts';
 import { CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
-/** The deadline of the test that waits for it: long, so that what has to come before it does so on a busy machine; shorter than a connect may take. */
+/**
+ * The deadline of the test that waits for it: long, so that what has to come before it does so on a
+ * busy machine; shorter than a connect may take.
+ */
 const SETUP_MS = 4_500;
-/** When the rest of a late hello is sent. A deadline that began anew there would be over this much later. */
+/**
+ * When the rest of a late hello is sent. A deadline that began anew there would be over this much
+ * later.
+ */
 const LATE_MS = 3_000;
 
 for (const concurrency of CONCURRENCIES) {
@@ -365,7 +371,10 @@ async function inParallel<T>(items: readonly T[], width: number, act: (item: T) 
   );
 }
 
-/** `hole`, external, answers TLS with silence; `beyond` is a service of two other zones; all are where nobody accepts a connection. */
+/**
+ * `hole`, external, answers TLS with silence; `beyond` is a service of two other zones; all are
+ * where nobody accepts a connection.
+ */
 function servicesAt(port: number): string {
   return `type: ExternalService
 mesh: default
@@ -389,7 +398,10 @@ availableServices:
 `;
 }
 
-/** A listener whose accept queue is full: the kernel drops what else wants to connect, as a firewall does. */
+/**
+ * A listener whose accept queue is full: the kernel drops what else wants to connect, as a firewall
+ * does.
+ */
 async function createBlackhole(): Promise<AsyncDisposable & { readonly port: number }> {
   const worker = new Worker(
     `const { createServer } = require('node:net');
@@ -419,8 +431,8 @@ interface Sides extends AsyncDisposable {
 }
 
 /**
- * Data sides alone, with routes for any names, which resources could not have. What is behind them answers, when the client has ended, with the SHA-256 of
- * all that it got.
+ * Data sides alone, with routes for any names, which resources could not have. What is behind them
+ * answers, when the client has ended, with the SHA-256 of all that it got.
  */
 async function startDataSides(
   t: Test,

@@ -96,7 +96,10 @@ async function leaving(zone: Zone): Promise<void> {
   await over;
 }
 
-/** One mutual TLS session whose encrypted bytes go wrong at its `at`th write, and which is ended in one of several ways. */
+/**
+ * One mutual TLS session whose encrypted bytes go wrong at its `at`th write, and which is ended in
+ * one of several ways.
+ */
 function hostile(zone: Zone, random: Random, done: Map<string, number>): Promise<void> {
   const wrong = WRONGS[random(WRONGS.length)] ?? 'nothing';
   done.set(wrong, (done.get(wrong) ?? 0) + 1);

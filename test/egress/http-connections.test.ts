@@ -1,4 +1,5 @@
-// Connections of clients of HTTP: heads that do not come, and an egress that leaves bytes as they are.
+// Connections of clients of HTTP: heads that do not come, and an egress that leaves bytes as they
+// are.
 import t from 'tap';
 import { SHOP, answerOf, readAll, startHttpZone, startRawService } from './http-zone.ts';
 

@@ -1,4 +1,5 @@
-// What is made of each request of HTTP/1.1: what the service reads, byte for byte, what the client reads, and that what comes behind it is clean.
+// What is made of each request of HTTP/1.1: what the service reads, byte for byte, what the client
+// reads, and that what comes behind it is clean.
 import t from 'tap';
 import { answerOf, answersIn, readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
 import { CONCURRENCIES, gone } from './zone.ts';
@@ -228,7 +229,8 @@ for (const concurrency of CONCURRENCIES) {
     t.test('what is refused reads one answer, and no byte of it or of what comes behind it arrives', async (t) => {
       const service = await startRawService(t);
       await using zone = await startHttpZone(t, service.port, { concurrency });
-      // Each connection stays for a second after its answer, so that they wait together; a good client goes on meanwhile.
+      // Each connection stays for a second after its answer, so that they wait together; a good
+      // client goes on meanwhile.
       const play = async ([bytes, status]: readonly [string, number]): Promise<void> => {
         const answers = answersIn(await readAll(zone, bytes + AFTER));
         t.strictSame(

@@ -1,4 +1,5 @@
-// A zone with one service that speaks HTTP, and the service as a bare TCP server, so that a test reads byte for byte what arrived.
+// A zone with one service that speaks HTTP, and the service as a bare TCP server, so that a test
+// reads byte for byte what arrived.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
@@ -102,7 +103,10 @@ export async function startRawService(t: Test, answer: Answer = echoPath): Promi
   };
 }
 
-/** Where the body ends in these bytes, or null. A service reads as the RFC says, so that a second request in a body is seen as one. */
+/**
+ * Where the body ends in these bytes, or null. A service reads as the RFC says, so that a second
+ * request in a body is seen as one.
+ */
 function bodyEnd(head: string, bytes: string): number | null {
   if (/\r\ntransfer-encoding: chunked/i.test(head)) {
     let at = 0;
@@ -160,7 +164,9 @@ ${more}`,
   });
 }
 
-/** Sends these bytes on a connection of its own and gives what comes back until the connection ends. */
+/**
+ * Sends these bytes on a connection of its own and gives what comes back until the connection ends.
+ */
 export async function readAll(zone: Zone, bytes: string | Buffer): Promise<string> {
   const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
   return readUntilGone(socket, bytes);
@@ -174,7 +180,10 @@ export async function readUntilGone(socket: TLSSocket, bytes: string | Buffer): 
   return text;
 }
 
-/** The answers that stand in what a client read, each by its length or chunks; what is no answer is the last. */
+/**
+ * The answers that stand in what a client read, each by its length or chunks; what is no answer is
+ * the last.
+ */
 export function answersIn(text: string): { readonly status: number; readonly head: string; readonly body: string }[] {
   const answers = [];
   let rest = text;

@@ -1,4 +1,5 @@
-// What is made of each request of HTTP/2 for a service of HTTP/1.1: what arrives, byte for byte, or how it is refused; and floods.
+// What is made of each request of HTTP/2 for a service of HTTP/1.1: what arrives, byte for byte, or
+// how it is refused; and floods.
 import t from 'tap';
 import { answersIn, readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
 import { END_HEADERS, END_STREAM, fields, frame, Frames, GET, request, TYPES, uint32 } from './h2-frames.ts';
@@ -54,7 +55,10 @@ const SERVED: readonly (readonly [string, Buffer, string, string?])[] = [
   ],
 ];
 
-/** Bytes of the client that no byte reaches the service of; the stream is reset, answered, or the connection ends. */
+/**
+ * Bytes of the client that no byte reaches the service of; the stream is reset, answered, or the
+ * connection ends.
+ */
 const REFUSED: readonly (readonly [string, Buffer])[] = [
   ...(
     [

@@ -1,4 +1,7 @@
-/** Services, and a control plane, whose certificates have keys of every kind: none of them reaches a call of Node that could end the process. */
+/**
+ * Services, and a control plane, whose certificates have keys of every kind: none of them reaches a
+ * call of Node that could end the process.
+ */
 import { generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
@@ -20,7 +23,10 @@ const HOST = 'api.partner.test';
 const DAY_MS = 24 * 3_600_000;
 const dates = { notBefore: Date.now() - DAY_MS, notAfter: Date.now() + DAY_MS };
 
-/** Node's own object form of a certificate is what ends the process; each call of it is counted here, whoever makes it. */
+/**
+ * Node's own object form of a certificate is what ends the process; each call of it is counted
+ * here, whoever makes it.
+ */
 let objects = 0;
 TLSSocket.prototype.getPeerCertificate = function (): never {
   objects++;
@@ -57,7 +63,10 @@ function root(key: KeyObject, name: string): { readonly cert: string; readonly k
   return selfSigned({ ...dates, key, subject: [['CN', name]], ca: { pathLength: null }, keyUsage: ['keyCertSign'] });
 }
 
-/** The odd key is that of the root, of what lies between, of the server, or of a certificate that nobody asked for. */
+/**
+ * The odd key is that of the root, of what lies between, of the server, or of a certificate that
+ * nobody asked for.
+ */
 function chainOf(kind: string, place: 'root' | 'between' | 'server' | 'beside'): Chain {
   const odd = KEYS[kind]!();
   const above = root(place === 'root' ? odd : good(), `root ${place} ${kind}`);

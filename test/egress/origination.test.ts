@@ -12,7 +12,10 @@ import type { Certificate, Zone } from './zone.ts';
 const HOST = 'api.partner.test';
 const HOUR_MS = 3_600_000;
 
-/** The CA of the external services; another that nobody trusts; and a mesh whose certificates are for its inside only. */
+/**
+ * The CA of the external services; another that nobody trusts; and a mesh whose certificates are
+ * for its inside only.
+ */
 const partner = await createTestMesh('partner', { keyType: 'ec' });
 const stranger = await createTestMesh('stranger', { keyType: 'ec' });
 const inside = await createTestMesh('inside', { keyType: 'ec' });

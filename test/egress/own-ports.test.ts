@@ -1,4 +1,5 @@
-// The ports of the egress itself: on which addresses they answer, and that they answer when sessions have taken everything else.
+// The ports of the egress itself: on which addresses they answer, and that they answer when
+// sessions have taken everything else.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';

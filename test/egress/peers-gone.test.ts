@@ -1,4 +1,5 @@
-// Peers that have gone where nobody reads their connection: behind the end of a direction, or because the other side takes nothing.
+// Peers that have gone where nobody reads their connection: behind the end of a direction, or
+// because the other side takes nothing.
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -10,7 +11,10 @@ import type { On, Streams } from './stream-zone.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, startZone } from './zone.ts';
 
-/** What is promised, with as much again for a machine that is busy. The timeouts of these egresses are longer. */
+/**
+ * What is promised, with as much again for a machine that is busy. The timeouts of these egresses
+ * are longer.
+ */
 const PROMISED_MS = 15_000;
 /** A session without a byte for so long was asked for its peers. */
 const QUIET_MS = 11_000;
@@ -186,7 +190,10 @@ const GOING: Readonly<Record<string, Going>> = {
   },
 };
 
-/** To the kernel a client that has sent its end too has no connection any more, although its bytes wait for an endpoint that takes none for a while. */
+/**
+ * To the kernel a client that has sent its end too has no connection any more, although its bytes
+ * wait for an endpoint that takes none for a while.
+ */
 async function staysWhole(t: Test, streams: Streams, { path, version }: On): Promise<[Promise<void>]> {
   const { promise: served, resolve } = Promise.withResolvers<Socket>();
   streams.serve = (socket, below) => {
@@ -215,7 +222,10 @@ async function staysWhole(t: Test, streams: Streams, { path, version }: On): Pro
   return [whole()];
 }
 
-/** An endpoint that takes what comes, the end too, and neither answers nor closes; resolves with its connection once the client has ended. */
+/**
+ * An endpoint that takes what comes, the end too, and neither answers nor closes; resolves with its
+ * connection once the client has ended.
+ */
 function serveHanging(streams: Streams): Promise<Socket> {
   return new Promise((resolve) => {
     streams.serve = (socket) => {

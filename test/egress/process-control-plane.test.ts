@@ -1,4 +1,5 @@
-// `zone-egress run` with the flags of kuma-dp, as a process of its own beside a control plane on loopback.
+// `zone-egress run` with the flags of kuma-dp, as a process of its own beside a control plane on
+// loopback.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

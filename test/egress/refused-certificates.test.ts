@@ -1,4 +1,5 @@
-// What a client reads whose certificate is refused: an alert that its TLS library turns into words, with every version and cipher, and whatever it has sent already.
+// What a client reads whose certificate is refused: an alert that its TLS library turns into words,
+// with every version and cipher, and whatever it has sent already.
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -11,7 +12,10 @@ import { startRelay } from './relay.ts';
 import { CONCURRENCIES, ask, startZone } from './zone.ts';
 import type { Certificate, Zone } from './zone.ts';
 
-/** By what is wrong: the certificate, and OpenSSL's words for the alert in TLS 1.3; those of TLS 1.2 where they differ. */
+/**
+ * By what is wrong: the certificate, and OpenSSL's words for the alert in TLS 1.3; those of TLS 1.2
+ * where they differ.
+ */
 type Refused = readonly [certificate: (zone: Zone) => Certificate | null, words: string, words12?: string];
 
 const REFUSED: Readonly<Record<string, Refused>> = {
@@ -46,7 +50,8 @@ for (const concurrency of CONCURRENCIES) {
     t.test(`${handshake}, ${sides}: each refusal has its word, and an orderly end behind it`, async (t) => {
       await using zone = await startZone(t, { concurrency });
       for (const [what, [certificate, words, words12]] of Object.entries(REFUSED)) {
-        // With a request that is under way already, more of it than the egress has read, and without.
+        // With a request that is under way already, more of it than the egress has read, and
+        // without.
         for (const payload of [Buffer.alloc(0), Buffer.alloc(100_000)]) {
           const said = await refusal(zone.egress.port, certificate(zone), { options, payload });
           const expected = options.maxVersion === 'TLSv1.2' ? (words12 ?? words) : words;

@@ -6,7 +6,10 @@ import { closed } from '../traffic/closed.ts';
 
 export interface Relay {
   readonly port: number;
-  /** Adds bytes to those of the connection that was made last: towards the server, or towards the client. */
+  /**
+   * Adds bytes to those of the connection that was made last: towards the server, or towards the
+   * client.
+   */
   inject(direction: 'up' | 'down', bytes: Buffer): void;
   /** What the server sent last. */
   lastAnswer(): Buffer;
@@ -15,7 +18,10 @@ export interface Relay {
   close(): Promise<void>;
 }
 
-/** Passes bytes on; with `behindHandshake` these are added to the client's second flight, in the same write. */
+/**
+ * Passes bytes on; with `behindHandshake` these are added to the client's second flight, in the
+ * same write.
+ */
 export async function startRelay(to: () => number, options: { readonly behindHandshake?: () => Buffer } = {}): Promise<Relay> {
   const open = new Set<Socket>();
   let last: { readonly client: Socket; readonly server: Socket } | null = null;

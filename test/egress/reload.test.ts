@@ -415,7 +415,10 @@ async function adminPage(zone: Zone, path: string): Promise<string> {
   return text;
 }
 
-/** An external service over plain TCP, and a permission for these clients alone. Line 5 has the address. */
+/**
+ * An external service over plain TCP, and a permission for these clients alone. Line 5 has the
+ * address.
+ */
 function plainService(name: string, port: number, clients: readonly string[] = ['frontend']): string {
   return `type: ExternalService
 mesh: default
@@ -447,7 +450,10 @@ function identityOf(mesh: TestMesh): IdentityFiles {
   return { 'tls.crt': cert, 'tls.key': key, 'ca.crt': mesh.ca.cert };
 }
 
-/** As a Secret is mounted: the visible names are links through `..data`, which is swapped in one rename. */
+/**
+ * As a Secret is mounted: the visible names are links through `..data`, which is swapped in one
+ * rename.
+ */
 function putIdentity(folder: string, version: string, files: IdentityFiles): void {
   mkdirSync(join(folder, `..${version}`), { recursive: true });
   for (const [file, text] of Object.entries(files)) {
@@ -462,7 +468,10 @@ const CHUNK = 8_192;
 /** 50 streams as fast as they can would leave no time for the reloads. */
 const PACE_MS = 20;
 
-/** Writes random bytes until it is told to stop, a chunk whenever the last one is on its way back; resolves with the hash of each way. */
+/**
+ * Writes random bytes until it is told to stop, a chunk whenever the last one is on its way back;
+ * resolves with the hash of each way.
+ */
 async function stream(socket: TLSSocket, stop: () => boolean): Promise<{ readonly up: string; readonly down: string }> {
   const up = createHash('sha256');
   const down = createHash('sha256');
@@ -472,7 +481,8 @@ async function stream(socket: TLSSocket, stop: () => boolean): Promise<{ readonl
     down.update(bytes);
     ahead -= bytes.length;
   });
-  // Never from inside 'data': Node's end() would throw away a record that is there already and not read yet.
+  // Never from inside 'data': Node's end() would throw away a record that is there already and not
+  // read yet.
   while (!stop()) {
     if (ahead <= CHUNK) {
       const bytes = randomBytes(CHUNK);

@@ -1,4 +1,5 @@
-// Records of TLS 1.3 as a peer makes them that plays by no rules: sealed with the secrets that Node tells in `keylog`. RFC 8446 5.2, 7.1 and 7.2, for TLS_AES_128_GCM_SHA256.
+// Records of TLS 1.3 as a peer makes them that plays by no rules: sealed with the secrets that Node
+// tells in `keylog`. RFC 8446 5.2, 7.1 and 7.2, for TLS_AES_128_GCM_SHA256.
 import { createCipheriv, createHmac } from 'node:crypto';
 
 export const CIPHER = 'TLS_AES_128_GCM_SHA256';

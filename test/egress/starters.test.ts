@@ -1,5 +1,6 @@
-// The egress as people and supervisors start it: by npx, npm, a shell or the command itself. A signal to the process that was started, and to no other,
-// has to end it, also one that leaves that process no time to pass it on.
+// The egress as people and supervisors start it: by npx, npm, a shell or the command itself. A
+// signal to the process that was started, and to no other, has to end it, also one that leaves that
+// process no time to pass it on.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -121,7 +122,10 @@ const WAYS: Readonly<Record<string, (zone: Zone) => readonly string[]>> = {
   'sh -c, without the wrapper': ({ run }) => ['sh', '-c', `${node} ${JSON.stringify(MAIN)} ${run}; exit $?`],
 };
 
-/** What gets the signal is the pid of what was started; a terminal's Ctrl-C goes to all of it. A shell, and with it npx, waits out a SIGINT of its own. */
+/**
+ * What gets the signal is the pid of what was started; a terminal's Ctrl-C goes to all of it. A
+ * shell, and with it npx, waits out a SIGINT of its own.
+ */
 const ENDS: Readonly<Record<string, readonly (NodeJS.Signals | 'Ctrl-C')[]>> = {
   npx: ['SIGTERM', 'SIGKILL', 'SIGHUP', 'Ctrl-C'],
   'npm run': ['SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP', 'Ctrl-C'],

@@ -1,4 +1,5 @@
-// A zone with one endpoint for each path through the egress, all of which do what a test says: for what happens to bytes, ends and resets.
+// A zone with one endpoint for each path through the egress, all of which do what a test says: for
+// what happens to bytes, ends and resets.
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';

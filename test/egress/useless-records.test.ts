@@ -1,4 +1,5 @@
-// Peers that send record after record with nothing in it: their connection ends before they cost anything, with a client certificate or without, and from a service too.
+// Peers that send record after record with nothing in it: their connection ends before they cost
+// anything, with a client certificate or without, and from a service too.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';

@@ -143,7 +143,8 @@ export function start(args: readonly string[]): {
   readonly output: { stdout: string; stderr: string };
   readonly exit: Promise<{ readonly code: number | null; readonly signal: string | null }>;
 } {
-  // Without what the runner of the tests puts into the environment: this is the command as an operator runs it.
+  // Without what the runner of the tests puts into the environment: this is the command as an
+  // operator runs it.
   const { NODE_OPTIONS: _options, ...env } = process.env;
   const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
@@ -171,7 +172,10 @@ export async function page(
   return `${response.statusCode} ${text}`;
 }
 
-/** Below the range that the kernel takes ports for outgoing connections from: nobody else takes one before the process binds it. */
+/**
+ * Below the range that the kernel takes ports for outgoing connections from: nobody else takes one
+ * before the process binds it.
+ */
 export async function freePorts(): Promise<[number, number, number]> {
   const ports: number[] = [];
   while (ports.length < 3) {

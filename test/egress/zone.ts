@@ -1,5 +1,6 @@
-// A whole zone on loopback for one test: an egress with real sockets and real TLS, another zone's ingress, external services.
-// Closes everything at the end of the test and fails it when something was left behind.
+// A whole zone on loopback for one test: an egress with real sockets and real TLS, another zone's
+// ingress, external services. Closes everything at the end of the test and fails it when something
+// was left behind.
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
@@ -23,7 +24,10 @@ import { BOUND_MS } from './until.ts';
 export type Certificate = { readonly cert: string; readonly key: string };
 
 export interface ZoneOptions extends Partial<Omit<EgressOptions, 'resources'>> {
-  /** More documents, or others in place of the usual external services and permissions. Gets the ports of the fakes. */
+  /**
+   * More documents, or others in place of the usual external services and permissions. Gets the
+   * ports of the fakes.
+   */
   readonly resources?: (ports: Ports) => string;
   readonly tcp?: FakeExternalServiceOptions;
   readonly tls?: Omit<FakeExternalServiceOptions, 'tls'>;
@@ -187,7 +191,10 @@ availableServices:
 `;
 }
 
-/** `api` over TLS with a client certificate, `legacy` over plain TCP, both for `frontend`; `ledger` for everybody in mesh other. */
+/**
+ * `api` over TLS with a client certificate, `legacy` over plain TCP, both for `frontend`; `ledger`
+ * for everybody in mesh other.
+ */
 export function usualServices(external: TestMesh): (ports: Ports) => string {
   const client = external.issue({ uris: [], dns: ['egress.partner.test'] });
   return ({ tls, tcp }) => `type: ExternalService
@@ -242,7 +249,9 @@ export function activeResources(): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** What is there beyond what was there before, after giving the kernel and the loop time to let go. */
+/**
+ * What is there beyond what was there before, after giving the kernel and the loop time to let go.
+ */
 export async function leftovers(before: ReadonlyMap<string, number>): Promise<string[]> {
   const until = performance.now() + BOUND_MS;
   for (;;) {

@@ -1,4 +1,5 @@
-// The README's examples of diff and simulate are what these commands print. `UPDATE_README=1 npm test -- test/explain/changes-readme.test.ts` writes them.
+// The README's examples of diff and simulate are what these commands print. `UPDATE_README=1 npm
+// test -- test/explain/changes-readme.test.ts` writes them.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import t from 'tap';

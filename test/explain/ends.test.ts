@@ -15,7 +15,10 @@ import { compiled, sourcesOf } from './zone.ts';
 const config = compiled();
 const frontend = 'spiffe://default/frontend';
 
-/** Of a session to `api`, which has TLS to its endpoint, or to `reports`, which has none; as far as it got. */
+/**
+ * Of a session to `api`, which has TLS to its endpoint, or to `reports`, which has none; as far as
+ * it got.
+ */
 const reached = {
   accepted: (changes: Partial<SessionRecord>) => unmatched({ sni: '', tlsOffered: '', helloMs: -1, ...changes }),
   hello: (changes: Partial<SessionRecord>) => unmatched({ sni: 'nowhere', ...changes }),

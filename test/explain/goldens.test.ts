@@ -1,4 +1,5 @@
-// Refusals as `explain` prints them. `UPDATE_GOLDEN=1 npm test -- test/explain/goldens.test.ts` writes the texts, and those of docs/explain.md.
+// Refusals as `explain` prints them. `UPDATE_GOLDEN=1 npm test -- test/explain/goldens.test.ts`
+// writes the texts, and those of docs/explain.md.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { assumedView } from '../../src/explain/assumed-view.ts';

@@ -1,4 +1,5 @@
-// The README's example is what its command prints. `UPDATE_README=1 npm test -- test/explain/readme.test.ts` writes it.
+// The README's example is what its command prints. `UPDATE_README=1 npm test --
+// test/explain/readme.test.ts` writes it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import t from 'tap';

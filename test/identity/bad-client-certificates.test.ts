@@ -1,4 +1,7 @@
-/** Every client certificate that must not pass, against the real TLS server of a mesh, on TLS 1.2 and 1.3. */
+/**
+ * Every client certificate that must not pass, against the real TLS server of a mesh, on TLS 1.2
+ * and 1.3.
+ */
 import { Buffer } from 'node:buffer';
 import { X509Certificate, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';

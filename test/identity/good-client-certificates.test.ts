@@ -1,4 +1,7 @@
-/** Client certificates that pass, under every form of mesh CA; and what a connection may not do after that. */
+/**
+ * Client certificates that pass, under every form of mesh CA; and what a connection may not do
+ * after that.
+ */
 import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
 import type { Test } from 'tap';

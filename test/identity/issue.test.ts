@@ -13,7 +13,10 @@ const cas = {
   'P-384': caWith(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey),
 };
 
-/** `O=Kuma+OU=Mesh` as one part with PrintableStrings, `CN=Défaut` as a BMPString: rebuilding it would give other bytes. */
+/**
+ * `O=Kuma+OU=Mesh` as one part with PrintableStrings, `CN=Défaut` as a BMPString: rebuilding it
+ * would give other bytes.
+ */
 const LEGACY_NAME = `-----BEGIN CERTIFICATE-----
 MIIBijCCAS+gAwIBAgIBBzAKBggqhkjOPQQDAjAzMRowCwYDVQQKEwRLdW1hMAsG
 A1UECxMETWVzaDEVMBMGA1UEAx4MAEQA6QBmAGEAdQB0MCAXDTI2MTEyNTE2NDY1

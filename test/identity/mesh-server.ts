@@ -1,4 +1,7 @@
-/** One mesh's TLS server as traffic runs it, fed with sockets whose first bytes were read and put back; and clients of it. */
+/**
+ * One mesh's TLS server as traffic runs it, fed with sockets whose first bytes were read and put
+ * back; and clients of it.
+ */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
@@ -20,7 +23,10 @@ export type Outcome =
 
 export interface MeshServer {
   readonly port: number;
-  /** What the server made of a client that connected with these options; `use` has the client after its handshake, before it closes. */
+  /**
+   * What the server made of a client that connected with these options; `use` has the client after
+   * its handshake, before it closes.
+   */
   meet(
     options: ConnectionOptions,
     more?: { readonly nowMs?: number; readonly use?: (client: TLSSocket) => Promise<void> },

@@ -12,8 +12,8 @@ interface Recorded {
 }
 
 /**
- * What an egress holds after the message with this number of a recorded state-of-the-world conversation. CDS and LDS say everything each time;
- * EDS and SDS add to what is known.
+ * What an egress holds after the message with this number of a recorded state-of-the-world
+ * conversation. CDS and LDS say everything each time; EDS and SDS add to what is known.
  */
 export function readAdsState(folder: URL, until: number): EnvoyRouting {
   return readResources(adsResources(folder, until));
@@ -47,7 +47,10 @@ function nameOf({ name, clusterName }: Recorded): string {
   return name ?? clusterName ?? '';
 }
 
-/** Of one recorded response, whole: a resource or a chain that did not change is a reference to an earlier file. */
+/**
+ * Of one recorded response, whole: a resource or a chain that did not change is a reference to an
+ * earlier file.
+ */
 export function resourcesOf(folder: URL, file: string): readonly Recorded[] {
   const { href } = new URL(file, folder);
   const known = read.get(href) ?? readResourcesOf(folder, file);

@@ -5,8 +5,9 @@ export const NOBODY: Principal = { kind: 'or', any: [] };
 export const ANYBODY: Principal = { kind: 'any' };
 
 /**
- * A set of clients, written in one way only, however it was said: every combination of the URIs that make a difference, with what becomes of it.
- * A client has one value for a tag and one service in a mesh, as Kuma's certificates have; `other` is any value that is not named, or none.
+ * A set of clients, written in one way only, however it was said: every combination of the URIs
+ * that make a difference, with what becomes of it. A client has one value for a tag and one service
+ * in a mesh, as Kuma's certificates have; `other` is any value that is not named, or none.
  */
 export function canonical(clients: Principal): readonly string[] {
   const variables = reduced(variablesOf(clients), clients);
@@ -54,7 +55,10 @@ function atomsOf(clients: Principal): readonly Atom[] {
   }
 }
 
-/** A tag or the service of a mesh, and its value; any other URI is a variable of its own, there or not. */
+/**
+ * A tag or the service of a mesh, and its value; any other URI is a variable of its own, there or
+ * not.
+ */
 function split({ match, value }: Atom): readonly [string, string] {
   const parts = match === 'exact' ? /^(spiffe:\/\/[^/]+\/|kuma:\/\/.+\/)([^/]+)$/.exec(value) : null;
   return parts === null ? [`${match} ${value}`, ' yes'] : [parts[1] ?? '', parts[2] ?? ''];

@@ -295,7 +295,9 @@ function readEndpoints(assignment: EnvoyNode, sockets: readonly Socket[], family
   return sortEndpoints(endpoints);
 }
 
-/** By what names an endpoint, so that a change of its weight or priority is a change in one place. */
+/**
+ * By what names an endpoint, so that a change of its weight or priority is a change in one place.
+ */
 export function sortEndpoints(endpoints: readonly EndpointModel[]): readonly EndpointModel[] {
   const key = ({ address, port, tags }: EndpointModel): string => JSON.stringify([address, port, Object.entries(tags).sort()]);
   return [...endpoints].sort((a, b) => (key(a) < key(b) ? -1 : 1));

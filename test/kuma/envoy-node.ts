@@ -1,6 +1,7 @@
 /**
- * One object of Envoy's configuration, as proto3 JSON. Whoever reads it takes its fields one by one; `done` reports those that nobody took,
- * so that nothing of a configuration is left out in silence.
+ * One object of Envoy's configuration, as proto3 JSON. Whoever reads it takes its fields one by
+ * one; `done` reports those that nobody took, so that nothing of a configuration is left out in
+ * silence.
  */
 export class EnvoyNode {
   readonly path: string;

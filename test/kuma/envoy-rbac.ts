@@ -2,7 +2,9 @@ import type { Principal } from '../../src/model/permission.ts';
 import { ANYBODY, NOBODY } from './canonical.ts';
 import type { EnvoyNode } from './envoy-node.ts';
 
-/** Who passes one RBAC filter of a chain with this SNI, and who is counted as denied by its shadow. */
+/**
+ * Who passes one RBAC filter of a chain with this SNI, and who is counted as denied by its shadow.
+ */
 export function readRbac(filter: EnvoyNode, sni: string): { readonly allowed: Principal; readonly shadowDenied: Principal } {
   filter.skip('statPrefix', 'shadowRulesStatPrefix');
   const rules = filter.object('rules');
@@ -114,7 +116,10 @@ function matchesText(matcher: EnvoyNode | undefined, text: string): boolean {
   return false;
 }
 
-/** The new form: the first matcher that matches decides; what none matches goes to `onNoMatch`, and without one is denied. */
+/**
+ * The new form: the first matcher that matches decides; what none matches goes to `onNoMatch`, and
+ * without one is denied.
+ */
 function matching(matcher: EnvoyNode, sni: string): Principal {
   const list = matcher.object('matcherList');
   const onNoMatch = matcher.object('onNoMatch');

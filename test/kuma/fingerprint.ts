@@ -1,6 +1,9 @@
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 
-/** SHA-256 of each certificate of a PEM text, however it is wrapped; of the whole text where it is no PEM, as in Kuma's unit tests. */
+/**
+ * SHA-256 of each certificate of a PEM text, however it is wrapped; of the whole text where it is
+ * no PEM, as in Kuma's unit tests.
+ */
 export function certificateHashes(text: string): readonly string[] {
   const pems = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
   return pems === null ? [sha256(text)] : pems.map((pem) => sha256(new X509Certificate(pem).raw));

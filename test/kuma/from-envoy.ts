@@ -1,6 +1,7 @@
 /**
- * Reads what a control plane sends to its zone egress: the resources of a golden file (`readGolden`) or of a recorded conversation
- * (ads-state.ts). Listeners of the proxy itself (admin, readiness) are left out, and so are secrets.
+ * Reads what a control plane sends to its zone egress: the resources of a golden file
+ * (`readGolden`) or of a recorded conversation (ads-state.ts). Listeners of the proxy itself
+ * (admin, readiness) are left out, and so are secrets.
  */
 import { parse } from 'yaml';
 import type { Principal } from '../../src/model/permission.ts';

@@ -5,7 +5,10 @@ interface Known {
   readonly reason: string;
 }
 
-/** Where this egress differs from Kuma's on purpose. An entry that explains nothing any more has to go. */
+/**
+ * Where this egress differs from Kuma's on purpose. An entry that explains nothing any more has to
+ * go.
+ */
 export const ON_PURPOSE: readonly Known[] = [
   {
     path: /\.tls\.maxVersion: expected "TLSv1.2", got "TLSv1.3"$/,

@@ -1,4 +1,7 @@
-/** Pairs of what Kuma was given and what it made of it for a zone egress, whole zones: a recorded control plane, and Kuma's own tests. */
+/**
+ * Pairs of what Kuma was given and what it made of it for a zone egress, whole zones: a recorded
+ * control plane, and Kuma's own tests.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { ca } from '../resources/fixtures/compiling.ts';
@@ -47,7 +50,10 @@ t.test('the recorded zone is served as the control plane had its egress serve it
   }
 });
 
-/** How control planes of other versions differ from 2.14.3. Neither of them applied the policies of the recorded zone to its egress. */
+/**
+ * How control planes of other versions differ from 2.14.3. Neither of them applied the policies of
+ * the recorded zone to its egress.
+ */
 const OLDER: readonly (readonly [version: string, differences: readonly RegExp[]])[] = [
   ['2.12.14', [/mes-prio\.9100\.default\.mes"\]\.cluster\.endpoints\[0\]\.priority: expected 0, got 1$/]],
   [
@@ -77,7 +83,10 @@ t.test('older control planes had the same zone served in the same way, but for w
   }
 });
 
-/** Kuma's unit tests have a text that is no certificate, and a permission of another mesh that their builder lets through. */
+/**
+ * Kuma's unit tests have a text that is no certificate, and a permission of another mesh that their
+ * builder lets through.
+ */
 const PEM = Buffer.from(ca.cert).toString('base64');
 const completed = (input: string): string =>
   input.replaceAll('inlineString: xyz', `inline: ${PEM}`).replace('mesh: zone-1', 'mesh: mesh-1');

@@ -11,7 +11,10 @@ interface Offered {
   readonly instances: number;
 }
 
-/** What the ingresses offered, by the Dataplanes that ran behind them and the ExternalService of zone-2. */
+/**
+ * What the ingresses offered, by the Dataplanes that ran behind them and the ExternalService of
+ * zone-2.
+ */
 const OFFERED: readonly Offered[] = [
   { zone: 'zone-2', mesh: 'default', service: 'backend', version: 'v1', instances: 1 },
   { zone: 'zone-2', mesh: 'default', service: 'backend', version: 'v2', instances: 1 },
@@ -31,7 +34,10 @@ export interface Change {
   readonly offered?: readonly Offered[];
 }
 
-/** The resources of the recorded zone as its control plane had them: those of the global one with the names and labels that they get on the way. */
+/**
+ * The resources of the recorded zone as its control plane had them: those of the global one with
+ * the names and labels that they get on the way.
+ */
 export function liveZone({ without, scenarios = [], offered = [] }: Change): readonly SourceFile[] {
   const folder = new URL('resources/', LIVE);
   const read = (path: string): string => readFileSync(new URL(path, folder), 'utf8');
@@ -66,7 +72,10 @@ function available({ zone, mesh, service, version, instances }: Offered): object
   return { mesh, tags: version === undefined ? tags : { ...tags, version }, instances };
 }
 
-/** The CA and the pair that the services of the recording used. The key, a throw-away one, is only in what was sent to the egress. */
+/**
+ * The CA and the pair that the services of the recording used. The key, a throw-away one, is only
+ * in what was sent to the egress.
+ */
 function withPems(text: string): string {
   const pki = (file: string): string => readFileSync(new URL(`resources/pki/${file}`, LIVE), 'utf8');
   return text
@@ -81,7 +90,10 @@ function recordedKey(): string {
   return Buffer.from(bytes, 'base64').toString();
 }
 
-/** Kuma's way from the global control plane to a zone: a hash in the name, and labels that say what it was. */
+/**
+ * Kuma's way from the global control plane to a zone: a hash in the name, and labels that say what
+ * it was.
+ */
 function synced({ type = '', mesh, name = '', ...spec }: Readonly<Record<string, string>>): string {
   if (mesh === undefined) return stringify({ type, name, ...spec });
   const labels = { 'kuma.io/display-name': name, 'kuma.io/mesh': mesh, 'kuma.io/origin': 'global' };

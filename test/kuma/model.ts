@@ -2,8 +2,9 @@ import type { HealthCheck, OutlierDetection } from '../../src/model/cluster.ts';
 import type { ConnectionRateLimit } from '../../src/model/route.ts';
 
 /**
- * What a zone egress does, in plain data without names that only one side knows: Envoy's configuration and our Snapshot are both brought to
- * this, with every default written out, and then compared. Lists that have no order are sorted.
+ * What a zone egress does, in plain data without names that only one side knows: Envoy's
+ * configuration and our Snapshot are both brought to this, with every default written out, and then
+ * compared. Lists that have no order are sorted.
  */
 export interface Routing {
   /** By SNI. */
@@ -12,7 +13,10 @@ export interface Routing {
   readonly unread: readonly string[];
 }
 
-/** In place of a value: our side has no such field yet. A comparison lists it, unless the other side has nothing there either. */
+/**
+ * In place of a value: our side has no such field yet. A comparison lists it, unless the other side
+ * has nothing there either.
+ */
 export const NOT_BUILT = 'not built';
 export type NotBuilt = typeof NOT_BUILT;
 
@@ -32,7 +36,10 @@ export interface RouteModel {
   readonly rateLimit: ConnectionRateLimit | null;
   /** The version of HTTP that the service speaks. */
   readonly http: '1' | '2' | null;
-  /** What else is done to a session, by the filter's type; `auto_host_rewrite` where it has an effect. */
+  /**
+   * What else is done to a session, by the filter's type; `auto_host_rewrite` where it has an
+   * effect.
+   */
   readonly filters: readonly string[] | NotBuilt;
   readonly cluster: ClusterModel;
 }
@@ -63,7 +70,9 @@ export interface ClusterModel {
 
 export type BalancerModel = Readonly<Record<string, string | number>> & { readonly kind: string };
 
-/** What counts connections; requests and retries are of HTTP, pools of how Envoy keeps connections. */
+/**
+ * What counts connections; requests and retries are of HTTP, pools of how Envoy keeps connections.
+ */
 export interface BreakersModel {
   readonly maxConnections: number;
   readonly maxPendingRequests: number;

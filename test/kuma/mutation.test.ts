@@ -1,6 +1,7 @@
 /**
- * The comparison is worth what it notices: one leaf of each kind is changed, in what was read and in Envoy's own configuration, and the change
- * must come out. What Envoy's configuration may say differently without a difference for us is the list at the end.
+ * The comparison is worth what it notices: one leaf of each kind is changed, in what was read and
+ * in Envoy's own configuration, and the change must come out. What Envoy's configuration may say
+ * differently without a difference for us is the list at the end.
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';

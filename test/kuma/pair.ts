@@ -44,7 +44,10 @@ export function newTally(): Tally {
   return { pairs: 0, equal: 0, items: 0, equalItems: 0, reasons: new Set() };
 }
 
-/** One pair: what Kuma made of a zone, and what we make of it, by the names of routes or clusters. `root` is what paths begin with. */
+/**
+ * One pair: what Kuma made of a zone, and what we make of it, by the names of routes or clusters.
+ * `root` is what paths begin with.
+ */
 export function holdPair(t: Test, tally: Tally, title: string, expected: Items, got: Items, root: string): void {
   const names = Object.keys(expected);
   t.ok(names.length > 0, `${title}: there is something to compare`);

@@ -1,6 +1,7 @@
 /**
- * Golden files of Kuma that come without the resources that gave them. Each has the part that its test is about and little else, so only that part
- * is compared, with what a zone gives that must give it.
+ * Golden files of Kuma that come without the resources that gave them. Each has the part that its
+ * test is about and little else, so only that part is compared, with what a zone gives that must
+ * give it.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
@@ -36,7 +37,8 @@ function part<Model extends object, Field extends keyof Model>(
 
 t.test('who may reach an external service, by MeshTrafficPermissions of two meshes', withKuma, async (t) => {
   const { routes } = golden('policies/meshtrafficpermission-egress.yaml');
-  // The chain of external-service-2 has no ExternalService behind it, which only a unit test can have.
+  // The chain of external-service-2 has no ExternalService behind it, which only a unit test can
+  // have.
   const names = Object.keys(routes).filter((name) => !name.startsWith('external-service-2'));
   t.equal(names.length, 3);
   const fields = ['allowed', 'shadowDenied'] as const;
@@ -130,7 +132,10 @@ t.test('an egress that belongs to one mesh is read as what it is', withKuma, asy
   tally.pairs += 5;
 });
 
-/** Nothing in it is about what is compared: consistent hashing of HTTP requests would be, and the policy of the test has none. */
+/**
+ * Nothing in it is about what is compared: consistent hashing of HTTP requests would be, and the
+ * policy of the test has none.
+ */
 const NOTHING_IN_IT = 'policies/meshloadbalancingstrategy-egress.listeners.yaml';
 
 t.test('no golden file is left out', withKuma, async (t) => {

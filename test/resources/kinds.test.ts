@@ -1,7 +1,10 @@
 import t from 'tap';
 import { ALLOW_ALL, compileTexts, compileZone, EGRESS, external, lines, linesOf, MESH } from './fixtures/compiling.ts';
 
-/** The messages of one document that stands after a ZoneEgress and a mesh, without the place of the document in the file. */
+/**
+ * The messages of one document that stands after a ZoneEgress and a mesh, without the place of the
+ * document in the file.
+ */
 function say(text: string): readonly string[] {
   const before = [EGRESS, MESH].join('---\n').split('\n').length;
   return compileZone(text).problems.map(({ severity, line, column, field, message }) => {

@@ -15,7 +15,10 @@ function full(text: string): { readonly values: readonly Value[]; readonly probl
   return { values, problems: findings.problems().length };
 }
 
-/** Whether the quick reader took it; then it must have what the full parser has, and that one must have nothing to say. */
+/**
+ * Whether the quick reader took it; then it must have what the full parser has, and that one must
+ * have nothing to say.
+ */
 function agrees(text: string): boolean {
   const quick = parsePlainYaml('a.yaml', text);
   if (quick === null) return false;

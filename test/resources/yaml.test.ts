@@ -122,7 +122,10 @@ t.test('a problem never quotes the file: there may be a key in it', async (t) =>
 const M = 4_000_000;
 const each = (count: number, line: (i: number) => string): string => Array.from({ length: count }, (_, i) => line(i)).join('');
 
-/** Files that took a minute, or would by other means; what is said of each, or nothing where it is read. */
+/**
+ * Files that took a minute, or would by other means; what is said of each, or nothing where it is
+ * read.
+ */
 const HOSTILE: Readonly<Record<string, readonly [text: string, told: RegExp | null]>> = {
   '40,000 anchors': [each(40_000, (i) => `a${i}: &b${i} x\n`), null],
   '20,000 anchors and aliases': [each(20_000, (i) => `a${i}: &b${i} x\nc${i}: *b${i}\n`), null],

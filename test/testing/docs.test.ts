@@ -1,4 +1,5 @@
-// Every example of the documents about tests runs as it stands there, but for the name of the package and of the folder.
+// Every example of the documents about tests runs as it stands there, but for the name of the
+// package and of the folder.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -32,7 +33,9 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   'docs/testing.md fetch': /method: 'GET',\s+path: '\/get'/,
 };
 
-/** Jest is no dependency here: its functions, as far as the example uses them, on Node's own runner. */
+/**
+ * Jest is no dependency here: its functions, as far as the example uses them, on Node's own runner.
+ */
 const JEST = `import assert from 'node:assert';
 import { after as afterAll, before as beforeAll, test } from 'node:test';
 const expect = (value) => ({ toBe: (wanted) => assert.strictEqual(value, wanted) });

@@ -76,7 +76,10 @@ function documentIn({ body }: Answer): unknown {
   return parse(Buffer.from((JSON.parse(body) as { bootstrap: string }).bootstrap, 'base64').toString());
 }
 
-/** A document with what depends on the moment taken out: the order of features is that of a Go map, trust and address are the server's. */
+/**
+ * A document with what depends on the moment taken out: the order of features is that of a Go map,
+ * trust and address are the server's.
+ */
 function comparable(document: unknown, port: number): unknown {
   return JSON.parse(
     JSON.stringify(document, (key, value: unknown) => {

@@ -1,4 +1,7 @@
-/** What `fakeConfiguration` builds is what Kuma sends: every resource that both have is compared, message by message. */
+/**
+ * What `fakeConfiguration` builds is what Kuma sends: every resource that both have is compared,
+ * message by message.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { createRegistry, fromBinary, fromJson, toJson } from '@bufbuild/protobuf';
@@ -129,7 +132,10 @@ function byName(messages: readonly Message[], schema: DescMessage, registry: Reg
   return new Map(objects.map((object) => [(object['name'] ?? object['clusterName']) as string, object]));
 }
 
-/** Of an admin listener and of secrets the material is another; a MeshLoadBalancingStrategy of the recorded zone sets the balancer. */
+/**
+ * Of an admin listener and of secrets the material is another; a MeshLoadBalancingStrategy of the
+ * recorded zone sets the balancer.
+ */
 function neutral(value: JsonValue | undefined, keepMaterial = false): JsonValue {
   return JSON.parse(
     JSON.stringify(value ?? null, (key, part: unknown) => {

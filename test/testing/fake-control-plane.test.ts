@@ -1,4 +1,7 @@
-/** The control plane that tests stand in front of an egress behaves as the recorded one did, and breaks as a test wants it to. */
+/**
+ * The control plane that tests stand in front of an egress behaves as the recorded one did, and
+ * breaks as a test wants it to.
+ */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
@@ -291,7 +294,8 @@ t.test('refuses streams in the words of the recorded failures', async (t) => {
     'scope-ingress': tokens.issue({ scope: ['ingress'] }),
     'other-zone': tokens.issue({ zone: 'zone-2' }),
   };
-  // A client of Node.js cannot send the header twice, and the last two are of streams that were accepted.
+  // A client of Node.js cannot send the header twice, and the last two are of streams that were
+  // accepted.
   const OTHERWISE = ['two-authorization-headers', 'second-stream-b', 'second-stream-c-after-close', 'node-id-changes'];
   let checked = 0;
   for (const name of readdirSync(`${FOLDER}ads/failures`)) {

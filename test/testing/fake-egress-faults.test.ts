@@ -1,4 +1,5 @@
-// What can go wrong between an egress and a destination, with toxiproxy's names: on open connections too, and undone at the end of its scope.
+// What can go wrong between an egress and a destination, with toxiproxy's names: on open
+// connections too, and undone at the end of its scope.
 import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';

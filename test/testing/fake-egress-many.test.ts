@@ -1,4 +1,5 @@
-// Many fakes in one process, side by side and one after the other; and what becomes of one that nobody closes.
+// Many fakes in one process, side by side and one after the other; and what becomes of one that
+// nobody closes.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// The zone egress that other people's tests start: real sockets, real mutual TLS, the engine that traffic goes through.
+// The zone egress that other people's tests start: real sockets, real mutual TLS, the engine that
+// traffic goes through.
 import { AssertionError } from 'node:assert';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
@@ -337,7 +338,8 @@ for (const [when, wall] of [
     clock.advance(200_000);
     await gone(idle);
     await egress.expectSession({ reason: 'idle-timeout' });
-    // The egress renews at 80 % of a day, off this turn of the loop: the old certificate serves until the new one is there.
+    // The egress renews at 80 % of a day, off this turn of the loop: the old certificate serves
+    // until the new one is there.
     const validTo = (idle: TLSSocket): string => idle.getPeerCertificate().valid_to;
     const first = validTo(await web.connect('httpbin'));
     clock.advance(20 * 3_600_000);

@@ -1,4 +1,5 @@
-// Callers from JavaScript have no compiler: whatever the public functions take is held against what they may take.
+// Callers from JavaScript have no compiler: whatever the public functions take is held against what
+// they may take.
 import t from 'tap';
 import type { Test } from 'tap';
 import { startEgress } from '../../src/proxy.ts';

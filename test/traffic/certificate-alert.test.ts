@@ -1,4 +1,5 @@
-// What cannot be told is not told, and is no error: the client is refused either way. What can is in test/egress/refused-certificates.test.ts.
+// What cannot be told is not told, and is no error: the client is refused either way. What can is
+// in test/egress/refused-certificates.test.ts.
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import { tellOfCertificate } from '../../src/traffic/certificate-alert.ts';

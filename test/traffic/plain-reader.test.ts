@@ -1,4 +1,7 @@
-/** A sink that takes every write later, as TLS does and a slow reader: the buffer grows all the same, and nothing in a held one is overwritten. */
+/**
+ * A sink that takes every write later, as TLS does and a slow reader: the buffer grows all the
+ * same, and nothing in a held one is overwritten.
+ */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';

@@ -13,7 +13,10 @@ import type { Side } from '../../src/traffic/splice.ts';
 
 type Path = 'adopted-handle' | 'public-api';
 
-/** A relay between a client and a server, as the passthrough path makes it, without the rest of the egress. */
+/**
+ * A relay between a client and a server, as the passthrough path makes it, without the rest of the
+ * egress.
+ */
 async function relay(path: Path, onServer: (socket: Socket) => void): Promise<Relay> {
   const pool = new BufferPool();
   const server = createServer({ allowHalfOpen: true }, onServer);

@@ -21,7 +21,10 @@ interface Watched {
   readonly endpoint: Socket;
   /** Sizes of the writes to the endpoint. */
   readonly writes: readonly number[];
-  /** Memory that the records came in, and whether a record had all of it: on Node 26 it does not, and the garbage collector frees it. */
+  /**
+   * Memory that the records came in, and whether a record had all of it: on Node 26 it does not,
+   * and the garbage collector frees it.
+   */
   readonly chunks: readonly { readonly memory: ArrayBufferLike; readonly whole: boolean }[];
   readonly ended: Promise<string>;
   close(): void;

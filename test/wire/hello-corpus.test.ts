@@ -129,7 +129,10 @@ t.test('every changed byte of a hello ends in a verdict', async (t) => {
   t.comment(`flips: ${[...verdicts].map(([kind, count]) => `${count} ${kind}`).join(', ')}`);
 });
 
-/** What a connection does: appends what comes, and asks the parser again only when `needed` bytes are there. */
+/**
+ * What a connection does: appends what comes, and asks the parser again only when `needed` bytes
+ * are there.
+ */
 function feed(bytes: Buffer, size: () => number): HelloResult {
   let needed = 0;
   let result: HelloResult = { kind: 'incomplete', needed: 0 };

@@ -27,7 +27,10 @@ const node = create(NodeSchema, {
 interface Started {
   readonly client: AdsClient;
   readonly clock: FakeClock;
-  /** The next event of this kind, in the order in which they came; others on the way are kept in `events`. */
+  /**
+   * The next event of this kind, in the order in which they came; others on the way are kept in
+   * `events`.
+   */
   readonly next: <Kind extends AdsEvent['kind']>(kind: Kind) => Promise<Extract<AdsEvent, { kind: Kind }>>;
   readonly events: AdsEvent[];
   readonly states: AdsState[];
@@ -247,7 +250,8 @@ t.test(
     const startedAt = clock.now();
     let early = 0;
     for (let n = 0; waits.at(-1) !== 30_000; n++) {
-      // Also for a reason that an operator would have to mend: right after a restart it mends itself.
+      // Also for a reason that an operator would have to mend: right after a restart it mends
+      // itself.
       (await server.stream()).end(16, `there is no signing key with KID ${n}`);
       if (clock.now() - startedAt < 30_000) early++;
       const { retryInMs } = await next('disconnected');

@@ -1,4 +1,7 @@
-/** The bootstrap of real control planes, asked for and read: 2.14.3, 2.12.14, 2.9.19 recorded, and Kuma's own expectations for the other flavours. */
+/**
+ * The bootstrap of real control planes, asked for and read: 2.14.3, 2.12.14, 2.9.19 recorded, and
+ * Kuma's own expectations for the other flavours.
+ */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { parseBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';

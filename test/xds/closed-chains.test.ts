@@ -1,4 +1,7 @@
-/** Of what a control plane sends, whatever would keep somebody out and is not evaluated here keeps everybody out. */
+/**
+ * Of what a control plane sends, whatever would keep somebody out and is not evaluated here keeps
+ * everybody out.
+ */
 import { clone, create, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { AnySchema, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';

@@ -1,4 +1,7 @@
-/** Field by field, what a cluster of a control plane says of endpoints, of how they are picked and of what protects them. */
+/**
+ * Field by field, what a cluster of a control plane says of endpoints, of how they are picked and
+ * of what protects them.
+ */
 import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { Cluster } from '../../src/model/cluster.ts';

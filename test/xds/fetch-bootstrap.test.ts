@@ -1,4 +1,7 @@
-/** The bootstrap over real HTTPS: every answer of a real control plane, and what else a network can do. */
+/**
+ * The bootstrap over real HTTPS: every answer of a real control plane, and what else a network can
+ * do.
+ */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
@@ -167,7 +170,9 @@ const UNREADABLE = /refused the bootstrap \(400\): it could not read the request
 const NO_REASON = /refused the bootstrap \(500\): its log says why/;
 const YAML = /YAML in place of JSON/;
 
-/** Of each recorded case that is not read: what the operator is told, and whether it is tried again. */
+/**
+ * Of each recorded case that is not read: what the operator is told, and whether it is tried again.
+ */
 const VERDICTS: Readonly<Record<string, readonly [code: BootstrapProblem['code'], isRetried: boolean, message: RegExp]>> = {
   'ok-minimal-without-ca-cert': ['refused', false, NOT_A_CA],
   'ok-no-accept-header': ['bad-answer', false, YAML],

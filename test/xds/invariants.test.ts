@@ -1,4 +1,7 @@
-/** Whatever a control plane sends, and whatever is changed in it on the way, is a snapshot that may be served: what cannot be is a route that refuses. */
+/**
+ * Whatever a control plane sends, and whatever is changed in it on the way, is a snapshot that may
+ * be served: what cannot be is a route that refuses.
+ */
 import fc from 'fast-check';
 import t from 'tap';
 import { MAY_COME_LATER } from '../../src/routing/invariants.ts';
@@ -62,7 +65,9 @@ function changed(root: unknown, pick: (most: number) => number): unknown {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What is held of changed resources: those that are refused, or are no message any more, are not. */
+/**
+ * What is held of changed resources: those that are refused, or are no message any more, are not.
+ */
 function stateOf(resources: readonly Json[]): AdsState {
   const state = {
     clusters: new Map<string, Held<Cluster>>(),

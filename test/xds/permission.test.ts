@@ -18,7 +18,9 @@ function read(json: object, more: Partial<typeof FACTS> = {}): ReturnType<typeof
   return filterPermission(fromRecord(RBACSchema, json), { ...FACTS, ...more });
 }
 
-/** `allow`, `deny`, `shadow` (allowed and counted) or `unsupported`, of a client with these URIs. */
+/**
+ * `allow`, `deny`, `shadow` (allowed and counted) or `unsupported`, of a client with these URIs.
+ */
 function outcome(permission: Permission | null, uris: readonly string[]): string {
   const mesh = meshName('default');
   const client = { mesh, spiffeIds: [], uris, issuer: '', expiry: '' } as unknown as VerifiedClient;

@@ -15,7 +15,10 @@ export interface AcceptedCluster {
   readonly remarks: readonly string[];
 }
 
-/** Clusters as they were sent, but for those of the proxy itself; one that is refused is an error. By the name of the resource. */
+/**
+ * Clusters as they were sent, but for those of the proxy itself; one that is refused is an error.
+ * By the name of the resource.
+ */
 export function acceptedClusters(resources: readonly Named[], registry: Registry): ReadonlyMap<string, AcceptedCluster> {
   const anys = resources.map(({ name, resource }) => ({ name, any: fromJson(AnySchema, resource as JsonValue, { registry }) }));
   const ofType = (type: 'cluster' | 'endpoint'): readonly { readonly name: string; readonly any: Any }[] =>

@@ -26,7 +26,10 @@ export interface Line {
   readonly t_ms: number;
 }
 
-/** What a request says, without what no control plane looks at: the order of names and whether a field is empty or absent. */
+/**
+ * What a request says, without what no control plane looks at: the order of names and whether a
+ * field is empty or absent.
+ */
 export interface Said {
   readonly type: string;
   readonly node?: string;
@@ -71,8 +74,8 @@ export function saidIn({ typeUrl, node, resourceNames, versionInfo, responseNonc
 }
 
 /**
- * As it came: the bytes where they were kept, else from its JSON; null where not all of it was kept, because other
- * responses have the same resources.
+ * As it came: the bytes where they were kept, else from its JSON; null where not all of it was
+ * kept, because other responses have the same resources.
  */
 export function responseOf(folder: URL, { file }: Line, registry: Registry): DiscoveryResponse | null {
   if (file === undefined) return null;

@@ -1,4 +1,7 @@
-/** What Envoy and a synthetic client said to real control planes, and what this client says when it hears the same. */
+/**
+ * What Envoy and a synthetic client said to real control planes, and what this client says when it
+ * hears the same.
+ */
 import { create } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { AdsType } from '../../src/xds/messages/ads-state.ts';
@@ -26,7 +29,10 @@ interface Replay {
   readonly said: Said[];
   readonly findings: Finding[];
   readonly subscriptions: Subscriptions;
-  /** The resources of each type as last received: for recordings that keep a response only where it differs. */
+  /**
+   * The resources of each type as last received: for recordings that keep a response only where it
+   * differs.
+   */
   readonly last: Map<AdsType, DiscoveryResponse>;
   judge: Judge;
 }
@@ -123,7 +129,9 @@ for (const folder of ['sotw-reconnect', 'sotw-cp-restart']) {
   });
 }
 
-/** Four requests of each stream that never reached a control plane, after the first `before` ones. */
+/**
+ * Four requests of each stream that never reached a control plane, after the first `before` ones.
+ */
 function withoutFailed(said: readonly Said[], streams: number, before: number): readonly Said[] {
   return [...said.slice(0, before), ...said.slice(before + 4 * streams)];
 }
@@ -153,7 +161,8 @@ const SYNTHETIC = [
 ];
 
 for (const path of SYNTHETIC) {
-  // The synthetic client does not keep Envoy's order between types, so each type is compared by itself.
+  // The synthetic client does not keep Envoy's order between types, so each type is compared by
+  // itself.
   t.test(`${path}: of each type the same is asked for, acknowledged and refused`, async (t) => {
     const folder = new URL(path, LIVE);
     const lines = linesOf(folder);
@@ -180,7 +189,10 @@ for (const path of SYNTHETIC) {
   });
 }
 
-/** The text of a refusal is the synthetic client's own; that there is one is compared. Who first said the node is of the order between types. */
+/**
+ * The text of a refusal is the synthetic client's own; that there is one is compared. Who first
+ * said the node is of the order between types.
+ */
 function ofType(said: readonly Said[], type: AdsType): unknown {
   return said
     .filter((each) => each.type === type)

@@ -67,7 +67,10 @@ const GREEN = 'scenarios/tp-team-green.yaml';
 const TWO = { zone: 'zone-2', mesh: 'default', service: 'backend', version: 'v2', instances: 2 } as const;
 const EXTRA = { zone: 'zone-2', mesh: 'default', service: 'extra', instances: 1 } as const;
 
-/** The changes of the recording that concern clusters, each with the number of the last message that it led to. */
+/**
+ * The changes of the recording that concern clusters, each with the number of the last message that
+ * it led to.
+ */
 const HISTORY: readonly (readonly [what: string, until: number, change: Change])[] = [
   ['the first configuration', 12, {}],
   ['a new ExternalService', 18, { scenarios: ['scenarios/es-new.yaml'] }],
@@ -110,7 +113,10 @@ t.test('what is encrypted and not verified is said of each cluster that is so, a
 
 const SYSTEM = 'default_mes-tls-system___extsvc_9447';
 
-/** Neither applied the policies of the recorded zone to its egress; the priority of an endpoint is newer than both. */
+/**
+ * Neither applied the policies of the recorded zone to its egress; the priority of an endpoint is
+ * newer than both.
+ */
 const OLDER: readonly (readonly [version: string, differences: readonly RegExp[]])[] = [
   ['2.12.14', [/mes-prio___extsvc_9100.*priority: expected 1, got 0$/]],
   [

@@ -1,4 +1,7 @@
-/** What control planes have sent their egresses, and what it becomes here: the same as from the files, and the same as Envoy does with it. */
+/**
+ * What control planes have sent their egresses, and what it becomes here: the same as from the
+ * files, and the same as Envoy does with it.
+ */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { fromBinary, toJsonString } from '@bufbuild/protobuf';
@@ -87,7 +90,8 @@ t.test('every recorded configuration is served, for the clients that Envoy serve
         if (route?.kind === 'passthrough') t.same(route.subset, expected.subset, `${title}: ${sni}`);
       }
       const twice = remarks.filter(({ text }) => /more than once/.test(text));
-      // Kuma's egress policies run once for each mesh, and a mesh without chains leaves an HTTP filter twice.
+      // Kuma's egress policies run once for each mesh, and a mesh without chains leaves an HTTP
+      // filter twice.
       t.equal(
         twice.length > 0,
         path === 'ads/sotw/' && (until === 61 || until === 76),

@@ -1,4 +1,6 @@
-/** How a server is spoken to in TLS, as a control plane says it: verified as it asks, or not at all. */
+/**
+ * How a server is spoken to in TLS, as a control plane says it: verified as it asks, or not at all.
+ */
 import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { TlsOrigination } from '../../src/model/cluster.ts';

@@ -17,9 +17,10 @@ export interface EnvoyAdmin {
   /** As it is bound; null while nothing is. */
   readonly at: { readonly address: string; readonly port: number } | null;
   /**
-   * Listens as the control plane wants it: null closes, another address moves, other certificates are for the next connections. `secret` gives PEM texts by their hash. One call after
-   * another; rejects where the address cannot be bound or the certificate cannot be used, and what was there before stays,
-   * unless it had the same port.
+   * Listens as the control plane wants it: null closes, another address moves, other certificates
+   * are for the next connections. `secret` gives PEM texts by their hash. One call after another;
+   * rejects where the address cannot be bound or the certificate cannot be used, and what was there
+   * before stays, unless it had the same port.
    */
   follow(wanted: AdminListener | null, secret: (hash: ContentHash) => string | undefined): Promise<void>;
   close(): Promise<void>;

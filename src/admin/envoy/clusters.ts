@@ -1,4 +1,7 @@
-/** `/clusters`: the clusters of the live configuration and their hosts, with the keys and the order of Envoy. */
+/**
+ * `/clusters`: the clusters of the live configuration and their hosts, with the keys and the order
+ * of Envoy.
+ */
 import type { LazyJson } from '../../base/lazy-json.ts';
 import { BREAKER_DEFAULTS } from '../../model/cluster.ts';
 import type { Cluster } from '../../model/cluster.ts';
@@ -98,7 +101,10 @@ const FLAGS: Readonly<Record<Host['health'], string>> = {
   ejected: '/failed_outlier_check',
 };
 
-/** Sessions count at the endpoint that carried them, after they ended. What is open is known by cluster: told where the cluster has one host. */
+/**
+ * Sessions count at the endpoint that carried them, after they ended. What is open is known by
+ * cluster: told where the cluster has one host.
+ */
 function hostStats(facts: EnvoyFacts, cluster: Cluster, { key }: Host, hosts: number): readonly HostStat[] {
   const { sessions = 0, failed = 0 } = facts.traffic.cluster(cluster.name).hosts.get(key) ?? {};
   const { connections, pending } = facts.use(cluster.name);

@@ -76,7 +76,10 @@ export function statName(cluster: string): string {
   return cluster.replace(/[^A-Za-z0-9_-]/g, '_');
 }
 
-/** Envoy's `stat_prefix` of the chain: Kuma takes the name of an ExternalService, and for everything else that of the cluster. */
+/**
+ * Envoy's `stat_prefix` of the chain: Kuma takes the name of an ExternalService, and for everything
+ * else that of the cluster.
+ */
 export function chainName({ kind, destination, cluster }: Route): string {
   return kind === 'terminate' && cluster.includes(':') ? destination : statName(cluster);
 }

@@ -1,7 +1,8 @@
 /**
- * The admin listener that a control plane asks for: one port, on which some paths are open to everybody and the rest to the holder of a certificate that the control
- * plane names. The first byte of a connection tells which it is, as Envoy's tls_inspector does. Connections are many and short: the control plane opens one for each
- * request and leaves it open.
+ * The admin listener that a control plane asks for: one port, on which some paths are open to
+ * everybody and the rest to the holder of a certificate that the control plane names. The first
+ * byte of a connection tells which it is, as Envoy's tls_inspector does. Connections are many and
+ * short: the control plane opens one for each request and leaves it open.
  */
 import { constants } from 'node:crypto';
 import { createServer } from 'node:net';

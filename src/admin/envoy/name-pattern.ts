@@ -1,6 +1,8 @@
 /**
- * Regular expressions on the names of statistics, in time that grows with their length and no faster: whoever may ask for statistics may not hold up sessions with
- * `(a+)+$`. The syntax is the part of RE2 that names need: literals, `.`, classes, `\d \w \s \b`, `^ $`, groups, `|`, `* + ? {n,m}`. It matches anywhere in a name.
+ * Regular expressions on the names of statistics, in time that grows with their length and no
+ * faster: whoever may ask for statistics may not hold up sessions with `(a+)+$`. The syntax is the
+ * part of RE2 that names need: literals, `.`, classes, `\d \w \s \b`, `^ $`, groups, `|`, `* + ?
+ * {n,m}`. It matches anywhere in a name.
  */
 export type NamePattern =
   { readonly kind: 'pattern'; readonly matches: (name: string) => boolean } | { readonly kind: 'bad'; readonly why: string };
@@ -271,7 +273,9 @@ function compile(tree: Tree): readonly State[] {
   return states;
 }
 
-/** All states at once, one character after another: no state is looked at twice for one character. */
+/**
+ * All states at once, one character after another: no state is looked at twice for one character.
+ */
 function matcher(states: readonly State[]): (name: string) => boolean {
   const seen = new Int32Array(states.length);
   let mark = 0;

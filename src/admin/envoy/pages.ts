@@ -1,4 +1,7 @@
-/** Envoy's admin pages, as far as kuma-cp, its GUI, kumactl, Prometheus and people read them. They only read: what changes something in Envoy is refused. */
+/**
+ * Envoy's admin pages, as far as kuma-cp, its GUI, kumactl, Prometheus and people read them. They
+ * only read: what changes something in Envoy is refused.
+ */
 import { jsonText } from '../../base/lazy-json.ts';
 import type { LazyJson } from '../../base/lazy-json.ts';
 import type { View } from '../views.ts';
@@ -139,7 +142,10 @@ function memoryPage(facts: EnvoyFacts): View {
   });
 }
 
-/** The five parts that whoever reads an Envoy's version expects, with a name and a version of our own: nobody is to take this for an Envoy and its bugs. */
+/**
+ * The five parts that whoever reads an Envoy's version expects, with a name and a version of our
+ * own: nobody is to take this for an Envoy and its bugs.
+ */
 async function serverInfo(facts: EnvoyFacts): Promise<LazyJson> {
   const { ok, text: state } = facts.ready();
   const uptime = `${Math.floor(facts.uptimeMs() / 1e3)}s`;

@@ -1,4 +1,7 @@
-/** Which statistics of Envoy there are, by scope, and what of ours each of them is. A name that is not here moves only with HTTP, or with what only Envoy does inside. */
+/**
+ * Which statistics of Envoy there are, by scope, and what of ours each of them is. A name that is
+ * not here moves only with HTTP, or with what only Envoy does inside.
+ */
 import type { ClusterCounters, ListenerCounters } from '../../observe/traffic-counters.ts';
 import type { AdsStatus } from '../../xds/stream/ads-client.ts';
 import type { TypeStatus } from '../../xds/stream/subscriptions.ts';
@@ -46,7 +49,10 @@ function zero(): number {
   return 0;
 }
 
-/** Envoy's names; with split errors rates of connections are those of local origin there, and count as the plain ones here. */
+/**
+ * Envoy's names; with split errors rates of connections are those of local origin there, and count
+ * as the plain ones here.
+ */
 const DETECTORS = [
   'consecutive_5xx',
   'consecutive_gateway_failure',
@@ -236,7 +242,10 @@ export const SERVER_STATS: readonly StatRow<ServerStats>[] = sorted([
   gauge('uptime', ({ uptimeSeconds }) => uptimeSeconds, true),
 ]);
 
-/** Of each data side. Nothing here watches threads from outside; the delay of the loop is in metrics of our own. */
+/**
+ * Of each data side. Nothing here watches threads from outside; the delay of the loop is in metrics
+ * of our own.
+ */
 export const WORKER_STATS: readonly StatRow<null>[] = [counter('watchdog_mega_miss', zero), counter('watchdog_miss', zero)];
 
 export const CLUSTER_MANAGER_STATS: readonly StatRow<{ readonly active: number; readonly warming: number }>[] = [

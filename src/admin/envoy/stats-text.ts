@@ -1,4 +1,7 @@
-/** The three forms in which Envoy tells statistics. They come in pieces, a scope or a family at a time, so that sessions have their turn in between. */
+/**
+ * The three forms in which Envoy tells statistics. They come in pieces, a scope or a family at a
+ * time, so that sessions have their turn in between.
+ */
 import { ENVOY_BUCKETS } from '../../observe/envoy-histogram.ts';
 import type { EnvoyHistogram } from '../../observe/envoy-histogram.ts';
 import type { EnvoyStats, Labels, StatScope } from './stats.ts';

@@ -1,4 +1,7 @@
-/** The statistics of an egress as Envoy names them: what is counted, arranged; nothing is counted here. */
+/**
+ * The statistics of an egress as Envoy names them: what is counted, arranged; nothing is counted
+ * here.
+ */
 import { nextTurn } from '../../base/clock.ts';
 import { BREAKER_DEFAULTS } from '../../model/cluster.ts';
 import type { Cluster } from '../../model/cluster.ts';

@@ -5,7 +5,9 @@ import type { Given, OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
 
 export interface ExplainCommand {
-  /** What is asked: a folder of resources, or a running egress by the address of its admin pages. */
+  /**
+   * What is asked: a folder of resources, or a running egress by the address of its admin pages.
+   */
   readonly against:
     | {
         readonly kind: 'folder';

@@ -1,4 +1,7 @@
-/** Values that the configuration of policies is made of, with the words that Kuma has for what is wrong with them. */
+/**
+ * Values that the configuration of policies is made of, with the words that Kuma has for what is
+ * wrong with them.
+ */
 import { MAX_INT32 } from '../fields.ts';
 import type { Fields } from '../fields.ts';
 

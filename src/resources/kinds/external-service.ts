@@ -120,7 +120,8 @@ function readTls(networking: Fields): WrittenTls<ExternalServiceTls> {
   if (tls === undefined) return PLAIN;
   const serverName = tls.text('serverName');
   if (serverName === '') tls.error('serverName', 'cannot be empty');
-  // Kuma takes any text, and Envoy then sends it. An address is not sent, but the certificate must be for it.
+  // Kuma takes any text, and Envoy then sends it. An address is not sent, but the certificate must
+  // be for it.
   else if (serverName !== undefined && hostKind(serverName) === null)
     tls.error('serverName', 'must be a valid DNS name or IP address');
   const read = {

@@ -4,7 +4,10 @@ import type { Findings } from '../findings.ts';
 import { readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 
-/** RateLimit and FaultInjection, the older ones: both act on requests of HTTP, so only what they select matters here. */
+/**
+ * RateLimit and FaultInjection, the older ones: both act on requests of HTTP, so only what they
+ * select matters here.
+ */
 export interface LegacyHttpPolicy {
   readonly kind: 'RateLimit' | 'FaultInjection';
   readonly meta: Meta;

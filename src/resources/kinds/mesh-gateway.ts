@@ -7,7 +7,10 @@ import type { Route } from './traffic-route.ts';
 
 const LISTENER = ['hostname', 'port', 'protocol', 'tls', 'tags', 'crossMesh', 'resources'];
 
-/** Clients of other meshes reach a listener with `crossMesh` by the tags of the gateway, of its selector and of the listener. */
+/**
+ * Clients of other meshes reach a listener with `crossMesh` by the tags of the gateway, of its
+ * selector and of the listener.
+ */
 export function readMeshGateway(document: Document, findings: Findings): Route {
   const spec = document.spec(['selectors', 'tags', 'conf']);
   const selectors = readSelectors(spec, 'selectors', { atLeastOne: true, service: true }, findings);

@@ -156,7 +156,10 @@ function readLocality(locality: Fields): LocalityConf {
   });
 }
 
-/** The keys. On an egress there is no client of which to take the values, so no tag makes a difference. */
+/**
+ * The keys. On an egress there is no client of which to take the values, so no tag makes a
+ * difference.
+ */
 function readAffinity(local: Fields): readonly string[] | undefined {
   const tags = local.objects('affinityTags', ['key', 'weight']);
   if (tags === undefined) return undefined;

@@ -10,7 +10,10 @@ import type { Route } from './traffic-route.ts';
 const TO = ['Mesh', 'MeshService', 'MeshExternalService', 'MeshMultiZoneService'] as const;
 const BACKENDS = ['MeshService', 'MeshServiceSubset', 'MeshExternalService', 'MeshMultiZoneService'] as const;
 
-/** MeshHTTPRoute and MeshTCPRoute: the destinations of their rules, as far as they are `kuma.io/service` ones. */
+/**
+ * MeshHTTPRoute and MeshTCPRoute: the destinations of their rules, as far as they are
+ * `kuma.io/service` ones.
+ */
 export function readMeshRoute(document: Document, kind: 'MeshHTTPRoute' | 'MeshTCPRoute', findings: Findings): Route {
   const spec = document.spec(['targetRef', 'to']);
   const destinations: Tags[] = [];

@@ -3,7 +3,10 @@ import type { Document } from '../document.ts';
 const PORT = ['name', 'port', 'targetPort', 'appProtocol'];
 const PROTOCOLS: readonly string[] = ['grpc', 'http', 'http2', 'kafka', 'tcp'];
 
-/** Checked, and not served: clients reach a MeshService of another zone through that zone's ingress, never through an egress. */
+/**
+ * Checked, and not served: clients reach a MeshService of another zone through that zone's ingress,
+ * never through an egress.
+ */
 export function checkMeshService(document: Document): void {
   const { meta, findings } = document;
   if (meta.displayName.length > 63) findings.error(meta.nameAt, 'name', 'must not be longer than 63 characters');

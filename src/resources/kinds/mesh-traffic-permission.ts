@@ -65,7 +65,10 @@ function readFrom(item: Fields, findings: Findings): FromItem | null {
   return targetRef === undefined || targetRef === null || action === undefined ? null : { targetRef, action };
 }
 
-/** Forms that Kuma takes and then matches to nobody: an Allow would never let anybody in, and a Deny never keep anybody out. */
+/**
+ * Forms that Kuma takes and then matches to nobody: an Allow would never let anybody in, and a Deny
+ * never keep anybody out.
+ */
 function obscure(items: readonly FromItem[]): string | null {
   for (const { targetRef } of items) {
     if (targetRef.byLabels) return `${targetRef.path} selects clients by labels`;

@@ -12,7 +12,9 @@ export interface Secret {
   readonly field: string;
 }
 
-/** Universal: `data` is the base64 text. Kubernetes: `data.value`, or plain in `stringData.value`. */
+/**
+ * Universal: `data` is the base64 text. Kubernetes: `data.value`, or plain in `stringData.value`.
+ */
 export function readSecret(document: Document): Secret {
   const { meta, findings } = document;
   const spec = document.spec(['data']);

@@ -47,7 +47,10 @@ export const TARGET_FIELDS: readonly string[] = [
   'proxyTypes',
 ];
 
-/** Undefined where there is none; null where there is one that is not valid, which is reported in Kuma's words. */
+/**
+ * Undefined where there is none; null where there is one that is not valid, which is reported in
+ * Kuma's words.
+ */
 export function readTargetRef(
   parent: Fields,
   name: string,

@@ -6,7 +6,10 @@ import type { Findings } from '../findings.ts';
 export interface WrittenTls<Tls> {
   /** Null: plain TCP. */
   readonly tls: Tls | null;
-  /** Where there are settings that do not count, because nothing is said of `enabled`: Kuma's default is no. Null: nowhere. */
+  /**
+   * Where there are settings that do not count, because nothing is said of `enabled`: Kuma's
+   * default is no. Null: nowhere.
+   */
   readonly unusedTls: { readonly at: Origin; readonly path: string } | null;
 }
 

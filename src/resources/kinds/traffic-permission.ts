@@ -7,7 +7,9 @@ export interface TrafficPermission {
   readonly meta: Meta;
   readonly sources: readonly Tags[];
   readonly destinations: readonly Tags[];
-  /** Why this permission must not be applied as far as it was understood; null where all of it was. */
+  /**
+   * Why this permission must not be applied as far as it was understood; null where all of it was.
+   */
   readonly notUnderstood: string | null;
 }
 

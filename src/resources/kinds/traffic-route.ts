@@ -5,8 +5,9 @@ import { checkSelector, readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 
 /**
- * Of a route only the destinations matter here: clients put the tags of a destination into the SNI. What is about load balancing and
- * about HTTP (`loadBalancer`, `match`, `modify`) is the client's business and not looked into.
+ * Of a route only the destinations matter here: clients put the tags of a destination into the SNI.
+ * What is about load balancing and about HTTP (`loadBalancer`, `match`, `modify`) is the client's
+ * business and not looked into.
  */
 export interface Route {
   readonly meta: Meta;

@@ -3,7 +3,10 @@ import type { Findings } from '../findings.ts';
 import { readSelectors, selects } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 
-/** Gives clients host names made from tags; what matters here is that they then ask for a service with these tags in the SNI. */
+/**
+ * Gives clients host names made from tags; what matters here is that they then ask for a service
+ * with these tags in the SNI.
+ */
 export interface VirtualOutbound {
   /** Of which one has to admit a service. */
   readonly selectors: readonly Tags[];
@@ -35,7 +38,10 @@ export function readVirtualOutbound(document: Document, findings: Findings): Vir
   return { selectors, tags };
 }
 
-/** The tags that clients put into the SNI of a service that has these; a tag that it lacks is there and empty, as in Kuma. */
+/**
+ * The tags that clients put into the SNI of a service that has these; a tag that it lacks is there
+ * and empty, as in Kuma.
+ */
 export function virtualTags(outbounds: readonly VirtualOutbound[], service: Tags): readonly Tags[] {
   return outbounds
     .filter(({ selectors }) => selectors.some((selector) => selects(selector, service)))

@@ -33,7 +33,10 @@ export function readZoneEgress(document: Document): ZoneEgress {
   return { meta: document.meta, zone: spec.text('zone') ?? '', address, port, adminPort: adminPort ?? DEFAULT_ADMIN_PORT };
 }
 
-/** The admin API listens on loopback: equal ports collide only where the address is that, or everything. */
+/**
+ * The admin API listens on loopback: equal ports collide only where the address is that, or
+ * everything.
+ */
 export function collides(address: string, port: number, admin: Fields | undefined, adminPort: number | undefined): boolean {
   return admin !== undefined && (adminPort ?? 0) === port && ['127.0.0.1', '0.0.0.0', '::'].includes(address);
 }

@@ -10,7 +10,9 @@ export interface ZoneIngress {
   readonly meta: Meta;
   /** Empty where the resource does not say: then it is nobody's remote ingress. */
   readonly zone: string;
-  /** Both are needed for the ingress to be reachable from other zones; '' and 0 where not written. */
+  /**
+   * Both are needed for the ingress to be reachable from other zones; '' and 0 where not written.
+   */
   readonly advertisedAddress: string;
   readonly advertisedPort: number;
   readonly services: readonly AvailableService[];

@@ -16,7 +16,10 @@ export function breakerFields({ connectionLimits, outlierDetection }: CircuitBre
   };
 }
 
-/** Limits of requests, retries and pools are of HTTP, or of how Envoy keeps connections, and limit nothing here. */
+/**
+ * Limits of requests, retries and pools are of HTTP, or of how Envoy keeps connections, and limit
+ * nothing here.
+ */
 export function breakerFeatures(conf: CircuitBreakerConf): readonly Feature[] {
   const { circuitBreaker, outlierDetection } = breakerFields(conf);
   const isLimited = circuitBreaker?.maxConnections !== undefined || circuitBreaker?.maxPendingRequests !== undefined;
@@ -36,7 +39,10 @@ function withoutDefaults(limits: CircuitBreaker): CircuitBreaker {
   return Object.fromEntries(Object.entries(limits).filter(([name, limit]) => limit !== defaults.get(name)));
 }
 
-/** Kuma turns each detector on with its own setting, and off without; with no detectors at all, the rates are left to Envoy. */
+/**
+ * Kuma turns each detector on with its own setting, and off without; with no detectors at all, the
+ * rates are left to Envoy.
+ */
 function outlierOf(conf: OutlierConf): OutlierDetection {
   const { detectors } = conf;
   const defaults = OUTLIER_DEFAULTS;
@@ -71,8 +77,9 @@ function outlierOf(conf: OutlierConf): OutlierDetection {
 }
 
 /**
- * The policy that Kuma makes with every mesh, where the mesh does not ask for none and it is not among the resources. Its limits are Envoy's
- * own, but they take part in the order: they win over those of a policy for the mesh whose name sorts behind.
+ * The policy that Kuma makes with every mesh, where the mesh does not ask for none and it is not
+ * among the resources. Its limits are Envoy's own, but they take part in the order: they win over
+ * those of a policy for the mesh whose name sorts behind.
  */
 export function defaultBreaker(
   { meta, skippedPolicies }: Mesh,
@@ -81,7 +88,8 @@ export function defaultBreaker(
   const name = `mesh-circuit-breaker-all-${meta.name}`;
   if (skippedPolicies.some((kind) => kind === '*' || kind === 'MeshCircuitBreaker')) return null;
   if (present.some(({ meta: { displayName } }) => displayName === name)) return null;
-  // Beside policies that do not say where they come from it does not either: Kuma made both in the same place.
+  // Beside policies that do not say where they come from it does not either: Kuma made both in the
+  // same place.
   const isLabelled = present.some((policy) => policy.meta.labels.has(ORIGIN));
   const labels = new Map(isLabelled ? [[ORIGIN, 'global']] : []);
   const mesh = {

@@ -11,7 +11,10 @@ const DEFAULTS = { intervalMs: 60_000, timeoutMs: 15_000, unhealthyThreshold: 5,
 /** Envoy's. */
 const NO_TRAFFIC_INTERVAL_MS = 60_000;
 
-/** What a MeshHealthCheck makes of a cluster: one check, of the kind that fits the protocol of the service. */
+/**
+ * What a MeshHealthCheck makes of a cluster: one check, of the kind that fits the protocol of the
+ * service.
+ */
 export function healthFields(conf: HealthCheckConf, protocol: Protocol): Partial<Cluster> {
   const probe = probeOf(conf, protocol);
   const panic = conf.healthyPanicThreshold;
@@ -36,7 +39,10 @@ function isOff({ tcp, http, grpc }: HealthCheckConf): boolean {
   return [tcp, http, grpc].every((check) => check === undefined || check.disabled === true);
 }
 
-/** The check of the service's own protocol; a TCP one in its place only where that one is there and disabled. */
+/**
+ * The check of the service's own protocol; a TCP one in its place only where that one is there and
+ * disabled.
+ */
 function probeOf({ tcp, http, grpc }: HealthCheckConf, protocol: Protocol): HealthProbe | null {
   const bytes: HealthProbe | null =
     tcp === undefined || tcp.disabled === true

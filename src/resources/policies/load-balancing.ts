@@ -4,7 +4,10 @@ import type { Failover, LoadBalancerConf, LocalityConf, StrategyConf } from '../
 import { ZONE_TAG } from '../tags.ts';
 import type { Feature } from './not-yet.ts';
 
-/** What a MeshLoadBalancingStrategy makes of the cluster of a MeshExternalService: how endpoints are picked, not which come first. */
+/**
+ * What a MeshLoadBalancingStrategy makes of the cluster of a MeshExternalService: how endpoints are
+ * picked, not which come first.
+ */
 export function balancingFields({ loadBalancer, localityAwareness }: StrategyConf): Partial<Cluster> {
   const balancer = loadBalancer === undefined ? null : balancerOf(loadBalancer);
   const weighted = (localityAwareness?.localZone?.affinityTags ?? []).length > 0;
@@ -60,9 +63,10 @@ function balancerOf({ type, leastRequest, ringHash, maglev }: LoadBalancerConf):
 }
 
 /**
- * What it makes of the endpoints of a `kuma.io/service`: those of other zones come second, unless it is disabled; with rules between zones
- * each endpoint gets the priority of the first rule for its zone, and one without a rule is left out. Affinity between endpoints of one
- * zone goes by the client's tags, which an egress does not have.
+ * What it makes of the endpoints of a `kuma.io/service`: those of other zones come second, unless
+ * it is disabled; with rules between zones each endpoint gets the priority of the first rule for
+ * its zone, and one without a rule is left out. Affinity between endpoints of one zone goes by the
+ * client's tags, which an egress does not have.
  */
 export function withLocality({ localityAwareness }: StrategyConf, cluster: Cluster, here: string): Cluster {
   const isAware = localityAwareness?.disabled !== true;

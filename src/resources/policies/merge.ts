@@ -1,4 +1,7 @@
-/** Of each field the last configuration that has it counts; maps are merged, lists replaced: a JSON merge patch, as Kuma does it. */
+/**
+ * Of each field the last configuration that has it counts; maps are merged, lists replaced: a JSON
+ * merge patch, as Kuma does it.
+ */
 export function mergeConfs<Conf extends object>(confs: readonly Conf[]): Conf | null {
   const [first, ...rest] = confs;
   if (first === undefined) return null;

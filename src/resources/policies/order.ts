@@ -15,7 +15,10 @@ const ORIGINS: ReadonlyMap<string, number> = new Map([
 ]);
 const ROLES: readonly string[] = ['system', 'producer', 'consumer', 'workload-owner'];
 
-/** Kind of the target, among Dataplanes how exactly they are selected, where the policy comes from, its role. */
+/**
+ * Kind of the target, among Dataplanes how exactly they are selected, where the policy comes from,
+ * its role.
+ */
 export function byPolicy(a: Ordered, b: Ordered): number {
   return (
     kindRank(a) - kindRank(b) || dataplaneRank(a) - dataplaneRank(b) || originRank(a) - originRank(b) || roleRank(a) - roleRank(b)

@@ -15,7 +15,9 @@ export interface Outcome {
   readonly keepsAny: boolean;
 }
 
-/** For each of the policies that a setting was merged from: what a later one sets to something else. */
+/**
+ * For each of the policies that a setting was merged from: what a later one sets to something else.
+ */
 export function outcomes<Conf>({ parts }: Ruled<Conf>): readonly Outcome[] {
   if (parts.length < 2) return [];
   const counting = new Map<string, { value: string; by: Meta }>();

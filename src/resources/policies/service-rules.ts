@@ -5,8 +5,8 @@ import { byNameFirstLast, byPolicy } from './order.ts';
 import type { Ruled } from './to-rules.ts';
 
 /**
- * What the policies of one kind say about a `kuma.io/service`. Kuma's egress knows no other tag of it, so a subset that asks for another
- * one selects nothing.
+ * What the policies of one kind say about a `kuma.io/service`. Kuma's egress knows no other tag of
+ * it, so a subset that asks for another one selects nothing.
  */
 export interface ServiceRules<Conf> {
   of(service: string): Ruled<Conf> | null;
@@ -25,7 +25,10 @@ export function fromRules<Conf extends object>(policies: readonly Policy<Conf>[]
   };
 }
 
-/** By the `to` items about the service. The egress serves all clients alike: only policies for the whole mesh count. */
+/**
+ * By the `to` items about the service. The egress serves all clients alike: only policies for the
+ * whole mesh count.
+ */
 export function meshwideToRules<Conf extends object>(policies: readonly Policy<Conf>[]): ServiceRules<Conf> {
   const sorted = sort(policies.filter(({ targetRef }) => targetRef === null || targetRef.kind === 'Mesh'));
   return {

@@ -5,7 +5,10 @@ import { pushed } from '../permissions.ts';
 import { mergeConfs } from './merge.ts';
 import { byNameFirstLast, byPolicy } from './order.ts';
 
-/** What the `to` items of a mesh's policies of one kind say about its MeshExternalServices. Top-level targets only order them, as in Kuma. */
+/**
+ * What the `to` items of a mesh's policies of one kind say about its MeshExternalServices.
+ * Top-level targets only order them, as in Kuma.
+ */
 export interface ToRules<Conf> {
   of(service: Meta): Ruled<Conf> | null;
 }

@@ -6,7 +6,10 @@ import type { Outcome, Overridden } from './overridden.ts';
 
 /** What became of each policy, for one warning about those of which nothing or not all came. */
 export interface Uses {
-  /** `inert`: why it says nothing of this service although it selects it; told where it says nothing of any. */
+  /**
+   * `inert`: why it says nothing of this service although it selects it; told where it says nothing
+   * of any.
+   */
   used(policy: Meta, service: string, features: readonly Feature[], inert?: string): void;
   /** Others set what it sets. */
   overridden(outcome: Outcome, service: string): void;
@@ -24,7 +27,10 @@ interface Use {
 
 const NAMED = 3;
 
-/** `isOfKuma`: a policy that is not among the resources, so nobody sees that it is the one that counts. */
+/**
+ * `isOfKuma`: a policy that is not among the resources, so nobody sees that it is the one that
+ * counts.
+ */
 export function createUses(isOfKuma: (policy: Meta) => boolean): Uses {
   const uses = new Map<Meta, Use>();
   const useOf = (policy: Meta): Use => {
@@ -72,7 +78,8 @@ export function createUses(isOfKuma: (policy: Meta) => boolean): Uses {
       }
       if (!use.hasEffect) for (const [words, services] of use.inert) warn(`has no effect here: ${words} (${some(services)})`);
       for (const { field, by, services } of use.lost.values()) {
-        // That a more specific policy counts is what it is for. This one nobody sees, nor that its name sorts first.
+        // That a more specific policy counts is what it is for. This one nobody sees, nor that its
+        // name sorts first.
         if (isOfKuma(by))
           warn(`its ${field} does not count: ${by.name}, which Kuma makes with the mesh, sets it too (${some(services)})`);
       }

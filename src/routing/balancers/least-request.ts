@@ -11,8 +11,9 @@ type LeastRequest = Extract<Balancer, { kind: 'least-request' }>;
 const MOST_CHOICES = 100;
 
 /**
- * Where all weigh the same: of a few endpoints drawn at random the one with the fewest open connections, as Envoy's power of N choices. Otherwise weighted round
- * robin over weight / (open connections + 1) ^ bias.
+ * Where all weigh the same: of a few endpoints drawn at random the one with the fewest open
+ * connections, as Envoy's power of N choices. Otherwise weighted round robin over weight / (open
+ * connections + 1) ^ bias.
  */
 export const leastRequest: OrderBy<LeastRequest> = (pool, facts, settings) => {
   const { weights } = pool;
@@ -37,7 +38,10 @@ export const leastRequest: OrderBy<LeastRequest> = (pool, facts, settings) => {
   return order;
 };
 
-/** The place in `rest` of the best of some that are drawn with replacement; the first drawn among equals. */
+/**
+ * The place in `rest` of the best of some that are drawn with replacement; the first drawn among
+ * equals.
+ */
 function leastOf(rest: readonly number[], active: readonly number[], by: { looks: number; next: () => number }): number {
   let best = Math.floor(by.next() * rest.length);
   for (let look = 1; look < Math.min(by.looks, MOST_CHOICES); look++) {

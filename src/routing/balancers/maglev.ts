@@ -7,15 +7,24 @@ import { xxHash64 } from './xx-hash-64.ts';
 
 type Maglev = Extract<Balancer, { kind: 'maglev' }>;
 
-/** Whose each slot is. Never changed after it was built. Small integers: 64 KiB for up to 256 endpoints. */
+/**
+ * Whose each slot is. Never changed after it was built. Small integers: 64 KiB for up to 256
+ * endpoints.
+ */
 export type MaglevTable = Uint8Array | Uint16Array | Uint32Array;
 
 const tables = new WeakMap<Pool, MaglevTable>();
 
-/** A retry asks for other slots, at most so often; whoever was not met by then follows in the list's order. */
+/**
+ * A retry asks for other slots, at most so often; whoever was not met by then follows in the list's
+ * order.
+ */
 const MOST_RETRIES = 16;
 
-/** Envoy's Maglev: the endpoint in the key's slot, then those in the slots of the keys that Envoy makes for retries. */
+/**
+ * Envoy's Maglev: the endpoint in the key's slot, then those in the slots of the keys that Envoy
+ * makes for retries.
+ */
 export const maglev: OrderBy<Maglev> = (pool, facts, settings) => {
   const usable = weighted(pool.weights);
   if (usable.length < 2) return usable;
@@ -30,7 +39,10 @@ export const maglev: OrderBy<Maglev> = (pool, facts, settings) => {
   return [...order];
 };
 
-/** The paper's listing 1 with Envoy's weights: in each round the heaviest takes a slot, a lighter one each time its share has grown to one. */
+/**
+ * The paper's listing 1 with Envoy's weights: in each round the heaviest takes a slot, a lighter
+ * one each time its share has grown to one.
+ */
 export function buildTable(names: readonly string[], weights: readonly number[], size: number): MaglevTable {
   // With any other size a name's walk may never meet a free slot.
   if (!isPrime(size)) throw new RangeError(`maglev table size ${size}: must be a prime number from 2 to ${MOST_SLOTS}`);
@@ -68,7 +80,9 @@ function isPrime(size: number): boolean {
   return true;
 }
 
-/** key ^ (2^64 - attempt): nearly all bits differ, so that a retry seldom meets the same endpoint. */
+/**
+ * key ^ (2^64 - attempt): nearly all bits differ, so that a retry seldom meets the same endpoint.
+ */
 function keyOfAttempt({ hi, lo }: Hash64, attempt: number): Hash64 {
   return attempt === 0 ? { hi, lo } : { hi: ~hi >>> 0, lo: (lo ^ -attempt) >>> 0 };
 }

@@ -22,7 +22,8 @@ export interface PickFacts {
 }
 
 /**
- * One balancing policy: the pool's indexes in the order to try, the pick first, then what a retry takes. Each index with a weight above 0 once, no other.
+ * One balancing policy: the pool's indexes in the order to try, the pick first, then what a retry
+ * takes. Each index with a weight above 0 once, no other.
  */
 export type OrderBy<Settings extends Balancer> = (pool: Pool, facts: PickFacts, settings: Settings) => number[];
 
@@ -34,8 +35,8 @@ export function weighted(weights: readonly number[]): number[] {
 }
 
 /**
- * What consistent hashing places: address and port, as in Envoy. Where two endpoints share an address the second is placed apart from the first
- * (Envoy would have dropped it).
+ * What consistent hashing places: address and port, as in Envoy. Where two endpoints share an
+ * address the second is placed apart from the first (Envoy would have dropped it).
  */
 export function hashedNames({ targets }: Pool): string[] {
   const seen = new Map<string, number>();
@@ -52,12 +53,18 @@ export function keyOf({ hashKey, next }: PickFacts): Hash64 {
   return hashKey ?? { hi: Math.floor(next() * 0x1_0000_0000), lo: Math.floor(next() * 0x1_0000_0000) };
 }
 
-/** Subsets, priorities and changes of health make several pools out of one cluster; the last ones are kept. */
+/**
+ * Subsets, priorities and changes of health make several pools out of one cluster; the last ones
+ * are kept.
+ */
 const POOLS_OF_A_CLUSTER = 32;
 
 const pools = new WeakMap<Cluster, Pool[]>();
 
-/** The pool of before, where its content is the same: what is built for a pool hangs on its identity, and is not built again. */
+/**
+ * The pool of before, where its content is the same: what is built for a pool hangs on its
+ * identity, and is not built again.
+ */
 export function samePool(cluster: Cluster, pool: Pool): Pool {
   let known = pools.get(cluster);
   if (known === undefined) pools.set(cluster, (known = []));

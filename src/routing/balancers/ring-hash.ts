@@ -15,14 +15,18 @@ export interface Ring {
 }
 
 /**
- * The largest ring that is built, whatever the settings say: they may ask for 8 million points, which would stop the thread for more than 10 s. 65,536 take
- * 0.13 s on Node 24. A ring that would be larger is scaled down as Envoy does at its own maximum.
+ * The largest ring that is built, whatever the settings say: they may ask for 8 million points,
+ * which would stop the thread for more than 10 s. 65,536 take 0.13 s on Node 24. A ring that would
+ * be larger is scaled down as Envoy does at its own maximum.
  */
 const MOST_POINTS = 65_536;
 
 const rings = new WeakMap<Pool, Ring>();
 
-/** Envoy's ketama ring: the endpoint that owns the next point at or after the key, then the owners of the points that follow. */
+/**
+ * Envoy's ketama ring: the endpoint that owns the next point at or after the key, then the owners
+ * of the points that follow.
+ */
 export const ringHash: OrderBy<RingHash> = (pool, facts, settings) => {
   const usable = weighted(pool.weights);
   if (usable.length < 2) return usable;
@@ -31,7 +35,10 @@ export const ringHash: OrderBy<RingHash> = (pool, facts, settings) => {
   return walk(ring, { from: pointFor(ring, keyOf(facts)), usable });
 };
 
-/** As many points for each name as its weight's share of the ring; the lightest gets a whole number of them. */
+/**
+ * As many points for each name as its weight's share of the ring; the lightest gets a whole number
+ * of them.
+ */
 export function buildRing(names: readonly string[], weights: readonly number[], settings: RingHash): Ring {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const lightest = Math.min(...weights.filter((weight) => weight > 0)) / total;
@@ -69,7 +76,10 @@ export function pointFor({ hi, lo }: Ring, key: Hash64): number {
   return low === hi.length ? 0 : low;
 }
 
-/** Steps that are taken along a ring for retries; whoever was not met by then follows in the list's order. */
+/**
+ * Steps that are taken along a ring for retries; whoever was not met by then follows in the list's
+ * order.
+ */
 const MOST_STEPS = 1_024;
 
 function walk({ owners }: Ring, to: { from: number; usable: readonly number[] }): number[] {

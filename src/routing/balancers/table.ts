@@ -8,7 +8,10 @@ import { roundRobin } from './round-robin.ts';
 
 interface Policy<Kind extends BalancerKind> {
   readonly orderBy: OrderBy<Extract<Balancer, { kind: Kind }>>;
-  /** Consistent hashing builds something for each pool, and goes by the client's hash key down to the priority. */
+  /**
+   * Consistent hashing builds something for each pool, and goes by the client's hash key down to
+   * the priority.
+   */
   readonly hashes: boolean;
 }
 

@@ -1,8 +1,9 @@
 import type { Hash64 } from '../../model/endpoint-view.ts';
 
 /**
- * An unsigned 64-bit number that changes in place, for hash functions. BigInt would be shorter and costs ten times as much:
- * 2 to 3 µs for the hash of one short text on Node 24, of which a ring needs thousands.
+ * An unsigned 64-bit number that changes in place, for hash functions. BigInt would be shorter and
+ * costs ten times as much: 2 to 3 µs for the hash of one short text on Node 24, of which a ring
+ * needs thousands.
  */
 export class Word64 {
   hi = 0;
@@ -63,7 +64,9 @@ export class Word64 {
   }
 }
 
-/** The remainder, for a divisor below 2^23: so that the product of two remainders is still exact. */
+/**
+ * The remainder, for a divisor below 2^23: so that the product of two remainders is still exact.
+ */
 export function modulo({ hi, lo }: Hash64, divisor: number): number {
   return ((hi % divisor) * (0x1_0000_0000 % divisor) + lo) % divisor;
 }

@@ -1,7 +1,10 @@
 import type { Hash64 } from '../../model/endpoint-view.ts';
 import { Word64 } from './word-64.ts';
 
-/** XXH64 of a text's UTF-8 bytes; the seed is below 2^32. Anybody can make collisions: it hides nothing and proves nothing. */
+/**
+ * XXH64 of a text's UTF-8 bytes; the seed is below 2^32. Anybody can make collisions: it hides
+ * nothing and proves nothing.
+ */
 export function xxHash64(text: string, seed = 0): Hash64 {
   const bytes = Buffer.from(text);
   const { length } = bytes;

@@ -1,4 +1,7 @@
-/** How a zone control plane reads the admin listener that it sent: mutual TLS 1.3, no SNI, a new connection for each request, left open. */
+/**
+ * How a zone control plane reads the admin listener that it sent: mutual TLS 1.3, no SNI, a new
+ * connection for each request, left open.
+ */
 import { Agent, request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { generateKey, issueCertificate, meshCaSubject, selfSigned } from '../../identity/issue.ts';
@@ -16,7 +19,10 @@ export interface AdminClient {
   readonly caCert: string;
   /** What Kuma gives a proxy for its admin listener: names an address, which is verified. */
   issueServer(address: string): Promise<CertificateAndKey>;
-  /** `address` is `127.0.0.2:9901` or `[::1]:9901`. Rejects where TLS fails, the certificate is for another address, or 5 s pass. */
+  /**
+   * `address` is `127.0.0.2:9901` or `[::1]:9901`. Rejects where TLS fails, the certificate is for
+   * another address, or 5 s pass.
+   */
   inspect(address: string, options?: { readonly path?: string; readonly client?: CertificateAndKey }): Promise<InspectAnswer>;
   /** Ends what was left open. */
   close(): void;

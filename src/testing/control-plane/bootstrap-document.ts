@@ -1,4 +1,7 @@
-/** The bootstrap document that a control plane of Kuma makes for a zone egress, in the shapes of 2.9, 2.12 and 2.14. */
+/**
+ * The bootstrap document that a control plane of Kuma makes for a zone egress, in the shapes of
+ * 2.9, 2.12 and 2.14.
+ */
 import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
 import type { KumaVersion } from './fake-node.ts';
@@ -33,7 +36,10 @@ export interface BootstrapFacts {
   /** PEM. */
   readonly caCert: string;
   readonly adminPort: number;
-  /** `enableReloadableTokens`: with a token path the answer has `googleGrpc`, which reads the file by itself. */
+  /**
+   * `enableReloadableTokens`: with a token path the answer has `googleGrpc`, which reads the file
+   * by itself.
+   */
   readonly reloadableTokens: boolean;
 }
 

@@ -1,4 +1,7 @@
-/** The one TLS port of a DP server: by ALPN gRPC with ADS, or HTTP/1.1 with the bootstrap; and the certificate that it shows. */
+/**
+ * The one TLS port of a DP server: by ALPN gRPC with ADS, or HTTP/1.1 with the bootstrap; and the
+ * certificate that it shows.
+ */
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';

@@ -1,4 +1,7 @@
-/** The pieces of what Kuma sends a zone egress, as proto3 JSON: clusters, endpoints, filter chains and secrets in the shapes of the recordings. */
+/**
+ * The pieces of what Kuma sends a zone egress, as proto3 JSON: clusters, endpoints, filter chains
+ * and secrets in the shapes of the recordings.
+ */
 import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
@@ -100,7 +103,9 @@ export function lbEndpoint({ address, port }: ServiceAddress, metadata: Tags): J
   };
 }
 
-/** A cluster whose endpoints come by EDS. `subsetKeys` are the tags that tell its endpoints apart. */
+/**
+ * A cluster whose endpoints come by EDS. `subsetKeys` are the tags that tell its endpoints apart.
+ */
 export function edsCluster(name: string, subsetKeys: readonly string[], thresholds: JsonObject | null): JsonObject {
   return {
     name,

@@ -160,7 +160,10 @@ export class FakeAdsStream {
     this.#respond(type, watch, this.#versionOf(type, generation), [...resources.values(), ...(bad ? [unreadable(type)] : [])]);
   }
 
-  /** Kuma makes the configuration of a proxy anew for each stream: what a proxy has from before is never the current version. */
+  /**
+   * Kuma makes the configuration of a proxy anew for each stream: what a proxy has from before is
+   * never the current version.
+   */
   #versionOf(type: AdsType, generation: number): string {
     const known = this.#versions.get(type);
     if (known?.generation === generation) return known.version;

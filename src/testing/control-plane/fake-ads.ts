@@ -1,6 +1,7 @@
 /**
- * What a control plane of Kuma does with the ADS streams of zone egresses (state of the world), without a network: who may come, what is answered
- * and when, and what a test lets it do wrong. Recorded from 2.9.19, 2.12.14 and 2.14.3, which differ only where `version` says so.
+ * What a control plane of Kuma does with the ADS streams of zone egresses (state of the world),
+ * without a network: who may come, what is answered and when, and what a test lets it do wrong.
+ * Recorded from 2.9.19, 2.12.14 and 2.14.3, which differ only where `version` says so.
  */
 import { Buffer } from 'node:buffer';
 import type { JsonObject, Message } from '@bufbuild/protobuf';
@@ -65,7 +66,10 @@ export interface FakeAdsOptions {
 const OK = 0;
 
 interface Served {
-  /** Counts what was served one after the other. 0: there never was a resource of this type, and no request for it is answered. */
+  /**
+   * Counts what was served one after the other. 0: there never was a resource of this type, and no
+   * request for it is answered.
+   */
   generation: number;
   resources: ReadonlyMap<string, Any>;
   /** Sent along until a test mends it. */
@@ -132,7 +136,10 @@ export class FakeAds {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Types that are not given stay as they are. Content that did not change keeps its version, but for endpoints after clusters that did. */
+  /**
+   * Types that are not given stay as they are. Content that did not change keeps its version, but
+   * for endpoints after clusters that did.
+   */
   set(resources: EnvoyResources): void {
     let clustersChanged = false;
     for (const type of ADS_TYPES) {
@@ -168,7 +175,10 @@ export class FakeAds {
     for (const stream of this.#streams) stream.answerAll();
   }
 
-  /** Every stream ends with OK, and what was learned from proxies is forgotten: an in-memory store after SIGTERM. */
+  /**
+   * Every stream ends with OK, and what was learned from proxies is forgotten: an in-memory store
+   * after SIGTERM.
+   */
   shutDown(): void {
     for (const stream of this.#streams) stream.end(OK, '');
     this.forget();

@@ -1,4 +1,7 @@
-/** `POST /bootstrap` as the DP server of a control plane answers it: the document, or the refusals that a real one gave. */
+/**
+ * `POST /bootstrap` as the DP server of a control plane answers it: the document, or the refusals
+ * that a real one gave.
+ */
 import { Buffer } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';

@@ -1,6 +1,7 @@
 /**
- * What a control plane sends the egress of a small zone: clusters, endpoints, the listener with its chains, and the secrets, in the shapes of the
- * recordings. For `createFakeControlPlane().set(…)`, or for a test of what is done with it.
+ * What a control plane sends the egress of a small zone: clusters, endpoints, the listener with its
+ * chains, and the secrets, in the shapes of the recordings. For `createFakeControlPlane().set(…)`,
+ * or for a test of what is done with it.
  */
 import type { JsonObject } from '@bufbuild/protobuf';
 import { egressUris } from '../../identity/issue.ts';
@@ -55,7 +56,10 @@ export interface FakeExternal extends FakeService, ServiceAddress {
   readonly by?: 'TrafficPermission' | 'MeshTrafficPermission';
   /** The name of the TrafficPermission; absent: `allow-<name>`. */
   readonly policy?: string;
-  /** More tags of the service: they are part of its SNI only in Kuma's routes, and of the metadata here. */
+  /**
+   * More tags of the service: they are part of its SNI only in Kuma's routes, and of the metadata
+   * here.
+   */
   readonly tags?: Tags;
 }
 

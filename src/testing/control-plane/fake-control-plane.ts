@@ -1,6 +1,7 @@
 /**
- * A control plane of Kuma on loopback, as far as a zone egress sees one: one TLS port with `POST /bootstrap` (HTTP/1.1) and ADS (gRPC), and the
- * client that reads the admin listener. It serves what a test gives it or plays a recording, remembers what it was asked, and breaks on request.
+ * A control plane of Kuma on loopback, as far as a zone egress sees one: one TLS port with `POST
+ * /bootstrap` (HTTP/1.1) and ADS (gRPC), and the client that reads the admin listener. It serves
+ * what a test gives it or plays a recording, remembers what it was asked, and breaks on request.
  * State of the world only: a delta stream ends as unimplemented.
  */
 import { systemClock } from '../../base/clock.ts';
@@ -38,7 +39,10 @@ export interface FakeControlPlaneOptions {
   readonly resources?: EnvoyResources;
   /** Names of ZoneEgresses that are there without a proxy that brings them. */
   readonly zoneEgresses?: readonly string[];
-  /** How long a name stays taken after its stream ended, if the proxy brought the resource. Absent: 10 s. */
+  /**
+   * How long a name stays taken after its stream ended, if the proxy brought the resource. Absent:
+   * 10 s.
+   */
   readonly deregistrationDelayMs?: number;
   /** How long a stream sleeps after a NACK. Absent: 5 s. */
   readonly nackBackoffMs?: number;
@@ -46,13 +50,19 @@ export interface FakeControlPlaneOptions {
   readonly firstAnswerMs?: number;
   /** `dpServer.authn.zoneProxy.type`. Absent: `zoneToken`. */
   readonly authentication?: 'zoneToken' | 'none';
-  /** Absent: issued by `caCert`. Self-signed is the certificate that a control plane makes for itself, an authority of its own. */
+  /**
+   * Absent: issued by `caCert`. Self-signed is the certificate that a control plane makes for
+   * itself, an authority of its own.
+   */
   readonly certificate?: 'issued' | 'self-signed';
   /** `bootstrapServer.params.xdsHost`. Absent: as the proxy dialled. */
   readonly xdsHost?: string;
   /** `enableReloadableTokens`: `googleGrpc` in the bootstrap of a proxy that has a token file. */
   readonly reloadableTokens?: boolean;
-  /** A bootstrap document to answer with; addresses, CA and token become those of this control plane. */
+  /**
+   * A bootstrap document to answer with; addresses, CA and token become those of this control
+   * plane.
+   */
   readonly recordedBootstrap?: string;
 }
 
@@ -76,9 +86,15 @@ export interface FakeControlPlane extends AsyncDisposable {
 
   /** Replaces the types that are given, and pushes what changed. */
   set(resources: EnvoyResources): void;
-  /** From the next stream on plays the recorded conversation in `folder`, and nothing else. Rejects where it cannot be read. */
+  /**
+   * From the next stream on plays the recorded conversation in `folder`, and nothing else. Rejects
+   * where it cannot be read.
+   */
   replay(folder: string, options?: RecordingOptions): Promise<Replay>;
-  /** The first request, past or to come, that fits. Rejects after `timeoutMs` (10 s) of real time, with what came instead. */
+  /**
+   * The first request, past or to come, that fits. Rejects after `timeoutMs` (10 s) of real time,
+   * with what came instead.
+   */
   waitFor(fits: (request: FakeAdsRequest) => boolean, options?: { readonly timeoutMs?: number }): Promise<FakeAdsRequest>;
 
   /** Cuts every connection. */
@@ -88,9 +104,15 @@ export interface FakeControlPlane extends AsyncDisposable {
   resume(type: AdsType): void;
   /** Each answer of this type comes so much later; 0 as before. */
   delay(type: AdsType, ms: number): void;
-  /** Once, to each stream that asked for the type: a resource that cannot be decoded, or a message that is none. */
+  /**
+   * Once, to each stream that asked for the type: a resource that cannot be decoded, or a message
+   * that is none.
+   */
   sendGarbage(type: AdsType, what?: 'resource' | 'message'): void;
-  /** A resource that no proxy can accept is part of the configuration until the function is called that this returns. */
+  /**
+   * A resource that no proxy can accept is part of the configuration until the function is called
+   * that this returns.
+   */
   nackLoop(type: AdsType): () => void;
   /** Every new stream ends with UNKNOWN and this text; null ends that. */
   refuseAuth(text: string | null): void;

@@ -24,7 +24,9 @@ export type ReadNode =
       readonly beforeToken: boolean;
     };
 
-/** The node of a first request as a control plane reads it; the words of the refusals are Kuma's. */
+/**
+ * The node of a first request as a control plane reads it; the words of the refusals are Kuma's.
+ */
 export function readNode(node: Node | undefined, version: KumaVersion): ReadNode {
   const id = node?.id ?? '';
   const dot = id.indexOf('.');

@@ -1,6 +1,7 @@
 /**
- * A recorded ADS conversation read from its folder: `index.jsonl` with the order on the wire, and a file for each response, as proto3 JSON or as
- * the bytes themselves. What a recording left out because it did not change is put back.
+ * A recorded ADS conversation read from its folder: `index.jsonl` with the order on the wire, and a
+ * file for each response, as proto3 JSON or as the bytes themselves. What a recording left out
+ * because it did not change is put back.
  */
 import { Buffer } from 'node:buffer';
 import { readFile } from 'node:fs/promises';

@@ -1,8 +1,9 @@
 /**
- * Plays the control plane's part of a recorded conversation: a response goes out when the requests of its type have come that came before it on
- * the wire; a mark (something was changed) and the end wait for all of them. Requests are told apart by type, nonce and, where names matter, the
- * set of names, so a client may be quicker or slower than the recorded one. What it may do otherwise is noted: an ACK where a NACK was recorded,
- * an answer that asks for fewer names.
+ * Plays the control plane's part of a recorded conversation: a response goes out when the requests
+ * of its type have come that came before it on the wire; a mark (something was changed) and the end
+ * wait for all of them. Requests are told apart by type, nonce and, where names matter, the set of
+ * names, so a client may be quicker or slower than the recorded one. What it may do otherwise is
+ * noted: an ACK where a NACK was recorded, an answer that asks for fewer names.
  */
 import type { AdsType } from '../../xds/messages/ads-state.ts';
 import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
@@ -132,7 +133,10 @@ class Player {
     return true;
   }
 
-  /** Envoy gives up names one by one, some time after their chains; whoever did so at once has no more to say. */
+  /**
+   * Envoy gives up names one by one, some time after their chains; whoever did so at once has no
+   * more to say.
+   */
   #alreadyNarrow(recorded: RecordedRequest): boolean {
     const before = this.#taken.get(recorded.type);
     if (before?.recorded.nonce !== recorded.nonce || recorded.names.length >= before.recorded.names.length) return false;

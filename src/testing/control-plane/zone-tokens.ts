@@ -1,6 +1,6 @@
 /**
- * Zone tokens as a control plane of Kuma issues and checks them: JWT, RS256, key id "1". The texts of the refusals are those that a real one
- * sent; what it was never seen to say is worded alike.
+ * Zone tokens as a control plane of Kuma issues and checks them: JWT, RS256, key id "1". The texts
+ * of the refusals are those that a real one sent; what it was never seen to say is worded alike.
  */
 import { Buffer } from 'node:buffer';
 import { generateKeyPair, randomUUID, sign, verify } from 'node:crypto';

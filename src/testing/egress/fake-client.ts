@@ -23,7 +23,10 @@ export interface FakeClientOptions {
 }
 
 export type ConnectTo =
-  /** The name of a destination, or an SNI as it is sent. A name that is not known is asked for as Kuma's data planes do. */
+  /**
+   * The name of a destination, or an SNI as it is sent. A name that is not known is asked for as
+   * Kuma's data planes do.
+   */
   string | { readonly sni: string };
 
 /** A data plane's side of the mesh: everything that it opens is closed with the fake. */
@@ -37,19 +40,29 @@ export interface FakeClient {
   /** The SNI that `connect` sends. */
   sni(to: ConnectTo): string;
   /**
-   * Resolves when TLS is up and the other side is of the mesh. Rejects with ConnectionRefused where the egress refused it by then. In TLS 1.3 a client is done
-   * before its certificate has been looked at: a refusal of that kind ends the socket after it was given.
+   * Resolves when TLS is up and the other side is of the mesh. Rejects with ConnectionRefused where
+   * the egress refused it by then. In TLS 1.3 a client is done before its certificate has been
+   * looked at: a refusal of that kind ends the socket after it was given.
    */
   connect(to: ConnectTo, options?: ConnectionOptions): Promise<TLSSocket>;
-  /** What undici's `Agent` takes as `connect`: `http://httpbin/path` goes to the destination httpbin, or all to one. */
+  /**
+   * What undici's `Agent` takes as `connect`: `http://httpbin/path` goes to the destination
+   * httpbin, or all to one.
+   */
   connector(to?: ConnectTo): Connector;
-  /** A dispatcher for `fetch(url, { dispatcher })`, made of the undici that is inside Node. Rejects where this Node does not show it: then `connector`. */
+  /**
+   * A dispatcher for `fetch(url, { dispatcher })`, made of the undici that is inside Node. Rejects
+   * where this Node does not show it: then `connector`.
+   */
   dispatcher(to?: ConnectTo): Promise<FetchDispatcher>;
   /** Certificates as files, for a process in another language; removed with the fake. */
   files(): ClientFiles;
 }
 
-/** What the `fetch` of this project takes as `dispatcher`: with the types of Node its Dispatcher, without them any object. */
+/**
+ * What the `fetch` of this project takes as `dispatcher`: with the types of Node its Dispatcher,
+ * without them any object.
+ */
 export type FetchDispatcher = RequestInit extends { readonly dispatcher?: infer Dispatcher } ? NonNullable<Dispatcher> : object;
 
 export type Connector = (
@@ -182,9 +195,13 @@ export function createFakeClient(options: FakeClientOptions, world: ClientWorld)
   };
 }
 
-/** As a data plane does it: the certificate leads to the CA of the mesh and has a name in it. Null is fine. */
+/**
+ * As a data plane does it: the certificate leads to the CA of the mesh and has a name in it. Null
+ * is fine.
+ */
 function peerProblem(socket: TLSSocket, mesh: TestMesh, now: number): string | null {
-  // Not getPeerX509Certificate: on Node 24 it gives the certificate once, and nothing to whoever asks again.
+  // Not getPeerX509Certificate: on Node 24 it gives the certificate once, and nothing to whoever
+  // asks again.
   const { raw } = socket.getPeerCertificate() as { readonly raw?: Buffer };
   if (raw === undefined) return 'the other side showed no certificate';
   const certificate = new X509Certificate(raw);

@@ -15,9 +15,14 @@ import type { TestMesh } from './test-mesh.ts';
 import type { Toxic } from './toxics.ts';
 
 export interface FakeEgressOptions extends FakeZoneOptions {
-  /** `true`, or hosts and `host:port`: may be dialled although it is not on loopback. Absent: nothing is. */
+  /**
+   * `true`, or hosts and `host:port`: may be dialled although it is not on loopback. Absent:
+   * nothing is.
+   */
   readonly allowOutside?: boolean | readonly string[];
-  /** Addresses of names, in place of the system's resolver; an empty list: there is no such name. */
+  /**
+   * Addresses of names, in place of the system's resolver; an empty list: there is no such name.
+   */
   readonly dns?: Readonly<Record<string, readonly string[]>>;
   /** Moves every timer of the egress and of its faults: a FakeClock, for one. */
   readonly clock?: Clock;
@@ -25,7 +30,10 @@ export interface FakeEgressOptions extends FakeZoneOptions {
   readonly zone?: string;
   /** Port of the egress; absent: a free one. */
   readonly port?: number;
-  /** Admin pages on loopback (`/decisions`, `/explain`, …). Default: none. They hold the process open. */
+  /**
+   * Admin pages on loopback (`/decisions`, `/explain`, …). Default: none. They hold the process
+   * open.
+   */
   readonly admin?: boolean;
   readonly traffic?: Partial<Omit<TrafficSettings, 'unref'>>;
   /** In [0, 1), for jitter and toxicity. Default: Math.random. */
@@ -44,7 +52,10 @@ export interface FakeEgressEvents {
   readonly close: [];
 }
 
-/** Names of `node:diagnostics_channel` channels, one for each event; a message is `{ egress, ... }` with what the event has. */
+/**
+ * Names of `node:diagnostics_channel` channels, one for each event; a message is `{ egress, ... }`
+ * with what the event has.
+ */
 export const CHANNELS: Readonly<Record<keyof FakeEgressEvents, string>> = {
   session: 'zone-egress:fake:session',
   refusal: 'zone-egress:fake:refusal',
@@ -67,7 +78,10 @@ export interface FakeFault extends AsyncDisposable {
   remove(): Promise<void>;
 }
 
-/** A zone egress in a test: the same engine, real sockets, real mutual TLS. Declare it with `await using`, or close it. */
+/**
+ * A zone egress in a test: the same engine, real sockets, real mutual TLS. Declare it with `await
+ * using`, or close it.
+ */
 export interface FakeEgress extends AsyncDisposable {
   readonly address: string;
   readonly port: number;
@@ -93,13 +107,25 @@ export interface FakeEgress extends AsyncDisposable {
   expectSession(wants: SessionWants, options?: WaitOptions): Promise<FakeSession>;
   /** Rejects with an AssertionError that has the nearest ones, and how they differ. */
   expectRefused(wants: SessionWants, options?: WaitOptions): Promise<FakeSession>;
-  /** Rejects where something was refused that nobody expected, an expectation was not met, or a socket is open. Waits a moment for sessions that are ending. */
+  /**
+   * Rejects where something was refused that nobody expected, an expectation was not met, or a
+   * socket is open. Waits a moment for sessions that are ending.
+   */
   verify(): Promise<void>;
-  /** Something goes wrong between the egress and a destination, until it is undone; open connections feel it too. */
+  /**
+   * Something goes wrong between the egress and a destination, until it is undone; open connections
+   * feel it too.
+   */
   fault(destination: string, toxic: Toxic): Promise<FakeFault>;
-  /** A new CA for the mesh. Its clients get new certificates with their next connection; open sessions go on. */
+  /**
+   * A new CA for the mesh. Its clients get new certificates with their next connection; open
+   * sessions go on.
+   */
   rotate(mesh?: string): Promise<void>;
-  /** Changes the declaration: what is given takes the place of what was, what is not given stays. Resolves when it is live; a bad one rejects with ConfigError and changes nothing. */
+  /**
+   * Changes the declaration: what is given takes the place of what was, what is not given stays.
+   * Resolves when it is live; a bad one rejects with ConfigError and changes nothing.
+   */
   apply(change?: FakeZoneOptions): Promise<void>;
   /** As on SIGTERM. */
   drain(drainTimeMs: number): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * A zone egress for tests. One class, as all of it has one lifetime: the egress, what stands around it, the sockets of its clients, and the books that are kept of
- * them. What each part does is in its own file; here they meet.
+ * A zone egress for tests. One class, as all of it has one lifetime: the egress, what stands around
+ * it, the sockets of its clients, and the books that are kept of them. What each part does is in
+ * its own file; here they meet.
  */
 import { AssertionError } from 'node:assert';
 import { channel } from 'node:diagnostics_channel';
@@ -53,11 +54,17 @@ import type { Toxic } from './toxics.ts';
 
 /** Less than the ten years of a CA. */
 const FIVE_YEARS_MS = 5 * 365 * 24 * 3_600_000;
-/** How long `verify` waits for sessions whose client has gone, and how long a refused client waits for its record. */
+/**
+ * How long `verify` waits for sessions whose client has gone, and how long a refused client waits
+ * for its record.
+ */
 const SETTLE_MS = 1_000;
 const LOOK_MS = 5;
 
-/** Throws ConfigError for a configuration that cannot be used, with every problem in the message, and TypeError for a declaration that cannot be. */
+/**
+ * Throws ConfigError for a configuration that cannot be used, with every problem in the message,
+ * and TypeError for a declaration that cannot be.
+ */
 export async function createFakeEgress(options: FakeEgressOptions = {}): Promise<FakeEgress> {
   egressOptions(options, 'createFakeEgress');
   const made = callerOf(new Error(), import.meta.url);
@@ -347,7 +354,8 @@ class RunningFake implements FakeEgress {
 
   #opened(socket: Socket, { name, service }: { readonly name: string; readonly service: string }): void {
     this.#sockets.set(socket, name);
-    // What the egress refuses after the handshake comes as an error: it is in the record, and must not end the test.
+    // What the egress refuses after the handshake comes as an error: it is in the record, and must
+    // not end the test.
     socket.on('error', () => undefined);
     socket.once('connect', () => this.#ports.set(socket.localPort ?? 0, service));
     socket.once('close', () => {
@@ -387,7 +395,10 @@ class RunningFake implements FakeEgress {
   }
 }
 
-/** TLS goes by the clock of the machine, the egress by its own: certificates of clients and fakes hold by both, and for years more, however far a test moves it. */
+/**
+ * TLS goes by the clock of the machine, the egress by its own: certificates of clients and fakes
+ * hold by both, and for years more, however far a test moves it.
+ */
 function validity(clock: Clock): Validity {
   const now = Date.now();
   const from = Math.min(now, clock.wall());

@@ -23,7 +23,11 @@ export interface FakeExternalServiceOptions {
   readonly port?: number;
 }
 
-/** `echo` sends back what comes and ends when the client ends; `discard` reads and says nothing; `silent` does not even read; `http` answers every request with 200 and its method, path and headers as JSON. */
+/**
+ * `echo` sends back what comes and ends when the client ends; `discard` reads and says nothing;
+ * `silent` does not even read; `http` answers every request with 200 and its method, path and
+ * headers as JSON.
+ */
 export type Behaviour = 'echo' | 'discard' | 'silent' | 'close' | 'reset' | 'http';
 
 /** Something outside of the mesh, on loopback. Does not hold the process open. */
@@ -62,7 +66,8 @@ export async function createFakeExternalService(given: FakeExternalServiceOption
           onSocket,
         );
   server.on('tlsClientError', ignoreError);
-  // With TLS too these are the TCP connections: one that ends amid its handshake is never heard of again.
+  // With TLS too these are the TCP connections: one that ends amid its handshake is never heard of
+  // again.
   server.on('connection', (socket: Socket) => {
     open.add(socket);
     socket.unref();

@@ -6,13 +6,25 @@ import type { SessionRecord } from '../../model/session-record.ts';
 
 /** A session that ended, refused ones too: its record, and what the fake knows beside it. */
 export interface FakeSession extends SessionRecord {
-  /** Nothing came through: it was refused, or could not be connected. Sessions that were cut later are not. */
+  /**
+   * Nothing came through: it was refused, or could not be connected. Sessions that were cut later
+   * are not.
+   */
   readonly refused: boolean;
-  /** Services that the client's certificate names; of a session that is passed through, the client of the fake that made it. */
+  /**
+   * Services that the client's certificate names; of a session that is passed through, the client
+   * of the fake that made it.
+   */
   readonly from: readonly string[];
-  /** What the fake has to do with the outcome: an address that it does not let out, a service that did not answer; empty otherwise. */
+  /**
+   * What the fake has to do with the outcome: an address that it does not let out, a service that
+   * did not answer; empty otherwise.
+   */
   readonly note: string;
-  /** Why it passed or did not, judged on the configuration of now; `String()` of it is the text that `zone-egress explain` prints. */
+  /**
+   * Why it passed or did not, judged on the configuration of now; `String()` of it is the text that
+   * `zone-egress explain` prints.
+   */
   explain(): Explanation;
 }
 

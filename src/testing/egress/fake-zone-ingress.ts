@@ -27,12 +27,18 @@ export interface IngressConnection {
   readonly firstBytes: Buffer;
 }
 
-/** The zone ingress of another zone with one service behind it, on loopback. Keeps what arrived, so that a test can compare it with what was sent. */
+/**
+ * The zone ingress of another zone with one service behind it, on loopback. Keeps what arrived, so
+ * that a test can compare it with what was sent.
+ */
 export interface FakeZoneIngress extends AsyncDisposable {
   readonly address: string;
   readonly port: number;
   readonly connections: readonly IngressConnection[];
-  /** Another certificate for the destination, and other trust: after a rotation. Open connections go on. */
+  /**
+   * Another certificate for the destination, and other trust: after a rotation. Open connections go
+   * on.
+   */
   renew(of: Pick<FakeZoneIngressOptions, 'cert' | 'key' | 'trust'>): void;
   close(): Promise<void>;
 }

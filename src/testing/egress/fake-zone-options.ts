@@ -10,9 +10,15 @@ export interface FakeZoneOptions {
   readonly external?: Readonly<Record<string, FakeExternalOptions>>;
   /** Who may reach which external service. Absent: nobody may. */
   readonly permissions?: readonly FakePermission[];
-  /** A folder of Kuma resources, YAML documents, or files; beside what is declared above. A mesh without the Secrets of its CA gets a CA. */
+  /**
+   * A folder of Kuma resources, YAML documents, or files; beside what is declared above. A mesh
+   * without the Secrets of its CA gets a CA.
+   */
   readonly resources?: string | readonly { readonly path: string; readonly text: string }[];
-  /** Other addresses for what the resources have outside: by the name of the service (`api`, `default/api`) or by `address:port` as written. */
+  /**
+   * Other addresses for what the resources have outside: by the name of the service (`api`,
+   * `default/api`) or by `address:port` as written.
+   */
   readonly overrides?: Readonly<Record<string, string | Place>>;
 }
 
@@ -39,11 +45,20 @@ export interface FakeServiceOptions {
 export interface FakeExternalOptions {
   /** Not needed where there is one mesh. */
   readonly mesh?: string;
-  /** Default: ExternalService, which needs a permission. A MeshExternalService is open to its mesh, as in Kuma. */
+  /**
+   * Default: ExternalService, which needs a permission. A MeshExternalService is open to its mesh,
+   * as in Kuma.
+   */
   readonly kind?: 'ExternalService' | 'MeshExternalService';
-  /** Where it is: `tcp://127.0.0.1:5432`, `tls://127.0.0.1:8443`, or an address. Absent: a fake is made on loopback. */
+  /**
+   * Where it is: `tcp://127.0.0.1:5432`, `tls://127.0.0.1:8443`, or an address. Absent: a fake is
+   * made on loopback.
+   */
   readonly to?: string | Place;
-  /** The egress goes on over TLS. `true`: with a fake, or an address outside that needs no more said. */
+  /**
+   * The egress goes on over TLS. `true`: with a fake, or an address outside that needs no more
+   * said.
+   */
   readonly tls?: boolean | FakeTlsOptions;
   /** Kuma's `kuma.io/protocol`; default: tcp. */
   readonly protocol?: 'tcp' | 'http' | 'http2' | 'grpc';
@@ -53,7 +68,10 @@ export interface FakeExternalOptions {
 }
 
 export interface FakeTlsOptions {
-  /** The SNI that is sent and the name that is checked. Default: of a fake `<name>.test`, otherwise the host of `to`. */
+  /**
+   * The SNI that is sent and the name that is checked. Default: of a fake `<name>.test`, otherwise
+   * the host of `to`.
+   */
   readonly serverName?: string;
   /** PEM that its certificate must lead to. Only with `to`: a fake's authority is known. */
   readonly ca?: string;

@@ -23,7 +23,10 @@ import { filesOf, inlineOf, isDeclared, meshesOf, placeOf } from './read-declara
 import { createTestMesh } from './test-mesh.ts';
 import type { TestMesh } from './test-mesh.ts';
 
-/** When certificates of the fake are valid: by the clock on the wall, which TLS goes by, and by the one that was injected. */
+/**
+ * When certificates of the fake are valid: by the clock on the wall, which TLS goes by, and by the
+ * one that was injected.
+ */
 export interface Validity {
   readonly from: number;
   readonly lifetimeMs: number;
@@ -73,7 +76,10 @@ export class FakeZone {
     return [...this.#meshes.values()];
   }
 
-  /** Starts what is declared and is not there yet. What is not declared any more goes on until `prune`. */
+  /**
+   * Starts what is declared and is not there yet. What is not declared any more goes on until
+   * `prune`.
+   */
   async declare(options: FakeZoneOptions): Promise<Declared> {
     const { resources, overrides = {}, permissions = [] } = options;
     const given = await filesOf(resources);
@@ -119,7 +125,10 @@ export class FakeZone {
     }
   }
 
-  /** A new CA for one mesh, and certificates under it for the fakes that are in it. Has to be declared again. */
+  /**
+   * A new CA for one mesh, and certificates under it for the fakes that are in it. Has to be
+   * declared again.
+   */
   async rotate(name: string | undefined): Promise<TestMesh> {
     const mesh = this.mesh(name);
     if (this.#foreign.has(mesh.name))
@@ -131,7 +140,10 @@ export class FakeZone {
     return mesh;
   }
 
-  /** An expired certificate for a fake with TLS; null where the authority of the service is not known here. */
+  /**
+   * An expired certificate for a fake with TLS; null where the authority of the service is not
+   * known here.
+   */
   expired(destination: string): CertificateAndKey | null {
     const external = [...this.#externals.values()].find(({ name, mesh }) => isCalled(destination, { name, mesh }));
     if (external === undefined || external.service === null || external.tls === null || this.#authority === null) return null;
@@ -169,7 +181,10 @@ export class FakeZone {
     }
   }
 
-  /** A mesh of the resources: with its own CA, where that is there, or with a new one. Gives the documents that are missing. */
+  /**
+   * A mesh of the resources: with its own CA, where that is there, or with a new one. Gives the
+   * documents that are missing.
+   */
   async #adopt({ mesh, secrets }: MeshResources): Promise<readonly string[]> {
     const { name } = mesh.meta;
     if (mesh.mtls === null) return [];

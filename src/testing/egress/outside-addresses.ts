@@ -18,7 +18,10 @@ export interface OutsideOptions extends ToxicWorld {
   readonly allowOutside?: boolean | readonly string[];
 }
 
-/** What may not be dialled stays in its cluster, takes no traffic, and keeps health checks on loopback too. */
+/**
+ * What may not be dialled stays in its cluster, takes no traffic, and keeps health checks on
+ * loopback too.
+ */
 const NOWHERE = { address: { kind: 'ip', ip: '127.0.0.1' }, port: 9, weight: 0 } as const;
 
 interface Destination {
@@ -30,7 +33,10 @@ interface Front extends Destination {
   readonly outside: Outside;
 }
 
-/** Every address outside of the egress gets a stand-in on loopback, or none: what may not be dialled has no endpoint that takes traffic. */
+/**
+ * Every address outside of the egress gets a stand-in on loopback, or none: what may not be dialled
+ * has no endpoint that takes traffic.
+ */
 export class AddressesOutside {
   readonly #options: OutsideOptions;
   readonly #fronts = new Map<string, Front>();
@@ -45,9 +51,13 @@ export class AddressesOutside {
     this.#dns = dns;
   }
 
-  /** The configuration with the stand-ins in place of the addresses. An override that fits nothing is a problem. */
+  /**
+   * The configuration with the stand-ins in place of the addresses. An override that fits nothing
+   * is a problem.
+   */
   async rewrite(compiled: Extract<Compiled, { kind: 'compiled' }>, overrides: ReadonlyMap<string, Place>): Promise<Compiled> {
-    // In a test a declaration with a mistake is a mistake of the test, also where an egress would serve the rest.
+    // In a test a declaration with a mistake is a mistake of the test, also where an egress would
+    // serve the rest.
     if (hasErrors(compiled.problems)) return { kind: 'invalid', problems: compiled.problems };
     const { snapshot } = compiled;
     const destinations = destinationsOf(snapshot);

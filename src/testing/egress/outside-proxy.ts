@@ -16,8 +16,9 @@ export interface Address {
 const LOOPBACK = '127.0.0.1';
 
 /**
- * Stands on loopback before one address outside, and is what the egress dials in its place: passes connections on, breaks them on purpose. The egress is
- * connected before the address outside is: one that refuses shows as a reset, and `failures` has the reason.
+ * Stands on loopback before one address outside, and is what the egress dials in its place: passes
+ * connections on, breaks them on purpose. The egress is connected before the address outside is:
+ * one that refuses shows as a reset, and `failures` has the reason.
  */
 export class Outside {
   readonly #world: ToxicWorld;

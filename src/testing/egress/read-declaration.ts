@@ -52,7 +52,10 @@ export function isDeclared(declared: Readonly<Record<string, FakeMeshOptions>>, 
   );
 }
 
-/** What a data source says by itself or through a Secret; null where it needs a file, or is not there. */
+/**
+ * What a data source says by itself or through a Secret; null where it needs a file, or is not
+ * there.
+ */
 export function inlineOf(
   source: MeshResources['mesh']['mtls'] extends infer Backend | null
     ? Backend extends { readonly cert: infer Source }

@@ -6,7 +6,10 @@ import type { Recorder, WaitOptions } from './session-history.ts';
 import { mismatches, show, showWants } from './match.ts';
 import type { Wants } from './match.ts';
 
-/** Which session: any field of it, as a value, a pattern or a function. `from` is the service of the client. */
+/**
+ * Which session: any field of it, as a value, a pattern or a function. `from` is the service of the
+ * client.
+ */
 export type SessionWants = Wants<Omit<FakeSession, 'explain'>>;
 
 interface Expectation {
@@ -17,7 +20,10 @@ interface Expectation {
 
 const NEAREST = 3;
 
-/** Expectations claim what they meet: two alike need two sessions. What nobody claimed is told by `verify`. */
+/**
+ * Expectations claim what they meet: two alike need two sessions. What nobody claimed is told by
+ * `verify`.
+ */
 export class Expectations {
   readonly #sessions: Recorder<FakeSession>;
   readonly #all: Expectation[] = [];
@@ -47,7 +53,10 @@ export class Expectations {
     return this.#all.filter(({ met }) => !met).map(({ what, wants }) => `unmet: a ${what} with ${showWants(wants)}`);
   }
 
-  /** Refusals that nobody expected, each with what would make it pass. A client that left by itself is none. */
+  /**
+   * Refusals that nobody expected, each with what would make it pass. A client that left by itself
+   * is none.
+   */
   unexpected(): readonly string[] {
     return this.#sessions
       .toArray()

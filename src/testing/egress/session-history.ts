@@ -4,7 +4,10 @@ import type { Check } from '../../base/shape.ts';
 import { mismatches, showWants } from './match.ts';
 import type { Wants } from './match.ts';
 
-/** Patience of a test, by the clock on the wall: it holds the process, so that the test is told and not just over. */
+/**
+ * Patience of a test, by the clock on the wall: it holds the process, so that the test is told and
+ * not just over.
+ */
 const patience = systemClock({ keepAlive: true });
 
 /** Resolves after so many milliseconds of real time. */
@@ -22,13 +25,19 @@ export interface WaitOptions {
 
 export const waitOptions: Check = optionsOf<WaitOptions>({ timeout: amount });
 
-/** What happened so far, oldest first: read it like an array, or follow it with `for await` until the fake is closed. */
+/**
+ * What happened so far, oldest first: read it like an array, or follow it with `for await` until
+ * the fake is closed.
+ */
 export interface History<Entry extends object> extends Iterable<Entry>, AsyncIterable<Entry> {
   readonly length: number;
   at(index: number): Entry | undefined;
   /** A copy. */
   toArray(): Entry[];
-  /** The first one, past or coming, that fits; one function or the fields that it must have. Rejects with an Error after the timeout. */
+  /**
+   * The first one, past or coming, that fits; one function or the fields that it must have. Rejects
+   * with an Error after the timeout.
+   */
   waitFor(fits: Fits<Entry>, options?: WaitOptions): Promise<Entry>;
 }
 

@@ -6,7 +6,10 @@ import type { Check, Checks } from '../../base/shape.ts';
 import { createCa, dataplaneUris, issueCertificate, meshCaSubject, selfSigned } from '../../identity/issue.ts';
 import type { CertificateAndKey, CertificateRequest, KeyType } from '../../identity/issue.ts';
 
-/** A mesh that exists in memory: its CA, client certificates as Kuma gives them, and bad ones on purpose. */
+/**
+ * A mesh that exists in memory: its CA, client certificates as Kuma gives them, and bad ones on
+ * purpose.
+ */
 export interface TestMesh {
   readonly name: string;
   /** The one of now: `rotate` brings another. */

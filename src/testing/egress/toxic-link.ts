@@ -25,7 +25,10 @@ export interface LinkOptions extends ToxicWorld {
   readonly onDone: () => void;
 }
 
-/** One direction of a connection: what comes is passed on in order, through the toxics that are on at that moment. */
+/**
+ * One direction of a connection: what comes is passed on in order, through the toxics that are on
+ * at that moment.
+ */
 export class ToxicLink {
   readonly #options: LinkOptions;
   readonly #queue: Piece[] = [];
@@ -191,7 +194,9 @@ export class ToxicLink {
     });
   }
 
-  /** Waits for what `start` sets up, or for the end of the link. `start` gives back how to undo it. */
+  /**
+   * Waits for what `start` sets up, or for the end of the link. `start` gives back how to undo it.
+   */
   #until(start: (done: () => void) => () => void): Promise<void> {
     if (this.#over) return Promise.resolve();
     return new Promise((resolve) => {

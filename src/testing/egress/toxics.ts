@@ -1,7 +1,10 @@
 import type { Clock } from '../../base/clock.ts';
 import { didYouMean } from '../../base/did-you-mean.ts';
 
-/** What can be wrong with an address outside: toxiproxy's toxics with its names, fields and units, and two of our own. */
+/**
+ * What can be wrong with an address outside: toxiproxy's toxics with its names, fields and units,
+ * and two of our own.
+ */
 export type Toxic = ToxicCommon &
   (
     | {
@@ -23,7 +26,10 @@ export type Toxic = ToxicCommon &
       }
     | {
         readonly type: 'timeout';
-        /** Milliseconds, after which the connection is closed; 0 never. What was sent meanwhile is lost, so that it is closed when the toxic goes, too. */
+        /**
+         * Milliseconds, after which the connection is closed; 0 never. What was sent meanwhile is
+         * lost, so that it is closed when the toxic goes, too.
+         */
         readonly timeout: number;
       }
     | {
@@ -47,7 +53,10 @@ export type Toxic = ToxicCommon &
       }
     /** New connections are refused, as where nobody listens. */
     | { readonly type: 'refuse' }
-    /** The service shows a certificate that has expired. Only for fakes with TLS, whose authority is known. */
+    /**
+     * The service shows a certificate that has expired. Only for fakes with TLS, whose authority is
+     * known.
+     */
     | { readonly type: 'tls_expired' }
   );
 

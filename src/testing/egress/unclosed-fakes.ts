@@ -9,7 +9,10 @@ export interface Forgettable {
 const open = new Set<Forgettable>();
 const STDERR = 2;
 
-/** From here on the end of the process says so, unless `closed` was called. Nothing of it keeps the process from ending. */
+/**
+ * From here on the end of the process says so, unless `closed` was called. Nothing of it keeps the
+ * process from ending.
+ */
 export function remember(what: Forgettable): { closed(): void } {
   if (open.size === 0) process.on('exit', tell);
   open.add(what);

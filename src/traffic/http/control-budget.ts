@@ -11,8 +11,9 @@ const WRITTEN_PER_BYTE = 16;
 const BYTES_PER_FRAME = 9 + 256;
 
 /**
- * What a connection of HTTP/2 spends on frames that ask for nothing: pings, settings, priorities, windows, frames that no one knows. The library bounds
- * some of them, and tells of others nothing; all of them are bytes that were read and belong to no head and no body.
+ * What a connection of HTTP/2 spends on frames that ask for nothing: pings, settings, priorities,
+ * windows, frames that no one knows. The library bounds some of them, and tells of others nothing;
+ * all of them are bytes that were read and belong to no head and no body.
  */
 export class ControlBudget {
   #readBytes = 0;

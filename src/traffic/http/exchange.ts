@@ -18,7 +18,10 @@ export interface ResponseHead {
   readonly headers: FlatHeaders;
 }
 
-/** One request of a client and its answer, whichever codec carries them. Answered exactly once: by `reply` or by `respond`. */
+/**
+ * One request of a client and its answer, whichever codec carries them. Answered exactly once: by
+ * `reply` or by `respond`.
+ */
 export interface Exchange {
   readonly head: RequestHead;
   /** null where the request has no body. */
@@ -28,7 +31,10 @@ export interface Exchange {
   readonly answered: boolean;
   /** The client does not wait for an answer any more. */
   readonly gone: boolean;
-  /** The client is gone, or has reset the request. Called at most once, never after the answer is whole. */
+  /**
+   * The client is gone, or has reset the request. Called at most once, never after the answer is
+   * whole.
+   */
   onGone(listener: () => void): void;
   reply(reply: LocalReply): void;
   /** Throws, and has answered nothing, where the codec of the client cannot carry the head. */

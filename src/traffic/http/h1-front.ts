@@ -1,6 +1,7 @@
 /**
- * Requests of HTTP/1.1 from connections whose mesh TLS has ended. The parser is Node's own, strict: what it refuses is answered as Envoy does, and the
- * connection ends. Requests of one connection are served one after another.
+ * Requests of HTTP/1.1 from connections whose mesh TLS has ended. The parser is Node's own, strict:
+ * what it refuses is answered as Envoy does, and the connection ends. Requests of one connection
+ * are served one after another.
  */
 import { createServer, STATUS_CODES } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -25,12 +26,21 @@ export interface FrontConnection {
 
 /** Envoy's `max_request_headers_kb` is 60. */
 export const MAX_HEAD_BYTES: number = 60 * 1024;
-/** Requests of one connection that wait for the one before: with so many it is not read any more, and it is again with the few. */
+/**
+ * Requests of one connection that wait for the one before: with so many it is not read any more,
+ * and it is again with the few.
+ */
 const MANY_WAITING = 64;
 const FEW_WAITING = 16;
-/** What was read before the connection stopped is parsed to its end: more than fit there are cut off. */
+/**
+ * What was read before the connection stopped is parsed to its end: more than fit there are cut
+ * off.
+ */
 const MOST_WAITING = 4_096;
-/** Envoy's `delayed_close_timeout`: a client may read the last answer for so long before the connection is cut. */
+/**
+ * Envoy's `delayed_close_timeout`: a client may read the last answer for so long before the
+ * connection is cut.
+ */
 const LINGER_MS = 1_000;
 
 interface Served {
@@ -42,7 +52,10 @@ interface Served {
   held: boolean;
   /** The connection ends with the answer that is under way. */
   ending: boolean;
-  /** The request that was read last; nothing behind it is served where it asked for another protocol. */
+  /**
+   * The request that was read last; nothing behind it is served where it asked for another
+   * protocol.
+   */
   last: IncomingMessage | null;
   lastOfAll: boolean;
   /** The parser has given up on what came behind the last request, or within it. */
@@ -77,7 +90,8 @@ export class H1Front {
       headersTimeout: headTimeoutMs,
       connectionsCheckingInterval: Math.max(20, headTimeoutMs / 4),
     });
-    // It listens nowhere: its connections are handed to it. Its watch over slow heads begins with this event.
+    // It listens nowhere: its connections are handed to it. Its watch over slow heads begins with
+    // this event.
     this.#server.emit('listening');
     // Node drops headers above its count without a word: they are counted by checkHttp1 instead.
     this.#server.maxHeadersCount = 0;
@@ -119,7 +133,8 @@ export class H1Front {
 
   #take(request: IncomingMessage, response: ServerResponse): void {
     const served = this.#served.get(request.socket);
-    // What comes behind the last answer of a connection is not answered; the connection ends as soon as that answer is out.
+    // What comes behind the last answer of a connection is not answered; the connection ends as
+    // soon as that answer is out.
     if (served?.ending === true || served?.lastOfAll === true) return;
     if (served === undefined || served.waiting >= MOST_WAITING) {
       request.socket.destroy();
@@ -134,7 +149,8 @@ export class H1Front {
       served.held = true;
       served.socket.pause();
     }
-    // The body waits in the socket until its turn; a client that goes away is seen by each exchange itself.
+    // The body waits in the socket until its turn; a client that goes away is seen by each exchange
+    // itself.
     this.#inTurn(served, async () => {
       if (!served.ending) await this.#serve(served, request, response);
       served.waiting--;
@@ -209,7 +225,10 @@ export class H1Front {
     else if (last === served.running) this.#end(served, reply);
   }
 
-  /** A head came late while the connection was perhaps not read: it gets the whole time again once it is the only one. */
+  /**
+   * A head came late while the connection was perhaps not read: it gets the whole time again once
+   * it is the only one.
+   */
   #whenAlone(served: Served): void {
     this.#inTurn(served, () => {
       served.late = this.#clock.after(this.#headTimeoutMs, () => {
@@ -218,7 +237,10 @@ export class H1Front {
     });
   }
 
-  /** Answers in place of the codec and ends the connection; a request that is being answered is cut off without it. */
+  /**
+   * Answers in place of the codec and ends the connection; a request that is being answered is cut
+   * off without it.
+   */
   #end(served: Served, reply: LocalReply): void {
     const { socket } = served;
     if (served.ending || served.answering) {
@@ -232,7 +254,10 @@ export class H1Front {
     this.#finish(served, reply.lingers === true);
   }
 
-  /** The client may read the last answer; what it still sends is thrown away. A connection that lingers ends after a second, or with the client. */
+  /**
+   * The client may read the last answer; what it still sends is thrown away. A connection that
+   * lingers ends after a second, or with the client.
+   */
   #finish({ socket }: Served, lingers: boolean): void {
     if (socket.destroyed) return;
     socket.resume();
@@ -251,7 +276,10 @@ function written(response: ServerResponse): Promise<void> | undefined {
   });
 }
 
-/** What Envoy answers to what the parser refuses. One code of the parser stands for an unknown encoding and for a length beside an encoding. */
+/**
+ * What Envoy answers to what the parser refuses. One code of the parser stands for an unknown
+ * encoding and for a length beside an encoding.
+ */
 function replyToParser({ code, reason }: ParserError): LocalReply {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
@@ -335,7 +363,10 @@ class H1Exchange implements Exchange {
     return this.#begin(head, false);
   }
 
-  /** An answer that comes before the end of its request ends the connection: what is left of the request is nobody's. */
+  /**
+   * An answer that comes before the end of its request ends the connection: what is left of the
+   * request is nobody's.
+   */
   #isLast(close: boolean): boolean {
     const { served } = this.#owner;
     const isLastOfAll = served.lastOfAll && served.last === this.#request;

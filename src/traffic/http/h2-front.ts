@@ -1,4 +1,7 @@
-/** Requests of HTTP/2 from connections whose mesh TLS has ended. Framing, flow control and the defence against floods are those of Node's library. */
+/**
+ * Requests of HTTP/2 from connections whose mesh TLS has ended. Framing, flow control and the
+ * defence against floods are those of Node's library.
+ */
 import { constants, performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
@@ -19,7 +22,10 @@ import type { LocalReply } from './local-reply.ts';
 const MAX_STREAMS = 1_024;
 /** Heads of services of HTTP/1.1 may have 128 KB. */
 export const MAX_SENT_HEAD_BYTES: number = 256 * 1024;
-/** Fields that should stand once are passed on as often as they came. The types of Node do not know the option yet. */
+/**
+ * Fields that should stand once are passed on as often as they came. The types of Node do not know
+ * the option yet.
+ */
 export const REPEATABLE: Readonly<Record<'strictSingleValueFields', boolean>> = { strictSingleValueFields: false };
 const WINDOW_BYTES = 256 * 1024;
 

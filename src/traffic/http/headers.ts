@@ -1,6 +1,7 @@
 /**
- * What the egress changes in the heads of requests and answers, as Envoy does on Kuma's egress chains. Pure: flat lists of names and values in, the same out.
- * Names are in lower case. Nothing here decides whether a request may pass.
+ * What the egress changes in the heads of requests and answers, as Envoy does on Kuma's egress
+ * chains. Pure: flat lists of names and values in, the same out. Names are in lower case. Nothing
+ * here decides whether a request may pass.
  */
 import { randomUUID } from 'node:crypto';
 
@@ -17,7 +18,10 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'http2-settings',
 ]);
 
-/** Envoy takes orders from these where a client is internal. No client of a mesh is, so they only go away. */
+/**
+ * Envoy takes orders from these where a client is internal. No client of a mesh is, so they only go
+ * away.
+ */
 const ORDERS: ReadonlySet<string> = new Set([
   'x-envoy-expected-rq-timeout-ms',
   'x-envoy-hedge-on-per-try-timeout',
@@ -78,7 +82,9 @@ export function requestHeaders(headers: FlatHeaders, { authority, rewriteTo, req
   return out;
 }
 
-/** The head that goes to the client. `serviceTimeMs` is from the request to the head of its answer. */
+/**
+ * The head that goes to the client. `serviceTimeMs` is from the request to the head of its answer.
+ */
 export function responseHeaders(
   headers: FlatHeaders,
   { serviceTimeMs, wallMs }: { serviceTimeMs: number; wallMs: number },

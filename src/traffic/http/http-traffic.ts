@@ -34,7 +34,10 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 /** Between two looks at what clients of HTTP/2 spend. */
 const LOOK_MS = 500;
 
-/** The HTTP side of one data side: the codecs towards clients, the connections to services, and their end. */
+/**
+ * The HTTP side of one data side: the codecs towards clients, the connections to services, and
+ * their end.
+ */
 export class HttpTraffic {
   readonly #plane: DataPlane;
   readonly #h1: H1Front;
@@ -49,7 +52,10 @@ export class HttpTraffic {
     this.#pools = new UpstreamPools((cluster, targets) => this.#dial(cluster, targets));
   }
 
-  /** Serves the requests of a connection whose mesh TLS has ended, in the protocol that its first bytes are in. */
+  /**
+   * Serves the requests of a connection whose mesh TLS has ended, in the protocol that its first
+   * bytes are in.
+   */
   open(socket: TLSSocket, session: HttpSession): { close(): void } {
     const { clock, settings } = this.#plane;
     const front = this.#frontOf(session);
@@ -75,8 +81,9 @@ export class HttpTraffic {
       socket.removeListener('readable', onReadable);
       socket.removeListener('end', onEnd);
       socket.unshift(peeked);
-      // The codecs take over the handle below the stream. Reading has just asked for more, and what comes of that in this turn has to line up behind
-      // what is in the stream already: the codecs get it in the next turn, which begins with the stream alone.
+      // The codecs take over the handle below the stream. Reading has just asked for more, and what
+      // comes of that in this turn has to line up behind what is in the stream already: the codecs
+      // get it in the next turn, which begins with the stream alone.
       setImmediate(() => {
         if (socket.destroyed) return;
         if (isPreface) this.#openH2(socket, front);

@@ -8,7 +8,10 @@ export interface LocalReply {
   readonly body: string;
   /** The connection of the client ends with it. */
   readonly close?: boolean;
-  /** Where the connection ends with it, the client has a second to read it before it sees the end, as with Envoy. */
+  /**
+   * Where the connection ends with it, the client has a second to read it before it sees the end,
+   * as with Envoy.
+   */
   readonly lingers?: boolean;
   /** More headers, names and values in turns. */
   readonly headers?: readonly string[];

@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream';
 
 /**
- * The body of a request as a stream of its own. What reads it may destroy it, as a client of HTTP does when its connection fails, without taking along the
- * connection that the answer goes out on. A body that is cut off at its source ends with an error.
+ * The body of a request as a stream of its own. What reads it may destroy it, as a client of HTTP
+ * does when its connection fails, without taking along the connection that the answer goes out on.
+ * A body that is cut off at its source ends with an error.
  */
 export function requestBody(source: Readable): Readable {
   const body = new Readable({

@@ -32,7 +32,10 @@ export interface RequestHost {
   refused(refusal: Refusal): void;
 }
 
-/** The walk of a request: judge it, choose an endpoint, forward, pass the answer on. Answers exactly once, whatever happens. */
+/**
+ * The walk of a request: judge it, choose an endpoint, forward, pass the answer on. Answers exactly
+ * once, whatever happens.
+ */
 export async function serveRequest(exchange: Exchange, host: RequestHost): Promise<void> {
   const startedAt = host.clock.now();
   const judged = host.judge();
@@ -58,7 +61,8 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     if (exchange.gone) return lease.drop();
     host.attempt(lease.target);
     const outcome = await forward(exchange, host, { lease, http, startedAt });
-    // A service may end an idle connection just when a request comes: one that nobody has begun to answer and that may be sent twice gets a new one.
+    // A service may end an idle connection just when a request comes: one that nobody has begun to
+    // answer and that may be sent twice gets a new one.
     const again =
       outcome === 'stale' &&
       lease.reused &&
@@ -74,7 +78,10 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
   }
 }
 
-/** Sends the request and passes the answer on. `stale`: the connection ended before a byte of an answer, and nothing was answered. */
+/**
+ * Sends the request and passes the answer on. `stale`: the connection ended before a byte of an
+ * answer, and nothing was answered.
+ */
 function forward(
   exchange: Exchange,
   host: RequestHost,

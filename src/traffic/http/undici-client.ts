@@ -1,6 +1,7 @@
 /**
- * The HTTP/1.1 client of undici, without the rest of the package: the whole of it takes twice the memory, and puts a dispatcher of its own under the `fetch` of
- * the process, which is not this egress's where it is embedded.
+ * The HTTP/1.1 client of undici, without the rest of the package: the whole of it takes twice the
+ * memory, and puts a dispatcher of its own under the `fetch` of the process, which is not this
+ * egress's where it is embedded.
  */
 import { createRequire } from 'node:module';
 import type * as Undici from 'undici';

@@ -1,6 +1,8 @@
 /**
- * Connections to services that speak HTTP, kept for reuse. A pool belongs to one address of one cluster, and a cluster to one mesh, so that no mesh uses what
- * another has opened. Sockets come from `connectEndpoint`: endpoints, TLS, breakers and outlier detection are those of every session.
+ * Connections to services that speak HTTP, kept for reuse. A pool belongs to one address of one
+ * cluster, and a cluster to one mesh, so that no mesh uses what another has opened. Sockets come
+ * from `connectEndpoint`: endpoints, TLS, breakers and outlier detection are those of every
+ * session.
  */
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
@@ -27,7 +29,10 @@ export interface UpstreamRequest {
   readonly body: Readable | null;
 }
 
-/** What comes of a request, in this order: a head, pieces, an end; or at any moment a reset, and nothing after it. */
+/**
+ * What comes of a request, in this order: a head, pieces, an end; or at any moment a reset, and
+ * nothing after it.
+ */
 export interface UpstreamListener {
   /** Bytes of the request's body that went out. */
   onSent(bytes: number): void;
@@ -48,7 +53,9 @@ export interface UpstreamCall {
 /** A place on a connection, for one request. */
 export interface Lease {
   readonly target: Target;
-  /** The connection has carried requests before, so that its service may have ended it meanwhile. */
+  /**
+   * The connection has carried requests before, so that its service may have ended it meanwhile.
+   */
   readonly reused: boolean;
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall;
   /** In place of `send`: a connection that was made for it and carried nothing ends. */
@@ -70,7 +77,9 @@ export type Dial = (
   targets: readonly Target[],
 ) => Promise<{ readonly socket: Socket; readonly target: Target; readonly leave: () => void }>;
 
-/** An idle connection stays for so long; Envoy's default is an hour, and services end theirs sooner. */
+/**
+ * An idle connection stays for so long; Envoy's default is an hour, and services end theirs sooner.
+ */
 const IDLE_MS = 60_000;
 
 export class UpstreamPools {
@@ -82,7 +91,10 @@ export class UpstreamPools {
     this.#dial = dial;
   }
 
-  /** A place for one request: on a connection to the first target where one has room, else on a new one. Throws Refused where none can be made. */
+  /**
+   * A place for one request: on a connection to the first target where one has room, else on a new
+   * one. Throws Refused where none can be made.
+   */
   async lease(cluster: Cluster, targets: readonly Target[], fresh: boolean): Promise<Lease> {
     const [first] = targets;
     if (first !== undefined && !fresh) {
@@ -138,7 +150,9 @@ function leaseOf(connection: Connection): Lease {
   };
 }
 
-/** Everything that makes a connection what it is: another TLS or another protocol is another pool. */
+/**
+ * Everything that makes a connection what it is: another TLS or another protocol is another pool.
+ */
 function poolKey(cluster: Cluster, { ip, endpoint }: Target): string {
   return [
     cluster.name,
@@ -265,7 +279,8 @@ class Http2Connection implements Connection {
 
   constructor(socket: Socket, target: Target, onGone: () => void) {
     this.target = target;
-    // The socket was connected without being read; the library takes over a handle that is reading already.
+    // The socket was connected without being read; the library takes over a handle that is reading
+    // already.
     socket.read(0);
     this.#session = connectHttp2('http://service', {
       createConnection: () => socket,
@@ -350,7 +365,10 @@ class Http2Connection implements Connection {
   }
 }
 
-/** The body of a request into a stream of HTTP/2, with back-pressure; a body that is cut off resets the stream. */
+/**
+ * The body of a request into a stream of HTTP/2, with back-pressure; a body that is cut off resets
+ * the stream.
+ */
 function copyBody(body: Readable, stream: ClientHttp2Stream, onSent: (bytes: number) => void): void {
   body.on('data', (chunk: Buffer) => {
     if (stream.destroyed || stream.writableEnded) return;

@@ -17,8 +17,9 @@ import { constraint, notPositive, undefinedEnum } from './proto-constraint.ts';
 import { unpack } from '../messages/typed-config.ts';
 
 /**
- * Decodes a cluster and refuses it where Envoy would. What is only not understood here is accepted: nobody is let through to such a cluster, since a
- * refusal would keep the whole configuration as it was.
+ * Decodes a cluster and refuses it where Envoy would. What is only not understood here is accepted:
+ * nobody is let through to such a cluster, since a refusal would keep the whole configuration as it
+ * was.
  */
 export function acceptCluster(any: Any): Acceptance<Cluster> {
   const read = decode(any, 'cluster', ClusterSchema);
@@ -58,7 +59,10 @@ function decode<Desc extends DescMessage>(
   }
 }
 
-/** In Envoy's order, as far as it matters: the rules of the proto, then what it makes of the parts. Lazy: the first counts. */
+/**
+ * In Envoy's order, as far as it matters: the rules of the proto, then what it makes of the parts.
+ * Lazy: the first counts.
+ */
 function* clusterRefusals(cluster: Cluster): Iterable<string> {
   const { name, connectTimeout, cleanupInterval, dnsLookupFamily } = cluster;
   if (name === '') yield constraint('Cluster', 'Name', 'value length must be at least 1 characters');

@@ -9,7 +9,10 @@ const MAX_PORT = 65_535;
 const MAX_PRIORITY = 128;
 const MAX_WEIGHTS = 4_294_967_295;
 
-/** Why Envoy would refuse these endpoints, in its words. `resolves`: names are resolved; else there are addresses only. */
+/**
+ * Why Envoy would refuse these endpoints, in its words. `resolves`: names are resolved; else there
+ * are addresses only.
+ */
 export function* assignmentRefusals(
   { clusterName, endpoints, policy }: ClusterLoadAssignment,
   { resolves }: { readonly resolves: boolean },

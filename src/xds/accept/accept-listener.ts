@@ -30,12 +30,16 @@ import { TcpProxySchema } from '#envoy/extensions/filters/network/tcp_proxy/v3/t
 import { DownstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { typeOf, unpack } from '../messages/typed-config.ts';
 
-/** Chains of the listener as it was accepted last, so that those that did not change are not decoded again. Holds one listener for each name. */
+/**
+ * Chains of the listener as it was accepted last, so that those that did not change are not decoded
+ * again. Holds one listener for each name.
+ */
 export type ListenerMemory = Map<string, KnownChains>;
 
 /**
- * Decodes a listener and refuses it where Envoy would. What is only not understood here is accepted: its chain lets nobody in, since a refusal would
- * keep every chain of every mesh as it was. With a memory, chains with the same bytes as before are the same objects as before.
+ * Decodes a listener and refuses it where Envoy would. What is only not understood here is
+ * accepted: its chain lets nobody in, since a refusal would keep every chain of every mesh as it
+ * was. With a memory, chains with the same bytes as before are the same objects as before.
  */
 export function acceptListener(any: Any, memory: ListenerMemory = new Map()): Acceptance<Listener> {
   if (any.typeUrl !== TYPE_URLS.listener)

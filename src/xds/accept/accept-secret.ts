@@ -8,7 +8,10 @@ import type { CertificateValidationContext, TlsCertificate } from '#envoy/extens
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 
-/** Decodes a secret and refuses it where Envoy would: certificates and keys that cannot be loaded. Nothing of a key is ever in a reason. */
+/**
+ * Decodes a secret and refuses it where Envoy would: certificates and keys that cannot be loaded.
+ * Nothing of a key is ever in a reason.
+ */
 export function acceptSecret(any: Any): Acceptance<Secret> {
   if (any.typeUrl !== TYPE_URLS.secret)
     return { kind: 'refused', name: '', why: `its type is ${any.typeUrl}, not ${TYPE_URLS.secret}` };

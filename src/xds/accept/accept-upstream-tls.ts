@@ -18,7 +18,10 @@ import type { CommonTlsContext, UpstreamTlsContext } from '#envoy/extensions/tra
 import { above, constraint, undefinedEnum } from './proto-constraint.ts';
 import { typeOf, unpack } from '../messages/typed-config.ts';
 
-/** Why Envoy would refuse this transport socket of a cluster, in its words. What is in files is not looked at. */
+/**
+ * Why Envoy would refuse this transport socket of a cluster, in its words. What is in files is not
+ * looked at.
+ */
 export function* socketRefusals({ name, configType }: TransportSocket): Iterable<string> {
   const config: Any | undefined = configType.value;
   const missing = missingExtension(name, config, UPSTREAM_SOCKETS);

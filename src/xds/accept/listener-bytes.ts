@@ -17,8 +17,9 @@ export interface KnownChain {
 const FILTER_CHAINS = ListenerSchema.field.filterChains.number;
 
 /**
- * A listener from its bytes, of which the chains that are known keep their identity: a listener of an egress is all of its chains, and a push that
- * changes one of them brings the others again. Throws what the decoder throws.
+ * A listener from its bytes, of which the chains that are known keep their identity: a listener of
+ * an egress is all of its chains, and a push that changes one of them brings the others again.
+ * Throws what the decoder throws.
  */
 export function readListener(
   bytes: Uint8Array,

@@ -3,7 +3,10 @@ import { certificatesIn, Unusable } from './bootstrap-trust.ts';
 import { listAt, portAt, textAt, valueAt } from '../messages/plain-value.ts';
 import type { AdsTarget, AdsTls } from '../stream/transport.ts';
 
-/** The static cluster that Envoy's own gRPC client dials: one address, TLS, and what the certificate of the control plane must show. */
+/**
+ * The static cluster that Envoy's own gRPC client dials: one address, TLS, and what the certificate
+ * of the control plane must show.
+ */
 export function adsCluster(document: JsonObject, name: string): { readonly target: AdsTarget; readonly tls: AdsTls } {
   const cluster = listAt(document, 'staticResources', 'clusters').find((each) => textAt(each, 'name') === name);
   if (cluster === undefined)
@@ -28,7 +31,8 @@ function tlsOf(document: JsonObject, cluster: JsonValue, host: string): AdsTls {
           listAt(document, 'staticResources', 'secrets').find((each) => textAt(each, 'name') === secret),
           'validationContext',
         );
-  // Envoy verifies nothing where there is no validation context; here a control plane is always verified.
+  // Envoy verifies nothing where there is no validation context; here a control plane is always
+  // verified.
   const names = new Set(
     listAt(validation, 'matchTypedSubjectAltNames').map((each) => {
       const exact = textAt(each, 'matcher', 'exact');

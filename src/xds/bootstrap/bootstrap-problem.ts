@@ -34,7 +34,9 @@ export class BootstrapError extends Error {
 /** What is quoted of an answer. */
 const MAX_QUOTED = 2_000;
 
-/** What an answer other than 200 means; texts of a control plane are passed on, they say what to do. */
+/**
+ * What an answer other than 200 means; texts of a control plane are passed on, they say what to do.
+ */
 export function statusProblem(status: number, body: string, { url, name, resource }: ControlPlaneOptions): BootstrapProblem {
   const text = quoted(body);
   const said = `${url} refused the bootstrap (${status})`;
@@ -49,7 +51,8 @@ export function statusProblem(status: number, body: string, { url, name, resourc
   if (status === 404)
     return {
       code: 'no-endpoint',
-      // The API server of a control plane, which may be in front of the right one for a moment; any other server is the wrong one.
+      // The API server of a control plane, which may be in front of the right one for a moment; any
+      // other server is the wrong one.
       isRetried: text === '404: Page Not Found',
       message: `${url} has no /bootstrap: give --cp-address the data plane server of the zone control plane (port 5678), not its API (5681) and not the global one`,
     };

@@ -8,7 +8,10 @@ export interface BootstrapFacts {
   readonly token: string | null;
 }
 
-/** The body of `POST /bootstrap`, in the order in which kuma-dp writes it. What is absent is 0, empty or none to Kuma. */
+/**
+ * The body of `POST /bootstrap`, in the order in which kuma-dp writes it. What is absent is 0,
+ * empty or none to Kuma.
+ */
 export interface BootstrapRequest {
   readonly mesh: '';
   readonly name: string;
@@ -39,8 +42,9 @@ export interface BootstrapRequest {
 }
 
 /**
- * What this egress really does of kuma-dp's list. It has no pipe for access logs or OpenTelemetry and no sidecar's inbounds; delta is not spoken;
- * and with unified naming a control plane up to 2.14 asks for secrets that it then never sends.
+ * What this egress really does of kuma-dp's list. It has no pipe for access logs or OpenTelemetry
+ * and no sidecar's inbounds; delta is not spoken; and with unified naming a control plane up to
+ * 2.14 asks for secrets that it then never sends.
  */
 const FEATURES: readonly string[] = ['feature-reuse-port'];
 
@@ -69,8 +73,9 @@ export function bootstrapRequest(options: ControlPlaneOptions, facts: BootstrapF
 }
 
 /**
- * Nothing in here may be taken for a version of Envoy or of Kuma: who looks for vulnerable ones would find one. A control plane takes what it cannot
- * compare as compatible, and needs `kumaDp` to be an object.
+ * Nothing in here may be taken for a version of Envoy or of Kuma: who looks for vulnerable ones
+ * would find one. A control plane takes what it cannot compare as compatible, and needs `kumaDp` to
+ * be an object.
  */
 function versionBlock(version: string): BootstrapRequest['version'] {
   const own = `zone-egress-${version}`;

@@ -1,6 +1,7 @@
 /**
- * The answer to `POST /bootstrap`, pure: the document that a control plane writes for Envoy, and of it what an egress needs: who it is to ADS, where ADS
- * is and how it proves itself, where the admin pages and the readiness port are meant to be. Everything else stays in `document`, to be shown.
+ * The answer to `POST /bootstrap`, pure: the document that a control plane writes for Envoy, and of
+ * it what an egress needs: who it is to ADS, where ADS is and how it proves itself, where the admin
+ * pages and the readiness port are meant to be. Everything else stays in `document`, to be shown.
  */
 import { Buffer } from 'node:buffer';
 import { fromJson } from '@bufbuild/protobuf';
@@ -26,7 +27,10 @@ export interface Bootstrap {
 export interface BootstrapAds {
   readonly target: AdsTarget;
   readonly tls: AdsTls;
-  /** The token that is sent: told to the control plane before, or in a file that is read for each stream. */
+  /**
+   * The token that is sent: told to the control plane before, or in a file that is read for each
+   * stream.
+   */
   readonly auth:
     | { readonly kind: 'inline'; readonly token: string }
     | { readonly kind: 'file'; readonly path: string }

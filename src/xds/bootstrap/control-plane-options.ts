@@ -1,14 +1,28 @@
-/** How to reach a control plane and who asks: all that `kuma-dp run` would know, read and checked. */
+/**
+ * How to reach a control plane and who asks: all that `kuma-dp run` would know, read and checked.
+ */
 export interface ControlPlaneOptions {
   /** Its data plane server, `https://host:5678`; `http:` has no protection, also for the token. */
   readonly url: string;
-  /** PEM of who signed its certificate, as the operator gave it; it is told to the control plane, which hands it back for ADS. */
+  /**
+   * PEM of who signed its certificate, as the operator gave it; it is told to the control plane,
+   * which hands it back for ADS.
+   */
   readonly caCert?: string;
-  /** PEM of the authorities of the system, trusted for the bootstrap where there is no `caCert`; null trusts the list that Node has. */
+  /**
+   * PEM of the authorities of the system, trusted for the bootstrap where there is no `caCert`;
+   * null trusts the list that Node has.
+   */
   readonly systemTrust: string | null;
-  /** Whoever answers at `url` is believed and gets the token. ADS is verified all the same, by what the bootstrap says. */
+  /**
+   * Whoever answers at `url` is believed and gets the token. ADS is verified all the same, by what
+   * the bootstrap says.
+   */
   readonly skipVerify: boolean;
-  /** Read and checked anew at each call, trimmed; null where none is configured. Rejects with a message that says why, without the token. */
+  /**
+   * Read and checked anew at each call, trimmed; null where none is configured. Rejects with a
+   * message that says why, without the token.
+   */
   readonly token: () => Promise<string | null>;
   /** Where the token is read from. */
   readonly tokenPath?: string;

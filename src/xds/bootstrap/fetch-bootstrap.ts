@@ -33,9 +33,10 @@ const ATTEMPT_TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 /**
- * Asks the control plane who this egress is to be, until it answers: what may pass (no connection, 404 for a ZoneEgress that is not there yet, 5xx) is
- * tried again every `retryBackoffMs` for `retryMaxMs`, the last time at the very end; all else throws a BootstrapError at once.
- * An abort rejects with the reason of the signal.
+ * Asks the control plane who this egress is to be, until it answers: what may pass (no connection,
+ * 404 for a ZoneEgress that is not there yet, 5xx) is tried again every `retryBackoffMs` for
+ * `retryMaxMs`, the last time at the very end; all else throws a BootstrapError at once. An abort
+ * rejects with the reason of the signal.
  */
 export async function fetchBootstrap(options: FetchBootstrapOptions): Promise<Bootstrap> {
   const { clock, controlPlane, signal, onRetry } = options;

@@ -1,6 +1,7 @@
 /**
- * What an egress holds of its control plane, as the sections of `envoy.admin.v3.ConfigDump`: what kuma-cp, its GUI and `kumactl inspect` read. Each resource is made into JSON only
- * when it is written, a listener chain by chain. No private key and no token is in it.
+ * What an egress holds of its control plane, as the sections of `envoy.admin.v3.ConfigDump`: what
+ * kuma-cp, its GUI and `kumactl inspect` read. Each resource is made into JSON only when it is
+ * written, a listener chain by chain. No private key and no token is in it.
  */
 import { create, fromJson } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
@@ -116,7 +117,10 @@ export function nodeJson({ node }: DumpSources['bootstrap']): LazyJson {
 
 const bootstraps = new WeakMap<DumpSources['bootstrap'], EnvoyBootstrap>();
 
-/** With the node that is really sent. Where the document has what nobody here knows, the node is all. */
+/**
+ * With the node that is really sent. Where the document has what nobody here knows, the node is
+ * all.
+ */
 function envoyBootstrap(bootstrap: DumpSources['bootstrap']): EnvoyBootstrap {
   const known = bootstraps.get(bootstrap);
   if (known !== undefined) return known;

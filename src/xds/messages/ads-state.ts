@@ -26,7 +26,10 @@ export interface Held<Resource> {
   readonly updatedAt: number;
 }
 
-/** What was accepted from a control plane, all types together; resources keep their identity while their bytes do not change. */
+/**
+ * What was accepted from a control plane, all types together; resources keep their identity while
+ * their bytes do not change.
+ */
 export interface AdsState {
   readonly clusters: ReadonlyMap<string, Held<Cluster>>;
   readonly endpoints: ReadonlyMap<string, Held<ClusterLoadAssignment>>;

@@ -2,8 +2,9 @@ import type { Any } from '@bufbuild/protobuf/wkt';
 import { typeOf } from './typed-config.ts';
 
 /**
- * The extensions that Envoy 1.38 has, of the kinds that a cluster may carry: what is on none of these lists is refused, as Envoy refuses it. What is
- * on a list and not understood here closes its cluster, or is said in a remark.
+ * The extensions that Envoy 1.38 has, of the kinds that a cluster may carry: what is on none of
+ * these lists is refused, as Envoy refuses it. What is on a list and not understood here closes its
+ * cluster, or is said in a remark.
  */
 const V3 = (kind: string, names: string): readonly string[] => names.split(' ').map((name) => `envoy.extensions.${kind}.${name}`);
 
@@ -48,7 +49,10 @@ export const CLUSTER_TYPES: ReadonlySet<string> = new Set(
     .flatMap((name) => [`envoy.cluster.${name}`, `envoy.clusters.${name}`]),
 );
 
-/** Envoy's words; null for what it has. A name without a configuration is one of an extension too; a TypedStruct has its type inside. */
+/**
+ * Envoy's words; null for what it has. A name without a configuration is one of an extension too; a
+ * TypedStruct has its type inside.
+ */
 export function missingExtension(name: string, config: Any | undefined, known: ReadonlySet<string>): string | null {
   const type = typeOf(config);
   const byName = type === '' && [...known].some((each) => name.endsWith(`.${each.split('.').at(-3) ?? ''}`));

@@ -1,6 +1,7 @@
 /**
- * The extensions that Envoy 1.38 has, of the kinds that a listener may carry: what is on none of these lists is refused, as Envoy refuses it. What is
- * on a list and not understood here closes its chain instead.
+ * The extensions that Envoy 1.38 has, of the kinds that a listener may carry: what is on none of
+ * these lists is refused, as Envoy refuses it. What is on a list and not understood here closes its
+ * chain instead.
  */
 const V3 = (kind: string, names: string): readonly string[] => names.split(' ').map((name) => `envoy.extensions.${kind}.${name}`);
 

@@ -6,7 +6,10 @@ import type { Value } from '../../resources/yaml-value.ts';
 
 export type PlainYaml = { readonly kind: 'map'; readonly map: JsonObject } | { readonly kind: 'wrong'; readonly why: string };
 
-/** One YAML document that is a map, without the places where things were written. `name` is what a problem calls the text. */
+/**
+ * One YAML document that is a map, without the places where things were written. `name` is what a
+ * problem calls the text.
+ */
 export function plainYaml(name: string, text: string): PlainYaml {
   const findings = createFindings(false);
   const [value, second] = parseYaml({ path: name, text }, findings);

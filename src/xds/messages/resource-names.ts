@@ -7,9 +7,15 @@ import type { SdsSecretConfig } from '#envoy/extensions/transport_sockets/tls/v3
 import type { CommonTlsContext } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 
-/** What a resource asks for under other names; pure. A secret by file or of the bootstrap is not asked for over ADS. */
+/**
+ * What a resource asks for under other names; pure. A secret by file or of the bootstrap is not
+ * asked for over ADS.
+ */
 
-/** The name under which a cluster's endpoints are asked for; null for a cluster that has them in itself. */
+/**
+ * The name under which a cluster's endpoints are asked for; null for a cluster that has them in
+ * itself.
+ */
 export function endpointName(cluster: Cluster): string | null {
   const { clusterDiscoveryType, edsClusterConfig, name } = cluster;
   if (clusterDiscoveryType.case !== 'type' || clusterDiscoveryType.value !== Cluster_DiscoveryType.EDS) return null;
@@ -27,7 +33,10 @@ export function secretNamesOfCluster({ transportSocket, transportSocketMatches }
   return secretNames([transportSocket, ...transportSocketMatches.map((match) => match.transportSocket)]);
 }
 
-/** By the socket itself: of a listener most chains are the same objects as before, and decoding 10,000 contexts is most of the work. */
+/**
+ * By the socket itself: of a listener most chains are the same objects as before, and decoding
+ * 10,000 contexts is most of the work.
+ */
 const KNOWN = new WeakMap<TransportSocket, readonly string[]>();
 
 function secretNames(sockets: readonly (TransportSocket | undefined)[]): readonly string[] {
@@ -45,7 +54,10 @@ function secretNames(sockets: readonly (TransportSocket | undefined)[]): readonl
   return [...names];
 }
 
-/** undefined also for bytes that are no such context: whether that is refused is for those who judge the resource. */
+/**
+ * undefined also for bytes that are no such context: whether that is refused is for those who judge
+ * the resource.
+ */
 function tlsContext(socket: TransportSocket): CommonTlsContext | undefined {
   if (socket.configType.case !== 'typedConfig') return undefined;
   const { typeUrl, value } = socket.configType.value;

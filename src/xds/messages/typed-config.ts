@@ -17,7 +17,10 @@ export function unpack<Desc extends DescMessage>(any: Any | undefined, schema: D
   }
 }
 
-/** What was sent in fields that no proto here has, anywhere in a message, as `<type> field <number>`; null where nothing was. It may restrict. */
+/**
+ * What was sent in fields that no proto here has, anywhere in a message, as `<type> field
+ * <number>`; null where nothing was. It may restrict.
+ */
 export function unknownField(message: Message): string | null {
   const [first] = message.$unknown ?? [];
   if (first !== undefined) return `${message.$typeName} field ${first.no}`;

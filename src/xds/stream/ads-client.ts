@@ -16,11 +16,17 @@ export interface AdsClientOptions {
   readonly target: AdsTarget;
   /** As the bootstrap says; sent once per stream. */
   readonly node: Node;
-  /** Called for each stream, so that a rotated token is taken up; null where the control plane asks for none. Rejects when there is none to be had. */
+  /**
+   * Called for each stream, so that a rotated token is taken up; null where the control plane asks
+   * for none. Rejects when there is none to be had.
+   */
   readonly token: () => Promise<string | null>;
   readonly tls: AdsTls;
   readonly accept: Accept;
-  /** After each response that was accepted or changed something. Maps that did not change are the same as before. */
+  /**
+   * After each response that was accepted or changed something. Maps that did not change are the
+   * same as before.
+   */
   readonly onState: (state: AdsState) => void;
   readonly onEvent: (event: AdsEvent) => void;
   readonly keepAlive?: KeepAlive;
@@ -28,7 +34,10 @@ export interface AdsClientOptions {
   readonly random?: () => number;
 }
 
-/** One line each; what repeats itself is said once until it changes. Findings are about what was received. */
+/**
+ * One line each; what repeats itself is said once until it changes. Findings are about what was
+ * received.
+ */
 export type AdsEvent =
   | Finding
   /** The first response on a stream. */
@@ -50,7 +59,10 @@ export interface StreamFailure extends StreamProblem {
 
 export interface AdsStatus {
   readonly phase: 'connecting' | 'waiting' | 'live' | 'backing-off' | 'closed';
-  /** When the connection of this stream stood, in milliseconds since the Unix epoch; null while there is none. */
+  /**
+   * When the connection of this stream stood, in milliseconds since the Unix epoch; null while
+   * there is none.
+   */
   readonly connectedSince: number | null;
   readonly lastResponseAt: number | null;
   /** Something that was sent waits for its endpoints or secrets before it goes live. */
@@ -76,7 +88,10 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const SILENT_MS = 30_000;
 /** Types that nobody asked for; more of them are not told. */
 const MAX_UNASKED = 10;
-/** A stream that ends sooner does not set the waits back: one that breaks over and over would be tried without a pause. */
+/**
+ * A stream that ends sooner does not set the waits back: one that breaks over and over would be
+ * tried without a pause.
+ */
 const SETTLED_MS = 5_000;
 /** gRPC's DEADLINE_EXCEEDED and UNAUTHENTICATED, for ends that are of this side. */
 const NO_ANSWER_CODE = 4;
@@ -85,7 +100,8 @@ const NO_TOKEN_CODE = 16;
 const NOT_TRIED_CODE = 3;
 
 /**
- * Keeps one aggregated stream to a control plane open, for ever; after which waits, StreamWaits says. It connects at once.
+ * Keeps one aggregated stream to a control plane open, for ever; after which waits, StreamWaits
+ * says. It connects at once.
  */
 export function createAdsClient(options: AdsClientOptions): AdsClient {
   const client = new Connection(options);
@@ -164,7 +180,10 @@ class Connection {
     this.#forgetStream();
   }
 
-  /** A target or a CA that cannot even be tried is like one that does not answer: it may be another one the next time. */
+  /**
+   * A target or a CA that cannot even be tried is like one that does not answer: it may be another
+   * one the next time.
+   */
   #tryOpen(scope: Scope, token: string | null): void {
     try {
       this.#open(scope, token);

@@ -10,7 +10,10 @@ import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_p
 import { RemarkMemory } from './remark-memory.ts';
 import { endpointName, secretNamesOfCluster, secretNamesOfListener } from '../messages/resource-names.ts';
 
-/** Decode and judge one resource of each type. They do not throw: what cannot be decoded is refused with an empty name. */
+/**
+ * Decode and judge one resource of each type. They do not throw: what cannot be decoded is refused
+ * with an empty name.
+ */
 export interface Accept {
   readonly cluster: (any: Any) => Acceptance<Cluster>;
   readonly endpoint: (any: Any) => Acceptance<ClusterLoadAssignment>;
@@ -51,10 +54,12 @@ interface ByType {
 const NOTHING: Needs = { endpoint: null, secrets: [] };
 
 /**
- * What a control plane said, and what of it is live. `state` is what is handed on: a cluster is in it once its endpoints are there, a listener once
- * its secrets are; until then the version before stays in. Clusters and listeners go when a response does not have them, endpoints and secrets when
- * nothing asks for them any more; a chain may name a cluster that is gone, until its listener follows. Of a response with a refused resource the
- * good ones are applied, as Envoy does, and the version stays.
+ * What a control plane said, and what of it is live. `state` is what is handed on: a cluster is in
+ * it once its endpoints are there, a listener once its secrets are; until then the version before
+ * stays in. Clusters and listeners go when a response does not have them, endpoints and secrets
+ * when nothing asks for them any more; a chain may name a cluster that is gone, until its listener
+ * follows. Of a response with a refused resource the good ones are applied, as Envoy does, and the
+ * version stays.
  */
 export class HeldResources {
   readonly #accept: Accept;
@@ -183,7 +188,8 @@ export class HeldResources {
       next.set(name, held);
     }
     if (type === 'cluster' || type === 'listener') {
-      // State of the world: what is not in it is gone. What is in it and was refused stays as it was.
+      // State of the world: what is not in it is gone. What is in it and was refused stays as it
+      // was.
       const stays = new Set(refused.map(({ name }) => name));
       for (const name of known.keys()) if (!next.has(name) && !stays.has(name)) known.delete(name);
     } else {

@@ -1,6 +1,9 @@
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 
-/** Why a stream ended or says nothing, for people. Kuma ends every stream with the code UNKNOWN and a text: this is the one place that reads the text. */
+/**
+ * Why a stream ended or says nothing, for people. Kuma ends every stream with the code UNKNOWN and
+ * a text: this is the one place that reads the text.
+ */
 
 export interface StreamEnd {
   /** gRPC status code; 0 is an orderly end. */
@@ -140,7 +143,9 @@ export function explainEnd({ code, message }: StreamEnd): StreamProblem {
   }
 }
 
-/** Kuma since 2.12 sends neither configuration nor an error when it cannot make the configuration. */
+/**
+ * Kuma since 2.12 sends neither configuration nor an error when it cannot make the configuration.
+ */
 export function explainSilence(
   { id, metadata }: Node,
   at: { readonly host: string; readonly port: number },

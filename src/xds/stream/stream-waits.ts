@@ -3,7 +3,10 @@ import type { ProblemReason } from './stream-problem.ts';
 
 const FIRST_MS = 500;
 const LAST_MS = 30_000;
-/** A control plane that restarts, its signing key not loaded yet, is back within this: so long it is tried at least every second. */
+/**
+ * A control plane that restarts, its signing key not loaded yet, is back within this: so long it is
+ * tried at least every second.
+ */
 const BACK_SOON_MS = 30_000;
 const EARLY_MS = 1_000;
 /** A name stays busy for 10 s after a stream ended: that gap must not grow by waiting. */
@@ -13,8 +16,9 @@ const BUSY_FOR_LONG_MS = 30_000;
 const TAKEN_MS = 5_000;
 
 /**
- * How long to wait before the next stream: up to 0.5 s, then up to 1 s for half a minute, then up to twice as long each time until 30 s, with full jitter. While the control plane
- * only says that the name is busy, about a second; after 30 s of that about five.
+ * How long to wait before the next stream: up to 0.5 s, then up to 1 s for half a minute, then up
+ * to twice as long each time until 30 s, with full jitter. While the control plane only says that
+ * the name is busy, about a second; after 30 s of that about five.
  */
 export class StreamWaits {
   readonly #clock: Clock;

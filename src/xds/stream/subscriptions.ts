@@ -8,7 +8,10 @@ import type { DiscoveryRequest, DiscoveryResponse } from '#envoy/service/discove
 import { DiscoveryRequestSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { StatusSchema } from '#envoy/google/rpc/status_pb.js';
 
-/** What happens to the stream. `now` is monotonic, `wall` is since the Unix epoch, both in milliseconds. */
+/**
+ * What happens to the stream. `now` is monotonic, `wall` is since the Unix epoch, both in
+ * milliseconds.
+ */
 export type StreamEvent =
   | { readonly kind: 'opened'; readonly now: number }
   | { readonly kind: 'response'; readonly response: DiscoveryResponse; readonly now: number; readonly wall: number }
@@ -51,7 +54,10 @@ export interface TypeStatus {
   readonly lastRefusal: { readonly message: string; readonly version: string; readonly at: number } | null;
 }
 
-/** Envoy's default `initial_fetch_timeout`, which Kuma leaves for endpoints and secrets; for clusters and listeners it sets none. */
+/**
+ * Envoy's default `initial_fetch_timeout`, which Kuma leaves for endpoints and secrets; for
+ * clusters and listeners it sets none.
+ */
 export const FETCH_TIMEOUT_MS = 15_000;
 
 /** INTERNAL, as Envoy: control planes show the message and do not look at the code. */
@@ -79,12 +85,14 @@ interface Topic {
 }
 
 /**
- * The conversation of one aggregated stream in the state-of-the-world form: events in, requests out, as Envoy has it. It knows no network and sets
- * no timer: `elapsed` is due at `deadline`.
+ * The conversation of one aggregated stream in the state-of-the-world form: events in, requests
+ * out, as Envoy has it. It knows no network and sets no timer: `elapsed` is due at `deadline`.
  *
- * Clusters and listeners are asked for as a whole, endpoints and secrets by all names that these hold: Kuma does not answer a request that leaves out
- * one that it has. Listeners are first asked for when the first clusters have their endpoints. What a response changes in the names of another type is
- * asked for before the response is acknowledged, and clusters are not acknowledged while a new one waits for its endpoints.
+ * Clusters and listeners are asked for as a whole, endpoints and secrets by all names that these
+ * hold: Kuma does not answer a request that leaves out one that it has. Listeners are first asked
+ * for when the first clusters have their endpoints. What a response changes in the names of another
+ * type is asked for before the response is acknowledged, and clusters are not acknowledged while a
+ * new one waits for its endpoints.
  */
 export class Subscriptions {
   readonly #node: Node;
@@ -210,7 +218,10 @@ export class Subscriptions {
     return again ? [] : [{ kind: 'refused', type, version, resources: refused, message }];
   }
 
-  /** The types whose names are other ones than those last asked for, but not `except`, whose answer is about to say them. */
+  /**
+   * The types whose names are other ones than those last asked for, but not `except`, whose answer
+   * is about to say them.
+   */
   #changedNames(except: AdsType | null): DiscoveryRequest[] {
     return ADS_TYPES.filter((type) => type !== except && this.#hasChanged(type)).map((type) => this.#request(type));
   }

@@ -18,11 +18,16 @@ export type AdsTls =
   | { readonly kind: 'plaintext' }
   | {
       readonly kind: 'tls';
-      /** PEM of who may sign the control plane's certificate; null trusts the list that Node has. */
+      /**
+       * PEM of who may sign the control plane's certificate; null trusts the list that Node has.
+       */
       readonly ca: string | null;
       /** false takes any certificate. */
       readonly verify: boolean;
-      /** The name that is asked for and that the certificate must have; null for the host of the target. */
+      /**
+       * The name that is asked for and that the certificate must have; null for the host of the
+       * target.
+       */
       readonly serverName: string | null;
     };
 
@@ -60,8 +65,8 @@ const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAgg
 const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
 
 /**
- * One aggregated stream on a connection of its own, so that names are looked up and certificates are read anew for each. It does not try again and
- * knows nothing of what is said.
+ * One aggregated stream on a connection of its own, so that names are looked up and certificates
+ * are read anew for each. It does not try again and knows nothing of what is said.
  */
 export function openStream({ target, tls, keepAlive, token }: StreamOptions, handlers: StreamHandlers): AdsStream {
   const client = new Client(addressOf(target), credentials(tls, target.host), channelOptions(keepAlive));
@@ -125,7 +130,8 @@ function channelOptions({ timeMs, timeoutMs }: KeepAlive): ChannelOptions {
     'grpc.keepalive_time_ms': timeMs,
     'grpc.keepalive_timeout_ms': timeoutMs,
     'grpc.max_receive_message_length': MAX_RESPONSE_BYTES,
-    // A control plane is reached directly, as Envoy does; and what is tried again is decided by who opens the stream.
+    // A control plane is reached directly, as Envoy does; and what is tried again is decided by who
+    // opens the stream.
     'grpc.enable_http_proxy': 0,
     'grpc.enable_retries': 0,
     'grpc.service_config_disable_resolution': 1,

@@ -16,7 +16,10 @@ export interface Trust {
 
 type Connector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
-/** TLS for gRPC that is set up here: the library's own would have Node make objects of every certificate that is sent. */
+/**
+ * TLS for gRPC that is set up here: the library's own would have Node make objects of every
+ * certificate that is sent.
+ */
 export class VerifiedChannel extends ChannelCredentials {
   readonly #trust: Trust;
   readonly #context: SecureContext;

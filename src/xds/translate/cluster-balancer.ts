@@ -19,12 +19,18 @@ import { BALANCERS } from '../messages/cluster-extensions.ts';
 import { typeOf, unpack } from '../messages/typed-config.ts';
 
 export interface BalancingRead {
-  /** `balancer`, `localityWeighting`, `panicThresholdPercent`, `failInPanic`: only what differs from the defaults, or was written. */
+  /**
+   * `balancer`, `localityWeighting`, `panicThresholdPercent`, `failInPanic`: only what differs from
+   * the defaults, or was written.
+   */
   readonly fields: Partial<Cluster>;
   readonly remarks: readonly string[];
 }
 
-/** How endpoints are picked: the policy of an extension where there is one, else the old field; round robin is left out. */
+/**
+ * How endpoints are picked: the policy of an extension where there is one, else the old field;
+ * round robin is left out.
+ */
 export function readBalancing(cluster: EnvoyCluster): BalancingRead {
   const { loadBalancingPolicy, commonLbConfig } = cluster;
   const own = loadBalancingPolicy === undefined ? byEnum(cluster) : byExtension(loadBalancingPolicy);
@@ -78,7 +84,9 @@ function byEnum({ lbPolicy, lbConfig }: EnvoyCluster): BalancingRead {
   }
 }
 
-/** The first that Envoy knows counts; its own policies within (subsets, localities) are followed. */
+/**
+ * The first that Envoy knows counts; its own policies within (subsets, localities) are followed.
+ */
 function byExtension({ policies }: LoadBalancingPolicy): BalancingRead {
   const config = policies
     .map(({ typedExtensionConfig }) => typedExtensionConfig?.typedConfig)

@@ -14,7 +14,10 @@ export type Socket =
   | { readonly kind: 'tls'; readonly tls: TlsOrigination }
   | { readonly kind: 'unusable'; readonly why: string };
 
-/** The sockets of a cluster: the first whose match is part of the endpoint's metadata is the endpoint's. */
+/**
+ * The sockets of a cluster: the first whose match is part of the endpoint's metadata is the
+ * endpoint's.
+ */
 export interface Sockets {
   readonly matches: readonly { readonly match: JsonObject; readonly socket: () => Socket }[];
   readonly otherwise: () => Socket;
@@ -49,7 +52,8 @@ export function readEndpoints(
   }
   if ((assignment?.policy?.dropOverloads.length ?? 0) > 0) remarks.add('its share of connections to drop is not dropped');
   const why = [...unusable].join('; ');
-  // Those left out for their TLS are never spoken to in another way; the others are as good as before.
+  // Those left out for their TLS are never spoken to in another way; the others are as good as
+  // before.
   if (why !== '' && endpoints.length > 0) remarks.add(`endpoints that cannot be spoken to are left out: ${why}`);
   return { endpoints, remarks: [...remarks], unusable: why !== '' && endpoints.length === 0 ? why : null };
 }
@@ -121,8 +125,8 @@ function placeOf(
 }
 
 /**
- * Names of the localities, where the zone alone does not tell apart those of one priority; undefined where it does. The zone is then
- * what a locality is known by.
+ * Names of the localities, where the zone alone does not tell apart those of one priority;
+ * undefined where it does. The zone is then what a locality is known by.
  */
 function localityNames(groups: readonly LocalityLbEndpoints[]): readonly (string | undefined)[] {
   const whole = groups.map(({ locality, priority }) => ({ zone: `${priority} ${locality?.zone ?? ''}`, name: nameOf(locality) }));

@@ -22,7 +22,10 @@ export interface ProtectionRead {
   readonly remarks: readonly string[];
 }
 
-/** Breakers, outlier detection and health checks. What Envoy would do beyond what the model has is a remark. */
+/**
+ * Breakers, outlier detection and health checks. What Envoy would do beyond what the model has is a
+ * remark.
+ */
 export function readProtection({ circuitBreakers, outlierDetection, healthChecks }: EnvoyCluster): ProtectionRead {
   const remarks: string[] = [];
   const circuitBreaker = readBreaker(circuitBreakers, remarks);
@@ -42,7 +45,10 @@ export function readProtection({ circuitBreakers, outlierDetection, healthChecks
   };
 }
 
-/** Of the default priority, as TCP has no other. A limit that is Envoy's own is left out, so that clusters with the same limits are equal. */
+/**
+ * Of the default priority, as TCP has no other. A limit that is Envoy's own is left out, so that
+ * clusters with the same limits are equal.
+ */
 function readBreaker(breakers: CircuitBreakers | undefined, remarks: string[]): CircuitBreaker {
   const limits = breakers?.thresholds.find(({ priority }) => priority === RoutingPriority.DEFAULT);
   const perHost = breakers?.perHostThresholds.some(({ maxConnections }) => maxConnections !== undefined);
@@ -54,7 +60,10 @@ function readBreaker(breakers: CircuitBreakers | undefined, remarks: string[]): 
   return Object.fromEntries(Object.entries(all).filter(([name, limit]) => limit !== undefined && limit !== defaults.get(name)));
 }
 
-/** The rates have a threshold each for errors of the service and of the connection; it is the latter where they are told apart. */
+/**
+ * The rates have a threshold each for errors of the service and of the connection; it is the latter
+ * where they are told apart.
+ */
 function readOutlier(outlier: EnvoyOutlier, remarks: string[]): OutlierDetection {
   const defaults = OUTLIER_DEFAULTS;
   const split = outlier.splitExternalLocalOriginErrors;
@@ -106,7 +115,10 @@ function readOutlier(outlier: EnvoyOutlier, remarks: string[]): OutlierDetection
 /** Envoy's, where none is sent. */
 const NO_TRAFFIC_INTERVAL_MS = 60_000;
 
-/** null for a check that cannot be made here: to make another one could take away endpoints that are well. */
+/**
+ * null for a check that cannot be made here: to make another one could take away endpoints that are
+ * well.
+ */
 function readCheck(check: EnvoyCheck, remarks: string[]): HealthCheck | null {
   const probe = readProbe(check, remarks);
   const impossible =

@@ -13,7 +13,10 @@ import { typeOf, unknownField, unpack } from '../messages/typed-config.ts';
 export type Given<Value> =
   { readonly kind: 'secret'; readonly name: string } | { readonly kind: 'inline'; readonly value: Value };
 
-/** What a chain ends the mTLS of its mesh with. Two chains of a mesh with the same `key` are the same in this. */
+/**
+ * What a chain ends the mTLS of its mesh with. Two chains of a mesh with the same `key` are the
+ * same in this.
+ */
 export interface ChainTls {
   /** Empty where neither the names of the secrets nor the clients' prefix say it. */
   readonly mesh: string;
@@ -27,7 +30,10 @@ export type ChainTlsRead =
 
 export const SPIFFE_VALIDATOR = 'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';
 
-/** What this egress cannot do to a client that Envoy would do, such as a list of revoked certificates, is a reason to let nobody in. */
+/**
+ * What this egress cannot do to a client that Envoy would do, such as a list of revoked
+ * certificates, is a reason to let nobody in.
+ */
 export function readChainTls(socket: TransportSocket): ChainTlsRead {
   const config = socket.configType.case === 'typedConfig' ? socket.configType.value : undefined;
   const context = unpack(config, DownstreamTlsContextSchema);
@@ -72,8 +78,9 @@ function complaint(
 }
 
 /**
- * Why a validation asks more of clients than this egress does, or null. It asks for a certificate under the CA of the mesh with an id that begins
- * with `spiffe://<mesh>/`, and nothing less. `mesh` may be empty where it is not known.
+ * Why a validation asks more of clients than this egress does, or null. It asks for a certificate
+ * under the CA of the mesh with an id that begins with `spiffe://<mesh>/`, and nothing less. `mesh`
+ * may be empty where it is not known.
  */
 export function validationComplaint(validation: CertificateValidationContext, mesh: string): string | null {
   const unknown = unknownField(validation);

@@ -1,7 +1,10 @@
 import { SocketAddress_Protocol } from '#envoy/config/core/v3/address_pb.js';
 import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
 
-/** Why a listener is not one on a TCP port; null where it is. Such a one is not opened anywhere else instead. */
+/**
+ * Why a listener is not one on a TCP port; null where it is. Such a one is not opened anywhere else
+ * instead.
+ */
 export function placeComplaint({ address, bindToPort, apiListener, listenerSpecifier }: Listener): string | null {
   const place = address?.address;
   if (apiListener !== undefined || listenerSpecifier.case !== undefined) return 'it is of another kind';

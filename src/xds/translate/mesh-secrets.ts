@@ -83,7 +83,10 @@ function trustText(
   );
 }
 
-/** Clients of other trust domains, which Envoy would let in by their own bundles, are of other meshes here. */
+/**
+ * Clients of other trust domains, which Envoy would let in by their own bundles, are of other
+ * meshes here.
+ */
 function bundleOf(config: Parameters<typeof unpack>[0], mesh: MeshName): Parameters<typeof dataText>[0] {
   const domains = unpack(config, SPIFFECertValidatorConfigSchema)?.trustDomains ?? [];
   return domains.find(({ name }) => name === mesh)?.trustBundle;

@@ -12,7 +12,10 @@ export interface ChainFacts {
   readonly isMeshExternal: boolean;
 }
 
-/** Thrown for what restricts access and cannot be judged here; filterPermission catches it. The message says what it is. */
+/**
+ * Thrown for what restricts access and cannot be judged here; filterPermission catches it. The
+ * message says what it is.
+ */
 export class NotEvaluable extends Error {}
 
 /** Envoy's and xDS' own string matcher are of one shape. */
@@ -41,7 +44,8 @@ export function stringMatches({ matchPattern, ignoreCase }: StringMatcher, text:
 }
 
 /**
- * Clients by their URI SANs. Envoy goes on to DNS SANs and the subject, which nothing here is decided by: so what cannot be a URI is not evaluated.
+ * Clients by their URI SANs. Envoy goes on to DNS SANs and the subject, which nothing here is
+ * decided by: so what cannot be a URI is not evaluated.
  */
 export function uriMatcher({ matchPattern, ignoreCase }: StringMatcher, kind: 'uri' | 'uri-list'): Principal {
   const { case: match, value } = matchPattern;

@@ -23,7 +23,10 @@ const INPUTS: Readonly<Record<string, 'uri' | 'server-name'>> = {
 /** `byOf` makes the name of an action one that an operator knows. */
 type Naming = (name: string) => string;
 
-/** Envoy's match tree as rules: the first that matches decides, what none matches is denied. Throws NotEvaluable. */
+/**
+ * Envoy's match tree as rules: the first that matches decides, what none matches is denied. Throws
+ * NotEvaluable.
+ */
 export function matcherRules(matcher: Matcher, facts: ChainFacts, byOf: Naming): readonly PermissionRule[] {
   const rules: PermissionRule[] = [];
   for (const { when, then } of branches(matcher, facts)) {

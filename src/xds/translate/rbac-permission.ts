@@ -15,8 +15,9 @@ export interface FilterPermission {
 }
 
 /**
- * Who passes one authorisation filter, network or HTTP, decided for the whole connection. What restricts and cannot be evaluated makes the
- * permission `unsupported`, and what would only have been counted is left out with a remark: never does it let more through than Envoy.
+ * Who passes one authorisation filter, network or HTTP, decided for the whole connection. What
+ * restricts and cannot be evaluated makes the permission `unsupported`, and what would only have
+ * been counted is left out with a remark: never does it let more through than Envoy.
  */
 export function filterPermission(filter: NetworkRbac | HttpRbac, facts: ChainFacts): FilterPermission {
   const by = deciderOf(filter, facts);
@@ -146,7 +147,10 @@ function snake(name: string | undefined): string {
   return name === undefined ? 'that is not set' : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** What the shadow denies of what is allowed is allowed, and counted. Only the client decides, so each rule is split in two. */
+/**
+ * What the shadow denies of what is allowed is allowed, and counted. Only the client decides, so
+ * each rule is split in two.
+ */
 function withShadow(rules: readonly PermissionRule[], shadow: readonly PermissionRule[]): readonly PermissionRule[] {
   const denied = deniedBy(shadow);
   return rules
@@ -197,12 +201,16 @@ function permissionOf(by: string, rules: readonly PermissionRule[]): Permission 
   return { kind: 'rules', by, rules };
 }
 
-/** Kuma's own name for what it sends of MeshTrafficPermissions, and for what it makes up where no policy counts. */
+/**
+ * Kuma's own name for what it sends of MeshTrafficPermissions, and for what it makes up where no
+ * policy counts.
+ */
 const MESH_PERMISSIONS = 'MeshTrafficPermission';
 
 /**
- * Names as an operator knows them. Kuma sends the name of a TrafficPermission, as it is in the zone; of MeshTrafficPermissions in their `from` form it
- * sends none, and in their `rules` form the KRI.
+ * Names as an operator knows them. Kuma sends the name of a TrafficPermission, as it is in the
+ * zone; of MeshTrafficPermissions in their `from` form it sends none, and in their `rules` form the
+ * KRI.
  */
 function policyName(key: string, { mesh, isMeshExternal }: ChainFacts): string {
   if (key === MESH_PERMISSIONS) return isMeshExternal ? 'MeshExternalService default' : `MeshTrafficPermission of mesh ${mesh}`;

@@ -34,7 +34,9 @@ export interface ChainFilters {
   readonly rateLimit: ConnectionRateLimit | null;
   /** null where it does not speak HTTP. */
   readonly http: HttpRoute | null;
-  /** Why nobody can be let in: what restricts access and is not understood, or what leads nowhere. */
+  /**
+   * Why nobody can be let in: what restricts access and is not understood, or what leads nowhere.
+   */
   readonly unsupported: readonly string[];
   /** What Envoy would do to HTTP and this egress does not. */
   readonly undone: readonly string[];
@@ -126,7 +128,10 @@ function readMetadata(metadata: Metadata | undefined, found: Found): void {
   else found.unsupported.push('it chooses endpoints by metadata that is no text');
 }
 
-/** Kuma sets the refill to the size of the bucket; where it is not, the same number of connections comes in over another interval. */
+/**
+ * Kuma sets the refill to the size of the bucket; where it is not, the same number of connections
+ * comes in over another interval.
+ */
 function readRateLimit({ tokenBucket, runtimeEnabled, shareKey }: LocalRateLimit, found: Found): void {
   if (runtimeEnabled?.defaultValue === false) return;
   const connections = tokenBucket?.maxTokens ?? 0;

@@ -58,7 +58,10 @@ function managerOf(filter: FilterChain['filters'][number] | undefined): HttpConn
   return filter?.configType.case === 'typedConfig' ? unpack(filter.configType.value, HttpConnectionManagerSchema) : undefined;
 }
 
-/** Prefixes, up to the first route that is not just one: the first that matches counts, and what it does to the paths after it is not evaluated. */
+/**
+ * Prefixes, up to the first route that is not just one: the first that matches counts, and what it
+ * does to the paths after it is not evaluated.
+ */
 function pathsOf({ filters }: FilterChain): readonly string[] {
   const specifier = managerOf(filters[0])?.routeSpecifier;
   if (specifier?.case !== 'routeConfig') return [];
@@ -79,7 +82,10 @@ type TlsRead =
   | { readonly kind: 'tls'; readonly tls: AdminTls; readonly secrets: readonly (readonly [ContentHash, string])[] }
   | { readonly kind: 'unusable'; readonly why: string };
 
-/** Whoever gets in may read the whole configuration: nothing less than a client certificate with a name opens it. */
+/**
+ * Whoever gets in may read the whole configuration: nothing less than a client certificate with a
+ * name opens it.
+ */
 function readTls({ transportSocket }: FilterChain): TlsRead {
   const config = transportSocket?.configType.case === 'typedConfig' ? transportSocket.configType.value : undefined;
   const context = unpack(config, DownstreamTlsContextSchema);

@@ -19,7 +19,10 @@ export interface ChainContext {
   readonly unsupported: string | null;
 }
 
-/** One filter chain as routes, of which all lead to one cluster. What the cluster or the secrets say is not in it yet. */
+/**
+ * One filter chain as routes, of which all lead to one cluster. What the cluster or the secrets say
+ * is not in it yet.
+ */
 export interface ChainRoutes {
   readonly name: string;
   /** One for each server name; none for a chain that no server name leads to. */
@@ -154,7 +157,8 @@ function terminate(
 
 function permissionOf(all: readonly Permission[], { mesh }: Facts): Permission {
   const [first, ...more] = all;
-  // Of clients that have shown a certificate of the mesh, as Envoy: Kuma always sends an authorisation filter.
+  // Of clients that have shown a certificate of the mesh, as Envoy: Kuma always sends an
+  // authorisation filter.
   if (first === undefined) return { kind: 'allow-all', by: `no authorisation filter in mesh ${mesh}` };
   return more.length === 0 ? first : { kind: 'all-of', by: [...new Set(all.map(({ by }) => by))].join(' and '), all };
 }

@@ -23,7 +23,10 @@ export interface ClusterSource {
   readonly assignment?: ClusterLoadAssignment | undefined;
   /** What SDS said under this name. */
   readonly secret: (name: string) => Secret | undefined;
-  /** For certificates that a resource names by their place on the disk of the proxy. Absent: such a cluster is unusable. */
+  /**
+   * For certificates that a resource names by their place on the disk of the proxy. Absent: such a
+   * cluster is unusable.
+   */
   readonly readFile?: ReadFile;
 }
 
@@ -31,16 +34,25 @@ export interface TranslatedCluster {
   readonly cluster: Cluster;
   /** PEM texts that the cluster names. */
   readonly secrets: ReadonlyMap<ContentHash, string>;
-  /** What Envoy would do and this egress does not, and what an operator should know: one sentence each. */
+  /**
+   * What Envoy would do and this egress does not, and what an operator should know: one sentence
+   * each.
+   */
   readonly remarks: readonly string[];
-  /** Why no route may lead to it: it has endpoints that must not be connected to in any other way than the one that is not possible. */
+  /**
+   * Why no route may lead to it: it has endpoints that must not be connected to in any other way
+   * than the one that is not possible.
+   */
   readonly unusable?: string;
 }
 
 /** Envoy's default. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** The same value as files of the same zone give, but for the reason of a trust in nobody. Never throws. */
+/**
+ * The same value as files of the same zone give, but for the reason of a trust in nobody. Never
+ * throws.
+ */
 export function translateCluster({ cluster, assignment, secret, readFile }: ClusterSource): TranslatedCluster {
   const remarks: string[] = [];
   const pems = createPemStore();
@@ -123,7 +135,10 @@ function discoveryOf({ clusterDiscoveryType: type, dnsLookupFamily }: EnvoyClust
   }
 }
 
-/** `transport_socket_matcher`, which the messages here do not have yet, would say who is spoken to in TLS. */
+/**
+ * `transport_socket_matcher`, which the messages here do not have yet, would say who is spoken to
+ * in TLS.
+ */
 const SOCKET_MATCHER = 59;
 
 function unknownSockets({ $unknown = [] }: EnvoyCluster): string | null {
@@ -139,7 +154,10 @@ interface Protocol {
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-/** Bytes are relayed here, so what is offered must be what the client speaks: with a choice that is not known, nothing is. */
+/**
+ * Bytes are relayed here, so what is offered must be what the client speaks: with a choice that is
+ * not known, nothing is.
+ */
 function readProtocol({ typedExtensionProtocolOptions, http2ProtocolOptions }: EnvoyCluster): Protocol {
   const options = unpack(typedExtensionProtocolOptions[HTTP_OPTIONS], HttpProtocolOptionsSchema);
   if (options === undefined) return { alpn: http2ProtocolOptions === undefined ? [] : ['h2'], remarks: [] };

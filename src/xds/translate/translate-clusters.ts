@@ -9,8 +9,8 @@ import type { TranslatedCluster } from './translate-cluster.ts';
 type Translations = ReadonlyMap<string, TranslatedCluster>;
 
 /**
- * Gives the same object again for a cluster of which nothing changed: not what CDS said, not EDS, not its secrets. In steps, so that many clusters need not
- * hold up a loop in one piece.
+ * Gives the same object again for a cluster of which nothing changed: not what CDS said, not EDS,
+ * not its secrets. In steps, so that many clusters need not hold up a loop in one piece.
  */
 export type TranslateClusters = (state: AdsState) => Translations | Generator<void, Translations>;
 
@@ -27,7 +27,10 @@ interface Kept {
   readonly translated: TranslatedCluster;
 }
 
-/** `readFile`: for certificates on the disk of the proxy; a file that changes is not looked at again. */
+/**
+ * `readFile`: for certificates on the disk of the proxy; a file that changes is not looked at
+ * again.
+ */
 export function createClusterTranslator(readFile?: ReadFile): TranslateClusters {
   const needs = new WeakMap<Held<Cluster>, Needs>();
   let kept: ReadonlyMap<string, Kept> = new Map();

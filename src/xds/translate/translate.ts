@@ -53,8 +53,10 @@ const OWN = /^(?:kuma:|system_)/;
 const ADMIN = new Set(['kuma:envoy:admin', 'system_envoy_admin']);
 
 /**
- * What an egress holds of its control plane as the Snapshot that files give. Never throws and never fails: what cannot be done is a route that refuses,
- * or a mesh without a certificate, and a remark. Of two states in a row what did not change keeps its identity, and only what changed is looked at.
+ * What an egress holds of its control plane as the Snapshot that files give. Never throws and never
+ * fails: what cannot be done is a route that refuses, or a mesh without a certificate, and a
+ * remark. Of two states in a row what did not change keeps its identity, and only what changed is
+ * looked at.
  */
 export function createTranslator(translateClusters: TranslateClusters = createClusterTranslator()): Translate {
   const translator = new Translator(translateClusters);
@@ -278,7 +280,10 @@ class Building {
     for (const text of texts) this.remarks.push({ about, text });
   }
 
-  /** Two chains for one name differ in what else they ask of a connection, which nothing here goes by. */
+  /**
+   * Two chains for one name differ in what else they ask of a connection, which nothing here goes
+   * by.
+   */
   addRoute(route: Route, origin: Origin): void {
     const { serverName } = route;
     const before = this.routes.get(serverName);
@@ -306,7 +311,9 @@ function placeOf(listener: Listener, { name, adminPort }: TranslateContext, buil
   return null;
 }
 
-/** Metadata that no selector has chooses among all endpoints; without subsets it is not looked at. */
+/**
+ * Metadata that no selector has chooses among all endpoints; without subsets it is not looked at.
+ */
 function hasSelector({ lbSubsetConfig }: EnvoyCluster, metadata: Readonly<Record<string, string>>): boolean {
   const keys = Object.keys(metadata).sort().join();
   if (keys === '' || lbSubsetConfig === undefined) return false;

@@ -12,7 +12,10 @@ export type NamesRead =
   | { readonly kind: 'names'; readonly names: readonly NameMatcher[] | null; readonly remarks: readonly string[] }
   | { readonly kind: 'unusable'; readonly why: string };
 
-/** The names of which a server must have one. A matcher that cannot be compared here is left out, which lets in less; where none is left, nobody is. */
+/**
+ * The names of which a server must have one. A matcher that cannot be compared here is left out,
+ * which lets in less; where none is left, nobody is.
+ */
 export function namesOf({
   matchTypedSubjectAltNames: typed,
   matchSubjectAltNames: untyped,
@@ -50,7 +53,10 @@ function isPaired(typed: readonly SubjectAltNameMatcher[], at: number): boolean 
   return typed.some((other) => other.matcher !== undefined && patternText(other.matcher) === text && found(other) !== null);
 }
 
-/** An exact address is compared with addresses, an exact name and a prefix with DNS names; null for all else. */
+/**
+ * An exact address is compared with addresses, an exact name and a prefix with DNS names; null for
+ * all else.
+ */
 function dnsOrIp(
   { matchPattern, ignoreCase }: StringMatcher,
   of: { readonly dns: boolean; readonly ip: boolean },

@@ -40,7 +40,10 @@ interface Unusable {
   readonly why: string;
 }
 
-/** How a server is spoken to in TLS. What restricts it and cannot be evaluated here is a reason to speak to nobody. */
+/**
+ * How a server is spoken to in TLS. What restricts it and cannot be evaluated here is a reason to
+ * speak to nobody.
+ */
 export function readUpstreamTls(context: UpstreamTlsContext, of: UpstreamTlsContextOf): UpstreamTlsRead {
   const unknown = unknownField(context);
   if (unknown !== null) return unusable(`its TLS has what this egress does not know: ${unknown}`);
@@ -88,7 +91,9 @@ function isUnusable(value: object | undefined): value is Unusable {
   return value !== undefined && 'kind' in value && value.kind === 'unusable';
 }
 
-/** Merged from what is inline and what came as a secret; undefined where nothing is to be validated. */
+/**
+ * Merged from what is inline and what came as a secret; undefined where nothing is to be validated.
+ */
 function validationOf(
   common: CommonTlsContext | undefined,
   of: UpstreamTlsContextOf,
@@ -175,7 +180,10 @@ function trustOf(
   return bundle.kind === 'bundle' ? { kind: 'bundle', ca: bundle.hash } : unusable(`its CA ${bundle.message}`);
 }
 
-/** What Envoy checks and this egress does not: without it somebody would be spoken to who is not to be. */
+/**
+ * What Envoy checks and this egress does not: without it somebody would be spoken to who is not to
+ * be.
+ */
 function complaint(validation: CertificateValidationContext): string | null {
   const { verifyCertificateHash, verifyCertificateSpki, customValidatorConfig } = validation;
   if (customValidatorConfig !== undefined)

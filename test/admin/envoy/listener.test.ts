@@ -1,4 +1,7 @@
-/** The listener that a control plane asks for: real sockets, real TLS, as kuma-cp was recorded to call it. */
+/**
+ * The listener that a control plane asks for: real sockets, real TLS, as kuma-cp was recorded to
+ * call it.
+ */
 import { once } from 'node:events';
 import { get as httpGet } from 'node:http';
 import { connect } from 'node:net';

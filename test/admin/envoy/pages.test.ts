@@ -1,4 +1,7 @@
-/** Each page, against what a real Envoy answered for the same configuration and against Envoy's own message types. */
+/**
+ * Each page, against what a real Envoy answered for the same configuration and against Envoy's own
+ * message types.
+ */
 import { fromJson } from '@bufbuild/protobuf';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import t from 'tap';
@@ -27,7 +30,10 @@ async function getJson(facts: EnvoyFacts, target: string): Promise<JsonObject> {
   return JSON.parse(body) as JsonObject;
 }
 
-/** Every path of fields that occurs, without what is inside maps and lists of the recording's own making. */
+/**
+ * Every path of fields that occurs, without what is inside maps and lists of the recording's own
+ * making.
+ */
 function shapeOf(value: JsonValue, path = ''): readonly string[] {
   if (Array.isArray(value)) return [...new Set(value.flatMap((item) => shapeOf(item, path)))];
   if (typeof value !== 'object' || value === null) return [path];

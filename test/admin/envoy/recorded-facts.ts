@@ -1,4 +1,7 @@
-/** An egress that holds what a recorded one held, so that its answers can be compared with those of Envoy. */
+/**
+ * An egress that holds what a recorded one held, so that its answers can be compared with those of
+ * Envoy.
+ */
 import { readFileSync } from 'node:fs';
 import type { EnvoyFacts } from '../../../src/admin/envoy/facts.ts';
 import { EMPTY_SNAPSHOT } from '../../../src/model/snapshot.ts';

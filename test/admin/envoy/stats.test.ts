@@ -1,4 +1,7 @@
-/** Statistics against a real Envoy's of the same configuration, and against who reads them: Grafana, the GUI of Kuma, Prometheus. */
+/**
+ * Statistics against a real Envoy's of the same configuration, and against who reads them: Grafana,
+ * the GUI of Kuma, Prometheus.
+ */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
@@ -70,14 +73,16 @@ t.test('every name is one that the recorded Envoy has', async (t) => {
         .map(nameOf),
     );
   const theirs = names(gunzipSync(recordedBytes('admin/stats.txt.gz')).toString());
-  // Envoy has these of some clusters only: of those with endpoints over ADS, with TLS, or with outlier detection.
+  // Envoy has these of some clusters only: of those with endpoints over ADS, with TLS, or with
+  // outlier detection.
   const some = /^cluster\..*\.(update_rejected|ssl\.\w+|outlier_detection\.\w+)$/;
   const ofCluster = (name: string): string => name.split('.').slice(-2).join('.');
   const ofAnyCluster = new Set([...theirs].filter((name) => name.startsWith('cluster.')).map(ofCluster));
   const unknown = [...names(await text(busyFacts()))].filter((name) => {
     if (theirs.has(name)) return false;
     if (some.test(name) && (ofAnyCluster.has(ofCluster(name)) || name.endsWith('.update_rejected'))) return false;
-    // What one listener denied is one number there for all services that a MeshTrafficPermission is about; here each has its own.
+    // What one listener denied is one number there for all services that a MeshTrafficPermission is
+    // about; here each has its own.
     if (/\.rbac\.(allowed|denied|shadow_denied)$/.test(name)) return false;
     // It reads HTTP where a service speaks it; here its bytes are relayed as those of any other.
     const [, prefix] = /^tcp\.(.+)\.[^.]+$/.exec(name) ?? [];
