@@ -1,6 +1,6 @@
 // Runs the tests of the data path on the other Node lines that are supported. They are compiled first: Node 22 has no `await using` of its own.
 import { spawnSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { here, install, npm, root } from './setup.mjs';
 
