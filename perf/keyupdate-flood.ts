@@ -6,11 +6,9 @@
 // run, in turns.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { connect as connectTcp, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { Duplex } from 'node:stream';
-import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -20,6 +18,8 @@ import type { Bed } from './bed.ts';
 import { allContenders } from './contenders.ts';
 import type { Contender, Target } from './contenders.ts';
 import { missingPeers } from './peers/peers.ts';
+import { honest } from './honest.ts';
+import type { Figures } from './honest.ts';
 import { median } from './processes.ts';
 
 const { values } = parseArgs({
@@ -38,19 +38,11 @@ const SECONDS = Number(values.seconds);
 const RATE = Number(values.rate);
 const UPDATES = Number(values.updates);
 const HONEST = Number(values.honest);
-/** An honest client gives up. */
-const LOST_MS = 10_000;
 /** An attacker lets go. */
 const HELD_MS = 8_000;
 
 if (values.attack !== undefined) attack(JSON.parse(values.attack) as Target);
 else await measure();
-
-interface Figures {
-  readonly p50: number;
-  readonly p99: number;
-  readonly lost: number;
-}
 
 async function measure(): Promise<void> {
   for (const name of missingPeers()) console.error(`perf: ${name} is not installed (perf/peers/install.sh): left out`);
@@ -94,8 +86,8 @@ async function one(contender: Contender, bed: Bed): Promise<{ readonly quiet: Fi
     const target = running.at('terminated');
     if (target === null) throw new Error(`${contender.name} does not end TLS`);
     // Nobody is measured cold.
-    await honest(target, bed, Math.min(3, SECONDS));
-    const quiet = await honest(target, bed, SECONDS);
+    await honest(target, bed, { seconds: Math.min(3, SECONDS), rate: HONEST });
+    const quiet = await honest(target, bed, { seconds: SECONDS, rate: HONEST });
     const attacker = spawn(process.execPath, [
       fileURLToPath(import.meta.url),
       ...['--attack', JSON.stringify(target), '--rate', String(RATE), '--updates', String(UPDATES)],
@@ -104,7 +96,7 @@ async function one(contender: Contender, bed: Bed): Promise<{ readonly quiet: Fi
     const over = once(attacker, 'exit');
     try {
       await once(attacker.stdout, 'data');
-      return { quiet, flooded: await honest(target, bed, SECONDS) };
+      return { quiet, flooded: await honest(target, bed, { seconds: SECONDS, rate: HONEST }) };
     } finally {
       attacker.kill();
       await over;
@@ -112,40 +104,6 @@ async function one(contender: Contender, bed: Bed): Promise<{ readonly quiet: Fi
   } finally {
     await running.stop();
   }
-}
-
-async function honest(target: Target, bed: Bed, seconds: number): Promise<Figures> {
-  const cert = readFileSync(`${bed.folder}/default-client.pem`);
-  const key = readFileSync(`${bed.folder}/default-client.key`);
-  const total = Math.round(seconds * HONEST);
-  const startedAt = performance.now();
-  const sessions: Promise<number>[] = [];
-  for (let i = 0; i < total; i++) {
-    await pause(Math.max(0, startedAt + (i * 1_000) / HONEST - performance.now()));
-    sessions.push(session(target, { cert, key }));
-  }
-  const took = (await Promise.all(sessions)).sort((a, b) => a - b);
-  const at = (share: number): number => took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? NaN;
-  return { p50: at(0.5), p99: at(0.99), lost: took.filter((each) => each >= LOST_MS).length };
-}
-
-/** Milliseconds from the connect to the first byte of the service. */
-async function session(target: Target, client: { readonly cert: Buffer; readonly key: Buffer }): Promise<number> {
-  const { host, port, sni } = target;
-  const startedAt = performance.now();
-  const socket = connectTls({ host, port, servername: sni, ...client, rejectUnauthorized: false });
-  const answered = new Promise<boolean>((resolve) => {
-    socket.on('error', () => resolve(false));
-    socket.on('close', () => resolve(false));
-    socket.once('data', () => resolve(true));
-  });
-  const timer = setTimeout(() => socket.destroy(), LOST_MS);
-  socket.write('x');
-  const ok = await answered;
-  clearTimeout(timer);
-  const took = performance.now() - startedAt;
-  socket.destroy();
-  return ok ? took : LOST_MS;
 }
 
 /**
