@@ -8,12 +8,11 @@ import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
 import type { EndpointReport, FromData, OwnListener, SlotChange, ToData } from '../model/messages.ts';
 import type { SnapshotChange } from '../model/changes.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
-import type { Route } from '../model/route.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
-import { Breakers, breakerMemory } from '../traffic/breakers.ts';
+import { Breakers, breakerMemory, bucketsOf } from '../traffic/breakers.ts';
 import { Limits, limitsMemory } from '../traffic/limits.ts';
 import { linkInThread, linkWorker } from './data-link.ts';
 import type { DataLink } from './data-link.ts';
@@ -60,6 +59,9 @@ export class DataSides {
   readonly breakers: Breakers;
   readonly #clusterSlots = new Slots((slot) => this.breakers.isFree(slot));
   readonly #routeSlots = new Slots(() => true);
+  /** Token buckets by route, and those that no route needs once the change is live. */
+  readonly #buckets = new Map<string, readonly string[]>();
+  #unused: string[] = [];
   readonly #links: DataLink[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #credentials = new Map<MeshName, MeshCredentials>();
@@ -225,15 +227,27 @@ export class DataSides {
 
   #addSlots(change: SnapshotChange): void {
     const clusters = this.#clusterSlots.add(change.clusters.set.map(([name]) => name));
-    const routes = this.#routeSlots.add(change.routes.set.flatMap(([name, route]) => (isLimited(route) ? [name] : [])));
+    const needed: string[] = [];
+    for (const [name, route] of change.routes.set) {
+      const buckets = bucketsOf(route);
+      this.#unused.push(...(this.#buckets.get(name) ?? []).filter((each) => !buckets.includes(each)));
+      if (buckets.length === 0) this.#buckets.delete(name);
+      else this.#buckets.set(name, buckets);
+      needed.push(...buckets);
+    }
+    const routes = this.#routeSlots.add(needed);
     for (const [, slot] of routes.set) this.breakers.refill(slot);
     this.#tellSlots(clusters, routes);
   }
 
   #removeSlots(change: SnapshotChange): void {
-    const unlimited = change.routes.set.flatMap(([name, route]) => (isLimited(route) ? [] : [name]));
+    for (const name of change.routes.removed) {
+      this.#unused.push(...(this.#buckets.get(name) ?? []));
+      this.#buckets.delete(name);
+    }
     const clusters = this.#clusterSlots.remove(change.clusters.removed);
-    const routes = this.#routeSlots.remove([...change.routes.removed, ...unlimited]);
+    const routes = this.#routeSlots.remove(this.#unused);
+    this.#unused = [];
     this.#tellSlots(clusters, routes);
   }
 
@@ -350,10 +364,6 @@ export class DataSides {
       ...(this.#closing === null ? [] : [{ kind: 'close-listener', quietMs: 0, atMostMs: 0 } as const]),
     ];
   }
-}
-
-function isLimited(route: Route): boolean {
-  return route.kind === 'terminate' && route.rateLimit !== undefined;
 }
 
 /** Binds a port alone, to be sure that no other process has it, and gives it back. */

@@ -71,6 +71,14 @@ export class ClusterOutliers {
   report(key: string, outcome: AttemptOutcome, nowMs: number): void {
     const host = this.#hosts.get(key);
     if (host === undefined) return;
+    if (outcome.startsWith('answered')) return this.#answered(key, host, outcome, nowMs);
+    if (outcome === 'connected') {
+      if (!this.settings.splitLocalErrors) return;
+      host.inLocal = 0;
+      host.current.total++;
+      host.current.good++;
+      return;
+    }
     host.current.total++;
     if (outcome === 'ok') {
       host.current.good++;
@@ -84,6 +92,22 @@ export class ClusterOutliers {
     }
     if (++host.inGateway === consecutiveGatewayFailures.threshold) this.#detected(key, 'consecutive_gateway_failure', nowMs);
     if (++host.in5xx === consecutiveTotalFailures.threshold) this.#detected(key, 'consecutive_5xx', nowMs);
+  }
+
+  /**
+   * Of a service that speaks HTTP. Where local failures count on their own, the rates are theirs.
+   */
+  #answered(key: string, host: Host, outcome: AttemptOutcome, nowMs: number): void {
+    const { splitLocalErrors, consecutiveGatewayFailures, consecutiveTotalFailures } = this.settings;
+    const isGood = outcome === 'answered';
+    if (!splitLocalErrors) {
+      host.current.total++;
+      if (isGood) host.current.good++;
+    }
+    if (outcome !== 'answered-gateway-error') host.inGateway = 0;
+    else if (++host.inGateway === consecutiveGatewayFailures.threshold) this.#detected(key, 'consecutive_gateway_failure', nowMs);
+    if (isGood) host.in5xx = 0;
+    else if (++host.in5xx === consecutiveTotalFailures.threshold) this.#detected(key, 'consecutive_5xx', nowMs);
   }
 
   /**

@@ -19,6 +19,8 @@ export interface Cluster {
   readonly broken?: string;
   /** What its endpoints are spoken to in, where requests are served. Absent: http1. */
   readonly http?: 'http1' | 'http2';
+  /** How connections for requests are kept. Absent: as the defaults say. */
+  readonly httpPool?: HttpPool;
   /** Absent: round robin. */
   readonly balancer?: Balancer;
   /** Among the endpoints of one priority a locality is picked first, by its weight. Absent: no. */
@@ -41,6 +43,23 @@ export interface Cluster {
   readonly healthChecks?: readonly HealthCheck[];
   /** Absent: nothing is ejected. */
   readonly outlierDetection?: OutlierDetection;
+}
+
+/**
+ * Of connections to endpoints that requests share. What is absent has no limit, but for the idle
+ * time.
+ */
+export interface HttpPool {
+  /** A connection without a request. */
+  readonly idleMs?: number;
+  /** It takes no new requests after so long. */
+  readonly maxConnectionMs?: number;
+  /** Requests that one connection carries in its life. */
+  readonly maxRequests?: number;
+  /** Requests at once on one connection of HTTP/2, where the service does not allow fewer. */
+  readonly maxStreams?: number;
+  /** From the head of a request to the end of its answer. */
+  readonly maxStreamMs?: number;
 }
 
 /** How an endpoint is picked among those of one priority. */

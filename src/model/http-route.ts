@@ -1,4 +1,7 @@
-/** How a terminated route is served whose service speaks HTTP. */
+/**
+ * How a terminated route is served whose service speaks HTTP. Plain data; what is absent is not
+ * done.
+ */
 export interface HttpRoute {
   /** `Host` becomes the name of the endpoint that is chosen, where it has one. */
   readonly autoHostRewrite: boolean;
@@ -7,4 +10,80 @@ export interface HttpRoute {
    * is closed.
    */
   readonly answersDenied: boolean;
+  readonly timeouts?: HttpTimeouts;
+  /** The first whose clients sent the request is the one that counts. */
+  readonly rateLimits?: readonly RequestRateLimit[];
+  /** In this order, each by itself. */
+  readonly faults?: readonly HttpFault[];
+  /** What a balancer that hashes goes by. */
+  readonly hashPolicies?: readonly HashPolicy[];
 }
+
+/**
+ * In milliseconds; 0 and what is absent never end anything, but for the two that have a default.
+ */
+export interface HttpTimeouts {
+  /** From the end of a request to the end of its answer. */
+  readonly requestMs?: number;
+  /** A request on which nothing moves. Absent: five minutes, as in Envoy; 0: never. */
+  readonly streamIdleMs?: number;
+  /** From the head of a request to the end of its answer. */
+  readonly maxStreamMs?: number;
+  /**
+   * A connection of a client without a request. Absent: an hour; 0: as long as any session may be
+   * idle.
+   */
+  readonly idleMs?: number;
+  /** A connection of a client takes no new requests after so long. */
+  readonly maxConnectionMs?: number;
+}
+
+export const HTTP_TIMEOUT_DEFAULTS = { streamIdleMs: 300_000, idleMs: 3_600_000 } as const;
+
+/**
+ * Requests of one route, of the whole process: so many at once, refilled evenly over the interval.
+ */
+export interface RequestRateLimit {
+  /** Absent: all. */
+  readonly clients?: readonly HeaderRule[];
+  readonly requests: number;
+  readonly intervalMs: number;
+  /** Absent: 429. */
+  readonly status?: number;
+  /** Of the answer: names and values in turns. */
+  readonly headers?: readonly string[];
+  /** Status of gRPC; absent: 14. */
+  readonly grpcStatus?: number;
+}
+
+/** A delay first, then an abort; a bandwidth is of the answer. */
+export interface HttpFault {
+  /** Absent: all. */
+  readonly clients?: readonly HeaderRule[];
+  readonly delay?: { readonly ms: number; readonly percent: number };
+  readonly abort?: { readonly status: number; readonly grpcStatus?: number; readonly percent: number };
+  /** In KiB a second, as Envoy counts what Kuma calls kbps. */
+  readonly bandwidth?: { readonly kibPerSecond: number; readonly percent: number };
+}
+
+/** All rules of a list have to hold. */
+export type HeaderRule =
+  /**
+   * One of these sets of tags is among those that a sidecar writes into `x-kuma-tags`. A value is
+   * the end of one there, as Kuma's pattern has it.
+   */
+  | { readonly kind: 'tags'; readonly any: readonly Readonly<Record<string, string>>[]; readonly not?: boolean }
+  | { readonly kind: 'header'; readonly name: string; readonly match: HeaderMatch; readonly not?: boolean };
+
+export type HeaderMatch =
+  | { readonly kind: 'present' }
+  | { readonly kind: 'exact' | 'prefix' | 'suffix' | 'contains'; readonly value: string; readonly ignoreCase?: boolean };
+
+/** `terminal`: where it gives a hash, those behind it do not count. */
+export type HashPolicy = { readonly terminal?: boolean } & (
+  | { readonly kind: 'header'; readonly name: string }
+  /** With a lifetime, a client without the cookie is given one. */
+  | { readonly kind: 'cookie'; readonly name: string; readonly lifetimeMs?: number; readonly path?: string }
+  | { readonly kind: 'query'; readonly name: string }
+  | { readonly kind: 'source-ip' }
+);

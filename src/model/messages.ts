@@ -44,8 +44,24 @@ export interface SlotChange {
   readonly removed: readonly string[];
 }
 
-/** How an attempt to connect ended. TLS that could not be made is a failure of the endpoint too. */
-export type AttemptOutcome = 'ok' | 'connect-failed' | 'timeout' | 'tls-failed';
+/**
+ * How an attempt to connect ended, or a request. TLS that could not be made is a failure of the
+ * endpoint too.
+ */
+export type AttemptOutcome =
+  | 'ok'
+  | 'connect-failed'
+  | 'timeout'
+  | 'tls-failed'
+  /** A connection for requests was made: what they come to is counted for each by itself. */
+  | 'connected'
+  /**
+   * A request was answered with less than 500; 502, 503 and 504 are those of gateways. A reset
+   * stands for 500.
+   */
+  | 'answered'
+  | 'answered-5xx'
+  | 'answered-gateway-error';
 
 export interface EndpointReport {
   readonly cluster: string;

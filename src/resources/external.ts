@@ -105,7 +105,7 @@ function addExternalService(
   const how = { connectTimeoutMs: CONNECT_TIMEOUT_MS, ...upstreamHttp(protocol), ...brokenBy(broken) };
   const made = { name: cluster, endpoints, ...how };
   if (!addCluster(context, policies.ofService(service, made), meta.at)) return;
-  const rateLimit = policies.rateLimitOf(services);
+  const { rateLimit, http } = policies.ofExternal(services);
   const limited = rateLimit === null ? {} : { rateLimit };
   tellOfProtocols(context, services);
   // The tags of a route make an SNI of their own, but choose no endpoint: an external service has
@@ -122,7 +122,7 @@ function addExternalService(
         cluster,
         permission: decided.permission,
         protocol,
-        ...httpRoute(protocol, decided.answersDenied),
+        ...httpRoute(protocol, decided.answersDenied, http),
         ...limited,
       },
       meta.at,

@@ -58,7 +58,8 @@ export function addMeshExternalService(
   const broken = brokenBy(service.findings.broken());
   const how = { connectTimeoutMs: CONNECT_TIMEOUT_MS, ...upstreamHttp(service.protocol), ...broken };
   const made = { name: cluster, endpoints, ...how };
-  if (!addCluster(context, policies.ofMeshExternal(service, made), meta.at)) return;
+  const { cluster: whole, http } = policies.ofMeshExternal(service, made);
+  if (!addCluster(context, whole, meta.at)) return;
   addRoute(
     context,
     {
@@ -69,7 +70,7 @@ export function addMeshExternalService(
       cluster,
       permission: permissionOf(context, mesh),
       protocol: service.protocol,
-      ...httpRoute(service.protocol, true),
+      ...httpRoute(service.protocol, true, http),
     },
     meta.at,
   );

@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts';
 import { BREAKER_DEFAULTS } from '../model/cluster.ts';
 import type { Cluster } from '../model/cluster.ts';
+import type { RequestRateLimit } from '../model/http-route.ts';
 import type { SlotChange } from '../model/messages.ts';
 import type { Route } from '../model/route.ts';
 import type { BreakerLimit } from '../model/session-record.ts';
@@ -15,10 +16,12 @@ import type { BreakerLimit } from '../model/session-record.ts';
  * memory.
  */
 export const SLOTS = 65_536;
-/** Connections, and those among them that are being made. */
-const COUNTERS = 2;
+/** Connections, those among them that are being made, and requests. */
+const COUNTERS = 3;
 const CONNECTIONS = 0;
 const PENDING = 1;
+/** Of HTTP, that are being served. */
+const REQUESTS = 2;
 
 /**
  * Of the buckets, then of the whole process, then of each data side, so that what a dead one held
@@ -92,6 +95,31 @@ export class Breakers {
     };
   }
 
+  /**
+   * Takes a place for one request of a cluster and gives back how it is left, safe to call twice;
+   * null where all are taken.
+   */
+  enterRequest(cluster: Cluster): (() => void) | null {
+    const slot = this.#clusters.get(cluster.name);
+    if (slot === undefined) return () => {};
+    const maxRequests = cluster.circuitBreaker?.maxRequests ?? BREAKER_DEFAULTS.maxRequests;
+    if (!this.#enter(slot, REQUESTS, maxRequests)) return null;
+    let entered = true;
+    return () => {
+      if (entered) this.#leave(slot, REQUESTS);
+      entered = false;
+    };
+  }
+
+  /**
+   * Takes a token for a request of a route under the limit at this place of its list; false where
+   * there is none.
+   */
+  admitRequest(route: Route, { requests, intervalMs }: RequestRateLimit, index: number): boolean {
+    const slot = this.#routes.get(requestLimitName(route.serverName, index));
+    return slot === undefined || this.#takeToken(slot, requests, intervalMs);
+  }
+
   /** Takes a token for a new connection of a route; null where there is one or none is needed. */
   admit(route: Route): Full | null {
     if (route.kind !== 'terminate' || route.rateLimit === undefined) return null;
@@ -129,7 +157,7 @@ export class Breakers {
 
   /** Whether nobody holds a place there any more, so that the slot may be given away. */
   isFree(slot: number): boolean {
-    return this.#count(slot, CONNECTIONS) === 0;
+    return this.#count(slot, CONNECTIONS) === 0 && this.#count(slot, REQUESTS) === 0;
   }
 
   /** A full bucket, for the route that gets the slot next. */
@@ -194,6 +222,18 @@ export class Breakers {
     const admitted = now - empty >= Math.floor(one);
     return { admitted, next: admitted ? Math.floor(empty + one) : empty, isAhead: Number(seen) > now };
   }
+}
+
+/** The token buckets that a route needs, by the names that their slots go by. */
+export function bucketsOf(route: Route): readonly string[] {
+  if (route.kind !== 'terminate') return [];
+  const requests = (route.http?.rateLimits ?? []).map((_, index) => requestLimitName(route.serverName, index));
+  return route.rateLimit === undefined ? requests : [route.serverName, ...requests];
+}
+
+/** No server name has a line break. */
+function requestLimitName(serverName: string, index: number): string {
+  return `${serverName}\n${index}`;
 }
 
 function tooManyConnections(cluster: string, limit: number): Full {

@@ -338,12 +338,15 @@ async function serveHttp(
   let passed = false;
   await session.walk.step<void>((done) => {
     const connection = http.open(tls, {
+      client: session.draft.clientAddress,
       judge: judgeRequest,
-      async targets(cluster) {
+      async targets(cluster, hash) {
         await answered(cluster, plane);
         const judged = judgeRequest();
         if (judged.kind === 'refused') throw new Refused(judged.refusal);
-        return must(choose(judged.route, cluster, plane.view(cluster, session.draft.clientAddress))).targets;
+        const { hashKey, ...view } = plane.view(cluster, session.draft.clientAddress);
+        const key = hash === undefined ? hashKey : hash;
+        return must(choose(judged.route, cluster, key === null || key === undefined ? view : { ...view, hashKey: key })).targets;
       },
       attempt: (target) => session.draft.attempt(target),
       moved(direction, bytes) {

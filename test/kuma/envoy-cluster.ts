@@ -97,11 +97,12 @@ function readBreakers(cluster: EnvoyNode): BreakersModel {
   const breakers = cluster.object('circuitBreakers');
   const [threshold, ...more] = breakers?.objects('thresholds') ?? [];
   for (const other of more) other.report('a second threshold');
-  // Of HTTP, or of how Envoy counts and keeps connections.
-  threshold?.skip('maxConnectionPools', 'maxRequests', 'maxRetries', 'trackRemaining');
+  // Of how Envoy counts and keeps connections.
+  threshold?.skip('maxConnectionPools', 'maxRetries', 'trackRemaining');
   const model = {
     maxConnections: threshold?.number('maxConnections') ?? 1_024,
     maxPendingRequests: threshold?.number('maxPendingRequests') ?? 1_024,
+    maxRequests: threshold?.number('maxRequests') ?? 1_024,
   };
   threshold?.done();
   breakers?.done();

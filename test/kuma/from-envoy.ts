@@ -11,7 +11,7 @@ import { readCluster } from './envoy-cluster.ts';
 import type { EnvoyCluster } from './envoy-cluster.ts';
 import { EnvoyNode } from './envoy-node.ts';
 import { and, or, readRbac } from './envoy-rbac.ts';
-import type { ClientsModel, ClusterModel, RouteModel, Routing } from './model.ts';
+import type { ClientsModel, ClusterModel, RequestsModel, RouteModel, Routing } from './model.ts';
 
 export interface EnvoyRouting extends Routing {
   /** All clusters, by the name of the resource: a golden may have some that no chain leads to. */
@@ -92,6 +92,7 @@ function readChain(chain: EnvoyNode, sni: string, clusters: ReadonlyMap<string, 
     shadow: [],
     rewrites: false,
     rateLimit: null,
+    requests: { timeoutMs: 0, streamIdleMs: 300_000, limits: [], faults: [], hashes: [] },
   };
   for (const filter of chain.objects('filters')) readFilter(filter, sni, found);
   const { model, http, resolves, subsetKeys } = clusters.get(found.cluster) ?? NO_CLUSTER;
@@ -108,7 +109,15 @@ function readChain(chain: EnvoyNode, sni: string, clusters: ReadonlyMap<string, 
     idleTimeoutMs: found.idleTimeoutMs,
     rateLimit: found.rateLimit,
     http,
-    filters: found.rewrites && resolves ? [...found.filters, 'auto_host_rewrite'] : found.filters,
+    requests: {
+      hostRewrite: found.rewrites && resolves,
+      timeoutMs: found.requests.timeoutMs,
+      streamIdleMs: found.requests.streamIdleMs,
+      limits: found.requests.limits,
+      faults: found.requests.faults,
+      hashes: found.requests.hashes,
+    },
+    filters: found.filters,
     cluster: model,
   };
 }
@@ -122,7 +131,7 @@ const NO_CLUSTER: EnvoyCluster = {
     overprovisioningFactor: 0,
     panicThresholdPercent: 0,
     failInPanic: false,
-    breakers: { maxConnections: 0, maxPendingRequests: 0 },
+    breakers: { maxConnections: 0, maxPendingRequests: 0, maxRequests: 0 },
     outlier: null,
     healthChecks: [],
     endpoints: [],
@@ -155,6 +164,13 @@ interface Found {
   idleTimeoutMs: number;
   rewrites: boolean;
   rateLimit: RouteModel['rateLimit'];
+  readonly requests: {
+    timeoutMs: number;
+    streamIdleMs: number;
+    readonly limits: RequestsModel['limits'][number][];
+    readonly faults: RequestsModel['faults'][number][];
+    readonly hashes: string[];
+  };
   readonly filters: string[];
   readonly allowed: Principal[];
   readonly shadow: Principal[];
@@ -197,10 +213,60 @@ function readFilter(filter: EnvoyNode, sni: string, found: Found): void {
     }
     case 'http.router.v3.Router':
       return config.done();
+    case 'http.fault.v3.HTTPFault':
+      found.requests.faults.push(readFault(config));
+      return config.done();
+    case 'http.local_ratelimit.v3.LocalRateLimit':
+      // Its buckets are those of the routes.
+      config.skip('statPrefix');
+      return config.done();
     default:
       // Known by name, and compared as such: what it does in detail is for whoever builds it.
       found.filters.push(config.type);
   }
+}
+
+function readLimit(limit: EnvoyNode): RequestsModel['limits'][number] {
+  limit.skip('statPrefix');
+  const isWhole = ['filterEnabled', 'filterEnforced'].every((name) => {
+    const share = limit.object(name);
+    share?.skip('runtimeKey');
+    const numerator = share?.object('defaultValue')?.number('numerator');
+    share?.done();
+    return numerator === 100;
+  });
+  if (!isWhole) limit.report('a share of requests');
+  const bucket = limit.object('tokenBucket');
+  const requests = bucket?.number('maxTokens') ?? 0;
+  if ((bucket?.number('tokensPerFill') ?? 1) !== requests) limit.report('a burst that is not the rate');
+  const intervalMs = bucket?.milliseconds('fillInterval') ?? 0;
+  bucket?.done();
+  const code = limit.object('status')?.text('code') ?? 'TooManyRequests';
+  if (code !== 'TooManyRequests') limit.report(`status ${code}`);
+  limit.done();
+  return { clients: '', requests, intervalMs, status: 429, headers: [] };
+}
+
+function readFault(fault: EnvoyNode): RequestsModel['faults'][number] {
+  const share = (node: EnvoyNode | undefined): number => {
+    const percentage = node?.object('percentage');
+    const denominator = percentage?.text('denominator') ?? 'HUNDRED';
+    return (percentage?.number('numerator') ?? 0) * (denominator === 'TEN_THOUSAND' ? 1 : 100);
+  };
+  const [delay, abort, bandwidth] = [fault.object('delay'), fault.object('abort'), fault.object('responseRateLimit')];
+  const [header] = fault.objects('headers');
+  const model = {
+    clients: header?.object('stringMatch')?.object('safeRegex')?.text('regex') ?? '',
+    delayMs: delay === undefined ? null : ([delay.milliseconds('fixedDelay') ?? 0, share(delay)] as const),
+    abort: abort === undefined ? null : ([abort.number('httpStatus') ?? 0, share(abort)] as const),
+    kibPerSecond:
+      bandwidth === undefined
+        ? null
+        : ([Number(bandwidth.object('fixedLimit')?.text('limitKbps') ?? 0), share(bandwidth)] as const),
+  };
+  if (header !== undefined && header.text('name') !== 'x-kuma-tags') header.report('another header');
+  for (const node of [delay, abort, bandwidth, header]) node?.done();
+  return model;
 }
 
 function readRouteConfig(config: EnvoyNode | undefined, found: Found): void {
@@ -210,13 +276,19 @@ function readRouteConfig(config: EnvoyNode | undefined, found: Found): void {
     host.skip('name');
     if (host.texts('domains').join() !== '*') host.report('domains');
     for (const route of host.objects('routes')) {
-      // Of filters, which are listed above.
-      route.skip('name', 'typedPerFilterConfig');
+      route.skip('name');
       if (route.object('match')?.text('prefix') !== '/') route.report('not the prefix /');
+      const limit = route.object('typedPerFilterConfig')?.object('envoy.filters.http.local_ratelimit');
+      if (limit !== undefined) found.requests.limits.push(readLimit(limit));
       const action = route.object('route');
       found.cluster = action?.text('cluster') ?? found.cluster;
       found.rewrites = action?.flag('autoHostRewrite') ?? false;
-      if (action?.text('timeout') !== '0s') action?.report('a timeout of requests');
+      found.requests.timeoutMs = action?.milliseconds('timeout') ?? 15_000;
+      found.requests.streamIdleMs = action?.milliseconds('idleTimeout') ?? 300_000;
+      for (const policy of action?.objects('hashPolicy') ?? []) {
+        found.requests.hashes.push(`header ${(policy.object('header')?.text('headerName') ?? '').toLowerCase()}`);
+        policy.done();
+      }
       action?.done();
       route.done();
     }

@@ -1,5 +1,7 @@
 import type { Cluster, Endpoint, TlsOrigination } from '../../src/model/cluster.ts';
 import { BALANCING_DEFAULTS, BREAKER_DEFAULTS } from '../../src/model/cluster.ts';
+import { HTTP_TIMEOUT_DEFAULTS } from '../../src/model/http-route.ts';
+import type { HeaderRule } from '../../src/model/http-route.ts';
 import type { Permission, Principal } from '../../src/model/permission.ts';
 import type { Route, TerminateRoute } from '../../src/model/route.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../../src/model/settings.ts';
@@ -8,21 +10,21 @@ import { ANYBODY, canonical, NOBODY } from './canonical.ts';
 import { sortEndpoints } from './envoy-cluster.ts';
 import { and, not, or } from './envoy-rbac.ts';
 import { certificateHashes, keyHash } from './fingerprint.ts';
-import { NOT_BUILT } from './model.ts';
-import type { BalancerModel, ClusterModel, EndpointModel, RouteModel, Routing, TlsModel } from './model.ts';
+import type { BalancerModel, ClusterModel, EndpointModel, RequestsModel, RouteModel, Routing, TlsModel } from './model.ts';
 
-/** The same of a snapshot. What it has no field for is NOT_BUILT. */
+/** The same of a snapshot. */
 export function readSnapshot({ routes, clusters }: Snapshot, secrets: Secrets): Routing {
   const models: Record<string, RouteModel> = {};
   for (const route of routes.values()) {
     const cluster = clusters.get(route.cluster);
     if (cluster === undefined) throw new Error(`${route.serverName} leads to no cluster`);
-    models[route.serverName] = routeModel(route, clusterModel(cluster, secrets));
+    const named = cluster.endpoints.some(({ address }) => address.kind === 'name');
+    models[route.serverName] = routeModel(route, clusterModel(cluster, secrets), named);
   }
   return { routes: models, unread: [] };
 }
 
-function routeModel(route: Route, cluster: ClusterModel): RouteModel {
+function routeModel(route: Route, cluster: ClusterModel, isNamed: boolean): RouteModel {
   const { allowed, shadow } = route.kind === 'terminate' ? deciding(route.permission) : { allowed: ANYBODY, shadow: NOBODY };
   return {
     mode: route.kind,
@@ -41,8 +43,48 @@ function routeModel(route: Route, cluster: ClusterModel): RouteModel {
     idleTimeoutMs: DEFAULT_TRAFFIC_SETTINGS.idleTimeoutMs,
     rateLimit: route.kind === 'terminate' ? (route.rateLimit ?? null) : null,
     http: route.kind === 'passthrough' ? null : httpOf(route.protocol),
-    filters: NOT_BUILT,
+    requests: requestsModel(route, isNamed),
+    filters: [],
     cluster,
+  };
+}
+
+function requestsModel(route: Route, isNamed: boolean): RequestsModel {
+  const http = route.kind === 'terminate' ? route.http : undefined;
+  const clients = (rules: readonly HeaderRule[] = []): string => {
+    const [rule] = rules;
+    if (rule === undefined) return '';
+    if (rule.kind !== 'tags' || rule.not === true || rules.length > 1) return 'no pattern of tags';
+    const patterns = rule.any.map((tags) => {
+      const pieces = Object.keys(tags)
+        .sort()
+        .map((tag) => `&${tag}=[^&]*${tags[tag] ?? ''}[,&].*`);
+      return `.*${pieces.join('')}`;
+    });
+    return patterns.length === 1 ? (patterns[0] ?? '') : `(${patterns.join('|')})`;
+  };
+  const share = (percent: number): number => Math.round(percent * 100);
+  return {
+    hostRewrite: http !== undefined && http.autoHostRewrite && isNamed,
+    timeoutMs: http?.timeouts?.requestMs ?? 0,
+    streamIdleMs: http?.timeouts?.streamIdleMs ?? HTTP_TIMEOUT_DEFAULTS.streamIdleMs,
+    limits: (http?.rateLimits ?? []).map((limit) => ({
+      clients: clients(limit.clients),
+      requests: limit.requests,
+      intervalMs: limit.intervalMs,
+      status: limit.status ?? 429,
+      headers: limit.headers ?? [],
+    })),
+    faults: (http?.faults ?? []).map(({ clients: of, delay, abort, bandwidth }) => ({
+      clients: clients(of),
+      delayMs: delay === undefined ? null : [delay.ms, share(delay.percent)],
+      abort: abort === undefined ? null : [abort.status, share(abort.percent)],
+      kibPerSecond: bandwidth === undefined ? null : [bandwidth.kibPerSecond, share(bandwidth.percent)],
+    })),
+    hashes: (http?.hashPolicies ?? []).map((policy) => {
+      const by = policy.kind === 'source-ip' ? policy.kind : `${policy.kind} ${policy.name}`;
+      return policy.terminal === true ? `${by}, terminal` : by;
+    }),
   };
 }
 
@@ -91,6 +133,7 @@ export function clusterModel(cluster: Cluster, secrets: Secrets): ClusterModel {
     breakers: {
       maxConnections: cluster.circuitBreaker?.maxConnections ?? BREAKER_DEFAULTS.maxConnections,
       maxPendingRequests: cluster.circuitBreaker?.maxPendingRequests ?? BREAKER_DEFAULTS.maxPendingRequests,
+      maxRequests: cluster.circuitBreaker?.maxRequests ?? BREAKER_DEFAULTS.maxRequests,
     },
     outlier: cluster.outlierDetection ?? null,
     healthChecks: cluster.healthChecks ?? [],

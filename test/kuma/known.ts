@@ -25,8 +25,6 @@ export const ON_PURPOSE: readonly Known[] = [
   },
 ];
 
-const HTTP_FILTERS = 'what is done to HTTP: a host rewritten, a fault, a limit of requests';
-
 export interface Judged {
   /** Differences that nobody has explained. */
   readonly unexplained: readonly string[];
@@ -45,6 +43,6 @@ export function judge({ differences, notBuilt }: Comparison): Judged {
     if (purpose === undefined) judged.unexplained.push(line);
     else count(judged.onPurpose, purpose.reason);
   }
-  for (const line of notBuilt) count(judged.notBuilt, line.includes('.filters: ') ? HTTP_FILTERS : line);
+  for (const line of notBuilt) count(judged.notBuilt, line);
   return judged;
 }

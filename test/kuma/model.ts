@@ -18,7 +18,6 @@ export interface Routing {
  * has nothing there either.
  */
 export const NOT_BUILT = 'not built';
-export type NotBuilt = typeof NOT_BUILT;
 
 export interface RouteModel {
   readonly mode: 'passthrough' | 'terminate';
@@ -36,12 +35,38 @@ export interface RouteModel {
   readonly rateLimit: ConnectionRateLimit | null;
   /** The version of HTTP that the service speaks. */
   readonly http: '1' | '2' | null;
-  /**
-   * What else is done to a session, by the filter's type; `auto_host_rewrite` where it has an
-   * effect.
-   */
-  readonly filters: readonly string[] | NotBuilt;
+  /** What is done to requests. */
+  readonly requests: RequestsModel;
+  /** What else is done, by the filter's type. */
+  readonly filters: readonly string[];
   readonly cluster: ClusterModel;
+}
+
+export interface RequestsModel {
+  /** Only where the cluster has names. */
+  readonly hostRewrite: boolean;
+  /** From the end of the request to the end of its answer; 0 is no limit. */
+  readonly timeoutMs: number;
+  readonly streamIdleMs: number;
+  /** For whom, as the pattern that Kuma makes of tags; empty for all. */
+  readonly limits: readonly (LimitModel & { readonly clients: string })[];
+  readonly faults: readonly (FaultModel & { readonly clients: string })[];
+  /** One line each. */
+  readonly hashes: readonly string[];
+}
+
+interface LimitModel {
+  readonly requests: number;
+  readonly intervalMs: number;
+  readonly status: number;
+  readonly headers: readonly string[];
+}
+
+export interface FaultModel {
+  /** Of each: the value, and how many of ten thousand. */
+  readonly delayMs: readonly [number, number] | null;
+  readonly abort: readonly [number, number] | null;
+  readonly kibPerSecond: readonly [number, number] | null;
 }
 
 export interface ClientsModel {
@@ -70,12 +95,11 @@ export interface ClusterModel {
 
 export type BalancerModel = Readonly<Record<string, string | number>> & { readonly kind: string };
 
-/**
- * What counts connections; requests and retries are of HTTP, pools of how Envoy keeps connections.
- */
+/** Envoy's retries and pools are of how it keeps connections. */
 export interface BreakersModel {
   readonly maxConnections: number;
   readonly maxPendingRequests: number;
+  readonly maxRequests: number;
 }
 
 export interface EndpointModel {

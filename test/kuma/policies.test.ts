@@ -90,17 +90,28 @@ t.test('priorities of other zones, by a MeshLoadBalancingStrategy', withKuma, as
   holdPair(t, tally, 'priorities', { [name]: priorities(clusters[name]) }, { [name]: priorities(own) }, 'clusters');
 });
 
-t.test('limits of connections; limits of requests and faults are for HTTP', withKuma, async (t) => {
+t.test('limits of connections, limits of requests and faults', withKuma, async (t) => {
   for (const [file, text] of [
     ['meshratelimit-egress.yaml', RATE_LIMITS],
     ['meshfaultinjection-egress.yaml', FAULTS],
   ] as const) {
     const { routes } = golden(`policies/${file}`);
     const names = Object.keys(routes);
-    const filters = names.flatMap((name) => routes[name]?.filters ?? []);
-    t.equal(filters.length, 2, `${file}: two chains have a filter of HTTP`);
-    const fields = ['filters', 'rateLimit'] as const;
-    holdPair(t, tally, file, part(routes, names, ...fields), part(zone(t, text).routes, names, ...fields), 'routes');
+    const ofHttp = (all: Readonly<Record<string, RouteModel>>): Readonly<Record<string, object>> =>
+      Object.fromEntries(
+        names.map((name) => [
+          name,
+          {
+            limits: all[name]?.requests.limits,
+            faults: all[name]?.requests.faults,
+            filters: all[name]?.filters,
+            rateLimit: all[name]?.rateLimit,
+          },
+        ]),
+      );
+    const acting = names.filter((name) => routes[name]?.requests.limits.length || routes[name]?.requests.faults.length);
+    t.equal(acting.length, 2, `${file}: two chains do something to requests`);
+    holdPair(t, tally, file, ofHttp(routes), ofHttp(zone(t, text).routes), 'routes');
   }
 });
 

@@ -171,10 +171,10 @@ t.test('MeshHealthCheck: the check that fits the protocol of the service, with K
   t.equal(kind('tcp', '{http: {}}'), undefined);
 });
 
-t.test('MeshHealthCheck: one that needs HTTP is said so', async (t) => {
+t.test('MeshHealthCheck: one of requests is not made yet, and that is said', async (t) => {
   const spec = '{to: [{targetRef: {kind: Mesh}, default: {http: {path: /up}}}]}';
   t.match(lines(compileZone(mes('m', 'http'), policy('MeshHealthCheck', 'p', spec))), [
-    /^zone.yaml:18:1 warning: MeshHealthCheck p: not supported by this egress yet: HTTP health checks, which need HTTP \(m\)$/,
+    /^zone.yaml:18:1 warning: MeshHealthCheck p: not supported by this egress yet: HTTP health checks \(m\)$/,
   ]);
 });
 
@@ -241,7 +241,7 @@ t.test('MeshRateLimit: new connections of an ExternalService are limited, whatev
   t.equal(terminated(web, 'web{mesh=default}').rateLimit?.connections, 5);
 });
 
-t.test('policies of HTTP are said to need HTTP, where a service speaks it', async (t) => {
+t.test('policies of HTTP are on the routes of services that speak it, and select nothing of the others', async (t) => {
   const limit =
     '{targetRef: {kind: MeshService, name: web}, from: [{targetRef: {kind: Mesh}, default: {local: {http: {requestRate: {num: 5, interval: 1s}}}}}]}';
   const fault = `{targetRef: {kind: MeshService, name: web}, from: [{targetRef: {kind: Mesh}, default: {http: [{abort: {httpStatus: 503, percentage: 5}}]}}]}`;
@@ -253,17 +253,22 @@ t.test('policies of HTTP are said to need HTTP, where a service speaks it', asyn
     legacy('RateLimit', '{http: {requests: 5, interval: 10s}}'),
     legacy('FaultInjection', '{abort: {percentage: 5, httpStatus: 503}}'),
   ];
+  const zoneOf = (protocol: string, ...of: readonly string[]) =>
+    compileZone(external('web', undefined, `, kuma.io/protocol: ${protocol}`), ALLOW, ...of);
   const warnings = (protocol: string): readonly string[] =>
-    lines(compileZone(external('web', undefined, `, kuma.io/protocol: ${protocol}`), ALLOW, ...texts)).map((line) =>
-      line.replace(/^\S+ warning: /, ''),
-    );
-  const yet = 'not supported by this egress yet';
-  t.same(warnings('http'), [
-    `MeshRateLimit r: ${yet}: HTTP rate limits, which need HTTP (web)`,
-    `MeshFaultInjection f: ${yet}: HTTP faults, which need HTTP (web)`,
-    `RateLimit l: ${yet}: HTTP rate limits, which need HTTP (web)`,
-    `FaultInjection l: ${yet}: HTTP faults, which need HTTP (web)`,
-  ]);
+    lines(zoneOf(protocol, ...texts)).map((line) => line.replace(/^\S+ warning: /, ''));
+  t.same(warnings('http'), []);
+  const [mesh, meshFault, older, olderFault] = texts;
+  const abort = { status: 503, percent: 5 };
+  const anyClient = { clients: [{ kind: 'tags', any: [{ 'kuma.io/service': '*' }] }] };
+  const http = (...of: readonly (string | undefined)[]) =>
+    terminated(zoneOf('http', ...of.filter((each) => each !== undefined)), 'web{mesh=default}').http;
+  t.match(http(mesh, meshFault), { rateLimits: [{ requests: 5, intervalMs: 1_000 }], faults: [{ abort }] });
+  t.match(http(older, olderFault), {
+    rateLimits: [{ requests: 5, intervalMs: 10_000, ...anyClient }],
+    faults: [{ abort, ...anyClient }],
+  });
+  t.equal(http(mesh, older)?.rateLimits?.length, 1, 'a MeshRateLimit is written over a RateLimit');
   t.match(
     warnings('tcp').filter((line) => !line.startsWith('MeshRateLimit')),
     ['MeshFaultInjection', 'RateLimit', 'FaultInjection'].map((kind) => new RegExp(`^${kind} .: selects nothing on this egress`)),
@@ -306,8 +311,9 @@ t.test('a policy whose settings are not for what it selects is told of', async (
   t.same(says('MeshHealthCheck', toMesh('{tcp: {}}'), mes('m', 'http'), mes('other')), [none]);
   t.same(says('MeshHealthCheck', toMesh('{tcp: {disabled: true}}'), mes('m')), [], 'disabled is what was asked for');
   t.same(says('MeshCircuitBreaker', toMesh('{connectionLimits: {maxRequests: 7}}'), mes('m')), [
-    'not supported by this egress yet: limits of requests, retries and connection pools, which need HTTP (m)',
+    'its limits of requests, retries and connection pools are for what speaks HTTP (m)',
   ]);
+  t.same(says('MeshCircuitBreaker', toMesh('{connectionLimits: {maxRequests: 7}}'), mes('m', 'http')), []);
   const failover = toMesh('{localityAwareness: {crossZone: {failover: [{to: {type: Any}}]}}}');
   t.same(says('MeshLoadBalancingStrategy', failover, mes('m')), [
     'has no effect here: the endpoints of a MeshExternalService are in no zone (m)',

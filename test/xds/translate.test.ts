@@ -455,16 +455,15 @@ t.test('what is done to HTTP elsewhere and not here is one remark for each chain
   t.same(limited.translated.remarks, []);
   const { translated } = routeOf(HTTP, (chain) => {
     const filters = configOf(filtersOf(chain).at(-1))['httpFilters'] as Json[];
-    filters.unshift({ name: 'x', typedConfig: { '@type': type('filters.http.fault.v3.HTTPFault') } });
     filters.unshift({
       name: 'x',
-      typedConfig: { '@type': type('filters.http.local_ratelimit.v3.LocalRateLimit'), statPrefix: 'x' },
+      typedConfig: { '@type': type('filters.http.fault.v3.HTTPFault'), abort: { headerAbort: {} }, maxActiveFaults: 3 },
     });
   });
   t.same(translated.remarks, [
     {
       about: `route:${HTTP}`,
-      text: 'of HTTP this egress does not do these, so they have no effect: local_ratelimit, fault',
+      text: 'of HTTP this egress does not do these, so they have no effect: limits of a fault to clusters, nodes or a number, abort by header',
     },
   ]);
 });

@@ -47,6 +47,14 @@ export function duration(fields: Fields | undefined, name: string): number | und
   return ms ?? undefined;
 }
 
+const KIB: Readonly<Record<string, number>> = { k: 1, m: 1_000, g: 1_000_000 };
+
+/** `50 kbps`, as Kuma hands it to Envoy, which counts KiB a second; at least one. */
+export function bandwidthOf(text: string): number {
+  const [, number = '', unit = ''] = /^(\d*)\s?([gmk])/i.exec(text) ?? [];
+  return Math.max(1, Number(number) * (KIB[unit.toLowerCase()] ?? 1));
+}
+
 export function oneOf<const Value extends string>(fields: Fields, name: string, allowed: readonly Value[]): Value | undefined {
   const text = fields.text(name);
   const found = allowed.find((value) => value === text);

@@ -1,29 +1,36 @@
+import type { HttpFault, RequestRateLimit } from '../../model/http-route.ts';
 import type { Document, Meta } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
 import { readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
+import { replyHeaders } from '../http.ts';
+import { bandwidthOf, duration, written } from './conf.ts';
 
-/**
- * RateLimit and FaultInjection, the older ones: both act on requests of HTTP, so only what they
- * select matters here.
- */
+/** RateLimit and FaultInjection, the older ones: both act on requests of HTTP. */
 export interface LegacyHttpPolicy {
   readonly kind: 'RateLimit' | 'FaultInjection';
   readonly meta: Meta;
+  /** Clients, by the tags that their sidecars send; one of them is enough. */
+  readonly sources: readonly Tags[];
   readonly destinations: readonly Tags[];
+  /** Of a RateLimit; null where it has none. */
+  readonly limit: RequestRateLimit | null;
+  /** Of a FaultInjection. */
+  readonly fault: HttpFault | null;
 }
 
 export function readRateLimit(document: Document, findings: Findings): LegacyHttpPolicy {
   const spec = document.spec(['sources', 'destinations', 'conf']);
-  const destinations = selectors(spec, findings);
+  const selected = selectors(spec, findings);
   const conf = spec.object('conf', ['http']);
   if (!spec.has('conf')) spec.error('conf', 'must have conf');
   const http = conf?.object('http', ['requests', 'interval', 'onRateLimit']);
   if (http !== undefined) {
     if ((http.count('requests') ?? 0) === 0) http.error('requests', 'requests must be set');
     if (!http.has('interval')) http.error('interval', 'interval must be set');
-    const headers = http.object('onRateLimit', ['status', 'headers'])?.objects('headers', ['key', 'value', 'append']) ?? [];
+    const onLimit = http.object('onRateLimit', ['status', 'headers']);
+    const headers = onLimit?.objects('headers', ['key', 'value', 'append']) ?? [];
     for (const [i, header] of headers.entries()) {
       for (const name of ['key', 'value']) {
         if ((header.text(name) ?? '') !== '') continue;
@@ -32,12 +39,31 @@ export function readRateLimit(document: Document, findings: Findings): LegacyHtt
       }
     }
   }
-  return { kind: 'RateLimit', meta: document.meta, destinations };
+  const limit = http === undefined ? null : limitOf(http);
+  return { kind: 'RateLimit', meta: document.meta, ...selected, limit, fault: null };
+}
+
+function limitOf(http: Fields): RequestRateLimit | null {
+  const onLimit = http.object('onRateLimit', ['status', 'headers']);
+  const status = onLimit?.count('status');
+  const headers = (onLimit?.objects('headers', ['key', 'value', 'append']) ?? []).map((header) => ({
+    name: (header.text('key') ?? '').toLowerCase(),
+    value: header.text('value') ?? '',
+    append: header.flag('append') ?? false,
+  }));
+  const [requests, intervalMs] = [http.count('requests') ?? 0, duration(http, 'interval') ?? 0];
+  if (requests === 0 || intervalMs <= 0) return null;
+  return {
+    requests,
+    intervalMs,
+    ...(status === undefined || status === 429 ? {} : { status }),
+    ...(headers.length === 0 ? {} : { headers: replyHeaders(headers) }),
+  };
 }
 
 export function readFaultInjection(document: Document, findings: Findings): LegacyHttpPolicy {
   const spec = document.spec(['sources', 'destinations', 'conf'], { response_bandwidth: 'responseBandwidth' });
-  const destinations = selectors(spec, findings);
+  const selected = selectors(spec, findings);
   const conf = spec.object('conf', ['delay', 'abort', 'responseBandwidth']);
   const fault = (name: string, known: readonly string[]): Fields | undefined =>
     conf?.isEmpty(name) === true ? undefined : conf?.object(name, known);
@@ -60,10 +86,21 @@ export function readFaultInjection(document: Document, findings: Findings): Lega
     if (limit === undefined) bandwidth.error('limit', 'cannot be empty');
     else if (!/\d*\s?[gmk]bps/.test(limit)) bandwidth.error('limit', 'has to be in kbps/mbps/gbps units');
   }
-  return { kind: 'FaultInjection', meta: document.meta, destinations };
+  const percentOf = (each: Fields): number => each.decimal('percentage') ?? 0;
+  const found = written<Omit<HttpFault, 'clients'>>({
+    delay: delay === undefined ? undefined : { ms: duration(delay, 'value') ?? 0, percent: percentOf(delay) },
+    abort: abort === undefined ? undefined : { status: abort.count('httpStatus') ?? 0, percent: percentOf(abort) },
+    bandwidth:
+      bandwidth === undefined
+        ? undefined
+        : { kibPerSecond: bandwidthOf(bandwidth.text('limit') ?? ''), percent: percentOf(bandwidth) },
+  });
+  return { kind: 'FaultInjection', meta: document.meta, ...selected, limit: null, fault: found };
 }
 
-function selectors(spec: Fields, findings: Findings): readonly Tags[] {
-  readSelectors(spec, 'sources', { atLeastOne: true }, findings);
-  return readSelectors(spec, 'destinations', { atLeastOne: true }, findings);
+function selectors(spec: Fields, findings: Findings): Pick<LegacyHttpPolicy, 'sources' | 'destinations'> {
+  return {
+    sources: readSelectors(spec, 'sources', { atLeastOne: true }, findings),
+    destinations: readSelectors(spec, 'destinations', { atLeastOne: true }, findings),
+  };
 }

@@ -1,12 +1,17 @@
+import type { HttpFault } from '../../model/http-route.ts';
 import type { Document } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
-import { duration, percent } from './conf.ts';
+import { bandwidthOf, duration, percent, written } from './conf.ts';
 import { checkGatewayLists, confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
 
-/** Faults are of HTTP: only how many there are matters here. */
-export type MeshFaultInjection = Policy<{ readonly faults: number }>;
+/** Faults of HTTP; absent where the item says nothing of them. */
+export interface FaultConf {
+  readonly faults?: readonly HttpFault[];
+}
+
+export type MeshFaultInjection = Policy<FaultConf>;
 
 const TOP = ['Mesh', 'MeshSubset', 'MeshGateway', 'MeshService', 'MeshServiceSubset', 'Dataplane'] as const;
 const FROM = ['Mesh', 'MeshSubset', 'MeshServiceSubset', 'MeshService'] as const;
@@ -21,9 +26,10 @@ export function readMeshFaultInjection(document: Document, findings: Findings): 
   return policy;
 }
 
-function readConf(item: Fields): { readonly faults: number } {
+function readConf(item: Fields): FaultConf {
   const { conf, path } = confOf(item, ['http']);
   const faults = conf?.objects('http', ['abort', 'delay', 'responseBandwidth']) ?? [];
+  const read: HttpFault[] = [];
   for (const [i, fault] of faults.entries()) {
     const abort = fault.object('abort', ['httpStatus', 'percentage']);
     const delay = fault.object('delay', ['value', 'percentage']);
@@ -45,7 +51,18 @@ function readConf(item: Fields): { readonly faults: number } {
         error(bandwidth, 'limit', 'responseBandwidth', 'must be in kbps/Mbps/Gbps units');
       }
     }
-    for (const each of [abort, delay, bandwidth]) percent(each, 'percentage');
+    const percents = [abort, delay, bandwidth].map((each) => percent(each, 'percentage') ?? 0);
+    const [ofAbort = 0, ofDelay = 0, ofBandwidth = 0] = percents;
+    read.push(
+      written<Omit<HttpFault, 'clients'>>({
+        delay: delay === undefined ? undefined : { ms: duration(delay, 'value') ?? 0, percent: ofDelay },
+        abort: abort === undefined ? undefined : { status: abort.count('httpStatus') ?? 0, percent: ofAbort },
+        bandwidth:
+          bandwidth === undefined
+            ? undefined
+            : { kibPerSecond: bandwidthOf(bandwidth.text('limit') ?? ''), percent: ofBandwidth },
+      }),
+    );
   }
-  return { faults: faults.length };
+  return conf?.has('http') === true ? { faults: read } : {};
 }

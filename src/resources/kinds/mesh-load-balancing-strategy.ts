@@ -1,7 +1,8 @@
+import type { HashPolicy } from '../../model/http-route.ts';
 import type { Document } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
-import { oneOf, percent, positive, written } from './conf.ts';
+import { duration, oneOf, percent, positive, written } from './conf.ts';
 import { confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
 
@@ -11,8 +12,8 @@ export type MeshLoadBalancingStrategy = Policy<StrategyConf>;
 export interface StrategyConf {
   readonly localityAwareness?: LocalityConf;
   readonly loadBalancer?: LoadBalancerConf;
-  /** What requests of HTTP are hashed by, how many. */
-  readonly hashPolicies?: number;
+  /** What requests of HTTP are hashed by. */
+  readonly hashPolicies?: readonly HashPolicy[];
 }
 
 export interface LocalityConf {
@@ -31,14 +32,14 @@ export interface LoadBalancerConf {
   readonly type?: (typeof TYPES)[number];
   readonly leastRequest?: { readonly choiceCount?: number; readonly activeRequestBias?: number };
   readonly ringHash?: RingHashConf;
-  readonly maglev?: { readonly tableSize?: number; readonly hashPolicies?: number };
+  readonly maglev?: { readonly tableSize?: number; readonly hashPolicies?: readonly HashPolicy[] };
 }
 
 interface RingHashConf {
   readonly hashFunction?: (typeof HASHES)[number];
   readonly minRingSize?: number;
   readonly maxRingSize?: number;
-  readonly hashPolicies?: number;
+  readonly hashPolicies?: readonly HashPolicy[];
 }
 
 const TOP = ['Mesh', 'MeshSubset', 'MeshGateway', 'MeshService', 'MeshServiceSubset', 'Dataplane'] as const;
@@ -126,7 +127,7 @@ const HASH_FIELDS: Readonly<Record<string, string>> = {
   SourceIP: 'connection',
 };
 
-function readHashPolicies(fields: Fields): number | undefined {
+function readHashPolicies(fields: Fields): readonly HashPolicy[] | undefined {
   const known = ['type', 'terminal', 'header', 'cookie', 'connection', 'queryParameter', 'filterState'];
   const policies = fields.objects('hashPolicies', known);
   for (const policy of policies ?? []) {
@@ -137,7 +138,31 @@ function readHashPolicies(fields: Fields): number | undefined {
     const cookie = policy.object('cookie', ['name', 'ttl', 'path']);
     if (cookie?.text('path')?.startsWith('/') === false) cookie.error('path', 'must be an absolute path');
   }
-  return policies?.length;
+  return policies?.flatMap((policy) => hashPolicyOf(policy) ?? []);
+}
+
+/** null for one by a filter state, which nothing sets on an egress. */
+function hashPolicyOf(policy: Fields): HashPolicy | null {
+  const terminal = policy.flag('terminal') === true ? { terminal: true } : {};
+  switch (policy.text('type')) {
+    case 'Header':
+      return { kind: 'header', name: (policy.object('header', ['name'])?.text('name') ?? '').toLowerCase(), ...terminal };
+    case 'Cookie': {
+      const cookie = policy.object('cookie', ['name', 'ttl', 'path']);
+      const more = written<{ lifetimeMs?: number; path?: string }>({
+        lifetimeMs: duration(cookie, 'ttl'),
+        path: cookie?.text('path'),
+      });
+      return { kind: 'cookie', name: cookie?.text('name') ?? '', ...more, ...terminal };
+    }
+    case 'QueryParameter':
+      return { kind: 'query', name: policy.object('queryParameter', ['name'])?.text('name') ?? '', ...terminal };
+    case 'Connection':
+    case 'SourceIP':
+      return policy.object('connection', ['sourceIP'])?.flag('sourceIP') === true ? { kind: 'source-ip', ...terminal } : null;
+    default:
+      return null;
+  }
 }
 
 function readLocality(locality: Fields): LocalityConf {

@@ -10,7 +10,28 @@ export type MeshRateLimit = Policy<RateLimitConf>;
 /** Fields that are not written are not there. */
 export interface RateLimitConf {
   readonly tcp?: Limit;
-  readonly http?: Limit;
+  readonly http?: HttpLimit;
+}
+
+interface HttpLimit extends Limit {
+  readonly onRateLimit?: OnRateLimit;
+}
+
+/** What a client reads that is over the limit. */
+interface OnRateLimit {
+  readonly status?: number;
+  readonly headers?: HeaderChanges;
+}
+
+interface HeaderChanges {
+  /** In place of those of that name. */
+  readonly set?: readonly Header[];
+  readonly add?: readonly Header[];
+}
+
+interface Header {
+  readonly name: string;
+  readonly value: string;
 }
 
 interface Limit {
@@ -49,10 +70,26 @@ function readConf(item: Fields): RateLimitConf {
   if (http !== undefined && !['disabled', 'requestRate', 'onRateLimit'].some((name) => http.has(name))) {
     local.error('http', 'must have at least one defined: disabled, requestRate, onRateLimit');
   }
-  positive(http?.object('onRateLimit', ['status', 'headers']), 'status');
   return written<RateLimitConf>({
     tcp: tcp === undefined ? undefined : written({ disabled: tcp.flag('disabled'), rate: rateOf(tcp, 'connectionRate') }),
-    http: http === undefined ? undefined : written({ disabled: http.flag('disabled'), rate: rateOf(http, 'requestRate') }),
+    http:
+      http === undefined
+        ? undefined
+        : written({ disabled: http.flag('disabled'), rate: rateOf(http, 'requestRate'), onRateLimit: onRateLimitOf(http) }),
+  });
+}
+
+function onRateLimitOf(http: Fields): OnRateLimit | undefined {
+  const fields = http.object('onRateLimit', ['status', 'headers']);
+  if (fields === undefined) return undefined;
+  const headers = fields.object('headers', ['set', 'add']);
+  const list = (name: 'set' | 'add'): readonly Header[] | undefined =>
+    headers
+      ?.objects(name, ['name', 'value'])
+      ?.map((header) => ({ name: (header.text('name') ?? '').toLowerCase(), value: header.text('value') ?? '' }));
+  return written<OnRateLimit>({
+    status: positive(fields, 'status'),
+    headers: headers === undefined ? undefined : written<HeaderChanges>({ set: list('set'), add: list('add') }),
   });
 }
 

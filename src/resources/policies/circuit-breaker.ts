@@ -16,11 +16,8 @@ export function breakerFields({ connectionLimits, outlierDetection }: CircuitBre
   };
 }
 
-/**
- * Limits of requests, retries and pools are of HTTP, or of how Envoy keeps connections, and limit
- * nothing here.
- */
-export function breakerFeatures(conf: CircuitBreakerConf): readonly Feature[] {
+/** Limits of requests, retries and pools are of HTTP, and limit nothing of TCP. */
+export function breakerFeatures(conf: CircuitBreakerConf, protocol: string): readonly Feature[] {
   const { circuitBreaker, outlierDetection } = breakerFields(conf);
   const isLimited = circuitBreaker?.maxConnections !== undefined || circuitBreaker?.maxPendingRequests !== undefined;
   const isMore = (['maxRequests', 'maxRetries', 'maxConnectionPools'] as const).some(
@@ -28,7 +25,7 @@ export function breakerFeatures(conf: CircuitBreakerConf): readonly Feature[] {
   );
   return [
     ...(isLimited ? (['circuit breakers'] as const) : []),
-    ...(isMore ? (['limits of requests, retries and connection pools'] as const) : []),
+    ...(isMore && protocol === 'tcp' ? (['limits of requests, retries and connection pools'] as const) : []),
     ...(outlierDetection === undefined ? [] : (['outlier detection'] as const)),
   ];
 }

@@ -1,5 +1,6 @@
 import { BALANCING_DEFAULTS } from '../../model/cluster.ts';
 import type { Balancer, Cluster, Endpoint } from '../../model/cluster.ts';
+import type { HttpRoute } from '../../model/http-route.ts';
 import type { Failover, LoadBalancerConf, LocalityConf, StrategyConf } from '../kinds/mesh-load-balancing-strategy.ts';
 import { ZONE_TAG } from '../tags.ts';
 import type { Feature } from './not-yet.ts';
@@ -14,10 +15,19 @@ export function balancingFields({ loadBalancer, localityAwareness }: StrategyCon
   return { ...(balancer === null ? {} : { balancer }), ...(weighted ? { localityWeighting: true } : {}) };
 }
 
-/** On TCP nothing is hashed, so the pick is a random one. */
-export function balancingFeatures({ loadBalancer, hashPolicies }: StrategyConf, protocol: string): readonly Feature[] {
-  const hashes = hashPolicies ?? loadBalancer?.ringHash?.hashPolicies ?? loadBalancer?.maglev?.hashPolicies ?? 0;
-  return hashes > 0 && protocol !== 'tcp' ? ['HTTP hash policies'] : [];
+/**
+ * On TCP nothing is hashed, so the pick is a random one. Those of the balancer that is chosen, as
+ * Kuma's.
+ */
+export function hashPolicies({ loadBalancer, hashPolicies: own }: StrategyConf): Pick<HttpRoute, 'hashPolicies'> {
+  const { type, ringHash, maglev } = loadBalancer ?? {};
+  const list =
+    type === 'RingHash' ? (own ?? ringHash?.hashPolicies) : type === 'Maglev' ? (own ?? maglev?.hashPolicies) : undefined;
+  return list === undefined || list.length === 0 ? {} : { hashPolicies: list };
+}
+
+export function balancingFeatures(conf: StrategyConf, protocol: string): readonly Feature[] {
+  return protocol !== 'tcp' && hashPolicies(conf).hashPolicies !== undefined ? ['HTTP hash policies'] : [];
 }
 
 /** A policy that only says which zones come first. */

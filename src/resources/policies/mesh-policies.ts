@@ -1,4 +1,5 @@
 import type { Cluster } from '../../model/cluster.ts';
+import type { HttpRoute } from '../../model/http-route.ts';
 import type { ConnectionRateLimit } from '../../model/route.ts';
 import type { Meta } from '../document.ts';
 import type { Findings } from '../findings.ts';
@@ -9,7 +10,15 @@ import type { MeshResources } from '../resource-set.ts';
 import { selects } from '../tags.ts';
 import { breakerFeatures, breakerFields, defaultBreaker } from './circuit-breaker.ts';
 import { healthFeatures, healthFields } from './health-check.ts';
-import { balancingFeatures, balancingFields, inertBalancing, serviceFeatures, withLocality } from './load-balancing.ts';
+import { faultsOf, olderFaults, requestLimits } from './http-policies.ts';
+import {
+  balancingFeatures,
+  balancingFields,
+  hashPolicies,
+  inertBalancing,
+  serviceFeatures,
+  withLocality,
+} from './load-balancing.ts';
 import type { Feature } from './not-yet.ts';
 import { outcomes } from './overridden.ts';
 import type { Outcome } from './overridden.ts';
@@ -22,8 +31,14 @@ import { createUses } from './uses.ts';
 export interface MeshPolicies {
   /** The cluster of a `kuma.io/service`, an external one or one of another zone. */
   ofService(service: string, cluster: Cluster): Cluster;
-  ofMeshExternal(service: MeshExternalService, cluster: Cluster): Cluster;
-  rateLimitOf(services: readonly ExternalService[]): ConnectionRateLimit | null;
+  ofMeshExternal(
+    service: MeshExternalService,
+    cluster: Cluster,
+  ): { readonly cluster: Cluster; readonly http: Partial<HttpRoute> };
+  ofExternal(services: readonly ExternalService[]): {
+    readonly rateLimit: ConnectionRateLimit | null;
+    readonly http: Partial<HttpRoute>;
+  };
   /** Once all is served: what had no effect, and why. */
   tell(findings: Findings): void;
 }
@@ -62,20 +77,23 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
     ofMeshExternal(service, cluster) {
       const { meta, protocol } = service;
       const name = meta.displayName;
-      const breaker = note(breakers.of(meta), name, breakerFeatures);
+      const breaker = note(breakers.of(meta), name, (conf) => breakerFeatures(conf, protocol));
       const check = note(checks.of(meta), name, (conf) => healthFeatures(conf, protocol));
       const strategy = note(meshExternalStrategies.of(meta), name, (conf) => balancingFeatures(conf, protocol), inertBalancing);
       return {
-        ...cluster,
-        // In the order of Kuma's plugins: what a later one sets as well is the later one's.
-        ...(strategy === null ? {} : balancingFields(strategy)),
-        ...(check === null ? {} : healthFields(check, protocol)),
-        ...(breaker === null ? {} : breakerFields(breaker)),
+        cluster: {
+          ...cluster,
+          // In the order of Kuma's plugins: what a later one sets as well is the later one's.
+          ...(strategy === null ? {} : balancingFields(strategy)),
+          ...(check === null ? {} : healthFields(check, protocol)),
+          ...(breaker === null ? {} : breakerFields(breaker)),
+        },
+        http: strategy === null ? {} : hashPolicies(strategy),
       };
     },
-    rateLimitOf(services) {
+    ofExternal(services) {
       const [first] = services;
-      if (first === undefined) return null;
+      if (first === undefined) return { rateLimit: null, http: {} };
       const { service } = first;
       const speaksHttp = services.some(({ protocol }) => protocol === 'http' || protocol === 'http2' || protocol === 'grpc');
       const limit = note(
@@ -87,16 +105,24 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
         ],
         ({ tcp }) => (tcp === undefined && !speaksHttp ? 'limits of requests are for what speaks HTTP' : ''),
       );
-      if (speaksHttp) {
-        note(faults.of(service), service, (conf) => (conf.faults > 0 ? ['HTTP faults'] : []));
-        for (const policy of legacyHttp) {
-          if (!policy.destinations.some((tags) => services.some((each) => selects(tags, each.tags)))) continue;
-          uses.used(policy.meta, service, [policy.kind === 'RateLimit' ? 'HTTP rate limits' : 'HTTP faults']);
-        }
-      }
       const tcp = limit?.tcp;
-      if (tcp?.rate === undefined || tcp.disabled === true) return null;
-      return { connections: tcp.rate.num, intervalMs: tcp.rate.intervalMs };
+      const isLimited = tcp?.rate !== undefined && tcp.disabled !== true;
+      const rateLimit = isLimited ? { connections: tcp.rate.num, intervalMs: tcp.rate.intervalMs } : null;
+      if (!speaksHttp) return { rateLimit, http: {} };
+      note(faults.of(service), service, (conf) => ((conf.faults ?? []).length > 0 ? ['HTTP faults'] : []));
+      const older = legacyHttp.filter(({ destinations }) =>
+        destinations.some((tags) => services.some((each) => selects(tags, each.tags))),
+      );
+      for (const { meta, kind } of older) uses.used(meta, service, [kind === 'RateLimit' ? 'HTTP rate limits' : 'HTTP faults']);
+      const rateLimits = requestLimits(limit, older);
+      const injected = [...olderFaults(older), ...faultsOf(faults.partsOf(service))];
+      return {
+        rateLimit,
+        http: {
+          ...(rateLimits.length === 0 ? {} : { rateLimits }),
+          ...(injected.length === 0 ? {} : { faults: injected }),
+        },
+      };
     },
     tell(findings) {
       const all: readonly Told[] = [

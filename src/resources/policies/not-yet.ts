@@ -14,18 +14,15 @@ export type Feature =
   | 'HTTP hash policies'
   | 'loadBalancer of services';
 
-/** What needs HTTP: this egress passes HTTP on as bytes. */
-export const NEEDS_HTTP: ReadonlySet<Feature> = new Set<Feature>([
-  'limits of requests, retries and connection pools',
-  'HTTP health checks',
-  'gRPC health checks',
-  'HTTP rate limits',
-  'HTTP faults',
-  'HTTP hash policies',
-]);
+/** What Kuma does and this egress does not. */
+export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>(['HTTP health checks', 'gRPC health checks']);
 
 /** What has no effect in Kuma either, in words that the names of services follow. */
 export const NO_EFFECT: ReadonlyMap<Feature, string> = new Map<Feature, string>([
+  [
+    'limits of requests, retries and connection pools',
+    'its limits of requests, retries and connection pools are for what speaks HTTP',
+  ],
   ['no health check', 'makes no check where none is written for the protocol of the service'],
   ['loadBalancer of services', 'its loadBalancer counts for MeshExternalServices only, on an egress'],
 ]);

@@ -2,7 +2,7 @@ import type { Policy } from '../kinds/policy.ts';
 import { selectsService } from '../selects-service.ts';
 import { mergeConfs } from './merge.ts';
 import { byNameFirstLast, byPolicy } from './order.ts';
-import type { Ruled } from './to-rules.ts';
+import type { Ruled, RuledPart } from './to-rules.ts';
 
 /**
  * What the policies of one kind say about a `kuma.io/service`. Kuma's egress knows no other tag of
@@ -10,19 +10,18 @@ import type { Ruled } from './to-rules.ts';
  */
 export interface ServiceRules<Conf> {
   of(service: string): Ruled<Conf> | null;
+  /** What it is merged from, with whom each part is about: the later one counts. */
+  partsOf(service: string): readonly RuledPart<Conf>[];
 }
 
 /** By the `from` items of the policies that select the service. */
 export function fromRules<Conf extends object>(policies: readonly Policy<Conf>[]): ServiceRules<Conf> {
   const sorted = sort(policies.filter(({ from }) => from.length > 0));
-  return {
-    of(service) {
-      const parts = sorted
-        .filter(({ targetRef }) => selectsService(targetRef, service))
-        .flatMap((policy) => policy.from.map(({ conf }) => ({ policy, conf })));
-      return ruled(parts);
-    },
-  };
+  return rulesOf((service) =>
+    sorted
+      .filter(({ targetRef }) => selectsService(targetRef, service))
+      .flatMap((policy) => policy.from.map(({ conf, targetRef }) => ({ policy, conf, item: targetRef }))),
+  );
 }
 
 /**
@@ -31,19 +30,24 @@ export function fromRules<Conf extends object>(policies: readonly Policy<Conf>[]
  */
 export function meshwideToRules<Conf extends object>(policies: readonly Policy<Conf>[]): ServiceRules<Conf> {
   const sorted = sort(policies.filter(({ targetRef }) => targetRef === null || targetRef.kind === 'Mesh'));
-  return {
-    of(service) {
-      const parts = sorted.flatMap((policy) =>
-        policy.to.filter(({ targetRef }) => selectsService(targetRef, service)).map(({ conf }) => ({ policy, conf })),
-      );
-      return ruled(parts);
-    },
-  };
+  return rulesOf((service) =>
+    sorted.flatMap((policy) =>
+      policy.to
+        .filter(({ targetRef }) => selectsService(targetRef, service))
+        .map(({ conf, targetRef }) => ({ policy, conf, item: targetRef })),
+    ),
+  );
 }
 
-function ruled<Conf extends object>(parts: Ruled<Conf>['parts']): Ruled<Conf> | null {
-  const conf = mergeConfs(parts.map((part) => part.conf));
-  return conf === null ? null : { conf, parts };
+function rulesOf<Conf extends object>(partsOf: ServiceRules<Conf>['partsOf']): ServiceRules<Conf> {
+  return {
+    partsOf,
+    of(service) {
+      const parts = partsOf(service);
+      const conf = mergeConfs(parts.map((part) => part.conf));
+      return conf === null ? null : { conf, parts };
+    },
+  };
 }
 
 function sort<Conf>(policies: readonly Policy<Conf>[]): readonly Policy<Conf>[] {

@@ -1,6 +1,7 @@
 import type { Meta } from '../document.ts';
 import type { Policy, PolicyItem } from '../kinds/policy.ts';
 import { TARGET_KINDS } from '../kinds/target-ref.ts';
+import type { TargetRef } from '../kinds/target-ref.ts';
 import { pushed } from '../permissions.ts';
 import { mergeConfs } from './merge.ts';
 import { byNameFirstLast, byPolicy } from './order.ts';
@@ -16,7 +17,17 @@ export interface ToRules<Conf> {
 export interface Ruled<Conf> {
   readonly conf: Conf;
   /** What it was merged from, in this order. */
-  readonly parts: readonly { readonly policy: Policy<Conf>; readonly conf: Conf }[];
+  readonly parts: readonly Part<Conf>[];
+}
+
+interface Part<Conf> {
+  readonly policy: Policy<Conf>;
+  readonly conf: Conf;
+}
+
+/** With whom it is about. */
+export interface RuledPart<Conf> extends Part<Conf> {
+  readonly item: TargetRef;
 }
 
 interface Entry<Conf> {

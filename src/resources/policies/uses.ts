@@ -1,6 +1,6 @@
 import type { Meta } from '../document.ts';
 import type { Findings } from '../findings.ts';
-import { NEEDS_HTTP, NO_EFFECT } from './not-yet.ts';
+import { NO_EFFECT, NOT_YET } from './not-yet.ts';
 import type { Feature } from './not-yet.ts';
 import type { Outcome, Overridden } from './overridden.ts';
 
@@ -69,7 +69,7 @@ export function createUses(isOfKuma: (policy: Meta) => boolean): Uses {
         return;
       }
       const parts = [...use.features].flatMap(([feature, services]) => {
-        return NEEDS_HTTP.has(feature) ? [`${feature}, which need HTTP (${some(services)})`] : [];
+        return NOT_YET.has(feature) ? [`${feature} (${some(services)})`] : [];
       });
       if (parts.length > 0) warn(`not supported by this egress yet: ${parts.join('; ')}`);
       for (const [feature, services] of use.features) {

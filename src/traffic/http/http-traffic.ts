@@ -3,6 +3,8 @@ import type { Timer } from '../../base/clock.ts';
 import { Refused, refuse } from '../../base/refusal.ts';
 import type { Refusal } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
+import type { Hash64 } from '../../model/endpoint-view.ts';
+import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
 import type { Target } from '../../routing/choose.ts';
 import { connectEndpoint } from '../connect.ts';
 import type { DataPlane } from '../data-plane.ts';
@@ -20,13 +22,28 @@ import { UpstreamPools } from './upstream.ts';
 /** What a session offers its requests. */
 export interface HttpSession {
   judge(): Judged;
-  /** Endpoints in the order to try; throws Refused. */
-  targets(cluster: Cluster): Promise<readonly Target[]>;
+  /** Address of the client. */
+  readonly client: string;
+  /**
+   * Endpoints in the order to try; throws Refused. `hash` is what a balancer that hashes goes by,
+   * null for a random one.
+   */
+  targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
   attempt(target: Target): void;
   moved(direction: 'up' | 'down', bytes: number): void;
   refused(refusal: Refusal): void;
   /** An answer of the service has begun. */
   answered(): void;
+}
+
+/** A connection of a client between its requests. */
+interface ConnectionLife {
+  /** Its answers are the last. */
+  isLast: boolean;
+  /** How a client of HTTP/2 is told to go; null where the end of the connection says it. */
+  onLast: (() => void) | null;
+  begin(): void;
+  end(): void;
 }
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -58,7 +75,8 @@ export class HttpTraffic {
    */
   open(socket: TLSSocket, session: HttpSession): { close(): void } {
     const { clock, settings } = this.#plane;
-    const front = this.#frontOf(session);
+    const life = this.#lifeOf(socket, session);
+    const front = this.#frontOf(session, life);
     socket.allowHalfOpen = false;
     let peeked: Buffer = Buffer.alloc(0);
     let slow: Timer | null = null;
@@ -86,7 +104,7 @@ export class HttpTraffic {
       // get it in the next turn, which begins with the stream alone.
       setImmediate(() => {
         if (socket.destroyed) return;
-        if (isPreface) this.#openH2(socket, front);
+        if (isPreface) this.#openH2(socket, front, life);
         else this.#h1.open(socket, front);
       });
     };
@@ -117,7 +135,7 @@ export class HttpTraffic {
     this.#pools.close();
   }
 
-  #openH2(socket: TLSSocket, front: FrontConnection): void {
+  #openH2(socket: TLSSocket, front: FrontConnection, life: ConnectionLife): void {
     const opened = openH2(socket, front, this.#plane.clock);
     this.#opened.add(opened);
     this.#looking ??= this.#plane.clock.every(LOOK_MS, () => {
@@ -129,25 +147,80 @@ export class HttpTraffic {
       this.#looking?.cancel();
       this.#looking = null;
     });
-    if (this.#draining) opened.goAway();
+    life.onLast = () => opened.goAway();
+    if (front.closing) opened.goAway();
   }
 
-  #frontOf(session: HttpSession): FrontConnection {
+  /**
+   * What the route's timeouts say of a connection: it ends when it has been without a request for
+   * so long, and takes none after another time.
+   */
+  #lifeOf(socket: TLSSocket, session: HttpSession): ConnectionLife {
+    const { clock } = this.#plane;
+    const judged = session.judge();
+    const timeouts = judged.kind === 'allowed' ? (judged.http.timeouts ?? {}) : {};
+    const idleMs = timeouts.idleMs ?? HTTP_TIMEOUT_DEFAULTS.idleMs;
+    let idle: Timer | null = null;
+    let running = 0;
+    const watch = (): void => {
+      if (idleMs > 0) idle = clock.after(idleMs, () => (life.onLast === null ? socket.destroySoon() : life.onLast()));
+    };
+    const life: ConnectionLife = {
+      isLast: false,
+      onLast: null,
+      begin() {
+        running++;
+        idle?.cancel();
+      },
+      end() {
+        running--;
+        if (running === 0 && !socket.destroyed) watch();
+      },
+    };
+    const { maxConnectionMs = 0 } = timeouts;
+    const last =
+      maxConnectionMs === 0
+        ? null
+        : clock.after(maxConnectionMs, () => {
+            life.isLast = true;
+            life.onLast?.();
+            if (running === 0) socket.destroySoon();
+          });
+    watch();
+    socket.once('close', () => {
+      idle?.cancel();
+      last?.cancel();
+    });
+    return life;
+  }
+
+  #frontOf(session: HttpSession, life: ConnectionLife): FrontConnection {
     const isDraining = (): boolean => this.#draining;
     return {
       get closing() {
-        return isDraining();
+        return isDraining() || life.isLast;
       },
-      serve: (exchange) => this.#serve(exchange, session),
+      serve: async (exchange) => {
+        life.begin();
+        await this.#serve(exchange, session);
+        life.end();
+      },
       onRefused: (status, detail) =>
         session.refused(refuse('malformed-request', status === 0 ? detail : `answered ${status}: ${detail}`)),
     };
   }
 
   async #serve(exchange: Exchange, session: HttpSession): Promise<void> {
-    const { clock } = this.#plane;
+    const { breakers, clock } = this.#plane;
     try {
-      await serveRequest(exchange, { clock, pools: this.#pools, ...session });
+      await serveRequest(exchange, {
+        clock,
+        pools: this.#pools,
+        ...session,
+        admit: (route, limit, index) => breakers.admitRequest(route, limit, index),
+        enter: (cluster) => breakers.enterRequest(cluster),
+        outcome: (cluster, target, outcome) => this.#plane.attempted(cluster, target, outcome),
+      });
     } catch (error) {
       this.#plane.fault(error);
       if (!exchange.answered) exchange.reply(resetReply('protocol error'));
@@ -177,7 +250,7 @@ export class HttpTraffic {
           used?.();
           used = plane.endpoints.enter(cluster.name, target);
         },
-        onOutcome: (target, outcome) => plane.attempted(cluster, target, outcome),
+        onOutcome: (target, outcome) => plane.attempted(cluster, target, outcome === 'ok' ? 'connected' : outcome),
       });
       place.connected();
       if (tried === undefined) throw new Error('a connection without an endpoint');

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import type { Refusal } from '../../base/refusal.ts';
 import { SERVER } from './headers.ts';
 
 /** An answer that the egress gives itself, in Envoy's words. */
@@ -130,3 +131,28 @@ function percentEncoded(text: string): string {
     )
     .join('');
 }
+
+/** Envoy's answer to what a session would be refused for. */
+export function replyTo({ code }: Refusal): LocalReply {
+  switch (code) {
+    case 'denied':
+    case 'unsupported-policy':
+    case 'wrong-mesh':
+    case 'client-not-trusted':
+      return REPLIES.denied;
+    case 'no-route':
+    case 'policy-changed':
+      return REPLIES.notFound;
+    case 'no-endpoint':
+    case 'dns-failed':
+    case 'forbidden-address':
+      return REPLIES.noEndpoint;
+    default:
+      return resetReply(RESETS[code] ?? 'remote connection failure');
+  }
+}
+
+const RESETS: Readonly<Partial<Record<Refusal['code'], ResetReason>>> = {
+  'over-limit': 'overflow',
+  'connect-timeout': 'connection timeout',
+};

@@ -2,162 +2,254 @@ import type { Clock } from '../../base/clock.ts';
 import { Refused } from '../../base/refusal.ts';
 import type { Refusal } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
-import type { HttpRoute } from '../../model/http-route.ts';
+import type { Hash64 } from '../../model/endpoint-view.ts';
+import type { HttpRoute, HttpTimeouts, RequestRateLimit } from '../../model/http-route.ts';
+import type { AttemptOutcome } from '../../model/messages.ts';
+import type { Route } from '../../model/route.ts';
 import type { Target } from '../../routing/choose.ts';
+import { H2 } from './exchange.ts';
 import type { Exchange, ResponseBody } from './exchange.ts';
+import { injectFaults, limitedReply, limitFor } from './faults.ts';
+import type { Injected } from './faults.ts';
+import { hashOf } from './hash-key.ts';
+import type { RequestHash } from './hash-key.ts';
 import { requestHeaders, responseHeaders } from './headers.ts';
-import { REPLIES, resetReply } from './local-reply.ts';
-import type { LocalReply, ResetReason } from './local-reply.ts';
+import { replyTo, resetReply } from './local-reply.ts';
+import { pacedBody } from './paced-body.ts';
+import { RequestTimers, timeoutReply } from './request-timers.ts';
+import type { RequestTimeout } from './request-timers.ts';
 import type { Lease, UpstreamPools } from './upstream.ts';
 
 /** What is live for the next request of a connection. */
 export type Judged =
-  | { readonly kind: 'allowed'; readonly http: HttpRoute; readonly cluster: Cluster }
+  | { readonly kind: 'allowed'; readonly http: HttpRoute; readonly cluster: Cluster; readonly route: Route }
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 /** What a request needs of the connection that it came on. */
 export interface RequestHost {
   readonly clock: Clock;
   readonly pools: UpstreamPools;
+  /** Address of the client. */
+  readonly client: string;
   judge(): Judged;
-  /** Endpoints in the order to try; throws Refused. */
-  targets(cluster: Cluster): Promise<readonly Target[]>;
+  /** Takes a token of this limit of the route; false where there is none. */
+  admit(route: Route, limit: RequestRateLimit, index: number): boolean;
+  /** A place among the requests of the cluster, and how it is left; null where all are taken. */
+  enter(cluster: Cluster): (() => void) | null;
+  /**
+   * Endpoints in the order to try; throws Refused. `hash` is what a balancer that hashes goes by,
+   * null for a random one.
+   */
+  targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
   /** Bytes of bodies. */
   moved(direction: 'up' | 'down', bytes: number): void;
   /** An endpoint takes the request. */
   attempt(target: Target): void;
+  /** How a request of an endpoint went. */
+  outcome(cluster: Cluster, target: Target, outcome: AttemptOutcome): void;
   /** An answer of the service has begun. */
   answered(): void;
   /** Something a client was refused for. */
   refused(refusal: Refusal): void;
 }
 
+/** A request that may be forwarded, with all that holds for it until its end. */
+interface Request {
+  readonly exchange: Exchange;
+  readonly host: RequestHost;
+  readonly http: HttpRoute;
+  readonly cluster: Cluster;
+  readonly startedAt: number;
+  readonly timers: RequestTimers;
+  readonly hash: RequestHash | null;
+  readonly kibPerSecond: number | null;
+  /** What a timeout or the end of the client does; each step sets its own. */
+  onEnd: (() => void) | null;
+  timedOut: RequestTimeout | null;
+}
+
 /**
- * The walk of a request: judge it, choose an endpoint, forward, pass the answer on. Answers exactly
- * once, whatever happens.
+ * The walk of a request: judge it, limit it, spoil it where a fault says so, choose an endpoint,
+ * forward, pass the answer on. Answers exactly once, whatever happens.
  */
 export async function serveRequest(exchange: Exchange, host: RequestHost): Promise<void> {
   const startedAt = host.clock.now();
   const judged = host.judge();
-  if (judged.kind === 'refused') {
-    host.refused(judged.refusal);
-    exchange.reply(replyTo(judged.refusal));
-    return;
+  if (judged.kind === 'refused') return refused(exchange, host, judged.refusal);
+  const { http, cluster, route } = judged;
+  const limited = limitFor(http.rateLimits, exchange);
+  if (limited !== null && !host.admit(route, limited.limit, limited.index)) return exchange.reply(limitedReply(limited.limit));
+
+  let whenGone: (() => void) | null = null;
+  exchange.onGone(() => whenGone?.());
+  const faults = http.faults ?? [];
+  const injected: Injected =
+    faults.length === 0
+      ? { kind: 'pass', kibPerSecond: null }
+      : await injectFaults(faults, exchange, {
+          clock: host.clock,
+          draw: Math.random,
+          whenGone: (listener) => (whenGone = listener),
+        });
+  if (exchange.gone) return;
+  if (injected.kind === 'abort') return exchange.reply(injected.reply);
+
+  const leave = host.enter(cluster);
+  if (leave === null) return exchange.reply(resetReply('overflow'));
+  const request: Request = {
+    exchange,
+    host,
+    http,
+    cluster,
+    startedAt,
+    timers: new RequestTimers(host.clock, timeoutsOf(http, cluster), (which) => {
+      request.timedOut = which;
+      request.onEnd?.();
+    }),
+    hash: http.hashPolicies === undefined ? null : hashOf(http.hashPolicies, exchange.head, host.client),
+    kibPerSecond: injected.kibPerSecond,
+    onEnd: null,
+    timedOut: null,
+  };
+  whenGone = () => request.onEnd?.();
+  if (exchange.body === null) request.timers.requestRead();
+  else exchange.body.once('end', () => request.timers.requestRead());
+  try {
+    await carry(request);
+  } finally {
+    request.timers.end();
+    leave();
   }
-  const { http, cluster } = judged;
-  let fresh = false;
-  for (;;) {
-    let lease: Lease;
-    try {
-      const targets = await host.targets(cluster);
-      if (exchange.gone) return;
-      lease = await host.pools.lease(cluster, targets, fresh);
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      host.refused(error.refusal);
-      exchange.reply(replyTo(error.refusal));
-      return;
-    }
-    if (exchange.gone) return lease.drop();
-    host.attempt(lease.target);
-    const outcome = await forward(exchange, host, { lease, http, startedAt });
-    // A service may end an idle connection just when a request comes: one that nobody has begun to
-    // answer and that may be sent twice gets a new one.
-    const again =
-      outcome === 'stale' &&
-      lease.reused &&
-      !fresh &&
-      exchange.body === null &&
-      /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
+}
+
+function timeoutsOf({ timeouts = {} }: HttpRoute, { httpPool }: Cluster): HttpTimeouts {
+  const limits = [timeouts.maxStreamMs, httpPool?.maxStreamMs].filter((ms) => ms !== undefined && ms > 0);
+  return limits.length === 0 ? timeouts : { ...timeouts, maxStreamMs: Math.min(...(limits as number[])) };
+}
+
+/**
+ * A service may end an idle connection just when a request comes: one that nobody has begun to
+ * answer and that may be sent twice gets a new one.
+ */
+async function carry(request: Request): Promise<void> {
+  const { exchange } = request;
+  const mayRepeat = exchange.body === null && /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
+  for (const fresh of [false, true]) {
+    const lease = await leased(request, fresh);
+    if (lease === null) return;
+    request.host.attempt(lease.target);
+    const outcome = await forward(request, lease);
     if (outcome === 'done') return;
-    if (!again) {
-      if (!exchange.answered) exchange.reply(resetReply('connection termination'));
-      return;
-    }
-    fresh = true;
+    if (fresh || !lease.reused || !mayRepeat) break;
   }
+  if (!exchange.answered) exchange.reply(resetReply('connection termination'));
+}
+
+/** A place on a connection; null where the request is over before there is one. */
+async function leased(request: Request, fresh: boolean): Promise<Lease | null> {
+  const { exchange, host, cluster, hash } = request;
+  const isOver = (): boolean => exchange.gone || request.timedOut !== null;
+  // The wait may go on; its connection serves the next request then.
+  request.onEnd = () => {
+    if (request.timedOut !== null && !exchange.gone) exchange.reply(timeoutReply(request.timedOut, exchange.bodyIsRead));
+  };
+  let lease: Lease;
+  try {
+    const targets = await host.targets(cluster, hash === null ? undefined : hash.key);
+    if (isOver()) return null;
+    lease = await host.pools.lease(cluster, targets, fresh);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (!isOver()) refused(exchange, host, error.refusal);
+    return null;
+  }
+  if (!isOver()) return lease;
+  lease.drop();
+  return null;
 }
 
 /**
  * Sends the request and passes the answer on. `stale`: the connection ended before a byte of an
  * answer, and nothing was answered.
  */
-function forward(
-  exchange: Exchange,
-  host: RequestHost,
-  { lease, http, startedAt }: { readonly lease: Lease; readonly http: HttpRoute; readonly startedAt: number },
-): Promise<'done' | 'stale'> {
+function forward(request: Request, lease: Lease): Promise<'done' | 'stale'> {
+  const { exchange, host, http, cluster, timers, startedAt } = request;
   const { head, body } = exchange;
   const { address } = lease.target.endpoint;
   const rewriteTo = http.autoHostRewrite && address.kind === 'name' ? address.name : null;
   return new Promise((resolve) => {
     let answer: ResponseBody | null = null;
-    const call = lease.send(
-      {
-        method: head.method,
-        path: head.path,
-        body,
-        headers: requestHeaders(head.headers, { authority: head.authority, rewriteTo }),
+    const sent = {
+      method: head.method,
+      path: head.path,
+      body,
+      headers: requestHeaders(head.headers, { authority: head.authority, rewriteTo }),
+    };
+    const call = lease.send(sent, {
+      onSent(bytes) {
+        timers.moved();
+        host.moved('up', bytes);
       },
-      {
-        onSent: (bytes) => host.moved('up', bytes),
-        onHead({ status, headers }) {
-          host.answered();
-          const serviceTimeMs = Math.round(host.clock.now() - startedAt);
-          try {
-            const out = responseHeaders(headers, { serviceTimeMs, wallMs: host.clock.wall() });
-            answer = exchange.respond({ status, headers: out });
-          } catch {
-            call.cancel();
-            exchange.reply(resetReply('protocol error'));
-            return resolve('done');
-          }
-          answer.onDrain(() => call.resume());
-        },
-        onData(chunk) {
-          host.moved('down', chunk.length);
-          return answer?.write(chunk) ?? true;
-        },
-        onEnd(trailers) {
-          answer?.end(trailers);
-          resolve('done');
-        },
-        onReset(reason, code) {
-          if (answer !== null) answer.reset(code);
-          else if (reason === 'connection termination') return resolve('stale');
-          else exchange.reply(resetReply(reason));
-          resolve('done');
-        },
+      onHead({ status, headers }) {
+        timers.moved();
+        host.answered();
+        host.outcome(cluster, lease.target, outcomeOf(status));
+        const serviceTimeMs = Math.round(host.clock.now() - startedAt);
+        try {
+          const out = responseHeaders(headers, { serviceTimeMs, wallMs: host.clock.wall() });
+          for (const cookie of request.hash?.cookies ?? []) out.push('set-cookie', cookie);
+          answer = exchange.respond({ status, headers: out });
+        } catch {
+          call.cancel();
+          exchange.reply(resetReply('protocol error'));
+          return resolve('done');
+        }
+        if (request.kibPerSecond !== null) answer = pacedBody(answer, request.kibPerSecond, host.clock);
+        answer.onDrain(() => {
+          timers.moved();
+          call.resume();
+        });
       },
-    );
-    exchange.onGone(() => {
-      call.cancel();
-      resolve('done');
+      onData(chunk) {
+        timers.moved();
+        host.moved('down', chunk.length);
+        return answer?.write(chunk) ?? true;
+      },
+      onEnd(trailers) {
+        answer?.end(trailers);
+        resolve('done');
+      },
+      onReset(reason, code) {
+        if (answer !== null) {
+          answer.reset(code);
+          return resolve('done');
+        }
+        const isStale = reason === 'connection termination';
+        if (!isStale || !lease.reused) host.outcome(cluster, lease.target, 'answered-5xx');
+        if (isStale) return resolve('stale');
+        exchange.reply(resetReply(reason));
+        resolve('done');
+      },
     });
+    request.onEnd = () => {
+      call.cancel();
+      const { timedOut } = request;
+      if (timedOut === 'request') host.outcome(cluster, lease.target, 'timeout');
+      if (answer !== null) answer.reset(H2.cancel);
+      else if (timedOut !== null && !exchange.gone) exchange.reply(timeoutReply(timedOut, exchange.bodyIsRead));
+      resolve('done');
+    };
+    if (exchange.gone || request.timedOut !== null) request.onEnd();
   });
 }
 
-/** Envoy's answer to what a session would be refused for. */
-function replyTo({ code }: Refusal): LocalReply {
-  switch (code) {
-    case 'denied':
-    case 'unsupported-policy':
-    case 'wrong-mesh':
-    case 'client-not-trusted':
-      return REPLIES.denied;
-    case 'no-route':
-    case 'policy-changed':
-      return REPLIES.notFound;
-    case 'no-endpoint':
-    case 'dns-failed':
-    case 'forbidden-address':
-      return REPLIES.noEndpoint;
-    default:
-      return resetReply(RESETS[code] ?? 'remote connection failure');
-  }
+/** What an answer says of its endpoint, as outlier detection counts it. */
+function outcomeOf(status: number): AttemptOutcome {
+  if (status < 500) return 'answered';
+  return status >= 502 && status <= 504 ? 'answered-gateway-error' : 'answered-5xx';
 }
 
-const RESETS: Readonly<Partial<Record<Refusal['code'], ResetReason>>> = {
-  'over-limit': 'overflow',
-  'connect-timeout': 'connection timeout',
-};
+function refused(exchange: Exchange, host: RequestHost, refusal: Refusal): void {
+  host.refused(refusal);
+  exchange.reply(replyTo(refusal));
+}

@@ -5,6 +5,8 @@ import type { Metadata } from '#envoy/config/core/v3/base_pb.js';
 import type { FilterChain } from '#envoy/config/listener/v3/listener_components_pb.js';
 import type { RouteConfiguration } from '#envoy/config/route/v3/route_pb.js';
 import type { Route, VirtualHost } from '#envoy/config/route/v3/route_components_pb.js';
+import { HTTPFaultSchema } from '#envoy/extensions/filters/http/fault/v3/fault_pb.js';
+import { LocalRateLimitSchema as HttpRateLimitSchema } from '#envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { RBACSchema as HttpRbacSchema } from '#envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import type { RBAC as HttpRbac } from '#envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { RouterSchema } from '#envoy/extensions/filters/http/router/v3/router_pb.js';
@@ -21,6 +23,8 @@ import type { RBAC as NetworkRbac } from '#envoy/extensions/filters/network/rbac
 import { TcpProxySchema } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { TcpProxy } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import { asksPathOnly } from './route-match.ts';
+import { readHttpRoutes } from './read-http-routes.ts';
+import type { HttpFilterConfigs } from './read-http-routes.ts';
 import { typeOf, unpack } from '../messages/typed-config.ts';
 
 /** What the filters of one chain come to, as far as this egress can do it. */
@@ -152,17 +156,18 @@ function readRateLimit({ tokenBucket, runtimeEnabled, shareKey }: LocalRateLimit
 function readHttp(manager: HttpConnectionManager, found: Found): void {
   found.protocol = 'http';
   // A filter of connections before it disconnects those whom it denies.
-  found.http = { autoHostRewrite: false, answersDenied: found.rbac.length === 0 };
-  for (const filter of manager.httpFilters) readHttpFilter(filter, found);
-  const { routeSpecifier, commonHttpProtocolOptions: common } = manager;
-  if (routeSpecifier.case === 'routeConfig') readRoutes(routeSpecifier.value, found);
-  else found.unsupported.push('its routes do not come with it');
-  const idleMs = common?.idleTimeout === undefined ? DEFAULT_IDLE_MS : durationMs(common.idleTimeout);
-  if (idleMs !== DEFAULT_IDLE_MS)
-    found.remarks.push(`its idle timeout of ${idleMs} ms has no effect: that of this egress counts`);
+  const answersDenied = found.rbac.length === 0;
+  const filters: HttpFilterConfigs = { rateLimit: undefined, faults: [] };
+  for (const filter of manager.httpFilters) readHttpFilter(filter, found, filters);
+  const { routeSpecifier } = manager;
+  const isRead = routeSpecifier.case === 'routeConfig' && readRoutes(routeSpecifier.value, found);
+  if (routeSpecifier.case !== 'routeConfig') found.unsupported.push('its routes do not come with it');
+  const routes = routeSpecifier.case === 'routeConfig' ? routeSpecifier.value : null;
+  found.http = { autoHostRewrite: false, answersDenied };
+  if (isRead && routes !== null) found.http = { ...readHttpRoutes(manager, routes, filters, found), answersDenied };
 }
 
-function readHttpFilter({ name, configType, disabled }: HttpFilter, found: Found): void {
+function readHttpFilter({ name, configType, disabled }: HttpFilter, found: Found, filters: HttpFilterConfigs): void {
   if (configType.case !== 'typedConfig') {
     found.unsupported.push(`its HTTP filter ${name} has no configuration here`);
     return;
@@ -174,20 +179,26 @@ function readHttpFilter({ name, configType, disabled }: HttpFilter, found: Found
     // A route may switch it on again.
     if (disabled) found.unsupported.push('its HTTP authorisation filter is disabled, which is not evaluated');
     else found.rbac.push(rbac);
-  } else if (unpack(config, RouterSchema) !== undefined) return;
+    return;
+  }
+  if (unpack(config, RouterSchema) !== undefined) return;
+  const rateLimit = unpack(config, HttpRateLimitSchema);
+  const fault = unpack(config, HTTPFaultSchema);
+  if (rateLimit !== undefined && !disabled) filters.rateLimit = rateLimit;
+  else if (fault !== undefined && !disabled) filters.faults.push(fault);
   else if (HARMLESS_HTTP_FILTERS.has(type)) found.undone.push(type.replace(/^envoy\.extensions\.filters\.http\.|\.v3\..*$/g, ''));
   else found.unsupported.push(`its HTTP filter ${type} is not understood`);
 }
 
 /** One destination for every request is what a proxy of connections can do. */
-function readRoutes(config: RouteConfiguration, found: Found): void {
+function readRoutes(config: RouteConfiguration, found: Found): boolean {
   const routes = config.virtualHosts.flatMap((host) => host.routes);
   const clusters = new Set(routes.map(clusterOf));
   const [cluster = null] = clusters;
   const isWhole = config.virtualHosts.every(isWholeHost) && config.virtualHosts.some(({ domains }) => domains.includes('*'));
   if (cluster === null || clusters.size !== 1 || !isWhole || config.vhds !== undefined) {
     found.unsupported.push('its HTTP routes lead requests to different places, or not all of them to one');
-    return;
+    return false;
   }
   found.cluster = cluster;
   const overrides = [config, ...config.virtualHosts, ...routes].flatMap(({ typedPerFilterConfig }) =>
@@ -198,15 +209,8 @@ function readRoutes(config: RouteConfiguration, found: Found): void {
       continue;
     found.unsupported.push(`its HTTP routes have a configuration of their own for ${type}`);
   }
-  if (found.http !== null && routes.every(rewritesHost)) found.http = { ...found.http, autoHostRewrite: true };
-  else if (routes.some(rewritesHost)) found.undone.push('host rewrite');
-  if (routes.some(({ action }) => action.case === 'route' && durationMs(action.value.timeout ?? FIFTEEN) !== 0)) {
-    found.undone.push('timeout of requests');
-  }
+  return true;
 }
-
-/** Envoy's timeout of a request where none is said. */
-const FIFTEEN = { seconds: 15n, nanos: 0 };
 
 function clusterOf({ action }: Route): string | null {
   return action.case === 'route' && action.value.clusterSpecifier.case === 'cluster' ? action.value.clusterSpecifier.value : null;
@@ -220,12 +224,6 @@ function isWholeHost({ routes, matcher, $unknown = [] }: VirtualHost): boolean {
 function matchesAll(route: Route): boolean {
   const path = route.match?.pathSpecifier;
   return path?.case === 'prefix' && path.value === '/' && asksPathOnly(route);
-}
-
-function rewritesHost({ action }: Route): boolean {
-  if (action.case !== 'route') return false;
-  const { hostRewriteSpecifier: rewrite } = action.value;
-  return rewrite.case === 'autoHostRewrite' && rewrite.value.value;
 }
 
 function durationMs(duration: { readonly seconds: bigint; readonly nanos: number } | undefined): number {

@@ -1,4 +1,4 @@
-import type { Cluster } from '../../model/cluster.ts';
+import type { Cluster, HttpPool } from '../../model/cluster.ts';
 import type { ContentHash } from '../../model/names.ts';
 import type { ReadFile } from '../../resources/load.ts';
 import { createPemStore } from '../../resources/pem.ts';
@@ -13,6 +13,7 @@ import type { TransportSocket } from '#envoy/config/core/v3/base_pb.js';
 import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { UpstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import type { HttpProtocolOptions } from '#envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { HttpProtocolOptionsSchema } from '#envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { typeOf, unpack } from '../messages/typed-config.ts';
 import { readUpstreamTls } from './upstream-tls.ts';
@@ -81,6 +82,7 @@ export function translateCluster({ cluster, assignment, secret, readFile }: Clus
       endpoints: unusable === null ? found.endpoints : [],
       connectTimeoutMs: milliseconds(cluster.connectTimeout) ?? CONNECT_TIMEOUT_MS,
       ...(protocol.http === undefined ? {} : { http: protocol.http }),
+      ...(protocol.pool === undefined ? {} : { httpPool: protocol.pool }),
       ...balancing.fields,
       ...(factor === undefined ? {} : { overprovisioningFactor: factor / 100 }),
       ...protection.fields,
@@ -149,6 +151,7 @@ interface Protocol {
   /** What Envoy offers to a TLS server of such a cluster. */
   readonly alpn: readonly string[];
   readonly http?: 'http1' | 'http2';
+  readonly pool?: HttpPool;
   readonly remarks: readonly string[];
 }
 
@@ -165,9 +168,9 @@ function readProtocol({ typedExtensionProtocolOptions, http2ProtocolOptions }: E
   const explicit = protocol.case === 'explicitHttpConfig' ? protocol.value.protocolConfig.case : undefined;
   switch (explicit) {
     case 'httpProtocolOptions':
-      return { alpn: ['http/1.1'], http: 'http1', remarks: [] };
+      return { alpn: ['http/1.1'], http: 'http1', ...readPool(options), remarks: [] };
     case 'http2ProtocolOptions':
-      return { alpn: ['h2'], http: 'http2', remarks: [] };
+      return { alpn: ['h2'], http: 'http2', ...readPool(options), remarks: [] };
     case 'http3ProtocolOptions':
       return { alpn: [], remarks: ['HTTP/3 is not spoken'] };
     case undefined:
@@ -178,6 +181,24 @@ function readProtocol({ typedExtensionProtocolOptions, http2ProtocolOptions }: E
     default:
       return explicit satisfies never;
   }
+}
+
+/** 0 is no limit, but of idle time, where Envoy has a default. */
+function readPool({
+  commonHttpProtocolOptions: common,
+  upstreamProtocolOptions: by,
+}: HttpProtocolOptions): Pick<Protocol, 'pool'> {
+  const explicit = by.case === 'explicitHttpConfig' ? by.value.protocolConfig : undefined;
+  const idleMs = milliseconds(common?.idleTimeout);
+  const limits = {
+    maxConnectionMs: milliseconds(common?.maxConnectionDuration),
+    maxStreamMs: milliseconds(common?.maxStreamDuration),
+    maxRequests: common?.maxRequestsPerConnection,
+    maxStreams: explicit?.case === 'http2ProtocolOptions' ? explicit.value.maxConcurrentStreams : undefined,
+  };
+  const written = Object.entries(limits).filter(([, limit]) => limit !== undefined && limit > 0);
+  const pool: HttpPool = { ...(idleMs === undefined ? {} : { idleMs }), ...Object.fromEntries(written) };
+  return Object.keys(pool).length === 0 ? {} : { pool };
 }
 
 function unused(cluster: EnvoyCluster): readonly string[] {

@@ -1,0 +1,79 @@
+import type { HeaderRule, HttpFault, RequestRateLimit } from '../../model/http-route.ts';
+import { replyHeaders } from '../http.ts';
+import type { LegacyHttpPolicy } from '../kinds/legacy-http-policy.ts';
+import type { FaultConf } from '../kinds/mesh-fault-injection.ts';
+import type { RateLimitConf } from '../kinds/mesh-rate-limit.ts';
+import type { TargetRef } from '../kinds/target-ref.ts';
+import { SERVICE_TAG } from '../tags.ts';
+import type { Tags } from '../tags.ts';
+import type { RuledPart } from './to-rules.ts';
+
+/**
+ * Limits of requests of one ExternalService. A MeshRateLimit is for all clients, and where there is
+ * one Kuma writes it over those of RateLimits.
+ */
+export function requestLimits(conf: RateLimitConf | null, older: readonly LegacyHttpPolicy[]): readonly RequestRateLimit[] {
+  const http = conf?.http;
+  if (http?.rate !== undefined && http.disabled !== true) {
+    const { num, intervalMs } = http.rate;
+    const { status, headers = {} } = http.onRateLimit ?? {};
+    const { set = [], add = [] } = headers;
+    const flat = replyHeaders([
+      ...set.map((header) => ({ ...header, append: false })),
+      ...add.map((header) => ({ ...header, append: true })),
+    ]);
+    return [
+      {
+        requests: num,
+        intervalMs,
+        ...(status === undefined || status === 429 ? {} : { status }),
+        ...(flat.length === 0 ? {} : { headers: flat }),
+      },
+    ];
+  }
+  // The one that asks for most tags of its clients is looked at first.
+  return older
+    .flatMap(({ limit, sources, meta }) => (limit === null ? [] : [{ limit, sources, meta }]))
+    .toSorted((a, b) => precision(b.sources) - precision(a.sources) || (a.meta.name < b.meta.name ? -1 : 1))
+    .map(({ limit, sources }) => ({ ...limit, ...clientsOf(sources) }));
+}
+
+export function olderFaults(older: readonly LegacyHttpPolicy[]): readonly HttpFault[] {
+  return older.flatMap(({ fault, sources }) => (fault === null ? [] : [{ ...fault, ...clientsOf(sources) }]));
+}
+
+/**
+ * Of the items that a client is one of, the last with faults decides: so each is for those whom no
+ * later one is about.
+ */
+export function faultsOf(parts: readonly RuledPart<FaultConf>[]): readonly HttpFault[] {
+  const faults: HttpFault[] = [];
+  const decided: Readonly<Record<string, string>>[] = [];
+  for (const { item, conf } of parts.toReversed()) {
+    if (conf.faults === undefined) continue;
+    const tags = tagsOf(item);
+    const isAll = Object.keys(tags).length === 0;
+    const rules: HeaderRule[] = [
+      ...(isAll ? [] : [{ kind: 'tags', any: [tags] } as const]),
+      ...(decided.length === 0 ? [] : [{ kind: 'tags', any: [...decided], not: true } as const]),
+    ];
+    for (const fault of conf.faults) faults.push({ ...fault, ...(rules.length === 0 ? {} : { clients: rules }) });
+    if (isAll) break;
+    decided.push(tags);
+  }
+  return faults;
+}
+
+function tagsOf({ kind, name, tags }: TargetRef): Readonly<Record<string, string>> {
+  const isService = kind === 'MeshService' || kind === 'MeshServiceSubset';
+  return { ...(isService ? { [SERVICE_TAG]: name } : {}), ...Object.fromEntries(tags) };
+}
+
+function clientsOf(sources: readonly Tags[]): { readonly clients?: readonly HeaderRule[] } {
+  const any = sources.map((tags) => Object.fromEntries(tags));
+  return any.length === 0 ? {} : { clients: [{ kind: 'tags', any }] };
+}
+
+function precision(sources: readonly Tags[]): number {
+  return Math.max(...sources.map((tags) => [...tags.values()].reduce((sum, value) => sum + (value === '*' ? 1 : 2), 0)), 0);
+}

@@ -1,0 +1,66 @@
+import type { Clock } from '../../base/clock.ts';
+import type { HttpFault, RequestRateLimit } from '../../model/http-route.ts';
+import type { Exchange } from './exchange.ts';
+import { holds } from './header-rules.ts';
+import type { LocalReply } from './local-reply.ts';
+
+/**
+ * The limit that counts for a request, with its place in the list: the first whose clients sent it.
+ */
+export function limitFor(
+  limits: readonly RequestRateLimit[] | undefined,
+  { head }: Exchange,
+): { readonly limit: RequestRateLimit; readonly index: number } | null {
+  const index = limits?.findIndex(({ clients }) => holds(clients, head.headers)) ?? -1;
+  const limit = limits?.[index];
+  return limit === undefined ? null : { limit, index };
+}
+
+export function limitedReply({ status = 429, headers = [], grpcStatus }: RequestRateLimit): LocalReply {
+  return { status, body: 'local_rate_limited', headers, ...(grpcStatus === undefined ? {} : { grpcStatus }) };
+}
+
+export type Injected =
+  | { readonly kind: 'abort'; readonly reply: LocalReply }
+  /** `kibPerSecond`: at most so fast goes the answer; null: as fast as it can. */
+  | { readonly kind: 'pass'; readonly kibPerSecond: number | null };
+
+export interface FaultHost {
+  readonly clock: Clock;
+  /** A random number in [0, 1). */
+  readonly draw: () => number;
+  /** Takes what happens when the client is gone, in place of what it took before. */
+  readonly whenGone: (listener: () => void) => void;
+}
+
+/** Resolves early where the client is gone. */
+export async function injectFaults(
+  faults: readonly HttpFault[],
+  exchange: Exchange,
+  { clock, draw, whenGone }: FaultHost,
+): Promise<Injected> {
+  const hits = ({ percent }: { readonly percent: number }): boolean => draw() * 100 < percent;
+  let kibPerSecond: number | null = null;
+  for (const { clients, delay, abort, bandwidth } of faults) {
+    if (!holds(clients, exchange.head.headers)) continue;
+    if (bandwidth !== undefined && hits(bandwidth)) kibPerSecond = Math.min(kibPerSecond ?? Infinity, bandwidth.kibPerSecond);
+    if (delay !== undefined && hits(delay)) await waited(clock, delay.ms, whenGone);
+    if (exchange.gone) break;
+    if (abort !== undefined && hits(abort)) {
+      const { status, grpcStatus } = abort;
+      const reply = { status, body: 'fault filter abort', ...(grpcStatus === undefined ? {} : { grpcStatus }) };
+      return { kind: 'abort', reply };
+    }
+  }
+  return { kind: 'pass', kibPerSecond };
+}
+
+function waited(clock: Clock, ms: number, whenGone: FaultHost['whenGone']): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(ms, resolve);
+    whenGone(() => {
+      timer.cancel();
+      resolve();
+    });
+  });
+}

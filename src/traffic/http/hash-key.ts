@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import type { Hash64 } from '../../model/endpoint-view.ts';
+import type { HashPolicy } from '../../model/http-route.ts';
+import { Word64 } from '../../routing/balancers/word-64.ts';
+import { xxHash64 } from '../../routing/balancers/xx-hash-64.ts';
+import type { RequestHead } from './exchange.ts';
+import { valuesOf } from './headers.ts';
+
+export interface RequestHash {
+  /** null where no policy gives one: the pick is a random one then. */
+  readonly key: Hash64 | null;
+  /** Of the answer: cookies by which the client comes back to the same endpoint. */
+  readonly cookies: readonly string[];
+}
+
+/** What a request is hashed by, as Envoy does it: each policy adds its hash to those before it. */
+export function hashOf(policies: readonly HashPolicy[], { headers, path }: RequestHead, client: string): RequestHash {
+  let sum: Word64 | null = null;
+  const cookies: string[] = [];
+  for (const policy of policies) {
+    const text = textOf(policy, { headers, path, client, cookies });
+    if (text !== null) {
+      const hash = xxHash64(text);
+      sum = sum === null ? new Word64().set(hash.hi, hash.lo) : sum.rotateLeft(1).xor(hash);
+    }
+    if (policy.terminal === true && sum !== null) break;
+  }
+  return { key: sum, cookies };
+}
+
+interface Facts extends Pick<RequestHead, 'headers' | 'path'> {
+  readonly client: string;
+  readonly cookies: string[];
+}
+
+function textOf(policy: HashPolicy, { headers, path, client, cookies }: Facts): string | null {
+  switch (policy.kind) {
+    case 'header': {
+      const values = valuesOf(headers, policy.name);
+      return values.length === 0 ? null : values.toSorted().join(',');
+    }
+    case 'query': {
+      const at = path.indexOf('?');
+      const pairs = at < 0 ? [] : path.slice(at + 1).split('&');
+      const found = pairs.find((pair) => pair === policy.name || pair.startsWith(`${policy.name}=`));
+      return found === undefined ? null : found.slice(policy.name.length + 1);
+    }
+    case 'cookie': {
+      const pairs = valuesOf(headers, 'cookie').flatMap((each) => each.split(';').map((pair) => pair.trim()));
+      const found = pairs.find((pair) => pair.startsWith(`${policy.name}=`))?.slice(policy.name.length + 1);
+      if (found !== undefined) return found.replace(/^"(.*)"$/, '$1');
+      if (policy.lifetimeMs === undefined) return null;
+      const value = randomBytes(8).toString('hex');
+      const age = policy.lifetimeMs === 0 ? '' : `; Max-Age=${Math.round(policy.lifetimeMs / 1_000)}`;
+      cookies.push(`${policy.name}="${value}"${age}${policy.path === undefined ? '' : `; Path=${policy.path}`}; HttpOnly`);
+      return value;
+    }
+    case 'source-ip':
+      return client;
+    default:
+      return policy satisfies never;
+  }
+}

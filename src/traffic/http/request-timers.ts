@@ -1,0 +1,73 @@
+import type { Clock, Timer } from '../../base/clock.ts';
+import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
+import type { HttpTimeouts } from '../../model/http-route.ts';
+import type { LocalReply } from './local-reply.ts';
+import { REPLIES } from './local-reply.ts';
+
+/** `request`: the endpoint did not answer in time, which counts against it. */
+export type RequestTimeout = 'request' | 'stream-idle' | 'max-stream';
+
+/** The ends of one request that come by the clock. The first that comes is the only one. */
+export class RequestTimers {
+  readonly #clock: Clock;
+  readonly #timeouts: HttpTimeouts;
+  readonly #onTimeout: (which: RequestTimeout) => void;
+  readonly #timers: Timer[] = [];
+  #movedAt: number;
+  #idle: Timer | null = null;
+
+  constructor(clock: Clock, timeouts: HttpTimeouts, onTimeout: (which: RequestTimeout) => void) {
+    this.#clock = clock;
+    this.#timeouts = timeouts;
+    this.#onTimeout = onTimeout;
+    this.#movedAt = clock.now();
+    this.#begin('max-stream', timeouts.maxStreamMs);
+    this.#watch(timeouts.streamIdleMs ?? HTTP_TIMEOUT_DEFAULTS.streamIdleMs);
+  }
+
+  /** The request has come whole: its answer is waited for from now on. */
+  requestRead(): void {
+    this.#begin('request', this.#timeouts.requestMs);
+  }
+
+  /** Something of the request or of its answer moved. */
+  moved(): void {
+    this.#movedAt = this.#clock.now();
+  }
+
+  end(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#idle?.cancel();
+    this.#idle = null;
+  }
+
+  #begin(which: RequestTimeout, ms: number | undefined): void {
+    if (ms === undefined || ms === 0) return;
+    this.#timers.push(this.#clock.after(ms, () => this.#fire(which)));
+  }
+
+  /**
+   * One timer for the whole request: it looks again when the time since the last byte may be over.
+   */
+  #watch(ms: number): void {
+    if (ms === 0) return;
+    const look = (): void => {
+      const left = this.#movedAt + ms - this.#clock.now();
+      if (left <= 0) this.#fire('stream-idle');
+      else this.#idle = this.#clock.after(left, look);
+    };
+    this.#idle = this.#clock.after(ms, look);
+  }
+
+  #fire(which: RequestTimeout): void {
+    this.end();
+    this.#onTimeout(which);
+  }
+}
+
+/** Envoy's answer. Where the client has sent its whole request, waiting was the egress's part. */
+export function timeoutReply(which: RequestTimeout, requestIsRead: boolean): LocalReply {
+  if (which === 'request') return REPLIES.timeout;
+  const body = which === 'stream-idle' ? 'stream timeout' : 'upstream max stream duration reached';
+  return { status: requestIsRead ? 504 : 408, body };
+}

@@ -1,0 +1,156 @@
+import type { HashPolicy, HttpRoute, HttpTimeouts, RequestRateLimit } from '../../model/http-route.ts';
+import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
+import type { RouteConfiguration } from '#envoy/config/route/v3/route_pb.js';
+import type { Route, RouteAction, RouteAction_HashPolicy } from '#envoy/config/route/v3/route_components_pb.js';
+import type { HTTPFault } from '#envoy/extensions/filters/http/fault/v3/fault_pb.js';
+import { HTTPFaultSchema } from '#envoy/extensions/filters/http/fault/v3/fault_pb.js';
+import type { LocalRateLimit } from '#envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
+import { LocalRateLimitSchema } from '#envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
+import type { HttpConnectionManager } from '#envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { sameValue } from '../../model/changes.ts';
+import { milliseconds } from '../messages/duration.ts';
+import { unpack } from '../messages/typed-config.ts';
+import { headerRules } from './header-rules.ts';
+import { readFault, readRequestLimit } from './read-http-policies.ts';
+import type { Notes } from './read-http-policies.ts';
+
+/**
+ * The HTTP filters of a chain that act on requests; a route may have a configuration of its own for
+ * each.
+ */
+export interface HttpFilterConfigs {
+  rateLimit: LocalRateLimit | undefined;
+  readonly faults: HTTPFault[];
+}
+
+/** What the routes of one chain, which all lead to one cluster, and its filters do to requests. */
+export function readHttpRoutes(
+  manager: HttpConnectionManager,
+  config: RouteConfiguration,
+  filters: HttpFilterConfigs,
+  notes: Notes,
+): Omit<HttpRoute, 'answersDenied'> {
+  const routes = config.virtualHosts.flatMap((host) => host.routes);
+  const own = routes.map((route) => ownFields(manager, route, notes));
+  const [whole] = own.toReversed();
+  if (own.some((each) => !sameValue(each, whole))) {
+    notes.unsupported.push('its HTTP routes treat requests differently, which is not evaluated');
+  }
+  const rateLimits = readLimits(config, filters.rateLimit, notes);
+  const overridden = overrideOf(config, routes, HTTPFaultSchema);
+  const faults = filters.faults.flatMap((fault) => readFault(overridden ?? fault, notes) ?? []);
+  return {
+    ...(whole ?? { autoHostRewrite: false }),
+    ...(rateLimits.length === 0 ? {} : { rateLimits }),
+    ...(faults.length === 0 ? {} : { faults }),
+  };
+}
+
+type OwnFields = Pick<HttpRoute, 'autoHostRewrite' | 'timeouts' | 'hashPolicies'>;
+
+function ownFields(manager: HttpConnectionManager, { action }: Route, notes: Notes): OwnFields {
+  if (action.case !== 'route') return { autoHostRewrite: false };
+  const route = action.value;
+  const rewrite = route.hostRewriteSpecifier;
+  const timeouts = readTimeouts(manager, route, notes);
+  const hashPolicies = route.hashPolicy.flatMap((policy) => readHashPolicy(policy) ?? []);
+  if (route.retryPolicy !== undefined) notes.undone.push('retries');
+  return {
+    autoHostRewrite: rewrite.case === 'autoHostRewrite' && rewrite.value.value,
+    ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
+    ...(hashPolicies.length === 0 ? {} : { hashPolicies }),
+  };
+}
+
+/** Envoy's timeout of a request where none is said. */
+const REQUEST_MS = 15_000;
+
+/** What is Envoy's default, or never ends anything, is left out. */
+function readTimeouts(manager: HttpConnectionManager, route: RouteAction, notes: Notes): HttpTimeouts {
+  const { commonHttpProtocolOptions: common, streamIdleTimeout, requestTimeout } = manager;
+  if ((milliseconds(requestTimeout) ?? 0) > 0) notes.undone.push('timeout of the body of a request');
+  const durations = [route.maxStreamDuration?.maxStreamDuration, common?.maxStreamDuration].map(
+    (each) => milliseconds(each) ?? 0,
+  );
+  const maxStreams = durations.filter((ms) => ms > 0);
+  const all = {
+    requestMs: milliseconds(route.timeout) ?? REQUEST_MS,
+    streamIdleMs: milliseconds(route.idleTimeout) ?? milliseconds(streamIdleTimeout),
+    maxStreamMs: maxStreams.length === 0 ? 0 : Math.min(...maxStreams),
+    idleMs: milliseconds(common?.idleTimeout),
+    maxConnectionMs: milliseconds(common?.maxConnectionDuration) ?? 0,
+  };
+  const defaults: HttpTimeouts = { requestMs: 0, maxStreamMs: 0, maxConnectionMs: 0, ...HTTP_TIMEOUT_DEFAULTS };
+  const written = Object.entries(all).filter(([name, ms]) => ms !== undefined && ms !== defaults[name as keyof HttpTimeouts]);
+  return Object.fromEntries(written);
+}
+
+/** null for what nothing on an egress sets. */
+function readHashPolicy({ policySpecifier: by, terminal }: RouteAction_HashPolicy): HashPolicy | null {
+  const last = terminal ? { terminal: true } : {};
+  switch (by.case) {
+    case 'header':
+      return { kind: 'header', name: by.value.headerName.toLowerCase(), ...last };
+    case 'cookie': {
+      const lifetimeMs = milliseconds(by.value.ttl);
+      return {
+        kind: 'cookie',
+        name: by.value.name,
+        ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
+        ...(by.value.path === '' ? {} : { path: by.value.path }),
+        ...last,
+      };
+    }
+    case 'queryParameter':
+      return { kind: 'query', name: by.value.name, ...last };
+    case 'connectionProperties':
+      return by.value.sourceIp ? { kind: 'source-ip', ...last } : null;
+    case 'filterState':
+    case undefined:
+      return null;
+    default:
+      return by satisfies never;
+  }
+}
+
+/**
+ * Of each route the limit of its own, else that of the filter. The filter counts only where it is
+ * among the filters.
+ */
+function readLimits(config: RouteConfiguration, filter: LocalRateLimit | undefined, notes: Notes): readonly RequestRateLimit[] {
+  if (filter === undefined) return [];
+  const limits: RequestRateLimit[] = [];
+  let isOver = false;
+  for (const host of config.virtualHosts) {
+    for (const route of host.routes) {
+      const own = overrideOf(config, [route], LocalRateLimitSchema) ?? filter;
+      const limit = readRequestLimit(own, notes);
+      if (limit === null) {
+        isOver = true;
+        continue;
+      }
+      if (isOver || config.virtualHosts.length > 1) {
+        notes.unsupported.push('it limits requests of some of its HTTP routes in a way that is not evaluated');
+        return [];
+      }
+      const clients = headerRules(route.match?.headers ?? [], notes);
+      limits.push({ ...(clients.length === 0 ? {} : { clients }), ...limit });
+    }
+  }
+  return limits;
+}
+
+function overrideOf<Desc extends Parameters<typeof unpack>[1]>(
+  config: RouteConfiguration,
+  routes: readonly Route[],
+  schema: Desc,
+): ReturnType<typeof unpack<Desc>> {
+  const scopes = [...routes, ...config.virtualHosts, config].flatMap(({ typedPerFilterConfig }) =>
+    Object.values(typedPerFilterConfig),
+  );
+  for (const each of scopes) {
+    const read = unpack(each, schema);
+    if (read !== undefined) return read;
+  }
+  return undefined;
+}
