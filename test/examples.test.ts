@@ -29,9 +29,8 @@ const expect = (value) => ({ toBe: (wanted) => assert.strictEqual(value, wanted)
 
 t.test('every example of the README and of the documents runs as it stands there, on the oldest Node too', async (t) => {
   execFileSync(process.execPath, [join(installed, 'src/bin.mjs'), 'generate', 'zone', 'my-zone'], { cwd: project, env });
-  const files = ['README.md', ...readdirSync(join(installed, 'docs')).map((name) => `docs/${name}`)].filter((name) =>
-    name.endsWith('.md'),
-  );
+  const documents = readdirSync(join(installed, 'docs'), { recursive: true, encoding: 'utf8' });
+  const files = ['README.md', ...documents.map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'));
   const examples = files.flatMap((name) =>
     [...readFileSync(join(installed, name), 'utf8').matchAll(/(?:^<!-- example: (\S+) -->\n)?^```(?:js|ts)\n([^]*?)^```/gm)].map(
       ([, label = '', code = ''], at) => ({ name, at, label, code }),

@@ -1,10 +1,14 @@
-// The README's tables are made from the lists in the code. `UPDATE_README=1 npm test --
-// test/readme.test.ts` writes them.
-import { readFileSync, writeFileSync } from 'node:fs';
+// The tables of docs/reference are made from the lists in the code. `UPDATE_README=1 npm test --
+// test/readme.test.ts` writes them. The README stays short and leads to all of them.
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
+import { createAdminServer } from '../src/admin/server.ts';
 import { REFUSALS } from '../src/base/refusal.ts';
 import { CONTROL_PLANE_OPTIONS } from '../src/cli/control-plane-flags.ts';
-import { helpText, optionUsage } from '../src/cli/help.ts';
+import { optionUsage } from '../src/cli/help.ts';
+import { IGNORED_OPTIONS } from '../src/cli/ignored-options.ts';
+import type { OptionTable } from '../src/cli/options.ts';
+import { RUN_OPTIONS } from '../src/cli/run-options.ts';
 import { BALANCING_DEFAULTS, BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../src/model/cluster.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../src/model/settings.ts';
 import { METRICS } from '../src/observe/metrics.ts';
@@ -13,6 +17,8 @@ import { MAX_TTL_MS, MIN_TTL_MS, REFRESH_MS } from '../src/endpoints/dns.ts';
 import { MAX_ATTEMPTS } from '../src/traffic/connect.ts';
 
 const README = new URL('../README.md', import.meta.url);
+const REFERENCE = new URL('../docs/reference/', import.meta.url);
+const MOST_WORDS = 900;
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
@@ -49,61 +55,118 @@ const DEFAULTS: readonly (readonly [string, string])[] = [
   ['rate of new connections', 'no limit'],
 ];
 
-const TABLES: Readonly<Record<string, string>> = {
-  refusals: table(
-    ['code', 'meaning', 'what to do'],
-    Object.entries(REFUSALS).map(([code, { meaning, remedy }]) => [`\`${code}\``, meaning, remedy]),
-  ),
-  'control-plane-options': table(
-    ['option', 'variable', 'default', 'meaning'],
-    Object.entries(CONTROL_PLANE_OPTIONS).map(([name, option]) => [
-      option.variableOnly ? '' : `\`${optionUsage(name, option)}\``,
-      (option.env ?? []).map((variable) => `\`${variable}\``).join(', '),
-      option.fallback ?? '',
-      option.help,
-    ]),
-  ),
-  endpoints: table(['what', 'default'], DEFAULTS),
-  metrics: table(
-    ['metric', 'type', 'labels', 'meaning'],
-    Object.entries(METRICS).map(([name, { type, labels, help }]) => [
-      `\`${name}\``,
-      type,
-      labels.map((label) => `\`${label}\``).join(' '),
-      help,
-    ]),
-  ),
-};
+function optionRows(options: OptionTable): readonly (readonly string[])[] {
+  return Object.entries(options).map(([name, option]) => [
+    option.variableOnly ? '' : `\`${optionUsage(name, option)}\``,
+    (option.env ?? []).map((variable) => `\`${variable}\``).join(', '),
+    option.fallback ?? '',
+    option.help,
+  ]);
+}
 
-function inReadme(text: string, name: string): string {
-  const found = new RegExp(`<!-- ${name} -->\\n([\\s\\S]*?)\\n?<!-- /${name} -->`).exec(text);
+/** As the admin listener lists its own pages. */
+async function adminPages(): Promise<readonly (readonly string[])[]> {
+  const notAsked = (): never => {
+    throw new Error('the list of pages asks for no state');
+  };
+  const server = await createAdminServer({
+    address: '127.0.0.1',
+    port: 0,
+    allowedHosts: [],
+    state: {
+      ready: notAsked,
+      metrics: notAsked,
+      decisions: notAsked,
+      snapshot: notAsked,
+      problems: notAsked,
+      explain: notAsked,
+      probe: notAsked,
+    },
+  });
+  try {
+    const text = await (await fetch(`http://127.0.0.1:${server.port}/`)).text();
+    return [...text.matchAll(/^(\/\S*) +(.*)$/gm)].map(([, path = '', what = '']) => [`\`${path}\``, what]);
+  } finally {
+    await server.close();
+  }
+}
+
+const OPTION_HEAD = ['option', 'variable', 'default', 'meaning'] as const;
+
+interface Made {
+  readonly name: string;
+  /** The page that has it, below docs/reference. */
+  readonly page: string;
+  readonly text: string;
+}
+
+const TABLES: readonly Made[] = [
+  { name: 'run-options', page: 'options.md', text: table(OPTION_HEAD, optionRows(RUN_OPTIONS)) },
+  { name: 'control-plane-options', page: 'options.md', text: table(OPTION_HEAD, optionRows(CONTROL_PLANE_OPTIONS)) },
+  { name: 'endpoints', page: 'resources.md', text: table(['what', 'default'], DEFAULTS) },
+  {
+    name: 'refusals',
+    page: 'refusals.md',
+    text: table(
+      ['code', 'meaning', 'what to do'],
+      Object.entries(REFUSALS).map(([code, { meaning, remedy }]) => [`\`${code}\``, meaning, remedy]),
+    ),
+  },
+  { name: 'admin', page: 'admin.md', text: table(['path', 'answer'], await adminPages()) },
+  {
+    name: 'metrics',
+    page: 'metrics.md',
+    text: table(
+      ['metric', 'type', 'labels', 'meaning'],
+      Object.entries(METRICS).map(([name, { type, labels, help }]) => [
+        `\`${name}\``,
+        type,
+        labels.map((label) => `\`${label}\``).join(' '),
+        help,
+      ]),
+    ),
+  },
+];
+
+function shown({ name, page }: Made): string {
+  const found = new RegExp(`<!-- ${name} -->\\n([\\s\\S]*?)\\n?<!-- /${name} -->`).exec(
+    readFileSync(new URL(page, REFERENCE), 'utf8'),
+  );
   return found?.[1]?.trim() ?? '(no such table)';
 }
 
 if (process.env.UPDATE_README === '1') {
-  let text = readFileSync(README, 'utf8');
-  for (const [name, made] of Object.entries(TABLES)) {
-    text = text.replace(new RegExp(`(<!-- ${name} -->)[\\s\\S]*?(<!-- /${name} -->)`), `$1\n${made}\n$2`);
+  for (const { name, page, text } of TABLES) {
+    const file = new URL(page, REFERENCE);
+    const block = new RegExp(`(<!-- ${name} -->)[\\s\\S]*?(<!-- /${name} -->)`);
+    const put = (_: string, begin: string, end: string): string => `${begin}\n${text}\n${end}`;
+    writeFileSync(file, readFileSync(file, 'utf8').replace(block, put));
   }
-  writeFileSync(README, text);
 }
 
-for (const [name, made] of Object.entries(TABLES)) {
-  t.test(`the README’s table of ${name} is the list in the code`, async (t) => {
-    t.equal(inReadme(readFileSync(README, 'utf8'), name), made);
+for (const made of TABLES) {
+  t.test(`the table ${made.name} of docs/reference/${made.page} is the list in the code`, async (t) => {
+    t.ok(made.text.split('\n').length > 5, 'it has rows');
+    t.equal(shown(made), made.text);
   });
 }
 
-t.test('every option that the README names is one, with the default that the code has', async (t) => {
-  const help = helpText('run');
-  const rows = [...readFileSync(README, 'utf8').matchAll(/^\| `(--[a-z-]+)[^`]*` \| ([^|]*) \| ([^|]*) \|/gm)];
-  t.ok(rows.length > 10, `${rows.length} options in the README`);
-  for (const [, option = '', variables = '', fallback = ''] of rows) {
-    const line = help.split('\n').find((each) => each.trim().startsWith(`${option} `)) ?? '';
-    t.ok(line !== '', `${option} is an option`);
-    for (const variable of variables.matchAll(/`([A-Z_]+)`/g))
-      t.ok(line.includes(variable[1]!), `${option} is ${variable[1]} in the environment`);
-    if (/^`?[0-9][\w.]*`?$/.test(fallback.trim()))
-      t.ok(line.includes(`default ${fallback.trim().replaceAll('`', '')}`), `${option} has the default ${fallback.trim()}`);
-  }
+t.test(`the README has at most ${MOST_WORDS} words, and leads to every page of the reference`, async (t) => {
+  const text = readFileSync(README, 'utf8');
+  const words = text.split(/\s+/).filter((word) => word !== '').length;
+  t.ok(words <= MOST_WORDS, `${words} words`);
+  const pages = readdirSync(REFERENCE);
+  t.ok(pages.length > 4, `${pages.length} pages`);
+  for (const page of pages) t.ok(text.includes(`](docs/reference/${page})`), page);
+});
+
+t.test('every option that the reference names is one', async (t) => {
+  const known = new Set([...Object.keys(RUN_OPTIONS), ...Object.keys(CONTROL_PLANE_OPTIONS)]);
+  const pages = readdirSync(REFERENCE).map((page) => new URL(page, REFERENCE));
+  const named = pages.flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(/`--([a-z-]+)[` ]/g)].map(([, option = '']) => option),
+  );
+  t.ok(named.length > 30, `${named.length} options`);
+  const elsewhere = new Set([...Object.keys(IGNORED_OPTIONS), 'proxy-type']);
+  t.same([...new Set(named.filter((option) => !known.has(option) && !elsewhere.has(option)))], []);
 });

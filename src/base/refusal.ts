@@ -1,6 +1,6 @@
 /**
- * Why a session ended: the closed list. The metric label `reason`, the log field, the README table
- * and what explain prints are all made from here; a test holds the README to it.
+ * Why a session ended: the closed list. The metric label `reason`, the log field, the table in
+ * docs/reference and what explain prints are all made from here; a test holds the table to it.
  */
 export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   // read the hello

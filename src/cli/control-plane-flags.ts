@@ -16,7 +16,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     kind: 'text',
     env: ['KUMA_CONTROL_PLANE_CA_CERT_FILE'],
     value: 'FILE',
-    help: 'PEM of who signed the certificate of the control plane; without it the authorities of the system are trusted',
+    help: 'PEM of the authority of the control plane; without it the authorities of the system are trusted',
   },
   'ca-cert': {
     kind: 'text',
@@ -27,7 +27,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
   'skip-verify': {
     kind: 'flag',
     env: ['KUMA_CONTROL_PLANE_TLS_SKIP_VERIFY'],
-    help: 'take any certificate of the control plane for the bootstrap; whoever answers gets the token',
+    help: 'take any certificate of the control plane for the bootstrap; the token goes to any server that answers',
   },
   'dataplane-token-file': {
     kind: 'text',
@@ -64,7 +64,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     kind: 'text',
     env: ['KUMA_DATAPLANE_RUNTIME_SOCKET_DIR', 'KUMA_DATAPLANE_RUNTIME_WORK_DIR'],
     value: 'DIR',
-    help: 'told to the control plane, not used; without it none is told',
+    help: 'sent to the control plane, not used; without it none is sent',
   },
   'config-dir': {
     kind: 'text',
@@ -105,7 +105,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     fallback: '0',
     most: Number.MAX_SAFE_INTEGER,
     variableOnly: true,
-    help: 'told to the control plane, not used',
+    help: 'sent to the control plane, not used',
   },
 };
 

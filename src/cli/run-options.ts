@@ -211,7 +211,7 @@ export const RUN_OPTIONS: OptionTable = {
 };
 
 const PROXY_TYPE: OptionTable = {
-  'proxy-type': { kind: 'text', env: ['KUMA_DATAPLANE_PROXY_TYPE'], help: 'egress, as kuma-dp has to be told' },
+  'proxy-type': { kind: 'text', env: ['KUMA_DATAPLANE_PROXY_TYPE'], help: 'egress is the only type here' },
 };
 
 export function runOptions(argv: readonly string[], env: Env): RunOptions {

@@ -1,5 +1,5 @@
 /**
- * How a data side behaves, the same for every session. Units in the names; the README table is made
+ * How a data side behaves, the same for every session. Units in the names; the table is made
  * from these defaults.
  */
 export interface TrafficSettings {

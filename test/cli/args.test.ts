@@ -6,7 +6,7 @@ import { sessionLimit } from '../../src/cli/run.ts';
 import { strayVariables } from '../../src/cli/variables.ts';
 import { durationMs } from '../../src/cli/values.ts';
 
-t.test('run: defaults are those that the README names', async (t) => {
+t.test('run: defaults are those that the reference names', async (t) => {
   t.match(parseCommand(['run', '--resources', 'zone'], {}), {
     name: 'run',
     parsed: {

@@ -1,5 +1,5 @@
-// The README's example is what its command prints. `UPDATE_README=1 npm test --
-// test/explain/readme.test.ts` writes it.
+// The first example of docs/explain.md is what its command prints. `UPDATE_README=1 npm test --
+// test/explain/page.test.ts` writes it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import t from 'tap';
@@ -7,18 +7,18 @@ import { sampleZone } from '../../src/cli/sample-zone.ts';
 import { parseCommand } from '../../src/cli/parse.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 
-const README = new URL('../../README.md', import.meta.url);
+const PAGE = new URL('../../docs/explain.md', import.meta.url);
 const EXAMPLE =
   /(```sh\nnpx zone-egress (explain .*) --resources my-zone\/resources\n```\n\n<!-- explain -->\n)([\s\S]*?)(<!-- \/explain -->)/;
 
-t.test('the README shows what explain prints for the zone that generate zone writes', async (t) => {
+t.test('the page shows what explain prints for the zone that generate zone writes', async (t) => {
   const dir = t.testdir({});
   for (const { path, text } of (await sampleZone()).files) {
     mkdirSync(dirname(`${dir}/${path}`), { recursive: true });
     writeFileSync(`${dir}/${path}`, text);
   }
-  const readme = readFileSync(README, 'utf8');
-  const args = (EXAMPLE.exec(readme)?.[2] ?? '').replaceAll("'", '').split(' ');
+  const page = readFileSync(PAGE, 'utf8');
+  const args = (EXAMPLE.exec(page)?.[2] ?? '').replaceAll("'", '').split(' ');
   const command = parseCommand([...args, '--resources', `${dir}/resources`], {});
   if (command.kind !== 'command') throw new Error(JSON.stringify(command));
   let out = '';
@@ -37,8 +37,8 @@ t.test('the README shows what explain prints for the zone that generate zone wri
   const block = `\`\`\`text\n${shown}\`\`\`\n`;
   if (process.env.UPDATE_README === '1')
     writeFileSync(
-      README,
-      readme.replace(EXAMPLE, (_, before: string, _args, _block, after: string) => before + block + after),
+      PAGE,
+      page.replace(EXAMPLE, (_, before: string, _args, _block, after: string) => before + block + after),
     );
-  t.equal(EXAMPLE.exec(readFileSync(README, 'utf8'))?.[3], block);
+  t.equal(EXAMPLE.exec(readFileSync(PAGE, 'utf8'))?.[3], block);
 });

@@ -1,5 +1,5 @@
-// The README's examples of diff and simulate are what these commands print. `UPDATE_README=1 npm
-// test -- test/explain/changes-readme.test.ts` writes them.
+// The examples of docs/changes.md are what its commands print. `UPDATE_README=1 npm test --
+// test/explain/changes-page.test.ts` writes them.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import t from 'tap';
@@ -7,7 +7,7 @@ import { sampleZone } from '../../src/cli/sample-zone.ts';
 import { runCommand } from '../cli/running.ts';
 import { sessionRecord, unmatched } from '../observe/record.ts';
 
-const README = new URL('../../README.md', import.meta.url);
+const PAGE = new URL('../../docs/changes.md', import.meta.url);
 
 const terminated = {
   sni: 'api{mesh=default}',
@@ -35,7 +35,7 @@ const SESSIONS = [
   unmatched({ id: '0.23', sni: '', reason: 'not-tls', helloMs: -1 }),
 ];
 
-t.test('the README shows what diff and simulate print for the zone that generate zone writes, with a change', async (t) => {
+t.test('the page shows what diff and simulate print for the zone that generate zone writes, with a change', async (t) => {
   const dir = t.testdir({});
   const put = (path: string, text: string): void => {
     mkdirSync(dirname(`${dir}/${path}`), { recursive: true });
@@ -62,16 +62,16 @@ t.test('the README shows what diff and simulate print for the zone that generate
       );
     return `\n\`\`\`text\n${plain}\`\`\`\n`;
   };
-  let readme = readFileSync(README, 'utf8');
+  let page = readFileSync(PAGE, 'utf8');
   for (const name of ['diff', 'simulate']) {
     const block = new RegExp(
       `(\`\`\`sh\\nnpx zone-egress (${name} .*)\\n\`\`\`\\n\\n<!-- ${name} -->)([\\s\\S]*?)(<!-- /${name} -->)`,
     );
-    const made = await shown(...(block.exec(readme)?.[2] ?? '').split(' '));
+    const made = await shown(...(block.exec(page)?.[2] ?? '').split(' '));
     if (process.env.UPDATE_README === '1') {
-      readme = readme.replace(block, (_, before: string, _args, _block, after: string) => before + made + after);
-      writeFileSync(README, readme);
+      page = page.replace(block, (_, before: string, _args, _block, after: string) => before + made + after);
+      writeFileSync(PAGE, page);
     }
-    t.equal(block.exec(readFileSync(README, 'utf8'))?.[3], made);
+    t.equal(block.exec(readFileSync(PAGE, 'utf8'))?.[3], made);
   }
 });
