@@ -1,8 +1,8 @@
 /**
  * Rooms import to the left only, and some names stay out of the house. It reads the tree that is
- * there.
+ * there. `UPDATE_README=1` writes who calls a room into its ROOM.md.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path/posix';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -86,6 +86,37 @@ const SOURCE_BANS: readonly Ban[] = [
 ];
 
 const BANNED_NAMES = /(^|\/)(utils?|helpers?|common|managers?|index)(\.\w+)+$|(^|\/)(utils?|helpers?|common|managers?)\//i;
+
+/** Every room and sub-room that has a file, as `traffic` and `traffic/http`. */
+function roomFolders(files: readonly Pick<File, 'path'>[]): string[] {
+  const folders = files.flatMap(({ path }) => {
+    const [, room = '', ...inner] = dirname(path).split('/');
+    return room === '' ? [] : inner.length === 0 ? [room] : [room, `${room}/${inner.join('/')}`];
+  });
+  return [...new Set(folders)].sort();
+}
+
+/**
+ * By which places each room is imported: a room by other rooms, with what imports its sub-rooms; a
+ * sub-room by other folders, that of its room too. A single file is a place of its own.
+ */
+function callersOf(files: readonly File[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const callers = new Map<string, Set<string>>();
+  const add = (room: string, caller: string): void => {
+    if (room !== caller) callers.set(room, (callers.get(room) ?? new Set()).add(caller));
+  };
+  const place = (path: string): string =>
+    dirname(path) === 'src' ? path.slice('src/'.length) : dirname(path).slice('src/'.length);
+  for (const { path, text } of files) {
+    for (const name of importsOf(text)) {
+      const target = normalize(join(dirname(path), name));
+      if (!name.startsWith('.') || !target.startsWith('src/')) continue;
+      add(roomOf(target), roomOf(path));
+      if (place(target).includes('/')) add(place(target), place(path));
+    }
+  }
+  return callers;
+}
 
 /** Built from pieces, so that this file is not its own finding. */
 const MACHINE_FOLDERS: readonly string[] = ['work', 'root'];
@@ -184,7 +215,11 @@ function read(folder: string): File[] {
   return files;
 }
 
+const CALLED_BY = /^- Called by: .*$/m;
+const isUpdate = process.env.UPDATE_README === '1';
+
 const tree = read('');
+const contributing = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8');
 /** What is generated is not read. */
 const sources = tree.filter(({ path }) => /^src\/.*\.(ts|mjs)$/.test(path));
 const tests = tree.filter(({ path }) => /^test\/.*\.ts$/.test(path) && path !== 'test/architecture.test.ts');
@@ -199,8 +234,7 @@ t.test('the sources have none of what is banned from them', async (t) => {
 });
 
 t.test('the map in CONTRIBUTING names every room and the one order of imports', async (t) => {
-  const page = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8');
-  const order = /^base <- .*$/m.exec(page)?.[0] ?? '';
+  const order = /^base <- .*$/m.exec(contributing)?.[0] ?? '';
   t.same(
     order.split(' <- ').map((line) =>
       line
@@ -211,24 +245,52 @@ t.test('the map in CONTRIBUTING names every room and the one order of imports', 
     ),
     ORDER.map((line) => [...line].sort()),
   );
-  const rooms = [...page.matchAll(/^\| `([a-z/-]+)` \| /gm)].map(([, room = '']) => room);
-  const folders = new Set(
-    sources.flatMap(({ path }) => {
-      const [, room = '', ...inner] = dirname(path).split('/');
-      return room === '' ? [] : inner.length === 0 ? [room] : [room, `${room}/${inner.join('/')}`];
-    }),
-  );
-  t.same(rooms.sort(), [...folders].sort());
+  const rooms = [...contributing.matchAll(/^\| `([a-z/-]+|[a-z-]+\.(?:ts|mjs))` \| /gm)].map(([, room = '']) => room);
+  const files = ORDER.flat().filter((room) => room.includes('.'));
+  t.same(rooms.sort(), [...roomFolders(sources), ...files].sort());
 });
 
-t.test('the tour leads to files that are there', async (t) => {
+t.test('each room opens with what it promises, what it leaves out and who calls it', async (t) => {
+  const callers = callersOf(sources);
+  for (const room of roomFolders(sources)) {
+    const called = [...(callers.get(room) ?? [])].sort().map((caller) => `\`${caller}\``);
+    const line = `- Called by: ${called.join(', ')}.`;
+    const before = tree.find(({ path }) => path === `src/${room}/ROOM.md`)?.text ?? '';
+    const page = isUpdate ? before.replace(CALLED_BY, line) : before;
+    if (page !== before) writeFileSync(join(root, 'src', room, 'ROOM.md'), page);
+    const lines = page.trimEnd().split('\n');
+    t.equal(lines[0], `# ${room}`, `src/${room}/ROOM.md begins with its name`);
+    t.ok(lines.length <= 8, `src/${room}/ROOM.md: ${lines.length} lines`);
+    t.match(page, /^- Promises: \S.{20,}\.$/m, room);
+    t.match(page, /^- Leaves out: \S.{20,}\.$/m, room);
+    t.equal(CALLED_BY.exec(page)?.[0], line, `src/${room}/ROOM.md`);
+  }
+});
+
+t.test('the tour leads to files that are there, and its words are in order', async (t) => {
   const page = readFileSync(join(root, 'docs/tour.md'), 'utf8');
-  const links = [...page.matchAll(/\]\((\.\.[^)]+)\)/g)].map(([, link = '']) => normalize(join('docs', link)));
+  const links = [...page.matchAll(/\]\((\.\.[^)#]+)\)/g)].map(([, link = '']) => normalize(join('docs', link)));
   t.ok(links.length > 25, `${links.length} links`);
   t.same(
     links.filter((link) => !tree.some(({ path }) => path === link)),
     [],
   );
+  const words = [...page.matchAll(/^\| ([A-Za-z][A-Za-z ]*) \| /gm)]
+    .map(([, word = '']) => word)
+    .filter((word) => word !== 'word');
+  t.ok(words.length > 20, `${words.length} words`);
+  t.same(
+    words,
+    [...words].sort((a, b) => a.toLowerCase().localeCompare(b.toLowerCase())),
+  );
+});
+
+t.test('every file that CONTRIBUTING names is there', async (t) => {
+  const named = [...contributing.matchAll(/`([a-z0-9/-]+\.(?:ts|mjs))`/g)].map(([, name = '']) => name);
+  t.ok(named.length > 40, `${named.length} files`);
+  const places = ['', 'src/', 'src/traffic/', 'test/', 'test/kuma/'];
+  const missing = named.filter((name) => !places.some((place) => tree.some(({ path }) => path === place + name)));
+  t.same([...new Set(missing)], []);
 });
 
 t.test('no file is called after nothing: utils, helpers, common, manager, index', async (t) => {
