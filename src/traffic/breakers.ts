@@ -67,12 +67,15 @@ export class Breakers {
     change(this.#routes, routes);
   }
 
-  /** Takes a place for one connection of a cluster, or says which breaker is open. */
-  enter(cluster: Cluster): Place | Full {
+  /**
+   * Takes a place for one connection of a cluster, or says which breaker is open. `over`: also one
+   * above the limit of connections.
+   */
+  enter(cluster: Cluster, over = false): Place | Full {
     const slot = this.#clusters.get(cluster.name);
     if (slot === undefined) return NO_PLACE;
     const { maxConnections, maxPendingRequests } = { ...BREAKER_DEFAULTS, ...cluster.circuitBreaker };
-    if (!this.#enter(slot, CONNECTIONS, maxConnections)) {
+    if (!this.#enter(slot, CONNECTIONS, over ? Infinity : maxConnections)) {
       return tooManyConnections(cluster.name, maxConnections);
     }
     if (!this.#enter(slot, PENDING, maxPendingRequests)) {
@@ -100,13 +103,21 @@ export class Breakers {
    * null where all are taken.
    */
   enterRequest(cluster: Cluster): (() => void) | null {
+    return this.#place(cluster, REQUESTS, cluster.circuitBreaker?.maxRequests ?? BREAKER_DEFAULTS.maxRequests);
+  }
+
+  /** The same for a request that waits for a connection which may not be made. */
+  enterPending(cluster: Cluster): (() => void) | null {
+    return this.#place(cluster, PENDING, cluster.circuitBreaker?.maxPendingRequests ?? BREAKER_DEFAULTS.maxPendingRequests);
+  }
+
+  #place(cluster: Cluster, counter: number, limit: number): (() => void) | null {
     const slot = this.#clusters.get(cluster.name);
     if (slot === undefined) return () => {};
-    const maxRequests = cluster.circuitBreaker?.maxRequests ?? BREAKER_DEFAULTS.maxRequests;
-    if (!this.#enter(slot, REQUESTS, maxRequests)) return null;
+    if (!this.#enter(slot, counter, limit)) return null;
     let entered = true;
     return () => {
-      if (entered) this.#leave(slot, REQUESTS);
+      if (entered) this.#leave(slot, counter);
       entered = false;
     };
   }
@@ -157,7 +168,7 @@ export class Breakers {
 
   /** Whether nobody holds a place there any more, so that the slot may be given away. */
   isFree(slot: number): boolean {
-    return this.#count(slot, CONNECTIONS) === 0 && this.#count(slot, REQUESTS) === 0;
+    return [CONNECTIONS, PENDING, REQUESTS].every((counter) => this.#count(slot, counter) === 0);
   }
 
   /** A full bucket, for the route that gets the slot next. */

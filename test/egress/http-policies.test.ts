@@ -1,6 +1,7 @@
 // What policies do to requests, through a whole zone: one promise each.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
@@ -300,4 +301,77 @@ t.test('requests with the same header go to the same endpoint, where a policy ha
   }
   t.equal(seen.size, 3, 'users are spread');
   client.socket.destroy();
+});
+
+t.test('where no more connections may be made, a request waits for one, and too many that wait are answered 503', async (t) => {
+  const waiting: ServerResponse[] = [];
+  let arrived = (): void => {};
+  let connections = 0;
+  const server = createServer((_, response) => {
+    waiting.push(response);
+    arrived();
+  });
+  server.on('connection', () => connections++);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(async () => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  });
+  const { port } = server.address() as AddressInfo;
+  const conf = '{ connectionLimits: { maxConnections: 1, maxPendingRequests: 1 } }';
+  const policies = [meshPolicy('MeshCircuitBreaker', toMesh(conf)).replace('name: p', 'name: a')];
+  await using zone = await startShop(t, port, { policies });
+  const clients = await Promise.all([0, 1, 2].map(() => clientOf(zone, WEB)));
+  const [first, second, third] = clients as [Client, Client, Client];
+  let came = new Promise<void>((resolve) => (arrived = resolve));
+  const one = first.get('/1');
+  await came;
+  came = new Promise<void>((resolve) => (arrived = resolve));
+  // Of the two one waits; which one is for the process to say.
+  const others = [second.get('/2'), third.get('/3')];
+  const refused = await Promise.race(others);
+  t.equal(refused.status, 503);
+  t.match(refused.body, /reset reason: overflow$/);
+  waiting.pop()?.end('done');
+  t.equal((await one).status, 200);
+  await came;
+  waiting.pop()?.end('done');
+  const statuses = (await Promise.all(others)).map(({ status }) => status);
+  t.same(statuses.sort(), [200, 503]);
+  t.equal(connections, 1);
+  for (const each of clients) each.socket.destroy();
+});
+
+t.test('requests at once to a service that speaks HTTP/2 share a connection from the start', async (t) => {
+  let connections = 0;
+  const server = createHttp2Server((request, response) => {
+    request.resume();
+    response.end('ok');
+  });
+  server.on('session', (session) => {
+    connections++;
+    t.teardown(() => session.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  await using zone = await startShop(t, port, { protocol: 'http2' });
+  const socket = await zone.connect(WEB, zone.mesh.client('frontend'));
+  const session = connectHttp2('http://web', { createConnection: () => socket });
+  const statuses = await Promise.all(
+    Array.from({ length: 30 }, async () => {
+      const stream = session.request({ ':path': '/' });
+      const [head] = (await once(stream, 'response')) as [Record<string, unknown>];
+      stream.resume();
+      await once(stream, 'close');
+      return head[':status'];
+    }),
+  );
+  t.same(new Set(statuses), new Set([200]));
+  t.equal(connections, 1);
+  session.close();
+  await once(session, 'close');
 });

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import type { Timer } from '../../base/clock.ts';
-import { Refused, refuse } from '../../base/refusal.ts';
+import { refuse } from '../../base/refusal.ts';
 import type { Refusal } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Hash64 } from '../../model/endpoint-view.ts';
@@ -18,6 +18,7 @@ import { resetReply } from './local-reply.ts';
 import { serveRequest } from './request-walk.ts';
 import type { Judged } from './request-walk.ts';
 import { UpstreamPools } from './upstream.ts';
+import type { Dialled } from './upstream.ts';
 
 /** What a session offers its requests. */
 export interface HttpSession {
@@ -66,7 +67,11 @@ export class HttpTraffic {
   constructor(plane: DataPlane) {
     this.#plane = plane;
     this.#h1 = new H1Front(plane.clock, plane.settings.setupTimeoutMs);
-    this.#pools = new UpstreamPools((cluster, targets) => this.#dial(cluster, targets));
+    this.#pools = new UpstreamPools({
+      clock: plane.clock,
+      dial: (cluster, targets, over) => this.#dial(cluster, targets, over),
+      wait: (cluster) => plane.breakers.enterPending(cluster),
+    });
   }
 
   /**
@@ -227,10 +232,10 @@ export class HttpTraffic {
     }
   }
 
-  async #dial(cluster: Cluster, targets: readonly Target[]): ReturnType<ConstructorParameters<typeof UpstreamPools>[0]> {
+  async #dial(cluster: Cluster, targets: readonly Target[], over: boolean): Promise<Dialled> {
     const plane = this.#plane;
-    const place = plane.breakers.enter(cluster);
-    if ('limit' in place) throw new Refused(refuse('over-limit', place.detail));
+    const place = plane.breakers.enter(cluster, over);
+    if ('limit' in place) return { kind: 'full', full: place };
     let used: (() => void) | null = null;
     let tried: Target | undefined;
     const leave = (): void => {
@@ -254,7 +259,7 @@ export class HttpTraffic {
       });
       place.connected();
       if (tried === undefined) throw new Error('a connection without an endpoint');
-      return { socket, target: tried, leave };
+      return { kind: 'dialled', socket, target: tried, leave };
     } catch (error) {
       leave();
       throw error;

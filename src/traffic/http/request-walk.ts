@@ -59,6 +59,7 @@ interface Request {
   readonly host: RequestHost;
   readonly http: HttpRoute;
   readonly cluster: Cluster;
+  readonly mesh: string;
   readonly startedAt: number;
   readonly timers: RequestTimers;
   readonly hash: RequestHash | null;
@@ -101,6 +102,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     host,
     http,
     cluster,
+    mesh: route.mesh,
     startedAt,
     timers: new RequestTimers(host.clock, timeoutsOf(http, cluster), (which) => {
       request.timedOut = which;
@@ -133,16 +135,19 @@ function timeoutsOf({ timeouts = {} }: HttpRoute, { httpPool }: Cluster): HttpTi
  */
 async function carry(request: Request): Promise<void> {
   const { exchange } = request;
-  const mayRepeat = exchange.body === null && /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
+  const isSafe = /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
   for (const fresh of [false, true]) {
     const lease = await leased(request, fresh);
     if (lease === null) return;
     request.host.attempt(lease.target);
     const outcome = await forward(request, lease);
     if (outcome === 'done') return;
-    if (fresh || !lease.reused || !mayRepeat) break;
+    const mayRepeat = outcome === 'refused' || (lease.reused && isSafe);
+    if (fresh || exchange.body !== null || !mayRepeat) {
+      exchange.reply(resetReply(outcome === 'refused' ? 'remote refused stream reset' : 'connection termination'));
+      return;
+    }
   }
-  if (!exchange.answered) exchange.reply(resetReply('connection termination'));
 }
 
 /** A place on a connection; null where the request is over before there is one. */
@@ -150,14 +155,16 @@ async function leased(request: Request, fresh: boolean): Promise<Lease | null> {
   const { exchange, host, cluster, hash } = request;
   const isOver = (): boolean => exchange.gone || request.timedOut !== null;
   // The wait may go on; its connection serves the next request then.
+  let cancel = (): void => {};
   request.onEnd = () => {
+    cancel();
     if (request.timedOut !== null && !exchange.gone) exchange.reply(timeoutReply(request.timedOut, exchange.bodyIsRead));
   };
   let lease: Lease;
   try {
     const targets = await host.targets(cluster, hash === null ? undefined : hash.key);
     if (isOver()) return null;
-    lease = await host.pools.lease(cluster, targets, fresh);
+    lease = await host.pools.lease({ mesh: request.mesh, cluster, targets, fresh, whenOver: (given) => (cancel = given) });
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (!isOver()) refused(exchange, host, error.refusal);
@@ -172,7 +179,7 @@ async function leased(request: Request, fresh: boolean): Promise<Lease | null> {
  * Sends the request and passes the answer on. `stale`: the connection ended before a byte of an
  * answer, and nothing was answered.
  */
-function forward(request: Request, lease: Lease): Promise<'done' | 'stale'> {
+function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 'refused'> {
   const { exchange, host, http, cluster, timers, startedAt } = request;
   const { head, body } = exchange;
   const { address } = lease.target.endpoint;
@@ -227,6 +234,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale'> {
         const isStale = reason === 'connection termination';
         if (!isStale || !lease.reused) host.outcome(cluster, lease.target, 'answered-5xx');
         if (isStale) return resolve('stale');
+        if (reason === 'remote refused stream reset' && lease.isLeaving()) return resolve('refused');
         exchange.reply(resetReply(reason));
         resolve('done');
       },

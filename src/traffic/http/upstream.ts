@@ -1,54 +1,17 @@
 /**
  * Connections to services that speak HTTP, kept for reuse. A pool belongs to one address of one
- * cluster, and a cluster to one mesh, so that no mesh uses what another has opened. Sockets come
- * from `connectEndpoint`: endpoints, TLS, breakers and outlier detection are those of every
- * session.
+ * cluster in one mesh, so that no mesh uses what another has opened. Sockets come from
+ * `connectEndpoint`: endpoints, TLS, breakers and outlier detection are those of every session.
  */
-import { connect as connectHttp2 } from 'node:http2';
-import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
-import type { Client, Dispatcher } from 'undici';
+import type { Clock } from '../../base/clock.ts';
 import { Refused, refuse } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
-import { isSoundAnswer } from './check-head.ts';
-import { H2 } from './exchange.ts';
-import type { ResponseHead } from './exchange.ts';
-import { grouped, MAX_SENT_HEAD_BYTES, REPEATABLE } from './h2-front.ts';
-import { lowerNames } from './headers.ts';
-import type { FlatHeaders } from './headers.ts';
-import type { ResetReason } from './local-reply.ts';
-import { clientErrors, Http1Client } from './undici-client.ts';
-
-export interface UpstreamRequest {
-  readonly method: string;
-  readonly path: string;
-  /** `host` is the first. */
-  readonly headers: FlatHeaders;
-  readonly body: Readable | null;
-}
-
-/**
- * What comes of a request, in this order: a head, pieces, an end; or at any moment a reset, and
- * nothing after it.
- */
-export interface UpstreamListener {
-  /** Bytes of the request's body that went out. */
-  onSent(bytes: number): void;
-  onHead(head: ResponseHead): void;
-  /** False: the next piece waits until `resume`. */
-  onData(chunk: Buffer): boolean;
-  onEnd(trailers: FlatHeaders): void;
-  /** `code` is that of HTTP/2, where the service gave one. */
-  onReset(reason: ResetReason, code: number, detail: string): void;
-}
-
-export interface UpstreamCall {
-  resume(): void;
-  /** The client gave up. */
-  cancel(): void;
-}
+import type { Full } from '../breakers.ts';
+import type { Connection, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
+import { Http1Connection } from './upstream-h1.ts';
+import { Http2Connection } from './upstream-h2.ts';
 
 /** A place on a connection, for one request. */
 export interface Lease {
@@ -57,349 +20,254 @@ export interface Lease {
    * The connection has carried requests before, so that its service may have ended it meanwhile.
    */
   readonly reused: boolean;
+  /** The service has said that it takes no more: what it refuses now it has not begun. */
+  readonly isLeaving: () => boolean;
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall;
   /** In place of `send`: a connection that was made for it and carried nothing ends. */
   drop(): void;
 }
 
-interface Connection {
-  readonly target: Target;
-  readonly isOpen: boolean;
-  /** Requests that it could take now. */
-  readonly room: number;
-  readonly used: number;
-  send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall;
-  close(): void;
+export interface Wanted {
+  readonly mesh: string;
+  readonly cluster: Cluster;
+  /** In the order to try. */
+  readonly targets: readonly Target[];
+  /** On a connection of its own, that nothing has used. */
+  readonly fresh: boolean;
+  /** Takes how the wait is given up. */
+  readonly whenOver: (cancel: () => void) => void;
 }
 
-export type Dial = (
-  cluster: Cluster,
-  targets: readonly Target[],
-) => Promise<{ readonly socket: Socket; readonly target: Target; readonly leave: () => void }>;
+export type Dialled =
+  | { readonly kind: 'dialled'; readonly socket: Socket; readonly target: Target; readonly leave: () => void }
+  | { readonly kind: 'full'; readonly full: Full };
 
-/**
- * An idle connection stays for so long; Envoy's default is an hour, and services end theirs sooner.
- */
-const IDLE_MS = 60_000;
+export interface PoolsHost {
+  readonly clock: Clock;
+  /** `over`: also where the cluster has as many connections as it may. Throws Refused. */
+  dial(cluster: Cluster, targets: readonly Target[], over: boolean): Promise<Dialled>;
+  /**
+   * A place among those who wait for a connection, and how it is left; null where all are taken.
+   */
+  wait(cluster: Cluster): (() => void) | null;
+}
+
+interface Waiter {
+  readonly wanted: Wanted;
+  /** Of those who wait because no connection may be made; the others wait for one that is made. */
+  leave: (() => void) | null;
+  resolve(lease: Lease): void;
+  reject(error: Error): void;
+}
+
+interface Pool {
+  readonly key: string;
+  readonly mesh: string;
+  readonly cluster: string;
+  readonly connections: Set<Connection>;
+  readonly waiting: Waiter[];
+  dialling: number;
+}
 
 export class UpstreamPools {
-  readonly #dial: Dial;
-  readonly #pools = new Map<string, Set<Connection>>();
+  readonly #host: PoolsHost;
+  readonly #pools = new Map<string, Pool>();
   #closed = false;
 
-  constructor(dial: Dial) {
-    this.#dial = dial;
+  constructor(host: PoolsHost) {
+    this.#host = host;
   }
 
   /**
    * A place for one request: on a connection to the first target where one has room, else on a new
-   * one. Throws Refused where none can be made.
+   * one; where none may be made, on the first that has room again. Throws Refused where there is
+   * none.
    */
-  async lease(cluster: Cluster, targets: readonly Target[], fresh: boolean): Promise<Lease> {
-    const [first] = targets;
-    if (first !== undefined && !fresh) {
-      for (const connection of this.#pools.get(poolKey(cluster, first)) ?? []) {
-        if (connection.isOpen && connection.room > 0) return leaseOf(connection);
-      }
-    }
-    const { socket, target, leave } = await this.#dial(cluster, targets);
-    if (this.#closed) {
-      leave();
-      socket.destroy();
-      throw new Refused(refuse('drained', 'the egress was stopped'));
-    }
-    const key = poolKey(cluster, target);
-    const pool = this.#pools.get(key) ?? new Set();
-    this.#pools.set(key, pool);
-    const onGone = (): void => {
-      leave();
-      pool.delete(connection);
-      if (pool.size === 0 && this.#pools.get(key) === pool) this.#pools.delete(key);
-    };
-    const connection: Connection =
-      cluster.http === 'http2' ? new Http2Connection(socket, target, onGone) : new Http1Connection(socket, target, onGone);
-    pool.add(connection);
-    return leaseOf(connection);
+  async lease(wanted: Wanted): Promise<Lease> {
+    const [first] = wanted.targets;
+    if (first === undefined) throw new Refused(refuse('no-endpoint', `${wanted.cluster.name} has no endpoint`));
+    const pool = this.#poolOf(wanted, first);
+    const free = wanted.fresh ? null : freeOf(pool);
+    if (free !== null) return leaseOf(free);
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { wanted, leave: null, resolve, reject };
+      pool.waiting.push(waiter);
+      wanted.whenOver(() => {
+        if (remove(pool, waiter)) reject(new Refused(refuse('client-gone', 'the client is gone')));
+      });
+      if (pool.waiting.length > pool.dialling * atOnce(wanted.cluster)) void this.#grow(pool, waiter, false);
+    });
   }
 
-  /** Connections of clusters that are gone or have changed take no more requests. */
+  /** Connections of clusters and endpoints that are gone or have changed take no more requests. */
   keep(clusters: ReadonlyMap<string, Cluster>): void {
-    const live = new Set<string>();
-    for (const [key, pool] of this.#pools) {
-      const [name = ''] = key.split('\0');
-      const cluster = clusters.get(name);
-      for (const { target } of pool) if (cluster !== undefined && poolKey(cluster, target) === key) live.add(key);
-      if (!live.has(key)) for (const connection of pool) connection.close();
+    for (const pool of this.#pools.values()) {
+      const cluster = clusters.get(pool.cluster);
+      for (const connection of pool.connections) {
+        const { endpoint, ip } = connection.target;
+        const isLive =
+          cluster?.endpoints.some(
+            (each) => each.port === endpoint.port && keyOf(pool.mesh, cluster, { endpoint: each, ip }) === pool.key,
+          ) ?? false;
+        if (!isLive) connection.close();
+      }
     }
   }
 
   close(): void {
     this.#closed = true;
-    for (const pool of this.#pools.values()) for (const connection of pool) connection.close();
+    for (const pool of this.#pools.values()) {
+      for (const connection of pool.connections) connection.close();
+      for (const waiter of [...pool.waiting]) fail(pool, waiter, stopped());
+    }
+  }
+
+  #poolOf({ mesh, cluster }: Pick<Wanted, 'mesh' | 'cluster'>, target: Target): Pool {
+    const key = keyOf(mesh, cluster, target);
+    const known = this.#pools.get(key);
+    if (known !== undefined) return known;
+    const pool: Pool = { key, mesh, cluster: cluster.name, connections: new Set(), waiting: [], dialling: 0 };
+    this.#pools.set(key, pool);
+    return pool;
+  }
+
+  /** Makes a connection for whoever waits longest; `waiter` is who asked for it. */
+  async #grow(pool: Pool, waiter: Waiter, over: boolean): Promise<void> {
+    const { cluster, targets } = waiter.wanted;
+    pool.dialling++;
+    let dialled: Dialled;
+    try {
+      dialled = await this.#host.dial(cluster, targets, over);
+    } catch (error) {
+      pool.dialling--;
+      this.#failed(pool, waiter, error instanceof Error ? error : new Error(String(error)));
+      return this.#forget(pool);
+    }
+    pool.dialling--;
+    if (dialled.kind === 'full') this.#full(pool, waiter, dialled.full);
+    else if (this.#closed) {
+      dialled.leave();
+      dialled.socket.destroy();
+      fail(pool, waiter, stopped());
+    } else this.#made(pool, waiter, dialled);
+    this.#forget(pool);
+  }
+
+  #made(pool: Pool, waiter: Waiter, { socket, target, leave }: Extract<Dialled, { kind: 'dialled' }>): void {
+    const { cluster, mesh, fresh } = waiter.wanted;
+    // Another endpoint may have been reached than the first: its connection is kept where it
+    // belongs.
+    const home = this.#poolOf({ mesh, cluster }, target);
+    const limits = cluster.httpPool ?? {};
+    const options = {
+      target,
+      pool: limits,
+      onRoom: () => this.#serve(home),
+      onGone: () => {
+        leave();
+        life?.cancel();
+        home.connections.delete(connection);
+        const [next] = home.waiting;
+        if (next !== undefined && home.dialling === 0) void this.#grow(home, next, false);
+        this.#forget(home);
+      },
+    };
+    const connection: Connection =
+      cluster.http === 'http2' ? new Http2Connection(socket, options) : new Http1Connection(socket, options);
+    const life =
+      limits.maxConnectionMs === undefined ? null : this.#host.clock.after(limits.maxConnectionMs, () => connection.close());
+    home.connections.add(connection);
+    if ((fresh || home !== pool) && remove(pool, waiter)) {
+      connection.reserve();
+      waiter.resolve(leaseOf(connection));
+    }
+    this.#serve(home);
+  }
+
+  /** A place is free: whoever waits longest takes it. */
+  #serve(pool: Pool): void {
+    for (;;) {
+      const waiter = pool.waiting.find(({ wanted }) => !wanted.fresh);
+      if (waiter === undefined) return;
+      const free = freeOf(pool);
+      if (free === null) return;
+      remove(pool, waiter);
+      waiter.resolve(leaseOf(free));
+    }
+  }
+
+  /**
+   * No connection may be made: what there is serves who waits. A pool without any makes one, as
+   * Envoy's.
+   */
+  #full(pool: Pool, waiter: Waiter, full: Full): void {
+    if (full.limit === 'max-connections' && pool.connections.size === 0 && pool.dialling === 0) {
+      void this.#grow(pool, waiter, true);
+      return;
+    }
+    if (!pool.waiting.includes(waiter)) return;
+    waiter.leave = full.limit === 'max-connections' && !waiter.wanted.fresh ? this.#host.wait(waiter.wanted.cluster) : null;
+    if (waiter.leave === null) fail(pool, waiter, new Refused(refuse('over-limit', full.detail)));
+  }
+
+  /** Of HTTP/2 many wait for one connection, and none of them gets it. */
+  #failed(pool: Pool, waiter: Waiter, error: Error): void {
+    const all = waiter.wanted.cluster.http === 'http2' && pool.dialling === 0 ? [...pool.waiting] : [waiter];
+    for (const each of all) fail(pool, each, error);
+  }
+
+  #forget(pool: Pool): void {
+    if (pool.connections.size + pool.waiting.length + pool.dialling > 0) return;
+    if (this.#pools.get(pool.key) === pool) this.#pools.delete(pool.key);
   }
 }
 
+/** Requests that may wait for one connection that is being made. */
+function atOnce({ http, httpPool }: Cluster): number {
+  return http === 'http2' ? Math.min(100, httpPool?.maxStreams ?? 100) : 1;
+}
+
+/** With a place reserved. */
+function freeOf({ connections }: Pool): Connection | null {
+  for (const connection of connections) {
+    if (!connection.isOpen || connection.room <= 0) continue;
+    connection.reserve();
+    return connection;
+  }
+  return null;
+}
+
+function remove(pool: Pool, waiter: Waiter): boolean {
+  const at = pool.waiting.indexOf(waiter);
+  if (at < 0) return false;
+  pool.waiting.splice(at, 1);
+  waiter.leave?.();
+  return true;
+}
+
+function fail(pool: Pool, waiter: Waiter, error: Error): void {
+  if (remove(pool, waiter)) waiter.reject(error);
+}
+
+function stopped(): Refused {
+  return new Refused(refuse('drained', 'the egress was stopped'));
+}
+
+/** Of a connection with a place reserved. */
 function leaseOf(connection: Connection): Lease {
   return {
     target: connection.target,
-    reused: connection.used > 0,
+    reused: connection.used > 1,
+    isLeaving: () => connection.isLeaving,
     send: (request, listener) => connection.send(request, listener),
-    drop() {
-      if (connection.used === 0) connection.close();
-    },
+    drop: () => connection.drop(),
   };
 }
 
 /**
  * Everything that makes a connection what it is: another TLS or another protocol is another pool.
  */
-function poolKey(cluster: Cluster, { ip, endpoint }: Target): string {
-  return [
-    cluster.name,
-    cluster.http ?? '',
-    ip,
-    endpoint.port,
-    JSON.stringify(endpoint.address),
-    JSON.stringify(endpoint.tls),
-  ].join('\0');
+function keyOf(mesh: string, { name, http, httpPool }: Cluster, { ip, endpoint }: Target): string {
+  const { address, port, tls } = endpoint;
+  return JSON.stringify([mesh, name, http, httpPool, ip, port, address, tls]);
 }
-
-class UnsoundAnswer extends Error {}
-
-class Http1Connection implements Connection {
-  readonly target: Target;
-  readonly #client: Client;
-  readonly #socket: Socket;
-  #busy = false;
-  #closed = false;
-  used = 0;
-
-  constructor(socket: Socket, target: Target, onGone: () => void) {
-    this.target = target;
-    this.#socket = socket;
-    let given = false;
-    this.#client = new Http1Client('http://service', {
-      pipelining: 1,
-      keepAliveTimeout: IDLE_MS,
-      keepAliveMaxTimeout: IDLE_MS,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      maxHeaderSize: 128 * 1024,
-      connect: (_, callback) => {
-        if (given) return callback(new Error('the connection is over'), null);
-        given = true;
-        queueMicrotask(() => callback(null, socket));
-        return;
-      },
-    });
-    socket.once('close', () => {
-      this.#closed = true;
-      onGone();
-      void this.#client.destroy();
-    });
-  }
-
-  get isOpen(): boolean {
-    return !this.#closed && !this.#socket.destroyed && this.#socket.readable && this.#socket.writable;
-  }
-
-  get room(): number {
-    return this.#busy ? 0 : 1;
-  }
-
-  close(): void {
-    if (this.#busy) void this.#client.close().catch(ignore);
-    else this.#socket.destroy();
-  }
-
-  send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {
-    this.#busy = true;
-    this.used++;
-    let controller: Dispatcher.DispatchController | null = null;
-    let begun = false;
-    let over = false;
-    const finish = (): boolean => {
-      if (over) return false;
-      over = true;
-      this.#busy = false;
-      return true;
-    };
-    this.#client.dispatch(
-      {
-        method: request.method,
-        path: request.path,
-        headers: request.headers.filter((_, i) => request.headers[i - (i % 2)] !== 'transfer-encoding'),
-        body: request.body,
-      },
-      {
-        onRequestStart(given) {
-          controller = given;
-          if (over) given.abort(new Error('the client is gone'));
-        },
-        onBodySent: (chunk: Buffer | string) => listener.onSent(chunk.length),
-        onResponseStart(given, status) {
-          // Those before the answer, as 103, stay here.
-          if (status > 100 && status < 200) return;
-          const head = rawTexts(given.rawHeaders);
-          if (!isSoundAnswer(status, head)) return given.abort(new UnsoundAnswer());
-          begun = true;
-          listener.onHead({ status, headers: head });
-        },
-        onResponseData(given, chunk) {
-          // The buffer is the parser's own and used again.
-          if (!listener.onData(Buffer.from(chunk))) given.pause();
-        },
-        onResponseEnd(given) {
-          if (finish()) listener.onEnd(rawTexts(given.rawTrailers));
-        },
-        onResponseError: (_, error) => {
-          if (!finish()) return;
-          if (this.isOpen) this.#socket.destroy();
-          listener.onReset(reasonOf(error, begun), H2.internal, textOf(error));
-        },
-      },
-    );
-    return {
-      resume: () => controller?.resume(),
-      cancel: () => {
-        if (!finish()) return;
-        if (controller === null) this.#socket.destroy();
-        else controller.abort(new Error('the client is gone'));
-      },
-    };
-  }
-}
-
-class Http2Connection implements Connection {
-  readonly target: Target;
-  readonly #session: ClientHttp2Session;
-  #streams = 0;
-  #draining = false;
-  used = 0;
-
-  constructor(socket: Socket, target: Target, onGone: () => void) {
-    this.target = target;
-    // The socket was connected without being read; the library takes over a handle that is reading
-    // already.
-    socket.read(0);
-    this.#session = connectHttp2('http://service', {
-      createConnection: () => socket,
-      settings: { enablePush: false, initialWindowSize: 256 * 1024 },
-      maxHeaderListPairs: 512,
-      maxSendHeaderBlockLength: MAX_SENT_HEAD_BYTES,
-      ...REPEATABLE,
-    });
-    this.#session.on('error', ignore);
-    this.#session.on('goaway', () => (this.#draining = true));
-    this.#session.setTimeout(IDLE_MS, () => this.#streams === 0 && this.#session.close());
-    socket.once('close', onGone);
-  }
-
-  get isOpen(): boolean {
-    return !this.#draining && !this.#session.closed && !this.#session.destroyed;
-  }
-
-  get room(): number {
-    return (this.#session.remoteSettings?.maxConcurrentStreams ?? 100) - this.#streams;
-  }
-
-  close(): void {
-    this.#draining = true;
-    this.#session.close();
-  }
-
-  send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {
-    this.used++;
-    this.#streams++;
-    let stream: ClientHttp2Stream;
-    let over = false;
-    const finish = (): boolean => {
-      if (over) return false;
-      over = true;
-      this.#streams--;
-      return true;
-    };
-    const [, host = ''] = request.headers;
-    const head = { ':method': request.method, ':path': request.path, ':scheme': 'https', ':authority': host };
-    try {
-      const headers = { ...grouped(request.headers.slice(2)), ...head };
-      stream = this.#session.request(headers, { endStream: request.body === null });
-    } catch (error) {
-      finish();
-      queueMicrotask(() => listener.onReset('connection termination', H2.internal, textOf(error)));
-      return { resume: ignore, cancel: ignore };
-    }
-    let trailers: FlatHeaders = [];
-    let failure: Error | null = null;
-    stream.on('error', (error: Error) => (failure = error));
-    stream.on('response', (_headers, flags, raw?: unknown) => {
-      const flat = Array.isArray(raw) ? (raw as string[]) : [];
-      const status = Number(flat[flat.indexOf(':status') + 1] ?? 0);
-      listener.onHead({ status, headers: flat.filter((_, i) => flat[i - (i % 2)]?.startsWith(':') !== true) });
-      void flags;
-    });
-    stream.on('trailers', (_headers, _flags, raw?: unknown) => (trailers = Array.isArray(raw) ? (raw as string[]) : []));
-    stream.on('data', (chunk: Buffer) => {
-      if (!listener.onData(chunk)) stream.pause();
-    });
-    stream.on('close', () => {
-      if (!finish()) return;
-      if (stream.rstCode === H2.noError && stream.readableEnded) return listener.onEnd(trailers);
-      const reason =
-        stream.rstCode === H2.refusedStream
-          ? 'remote refused stream reset'
-          : stream.rstCode === H2.noError
-            ? 'connection termination'
-            : stream.rstCode === H2.protocol
-              ? 'protocol error'
-              : 'remote reset';
-      listener.onReset(reason, stream.rstCode ?? H2.internal, failure === null ? '' : textOf(failure));
-    });
-    if (request.body !== null) copyBody(request.body, stream, (bytes) => listener.onSent(bytes));
-    return {
-      resume: () => stream.resume(),
-      cancel: () => {
-        if (finish()) stream.close(H2.cancel);
-      },
-    };
-  }
-}
-
-/**
- * The body of a request into a stream of HTTP/2, with back-pressure; a body that is cut off resets
- * the stream.
- */
-function copyBody(body: Readable, stream: ClientHttp2Stream, onSent: (bytes: number) => void): void {
-  body.on('data', (chunk: Buffer) => {
-    if (stream.destroyed || stream.writableEnded) return;
-    onSent(chunk.length);
-    if (!stream.write(chunk)) body.pause();
-  });
-  stream.on('drain', () => body.resume());
-  body.on('end', () => stream.end());
-  body.on('close', () => {
-    if (!body.readableEnded && !stream.destroyed) stream.close(H2.cancel);
-  });
-  stream.on('close', () => body.resume());
-}
-
-function rawTexts(raw: unknown): string[] {
-  if (!Array.isArray(raw)) return [];
-  return lowerNames(raw.map((each: unknown) => (Buffer.isBuffer(each) ? each.toString('latin1') : String(each))));
-}
-
-function reasonOf(error: Error, begun: boolean): ResetReason {
-  if (error instanceof UnsoundAnswer) return 'protocol error';
-  if (error instanceof clientErrors.HTTPParserError || error instanceof clientErrors.HeadersOverflowError)
-    return 'protocol error';
-  if (error instanceof clientErrors.ResponseContentLengthMismatchError) return 'protocol error';
-  if (!begun && /bad (response|upgrade)/.test(error.message)) return 'protocol error';
-  if (error instanceof Refused) return 'remote connection failure';
-  return 'connection termination';
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function ignore(): void {}

@@ -65,10 +65,14 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts): Promi
     protocol: 'http',
     http,
   };
-  const pools = new UpstreamPools(async () => {
-    const socket = connect(service, '127.0.0.1');
-    await once(socket, 'connect');
-    return { socket, target, leave: () => {} };
+  const pools = new UpstreamPools({
+    clock,
+    wait: () => () => {},
+    async dial() {
+      const socket = connect(service, '127.0.0.1');
+      await once(socket, 'connect');
+      return { kind: 'dialled', socket, target, leave: () => {} };
+    },
   });
   const front = new H1Front(clock, 600_000);
   t.teardown(() => {

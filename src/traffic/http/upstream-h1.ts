@@ -1,0 +1,153 @@
+import type { Socket } from 'node:net';
+import type { Client, Dispatcher } from 'undici';
+import { Refused } from '../../base/refusal.ts';
+import type { Target } from '../../routing/choose.ts';
+import { isSoundAnswer } from './check-head.ts';
+import { H2 } from './exchange.ts';
+import { lowerNames } from './headers.ts';
+import type { ResetReason } from './local-reply.ts';
+import { clientErrors, Http1Client } from './undici-client.ts';
+import { idleMsOf, textOf } from './upstream-connection.ts';
+import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
+
+class UnsoundAnswer extends Error {}
+
+export class Http1Connection implements Connection {
+  readonly target: Target;
+  readonly #client: Client;
+  readonly #socket: Socket;
+  readonly #options: ConnectionOptions;
+  readonly isLeaving = false;
+  #closed = false;
+  busy = 0;
+  used = 0;
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    this.target = options.target;
+    this.#options = options;
+    this.#socket = socket;
+    const idleMs = idleMsOf(options.pool);
+    let given = false;
+    this.#client = new Http1Client('http://service', {
+      pipelining: 1,
+      keepAliveTimeout: idleMs,
+      keepAliveMaxTimeout: idleMs,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxHeaderSize: 128 * 1024,
+      connect: (_, callback) => {
+        if (given) return callback(new Error('the connection is over'), null);
+        given = true;
+        queueMicrotask(() => callback(null, socket));
+        return;
+      },
+    });
+    socket.once('close', () => {
+      this.#closed = true;
+      options.onGone();
+      void this.#client.destroy();
+    });
+  }
+
+  get isOpen(): boolean {
+    return !this.#closed && !this.#socket.destroyed && this.#socket.readable && this.#socket.writable;
+  }
+
+  get room(): number {
+    return 1 - this.busy;
+  }
+
+  reserve(): void {
+    this.busy = 1;
+    this.used++;
+  }
+
+  drop(): void {
+    this.used--;
+    this.#release();
+    if (this.used === 0 && this.busy === 0) this.close();
+  }
+
+  #release(): void {
+    this.busy = 0;
+    if (this.#closed || this.used >= (this.#options.pool.maxRequests ?? Infinity)) this.close();
+    else this.#options.onRoom();
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.busy === 0) this.#socket.destroy();
+  }
+
+  send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {
+    let controller: Dispatcher.DispatchController | null = null;
+    let begun = false;
+    let over = false;
+    const finish = (): boolean => {
+      if (over) return false;
+      over = true;
+      return true;
+    };
+    this.#client.dispatch(
+      {
+        method: request.method,
+        path: request.path,
+        headers: request.headers.filter((_, i) => request.headers[i - (i % 2)] !== 'transfer-encoding'),
+        body: request.body,
+      },
+      {
+        onRequestStart(given) {
+          controller = given;
+          if (over) given.abort(new Error('the client is gone'));
+        },
+        onBodySent: (chunk: Buffer | string) => listener.onSent(chunk.length),
+        onResponseStart(given, status) {
+          // Those before the answer, as 103, stay here.
+          if (status > 100 && status < 200) return;
+          const head = rawTexts(given.rawHeaders);
+          if (!isSoundAnswer(status, head)) return given.abort(new UnsoundAnswer());
+          begun = true;
+          listener.onHead({ status, headers: head });
+        },
+        onResponseData(given, chunk) {
+          // The buffer is the parser's own and used again.
+          if (!listener.onData(Buffer.from(chunk))) given.pause();
+        },
+        onResponseEnd: (given) => {
+          if (!finish()) return;
+          listener.onEnd(rawTexts(given.rawTrailers));
+          // The library ends a connection that is not kept within this turn.
+          queueMicrotask(() => this.#release());
+        },
+        onResponseError: (_, error) => {
+          if (!finish()) return;
+          if (this.isOpen) this.#socket.destroy();
+          listener.onReset(reasonOf(error, begun), H2.internal, textOf(error));
+        },
+      },
+    );
+    return {
+      resume: () => controller?.resume(),
+      cancel: () => {
+        if (!finish()) return;
+        if (controller === null) this.#socket.destroy();
+        else controller.abort(new Error('the client is gone'));
+      },
+    };
+  }
+}
+
+function rawTexts(raw: unknown): string[] {
+  if (!Array.isArray(raw)) return [];
+  return lowerNames(raw.map((each: unknown) => (Buffer.isBuffer(each) ? each.toString('latin1') : String(each))));
+}
+
+function reasonOf(error: Error, begun: boolean): ResetReason {
+  if (error instanceof UnsoundAnswer) return 'protocol error';
+  if (error instanceof clientErrors.HTTPParserError || error instanceof clientErrors.HeadersOverflowError)
+    return 'protocol error';
+  if (error instanceof clientErrors.ResponseContentLengthMismatchError) return 'protocol error';
+  if (!begun && /bad (response|upgrade)/.test(error.message)) return 'protocol error';
+  if (error instanceof Refused) return 'remote connection failure';
+  return 'connection termination';
+}

@@ -1,0 +1,143 @@
+import { connect as connectHttp2 } from 'node:http2';
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import type { Target } from '../../routing/choose.ts';
+import { H2 } from './exchange.ts';
+import { grouped, MAX_SENT_HEAD_BYTES, REPEATABLE } from './h2-front.ts';
+import type { FlatHeaders } from './headers.ts';
+import { idleMsOf, ignore, textOf } from './upstream-connection.ts';
+import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
+
+export class Http2Connection implements Connection {
+  readonly target: Target;
+  readonly #session: ClientHttp2Session;
+  readonly #options: ConnectionOptions;
+  #closed = false;
+  isLeaving = false;
+  busy = 0;
+  used = 0;
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    this.target = options.target;
+    this.#options = options;
+    // The socket was connected without being read; the library takes over a handle that is reading
+    // already.
+    socket.read(0);
+    this.#session = connectHttp2('http://service', {
+      createConnection: () => socket,
+      settings: { enablePush: false, initialWindowSize: 256 * 1024 },
+      maxHeaderListPairs: 512,
+      maxSendHeaderBlockLength: MAX_SENT_HEAD_BYTES,
+      ...REPEATABLE,
+    });
+    this.#session.on('error', ignore);
+    this.#session.on('goaway', () => (this.isLeaving = true));
+    this.#session.setTimeout(idleMsOf(options.pool), () => this.busy === 0 && this.#session.close());
+    socket.once('close', () => options.onGone());
+  }
+
+  get isOpen(): boolean {
+    return !this.#closed && !this.isLeaving && !this.#session.closed && !this.#session.destroyed;
+  }
+
+  get room(): number {
+    const { maxStreams = Infinity } = this.#options.pool;
+    return Math.min(this.#session.remoteSettings?.maxConcurrentStreams ?? 100, maxStreams) - this.busy;
+  }
+
+  reserve(): void {
+    this.busy++;
+    this.used++;
+    if (this.used >= (this.#options.pool.maxRequests ?? Infinity)) this.#closed = true;
+  }
+
+  drop(): void {
+    this.used--;
+    this.#release();
+    if (this.used === 0 && this.busy === 0) this.close();
+  }
+
+  #release(): void {
+    this.busy--;
+    if (this.isOpen) this.#options.onRoom();
+    else if (this.busy === 0) this.#session.close();
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.busy === 0) this.#session.close();
+  }
+
+  send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {
+    let stream: ClientHttp2Stream;
+    let over = false;
+    const finish = (): boolean => {
+      if (over) return false;
+      over = true;
+      this.#release();
+      return true;
+    };
+    const [, host = ''] = request.headers;
+    const head = { ':method': request.method, ':path': request.path, ':scheme': 'https', ':authority': host };
+    try {
+      const headers = { ...grouped(request.headers.slice(2)), ...head };
+      stream = this.#session.request(headers, { endStream: request.body === null });
+    } catch (error) {
+      finish();
+      queueMicrotask(() => listener.onReset('connection termination', H2.internal, textOf(error)));
+      return { resume: ignore, cancel: ignore };
+    }
+    let trailers: FlatHeaders = [];
+    let failure: Error | null = null;
+    stream.on('error', (error: Error) => (failure = error));
+    stream.on('response', (_headers, flags, raw?: unknown) => {
+      const flat = Array.isArray(raw) ? (raw as string[]) : [];
+      const status = Number(flat[flat.indexOf(':status') + 1] ?? 0);
+      listener.onHead({ status, headers: flat.filter((_, i) => flat[i - (i % 2)]?.startsWith(':') !== true) });
+      void flags;
+    });
+    stream.on('trailers', (_headers, _flags, raw?: unknown) => (trailers = Array.isArray(raw) ? (raw as string[]) : []));
+    stream.on('data', (chunk: Buffer) => {
+      if (!listener.onData(chunk)) stream.pause();
+    });
+    stream.on('close', () => {
+      if (!finish()) return;
+      if (stream.rstCode === H2.noError && stream.readableEnded) return listener.onEnd(trailers);
+      const reason =
+        stream.rstCode === H2.refusedStream
+          ? 'remote refused stream reset'
+          : stream.rstCode === H2.noError
+            ? 'connection termination'
+            : stream.rstCode === H2.protocol
+              ? 'protocol error'
+              : 'remote reset';
+      listener.onReset(reason, stream.rstCode ?? H2.internal, failure === null ? '' : textOf(failure));
+    });
+    if (request.body !== null) copyBody(request.body, stream, (bytes) => listener.onSent(bytes));
+    return {
+      resume: () => stream.resume(),
+      cancel: () => {
+        if (finish()) stream.close(H2.cancel);
+      },
+    };
+  }
+}
+
+/**
+ * The body of a request into a stream of HTTP/2, with back-pressure; a body that is cut off resets
+ * the stream.
+ */
+function copyBody(body: Readable, stream: ClientHttp2Stream, onSent: (bytes: number) => void): void {
+  body.on('data', (chunk: Buffer) => {
+    if (stream.destroyed || stream.writableEnded) return;
+    onSent(chunk.length);
+    if (!stream.write(chunk)) body.pause();
+  });
+  stream.on('drain', () => body.resume());
+  body.on('end', () => stream.end());
+  body.on('close', () => {
+    if (!body.readableEnded && !stream.destroyed) stream.close(H2.cancel);
+  });
+  stream.on('close', () => body.resume());
+}
