@@ -62,8 +62,8 @@ const MIN_RUN = 20;
 const PEM = /-{2,5}\s*BEGIN\b[\s\S]*?(?:-{2,5}\s*END\b[^-]*-*|$)/g;
 /** Three parts of JSON in base64url, the first begins with `{"`. */
 const TOKEN = /\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*/g;
-/** The private members of a JSON Web Key, also where its quotes are escaped. */
-const JWK_MEMBER = /(\\?["'](?:d|p|q|dp|dq|qi|k)\\?["']\s*:\s*)\\?["'][^"'\\]{8,}/g;
+/** The private members of a JSON Web Key, also where its quotes are escaped, however often. */
+const JWK_MEMBER = /(\\*["'](?:d|p|q|dp|dq|qi|k)\\*["']\s*:\s*)\\*["'][^"'\\]{8,}/g;
 const COLON_HEX = /\b(?:[0-9a-fA-F]{2}:){15,}[0-9a-fA-F]{2}\b/g;
 /** A raw key, or the digest of an image: not shown, and no reason to refuse. */
 const LONG_HEX = /^[0-9a-fA-F]{64,}$/;
@@ -78,15 +78,17 @@ const ENCODED_PEM = /LS0tLS1CRUdJ|0tLS0tQkVHSU|tLS0tLUJFR0lO/;
 function looksEncoded(run: string): boolean {
   if (run.length < MIN_RUN) return false;
   if (ENCODED_PEM.test(run) || isDer(run)) return true;
-  return changes(run) >= (run.length < MIN_KEY ? 0.5 : 0.35);
+  return changes(run) >= (run.length < MIN_KEY ? 0.5 : 0.3);
 }
 
 /**
  * How often letters in capitals, small letters and digits take turns: 0.6 in random base64, 0.1 to
- * 0.25 in names and paths. 0 where one of the three lacks, as in names of Kubernetes and in UUIDs.
+ * 0.25 in names and paths. 0 where capitals or small letters lack, as in names of Kubernetes and in
+ * UUIDs. A short run needs a digit too; of the keys of 43 characters one in 1,400 has none.
  */
 function changes(run: string): number {
-  if (!/[a-z]/.test(run) || !/[A-Z]/.test(run) || !/[0-9]/.test(run)) return 0;
+  if (!/[a-z]/.test(run) || !/[A-Z]/.test(run)) return 0;
+  if (run.length < MIN_KEY && !/[0-9]/.test(run)) return 0;
   let pairs = 0;
   let turns = 0;
   for (let i = 1; i < run.length; i++) {
