@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { Worker, isMainThread, parentPort } from 'node:worker_threads';
-import { startEgress } from '../src/proxy.ts';
+import { startEgress } from '../src/egress.ts';
 import { manyChains } from './many-chains.ts';
 
 const PAGES = [

@@ -5,7 +5,7 @@
 // serving thread was held.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { startEgress } from '../src/proxy.ts';
+import { startEgress } from '../src/egress.ts';
 import { manyChains } from './many-chains.ts';
 
 const { values } = parseArgs({ options: { chains: { type: 'string', default: '100,1000,5000' } } });

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { PerformanceObserver, monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { startEgress } from '../src/proxy.ts';
+import { startEgress } from '../src/egress.ts';
 import { makeBed } from './bed.ts';
 import { sniOf, zoneYaml } from './contenders.ts';
 import { drive, driving } from './question.ts';

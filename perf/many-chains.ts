@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { ControlPlaneOptions } from '../src/proxy.ts';
+import type { ControlPlaneOptions } from '../src/egress.ts';
 
 /**
  * A control plane with so many chains as a process of its own, and how an egress joins it. A line

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { startEgress } from '../src/proxy.ts';
-import { folderSource } from '../src/control/folder-source.ts';
+import { startEgress } from '../src/egress.ts';
+import { folderSource } from '../src/control/sources/folder-source.ts';
 import { route } from '../src/routing/route.ts';
 import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 

@@ -9,8 +9,8 @@ const ENTRIES = [
   'main.js',
   'worker.js',
   'config-thread.js',
-  'proxy.js',
-  'proxy.d.ts',
+  'egress.js',
+  'egress.d.ts',
   'testing/public.js',
   'testing/public.d.ts',
 ];

@@ -1,10 +1,10 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from './base/clock.ts';
 import { giveBackWhenQuiet } from './base/release-memory.ts';
-import { folderSource } from './control/folder-source.ts';
-import type { FolderSourceOptions } from './control/folder-source.ts';
-import { answerLoads } from './control/config-messages.ts';
-import type { FromConfigThread, ToConfigThread } from './control/config-messages.ts';
+import { folderSource } from './control/sources/folder-source.ts';
+import type { FolderSourceOptions } from './control/sources/folder-source.ts';
+import { answerLoads } from './control/sources/config-messages.ts';
+import type { FromConfigThread, ToConfigThread } from './control/sources/config-messages.ts';
 
 /**
  * The root of the thread that reads and compiles a folder, so that a change of one file of ten

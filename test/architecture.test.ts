@@ -27,7 +27,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['worker.ts'],
   ['control'],
   ['config-thread.ts'],
-  ['proxy.ts'],
+  ['egress.ts'],
   ['testing'],
   ['cli'],
   ['starters.mjs'],
@@ -319,7 +319,7 @@ t.test('these checks find what they look for', async (t) => {
   t.match(wrongImports(one('src/resources/kinds/a.ts', "import { x } from '../../routing/x.ts';")), [
     /resources may not import routing/,
   ]);
-  t.match(wrongImports(one('src/worker.ts', "import { x } from './proxy.ts';")), [/may not import proxy.ts/]);
+  t.match(wrongImports(one('src/worker.ts', "import { x } from './egress.ts';")), [/may not import egress.ts/]);
   t.match(wrongImports(one('src/attic/a.ts', '')), [/no place/]);
   t.match(wrongImports(one('src/base/a.ts', "import { x } from '../../test/x.ts';")), [/outside src/]);
   t.same(wrongImports(one('src/main.ts', "import { x } from './cli/x.ts';\n// from '../nowhere.ts'")), []);

@@ -48,9 +48,9 @@ t.test('every link of a document in it leads to a file in it, and to a heading t
 });
 
 t.test('it holds what runs, its types and its README, and nothing else', async (t) => {
-  t.ok(existsSync(join(installed, 'dist/src/proxy.d.ts')));
+  t.ok(existsSync(join(installed, 'dist/src/egress.d.ts')));
   t.ok(existsSync(join(installed, 'README.md')));
-  for (const left of ['test', 'perf/main.ts', 'certs', 'scripts', 'src/proxy.ts'])
+  for (const left of ['test', 'perf/main.ts', 'certs', 'scripts', 'src/egress.ts'])
     t.notOk(existsSync(join(installed, left)), left);
   const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;

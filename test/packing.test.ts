@@ -24,7 +24,7 @@ t.test('where the sources cannot be compiled there is no package, also none of w
   const broken = clone(join(project, 'broken'));
   mkdirSync(join(broken, 'dist', 'src'), { recursive: true });
   writeFileSync(join(broken, 'dist', 'src', 'main.js'), '// of an older build');
-  appendFileSync(join(broken, 'src', 'proxy.ts'), "\nexport const broken: number = 'text';\n");
+  appendFileSync(join(broken, 'src', 'egress.ts'), "\nexport const broken: number = 'text';\n");
   for (const args of [['pack'], ['publish', '--dry-run']]) {
     t.throws(() => npm(args, broken), /TS2322/, args.join(' '));
     t.notOk(existsSync(join(broken, 'dist')), 'no dist');
@@ -45,7 +45,7 @@ t.test('who installs it from a folder gets it compiled', async (t) => {
   execFileSync(process.execPath, ['scripts/prepare.mjs'], of(source));
   t.notOk(existsSync(join(source, 'dist')), 'a checkout runs from its sources');
   execFileSync(process.execPath, ['scripts/prepare.mjs'], of(theirs));
-  t.ok(existsSync(join(source, 'dist/src/proxy.js')));
+  t.ok(existsSync(join(source, 'dist/src/egress.js')));
   const { scripts } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
   t.equal(scripts.prepare, 'node scripts/prepare.mjs');
 });

@@ -3,7 +3,7 @@ import { connect } from 'node:tls';
 import { join, relative } from 'node:path';
 import { NORMAL_ENDS } from '../base/refusal.ts';
 import type { CertificateAndKey } from '../identity/issue.ts';
-import type { Egress, SessionRecord } from '../proxy.ts';
+import type { Egress, SessionRecord } from '../egress.ts';
 import { createFakeExternalService } from '../testing/egress/fake-external-service.ts';
 import { createFakeZoneIngress } from '../testing/egress/fake-zone-ingress.ts';
 import type { DemoCommand } from './commands/demo.ts';

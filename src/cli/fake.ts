@@ -1,5 +1,5 @@
 import { formatProblem } from '../base/problem.ts';
-import { ConfigError } from '../control/config-source.ts';
+import { ConfigError } from '../control/sources/config-source.ts';
 import { createFakeEgress } from '../testing/egress/fake-egress.ts';
 import type { FakeEgress } from '../testing/egress/fake-egress-api.ts';
 import { EXIT_CONFIG } from './exit-codes.ts';

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { formatProblem } from '../base/problem.ts';
-import { folderSource } from '../control/folder-source.ts';
+import { folderSource } from '../control/sources/folder-source.ts';
 import type { Compiled } from '../model/compiled.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';

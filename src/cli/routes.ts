@@ -1,5 +1,5 @@
 import { formatProblem } from '../base/problem.ts';
-import { folderSource } from '../control/folder-source.ts';
+import { folderSource } from '../control/sources/folder-source.ts';
 import { formatYaml } from '../resources/format-yaml.ts';
 import { routingTable, tableText } from '../routing/table.ts';
 import type { RoutingTable } from '../routing/table.ts';

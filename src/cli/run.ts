@@ -1,12 +1,12 @@
 import { systemClock } from '../base/clock.ts';
 import { giveBackWhenQuiet } from '../base/release-memory.ts';
 import { formatProblem } from '../base/problem.ts';
-import { ConfigError } from '../control/config-source.ts';
+import { ConfigError } from '../control/sources/config-source.ts';
 import { folderProblem } from './load-folder.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { loadControlPlane } from './control-plane.ts';
-import { BootstrapError, startEgress } from '../proxy.ts';
-import type { ControlPlaneOptions, Egress, EgressOptions } from '../proxy.ts';
+import { BootstrapError, startEgress } from '../egress.ts';
+import type { ControlPlaneOptions, Egress, EgressOptions } from '../egress.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Signal, Terminal } from './terminal.ts';
 

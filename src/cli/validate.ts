@@ -1,7 +1,7 @@
 import { systemClock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
-import { folderSource } from '../control/folder-source.ts';
+import { folderSource } from '../control/sources/folder-source.ts';
 import { createKeyStore } from '../identity/key-store.ts';
 import type { Compiled } from '../model/compiled.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';

@@ -6,7 +6,7 @@ import type { Compiled } from '../model/compiled.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import type { Invariant } from '../routing/invariants.ts';
-import type { ConfigSource } from './config-source.ts';
+import type { ConfigSource } from './sources/config-source.ts';
 import { prove } from './check-invariants.ts';
 import { whatChanged } from './what-changed.ts';
 import type { WhatChanged } from './what-changed.ts';

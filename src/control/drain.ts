@@ -1,9 +1,9 @@
 import type { Clock } from '../base/clock.ts';
-import type { DataSides } from './data-sides.ts';
+import type { WorkerPool } from './worker-pool.ts';
 
 export interface DrainOptions {
   readonly clock: Clock;
-  readonly sides: DataSides;
+  readonly workers: WorkerPool;
   readonly drainTimeMs: number;
   /**
    * Connections are taken for the whole drain time, as kuma-dp has it: clients hear of the end from
@@ -33,7 +33,7 @@ const OBEY_MS = 1_000;
  * the waiting now. When `done` resolves nothing is accepted any more, and no session is open.
  */
 export function drain(options: DrainOptions): { readonly done: Promise<Drained>; readonly hurry: () => void } {
-  const { clock, sides, drainTimeMs } = options;
+  const { clock, workers, drainTimeMs } = options;
   const endAt = clock.now() + drainTimeMs;
   let hurried = false;
   let wake: (() => void) | null = null;
@@ -67,14 +67,14 @@ export function drain(options: DrainOptions): { readonly done: Promise<Drained>;
       wake?.();
     };
     if (options.acceptThroughout === true) await until(() => false, timeIsOver);
-    else void sides.closeListeners({ quietMs: Math.min(QUIET_MS, drainTimeMs / 2), atMostMs: drainTimeMs / 2 }).then(onClosed);
+    else void workers.closeListeners({ quietMs: Math.min(QUIET_MS, drainTimeMs / 2), atMostMs: drainTimeMs / 2 }).then(onClosed);
     if (!(await until(() => closed, timeIsOver))) {
-      void sides.closeListeners({ quietMs: 0, atMostMs: 0 }).then(onClosed);
+      void workers.closeListeners({ quietMs: 0, atMostMs: 0 }).then(onClosed);
       await until(() => closed, within(OBEY_MS));
     }
-    const noSession = (): boolean => sides.limits.sessions === 0;
+    const noSession = (): boolean => workers.limits.sessions === 0;
     if (await until(noSession, timeIsOver)) return 'clean';
-    sides.endSessions();
+    workers.endSessions();
     await until(noSession, within(OBEY_MS));
     return 'cut';
   }

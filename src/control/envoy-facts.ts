@@ -9,13 +9,13 @@ import type { Observer } from '../observe/observer.ts';
 import { processMemory } from '../observe/process-metrics.ts';
 import { dialable } from '../routing/candidates.ts';
 import type { ConfigLoop } from './config-loop.ts';
-import type { ControlPlaneSource } from './control-plane-source.ts';
-import type { DataSides } from './data-sides.ts';
+import type { ControlPlaneSource } from './sources/control-plane-source.ts';
+import type { WorkerPool } from './worker-pool.ts';
 import type { Listening } from './listening.ts';
 
 export interface EnvoyFactsOptions {
   readonly clock: Clock;
-  readonly sides: DataSides;
+  readonly workers: WorkerPool;
   readonly loop: ConfigLoop;
   readonly listening: Listening;
   readonly observer: Observer;
@@ -28,14 +28,14 @@ export interface EnvoyFactsOptions {
 
 /** What the pages in Envoy's words are made of. */
 export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
-  const { clock, sides, loop, listening, observer, controlPlane, allowedResolved, adminAt } = options;
+  const { clock, workers, loop, listening, observer, controlPlane, allowedResolved, adminAt } = options;
   const startedNow = clock.now();
   let own: readonly OwnListener[] | null = null;
   let local: ReadonlySet<string> = new Set();
   // Of ten thousand clusters each asks.
   function localOnes(): ReadonlySet<string> {
-    if (own !== sides.ownListeners) local = localAddresses();
-    own = sides.ownListeners;
+    if (own !== workers.ownListeners) local = localAddresses();
+    own = workers.ownListeners;
     return local;
   }
   return {
@@ -43,7 +43,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     startedAt: clock.wall(),
     uptimeMs: () => clock.now() - startedNow,
     version: packageVersion(),
-    workers: sides.count,
+    workers: workers.count,
     ready: options.ready,
     snapshot: () => loop.live?.snapshot ?? EMPTY_SNAPSHOT,
     listeners: () => {
@@ -56,20 +56,20 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
       ];
     },
     traffic: observer.traffic,
-    sessions: () => sides.limits.sessions,
-    use: (cluster) => sides.breakers.counts(cluster),
+    sessions: () => workers.limits.sessions,
+    use: (cluster) => workers.breakers.counts(cluster),
     targets: (cluster) =>
       dialable(cluster, {
-        names: sides.names,
-        ownListeners: sides.ownListeners,
+        names: workers.names,
+        ownListeners: workers.ownListeners,
         localAddresses: localOnes(),
         allowedResolved,
       }),
-    health: (cluster, key) => sides.health(cluster, key),
-    credentials: () => sides.credentials,
+    health: (cluster, key) => workers.health(cluster, key),
+    credentials: () => workers.credentials,
     memory: processMemory,
     control: () => controlPlane?.view() ?? null,
-    metrics: () => observer.text(sides.limits),
+    metrics: () => observer.text(workers.limits),
   };
 }
 

@@ -18,13 +18,13 @@ import { xxHash64 } from '../routing/balancers/xx-hash-64.ts';
 import type { Target } from '../routing/choose.ts';
 import { printable } from '../routing/route.ts';
 import type { Full } from '../traffic/breakers.ts';
-import type { DataSides } from './data-sides.ts';
+import type { WorkerPool } from './worker-pool.ts';
 import type { Prober } from './probe-endpoints.ts';
 import { localAddresses } from '../base/local-addresses.ts';
 
 export interface ExplainParts {
   readonly clock: Clock;
-  readonly sides: Pick<DataSides, 'names' | 'ownListeners' | 'healthOf' | 'credentials' | 'breakers'>;
+  readonly workers: Pick<WorkerPool, 'names' | 'ownListeners' | 'healthOf' | 'credentials' | 'breakers'>;
   readonly allowedResolved: readonly string[];
   /** The configuration that is live; null where none is yet. */
   readonly live: () => Extract<Compiled, { kind: 'compiled' }> | null;
@@ -86,8 +86,8 @@ function judge(
 }
 
 /** What would refuse a session at this moment whatever it asks for. */
-function limitsNow({ clock, sides }: ExplainParts): Pick<Live, 'identity' | 'rate' | 'breaker'> {
-  const { breakers, credentials } = sides;
+function limitsNow({ clock, workers }: ExplainParts): Pick<Live, 'identity' | 'rate' | 'breaker'> {
+  const { breakers, credentials } = workers;
   return {
     identity(mesh) {
       const mine = credentials.find((each) => each.mesh === mesh);
@@ -145,8 +145,8 @@ function factsOf(question: Question, { record }: ExplainParts): ConnectionFacts 
   return typeof claims === 'string' ? { kind: 'bad-question', why: claims } : { ...unknown, client: { kind: 'claims', claims } };
 }
 
-function view(cluster: Cluster, client: string, { sides, allowedResolved }: ExplainParts): EndpointView {
-  const { names, ownListeners } = sides;
+function view(cluster: Cluster, client: string, { workers, allowedResolved }: ExplainParts): EndpointView {
+  const { names, ownListeners } = workers;
   return {
     turn: 0,
     draw: 0,
@@ -154,7 +154,7 @@ function view(cluster: Cluster, client: string, { sides, allowedResolved }: Expl
     ownListeners,
     localAddresses: localAddresses(),
     allowedResolved,
-    health: sides.healthOf(cluster.name),
+    health: workers.healthOf(cluster.name),
     ...(cluster.balancer !== undefined && hashes(cluster.balancer) && client !== '' ? { hashKey: xxHash64(client) } : {}),
   };
 }

@@ -1,11 +1,11 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Problem } from '../base/problem.ts';
 import type { ListenerConfig } from '../model/compiled.ts';
-import type { DataSides } from './data-sides.ts';
+import type { WorkerPool } from './worker-pool.ts';
 
 export interface ListeningOptions {
   readonly clock: Clock;
-  readonly sides: Pick<DataSides, 'listen' | 'closeListeners'>;
+  readonly workers: Pick<WorkerPool, 'listen' | 'closeListeners'>;
   /** Instead of what the configuration says. */
   readonly bind?: string;
   readonly port?: number;
@@ -80,7 +80,7 @@ export class Listening {
     if (this.#at !== null) {
       this.#at = null;
       this.#options.onChange(null);
-      await this.#options.sides.closeListeners({ quietMs: 0, atMostMs: 0 });
+      await this.#options.workers.closeListeners({ quietMs: 0, atMostMs: 0 });
     }
     if (listener.absent === true || this.#ended) return;
     await this.#listen(listener).catch((error: unknown) => {
@@ -127,9 +127,9 @@ export class Listening {
   }
 
   async #listen({ address, port }: ListenerConfig): Promise<void> {
-    const { sides, bind, port: instead, onChange } = this.#options;
+    const { workers, bind, port: instead, onChange } = this.#options;
     const on = bind ?? address;
-    const bound = await sides.listen(on, instead ?? port);
+    const bound = await workers.listen(on, instead ?? port);
     this.#said = '';
     this.#at = { address: on, port: bound };
     onChange(this.#at);

@@ -15,7 +15,7 @@ import { MAX_ATTEMPTS, connectEndpoint, refusedAfterHandshake } from '../traffic
 import { Origination } from '../traffic/originate.ts';
 import type { Side } from '../traffic/splice.ts';
 import { Walk } from '../traffic/session-steps.ts';
-import type { DataSides } from './data-sides.ts';
+import type { WorkerPool } from './worker-pool.ts';
 
 export interface Prober {
   /**
@@ -37,9 +37,9 @@ const LONGEST_MS = 15_000;
  */
 const ALERT_MS = 500;
 
-export function createProber({ clock, sides }: { readonly clock: Clock; readonly sides: DataSides }): Prober {
+export function createProber({ clock, workers }: { readonly clock: Clock; readonly workers: WorkerPool }): Prober {
   const pool = new BufferPool();
-  const origination = new Origination({ secret: (hash) => sides.secret(hash), systemTrust, checkServerName });
+  const origination = new Origination({ secret: (hash) => workers.secret(hash), systemTrust, checkServerName });
   const walks = new Set<Walk>();
   let asked = 0;
 

@@ -1,4 +1,4 @@
-import type { ControlPlaneSource } from './control-plane-source.ts';
+import type { ControlPlaneSource } from './sources/control-plane-source.ts';
 
 /**
  * Resolves when there is something to run on; rejects with the reason of the signal where that

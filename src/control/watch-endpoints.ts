@@ -8,11 +8,11 @@ import { checkServerName } from '../identity/upstream-name.ts';
 import type { Facts, Target } from '../routing/candidates.ts';
 import { dialTls } from '../traffic/connect.ts';
 import { Origination } from '../traffic/originate.ts';
-import type { DataSides } from './data-sides.ts';
+import type { WorkerPool } from './worker-pool.ts';
 
 export interface WatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'onDetected' | 'onHealth'> {
   readonly clock: Clock;
-  readonly sides: DataSides;
+  readonly workers: WorkerPool;
   readonly allowedResolved: readonly string[];
 }
 
@@ -21,8 +21,8 @@ export interface WatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'on
  * what they may not dial. Health goes to the data sides.
  */
 export function watchEndpoints(options: WatchOptions): EndpointWatch {
-  const { clock, sides, allowedResolved, onHealth } = options;
-  const origination = new Origination({ secret: (hash) => sides.secret(hash), systemTrust, checkServerName });
+  const { clock, workers, allowedResolved, onHealth } = options;
+  const origination = new Origination({ secret: (hash) => workers.secret(hash), systemTrust, checkServerName });
   let own: Facts['ownListeners'] | null = null;
   let local: Facts['localAddresses'] = new Set();
 
@@ -39,13 +39,13 @@ export function watchEndpoints(options: WatchOptions): EndpointWatch {
     },
     facts() {
       // Looked up again when the egress listens elsewhere, as the data sides do.
-      if (own !== sides.ownListeners) local = localAddresses();
-      own = sides.ownListeners;
-      return { names: sides.names, ownListeners: own, localAddresses: local, allowedResolved };
+      if (own !== workers.ownListeners) local = localAddresses();
+      own = workers.ownListeners;
+      return { names: workers.names, ownListeners: own, localAddresses: local, allowedResolved };
     },
-    onForgotten: (cluster, key) => sides.setHealth({ cluster, key, health: 'healthy' }),
+    onForgotten: (cluster, key) => workers.setHealth({ cluster, key, health: 'healthy' }),
     onHealth(change, why) {
-      sides.setHealth(change);
+      workers.setHealth(change);
       onHealth(change, why);
     },
   });

@@ -31,7 +31,7 @@ export { createFakeZoneIngress } from './egress/fake-zone-ingress.ts';
 export type { FakeZoneIngress, FakeZoneIngressOptions, IngressConnection } from './egress/fake-zone-ingress.ts';
 export type { FakeControlPlane, FakeControlPlaneOptions } from './control-plane/fake-control-plane.ts';
 export type { FakeConfigurationOptions } from './control-plane/fake-configuration.ts';
-export { ConfigError } from '../control/config-source.ts';
+export { ConfigError } from '../control/sources/config-source.ts';
 export type { Clock, Timer } from '../base/clock.ts';
 export type { EndReason, RefusalCode } from '../base/refusal.ts';
 

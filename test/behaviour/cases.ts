@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
-import type { SessionRecord } from '../../src/proxy.ts';
+import type { SessionRecord } from '../../src/egress.ts';
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 import { drip, speakTcp, speakTls } from './client.ts';

@@ -1,7 +1,7 @@
 // An egress joined to a control plane that sends the recorded configuration, and everybody around
 // it. Two of them: one with short limits, for what ends by one.
-import { startEgress } from '../../src/proxy.ts';
-import type { Egress, SessionRecord } from '../../src/proxy.ts';
+import { startEgress } from '../../src/egress.ts';
+import type { Egress, SessionRecord } from '../../src/egress.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
 import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';

@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { Trace } from '../../src/explain/trace.ts';
-import { startEgress } from '../../src/proxy.ts';
+import { startEgress } from '../../src/egress.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { runCommand } from './running.ts';
 import type { Ran } from './running.ts';

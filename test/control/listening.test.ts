@@ -12,7 +12,7 @@ function setUp(follows: boolean) {
   const taken = new Set<number>();
   const listening = new Listening({
     clock,
-    sides: {
+    workers: {
       listen(address, port) {
         done.push(`listen ${address}:${port}`);
         return taken.has(port) ? Promise.reject(new Error('it is taken')) : Promise.resolve(port);

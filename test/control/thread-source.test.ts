@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
-import { folderSource } from '../../src/control/folder-source.ts';
-import { threadSource } from '../../src/control/thread-source.ts';
+import { folderSource } from '../../src/control/sources/folder-source.ts';
+import { threadSource } from '../../src/control/sources/thread-source.ts';
 import type { Compiled } from '../../src/model/compiled.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 

@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import type { Clock, Timer } from '../../src/base/clock.ts';
-import type { SessionRecord } from '../../src/proxy.ts';
+import type { SessionRecord } from '../../src/egress.ts';
 import { BufferPool } from '../../src/traffic/buffers.ts';
 import { helloMessage, nameExtension, randomFrom, records as inRecords } from '../wire/fixtures/hello-bytes.ts';
 import { descriptors } from './descriptors.ts';

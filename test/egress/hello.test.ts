@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import type { Test } from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
-import { DataSides } from '../../src/control/data-sides.ts';
+import { WorkerPool } from '../../src/control/worker-pool.ts';
 import type { Endpoint } from '../../src/model/cluster.ts';
 import { meshName, serverName } from '../../src/model/names.ts';
 import type { Route } from '../../src/model/route.ts';
@@ -171,26 +171,26 @@ for (const concurrency of CONCURRENCIES) {
         let lookedUp: (() => void) | null = null;
         const asked = new Promise<void>((resolve) => (lookedUp = resolve));
         const name = { kind: 'name', name: 'ingress.west.test', family: 'any' } as const;
-        await using sides = await startDataSides(t, {
+        await using workers = await startWorkers(t, {
           concurrency,
           names: ['backend{mesh=default}'],
           address: name,
           onResolve: () => lookedUp?.(),
         });
         const bytes = Buffer.concat([records(helloMessage()), randomBytes(3_000_000)]);
-        const socket = sides.connect();
+        const socket = workers.connect();
         const answer = text(socket);
         await written(socket, bytes.subarray(0, 1_000));
         await asked;
         await written(socket, bytes.subarray(1_000, 31_000));
         const ended = text(
           (() => {
-            const brief = sides.connect();
+            const brief = workers.connect();
             brief.end(bytes.subarray(0, 9_000));
             return brief;
           })(),
         );
-        sides.resolve(name.name);
+        workers.resolve(name.name);
         socket.end(bytes.subarray(31_000));
         t.equal(await answer, sha(bytes), 'of a client that goes on after it is connected');
         t.equal(await ended, sha(bytes.subarray(0, 9_000)), 'of a client that had ended before it was connected');
@@ -229,12 +229,12 @@ function corpusTests(t: Test, concurrency: number): void {
       const result = parseClientHello(bytes);
       return result.kind === 'hello' && result.hello.serverName !== null ? [{ name, bytes, sni: result.hello.serverName }] : [];
     });
-    await using sides = await startDataSides(t, { concurrency, names: hellos.map(({ sni }) => sni) });
+    await using workers = await startWorkers(t, { concurrency, names: hellos.map(({ sni }) => sni) });
     const wrong: string[] = [];
     let sessions = 0;
     await inParallel(hellos, 16, async ({ name, bytes }) => {
       for (const [way, pieces] of ways(bytes, random)) {
-        const socket = sides.connect();
+        const socket = workers.connect();
         const answer = text(socket);
         await send(socket, pieces, 'end');
         sessions++;
@@ -243,8 +243,8 @@ function corpusTests(t: Test, concurrency: number): void {
     });
     t.ok(hellos.length > 50, `${hellos.length} hellos with a name`);
     t.same(wrong, []);
-    await until('every record', () => sides.records.length === sessions);
-    t.same(new Set(sides.records.map(({ reason }) => reason)), new Set(['closed']));
+    await until('every record', () => workers.records.length === sessions);
+    t.same(new Set(workers.records.map(({ reason }) => reason)), new Set(['closed']));
     t.comment(`${hellos.length} hellos, ${sessions} sessions, all with the same SHA-256 at the ingress`);
   });
 }
@@ -434,7 +434,7 @@ interface Sides extends AsyncDisposable {
  * Data sides alone, with routes for any names, which resources could not have. What is behind them
  * answers, when the client has ended, with the SHA-256 of all that it got.
  */
-async function startDataSides(
+async function startWorkers(
   t: Test,
   options: {
     readonly concurrency: number;
@@ -453,7 +453,7 @@ async function startDataSides(
   await once(ingress, 'listening');
   const made: SessionRecord[] = [];
   const faults: string[] = [];
-  const sides = new DataSides({
+  const workers = new WorkerPool({
     clock: systemClock({ keepAlive: false }),
     count: options.concurrency,
     settings: { ...DEFAULT_TRAFFIC_SETTINGS, allowedResolved: ['127.0.0.0/8'] },
@@ -474,8 +474,8 @@ async function startDataSides(
     cluster: 'any',
     subset: {},
   });
-  await sides.start();
-  await sides.goLive({
+  await workers.start();
+  await workers.goLive({
     snapshot: {
       version: '1',
       zone: 'east',
@@ -486,7 +486,7 @@ async function startDataSides(
     secrets: new Map(),
     credentials: [],
   });
-  const listening = await sides.listen('127.0.0.1', 0);
+  const listening = await workers.listen('127.0.0.1', 0);
   return {
     records: made,
     connect() {
@@ -494,11 +494,11 @@ async function startDataSides(
       socket.on('error', () => {});
       return socket;
     },
-    resolve: (name) => sides.setName(name, { kind: 'resolved', addresses: ['127.0.0.1'] }),
+    resolve: (name) => workers.setName(name, { kind: 'resolved', addresses: ['127.0.0.1'] }),
     async [Symbol.asyncDispose]() {
-      await until('no session to be left', () => sides.limits.sessions === 0);
+      await until('no session to be left', () => workers.limits.sessions === 0);
       t.same(faults, []);
-      await sides.stop();
+      await workers.stop();
       ingress.close();
     },
   };

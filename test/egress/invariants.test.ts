@@ -2,7 +2,7 @@
 import t from 'tap';
 import { serverName } from '../../src/model/names.ts';
 import type { Route } from '../../src/model/route.ts';
-import { startEgress } from '../../src/proxy.ts';
+import { startEgress } from '../../src/egress.ts';
 import { activeResources, ask, leftovers, startZone } from './zone.ts';
 
 const API = serverName('legacy{mesh=default}');

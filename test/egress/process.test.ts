@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
-import { startEgress } from '../../src/proxy.ts';
+import { startEgress } from '../../src/egress.ts';
 import { withFreePorts } from '../data.ts';
 import { BOUND_MS, until } from './until.ts';
 import { finish, page, refused, run, writeZone } from './zone-process.ts';

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { packageVersion } from '../../src/base/version.ts';
-import { startEgress } from '../../src/proxy.ts';
+import { startEgress } from '../../src/egress.ts';
 import { until } from './until.ts';
 import { startZone } from './zone.ts';
 

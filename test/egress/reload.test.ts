@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import { formatProblem } from '../../src/base/problem.ts';
-import { startEgress } from '../../src/proxy.ts';
+import { startEgress } from '../../src/egress.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { createFakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';

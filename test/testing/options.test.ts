@@ -2,7 +2,7 @@
 // they may take.
 import t from 'tap';
 import type { Test } from 'tap';
-import { startEgress } from '../../src/proxy.ts';
+import { startEgress } from '../../src/egress.ts';
 import * as entry from '../../src/testing/public.ts';
 
 const {

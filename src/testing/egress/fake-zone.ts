@@ -1,6 +1,6 @@
 /** The zone around a fake egress: meshes, fakes on loopback, and the resources that say so. */
 import type { CertificateAndKey } from '../../identity/issue.ts';
-import type { ResourceFiles } from '../../proxy.ts';
+import type { ResourceFiles } from '../../egress.ts';
 import { createFindings } from '../../resources/findings.ts';
 import { createParseCache } from '../../resources/parse-cache.ts';
 import { readResources } from '../../resources/resource-set.ts';

@@ -2,9 +2,9 @@
 import { statSync } from 'node:fs';
 import { formatProblem, hasErrors } from '../../base/problem.ts';
 import type { Problem } from '../../base/problem.ts';
-import { ConfigError } from '../../control/config-source.ts';
+import { ConfigError } from '../../control/sources/config-source.ts';
 import { readResourceFolder } from '../../files/read-folder.ts';
-import type { ResourceFiles } from '../../proxy.ts';
+import type { ResourceFiles } from '../../egress.ts';
 import type { MeshResources } from '../../resources/resource-set.ts';
 import type { FakeMeshOptions, FakeZoneOptions, Place } from './fake-zone-options.ts';
 

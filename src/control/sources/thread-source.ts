@@ -1,11 +1,11 @@
 import { Worker } from 'node:worker_threads';
-import type { Clock } from '../base/clock.ts';
-import { watchFolder } from '../files/watch-folder.ts';
-import { ComingSnapshot } from '../model/changes.ts';
-import type { Absent, Compiled, Origin } from '../model/compiled.ts';
-import type { ContentHash } from '../model/names.ts';
-import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
-import type { Snapshot } from '../model/snapshot.ts';
+import type { Clock } from '../../base/clock.ts';
+import { watchFolder } from '../../files/watch-folder.ts';
+import { ComingSnapshot } from '../../model/changes.ts';
+import type { Absent, Compiled, Origin } from '../../model/compiled.ts';
+import type { ContentHash } from '../../model/names.ts';
+import { EMPTY_SNAPSHOT } from '../../model/snapshot.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
 import type { FromConfigThread, ToConfigThread } from './config-messages.ts';
 import type { ConfigSource } from './config-source.ts';
 import type { FolderSourceOptions } from './folder-source.ts';
@@ -28,7 +28,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   function start(): Worker {
     // Compiled or not, the thread's root is the file beside this one's parent, with the same
     // ending.
-    const file = new URL(import.meta.url.endsWith('.ts') ? '../config-thread.ts' : '../config-thread.js', import.meta.url);
+    const file = new URL(import.meta.url.endsWith('.ts') ? '../../config-thread.ts' : '../../config-thread.js', import.meta.url);
     const made = new Worker(file, {
       workerData: { mark: 'zone-egress configuration', options: travels },
       name: 'zone-egress-config',

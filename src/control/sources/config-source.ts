@@ -1,5 +1,5 @@
-import type { Problem } from '../base/problem.ts';
-import type { Compiled } from '../model/compiled.ts';
+import type { Problem } from '../../base/problem.ts';
+import type { Compiled } from '../../model/compiled.ts';
 
 /** Where configuration comes from: a folder of resources, resources in memory, a control plane. */
 export interface ConfigSource {

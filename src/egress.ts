@@ -11,13 +11,13 @@ import { formatProblem } from './base/problem.ts';
 import type { Problem } from './base/problem.ts';
 import { ConfigLoop } from './control/config-loop.ts';
 import type { LoadResult } from './control/config-loop.ts';
-import { ConfigError } from './control/config-source.ts';
-import type { ConfigSource } from './control/config-source.ts';
-import { DataSides } from './control/data-sides.ts';
+import { ConfigError } from './control/sources/config-source.ts';
+import type { ConfigSource } from './control/sources/config-source.ts';
+import { WorkerPool } from './control/worker-pool.ts';
 import { Listening } from './control/listening.ts';
-import type { ControlPlaneSource } from './control/control-plane-source.ts';
+import type { ControlPlaneSource } from './control/sources/control-plane-source.ts';
 import { join } from './control/wait-for-control-plane.ts';
-import type * as Joining from './control/join-control-plane.ts';
+import type * as Joining from './control/sources/join-control-plane.ts';
 import { envoyFacts } from './control/envoy-facts.ts';
 import { drain } from './control/drain.ts';
 import { recordSessions } from './control/record-sessions.ts';
@@ -27,10 +27,10 @@ import type { ExplainParts } from './control/explain-live.ts';
 import { createProber } from './control/probe-endpoints.ts';
 import type { Drained } from './control/drain.ts';
 import { watchEndpoints } from './control/watch-endpoints.ts';
-import { folderSource, memorySource } from './control/folder-source.ts';
-import { rewrittenSource } from './control/rewritten-source.ts';
-import type { Rewrite } from './control/rewritten-source.ts';
-import { threadSource } from './control/thread-source.ts';
+import { folderSource, memorySource } from './control/sources/folder-source.ts';
+import { rewrittenSource } from './control/sources/rewritten-source.ts';
+import type { Rewrite } from './control/sources/rewritten-source.ts';
+import { threadSource } from './control/sources/thread-source.ts';
 import { createResolver } from './endpoints/dns.ts';
 import type { Resolver } from './endpoints/dns.ts';
 import type { EndpointWatch } from './endpoints/watch.ts';
@@ -215,7 +215,7 @@ export interface Egress extends AsyncDisposable {
 export type { ControlPlaneOptions } from './xds/bootstrap/control-plane-options.ts';
 export { BootstrapError } from './xds/bootstrap/bootstrap-problem.ts';
 export type { LoadResult } from './control/config-loop.ts';
-export { ConfigError } from './control/config-source.ts';
+export { ConfigError } from './control/sources/config-source.ts';
 export type { Question } from './explain/question.ts';
 export type { Trace } from './explain/trace.ts';
 export type { SessionRecord } from './model/session-record.ts';
@@ -231,7 +231,7 @@ export type { Problem } from './base/problem.ts';
 export async function startEgress(options: EgressOptions): Promise<Egress> {
   checkOptions(options, 'startEgress');
   // gRPC and Envoy's messages take a second to load: only who joins a control plane waits for them.
-  const joining = options.controlPlane === undefined ? null : await import('./control/join-control-plane.ts');
+  const joining = options.controlPlane === undefined ? null : await import('./control/sources/join-control-plane.ts');
   const parts = assemble(options, joining);
   try {
     return await open(options, parts);
@@ -250,7 +250,7 @@ type LiveConfig = NonNullable<ConfigLoop['live']>;
 interface Parts {
   readonly clock: Clock;
   readonly observer: Observer;
-  readonly sides: DataSides;
+  readonly workers: WorkerPool;
   readonly resolver: Resolver;
   readonly watch: EndpointWatch;
   readonly keyStore: KeyStore;
@@ -298,7 +298,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
   const { log, metrics } = observer;
   metrics.workers(options.concurrency ?? 1);
 
-  const sides: DataSides = new DataSides({
+  const workers: WorkerPool = new WorkerPool({
     clock,
     settings,
     count: options.concurrency ?? 1,
@@ -328,7 +328,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
   const resolver: Resolver = createResolver({
     clock,
     onAnswer(name, resolution) {
-      sides.setName(name, resolution);
+      workers.setName(name, resolution);
       watch.refresh(name);
       metrics.endpoints(watch.counts);
     },
@@ -340,7 +340,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
   });
   const watch: EndpointWatch = watchEndpoints({
     clock,
-    sides,
+    workers,
     allowedResolved: settings.allowedResolved,
     onHealth({ cluster, key: endpoint, health }, why) {
       metrics.endpoints(watch.counts);
@@ -357,11 +357,11 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     clock,
     onCredentials(credentials) {
       metrics.certificate(credentials.mesh, credentials.notAfter);
-      sides.setCredentials(credentials);
+      workers.setCredentials(credentials);
     },
     onRemoved(mesh) {
       metrics.certificateGone(mesh);
-      sides.removeCredentials(mesh);
+      workers.removeCredentials(mesh);
     },
     onProblem: (problem) => log.error({ problem }, formatProblem(problem)),
   });
@@ -373,7 +373,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     source,
     store: keyStore,
     async goLive(config, credentials) {
-      await sides.goLive({ snapshot: config.snapshot, secrets: config.secrets, credentials });
+      await workers.goLive({ snapshot: config.snapshot, secrets: config.secrets, credentials });
       // Ten thousand services take some milliseconds in each of these: sessions have a turn in
       // between.
       await nextTurn();
@@ -394,7 +394,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
   });
   const listening = new Listening({
     clock,
-    sides,
+    workers,
     follows: controlPlane !== null,
     ...(options.bind === undefined ? {} : { bind: options.bind }),
     ...(options.port === undefined ? {} : { port: options.port }),
@@ -408,7 +408,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
   const servers: AdminServer[] = [];
   const facts: EnvoyFacts = envoyFacts({
     clock,
-    sides,
+    workers,
     loop,
     listening,
     observer,
@@ -418,10 +418,10 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     adminAt: () => envoyAdmin.at,
   });
   const envoyAdmin = createEnvoyAdmin({ clock, facts, fault: (error) => reportFault(observer, error) });
-  const prober = createProber({ clock, sides });
+  const prober = createProber({ clock, workers });
   const explained: ExplainParts = {
     clock,
-    sides,
+    workers,
     allowedResolved: settings.allowedResolved,
     live: () => loop.live,
     record: (id) => observer.decision(id),
@@ -434,7 +434,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
   const parts: Parts = {
     clock,
     observer,
-    sides,
+    workers,
     resolver,
     watch,
     keyStore,
@@ -456,7 +456,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
       watch.close();
       // Each wait is bounded: what hangs there must not keep the process.
       await done('the source of the configuration', source.close?.());
-      await done('a data side', sides.stop());
+      await done('a data side', workers.stop());
       await done('the recording', state.endRecording());
       await done('an admin listener', Promise.all([envoyAdmin.close(), ...servers.map((server) => server.close())]));
       const { drained } = state;
@@ -480,11 +480,11 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
  * cannot be bound is said, and nothing else depends on it.
  */
 async function followAdmin(parts: Parts): Promise<void> {
-  const { controlPlane, envoyAdmin, sides, observer } = parts;
+  const { controlPlane, envoyAdmin, workers, observer } = parts;
   if (controlPlane === null) return;
   const before = envoyAdmin.at;
   try {
-    await envoyAdmin.follow(controlPlane.admin(), (hash) => sides.secret(hash));
+    await envoyAdmin.follow(controlPlane.admin(), (hash) => workers.secret(hash));
   } catch (err) {
     observer.log.error(
       { err },
@@ -495,9 +495,9 @@ async function followAdmin(parts: Parts): Promise<void> {
 }
 
 /** None of them is ever dialled. */
-function tellOwnListeners({ listening, servers, sides, watch, envoyAdmin }: Parts): void {
+function tellOwnListeners({ listening, servers, workers, watch, envoyAdmin }: Parts): void {
   const { at } = listening;
-  sides.setOwnListeners([
+  workers.setOwnListeners([
     ...(at === null ? [] : [{ ip: at.address === '' ? '::' : at.address, port: at.port }]),
     ...[...servers, envoyAdmin.at].flatMap((server) => (server === null ? [] : [{ ip: server.address, port: server.port }])),
   ]);
@@ -505,9 +505,9 @@ function tellOwnListeners({ listening, servers, sides, watch, envoyAdmin }: Part
 }
 
 async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
-  const { clock, state, sides, loop, listening, observer, controlPlane } = parts;
+  const { clock, state, workers, loop, listening, observer, controlPlane } = parts;
   if (options.record !== undefined) state.endRecording = await recordSessions(options.record, observer, clock);
-  await sides.start();
+  await workers.start();
   // A control plane may let wait for long: who asks meanwhile is told so.
   const readiness =
     options.readiness === undefined || options.readiness === false ? null : await openReadiness(options.readiness, parts);
@@ -521,7 +521,7 @@ async function open(options: EgressOptions, parts: Parts): Promise<Egress> {
   if (options.watch === true || controlPlane !== null) loop.watch();
   const ports = { admin: admin?.port ?? 0, readiness: readiness?.port ?? 0 };
   const about = { version: packageVersion(), ...sourceText(options), name: listener.name };
-  observer.log.info({ ...about, ...listening.at, ...ports, workers: sides.count }, 'zone egress is ready');
+  observer.log.info({ ...about, ...listening.at, ...ports, workers: workers.count }, 'zone egress is ready');
   if ((options.ignoredFlags ?? []).length > 0)
     observer.log.debug({ flags: options.ignoredFlags }, 'these flags have no meaning for this egress');
   return egressOf(parts, { adminPort: admin?.port ?? 0, readinessPort: readiness?.port ?? 0 });
@@ -558,7 +558,7 @@ async function firstConfig(
 }
 
 function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>): Egress {
-  const { clock, sides, loop, listening, observer, state, controlPlane } = parts;
+  const { clock, workers, loop, listening, observer, state, controlPlane } = parts;
   let closing: Promise<void> | null = null;
   const close = (): Promise<void> => {
     state.draining = true;
@@ -577,7 +577,7 @@ function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>)
       if (loop.live === null) throw new Error('no configuration is live');
       return loop.live.snapshot;
     },
-    sessions: () => sides.limits.sessions,
+    sessions: () => workers.limits.sessions,
     problems: () => state.problems,
     decisions: (query = {}) => observer.decisions(query),
     explain(question) {
@@ -586,14 +586,14 @@ function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>)
       return answer.trace;
     },
     onRecord: (listener) => observer.onRecord(listener),
-    metrics: () => observer.text(sides.limits),
+    metrics: () => observer.text(workers.limits),
     reload: () => loop.load(),
     drain(drainTimeMs) {
       state.draining = true;
       state.drained ??= { startedAt: clock.now(), ended: 0, cut: 0 };
       listening.end();
-      observer.log.info({ drainTimeMs, sessions: sides.limits.sessions }, 'draining');
-      return drain({ clock, sides, drainTimeMs, acceptThroughout: controlPlane !== null });
+      observer.log.info({ drainTimeMs, sessions: workers.limits.sessions }, 'draining');
+      return drain({ clock, workers, drainTimeMs, acceptThroughout: controlPlane !== null });
     },
     reportFault: (error) => reportFault(observer, error),
     close,
@@ -614,7 +614,7 @@ async function openAdmin(
     fault: (error) => reportFault(parts.observer, error),
     state: {
       ready: () => readiness(parts),
-      metrics: () => parts.observer.text(parts.sides.limits),
+      metrics: () => parts.observer.text(parts.workers.limits),
       decisions: (query) => parts.observer.decisions(query),
       snapshot: () => parts.loop.live?.snapshot ?? EMPTY_SNAPSHOT,
       problems: () => parts.state.problems,

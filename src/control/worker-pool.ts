@@ -19,7 +19,7 @@ import type { DataLink } from './data-link.ts';
 import { Slots } from './slots.ts';
 import { bufferLimit, heapLimits, memoryOfProcess } from './worker-memory.ts';
 
-export interface DataSidesOptions {
+export interface WorkerPoolOptions {
   readonly clock: Clock;
   /** 1 shares the control side's thread; more have a worker thread each. */
   readonly count: number;
@@ -51,8 +51,8 @@ type Waiting = Partial<Record<FromData['kind'], (message: FromData) => void>>;
  * All data sides, and what each of them has been told: one that dies is replaced by another that is
  * told the same.
  */
-export class DataSides {
-  readonly #options: DataSidesOptions;
+export class WorkerPool {
+  readonly #options: WorkerPoolOptions;
   readonly #memory: SharedArrayBuffer = limitsMemory();
   readonly limits: Limits;
   readonly #breakerMemory: SharedArrayBuffer;
@@ -77,7 +77,7 @@ export class DataSides {
   /** How often each data side has died. */
   readonly #deaths = new Map<number, number>();
 
-  constructor(options: DataSidesOptions) {
+  constructor(options: WorkerPoolOptions) {
     this.#options = options;
     this.limits = new Limits(this.#memory, options.settings, 0);
     this.#breakerMemory = breakerMemory(options.count);

@@ -1,10 +1,10 @@
 import { platform } from 'node:os';
-import type { Clock } from '../base/clock.ts';
-import { packageVersion } from '../base/version.ts';
-import { readFileBelow } from '../files/read-folder.ts';
-import type { Observer } from '../observe/observer.ts';
-import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
-import { fetchBootstrap } from '../xds/bootstrap/fetch-bootstrap.ts';
+import type { Clock } from '../../base/clock.ts';
+import { packageVersion } from '../../base/version.ts';
+import { readFileBelow } from '../../files/read-folder.ts';
+import type { Observer } from '../../observe/observer.ts';
+import type { ControlPlaneOptions } from '../../xds/bootstrap/control-plane-options.ts';
+import { fetchBootstrap } from '../../xds/bootstrap/fetch-bootstrap.ts';
 import { tellEvent } from './control-plane-events.ts';
 import { controlPlaneSource } from './control-plane-source.ts';
 import type { ControlPlaneSource } from './control-plane-source.ts';

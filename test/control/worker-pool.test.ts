@@ -67,8 +67,8 @@ t.test('data sides that took the place of dead ones know it all: routes, certifi
   }
   t.equal(zone.egress.port, port);
   t.strictSame([...new Set(zone.records.map(({ reason }) => reason))], ['closed']);
-  const sides = new Set(zone.records.slice(-40).map(({ id }) => id.split('.')[0]));
-  t.strictSame([...sides].sort(), ['0', '1'], 'both of them serve');
+  const serving = new Set(zone.records.slice(-40).map(({ id }) => id.split('.')[0]));
+  t.strictSame([...serving].sort(), ['0', '1'], 'both of them serve');
 
   zone.write('named.yaml', named(zone.ports.tcp).replace('service: frontend', 'service: nobody'));
   t.match(await zone.egress.reload(), { kind: 'live', changed: true }, 'and follow what changes');

@@ -1,4 +1,4 @@
-import type { AdsEvent } from '../xds/stream/ads-client.ts';
+import type { AdsEvent } from '../../xds/stream/ads-client.ts';
 
 /** What of the log and the metrics the events of a control plane touch. */
 export interface EventSinks {

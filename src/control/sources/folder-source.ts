@@ -1,14 +1,14 @@
 import { resolve } from 'node:path';
-import { systemClock } from '../base/clock.ts';
-import type { Clock } from '../base/clock.ts';
-import { forbids } from '../base/problem.ts';
-import type { Problem } from '../base/problem.ts';
-import { readFileBelow, readResourceFolder } from '../files/read-folder.ts';
-import { watchFolder } from '../files/watch-folder.ts';
-import type { Compiled } from '../model/compiled.ts';
-import { compile } from '../resources/compile.ts';
-import type { CompileOptions, SourceFile } from '../resources/compile.ts';
-import { createParseCache } from '../resources/parse-cache.ts';
+import { systemClock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
+import { forbids } from '../../base/problem.ts';
+import type { Problem } from '../../base/problem.ts';
+import { readFileBelow, readResourceFolder } from '../../files/read-folder.ts';
+import { watchFolder } from '../../files/watch-folder.ts';
+import type { Compiled } from '../../model/compiled.ts';
+import { compile } from '../../resources/compile.ts';
+import type { CompileOptions, SourceFile } from '../../resources/compile.ts';
+import { createParseCache } from '../../resources/parse-cache.ts';
 import type { ConfigSource } from './config-source.ts';
 
 export interface FolderSourceOptions {

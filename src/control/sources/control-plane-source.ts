@@ -1,19 +1,19 @@
-import { inTurns } from '../base/clock.ts';
-import type { Clock, Timer } from '../base/clock.ts';
-import type { Problem } from '../base/problem.ts';
-import type { AdminListener } from '../model/admin-listener.ts';
-import type { Compiled } from '../model/compiled.ts';
-import type { ReadFile } from '../resources/load.ts';
-import { acceptAssignment, acceptCluster } from '../xds/accept/accept-cluster.ts';
-import { acceptListener } from '../xds/accept/accept-listener.ts';
-import type { ListenerMemory } from '../xds/accept/accept-listener.ts';
-import { acceptSecret } from '../xds/accept/accept-secret.ts';
-import { createAdsClient } from '../xds/stream/ads-client.ts';
-import type { AdsClient, AdsEvent, AdsStatus } from '../xds/stream/ads-client.ts';
-import type { AdsState } from '../xds/messages/ads-state.ts';
-import type { Bootstrap } from '../xds/bootstrap/bootstrap.ts';
-import { createClusterTranslator } from '../xds/translate/translate-clusters.ts';
-import { createTranslator } from '../xds/translate/translate.ts';
+import { inTurns } from '../../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Problem } from '../../base/problem.ts';
+import type { AdminListener } from '../../model/admin-listener.ts';
+import type { Compiled } from '../../model/compiled.ts';
+import type { ReadFile } from '../../resources/load.ts';
+import { acceptAssignment, acceptCluster } from '../../xds/accept/accept-cluster.ts';
+import { acceptListener } from '../../xds/accept/accept-listener.ts';
+import type { ListenerMemory } from '../../xds/accept/accept-listener.ts';
+import { acceptSecret } from '../../xds/accept/accept-secret.ts';
+import { createAdsClient } from '../../xds/stream/ads-client.ts';
+import type { AdsClient, AdsEvent, AdsStatus } from '../../xds/stream/ads-client.ts';
+import type { AdsState } from '../../xds/messages/ads-state.ts';
+import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
+import { createClusterTranslator } from '../../xds/translate/translate-clusters.ts';
+import { createTranslator } from '../../xds/translate/translate.ts';
 import type { ConfigSource } from './config-source.ts';
 
 export interface ControlPlaneSourceOptions {

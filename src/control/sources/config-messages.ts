@@ -1,10 +1,10 @@
-import type { Problem } from '../base/problem.ts';
-import { diffSnapshots, splitChange } from '../model/changes.ts';
-import type { SnapshotChange } from '../model/changes.ts';
-import type { Absent, Compiled, ListenerConfig, Origin } from '../model/compiled.ts';
-import type { ContentHash } from '../model/names.ts';
-import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
-import type { Secrets, Snapshot } from '../model/snapshot.ts';
+import type { Problem } from '../../base/problem.ts';
+import { diffSnapshots, splitChange } from '../../model/changes.ts';
+import type { SnapshotChange } from '../../model/changes.ts';
+import type { Absent, Compiled, ListenerConfig, Origin } from '../../model/compiled.ts';
+import type { ContentHash } from '../../model/names.ts';
+import { EMPTY_SNAPSHOT } from '../../model/snapshot.ts';
+import type { Secrets, Snapshot } from '../../model/snapshot.ts';
 import type { ConfigSource } from './config-source.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { Compiled } from '../model/compiled.ts';
+import type { Compiled } from '../../model/compiled.ts';
 import type { ConfigSource } from './config-source.ts';
 
 type Good = Extract<Compiled, { kind: 'compiled' }>;
