@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { nextTurn } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
-import { diffInTurns, diffSnapshots, splitChange } from '../model/changes.ts';
+import { diffInTurns, diffMaps, diffSnapshots, splitChange } from '../model/changes.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
 import type { EndpointReport, FromData, OwnListener, SlotChange, ToData } from '../model/messages.ts';
@@ -34,8 +34,6 @@ export interface WorkerPoolOptions {
   readonly onReports?: (reports: readonly EndpointReport[]) => void;
 }
 
-/** Values per message of a change: a few milliseconds of a receiving loop. */
-const PIECE = 500;
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 30_000;
 
@@ -132,18 +130,17 @@ export class WorkerPool {
     readonly credentials: readonly MeshCredentials[];
   }): Promise<void> {
     const before = this.#snapshot;
-    const removed = [...this.#secrets].filter(([hash]) => !next.secrets.has(hash));
-    const added = [...next.secrets].filter(([hash]) => !this.#secrets.has(hash));
+    const secrets = diffMaps(this.#secrets, next.secrets);
     const change = await diffInTurns(before, next.snapshot, nextTurn);
-    const pieces = splitChange(change, PIECE);
+    const pieces = splitChange(change);
     await nextTurn();
     // Throws where there is no room: then nothing has changed.
     this.#addSlots(change);
     // From here on this is what a data side is told that starts anew, whatever happens to the
     // others on the way.
     this.#snapshot = next.snapshot;
-    this.#secrets = new Map([...next.secrets, ...removed]);
-    if (added.length > 0) this.#postAll({ kind: 'secrets', set: added, removed: [] });
+    this.#secrets = new Map([...this.#secrets, ...next.secrets]);
+    if (secrets.set.length > 0) this.#postAll({ kind: 'secrets', set: secrets.set, removed: [] });
     for (const credentials of next.credentials) this.setCredentials(credentials);
     await nextTurn();
     const live = this.#all('live');
@@ -156,7 +153,7 @@ export class WorkerPool {
     await nextTurn();
     this.#removeSlots(change);
     this.#forgetNames(next.snapshot);
-    if (removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed: removed.map(([hash]) => hash) });
+    if (secrets.removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed: secrets.removed });
   }
 
   setCredentials(credentials: MeshCredentials): void {
@@ -350,7 +347,7 @@ export class WorkerPool {
   }
 
   #everything(): readonly ToData[] {
-    const pieces = splitChange(diffSnapshots(EMPTY_SNAPSHOT, this.#snapshot), PIECE);
+    const pieces = splitChange(diffSnapshots(EMPTY_SNAPSHOT, this.#snapshot));
     return [
       { kind: 'secrets', set: [...this.#secrets], removed: [] },
       ...[...this.#credentials.values()].map((credentials) => ({ kind: 'credentials', credentials }) as const),

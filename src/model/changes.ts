@@ -4,9 +4,17 @@ import type { Route } from './route.ts';
 import type { Mesh, Snapshot } from './snapshot.ts';
 
 /**
- * What turns one snapshot into another, as it travels between the sides. Unchanged values keep
- * their identity on the receiving side.
+ * Everything that travels between threads in parts travels by this vocabulary: the configuration
+ * thread sends what it compiled with it, and the control side what its workers need. `diff…` finds
+ * the difference, `split…` cuts it into pieces, `Coming…` puts the pieces together on the other
+ * side. Values that did not change keep their identity there.
  */
+export interface Delta<Key, Value> {
+  readonly set: readonly (readonly [Key, Value])[];
+  readonly removed: readonly Key[];
+}
+
+/** What turns one snapshot into another. */
 export interface SnapshotChange {
   readonly version: string;
   readonly zone: string;
@@ -15,18 +23,16 @@ export interface SnapshotChange {
   readonly meshes: Delta<MeshName, Mesh>;
 }
 
-export interface Delta<Key, Value> {
-  readonly set: readonly (readonly [Key, Value])[];
-  readonly removed: readonly Key[];
-}
+/** Values per piece: a few milliseconds of the loop that receives it. */
+const PIECE = 500;
 
 export function diffSnapshots(from: Snapshot, to: Snapshot): SnapshotChange {
   return {
     version: to.version,
     zone: to.zone,
-    routes: diff(from.routes, to.routes),
-    clusters: diff(from.clusters, to.clusters),
-    meshes: diff(from.meshes, to.meshes),
+    routes: diffMaps(from.routes, to.routes),
+    clusters: diffMaps(from.clusters, to.clusters),
+    meshes: diffMaps(from.meshes, to.meshes),
   };
 }
 
@@ -35,10 +41,10 @@ export function diffSnapshots(from: Snapshot, to: Snapshot): SnapshotChange {
  * compare.
  */
 export async function diffInTurns(from: Snapshot, to: Snapshot, nextTurn: () => Promise<void>): Promise<SnapshotChange> {
-  const meshes = diff(from.meshes, to.meshes);
-  const clusters = diff(from.clusters, to.clusters);
+  const meshes = diffMaps(from.meshes, to.meshes);
+  const clusters = diffMaps(from.clusters, to.clusters);
   await nextTurn();
-  return { version: to.version, zone: to.zone, routes: diff(from.routes, to.routes), clusters, meshes };
+  return { version: to.version, zone: to.zone, routes: diffMaps(from.routes, to.routes), clusters, meshes };
 }
 
 /** A new snapshot; the old one is untouched. */
@@ -87,7 +93,8 @@ export class ComingSnapshot {
   }
 }
 
-class ComingMap<Key, Value> {
+/** A map that comes in pieces, like a snapshot. */
+export class ComingMap<Key, Value> {
   map: ReadonlyMap<Key, Value>;
   #own: Map<Key, Value> | null = null;
 
@@ -106,10 +113,10 @@ class ComingMap<Key, Value> {
 
 /**
  * The same change in pieces of at most `size` values, so that no piece holds up a receiving loop
- * for long. Meshes and clusters come first. They make sense only together: the receiver applies
+ * for long. A change of nothing is one piece: it may bring another version. Meshes and clusters come first. They make sense only together: the receiver applies
  * them one after another and goes live after the last.
  */
-export function splitChange(change: SnapshotChange, size: number): readonly SnapshotChange[] {
+export function splitChange(change: SnapshotChange, size: number = PIECE): readonly SnapshotChange[] {
   const nothing = { set: [], removed: [] };
   const head = { version: change.version, zone: change.zone, routes: nothing, clusters: nothing, meshes: nothing };
   const pieces: SnapshotChange[] = [];
@@ -119,7 +126,8 @@ export function splitChange(change: SnapshotChange, size: number): readonly Snap
   return pieces.length === 0 ? [change] : pieces;
 }
 
-function splitDelta<Key, Value>(delta: Delta<Key, Value>, size: number): Delta<Key, Value>[] {
+/** None where nothing changed. */
+export function splitDelta<Key, Value>(delta: Delta<Key, Value>, size: number = PIECE): Delta<Key, Value>[] {
   const pieces: Delta<Key, Value>[] = [];
   for (let i = 0; i < Math.max(delta.set.length, delta.removed.length); i += size) {
     pieces.push({ set: delta.set.slice(i, i + size), removed: delta.removed.slice(i, i + size) });
@@ -127,7 +135,7 @@ function splitDelta<Key, Value>(delta: Delta<Key, Value>, size: number): Delta<K
   return pieces;
 }
 
-function diff<Key, Value>(from: ReadonlyMap<Key, Value>, to: ReadonlyMap<Key, Value>): Delta<Key, Value> {
+export function diffMaps<Key, Value>(from: ReadonlyMap<Key, Value>, to: ReadonlyMap<Key, Value>): Delta<Key, Value> {
   const set: [Key, Value][] = [];
   const removed: Key[] = [];
   for (const [key, value] of to) {

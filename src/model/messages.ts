@@ -1,4 +1,4 @@
-import type { SnapshotChange } from './changes.ts';
+import type { Delta, SnapshotChange } from './changes.ts';
 import type { MeshCredentials } from './credentials.ts';
 import type { EndpointHealth, Resolution } from './endpoint-view.ts';
 import type { ContentHash, MeshName } from './names.ts';
@@ -10,11 +10,7 @@ import type { SessionRecord } from './session-record.ts';
  */
 export type ToData =
   /** Secrets come before the snapshot that names them, and go after it. */
-  | {
-      readonly kind: 'secrets';
-      readonly set: readonly (readonly [ContentHash, string])[];
-      readonly removed: readonly ContentHash[];
-    }
+  | ({ readonly kind: 'secrets' } & Delta<ContentHash, string>)
   | { readonly kind: 'credentials'; readonly credentials: MeshCredentials }
   | { readonly kind: 'credentials-removed'; readonly mesh: MeshName }
   /** A piece of a snapshot change; the snapshot goes live with the last. */
@@ -39,10 +35,8 @@ export type ToData =
   /** Ends everything now. */
   | { readonly kind: 'stop' };
 
-export interface SlotChange {
-  readonly set: readonly (readonly [name: string, slot: number])[];
-  readonly removed: readonly string[];
-}
+/** Slots by name. */
+export type SlotChange = Delta<string, number>;
 
 /**
  * How an attempt to connect ended, or a request. TLS that could not be made is a failure of the

@@ -1,6 +1,8 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import { folderSource } from '../../src/control/sources/folder-source.ts';
@@ -66,5 +68,37 @@ t.test('a bad folder gives its problems, and the next good one everything again'
   write('extra.yaml', service('mended', 80));
   const mended = (await source.load()) as Good;
   t.equal(mended.snapshot.routes.size, 4);
+  await source.close?.();
+});
+
+t.test('a thread that dies between two loads is replaced at the next, and dying ends nothing else', async (t) => {
+  const { dir, write } = folder(t, 3);
+  const threads: Worker[] = [];
+  const onWorker = (message: unknown): void => void threads.push((message as { worker: Worker }).worker);
+  subscribe('worker_threads', onWorker);
+  t.teardown(() => unsubscribe('worker_threads', onWorker));
+  const source = threadSource({ dir, clock: systemClock() });
+  t.equal((await source.load()).kind, 'compiled');
+
+  await threads[0]!.terminate();
+  write('extra.yaml', service('new', 81));
+  const second = (await source.load()) as Good;
+  t.equal(second.snapshot.routes.size, 4, 'everything comes again from the new thread');
+
+  // What Node tells of a thread that ran out of memory.
+  threads[1]!.emit('error', new Error('out of memory'));
+  await threads[1]!.terminate();
+  t.equal(((await source.load()) as Good).snapshot.routes.size, 4);
+  t.equal(threads.length, 3);
+  await source.close?.();
+});
+
+t.test('a thread that dies amid a load rejects the load with why, and the next one gets another thread', async (t) => {
+  const { dir } = folder(t, 3);
+  const source = threadSource({ dir, clock: systemClock() });
+  const load = source.load();
+  await source.close?.();
+  await t.rejects(load, /the configuration thread ended with code/);
+  t.equal((await source.load()).kind, 'compiled');
   await source.close?.();
 });

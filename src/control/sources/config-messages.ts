@@ -1,6 +1,11 @@
+/**
+ * How a compiled configuration comes over from the thread that compiles it: differences to the one
+ * before, cut by the vocabulary of model/changes.ts, one message for each time that the receiver
+ * asks.
+ */
 import type { Problem } from '../../base/problem.ts';
-import { diffSnapshots, splitChange } from '../../model/changes.ts';
-import type { SnapshotChange } from '../../model/changes.ts';
+import { ComingMap, ComingSnapshot, diffMaps, diffSnapshots, splitChange, splitDelta } from '../../model/changes.ts';
+import type { Delta, SnapshotChange } from '../../model/changes.ts';
 import type { Absent, Compiled, ListenerConfig, Origin } from '../../model/compiled.ts';
 import type { ContentHash } from '../../model/names.ts';
 import { EMPTY_SNAPSHOT } from '../../model/snapshot.ts';
@@ -13,19 +18,12 @@ import type { ConfigSource } from './config-source.ts';
  */
 export type ToConfigThread = { readonly kind: 'load' } | { readonly kind: 'more' };
 
-/**
- * Differences to what the last load gave, in pieces; `done` or `invalid` is the last message of a
- * load.
- */
+/** `done`, `invalid` or `fault` is the last message of a load. */
 export type FromConfigThread =
   | { readonly kind: 'change'; readonly change: SnapshotChange }
-  | { readonly kind: 'origins'; readonly set: readonly (readonly [string, Origin])[]; readonly removed: readonly string[] }
-  | { readonly kind: 'absent'; readonly set: readonly (readonly [string, Absent])[]; readonly removed: readonly string[] }
-  | {
-      readonly kind: 'secrets';
-      readonly set: readonly (readonly [ContentHash, string])[];
-      readonly removed: readonly ContentHash[];
-    }
+  | ({ readonly kind: 'origins' } & Delta<string, Origin>)
+  | ({ readonly kind: 'absent' } & Delta<string, Absent>)
+  | ({ readonly kind: 'secrets' } & Delta<ContentHash, string>)
   | {
       readonly kind: 'done';
       readonly listener: ListenerConfig;
@@ -36,17 +34,21 @@ export type FromConfigThread =
   /** A bug: the stack. */
   | { readonly kind: 'fault'; readonly stack: string };
 
-/** Values per message. */
-const PIECE = 500;
+/** What both ends know of the last load that compiled. */
+interface Known {
+  readonly snapshot: Snapshot;
+  readonly secrets: Secrets;
+  readonly origins: ReadonlyMap<string, Origin>;
+  readonly absent: ReadonlyMap<string, Absent>;
+}
+
+const NOTHING: Known = { snapshot: EMPTY_SNAPSHOT, secrets: new Map(), origins: new Map(), absent: new Map() };
 
 /**
- * The thread's side: compiles when asked, and answers with what differs from the compile before.
+ * The thread's end: compiles when asked, and answers with what differs from the compile before.
  */
 export function answerLoads(source: ConfigSource, send: (message: FromConfigThread) => void): (message: ToConfigThread) => void {
-  let snapshot: Snapshot = EMPTY_SNAPSHOT;
-  let secrets: Secrets = new Map();
-  let origins: ReadonlyMap<string, Origin> = new Map();
-  let absent: ReadonlyMap<string, Absent> = new Map();
+  let known = NOTHING;
   let queue: FromConfigThread[] = [];
 
   function next(): void {
@@ -60,16 +62,15 @@ export function answerLoads(source: ConfigSource, send: (message: FromConfigThre
       queue = [{ kind: 'invalid', problems: compiled.problems, fingerprint }];
       return;
     }
-    const { listener, problems, absent: absentNow = new Map<string, Absent>() } = compiled;
+    const { snapshot, secrets, origins, absent = NOTHING.absent, listener, problems } = compiled;
     queue = [
-      ...splitChange(diffSnapshots(snapshot, compiled.snapshot), PIECE).map((change) => ({ kind: 'change', change }) as const),
-      ...pieces(origins, compiled.origins).map((piece) => ({ kind: 'origins', ...piece }) as const),
-      ...pieces(absent, absentNow).map((piece) => ({ kind: 'absent', ...piece }) as const),
-      ...pieces(secrets, compiled.secrets).map((piece) => ({ kind: 'secrets', ...piece }) as const),
+      ...splitChange(diffSnapshots(known.snapshot, snapshot)).map((change) => ({ kind: 'change', change }) as const),
+      ...splitDelta(diffMaps(known.origins, origins)).map((delta) => ({ kind: 'origins', ...delta }) as const),
+      ...splitDelta(diffMaps(known.absent, absent)).map((delta) => ({ kind: 'absent', ...delta }) as const),
+      ...splitDelta(diffMaps(known.secrets, secrets)).map((delta) => ({ kind: 'secrets', ...delta }) as const),
       { kind: 'done', listener, problems, fingerprint },
     ];
-    ({ snapshot, secrets, origins } = compiled);
-    absent = absentNow;
+    known = { snapshot, secrets, origins, absent };
   }
 
   return (message) => {
@@ -84,25 +85,58 @@ export function answerLoads(source: ConfigSource, send: (message: FromConfigThre
   };
 }
 
-interface Piece<Key, Value> {
-  readonly set: readonly (readonly [Key, Value])[];
-  readonly removed: readonly Key[];
+/**
+ * The other end: takes one message after another. Null while there is more to come; an error where
+ * the compiler has a bug. Nothing that a load brought counts before its last message.
+ */
+export function receiveLoads(): (message: FromConfigThread) => Arrived | null {
+  let known = NOTHING;
+  let coming: ReturnType<typeof comingAfter> | null = null;
+  return (message) => {
+    coming ??= comingAfter(known);
+    switch (message.kind) {
+      case 'change':
+        coming.snapshot.add(message.change);
+        return null;
+      case 'origins':
+        coming.origins.add(message);
+        return null;
+      case 'absent':
+        coming.absent.add(message);
+        return null;
+      case 'secrets':
+        coming.secrets.add(message);
+        return null;
+      case 'fault':
+        coming = null;
+        return Object.assign(new Error('compile the configuration'), { stack: message.stack });
+      case 'invalid':
+        coming = null;
+        return { compiled: { kind: 'invalid', problems: message.problems }, fingerprint: message.fingerprint };
+      case 'done': {
+        known = {
+          snapshot: coming.snapshot.done(),
+          secrets: coming.secrets.map,
+          origins: coming.origins.map,
+          absent: coming.absent.map,
+        };
+        coming = null;
+        const { listener, problems, fingerprint } = message;
+        return { compiled: { kind: 'compiled', ...known, listener, problems }, fingerprint };
+      }
+      default:
+        return message satisfies never;
+    }
+  };
 }
 
-function pieces<Key, Value>(before: ReadonlyMap<Key, Value>, now: ReadonlyMap<Key, Value>): Piece<Key, Value>[] {
-  const set = [...now].filter(([key, value]) => !same(before.get(key), value));
-  const removed = [...before.keys()].filter((key) => !now.has(key));
-  const made: Piece<Key, Value>[] = [];
-  for (let i = 0; i < Math.max(set.length, removed.length); i += PIECE) {
-    made.push({ set: set.slice(i, i + PIECE), removed: removed.slice(i, i + PIECE) });
-  }
-  return made;
-}
+export type Arrived = { readonly compiled: Compiled; readonly fingerprint: string | null } | Error;
 
-/** Texts, or flat objects of the same shape. */
-function same(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  const right = b as Readonly<Record<string, unknown>>;
-  return Object.entries(a).every(([key, value]) => right[key] === value);
+function comingAfter({ snapshot, secrets, origins, absent }: Known) {
+  return {
+    snapshot: new ComingSnapshot(snapshot),
+    secrets: new ComingMap(secrets),
+    origins: new ComingMap(origins),
+    absent: new ComingMap(absent),
+  };
 }
