@@ -4,7 +4,7 @@ import { didYouMean } from '../base/did-you-mean.ts';
 import { openFields } from './fields.ts';
 import type { Fields } from './fields.ts';
 import type { Findings } from './findings.ts';
-import { isReadKind, kindNamed, kindNames, noteOf } from './known-kinds.ts';
+import { isReadKind, kindNames, KINDS, noteOf } from './known-kinds.ts';
 import type { ReadKind } from './known-kinds.ts';
 import type { MapEntry, MapValue, Value } from './yaml-value.ts';
 
@@ -91,7 +91,7 @@ function universal(map: MapValue, type: MapEntry, all: Findings): readonly Docum
   const kind = readKind(typeName, type.value.at, 'type', all);
   if (kind === null) return [];
   const findings = findingsOf(kind, { name: map.entries.get('name')?.value, mesh: map.entries.get('mesh')?.value }, all);
-  const { style } = kindNamed(kind);
+  const { style } = KINDS[kind];
   const own = style === 'spec' ? ['spec', 'status'] : [];
   // Unknown fields are reported by the reader of the kind, which knows the rest; what is opened
   // here is looked at only.
@@ -152,7 +152,7 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, all: Finding
     );
     return [];
   }
-  const { style, namespaced } = kindNamed(kind);
+  const { style, namespaced } = KINDS[kind];
   const top = openFields(map, '', KUBERNETES_META, findings);
   const metadata = metadataOf(map, findings);
   const labels = metadata.tags('labels')?.tags ?? new Map<string, string>();
@@ -160,7 +160,7 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, all: Finding
   const namespace = metadata.text('namespace') ?? '';
   const byLabel = style === 'spec';
   const mesh = byLabel ? labels.get('kuma.io/mesh') : top.text('mesh');
-  if (kindNamed(kind).scope === 'mesh') {
+  if (KINDS[kind].scope === 'mesh') {
     const [elsewhere, at] = byLabel
       ? [top.text('mesh'), top.place('mesh')]
       : [labels.get('kuma.io/mesh'), metadata.place('labels')];
@@ -238,27 +238,13 @@ function kubernetesSecret(map: MapValue, all: Findings): readonly Document[] {
   return [{ kind, meta, findings, spec: () => openFields(map, '', known, findings) }];
 }
 
-/**
- * Errors in these concern one destination, or what names them; of the others which destinations
- * they concern cannot be told.
- */
-const ABOUT_ONE: ReadonlySet<ReadKind> = new Set<ReadKind>([
-  'ExternalService',
-  'MeshExternalService',
-  'ZoneIngress',
-  'Secret',
-  'GlobalSecret',
-  'MeshService',
-  'MeshMultiZoneService',
-]);
-
 function findingsOf(
   kind: ReadKind,
   { name, mesh }: { readonly name: Value | undefined; readonly mesh: Value | undefined },
   all: Findings,
 ): Findings {
-  if (!ABOUT_ONE.has(kind)) return all;
-  const inMesh = kindNamed(kind).scope === 'mesh' ? `${cut(stringOf(mesh) ?? 'default')}/` : '';
+  if (!KINDS[kind].aboutOne) return all;
+  const inMesh = KINDS[kind].scope === 'mesh' ? `${cut(stringOf(mesh) ?? 'default')}/` : '';
   return all.within(`${kind} ${inMesh}${cut(stringOf(name) ?? '')}`);
 }
 
@@ -279,7 +265,7 @@ interface WrittenMeta extends Omit<Meta, 'displayName' | 'form'> {
 }
 
 function checkedMeta(kind: ReadKind, meta: WrittenMeta, form: Meta['form'], findings: Findings): Meta {
-  const { scope } = kindNamed(kind);
+  const { scope } = KINDS[kind];
   const { written, isMisread, ...rest } = meta;
   const name = written ?? meta.name;
   const field = form === 'universal' ? 'name' : 'metadata.name';

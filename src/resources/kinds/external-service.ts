@@ -10,6 +10,7 @@ import { checkTags, PROTOCOL_TAG, SERVICE_TAG, ZONE_TAG } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 import { ifEnabled, PLAIN } from './tls-enabled.ts';
 import type { WrittenTls } from './tls-enabled.ts';
+import type { Kind } from './kind.ts';
 
 export interface ExternalService extends WrittenTls<ExternalServiceTls> {
   readonly meta: Meta;
@@ -52,7 +53,7 @@ const TLS_FIELDS = [
 /** The names in Kuma's protobuf, which its JSON takes as well. */
 const ALIASES = { ca_cert: 'caCert', client_cert: 'clientCert', client_key: 'clientKey', server_name: 'serverName' };
 
-export function readExternalService(document: Document): ExternalService {
+function readExternalService(document: Document): ExternalService {
   const { findings } = document;
   const spec = document.spec(['tags', 'networking'], ALIASES);
   const networking = spec.object('networking', ['address', 'tls', 'disableHostDNSEntry']);
@@ -136,3 +137,13 @@ function readTls(networking: Fields): WrittenTls<ExternalServiceTls> {
   };
   return ifEnabled(tls, TLS_FIELDS, read);
 }
+
+export const externalService: Kind<ExternalService, 'mesh', 'externalServices'> = {
+  scope: 'mesh',
+  style: 'fields',
+  namespaced: false,
+  aboutOne: true,
+  list: 'externalServices',
+  byName: false,
+  read: readExternalService,
+};

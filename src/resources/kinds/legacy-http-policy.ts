@@ -6,6 +6,8 @@ import { readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 import { replyHeaders } from '../http.ts';
 import { bandwidthOf, duration, written } from './conf.ts';
+import { olderPolicyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 /** RateLimit and FaultInjection, the older ones: both act on requests of HTTP. */
 export interface LegacyHttpPolicy {
@@ -20,7 +22,7 @@ export interface LegacyHttpPolicy {
   readonly fault: HttpFault | null;
 }
 
-export function readRateLimit(document: Document, findings: Findings): LegacyHttpPolicy {
+function readRateLimit(document: Document, findings: Findings): LegacyHttpPolicy {
   const spec = document.spec(['sources', 'destinations', 'conf']);
   const selected = selectors(spec, findings);
   const conf = spec.object('conf', ['http']);
@@ -61,7 +63,7 @@ function limitOf(http: Fields): RequestRateLimit | null {
   };
 }
 
-export function readFaultInjection(document: Document, findings: Findings): LegacyHttpPolicy {
+function readFaultInjection(document: Document, findings: Findings): LegacyHttpPolicy {
   const spec = document.spec(['sources', 'destinations', 'conf'], { response_bandwidth: 'responseBandwidth' });
   const selected = selectors(spec, findings);
   const conf = spec.object('conf', ['delay', 'abort', 'responseBandwidth']);
@@ -104,3 +106,7 @@ function selectors(spec: Fields, findings: Findings): Pick<LegacyHttpPolicy, 'so
     destinations: readSelectors(spec, 'destinations', { atLeastOne: true }, findings),
   };
 }
+
+export const rateLimit: PolicyKind<LegacyHttpPolicy, 'legacyHttp'> = olderPolicyKind('legacyHttp', readRateLimit);
+
+export const faultInjection: PolicyKind<LegacyHttpPolicy, 'legacyHttp'> = olderPolicyKind('legacyHttp', readFaultInjection);

@@ -4,6 +4,8 @@ import type { Findings } from '../findings.ts';
 import { percent, positive, positiveDuration, wholePercent, written } from './conf.ts';
 import { confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
+import { policyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 export type MeshCircuitBreaker = Policy<CircuitBreakerConf>;
 
@@ -58,7 +60,7 @@ const OUTLIER = [
   'healthyPanicThreshold',
 ];
 
-export function readMeshCircuitBreaker(document: Document, findings: Findings): MeshCircuitBreaker {
+function readMeshCircuitBreaker(document: Document, findings: Findings): MeshCircuitBreaker {
   const read = readPolicy(document, { top: TOP, to: TO, from: ['Mesh'], hasRules: true, conf: readConf }, findings);
   const { policy, spec } = read;
   const lists = ['rules', 'to', 'from'].filter((list) => spec.has(list) && !spec.isEmpty(list));
@@ -130,3 +132,8 @@ function readDetectors(detectors: Fields): Detectors {
       failure === undefined ? undefined : written({ ...hosts(failure), threshold: wholePercent(failure, 'threshold') }),
   });
 }
+
+export const meshCircuitBreaker: PolicyKind<MeshCircuitBreaker, 'circuitBreakers'> = policyKind(
+  'circuitBreakers',
+  readMeshCircuitBreaker,
+);

@@ -9,6 +9,7 @@ import { hostKind, isPort } from '../hosts.ts';
 import { ZONE_TAG } from '../tags.ts';
 import { ifEnabled, PLAIN } from './tls-enabled.ts';
 import type { WrittenTls } from './tls-enabled.ts';
+import type { Kind } from './kind.ts';
 
 export interface MeshExternalService extends WrittenTls<MeshExternalTls> {
   readonly meta: Meta;
@@ -154,3 +155,13 @@ function oneOf<const Value extends string>(
   fields?.error(name, `${JSON.stringify(name)} must be one of [${allowed.map((value) => JSON.stringify(value)).join(', ')}]`);
   return fallback;
 }
+
+export const meshExternalService: Kind<MeshExternalService, 'mesh', 'meshExternalServices'> = {
+  scope: 'mesh',
+  style: 'spec',
+  namespaced: true,
+  aboutOne: true,
+  list: 'meshExternalServices',
+  byName: false,
+  read: readMeshExternalService,
+};

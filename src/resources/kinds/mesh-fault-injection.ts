@@ -5,6 +5,8 @@ import type { Findings } from '../findings.ts';
 import { bandwidthOf, duration, percent, written } from './conf.ts';
 import { checkGatewayLists, confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
+import { policyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 /** Faults of HTTP; absent where the item says nothing of them. */
 export interface FaultConf {
@@ -16,7 +18,7 @@ export type MeshFaultInjection = Policy<FaultConf>;
 const TOP = ['Mesh', 'MeshSubset', 'MeshGateway', 'MeshService', 'MeshServiceSubset', 'Dataplane'] as const;
 const FROM = ['Mesh', 'MeshSubset', 'MeshServiceSubset', 'MeshService'] as const;
 
-export function readMeshFaultInjection(document: Document, findings: Findings): MeshFaultInjection {
+function readMeshFaultInjection(document: Document, findings: Findings): MeshFaultInjection {
   const read = readPolicy(document, { top: TOP, to: ['Mesh'], from: FROM, hasRules: true, conf: readConf }, findings);
   const { policy, spec } = read;
   checkGatewayLists(read);
@@ -66,3 +68,8 @@ function readConf(item: Fields): FaultConf {
   }
   return conf?.has('http') === true ? { faults: read } : {};
 }
+
+export const meshFaultInjection: PolicyKind<MeshFaultInjection, 'faultInjections'> = policyKind(
+  'faultInjections',
+  readMeshFaultInjection,
+);

@@ -4,6 +4,8 @@ import type { Findings } from '../findings.ts';
 import { checkSelector, readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 import type { Route } from './traffic-route.ts';
+import { olderPolicyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 const LISTENER = ['hostname', 'port', 'protocol', 'tls', 'tags', 'crossMesh', 'resources'];
 
@@ -11,7 +13,7 @@ const LISTENER = ['hostname', 'port', 'protocol', 'tls', 'tags', 'crossMesh', 'r
  * Clients of other meshes reach a listener with `crossMesh` by the tags of the gateway, of its
  * selector and of the listener.
  */
-export function readMeshGateway(document: Document, findings: Findings): Route {
+function readMeshGateway(document: Document, findings: Findings): Route {
   const spec = document.spec(['selectors', 'tags', 'conf']);
   const selectors = readSelectors(spec, 'selectors', { atLeastOne: true, service: true }, findings);
   const own = spec.tags('tags')?.tags ?? new Map<string, string>();
@@ -24,7 +26,7 @@ export function readMeshGateway(document: Document, findings: Findings): Route {
 }
 
 /** Gateways put the tags of a backend into the SNI, as any other client does. */
-export function readMeshGatewayRoute(document: Document, findings: Findings): Route {
+function readMeshGatewayRoute(document: Document, findings: Findings): Route {
   const spec = document.spec(['selectors', 'conf']);
   readSelectors(spec, 'selectors', { atLeastOne: true, service: true }, findings);
   const conf = spec.object('conf', ['http', 'tcp']);
@@ -46,3 +48,7 @@ function backendsOf(rule: Fields, findings: Findings): readonly Tags[] {
     return [destination.tags];
   });
 }
+
+export const meshGateway: PolicyKind<Route, 'routes'> = olderPolicyKind('routes', readMeshGateway);
+
+export const meshGatewayRoute: PolicyKind<Route, 'routes'> = olderPolicyKind('routes', readMeshGatewayRoute);

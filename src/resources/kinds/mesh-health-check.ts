@@ -4,6 +4,8 @@ import type { Findings } from '../findings.ts';
 import { percent, positiveDuration, positiveWhenDefined, wholePercent, written } from './conf.ts';
 import { confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
+import { policyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 export type MeshHealthCheck = Policy<HealthCheckConf>;
 
@@ -46,7 +48,7 @@ const CONF = [
   'reuseConnection',
 ];
 
-export function readMeshHealthCheck(document: Document, findings: Findings): MeshHealthCheck {
+function readMeshHealthCheck(document: Document, findings: Findings): MeshHealthCheck {
   return readPolicy(document, { top: TOP, to: TO, conf: readConf }, findings).policy;
 }
 
@@ -102,3 +104,5 @@ function readConf(item: Fields): HealthCheckConf {
           }),
   });
 }
+
+export const meshHealthCheck: PolicyKind<MeshHealthCheck, 'healthChecks'> = policyKind('healthChecks', readMeshHealthCheck);

@@ -5,6 +5,8 @@ import type { Findings } from '../findings.ts';
 import { duration, oneOf, percent, positive, written } from './conf.ts';
 import { confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
+import { policyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 export type MeshLoadBalancingStrategy = Policy<StrategyConf>;
 
@@ -48,7 +50,7 @@ const TYPES = ['RoundRobin', 'LeastRequest', 'RingHash', 'Random', 'Maglev'] as 
 const HASHES = ['XXHash', 'MurmurHash2'] as const;
 const TO_TYPES = ['None', 'Only', 'Any', 'AnyExcept'] as const;
 
-export function readMeshLoadBalancingStrategy(document: Document, findings: Findings): MeshLoadBalancingStrategy {
+function readMeshLoadBalancingStrategy(document: Document, findings: Findings): MeshLoadBalancingStrategy {
   return readPolicy(document, { top: TOP, to: TO, conf: readConf }, findings).policy;
 }
 
@@ -225,3 +227,8 @@ function readFailover(item: Fields): Failover {
   }
   return { from: from === undefined ? null : fromZones, to: { type: type ?? 'None', zones } };
 }
+
+export const meshLoadBalancingStrategy: PolicyKind<MeshLoadBalancingStrategy, 'strategies'> = policyKind(
+  'strategies',
+  readMeshLoadBalancingStrategy,
+);

@@ -4,6 +4,8 @@ import type { Findings } from '../findings.ts';
 import { duration, positive, written } from './conf.ts';
 import { checkGatewayLists, confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
+import { policyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 export type MeshRateLimit = Policy<RateLimitConf>;
 
@@ -46,7 +48,7 @@ interface Rate {
 
 const TOP = ['Mesh', 'MeshSubset', 'MeshGateway', 'MeshService', 'MeshServiceSubset', 'MeshHTTPRoute', 'Dataplane'] as const;
 
-export function readMeshRateLimit(document: Document, findings: Findings): MeshRateLimit {
+function readMeshRateLimit(document: Document, findings: Findings): MeshRateLimit {
   const read = readPolicy(document, { top: TOP, to: ['Mesh'], from: ['Mesh'], hasRules: true, conf: readConf }, findings);
   const { policy, spec } = read;
   checkGatewayLists(read);
@@ -102,3 +104,5 @@ function rateOf(limit: Fields, name: string): Rate | undefined {
   if (intervalMs <= 50) rate.error('interval', 'must be greater than: 50ms');
   return { num, intervalMs };
 }
+
+export const meshRateLimit: PolicyKind<MeshRateLimit, 'rateLimits'> = policyKind('rateLimits', readMeshRateLimit);

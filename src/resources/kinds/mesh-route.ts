@@ -5,6 +5,8 @@ import type { Tags } from '../tags.ts';
 import { checkTargetRef, readTargetRef, TARGET_FIELDS } from './target-ref.ts';
 import type { TargetRef } from './target-ref.ts';
 import type { Route } from './traffic-route.ts';
+import { policyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 /** The whole mesh only for a gateway. */
 const TO = ['Mesh', 'MeshService', 'MeshExternalService', 'MeshMultiZoneService'] as const;
@@ -14,7 +16,7 @@ const BACKENDS = ['MeshService', 'MeshServiceSubset', 'MeshExternalService', 'Me
  * MeshHTTPRoute and MeshTCPRoute: the destinations of their rules, as far as they are
  * `kuma.io/service` ones.
  */
-export function readMeshRoute(document: Document, kind: 'MeshHTTPRoute' | 'MeshTCPRoute', findings: Findings): Route {
+function readMeshRoute(document: Document, kind: 'MeshHTTPRoute' | 'MeshTCPRoute', findings: Findings): Route {
   const spec = document.spec(['targetRef', 'to']);
   const destinations: Tags[] = [];
   for (const to of spec.objects('to', ['targetRef', 'rules', 'hostnames']) ?? []) {
@@ -46,3 +48,11 @@ function tagsOf(ref: TargetRef | null): Tags | null {
       return null;
   }
 }
+
+export const meshHttpRoute: PolicyKind<Route, 'routes'> = policyKind('routes', (document, findings) =>
+  readMeshRoute(document, 'MeshHTTPRoute', findings),
+);
+
+export const meshTcpRoute: PolicyKind<Route, 'routes'> = policyKind('routes', (document, findings) =>
+  readMeshRoute(document, 'MeshTCPRoute', findings),
+);

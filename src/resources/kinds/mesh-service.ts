@@ -1,4 +1,5 @@
 import type { Document } from '../document.ts';
+import type { Kind } from './kind.ts';
 
 const PORT = ['name', 'port', 'targetPort', 'appProtocol'];
 const PROTOCOLS: readonly string[] = ['grpc', 'http', 'http2', 'kafka', 'tcp'];
@@ -7,7 +8,7 @@ const PROTOCOLS: readonly string[] = ['grpc', 'http', 'http2', 'kafka', 'tcp'];
  * Checked, and not served: clients reach a MeshService of another zone through that zone's ingress,
  * never through an egress.
  */
-export function checkMeshService(document: Document): void {
+function checkMeshService(document: Document): void {
   const { meta, findings } = document;
   if (meta.displayName.length > 63) findings.error(meta.nameAt, 'name', 'must not be longer than 63 characters');
   const spec = document.spec(['selector', 'ports', 'identities', 'state']);
@@ -20,7 +21,7 @@ export function checkMeshService(document: Document): void {
   tellNotServed(document);
 }
 
-export function checkMeshMultiZoneService(document: Document): void {
+function checkMeshMultiZoneService(document: Document): void {
   const spec = document.spec(['selector', 'ports']);
   const selected = spec.object('selector', ['meshService'])?.object('meshService', ['matchLabels']);
   if ((selected?.tags('matchLabels')?.tags.size ?? 0) === 0) {
@@ -44,3 +45,23 @@ function tellNotServed({ kind, meta, findings }: Document): void {
     `${kind} ${meta.name}: has no effect on a zone egress: clients reach it through the other zone's ingress`,
   );
 }
+
+export const meshService: Kind<void, 'mesh', null> = {
+  scope: 'mesh',
+  style: 'spec',
+  namespaced: true,
+  aboutOne: true,
+  list: null,
+  byName: false,
+  read: checkMeshService,
+};
+
+export const meshMultiZoneService: Kind<void, 'mesh', null> = {
+  scope: 'mesh',
+  style: 'spec',
+  namespaced: true,
+  aboutOne: true,
+  list: null,
+  byName: false,
+  read: checkMeshMultiZoneService,
+};

@@ -4,6 +4,8 @@ import type { Findings } from '../findings.ts';
 import { MATCH_ALL } from '../tags.ts';
 import { readTargetRef } from './target-ref.ts';
 import type { TargetRef } from './target-ref.ts';
+import { policyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 export interface MeshTrafficPermission {
   readonly meta: Meta;
@@ -31,7 +33,7 @@ const ACTIONS: ReadonlyMap<string, FromItem['action']> = new Map([
   ['AllowWithShadowDeny', 'shadow-deny'],
 ]);
 
-export function readMeshTrafficPermission(document: Document, findings: Findings): MeshTrafficPermission {
+function readMeshTrafficPermission(document: Document, findings: Findings): MeshTrafficPermission {
   const before = findings.unknowns();
   const spec = document.spec(['targetRef', 'from', 'rules']);
   const targetRef = readTargetRef(spec, 'targetRef', TOP_KINDS, findings) ?? null;
@@ -104,3 +106,8 @@ function spiffeIdProblem(value: string): string | null {
   if (value === 'spiffe://' || value.startsWith('spiffe:///')) return 'trust domain is missing';
   return value.endsWith('/') ? 'path cannot have a trailing slash' : null;
 }
+
+export const meshTrafficPermission: PolicyKind<MeshTrafficPermission, 'meshPermissions'> = policyKind(
+  'meshPermissions',
+  readMeshTrafficPermission,
+);

@@ -4,6 +4,7 @@ import { readDataSource } from '../data-source.ts';
 import type { DataSource } from '../data-source.ts';
 import type { Document, Meta } from '../document.ts';
 import type { Fields } from '../fields.ts';
+import type { Kind } from './kind.ts';
 
 export interface Mesh {
   readonly meta: Meta;
@@ -40,7 +41,7 @@ const KNOWN = [
   'meshServices',
 ];
 
-export function readMesh(document: Document): Mesh {
+function readMesh(document: Document): Mesh {
   const spec = document.spec(KNOWN);
   const mtls = spec.object('mtls', ['enabledBackend', 'backends', 'skipValidation']);
   const routing = spec.object('routing', ['localityAwareLoadBalancing', 'zoneEgress', 'defaultForbidMeshExternalServiceAccess']);
@@ -125,3 +126,13 @@ export function parseDuration(text: string): number | null {
   const ms = Number(match?.[1]) * (UNIT_MS.get(match?.[2] ?? '') ?? Number.NaN);
   return Number.isSafeInteger(ms) ? ms : null;
 }
+
+export const mesh: Kind<Mesh, 'global', 'meshes'> = {
+  scope: 'global',
+  style: 'fields',
+  namespaced: false,
+  aboutOne: false,
+  list: 'meshes',
+  byName: false,
+  read: readMesh,
+};

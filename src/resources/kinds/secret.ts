@@ -1,6 +1,7 @@
 import type { Origin } from '../../model/compiled.ts';
 import { decodeBase64 } from '../base64.ts';
 import type { Document, Meta } from '../document.ts';
+import type { Kind } from './kind.ts';
 
 /** A Secret of a mesh, or a GlobalSecret: then the mesh in `meta` is empty. */
 export interface Secret {
@@ -15,7 +16,7 @@ export interface Secret {
 /**
  * Universal: `data` is the base64 text. Kubernetes: `data.value`, or plain in `stringData.value`.
  */
-export function readSecret(document: Document): Secret {
+function readSecret(document: Document): Secret {
   const { meta, findings } = document;
   const spec = document.spec(['data']);
   const plain = spec.object('stringData', ['value'])?.opaque('value');
@@ -34,3 +35,23 @@ export function readSecret(document: Document): Secret {
   if (text === null) findings.error(at, field, 'must be base64');
   return { meta, text, at, field };
 }
+
+export const secret: Kind<Secret, 'mesh', 'secrets', true> = {
+  scope: 'mesh',
+  style: 'fields',
+  namespaced: false,
+  aboutOne: true,
+  list: 'secrets',
+  byName: true,
+  read: readSecret,
+};
+
+export const globalSecret: Kind<Secret, 'global', 'globalSecrets', true> = {
+  scope: 'global',
+  style: 'fields',
+  namespaced: false,
+  aboutOne: true,
+  list: 'globalSecrets',
+  byName: true,
+  read: readSecret,
+};

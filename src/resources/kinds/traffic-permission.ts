@@ -2,6 +2,8 @@ import type { Document, Meta } from '../document.ts';
 import type { Findings } from '../findings.ts';
 import { readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
+import { olderPolicyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 export interface TrafficPermission {
   readonly meta: Meta;
@@ -13,7 +15,7 @@ export interface TrafficPermission {
   readonly notUnderstood: string | null;
 }
 
-export function readTrafficPermission(document: Document, findings: Findings): TrafficPermission {
+function readTrafficPermission(document: Document, findings: Findings): TrafficPermission {
   const before = findings.unknowns();
   const spec = document.spec(['sources', 'destinations']);
   const sources = readSelectors(spec, 'sources', { atLeastOne: true }, findings);
@@ -22,3 +24,8 @@ export function readTrafficPermission(document: Document, findings: Findings): T
   const notUnderstood = findings.unknowns() > before ? 'it has fields that are not known' : null;
   return { meta: document.meta, sources, destinations, notUnderstood };
 }
+
+export const trafficPermission: PolicyKind<TrafficPermission, 'permissions'> = olderPolicyKind(
+  'permissions',
+  readTrafficPermission,
+);

@@ -3,6 +3,8 @@ import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
 import { checkSelector, readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
+import { olderPolicyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 /**
  * Of a route only the destinations matter here: clients put the tags of a destination into the SNI.
@@ -18,7 +20,7 @@ export interface Route {
 
 const CONF = ['split', 'loadBalancer', 'destination', 'http'];
 
-export function readTrafficRoute(document: Document, findings: Findings): Route {
+function readTrafficRoute(document: Document, findings: Findings): Route {
   const spec = document.spec(['sources', 'destinations', 'conf'], { load_balancer: 'loadBalancer' });
   readSelectors(spec, 'sources', { atLeastOne: true, service: true }, findings);
   readSelectors(spec, 'destinations', { service: true, onlyService: true }, findings);
@@ -65,3 +67,5 @@ function readDestinations(at: Fields, findings: Findings): readonly Tags[] {
   }
   return found;
 }
+
+export const trafficRoute: PolicyKind<Route, 'routes'> = olderPolicyKind('routes', readTrafficRoute);

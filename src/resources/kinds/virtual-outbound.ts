@@ -2,6 +2,8 @@ import type { Document } from '../document.ts';
 import type { Findings } from '../findings.ts';
 import { readSelectors, selects } from '../tags.ts';
 import type { Tags } from '../tags.ts';
+import { olderPolicyKind } from './kind.ts';
+import type { PolicyKind } from './kind.ts';
 
 /**
  * Gives clients host names made from tags; what matters here is that they then ask for a service
@@ -17,7 +19,7 @@ export interface VirtualOutbound {
 const TAG_NAME = /^[a-zA-Z0-9.\-_:/]*$/;
 const PARAMETER_NAME = /^[a-zA-Z0-9]+$/;
 
-export function readVirtualOutbound(document: Document, findings: Findings): VirtualOutbound {
+function readVirtualOutbound(document: Document, findings: Findings): VirtualOutbound {
   const spec = document.spec(['selectors', 'conf']);
   const selectors = readSelectors(spec, 'selectors', { atLeastOne: true }, findings);
   const conf = spec.object('conf', ['host', 'port', 'parameters']);
@@ -47,3 +49,8 @@ export function virtualTags(outbounds: readonly VirtualOutbound[], service: Tags
     .filter(({ selectors }) => selectors.some((selector) => selects(selector, service)))
     .map(({ tags }) => new Map(tags.map((tag) => [tag, service.get(tag) ?? ''])));
 }
+
+export const virtualOutbound: PolicyKind<VirtualOutbound, 'virtualOutbounds'> = olderPolicyKind(
+  'virtualOutbounds',
+  readVirtualOutbound,
+);

@@ -1,6 +1,7 @@
 import type { Document, Meta } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import { hostKind, isPort } from '../hosts.ts';
+import type { Kind } from './kind.ts';
 
 export interface ZoneEgress {
   readonly meta: Meta;
@@ -51,3 +52,13 @@ export function checkAddress(networking: Fields, name: string, address: string):
     networking.errorAt(networking.place(name), path, 'address has to be valid IP address or domain name');
   }
 }
+
+export const zoneEgress: Kind<ZoneEgress, 'global', 'egresses'> = {
+  scope: 'global',
+  style: 'fields',
+  namespaced: true,
+  aboutOne: false,
+  list: 'egresses',
+  byName: false,
+  read: readZoneEgress,
+};

@@ -5,6 +5,7 @@ import { isPort } from '../hosts.ts';
 import { checkTags } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 import { checkAddress, collides } from './zone-egress.ts';
+import type { Kind } from './kind.ts';
 
 export interface ZoneIngress {
   readonly meta: Meta;
@@ -28,7 +29,7 @@ export interface AvailableService {
   readonly path: string;
 }
 
-export function readZoneIngress(document: Document): ZoneIngress {
+function readZoneIngress(document: Document): ZoneIngress {
   const { findings } = document;
   const spec = document.spec(['zone', 'networking', 'availableServices']);
   const networking = spec.object('networking', ['address', 'advertisedAddress', 'port', 'advertisedPort', 'admin']);
@@ -76,3 +77,13 @@ export function readZoneIngress(document: Document): ZoneIngress {
   });
   return { meta: document.meta, zone: spec.text('zone') ?? '', advertisedAddress, advertisedPort, services, findings };
 }
+
+export const zoneIngress: Kind<ZoneIngress, 'global', 'ingresses'> = {
+  scope: 'global',
+  style: 'fields',
+  namespaced: true,
+  aboutOne: true,
+  list: 'ingresses',
+  byName: false,
+  read: readZoneIngress,
+};
