@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';
 import type { Timer } from '../src/base/clock.ts';
 import type { SessionRecord } from '../src/model/session-record.ts';
-import { createAccessLog } from '../src/observe/access-log.ts';
+import { createAccessLog, SESSIONS } from '../src/observe/access-log.ts';
 import { Decisions } from '../src/observe/decisions.ts';
 import { createLog } from '../src/observe/log.ts';
 import { createMetrics } from '../src/observe/metrics.ts';
@@ -19,7 +19,10 @@ const count = Number(values.count);
 
 let characters = 0;
 const destination = { write: (line: string) => void (characters += Buffer.byteLength(line)) };
-const access = createAccessLog({ log: createLog({ level: 'info', destination }), clock: systemClock({ keepAlive: false }) });
+const access = createAccessLog(SESSIONS, {
+  log: createLog({ level: 'info', destination }),
+  clock: systemClock({ keepAlive: false }),
+});
 const peer = pino({ base: { service: 'zone-egress' }, timestamp: pino.stdTimeFunctions.isoTime }, destination);
 const metrics = createMetrics({ version: 'perf', process: false });
 const traffic = new TrafficCounters();

@@ -39,6 +39,7 @@ import type { Trace } from './explain/trace.ts';
 import { createKeyStore } from './identity/key-store.ts';
 import type { KeyStore } from './identity/key-store.ts';
 import type { ListenerConfig } from './model/compiled.ts';
+import type { RequestRecord } from './model/request-record.ts';
 import type { SessionRecord } from './model/session-record.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from './model/settings.ts';
 import type { TrafficSettings } from './model/settings.ts';
@@ -197,6 +198,11 @@ export interface Egress extends AsyncDisposable {
   explain(question: Question): Trace;
   /** Calls `listener` with each record of a session that ended; gives back how to stop. */
   onRecord(listener: (record: SessionRecord) => void): () => void;
+  /**
+   * Calls `listener` with each record of a request of a service that speaks HTTP; gives back how to
+   * stop.
+   */
+  onRequest(listener: (record: RequestRecord) => void): () => void;
   /** Prometheus text. */
   metrics(): Promise<string>;
   /** Loads the configuration again; a bad one changes nothing. */
@@ -218,6 +224,7 @@ export type { LoadResult } from './control/config-loop.ts';
 export { ConfigError } from './control/sources/config-source.ts';
 export type { Question } from './explain/question.ts';
 export type { Trace } from './explain/trace.ts';
+export type { RequestRecord } from './model/request-record.ts';
 export type { SessionRecord } from './model/session-record.ts';
 export type { Snapshot } from './model/snapshot.ts';
 export type { Problem } from './base/problem.ts';
@@ -308,6 +315,9 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
         if (state.drained !== null) state.drained[record.reason === 'drained' ? 'cut' : 'ended']++;
         touchNames(loop, resolver, record.cluster);
       }
+    },
+    onRequests(records) {
+      for (const record of records) observer.recordRequest(record);
     },
     onResolve: (name, family) => void resolver.resolve(name, family),
     onCredentialsNeeded: (mesh) => keyStore.refresh(mesh),
@@ -414,6 +424,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     observer,
     controlPlane,
     allowedResolved: settings.allowedResolved,
+    servesHttp: settings.http,
     ready: () => readiness(parts),
     adminAt: () => envoyAdmin.at,
   });
@@ -425,6 +436,7 @@ function assemble(options: EgressOptions, joining: typeof Joining | null): Parts
     allowedResolved: settings.allowedResolved,
     live: () => loop.live,
     record: (id) => observer.decision(id),
+    request: (id) => observer.request(id),
     records: (mesh) => observer.decisions({ mesh }),
     prober,
   };
@@ -586,6 +598,7 @@ function egressOf(parts: Parts, at: Pick<Egress, 'adminPort' | 'readinessPort'>)
       return answer.trace;
     },
     onRecord: (listener) => observer.onRecord(listener),
+    onRequest: (listener) => observer.onRequest(listener),
     metrics: () => observer.text(workers.limits),
     reload: () => loop.load(),
     drain(drainTimeMs) {
@@ -616,6 +629,7 @@ async function openAdmin(
       ready: () => readiness(parts),
       metrics: () => parts.observer.text(parts.workers.limits),
       decisions: (query) => parts.observer.decisions(query),
+      requests: (query) => parts.observer.requests(query),
       snapshot: () => parts.loop.live?.snapshot ?? EMPTY_SNAPSHOT,
       problems: () => parts.state.problems,
       explain: (question) => parts.explain(question),

@@ -77,6 +77,7 @@ async function adminPages(): Promise<readonly (readonly string[])[]> {
       ready: notAsked,
       metrics: notAsked,
       decisions: notAsked,
+      requests: notAsked,
       snapshot: notAsked,
       problems: notAsked,
       explain: notAsked,

@@ -44,23 +44,32 @@ const MAX_FROM = 64;
 export function parseExplainQuery(search: string): Asked | string {
   const given = new Map<string, string>();
   const from: string[] = [];
+  const headers: string[] = [];
   for (const [name, value] of new URLSearchParams(search)) {
     if (name === 'from') from.push(value);
-    else if (name !== 'sni' && name !== 'id' && name !== 'output' && name !== 'probe')
-      return 'allowed parameters are sni, from, id, probe and output';
+    else if (name === 'header') headers.push(value);
+    else if (name !== 'sni' && name !== 'id' && name !== 'output' && name !== 'probe' && name !== 'method' && name !== 'path')
+      return 'allowed parameters are sni, from, method, path, header, id, probe and output';
     else if (given.has(name)) return `${name} is given twice`;
     else given.set(name, value);
   }
   const output = given.get('output') ?? 'json';
   if (output !== 'json' && output !== 'text') return 'output must be json or text';
   if (from.length > MAX_FROM) return `from is given ${from.length} times, at most ${MAX_FROM} are looked at`;
+  if (headers.length > MAX_FROM) return `header is given ${headers.length} times, at most ${MAX_FROM} are looked at`;
+  const [method, path] = [given.get('method'), given.get('path')];
+  const request = {
+    ...(method === undefined ? {} : { method }),
+    ...(path === undefined ? {} : { path }),
+    ...(headers.length === 0 ? {} : { headers }),
+  };
   const [id, sni] = [given.get('id'), given.get('sni')];
   const probe = given.get('probe') ?? 'false';
   if (probe !== 'true' && probe !== 'false') return 'probe must be true or false';
   if (id !== undefined) {
-    const isAlone = sni === undefined && from.length === 0 && !given.has('probe');
-    return isAlone ? { question: { id }, output, probe: false } : 'id goes alone, without sni, from and probe';
+    const isAlone = sni === undefined && from.length === 0 && !given.has('probe') && Object.keys(request).length === 0;
+    return isAlone ? { question: { id }, output, probe: false } : 'id goes alone, without sni, from, the request and probe';
   }
   if (sni === undefined) return 'sni=NAME (empty: none), with from=spiffe://mesh/service, or id=ID of a session is needed';
-  return { question: { sni: sni === '' ? null : sni, from }, output, probe: probe === 'true' };
+  return { question: { sni: sni === '' ? null : sni, from, ...request }, output, probe: probe === 'true' };
 }

@@ -4,6 +4,7 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Problem } from '../base/problem.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -33,6 +34,8 @@ export interface AdminState {
   metrics(): Promise<string>;
   /** Newest first. */
   decisions(query: DecisionsQuery): readonly SessionRecord[];
+  /** Requests that were refused, newest first. */
+  requests(query: DecisionsQuery): readonly RequestRecord[];
   /** The one that new sessions get. */
   snapshot(): Snapshot;
   /** Of the last load. */
@@ -70,7 +73,7 @@ const PAGES = {
   '/ready': '200 while new connections are taken, else 503',
   '/stats/prometheus': 'metrics in the Prometheus text format',
   '/routes': 'what is served: ?output=json|table',
-  '/decisions': 'sessions that ended lately, newest first: ?limit=100&reason=&mesh=',
+  '/decisions': 'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&mesh=',
   '/explain':
     'why a connection passes or not: ?sni=&from=spiffe://mesh/service, or ?id= of a decision; &probe=true dials the endpoint; &output=json|text',
   '/config_errors': 'findings of the last load of the configuration',
@@ -124,7 +127,7 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
       return routesView(state.snapshot(), search);
     case '/decisions': {
       const query = parseDecisionsQuery(search);
-      return typeof query === 'string' ? textView(400, query) : decisionsView(state.decisions(query));
+      return typeof query === 'string' ? textView(400, query) : decisionsView(state.decisions(query), state.requests(query));
     }
     case '/explain':
       return explainView(state, search);

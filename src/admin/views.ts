@@ -2,6 +2,7 @@
 import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { routingTable, tableText } from '../routing/table.ts';
@@ -46,22 +47,34 @@ export function metricsView(text: string): View {
 }
 
 /** Ten thousand records are 9 MB and 70 ms to make: a hundred at a time. */
-export function decisionsView(records: readonly SessionRecord[]): View {
-  if (records.length <= AT_A_TIME) return jsonView({ decisions: records });
-  return { status: 200, contentType: JSON_TYPE, body: '', pieces: decisionsJson(records) };
+export function decisionsView(records: readonly SessionRecord[], requests: readonly RequestRecord[]): View {
+  if (records.length + requests.length <= AT_A_TIME) return jsonView({ decisions: records, requests });
+  return { status: 200, contentType: JSON_TYPE, body: '', pieces: decisionsJson(records, requests) };
 }
 
 const AT_A_TIME = 100;
-const DECISIONS_HEAD = '{\n  "decisions": [';
-const DECISIONS_TAIL = '\n  ]\n}';
 
-function* decisionsJson(records: readonly SessionRecord[]): Generator<string> {
-  yield DECISIONS_HEAD;
-  for (let i = 0; i < records.length; i += AT_A_TIME) {
-    const text = JSON.stringify({ decisions: records.slice(i, i + AT_A_TIME) }, null, 2);
-    yield `${i === 0 ? '' : ','}${text.slice(DECISIONS_HEAD.length, -DECISIONS_TAIL.length)}`;
+function* decisionsJson(records: readonly SessionRecord[], requests: readonly RequestRecord[]): Generator<string> {
+  yield '{\n';
+  yield* listJson('decisions', records);
+  yield ',\n';
+  yield* listJson('requests', requests);
+  yield '\n}\n';
+}
+
+function* listJson(name: string, records: readonly object[]): Generator<string> {
+  if (records.length === 0) {
+    yield `  "${name}": []`;
+    return;
   }
-  yield `${DECISIONS_TAIL}\n`;
+  const head = `{\n  "${name}": [`;
+  const tail = '\n  ]\n}';
+  yield head.slice('{\n'.length);
+  for (let i = 0; i < records.length; i += AT_A_TIME) {
+    const text = JSON.stringify({ [name]: records.slice(i, i + AT_A_TIME) }, null, 2);
+    yield `${i === 0 ? '' : ','}${text.slice(head.length, -tail.length)}`;
+  }
+  yield '\n  ]';
 }
 
 /** `text` is each finding as `validate` prints it. */

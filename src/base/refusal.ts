@@ -130,9 +130,24 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   },
   // splice
   'malformed-request': {
-    step: 'splice',
+    step: 'request',
     meaning: 'the client sent a request that is not valid HTTP, or that two readers could read in two ways',
     remedy: 'the detail has the status that the client was answered: find the client by its identity',
+  },
+  'request-timeout': {
+    step: 'splice',
+    meaning: 'a request or its answer took longer than the route allows, or nothing of them moved for too long',
+    remedy: 'look at the service first; otherwise raise the timeout of the MeshTimeout that the detail names',
+  },
+  'fault-injected': {
+    step: 'request',
+    meaning: 'a MeshFaultInjection or FaultInjection answered the request in place of the service',
+    remedy: 'take the fault away where it is not meant for this client',
+  },
+  'endpoint-failed': {
+    step: 'splice',
+    meaning: 'the service ended or reset the connection before its answer was whole, or answered what is not valid HTTP',
+    remedy: 'look at the service and what stands before it: its own log, its idle timeout, its limits',
   },
   'idle-timeout': {
     step: 'splice',
@@ -170,7 +185,7 @@ export interface RefusalInfo {
 }
 
 /** The steps of a connection, as explain prints them. */
-export type Step = 'hello' | 'route' | 'identity' | 'permission' | 'endpoint' | 'tls' | 'splice';
+export type Step = 'hello' | 'route' | 'identity' | 'permission' | 'request' | 'endpoint' | 'tls' | 'splice';
 
 export type RefusalCode =
   | 'hello-timeout'
@@ -196,6 +211,9 @@ export type RefusalCode =
   | 'connect-refused'
   | 'upstream-tls-failed'
   | 'malformed-request'
+  | 'request-timeout'
+  | 'fault-injected'
+  | 'endpoint-failed'
   | 'idle-timeout'
   | 'tls-error'
   | 'policy-changed'

@@ -4,6 +4,7 @@ import { systemClock } from '../base/clock.ts';
 import { assumedView } from '../explain/assumed-view.ts';
 import { explain } from '../explain/explain.ts';
 import type { ClientFacts } from '../explain/facts.ts';
+import { askedRequest } from '../explain/question.ts';
 import { traceText } from '../explain/print.ts';
 import { TRACE_VERSION } from '../explain/trace.ts';
 import type { Trace } from '../explain/trace.ts';
@@ -47,7 +48,10 @@ async function askedOfFolder(folder: Folder, about: ExplainCommand['about'], ter
   if (about.kind === 'record') throw new Stopped(EXIT_USAGE, 'a folder remembers no sessions');
   const config = await loadFolder(folder, terminal);
   const { snapshot, origins, absent = new Map() } = config;
+  const request = askedRequest(about);
+  if (typeof request === 'string') throw new Stopped(EXIT_USAGE, request);
   const facts = {
+    ...(request === null ? {} : { request }),
     serverName: about.sni,
     alpn: [],
     tlsVersion: '',
@@ -84,6 +88,9 @@ async function askedOfAdmin(url: string, { about, probe }: Pick<ExplainCommand, 
   if (about.kind === 'record') query.set('id', about.id);
   else {
     query.set('sni', about.sni);
+    if (about.method !== undefined) query.set('method', about.method);
+    if (about.path !== undefined) query.set('path', about.path);
+    for (const line of about.headers ?? []) query.append('header', line);
     for (const uri of about.cert === null ? about.from : urisIn(about.cert)) query.append('from', uri);
   }
   if (probe) query.set('probe', 'true');

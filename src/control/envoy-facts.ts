@@ -21,6 +21,7 @@ export interface EnvoyFactsOptions {
   readonly observer: Observer;
   readonly controlPlane: ControlPlaneSource | null;
   readonly allowedResolved: readonly string[];
+  readonly servesHttp: boolean;
   readonly ready: () => Readiness;
   /** Where the listener for the control plane is bound; null while it is not. */
   readonly adminAt: () => { readonly address: string; readonly port: number } | null;
@@ -58,6 +59,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     traffic: observer.traffic,
     sessions: () => workers.limits.sessions,
     use: (cluster) => workers.breakers.counts(cluster),
+    servesHttp: options.servesHttp,
     targets: (cluster) =>
       dialable(cluster, {
         names: workers.names,

@@ -2,9 +2,10 @@ import type { Clock } from '../base/clock.ts';
 import { REFUSALS, refuse } from '../base/refusal.ts';
 import type { EndReason, Refusal, RefusalCode, Step } from '../base/refusal.ts';
 import { explainWalk } from '../explain/explain.ts';
-import { factsOfRecord } from '../explain/facts.ts';
+import { factsOfRecord, factsOfRequest } from '../explain/facts.ts';
 import type { ConnectionFacts } from '../explain/facts.ts';
 import type { Live } from '../explain/live.ts';
+import { askedRequest } from '../explain/question.ts';
 import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import type { Trace } from '../explain/trace.ts';
 import { claimsOf } from '../identity/claims.ts';
@@ -12,6 +13,7 @@ import type { Cluster } from '../model/cluster.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { hashes } from '../routing/balancers/table.ts';
 import { xxHash64 } from '../routing/balancers/xx-hash-64.ts';
@@ -29,6 +31,8 @@ export interface ExplainParts {
   /** The configuration that is live; null where none is yet. */
   readonly live: () => Extract<Compiled, { kind: 'compiled' }> | null;
   readonly record: (id: string) => SessionRecord | null;
+  /** Of those that were refused. */
+  readonly request: (id: string) => RequestRecord | null;
   /** The last sessions that ended in a mesh, the newest first. */
   readonly records: (mesh: string) => readonly SessionRecord[];
   readonly prober: Pick<Prober, 'probe'>;
@@ -132,14 +136,19 @@ function isAtEndpoint(reason: EndReason): boolean {
 
 const AT_ENDPOINT: ReadonlySet<Step> = new Set(['endpoint', 'tls']);
 
-function factsOf(question: Question, { record }: ExplainParts): ConnectionFacts | Exclude<Answer, { kind: 'trace' }> {
+function factsOf(question: Question, { record, request }: ExplainParts): ConnectionFacts | Exclude<Answer, { kind: 'trace' }> {
   if ('id' in question) {
     const found = record(question.id);
     if (found !== null) return factsOfRecord(found);
+    const refused = request(question.id);
+    if (refused !== null) return factsOfRequest(refused);
     return { kind: 'no-record', why: `session ${JSON.stringify(question.id)}: not among the last ones that ended` };
   }
   const { sni: serverName, from = [] } = question;
-  const unknown = { serverName, alpn: [], tlsVersion: '', clientAddress: '', record: null };
+  const asked = askedRequest(question);
+  if (typeof asked === 'string') return { kind: 'bad-question', why: asked };
+  const about = asked === null ? {} : { request: asked };
+  const unknown = { serverName, alpn: [], tlsVersion: '', clientAddress: '', record: null, ...about };
   if (from.length === 0) return { ...unknown, client: { kind: 'none' } };
   const claims = claimsOf(from);
   return typeof claims === 'string' ? { kind: 'bad-question', why: claims } : { ...unknown, client: { kind: 'claims', claims } };

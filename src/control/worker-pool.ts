@@ -8,6 +8,7 @@ import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
 import type { EndpointReport, FromData, OwnListener, SlotChange, ToData } from '../model/messages.ts';
 import type { SnapshotChange } from '../model/changes.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
@@ -25,6 +26,7 @@ export interface WorkerPoolOptions {
   readonly count: number;
   readonly settings: TrafficSettings;
   readonly onRecords: (records: readonly SessionRecord[]) => void;
+  readonly onRequests?: (records: readonly RequestRecord[]) => void;
   readonly onResolve: (name: string, family: 'v4' | 'any') => void;
   /** A session needs the certificate of a mesh, which is out of date. */
   readonly onCredentialsNeeded: (mesh: MeshName) => void;
@@ -310,6 +312,7 @@ export class WorkerPool {
   #onMessage(worker: number, message: FromData): void {
     const { onRecords, onResolve, onCredentialsNeeded, onRelay, onFault, onReports } = this.#options;
     if (message.kind === 'records') onRecords(message.records);
+    else if (message.kind === 'requests') this.#options.onRequests?.(message.records);
     else if (message.kind === 'resolve') onResolve(message.name, message.family);
     else if (message.kind === 'credentials-needed') onCredentialsNeeded(message.mesh);
     else if (message.kind === 'endpoint-reports') onReports?.(message.reports);

@@ -1,4 +1,5 @@
 import type { EndReason, Refusal, Step } from '../base/refusal.ts';
+import type { HttpRoute } from '../model/http-route.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Target } from '../routing/choose.ts';
@@ -8,8 +9,8 @@ import type { ConnectionFacts } from './facts.ts';
 import { liveNotes, recentOf } from './live.ts';
 import type { Live } from './live.ts';
 import { NO_SOURCES, placeOf, TRACE_VERSION } from './trace.ts';
-import type { ConnectionView, RecordView, RouteView, Sources, Trace } from './trace.ts';
-import { Walk } from './trace-steps.ts';
+import type { ConnectionView, RecordView, RequestView, RouteView, Sources, Trace } from './trace.ts';
+import { httpOf, Walk } from './trace-steps.ts';
 import type { ViewOf } from './trace-steps.ts';
 
 /**
@@ -63,6 +64,7 @@ function traceOf(
     steps: walk.steps,
     configuration: { version: snapshot.version, zone: snapshot.zone },
     record: recordView(facts, snapshot),
+    ...requestView(walk, refusal, facts),
     ...(recent.length === 0 ? {} : { recent }),
     ...(probes.length === 0 ? {} : { probes }),
     notes: [
@@ -87,6 +89,50 @@ function connectionView({ serverName, alpn, tlsVersion, clientAddress, client }:
 
 function routeView({ serverName: sni, mesh, destination, kind: mode, cluster }: Route, sources: Sources): RouteView {
   return { sni, mesh, destination, mode, cluster, place: placeOf(sources, `route:${sni}`) };
+}
+
+/** Only where the route speaks HTTP. */
+function requestView(
+  { route, targets }: Walk,
+  refusal: Refusal | null,
+  { request }: ConnectionFacts,
+): { readonly request?: RequestView } {
+  const http = httpOf(route);
+  if (http === undefined) return {};
+  const { method = '', path = '', authority = '' } = request ?? {};
+  const address = targets[0]?.endpoint.address;
+  const host = http.autoHostRewrite && address?.kind === 'name' ? address.name : authority;
+  const status = refusal === null ? null : statusOf(http, refusal);
+  return {
+    request: {
+      method,
+      path: printable(path),
+      authority: printable(authority),
+      host: refusal === null ? printable(host) : '',
+      status,
+    },
+  };
+}
+
+/** As traffic answers (`src/traffic/http/local-reply.ts`). */
+function statusOf(http: HttpRoute, { code }: Refusal): number {
+  switch (code) {
+    case 'denied':
+      return http.answersDenied ? 403 : 0;
+    case 'fault-injected':
+      return (http.faults ?? []).find(({ abort }) => abort !== undefined && abort.percent >= 100)?.abort?.status ?? 0;
+    case 'no-endpoint':
+    case 'dns-failed':
+    case 'forbidden-address':
+    case 'over-limit':
+    case 'misconfigured':
+    case 'connect-timeout':
+    case 'connect-refused':
+    case 'upstream-tls-failed':
+      return 503;
+    default:
+      return 0;
+  }
 }
 
 function recordView({ record }: ConnectionFacts, snapshot: Snapshot): RecordView | null {

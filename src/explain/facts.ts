@@ -2,7 +2,9 @@ import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import type { Refusal, RefusalCode, Step } from '../base/refusal.ts';
 import type { CertificateSummary, ClientClaims } from '../model/client.ts';
 import { meshName, spiffeId } from '../model/names.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import type { FlatHeaders } from '../wire/flat-headers.ts';
 import { unprintable } from '../routing/route.ts';
 
 /**
@@ -20,6 +22,17 @@ export interface ConnectionFacts {
   readonly client: ClientFacts;
   /** What traffic made of it. */
   readonly record: SessionRecord | null;
+  /** Of a service that speaks HTTP: the request that is asked about. */
+  readonly request?: AskedRequest;
+}
+
+export interface AskedRequest {
+  readonly method: string;
+  readonly path: string;
+  /** As the client sends it; empty where it is not known. */
+  readonly authority: string;
+  /** Names in lower case and values in turns; null where they are not known, as of a recorded one. */
+  readonly headers: FlatHeaders | null;
 }
 
 export type ClientFacts =
@@ -39,6 +52,46 @@ export function factsOfRecord(record: SessionRecord): ConnectionFacts {
     client: clientOf(record),
     record,
   };
+}
+
+/** A request that was recorded, as a session that had this request only. */
+export function factsOfRequest(request: RequestRecord): ConnectionFacts {
+  const { flags, method, path, authority, forwarded, connectMs, sni, mesh, destination, cluster, spiffeIds, uris } = request;
+  const record: SessionRecord = {
+    id: request.id,
+    reason: request.reason,
+    detail: request.detail,
+    startedAt: request.startedAt,
+    snapshotVersion: request.snapshotVersion,
+    clientAddress: request.clientAddress,
+    clientPort: 0,
+    sni,
+    alpn: [],
+    tlsOffered: '',
+    mode: 'terminate',
+    mesh,
+    destination,
+    cluster,
+    tlsVersion: '',
+    spiffeIds,
+    uris,
+    certificateIssuer: '',
+    certificateExpiry: '',
+    permission: '',
+    shadowDenied: false,
+    endpoint: request.endpoint,
+    endpointTls: false,
+    attempts: request.attempts,
+    bytesUp: request.bytesUp,
+    bytesDown: request.bytesDown,
+    helloMs: 0,
+    handshakeMs: 0,
+    connectMs: forwarded ? Math.max(0, connectMs) : -1,
+    totalMs: request.totalMs,
+    requests: 1,
+    ...(flags.split(',').includes('RL') ? { limit: 'request-rate' } : {}),
+  };
+  return { ...factsOfRecord(record), request: { method, path, authority, headers: null } };
 }
 
 function clientOf(record: SessionRecord): ClientFacts {
@@ -76,6 +129,8 @@ function stepOf(record: SessionRecord, reason: RefusalCode): Step {
   const isEarly = record.connectMs < 0;
   // These come whenever they come; the others belong to one step.
   if (reason === 'client-gone' || reason === 'over-limit') return reached(record);
+  // What came before it went out to its endpoint, or is a request of its own.
+  if (step === 'request' && !isEarly) return 'splice';
   return step === 'splice' && isEarly ? reached(record) : step;
 }
 
@@ -85,6 +140,7 @@ function reached(record: SessionRecord): Step {
   // The rate of a route is looked at as soon as the route is known, before anything is asked of the
   // client.
   if (record.limit === 'rate') return 'route';
+  if (record.limit === 'request-rate') return 'request';
   if (record.limit !== undefined) return 'endpoint';
   if (record.mode === 'terminate' && record.uris.length === 0) return 'identity';
   // Where the endpoint has no TLS there is nothing behind the connection that could have been

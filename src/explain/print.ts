@@ -1,6 +1,6 @@
 import { linesText } from './lines.ts';
 import { inFile } from './trace.ts';
-import type { Candidate, NearMiss, ProbeView, Trace, TraceStep } from './trace.ts';
+import type { Candidate, NearMiss, ProbeView, RequestView, Trace, TraceStep } from './trace.ts';
 
 /**
  * A trace for people: what it comes to, what to change, then step by step. Ends with a line feed.
@@ -11,6 +11,7 @@ export function traceText(trace: Trace): string {
     '',
     ...trace.steps.flatMap((step) => stepLines(step, trace)),
     '',
+    ...(trace.request === undefined ? [] : requestLines(trace.request)),
     ...(trace.probes ?? []).map(probeText),
     ...(trace.probes === undefined ? [] : ['']),
     ...background(trace),
@@ -57,6 +58,13 @@ function candidateText({ name, outcome, field, wanted, found, place }: Candidate
     default:
       return outcome satisfies never;
   }
+}
+
+function requestLines({ method, path, authority, host, status }: RequestView): readonly string[] {
+  const what = method === '' ? 'each request' : `${method} ${path}`;
+  const as = host === authority ? 'the Host of the client' : `the Host ${host}`;
+  if (status === null) return [`${what} goes out with ${as === 'the Host ' ? 'its own Host' : as}`, ''];
+  return [status === 0 ? `${what}: the connection is closed` : `${what} is answered with ${status} by the egress`, ''];
 }
 
 function probeText({ endpoint, outcome, detail, ms }: ProbeView): string {

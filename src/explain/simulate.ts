@@ -143,7 +143,8 @@ function judgedThen(record: SessionRecord): Judged | { readonly kind: 'skipped';
   if (end.kind === 'normal' || record.connectMs >= 0) return { ...passed, endpointUnknown: false };
   const { reason, step } = end;
   if (reason === 'internal-error' || step === 'hello') return { kind: 'skipped', why: 'not-judged' };
-  if (step === 'endpoint' || step === 'tls' || step === 'splice') {
+  // A request that is not served says nothing of the connection.
+  if (step === 'request' || step === 'endpoint' || step === 'tls' || step === 'splice') {
     return { ...passed, endpointUnknown: step === 'endpoint' && record.attempts === 0 };
   }
   // A limit, or a client that went, came before the judgement.

@@ -2,6 +2,7 @@ import { REFUSALS } from '../base/refusal.ts';
 import type { EndReason, Refusal } from '../base/refusal.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
+import type { HttpRoute } from '../model/http-route.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { authoriseClaims } from '../routing/authorise.ts';
@@ -18,6 +19,7 @@ import type { Live } from './live.ts';
 import { nearestClients } from './nearest-clients.ts';
 import { nearestRoutes } from './nearest.ts';
 import { listed, permissionCandidates } from './permission-candidates.ts';
+import { judgeRequest } from './request-step.ts';
 import { adviceFor } from './sentences.ts';
 import { allowedText, chosenText, helloText } from './step-texts.ts';
 import { inFile, placeOf } from './trace.ts';
@@ -29,7 +31,7 @@ import type { Candidate, NearMiss, Sources, Trace, TracedStep, TraceStep } from 
  */
 export type ViewOf = (cluster: Cluster) => EndpointView;
 
-const STEPS: readonly TracedStep[] = ['hello', 'route', 'identity', 'permission', 'endpoint', 'tls'];
+const STEPS: readonly TracedStep[] = ['hello', 'route', 'identity', 'permission', 'request', 'endpoint', 'tls'];
 
 const NOTHING = { candidates: [], omitted: 0 } as const;
 
@@ -58,11 +60,13 @@ export class Walk {
   }
 
   run(viewOf: ViewOf): Refusal | null {
-    return this.#hello() ?? this.#findRoute() ?? this.#admit() ?? this.#endpoint(viewOf);
+    return this.#hello() ?? this.#findRoute() ?? this.#admit() ?? this.#request() ?? this.#endpoint(viewOf);
   }
 
   get steps(): readonly TraceStep[] {
-    return STEPS.map((step) => this.#steps.get(step) ?? { ...NOTHING, step, outcome: 'not-reached', text: '' });
+    const isHttp = httpOf(this.route) !== undefined;
+    const all = STEPS.filter((step) => step !== 'request' || isHttp || this.#steps.has(step));
+    return all.map((step) => this.#steps.get(step) ?? { ...NOTHING, step, outcome: 'not-reached', text: '' });
   }
 
   advice(refusal: Refusal | null): Trace['advice'] {
@@ -146,6 +150,16 @@ export class Walk {
     return this.#pass('permission', allowedText(judged), candidates);
   }
 
+  /** Of a service that speaks HTTP, what is done to a request before an endpoint is chosen. */
+  #request(): Refusal | null {
+    const recorded = this.#recorded('request');
+    if (recorded !== null) return this.#refuse('request', recorded);
+    const http = httpOf(this.route);
+    if (http === undefined) return null;
+    const { refusal, text, candidates } = judgeRequest(http, this.#facts.request ?? null);
+    return refusal === null ? this.#pass('request', text, candidates) : this.#refuse('request', refusal, candidates);
+  }
+
   #endpoint(viewOf: ViewOf): Refusal | null {
     const { route: found } = this;
     if (found === null) return null;
@@ -207,6 +221,10 @@ export class Walk {
 
 /** Judged again from the facts, never taken from a record. */
 const JUDGED: ReadonlySet<EndReason> = new Set(['no-sni', 'no-route', 'denied', 'unsupported-policy', 'misconfigured']);
+
+export function httpOf(route: Route | null): HttpRoute | undefined {
+  return route?.kind === 'terminate' ? route.http : undefined;
+}
 
 function shown(candidates: readonly Candidate[]): Pick<TraceStep, 'candidates' | 'omitted'> {
   let rejected = 0;

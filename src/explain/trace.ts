@@ -31,6 +31,10 @@ export interface Trace {
   /** Of a recorded session. */
   readonly record: RecordView | null;
   /**
+   * Of a service that speaks HTTP: what is done to the request that was asked about, or to any.
+   */
+  readonly request?: RequestView;
+  /**
    * Of a running egress: the last sessions of this path, the newest first. Absent where it
    * remembers none, and where no egress was asked.
    */
@@ -138,6 +142,20 @@ export interface RecordView {
   readonly configuration: string;
   /** Another configuration is live now. */
   readonly changed: boolean;
+}
+
+export interface RequestView {
+  /** Empty where no request was named. */
+  readonly method: string;
+  readonly path: string;
+  readonly authority: string;
+  /** The authority that the service reads: the name of its endpoint, or the client's own. */
+  readonly host: string;
+  /**
+   * The egress answers with this status; 0 closes the connection, null passes on what the service
+   * answers.
+   */
+  readonly status: number | null;
 }
 
 export interface RecentView {

@@ -2,6 +2,7 @@ import type { Delta, SnapshotChange } from './changes.ts';
 import type { MeshCredentials } from './credentials.ts';
 import type { EndpointHealth, Resolution } from './endpoint-view.ts';
 import type { ContentHash, MeshName } from './names.ts';
+import type { RequestRecord } from './request-record.ts';
 import type { SessionRecord } from './session-record.ts';
 
 /**
@@ -78,6 +79,7 @@ export type FromData =
   /** The snapshot of this version is live. */
   | { readonly kind: 'live'; readonly version: string }
   | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }
+  | { readonly kind: 'requests'; readonly records: readonly RequestRecord[] }
   /** A session came for this mesh, and the wall clock is outside of the life of its certificate. */
   | { readonly kind: 'credentials-needed'; readonly mesh: MeshName }
   | { readonly kind: 'resolve'; readonly name: string; readonly family: 'v4' | 'any' }

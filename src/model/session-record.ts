@@ -64,6 +64,12 @@ export interface SessionRecord {
    */
   readonly limit?: BreakerLimit;
   /**
+   * Of a service that speaks HTTP: how many requests came, refused ones too; absent where bytes
+   * pass as they are. Then `attempts` are the connections that were tried for them, `connectMs` is
+   * of the first, and 0 where one was there already.
+   */
+  readonly requests?: number;
+  /**
    * Where a certificate was refused, the client's or the service's: which check it failed; absent
    * otherwise.
    */
@@ -71,4 +77,4 @@ export interface SessionRecord {
 }
 
 /** Connections of a cluster, those of them being made, new connections of a route. */
-export type BreakerLimit = 'max-connections' | 'max-pending' | 'rate';
+export type BreakerLimit = 'max-connections' | 'max-pending' | 'rate' | 'request-rate';

@@ -3,9 +3,10 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { IsoTime } from '../base/iso-time.ts';
 import { NORMAL_ENDS } from '../base/refusal.ts';
 import type { EndReason } from '../base/refusal.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { RootLog } from './log.ts';
-import { sessionFields } from './session-line.ts';
+import { requestFields, sessionFields } from './session-line.ts';
 
 export interface AccessLogOptions {
   readonly log: Pick<RootLog, 'line' | 'warn'>;
@@ -23,8 +24,37 @@ export interface AccessLogOptions {
   readonly onSuppressed?: (reason: EndReason) => void;
 }
 
-export interface AccessLog {
-  write(record: SessionRecord): void;
+/** What lines are about. */
+export interface AccessLogKind<Logged> {
+  readonly fields: (record: Logged, startedAt: string) => string;
+  readonly ended: string;
+  readonly refused: string;
+  /** Of a refused one. */
+  readonly level: 'info' | 'warn';
+  readonly leftOut: string;
+}
+
+export const SESSIONS: AccessLogKind<SessionRecord> = {
+  fields: sessionFields,
+  ended: 'session ended',
+  refused: 'session refused',
+  level: 'warn',
+  leftOut: 'refused sessions were left out of the log',
+};
+
+/** A refused request is an answer like any other, which its client has read. */
+export const REQUESTS: AccessLogKind<RequestRecord> = {
+  fields: requestFields,
+  ended: 'request served',
+  refused: 'request refused',
+  level: 'info',
+  leftOut: 'refused requests were left out of the log',
+};
+
+type Logged = Pick<SessionRecord, 'reason' | 'clientAddress' | 'startedAt'>;
+
+export interface AccessLog<Of> {
+  write(record: Of): void;
   /** Says what was left out and no line has told yet: one line for each reason. */
   tell(): void;
   close(): void;
@@ -38,12 +68,13 @@ interface Window {
 }
 
 /**
- * One line per session: `info` where nothing was wrong, `warn` where it was refused or cut. Lines
+ * One line per record: `info` where nothing was wrong, the level of its kind where it was refused
+ * or cut. Lines
  * about refusals are limited; the next one that passes says in `suppressed` how many were left out,
  * and where none comes a line of its own does. Lines about the others may be sampled, and then say
  * so. The counters see every record, with or without a line.
  */
-export function createAccessLog(options: AccessLogOptions): AccessLog {
+export function createAccessLog<Of extends Logged>(kind: AccessLogKind<Of>, options: AccessLogOptions): AccessLog<Of> {
   const {
     log,
     clock,
@@ -63,7 +94,7 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
     },
   });
   const startTimes = new IsoTime();
-  const fieldsOf = (record: SessionRecord): string => sessionFields(record, startTimes.of(record.startedAt));
+  const fieldsOf = (record: Of): string => kind.fields(record, startTimes.of(record.startedAt));
   let told: Timer | null = null;
   let ended = 0;
 
@@ -82,7 +113,7 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
     return window;
   }
 
-  function refused(record: SessionRecord): void {
+  function refused(record: Of): void {
     const one = current(record.reason, record.clientAddress);
     const all = currentOfReason(record.reason);
     if (!admits(one, burst) || !admits(all, burstOfReason)) {
@@ -99,7 +130,7 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
       window.suppressed = 0;
     }
     const fields = fieldsOf(record);
-    log.line('warn', suppressed === 0 ? fields : `${fields},"suppressed":${suppressed}`, 'session refused');
+    log.line(kind.level, suppressed === 0 ? fields : `${fields},"suppressed":${suppressed}`, kind.refused);
   }
 
   function admits(window: Window, limit: number): boolean {
@@ -119,7 +150,7 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
       if (window.suppressed > 0) left.set(window.reason, (left.get(window.reason) ?? 0) + window.suppressed);
       window.suppressed = 0;
     }
-    for (const [reason, suppressed] of left) log.warn({ reason, suppressed }, 'refused sessions were left out of the log');
+    for (const [reason, suppressed] of left) log.warn({ reason, suppressed }, kind.leftOut);
   }
 
   return {
@@ -132,7 +163,7 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
       if (!Object.hasOwn(NORMAL_ENDS, record.reason)) return refused(record);
       if (sample === 0 || ended++ % sample !== 0) return;
       const fields = fieldsOf(record);
-      log.line('info', sample === 1 ? fields : `${fields},"sample":${sample}`, 'session ended');
+      log.line('info', sample === 1 ? fields : `${fields},"sample":${sample}`, kind.ended);
     },
   };
 }

@@ -1,5 +1,3 @@
-import type { SessionRecord } from '../model/session-record.ts';
-
 export interface DecisionQuery {
   /** At most this many; all without it. */
   readonly limit?: number;
@@ -10,13 +8,15 @@ export interface DecisionQuery {
 /** A record takes about 1 KB, 10 KB at the very most. */
 const REMEMBERED = 10_000;
 
+export type Remembered = { readonly id: string; readonly reason: string; readonly mesh: string };
+
 /**
- * The last sessions that ended, refused ones too. Holds `capacity` records and forgets the oldest;
+ * The last records that came. Holds `capacity` records and forgets the oldest;
  * 0 holds none.
  */
-export class Decisions {
+export class Decisions<Of extends Remembered> {
   readonly capacity: number;
-  readonly #ring: SessionRecord[] = [];
+  readonly #ring: Of[] = [];
   /** Where the next record goes; once the ring is full that is the oldest one's place. */
   #next = 0;
 
@@ -24,16 +24,16 @@ export class Decisions {
     this.capacity = capacity;
   }
 
-  add(record: SessionRecord): void {
+  add(record: Of): void {
     if (this.capacity < 1) return;
     this.#ring[this.#next] = record;
     this.#next = (this.#next + 1) % this.capacity;
   }
 
   /** Newest first. */
-  list(query: DecisionQuery = {}): readonly SessionRecord[] {
+  list(query: DecisionQuery = {}): readonly Of[] {
     const { limit = this.capacity, reason, mesh } = query;
-    const found: SessionRecord[] = [];
+    const found: Of[] = [];
     for (const record of this.#newestFirst()) {
       if (found.length >= limit) break;
       if (reason !== undefined && record.reason !== reason) continue;
@@ -43,11 +43,11 @@ export class Decisions {
     return found;
   }
 
-  get(id: string): SessionRecord | null {
+  get(id: string): Of | null {
     return this.#ring.find((record) => record.id === id) ?? null;
   }
 
-  *#newestFirst(): Generator<SessionRecord> {
+  *#newestFirst(): Generator<Of> {
     const held = this.#ring.length;
     for (let age = 1; age <= held; age++) {
       const record = this.#ring[(this.#next - age + held) % held];

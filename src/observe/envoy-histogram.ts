@@ -9,6 +9,18 @@ export class EnvoyHistogram {
   count = 0;
   sum = 0;
 
+  static sum(all: readonly EnvoyHistogram[]): EnvoyHistogram {
+    const [one, ...others] = all;
+    if (one !== undefined && others.length === 0) return one;
+    const whole = new EnvoyHistogram();
+    for (const each of all) {
+      whole.count += each.count;
+      whole.sum += each.sum;
+      for (const [i, count] of each.counts.entries()) whole.counts[i] = (whole.counts[i] ?? 0) + count;
+    }
+    return whole;
+  }
+
   observe(value: number): void {
     let bucket = 0;
     while (bucket < ENVOY_BUCKETS.length && value > (ENVOY_BUCKETS[bucket] ?? Infinity)) bucket++;

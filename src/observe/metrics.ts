@@ -5,6 +5,7 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { innerMap } from '../base/inner-map.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { observeProcess } from './process-metrics.ts';
 
@@ -20,9 +21,11 @@ export const METRICS = {
   zone_egress_sessions_total: { type: 'counter', unit: '', labels: ['mode', 'mesh', 'reason'], help: 'Sessions that ended, refused ones too; mode and mesh are empty where no route was found' },
   zone_egress_sessions_active: { type: 'gauge', unit: '', labels: [], help: 'Accepted connections that have not ended' },
   zone_egress_handshakes_active: { type: 'gauge', unit: '', labels: [], help: 'TLS handshakes with clients under way' },
+  zone_egress_requests_total: { type: 'counter', unit: '', labels: ['mesh', 'code_class', 'reason'], help: 'Requests of services that speak HTTP, refused ones too; code_class is that of the answer (2xx), empty where none went out' },
   zone_egress_bytes_total: { type: 'counter', unit: 'bytes', labels: ['direction', 'mode', 'mesh'], help: 'Payload bytes of sessions that ended; up is from the client to the endpoint' },
   zone_egress_phase_seconds: { type: 'histogram', unit: 'seconds', labels: ['phase'], help: 'Duration of the phases hello, handshake and connect of the sessions that got through them' },
   zone_egress_session_seconds: { type: 'histogram', unit: 'seconds', labels: [], help: 'From accept to close, of sessions that were connected to an endpoint' },
+  zone_egress_request_seconds: { type: 'histogram', unit: 'seconds', labels: [], help: 'From the head of a request to the end of its answer, of requests that a service answered' },
   zone_egress_shadow_denied_total: { type: 'counter', unit: '', labels: ['mesh'], help: 'Sessions that a permission with the action AllowWithShadowDeny would have denied' },
   zone_egress_config_info: { type: 'gauge', unit: '', labels: ['version'], help: 'Always 1; the version of the configuration that is live' },
   zone_egress_config_loads_total: { type: 'counter', unit: '', labels: ['result'], help: 'Loads of the configuration: applied, unchanged or rejected' },
@@ -74,6 +77,8 @@ export type LabelsOf<Name extends MetricName> = Readonly<Record<(typeof METRICS)
 export interface Metrics {
   /** All that one session adds. */
   record(record: SessionRecord): void;
+  /** All that one request adds. */
+  recordRequest(record: RequestRecord): void;
   count<Name extends CounterName>(name: Name, labels: LabelsOf<Name>, by?: number): void;
   set<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>, value: number): void;
   /** For the gauges that end in `_info`: 1 under these labels, and no other labels remain. */
@@ -148,6 +153,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   }
   const phases = new Histogram({ ...base('zone_egress_phase_seconds'), buckets: PHASE_BUCKETS });
   const lengths = new Histogram({ ...base('zone_egress_session_seconds'), buckets: SESSION_BUCKETS });
+  const requestTimes = new Histogram({ ...base('zone_egress_request_seconds'), buckets: PHASE_BUCKETS });
+  const requests = new RequestTallies(counter);
   const phase = { hello: phases.labels('hello'), handshake: phases.labels('handshake'), connect: phases.labels('connect') };
   const sessions = new SessionTallies(counter);
 
@@ -165,6 +172,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
       phase.connect.observe(record.connectMs / 1e3);
       lengths.observe(record.totalMs / 1e3);
     },
+    recordRequest(record) {
+      requests.of(record).add(1);
+      if (record.serviceTimeMs >= 0) requestTimes.observe(record.totalMs / 1e3);
+    },
     count: (name, labels, by = 1) => counter(name).inc(labels, by),
     set: (name, labels, value) => gauge(name).set(labels, value),
     info(name, labels) {
@@ -174,6 +185,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     remove: (name, labels) => gauge(name).remove(labels),
     text() {
       sessions.settle();
+      requests.settle();
       return registry.metrics();
     },
     close() {
@@ -230,4 +242,35 @@ class SessionTallies {
       }
     }
   }
+}
+
+/** Of each kind of request: meshes are the operator's, classes and reasons closed lists. */
+class RequestTallies {
+  readonly #counter: (name: CounterName) => Counter;
+  readonly #byMesh = new Map<string, Map<string, Map<string, Tally>>>();
+
+  constructor(counter: (name: CounterName) => Counter) {
+    this.#counter = counter;
+  }
+
+  of({ mesh, status, reason }: RequestRecord): Tally {
+    const code_class = codeClass(status);
+    const byReason = innerMap(innerMap(this.#byMesh, mesh), code_class);
+    let tally = byReason.get(reason);
+    if (tally === undefined) {
+      tally = new Tally(this.#counter('zone_egress_requests_total'), { mesh, code_class, reason });
+      byReason.set(reason, tally);
+    }
+    return tally;
+  }
+
+  settle(): void {
+    for (const byClass of this.#byMesh.values())
+      for (const byReason of byClass.values()) for (const tally of byReason.values()) tally.settle();
+  }
+}
+
+/** `2xx`; empty where there was no answer, and for what is no class. */
+function codeClass(status: number): string {
+  return status >= 100 && status < 600 ? `${Math.floor(status / 100)}xx` : '';
 }

@@ -1,13 +1,16 @@
 import type { Clock } from '../base/clock.ts';
+import { NORMAL_ENDS } from '../base/refusal.ts';
+import type { EndReason } from '../base/refusal.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { EndpointHealth } from '../model/endpoint-view.ts';
 import type { MeshName } from '../model/names.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { createAccessLog } from './access-log.ts';
+import { createAccessLog, REQUESTS, SESSIONS } from './access-log.ts';
 import { Decisions } from './decisions.ts';
 import type { DecisionQuery } from './decisions.ts';
 import { createLog } from './log.ts';
@@ -53,10 +56,16 @@ export interface Observer {
   readonly traffic: TrafficCounters;
   /** One line, one set of metric updates, one entry in the ring, one call of each listener. */
   record(record: SessionRecord): void;
+  /** The same of a request; the ring has those that were refused. */
+  recordRequest(record: RequestRecord): void;
   load(outcome: LoadOutcome, tookMs: number): void;
   decisions(query?: DecisionQuery): readonly SessionRecord[];
   decision(id: string): SessionRecord | null;
+  /** Those that were refused, newest first. */
+  requests(query?: DecisionQuery): readonly RequestRecord[];
+  request(id: string): RequestRecord | null;
   onRecord(listener: (record: SessionRecord) => void): () => void;
+  onRequest(listener: (record: RequestRecord) => void): () => void;
   /** Prometheus text with the numbers of this moment. */
   text(now: { readonly sessions: number; readonly handshakes: number }): Promise<string>;
   flush(): Promise<void>;
@@ -87,15 +96,30 @@ export function createObserver(options: ObserverOptions): Observer {
   const { clock, level, destination } = options;
   const log = createLog({ level, ...(destination === undefined ? {} : { destination }) });
   const metrics = createMetrics({ version: options.version ?? 'unknown', process: options.process ?? true });
-  const ring = new Decisions(options.decisions);
+  const ring = new Decisions<SessionRecord>(options.decisions);
+  const refusedRequests = new Decisions<RequestRecord>(options.decisions);
   const traffic = new TrafficCounters();
-  const access = createAccessLog({
+  const logged = {
     log,
     clock,
     sample: options.logSample ?? 1,
-    onSuppressed: (reason) => metrics.count('zone_egress_log_suppressed_total', { reason }),
-  });
+    onSuppressed: (reason: EndReason) => metrics.count('zone_egress_log_suppressed_total', { reason }),
+  };
+  const access = createAccessLog(SESSIONS, logged);
+  const accessOfRequests = createAccessLog(REQUESTS, logged);
   const listeners = new Set<(record: SessionRecord) => void>();
+  const requestListeners = new Set<(record: RequestRecord) => void>();
+
+  function tell<Of>(all: ReadonlySet<(record: Of) => void>, record: Of): void {
+    for (const listener of all) {
+      try {
+        listener(record);
+      } catch (err) {
+        metrics.count('zone_egress_faults_total', {});
+        log.error({ err }, 'a listener for records threw');
+      }
+    }
+  }
   let named = false;
   /** What the last load was like, where it was not good. */
   let wasBad: 'rejected' | 'errors' | null = null;
@@ -137,14 +161,14 @@ export function createObserver(options: ObserverOptions): Observer {
       traffic.record(record);
       ring.add(record);
       access.write(record);
-      for (const listener of listeners) {
-        try {
-          listener(record);
-        } catch (err) {
-          metrics.count('zone_egress_faults_total', {});
-          log.error({ err }, 'a listener for records threw');
-        }
-      }
+      tell(listeners, record);
+    },
+    recordRequest(record) {
+      metrics.recordRequest(record);
+      traffic.recordRequest(record);
+      if (!Object.hasOwn(NORMAL_ENDS, record.reason)) refusedRequests.add(record);
+      accessOfRequests.write(record);
+      tell(requestListeners, record);
     },
     load(outcome, tookMs) {
       const errors = outcome.problems.filter(({ severity }) => severity === 'error').length;
@@ -192,12 +216,10 @@ export function createObserver(options: ObserverOptions): Observer {
     },
     decisions: (query) => ring.list(query),
     decision: (id) => ring.get(id),
-    onRecord(listener) {
-      // A function of its own, so that one that is added twice is also taken away twice.
-      const own = (record: SessionRecord): void => listener(record);
-      listeners.add(own);
-      return () => void listeners.delete(own);
-    },
+    requests: (query) => refusedRequests.list(query),
+    request: (id) => refusedRequests.get(id),
+    onRecord: (listener) => added(listeners, listener),
+    onRequest: (listener) => added(requestListeners, listener),
     text({ sessions, handshakes }) {
       metrics.set('zone_egress_sessions_active', {}, sessions);
       metrics.set('zone_egress_handshakes_active', {}, handshakes);
@@ -205,15 +227,25 @@ export function createObserver(options: ObserverOptions): Observer {
     },
     flush() {
       access.tell();
+      accessOfRequests.tell();
       return log.flush();
     },
     close() {
       access.close();
+      accessOfRequests.close();
       listeners.clear();
+      requestListeners.clear();
       metrics.close();
       log.close();
     },
   };
+}
+
+/** A function of its own, so that one that is added twice is also taken away twice. */
+function added<Of>(all: Set<(record: Of) => void>, listener: (record: Of) => void): () => void {
+  const own = (record: Of): void => listener(record);
+  all.add(own);
+  return () => void all.delete(own);
 }
 
 const MAX_PROBLEMS_PER_LINE = 50;

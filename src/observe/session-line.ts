@@ -1,4 +1,5 @@
 import { hexEscape, isPlain } from '../base/plain-text.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 
 const MAX_TEXT = 255;
@@ -22,7 +23,23 @@ export function sessionFields(record: SessionRecord, startedAt: string): string 
     `,"endpoint":${text(record.endpoint)},"endpointTls":${record.endpointTls},"attempts":${record.attempts}` +
     `,"bytesUp":${record.bytesUp},"bytesDown":${record.bytesDown}` +
     `,"helloMs":${record.helloMs},"handshakeMs":${record.handshakeMs},"connectMs":${record.connectMs},"totalMs":${record.totalMs}` +
-    (record.limit === undefined ? '' : `,"limit":"${record.limit}"`)
+    (record.limit === undefined ? '' : `,"limit":"${record.limit}"`) +
+    (record.requests === undefined ? '' : `,"requests":${record.requests}`)
+  );
+}
+
+/** The same of a request. */
+export function requestFields(record: RequestRecord, startedAt: string): string {
+  return (
+    `"id":${text(record.id)},"session":${text(record.session)},"reason":"${record.reason}","detail":${text(record.detail, MAX_LONG_TEXT)}` +
+    `,"startedAt":"${startedAt}","snapshotVersion":${text(record.snapshotVersion)},"clientAddress":${text(record.clientAddress)}` +
+    `,"sni":${text(record.sni)},"mesh":${text(record.mesh)},"destination":${text(record.destination, MAX_LONG_TEXT)}` +
+    `,"cluster":${text(record.cluster, MAX_LONG_TEXT)},"spiffeIds":${list(record.spiffeIds)},"protocol":"${record.protocol}"` +
+    `,"method":${text(record.method)},"path":${text(record.path)},"authority":${text(record.authority)},"host":${text(record.host)}` +
+    `,"requestId":${text(record.requestId)},"status":${record.status},"flags":"${record.flags}","details":${text(record.details)}` +
+    `,"endpoint":${text(record.endpoint)},"attempts":${record.attempts},"connections":${record.connections}` +
+    `,"connectMs":${record.connectMs},"forwarded":${record.forwarded},"bytesUp":${record.bytesUp},"bytesDown":${record.bytesDown}` +
+    `,"serviceTimeMs":${record.serviceTimeMs},"totalMs":${record.totalMs}`
   );
 }
 

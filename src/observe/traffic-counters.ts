@@ -4,25 +4,15 @@
  * one. Sums only grow; a cluster that leaves the configuration takes its counters along.
  */
 import type { EndReason } from '../base/refusal.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { EnvoyHistogram } from './envoy-histogram.ts';
+import { Growing } from './growing.ts';
+import { countRequest, HttpCounters } from './request-counters.ts';
 
 /** Addresses that a cluster keeps counters of; the one that was counted first gives way. */
 const MAX_HOSTS = 256;
 const TLS_VERSIONS: ReadonlySet<string> = new Set(['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']);
-
-/**
- * A sum of what ended and what is open, which do not change in the same moment, as one that only
- * grows.
- */
-class Growing {
-  #most = 0;
-
-  of(ended: number, open: number): number {
-    this.#most = Math.max(this.#most, ended + open);
-    return this.#most;
-  }
-}
 
 export class ListenerCounters {
   readonly taken: Growing = new Growing();
@@ -88,6 +78,8 @@ export class ClusterCounters {
   readonly ejectionsDetected: Map<string, number> = new Map();
   readonly ejectionsEnforced: Map<string, number> = new Map();
   ejectionsOverflow = 0;
+  /** Of a service that speaks HTTP. */
+  readonly http: HttpCounters = new HttpCounters();
   readonly connectMs: EnvoyHistogram = new EnvoyHistogram();
   readonly lengthMs: EnvoyHistogram = new EnvoyHistogram();
   /** By `address:port`. */
@@ -98,6 +90,10 @@ export class ClusterCounters {
 export interface HostCounters {
   sessions: number;
   failed: number;
+  /** Of HTTP: answered below 500, others, and those whose time was up. */
+  requestsGood: number;
+  requestsBad: number;
+  requestsLate: number;
 }
 
 export class TrafficCounters {
@@ -127,6 +123,16 @@ export class TrafficCounters {
     to.ejectionsDetected.set(detector, (to.ejectionsDetected.get(detector) ?? 0) + 1);
     if (result === 'overflow') to.ejectionsOverflow++;
     if (result === 'ejected') to.ejectionsEnforced.set(detector, (to.ejectionsEnforced.get(detector) ?? 0) + 1);
+  }
+
+  recordRequest(record: RequestRecord): void {
+    if (record.cluster === '') return;
+    const to = this.cluster(record.cluster);
+    countRequest(to.http, record);
+    to.bytesUp += record.bytesUp;
+    to.bytesDown += record.bytesDown;
+    if (record.connections > 0) to.connectMs.observe(record.connectMs);
+    if (record.endpoint !== '') countRequestAt(hostOf(to.hosts, record.endpoint), record);
   }
 
   record(record: SessionRecord): void {
@@ -201,11 +207,16 @@ function countSession(to: ClusterCounters, record: SessionRecord): void {
   const { reason, attempts, connectMs, limit } = record;
   const isConnected = connectMs >= 0;
   to.sessions++;
-  to.bytesUp += record.bytesUp;
-  to.bytesDown += record.bytesDown;
   if (reason === 'denied' || reason === 'unsupported-policy') to.denied++;
   else if (isVerified(record)) to.allowed++;
   if (record.shadowDenied) to.shadowDenied++;
+  if (record.requests !== undefined) {
+    // What became of them, and of their connections, is counted from their own records.
+    to.http.sessions++;
+    return;
+  }
+  to.bytesUp += record.bytesUp;
+  to.bytesDown += record.bytesDown;
   if (limit === 'max-connections') to.overflow++;
   else if (limit === 'max-pending') to.pendingOverflow++;
   else if (limit === 'rate') to.rateLimited++;
@@ -268,13 +279,27 @@ const REJECTED: ReadonlySet<EndReason> = new Set([
 ]);
 
 function countHost(hosts: Map<string, HostCounters>, key: string, isConnected: boolean): void {
-  let host = hosts.get(key);
-  if (host === undefined) {
-    host = { sessions: 0, failed: 0 };
-    const [oldest] = hosts.keys();
-    if (hosts.size >= MAX_HOSTS && oldest !== undefined) hosts.delete(oldest);
-    hosts.set(key, host);
-  }
+  const host = hostOf(hosts, key);
   host.sessions++;
   if (!isConnected) host.failed++;
+}
+
+/** Connections count with the request that they were made for. */
+function countRequestAt(host: HostCounters, { attempts, connections, forwarded, status, flags }: RequestRecord): void {
+  host.sessions += attempts;
+  host.failed += attempts - connections;
+  if (!forwarded) return;
+  if (flags.includes('UT')) host.requestsLate++;
+  if (status > 0 && status < 500) host.requestsGood++;
+  else host.requestsBad++;
+}
+
+function hostOf(hosts: Map<string, HostCounters>, key: string): HostCounters {
+  const known = hosts.get(key);
+  if (known !== undefined) return known;
+  const host = { sessions: 0, failed: 0, requestsGood: 0, requestsBad: 0, requestsLate: 0 };
+  const [oldest] = hosts.keys();
+  if (hosts.size >= MAX_HOSTS && oldest !== undefined) hosts.delete(oldest);
+  hosts.set(key, host);
+  return host;
 }

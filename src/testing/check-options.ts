@@ -100,6 +100,9 @@ const byId = options<Extract<Question, { id: string }>>({ id: text }, ['id']);
 const bySni = options<Exclude<Question, { id: string }>>({
   sni: (value, at) => void (value === null || text(value, at)),
   from: listOf(text),
+  method: text,
+  path: text,
+  headers: listOf(text),
 });
 
 /** A value that a field may have; a pattern, or a function that looks at it. */
@@ -135,6 +138,7 @@ function wantsOf(reasons: readonly string[]): Check {
     mesh: wanted(text),
     destination: wanted(text),
     cluster: wanted(text),
+    requests: wanted(number),
     tlsVersion: wanted(text),
     spiffeIds: wantedList(text),
     uris: wantedList(text),

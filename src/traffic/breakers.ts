@@ -159,11 +159,18 @@ export class Breakers {
     return admitted ? null : tooFast(route.destination, connections, intervalMs);
   }
 
-  /** Connections of a cluster in the whole process, and those being made. */
-  counts(cluster: string): { readonly connections: number; readonly pending: number } {
+  /**
+   * Connections of a cluster in the whole process, those being made, and requests of HTTP that are
+   * being served.
+   */
+  counts(cluster: string): { readonly connections: number; readonly pending: number; readonly requests: number } {
     const slot = this.#clusters.get(cluster);
-    if (slot === undefined) return { connections: 0, pending: 0 };
-    return { connections: this.#count(slot, CONNECTIONS), pending: this.#count(slot, PENDING) };
+    if (slot === undefined) return { connections: 0, pending: 0, requests: 0 };
+    return {
+      connections: this.#count(slot, CONNECTIONS),
+      pending: this.#count(slot, PENDING),
+      requests: this.#count(slot, REQUESTS),
+    };
   }
 
   /** Whether nobody holds a place there any more, so that the slot may be given away. */

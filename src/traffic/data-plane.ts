@@ -4,6 +4,7 @@ import type { Cluster } from '../model/cluster.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import type { AttemptOutcome } from '../model/messages.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Target } from '../routing/choose.ts';
 import type { Breakers } from './breakers.ts';
@@ -51,5 +52,6 @@ export interface DataPlane {
   draft(accepted: Socket): SessionDraft;
   openSession(session: Session): void;
   closeSession(session: Session): void;
+  reportRequest(record: RequestRecord): void;
   fault(error: unknown): void;
 }

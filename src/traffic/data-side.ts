@@ -8,6 +8,7 @@ import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { AttemptOutcome, EndpointReport, FromData, OwnListener, ToData } from '../model/messages.ts';
 import type { ContentHash } from '../model/names.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
@@ -89,6 +90,7 @@ export class DataSide implements DataPlane {
   #ownListeners: readonly OwnListener[] = [];
   #localAddresses: ReadonlySet<string> = new Set();
   #records: SessionRecord[] = [];
+  #requests: RequestRecord[] = [];
   #reports: EndpointReport[] = [];
   #listener: Listener | null = null;
   #accepted = 0;
@@ -230,6 +232,12 @@ export class DataSide implements DataPlane {
     this.#report(session.draft.record(this.clock.now()));
   }
 
+  reportRequest(record: RequestRecord): void {
+    this.#requests.push(record);
+    if (this.#requests.length === 1) setImmediate(() => this.#sendRequests());
+    else if (this.#requests.length >= BATCH) this.#sendRequests();
+  }
+
   fault(error: unknown): void {
     const known = error instanceof Error ? error : new Error(String(error));
     this.#send({ kind: 'fault', message: known.message, stack: known.stack ?? '' });
@@ -358,6 +366,13 @@ export class DataSide implements DataPlane {
     this.#send({ kind: 'records', records });
   }
 
+  #sendRequests(): void {
+    if (this.#requests.length === 0) return;
+    const records = this.#requests;
+    this.#requests = [];
+    this.#send({ kind: 'requests', records });
+  }
+
   #sendReports(): void {
     if (this.#reports.length === 0) return;
     const reports = this.#reports;
@@ -375,6 +390,7 @@ export class DataSide implements DataPlane {
       // The walks end in microtasks; their records go out before the word that nothing is left.
       setImmediate(() => {
         this.#sendRecords();
+        this.#sendRequests();
         this.#send({ kind: 'stopped' });
       });
     };

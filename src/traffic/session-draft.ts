@@ -1,6 +1,7 @@
 import type { CertificateCheck, EndReason } from '../base/refusal.ts';
 import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
 import type { Route } from '../model/route.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { BreakerLimit, SessionRecord } from '../model/session-record.ts';
 import type { Allowed } from '../routing/authorise.ts';
 import type { Target } from '../routing/choose.ts';
@@ -28,6 +29,8 @@ export class SessionDraft {
   late: Buffer | null = null;
   /** The limit of a cluster or route that refused. */
   limit: BreakerLimit | null = null;
+  /** Those that were served or refused; null where its bytes are not looked at. */
+  requests: number | null = null;
   #sni = '';
   #alpn: readonly string[] = NONE;
   #tlsOffered = '';
@@ -109,6 +112,37 @@ export class SessionDraft {
     this.#connectMs = micros(ms);
   }
 
+  /** Of requests, the first connection counts. */
+  connectedFirst(ms: number): void {
+    if (this.#connectMs < 0) this.connected(ms);
+  }
+
+  /** A request goes out to this endpoint: at once, where no connection had to be made. */
+  sent(target: Target): void {
+    this.#target = target;
+    this.connectedFirst(0);
+  }
+
+  nextRequest(): Pick<
+    RequestRecord,
+    'id' | 'session' | 'snapshotVersion' | 'clientAddress' | 'sni' | 'mesh' | 'destination' | 'cluster' | 'spiffeIds' | 'uris'
+  > {
+    this.requests = (this.requests ?? 0) + 1;
+    const { mesh = '', destination = '', cluster = '' } = this.#route ?? {};
+    return {
+      id: `${this.#id}.${this.requests}`,
+      session: this.#id,
+      snapshotVersion: this.snapshotVersion,
+      clientAddress: this.clientAddress,
+      sni: this.#sni,
+      mesh,
+      destination,
+      cluster,
+      spiffeIds: this.#spiffeIds,
+      uris: this.#uris,
+    };
+  }
+
   finish(reason: EndReason, detail: string, check?: CertificateCheck): void {
     this.#check = check ?? null;
     this.#reason = reason;
@@ -150,11 +184,12 @@ export class SessionDraft {
       connectMs: this.#connectMs,
       totalMs: micros(nowMs - this.#acceptedAt),
     };
-    if (this.limit === null && this.#check === null) return Object.freeze(record);
+    if (this.limit === null && this.#check === null && this.requests === null) return Object.freeze(record);
     return Object.freeze({
       ...record,
       ...(this.limit === null ? {} : { limit: this.limit }),
       ...(this.#check === null ? {} : { check: this.#check }),
+      ...(this.requests === null ? {} : { requests: this.requests }),
     });
   }
 }

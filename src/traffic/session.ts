@@ -334,6 +334,7 @@ async function serveHttp(
   to.served();
   session.joined = true;
   session.servesRequests = true;
+  session.draft.requests = 0;
   let refusal: Refusal | null = null;
   let passed = false;
   await session.walk.step<void>((done) => {
@@ -348,7 +349,12 @@ async function serveHttp(
         const key = hash === undefined ? hashKey : hash;
         return must(choose(judged.route, cluster, key === null || key === undefined ? view : { ...view, hashKey: key })).targets;
       },
-      attempt: (target) => session.draft.attempt(target),
+      dialled: {
+        attempt: (target) => session.draft.attempt(target),
+        connected: (ms) => session.draft.connectedFirst(ms),
+      },
+      sent: (target) => session.draft.sent(target),
+      nextRequest: () => session.draft.nextRequest(),
       moved(direction, bytes) {
         if (direction === 'up') session.draft.bytesUp += bytes;
         else session.draft.bytesDown += bytes;

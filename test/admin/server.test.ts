@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import t from 'tap';
+import type { SessionRecord } from '../../src/model/session-record.ts';
 import type { Test } from 'tap';
 import { serveHttp } from '../../src/admin/http.ts';
 import { createAdminServer, createReadinessServer } from '../../src/admin/server.ts';
@@ -18,7 +19,7 @@ import { facts as asked } from '../explain/zone.ts';
 import { sessionRecord, unmatched } from '../observe/record.ts';
 import { LIVE } from '../data.ts';
 
-const decisions = new Decisions();
+const decisions = new Decisions<SessionRecord>();
 decisions.add(sessionRecord({ id: 'a' }));
 decisions.add(unmatched({ id: 'b' }));
 decisions.add(sessionRecord({ id: 'c', mesh: 'payments' }));
@@ -27,6 +28,7 @@ const state: AdminState = {
   ready: () => ({ ok: true, text: 'LIVE' }),
   metrics: () => Promise.resolve('# HELP x y\nx 1\n'),
   decisions: (query) => decisions.list(query),
+  requests: () => [],
   snapshot: () => EMPTY_SNAPSHOT,
   problems: () => [{ severity: 'error', file: 'a.yaml', line: 2, column: 3, field: 'name', message: 'is missing' }],
   explain(question) {
@@ -146,7 +148,7 @@ t.test('/decisions gives the newest first, by limit, reason and mesh', async (t)
 });
 
 t.test('/decisions gives 100 where no limit is asked for', async (t) => {
-  const many = new Decisions();
+  const many = new Decisions<SessionRecord>();
   for (let i = 0; i < 150; i++) many.add(sessionRecord({ id: String(i) }));
   const { get } = await admin(t, { state: { ...state, decisions: (query) => many.list(query) } });
   const count = async (search: string) =>
@@ -156,12 +158,12 @@ t.test('/decisions gives 100 where no limit is asked for', async (t) => {
 });
 
 t.test('/decisions gives as many as are asked for, in pieces, as one document', async (t) => {
-  const many = new Decisions();
+  const many = new Decisions<SessionRecord>();
   for (let i = 0; i < 350; i++) many.add(sessionRecord({ id: String(i) }));
   const { server } = await admin(t, { state: { ...state, decisions: (query) => many.list(query) } });
   for (const limit of [101, 200, 201, 350]) {
     const text = await (await fetch(`http://127.0.0.1:${server.port}/decisions?limit=${limit}`)).text();
-    t.equal(text, `${JSON.stringify({ decisions: many.list({ limit }) }, null, 2)}\n`);
+    t.equal(text, `${JSON.stringify({ decisions: many.list({ limit }), requests: [] }, null, 2)}\n`);
   }
 });
 

@@ -95,7 +95,13 @@ const ENDS: Readonly<Record<EndReason, readonly (readonly [Reached, Trace['endsA
     ['dialled', 'tls'],
     ['joined', 'tls'],
   ],
-  'malformed-request': [['joined', 'splice']],
+  'malformed-request': [
+    ['client', 'request', { requests: 1 }],
+    ['joined', 'splice', { requests: 2 }],
+  ],
+  'request-timeout': [['joined', 'splice', { requests: 1 }]],
+  'fault-injected': [['client', 'request', { requests: 1 }]],
+  'endpoint-failed': [['joined', 'splice', { requests: 1 }]],
   'idle-timeout': [['joined', 'splice']],
   'tls-error': [
     ['client', 'endpoint'],

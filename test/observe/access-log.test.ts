@@ -1,6 +1,6 @@
 import t from 'tap';
 import fc from 'fast-check';
-import { createAccessLog } from '../../src/observe/access-log.ts';
+import { createAccessLog, SESSIONS } from '../../src/observe/access-log.ts';
 import type { AccessLogOptions } from '../../src/observe/access-log.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
@@ -11,7 +11,7 @@ function setUp(options: Partial<AccessLogOptions> = {}) {
   const suppressed: string[] = [];
   const clock = new FakeClock();
   const log = createLog({ level: 'info', destination: { write: (line) => void raw.push(line) } });
-  const access = createAccessLog({ log, clock, onSuppressed: (reason) => void suppressed.push(reason), ...options });
+  const access = createAccessLog(SESSIONS, { log, clock, onSuppressed: (reason) => void suppressed.push(reason), ...options });
   const lines = () => raw.map((line) => JSON.parse(line) as Record<string, unknown>);
   return { access, clock, raw, lines, suppressed };
 }

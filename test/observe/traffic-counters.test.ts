@@ -10,7 +10,7 @@ t.test('a session that was carried counts for the listener, for its cluster and 
   const cluster = counters.cluster('default:backend');
   t.match(cluster, { sessions: 1, attempts: 1, connected: 1, connectFailed: 0, bytesUp: 100, bytesDown: 2000, allowed: 0 });
   t.match([cluster.connectMs.count, cluster.connectMs.sum], [1, 2]);
-  t.same([...cluster.hosts], [['10.1.0.1:10001', { sessions: 1, failed: 0 }]]);
+  t.same([...cluster.hosts], [['10.1.0.1:10001', { sessions: 1, failed: 0, requestsGood: 0, requestsBad: 0, requestsLate: 0 }]]);
 });
 
 t.test('what has no route counts for the listener only, by why it has none', async (t) => {

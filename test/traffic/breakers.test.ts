@@ -46,7 +46,7 @@ t.test(
     t.same(one.enter(two), { limit: 'max-connections', detail: 'default:api has 2 connections open (maxConnections 2)' });
     place.leave();
     place.leave();
-    t.same(one.counts(NAME), { connections: 1, pending: 1 }, 'leaving twice is leaving once');
+    t.same(one.counts(NAME), { connections: 1, pending: 1, requests: 0 }, 'leaving twice is leaving once');
     t.notOk('limit' in other.enter(two));
     t.ok('limit' in other.enter(two));
   },
@@ -60,7 +60,7 @@ t.test('connections that are being made have a limit of their own', async (t) =>
     limit: 'max-pending',
     detail: 'default:api has 1 connections being made (maxPendingRequests 1)',
   });
-  t.same(one.counts(NAME), { connections: 1, pending: 1 }, 'the refused one holds nothing');
+  t.same(one.counts(NAME), { connections: 1, pending: 1, requests: 0 }, 'the refused one holds nothing');
   first.connected();
   t.notOk('limit' in other.enter(few));
 });
@@ -80,7 +80,7 @@ t.test('what a dead data side held is given back, and nothing of the others', as
   (one.enter(api()) as Place).connected();
   other.enter(api());
   other.forgetSide(0);
-  t.same(other.counts(NAME), { connections: 1, pending: 1 });
+  t.same(other.counts(NAME), { connections: 1, pending: 1, requests: 0 });
 });
 
 t.test(

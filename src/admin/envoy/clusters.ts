@@ -106,17 +106,20 @@ const FLAGS: Readonly<Record<Host['health'], string>> = {
  * cluster: told where the cluster has one host.
  */
 function hostStats(facts: EnvoyFacts, cluster: Cluster, { key }: Host, hosts: number): readonly HostStat[] {
-  const { sessions = 0, failed = 0 } = facts.traffic.cluster(cluster.name).hosts.get(key) ?? {};
-  const { connections, pending } = facts.use(cluster.name);
+  const counters = facts.traffic.cluster(cluster.name);
+  const counted = counters.hosts.get(key);
+  const { sessions = 0, failed = 0, requestsGood = 0, requestsBad = 0, requestsLate = 0 } = counted ?? {};
+  const { connections, pending, requests } = facts.use(cluster.name);
+  const isHttp = counters.http.requests > 0 || requests > 0;
   const active = hosts === 1 ? connections : 0;
-  const streams = hosts === 1 ? Math.max(0, connections - pending) : 0;
+  const streams = hosts !== 1 ? 0 : isHttp ? requests : Math.max(0, connections - pending);
   return [
     { name: 'cx_connect_fail', value: failed, isGauge: false },
-    { name: 'cx_total', value: sessions + active, isGauge: false },
-    { name: 'rq_error', value: 0, isGauge: false },
-    { name: 'rq_success', value: 0, isGauge: false },
-    { name: 'rq_timeout', value: 0, isGauge: false },
-    { name: 'rq_total', value: sessions - failed + streams, isGauge: false },
+    { name: 'cx_total', value: sessions + (isHttp ? 0 : active), isGauge: false },
+    { name: 'rq_error', value: requestsBad, isGauge: false },
+    { name: 'rq_success', value: requestsGood, isGauge: false },
+    { name: 'rq_timeout', value: requestsLate, isGauge: false },
+    { name: 'rq_total', value: (isHttp ? requestsGood + requestsBad : sessions - failed) + streams, isGauge: false },
     ...(hosts === 1
       ? [
           { name: 'cx_active', value: active, isGauge: true },

@@ -29,8 +29,10 @@ export interface EnvoyFacts {
   readonly traffic: TrafficCounters;
   /** Accepted connections that have not ended. */
   sessions(): number;
-  /** Connections of a cluster, and those among them that are being made. */
-  use(cluster: string): { readonly connections: number; readonly pending: number };
+  /** Connections of a cluster, those among them that are being made, and requests of HTTP. */
+  use(cluster: string): { readonly connections: number; readonly pending: number; readonly requests: number };
+  /** Requests of services that speak HTTP are served one by one. */
+  readonly servesHttp: boolean;
   /** What may be dialled of a cluster now. */
   targets(cluster: Cluster): readonly Target[];
   /** `key`: `addressKey`. */

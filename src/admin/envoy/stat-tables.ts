@@ -1,6 +1,6 @@
 /**
  * Which statistics of Envoy there are, by scope, and what of ours each of them is. A name that is
- * not here moves only with HTTP, or with what only Envoy does inside.
+ * not here moves only with what only Envoy does inside.
  */
 import type { ClusterCounters, ListenerCounters } from '../../observe/traffic-counters.ts';
 import type { AdsStatus } from '../../xds/stream/ads-client.ts';
@@ -21,6 +21,12 @@ export interface ClusterStats {
   readonly carried: number;
   readonly open: number;
   readonly pending: number;
+  /** Of HTTP, those that are being served. */
+  readonly requests: number;
+  /** Its requests are served one by one: connections and streams are two things. */
+  readonly isHttp: boolean;
+  /** Towards its endpoints. */
+  readonly speaks: 'http1' | 'http2';
   readonly hosts: number;
   readonly healthy: number;
   readonly ejected: number;
@@ -61,10 +67,24 @@ const DETECTORS = [
   'failure_percentage',
 ] as const;
 
+function failedDials({ http }: ClusterCounters): number {
+  return http.attempts - http.connections;
+}
+
+function total(counts: ReadonlyMap<number, number>): number {
+  let sum = 0;
+  for (const count of counts.values()) sum += count;
+  return sum;
+}
+
 export const CLUSTER_STATS: readonly StatRow<ClusterStats>[] = sorted([
   gauge('circuit_breakers.default.cx_open', ({ open, limits }) => (open >= limits.maxConnections ? 1 : 0), true),
   gauge('circuit_breakers.default.cx_pool_open', zero),
-  gauge('circuit_breakers.default.rq_open', zero, true),
+  gauge(
+    'circuit_breakers.default.rq_open',
+    ({ isHttp, requests, limits }) => (isHttp && requests >= limits.maxRequests ? 1 : 0),
+    true,
+  ),
   gauge(
     'circuit_breakers.default.rq_pending_open',
     ({ pending, limits }) => (pending >= limits.maxPendingRequests ? 1 : 0),
@@ -78,7 +98,11 @@ export const CLUSTER_STATS: readonly StatRow<ClusterStats>[] = sorted([
     true,
   ),
   gauge('circuit_breakers.default.remaining_retries', ({ limits }) => limits.maxRetries, true),
-  gauge('circuit_breakers.default.remaining_rq', ({ open, limits }) => Math.max(0, limits.maxRequests - open), true),
+  gauge(
+    'circuit_breakers.default.remaining_rq',
+    ({ open, isHttp, requests, limits }) => Math.max(0, limits.maxRequests - (isHttp ? requests : open)),
+    true,
+  ),
   gauge('max_host_weight', ({ heaviest }) => heaviest, true),
   gauge('membership_degraded', zero, true),
   gauge('membership_excluded', zero, true),
@@ -109,33 +133,36 @@ export const CLUSTER_STATS: readonly StatRow<ClusterStats>[] = sorted([
   counter('update_success', ({ updates }) => updates),
   gauge('upstream_cx_active', ({ open }) => open, true),
   counter('upstream_cx_connect_attempts_exceeded', ({ counters }) => counters.gaveUp),
-  counter('upstream_cx_connect_fail', ({ counters }) => counters.connectFailed),
-  counter('upstream_cx_connect_timeout', ({ counters }) => counters.connectTimeout),
+  counter('upstream_cx_connect_fail', ({ counters }) => counters.connectFailed + failedDials(counters)),
+  counter('upstream_cx_connect_timeout', ({ counters }) => counters.connectTimeout + counters.http.connectTimeout),
   counter('upstream_cx_destroy', ({ counters }) => counters.endedByEndpoint + counters.endedHere),
   counter('upstream_cx_destroy_local', ({ counters }) => counters.endedHere),
   counter('upstream_cx_destroy_local_with_active_rq', ({ counters }) => counters.cutHere),
   counter('upstream_cx_destroy_remote', ({ counters }) => counters.endedByEndpoint),
   counter('upstream_cx_destroy_remote_with_active_rq', ({ counters }) => counters.cutByEndpoint),
   counter('upstream_cx_destroy_with_active_rq', ({ counters }) => counters.cutByEndpoint + counters.cutHere),
-  counter('upstream_cx_http1_total', zero),
-  counter('upstream_cx_http2_total', zero),
+  counter('upstream_cx_http1_total', ({ counters, speaks }) => (speaks === 'http2' ? 0 : counters.http.connections)),
+  counter('upstream_cx_http2_total', ({ counters, speaks }) => (speaks === 'http2' ? counters.http.connections : 0)),
   counter('upstream_cx_http3_total', zero),
   counter('upstream_cx_idle_timeout', zero),
-  counter('upstream_cx_none_healthy', ({ counters }) => counters.noEndpoint),
+  counter('upstream_cx_none_healthy', ({ counters }) => counters.noEndpoint + counters.http.noEndpoint),
   counter('upstream_cx_overflow', ({ counters }) => counters.overflow),
   counter('upstream_cx_pool_overflow', zero),
   counter('upstream_cx_rx_bytes_total', ({ counters }) => counters.bytesDown),
   counter('upstream_cx_total', ({ total }) => total),
   counter('upstream_cx_tx_bytes_total', ({ counters }) => counters.bytesUp),
-  gauge('upstream_rq_active', ({ open, pending }) => Math.max(0, open - pending), true),
-  counter('upstream_rq_cancelled', ({ counters }) => counters.cancelled),
+  gauge('upstream_rq_active', ({ open, pending, isHttp, requests }) => (isHttp ? requests : Math.max(0, open - pending)), true),
+  counter('upstream_rq_completed', ({ counters }) => total(counters.http.upstream)),
+  counter('upstream_rq_max_duration_reached', ({ counters }) => counters.http.maxDuration),
+  counter('upstream_rq_cancelled', ({ counters }) => counters.cancelled + counters.http.resetHere),
   gauge('upstream_rq_pending_active', ({ pending }) => pending, true),
   counter('upstream_rq_pending_failure_eject', ({ counters }) => counters.gaveUp),
-  counter('upstream_rq_pending_overflow', ({ counters }) => counters.pendingOverflow),
+  counter('upstream_rq_pending_overflow', ({ counters }) => counters.pendingOverflow + counters.http.overflow),
   counter('upstream_rq_pending_total', ({ counters }) => counters.pending),
   counter('upstream_rq_retry', zero),
   counter('upstream_rq_retry_success', zero),
-  counter('upstream_rq_timeout', zero),
+  counter('upstream_rq_rx_reset', ({ counters }) => counters.http.resetByService),
+  counter('upstream_rq_timeout', ({ counters }) => counters.http.timeout),
   counter('upstream_rq_total', ({ carried }) => carried),
 ]);
 
@@ -191,11 +218,57 @@ export const TCP_STATS: readonly StatRow<Chains>[] = sorted([
   counter('max_downstream_connection_duration', zero),
 ]);
 
-export const RBAC_STATS: readonly StatRow<Chains>[] = sorted([
-  counter('allowed', (chains) => sum(chains, ({ allowed }) => allowed)),
-  counter('denied', (chains) => sum(chains, ({ denied }) => denied)),
-  counter('shadow_denied', (chains) => sum(chains, ({ shadowDenied }) => shadowDenied)),
+export interface Judgements {
+  readonly allowed: number;
+  readonly denied: number;
+  readonly shadowDenied: number;
+}
+
+/** Of connections, or of requests where these are judged. */
+export const RBAC_STATS: readonly StatRow<Judgements>[] = sorted([
+  counter('allowed', ({ allowed }) => allowed),
+  counter('denied', ({ denied }) => denied),
+  counter('shadow_denied', ({ shadowDenied }) => shadowDenied),
 ]);
+
+export function judgementsOf(chains: Chains, of: 'connections' | 'requests'): Judgements {
+  return {
+    allowed: sum(chains, ({ allowed, http }) => (of === 'requests' ? http.allowed : allowed)),
+    denied: sum(chains, ({ denied, http }) => (of === 'requests' ? http.denied : denied)),
+    shadowDenied: sum(chains, ({ shadowDenied }) => shadowDenied),
+  };
+}
+
+/** `http.<stat_prefix>.`, of Envoy's HTTP connection manager and of what stands in it. */
+export const HTTP_STATS: readonly StatRow<HttpStats>[] = sorted([
+  counter('downstream_cx_total', ({ chains }) => sum(chains, ({ http }) => http.sessions)),
+  gauge('downstream_rq_active', ({ active }) => active, true),
+  counter('downstream_rq_completed', ({ chains }) => sum(chains, ({ http }) => total(http.answered))),
+  counter('downstream_rq_http1_total', ({ chains }) => sum(chains, ({ http }) => http.http1)),
+  counter('downstream_rq_http2_total', ({ chains }) => sum(chains, ({ http }) => http.http2)),
+  counter('downstream_rq_http3_total', zero),
+  counter('downstream_rq_idle_timeout', ({ chains }) => sum(chains, ({ http }) => http.idleTimeout)),
+  counter('downstream_rq_rx_reset', ({ chains }) => sum(chains, ({ http }) => http.resetByClient)),
+  counter('downstream_rq_total', ({ chains }) => sum(chains, ({ http }) => http.requests)),
+  counter('rq_total', ({ chains }) => sum(chains, ({ http }) => http.requests - http.malformed)),
+]);
+
+/** `http.<stat_prefix>.fault.`, where there are faults. */
+export const FAULT_STATS: readonly StatRow<Chains>[] = sorted([
+  counter('aborts_injected', (chains) => sum(chains, ({ http }) => http.faultAborts)),
+  counter('delays_injected', (chains) => sum(chains, ({ http }) => http.faultDelays)),
+]);
+
+/** Of all chains with a rate limit of requests: Kuma gives all of them one prefix. */
+export const HTTP_RATE_LIMIT_STATS: readonly StatRow<Chains>[] = [
+  counter('enforced', (chains) => sum(chains, ({ http }) => http.rateLimited)),
+  counter('rate_limited', (chains) => sum(chains, ({ http }) => http.rateLimited)),
+];
+
+export interface HttpStats {
+  readonly chains: Chains;
+  readonly active: number;
+}
 
 export const RATE_LIMIT_STATS: readonly StatRow<Chains>[] = [
   counter('rate_limited', (chains) => sum(chains, ({ rateLimited }) => rateLimited)),

@@ -4,7 +4,8 @@
  */
 import { ENVOY_BUCKETS } from '../../observe/envoy-histogram.ts';
 import type { EnvoyHistogram } from '../../observe/envoy-histogram.ts';
-import type { EnvoyStats, Labels, StatScope } from './stats.ts';
+import type { Labels, StatScope } from './stat-scope.ts';
+import type { EnvoyStats } from './stats.ts';
 
 export interface StatsQuery {
   /** Leaves out what has never moved. */

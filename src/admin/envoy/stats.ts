@@ -6,8 +6,9 @@ import { nextTurn } from '../../base/clock.ts';
 import { BREAKER_DEFAULTS } from '../../model/cluster.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { MeshCredentials } from '../../model/credentials.ts';
-import type { EnvoyHistogram } from '../../observe/envoy-histogram.ts';
 import type { ClusterCounters } from '../../observe/traffic-counters.ts';
+import { codeScopes, httpScopes, addHttp } from './http-stats.ts';
+import type { HttpChain } from './http-stats.ts';
 import { certificatesIn } from './certificates.ts';
 import { chainName, hostsOf, statName } from './facts.ts';
 import type { ControlFacts, EnvoyFacts, ListenerAt } from './facts.ts';
@@ -17,6 +18,7 @@ import {
   CONTROL_PLANE_STATS,
   COUNT,
   LEVEL,
+  judgementsOf,
   LISTENER_MANAGER_STATS,
   LISTENER_STATS,
   RATE_LIMIT_STATS,
@@ -27,23 +29,8 @@ import {
   TLS_INSPECTOR_STATS,
   WORKER_STATS,
 } from './stat-tables.ts';
-import type { StatRow } from './stat-tables.ts';
-
-export type Labels = readonly (readonly [name: string, value: string])[];
-
-/** Statistics with one prefix. */
-export interface StatScope {
-  /** `cluster.default_backend.`, to which a row adds its name. */
-  readonly prefix: string;
-  /** `cluster`, for Prometheus, with what was in the prefix as labels. */
-  readonly family: string;
-  readonly labels: Labels;
-  /** The same object for all scopes with the same rows. */
-  readonly rows: readonly { readonly name: string; readonly type: 'counter' | 'gauge'; readonly always?: true }[];
-  /** One for each row. */
-  readonly values: readonly number[];
-  readonly histograms: readonly { readonly name: string; readonly histogram: EnvoyHistogram }[];
-}
+import { scope } from './stat-scope.ts';
+import type { Labels, StatScope } from './stat-scope.ts';
 
 export interface TextStat {
   readonly name: string;
@@ -70,10 +57,11 @@ export async function envoyStats(facts: EnvoyFacts): Promise<EnvoyStats> {
   const scopes: StatScope[] = [...serverScopes(facts), ...(control === null ? [] : controlScopes(control))];
   scopes.push(scope('cluster_manager.', 'cluster_manager', [], CLUSTER_MANAGER_STATS, { active: clusters.size, warming: 0 }));
   for (const cluster of clusters.values()) {
-    scopes.push(clusterScope(facts, cluster, control));
+    scopes.push(...clusterScopes(facts, cluster, control));
     if (scopes.length % BATCH === 0) await nextTurn();
   }
   const tcp = new Map<string, ClusterCounters[]>();
+  const http = new Map<string, HttpChain>();
   const rbac = new Map<string, ClusterCounters[]>();
   const limited = new Map<string, ClusterCounters[]>();
   const seen = new Set<string>();
@@ -82,11 +70,14 @@ export async function envoyStats(facts: EnvoyFacts): Promise<EnvoyStats> {
     seen.add(route.cluster);
     const counters = facts.traffic.cluster(route.cluster);
     const name = chainName(route);
-    add(tcp, name, counters);
-    if (route.kind === 'terminate') add(rbac, name, counters);
+    const isHttp = facts.servesHttp && route.kind === 'terminate' && route.http !== undefined;
+    if (isHttp) addHttp(http, name, { route: route.http, counters, active: facts.use(route.cluster).requests });
+    else add(tcp, name, counters);
+    if (route.kind === 'terminate' && !(isHttp && route.http.answersDenied)) add(rbac, name, counters);
     if (route.kind === 'terminate' && route.rateLimit !== undefined) add(limited, name, counters);
   }
   for (const [name, all] of tcp) scopes.push(scope(`tcp.${name}.`, 'tcp', [['envoy_tcp_prefix', name]], TCP_STATS, all));
+  scopes.push(...httpScopes(http));
   for (const [name, all] of rbac)
     scopes.push(
       scope(
@@ -97,7 +88,7 @@ export async function envoyStats(facts: EnvoyFacts): Promise<EnvoyStats> {
           ['listener', name],
         ],
         RBAC_STATS,
-        all,
+        judgementsOf(all, 'connections'),
       ),
     );
   for (const [name, all] of limited)
@@ -115,29 +106,23 @@ export async function envoyStats(facts: EnvoyFacts): Promise<EnvoyStats> {
   return { scopes, texts: control === null ? [] : texts(control) };
 }
 
-function scope<Of>(
-  prefix: string,
-  family: string,
-  labels: Labels,
-  rows: readonly StatRow<Of>[],
-  of: Of,
-  histograms: StatScope['histograms'] = [],
-): StatScope {
-  return { prefix, family, labels, rows, values: rows.map(({ value }) => value(of)), histograms };
-}
-
-function clusterScope(facts: EnvoyFacts, cluster: Cluster, control: ControlFacts | null): StatScope {
+function clusterScopes(facts: EnvoyFacts, cluster: Cluster, control: ControlFacts | null): readonly StatScope[] {
   const name = statName(cluster.name);
   const counters = facts.traffic.cluster(cluster.name);
-  const { connections: open, pending } = facts.use(cluster.name);
+  const { connections: open, pending, requests } = facts.use(cluster.name);
+  const { http } = counters;
+  const isHttp = http.requests > 0 || requests > 0;
   const hosts = hostsOf(facts, cluster);
   const endpoints = control?.state.endpoints.has(cluster.name) === true ? control.status.types.endpoint : null;
   const stats = {
     counters,
     open,
     pending,
-    total: counters.tried.of(counters.attempts, open),
-    carried: counters.carried.of(counters.connected, Math.max(0, open - pending)),
+    requests,
+    isHttp,
+    speaks: cluster.http ?? 'http1',
+    total: counters.tried.of(counters.attempts + http.attempts, isHttp ? 0 : open),
+    carried: counters.carried.of(counters.connected + http.sent, isHttp ? requests : Math.max(0, open - pending)),
     hosts: hosts.length,
     healthy: hosts.filter(({ health }) => health === 'healthy').length,
     ejected: hosts.filter(({ health }) => health === 'ejected').length,
@@ -146,10 +131,15 @@ function clusterScope(facts: EnvoyFacts, cluster: Cluster, control: ControlFacts
     updates: endpoints?.accepted ?? 0,
     rejected: endpoints?.rejected ?? 0,
   };
-  return scope(`cluster.${name}.`, 'cluster', [['envoy_cluster_name', name]], CLUSTER_STATS, stats, [
-    { name: 'upstream_cx_connect_ms', histogram: counters.connectMs },
-    { name: 'upstream_cx_length_ms', histogram: counters.lengthMs },
-  ]);
+  const labels: Labels = [['envoy_cluster_name', name]];
+  return [
+    scope(`cluster.${name}.`, 'cluster', labels, CLUSTER_STATS, stats, [
+      { name: 'upstream_cx_connect_ms', histogram: counters.connectMs },
+      { name: 'upstream_cx_length_ms', histogram: counters.lengthMs },
+      ...(isHttp ? [{ name: 'upstream_rq_time', histogram: http.serviceTimeMs }] : []),
+    ]),
+    ...codeScopes({ prefix: `cluster.${name}.upstream_rq_`, family: 'cluster_upstream_rq', labels }, http.upstream),
+  ];
 }
 
 function listenerScopes(facts: EnvoyFacts, { address, port }: ListenerAt): readonly StatScope[] {

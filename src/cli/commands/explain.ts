@@ -18,7 +18,15 @@ export interface ExplainCommand {
       }
     | { readonly kind: 'admin'; readonly url: string };
   readonly about:
-    | { readonly kind: 'connection'; readonly sni: string; readonly from: readonly string[]; readonly cert: string | null }
+    | {
+        readonly kind: 'connection';
+        readonly sni: string;
+        readonly from: readonly string[];
+        readonly cert: string | null;
+        readonly method?: string;
+        readonly path?: string;
+        readonly headers?: readonly string[];
+      }
     | { readonly kind: 'record'; readonly id: string };
   /** The running egress dials the endpoint for the answer. */
   readonly probe: boolean;
@@ -35,7 +43,14 @@ const OPTIONS: OptionTable = {
     help: 'SPIFFE id of the client, spiffe://mesh/service, and other URI names of its certificate; repeat or separate by commas',
   },
   cert: { kind: 'text', value: 'FILE', help: 'the certificate of the client (PEM, the leaf first), instead of --from' },
-  id: { kind: 'text', value: 'ID', help: 'a session that ended: the id of its log line or of /decisions; with --admin' },
+  method: { kind: 'text', value: 'METHOD', help: 'of a service that speaks HTTP: the method of the request, e.g. GET' },
+  path: { kind: 'text', value: 'PATH', help: 'the path of the request; default /' },
+  header: { kind: 'text', value: 'NAME:VALUE', help: 'a header of the request, host among them; repeat for more' },
+  id: {
+    kind: 'text',
+    value: 'ID',
+    help: 'a session that ended or a request that was refused: the id of its log line or of /decisions; with --admin',
+  },
   resources: { kind: 'text', env: ['ZONE_EGRESS_RESOURCES'], value: 'DIR', help: 'ask what this folder of resources says' },
   admin: { kind: 'text', value: 'URL', help: 'ask the egress whose admin pages are here, e.g. http://127.0.0.1:9901' },
   probe: {
@@ -50,7 +65,7 @@ const OPTIONS: OptionTable = {
 
 export const explain: CommandEntry = command({
   usage: [
-    'zone-egress explain --sni NAME [--from spiffe://mesh/service | --cert FILE] --resources DIR | --admin URL [--probe] [-o text|json]',
+    'zone-egress explain --sni NAME [--from spiffe://mesh/service | --cert FILE] [--method GET --path /x --header NAME:VALUE] --resources DIR | --admin URL [--probe] [-o text|json]',
     'Says why a connection passes or not, step by step, and what to change. --id ID --admin URL asks about a session that ended. Exit 0 allowed, 3 refused.',
   ],
   options: OPTIONS,
@@ -69,15 +84,24 @@ export const explain: CommandEntry = command({
 });
 
 function aboutOf(given: Given): ExplainCommand['about'] {
+  const [method, path, headers] = [given.text('method'), given.text('path'), given.each('header')];
   const [id, sni, cert, from] = [given.text('id'), given.text('sni'), given.text('cert'), given.list('from')];
   if (id !== null) {
-    if (sni !== null || cert !== null || from.length > 0)
-      throw new Error('--id goes without --sni, --from and --cert: the record has them');
+    if (sni !== null || cert !== null || from.length > 0 || method !== null || path !== null || headers.length > 0)
+      throw new Error('--id goes without --sni, --from, --cert and the request: the record has them');
     return { kind: 'record', id };
   }
   if (sni === null) throw new Error('explain needs --sni NAME, or --id ID of a session that ended');
   if (cert !== null && from.length > 0) throw new Error('--from and --cert are two ways to say who the client is: one of them');
-  return { kind: 'connection', sni, from, cert };
+  return {
+    kind: 'connection',
+    sni,
+    from,
+    cert,
+    ...(method === null ? {} : { method }),
+    ...(path === null ? {} : { path }),
+    ...(headers.length === 0 ? {} : { headers }),
+  };
 }
 
 function againstOf(given: Given, about: ExplainCommand['about']): ExplainCommand['against'] {

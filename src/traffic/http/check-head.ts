@@ -1,6 +1,7 @@
 import { METHODS } from 'node:http';
-import { connectionNames, valuesOf } from './headers.ts';
-import type { FlatHeaders } from './headers.ts';
+import { connectionNames } from './headers.ts';
+import { valuesOf } from '../../wire/flat-headers.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { REPLIES } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
 

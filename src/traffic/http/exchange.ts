@@ -1,8 +1,10 @@
 import type { Readable } from 'node:stream';
-import type { FlatHeaders } from './headers.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import type { LocalReply } from './local-reply.ts';
 
 export interface RequestHead {
+  /** Of the connection of the client. */
+  readonly protocol: 'HTTP/1.1' | 'HTTP/2';
   readonly method: string;
   /** Begins with a slash, or is `*`. */
   readonly path: string;

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { HttpFault, RequestRateLimit } from '../../model/http-route.ts';
 import type { Exchange } from './exchange.ts';
-import { holds } from './header-rules.ts';
+import { holds } from '../../routing/header-rules.ts';
 import type { LocalReply } from './local-reply.ts';
 
 /**
@@ -17,7 +17,13 @@ export function limitFor(
 }
 
 export function limitedReply({ status = 429, headers = [], grpcStatus }: RequestRateLimit): LocalReply {
-  return { status, body: 'local_rate_limited', headers, ...(grpcStatus === undefined ? {} : { grpcStatus }) };
+  return {
+    status,
+    body: 'local_rate_limited',
+    headers,
+    ...(grpcStatus === undefined ? {} : { grpcStatus }),
+    cause: { code: 'over-limit', flag: 'RL', details: 'local_rate_limited' },
+  };
 }
 
 export type Injected =
@@ -31,24 +37,34 @@ export interface FaultHost {
   readonly draw: () => number;
   /** Takes what happens when the client is gone, in place of what it took before. */
   readonly whenGone: (listener: () => void) => void;
+  /** The request is held back. */
+  readonly onDelay: () => void;
 }
 
 /** Resolves early where the client is gone. */
 export async function injectFaults(
   faults: readonly HttpFault[],
   exchange: Exchange,
-  { clock, draw, whenGone }: FaultHost,
+  { clock, draw, whenGone, onDelay }: FaultHost,
 ): Promise<Injected> {
   const hits = ({ percent }: { readonly percent: number }): boolean => draw() * 100 < percent;
   let kibPerSecond: number | null = null;
   for (const { clients, delay, abort, bandwidth } of faults) {
     if (!holds(clients, exchange.head.headers)) continue;
     if (bandwidth !== undefined && hits(bandwidth)) kibPerSecond = Math.min(kibPerSecond ?? Infinity, bandwidth.kibPerSecond);
-    if (delay !== undefined && hits(delay)) await waited(clock, delay.ms, whenGone);
+    if (delay !== undefined && hits(delay)) {
+      onDelay();
+      await waited(clock, delay.ms, whenGone);
+    }
     if (exchange.gone) break;
     if (abort !== undefined && hits(abort)) {
       const { status, grpcStatus } = abort;
-      const reply = { status, body: 'fault filter abort', ...(grpcStatus === undefined ? {} : { grpcStatus }) };
+      const reply: LocalReply = {
+        status,
+        body: 'fault filter abort',
+        ...(grpcStatus === undefined ? {} : { grpcStatus }),
+        cause: { code: 'fault-injected', flag: 'FI', details: 'fault_filter_abort' },
+      };
       return { kind: 'abort', reply };
     }
   }

@@ -9,8 +9,9 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { checkHttp1 } from './check-head.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
-import { lowerNames, valuesOf } from './headers.ts';
-import type { FlatHeaders } from './headers.ts';
+import { lowerNames } from './headers.ts';
+import { valuesOf } from '../../wire/flat-headers.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { requestBody } from './request-body.ts';
 import { rawReply, REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
@@ -20,8 +21,11 @@ export interface FrontConnection {
   serve(exchange: Exchange): Promise<void>;
   /** The answers of this connection are the last: the egress is draining. */
   readonly closing: boolean;
-  /** A request that no codec could read was answered with this status. */
-  onRefused(status: number, detail: string): void;
+  /**
+   * A request that no codec could read got this answer, or the end of its connection. `head` is
+   * what is known of it.
+   */
+  onRefused(reply: LocalReply | null, detail: string, head: RequestHead | null): void;
 }
 
 /** Envoy's `max_request_headers_kb` is 60. */
@@ -161,13 +165,17 @@ export class H1Front {
   }
 
   /** The parser has left the connection: what comes next on it is thrown away. */
-  #connect(_request: IncomingMessage, socket: Duplex): void {
+  #connect(request: IncomingMessage, socket: Duplex): void {
     const served = this.#served.get(socket);
     if (served === undefined) return void socket.destroy();
     socket.resume();
     served.lastOfAll = true;
     served.last = null;
-    this.#inTurn(served, () => this.#end(served, REPLIES.notFound));
+    this.#inTurn(served, () => {
+      const head = unreadHead('CONNECT', request.url ?? '', lowerNames(request.rawHeaders));
+      served.connection.onRefused(REPLIES.notFound, 'CONNECT request', head);
+      this.#end(served, REPLIES.notFound);
+    });
   }
 
   #inTurn(served: Served, act: () => Promise<void> | void): void {
@@ -179,13 +187,15 @@ export class H1Front {
     const method = request.method ?? '';
     const checked = checkHttp1({ version: request.httpVersion, method, target: request.url ?? '', headers });
     if (checked.kind === 'refused') {
-      served.connection.onRefused(checked.reply.status, `${method} request`);
+      const unread = unreadHead(method, request.url ?? '', headers);
+      served.connection.onRefused(checked.reply, `${unread.method} request`, unread);
       return this.#end(served, checked.reply);
     }
     // The parser gave up within the body while the requests before it were served.
     if (served.failed !== null && !request.complete) return this.#end(served, served.failed);
     const type = valuesOf(headers, 'content-type')[0] ?? '';
     const head: RequestHead = {
+      protocol: 'HTTP/1.1',
       method,
       path: checked.path,
       authority: checked.authority,
@@ -218,7 +228,7 @@ export class H1Front {
     if (isLate && served.waiting > 0) return this.#whenAlone(served);
     const reply = replyToParser(error);
     served.failed = reply;
-    served.connection.onRefused(reply.status, `${error.code}`);
+    served.connection.onRefused(reply, `${error.code}`, null);
     const { last } = served;
     // The requests before it get their answers first. The one that it stands in cannot go on.
     if (last === null || last.complete) this.#inTurn(served, () => this.#end(served, reply));
@@ -265,6 +275,12 @@ export class H1Front {
     const timer = this.#clock.after(LINGER_MS, () => (lingers ? socket.end(() => socket.destroy()) : socket.destroy()));
     socket.once('close', () => timer.cancel());
   }
+}
+
+/** As it stands in a head that is refused. */
+function unreadHead(method: string, path: string, headers: FlatHeaders): RequestHead {
+  const [authority = ''] = valuesOf(headers, 'host');
+  return { protocol: 'HTTP/1.1', method, path, authority, headers, isGrpc: false };
 }
 
 /** An answer that has ended is with the kernel, or its connection is over. */

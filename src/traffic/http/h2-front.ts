@@ -13,8 +13,8 @@ import { H2 } from './exchange.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import { MAX_HEAD_BYTES } from './h1-front.ts';
 import type { FrontConnection } from './h1-front.ts';
-import type { FlatHeaders } from './headers.ts';
-import { valuesOf } from './headers.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
+import { valuesOf } from '../../wire/flat-headers.ts';
 import { requestBody } from './request-body.ts';
 import { REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
@@ -64,7 +64,7 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
     // The library only tells the client of the limit.
     const refusal = headBytes > MAX_HEAD_BYTES ? REPLIES.headTooLarge : checkHttp2(head);
     if (refusal !== null) {
-      connection.onRefused(refusal.status, `${head.method} request`);
+      connection.onRefused(refusal, `${head.method} request`, head);
       exchange.reply(refusal);
       return;
     }
@@ -76,7 +76,7 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
     },
     look() {
       if (session.destroyed || !budget.isSpent(socket.bytesRead, clock.now())) return;
-      connection.onRefused(0, 'a flood of frames that ask for nothing');
+      connection.onRefused(null, 'a flood of frames that ask for nothing', null);
       session.destroy(new Error('a flood'), constants.NGHTTP2_ENHANCE_YOUR_CALM);
     },
   };
@@ -96,7 +96,7 @@ function headOf(raw: readonly string[]): RequestHead {
   }
   if (authority === '') authority = valuesOf(headers, 'host')[0] ?? '';
   const type = valuesOf(headers, 'content-type')[0] ?? '';
-  return { method, path, authority, headers, isGrpc: type.startsWith('application/grpc') };
+  return { protocol: 'HTTP/2', method, path, authority, headers, isGrpc: type.startsWith('application/grpc') };
 }
 
 class H2Exchange implements Exchange {

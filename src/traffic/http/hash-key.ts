@@ -4,7 +4,7 @@ import type { HashPolicy } from '../../model/http-route.ts';
 import { Word64 } from '../../routing/balancers/word-64.ts';
 import { xxHash64 } from '../../routing/balancers/xx-hash-64.ts';
 import type { RequestHead } from './exchange.ts';
-import { valuesOf } from './headers.ts';
+import { valuesOf } from '../../wire/flat-headers.ts';
 
 export interface RequestHash {
   /** null where no policy gives one: the pick is a random one then. */

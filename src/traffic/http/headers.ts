@@ -5,8 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 
-/** Names and values in turns, as `node:http` gives them; names in lower case. */
-export type FlatHeaders = readonly string[];
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
 
 /** They are about one connection, and never leave it. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -127,13 +126,6 @@ export function connectionNames(headers: FlatHeaders): ReadonlySet<string> {
 }
 
 const NO_NAMES: ReadonlySet<string> = new Set();
-
-/** The values of a header, in their order. */
-export function valuesOf(headers: FlatHeaders, name: string): string[] {
-  const values: string[] = [];
-  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) values.push(headers[i + 1] ?? '');
-  return values;
-}
 
 export function lowerNames(raw: readonly string[]): string[] {
   return raw.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text));

@@ -9,7 +9,7 @@ import type { Target } from '../../routing/choose.ts';
 import { connectEndpoint } from '../connect.ts';
 import type { DataPlane } from '../data-plane.ts';
 import { Walk } from '../session-steps.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange, RequestHead } from './exchange.ts';
 import { H1Front } from './h1-front.ts';
 import type { FrontConnection } from './h1-front.ts';
 import { openH2 } from './h2-front.ts';
@@ -17,8 +17,10 @@ import type { OpenH2 } from './h2-front.ts';
 import { resetReply } from './local-reply.ts';
 import { serveRequest } from './request-walk.ts';
 import type { Judged } from './request-walk.ts';
+import { RequestDraft } from './request-draft.ts';
+import type { RequestFacts } from './request-draft.ts';
 import { UpstreamPools } from './upstream.ts';
-import type { Dialled } from './upstream.ts';
+import type { Dialled, DialListener, Wanted } from './upstream.ts';
 
 /** What a session offers its requests. */
 export interface HttpSession {
@@ -30,11 +32,16 @@ export interface HttpSession {
    * null for a random one.
    */
   targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
-  attempt(target: Target): void;
+  /** A connection to an endpoint is made for a request of it. */
+  readonly dialled: DialListener;
+  /** A request of it goes out to this endpoint. */
+  sent(target: Target): void;
   moved(direction: 'up' | 'down', bytes: number): void;
   refused(refusal: Refusal): void;
   /** An answer of the service has begun. */
   answered(): void;
+  /** What the record of its next request has of it. */
+  nextRequest(): RequestFacts;
 }
 
 /** A connection of a client between its requests. */
@@ -69,7 +76,7 @@ export class HttpTraffic {
     this.#h1 = new H1Front(plane.clock, plane.settings.setupTimeoutMs);
     this.#pools = new UpstreamPools({
       clock: plane.clock,
-      dial: (cluster, targets, over) => this.#dial(cluster, targets, over),
+      dial: (wanted, over) => this.#dial(wanted, over),
       wait: (cluster) => plane.breakers.enterPending(cluster),
     });
   }
@@ -210,30 +217,83 @@ export class HttpTraffic {
         await this.#serve(exchange, session);
         life.end();
       },
-      onRefused: (status, detail) =>
-        session.refused(refuse('malformed-request', status === 0 ? detail : `answered ${status}: ${detail}`)),
+      onRefused: (reply, detail, head) => {
+        const answered = reply === null ? detail : `answered ${reply.status}: ${detail}`;
+        const refusal = refuse('malformed-request', answered);
+        session.refused(refusal);
+        const draft = this.#draft(head, session);
+        draft.refused(refusal);
+        if (reply !== null) draft.replied(reply);
+        this.#report(draft);
+      },
     };
   }
 
   async #serve(exchange: Exchange, session: HttpSession): Promise<void> {
     const { breakers, clock } = this.#plane;
+    const draft = this.#draft(exchange.head, session);
     try {
-      await serveRequest(exchange, {
+      await serveRequest(watched(exchange, draft), {
         clock,
         pools: this.#pools,
-        ...session,
+        client: session.client,
+        judge: () => session.judge(),
+        targets: (cluster, hash) => session.targets(cluster, hash),
+        dialled: {
+          attempt(target) {
+            draft.dialled(target);
+            session.dialled.attempt(target);
+          },
+          connected(ms) {
+            draft.connected(ms);
+            session.dialled.connected(ms);
+          },
+        },
+        sent(target, host) {
+          draft.sent(target, host);
+          session.sent(target);
+        },
+        moved(direction, bytes) {
+          draft.moved(direction, bytes);
+          session.moved(direction, bytes);
+        },
+        answered(status, serviceTimeMs) {
+          draft.responded(status, serviceTimeMs);
+          session.answered();
+        },
+        completed: () => draft.completed(),
+        reset: (reason, detail) => draft.reset(reason, detail),
+        timedOut: (which) => draft.timedOut(which),
+        delayed: () => draft.delayed(),
+        why: (refusal) => draft.refused(refusal),
+        refused(refusal) {
+          draft.refused(refusal);
+          session.refused(refusal);
+        },
         admit: (route, limit, index) => breakers.admitRequest(route, limit, index),
         enter: (cluster) => breakers.enterRequest(cluster),
         outcome: (cluster, target, outcome) => this.#plane.attempted(cluster, target, outcome),
       });
     } catch (error) {
       this.#plane.fault(error);
+      draft.refused(refuse('internal-error', 'a mistake of the egress: the log has the stack'));
       if (!exchange.answered) exchange.reply(resetReply('protocol error'));
     }
+    this.#report(draft);
   }
 
-  async #dial(cluster: Cluster, targets: readonly Target[], over: boolean): Promise<Dialled> {
+  #draft(head: RequestHead | null, session: HttpSession): RequestDraft {
+    const { clock } = this.#plane;
+    return new RequestDraft(head, session.nextRequest(), { wallMs: clock.wall(), nowMs: clock.now() });
+  }
+
+  #report(draft: RequestDraft): void {
+    this.#plane.reportRequest(draft.record(this.#plane.clock.now()));
+  }
+
+  async #dial({ cluster, targets, dialled }: Wanted, over: boolean): Promise<Dialled> {
     const plane = this.#plane;
+    const startedAt = plane.clock.now();
     const place = plane.breakers.enter(cluster, over);
     if ('limit' in place) return { kind: 'full', full: place };
     let used: (() => void) | null = null;
@@ -252,12 +312,14 @@ export class HttpTraffic {
         asStream: true,
         onAttempt(target) {
           tried = target;
+          dialled.attempt(target);
           used?.();
           used = plane.endpoints.enter(cluster.name, target);
         },
         onOutcome: (target, outcome) => plane.attempted(cluster, target, outcome === 'ok' ? 'connected' : outcome),
       });
       place.connected();
+      dialled.connected(plane.clock.now() - startedAt);
       if (tried === undefined) throw new Error('a connection without an endpoint');
       return { kind: 'dialled', socket, target: tried, leave };
     } catch (error) {
@@ -265,4 +327,27 @@ export class HttpTraffic {
       throw error;
     }
   }
+}
+
+/** The same exchange, with what the egress answers itself noted. */
+function watched(exchange: Exchange, draft: RequestDraft): Exchange {
+  return {
+    head: exchange.head,
+    body: exchange.body,
+    get bodyIsRead() {
+      return exchange.bodyIsRead;
+    },
+    get answered() {
+      return exchange.answered;
+    },
+    get gone() {
+      return exchange.gone;
+    },
+    onGone: (listener) => exchange.onGone(listener),
+    reply(reply) {
+      draft.replied(reply);
+      exchange.reply(reply);
+    },
+    respond: (head) => exchange.respond(head),
+  };
 }

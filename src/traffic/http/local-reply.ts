@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
-import type { Refusal } from '../../base/refusal.ts';
+import type { Refusal, RefusalCode } from '../../base/refusal.ts';
+import type { ResponseFlag } from '../../model/request-record.ts';
 import { SERVER } from './headers.ts';
 
 /** An answer that the egress gives itself, in Envoy's words. */
@@ -18,6 +19,15 @@ export interface LocalReply {
   readonly headers?: readonly string[];
   /** Of gRPC, where it is not what Envoy makes of `status`. */
   readonly grpcStatus?: number;
+  /** Why it was given, for the record of the request. */
+  readonly cause: ReplyCause;
+}
+
+export interface ReplyCause {
+  readonly code: RefusalCode;
+  readonly flag: ResponseFlag | '';
+  /** Envoy's response code details. */
+  readonly details: string;
 }
 
 const RESET = 'upstream connect error or disconnect/reset before headers. reset reason: ';
@@ -44,27 +54,79 @@ type ReplyName =
   | 'noEndpoint'
   | 'timeout';
 
+function cause(code: RefusalCode, flag: ResponseFlag | '', details: string): { readonly cause: ReplyCause } {
+  return { cause: { code, flag, details } };
+}
+
+const codec = cause('malformed-request', 'DPE', 'codec_error');
+const rbac = cause('denied', '', 'rbac_access_denied_matched_policy[none]');
+
 export const REPLIES: Readonly<Record<ReplyName, LocalReply>> = {
-  badRequest: { status: 400, body: 'Bad Request', close: true, lingers: true },
-  noHost: { status: 400, body: '', close: true, lingers: true },
-  denied: { status: 403, body: 'RBAC: access denied', lingers: true },
-  upgrade: { status: 403, body: '', close: true, lingers: true },
-  notFound: { status: 404, body: '', lingers: true },
-  requestTimeout: { status: 408, body: 'stream timeout', close: true, lingers: true },
-  upgradeRequired: { status: 426, body: 'Upgrade Required', close: true, lingers: true },
-  headTooLarge: { status: 431, body: 'Request Header Fields Too Large', close: true, lingers: true },
-  notImplemented: { status: 501, body: 'Not Implemented', close: true, lingers: true },
-  noEndpoint: { status: 503, body: 'no healthy upstream' },
-  timeout: { status: 504, body: 'upstream request timeout' },
+  badRequest: { status: 400, body: 'Bad Request', close: true, lingers: true, ...codec },
+  noHost: {
+    status: 400,
+    body: '',
+    close: true,
+    lingers: true,
+    ...cause('malformed-request', 'DPE', 'missing_host_header'),
+  },
+  denied: { status: 403, body: 'RBAC: access denied', lingers: true, ...rbac },
+  upgrade: { status: 403, body: '', close: true, lingers: true, ...cause('malformed-request', '', 'upgrade_failed') },
+  notFound: { status: 404, body: '', lingers: true, ...cause('no-route', 'NR', 'route_not_found') },
+  requestTimeout: {
+    status: 408,
+    body: 'stream timeout',
+    close: true,
+    lingers: true,
+    ...cause('request-timeout', 'SI', 'request_header_timeout'),
+  },
+  upgradeRequired: {
+    status: 426,
+    body: 'Upgrade Required',
+    close: true,
+    lingers: true,
+    ...cause('malformed-request', 'DPE', 'low_version'),
+  },
+  headTooLarge: {
+    status: 431,
+    body: 'Request Header Fields Too Large',
+    close: true,
+    lingers: true,
+    ...cause('malformed-request', 'DPE', 'request_headers_too_large'),
+  },
+  notImplemented: { status: 501, body: 'Not Implemented', close: true, lingers: true, ...codec },
+  noEndpoint: { status: 503, body: 'no healthy upstream', ...cause('no-endpoint', 'UH', 'no_healthy_upstream') },
+  timeout: {
+    status: 504,
+    body: 'upstream request timeout',
+    ...cause('request-timeout', 'UT', 'response_timeout'),
+  },
 };
 
 export function resetReply(reason: ResetReason): LocalReply {
+  const { code, flag } = RESET_CAUSES[reason];
   return {
     status: reason === 'protocol error' ? 502 : 503,
     body: `${RESET}${reason}`,
     ...(reason === 'overflow' ? { headers: ['x-envoy-overloaded', 'true'] } : {}),
+    ...cause(code, flag, resetDetails(reason, false)),
   };
 }
+
+/** Envoy's details of a request that its service did not answer to the end. */
+export function resetDetails(reason: ResetReason, begun: boolean): string {
+  return `upstream_reset_${begun ? 'after' : 'before'}_response_started{${reason.replaceAll(' ', '_')}}`;
+}
+
+export const RESET_CAUSES: Readonly<Record<ResetReason, { readonly code: RefusalCode; readonly flag: ResponseFlag }>> = {
+  'remote connection failure': { code: 'connect-refused', flag: 'UF' },
+  'connection timeout': { code: 'connect-timeout', flag: 'UF' },
+  'connection termination': { code: 'endpoint-failed', flag: 'UC' },
+  'remote reset': { code: 'endpoint-failed', flag: 'UR' },
+  'remote refused stream reset': { code: 'endpoint-failed', flag: 'UR' },
+  overflow: { code: 'over-limit', flag: 'UO' },
+  'protocol error': { code: 'endpoint-failed', flag: 'UPE' },
+};
 
 export interface WireReply {
   readonly status: number;

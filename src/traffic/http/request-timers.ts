@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
 import type { HttpTimeouts } from '../../model/http-route.ts';
-import type { LocalReply } from './local-reply.ts';
+import type { LocalReply, ReplyCause } from './local-reply.ts';
 import { REPLIES } from './local-reply.ts';
 
 /** `request`: the endpoint did not answer in time, which counts against it. */
@@ -69,5 +69,18 @@ export class RequestTimers {
 export function timeoutReply(which: RequestTimeout, requestIsRead: boolean): LocalReply {
   if (which === 'request') return REPLIES.timeout;
   const body = which === 'stream-idle' ? 'stream timeout' : 'upstream max stream duration reached';
-  return { status: requestIsRead ? 504 : 408, body };
+  return { status: requestIsRead ? 504 : 408, body, cause: timeoutCause(which) };
+}
+
+export function timeoutCause(which: RequestTimeout): ReplyCause {
+  switch (which) {
+    case 'request':
+      return REPLIES.timeout.cause;
+    case 'stream-idle':
+      return { code: 'request-timeout', flag: 'SI', details: 'stream_idle_timeout' };
+    case 'max-stream':
+      return { code: 'request-timeout', flag: 'UMSDR', details: 'upstream_max_stream_duration_reached' };
+    default:
+      return which satisfies never;
+  }
 }

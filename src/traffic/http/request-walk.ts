@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { Refused } from '../../base/refusal.ts';
+import { Refused, refuse } from '../../base/refusal.ts';
 import type { Refusal } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Hash64 } from '../../model/endpoint-view.ts';
@@ -15,10 +15,11 @@ import { hashOf } from './hash-key.ts';
 import type { RequestHash } from './hash-key.ts';
 import { requestHeaders, responseHeaders } from './headers.ts';
 import { replyTo, resetReply } from './local-reply.ts';
+import type { ResetReason } from './local-reply.ts';
 import { pacedBody } from './paced-body.ts';
 import { RequestTimers, timeoutReply } from './request-timers.ts';
 import type { RequestTimeout } from './request-timers.ts';
-import type { Lease, UpstreamPools } from './upstream.ts';
+import type { DialListener, Lease, UpstreamPools } from './upstream.ts';
 
 /** What is live for the next request of a connection. */
 export type Judged =
@@ -43,12 +44,23 @@ export interface RequestHost {
   targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
   /** Bytes of bodies. */
   moved(direction: 'up' | 'down', bytes: number): void;
-  /** An endpoint takes the request. */
-  attempt(target: Target): void;
+  /** Hears of connections that are made for the request. */
+  readonly dialled: DialListener;
+  /** An endpoint takes the request, with this authority. */
+  sent(target: Target, host: string): void;
   /** How a request of an endpoint went. */
   outcome(cluster: Cluster, target: Target, outcome: AttemptOutcome): void;
   /** An answer of the service has begun. */
-  answered(): void;
+  answered(status: number, serviceTimeMs: number): void;
+  /** The answer of the service went out whole. */
+  completed(): void;
+  /** The service's part of the request is over before its answer was whole. */
+  reset(reason: ResetReason, detail: string): void;
+  timedOut(which: RequestTimeout): void;
+  /** A fault holds the request back. */
+  delayed(): void;
+  /** Why this request is not served, where that says nothing of its connection. */
+  why(refusal: Refusal): void;
   /** Something a client was refused for. */
   refused(refusal: Refusal): void;
 }
@@ -79,7 +91,11 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
   if (judged.kind === 'refused') return refused(exchange, host, judged.refusal);
   const { http, cluster, route } = judged;
   const limited = limitFor(http.rateLimits, exchange);
-  if (limited !== null && !host.admit(route, limited.limit, limited.index)) return exchange.reply(limitedReply(limited.limit));
+  if (limited !== null && !host.admit(route, limited.limit, limited.index)) {
+    const { requests, intervalMs } = limited.limit;
+    host.why(refuse('over-limit', `${route.destination} had its ${requests} requests in ${intervalMs} ms (rate limit)`));
+    return exchange.reply(limitedReply(limited.limit));
+  }
 
   let whenGone: (() => void) | null = null;
   exchange.onGone(() => whenGone?.());
@@ -91,12 +107,16 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
           clock: host.clock,
           draw: Math.random,
           whenGone: (listener) => (whenGone = listener),
+          onDelay: () => host.delayed(),
         });
   if (exchange.gone) return;
   if (injected.kind === 'abort') return exchange.reply(injected.reply);
 
   const leave = host.enter(cluster);
-  if (leave === null) return exchange.reply(resetReply('overflow'));
+  if (leave === null) {
+    host.why(refuse('over-limit', `${cluster.name} has all requests that it may have (maxRequests of its circuit breaker)`));
+    return exchange.reply(resetReply('overflow'));
+  }
   const request: Request = {
     exchange,
     host,
@@ -106,6 +126,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     startedAt,
     timers: new RequestTimers(host.clock, timeoutsOf(http, cluster), (which) => {
       request.timedOut = which;
+      host.timedOut(which);
       request.onEnd?.();
     }),
     hash: http.hashPolicies === undefined ? null : hashOf(http.hashPolicies, exchange.head, host.client),
@@ -139,7 +160,6 @@ async function carry(request: Request): Promise<void> {
   for (const fresh of [false, true]) {
     const lease = await leased(request, fresh);
     if (lease === null) return;
-    request.host.attempt(lease.target);
     const outcome = await forward(request, lease);
     if (outcome === 'done') return;
     const mayRepeat = outcome === 'refused' || (lease.reused && isSafe);
@@ -164,7 +184,8 @@ async function leased(request: Request, fresh: boolean): Promise<Lease | null> {
   try {
     const targets = await host.targets(cluster, hash === null ? undefined : hash.key);
     if (isOver()) return null;
-    lease = await host.pools.lease({ mesh: request.mesh, cluster, targets, fresh, whenOver: (given) => (cancel = given) });
+    const whenOver = (given: () => void): void => void (cancel = given);
+    lease = await host.pools.lease({ mesh: request.mesh, cluster, targets, fresh, whenOver, dialled: host.dialled });
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (!isOver()) refused(exchange, host, error.refusal);
@@ -192,6 +213,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
       body,
       headers: requestHeaders(head.headers, { authority: head.authority, rewriteTo }),
     };
+    host.sent(lease.target, rewriteTo ?? head.authority);
     const call = lease.send(sent, {
       onSent(bytes) {
         timers.moved();
@@ -199,13 +221,13 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
       },
       onHead({ status, headers }) {
         timers.moved();
-        host.answered();
         host.outcome(cluster, lease.target, outcomeOf(status));
         const serviceTimeMs = Math.round(host.clock.now() - startedAt);
         try {
           const out = responseHeaders(headers, { serviceTimeMs, wallMs: host.clock.wall() });
           for (const cookie of request.hash?.cookies ?? []) out.push('set-cookie', cookie);
           answer = exchange.respond({ status, headers: out });
+          host.answered(status, serviceTimeMs);
         } catch {
           call.cancel();
           exchange.reply(resetReply('protocol error'));
@@ -224,9 +246,11 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
       },
       onEnd(trailers) {
         answer?.end(trailers);
+        host.completed();
         resolve('done');
       },
-      onReset(reason, code) {
+      onReset(reason, code, detail) {
+        host.reset(reason, detail);
         if (answer !== null) {
           answer.reset(code);
           return resolve('done');

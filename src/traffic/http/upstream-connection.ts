@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { HttpPool } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
 import type { ResponseHead } from './exchange.ts';
-import type { FlatHeaders } from './headers.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import type { ResetReason } from './local-reply.ts';
 
 export interface UpstreamRequest {

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import type { Target } from '../../routing/choose.ts';
 import { H2 } from './exchange.ts';
 import { grouped, MAX_SENT_HEAD_BYTES, REPEATABLE } from './h2-front.ts';
-import type { FlatHeaders } from './headers.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { idleMsOf, ignore, textOf } from './upstream-connection.ts';
 import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
 

@@ -27,6 +27,12 @@ export interface Lease {
   drop(): void;
 }
 
+/** Hears of what is dialled for a request. */
+export interface DialListener {
+  attempt(target: Target): void;
+  connected(ms: number): void;
+}
+
 export interface Wanted {
   readonly mesh: string;
   readonly cluster: Cluster;
@@ -36,6 +42,7 @@ export interface Wanted {
   readonly fresh: boolean;
   /** Takes how the wait is given up. */
   readonly whenOver: (cancel: () => void) => void;
+  readonly dialled: DialListener;
 }
 
 export type Dialled =
@@ -45,7 +52,7 @@ export type Dialled =
 export interface PoolsHost {
   readonly clock: Clock;
   /** `over`: also where the cluster has as many connections as it may. Throws Refused. */
-  dial(cluster: Cluster, targets: readonly Target[], over: boolean): Promise<Dialled>;
+  dial(wanted: Wanted, over: boolean): Promise<Dialled>;
   /**
    * A place among those who wait for a connection, and how it is left; null where all are taken.
    */
@@ -133,11 +140,10 @@ export class UpstreamPools {
 
   /** Makes a connection for whoever waits longest; `waiter` is who asked for it. */
   async #grow(pool: Pool, waiter: Waiter, over: boolean): Promise<void> {
-    const { cluster, targets } = waiter.wanted;
     pool.dialling++;
     let dialled: Dialled;
     try {
-      dialled = await this.#host.dial(cluster, targets, over);
+      dialled = await this.#host.dial(waiter.wanted, over);
     } catch (error) {
       pool.dialling--;
       this.#failed(pool, waiter, error instanceof Error ? error : new Error(String(error)));

@@ -13,6 +13,8 @@ import type { Lease } from '../../../src/traffic/http/upstream.ts';
 import { cluster } from '../../routing/endpoints.ts';
 import { until } from '../../egress/until.ts';
 
+const UNHEARD = { attempt: () => {}, connected: () => {} };
+
 interface Bed {
   readonly pools: UpstreamPools;
   readonly clock: FakeClock;
@@ -49,7 +51,7 @@ function startBed(t: Test, port: number, http: 'http1' | 'http2', httpPool?: Htt
       },
     }),
     lease: ({ mesh = 'default', cluster: of = web, fresh = false } = {}) =>
-      bed.pools.lease({ mesh, cluster: of, targets: [target], fresh, whenOver: () => {} }),
+      bed.pools.lease({ mesh, cluster: of, targets: [target], fresh, whenOver: () => {}, dialled: UNHEARD }),
   };
   t.teardown(() => bed.pools.close());
   return bed;
@@ -196,6 +198,7 @@ t.test('who gives up waiting is forgotten, and a stop ends those who wait', asyn
     cluster: bed.web,
     targets: endpoint === undefined ? [] : [{ endpoint, ip: '127.0.0.1' }],
     fresh: false,
+    dialled: UNHEARD,
   };
   const given = never.lease({ ...wanted, whenOver: (given) => (cancel = given) });
   const stays = never.lease({ ...wanted, whenOver: () => {} });

@@ -1,6 +1,6 @@
-import type { HeaderMatch, HeaderRule } from '../../model/http-route.ts';
-import { valuesOf } from './headers.ts';
-import type { FlatHeaders } from './headers.ts';
+import type { HeaderMatch, HeaderRule } from '../model/http-route.ts';
+import { valuesOf } from '../wire/flat-headers.ts';
+import type { FlatHeaders } from '../wire/flat-headers.ts';
 
 /** Whether a request with these headers is one that the rules are about. Pure. */
 export function holds(rules: readonly HeaderRule[] | undefined, headers: FlatHeaders): boolean {

@@ -1,0 +1,57 @@
+/** What a request of a service that speaks HTTP meets before an endpoint is chosen. */
+import { refuse } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
+import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
+import { holds } from '../routing/header-rules.ts';
+import { printable } from '../routing/route.ts';
+import type { AskedRequest } from './facts.ts';
+import type { Candidate } from './trace.ts';
+
+export interface JudgedRequest {
+  /** Where a fault answers every such request. */
+  readonly refusal: Refusal | null;
+  readonly text: string;
+  readonly candidates: readonly Candidate[];
+}
+
+export function judgeRequest(http: HttpRoute, asked: AskedRequest | null): JudgedRequest {
+  const limits = http.rateLimits ?? [];
+  const faults = http.faults ?? [];
+  const headers = asked?.headers ?? null;
+  const limit = headers === null ? undefined : limits.find(({ clients }) => holds(clients, headers));
+  const met = headers === null ? [] : faults.filter(({ clients }) => holds(clients, headers));
+  const candidates = [
+    ...limits.map((each) => candidate(limitText(each), headers === null ? null : each === limit)),
+    ...faults.map((each) => candidate(faultText(each), headers === null ? null : met.includes(each))),
+  ];
+  const abort = met.find(({ abort }) => abort !== undefined && abort.percent >= 100)?.abort;
+  const refusal =
+    abort === undefined ? null : refuse('fault-injected', `a fault answers every such request with ${abort.status}`);
+  return { refusal, text: textOf(http, asked), candidates };
+}
+
+function textOf({ rateLimits = [], faults = [], timeouts = {} }: HttpRoute, asked: AskedRequest | null): string {
+  const what = asked === null ? 'each request is judged by itself' : `${asked.method} ${printable(asked.path)}`;
+  const rules = rateLimits.length + faults.length;
+  const timeout = timeouts.requestMs === undefined ? '' : `, answered within ${timeouts.requestMs} ms`;
+  return `${what}: ${rules === 0 ? 'no rate limit and no fault' : `${rateLimits.length} rate limits, ${faults.length} faults`}${timeout}`;
+}
+
+function candidate(name: string, isMet: boolean | null): Candidate {
+  if (isMet === true) return { name, outcome: 'matched', field: '', wanted: '', found: '', place: null };
+  const found = isMet === null ? 'the headers of the request are not known' : 'it is about other clients';
+  return { name, outcome: 'rejected', field: '', wanted: '', found, place: null };
+}
+
+function limitText({ requests, intervalMs, status = 429 }: RequestRateLimit): string {
+  return `rate limit of ${requests} requests in ${intervalMs} ms, then ${status}`;
+}
+
+function faultText({ delay, abort, bandwidth }: HttpFault): string {
+  const parts = [
+    ...(delay === undefined ? [] : [`delay of ${delay.ms} ms for ${delay.percent} %`]),
+    ...(abort === undefined ? [] : [`abort with ${abort.status} for ${abort.percent} %`]),
+    ...(bandwidth === undefined ? [] : [`${bandwidth.kibPerSecond} KiB/s for ${bandwidth.percent} %`]),
+  ];
+  return `fault: ${parts.join(', ')}`;
+}

@@ -1,0 +1,113 @@
+/** What Envoy counts of the requests of a cluster, added up from their records. */
+import type { RequestRecord } from '../model/request-record.ts';
+import { EnvoyHistogram } from './envoy-histogram.ts';
+
+/** Requests that ended. */
+export class HttpCounters {
+  /** Those of clients, and of them those that went out to an endpoint. */
+  requests = 0;
+  sent = 0;
+  http1 = 0;
+  http2 = 0;
+  /** Sessions that carry requests and have ended. */
+  sessions = 0;
+  /** By status, of what clients read and of what the service answered. */
+  readonly answered: Map<number, number> = new Map();
+  readonly upstream: Map<number, number> = new Map();
+  /** Those that no codec could read, or that were refused for what they are. */
+  malformed = 0;
+  allowed = 0;
+  denied = 0;
+  rateLimited = 0;
+  faultAborts = 0;
+  faultDelays = 0;
+  overflow = 0;
+  timeout = 0;
+  idleTimeout = 0;
+  maxDuration = 0;
+  resetByClient = 0;
+  resetByService = 0;
+  resetHere = 0;
+  protocolError = 0;
+  /** Connections that were tried, and made. */
+  attempts = 0;
+  connections = 0;
+  noEndpoint = 0;
+  connectTimeout = 0;
+  readonly timeMs: EnvoyHistogram = new EnvoyHistogram();
+  readonly serviceTimeMs: EnvoyHistogram = new EnvoyHistogram();
+}
+
+export function countRequest(to: HttpCounters, record: RequestRecord): void {
+  const { reason, status, forwarded, details } = record;
+  const flags = record.flags.split(',');
+  to.requests++;
+  if (record.protocol === 'HTTP/2') to.http2++;
+  else to.http1++;
+  if (status > 0) countStatus(to.answered, status);
+  to.timeMs.observe(record.totalMs);
+  if (reason === 'denied' || reason === 'unsupported-policy') to.denied++;
+  else if (reason === 'malformed-request') to.malformed++;
+  else to.allowed++;
+  to.attempts += record.attempts;
+  to.connections += record.connections;
+  if (forwarded) {
+    to.sent++;
+    // What Envoy answers for a service that failed counts as an answer of its cluster.
+    if (status > 0) countStatus(to.upstream, status);
+    if (record.serviceTimeMs >= 0) to.serviceTimeMs.observe(record.serviceTimeMs);
+  }
+  if (reason === 'no-endpoint' || reason === 'dns-failed' || reason === 'forbidden-address') to.noEndpoint++;
+  if (reason === 'connect-timeout') to.connectTimeout++;
+  if (details === 'downstream_remote_disconnect') {
+    to.resetByClient++;
+    if (forwarded) to.resetHere++;
+  }
+  for (const flag of flags) countFlag(to, flag);
+}
+
+function countFlag(to: HttpCounters, flag: string): void {
+  switch (flag) {
+    case 'RL':
+      to.rateLimited++;
+      return;
+    case 'FI':
+      to.faultAborts++;
+      return;
+    case 'DI':
+      to.faultDelays++;
+      return;
+    case 'UO':
+      to.overflow++;
+      return;
+    case 'UT':
+      to.timeout++;
+      return;
+    case 'SI':
+      to.idleTimeout++;
+      return;
+    case 'UMSDR':
+      to.maxDuration++;
+      return;
+    case 'UPE':
+      to.protocolError++;
+      return;
+    case 'UC':
+    case 'UR':
+      to.resetByService++;
+      return;
+    default:
+      return;
+  }
+}
+
+function countStatus(to: Map<number, number>, status: number): void {
+  to.set(status, (to.get(status) ?? 0) + 1);
+}
+
+/** Of a class, `2` for 2xx. */
+export function ofClass(counts: ReadonlyMap<number, number>, first: number): number {
+  let sum = 0;
+  for (const [status, count] of counts) if (Math.floor(status / 100) === first) sum += count;
+  return sum;
+}

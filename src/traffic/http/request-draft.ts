@@ -1,0 +1,177 @@
+import { refuse } from '../../base/refusal.ts';
+import type { EndReason, Refusal } from '../../base/refusal.ts';
+import type { RequestRecord, ResponseFlag } from '../../model/request-record.ts';
+import { addressKey } from '../../model/endpoint-view.ts';
+import type { Target } from '../../routing/choose.ts';
+import { printable } from '../../routing/route.ts';
+import type { RequestHead } from './exchange.ts';
+import { valuesOf } from '../../wire/flat-headers.ts';
+import { RESET_CAUSES, resetDetails } from './local-reply.ts';
+import type { LocalReply, ResetReason } from './local-reply.ts';
+import type { RequestTimeout } from './request-timers.ts';
+import { timeoutCause } from './request-timers.ts';
+
+/** What a record has of the connection that the request came on. */
+export type RequestFacts = Pick<
+  RequestRecord,
+  'id' | 'session' | 'snapshotVersion' | 'clientAddress' | 'sni' | 'mesh' | 'destination' | 'cluster' | 'spiffeIds' | 'uris'
+>;
+
+/** What a record keeps of texts that a client chose. */
+const MAX_TEXT = 255;
+const MAX_METHOD = 32;
+const MAX_DETAIL = 1_024;
+
+/** A RequestRecord in the making. */
+export class RequestDraft {
+  readonly #head: RequestHead | null;
+  readonly #facts: RequestFacts;
+  readonly #startedAt: number;
+  readonly #startedMs: number;
+  readonly #flags: ResponseFlag[] = [];
+  #refusal: Refusal | null = null;
+  #reply: LocalReply | null = null;
+  #status = 0;
+  #details = '';
+  #host = '';
+  #target: Target | null = null;
+  #attempts = 0;
+  #connections = 0;
+  #connectMs = -1;
+  #serviceTimeMs = -1;
+  #bytesUp = 0;
+  #bytesDown = 0;
+  #forwarded = false;
+  #whole = false;
+
+  constructor(head: RequestHead | null, facts: RequestFacts, now: { readonly wallMs: number; readonly nowMs: number }) {
+    this.#facts = facts;
+    this.#head = head;
+    this.#startedAt = now.wallMs;
+    this.#startedMs = now.nowMs;
+  }
+
+  /** Why it is not served; the first counts. */
+  refused(refusal: Refusal): void {
+    this.#refusal ??= refusal;
+  }
+
+  replied(reply: LocalReply): void {
+    this.#reply = reply;
+    this.#status = reply.status;
+  }
+
+  responded(status: number, serviceTimeMs: number): void {
+    this.#status = status;
+    this.#serviceTimeMs = serviceTimeMs;
+  }
+
+  delayed(): void {
+    this.#flags.push('DI');
+  }
+
+  /** An address is dialled for it. */
+  dialled(target: Target): void {
+    this.#target = target;
+    this.#attempts++;
+  }
+
+  connected(ms: number): void {
+    this.#connections++;
+    if (this.#connectMs < 0) this.#connectMs = ms;
+  }
+
+  /** Goes out to this endpoint, with this authority. */
+  sent(target: Target, host: string): void {
+    this.#target = target;
+    this.#host = host;
+    this.#forwarded = true;
+  }
+
+  moved(direction: 'up' | 'down', bytes: number): void {
+    if (direction === 'up') this.#bytesUp += bytes;
+    else this.#bytesDown += bytes;
+  }
+
+  /** The service's part ended before its answer was whole; a local reply may follow. */
+  reset(reason: ResetReason, detail: string): void {
+    if (this.#status === 0) return;
+    const { code, flag } = RESET_CAUSES[reason];
+    this.#flags.push(flag);
+    this.#details = resetDetails(reason, true);
+    const why = detail === '' ? '' : ` (${printable(detail)})`;
+    this.refused(refuse(code, `the answer was cut off: ${reason}${why}`));
+  }
+
+  timedOut(which: RequestTimeout): void {
+    if (this.#status === 0) return;
+    const { code, flag, details } = timeoutCause(which);
+    if (flag !== '') this.#flags.push(flag);
+    this.#details = details;
+    this.refused(refuse(code, `the answer was cut off: ${details.replaceAll('_', ' ')}`));
+  }
+
+  /** The answer went out whole. */
+  completed(): void {
+    this.#whole = true;
+  }
+
+  record(nowMs: number): RequestRecord {
+    const head = this.#head;
+    const target = this.#target;
+    const { reason, detail, details } = this.#end();
+    return Object.freeze({
+      ...this.#facts,
+      reason,
+      detail: detail.length > MAX_DETAIL ? `${detail.slice(0, MAX_DETAIL)}...` : detail,
+      startedAt: this.#startedAt,
+      protocol: head === null ? '' : head.protocol,
+      method: head === null ? '' : bounded(head.method, MAX_METHOD),
+      path: head === null ? '' : bounded(withoutQuery(head.path)),
+      authority: head === null ? '' : bounded(head.authority),
+      host: this.#host,
+      requestId: head === null ? '' : bounded(valuesOf(head.headers, 'x-request-id')[0] ?? ''),
+      status: this.#status,
+      flags: this.#flags.join(','),
+      details,
+      endpoint: target === null ? '' : addressKey(target.ip, target.endpoint.port),
+      attempts: this.#attempts,
+      connections: this.#connections,
+      connectMs: micros(this.#connectMs),
+      forwarded: this.#forwarded,
+      bytesUp: this.#bytesUp,
+      bytesDown: this.#bytesDown,
+      serviceTimeMs: micros(this.#serviceTimeMs),
+      totalMs: micros(nowMs - this.#startedMs),
+    });
+  }
+
+  #end(): { readonly reason: EndReason; readonly detail: string; readonly details: string } {
+    const reply = this.#reply;
+    const refusal = this.#refusal;
+    if (reply !== null) {
+      const { code, flag, details } = reply.cause;
+      if (flag !== '') this.#flags.push(flag);
+      const body = reply.body === '' ? '' : ` ${JSON.stringify(reply.body)}`;
+      return { reason: refusal?.code ?? code, detail: refusal?.detail ?? `answered ${reply.status}${body}`, details };
+    }
+    if (refusal !== null) return { reason: refusal.code, detail: refusal.detail, details: this.#details };
+    if (this.#whole) return { reason: 'closed', detail: '', details: 'via_upstream' };
+    this.#flags.push('DC');
+    return { reason: 'client-reset', detail: '', details: 'downstream_remote_disconnect' };
+  }
+}
+
+function withoutQuery(path: string): string {
+  const query = path.indexOf('?');
+  return query < 0 ? path : path.slice(0, query);
+}
+
+function bounded(text: string, most: number = MAX_TEXT): string {
+  return printable(text.length > most ? text.slice(0, most) : text);
+}
+
+/** Milliseconds to the microsecond: what is behind that is noise, and long to write. */
+function micros(ms: number): number {
+  return ms < 0 ? -1 : Math.round(ms * 1_000) / 1_000;
+}
