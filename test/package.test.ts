@@ -62,6 +62,7 @@ t.test('it holds what runs, its types and its README, and nothing else', async (
     'node-forge',
     'pino',
     'prom-client',
+    're2js',
     'undici',
     'yaml',
   ]);

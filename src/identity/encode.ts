@@ -1,11 +1,10 @@
 import { Buffer } from 'node:buffer';
 import { createHash, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { isIP } from 'node:net';
 import forge from 'node-forge';
+import { ipBytes } from '../base/ip-bytes.ts';
 import { GENERAL_NAMES, KEY_USAGES, OID } from './der.ts';
 import type { GeneralNameKind, KeyUsage } from './der.ts';
-import { ipBytes } from './ip-bytes.ts';
 
 /**
  * Builds a certificate as bytes. node-forge's own certificate writer throws on EC keys and rebuilds
@@ -159,7 +158,7 @@ function generalName({ kind, value }: AltName): Node {
 }
 
 function address(text: string): Buffer {
-  const bytes = isIP(text) === 0 ? null : ipBytes(text);
+  const bytes = ipBytes(text);
   if (bytes === null) throw new Error(`write a certificate: ${text} is no IP address`);
   return bytes;
 }

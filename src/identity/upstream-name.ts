@@ -1,9 +1,9 @@
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
+import { ipBytes } from '../base/ip-bytes.ts';
 import type { NameMatcher } from '../model/cluster.ts';
 import { readCertificate } from './der.ts';
 import type { GeneralName } from './der.ts';
-import { ipBytes } from './ip-bytes.ts';
 
 /**
  * No limit of ours: OpenSSL takes 100 KB of certificates from a server, and each name has 3 bytes
@@ -36,10 +36,8 @@ export function checkServerName(certificate: X509Certificate, names: readonly Na
 function matches({ kind, value }: NameMatcher, dns: readonly string[], ips: readonly Buffer[]): boolean {
   if (value === '') return false;
   if (kind === 'prefix') return dns.some((name) => name.startsWith(lowerAscii(value)));
-  if (isIP(value) !== 0) {
-    const bytes = ipBytes(value);
-    return bytes !== null && ips.some((ip) => ip.equals(bytes));
-  }
+  const bytes = ipBytes(value);
+  if (bytes !== null) return ips.some((ip) => ip.equals(bytes));
   return dns.some((pattern) => matchesDns(pattern, lowerAscii(value)));
 }
 

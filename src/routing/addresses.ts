@@ -1,3 +1,6 @@
+import { Buffer } from 'node:buffer';
+import { ipBytes } from '../base/ip-bytes.ts';
+
 /**
  * What kind of address an IP is. Decided on bytes, never on text, so that no spelling of an address
  * is another address. An IPv6 form that carries an IPv4 address (mapped, translated, NAT64,
@@ -24,11 +27,8 @@ export type AddressClass =
   /** Not an IP address. */
   | 'invalid';
 
-/** 4 bytes or 16. */
-type Bytes = readonly number[];
-
 interface Block {
-  readonly bytes: Bytes;
+  readonly bytes: Buffer;
   readonly bits: number;
 }
 
@@ -102,7 +102,7 @@ const CARRIERS: readonly { readonly block: Block; readonly offset: number; reado
 ];
 
 export function addressClass(ip: string): AddressClass {
-  const bytes = parse(ip);
+  const bytes = ipBytes(ip);
   return bytes === null ? 'invalid' : classOf(bytes);
 }
 
@@ -111,7 +111,7 @@ export function addressClass(ip: string): AddressClass {
  * forbidden too.
  */
 export function isForbiddenWhenResolved(ip: string, allowedCidrs: readonly string[]): boolean {
-  const bytes = parse(ip);
+  const bytes = ipBytes(ip);
   if (bytes === null) return true;
   if (!FORBIDDEN.has(classOf(bytes))) return false;
   const plain = unmapped(bytes);
@@ -123,8 +123,8 @@ export function isForbiddenWhenResolved(ip: string, allowedCidrs: readonly strin
 
 /** By bytes: an IPv4-mapped address is the IPv4 address, and a zone (`%eth0`) does not count. */
 export function sameAddress(a: string, b: string): boolean {
-  const one = parse(a);
-  const other = parse(b);
+  const one = ipBytes(a);
+  const other = ipBytes(b);
   if (one === null || other === null) return false;
   const bytes = unmapped(one);
   const others = unmapped(other);
@@ -136,32 +136,29 @@ export function isCidr(text: string): boolean {
   return parseCidr(text) !== null;
 }
 
-function classOf(bytes: Bytes): AddressClass {
+function classOf(bytes: Buffer): AddressClass {
   if (bytes.length === 4) return firstOf(V4, bytes);
   // `::` and `::1` lie in the IPv4-compatible block, and are not such addresses.
   if (bytes.every((byte, i) => byte === 0 || (i === 15 && byte === 1))) return firstOf(V6, bytes);
   const carrier = CARRIERS.find(({ block }) => contains(block, bytes));
   if (carrier === undefined) return firstOf(V6, bytes);
   const { offset, flip } = carrier;
-  return firstOf(
-    V4,
-    bytes.slice(offset, offset + 4).map((byte) => byte ^ flip),
-  );
+  return firstOf(V4, Buffer.from(bytes.subarray(offset, offset + 4).map((byte) => byte ^ flip)));
 }
 
-function firstOf(list: readonly Rule[], bytes: Bytes): AddressClass {
+function firstOf(list: readonly Rule[], bytes: Buffer): AddressClass {
   for (const [range, name] of list) {
     if (contains(range, bytes)) return name;
   }
   return 'invalid';
 }
 
-function unmapped(bytes: Bytes): Bytes {
+function unmapped(bytes: Buffer): Buffer {
   const mapped = CARRIERS[0];
-  return mapped !== undefined && contains(mapped.block, bytes) ? bytes.slice(12) : bytes;
+  return mapped !== undefined && contains(mapped.block, bytes) ? bytes.subarray(12) : bytes;
 }
 
-function contains({ bytes, bits }: Block, address: Bytes): boolean {
+function contains({ bytes, bits }: Block, address: Buffer): boolean {
   if (bytes.length !== address.length) return false;
   const whole = bits >> 3;
   for (let i = 0; i < whole; i++) {
@@ -183,64 +180,11 @@ function block(cidr: string): Block {
 
 function parseCidr(text: string): Block | null {
   const slash = text.indexOf('/');
-  const bytes = parse(slash < 0 ? text : text.slice(0, slash));
+  const bytes = ipBytes(slash < 0 ? text : text.slice(0, slash));
   if (bytes === null || text.includes('%')) return null;
   const most = bytes.length * 8;
   if (slash < 0) return { bytes, bits: most };
   const digits = text.slice(slash + 1);
   if (!/^(0|[1-9][0-9]{0,2})$/.test(digits) || Number(digits) > most) return null;
   return { bytes, bits: Number(digits) };
-}
-
-function parse(ip: string): Bytes | null {
-  return ip.includes(':') ? parseV6(ip) : parseV4(ip);
-}
-
-/**
- * Four decimal numbers without leading zeros. The older spellings (`127.1`, `0x7f000001`,
- * `0177.0.0.1`) are not addresses here.
- */
-function parseV4(ip: string): Bytes | null {
-  const parts = ip.split('.');
-  if (parts.length !== 4) return null;
-  const bytes: number[] = [];
-  for (const part of parts) {
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return null;
-    bytes.push(Number(part));
-  }
-  return bytes;
-}
-
-/** RFC 4291 2.2, with an optional zone that is not kept. */
-function parseV6(text: string): Bytes | null {
-  const percent = text.indexOf('%');
-  if (percent >= 0 && !/^[A-Za-z0-9_.-]+$/.test(text.slice(percent + 1))) return null;
-  const ip = percent < 0 ? text : text.slice(0, percent);
-  const gap = ip.indexOf('::');
-  if (gap < 0) {
-    const all = parseGroups(ip, true);
-    return all?.length === 16 ? all : null;
-  }
-  const head = parseGroups(ip.slice(0, gap), false);
-  const tail = parseGroups(ip.slice(gap + 2), true);
-  if (head === null || tail === null || head.length + tail.length > 14) return null;
-  return [...head, ...new Array<number>(16 - head.length - tail.length).fill(0), ...tail];
-}
-
-function parseGroups(text: string, dottedEnd: boolean): number[] | null {
-  if (text === '') return [];
-  const groups = text.split(':');
-  const bytes: number[] = [];
-  for (const [i, group] of groups.entries()) {
-    if (group.includes('.')) {
-      const dotted = dottedEnd && i === groups.length - 1 ? parseV4(group) : null;
-      if (dotted === null) return null;
-      bytes.push(...dotted);
-    } else {
-      if (!/^[0-9A-Fa-f]{1,4}$/.test(group)) return null;
-      const value = Number.parseInt(group, 16);
-      bytes.push(value >> 8, value & 0xff);
-    }
-  }
-  return bytes;
 }

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import t from 'tap';
-import { ipBytes } from '../../src/identity/ip-bytes.ts';
+import { ipBytes } from '../../src/base/ip-bytes.ts';
 import { checkServerName } from '../../src/identity/upstream-name.ts';
 import type { NameMatcher } from '../../src/model/cluster.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { RE2JS } from 're2js';
 import t from 'tap';
 import { namePattern } from '../../../src/admin/envoy/name-pattern.ts';
 import { cpuMs } from '../../cpu-time.ts';
@@ -67,4 +68,67 @@ t.test('patterns that are no patterns, or too large, are said to be', async (t) 
     ['a'.repeat(2000), /2000 characters/],
   ] as const)
     t.match(matches(pattern, 'x'), why, pattern.slice(0, 20));
+});
+
+t.test('what RE2 refuses is refused, and what it takes beyond JavaScript is taken', async (t) => {
+  for (const text of [
+    '(?<=a)b',
+    'x{2}{3}',
+    'a*+',
+    '\\Z',
+    '\\h',
+    '\\8',
+    '\\C',
+    '[z-a]',
+    '[[:no:]]',
+    '(?P<a>b)(?P<a>c)',
+    '(?P=a)',
+    '\\Q(\\E',
+  ])
+    t.type(matches(text, 'x'), 'string', text);
+  t.equal(matches('(?i)CLUSTER[[:punct:]](?P<name>[[:alpha:]]+)$', 'a cluster.es'), true);
+  t.equal(matches('\\x61{2}', 'aa', true), true);
+  t.equal(matches('[]a]+', ']a]', true), true);
+  t.equal(matches('a|ab', 'ab', true), true);
+});
+
+t.test('no pattern that is taken makes a large program, however its repetitions are written', async (t) => {
+  const piece = fc.constantFrom(
+    ...[
+      'a',
+      '.',
+      '[ab]',
+      '[]b]',
+      '[^]b]',
+      '[[:alpha:]]',
+      '\\[',
+      '\\(',
+      '\\pL',
+      '\\x{41}',
+      '(',
+      '(',
+      '(?:',
+      '(?i)',
+      ')',
+      ')',
+      '|',
+    ],
+    ...['{1000}', '{900,}', '{30}', '{0,40}', '{2}', '*', '+', '?', '[', ']', '\\', '\\Q', '\\E', 'a?', '{0}'],
+  );
+  const text = fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join(''));
+  let large = 0;
+  fc.assert(
+    fc.property(text, (text) => {
+      const made = namePattern(text);
+      if (made.kind === 'bad') {
+        if (/too large/.test(made.why)) large++;
+        return true;
+      }
+      return RE2JS.compile(text).programSize() <= 5 * 2_048;
+    }),
+    { numRuns: 5_000 },
+  );
+  t.ok(large > 20, `${large} were too large`);
+  for (const text of [`(${'a'.repeat(900)}){1000}`, `(${'[a-z]'.repeat(150)}){1000}`, '(x{1000}|y)'.repeat(90)])
+    t.match(matches(text, 'x'), /too large/, text.slice(0, 20));
 });

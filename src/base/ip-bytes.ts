@@ -2,8 +2,9 @@ import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
 
 /**
- * The 4 or 16 bytes of an address as certificates hold it, null where the text is no address. An
- * IPv4-mapped IPv6 address stays 16 bytes.
+ * The 4 or 16 bytes of an address, null where the text is no address for Node: the older spellings
+ * (`127.1`, `0x7f000001`, `0177.0.0.1`) are none. An IPv4-mapped IPv6 address stays 16 bytes; a zone
+ * (`%eth0`) does not count.
  */
 export function ipBytes(text: string): Buffer | null {
   switch (isIP(text)) {
@@ -28,11 +29,11 @@ function v6Bytes(text: string): Buffer {
   return bytes;
 }
 
-function groups(text: string): number[] {
+function groups(text: string): readonly number[] {
   if (text === '') return [];
   return text.split(':').flatMap((group) => {
     if (group.includes('.')) return group.split('.').map(Number);
-    const value = parseInt(group, 16);
+    const value = Number.parseInt(group, 16);
     return [value >> 8, value & 0xff];
   });
 }
