@@ -1,12 +1,15 @@
 /**
  * Active health checks as Envoy counts them: the first answer decides alone, a failure counts at
  * once and only so many of them in a row make an endpoint unhealthy, so many good ones make it
- * healthy again. An endpoint is healthy when all checks of its cluster say so.
+ * healthy again. A bad answer to a request makes it unhealthy alone. An endpoint is healthy when all
+ * checks of its cluster say so.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { HealthCheck } from '../model/cluster.ts';
-import { Probe } from './probe.ts';
-import type { Dialled, Finding, TcpCheck } from './probe.ts';
+import { TcpProbe } from './probe.ts';
+import type { EndpointProbe, Finding } from './probe.ts';
+import { RequestProbe } from './request-probe.ts';
+import type { ProbeTarget } from './request-probe.ts';
 
 export interface HealthChecksOptions {
   readonly clock: Clock;
@@ -30,6 +33,7 @@ export class CheckCount {
 
   add(
     good: boolean,
+    decides: boolean,
     { healthyThreshold, unhealthyThreshold }: Pick<HealthCheck, 'healthyThreshold' | 'unhealthyThreshold'>,
   ): void {
     const { first, failed } = this;
@@ -39,15 +43,14 @@ export class CheckCount {
       if (failed && (first || ++this.#good >= healthyThreshold)) this.failed = false;
     } else {
       this.#good = 0;
-      if (!failed && ++this.#bad >= unhealthyThreshold) this.failed = true;
+      if (!failed && (decides || ++this.#bad >= unhealthyThreshold)) this.failed = true;
     }
     if (this.failed !== failed) this.#good = this.#bad = 0;
   }
 }
 
-export interface CheckedEndpoint {
-  readonly checks: readonly TcpCheck[];
-  readonly dial: () => Dialled;
+export interface CheckedEndpoint extends Omit<ProbeTarget, 'clock'> {
+  readonly checks: readonly HealthCheck[];
   /**
    * Unhealthy before the first answer: for an endpoint that came to a cluster that runs already.
    */
@@ -79,22 +82,22 @@ export function createHealthChecks(options: HealthChecksOptions): StartChecks {
   }
 
   function startOne(
-    check: TcpCheck,
+    check: HealthCheck,
     endpoint: CheckedEndpoint,
     counts: CheckCount,
     answered: (why: Finding) => void,
   ): () => void {
-    const probe = new Probe(check, { clock, dial: endpoint.dial });
+    const probe = probeOf(check, { ...endpoint, clock });
     let timer: Timer | null = null;
     let finished: (() => void) | null = null;
     let stopped = false;
 
     function look(done: () => void): void {
       finished = done;
-      probe.run((finding) => {
+      probe.run(({ finding, decides }) => {
         finished = null;
         onCheck(finding);
-        counts.add(finding === null, check);
+        counts.add(finding === null, decides, check);
         answered(finding);
         if (!stopped) rest(jittered(endpoint.traffic() ? check.intervalMs : check.noTrafficIntervalMs, check));
         done();
@@ -139,4 +142,9 @@ export function createHealthChecks(options: HealthChecksOptions): StartChecks {
       for (const stop of stops) stop();
     };
   };
+}
+
+function probeOf(check: HealthCheck, to: ProbeTarget): EndpointProbe {
+  const { probe } = check;
+  return probe.kind === 'tcp' ? new TcpProbe({ ...check, probe }, to) : new RequestProbe({ ...check, probe }, to);
 }

@@ -20,10 +20,23 @@ export type TcpCheck = HealthCheck & { readonly probe: Extract<HealthProbe, { ki
 /** Null is healthy, otherwise why not. */
 export type Finding = string | null;
 
+export interface Found {
+  readonly finding: Finding;
+  /** It makes the endpoint unhealthy alone; otherwise only so many of them in a row do. */
+  readonly decides: boolean;
+}
+
+export interface EndpointProbe {
+  /** Calls `done` once, unless it is closed before. */
+  run(done: (found: Found) => void): void;
+  /** Ends what runs, and the connection that was kept. */
+  close(): void;
+}
+
 /** An answer that is longer matches nothing. */
 const MAX_ANSWER_BYTES = 65_536;
 
-export class Probe {
+export class TcpProbe implements EndpointProbe {
   readonly #clock: Clock;
   readonly #dial: () => Dialled;
   readonly #timeoutMs: number;
@@ -43,8 +56,8 @@ export class Probe {
     this.#reuse = check.reuseConnection && this.#receive.length > 0;
   }
 
-  /** Calls `done` once, unless it is closed before. */
-  run(done: (finding: Finding) => void): void {
+  run(found: (found: Found) => void): void {
+    const done = (finding: Finding): void => found({ finding, decides: false });
     const kept = this.#kept;
     this.#kept = null;
     const dialled = kept === null ? this.#tryDial(done) : { socket: kept, ready: null };
@@ -90,7 +103,6 @@ export class Probe {
     else socket.on(ready, onReady);
   }
 
-  /** Ends what runs, and the connection that was kept. */
   close(): void {
     this.#stop?.();
     this.#stop = null;

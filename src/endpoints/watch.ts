@@ -6,7 +6,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { sameValue } from '../model/changes.ts';
-import type { Cluster, OutlierDetection } from '../model/cluster.ts';
+import type { Cluster, HealthCheck, OutlierDetection } from '../model/cluster.ts';
 import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointHealth } from '../model/endpoint-view.ts';
 import type { EndpointReport } from '../model/messages.ts';
@@ -17,7 +17,7 @@ import { createHealthChecks } from './health.ts';
 import type { StartChecks } from './health.ts';
 import { ClusterOutliers } from './outlier.ts';
 import type { Detected, Detector } from './outlier.ts';
-import type { Dialled, Finding, TcpCheck } from './probe.ts';
+import type { Dialled, Finding } from './probe.ts';
 
 export interface EndpointWatchOptions {
   readonly clock: Clock;
@@ -43,7 +43,7 @@ export type HealthCounts = Readonly<Record<EndpointHealth, number>>;
 
 interface Watched {
   cluster: Cluster;
-  readonly checks: readonly TcpCheck[];
+  readonly checks: readonly HealthCheck[];
   readonly outliers: ClusterOutliers | null;
   readonly sweep: Timer | null;
   readonly endpoints: Map<string, WatchedEndpoint>;
@@ -139,7 +139,7 @@ export class EndpointWatch {
       outliers === null
         ? null
         : this.#options.clock.every(outliers.settings.intervalMs, () => outliers.sweep(this.#options.clock.now()));
-    const checks = tcpChecks(cluster);
+    const checks = checksOf(cluster);
     const watched: Watched = {
       cluster,
       checks,
@@ -198,6 +198,7 @@ export class EndpointWatch {
   #add(watched: Watched, key: string, to: { readonly target: Target; readonly startsFailed: boolean }): void {
     const { cluster, checks } = watched;
     const { target } = to;
+    const { address, tls } = target.endpoint;
     const startsFailed = to.startsFailed && checks.length > 0;
     const endpoint: WatchedEndpoint = { target, failed: startsFailed, ejected: false, told: 'healthy', stop: () => {} };
     watched.endpoints.set(key, endpoint);
@@ -207,6 +208,8 @@ export class EndpointWatch {
       checks,
       startsFailed,
       dial: () => this.#options.dial(target),
+      host: address.kind === 'name' ? address.name : cluster.name,
+      isTls: tls !== null,
       traffic: () => watched.traffic,
       onAnswer: (healthy, why) => {
         endpoint.failed = !healthy;
@@ -239,20 +242,12 @@ export class EndpointWatch {
 }
 
 function isWatched(cluster: Cluster): boolean {
-  return cluster.outlierDetection !== undefined || tcpChecks(cluster).length > 0;
+  return cluster.outlierDetection !== undefined || checksOf(cluster).length > 0;
 }
 
-/**
- * Each once: Kuma gives a MeshExternalService one check per mesh, which may all be the same. Other
- * kinds of checks need HTTP.
- */
-function tcpChecks({ healthChecks = [] }: Cluster): readonly TcpCheck[] {
-  const checks: TcpCheck[] = [];
-  for (const check of healthChecks) {
-    const { probe } = check;
-    if (probe.kind === 'tcp' && !checks.some((other) => sameValue(other, check))) checks.push({ ...check, probe });
-  }
-  return checks;
+/** Each once: Kuma gives a MeshExternalService one check per mesh, which may all be the same. */
+function checksOf({ healthChecks = [] }: Cluster): readonly HealthCheck[] {
+  return healthChecks.filter((check, i) => healthChecks.findIndex((other) => sameValue(other, check)) === i);
 }
 
 function sameSettings(a: Cluster, b: Cluster): boolean {

@@ -39,8 +39,31 @@ export type HealthProbe =
    * being connected is enough.
    */
   | { readonly kind: 'tcp'; readonly send: string; readonly receive: readonly string[] }
-  | { readonly kind: 'http'; readonly http2: boolean; readonly path: string; readonly expectedStatuses: readonly number[] }
-  | { readonly kind: 'grpc'; readonly serviceName: string; readonly authority: string };
+  | {
+      readonly kind: 'http';
+      readonly http2: boolean;
+      readonly path: string;
+      /** Absent: GET. */
+      readonly method?: string;
+      /** Absent: the name of the endpoint, where it has one, as requests are sent there. */
+      readonly host?: string;
+      /** More headers, names and values in turns; names in lower case. */
+      readonly headers?: readonly string[];
+      /** Never empty. */
+      readonly expectedStatuses: readonly number[];
+      /** Failures that only so many in a row count; any other status is one that decides at once. */
+      readonly retriableStatuses?: readonly number[];
+    }
+  /** An empty authority: the name of the endpoint, where it has one. */
+  | {
+      readonly kind: 'grpc';
+      readonly serviceName: string;
+      readonly authority: string;
+      readonly headers?: readonly string[];
+    };
+
+/** Envoy's, where a check by HTTP says nothing of it. */
+export const EXPECTED_STATUSES: readonly number[] = [200];
 
 /** Ejects endpoints that sessions fail on. */
 export interface OutlierDetection {

@@ -5,19 +5,50 @@ import type { TerminateRoute } from '../model/route.ts';
 
 type Protocol = TerminateRoute['protocol'];
 
-/**
- * Of an answer, as names and values in turns: one that does not append takes the place of those of
- * its name.
- */
-export function replyHeaders(
-  headers: readonly { readonly name: string; readonly value: string; readonly append: boolean }[],
-): readonly string[] {
+export interface HeaderChange {
+  /** In lower case. */
+  readonly name: string;
+  readonly value: string;
+  /** Beside those of its name; otherwise in place of them. */
+  readonly append: boolean;
+}
+
+/** They say how a message is framed, or which connection it is on: no operator's word changes them. */
+const FRAMING: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Of an answer of the egress's own: Envoy writes these over what it was given. */
+const OVERWRITTEN: ReadonlySet<string> = new Set(['content-type', 'server']);
+
+/** More headers of an answer that the egress gives itself, as names and values in turns. */
+export function replyHeaders(headers: readonly HeaderChange[]): readonly string[] {
+  return flatHeaders(headers.filter(({ name }) => !OVERWRITTEN.has(name)));
+}
+
+/** More headers of a message, as names and values in turns. */
+export function flatHeaders(headers: readonly HeaderChange[]): readonly string[] {
   let flat: string[] = [];
   for (const { name, value, append } of headers) {
+    if (FRAMING.has(name)) continue;
     if (!append) flat = flat.filter((_, i) => flat[i - (i % 2)] !== name);
     flat.push(name, value);
   }
   return flat;
+}
+
+/** Why no message can carry such a header; null where one can. */
+export function headerProblem(name: string, value: string): string | null {
+  if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return 'must be the name of a header: letters, digits and hyphens';
+  return /[^\t\x20-\x7e\x80-\xff]/.test(value) ? 'must be one line of text without control characters' : null;
 }
 
 /** As Kuma: an HTTP connection manager on every external service that speaks HTTP. */

@@ -1,18 +1,13 @@
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import t from 'tap';
-import type { Test } from 'tap';
 import { CheckCount } from '../../src/endpoints/health.ts';
 import { answered } from '../../src/endpoints/probe.ts';
-import { EndpointWatch } from '../../src/endpoints/watch.ts';
 import { OUTLIER_DEFAULTS } from '../../src/model/cluster.ts';
-import type { Cluster, Endpoint, HealthCheck } from '../../src/model/cluster.ts';
-import type { Resolution } from '../../src/model/endpoint-view.ts';
-import type { Snapshot } from '../../src/model/snapshot.ts';
-import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
-import { FakeClock } from '../../src/testing/fake-clock.ts';
+import type { HealthCheck } from '../../src/model/cluster.ts';
 import { until } from '../egress/until.ts';
 import { cluster, endpoint } from '../routing/endpoints.ts';
+import { at, snapshot, startWatch } from './watching.ts';
 
 const hex = (text: string): string => Buffer.from(text).toString('hex');
 
@@ -77,63 +72,13 @@ async function startBackend(): Promise<Backend> {
   return backend;
 }
 
-interface Watching extends Disposable {
-  readonly clock: FakeClock;
-  readonly watch: EndpointWatch;
-  readonly told: string[];
-  readonly names: Map<string, Resolution>;
-  /** Checks that have ended. */
-  checks: number;
-  /** Cranks the clock, then waits for `count` checks to end. */
-  after(ms: number, count?: number): Promise<void>;
-}
-
-function startWatch(t: Test, options: { readonly maxConcurrentChecks?: number; readonly draw?: () => number } = {}): Watching {
-  const clock = new FakeClock();
-  const names = new Map<string, Resolution>();
-  const told: string[] = [];
-  const watch = new EndpointWatch({
-    clock,
-    dial: ({ endpoint, ip }) => ({ socket: connect({ host: ip, port: endpoint.port }), ready: 'connect' }),
-    facts: () => ({ names, ownListeners: [], localAddresses: new Set(), allowedResolved: ['127.0.0.0/8'] }),
-    onHealth: ({ health }, why) => told.push(why === null ? health : `${health}: ${why}`),
-    onForgotten: () => told.push('forgotten'),
-    onCheck: () => void watching.checks++,
-    ...options,
-  });
-  const watching: Watching = {
-    clock,
-    watch,
-    told,
-    names,
-    checks: 0,
-    async after(ms, count = 1) {
-      const before = watching.checks;
-      clock.advance(ms);
-      await until(`${count} checks to end`, () => watching.checks >= before + count);
-      t.equal(watching.checks, before + count, `${count} checks`);
-    },
-    [Symbol.dispose]() {
-      watch.close();
-      t.equal(clock.timers, 0, 'no timer is left');
-    },
-  };
-  return watching;
-}
-
-function snapshot(...clusters: readonly Cluster[]): Snapshot {
-  return { ...EMPTY_SNAPSHOT, clusters: new Map(clusters.map((each) => [each.name, each])) };
-}
-
-const at = (port: number, change: Partial<Endpoint> = {}): Endpoint => endpoint({ ip: '127.0.0.1', port, ...change });
-
 t.test('the first answer decides alone; after it the thresholds count answers in a row', async (t) => {
   const thresholds = { healthyThreshold: 3, unhealthyThreshold: 2 };
   const states = (answers: string): string => {
     const counts = new CheckCount(true);
     return [...answers]
       .map((answer) => {
-        counts.add(answer === '+', thresholds);
+        counts.add(answer === '+', answer === '!', thresholds);
         return counts.failed ? '-' : '+';
       })
       .join('');
@@ -141,6 +86,7 @@ t.test('the first answer decides alone; after it the thresholds count answers in
   t.equal(states('+'), '+', 'one good answer is enough at first');
   t.equal(states('-++-+++'), '------+', 'later three in a row');
   t.equal(states('+-+-+--'), '++++++-', 'one bad answer is forgiven, two in a row are not');
+  t.equal(states('+!+++'), '+---+', 'an answer that decides is not');
 });
 
 t.test('every piece of an answer is looked for behind the one before, with anything in between', async (t) => {

@@ -171,11 +171,48 @@ t.test('MeshHealthCheck: the check that fits the protocol of the service, with K
   t.equal(kind('tcp', '{http: {}}'), undefined);
 });
 
-t.test('MeshHealthCheck: one of requests is not made yet, and that is said', async (t) => {
-  const spec = '{to: [{targetRef: {kind: Mesh}, default: {http: {path: /up}}}]}';
-  t.match(lines(compileZone(mes('m', 'http'), policy('MeshHealthCheck', 'p', spec))), [
-    /^zone.yaml:18:1 warning: MeshHealthCheck p: not supported by this egress yet: HTTP health checks \(m\)$/,
-  ]);
+t.test('MeshHealthCheck: what is asked by HTTP and gRPC, as Kuma has it', async (t) => {
+  const probe = (protocol: string, conf: string): unknown => {
+    const compiled = compileZone(
+      mes('m', protocol),
+      policy('MeshHealthCheck', 'p', `{to: [{targetRef: {kind: Mesh}, default: ${conf}}]}`),
+    );
+    t.same(lines(compiled), [], 'nothing is said not to be supported');
+    return ofMes(compiled).healthChecks?.[0]?.probe;
+  };
+  t.same(probe('http', '{http: {}}'), { kind: 'http', http2: false, path: '/', expectedStatuses: [200] });
+  const headers =
+    '{add: [{name: X-A, value: "1,2"}, {name: x-b, value: "3"}], set: [{name: x-b, value: "4"}, {name: host, value: own.test}, {name: content-length, value: "7"}]}';
+  t.same(probe('http2', `{http: {path: /up, expectedStatuses: [200, 204], requestHeadersToAdd: ${headers}}}`), {
+    kind: 'http',
+    http2: true,
+    path: '/up',
+    host: 'own.test',
+    headers: ['x-a', '1', 'x-a', '2', 'x-b', '4'],
+    expectedStatuses: [200, 204],
+  });
+  t.same(probe('grpc', '{grpc: {serviceName: api, authority: grpc.test}}'), {
+    kind: 'grpc',
+    serviceName: 'api',
+    authority: 'grpc.test',
+  });
+});
+
+t.test('headers that no message can carry are errors, at their place', async (t) => {
+  const headers = '{set: [{name: "x a", value: "1"}, {name: x-b, value: "1\\r\\nx-c: 2"}]}';
+  const limited = `{requestRate: {num: 1, interval: 1s}, onRateLimit: {headers: ${headers}}}`;
+  for (const [kind, spec] of [
+    ['MeshHealthCheck', `{to: [{targetRef: {kind: Mesh}, default: {http: {requestHeadersToAdd: ${headers}}}}]}`],
+    [
+      'MeshRateLimit',
+      `{targetRef: {kind: MeshService, name: m}, from: [{targetRef: {kind: Mesh}, default: {local: {http: ${limited}}}}]}`,
+    ],
+  ] as const) {
+    t.match(linesOf(compileZone(mes('m', 'http'), policy(kind, 'p', spec)), 'error'), [
+      /headers.*set\[0\]\.name: must be the name of a header/i,
+      /headers.*set\[1\]\.value: must be one line of text without control characters/i,
+    ]);
+  }
 });
 
 t.test('MeshLoadBalancingStrategy: how endpoints of a MeshExternalService are picked', async (t) => {

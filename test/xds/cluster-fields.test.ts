@@ -278,6 +278,35 @@ t.test('health checks: every field, and Envoy’s defaults', async (t) => {
   t.strictSame(checked({ httpHealthCheck: http }).cluster.healthChecks, [
     { ...base, probe: { kind: 'http', http2: true, path: '/ok', expectedStatuses: [200, 201, 301] } },
   ]);
+  t.strictSame(checked({ httpHealthCheck: { path: '/' } }).cluster.healthChecks, [
+    { ...base, probe: { kind: 'http', http2: false, path: '/', expectedStatuses: [200] } },
+  ]);
+  const asked = {
+    path: '/ok',
+    host: 'own.test',
+    method: 'HEAD',
+    retriableStatuses: [{ start: '503', end: '504' }],
+    requestHeadersToAdd: [
+      { header: { key: 'X-Kuma-Tags', value: '&a=b&' } },
+      { header: { key: 'x-kuma-tags', value: '&c=d&' }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' },
+      { header: { key: 'content-length', value: '7' } },
+    ],
+  };
+  t.strictSame(checked({ httpHealthCheck: asked }).cluster.healthChecks, [
+    {
+      ...base,
+      probe: {
+        kind: 'http',
+        http2: false,
+        path: '/ok',
+        method: 'HEAD',
+        host: 'own.test',
+        headers: ['x-kuma-tags', '&c=d&'],
+        expectedStatuses: [200],
+        retriableStatuses: [503],
+      },
+    },
+  ]);
   const more = {
     initialJitter: '3s',
     intervalJitter: '4s',
@@ -303,13 +332,24 @@ t.test('a check that cannot be made as it is asked for is not made in another wa
     [{ customHealthCheck: { name: 'envoy.health_checkers.redis' } }, /of the kind customHealthCheck is not made/],
     [{ tcpHealthCheck: {}, altPort: 9 }, /of another port \(9\) is not made/],
     [{ tcpHealthCheck: {}, transportSocketMatchCriteria: { a: 'b' } }, /transport socket of its own is not made/],
-  ] as const) {
+    [{ httpHealthCheck: { path: '/', receive: [{ text: 'ab' }] } }, /not understood: receive/],
+    [{ httpHealthCheck: { path: '/', serviceNameMatcher: { exact: 'a' } } }, /not understood: serviceNameMatcher/],
+  ] satisfies (readonly [JsonObject, RegExp])[]) {
     const { cluster, remarks } = checked(check);
     t.equal(cluster.healthChecks, undefined);
     t.match(remarks, [why]);
   }
-  t.match(checked({ httpHealthCheck: { path: '/', host: 'a' }, unhealthyInterval: '1s' }), {
+  for (const healthCheckConfig of [{ portValue: 9 }, { hostname: 'a' }, { disableActiveHealthCheck: true }]) {
+    const address = { socketAddress: { address: '10.0.0.1', portValue: 443 } };
+    const { cluster, remarks } = translate({
+      healthChecks: [{ ...CHECK, tcpHealthCheck: {} }],
+      loadAssignment: { clusterName: 'es', endpoints: [{ lbEndpoints: [{ endpoint: { address, healthCheckConfig } }] }] },
+    });
+    t.equal(cluster.healthChecks, undefined);
+    t.match(remarks, [/an endpoint has another place or name for them/]);
+  }
+  t.match(checked({ httpHealthCheck: { path: '/', requestHeadersToRemove: ['user-agent'] }, unhealthyInterval: '1s' }), {
     cluster: { healthChecks: [{ probe: { kind: 'http' } }] },
-    remarks: [/HTTP health check these are not used: host/, /health check these are not used: unhealthyInterval/],
+    remarks: [/sent with these headers too: user-agent/, /health check these are not used: unhealthyInterval/],
   });
 });

@@ -4,6 +4,8 @@
  */
 import { MAX_INT32 } from '../fields.ts';
 import type { Fields } from '../fields.ts';
+import { headerProblem } from '../http.ts';
+import type { HeaderChange } from '../http.ts';
 
 /** A uint32 of Kuma's: undefined where it is not written. */
 export function positive(fields: Fields | undefined, name: string): number | undefined {
@@ -60,6 +62,18 @@ export function oneOf<const Value extends string>(fields: Fields, name: string, 
   const found = allowed.find((value) => value === text);
   if (text !== undefined && found === undefined) fields.error(name, `must be one of ${allowed.join(', ')}`);
   return found;
+}
+
+/** The name and the value of a header, which are under these names. */
+export function headerOf(fields: Fields, nameField = 'name', valueField = 'value'): Omit<HeaderChange, 'append'> {
+  const name = (fields.text(nameField) ?? '').toLowerCase();
+  const value = fields.text(valueField) ?? '';
+  if (name !== '') {
+    const [ofName, ofValue] = [headerProblem(name, ''), headerProblem('x', value)];
+    if (ofName !== null) fields.error(nameField, ofName);
+    if (ofValue !== null) fields.error(valueField, ofValue);
+  }
+  return { name, value };
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };

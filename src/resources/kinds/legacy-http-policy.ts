@@ -5,7 +5,7 @@ import type { Findings } from '../findings.ts';
 import { readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 import { replyHeaders } from '../http.ts';
-import { bandwidthOf, duration, written } from './conf.ts';
+import { bandwidthOf, duration, headerOf, written } from './conf.ts';
 import { olderPolicyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
 
@@ -49,8 +49,7 @@ function limitOf(http: Fields): RequestRateLimit | null {
   const onLimit = http.object('onRateLimit', ['status', 'headers']);
   const status = onLimit?.count('status');
   const headers = (onLimit?.objects('headers', ['key', 'value', 'append']) ?? []).map((header) => ({
-    name: (header.text('key') ?? '').toLowerCase(),
-    value: header.text('value') ?? '',
+    ...headerOf(header, 'key', 'value'),
     append: header.flag('append') ?? false,
   }));
   const [requests, intervalMs] = [http.count('requests') ?? 0, duration(http, 'interval') ?? 0];

@@ -1,7 +1,7 @@
 import type { Document } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
-import { percent, positiveDuration, positiveWhenDefined, wholePercent, written } from './conf.ts';
+import { headerOf, percent, positiveDuration, positiveWhenDefined, wholePercent, written } from './conf.ts';
 import { confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
 import { policyKind } from './kind.ts';
@@ -23,9 +23,22 @@ export interface HealthCheckConf {
   readonly noTrafficIntervalMs?: number;
   readonly reuseConnection?: boolean;
   readonly tcp?: { readonly disabled?: boolean; readonly send?: string; readonly receive?: readonly string[] };
-  readonly http?: { readonly disabled?: boolean; readonly path?: string; readonly expectedStatuses?: readonly number[] };
+  readonly http?: {
+    readonly disabled?: boolean;
+    readonly path?: string;
+    readonly headers?: HeaderChanges;
+    readonly expectedStatuses?: readonly number[];
+  };
   readonly grpc?: { readonly disabled?: boolean; readonly serviceName?: string; readonly authority?: string };
 }
+
+/** Of the request of a check. */
+interface HeaderChanges {
+  readonly set?: readonly Header[];
+  readonly add?: readonly Header[];
+}
+
+type Header = ReturnType<typeof headerOf>;
 
 const TOP = ['Mesh', 'MeshSubset', 'MeshGateway', 'MeshService', 'MeshServiceSubset', 'Dataplane'] as const;
 const TO = ['Mesh', 'MeshService', 'MeshExternalService', 'MeshMultiZoneService'] as const;
@@ -93,7 +106,12 @@ function readConf(item: Fields): HealthCheckConf {
     http:
       http === undefined
         ? undefined
-        : written({ disabled: http.flag('disabled'), path: http.text('path'), expectedStatuses: statuses }),
+        : written({
+            disabled: http.flag('disabled'),
+            path: http.text('path'),
+            headers: headersOf(http),
+            expectedStatuses: statuses,
+          }),
     grpc:
       grpc === undefined
         ? undefined
@@ -103,6 +121,14 @@ function readConf(item: Fields): HealthCheckConf {
             authority: grpc.text('authority'),
           }),
   });
+}
+
+function headersOf(http: Fields): HeaderChanges | undefined {
+  const fields = http.object('requestHeadersToAdd', ['set', 'add']);
+  if (fields === undefined) return undefined;
+  const list = (name: 'set' | 'add'): readonly Header[] | undefined =>
+    fields.objects(name, ['name', 'value'])?.map((header) => headerOf(header));
+  return written<HeaderChanges>({ set: list('set'), add: list('add') });
 }
 
 export const meshHealthCheck: PolicyKind<MeshHealthCheck, 'healthChecks'> = policyKind('healthChecks', readMeshHealthCheck);

@@ -1,7 +1,7 @@
 import type { Document } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
-import { duration, positive, written } from './conf.ts';
+import { duration, headerOf, positive, written } from './conf.ts';
 import { checkGatewayLists, confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
 import { policyKind } from './kind.ts';
@@ -86,9 +86,7 @@ function onRateLimitOf(http: Fields): OnRateLimit | undefined {
   if (fields === undefined) return undefined;
   const headers = fields.object('headers', ['set', 'add']);
   const list = (name: 'set' | 'add'): readonly Header[] | undefined =>
-    headers
-      ?.objects(name, ['name', 'value'])
-      ?.map((header) => ({ name: (header.text('name') ?? '').toLowerCase(), value: header.text('value') ?? '' }));
+    headers?.objects(name, ['name', 'value'])?.map((header) => headerOf(header));
   return written<OnRateLimit>({
     status: positive(fields, 'status'),
     headers: headers === undefined ? undefined : written<HeaderChanges>({ set: list('set'), add: list('add') }),

@@ -1,7 +1,9 @@
 import type { Cluster } from '../../model/cluster.ts';
+import { EXPECTED_STATUSES } from '../../model/protection.ts';
 import type { HealthCheck, HealthProbe } from '../../model/protection.ts';
 import type { MeshExternalService } from '../kinds/mesh-external-service.ts';
 import type { HealthCheckConf } from '../kinds/mesh-health-check.ts';
+import { flatHeaders } from '../http.ts';
 import type { Feature } from './not-yet.ts';
 
 type Protocol = MeshExternalService['protocol'];
@@ -56,7 +58,13 @@ function probeOf({ tcp, http, grpc }: HealthCheckConf, protocol: Protocol): Heal
       if (http === undefined) return null;
       if (http.disabled === true) return bytes;
       const { path = '/', expectedStatuses = [] } = http;
-      return { kind: 'http', http2: protocol === 'http2', path, expectedStatuses };
+      return {
+        kind: 'http',
+        http2: protocol === 'http2',
+        path,
+        ...headersOf(http),
+        expectedStatuses: expectedStatuses.length === 0 ? EXPECTED_STATUSES : expectedStatuses,
+      };
     }
     case 'grpc':
       if (grpc === undefined) return null;
@@ -65,6 +73,19 @@ function probeOf({ tcp, http, grpc }: HealthCheckConf, protocol: Protocol): Heal
     default:
       return protocol satisfies never;
   }
+}
+
+/** Kuma takes a comma for the end of a value, and sets after it has added. */
+function headersOf({ headers }: NonNullable<HealthCheckConf['http']>): {
+  readonly host?: string;
+  readonly headers?: readonly string[];
+} {
+  const { set = [], add = [] } = headers ?? {};
+  const all = [...add.map((header) => ({ ...header, append: true })), ...set.map((header) => ({ ...header, append: false }))];
+  const each = all.flatMap(({ name, value, append }) => value.split(',').map((part) => ({ name, value: part, append })));
+  const flat = flatHeaders(each.filter(({ name }) => name !== 'host'));
+  const host = each.findLast(({ name }) => name === 'host')?.value;
+  return { ...(host === undefined ? {} : { host }), ...(flat.length === 0 ? {} : { headers: flat }) };
 }
 
 /** Kuma's documentation says base64, but it sends the text as it is written. */

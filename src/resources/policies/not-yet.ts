@@ -15,7 +15,7 @@ export type Feature =
   | 'loadBalancer of services';
 
 /** What Kuma does and this egress does not. */
-export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>(['HTTP health checks', 'gRPC health checks']);
+export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>();
 
 /** What has no effect in Kuma either, in words that the names of services follow. */
 export const NO_EFFECT: ReadonlyMap<Feature, string> = new Map<Feature, string>([

@@ -70,11 +70,12 @@ export function translateCluster({ cluster, assignment, secret, readFile }: Clus
     return read;
   });
   const { family, isEds, why } = discoveryOf(cluster);
-  const found = readEndpoints(isEds ? assignment : cluster.loadAssignment, sockets, family);
+  const assigned = isEds ? assignment : cluster.loadAssignment;
+  const found = readEndpoints(assigned, sockets, family);
   const balancing = readBalancing(cluster);
-  const protection = readProtection(cluster);
+  const protection = readProtection(cluster, assigned?.endpoints.flatMap(({ lbEndpoints }) => lbEndpoints) ?? []);
   remarks.push(...found.remarks, ...balancing.remarks, ...protection.remarks, ...protocol.remarks, ...unused(cluster));
-  const factor = (isEds ? assignment : cluster.loadAssignment)?.policy?.overprovisioningFactor;
+  const factor = assigned?.policy?.overprovisioningFactor;
   const unusable = why ?? unknownSockets(cluster) ?? found.unusable;
   return {
     cluster: {

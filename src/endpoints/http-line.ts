@@ -1,0 +1,102 @@
+/**
+ * Connections that checks by HTTP go over, one at a time: a question is sent, and what came back is
+ * told. Redirects are not followed. Nothing here judges an answer.
+ */
+import type { Socket } from 'node:net';
+import { socketReason } from '../base/tls-words.ts';
+import type { SocketError } from '../base/tls-words.ts';
+import type { Dialled } from './probe.ts';
+
+export interface Question {
+  readonly method: string;
+  readonly scheme: 'http' | 'https';
+  readonly host: string;
+  readonly path: string;
+  /** Names and values in turns; names in lower case, without `host`. */
+  readonly headers: readonly string[];
+  readonly body: Buffer | null;
+  /** Of the answer's body so much is kept; what is longer fails. 0: it is thrown away. */
+  readonly keepBytes: number;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly trailers: ReadonlyMap<string, string>;
+  readonly body: Buffer;
+}
+
+/** A text says why there is no answer. */
+export type Told = (answer: Answer | string) => void;
+
+export interface HttpLine {
+  /** Calls `told` once, unless it is given up before; gives back how. */
+  ask(question: Question, told: Told): () => void;
+  close(): void;
+}
+
+export interface LineOptions {
+  /** Throws where a connection cannot be begun. */
+  readonly dial: () => Dialled;
+  /** The connection of a question serves the next one. */
+  readonly reuse: boolean;
+}
+
+/**
+ * Waits until a connection is there, with its TLS: what a check sends is for no server that was not
+ * verified. Gives back how to stop waiting.
+ */
+export function whenReady({ socket, ready }: Dialled, done: (error: string | null, socket: Socket) => void): () => void {
+  let why = 'closed by the endpoint';
+  // For as long as the socket lives: an error without a listener would end the process.
+  socket.on('error', (error: SocketError) => (why = errorText(error)));
+  const stop = (): void => {
+    socket.removeListener(ready, onReady);
+    socket.removeListener('close', onClose);
+  };
+  const onReady = (): void => {
+    stop();
+    done(null, socket);
+  };
+  const onClose = (): void => {
+    stop();
+    done(why, socket);
+  };
+  socket.once(ready, onReady);
+  socket.once('close', onClose);
+  return () => {
+    stop();
+    socket.destroy();
+  };
+}
+
+export function errorText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const known: SocketError = error;
+  return known.code === 'UNSPECIFIED' ? socketReason(known) : (known.code ?? known.message);
+}
+
+/** The first value of a name counts. */
+export function headerMap(flat: readonly string[]): ReadonlyMap<string, string> {
+  const map = new Map<string, string>();
+  for (let i = 0; i < flat.length; i += 2) {
+    const name = (flat[i] ?? '').toLowerCase();
+    if (!map.has(name)) map.set(name, flat[i + 1] ?? '');
+  }
+  return map;
+}
+
+/** Collects the body of an answer, or only counts it. */
+export function bodyKeeper(keepBytes: number): { readonly take: (chunk: Buffer) => boolean; readonly whole: () => Buffer } {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  return {
+    take(chunk) {
+      if (keepBytes === 0) return true;
+      length += chunk.length;
+      chunks.push(chunk);
+      return length <= keepBytes;
+    },
+    whole: () => Buffer.concat(chunks),
+  };
+}
