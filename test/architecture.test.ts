@@ -27,6 +27,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['worker.ts'],
   ['control'],
   ['config-thread.ts'],
+  ['assembly'],
   ['egress.ts'],
   ['testing'],
   ['cli'],
@@ -325,8 +326,7 @@ t.test('these checks find what they look for', async (t) => {
   t.match(wrongImports(one('src/base/a.ts', "import { x } from '../../test/x.ts';")), [/outside src/]);
   t.same(wrongImports(one('src/main.ts', "import { x } from './cli/x.ts';\n// from '../nowhere.ts'")), []);
 
-  for (const name of Object.keys(OWNERS))
-    t.equal(wrongImports(one('src/wire/a.ts', `import x from '${name}';`)).length, 1, name);
+  for (const name of Object.keys(OWNERS)) t.equal(wrongImports(one('src/wire/a.ts', `import x from '${name}';`)).length, 1, name);
   for (const name of ['node:timers/promises', 'timers', 'node:process']) {
     t.equal(wrongImports(one('src/wire/a.ts', `import x from '${name}';`)).length, 1, name);
   }

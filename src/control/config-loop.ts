@@ -6,12 +6,11 @@ import type { Compiled } from '../model/compiled.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import type { Invariant } from '../routing/invariants.ts';
-import type { ConfigSource } from './sources/config-source.ts';
+import { behaviourOf } from './sources/config-source.ts';
+import type { ConfigSource, Good, Rewrite } from './sources/config-source.ts';
 import { prove } from './check-invariants.ts';
 import { whatChanged } from './what-changed.ts';
 import type { WhatChanged } from './what-changed.ts';
-
-type Good = Extract<Compiled, { kind: 'compiled' }>;
 
 /**
  * What a configuration needs of identity/ before it may go live: the certificates of the meshes,
@@ -38,6 +37,8 @@ export type LoadResult =
 
 export interface ConfigLoopOptions {
   readonly source: ConfigSource;
+  /** Before anything else is done with what the source gave. */
+  readonly rewrite?: Rewrite;
   readonly store: CredentialStore<{ readonly problems: readonly Problem[]; readonly credentials: readonly MeshCredentials[] }>;
   readonly clock: Clock;
   /** Makes the configuration the one that runs; resolves when it is live everywhere. */
@@ -101,17 +102,28 @@ export class ConfigLoop {
     const startedAt = clock.now();
     const result = await this.#compileAndCommit().catch((error: unknown): LoadResult => ({
       kind: 'rejected',
-      problems: [internal(error)],
+      problems: [problemOf('internal error, please report it', error)],
     }));
     onLoad(result, clock.now() - startedAt);
     return result;
   }
 
+  async #load(): Promise<Compiled> {
+    const { source, rewrite } = this.#options;
+    let compiled: Compiled;
+    try {
+      compiled = await source.load();
+    } catch (error) {
+      return { kind: 'invalid', problems: [problemOf('the source of the configuration failed', error)] };
+    }
+    return compiled.kind === 'compiled' && rewrite !== undefined ? rewrite(compiled) : compiled;
+  }
+
   async #compileAndCommit(): Promise<LoadResult> {
     const { source, store, goLive } = this.#options;
-    const compiled = await source.load();
+    const compiled = await this.#load();
     if (compiled.kind === 'invalid') return { kind: 'rejected', problems: compiled.problems };
-    const proof = await prove(compiled, { inPieces: source.inPieces === true });
+    const proof = await prove(compiled, behaviourOf(source));
     if (proof.broken.length > 0)
       return { kind: 'rejected', problems: [...compiled.problems, ...proof.problems], broken: proof.broken };
     const prepared = await store.prepare(compiled.snapshot, compiled.secrets);
@@ -137,8 +149,8 @@ function canServe({ routes }: Snapshot, credentials: readonly MeshCredentials[])
   return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || known.has(mesh));
 }
 
-/** A bug in the compiler must not end the watch, nor the process that embeds it. */
-function internal(error: unknown): Problem {
-  const message = `internal error, please report it: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
-  return { severity: 'error', file: 'configuration', line: 0, column: 0, field: '', message };
+/** Neither a bug nor a source that fails ends the watch, or the process that embeds it. */
+function problemOf(what: string, error: unknown): Problem {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { severity: 'error', file: 'configuration', line: 0, column: 0, field: '', message: `${what}: ${text}` };
 }

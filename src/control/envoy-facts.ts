@@ -8,18 +8,17 @@ import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Observer } from '../observe/observer.ts';
 import { processMemory } from '../observe/process-metrics.ts';
 import { dialable } from '../routing/candidates.ts';
-import type { ConfigLoop } from './config-loop.ts';
-import type { ControlPlaneSource } from './sources/control-plane-source.ts';
+import type { Good } from './sources/config-source.ts';
 import type { WorkerPool } from './worker-pool.ts';
-import type { Listening } from './listening.ts';
 
 export interface EnvoyFactsOptions {
   readonly clock: Clock;
   readonly workers: WorkerPool;
-  readonly loop: ConfigLoop;
-  readonly listening: Listening;
+  readonly live: () => Good | null;
+  /** Where clients are listened for; null while they are not. */
+  readonly clientsAt: () => { readonly address: string; readonly port: number } | null;
   readonly observer: Observer;
-  readonly controlPlane: ControlPlaneSource | null;
+  readonly control: EnvoyFacts['control'];
   readonly allowedResolved: readonly string[];
   readonly servesHttp: boolean;
   readonly ready: () => Readiness;
@@ -29,7 +28,7 @@ export interface EnvoyFactsOptions {
 
 /** What the pages in Envoy's words are made of. */
 export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
-  const { clock, workers, loop, listening, observer, controlPlane, allowedResolved, adminAt } = options;
+  const { clock, workers, live, clientsAt, observer, control, allowedResolved, adminAt } = options;
   const startedNow = clock.now();
   let own: readonly OwnListener[] | null = null;
   let local: ReadonlySet<string> = new Set();
@@ -46,9 +45,9 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     version: packageVersion(),
     workers: workers.count,
     ready: options.ready,
-    snapshot: () => loop.live?.snapshot ?? EMPTY_SNAPSHOT,
+    snapshot: () => live()?.snapshot ?? EMPTY_SNAPSHOT,
     listeners: () => {
-      const [clients, admin] = [listening.at, adminAt()];
+      const [clients, admin] = [clientsAt(), adminAt()];
       return [
         ...(clients === null
           ? []
@@ -70,7 +69,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     health: (cluster, key) => workers.health(cluster, key),
     credentials: () => workers.credentials,
     memory: processMemory,
-    control: () => controlPlane?.view() ?? null,
+    control,
     metrics: () => observer.text(workers.limits),
   };
 }

@@ -35,7 +35,7 @@ function loopOf(
   const loop = new ConfigLoop({
     clock: new FakeClock(),
     source: {
-      ...(options.inPieces === undefined ? {} : { inPieces: options.inPieces }),
+      ...(options.inPieces === undefined ? {} : { behaviour: { inPieces: options.inPieces } }),
       load: () =>
         new Promise((resolve, reject) => {
           log.push('load');
@@ -130,7 +130,10 @@ t.test('a rejected load keeps the last good one: by its files, by its certificat
   credentials = [BAD];
   t.match(await load(compiled('without a certificate')), { kind: 'rejected', problems: [BAD] });
   credentials = [];
-  t.match(await load(new Error('a bug')), { kind: 'rejected', problems: [{ severity: 'error', message: /a bug/ }] });
+  t.match(await load(new Error('a bug')), {
+    kind: 'rejected',
+    problems: [{ severity: 'error', message: /^the source of the configuration failed: .*a bug/ }],
+  });
   broken = true;
   t.match(await load(compiled('too large')), { kind: 'rejected', problems: [{ message: /no room/ }] });
   broken = false;

@@ -10,7 +10,7 @@ import type { Absent, Compiled, ListenerConfig, Origin } from '../../model/compi
 import type { ContentHash } from '../../model/names.ts';
 import { EMPTY_SNAPSHOT } from '../../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../../model/snapshot.ts';
-import type { ConfigSource } from './config-source.ts';
+import type { FolderSource } from './folder-source.ts';
 
 /**
  * `load` begins one; `more` asks for the next message of it, so that the receiver's loop is never
@@ -47,7 +47,7 @@ const NOTHING: Known = { snapshot: EMPTY_SNAPSHOT, secrets: new Map(), origins: 
 /**
  * The thread's end: compiles when asked, and answers with what differs from the compile before.
  */
-export function answerLoads(source: ConfigSource, send: (message: FromConfigThread) => void): (message: ToConfigThread) => void {
+export function answerLoads(source: FolderSource, send: (message: FromConfigThread) => void): (message: ToConfigThread) => void {
   let known = NOTHING;
   let queue: FromConfigThread[] = [];
 
@@ -57,7 +57,7 @@ export function answerLoads(source: ConfigSource, send: (message: FromConfigThre
   }
 
   function answer(compiled: Compiled): void {
-    const fingerprint = source.fingerprint?.() ?? null;
+    const fingerprint = source.fingerprint();
     if (compiled.kind === 'invalid') {
       queue = [{ kind: 'invalid', problems: compiled.problems, fingerprint }];
       return;

@@ -9,14 +9,18 @@ import { acceptListener } from '../../xds/accept/accept-listener.ts';
 import type { ListenerMemory } from '../../xds/accept/accept-listener.ts';
 import { acceptSecret } from '../../xds/accept/accept-secret.ts';
 import { createAdsClient } from '../../xds/stream/ads-client.ts';
-import type { AdsClient, AdsEvent, AdsStatus } from '../../xds/stream/ads-client.ts';
+import type { AdsClient, AdsEvent } from '../../xds/stream/ads-client.ts';
 import type { AdsState } from '../../xds/messages/ads-state.ts';
 import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { createClusterTranslator } from '../../xds/translate/translate-clusters.ts';
 import { createTranslator } from '../../xds/translate/translate.ts';
-import type { ConfigSource } from './config-source.ts';
+import type { ConfigSource, SourceBehaviour } from './config-source.ts';
 
 export interface ControlPlaneSourceOptions {
+  /** The origin of its URL, without what a URL may carry of secrets. */
+  readonly origin: string;
+  /** What the operator should read in the log at the start. */
+  readonly warnings: readonly string[];
   readonly clock: Clock;
   /** Asks for the bootstrap, as often as it takes. Rejects for what waiting does not mend. */
   readonly bootstrap: (signal: AbortSignal) => Promise<Bootstrap>;
@@ -30,117 +34,144 @@ export interface ControlPlaneSourceOptions {
   readonly onEvent: (event: AdsEvent) => void;
 }
 
-/** What is known of the control plane and what it said, for the admin pages. */
-export interface ControlPlaneView {
-  readonly bootstrap: Bootstrap;
-  readonly state: AdsState;
-  readonly status: AdsStatus;
-}
-
-export interface ControlPlaneSource extends ConfigSource {
-  /**
-   * Joins the control plane; resolves when it has sent something to run on, an empty configuration
-   * too.
-   */
-  join(): Promise<void>;
-  /** Null before the bootstrap. */
-  view(): ControlPlaneView | null;
-  /** Of the last load: where the control plane wants to reach the admin pages. */
-  admin(): AdminListener | null;
-}
+/** A control plane settles everything there is to settle, and what it sends is mended there. */
+const BEHAVIOUR: SourceBehaviour = {
+  inPieces: true,
+  awaitsFirst: true,
+  alwaysWatched: true,
+  movesListener: true,
+  announcesEnd: true,
+};
 
 /** From the first clusters; with a listener to send it comes some milliseconds after them. */
 const NO_LISTENER_MS = 5_000;
 
 /** A control plane as the source. What it sent last outlives it; a load gives what is there now. */
-export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlPlaneSource {
-  const { clock, name } = options;
+export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSource {
+  const { name } = options;
   const { zone, adminPort } = readResource(options.resource);
   const translate = createTranslator(createClusterTranslator(options.readFile));
-  const chains: ListenerMemory = new Map();
+  const first = firstState(options.clock);
   const ended = new AbortController();
-  const first = Promise.withResolvers<void>();
-  let bootstrap: Bootstrap | null = null;
-  let client: AdsClient | null = null;
+  let joined: { readonly bootstrap: Bootstrap; readonly client: AdsClient } | null = null;
   let admin: AdminListener | null = null;
   let changed: (() => void) | null = null;
   let loaded: AdsState | null = null;
-  let none: Timer | null = null;
+
+  function close(): Promise<void> {
+    ended.abort();
+    joined?.client.close();
+    first.giveUp();
+    return Promise.resolve();
+  }
 
   async function join(): Promise<void> {
-    bootstrap = await options.bootstrap(ended.signal);
+    const bootstrap = await options.bootstrap(ended.signal);
     if (ended.signal.aborted) return;
-    const { node, ads } = bootstrap;
-    client = createAdsClient({
-      clock,
-      node,
-      target: ads.target,
-      tls: ads.tls,
-      token: ads.auth.kind === 'none' ? () => Promise.resolve(null) : options.token,
-      ...(ads.keepAlive === null ? {} : { keepAlive: ads.keepAlive }),
-      accept: {
-        cluster: acceptCluster,
-        endpoint: acceptAssignment,
-        listener: (any) => acceptListener(any, chains),
-        secret: acceptSecret,
-      },
-      onState(state) {
-        // Listeners come last. Where there are none yet a control plane says nothing of them, and
-        // is not waited for.
-        if (state.versions.listener === '') none ??= clock.after(NO_LISTENER_MS, first.resolve);
-        else {
-          // There is one: its certificates may take longer than one that does not come is waited
-          // for.
-          none?.cancel();
-          if (client?.status().warming === false) first.resolve();
-        }
-        changed?.();
-      },
-      onEvent: options.onEvent,
+    const client: AdsClient = openStream(options, bootstrap, (state) => {
+      first.see(state, () => client.status().warming);
+      changed?.();
     });
-    await first.promise;
-    none?.cancel();
+    joined = { bootstrap, client };
+    await first.came;
   }
 
   return {
-    inPieces: true,
-    join,
+    about: { mode: 'control plane', source: options.origin },
+    warnings: options.warnings,
+    behaviour: BEHAVIOUR,
+    async start(signal) {
+      const giveUp = (): void => void close();
+      signal?.addEventListener('abort', giveUp, { once: true });
+      try {
+        signal?.throwIfAborted();
+        await join();
+      } finally {
+        signal?.removeEventListener('abort', giveUp);
+        signal?.throwIfAborted();
+      }
+    },
     async load(): Promise<Compiled> {
-      if (client === null) throw new Error('load from a control plane that was not joined');
-      const state = client.state();
+      if (joined === null) throw new Error('load from a control plane that was not joined');
+      const state = joined.client.state();
       loaded = state;
-      const {
-        snapshot,
-        secrets,
-        listener,
-        origins,
-        remarks,
-        admin: wanted,
-      } = await inTurns(translate.steps(state, { name, zone, adminPort }));
+      const { remarks, admin: wanted, listener, ...rest } = await inTurns(translate.steps(state, { name, zone, adminPort }));
       admin = wanted;
-      const problems = remarks.map(({ about, text }): Problem => {
-        return { severity: 'warning', file: 'control plane', line: 0, column: 0, field: about, message: text };
-      });
       const nothing = { name, address: '', port: 0, adminPort, absent: true } as const;
-      return { kind: 'compiled', snapshot, secrets, origins, problems, listener: listener ?? nothing };
+      return { kind: 'compiled', ...rest, problems: remarks.map(problemOf), listener: listener ?? nothing };
     },
     watch(onChange) {
       changed = onChange;
-      if (client !== null && client.state() !== loaded) onChange();
+      if (joined !== null && joined.client.state() !== loaded) onChange();
       return () => {
-        changed = null;
+        if (changed === onChange) changed = null;
       };
     },
-    view: () => (bootstrap === null || client === null ? null : { bootstrap, state: client.state(), status: client.status() }),
-    admin: () => admin,
-    close() {
-      ended.abort();
-      client?.close();
-      none?.cancel();
-      first.resolve();
-      return Promise.resolve();
+    adminListener: () => admin,
+    controlFacts() {
+      if (joined === null) return null;
+      const { bootstrap, client } = joined;
+      return { bootstrap, state: client.state(), status: client.status() };
     },
+    close,
   };
+}
+
+/**
+ * When there is something to run on. Listeners come last: where there is one, its certificates may
+ * take longer than a listener that never comes is waited for. A control plane that has none for
+ * this egress says nothing of listeners at all.
+ */
+function firstState(clock: Clock): {
+  readonly came: Promise<void>;
+  see(state: AdsState, isWarming: () => boolean): void;
+  giveUp(): void;
+} {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let none: Timer | null = null;
+  const came = (): void => {
+    none?.cancel();
+    resolve();
+  };
+  return {
+    came: promise,
+    see(state, isWarming) {
+      if (state.versions.listener === '') none ??= clock.after(NO_LISTENER_MS, resolve);
+      else {
+        none?.cancel();
+        if (!isWarming()) came();
+      }
+    },
+    giveUp: came,
+  };
+}
+
+function openStream(
+  { clock, token, onEvent }: ControlPlaneSourceOptions,
+  { node, ads }: Bootstrap,
+  onState: (state: AdsState) => void,
+): AdsClient {
+  const chains: ListenerMemory = new Map();
+  return createAdsClient({
+    clock,
+    node,
+    target: ads.target,
+    tls: ads.tls,
+    token: ads.auth.kind === 'none' ? () => Promise.resolve(null) : token,
+    ...(ads.keepAlive === null ? {} : { keepAlive: ads.keepAlive }),
+    accept: {
+      cluster: acceptCluster,
+      endpoint: acceptAssignment,
+      listener: (any) => acceptListener(any, chains),
+      secret: acceptSecret,
+    },
+    onState,
+    onEvent,
+  });
+}
+
+function problemOf({ about, text }: { readonly about: string; readonly text: string }): Problem {
+  return { severity: 'warning', file: 'control plane', line: 0, column: 0, field: about, message: text };
 }
 
 /** Without a resource only the control plane knows the zone. */

@@ -11,6 +11,12 @@ import type { CompileOptions, SourceFile } from '../../resources/compile.ts';
 import { createParseCache } from '../../resources/parse-cache.ts';
 import type { ConfigSource } from './config-source.ts';
 
+/** Also says what it read last, for a watch in another thread. */
+export interface FolderSource extends ConfigSource {
+  /** Null before the first load. */
+  fingerprint(): string | null;
+}
+
 export interface FolderSourceOptions {
   readonly dir: string;
   readonly name?: string;
@@ -27,12 +33,13 @@ const wall = systemClock({ keepAlive: false });
  * A folder of resource files as the source. DataSources of kind `file` are read below the folder
  * only.
  */
-export function folderSource(options: FolderSourceOptions): ConfigSource {
+export function folderSource(options: FolderSourceOptions): FolderSource {
   const { dir, clock } = options;
   // Of the last load: a change between a load and the start of the watch is seen too.
   let loaded: string | undefined;
   const cache = createParseCache();
   return {
+    about: { mode: 'folder', source: dir },
     async load(): Promise<Compiled> {
       const { files, problems, fingerprint } = await readResourceFolder(dir);
       loaded = fingerprint;
@@ -53,13 +60,17 @@ export function folderSource(options: FolderSourceOptions): ConfigSource {
   };
 }
 
-/** Resources that are in memory: for an egress inside a test. */
+/**
+ * Resources that are in memory. Nothing tells of a change: a load gives what the function gives by
+ * then.
+ */
 export function memorySource(
   files: readonly SourceFile[] | (() => readonly SourceFile[]),
   options: Omit<FolderSourceOptions, 'dir' | 'clock'>,
 ): ConfigSource {
   const now = typeof files === 'function' ? files : () => files;
   return {
+    about: { mode: 'resources in memory', source: '' },
     load: () => Promise.resolve(compile(now(), { ...compileOptions(options), readFile: readerBelow([options.identities]) })),
     watch: () => () => {},
   };

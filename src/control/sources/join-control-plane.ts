@@ -7,7 +7,7 @@ import type { ControlPlaneOptions } from '../../xds/bootstrap/control-plane-opti
 import { fetchBootstrap } from '../../xds/bootstrap/fetch-bootstrap.ts';
 import { tellEvent } from './control-plane-events.ts';
 import { controlPlaneSource } from './control-plane-source.ts';
-import type { ControlPlaneSource } from './control-plane-source.ts';
+import type { ConfigSource } from './config-source.ts';
 
 /**
  * A control plane as the source, with its bootstrap, log lines and metrics. Nothing is asked before
@@ -17,9 +17,11 @@ export function controlPlaneOf(
   controlPlane: ControlPlaneOptions,
   clock: Clock,
   { log, metrics }: Pick<Observer, 'log' | 'metrics'>,
-): ControlPlaneSource {
+): ConfigSource {
   return controlPlaneSource({
     clock,
+    origin: new URL(controlPlane.url).origin,
+    warnings: controlPlane.warnings,
     name: controlPlane.name,
     resource: controlPlane.resource,
     token: controlPlane.token,

@@ -51,13 +51,13 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   }
 
   return {
+    about: { mode: 'folder', source: options.dir },
     load() {
       waiting = Promise.withResolvers<Compiled>();
       worker ??= start();
       worker.postMessage({ kind: 'load' } satisfies ToConfigThread);
       return waiting.promise;
     },
-    fingerprint: () => loaded,
     watch(changed) {
       const watcher = watchFolder(options.dir, { clock, onChange: changed, ...(loaded === null ? {} : { since: loaded }) });
       return () => watcher.close();

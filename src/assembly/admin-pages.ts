@@ -1,0 +1,133 @@
+import { createEnvoyAdmin } from '../admin/envoy/admin.ts';
+import type { EnvoyAdmin } from '../admin/envoy/admin.ts';
+import { envoyPages } from '../admin/envoy/pages.ts';
+import { createAdminServer, createReadinessServer } from '../admin/server.ts';
+import type { AdminServer } from '../admin/server.ts';
+import type { Readiness } from '../admin/views.ts';
+import type { Clock } from '../base/clock.ts';
+import { envoyFacts } from '../control/envoy-facts.ts';
+import type { EnvoyFactsOptions } from '../control/envoy-facts.ts';
+import { explainLive, probeLive } from '../control/explain-live.ts';
+import type { ExplainParts } from '../control/explain-live.ts';
+import { createProber } from '../control/probe-endpoints.ts';
+import type { ConfigSource } from '../control/sources/config-source.ts';
+import type { Answer, Question } from '../explain/question.ts';
+import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
+import type { Configuration } from './configure.ts';
+import type { EgressOptions } from './egress-options.ts';
+import type { Observation } from './observe.ts';
+import type { OwnListeners } from './own-listeners.ts';
+
+/** The listeners for people, probes, Prometheus and a control plane: they read and change nothing. */
+export interface AdminPages {
+  explain(question: Question): Answer;
+  openReadiness(options: Exclude<EgressOptions['readiness'], false | undefined>): Promise<AdminServer>;
+  /** `port` where the options have none. */
+  openAdmin(options: Exclude<EgressOptions['admin'], false | undefined>, port: number): Promise<AdminServer>;
+  /** The listener of the control plane is where the last configuration wants it. Never rejects. */
+  followSource(): Promise<void>;
+  /** Ends what is under way for a question. */
+  stop(): void;
+  close(): Promise<void>;
+}
+
+export interface AdminPagesOptions {
+  readonly clock: Clock;
+  readonly observation: Observation;
+  readonly configuration: Configuration;
+  readonly source: ConfigSource;
+  readonly clientsAt: EnvoyFactsOptions['clientsAt'];
+  readonly own: OwnListeners;
+  readonly ready: () => Readiness;
+}
+
+export function createAdminPages(options: AdminPagesOptions): AdminPages {
+  const { clock, observation, configuration, source, clientsAt, own, ready } = options;
+  const { observer } = observation;
+  const { workers } = configuration.dataPlane;
+  const { allowedResolved, http: servesHttp } = configuration.settings;
+  const fault = (error: unknown): void => observation.fault(error);
+  const prober = createProber({ clock, workers });
+  const explained: ExplainParts = {
+    clock,
+    workers,
+    allowedResolved,
+    live: () => configuration.live(),
+    record: (id) => observer.decision(id),
+    request: (id) => observer.request(id),
+    records: (mesh) => observer.decisions({ mesh }),
+    prober,
+  };
+  const facts = envoyFacts({
+    clock,
+    workers,
+    live: () => configuration.live(),
+    clientsAt,
+    observer,
+    control: () => source.controlFacts?.() ?? null,
+    allowedResolved,
+    servesHttp,
+    ready,
+    adminAt: () => envoyAdmin.at,
+  });
+  const envoyAdmin: EnvoyAdmin = createEnvoyAdmin({ clock, facts, fault });
+  own.add(() => envoyAdmin.at);
+  const servers: AdminServer[] = [];
+
+  function opened(server: AdminServer): AdminServer {
+    servers.push(server);
+    own.add(() => server);
+    return server;
+  }
+
+  return {
+    explain: (question) => explainLive(explained, question),
+    openReadiness: async ({ bind = '', port }) => opened(await createReadinessServer({ address: bind, port, ready })),
+    openAdmin: async ({ bind = '127.0.0.1', port, allowedHosts = [] }, otherwise) =>
+      opened(
+        await createAdminServer({
+          address: bind,
+          port: port ?? otherwise,
+          allowedHosts,
+          envoy: envoyPages(facts),
+          fault,
+          state: {
+            ready,
+            metrics: () => observer.text(workers.limits),
+            decisions: (query) => observer.decisions(query),
+            requests: (query) => observer.requests(query),
+            snapshot: () => configuration.live()?.snapshot ?? EMPTY_SNAPSHOT,
+            problems: () => configuration.problems(),
+            explain: (question) => explainLive(explained, question),
+            probe: (question) => probeLive(explained, question),
+          },
+        }),
+      ),
+    followSource: () => followSource(source, envoyAdmin, { observation, configuration, own }),
+    stop: () => prober.close(),
+    async close() {
+      await Promise.all([envoyAdmin.close(), ...servers.map((server) => server.close())]);
+    },
+  };
+}
+
+/**
+ * A listener that cannot be bound is logged, and nothing else depends on it.
+ */
+async function followSource(
+  source: ConfigSource,
+  envoyAdmin: EnvoyAdmin,
+  { observation, configuration, own }: Pick<AdminPagesOptions, 'observation' | 'configuration' | 'own'>,
+): Promise<void> {
+  if (source.adminListener === undefined) return;
+  const before = envoyAdmin.at;
+  try {
+    await envoyAdmin.follow(source.adminListener(), (hash) => configuration.dataPlane.workers.secret(hash));
+  } catch (err) {
+    observation.observer.log.error(
+      { err },
+      'the admin listener that the control plane wants could not be opened: it cannot look into this egress',
+    );
+  }
+  if (envoyAdmin.at?.port !== before?.port || envoyAdmin.at?.address !== before?.address) own.changed();
+}

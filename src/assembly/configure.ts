@@ -1,0 +1,109 @@
+/**
+ * The second of three steps: configurations come from the source, are proven, and go live in the
+ * workers. What listens follows each of them.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { Problem } from '../base/problem.ts';
+import { ConfigLoop } from '../control/config-loop.ts';
+import type { LoadResult } from '../control/config-loop.ts';
+import { ConfigError, behaviourOf } from '../control/sources/config-source.ts';
+import type { ConfigSource, Good } from '../control/sources/config-source.ts';
+import { DEFAULT_TRAFFIC_SETTINGS } from '../model/settings.ts';
+import type { TrafficSettings } from '../model/settings.ts';
+import { createDataPlane } from './data-plane.ts';
+import type { DataPlane } from './data-plane.ts';
+import type { EgressOptions } from './egress-options.ts';
+import type { Observation } from './observe.ts';
+
+export interface Configuration {
+  readonly dataPlane: DataPlane;
+  readonly settings: TrafficSettings;
+  /** Null before the first. */
+  live(): Good | null;
+  /** Of the last load. */
+  problems(): readonly Problem[];
+  load(): Promise<LoadResult>;
+  /**
+   * The first configuration that can be used. Throws ConfigError for one that cannot, unless the
+   * source wants to be waited for; then it rejects with the reason of the signal.
+   */
+  first(signal: AbortSignal | undefined): Promise<Good>;
+  /** Loads again at each change, from now on. */
+  watch(): void;
+  /** Nothing is loaded any more, and nothing is looked up or checked for the workers. */
+  stop(): void;
+}
+
+/** What each configuration is handed to when the workers have it. */
+export interface Follower {
+  /** Never rejects. */
+  follow(config: Good): Promise<void>;
+  /** What the configuration asks for and does not get. */
+  unmet(config: Good): readonly Problem[];
+}
+
+export interface ConfigureOptions extends Pick<EgressOptions, 'concurrency' | 'lookup' | 'traffic' | 'rewrite'> {
+  readonly clock: Clock;
+  readonly observation: Observation;
+  readonly source: ConfigSource;
+  /** Called when the first configuration comes, not before. */
+  readonly follower: () => Follower;
+}
+
+export function configure(options: ConfigureOptions): Configuration {
+  const { clock, observation, source, rewrite, follower } = options;
+  const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
+  const dataPlane = createDataPlane({ ...options, settings });
+  const usable = Promise.withResolvers<void>();
+  let problems: readonly Problem[] = [];
+  const loop = new ConfigLoop({
+    clock,
+    source,
+    store: dataPlane.keyStore,
+    ...(rewrite === undefined ? {} : { rewrite }),
+    async goLive(config, credentials) {
+      await dataPlane.goLive(config, credentials);
+      await follower().follow(config);
+    },
+    onLoad(result, tookMs) {
+      problems = [...result.problems, ...(result.kind === 'live' ? follower().unmet(result.config) : [])];
+      observation.observer.load({ ...result, problems }, tookMs);
+      if (result.kind === 'live') usable.resolve();
+    },
+  });
+
+  return {
+    dataPlane,
+    settings,
+    live: () => loop.live,
+    problems: () => problems,
+    load: () => loop.load(),
+    async first(signal) {
+      const first = await loop.load();
+      if (first.kind === 'live') return first.config;
+      if (!behaviourOf(source).awaitsFirst) throw new ConfigError(first.problems);
+      loop.watch();
+      await unlessAborted(usable.promise, signal);
+      if (loop.live === null) throw new ConfigError(first.problems);
+      return loop.live;
+    },
+    watch: () => loop.watch(),
+    stop() {
+      loop.close();
+      dataPlane.stop();
+    },
+  };
+}
+
+/** Rejects with the reason of the signal where that comes first. */
+async function unlessAborted(waited: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  const aborted = Promise.withResolvers<void>();
+  const giveUp = (): void => aborted.reject(signal?.reason);
+  signal?.addEventListener('abort', giveUp, { once: true });
+  try {
+    signal?.throwIfAborted();
+    await Promise.race([waited, aborted.promise]);
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+  }
+}

@@ -1,0 +1,143 @@
+import { nextTurn } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
+import { watchEndpoints } from '../control/watch-endpoints.ts';
+import { WorkerPool } from '../control/worker-pool.ts';
+import { createResolver } from '../endpoints/dns.ts';
+import type { Resolver } from '../endpoints/dns.ts';
+import type { EndpointWatch } from '../endpoints/watch.ts';
+import { createKeyStore } from '../identity/key-store.ts';
+import type { KeyStore } from '../identity/key-store.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { OwnListener } from '../model/messages.ts';
+import type { SessionRecord } from '../model/session-record.ts';
+import type { TrafficSettings } from '../model/settings.ts';
+import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
+import type { Secrets, Snapshot } from '../model/snapshot.ts';
+import type { EgressOptions } from './egress-options.ts';
+import type { Observation } from './observe.ts';
+
+/** The workers, and what the control side keeps up to date for them: names, endpoints, keys. */
+export interface DataPlane {
+  readonly workers: WorkerPool;
+  readonly keyStore: KeyStore;
+  /** Resolves when the configuration is live in every worker. */
+  goLive(
+    config: { readonly snapshot: Snapshot; readonly secrets: Secrets },
+    credentials: readonly MeshCredentials[],
+  ): Promise<void>;
+  /** Where this process listens: no endpoint that leads back to it is ever dialled. */
+  setOwnListeners(own: readonly OwnListener[]): void;
+  /** Ends names, checks and keys. The workers end by their own `stop`. */
+  stop(): void;
+}
+
+export interface DataPlaneOptions extends Pick<EgressOptions, 'concurrency' | 'lookup'> {
+  readonly clock: Clock;
+  readonly settings: TrafficSettings;
+  readonly observation: Observation;
+}
+
+export function createDataPlane(options: DataPlaneOptions): DataPlane {
+  const { clock, settings, observation } = options;
+  const { metrics } = observation.observer;
+  let live: Snapshot = EMPTY_SNAPSHOT;
+  const showEndpoints = (): void => metrics.endpoints(watch.counts);
+
+  const workers: WorkerPool = new WorkerPool({
+    clock,
+    settings,
+    count: options.concurrency ?? 1,
+    onRecords(records) {
+      for (const record of records) {
+        observation.observer.record(record);
+        keepFresh(live, resolver, record);
+      }
+    },
+    onRequests(records) {
+      for (const record of records) observation.observer.recordRequest(record);
+    },
+    onResolve: (name, family) => void resolver.resolve(name, family),
+    onCredentialsNeeded: (mesh) => keyStore.refresh(mesh),
+    onReports: (reports) => watch.report(reports),
+    onRelay: (path) => observation.relay(path),
+    onFault: (message, stack) => observation.workerFault(message, stack),
+  });
+  const resolver: Resolver = createResolver({
+    clock,
+    onAnswer(name, resolution) {
+      workers.setName(name, resolution);
+      watch.refresh(name);
+      showEndpoints();
+    },
+    onFailure: (name, message) => observation.nameFailed(name, message),
+    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+  });
+  const watch = endpointWatch(options, workers, showEndpoints);
+  const keyStore = meshKeys(clock, workers, observation);
+
+  return {
+    workers,
+    keyStore,
+    async goLive({ snapshot, secrets }, credentials) {
+      await workers.goLive({ snapshot, secrets, credentials });
+      live = snapshot;
+      // Ten thousand services take some milliseconds in each of these: sessions have a turn in
+      // between.
+      await nextTurn();
+      resolver.want(namesIn(snapshot));
+      await nextTurn();
+      watch.want(snapshot);
+      await nextTurn();
+      showEndpoints();
+    },
+    setOwnListeners(own) {
+      workers.setOwnListeners(own);
+      watch.refresh();
+    },
+    stop() {
+      keyStore.close();
+      resolver.close();
+      watch.close();
+    },
+  };
+}
+
+function endpointWatch(
+  { clock, settings, observation }: DataPlaneOptions,
+  workers: WorkerPool,
+  onCounts: () => void,
+): EndpointWatch {
+  return watchEndpoints({
+    clock,
+    workers,
+    allowedResolved: settings.allowedResolved,
+    onHealth(change, why) {
+      onCounts();
+      observation.endpointHealth(change, why);
+    },
+    onCheck: (finding) => observation.observer.metrics.check(finding === null ? 'success' : 'failure'),
+    onDetected: (detector, result, cluster) => observation.endpointDetected(detector, result, cluster),
+  });
+}
+
+function meshKeys(clock: Clock, workers: WorkerPool, observation: Observation): KeyStore {
+  return createKeyStore({
+    clock,
+    onCredentials(credentials) {
+      observation.credentials(credentials);
+      workers.setCredentials(credentials);
+    },
+    onRemoved(mesh) {
+      observation.observer.metrics.certificateGone(mesh);
+      workers.removeCredentials(mesh);
+    },
+    onProblem: (problem) => observation.credentialsProblem(problem),
+  });
+}
+
+/** A name that sessions use is looked up again before it is too old. */
+function keepFresh({ clusters }: Snapshot, resolver: Resolver, { cluster }: SessionRecord): void {
+  for (const { address } of clusters.get(cluster)?.endpoints ?? []) {
+    if (address.kind === 'name') resolver.touch(address.name);
+  }
+}

@@ -1,0 +1,51 @@
+import type { Clock } from '../base/clock.ts';
+import { drain } from '../control/drain.ts';
+import type { Drained } from '../control/drain.ts';
+import type { WorkerPool } from '../control/worker-pool.ts';
+import type { Observer } from '../observe/observer.ts';
+
+/** How the egress comes to its end, and the last line about it. */
+export interface Drainage {
+  /** Also true where it ends without a drain. */
+  isEnding(): boolean;
+  end(): void;
+  drain(drainTimeMs: number): { readonly done: Promise<Drained>; readonly hurry: () => void };
+  /** Logs how the drain ended, where there was one. */
+  report(): void;
+}
+
+export interface DrainageOptions {
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly workers: WorkerPool;
+  readonly acceptThroughout: boolean;
+}
+
+export function drainage({ clock, observer, workers, acceptThroughout }: DrainageOptions): Drainage {
+  let ending = false;
+  let drained: { readonly startedAt: number; ended: number; cut: number } | null = null;
+  function count(): void {
+    const counts = { startedAt: clock.now(), ended: 0, cut: 0 };
+    observer.onRecord(({ reason }) => counts[reason === 'drained' ? 'cut' : 'ended']++);
+    drained = counts;
+  }
+  return {
+    isEnding: () => ending,
+    end() {
+      ending = true;
+    },
+    drain(drainTimeMs) {
+      ending = true;
+      if (drained === null) count();
+      observer.log.info({ drainTimeMs, sessions: workers.limits.sessions }, 'draining');
+      return drain({ clock, workers, drainTimeMs, acceptThroughout });
+    },
+    report() {
+      if (drained === null) return;
+      const { ended, cut, startedAt } = drained;
+      const tookMs = Math.round(clock.now() - startedAt);
+      const message = cut === 0 ? 'drained: every session has ended' : 'drained: some sessions were cut';
+      observer.log.info({ ended, cut, tookMs }, message);
+    },
+  };
+}

@@ -1,0 +1,146 @@
+import * as checked from '../base/shape.ts';
+import type { Clock } from '../base/clock.ts';
+import { clock, signal, traffic } from '../control/option-checks.ts';
+import type { RecordOptions } from '../control/record-sessions.ts';
+import type { ConfigSource, Rewrite, SourceBehaviour } from '../control/sources/config-source.ts';
+import type { TrafficSettings } from '../model/settings.ts';
+import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
+
+export type ResourceFiles = readonly { readonly path: string; readonly text: string }[];
+
+export interface EgressOptions {
+  /**
+   * A folder of Kuma resource files, the files themselves, or what gives them at each load. One of
+   * `resources`, `controlPlane` and `source` is needed.
+   */
+  readonly resources?: string | ResourceFiles | (() => ResourceFiles);
+  /**
+   * Joins a control plane in place of kuma-dp and Envoy; what it sends is followed until the end.
+   */
+  readonly controlPlane?: ControlPlaneOptions;
+  /** A source of configurations of the caller's own (docs/config-sources.md). */
+  readonly source?: ConfigSource;
+  /** Which ZoneEgress, where there are several. */
+  readonly name?: string;
+  /** Name of this zone, where the ZoneEgress has none. */
+  readonly zone?: string;
+  /**
+   * Folder with a sub-folder per mesh holding `tls.crt`, `tls.key`, `ca.crt`; instead of CA keys.
+   */
+  readonly identities?: string;
+  /** Unknown fields and kinds are errors. */
+  readonly strict?: boolean;
+  /** Instead of the address of the ZoneEgress. */
+  readonly bind?: string;
+  /** Instead of the port of the ZoneEgress; 0 takes a free one. */
+  readonly port?: number;
+  /** The admin listener; its port comes from the ZoneEgress unless given. `false`: none. */
+  readonly admin?: false | { readonly bind?: string; readonly port?: number; readonly allowedHosts?: readonly string[] };
+  /**
+   * A listener that answers /ready and nothing else, on every address unless `bind` names one.
+   * Default: none.
+   */
+  readonly readiness?: false | { readonly bind?: string; readonly port: number };
+  /** 1 (default) shares the caller's thread; more have a worker thread each. */
+  readonly concurrency?: number;
+  /**
+   * Reads and compiles the folder in a thread of its own, so that a change holds up no session
+   * however large the folder. Default: no.
+   */
+  readonly configThread?: boolean;
+  /** Reload when the folder changes. Default: no. */
+  readonly watch?: boolean;
+  /** Default: off. */
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'off';
+  /**
+   * One of so many sessions that ended well gets a log line, refused ones always; 0: none. Default:
+   * 1, each.
+   */
+  readonly logSample?: number;
+  /** Where log lines go; default: standard output. */
+  readonly logDestination?: { write(line: string): void };
+  /**
+   * How many sessions that ended are remembered, for `decisions` and `explain`. Default: 10,000.
+   */
+  readonly remembered?: number;
+  /**
+   * Writes the facts of each session that ended to this file, never payload (docs/recording.md).
+   * Default: no.
+   */
+  readonly record?: RecordOptions;
+  readonly traffic?: Partial<TrafficSettings>;
+  /**
+   * How names are resolved; default: as the operating system does (hosts file, search list, DNS).
+   */
+  readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
+  readonly clock?: Clock;
+  /** Served in place of what was compiled, e.g. with the addresses of test doubles. */
+  readonly rewrite?: Rewrite;
+  /** Gives up a start that waits for its control plane: `startEgress` rejects with the reason. */
+  readonly signal?: AbortSignal;
+  /** Remarks on the options, logged once at the start. */
+  readonly warnings?: readonly string[];
+  /** Flags that were given and have no meaning for this egress, logged once at debug. */
+  readonly ignoredFlags?: readonly string[];
+}
+
+/** For callers from JavaScript: throws a TypeError for an option that is misspelt or of another kind. */
+export const checkOptions: checked.Check = checked.options<EgressOptions>({
+  resources: checked.either('a folder, a list of { path, text }, or a function that gives one', {
+    string: checked.text,
+    list: checked.listOf(checked.options<ResourceFiles[number]>({ path: checked.name, text: checked.text }, ['path', 'text'])),
+    function: checked.callback,
+  }),
+  controlPlane: checked.having('options of a control plane', 'token'),
+  source: checkSource,
+  name: checked.text,
+  zone: checked.text,
+  identities: checked.text,
+  strict: checked.flag,
+  bind: checked.text,
+  port: checked.port,
+  admin: checked.either('false, or { bind, port, allowedHosts }', {
+    boolean: checked.isFalse,
+    object: checked.options<Exclude<EgressOptions['admin'], false | undefined>>({
+      bind: checked.text,
+      port: checked.port,
+      allowedHosts: checked.listOf(checked.text),
+    }),
+  }),
+  readiness: checked.either('false, or { bind, port }', {
+    boolean: checked.isFalse,
+    object: checked.options<Exclude<EgressOptions['readiness'], false | undefined>>({ bind: checked.text, port: checked.port }, [
+      'port',
+    ]),
+  }),
+  concurrency: checked.whole(1, 1_024),
+  configThread: checked.flag,
+  watch: checked.flag,
+  logLevel: checked.oneOf(['debug', 'info', 'warn', 'error', 'off']),
+  logSample: checked.amount,
+  logDestination: checked.having('something with write(line)', 'write'),
+  remembered: checked.amount,
+  record: checked.options<RecordOptions>({ file: checked.name, maxBytes: checked.amount }, ['file']),
+  traffic,
+  lookup: checked.callback,
+  clock,
+  rewrite: checked.callback,
+  signal,
+  warnings: checked.listOf(checked.text),
+  ignoredFlags: checked.listOf(checked.text),
+});
+
+/** Whatever else a source has: it may be an object of a class. */
+function checkSource(value: unknown, at: string): void {
+  checked.having('a source of configurations: load(), watch()', 'load', 'watch')(value, at);
+  const { behaviour } = value as ConfigSource;
+  if (behaviour !== undefined) checkBehaviour(behaviour, `${at}.behaviour`);
+}
+
+const checkBehaviour = checked.options<SourceBehaviour>({
+  inPieces: checked.flag,
+  awaitsFirst: checked.flag,
+  alwaysWatched: checked.flag,
+  movesListener: checked.flag,
+  announcesEnd: checked.flag,
+});

@@ -1,0 +1,104 @@
+/**
+ * The first of three steps: everything that the egress says of itself. The other steps report here
+ * what happens, and each line of the log and each metric of theirs is written here.
+ */
+import type { Clock } from '../base/clock.ts';
+import { formatProblem } from '../base/problem.ts';
+import type { Problem } from '../base/problem.ts';
+import { packageVersion } from '../base/version.ts';
+import { within } from '../base/within.ts';
+import { recordSessions } from '../control/record-sessions.ts';
+import type { EndpointWatchOptions } from '../endpoints/watch.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import { createObserver } from '../observe/observer.ts';
+import type { Observer } from '../observe/observer.ts';
+import type { EgressOptions } from './egress-options.ts';
+
+export interface Observation {
+  readonly observer: Observer;
+  /** Begins the recording of sessions, where the options ask for one. */
+  record(): Promise<void>;
+  endRecording(): Promise<void>;
+  /** An error that was caught where nothing is known of it. */
+  fault(error: unknown): void;
+  workerFault(message: string, stack: string): void;
+  relay(path: 'adopted-handle' | 'public-api'): void;
+  nameFailed(name: string, message: string): void;
+  endpointHealth: EndpointWatchOptions['onHealth'];
+  endpointDetected: NonNullable<EndpointWatchOptions['onDetected']>;
+  credentials(credentials: MeshCredentials): void;
+  credentialsProblem(problem: Problem): void;
+  /** `at` is null where the listener for clients was closed. */
+  listener(at: { readonly address: string; readonly port: number } | null): void;
+  /** Writes the last lines, and ends. */
+  close(): Promise<void>;
+}
+
+/** How long the end waits for the last lines to be read. */
+const LAST_LINES_MS = 1_000;
+
+type ObserveOptions = Pick<EgressOptions, 'logLevel' | 'logSample' | 'logDestination' | 'remembered' | 'record' | 'concurrency'>;
+
+export function observe(options: ObserveOptions, clock: Clock): Observation {
+  const observer = createObserver({
+    clock,
+    level: options.logLevel ?? 'off',
+    version: packageVersion(),
+    ...(options.remembered === undefined ? {} : { decisions: options.remembered }),
+    ...(options.logSample === undefined ? {} : { logSample: options.logSample }),
+    ...(options.logDestination === undefined ? {} : { destination: options.logDestination }),
+  });
+  observer.metrics.workers(options.concurrency ?? 1);
+  let endRecording: () => Promise<void> = () => Promise.resolve();
+  return {
+    observer,
+    async record() {
+      if (options.record !== undefined) endRecording = await recordSessions(options.record, observer, clock);
+    },
+    endRecording: () => endRecording(),
+    ...reactions(observer),
+    async close() {
+      await within(LAST_LINES_MS, observer.flush());
+      observer.close();
+    },
+  };
+}
+
+function reactions({ log, metrics, traffic }: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'close'> {
+  return {
+    fault(error) {
+      metrics.fault();
+      log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'internal error');
+    },
+    workerFault(message, stack) {
+      metrics.fault();
+      log.error({ stack }, message);
+    },
+    relay(path) {
+      metrics.relay(path);
+      if (path === 'public-api')
+        log.warn(
+          { path },
+          'the accepted handle cannot be adopted on this Node: bytes go through the public API, which costs more CPU',
+        );
+    },
+    nameFailed(name, message) {
+      metrics.dns('failed');
+      log.warn({ name, message }, 'a name could not be resolved');
+    },
+    endpointHealth({ cluster, key: endpoint, health }, why) {
+      if (health === 'healthy') log.info({ cluster, endpoint }, 'an endpoint is healthy again');
+      else log.warn({ cluster, endpoint, health, why }, 'an endpoint is not used any more');
+    },
+    endpointDetected(detector, result, cluster) {
+      metrics.ejection(detector, result);
+      traffic.ejection(cluster, detector, result);
+    },
+    credentials: ({ mesh, notAfter }) => metrics.certificate(mesh, notAfter),
+    credentialsProblem: (problem) => log.error({ problem }, formatProblem(problem)),
+    listener(at) {
+      if (at === null) log.warn({}, 'the listener for clients is closed');
+      else log.info({ ...at }, 'the listener for clients is open');
+    },
+  };
+}

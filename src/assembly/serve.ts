@@ -1,0 +1,156 @@
+/**
+ * The third of three steps: listeners are opened, for clients and for what reads of the egress, and
+ * stay open until the end.
+ */
+import type { Clock } from '../base/clock.ts';
+import { packageVersion } from '../base/version.ts';
+import { within } from '../base/within.ts';
+import { Listening } from '../control/listening.ts';
+import { behaviourOf } from '../control/sources/config-source.ts';
+import type { ConfigSource } from '../control/sources/config-source.ts';
+import { createAdminPages } from './admin-pages.ts';
+import type { AdminPages } from './admin-pages.ts';
+import type { Configuration, Follower } from './configure.ts';
+import { drainage } from './drainage.ts';
+import type { Drainage } from './drainage.ts';
+import type { EgressOptions } from './egress-options.ts';
+import type { Observation } from './observe.ts';
+import { ownListeners } from './own-listeners.ts';
+import type { OwnListeners } from './own-listeners.ts';
+import { readiness } from './readiness.ts';
+
+export interface Served extends Follower {
+  readonly pages: AdminPages;
+  readonly ending: Drainage;
+  readonly listening: Listening;
+  /** 0 where there is none. */
+  readonly ports: { readonly admin: number; readonly readiness: number };
+  /** Resolves when clients are listened for. */
+  open(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ServeOptions {
+  readonly clock: Clock;
+  readonly observation: Observation;
+  readonly configuration: Configuration;
+  readonly source: ConfigSource;
+}
+
+/** How long the end waits for each thing that has to end. */
+const CLOSE_MS = 4_000;
+
+export function serve(options: EgressOptions, given: ServeOptions): Served {
+  const { clock, observation, configuration, source } = given;
+  const { dataPlane } = configuration;
+  const { workers } = dataPlane;
+  const own = ownListeners((all) => dataPlane.setOwnListeners(all));
+  const listening = listenForClients(options, given, own);
+  const ending = drainage({
+    clock,
+    observer: observation.observer,
+    workers,
+    acceptThroughout: behaviourOf(source).announcesEnd,
+  });
+  const pages = createAdminPages({
+    ...given,
+    own,
+    clientsAt: () => listening.at,
+    ready: () =>
+      readiness({
+        isEnding: () => ending.isEnding(),
+        isListening: () => listening.at !== null,
+        hasNothingToListenFor: () => configuration.live() !== null && listening.isAbsent,
+      }),
+  });
+  let ports = { admin: 0, readiness: 0 };
+  return {
+    pages,
+    ending,
+    listening,
+    get ports() {
+      return ports;
+    },
+    async follow({ listener }) {
+      await listening.follow(listener);
+      await pages.followSource();
+    },
+    unmet: ({ listener }) => listening.unmet(listener),
+    async open() {
+      ports = await open(options, { ...given, pages, listening, own });
+    },
+    async close() {
+      listening.end();
+      pages.stop();
+      configuration.stop();
+      // Each wait is bounded: what hangs there must not keep the process.
+      const { log } = observation.observer;
+      async function done(what: string, end: () => Promise<unknown> | undefined): Promise<void> {
+        // What throws at once counts as ended too: the others still have to end.
+        const ended = (async () => void (await end()))();
+        if (await within(CLOSE_MS, ended)) return;
+        log.warn({ what, afterMs: CLOSE_MS }, 'the end does not wait for it any longer');
+      }
+      await done('the source of the configuration', () => source.close?.());
+      await done('a data side', () => workers.stop());
+      await done('the recording', () => observation.endRecording());
+      await done('an admin listener', () => pages.close());
+      ending.report();
+      await observation.close();
+    },
+  };
+}
+
+function listenForClients(
+  { bind, port }: Pick<EgressOptions, 'bind' | 'port'>,
+  { clock, observation, configuration, source }: ServeOptions,
+  own: OwnListeners,
+): Listening {
+  const { movesListener } = behaviourOf(source);
+  const listening = new Listening({
+    clock,
+    workers: configuration.dataPlane.workers,
+    follows: movesListener,
+    ...(bind === undefined ? {} : { bind }),
+    ...(port === undefined ? {} : { port }),
+    onChange(at) {
+      if (movesListener) observation.listener(at);
+      own.changed();
+    },
+    onFailure: (error) => observation.observer.log.error({ err: error }, 'the listener could not be opened; it is tried again'),
+  });
+  own.add(() => listening.at);
+  return listening;
+}
+
+interface OpenParts extends ServeOptions {
+  readonly pages: AdminPages;
+  readonly listening: Listening;
+  readonly own: OwnListeners;
+}
+
+/** In this order: what ends the start is tried before a client is served. */
+async function open(options: EgressOptions, parts: OpenParts): Promise<Served['ports']> {
+  const { observation, configuration, source, pages, listening, own } = parts;
+  const { log } = observation.observer;
+  const { workers } = configuration.dataPlane;
+  await observation.record();
+  await workers.start();
+  // A source may let wait for long: a probe that asks meanwhile gets an answer.
+  const ready =
+    options.readiness === undefined || options.readiness === false ? null : await pages.openReadiness(options.readiness);
+  for (const warning of [...(options.warnings ?? []), ...(source.warnings ?? [])]) log.warn({}, warning);
+  await source.start?.(options.signal);
+  const { listener } = await configuration.first(options.signal);
+  const admin = options.admin === false ? null : await pages.openAdmin(options.admin ?? {}, listener.adminPort);
+  await listening.open(listener);
+  own.changed();
+  if (options.watch === true || behaviourOf(source).alwaysWatched) configuration.watch();
+  const ports = { admin: admin?.port ?? 0, readiness: ready?.port ?? 0 };
+  const { mode, source: from } = source.about ?? { mode: 'own source', source: '' };
+  const about = { version: packageVersion(), mode, source: from, name: listener.name };
+  log.info({ ...about, ...listening.at, ...ports, workers: workers.count }, 'zone egress is ready');
+  const flags = options.ignoredFlags ?? [];
+  if (flags.length > 0) log.debug({ flags }, 'these flags have no meaning for this egress');
+  return ports;
+}
