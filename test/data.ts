@@ -9,6 +9,10 @@ import { existsSync } from 'node:fs';
  * `data/README.md`.
  */
 export const LIVE: URL = new URL('data/kuma-cp-live/', import.meta.url);
+/**
+ * The same of Kuma’s main branch before 3.0: an egress of one mesh, which is a Dataplane, over delta ADS.
+ */
+export const DEV: URL = new URL('data/kuma-3.0-dev/', import.meta.url);
 /** ClientHellos out of public test data, each with its source, its licence and its verdict. */
 export const HELLOS: URL = new URL('data/clienthello/hellos.json', import.meta.url);
 /**

@@ -28,6 +28,8 @@ const WANTED = [
   'envoy/admin/v3/server_info',
   'envoy/extensions/access_loggers/file/v3/file',
   'envoy/extensions/access_loggers/filters/cel/v3/cel',
+  'envoy/extensions/common/matching/v3/extension_matcher',
+  'envoy/extensions/filters/common/matcher/action/v3/skip_action',
   'envoy/extensions/filters/http/fault/v3/fault',
   'envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit',
   'envoy/extensions/filters/http/rbac/v3/rbac',

@@ -99,6 +99,13 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     variableOnly: true,
     help: 'false says that this machine has no IPv6',
   },
+  'xds-transport': {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_RUNTIME_ENVOY_XDS_TRANSPORT_PROTOCOL_VARIANT'],
+    fallback: 'GRPC',
+    variableOnly: true,
+    help: 'DELTA_GRPC offers incremental ADS; the bootstrap says which one is spoken',
+  },
   'max-memory-bytes': {
     kind: 'count',
     env: ['KUMA_DATAPLANE_RESOURCES_MAX_MEMORY_BYTES'],
@@ -131,6 +138,8 @@ export interface ControlPlaneFlags {
   readonly systemCaPath: string | null;
   readonly ipv6: boolean;
   readonly maxMemoryBytes: number;
+  /** Incremental ADS is offered. */
+  readonly delta: boolean;
   /** Of the node, as Kubernetes says. */
   readonly hostIp: string | null;
   readonly readinessPort: number;
@@ -198,6 +207,7 @@ export function controlPlaneFlags(given: Given, env: Env): ControlPlaneFlags {
     systemCaPath: given.text('system-ca-path'),
     ipv6: given.flag('ipv6'),
     maxMemoryBytes: given.count('max-memory-bytes'),
+    delta: deltaIn(given),
     hostIp: textOrNull(env.HOST_IP),
     readinessPort,
     drainTimeMs: given.duration('drain-time'),
@@ -231,6 +241,13 @@ function nameIn(given: Given, env: Env): string {
   throw new Error(
     'run with a control plane needs --dataplane-file, the ZoneEgress to register, or --name, that of one that is there already',
   );
+}
+
+/** By the names that kuma-dp has for the two forms of ADS. */
+function deltaIn(given: Given): boolean {
+  const transport = given.text('xds-transport');
+  if (transport === 'DELTA_GRPC' || transport === 'GRPC') return transport === 'DELTA_GRPC';
+  throw new Error(`${given.source('xds-transport') ?? ''} ${JSON.stringify(transport)}: allowed are GRPC and DELTA_GRPC`);
 }
 
 function textOrNull(text: string | undefined): string | null {

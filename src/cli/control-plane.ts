@@ -54,6 +54,7 @@ export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machin
     systemCaPath: flags.systemCaPath ?? (await machine.systemCaPath()),
     ipv6Enabled: flags.ipv6 && machine.hasIpv6(),
     maxHeapSizeBytes: flags.maxMemoryBytes,
+    delta: flags.delta,
     dynamicMetadata: flags.hostIp === null ? {} : { HOST_IP: flags.hostIp },
     warnings: [...warningsOf(flags), ...(resource?.warnings ?? [])],
   };

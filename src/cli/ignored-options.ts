@@ -47,7 +47,6 @@ export const IGNORED_OPTIONS: OptionTable = {
     ...variable,
     env: ['KUMA_DATAPLANE_RUNTIME_DYNAMIC_CONFIGURATION_REFRESH_INTERVAL'],
   },
-  'xds-transport': { ...text, ...variable, env: ['KUMA_DATAPLANE_RUNTIME_ENVOY_XDS_TRANSPORT_PROTOCOL_VARIANT'] },
   'unified-naming': { ...flag, ...variable, env: ['KUMA_DATAPLANE_RUNTIME_UNIFIED_RESOURCE_NAMING_ENABLED'] },
   'strict-inbound-ports': { ...flag, ...variable, env: ['KUMA_DATAPLANE_RUNTIME_STRICT_INBOUND_PORTS_ENABLED'] },
   'otel-pipe': { ...flag, ...variable, env: ['KUMA_DATAPLANE_RUNTIME_OTEL_PIPE_ENABLED'] },
@@ -57,17 +56,7 @@ export const IGNORED_OPTIONS: OptionTable = {
   'application-probe-proxy-port': { ...count, ...variable, env: ['KUMA_APPLICATION_PROBE_PROXY_PORT'] },
 };
 
-const TRANSPORTS: readonly string[] = ['GRPC', 'DELTA_GRPC'];
-
-/**
- * The flags and variables that were given. Throws where kuma-dp refuses a value that it would not
- * ignore.
- */
+/** The flags and variables that were given. */
 export function ignoredIn(given: Given): readonly string[] {
-  const transport = given.text('xds-transport');
-  if (transport !== null && !TRANSPORTS.includes(transport))
-    throw new Error(
-      `${given.source('xds-transport') ?? ''} ${JSON.stringify(transport)}: allowed are GRPC and DELTA_GRPC (GRPC is what is used)`,
-    );
   return Object.keys(IGNORED_OPTIONS).flatMap((name) => given.source(name) ?? []);
 }

@@ -70,6 +70,7 @@ t.test('each flag and variable of kuma-dp arrives, and the variable wins', async
     readinessPort: 9_902,
     ipv6: true,
     maxMemoryBytes: 0,
+    delta: false,
     systemCaPath: null,
     hostIp: null,
   });
@@ -88,6 +89,7 @@ t.test('each flag and variable of kuma-dp arrives, and the variable wins', async
     KUMA_DATAPLANE_RUNTIME_DYNAMIC_SYSTEM_CA_PATH: '/ca.pem',
     KUMA_DATAPLANE_RUNTIME_IPV6_ENABLED: 'false',
     KUMA_DATAPLANE_RESOURCES_MAX_MEMORY_BYTES: '17179869184',
+    KUMA_DATAPLANE_RUNTIME_ENVOY_XDS_TRANSPORT_PROTOCOL_VARIANT: 'DELTA_GRPC',
     KUMA_DATAPLANE_DRAIN_TIME: '6s',
     KUMA_READINESS_PORT: '9903',
     HOST_IP: '192.0.2.7',
@@ -108,6 +110,7 @@ t.test('each flag and variable of kuma-dp arrives, and the variable wins', async
     readinessPort: 9_903,
     ipv6: false,
     maxMemoryBytes: 17_179_869_184,
+    delta: true,
     systemCaPath: '/ca.pem',
     hostIp: '192.0.2.7',
   });
@@ -209,7 +212,7 @@ t.test('flags and variables of kuma-dp without a meaning here are taken and told
       '--log-max-age=3',
       '--mesh=default',
     ],
-    { KUMA_DNS_CORE_DNS_BINARY_PATH: '/x', KUMA_DATAPLANE_RUNTIME_ENVOY_XDS_TRANSPORT_PROTOCOL_VARIANT: 'DELTA_GRPC' },
+    { KUMA_DNS_CORE_DNS_BINARY_PATH: '/x', KUMA_DATAPLANE_RUNTIME_STRICT_INBOUND_PORTS_ENABLED: 'true' },
   );
   t.equal(resources, 'z');
   t.same(
@@ -223,7 +226,7 @@ t.test('flags and variables of kuma-dp without a meaning here are taken and told
       '--mesh',
       '--transparent-proxy',
       '--transparent-proxy-config',
-      'KUMA_DATAPLANE_RUNTIME_ENVOY_XDS_TRANSPORT_PROTOCOL_VARIANT',
+      'KUMA_DATAPLANE_RUNTIME_STRICT_INBOUND_PORTS_ENABLED',
       'KUMA_DNS_CORE_DNS_BINARY_PATH',
     ].sort(),
   );

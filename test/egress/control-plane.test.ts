@@ -26,6 +26,53 @@ t.test('it serves what the control plane sends, and a change of it too', async (
   for (const socket of [passed, external, allowed]) socket.end();
 });
 
+t.test('over delta ADS it serves the same: a change, a removal, a refusal, and a control plane that restarts', async (t) => {
+  await using zone = await startControlledZone(t, { fake: { delta: true } });
+  const { controlPlane } = zone;
+  const frontend = zone.mesh.client('frontend');
+  const passed = await zone.connect('backend{mesh=default}', frontend);
+  t.equal(await ask(passed, 'ping'), 'ping');
+  const external = await zone.connect('legacy{mesh=default}', frontend);
+  t.equal(await ask(external, 'ping'), 'ping');
+  await gone(await zone.connect('legacy{mesh=default}', zone.mesh.client('batch')));
+
+  const legacy = { address: '127.0.0.1', port: zone.tcp.port, allow: ['batch'] };
+  await zone.send({ external: { legacy, more: { ...legacy, allow: ['frontend'] } } });
+  for (const [sni, client] of [
+    ['legacy{mesh=default}', 'batch'],
+    ['more{mesh=default}', 'frontend'],
+  ] as const)
+    t.equal(await ask(await zone.connect(sni, zone.mesh.client(client)), 'ping'), 'ping', sni);
+  await zone.send({ external: { legacy } });
+  await t.rejects(zone.connect('more{mesh=default}', frontend), 'what is removed is gone');
+
+  const mend = controlPlane.nackLoop('cluster');
+  const refusals = () => controlPlane.requests.filter(({ error }) => error !== null);
+  await until('it is refused', () => refusals().length === 1);
+  t.match(refusals()[0], { type: 'cluster', error: /unreadable/ });
+  t.equal(await ask(await zone.connect('legacy{mesh=default}', zone.mesh.client('batch')), 'ping'), 'ping');
+  mend();
+  await until('it is good again', () => zone.log.some(({ msg }) => /is good again/.test(String(msg))));
+
+  const { version } = zone.egress.snapshot();
+  const before = controlPlane.requests.length;
+  await controlPlane.restart();
+  const again = await controlPlane.waitFor(
+    (request) => request.stream === 2 && request.type === 'secret' && request.nonce === '',
+  );
+  t.ok(
+    Object.keys((again.message as { initialResourceVersions: object }).initialResourceVersions).length > 0,
+    'it says what it has',
+  );
+  await until(
+    'each type is acknowledged',
+    () => controlPlane.requests.slice(before).filter(({ nonce }) => nonce !== '').length >= 2,
+  );
+  t.equal(zone.egress.snapshot().version, version, 'what did not change is not made anew');
+  t.equal(await ask(passed, 'pong'), 'pong');
+  t.equal(await ask(await zone.connect('legacy{mesh=default}', zone.mesh.client('batch')), 'ping'), 'ping');
+});
+
 t.test('what it sent last outlives the control plane, and the next one is joined', async (t) => {
   await using zone = await startControlledZone(t);
   const frontend = zone.mesh.client('frontend');

@@ -15,6 +15,7 @@ import { issueCertificate, selfSigned } from '../../src/identity/issue.ts';
 import { echo } from '../../src/testing/egress/fake-external-service.ts';
 import { BootstrapError } from '../../src/xds/bootstrap/bootstrap-problem.ts';
 import { fetchBootstrap } from '../../src/xds/bootstrap/fetch-bootstrap.ts';
+import { stateOfTheWorld } from '../../src/xds/stream/state-of-the-world.ts';
 import { openStream } from '../../src/xds/stream/transport.ts';
 import { startControlPlane } from '../xds/control-plane.ts';
 import { gone, startZone } from './zone.ts';
@@ -209,6 +210,7 @@ for (const kind of ['secp256k1', 'brainpoolP256r1', 'P-256']) {
       const ready = await new Promise<string>((resolve) => {
         const stream = openStream(
           {
+            protocol: stateOfTheWorld,
             target: { host: '127.0.0.1', port: plane.port },
             tls: { kind: 'tls', ca, verify: true, serverName: HOST },
             keepAlive: { timeMs: 60_000, timeoutMs: 20_000 },
@@ -219,7 +221,7 @@ for (const kind of ['secp256k1', 'brainpoolP256r1', 'P-256']) {
               stream.close();
               resolve('ready');
             },
-            onResponse: () => {},
+            onAnswer: () => {},
             onEnd: ({ message }) => resolve(message),
           },
         );

@@ -502,6 +502,7 @@ t.test('the client of the egress plays recordings to their end', async (t) => {
     const replay = await controlPlane.replay(`${FOLDER}${folder}`);
     const client = createAdsClient({
       clock: systemClock(),
+      protocol: 'sotw',
       target: { host: 'localhost', port: controlPlane.port },
       node: create(NodeSchema, { ...nodeOf('egress-1'), cluster: 'egress' }),
       token: async () => controlPlane.tokens.issue(),

@@ -43,6 +43,7 @@ function start(t: Test, port: number, options: Partial<AdsClientOptions> & { rea
   const coming = queue<AdsEvent>();
   const client = createAdsClient({
     clock,
+    protocol: 'sotw',
     target: { host: '127.0.0.1', port },
     node,
     token: async () => null,

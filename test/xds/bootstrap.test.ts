@@ -80,6 +80,8 @@ t.test('the request is the one of kuma-dp, but for what this egress is and does'
   t.notOk('dnsPort' in ours);
   t.notOk('otelEnv' in ours);
   t.same(ours.features, ['feature-reuse-port']);
+  const offering = bootstrapRequest({ ...options, delta: true }, { version: '1.2.3', operatingSystem: 'linux', token: null });
+  t.same(offering.features, ['feature-reuse-port', 'feature-delta-grpc'], 'delta where the environment says so');
   t.same(
     Object.keys(ours),
     Object.keys(real).filter((key) => key in ours),
@@ -159,22 +161,20 @@ t.test('2.12.14 and 2.9.19: the same, with an admin address in place of a pipe',
   }
 });
 
-t.test('every document of the recorded cases is read, or refused for incremental ADS', async (t) => {
+t.test('every document of the recorded cases is read, with the form of ADS that it asks for', async (t) => {
   for (const name of ['ok-minimal', 'no-version', 'no-workdir', 'dynamic-metadata', 'max-heap'])
     t.equal(parsed(recorded(`bootstrap/cases/${name}.bootstrap.yaml`)).node.cluster, 'egress', name);
   t.match(parsed(recorded('bootstrap/cases/no-workdir.bootstrap.yaml')).admin, { kind: 'tcp', port: 9_901 });
   t.match(parsed(recorded('bootstrap/cases/dynamic-metadata.bootstrap.yaml')).node.metadata, { dynamicMetadata: { a: 'b' } });
   for (const path of ['bootstrap/cases/delta.bootstrap.yaml', 'versions/2.12.14/bootstrap/with-delta-and-unified-naming.yaml'])
-    t.match(
-      refusal(answer(recorded(path))),
-      /asks for incremental ADS \(apiType DELTA_GRPC\), which this egress does not speak yet/,
-      path,
-    );
+    t.equal(parsed(recorded(path)).ads.protocol, 'delta', path);
   t.equal(
-    parsed(recorded('versions/2.9.19/bootstrap/with-delta-and-unified-naming.yaml')).ads.target.port > 0,
-    true,
+    parsed(recorded('versions/2.9.19/bootstrap/with-delta-and-unified-naming.yaml')).ads.protocol,
+    'sotw',
     '2.9 knows no delta',
   );
+  const rest = recorded('bootstrap/cases/delta.bootstrap.yaml').replace('DELTA_GRPC', 'REST');
+  t.match(refusal(answer(rest)), /adsConfig\.apiType REST: allowed are GRPC and DELTA_GRPC/);
 });
 
 t.test('the gRPC client of Google: address, trust, keep-alive and the file of the token', withKuma, async (t) => {
@@ -198,7 +198,7 @@ t.test('Kuma’s other expectations: no admin, no token, incremental', withKuma,
   ])
     t.equal(parsed(golden(name)).ads.target.port, 5_678, name);
   const minimal = golden('generator.custom-config-minimal-request-and-delta');
-  t.match(refusal(answer(minimal)), /DELTA_GRPC/);
+  t.equal(parsed(minimal).ads.protocol, 'delta');
   const sotw = parsed(minimal.replace('DELTA_GRPC', 'GRPC'));
   t.match(sotw, {
     ads: { target: { port: 15_678 }, auth: { kind: 'none' } },
@@ -228,8 +228,8 @@ t.test('what cannot be used is said with its place, without what is secret', asy
     ['null', /has no bootstrap in it/],
     [answer('a: [1'), /^bootstrap of the control plane:1:/],
     [answer('- a'), /is not one document with a map/],
-    [answer('a: 1'), /apiType none: allowed is GRPC/],
-    [answer(yaml.replace('apiType: GRPC', 'apiType: REST')), /apiType REST: allowed is GRPC/],
+    [answer('a: 1'), /apiType none: allowed are GRPC and DELTA_GRPC/],
+    [answer(yaml.replace('apiType: GRPC', 'apiType: REST')), /apiType REST: allowed are GRPC and DELTA_GRPC/],
     [answer(yaml.replace('id: .egress-1', 'other: x')), /node\.id: is missing/],
     [answer(yaml.replace('id: .egress-1', 'id: [a]')), /node\.id: is missing/],
     [answer(yaml.replace('cluster: egress', 'cluster: [egress]')), /node: is not one of Envoy/],

@@ -38,6 +38,7 @@ import type { CommonTlsContext } from '#envoy/extensions/transport_sockets/tls/v
 import { DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { createTranslator } from '../../src/xds/translate/translate.ts';
 import type { Translated } from '../../src/xds/translate/translate.ts';
+import { answerOf } from './recorded.ts';
 
 const CONTEXT = { name: 'egress-1', zone: 'zone-1', adminPort: 9_901 };
 const mesh = await createTestMesh('default', { keyType: 'ec' });
@@ -67,7 +68,7 @@ function stateOf({ clusters, endpoints, listeners, secrets }: FakeConfiguration)
   });
   const take = <Desc extends DescMessage>(type: AdsType, schema: Desc, all: readonly MessageShape<Desc>[]): void => {
     const resources = all.map((each) => create(AnySchema, { typeUrl: TYPE_URLS[type], value: toBinary(schema, each) }));
-    const { refused } = held.apply(type, create(DiscoveryResponseSchema, { resources, versionInfo: '1' }), 0);
+    const { refused } = held.apply(type, answerOf(create(DiscoveryResponseSchema, { resources, versionInfo: '1' })), 0);
     if (refused.length > 0) throw new Error(JSON.stringify(refused));
   };
   take('cluster', ClusterSchema, clusters);

@@ -206,7 +206,6 @@ const VERDICTS: Readonly<Record<string, readonly [code: BootstrapProblem['code']
   ],
   'ca-cert-not-a-ca': ['refused', false, NOT_A_CA],
   'ca-cert-garbage': ['server-error', true, NO_REASON],
-  delta: ['bad-answer', false, /asks for incremental ADS/],
 };
 
 t.test('every answer of a real control plane has its text, and is tried again or not, as kuma-dp does', async (t) => {

@@ -1,11 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { JsonValue, Registry } from '@bufbuild/protobuf';
-import { create, fromBinary, fromJson } from '@bufbuild/protobuf';
+import { create, fromBinary, fromJson, toBinary } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import type { AdsType } from '../../src/xds/messages/ads-state.ts';
 import { ADS_TYPES, TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
 import type { DiscoveryRequest, DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
-import { DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
+import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { Answer, Ask } from '../../src/xds/stream/protocol.ts';
+import { stateOfTheWorld } from '../../src/xds/stream/state-of-the-world.ts';
 import { resourcesOf } from '../kuma/ads-state.ts';
 
 /** A line of `index.jsonl`. */
@@ -71,6 +73,15 @@ export function saidIn({ typeUrl, node, resourceNames, versionInfo, responseNonc
     nonce: responseNonce,
     ...(errorDetail === undefined ? {} : { error: errorDetail.message }),
   };
+}
+
+/** As it goes over a stream of the state of the world. */
+export function saidInAsk(ask: Ask): Said {
+  return saidIn(fromBinary(DiscoveryRequestSchema, stateOfTheWorld.write(ask)));
+}
+
+export function answerOf(response: DiscoveryResponse): Answer {
+  return stateOfTheWorld.read(toBinary(DiscoveryResponseSchema, response));
 }
 
 /**

@@ -10,12 +10,13 @@ import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
 import type { DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
 import type { Finding } from '../../src/xds/stream/subscriptions.ts';
+import { stateOfTheWorld } from '../../src/xds/stream/state-of-the-world.ts';
 import { Subscriptions } from '../../src/xds/stream/subscriptions.ts';
 import { LIVE } from '../data.ts';
 import type { Judge } from './accept-all.ts';
 import { acceptAll } from './accept-all.ts';
 import type { Line, Said } from './recorded.ts';
-import { linesOf, responseOf, saidIn, saidInLine, typeOf } from './recorded.ts';
+import { answerOf, linesOf, responseOf, saidInAsk, saidInLine, typeOf } from './recorded.ts';
 import { everyMessage } from './registry.ts';
 
 const registry = await everyMessage();
@@ -44,6 +45,7 @@ function replay(node = '.egress-1'): Replay {
     subscriptions: new Subscriptions(
       create(NodeSchema, { id: node, cluster: 'egress' }),
       acceptAll((type, name, resource) => state.judge(type, name, resource)),
+      stateOfTheWorld,
     ),
     last: new Map(),
     judge: asEnvoy,
@@ -55,7 +57,7 @@ function hear(state: Replay, folder: URL, line: Line): void {
   const { subscriptions } = state;
   const now = line.t_ms;
   const say = ({ requests, findings }: ReturnType<Subscriptions['on']>): void => {
-    state.said.push(...requests.map(saidIn));
+    state.said.push(...requests.map(saidInAsk));
     state.findings.push(...findings);
   };
   if (subscriptions.deadline !== null && subscriptions.deadline <= now) say(subscriptions.on({ kind: 'elapsed', now }));
@@ -66,7 +68,7 @@ function hear(state: Replay, folder: URL, line: Line): void {
   const whole = responseOf(folder, line, registry);
   const response = whole ?? { ...state.last.get(type)!, versionInfo: line.version_info ?? '', nonce: line.nonce ?? '' };
   if (whole !== null) state.last.set(type, whole);
-  say(subscriptions.on({ kind: 'response', response, now, wall: now }));
+  say(subscriptions.on({ kind: 'answer', answer: answerOf(response), now, wall: now }));
 }
 
 function requestsIn(lines: readonly Line[]): Said[] {

@@ -5,16 +5,18 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { Acceptance, AdsState, AdsType } from '../../src/xds/messages/ads-state.ts';
 import { ADS_TYPES, TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
+import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
 import { DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { endpointName, secretNamesOfListener } from '../../src/xds/messages/resource-names.ts';
 import type { Finding } from '../../src/xds/stream/subscriptions.ts';
+import { stateOfTheWorld } from '../../src/xds/stream/state-of-the-world.ts';
 import { FETCH_TIMEOUT_MS, Subscriptions } from '../../src/xds/stream/subscriptions.ts';
 import type { Judge } from './accept-all.ts';
 import { acceptAll } from './accept-all.ts';
 import type { Said } from './recorded.ts';
-import { saidIn } from './recorded.ts';
+import { answerOf, saidInAsk } from './recorded.ts';
 import { edsCluster, endpoints, listener, secret, staticCluster } from './resources.ts';
 
 const node = create(NodeSchema, { id: '.egress-1', cluster: 'egress' });
@@ -27,7 +29,7 @@ class Talk {
   nonce = 0;
 
   constructor(judge?: Judge) {
-    this.subscriptions = new Subscriptions(node, acceptAll(judge));
+    this.subscriptions = new Subscriptions(node, acceptAll(judge), stateOfTheWorld);
   }
 
   get state(): AdsState {
@@ -51,7 +53,9 @@ class Talk {
       nonce,
       resources: [...resources],
     });
-    return this.#take(this.subscriptions.on({ kind: 'response', response, now: this.now, wall: this.now })).map(inShort);
+    return this.#take(this.subscriptions.on({ kind: 'answer', answer: answerOf(response), now: this.now, wall: this.now })).map(
+      inShort,
+    );
   }
 
   pass(ms: number): string[] {
@@ -70,7 +74,7 @@ class Talk {
 
   #take({ requests, findings }: ReturnType<Subscriptions['on']>): Said[] {
     this.findings.push(...findings);
-    return requests.map(saidIn);
+    return requests.map(saidInAsk);
   }
 }
 
@@ -239,13 +243,11 @@ t.test('a response of a type that was not asked for is said and not answered', a
 
 t.test('what is tolerated is said once for as long as it is the same', async (t) => {
   const accept = acceptAll();
-  const subscriptions = new Subscriptions(node, {
-    ...accept,
-    cluster: (any) => {
-      const judged = accept.cluster(any);
-      return judged.kind === 'accepted' ? { ...judged, remarks: ['odd'] } : judged;
-    },
-  });
+  const cluster = (any: Any): Acceptance<Cluster> => {
+    const judged = accept.cluster(any);
+    return judged.kind === 'accepted' ? { ...judged, remarks: ['odd'] } : judged;
+  };
+  const subscriptions = new Subscriptions(node, { ...accept, cluster }, stateOfTheWorld);
   subscriptions.on({ kind: 'opened', now: 0 });
   const said = ['a', 'b', 'b', 'c'].map((mark, at) => {
     const resources = [staticCluster('one', mark)];
@@ -255,7 +257,7 @@ t.test('what is tolerated is said once for as long as it is the same', async (t)
       nonce: String(at),
       resources,
     });
-    return subscriptions.on({ kind: 'response', response, now: 0, wall: 0 }).findings.length;
+    return subscriptions.on({ kind: 'answer', answer: answerOf(response), now: 0, wall: 0 }).findings.length;
   });
   t.same(said, [1, 0, 0, 0]);
 });
@@ -327,7 +329,7 @@ function markOfSecret(resource: unknown): string {
 t.test('whatever comes in whatever order: nothing half there is live, every response is answered once and truly', async (t) => {
   fc.assert(
     fc.property(fc.constantFrom([], BEGUN), fc.array(step, { maxLength: 60 }), (start, steps) => {
-      const subscriptions = new Subscriptions(node, acceptAll(isBad));
+      const subscriptions = new Subscriptions(node, acceptAll(isBad), stateOfTheWorld);
       /** Not waited for: not answered in time, or refused. */
       const excused = new Set<string>();
       /** By type and nonce, on this stream: was it refused? Taken out when it is answered. */
@@ -347,7 +349,7 @@ t.test('whatever comes in whatever order: nothing half there is live, every resp
         for (const finding of findings) {
           if (finding.kind === 'not-answered') for (const name of finding.names) excused.add(name);
         }
-        for (const said of requests.map(saidIn)) {
+        for (const said of requests.map(saidInAsk)) {
           const key = `${said.type} ${said.nonce}`;
           must((said.node !== undefined) === first, 'the node is in the first request of a stream, and in no other');
           first = false;
@@ -388,7 +390,7 @@ t.test('whatever comes in whatever order: nothing half there is live, every resp
           const versionInfo = `v${count}`;
           const resources = each.picks.map((pick, at) => resource(type, pick, 1 + ((mark + at) % 5)));
           const response = create(DiscoveryResponseSchema, { typeUrl: TYPE_URLS[type], versionInfo, nonce, resources });
-          const outcome = subscriptions.on({ kind: 'response', response, now, wall: now });
+          const outcome = subscriptions.on({ kind: 'answer', answer: answerOf(response), now, wall: now });
           if (outcome.findings.some(({ kind }) => kind === 'unasked')) continue;
           const refused = subscriptions.status()[type].lastRefusal?.version === versionInfo;
           heard.add(`${type} ${nonce}`);

@@ -155,6 +155,7 @@ function openStream(
   return createAdsClient({
     clock,
     node,
+    protocol: ads.protocol,
     target: ads.target,
     tls: ads.tls,
     token: ads.auth.kind === 'none' ? () => Promise.resolve(null) : token,

@@ -36,6 +36,8 @@ export interface BootstrapFacts {
   /** PEM. */
   readonly caCert: string;
   readonly adminPort: number;
+  /** Delta ADS, also for who did not offer it. */
+  readonly delta: boolean;
   /**
    * `enableReloadableTokens`: with a token path the answer has `googleGrpc`, which reads the file
    * by itself.
@@ -74,7 +76,7 @@ export function bootstrapDocument(request: BootstrapRequest, facts: BootstrapFac
     },
     dynamicResources: {
       adsConfig: {
-        apiType: version !== '2.9' && features.includes('feature-delta-grpc') ? 'DELTA_GRPC' : 'GRPC',
+        apiType: facts.delta || (version !== '2.9' && features.includes('feature-delta-grpc')) ? 'DELTA_GRPC' : 'GRPC',
         grpcServices: [google ? googleGrpc(request, facts, inlineBytes) : envoyGrpc(request)],
         setNodeOnFirstMessageOnly: true,
         transportApiVersion: 'V3',

@@ -39,6 +39,7 @@ export const controlPlaneOptions: Check = options<FakeControlPlaneOptions>({
   certificate: oneOf(['issued', 'self-signed']),
   xdsHost: name,
   reloadableTokens: flag,
+  delta: flag,
   recordedBootstrap: text,
 });
 

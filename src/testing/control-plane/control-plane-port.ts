@@ -2,29 +2,29 @@
  * The one TLS port of a DP server: by ALPN gRPC with ADS, or HTTP/1.1 with the bootstrap; and the
  * certificate that it shows.
  */
+import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
-import { fromBinary } from '@bufbuild/protobuf';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ConnectionInjector, ServerDuplexStream } from '@grpc/grpc-js';
+import type { ConnectionInjector, ServerDuplexStream, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { systemClock } from '../../base/clock.ts';
 import { generateKey, issueCertificate, selfSigned } from '../../identity/issue.ts';
 import type { CertificateAndKey } from '../../identity/issue.ts';
-import { DiscoveryRequestSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
-import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { AdsProtocol } from '../../xds/messages/ads-state.ts';
 import type { FakeBootstrapAnswer, FakeBootstrapRequest } from './fake-bootstrap.ts';
 import { listen } from '../egress/fake-external-service.ts';
 
-const ADS_PATH = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources';
+const ADS_SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
+const METHODS = { StreamAggregatedResources: 'sotw', DeltaAggregatedResources: 'delta' } as const;
 /** How long streams that ended get to say so, in real time. */
 const GRACE_MS = 500;
 const DAY_MS = 24 * 3_600_000;
 
-export type AdsCall = ServerDuplexStream<DiscoveryRequest, Uint8Array>;
+export type AdsCall = ServerDuplexStream<Uint8Array, Uint8Array>;
 
 export interface ControlPlanePort {
   readonly port: number;
@@ -39,26 +39,26 @@ export async function openPort(options: {
   readonly address: string;
   readonly port: number;
   readonly certificate: CertificateAndKey;
-  readonly onStream: (call: AdsCall) => void;
+  readonly onStream: (call: AdsCall, protocol: AdsProtocol) => void;
   readonly onBootstrap: (request: FakeBootstrapRequest) => FakeBootstrapAnswer;
 }): Promise<ControlPlanePort> {
   const { address, certificate, onStream, onBootstrap } = options;
   const open = new Set<Socket>();
   const grpc = new Server();
-  grpc.addService(
+  const methods = Object.keys(METHODS).map((name) => [
+    name,
     {
-      StreamAggregatedResources: {
-        path: ADS_PATH,
-        requestStream: true,
-        responseStream: true,
-        requestSerialize: (bytes: Buffer) => bytes,
-        requestDeserialize: (bytes: Buffer) => fromBinary(DiscoveryRequestSchema, bytes),
-        responseSerialize: (response: Uint8Array) => Buffer.from(response),
-        responseDeserialize: (bytes: Buffer) => bytes,
-      },
+      path: `${ADS_SERVICE}/${name}`,
+      requestStream: true,
+      responseStream: true,
+      requestSerialize: (bytes: Uint8Array) => Buffer.from(bytes),
+      requestDeserialize: (bytes: Buffer) => bytes,
+      responseSerialize: (response: Uint8Array) => Buffer.from(response),
+      responseDeserialize: (bytes: Buffer) => bytes,
     },
-    { StreamAggregatedResources: onStream },
-  );
+  ]);
+  const handlers = Object.entries(METHODS).map(([name, protocol]) => [name, (call: AdsCall) => onStream(call, protocol)]);
+  grpc.addService(Object.fromEntries(methods) as ServiceDefinition, Object.fromEntries(handlers) as UntypedServiceImplementation);
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const http: HttpServer = createHttpServer((request, response) => void answerHttp(request, response, onBootstrap));
   const front: TlsServer = createTlsServer(

@@ -1,32 +1,26 @@
 /** One ADS stream of the fake control plane: who is on it, what it asked for, what is due. */
-import { Buffer } from 'node:buffer';
-import { randomUUID } from 'node:crypto';
-import { create, toBinary } from '@bufbuild/protobuf';
-import type { Any } from '@bufbuild/protobuf/wkt';
-import { AnySchema } from '@bufbuild/protobuf/wkt';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { ADS_TYPES, TYPE_URLS } from '../../xds/messages/ads-state.ts';
+import { ADS_TYPES } from '../../xds/messages/ads-state.ts';
 import type { AdsType } from '../../xds/messages/ads-state.ts';
-import { DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
-import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { adsTypeOf } from './envoy-resources.ts';
+import { GARBAGE } from './fake-ads-form.ts';
+import type { FakeAsk, FakeForm } from './fake-ads-form.ts';
 import type { AdsPort, FakeAds } from './fake-ads.ts';
 import { readNode } from './fake-node.ts';
 
 const UNKNOWN = 2;
-const CONTROL_PLANE = { identifier: 'kuma-cp-fake' };
-/** Field 1, length-delimited, longer than what follows: no message. */
-const GARBAGE = Buffer.from([0x0a, 0xff, 0xff, 0x7f, 0x00]);
 
 /** What a stream asked for last, by type. */
 interface Watch {
-  names: ReadonlySet<string>;
-  /** The version that the client says it has. */
-  version: string;
+  ask: FakeAsk;
   /** Of the last response; empty before the first. */
   nonce: string;
   /** Asked and not answered since. */
   open: boolean;
+  /** Something was answered. */
+  answered: boolean;
+  /** The next answer waits so long: the one before was refused. */
+  pauseMs: number;
   delayed: Timer | null;
 }
 
@@ -35,25 +29,39 @@ export class FakeAdsStream {
   readonly #number: number;
   readonly #port: AdsPort;
   readonly #authorization: readonly string[];
+  readonly #form: FakeForm;
+  /** In the delta form a refusal is not followed by the same again, and only its type waits. */
+  readonly #repeats: boolean;
   readonly #watches = new Map<AdsType, Watch>();
-  readonly #versions = new Map<AdsType, { readonly generation: number; readonly version: string }>();
   readonly #timers = new Set<Timer>();
   /** Requests that came while the stream sleeps; null when it does not. */
-  #waiting: DiscoveryRequest[] | null = null;
+  #waiting: FakeAsk[] | null = null;
   #nonce = 0;
   #node: { readonly id: string; readonly withResource: boolean } | null = null;
   /** Accepted, and never given anything. */
   #silent = false;
   #over = false;
 
-  constructor(ads: FakeAds, number: number, port: AdsPort, authorization: readonly string[]) {
+  constructor(
+    ads: FakeAds,
+    number: number,
+    port: AdsPort,
+    {
+      authorization,
+      form,
+      repeats,
+    }: { readonly authorization: readonly string[]; readonly form: FakeForm; readonly repeats: boolean },
+  ) {
     this.#ads = ads;
+    this.#form = form;
+    this.#repeats = repeats;
     this.#number = number;
     this.#port = port;
     this.#authorization = authorization;
   }
 
-  request(message: DiscoveryRequest): void {
+  request(bytes: Uint8Array): void {
+    const message = this.#form.read(bytes);
     this.#ads.note(this.#number, message);
     if (this.#over) return;
     if (this.#node === null) return this.#register(message);
@@ -67,7 +75,7 @@ export class FakeAdsStream {
     else this.#handle(message);
   }
 
-  #register(message: DiscoveryRequest): void {
+  #register(message: FakeAsk): void {
     const { clock, version, refusal, firstAnswerMs } = this.#ads.options;
     const read = readNode(message.node, version);
     if (read.kind === 'refused' && read.beforeToken) return this.end(UNKNOWN, read.why);
@@ -83,10 +91,10 @@ export class FakeAdsStream {
     this.#after(clock, firstAnswerMs, () => this.#wake());
   }
 
-  #handle(message: DiscoveryRequest): void {
+  #handle(message: FakeAsk): void {
     const type = adsTypeOf(message.typeUrl);
     if (type === null) return;
-    if (message.errorDetail !== undefined) {
+    if (message.error !== null && this.#repeats) {
       // The answer to everything waits, not only to this type.
       this.#waiting = [];
       this.#after(this.#ads.options.clock, this.#ads.options.nackBackoffMs, () => {
@@ -99,14 +107,16 @@ export class FakeAdsStream {
     this.#answer(type);
   }
 
-  #watch(type: AdsType, message: DiscoveryRequest): void {
+  #watch(type: AdsType, ask: FakeAsk): void {
     const before = this.#watches.get(type);
-    if (before !== undefined && before.nonce !== '' && before.nonce !== message.responseNonce) return;
+    // A change of names stands for itself in the delta form.
+    if (before !== undefined && before.nonce !== '' && before.nonce !== ask.nonce && (this.#repeats || ask.nonce !== '')) return;
     this.#watches.set(type, {
-      names: new Set(message.resourceNames),
-      version: message.versionInfo,
+      ask,
       nonce: before?.nonce ?? '',
       open: true,
+      answered: before?.answered ?? false,
+      pauseMs: ask.error === null ? (before?.pauseMs ?? 0) : this.#ads.options.nackBackoffMs,
       delayed: before?.delayed ?? null,
     });
   }
@@ -136,7 +146,7 @@ export class FakeAdsStream {
   #answer(type: AdsType): void {
     const watch = this.#watches.get(type);
     if (watch === undefined || !this.#due(type, watch)) return;
-    const delay = this.#ads.delays.get(type) ?? 0;
+    const delay = (this.#ads.delays.get(type) ?? 0) + (this.#repeats ? 0 : watch.pauseMs);
     if (delay === 0) return this.#send(type, watch);
     watch.delayed ??= this.#after(this.#ads.options.clock, delay, () => {
       const now = this.#watches.get(type);
@@ -147,45 +157,30 @@ export class FakeAdsStream {
   }
 
   #due(type: AdsType, watch: Watch): boolean {
-    const { generation, resources } = this.#ads.served[type];
-    if (this.#over || this.#silent || this.#asleep() || this.#ads.stalled.has(type)) return false;
-    if (!watch.open || generation === 0 || this.#versionOf(type, generation) === watch.version) return false;
-    // ADS mode of go-control-plane: silence until all of them are asked for.
-    if (type !== 'endpoint' && type !== 'secret') return true;
-    return watch.names.size === 0 || [...resources.keys()].every((name) => watch.names.has(name));
+    if (this.#over || this.#silent || this.#asleep() || this.#ads.stalled.has(type) || !watch.open) return false;
+    return this.#form.due(type, this.#ads.served[type], watch);
   }
 
   #send(type: AdsType, watch: Watch): void {
-    const { generation, resources, bad } = this.#ads.served[type];
-    this.#respond(type, watch, this.#versionOf(type, generation), [...resources.values(), ...(bad ? [unreadable(type)] : [])]);
-  }
-
-  /**
-   * Kuma makes the configuration of a proxy anew for each stream: what a proxy has from before is
-   * never the current version.
-   */
-  #versionOf(type: AdsType, generation: number): string {
-    const known = this.#versions.get(type);
-    if (known?.generation === generation) return known.version;
-    const version = randomUUID();
-    this.#versions.set(type, { generation, version });
-    return version;
-  }
-
-  #respond(type: AdsType, watch: Watch, versionInfo: string, resources: Any[]): void {
     const nonce = String(++this.#nonce);
+    this.#respond(type, watch, nonce, this.#form.answer(type, this.#ads.served[type], watch, nonce));
+  }
+
+  #respond(type: AdsType, watch: Watch, nonce: string, { versionInfo, bytes }: ReturnType<FakeForm['answer']>): void {
     watch.nonce = nonce;
     watch.open = false;
+    watch.answered = true;
+    watch.pauseMs = 0;
     this.#ads.responses.push({ stream: this.#number, type, versionInfo, nonce });
-    const response = { versionInfo, resources, typeUrl: TYPE_URLS[type], nonce, controlPlane: CONTROL_PLANE };
-    this.#port.send(toBinary(DiscoveryResponseSchema, create(DiscoveryResponseSchema, response)));
+    this.#port.send(bytes);
   }
 
   sendGarbage(type: AdsType, what: 'resource' | 'message'): void {
     const watch = this.#watches.get(type);
     if (this.#over || watch === undefined) return;
-    if (what === 'message') this.#port.send(GARBAGE);
-    else this.#respond(type, watch, randomUUID(), [unreadable(type)]);
+    if (what === 'message') return this.#port.send(GARBAGE);
+    const nonce = String(++this.#nonce);
+    this.#respond(type, watch, nonce, this.#form.garbage(type, nonce));
   }
 
   /** A stream that was registered hears of its error only when its name is free again. */
@@ -219,8 +214,4 @@ export class FakeAdsStream {
     this.#timers.add(timer);
     return timer;
   }
-}
-
-function unreadable(type: AdsType): Any {
-  return create(AnySchema, { typeUrl: TYPE_URLS[type], value: GARBAGE });
 }

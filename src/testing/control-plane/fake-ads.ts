@@ -1,6 +1,6 @@
 /**
- * What a control plane of Kuma does with the ADS streams of zone egresses (state of the world),
- * without a network: who may come, what is answered and when, and what a test lets it do wrong.
+ * What a control plane of Kuma does with the ADS streams of zone egresses, in both forms, without a
+ * network: who may come, what is answered and when, and what a test lets it do wrong.
  * Recorded from 2.9.19, 2.12.14 and 2.14.3, which differ only where `version` says so.
  */
 import { Buffer } from 'node:buffer';
@@ -8,10 +8,11 @@ import type { JsonObject, Message } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { ADS_TYPES } from '../../xds/messages/ads-state.ts';
-import type { AdsType } from '../../xds/messages/ads-state.ts';
-import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { AdsProtocol, AdsType } from '../../xds/messages/ads-state.ts';
 import { RESOURCE_KEYS, adsTypeOf, packResource } from './envoy-resources.ts';
 import type { EnvoyResources } from './envoy-resources.ts';
+import { FAKE_FORMS } from './fake-ads-form.ts';
+import type { AdsRequestMessage, FakeAsk, FakeServed } from './fake-ads-form.ts';
 import { FakeAdsStream } from './fake-ads-stream.ts';
 import type { KumaVersion } from './fake-node.ts';
 
@@ -23,12 +24,14 @@ export interface FakeAdsRequest {
   readonly type: AdsType | null;
   /** `node.id`, where a node was sent. */
   readonly nodeId: string | null;
+  /** Empty in the delta form. */
   readonly versionInfo: string;
   readonly nonce: string;
+  /** All that are asked for from then on; none: the type as a whole. */
   readonly names: readonly string[];
   /** `error_detail.message` of a NACK; null otherwise. */
   readonly error: string | null;
-  readonly message: DiscoveryRequest;
+  readonly message: AdsRequestMessage;
 }
 
 /** A response as it went out. */
@@ -47,7 +50,7 @@ export interface AdsPort {
 
 /** What hears one stream. */
 export interface AdsListener {
-  request(message: DiscoveryRequest): void;
+  request(bytes: Uint8Array): void;
   closed(): void;
 }
 
@@ -65,16 +68,7 @@ export interface FakeAdsOptions {
 
 const OK = 0;
 
-interface Served {
-  /**
-   * Counts what was served one after the other. 0: there never was a resource of this type, and no
-   * request for it is answered.
-   */
-  generation: number;
-  resources: ReadonlyMap<string, Any>;
-  /** Sent along until a test mends it. */
-  bad: boolean;
-}
+type Served = { -readonly [Name in keyof FakeServed]: FakeServed[Name] };
 
 export class FakeAds {
   readonly requests: FakeAdsRequest[] = [];
@@ -103,11 +97,12 @@ export class FakeAds {
     return ++this.#count;
   }
 
-  open(port: AdsPort, authorization: readonly string[]): AdsListener {
-    const stream = new FakeAdsStream(this, this.nextStream(), port, authorization);
+  open(port: AdsPort, authorization: readonly string[], protocol: AdsProtocol): AdsListener {
+    const options = { authorization, form: FAKE_FORMS[protocol](), repeats: protocol === 'sotw' };
+    const stream = new FakeAdsStream(this, this.nextStream(), port, options);
     this.#streams.add(stream);
     return {
-      request: (message) => stream.request(message),
+      request: (bytes) => stream.request(bytes),
       closed: () => {
         this.#streams.delete(stream);
         stream.closed();
@@ -115,15 +110,16 @@ export class FakeAds {
     };
   }
 
-  note(stream: number, message: DiscoveryRequest): void {
+  note(stream: number, { typeUrl, node, version, nonce, names, error, message }: FakeAsk): void {
+    const type = adsTypeOf(typeUrl);
     const request: FakeAdsRequest = {
       stream,
-      type: adsTypeOf(message.typeUrl),
-      nodeId: message.node?.id ?? null,
-      versionInfo: message.versionInfo,
-      nonce: message.responseNonce,
-      names: message.resourceNames,
-      error: message.errorDetail?.message ?? null,
+      type,
+      nodeId: node?.id ?? null,
+      versionInfo: version,
+      nonce,
+      names,
+      error,
       message,
     };
     this.requests.push(request);

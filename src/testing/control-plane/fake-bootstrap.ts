@@ -33,6 +33,7 @@ export interface FakeBootstrapFacts {
   /** Absent: as the proxy dialled it. */
   readonly xdsHost: string | null;
   readonly reloadableTokens: boolean;
+  readonly delta: boolean;
   /** A recorded document to answer with; null: one is made. */
   readonly recorded: string | null;
   readonly zoneEgresses: readonly string[];
@@ -70,11 +71,11 @@ export function answerBootstrap(asked: FakeBootstrapRequest, facts: FakeBootstra
   if (isCa === null) return { status: 500, body: '' };
   if (!isCa) return { status: 400, contentType: PLAIN, body: NOT_A_CA };
 
-  const { version, port, reloadableTokens } = facts;
+  const { version, port, reloadableTokens, delta } = facts;
   const xdsHost = facts.xdsHost ?? dialled;
   const yaml =
     facts.recorded === null
-      ? formatYaml(bootstrapDocument(request, { version, xdsHost, xdsPort: port, caCert, adminPort, reloadableTokens }))
+      ? formatYaml(bootstrapDocument(request, { version, xdsHost, xdsPort: port, caCert, adminPort, reloadableTokens, delta }))
       : moved(facts.recorded, { xdsHost, port, caCert, token: dataplaneToken });
   // Kuma compares the whole header.
   if (asked.headers['accept'] !== 'application/json') return { status: 200, contentType: 'text/x-yaml', body: yaml };

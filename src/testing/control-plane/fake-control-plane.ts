@@ -2,12 +2,11 @@
  * A control plane of Kuma on loopback, as far as a zone egress sees one: one TLS port with `POST
  * /bootstrap` (HTTP/1.1) and ADS (gRPC), and the client that reads the admin listener. It serves
  * what a test gives it or plays a recording, remembers what it was asked, and breaks on request.
- * State of the world only: a delta stream ends as unimplemented.
+ * ADS is spoken in both forms, the state of the world and delta.
  */
 import { systemClock } from '../../base/clock.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { AdsType } from '../../xds/messages/ads-state.ts';
-import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { AdsProtocol, AdsType } from '../../xds/messages/ads-state.ts';
 import { callback } from '../../base/shape.ts';
 import { controlPlaneOptions, controlPlaneWait, envoyResources } from './check-control-plane.ts';
 import { createAdminClient } from './admin-client.ts';
@@ -25,6 +24,9 @@ import type { RecordingOptions } from './recording.ts';
 import { Replay } from './replay.ts';
 import { createZoneTokens } from './zone-tokens.ts';
 import type { ZoneTokens } from './zone-tokens.ts';
+
+/** gRPC's code for a message that cannot be read. */
+const INTERNAL = 13;
 
 export interface FakeControlPlaneOptions {
   readonly address?: string;
@@ -59,6 +61,8 @@ export interface FakeControlPlaneOptions {
   readonly xdsHost?: string;
   /** `enableReloadableTokens`: `googleGrpc` in the bootstrap of a proxy that has a token file. */
   readonly reloadableTokens?: boolean;
+  /** Delta ADS for every proxy. Absent: for those that offer it, from 2.12 on. */
+  readonly delta?: boolean;
   /**
    * A bootstrap document to answer with; addresses, CA and token become those of this control
    * plane.
@@ -159,7 +163,7 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
   });
   ads.set(options.resources ?? {});
 
-  function onStream(call: AdsCall): void {
+  function onStream(call: AdsCall, protocol: AdsProtocol): void {
     const port = {
       send: (response: Uint8Array) => void call.write(response),
       end(code: number, message: string) {
@@ -168,13 +172,19 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
       },
     };
     const authorization = call.metadata.get('authorization').map(String);
-    const listener: AdsListener = replay?.open(port, ads) ?? ads.open(port, authorization);
+    const listener: AdsListener = replay?.open(port, ads, protocol) ?? ads.open(port, authorization, protocol);
     let closed = false;
     const onClosed = (): void => {
       if (!closed) listener.closed();
       closed = true;
     };
-    call.on('data', (request: DiscoveryRequest) => listener.request(request));
+    call.on('data', (request: Uint8Array) => {
+      try {
+        listener.request(request);
+      } catch (error) {
+        port.end(INTERNAL, `the request cannot be read: ${String(error)}`);
+      }
+    });
     call.on('end', () => {
       onClosed();
       call.end();
@@ -195,6 +205,7 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
         serverCert: tls.server.cert,
         xdsHost: options.xdsHost ?? null,
         reloadableTokens: options.reloadableTokens ?? false,
+        delta: options.delta ?? false,
         recorded: options.recordedBootstrap ?? null,
         zoneEgresses,
       });

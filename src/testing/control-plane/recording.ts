@@ -6,12 +6,15 @@
 import { Buffer } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
-import type { AdsType } from '../../xds/messages/ads-state.ts';
-import { DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
-import type { DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { fromBinary, toBinary, toJson } from '@bufbuild/protobuf';
+import type { JsonObject } from '@bufbuild/protobuf';
+import type { AdsProtocol, AdsType } from '../../xds/messages/ads-state.ts';
+import { ANY_TYPES } from '../../xds/messages/any-types.ts';
+import { DeltaDiscoveryResponseSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { readEnvoyJson } from './envoy-resources.ts';
+import { recordedJson } from './recorded-json.ts';
 
 export type RecordedEvent =
   | {
@@ -19,6 +22,7 @@ export type RecordedEvent =
       readonly n: number;
       readonly type: AdsType;
       readonly nonce: string;
+      /** All that were asked for from then on, in both forms. */
       readonly names: readonly string[];
       readonly error: string | null;
     }
@@ -26,8 +30,14 @@ export type RecordedEvent =
   | { readonly kind: 'mark'; readonly text: string }
   | { readonly kind: 'end'; readonly code: number; readonly message: string };
 
-/** The events of each stream, in the order of the streams. */
-export type Recording = readonly (readonly RecordedEvent[])[];
+/** One stream, as it was recorded. */
+export interface RecordedStream {
+  readonly protocol: AdsProtocol;
+  readonly events: readonly RecordedEvent[];
+}
+
+/** In the order in which they were opened. */
+export type Recording = readonly RecordedStream[];
 
 const SHORT: Readonly<Record<string, AdsType>> = { cds: 'cluster', eds: 'endpoint', lds: 'listener', sds: 'secret' };
 const UNAVAILABLE = 14;
@@ -41,6 +51,10 @@ interface Line {
   readonly type?: string;
   readonly nonce?: string;
   readonly version_info?: string;
+  readonly system_version_info?: string;
+  readonly stream?: number;
+  readonly subscribe?: readonly string[];
+  readonly unsubscribe?: readonly string[];
   readonly response_nonce?: string;
   readonly resource_names?: readonly string[];
   readonly error?: string;
@@ -60,39 +74,75 @@ export interface RecordingOptions {
 export async function readRecording(folder: string, options: RecordingOptions = {}): Promise<Recording> {
   const last = options.base === undefined ? new Map<AdsType, Uint8Array>() : await lastResponses(options.base);
   const read = reader(folder);
-  const streams: RecordedEvent[][] = [];
-  let clientGone = false;
+  const streams = new Map<number, Reading>();
+  let current: Reading | null = null;
   for (const line of await indexOf(folder)) {
     if ((line.n ?? 0) > (options.until ?? Infinity)) break;
-    const events = streams.at(-1) ?? [];
-    const type = SHORT[line.type ?? ''];
     if (line.event === 'stream-open') {
+      const protocol = protocolOf(line.method ?? '');
       // Others (health discovery) came along and were never answered.
-      if (line.method?.endsWith('/StreamAggregatedResources') === false) continue;
-      streams.push([]);
-      clientGone = false;
-    } else if (line.event === 'mark') events.push({ kind: 'mark', text: line.text ?? '' });
-    else if (line.event === 'client-closes' || line.event === 'client-gone') clientGone = true;
-    else if (line.event === 'stream-end' && !clientGone)
-      events.push({ kind: 'end', code: line.code ?? 0, message: line.message ?? '' });
-    else if (line.event === 'upstream-failed') events.push({ kind: 'end', code: UNAVAILABLE, message: line.message ?? '' });
-    else if (line.dir === 'request' && type !== undefined) {
-      const { n = 0, response_nonce: nonce = '', resource_names: names = [], error = null } = line;
-      events.push({ kind: 'request', n, type, nonce, names, error });
-    } else if (line.dir === 'response' && type !== undefined) {
-      const bytes = line.file === undefined ? repeated(folder, line, last.get(type)) : await read(line.file);
+      if (protocol === null) continue;
+      current = { protocol, events: [], names: new Map(), clientGone: false };
+      streams.set(line.stream ?? streams.size + 1, current);
+      continue;
+    }
+    const reading = line.stream === undefined ? current : (streams.get(line.stream) ?? null);
+    const type = SHORT[line.type ?? ''];
+    if (reading === null) continue;
+    if (line.event !== undefined) noteEvent(reading, line);
+    else if (line.dir === 'request' && type !== undefined) noteRequest(reading, type, line);
+    else if (line.dir === 'response' && type !== undefined) {
+      const bytes =
+        line.file === undefined
+          ? repeated(folder, line, reading.protocol, last.get(type))
+          : await read(line.file, reading.protocol);
       last.set(type, bytes);
-      events.push({ kind: 'response', n: line.n ?? 0, type, bytes });
+      reading.events.push({ kind: 'response', n: line.n ?? 0, type, bytes });
     }
   }
-  return streams;
+  return [...streams.values()];
+}
+
+interface Reading {
+  readonly protocol: AdsProtocol;
+  readonly events: RecordedEvent[];
+  /** Of a delta stream: what it is subscribed to. */
+  readonly names: Map<AdsType, ReadonlySet<string>>;
+  clientGone: boolean;
+}
+
+function protocolOf(method: string): AdsProtocol | null {
+  if (method.endsWith('/DeltaAggregatedResources')) return 'delta';
+  return method === '' || method.endsWith('/StreamAggregatedResources') ? 'sotw' : null;
+}
+
+function noteEvent(reading: Reading, { event, text, code, message }: Line): void {
+  if (event === 'mark') reading.events.push({ kind: 'mark', text: text ?? '' });
+  else if (event === 'client-closes' || event === 'client-gone') reading.clientGone = true;
+  else if (event === 'stream-end' && !reading.clientGone)
+    reading.events.push({ kind: 'end', code: code ?? 0, message: message ?? '' });
+  else if (event === 'upstream-failed') reading.events.push({ kind: 'end', code: UNAVAILABLE, message: message ?? '' });
+}
+
+function noteRequest(reading: Reading, type: AdsType, line: Line): void {
+  const { n = 0, response_nonce: nonce = '', error = null } = line;
+  let names = line.resource_names ?? [];
+  if (reading.protocol === 'delta') {
+    const { subscribe = [], unsubscribe = [] } = line;
+    const now = new Set([...(reading.names.get(type) ?? []), ...subscribe].filter((name) => !unsubscribe.includes(name)));
+    reading.names.set(type, now);
+    // Names are given up without an answer, and Envoy does so one by one after a while.
+    if (nonce === '' && unsubscribe.length > 0 && subscribe.length === 0) return;
+    names = [...now];
+  }
+  reading.events.push({ kind: 'request', n, type, nonce, names, error });
 }
 
 /** The last response of each type, as bytes. */
 async function lastResponses(folder: string): Promise<Map<AdsType, Uint8Array>> {
   const last = new Map<AdsType, Uint8Array>();
-  for (const stream of await readRecording(folder)) {
-    for (const event of stream) if (event.kind === 'response') last.set(event.type, event.bytes);
+  for (const { events } of await readRecording(folder)) {
+    for (const event of events) if (event.kind === 'response') last.set(event.type, event.bytes);
   }
   return last;
 }
@@ -105,74 +155,41 @@ async function indexOf(folder: string): Promise<readonly Line[]> {
     .map((line) => JSON.parse(line) as Line);
 }
 
-function repeated(folder: string, line: Line, bytes: Uint8Array | undefined): Uint8Array {
+function repeated(folder: string, line: Line, protocol: AdsProtocol, bytes: Uint8Array | undefined): Uint8Array {
   if (bytes === undefined)
     throw new Error(`read ${folder}: response ${line.n ?? 0} (${line.type ?? ''}) was not kept, and none came before it`);
-  const response: DiscoveryResponse = fromBinary(DiscoveryResponseSchema, bytes);
+  if (protocol === 'delta') {
+    const response = fromBinary(DeltaDiscoveryResponseSchema, bytes);
+    response.nonce = line.nonce ?? '';
+    response.systemVersionInfo = line.system_version_info ?? '';
+    return toBinary(DeltaDiscoveryResponseSchema, response);
+  }
+  const response = fromBinary(DiscoveryResponseSchema, bytes);
   response.nonce = line.nonce ?? '';
   response.versionInfo = line.version_info ?? '';
   return toBinary(DiscoveryResponseSchema, response);
 }
 
-/** Reads responses of one folder; files that others refer to are parsed once. */
-function reader(folder: string): (file: string) => Promise<Uint8Array> {
-  const parsed = new Map<string, Promise<JsonObject>>();
-  function json(file: string): Promise<JsonObject> {
-    const known = parsed.get(file) ?? readFile(join(folder, file), 'utf8').then((text) => whole(JSON.parse(text) as JsonObject));
-    parsed.set(file, known);
-    return known;
-  }
-  async function whole(response: JsonObject): Promise<JsonObject> {
-    const resources: JsonObject[] = [];
-    for (const resource of objects(response['resources'])) resources.push(await restored(resource));
-    return { ...response, resources };
-  }
-  async function restored(resource: JsonObject): Promise<JsonObject> {
-    const from = resource['@unchanged'];
-    if (typeof from === 'string') {
-      return found(objects((await json(from))['resources']), (other) => nameOf(other) === nameOf(resource), resource);
-    }
-    if (resource['filterChains'] === undefined) return resource;
-    const chains: JsonObject[] = [];
-    for (const chain of objects(resource['filterChains'])) {
-      if (chain['@omitted'] !== undefined)
-        throw new Error(`read ${folder}: the chain ${JSON.stringify(chain['serverNames'])} was not kept`);
-      const source = chain['@unchanged'];
-      if (typeof source !== 'string') {
-        chains.push(chain);
-        continue;
-      }
-      const listener = found(objects((await json(source))['resources']), (other) => nameOf(other) === nameOf(resource), resource);
-      chains.push(found(objects(listener['filterChains']), (other) => same(serverNamesOf(other), chain['serverNames']), chain));
-    }
-    return { ...resource, filterChains: chains };
-  }
-  return async (file) => {
+/** Reads responses of one folder, in their order; the bytes as they came, where they were kept. */
+function reader(folder: string): (file: string, protocol: AdsProtocol) => Promise<Uint8Array> {
+  let schema: typeof DiscoveryResponseSchema | typeof DeltaDiscoveryResponseSchema = DiscoveryResponseSchema;
+  const bytesOf = async (file: string): Promise<Uint8Array | null> => {
     const raw = await readFile(join(folder, file.replace(/\.json$/, '.pb.b64')), 'utf8').catch(() => null);
-    if (raw !== null) return Buffer.from(raw, 'base64');
-    return toBinary(DiscoveryResponseSchema, readEnvoyJson(DiscoveryResponseSchema, await json(file)));
+    return raw === null ? null : Buffer.from(raw, 'base64');
+  };
+  const json = recordedJson(async (file) => {
+    const bytes = await bytesOf(file);
+    if (bytes !== null) return toJson(schema, fromBinary(schema, bytes), { registry: ANY_TYPES }) as JsonObject;
+    return JSON.parse(await textOf(join(folder, file))) as JsonObject;
+  });
+  return async (file, protocol) => {
+    schema = protocol === 'delta' ? DeltaDiscoveryResponseSchema : DiscoveryResponseSchema;
+    const whole = await json(file);
+    return (await bytesOf(file)) ?? toBinary(schema, readEnvoyJson(schema, whole));
   };
 }
 
-function found(among: readonly JsonObject[], fits: (candidate: JsonObject) => boolean, wanted: JsonObject): JsonObject {
-  const match = among.find(fits);
-  if (match === undefined) throw new Error(`read a recording: nothing is there for ${JSON.stringify(wanted)}`);
-  return match;
-}
-
-function serverNamesOf(chain: JsonObject): JsonValue | undefined {
-  const match = chain['filterChainMatch'];
-  return typeof match === 'object' && match !== null && !Array.isArray(match) ? match['serverNames'] : undefined;
-}
-
-function nameOf(resource: JsonObject): JsonValue {
-  return resource['name'] ?? resource['clusterName'] ?? '';
-}
-
-function same(one: JsonValue | undefined, other: JsonValue | undefined): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
-}
-
-function objects(value: JsonValue | undefined): readonly JsonObject[] {
-  return Array.isArray(value) ? (value as JsonObject[]) : [];
+async function textOf(path: string): Promise<string> {
+  const plain = await readFile(path, 'utf8').catch(() => null);
+  return plain ?? (await promisify(gunzip)(await readFile(`${path}.gz`))).toString('utf8');
 }

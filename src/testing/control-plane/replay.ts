@@ -5,9 +5,10 @@
  * names, so a client may be quicker or slower than the recorded one. What it may do otherwise is
  * noted: an ACK where a NACK was recorded, an answer that asks for fewer names.
  */
-import type { AdsType } from '../../xds/messages/ads-state.ts';
-import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { AdsProtocol, AdsType } from '../../xds/messages/ads-state.ts';
 import { adsTypeOf } from './envoy-resources.ts';
+import { FAKE_FORMS } from './fake-ads-form.ts';
+import type { FakeAsk } from './fake-ads-form.ts';
 import type { AdsListener, AdsPort, FakeAds } from './fake-ads.ts';
 import type { RecordedEvent, Recording } from './recording.ts';
 
@@ -40,15 +41,17 @@ export class Replay {
     return null;
   }
 
-  open(port: AdsPort, ads: FakeAds): AdsListener {
+  open(port: AdsPort, ads: FakeAds, protocol: AdsProtocol): AdsListener {
+    const form = FAKE_FORMS[protocol]();
     const number = ads.nextStream();
-    const events = this.#recording[this.#streams++];
-    if (events === undefined) port.end(UNKNOWN, `the recording has ${this.#recording.length} streams and no more`);
-    const player = new Player(port, events ?? [], this.differences);
+    const recorded = this.#recording[this.#streams++];
+    if (recorded === undefined) port.end(UNKNOWN, `the recording has ${this.#recording.length} streams and no more`);
+    const player = new Player(port, recorded?.events ?? [], this.differences);
     this.#players.add(player);
     const isLast = this.#streams === this.#recording.length;
     return {
-      request: (message) => {
+      request: (bytes) => {
+        const message = form.read(bytes);
         ads.note(number, message);
         player.request(message);
         if (isLast && player.played) this.#resolve();
@@ -70,7 +73,7 @@ class Player {
   /** Recorded before `#next`, and did not come yet. */
   #outstanding: RecordedRequest[] = [];
   /** Came, and was not there in the recording so far. */
-  #early: DiscoveryRequest[] = [];
+  #early: FakeAsk[] = [];
   /** By type, the last of the recorded requests that came, and the names that came with it. */
   readonly #taken = new Map<AdsType, { readonly recorded: RecordedRequest; readonly names: readonly string[] }>();
   #over = false;
@@ -91,7 +94,7 @@ class Player {
     return this.#outstanding.find((recorded) => type === null || recorded.type === type) ?? null;
   }
 
-  request(message: DiscoveryRequest): void {
+  request(message: FakeAsk): void {
     this.#early.push(message);
     this.#outstanding = this.#outstanding.filter((recorded) => !this.#take(recorded));
     while (!this.#over && this.#step()) this.#next++;
@@ -124,11 +127,11 @@ class Player {
       this.#early.find((message) => fits(message, recorded) && sameNames(message, recorded)) ??
       this.#early.find((message) => fits(message, recorded) && fewerNames(message, recorded));
     if (came === undefined) return this.#alreadyNarrow(recorded);
-    this.#taken.set(recorded.type, { recorded, names: came.resourceNames });
+    this.#taken.set(recorded.type, { recorded, names: came.names });
     this.#early = this.#early.filter((message) => message !== came);
     const note = (text: string): void => void this.#differences.push(`request ${recorded.n} (${recorded.type}): ${text}`);
-    if (!sameNames(came, recorded)) note(`recorded [${recorded.names.join(', ')}], came [${came.resourceNames.join(', ')}]`);
-    const refused = came.errorDetail?.message ?? null;
+    if (!sameNames(came, recorded)) note(`recorded [${recorded.names.join(', ')}], came [${came.names.join(', ')}]`);
+    const refused = came.error;
     if ((refused === null) !== (recorded.error === null)) note(`recorded ${answer(recorded.error)}, came ${answer(refused)}`);
     return true;
   }
@@ -144,18 +147,18 @@ class Player {
   }
 }
 
-function fits(message: DiscoveryRequest, recorded: RecordedRequest): boolean {
-  return adsTypeOf(message.typeUrl) === recorded.type && message.responseNonce === recorded.nonce;
+function fits(message: FakeAsk, recorded: RecordedRequest): boolean {
+  return adsTypeOf(message.typeUrl) === recorded.type && message.nonce === recorded.nonce;
 }
 
-function sameNames({ resourceNames }: DiscoveryRequest, { type, names }: RecordedRequest): boolean {
+function sameNames({ names: came }: FakeAsk, { type, names }: RecordedRequest): boolean {
   if (type === 'cluster' || type === 'listener') return true;
-  return resourceNames.length === names.length && new Set([...resourceNames, ...names]).size === names.length;
+  return came.length === names.length && new Set([...came, ...names]).size === names.length;
 }
 
 /** Only of an answer: a first request for fewer names is never answered. */
-function fewerNames({ resourceNames }: DiscoveryRequest, { names, nonce }: RecordedRequest): boolean {
-  return nonce !== '' && resourceNames.every((name) => names.includes(name));
+function fewerNames({ names: came }: FakeAsk, { names, nonce }: RecordedRequest): boolean {
+  return nonce !== '' && came.every((name) => names.includes(name));
 }
 
 function answer(error: string | null): string {

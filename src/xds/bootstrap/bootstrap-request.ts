@@ -43,10 +43,12 @@ export interface BootstrapRequest {
 
 /**
  * What this egress really does of kuma-dp's list. It has no pipe for access logs or OpenTelemetry
- * and no sidecar's inbounds; delta is not spoken; and with unified naming a control plane up to
- * 2.14 asks for secrets that it then never sends.
+ * and no sidecar's inbounds; and with unified naming a control plane up to 2.14 asks for secrets
+ * that it then never sends.
  */
 const FEATURES: readonly string[] = ['feature-reuse-port'];
+/** kuma-dp offers it where its environment says so. */
+const DELTA = 'feature-delta-grpc';
 
 export function bootstrapRequest(options: ControlPlaneOptions, facts: BootstrapFacts): BootstrapRequest {
   const { tokenPath, resource } = options;
@@ -62,7 +64,7 @@ export function bootstrapRequest(options: ControlPlaneOptions, facts: BootstrapF
     dynamicMetadata: options.dynamicMetadata,
     readinessPort: options.readinessPort,
     operatingSystem: facts.operatingSystem,
-    features: FEATURES,
+    features: options.delta === true ? [...FEATURES, DELTA] : FEATURES,
     resources: { maxHeapSizeBytes: options.maxHeapSizeBytes },
     workdir: options.workDir ?? '',
     metricsResources: { certPath: '', keyPath: '' },

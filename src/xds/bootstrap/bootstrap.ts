@@ -11,6 +11,7 @@ import { certificatesIn, Unusable } from './bootstrap-trust.ts';
 import { listAt, plainYaml, portAt, textAt, valueAt } from '../messages/plain-value.ts';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
+import type { AdsProtocol } from '../messages/ads-state.ts';
 import type { AdsTarget, AdsTls, KeepAlive } from '../stream/transport.ts';
 
 export interface Bootstrap {
@@ -25,6 +26,7 @@ export interface Bootstrap {
 }
 
 export interface BootstrapAds {
+  readonly protocol: AdsProtocol;
   readonly target: AdsTarget;
   readonly tls: AdsTls;
   /**
@@ -77,18 +79,21 @@ function documentIn(body: string): ReturnType<typeof plainYaml> {
   return plainYaml('bootstrap of the control plane', Buffer.from(encoded, 'base64').toString('utf8'));
 }
 
+type Service = Omit<BootstrapAds, 'protocol'>;
+
+/** By the name that Envoy has for each form of ADS. */
+const PROTOCOLS: Readonly<Record<string, AdsProtocol>> = { GRPC: 'sotw', DELTA_GRPC: 'delta' };
+
 function read(document: JsonObject, version: string): Bootstrap {
   const config = valueAt(document, 'dynamicResources', 'adsConfig');
   const type = textAt(config, 'apiType') ?? 'none';
-  if (type === 'DELTA_GRPC')
-    throw new Unusable(
-      'it asks for incremental ADS (apiType DELTA_GRPC), which this egress does not speak yet; it did not offer it: switch off what forces it in the control plane',
-    );
-  if (type !== 'GRPC') throw new Unusable(`dynamicResources.adsConfig.apiType ${type}: allowed is GRPC`);
+  const protocol = PROTOCOLS[type];
+  if (protocol === undefined)
+    throw new Unusable(`dynamicResources.adsConfig.apiType ${type}: allowed are ${Object.keys(PROTOCOLS).join(' and ')}`);
   const [service] = listAt(config, 'grpcServices');
   return {
     node: nodeIn(document, version),
-    ads: adsOf(document, service),
+    ads: { protocol, ...adsOf(document, service) },
     admin: adminIn(document),
     readinessPort: portAt(document, 'node', 'metadata', 'dataplane.readinessReporter.port'),
     document: redacted(document),
@@ -108,7 +113,7 @@ function nodeIn(document: JsonObject, version: string): Node {
   return node;
 }
 
-function adsOf(document: JsonObject, service: JsonValue | undefined): BootstrapAds {
+function adsOf(document: JsonObject, service: JsonValue | undefined): Service {
   const google = valueAt(service, 'googleGrpc');
   if (google !== undefined) return googleGrpc(google, inlineToken(service));
   const name = textAt(service, 'envoyGrpc', 'clusterName');
@@ -118,7 +123,7 @@ function adsOf(document: JsonObject, service: JsonValue | undefined): BootstrapA
 }
 
 /** The gRPC client of Google reads the token by itself, from the file that kuma-dp named. */
-function googleGrpc(google: JsonValue, inline: BootstrapAds['auth']): BootstrapAds {
+function googleGrpc(google: JsonValue, inline: BootstrapAds['auth']): Service {
   const uri = textAt(google, 'targetUri') ?? '';
   const [, host = '', port = ''] = /^(?:dns:(?:\/\/\/)?)?(.+):([0-9]{1,5})$/.exec(uri) ?? [];
   const number = portAt(port);

@@ -41,6 +41,8 @@ export interface ControlPlaneOptions {
   readonly ipv6Enabled: boolean;
   /** 0 where the operator set no limit. */
   readonly maxHeapSizeBytes: number;
+  /** Offers incremental ADS. Absent: no; the control plane may ask for it all the same. */
+  readonly delta?: boolean;
   readonly dynamicMetadata: Readonly<Record<string, string>>;
   /** What the operator should read in the log at the start. */
   readonly warnings: readonly string[];

@@ -7,6 +7,10 @@ import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_p
 export const ADS_TYPES = ['cluster', 'endpoint', 'listener', 'secret'] as const;
 export type AdsType = (typeof ADS_TYPES)[number];
 
+/** The two forms of ADS; the bootstrap says which one is spoken. */
+export const ADS_PROTOCOLS = ['sotw', 'delta'] as const;
+export type AdsProtocol = (typeof ADS_PROTOCOLS)[number];
+
 export const TYPE_URLS: Readonly<Record<AdsType, string>> = {
   cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
   endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
@@ -20,7 +24,7 @@ export interface Held<Resource> {
   readonly resource: Resource;
   /** SHA-256 in hex of the bytes that it came in: equal content is not translated twice. */
   readonly hash: string;
-  /** `version_info` of the response that brought it. */
+  /** Its own where the control plane gives it one, else that of the response that brought it. */
   readonly version: string;
   /** Milliseconds since the Unix epoch. */
   readonly updatedAt: number;
@@ -35,7 +39,7 @@ export interface AdsState {
   readonly endpoints: ReadonlyMap<string, Held<ClusterLoadAssignment>>;
   readonly listeners: ReadonlyMap<string, Held<Listener>>;
   readonly secrets: ReadonlyMap<string, Held<Secret>>;
-  /** The last accepted `version_info` of each type; empty before the first. */
+  /** The last accepted version of each type; empty before the first. */
   readonly versions: Readonly<Record<AdsType, string>>;
 }
 

@@ -13,6 +13,8 @@ import { file_envoy_config_bootstrap_v3_bootstrap } from '#envoy/config/bootstra
 import { file_envoy_config_grpc_credential_v3_file_based_metadata } from '#envoy/config/grpc_credential/v3/file_based_metadata_pb.js';
 import { file_envoy_extensions_access_loggers_file_v3_file } from '#envoy/extensions/access_loggers/file/v3/file_pb.js';
 import { file_envoy_extensions_access_loggers_filters_cel_v3_cel } from '#envoy/extensions/access_loggers/filters/cel/v3/cel_pb.js';
+import { file_envoy_extensions_common_matching_v3_extension_matcher } from '#envoy/extensions/common/matching/v3/extension_matcher_pb.js';
+import { file_envoy_extensions_filters_common_matcher_action_v3_skip_action } from '#envoy/extensions/filters/common/matcher/action/v3/skip_action_pb.js';
 import { file_envoy_extensions_filters_http_fault_v3_fault } from '#envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit } from '#envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { file_envoy_extensions_filters_http_rbac_v3_rbac } from '#envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
@@ -51,6 +53,8 @@ export const ANY_TYPES: Registry = createRegistry(
   file_envoy_config_grpc_credential_v3_file_based_metadata,
   file_envoy_extensions_access_loggers_file_v3_file,
   file_envoy_extensions_access_loggers_filters_cel_v3_cel,
+  file_envoy_extensions_common_matching_v3_extension_matcher,
+  file_envoy_extensions_filters_common_matcher_action_v3_skip_action,
   file_envoy_extensions_filters_http_fault_v3_fault,
   file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit,
   file_envoy_extensions_filters_http_rbac_v3_rbac,

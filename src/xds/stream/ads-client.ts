@@ -1,18 +1,21 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { Scope } from '../../base/scope.ts';
-import type { AdsState, AdsType } from '../messages/ads-state.ts';
+import type { AdsProtocol, AdsState, AdsType } from '../messages/ads-state.ts';
 import type { Accept } from './held-resources.ts';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 import type { ProblemReason, StreamEnd, StreamProblem } from './stream-problem.ts';
 import { explainEnd, explainSilence } from './stream-problem.ts';
 import type { Finding, StreamEvent, TypeStatus } from './subscriptions.ts';
 import { StreamWaits } from './stream-waits.ts';
+import { PROTOCOLS } from './protocols.ts';
 import { Subscriptions } from './subscriptions.ts';
 import type { AdsStream, AdsTarget, AdsTls, KeepAlive } from './transport.ts';
 import { openStream } from './transport.ts';
 
 export interface AdsClientOptions {
   readonly clock: Clock;
+  /** Of the bootstrap. */
+  readonly protocol: AdsProtocol;
   readonly target: AdsTarget;
   /** As the bootstrap says; sent once per stream. */
   readonly node: Node;
@@ -135,7 +138,7 @@ class Connection {
   constructor(options: AdsClientOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    this.#subscriptions = new Subscriptions(options.node, options.accept);
+    this.#subscriptions = new Subscriptions(options.node, options.accept, PROTOCOLS[options.protocol]);
     this.#waits = new StreamWaits(options.clock, options.random ?? Math.random);
     this.#shown = this.#subscriptions.state;
     this.#scope = new Scope(options.clock);
@@ -195,21 +198,21 @@ class Connection {
   }
 
   #open(scope: Scope, token: string | null): void {
-    const { target, tls, keepAlive = KEEP_ALIVE } = this.#options;
+    const { protocol, target, tls, keepAlive = KEEP_ALIVE } = this.#options;
     const connectTimer = scope.after(CONNECT_TIMEOUT_MS, () => {
       const message = `connect to the control plane at ${target.host}:${target.port}: no answer within ${CONNECT_TIMEOUT_MS} ms`;
       this.#ended({ code: NO_ANSWER_CODE, message }, { reason: 'unreachable', advice: null });
     });
     const stream = openStream(
-      { target, tls, keepAlive, token },
+      { protocol: PROTOCOLS[protocol], target, tls, keepAlive, token },
       {
         onReady: () => {
           connectTimer.cancel();
           this.#ready(scope);
         },
-        onResponse: (response) => {
+        onAnswer: (answer) => {
           this.#responded();
-          this.#tell({ kind: 'response', response, now: this.#clock.now(), wall: this.#clock.wall() });
+          this.#tell({ kind: 'answer', answer, now: this.#clock.now(), wall: this.#clock.wall() });
         },
         onEnd: ({ code, message }) => {
           const problem = explainEnd({ code, message });

@@ -5,8 +5,8 @@ import { ADS_TYPES, TYPE_URLS } from '../messages/ads-state.ts';
 import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
 import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
-import type { DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { Answer, SentResource } from './protocol.ts';
 import { RemarkMemory } from './remark-memory.ts';
 import { endpointName, secretNamesOfCluster, secretNamesOfListener } from '../messages/resource-names.ts';
 
@@ -64,6 +64,13 @@ const NOTHING: Needs = { endpoint: null, secrets: [] };
 export class HeldResources {
   readonly #accept: Accept;
   readonly #known: ByType = { cluster: new Map(), endpoint: new Map(), listener: new Map(), secret: new Map() };
+  /** The version in which the control plane sent what is known. */
+  readonly #versions: Readonly<Record<AdsType, Map<string, string>>> = {
+    cluster: new Map(),
+    endpoint: new Map(),
+    listener: new Map(),
+    secret: new Map(),
+  };
   readonly #needs = new WeakMap<Held<unknown>, Needs>();
   readonly #remarks = new RemarkMemory();
   /** Needs that are not waited for any more. */
@@ -92,11 +99,16 @@ export class HeldResources {
     return this.#wanted[type];
   }
 
+  /** What a new stream need not send again; what was refused is not among it. */
+  versions(type: AdsType): ReadonlyMap<string, string> {
+    return this.#versions[type];
+  }
+
   /** `wall`: milliseconds since the Unix epoch. */
-  apply(type: AdsType, response: DiscoveryResponse, wall: number): Applied {
-    const applied = this.#applyType(type, response, wall);
-    if (applied.refused.length === 0)
-      this.#state = { ...this.#state, versions: { ...this.#state.versions, [type]: response.versionInfo } };
+  apply(type: AdsType, answer: Answer, wall: number): Applied {
+    const applied = this.#applyType(type, answer, wall);
+    if (applied.refused.length === 0 && this.#state.versions[type] !== answer.version)
+      this.#state = { ...this.#state, versions: { ...this.#state.versions, [type]: answer.version } };
     this.#settle();
     return applied;
   }
@@ -112,38 +124,22 @@ export class HeldResources {
     return this.#missing[of];
   }
 
-  #applyType(type: AdsType, response: DiscoveryResponse, wall: number): Applied {
+  #applyType(type: AdsType, answer: Answer, wall: number): Applied {
     switch (type) {
       case 'cluster':
-        return this.#take(type, this.#known.cluster, this.#state.clusters, response, wall, this.#accept.cluster, (cluster) => ({
+        return this.#take(type, this.#known.cluster, this.#state.clusters, answer, wall, this.#accept.cluster, (cluster) => ({
           endpoint: endpointName(cluster),
           secrets: secretNamesOfCluster(cluster),
         }));
       case 'listener':
-        return this.#take(
-          type,
-          this.#known.listener,
-          this.#state.listeners,
-          response,
-          wall,
-          this.#accept.listener,
-          (listener) => ({
-            endpoint: null,
-            secrets: secretNamesOfListener(listener),
-          }),
-        );
+        return this.#take(type, this.#known.listener, this.#state.listeners, answer, wall, this.#accept.listener, (listener) => ({
+          endpoint: null,
+          secrets: secretNamesOfListener(listener),
+        }));
       case 'endpoint':
-        return this.#take(
-          type,
-          this.#known.endpoint,
-          this.#state.endpoints,
-          response,
-          wall,
-          this.#accept.endpoint,
-          () => NOTHING,
-        );
+        return this.#take(type, this.#known.endpoint, this.#state.endpoints, answer, wall, this.#accept.endpoint, () => NOTHING);
       case 'secret':
-        return this.#take(type, this.#known.secret, this.#state.secrets, response, wall, this.#accept.secret, () => NOTHING);
+        return this.#take(type, this.#known.secret, this.#state.secrets, answer, wall, this.#accept.secret, () => NOTHING);
       default:
         return type satisfies never;
     }
@@ -153,49 +149,57 @@ export class HeldResources {
     type: AdsType,
     known: Map<string, Held<Resource>>,
     live: ReadonlyMap<string, Held<Resource>>,
-    { resources, versionInfo }: DiscoveryResponse,
+    { resources, removed, isWhole }: Answer,
     wall: number,
     accept: (any: Any) => Acceptance<Resource>,
     needsOf: (resource: Resource) => Needs,
   ): Applied {
     const unchanged = new Map([...live.values(), ...known.values()].map((held) => [held.hash, held]));
-    const wanted = new Set(type === 'endpoint' || type === 'secret' ? this.#wanted[type] : []);
+    const isNamed = type === 'endpoint' || type === 'secret';
+    const wanted = new Set(isNamed ? this.#wanted[type] : []);
+    const gone = new Set(removed);
     const next = new Map<string, Held<Resource>>();
+    const versions = new Map<string, string>();
     const refused: Refused[] = [];
     const remarks = new Map<string, readonly string[]>();
-    for (const any of resources) {
-      if (any.typeUrl !== TYPE_URLS[type]) return whole(`a resource has the type ${any.typeUrl}, not ${TYPE_URLS[type]}`);
-      const sha256 = hash('sha256', any.value, 'hex');
+    for (const sent of resources) {
+      const sha256 = hash('sha256', sent.any.value, 'hex');
       const same = unchanged.get(sha256);
       const judged: Acceptance<Resource> =
-        same === undefined ? judge(accept, any) : { kind: 'accepted', name: same.name, resource: same.resource, remarks: [] };
-      const { name } = judged;
-      if (name === '') return whole(judged.kind === 'refused' ? judged.why : 'a resource has no name');
-      if ((type === 'endpoint' || type === 'secret') && !wanted.has(name)) continue;
-      if (judged.kind === 'refused') {
-        refused.push({ name, why: judged.why });
+        same === undefined || sent.any.typeUrl !== TYPE_URLS[type]
+          ? judge(accept, type, sent)
+          : { kind: 'accepted', name: same.name, resource: same.resource, remarks: [] };
+      const { name, why } = named(judged, sent.name);
+      // What has no name at all cannot be kept apart from the rest.
+      if (name === '') return whole(why ?? 'a resource has no name');
+      if (isNamed && !wanted.has(name)) continue;
+      const twice = next.has(name) ? `duplicate ${type} ${name} found` : null;
+      const both = gone.has(name) ? `${type} ${name} is sent and removed in the same response` : null;
+      const refusal = why ?? twice ?? both;
+      if (refusal !== null || judged.kind === 'refused') {
+        refused.push({ name, why: refusal ?? '' });
         continue;
       }
-      if (next.has(name)) {
-        refused.push({ name, why: `duplicate ${type} ${name} found` });
-        continue;
-      }
-      const held = same ?? { name, resource: judged.resource, hash: sha256, version: versionInfo, updatedAt: wall };
+      const held = same ?? { name, resource: judged.resource, hash: sha256, version: sent.version, updatedAt: wall };
       if (same === undefined) {
         this.#needs.set(held, needsOf(judged.resource));
         remarks.set(name, judged.remarks);
       }
       next.set(name, held);
+      versions.set(name, sent.version);
     }
-    if (type === 'cluster' || type === 'listener') {
-      // State of the world: what is not in it is gone. What is in it and was refused stays as it
-      // was.
-      const stays = new Set(refused.map(({ name }) => name));
-      for (const name of known.keys()) if (!next.has(name) && !stays.has(name)) known.delete(name);
+    // What was refused stays as it was.
+    const stays = new Set(refused.map(({ name }) => name));
+    const isGone = (name: string): boolean => !stays.has(name) && (isWhole ? !next.has(name) : gone.has(name));
+    if (isNamed) {
+      // Only what asks for them lets go of them; but what does not exist is not waited for.
+      for (const name of [...stays, ...gone]) if (!known.has(name)) this.#released.add(keyOf({ type, name }));
     } else {
-      for (const { name } of refused) if (!known.has(name)) this.#released.add(keyOf({ type, name }));
+      for (const name of known.keys()) if (isGone(name)) known.delete(name);
     }
+    for (const name of gone) if (!stays.has(name)) this.#versions[type].delete(name);
     for (const [name, held] of next) known.set(name, held);
+    for (const [name, version] of versions) this.#versions[type].set(name, version);
     return {
       refused,
       remarks: [...remarks].flatMap(([name, said]) => this.#remarks.fresh(type, name, said).map((remark) => ({ name, remark }))),
@@ -222,7 +226,10 @@ export class HeldResources {
       const { type, name } = needOf(key);
       if (!wanted[type].has(name) || this.#known[type].has(name)) this.#released.delete(key);
     }
-    for (const type of ADS_TYPES) this.#remarks.keepOnly(type, this.#known[type]);
+    for (const type of ADS_TYPES) {
+      this.#remarks.keepOnly(type, this.#known[type]);
+      for (const name of this.#versions[type].keys()) if (!this.#known[type].has(name)) this.#versions[type].delete(name);
+    }
     const { versions } = this.#state;
     const next = {
       clusters: sameOr(this.#state.clusters, clusters),
@@ -268,7 +275,9 @@ export class HeldResources {
 }
 
 /** A fault in judging one resource is not the end of the process. */
-function judge<Resource>(accept: (any: Any) => Acceptance<Resource>, any: Any): Acceptance<Resource> {
+function judge<Resource>(accept: (any: Any) => Acceptance<Resource>, type: AdsType, { any }: SentResource): Acceptance<Resource> {
+  if (any.typeUrl !== TYPE_URLS[type])
+    return { kind: 'refused', name: '', why: `a resource has the type ${any.typeUrl}, not ${TYPE_URLS[type]}` };
   try {
     return accept(any);
   } catch (error) {
@@ -278,6 +287,16 @@ function judge<Resource>(accept: (any: Any) => Acceptance<Resource>, any: Any): 
       why: `a resource could not be read: ${error instanceof Error ? error.message : String(error)}`,
     };
   }
+}
+
+/**
+ * The name that a resource goes by, and why it is refused, if it is. The name that stands beside a
+ * resource counts, because the control plane goes by it.
+ */
+function named(judged: Acceptance<unknown>, beside: string): { readonly name: string; readonly why: string | null } {
+  const why = judged.kind === 'refused' ? judged.why : null;
+  if (beside === '' || beside === judged.name) return { name: judged.name, why };
+  return { name: beside, why: why ?? `the resource has the name ${JSON.stringify(judged.name)} inside` };
 }
 
 /** Nothing of the response can be applied. */

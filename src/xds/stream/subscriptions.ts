@@ -1,12 +1,9 @@
-import { create } from '@bufbuild/protobuf';
 import type { AdsState, AdsType } from '../messages/ads-state.ts';
 import { ADS_TYPES, TYPE_URLS } from '../messages/ads-state.ts';
 import type { Accept, Need, Refused } from './held-resources.ts';
 import { HeldResources } from './held-resources.ts';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
-import type { DiscoveryRequest, DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
-import { DiscoveryRequestSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
-import { StatusSchema } from '#envoy/google/rpc/status_pb.js';
+import type { Answer, Ask, Protocol } from './protocol.ts';
 
 /**
  * What happens to the stream. `now` is monotonic, `wall` is since the Unix epoch, both in
@@ -14,7 +11,7 @@ import { StatusSchema } from '#envoy/google/rpc/status_pb.js';
  */
 export type StreamEvent =
   | { readonly kind: 'opened'; readonly now: number }
-  | { readonly kind: 'response'; readonly response: DiscoveryResponse; readonly now: number; readonly wall: number }
+  | { readonly kind: 'answer'; readonly answer: Answer; readonly now: number; readonly wall: number }
   | { readonly kind: 'ended' }
   /** `deadline` has passed. */
   | { readonly kind: 'elapsed'; readonly now: number };
@@ -37,7 +34,7 @@ export type Finding =
 
 export interface Outcome {
   /** To be sent in this order. */
-  readonly requests: readonly DiscoveryRequest[];
+  readonly requests: readonly Ask[];
   readonly findings: readonly Finding[];
 }
 
@@ -60,8 +57,9 @@ export interface TypeStatus {
  */
 export const FETCH_TIMEOUT_MS = 15_000;
 
-/** INTERNAL, as Envoy: control planes show the message and do not look at the code. */
-const REFUSED_CODE = 13;
+/** A refused resource is asked for again after this, and then each time after twice as long. */
+const ASK_AGAIN_MS = 5_000;
+const ASK_AGAIN_LAST_MS = 300_000;
 /** Envoy cuts there. */
 const MAX_MESSAGE = 4096;
 
@@ -71,6 +69,13 @@ const WHAT: Readonly<Record<AdsType, string>> = {
   listener: 'listener(s)',
   secret: 'secret(s)',
 };
+
+interface RefusedAsk {
+  readonly type: AdsType;
+  readonly name: string;
+  readonly afterMs: number;
+  dueAt: number;
+}
 
 interface Topic {
   nonce: string;
@@ -85,8 +90,8 @@ interface Topic {
 }
 
 /**
- * The conversation of one aggregated stream in the state-of-the-world form: events in, requests
- * out, as Envoy has it. It knows no network and sets no timer: `elapsed` is due at `deadline`.
+ * The conversation of one aggregated stream, in both forms: events in, requests out, as Envoy has
+ * it. It knows no network and sets no timer: `elapsed` is due at `deadline`.
  *
  * Clusters and listeners are asked for as a whole, endpoints and secrets by all names that these
  * hold: Kuma does not answer a request that leaves out one that it has. Listeners are first asked
@@ -105,12 +110,16 @@ export class Subscriptions {
   };
   /** When the wait for a resource is over, by need; empty while there is no stream. */
   readonly #waits = new Map<string, { readonly need: Need; readonly dueAt: number }>();
-  #unsent: DiscoveryRequest[] = [];
+  /** By type and name, what this stream would not send again by itself. */
+  readonly #refused = new Map<string, RefusedAsk>();
+  readonly #protocol: Protocol;
+  #unsent: Ask[] = [];
   #open = false;
   #nodeSent = false;
 
-  constructor(node: Node, accept: Accept) {
+  constructor(node: Node, accept: Accept, protocol: Protocol) {
     this.#node = node;
+    this.#protocol = protocol;
     this.#held = new HeldResources(accept);
   }
 
@@ -126,7 +135,8 @@ export class Subscriptions {
   /** Monotonic milliseconds, or null while nothing is waited for. */
   get deadline(): number | null {
     let first: number | null = null;
-    for (const { dueAt } of this.#waits.values()) first = first === null ? dueAt : Math.min(first, dueAt);
+    for (const { dueAt } of [...this.#waits.values(), ...this.#refused.values()])
+      if (dueAt < Infinity) first = first === null ? dueAt : Math.min(first, dueAt);
     return first;
   }
 
@@ -142,8 +152,8 @@ export class Subscriptions {
     switch (event.kind) {
       case 'opened':
         return { requests: this.#opened(event.now), findings: [] };
-      case 'response':
-        return this.#answered(event.response, event.now, event.wall);
+      case 'answer':
+        return this.#answered(event.answer, event.now, event.wall);
       case 'ended':
         this.#forgetStream();
         return { requests: [], findings: [] };
@@ -154,12 +164,12 @@ export class Subscriptions {
     }
   }
 
-  #opened(now: number): readonly DiscoveryRequest[] {
+  #opened(now: number): readonly Ask[] {
     this.#forgetStream();
     this.#open = true;
     this.#topics.cluster.subscribed = true;
-    const again = ADS_TYPES.filter((type) => this.#topics[type].subscribed).map((type) => this.#request(type));
-    const requests = [...again, ...this.#changedNames(null)];
+    const again = ADS_TYPES.filter((type) => this.#topics[type].subscribed && this.#hasWords(type));
+    const requests = [...again.map((type) => this.#request(type)), ...this.#changedNames(null)];
     this.#watchWaits(now);
     return requests;
   }
@@ -170,30 +180,63 @@ export class Subscriptions {
     this.#unsent = [];
     this.#waits.clear();
     for (const type of ADS_TYPES) Object.assign(this.#topics[type], { nonce: '', asked: null });
+    this.#refused.clear();
   }
 
-  #answered(response: DiscoveryResponse, now: number, wall: number): Outcome {
-    const type = ADS_TYPES.find((each) => TYPE_URLS[each] === response.typeUrl);
+  /** Without names a first request may ask for all that there are. */
+  #hasWords(type: AdsType): boolean {
+    const isNamed = type === 'endpoint' || type === 'secret';
+    return !isNamed || !this.#protocol.emptyAsksForAll || this.#held.wanted(type).length > 0;
+  }
+
+  /** What does not come again by itself is asked for after a while. */
+  #noteRefused(type: AdsType, answer: Answer, refused: readonly Refused[], now: number): void {
+    if (this.#protocol.refusedComesAgain) return;
+    for (const { name } of [...answer.resources, ...answer.removed.map((name) => ({ name }))]) {
+      const key = `${type} ${name}`;
+      const before = this.#refused.get(key);
+      this.#refused.delete(key);
+      if (name === '' || !refused.some((each) => each.name === name)) continue;
+      const afterMs = Math.min(ASK_AGAIN_LAST_MS, (before?.afterMs ?? ASK_AGAIN_MS / 2) * 2);
+      this.#refused.set(key, { type, name, afterMs, dueAt: now + afterMs });
+    }
+  }
+
+  /** One request for each type that has something refused whose time has come. */
+  #askAgain(now: number): readonly Ask[] {
+    const due = [...this.#refused.values()].filter(({ dueAt }) => dueAt <= now);
+    // The answer sets the time of the next one; where there is none, nothing is asked for again.
+    for (const each of due) each.dueAt = Infinity;
+    return ADS_TYPES.flatMap((type) => {
+      const again = due.filter((each) => each.type === type).map(({ name }) => name);
+      return again.length === 0 ? [] : [this.#request(type, { again })];
+    });
+  }
+
+  #answered(answer: Answer, now: number, wall: number): Outcome {
+    const type = ADS_TYPES.find((each) => TYPE_URLS[each] === answer.typeUrl);
     if (type === undefined || this.#topics[type].asked === null)
-      return { requests: [], findings: [{ kind: 'unasked', typeUrl: response.typeUrl }] };
-    this.#topics[type].nonce = response.nonce;
-    const { refused, remarks } = this.#held.apply(type, response, wall);
+      return { requests: [], findings: [{ kind: 'unasked', typeUrl: answer.typeUrl }] };
+    this.#topics[type].nonce = answer.nonce;
+    const { refused, remarks } = this.#held.apply(type, answer, wall);
     const findings = [
-      ...this.#count(type, response.versionInfo, refused, wall),
+      ...this.#count(type, answer.version, refused, wall),
       ...remarks.map((each): Finding => ({ kind: 'tolerated', type, ...each })),
     ];
     const changed = this.#changedNames(type);
-    const answer = this.#request(type, refused.length > 0 ? refusalMessage(type, refused) : undefined);
-    const requests = [...changed, ...this.#sendable(type, answer)];
+    this.#noteRefused(type, answer, refused, now);
+    const refusal = refused.length > 0 ? refusalMessage(type, refused) : null;
+    const requests = [...changed, ...this.#sendable(type, this.#request(type, { isAnswer: true, refusal }))];
     this.#watchWaits(now);
     return { requests, findings };
   }
 
   #elapsed(now: number): Outcome {
     const over = [...this.#waits.values()].filter(({ dueAt }) => dueAt <= now).map(({ need }) => need);
-    if (over.length === 0) return { requests: [], findings: [] };
+    const again = this.#open ? this.#askAgain(now) : [];
+    if (over.length === 0) return { requests: again, findings: [] };
     this.#held.release(over);
-    const requests = [...this.#changedNames(null), ...this.#sendable(null)];
+    const requests = [...this.#changedNames(null), ...this.#sendable(null), ...again];
     this.#watchWaits(now);
     const findings = (['endpoint', 'secret'] as const).flatMap((type): Finding[] => {
       const names = over.filter((need) => need.type === type).map(({ name }) => name);
@@ -222,7 +265,7 @@ export class Subscriptions {
    * The types whose names are other ones than those last asked for, but not `except`, whose answer
    * is about to say them.
    */
-  #changedNames(except: AdsType | null): DiscoveryRequest[] {
+  #changedNames(except: AdsType | null): Ask[] {
     return ADS_TYPES.filter((type) => type !== except && this.#hasChanged(type)).map((type) => this.#request(type));
   }
 
@@ -246,7 +289,7 @@ export class Subscriptions {
   }
 
   /** Clusters wait until none of them is half there, and go first then. */
-  #sendable(type: AdsType | null, answer?: DiscoveryRequest): readonly DiscoveryRequest[] {
+  #sendable(type: AdsType | null, answer?: Ask): readonly Ask[] {
     const waits = this.#topics.listener.subscribed && this.#held.missing('cluster').length > 0;
     if (waits && type === 'cluster' && answer !== undefined) {
       this.#unsent.push(answer);
@@ -257,20 +300,18 @@ export class Subscriptions {
     return answer === undefined ? unsent : [...unsent, answer];
   }
 
-  #request(type: AdsType, refusal?: string): DiscoveryRequest {
+  #request(type: AdsType, { isAnswer = false, refusal = null, again = [] }: Partial<Ask> = {}): Ask {
     const topic = this.#topics[type];
+    const before = topic.asked;
+    const names = type === 'endpoint' || type === 'secret' ? this.#held.wanted(type) : [];
+    const node = this.#nodeSent ? null : this.#node;
+    const version = this.state.versions[type];
     topic.subscribed = true;
-    topic.asked = type === 'endpoint' || type === 'secret' ? this.#held.wanted(type) : [];
-    const request = create(DiscoveryRequestSchema, {
-      typeUrl: TYPE_URLS[type],
-      versionInfo: this.state.versions[type],
-      responseNonce: topic.nonce,
-      resourceNames: [...topic.asked],
-    });
-    if (!this.#nodeSent) request.node = this.#node;
-    if (refusal !== undefined) request.errorDetail = create(StatusSchema, { code: REFUSED_CODE, message: refusal });
+    topic.asked = names;
     this.#nodeSent = true;
-    return request;
+    const { nonce } = topic;
+    const versions = new Map(before === null ? this.#held.versions(type) : []);
+    return { type, node, names, before, again, version, versions, nonce, isAnswer, refusal };
   }
 
   #watchWaits(now: number): void {

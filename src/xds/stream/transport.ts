@@ -1,10 +1,8 @@
 import { isIPv6 } from 'node:net';
 import { ChannelCredentials, Client, connectivityState, Metadata } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { VerifiedChannel } from './verified-channel.ts';
-import type { DiscoveryRequest, DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
-import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { Answer, Ask, Protocol } from './protocol.ts';
 import type { StreamEnd } from './stream-problem.ts';
 
 export interface AdsTarget {
@@ -38,6 +36,7 @@ export interface KeepAlive {
 }
 
 export interface StreamOptions {
+  readonly protocol: Protocol;
   readonly target: AdsTarget;
   readonly tls: AdsTls;
   readonly keepAlive: KeepAlive;
@@ -48,18 +47,16 @@ export interface StreamOptions {
 export interface StreamHandlers {
   /** The connection stands: what is sent now goes out. */
   onReady(): void;
-  onResponse(response: DiscoveryResponse): void;
+  onAnswer(answer: Answer): void;
   /** Once, and not after `close`. */
   onEnd(end: StreamEnd): void;
 }
 
 export interface AdsStream {
-  send(request: DiscoveryRequest): void;
+  send(ask: Ask): void;
   /** Ends the stream and its connection at once. */
   close(): void;
 }
-
-const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources';
 
 /** 100,000 chains are some 70 MB; a control plane that sends more is broken. */
 const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
@@ -68,11 +65,12 @@ const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
  * One aggregated stream on a connection of its own, so that names are looked up and certificates
  * are read anew for each. It does not try again and knows nothing of what is said.
  */
-export function openStream({ target, tls, keepAlive, token }: StreamOptions, handlers: StreamHandlers): AdsStream {
+export function openStream({ protocol, target, tls, keepAlive, token }: StreamOptions, handlers: StreamHandlers): AdsStream {
   const client = new Client(addressOf(target), credentials(tls, target.host), channelOptions(keepAlive));
   const metadata = new Metadata();
   if (token !== null && tls.kind === 'tls') metadata.set('authorization', token);
-  const call = client.makeBidiStreamRequest(METHOD, encode, decode, metadata);
+  const encode = (ask: Ask): Buffer => Buffer.from(protocol.write(ask));
+  const call = client.makeBidiStreamRequest(protocol.method, encode, (bytes: Buffer) => protocol.read(bytes), metadata);
   let over = false;
   const end = (status: StreamEnd | null): void => {
     if (over) return;
@@ -82,8 +80,8 @@ export function openStream({ target, tls, keepAlive, token }: StreamOptions, han
     if (status !== null) handlers.onEnd(status);
   };
   call.on('error', onCallError);
-  call.on('data', (response: DiscoveryResponse) => {
-    if (!over) handlers.onResponse(response);
+  call.on('data', (answer: Answer) => {
+    if (!over) handlers.onAnswer(answer);
   });
   call.on('status', ({ code, details }: { readonly code: number; readonly details: string }) =>
     end({ code, message: details === '' ? 'the control plane ended the stream' : details }),
@@ -97,8 +95,8 @@ export function openStream({ target, tls, keepAlive, token }: StreamOptions, han
   };
   watch();
   return {
-    send: (request) => {
-      if (!over) call.write(request);
+    send: (ask) => {
+      if (!over) call.write(ask);
     },
     close: () => end(null),
   };
@@ -106,14 +104,6 @@ export function openStream({ target, tls, keepAlive, token }: StreamOptions, han
 
 /** The status event says the same, and says it also for an end without an error. */
 function onCallError(): void {}
-
-function encode(request: DiscoveryRequest): Buffer {
-  return Buffer.from(toBinary(DiscoveryRequestSchema, request));
-}
-
-function decode(bytes: Buffer): DiscoveryResponse {
-  return fromBinary(DiscoveryResponseSchema, bytes);
-}
 
 function addressOf({ host, port }: AdsTarget): string {
   return `dns:${isIPv6(host) ? `[${host}]` : host}:${port}`;
