@@ -37,13 +37,17 @@ t.test('over delta ADS it serves the same: a change, a removal, a refusal, and a
   await gone(await zone.connect('legacy{mesh=default}', zone.mesh.client('batch')));
 
   const legacy = { address: '127.0.0.1', port: zone.tcp.port, allow: ['batch'] };
+  const destinations = (): readonly string[] => [...zone.egress.snapshot().routes.values()].map(({ destination }) => destination);
   await zone.send({ external: { legacy, more: { ...legacy, allow: ['frontend'] } } });
+  // The cluster comes first, and its chain in a message of its own.
+  await until('it is there', () => destinations().includes('more'));
   for (const [sni, client] of [
     ['legacy{mesh=default}', 'batch'],
     ['more{mesh=default}', 'frontend'],
   ] as const)
     t.equal(await ask(await zone.connect(sni, zone.mesh.client(client)), 'ping'), 'ping', sni);
   await zone.send({ external: { legacy } });
+  await until('it is gone', () => !destinations().includes('more'));
   await t.rejects(zone.connect('more{mesh=default}', frontend), 'what is removed is gone');
 
   const mend = controlPlane.nackLoop('cluster');
