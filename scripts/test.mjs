@@ -14,6 +14,9 @@ install({ dev: true });
 const tap = join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs');
 const args = process.argv.slice(2);
 const flags = ['run', '--disable-coverage', '--allow-empty-coverage'];
+// Each of some two hundred test files, and each process and thread that they start, takes the types out of the same sources: what Node made of
+// them is kept, which saves a third of the processor's time.
+process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules', '.cache', 'compiled');
 // A terminal sends Ctrl-C to the whole group: tap ends its tests, and the summary says how far they came.
 process.on('SIGINT', () => {});
 if (args.some((arg) => /^(-R|--reporter\b)/.test(arg))) {
