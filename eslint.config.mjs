@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'scripts/node_modules/', 'perf/results/', 'generated/'] },
   {
-    files: ['src/**/*.ts', 'test/**/*.ts', 'perf/**/*.ts'],
+    files: ['src/**/*.ts', 'test/**/*.ts', 'perf/**/*.ts', 'deploy/**/*.ts'],
     extends: [...tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { project: './tsconfig.json' } },
     rules: {
@@ -21,7 +21,7 @@ export default tseslint.config(
       eqeqeq: 'error',
     },
   },
-  { files: ['src/base/clock.ts', 'test/**/*.ts', 'perf/**/*.ts'], rules: { 'no-restricted-globals': 'off' } },
+  { files: ['src/base/clock.ts', 'test/**/*.ts', 'perf/**/*.ts', 'deploy/**/*.ts'], rules: { 'no-restricted-globals': 'off' } },
   {
     files: ['test/**/*.ts', 'perf/**/*.ts'],
     rules: {

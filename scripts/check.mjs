@@ -6,12 +6,12 @@ import { install, root } from './setup.mjs';
 
 install({ dev: true });
 const bin = (name) => join(root, 'node_modules', '.bin', name);
-const sources = ['src', 'test', 'perf', 'scripts/*.mjs', 'package.json', 'tsconfig.json'].filter(
+const sources = ['src', 'test', 'perf', 'deploy/**/*.{ts,mjs}', 'scripts/*.mjs', 'package.json', 'tsconfig.json'].filter(
   (path) => path.includes('*') || existsSync(join(root, path)),
 );
 const checks = [
   ['types', bin('tsc'), ['--noEmit', '-p', 'tsconfig.json']],
-  ['lint', bin('eslint'), ['--max-warnings', '0', 'src', 'test', 'perf']],
+  ['lint', bin('eslint'), ['--max-warnings', '0', 'src', 'test', 'perf', 'deploy']],
   ['dead code and dependencies', bin('knip'), []],
   ['formatting', bin('prettier'), ['--check', '--log-level', 'warn', ...sources]],
 ];

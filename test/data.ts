@@ -2,6 +2,7 @@
  * Where recorded material lies, and the only ways of a test to be skipped. What is allowed to skip
  * is counted in `skips.test.ts`.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 /**
@@ -40,3 +41,8 @@ export const withDevFull: Condition = only(existsSync('/dev/full'), 'this system
 export function withFreePorts(free: boolean, error: string): Condition {
   return only(free, `the fixed ports of the sample zone are taken: ${error.trim()}`);
 }
+/** A process can be process 1 on a root of its own, as in a container. */
+export const withNamespaces: Condition = only(
+  process.getuid?.() === 0 && spawnSync('unshare', ['--mount', '--pid', '--fork', 'true']).status === 0,
+  'only root starts a process in namespaces of its own',
+);

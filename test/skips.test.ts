@@ -23,6 +23,7 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   },
   withoutRoot: { 'test/cli/write-files.test.ts': 1, 'test/files/read-folder.test.ts': 1, 'test/identity/key-store.test.ts': 1 },
   withDevFull: { 'test/observe/recorder.test.ts': 1 },
+  withNamespaces: { 'test/deploy/image.test.ts': 1 },
   withFreePorts: { 'test/egress/process.test.ts': 1 },
 };
 

@@ -1,0 +1,60 @@
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { RuntimePackage } from './lockfile.ts';
+
+/** Where the program lies in the image. */
+export const HOME = 'opt/zone-egress';
+
+const CODE = /\.(?:[cm]?js|json|node|wasm|proto)$/;
+const LICENCE = /^(?:licen[cs]e|copying|notice)[^/]*$/i;
+/**
+ * At the top of a package only: deeper down such a name is code (yaml/dist/doc).
+ * Node never loads what is for browsers.
+ */
+const UNUSED = /^(?:tests?|examples?|benchmarks?|docs?|browser)\//;
+
+/** The program below `out`/opt/zone-egress: what runs and what its licences ask for, nothing else. */
+export function writeApp(root: string, out: string, packages: readonly RuntimePackage[]): void {
+  const home = join(out, HOME);
+  copyFiles(join(root, 'dist', 'src'), join(home, 'dist', 'src'), (name) => CODE.test(name));
+  copyFiles(join(root, 'generated'), join(home, 'generated'), (name) => CODE.test(name));
+  for (const { path } of packages)
+    copyFiles(join(root, path), join(home, path), (name) => {
+      if (name.startsWith('node_modules/') || UNUSED.test(name)) return false;
+      return CODE.test(name) || LICENCE.test(name);
+    });
+  for (const name of ['LICENSE', 'NOTICE']) copyFileSync(join(root, name), join(home, name));
+  const { name, version, type, license, imports, dependencies } = JSON.parse(
+    readFileSync(join(root, 'package.json'), 'utf8'),
+  ) as Record<string, unknown>;
+  writeFileSync(
+    join(home, 'package.json'),
+    `${JSON.stringify({ name, version, type, license, imports, dependencies }, null, 2)}\n`,
+  );
+  mkdirSync(join(home, 'bin'));
+  copyFileSync(join(import.meta.dirname, 'zone-egress.mjs'), join(home, 'bin', 'zone-egress.mjs'));
+  chmodSync(join(home, 'bin', 'zone-egress.mjs'), 0o755);
+}
+
+/** The licences of Node and of every package, in one text; the packages without a file of their own say which it is. */
+export function licences(root: string, nodeLicence: string, packages: readonly RuntimePackage[]): string {
+  const parts = packages.map(({ path, name, version, licence }) => {
+    const files = readdirSync(join(root, path)).filter((file) => LICENCE.test(file));
+    const texts = files.map((file) => readFileSync(join(root, path, file), 'utf8').trim());
+    return `${name} ${version} (${licence})\n\n${texts.length === 0 ? 'The package holds no text of its licence.' : texts.join('\n\n')}`;
+  });
+  return [`Node.js\n\n${nodeLicence.trim()}`, ...parts].join(`\n\n${'-'.repeat(80)}\n\n`) + '\n';
+}
+
+/** Folders are made for files, so that none is empty. */
+function copyFiles(from: string, to: string, wanted: (name: string) => boolean): void {
+  if (!existsSync(from)) throw new Error(`${from} is not there: build and install first`);
+  for (const entry of readdirSync(from, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const name = path.slice(from.length + 1);
+    if (!wanted(name)) continue;
+    mkdirSync(dirname(join(to, name)), { recursive: true });
+    copyFileSync(path, join(to, name));
+  }
+}

@@ -1,0 +1,65 @@
+// assemble.ts OUT [--packages FILE] [--app]: lays out what the image is made of, in one folder for
+// each of its layers. FILE is the list of packages of the base that `slim` stands on, as dpkg has
+// it. --app leaves out what only a build on Debian can make: Node, its libraries, certificates.
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { HOME, licences, writeApp } from './app.ts';
+import { runtimePackages } from './lockfile.ts';
+import { sbom } from './sbom.ts';
+import { systemPackages, writeCertificates, writeSystem } from './system.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { packages: { type: 'string' }, app: { type: 'boolean', default: false } },
+});
+const out = positionals[0];
+if (out === undefined) throw new Error('the folder to write to is missing');
+const root = join(import.meta.dirname, '..', '..');
+const npm = runtimePackages(root);
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+const nodeVersion = process.versions.node;
+const node = process.execPath;
+
+const app = join(out, 'app');
+writeApp(root, app, npm);
+writeFileSync(join(app, HOME, 'LICENSES-THIRD-PARTY'), licences(root, nodeLicence(), npm));
+for (const [name, target] of [
+  ['usr/local/bin/zone-egress', '/opt/zone-egress/bin/zone-egress.mjs'],
+  // Where Kuma's image has it, for manifests that name it with its path.
+  ['usr/bin/kuma-dp', '/opt/zone-egress/bin/zone-egress.mjs'],
+] as const) {
+  mkdirSync(dirname(join(app, name)), { recursive: true });
+  symlinkSync(target, join(app, name));
+}
+
+const base = values.packages === undefined ? '' : readFileSync(values.packages, 'utf8');
+writeSbom('slim', base);
+const health = join(out, 'slim', HOME, 'bin', 'health');
+mkdirSync(dirname(health), { recursive: true });
+copyFileSync(join(import.meta.dirname, 'health'), health);
+chmodSync(health, 0o755);
+
+if (!values.app) {
+  // Without the names of functions that only debuggers read: 18 MB.
+  const bin = join(out, 'node', 'usr', 'local', 'bin');
+  mkdirSync(bin, { recursive: true });
+  execFileSync('strip', ['--strip-unneeded', '-o', join(bin, 'node'), node], { stdio: 'inherit' });
+  chmodSync(join(bin, 'node'), 0o755);
+  writeCertificates(join(out, 'certificates'));
+  writeSbom('minimal', writeSystem(join(out, 'system'), node));
+}
+
+function writeSbom(variant: string, status: string): void {
+  const home = join(out ?? '', variant, HOME);
+  mkdirSync(home, { recursive: true });
+  writeFileSync(join(home, 'sbom.cdx.json'), sbom({ version, nodeVersion, npm, system: systemPackages(status) }));
+}
+
+/** The official image has it beside its folders, the package of npm in its own. */
+function nodeLicence(): string {
+  const file = ['/usr/local/LICENSE', join(dirname(dirname(node)), 'LICENSE')].find((each) => existsSync(each));
+  if (file === undefined) throw new Error('the licence of Node is not beside it');
+  return readFileSync(file, 'utf8');
+}
