@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';
 import type { Timer } from '../src/base/clock.ts';
 import type { SessionRecord } from '../src/model/session-record.ts';
+import { EMPTY_SNAPSHOT } from '../src/model/snapshot.ts';
 import { createAccessLog, SESSIONS } from '../src/observe/access-log.ts';
 import { Decisions } from '../src/observe/decisions.ts';
 import { createLog } from '../src/observe/log.ts';
@@ -44,9 +45,9 @@ function recordOf(i: number): SessionRecord {
     address: '10.0.0.7',
     port: 40_000 + (i % 20_000),
   });
-  draft.snapshotVersion = '0123456789abcdef';
-  draft.bytesUp = 1_635 + (i % 100);
-  draft.bytesDown = 8 + (i % 100);
+  draft.judgedBy({ ...EMPTY_SNAPSHOT, version: '0123456789abcdef' });
+  draft.moved('up', 1_635 + (i % 100));
+  draft.moved('down', 8 + (i % 100));
   draft.connected(0.3 + (i % 100) / 1_000);
   draft.finish('closed', '');
   return draft.record(i + 1.5 + (i % 100) / 1_000);

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { REFUSALS, refuse } from '../base/refusal.ts';
 import type { EndReason, Refusal, RefusalCode, Step } from '../base/refusal.ts';
-import { explainWalk } from '../explain/explain.ts';
+import { explainWithTargets } from '../explain/explain.ts';
 import { factsOfRecord, factsOfRequest } from '../explain/facts.ts';
 import type { ConnectionFacts } from '../explain/facts.ts';
 import type { Live } from '../explain/live.ts';
@@ -85,7 +85,7 @@ function judge(
   const { snapshot, origins, absent = new Map() } = config;
   const viewOf = (cluster: Cluster): EndpointView => view(cluster, facts.clientAddress, parts);
   const live: Live = { ...limitsNow(parts), ...known };
-  const { trace, targets } = explainWalk(snapshot, facts, viewOf, { origins, absent, live });
+  const { trace, targets } = explainWithTargets(snapshot, facts, viewOf, { origins, absent, live });
   return { kind: 'judged', trace, targets, cluster: snapshot.clusters.get(trace.route?.cluster ?? '') };
 }
 

@@ -13,8 +13,8 @@ import type { Target } from '../routing/choose.ts';
 import { BufferPool } from '../traffic/buffers.ts';
 import { MAX_ATTEMPTS, connectEndpoint, refusedAfterHandshake } from '../traffic/connect.ts';
 import { Origination } from '../traffic/originate.ts';
-import type { Side } from '../traffic/splice.ts';
-import { Walk } from '../traffic/session-steps.ts';
+import type { Leg } from '../traffic/leg.ts';
+import { SessionSteps } from '../traffic/session-steps.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 export interface Prober {
@@ -40,17 +40,17 @@ const ALERT_MS = 500;
 export function createProber({ clock, workers }: { readonly clock: Clock; readonly workers: WorkerPool }): Prober {
   const pool = new BufferPool();
   const origination = new Origination({ secret: (hash) => workers.secret(hash), systemTrust, checkServerName });
-  const walks = new Set<Walk>();
+  const asking = new Set<SessionSteps>();
   let asked = 0;
 
   async function one(cluster: Cluster, target: Target): Promise<ProbeView> {
     const endpoint = addressKey(target.ip, target.endpoint.port);
     const startedAt = clock.now();
     const ms = (): number => Math.round(clock.now() - startedAt);
-    const walk = new Walk();
-    walks.add(walk);
+    const steps = new SessionSteps();
+    asking.add(steps);
     try {
-      const side = await connectEndpoint(walk, [target], {
+      const leg = await connectEndpoint(steps, [target], {
         clock,
         pool,
         origination,
@@ -61,17 +61,17 @@ export function createProber({ clock, workers }: { readonly clock: Clock; readon
       });
       const took = ms();
       try {
-        if (side.tls) await unlessRefused(walk, side, clock, took);
+        if (leg.tls) await unlessRefused(steps, leg, clock, took);
       } finally {
-        side.reset();
-        side.reader?.close();
+        leg.reset();
+        leg.reader?.close();
       }
-      return { endpoint, outcome: 'connected', detail: side.tls ? 'connected, and TLS is set up' : 'connected', ms: took };
+      return { endpoint, outcome: 'connected', detail: leg.tls ? 'connected, and TLS is set up' : 'connected', ms: took };
     } catch (error) {
       const { code, detail } = error instanceof Refused ? error.refusal : refuse('internal-error', String(error));
       return { endpoint, outcome: code, detail, ms: ms() };
     } finally {
-      walks.delete(walk);
+      asking.delete(steps);
     }
   }
 
@@ -86,7 +86,7 @@ export function createProber({ clock, workers }: { readonly clock: Clock; readon
       }
     },
     close() {
-      for (const walk of walks) walk.end(refuse('drained', 'the egress was shut down'));
+      for (const steps of asking) steps.end(refuse('drained', 'the egress was shut down'));
     },
   };
 }
@@ -95,8 +95,8 @@ export function createProber({ clock, workers }: { readonly clock: Clock; readon
  * Resolves at the first byte, at the end, or when a refusal would have come; rejects with the
  * refusal.
  */
-function unlessRefused(walk: Walk, { socket }: Side, clock: Clock, connectMs: number): Promise<void> {
-  return walk.step<void>((done, fail) => {
+function unlessRefused(steps: SessionSteps, { socket }: Leg, clock: Clock, connectMs: number): Promise<void> {
+  return steps.step<void>((done, fail) => {
     const timer = clock.after(Math.max(ALERT_MS, 2 * connectMs), () => done());
     const onData = (): void => done();
     const onError = (error: Error): void => {

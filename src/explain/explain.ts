@@ -3,6 +3,7 @@ import type { HttpRoute } from '../model/http-route.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Target } from '../routing/choose.ts';
+import type { ViewOf } from '../routing/decide.ts';
 import { printable } from '../routing/route.ts';
 import { endOf } from './facts.ts';
 import type { ConnectionFacts } from './facts.ts';
@@ -10,16 +11,15 @@ import { liveNotes, recentOf } from './live.ts';
 import type { Live } from './live.ts';
 import { NO_SOURCES, placeOf, TRACE_VERSION } from './trace.ts';
 import type { ConnectionView, RecordView, RequestView, RouteView, Sources, Trace } from './trace.ts';
-import { httpOf, Walk } from './trace-steps.ts';
-import type { ViewOf } from './trace-steps.ts';
+import { httpOf, TraceSteps } from './trace-steps.ts';
 
 /**
- * The judgement with its reasons: route, authorise and choose as traffic calls them, so that it
- * ends where `decide` ends. What a record tells of steps that cannot be judged again (the hello,
- * the certificate, the connection) is taken from the record.
+ * The judgement with its reasons, in the stages of `decide` that a session takes too. What a record
+ * tells of steps that cannot be judged again (the hello, the certificate, the connection) is taken
+ * from the record.
  */
 export function explain(snapshot: Snapshot, facts: ConnectionFacts, viewOf: ViewOf, to: ExplainedWith = NO_SOURCES): Trace {
-  return explainWalk(snapshot, facts, viewOf, to).trace;
+  return explainWithTargets(snapshot, facts, viewOf, to).trace;
 }
 
 export interface ExplainedWith extends Sources {
@@ -28,7 +28,7 @@ export interface ExplainedWith extends Sources {
 }
 
 /** The trace, and what a session would dial. */
-export function explainWalk(
+export function explainWithTargets(
   snapshot: Snapshot,
   facts: ConnectionFacts,
   viewOf: ViewOf,
@@ -36,18 +36,18 @@ export function explainWalk(
 ): { readonly trace: Trace; readonly targets: readonly Target[] } {
   // Of a recorded session the record says how it fared.
   const live = facts.record === null ? (sources.live ?? null) : null;
-  const walk = new Walk(snapshot, facts, { sources, live });
-  const refusal = walk.run(viewOf);
-  return { trace: traceOf(walk, refusal, { snapshot, facts, sources, live }), targets: walk.targets };
+  const made = new TraceSteps(snapshot, facts, { sources, live });
+  const refusal = made.run(viewOf);
+  return { trace: traceOf(made, refusal, { snapshot, facts, sources, live }), targets: made.targets };
 }
 
 function traceOf(
-  walk: Walk,
+  made: TraceSteps,
   refusal: Refusal | null,
   of: { readonly snapshot: Snapshot; readonly facts: ConnectionFacts; readonly sources: Sources; readonly live: Live | null },
 ): Trace {
   const { snapshot, facts, sources, live } = of;
-  const recent = live === null || walk.route === null ? [] : recentOf(live, walk.route);
+  const recent = live === null || made.route === null ? [] : recentOf(live, made.route);
   const probes = live?.probes ?? [];
   const later = refusal === null ? endedLater(facts) : null;
   const code = refusal?.code ?? null;
@@ -55,21 +55,21 @@ function traceOf(
     version: TRACE_VERSION,
     outcome: refusal === null ? 'allowed' : 'refused',
     reason: code ?? later?.reason ?? null,
-    endsAt: walk.endsAt ?? later?.step ?? null,
+    endsAt: made.endsAt ?? later?.step ?? null,
     detail: refusal?.detail ?? later?.detail ?? '',
-    advice: walk.advice(refusal),
-    nearest: walk.nearest,
+    advice: made.advice(refusal),
+    nearest: made.nearest,
     connection: connectionView(facts),
-    route: walk.route === null ? null : routeView(walk.route, sources),
-    steps: walk.steps,
+    route: made.route === null ? null : routeView(made.route, sources),
+    steps: made.steps,
     configuration: { version: snapshot.version, zone: snapshot.zone },
     record: recordView(facts, snapshot),
-    ...requestView(walk, refusal, facts),
+    ...requestView(made, refusal, facts),
     ...(recent.length === 0 ? {} : { recent }),
     ...(probes.length === 0 ? {} : { probes }),
     notes: [
-      ...notesOf(facts, snapshot, walk),
-      ...(live === null || walk.route === null ? [] : liveNotes(live, walk.route, walk.targets)),
+      ...notesOf(facts, snapshot, made),
+      ...(live === null || made.route === null ? [] : liveNotes(live, made.route, made.targets)),
     ],
   };
 }
@@ -93,7 +93,7 @@ function routeView({ serverName: sni, mesh, destination, kind: mode, cluster }: 
 
 /** Only where the route speaks HTTP. */
 function requestView(
-  { route, targets }: Walk,
+  { route, targets }: TraceSteps,
   refusal: Refusal | null,
   { request }: ConnectionFacts,
 ): { readonly request?: RequestView } {
@@ -153,7 +153,7 @@ function endedLater({
   return end.step === 'splice' ? end : null;
 }
 
-function notesOf({ record, client }: ConnectionFacts, snapshot: Snapshot, { route }: Walk): readonly string[] {
+function notesOf({ record, client }: ConnectionFacts, snapshot: Snapshot, { route }: TraceSteps): readonly string[] {
   const notes: string[] = [];
   if (record !== null && record.snapshotVersion !== snapshot.version) {
     notes.push(

@@ -9,7 +9,6 @@ import type { SessionRecord } from '../model/session-record.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { decide } from '../routing/decide.ts';
 import type { Decision } from '../routing/decide.ts';
-import { route } from '../routing/route.ts';
 import { assumedView } from './assumed-view.ts';
 import { endOf, factsOfRecord } from './facts.ts';
 import { endpointChange } from './other-endpoints.ts';
@@ -159,10 +158,8 @@ interface Now {
 
 function judgedNow(snapshot: Snapshot, record: SessionRecord): Now {
   const { serverName, client } = factsOfRecord(record);
-  const found = route(snapshot, serverName);
-  const cluster = found.kind === 'refusal' ? undefined : snapshot.clusters.get(found.cluster);
-  const view = assumedView(cluster ?? { name: '', endpoints: [], connectTimeoutMs: 0 });
-  const decision = decide(snapshot, { serverName, client: client.kind === 'claims' ? client.claims : null, view });
+  const claims = client.kind === 'claims' ? client.claims : null;
+  const decision = decide(snapshot, { serverName, client: claims, viewOf: assumedView });
   if (decision.kind === 'allowed') return { outcome: 'allowed', decision };
   const { code } = decision.refusal;
   if (code !== 'no-client-certificate') return { outcome: code, decision };

@@ -1,15 +1,12 @@
 import { REFUSALS } from '../base/refusal.ts';
 import type { EndReason, Refusal } from '../base/refusal.ts';
-import type { Cluster } from '../model/cluster.ts';
-import type { EndpointView } from '../model/endpoint-view.ts';
 import type { HttpRoute } from '../model/http-route.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { authoriseClaims } from '../routing/authorise.ts';
-import { choose } from '../routing/choose.ts';
 import type { Target } from '../routing/choose.ts';
-import { missingCluster, missingIdentity } from '../routing/decide.ts';
-import { printable, route } from '../routing/route.ts';
+import { admitClaims, chooseEndpoints, clusterOf, findRoute } from '../routing/decide.ts';
+import type { Admitted, Routed, ViewOf } from '../routing/decide.ts';
+import { printable } from '../routing/route.ts';
 import { tlsText } from '../routing/table.ts';
 import { endpointCandidates } from './endpoint-candidates.ts';
 import { endOf } from './facts.ts';
@@ -25,12 +22,6 @@ import { allowedText, chosenText, helloText } from './step-texts.ts';
 import { inFile, placeOf } from './trace.ts';
 import type { Candidate, NearMiss, Sources, Trace, TracedStep, TraceStep } from './trace.ts';
 
-/**
- * What is known of a cluster's endpoints at this moment: `assumedView`, or what a running egress
- * sees.
- */
-export type ViewOf = (cluster: Cluster) => EndpointView;
-
 const STEPS: readonly TracedStep[] = ['hello', 'route', 'identity', 'permission', 'request', 'endpoint', 'tls'];
 
 const NOTHING = { candidates: [], omitted: 0 } as const;
@@ -39,13 +30,14 @@ const NOTHING = { candidates: [], omitted: 0 } as const;
 const MAX_REJECTED = 20;
 
 /** The steps in their order, each as far as it is reached. */
-export class Walk {
+export class TraceSteps {
   readonly #steps = new Map<TracedStep, TraceStep>();
-  route: Route | null = null;
   endsAt: TracedStep | null = null;
   /** What a session would dial, in that order; empty where it does not get so far. */
   targets: readonly Target[] = [];
   nearest: readonly NearMiss[] = [];
+  #routed: Routed | null = null;
+  #admitted: Admitted | null = null;
   readonly #snapshot: Snapshot;
   readonly #facts: ConnectionFacts;
   readonly #sources: Sources;
@@ -61,6 +53,10 @@ export class Walk {
 
   run(viewOf: ViewOf): Refusal | null {
     return this.#hello() ?? this.#findRoute() ?? this.#admit() ?? this.#request() ?? this.#endpoint(viewOf);
+  }
+
+  get route(): Route | null {
+    return this.#routed?.route ?? null;
   }
 
   get steps(): readonly TraceStep[] {
@@ -97,16 +93,17 @@ export class Walk {
 
   #findRoute(): Refusal | null {
     const { serverName } = this.#facts;
-    const found = route(this.#snapshot, serverName);
-    if (found.kind === 'refusal') {
+    const routed = findRoute(this.#snapshot, serverName);
+    if (routed.kind === 'refusal') {
       if (serverName !== null) this.nearest = nearestRoutes(this.#snapshot, serverName, this.#sources);
       return this.#refuse(
         'route',
-        found,
+        routed,
         this.nearest.map((near) => asCandidate(near, serverName ?? '')),
       );
     }
-    this.route = found;
+    this.#routed = routed;
+    const { route: found } = routed;
     const limited = this.#recorded('route') ?? this.#live?.rate(found) ?? null;
     if (limited !== null) return this.#refuse('route', limited);
     const place = placeOf(this.#sources, `route:${found.serverName}`);
@@ -119,17 +116,15 @@ export class Walk {
    * as traffic does.
    */
   #admit(): Refusal | null {
-    const { route: found } = this;
-    if (found === null) return null;
+    if (this.#routed === null) return null;
+    const { route: found } = this.#routed;
     const { client } = this.#facts;
     const isAsked = found.kind === 'terminate' && found.unsupported === undefined;
     const recorded = this.#recorded('identity') ?? this.#live?.identity(found.mesh) ?? null;
     if (isAsked && client.kind === 'rejected') return this.#refuse('identity', client.refusal);
     if (isAsked && recorded !== null) return this.#refuse('identity', recorded);
-    const nobody = missingIdentity(this.#snapshot, found);
-    if (nobody !== null) return this.#refuse('identity', nobody);
     const claims = client.kind === 'claims' ? client.claims : null;
-    const judged = authoriseClaims(found, claims);
+    const judged = admitClaims(this.#routed, claims);
     if (judged.kind === 'refusal' && REFUSALS[judged.code].step === 'identity') return this.#refuse('identity', judged);
     if (!isAsked)
       this.#skip('identity', found.kind === 'passthrough' ? "the client's own TLS goes on as it is" : 'the route serves nobody');
@@ -138,7 +133,8 @@ export class Walk {
         'identity',
         claims === null ? '' : `${listed(claims.uris)}${claims.issuer === '' ? '' : `, issued by ${claims.issuer}`}`,
       );
-    if (found.kind === 'passthrough' && judged.kind === 'allowed') {
+    if (judged.kind === 'admitted') this.#admitted = judged;
+    if (found.kind === 'passthrough' && judged.kind === 'admitted') {
       this.#skip('permission', `the other zone decides who may reach ${found.destination}`);
       return null;
     }
@@ -147,7 +143,7 @@ export class Walk {
       if (found.kind === 'terminate' && claims !== null) this.nearest = nearestClients(found.permission, claims, this.#sources);
       return this.#refuse('permission', judged, candidates);
     }
-    return this.#pass('permission', allowedText(judged), candidates);
+    return this.#pass('permission', allowedText(judged.allowed), candidates);
   }
 
   /** Of a service that speaks HTTP, what is done to a request before an endpoint is chosen. */
@@ -161,12 +157,12 @@ export class Walk {
   }
 
   #endpoint(viewOf: ViewOf): Refusal | null {
-    const { route: found } = this;
-    if (found === null) return null;
-    const cluster = this.#snapshot.clusters.get(found.cluster);
-    if (cluster === undefined) return this.#refuse('endpoint', missingCluster(found));
+    if (this.#admitted === null) return null;
+    const { route: found } = this.#admitted;
+    const cluster = clusterOf(this.#admitted);
+    if ('kind' in cluster) return this.#refuse('endpoint', cluster);
     const view = viewOf(cluster);
-    const chosen = choose(found, cluster, view);
+    const chosen = chooseEndpoints(this.#admitted, cluster, view);
     const tried = chosen.kind === 'chosen' ? chosen.targets : [];
     const candidates = endpointCandidates(found, cluster, { view, tried, sources: this.#sources });
     const recorded = this.#recorded('endpoint');

@@ -1,57 +1,109 @@
-import type { Refusal } from '../base/refusal.ts';
+/**
+ * The judgement: route, authorise, choose. Each is called here and nowhere else. A session, `explain`
+ * and `simulate` take the three stages below as their facts arrive; a stage takes what the one
+ * before it has given, so no other order compiles.
+ */
 import { refuse } from '../base/refusal.ts';
-import type { ClientClaims } from '../model/client.ts';
+import type { Refusal } from '../base/refusal.ts';
+import type { ClientClaims, VerifiedClient } from '../model/client.ts';
+import type { Cluster } from '../model/cluster.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { authoriseClaims } from './authorise.ts';
+import { authorise, authoriseClaims } from './authorise.ts';
 import type { Allowed } from './authorise.ts';
 import { choose } from './choose.ts';
-import type { Target } from './choose.ts';
+import type { Chosen, Target } from './choose.ts';
 import { route } from './route.ts';
+
+/** After the first stage: where the hello leads, in this configuration. */
+export interface Routed {
+  readonly kind: 'routed';
+  readonly snapshot: Snapshot;
+  readonly route: Route;
+}
+
+/** After the second stage: this client may use the route. */
+export interface Admitted extends Omit<Routed, 'kind'> {
+  readonly kind: 'admitted';
+  readonly allowed: Allowed;
+}
+
+/** What is known of a cluster's endpoints at this moment. */
+export type ViewOf = (cluster: Cluster) => EndpointView;
+
+/** The first stage. `serverName` is the SNI as it was sent, null where there was none. */
+export function findRoute(snapshot: Snapshot, serverName: string | null): Routed | Refusal {
+  const found = route(snapshot, serverName);
+  return found.kind === 'refusal' ? found : { kind: 'routed', snapshot, route: found };
+}
+
+/**
+ * What refuses every client of this route, so that none is asked for its certificate; null where the
+ * client decides.
+ */
+export function refusesEveryClient({ snapshot, route }: Routed): Refusal | null {
+  if (route.unsupported === undefined) return missingIdentity(snapshot, route);
+  const judged = authorise(route, null);
+  return judged.kind === 'refusal' ? judged : null;
+}
+
+/** The second stage. `client` is null on a passthrough route. */
+export function admit(routed: Routed, client: VerifiedClient | null): Admitted | Refusal {
+  return admitClaims(routed, client);
+}
+
+/** The second stage for a client that is asked about. Traffic takes `admit`. */
+export function admitClaims(routed: Routed, client: ClientClaims | null): Admitted | Refusal {
+  const { snapshot, route } = routed;
+  const allowed = refusesEveryClient(routed) ?? authoriseClaims(route, client);
+  return allowed.kind === 'refusal' ? allowed : { kind: 'admitted', snapshot, route, allowed };
+}
+
+/**
+ * The cluster of the third stage. A control plane may take a cluster away some milliseconds before
+ * the chain that uses it.
+ */
+export function clusterOf({ snapshot, route }: Admitted): Cluster | Refusal {
+  const cluster = snapshot.clusters.get(route.cluster);
+  return cluster ?? refuse('no-endpoint', `the cluster ${route.cluster} of ${route.destination} is not there`);
+}
+
+/** The third stage: the targets of the cluster that `clusterOf` gave, in the order to try them. */
+export function chooseEndpoints({ route }: Admitted, cluster: Cluster, view: EndpointView): Chosen | Refusal {
+  return choose(route, cluster, view);
+}
 
 export interface Facts {
   /** The SNI as sent, null where there was none. */
   readonly serverName: string | null;
   /** Null on a passthrough route, and where no certificate was given. */
   readonly client: ClientClaims | null;
-  readonly view: EndpointView;
+  readonly viewOf: ViewOf;
 }
 
 export type Decision =
   | { readonly kind: 'allowed'; readonly route: Route; readonly allowed: Allowed; readonly targets: readonly Target[] }
   | { readonly kind: 'refused'; readonly route: Route | null; readonly refusal: Refusal };
 
-/**
- * The whole judgement: route, authorise, choose, in the order in which traffic calls them as the
- * facts arrive.
- */
-export function decide(snapshot: Snapshot, facts: Facts): Decision {
-  const found = route(snapshot, facts.serverName);
-  if (found.kind === 'refusal') return { kind: 'refused', route: null, refusal: found };
-  const nobody = missingIdentity(snapshot, found);
-  if (nobody !== null) return { kind: 'refused', route: found, refusal: nobody };
-  const allowed = authoriseClaims(found, facts.client);
-  if (allowed.kind === 'refusal') return { kind: 'refused', route: found, refusal: allowed };
-  const cluster = snapshot.clusters.get(found.cluster);
-  if (cluster === undefined) return { kind: 'refused', route: found, refusal: missingCluster(found) };
-  const chosen = choose(found, cluster, facts.view);
-  if (chosen.kind === 'refusal') return { kind: 'refused', route: found, refusal: chosen };
-  return { kind: 'allowed', route: found, allowed, targets: chosen.targets };
+/** The whole judgement, where all facts are known. */
+export function decide(snapshot: Snapshot, { serverName, client, viewOf }: Facts): Decision {
+  const routed = findRoute(snapshot, serverName);
+  if (routed.kind === 'refusal') return { kind: 'refused', route: null, refusal: routed };
+  const { route } = routed;
+  const admitted = admitClaims(routed, client);
+  if (admitted.kind === 'refusal') return { kind: 'refused', route, refusal: admitted };
+  const cluster = clusterOf(admitted);
+  if ('kind' in cluster) return { kind: 'refused', route, refusal: cluster };
+  const chosen = chooseEndpoints(admitted, cluster, viewOf(cluster));
+  if (chosen.kind === 'refusal') return { kind: 'refused', route, refusal: chosen };
+  return { kind: 'allowed', route, allowed: admitted.allowed, targets: chosen.targets };
 }
 
-/**
- * Where the mTLS of a mesh cannot be ended with what was written of it, nobody gets as far as a
- * handshake.
- */
-export function missingIdentity({ meshes }: Snapshot, found: Route): Refusal | null {
-  if (found.kind !== 'terminate' || found.unsupported !== undefined) return null;
-  const identity = meshes.get(found.mesh)?.identity;
+/** The mTLS of a mesh cannot be ended with what was written of its identity. */
+function missingIdentity({ meshes }: Snapshot, route: Route): Refusal | null {
+  if (route.kind !== 'terminate') return null;
+  const identity = meshes.get(route.mesh)?.identity;
   if (identity?.kind !== 'none') return null;
-  return refuse('identity-unavailable', `there is no certificate for mesh ${found.mesh}: ${identity.why}`);
-}
-
-/** A control plane may take a cluster away some milliseconds before the chain that uses it. */
-export function missingCluster(found: Route): Refusal {
-  return refuse('no-endpoint', `the cluster ${found.cluster} of ${found.destination} is not there`);
+  return refuse('identity-unavailable', `there is no certificate for mesh ${route.mesh}: ${identity.why}`);
 }

@@ -16,11 +16,11 @@ import { WrongName } from './originate.ts';
 import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
 import { resetBelow, resetTcp } from './reset.ts';
-import type { Side } from './splice.ts';
+import type { Leg } from './leg.ts';
 import { endOnTlsError } from './tls-error.ts';
 import { TlsReader } from './tls-reader.ts';
 import { UnderTls } from './under-tls.ts';
-import type { Walk } from './session-steps.ts';
+import type { SessionSteps } from './session-steps.ts';
 
 export interface ConnectOptions {
   readonly clock: Clock;
@@ -45,21 +45,21 @@ export interface ConnectOptions {
 export const MAX_ATTEMPTS = 5;
 
 /**
- * Tries the targets in their order until one is connected. The side that comes back is paused:
+ * Tries the targets in their order until one is connected. The leg that comes back is paused:
  * nothing was read from it yet.
  */
-export async function connectEndpoint(walk: Walk, targets: readonly Target[], options: ConnectOptions): Promise<Side> {
+export async function connectEndpoint(steps: SessionSteps, targets: readonly Target[], options: ConnectOptions): Promise<Leg> {
   let last: Refused | null = null;
   for (const target of targets.slice(0, MAX_ATTEMPTS)) {
     // What an attempt opens is closed by its step, and there is none where the session was ended
     // meanwhile, by its deadline for one.
-    walk.check();
+    steps.check();
     options.onAttempt(target);
     try {
-      const attempt = target.endpoint.tls === null ? attemptPlain(walk, target, options) : attemptTls(walk, target, options);
-      const side = await attempt;
+      const attempt = target.endpoint.tls === null ? attemptPlain(steps, target, options) : attemptTls(steps, target, options);
+      const leg = await attempt;
       options.onOutcome(target, 'ok');
-      return side;
+      return leg;
     } catch (error) {
       const outcome = error instanceof Refused ? RETRIED[error.refusal.code] : undefined;
       if (outcome === undefined) throw error;
@@ -77,7 +77,7 @@ const RETRIED: Readonly<Partial<Record<RefusalCode, AttemptOutcome>>> = {
   'upstream-tls-failed': 'tls-failed',
 };
 
-function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Promise<Side> {
+function attemptPlain(steps: SessionSteps, target: Target, options: ConnectOptions): Promise<Leg> {
   const reader = options.asStream === true ? null : new PlainReader(options.pool);
   const socket = connectTcp({
     host: target.ip,
@@ -89,25 +89,25 @@ function attemptPlain(walk: Walk, target: Target, options: ConnectOptions): Prom
       ? {}
       : { onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback } }),
   });
-  // Read only once both sides are joined: a server that speaks first must not be lost.
+  // Read only once both legs are joined: a server that speaks first must not be lost.
   socket.pause();
-  const side: Side = { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
-  return attempt(walk, target, options, { socket, below: socket, ready: 'connect', side });
+  const leg: Leg = { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
+  return attempt(steps, target, options, { socket, below: socket, ready: 'connect', leg });
 }
 
-function attemptTls(walk: Walk, target: Target, options: ConnectOptions): Promise<Side> {
+function attemptTls(steps: SessionSteps, target: Target, options: ConnectOptions): Promise<Leg> {
   const { tls } = target.endpoint;
-  if (tls === null) return attemptPlain(walk, target, options);
+  if (tls === null) return attemptPlain(steps, target, options);
   const to = { host: target.ip, port: target.endpoint.port };
   const { socket, below } = dialTls(to, options.origination.connectionOptions(tls, target.endpoint));
-  const side: Side = {
+  const leg: Leg = {
     socket,
     raw: below,
     tls: true,
     reader: options.asStream === true ? null : new TlsReader(options.pool),
     reset: () => resetBelow(socket, below),
   };
-  return attempt(walk, target, options, { socket, below, ready: 'secureConnect', side });
+  return attempt(steps, target, options, { socket, below, ready: 'secureConnect', leg });
 }
 
 /** A TLS connection to a service, which is trusted no more than a client: see UnderTls. */
@@ -125,22 +125,22 @@ export function dialTls(
 }
 
 function attempt(
-  walk: Walk,
+  steps: SessionSteps,
   target: Target,
   options: ConnectOptions,
-  made: { socket: Socket | TLSSocket; below: Socket; ready: string; side: Side },
-): Promise<Side> {
-  const { socket, below, ready, side } = made;
+  made: { socket: Socket | TLSSocket; below: Socket; ready: string; leg: Leg },
+): Promise<Leg> {
+  const { socket, below, ready, leg } = made;
   const where = `${target.ip}:${target.endpoint.port}`;
   if (options.unref) below.unref();
-  return walk.step<Side>((done, fail) => {
+  return steps.step<Leg>((done, fail) => {
     let connected = false;
     const timer = options.clock.after(options.timeoutMs, () => {
       fail(new Refused(refuse('connect-timeout', `connect ${where}: nothing after ${options.timeoutMs} ms${onlySix(target)}`)));
     });
     function onReady(): void {
       connected = true;
-      done(side);
+      done(leg);
     }
     function onError(error: SocketError): void {
       const detail = `connect ${where}: ${socketReason(error)}${onlySix(target)}`;
@@ -169,7 +169,7 @@ function attempt(
       if (connected) return;
       below.destroy();
       socket.destroy();
-      side.reader?.close();
+      leg.reader?.close();
     };
   });
 }

@@ -20,7 +20,7 @@ import type { Target } from '../routing/choose.ts';
 import { probeAdoption } from './adopt.ts';
 import { Breakers } from './breakers.ts';
 import { BufferPool } from './buffers.ts';
-import type { DataPlane } from './data-plane.ts';
+import type { SessionContext } from './session-context.ts';
 import { EndpointUse } from './endpoint-use.ts';
 import { HttpOnDemand } from './http-on-demand.ts';
 import { ignoreError } from './ignore-error.ts';
@@ -31,8 +31,9 @@ import { Origination } from './originate.ts';
 import type { OriginationDeps } from './originate.ts';
 import { Renewals } from './renewals.ts';
 import { SessionDraft } from './session-draft.ts';
-import { walk } from './session.ts';
-import type { Session } from './session.ts';
+import { runSession } from './session.ts';
+import { clientAddressOf } from './session-state.ts';
+import type { Session } from './session-state.ts';
 import { Sweep } from './sweep.ts';
 import { Terminator } from './terminate.ts';
 import type { MeshTls } from './terminate.ts';
@@ -63,7 +64,7 @@ const BATCH = 256;
  * The data side: sessions, and the state that messages from the control side keep up to date. One
  * per thread.
  */
-export class DataSide implements DataPlane {
+export class DataSide implements SessionContext {
   readonly clock: Clock;
   readonly settings: TrafficSettings;
   readonly limits: Limits;
@@ -170,7 +171,7 @@ export class DataSide implements DataPlane {
           this.#send({ kind: 'listener-closed' });
         });
       case 'end-sessions':
-        for (const session of this.#sessions) session.walk.end(refuse('drained', 'the drain time is over'));
+        for (const session of this.#sessions) session.steps.end(refuse('drained', 'the drain time is over'));
         return;
       case 'stop':
         return this.#stop();
@@ -216,7 +217,7 @@ export class DataSide implements DataPlane {
       id: `${this.#worker}.${++this.#accepted}`,
       wallMs: this.clock.wall(),
       nowMs: this.clock.now(),
-      address: plainAddress(accepted.remoteAddress ?? ''),
+      address: clientAddressOf(accepted),
       port: accepted.remotePort ?? 0,
     });
   }
@@ -228,7 +229,7 @@ export class DataSide implements DataPlane {
   closeSession(session: Session): void {
     session.policyEnd?.();
     this.#sessions.delete(session);
-    this.limits.leaveSession(session.draft.clientAddress);
+    this.limits.leaveSession(session.clientAddress);
     this.#report(session.draft.record(this.clock.now()));
   }
 
@@ -250,15 +251,15 @@ export class DataSide implements DataPlane {
 
   #accept(socket: Socket): void {
     if (this.settings.unref) socket.unref();
-    const source = plainAddress(socket.remoteAddress ?? '');
+    const source = clientAddressOf(socket);
     const refusal = this.#admit(socket, source);
     if (refusal === null) {
-      void walk(socket, this);
+      void runSession(socket, this);
       return;
     }
     socket.on('error', ignoreError);
     const draft = this.draft(socket);
-    draft.snapshotVersion = this.#snapshot.version;
+    draft.judgedBy(this.#snapshot);
     draft.finish('over-limit', refusal);
     socket.resetAndDestroy();
     this.#report(draft.record(this.clock.now()));
@@ -347,7 +348,7 @@ export class DataSide implements DataPlane {
     } else if (session.policyEnd === null) {
       const why = same ? 'the client is denied now' : 'the route is gone';
       const timer = this.clock.after(this.settings.drainTimeMs, () =>
-        session.walk.end(refuse('policy-changed', `${why}, since snapshot ${this.#snapshot.version}`)),
+        session.steps.end(refuse('policy-changed', `${why}, since snapshot ${this.#snapshot.version}`)),
       );
       session.policyEnd = () => timer.cancel();
     }
@@ -386,7 +387,7 @@ export class DataSide implements DataPlane {
       this.#listener = null;
       this.http.close();
       this.terminator.close();
-      for (const session of this.#sessions) session.walk.end(refuse('drained', 'the egress was stopped'));
+      for (const session of this.#sessions) session.steps.end(refuse('drained', 'the egress was stopped'));
       // The walks end in microtasks; their records go out before the word that nothing is left.
       setImmediate(() => {
         this.#sendRecords();
@@ -410,9 +411,4 @@ export class DataSide implements DataPlane {
 /** -1 where this Node keeps it elsewhere. */
 function descriptorOf(socket: Socket): number {
   return (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle?.fd ?? -1;
-}
-
-/** `::ffff:10.0.0.7`, as a listener on `::` sees an IPv4 client, without its prefix. */
-function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') ? address.slice(7) : address;
 }

@@ -1,5 +1,5 @@
 import type { Cluster } from '../model/cluster.ts';
-import type { DataPlane } from './data-plane.ts';
+import type { SessionContext } from './session-context.ts';
 import type { HttpTraffic } from './http/http-traffic.ts';
 
 /**
@@ -7,13 +7,13 @@ import type { HttpTraffic } from './http/http-traffic.ts';
  * take 30 MB in each thread, which a zone without such services does not pay.
  */
 export class HttpOnDemand {
-  readonly #plane: DataPlane;
+  readonly #plane: SessionContext;
   #loading: Promise<HttpTraffic> | null = null;
   #loaded: HttpTraffic | null = null;
   #draining = false;
   #closed = false;
 
-  constructor(plane: DataPlane) {
+  constructor(plane: SessionContext) {
     this.#plane = plane;
   }
 

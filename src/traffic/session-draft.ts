@@ -3,6 +3,7 @@ import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
 import type { Route } from '../model/route.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { BreakerLimit, SessionRecord } from '../model/session-record.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import type { Allowed } from '../routing/authorise.ts';
 import type { Target } from '../routing/choose.ts';
 import { printable } from '../routing/route.ts';
@@ -14,23 +15,24 @@ const MAX_DETAIL = 1_024;
 const MAX_URIS_LENGTH = 8_192;
 const MAX_ALPN_LENGTH = 1_024;
 
-/** A SessionRecord in the making. */
+/**
+ * A SessionRecord in the making: what happens to a session is noted here, and nothing is read from
+ * it before its end.
+ */
 export class SessionDraft {
   readonly #id: string;
   readonly #startedAt: number;
   readonly #acceptedAt: number;
-  readonly clientAddress: string;
-  readonly clientPort: number;
-  snapshotVersion = '';
-  tlsVersion = '';
-  bytesUp = 0;
-  bytesDown = 0;
-  /** Bytes that arrived behind the hello while the endpoint was being connected. */
-  late: Buffer | null = null;
+  readonly #clientAddress: string;
+  readonly #clientPort: number;
+  #snapshotVersion = '';
+  #tlsVersion = '';
+  #bytesUp = 0;
+  #bytesDown = 0;
   /** The limit of a cluster or route that refused. */
-  limit: BreakerLimit | null = null;
+  #limit: BreakerLimit | null = null;
   /** Those that were served or refused; null where its bytes are not looked at. */
-  requests: number | null = null;
+  #requests: number | null = null;
   #sni = '';
   #alpn: readonly string[] = NONE;
   #tlsOffered = '';
@@ -60,12 +62,13 @@ export class SessionDraft {
     this.#id = start.id;
     this.#startedAt = start.wallMs;
     this.#acceptedAt = start.nowMs;
-    this.clientAddress = start.address;
-    this.clientPort = start.port;
+    this.#clientAddress = start.address;
+    this.#clientPort = start.port;
   }
 
-  get from(): string {
-    return `${this.clientAddress}:${this.clientPort}`;
+  /** The configuration that the session is judged by from now on. */
+  judgedBy({ version }: Snapshot): void {
+    this.#snapshotVersion = version;
   }
 
   hello(hello: ClientHello, nowMs: number): void {
@@ -80,7 +83,7 @@ export class SessionDraft {
   }
 
   handshake(tlsVersion: string, ms: number): void {
-    this.tlsVersion = tlsVersion;
+    this.#tlsVersion = tlsVersion;
     this.#handshakeMs = micros(ms);
   }
 
@@ -101,6 +104,20 @@ export class SessionDraft {
   allowed(allowed: Allowed): void {
     this.#permission = allowed.by;
     this.#shadowDenied = allowed.shadowDenied;
+  }
+
+  limited(limit: BreakerLimit): void {
+    this.#limit = limit;
+  }
+
+  moved(direction: 'up' | 'down', bytes: number): void {
+    if (direction === 'up') this.#bytesUp += bytes;
+    else this.#bytesDown += bytes;
+  }
+
+  /** Its requests are counted from now on. */
+  servesRequests(): void {
+    this.#requests = 0;
   }
 
   attempt(target: Target): void {
@@ -127,13 +144,13 @@ export class SessionDraft {
     RequestRecord,
     'id' | 'session' | 'snapshotVersion' | 'clientAddress' | 'sni' | 'mesh' | 'destination' | 'cluster' | 'spiffeIds' | 'uris'
   > {
-    this.requests = (this.requests ?? 0) + 1;
+    this.#requests = (this.#requests ?? 0) + 1;
     const { mesh = '', destination = '', cluster = '' } = this.#route ?? {};
     return {
-      id: `${this.#id}.${this.requests}`,
+      id: `${this.#id}.${this.#requests}`,
       session: this.#id,
-      snapshotVersion: this.snapshotVersion,
-      clientAddress: this.clientAddress,
+      snapshotVersion: this.#snapshotVersion,
+      clientAddress: this.#clientAddress,
       sni: this.#sni,
       mesh,
       destination,
@@ -157,9 +174,9 @@ export class SessionDraft {
       reason: this.#reason,
       detail: this.#detail,
       startedAt: this.#startedAt,
-      snapshotVersion: this.snapshotVersion,
-      clientAddress: this.clientAddress,
-      clientPort: this.clientPort,
+      snapshotVersion: this.#snapshotVersion,
+      clientAddress: this.#clientAddress,
+      clientPort: this.#clientPort,
       sni: this.#sni,
       alpn: this.#alpn,
       tlsOffered: this.#tlsOffered,
@@ -167,7 +184,7 @@ export class SessionDraft {
       mesh: route === null ? '' : route.mesh,
       destination: route === null ? '' : route.destination,
       cluster: route === null ? '' : route.cluster,
-      tlsVersion: this.tlsVersion,
+      tlsVersion: this.#tlsVersion,
       spiffeIds: this.#spiffeIds,
       uris: this.#uris,
       certificateIssuer: this.#issuer,
@@ -177,19 +194,19 @@ export class SessionDraft {
       endpoint: target === null ? '' : `${target.ip.includes(':') ? `[${target.ip}]` : target.ip}:${target.endpoint.port}`,
       endpointTls: target !== null && target.endpoint.tls !== null,
       attempts: this.#attempts,
-      bytesUp: this.bytesUp,
-      bytesDown: this.bytesDown,
+      bytesUp: this.#bytesUp,
+      bytesDown: this.#bytesDown,
       helloMs: this.#helloMs,
       handshakeMs: this.#handshakeMs,
       connectMs: this.#connectMs,
       totalMs: micros(nowMs - this.#acceptedAt),
     };
-    if (this.limit === null && this.#check === null && this.requests === null) return Object.freeze(record);
+    if (this.#limit === null && this.#check === null && this.#requests === null) return Object.freeze(record);
     return Object.freeze({
       ...record,
-      ...(this.limit === null ? {} : { limit: this.limit }),
+      ...(this.#limit === null ? {} : { limit: this.#limit }),
       ...(this.#check === null ? {} : { check: this.#check }),
-      ...(this.requests === null ? {} : { requests: this.requests }),
+      ...(this.#requests === null ? {} : { requests: this.#requests }),
     });
   }
 }

@@ -4,11 +4,11 @@ import type { Refusal } from '../base/refusal.ts';
 type Undo = () => void;
 
 /**
- * The steps of one session, one at a time, each a promise that somebody outside may end: the
+ * The steps of one session, one at a time. Each is a promise that an event outside may end: the
  * deadline, a client that goes away, a shutdown. A step starts something and gives back how to undo
  * its listeners; the undo runs once, however the step ends.
  */
-export class Walk {
+export class SessionSteps {
   #endStep: ((error: Refused) => void) | null = null;
   #ended: Refused | null = null;
 
@@ -36,7 +36,7 @@ export class Walk {
   }
 
   /**
-   * Throws where the walk was ended between two steps: for what is done without a step of its own.
+   * Throws where the session was ended between two steps: for what is done without a step of its own.
    */
   check(): void {
     if (this.#ended !== null) throw this.#ended;

@@ -3,7 +3,7 @@ import { Refused, refuse } from '../base/refusal.ts';
 import type { RefusalCode } from '../base/refusal.ts';
 import { parseClientHello } from '../wire/client-hello.ts';
 import type { ClientHello } from '../wire/client-hello.ts';
-import type { Walk } from './session-steps.ts';
+import type { SessionSteps } from './session-steps.ts';
 
 export interface Sniffed {
   readonly hello: ClientHello;
@@ -19,12 +19,12 @@ const FIRST_ROOM = 2_048;
  * passes the bytes on. The socket is paused afterwards.
  */
 export function readHello(
-  walk: Walk,
+  steps: SessionSteps,
   socket: Socket,
   options: { readonly maxHelloBytes: number; readonly from: string },
 ): Promise<Sniffed> {
   const { maxHelloBytes, from } = options;
-  return walk.step<Sniffed>((done, fail) => {
+  return steps.step<Sniffed>((done, fail) => {
     let room: Buffer | null = null;
     let length = 0;
     let needed = 0;

@@ -1,22 +1,10 @@
-import type { Socket } from 'node:net';
 import type { NormalEnd } from '../base/refusal.ts';
+import type { Leg } from './leg.ts';
 import { pumpStream } from './stream-pump.ts';
-import type { Meter, Reader } from './reader.ts';
+import type { Meter } from './reader.ts';
 
 /** A peer that is cut has so long to take the end of TLS. */
 const LAST_WORDS_MS = 1_000;
-
-/** One of the two connections of a session. */
-export interface Side {
-  readonly socket: Socket;
-  /** The TCP connection: the same where there is no TLS. */
-  readonly raw: Socket;
-  readonly tls: boolean;
-  /** What moves its bytes; null where the adopted handle does not work. */
-  readonly reader: Reader | null;
-  /** Ends the connection with a reset. */
-  reset(): void;
-}
 
 export interface Splice {
   /** Resolves when both sockets are closed. Never rejects. */
@@ -35,7 +23,7 @@ export interface Splice {
  * on one side resets the other. Back-pressure is exact: a side is not read while the other has not
  * taken what was read before.
  */
-export function splice(client: Side, endpoint: Side, meters: { readonly up: Meter; readonly down: Meter }): Splice {
+export function splice(client: Leg, endpoint: Leg, meters: { readonly up: Meter; readonly down: Meter }): Splice {
   let reason: NormalEnd = 'closed';
   let open = 2;
   const stops: (() => void)[] = [];
@@ -44,7 +32,7 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
     resolve = done;
   });
 
-  function join(from: Side, to: Side, meter: Meter, failure: NormalEnd): void {
+  function join(from: Leg, to: Leg, meter: Meter, failure: NormalEnd): void {
     const { socket } = from;
     let sawEnd = false;
     function onEnd(): void {
@@ -85,7 +73,7 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
   return {
     ended,
     cut: () => {
-      for (const side of [client, endpoint]) cutSide(side);
+      for (const leg of [client, endpoint]) cutLeg(leg);
     },
     lost(side) {
       const [gone, other] = side === 'client' ? [client, endpoint] : [endpoint, client];
@@ -101,7 +89,7 @@ export function splice(client: Side, endpoint: Side, meters: { readonly up: Mete
  * TLS is ended in its own words where there is room for them at once: a bare end looks to the peer
  * like an attack that cuts a message short.
  */
-function cutSide({ socket, raw, tls, reader }: Side): void {
+function cutLeg({ socket, raw, tls, reader }: Leg): void {
   if (!tls || socket.destroyed || socket.writableLength > 0 || raw.writableLength > 0) {
     socket.destroy();
     return;

@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 import { refuse } from '../base/refusal.ts';
 import type { TrafficSettings } from '../model/settings.ts';
-import type { Session } from './session.ts';
-import type { Side } from './splice.ts';
+import type { Leg } from './leg.ts';
+import type { Session } from './session-state.ts';
 
 /** At most so long between two looks at a session. */
 const LOOK_MS = 2_000;
@@ -69,8 +69,8 @@ export class Sweep {
     this.#before();
     for (const session of this.#sessions) {
       if (session.servesRequests) this.#lookAtRequests(session);
-      else if (session.sides === null) lookAtClient(session);
-      else this.#lookAtJoined(session, session.sides);
+      else if (session.legs === null) lookAtClient(session);
+      else this.#lookAtJoined(session, session.legs);
     }
   }
 
@@ -82,12 +82,12 @@ export class Sweep {
     const { idleTimeoutMs } = this.#settings;
     session.quietSweeps = session.moved ? 0 : session.quietSweeps + 1;
     session.moved = false;
-    if (isDisconnected(session.accepted)) return session.walk.end(refuse('client-gone', 'the client reset the connection'));
+    if (isDisconnected(session.accepted)) return session.steps.end(refuse('client-gone', 'the client reset the connection'));
     if (idleTimeoutMs > 0 && session.quietSweeps * this.#everyMs >= idleTimeoutMs)
-      session.walk.end(refuse('idle-timeout', `no request and no byte of one for ${idleTimeoutMs} ms`));
+      session.steps.end(refuse('idle-timeout', `no request and no byte of one for ${idleTimeoutMs} ms`));
   }
 
-  #lookAtJoined(session: Session, { client, endpoint, lost }: NonNullable<Session['sides']>): void {
+  #lookAtJoined(session: Session, { client, endpoint, lost }: NonNullable<Session['legs']>): void {
     const { idleTimeoutMs, halfClosedTimeoutMs } = this.#settings;
     session.quietSweeps = session.moved ? 0 : session.quietSweeps + 1;
     session.moved = false;
@@ -100,9 +100,9 @@ export class Sweep {
       keepAlive(session, halfClosed ? KEEP_ALIVE_HALF_CLOSED_MS : KEEP_ALIVE_QUIET_MS);
     }
     if (idleTimeoutMs > 0 && quietMs >= idleTimeoutMs)
-      session.walk.end(refuse('idle-timeout', `no byte in either direction for ${idleTimeoutMs} ms`));
+      session.steps.end(refuse('idle-timeout', `no byte in either direction for ${idleTimeoutMs} ms`));
     else if (halfClosed && halfClosedTimeoutMs > 0 && quietMs >= halfClosedTimeoutMs)
-      session.walk.end(refuse('idle-timeout', `one side had ended, and no byte came for ${halfClosedTimeoutMs} ms`));
+      session.steps.end(refuse('idle-timeout', `one side had ended, and no byte came for ${halfClosedTimeoutMs} ms`));
   }
 }
 
@@ -118,7 +118,7 @@ function everyMs({ idleTimeoutMs, halfClosedTimeoutMs }: TrafficSettings): numbe
  */
 function lookAtClient(session: Session): void {
   if (isDisconnected(session.accepted))
-    session.walk.end(refuse('client-gone', 'the client reset the connection before the endpoint was connected'));
+    session.steps.end(refuse('client-gone', 'the client reset the connection before the endpoint was connected'));
 }
 
 /**
@@ -126,7 +126,7 @@ function lookAtClient(session: Session): void {
  * ended well the kernel knows no peer any more either: what it holds of the peer's bytes may still
  * be waiting for the other side then, so that the answer tells nothing.
  */
-function hasGone({ socket, raw }: Side): boolean {
+function hasGone({ socket, raw }: Leg): boolean {
   return isDisconnected(raw) && (socket.readableEnded || !socket.writableFinished);
 }
 
@@ -137,8 +137,8 @@ function isDisconnected(socket: Socket | null): boolean {
 }
 
 function keepAlive(session: Session, afterMs: number): void {
-  const { sides } = session;
-  if (sides === null || session.keepAliveMs <= afterMs) return;
+  const { legs } = session;
+  if (legs === null || session.keepAliveMs <= afterMs) return;
   session.keepAliveMs = afterMs;
-  for (const { raw } of [sides.client, sides.endpoint]) if (!raw.destroyed) raw.setKeepAlive(true, afterMs);
+  for (const { raw } of [legs.client, legs.endpoint]) if (!raw.destroyed) raw.setKeepAlive(true, afterMs);
 }

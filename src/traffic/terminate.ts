@@ -11,7 +11,7 @@ import { Leaving } from './leaving.ts';
 import type { Renewals } from './renewals.ts';
 import { endOnTlsError, tlsErrorOf } from './tls-error.ts';
 import { UnderTls } from './under-tls.ts';
-import type { Walk } from './session-steps.ts';
+import type { SessionSteps } from './session-steps.ts';
 
 /**
  * What identity/ gives: how a mesh's TLS server is set up, and the only gate to a VerifiedClient.
@@ -118,13 +118,13 @@ export class Terminator {
    * The handshake and the check of the client. `peeked` are the bytes that were read for the hello;
    * `name` is what they asked for.
    */
-  async terminate(walk: Walk, raw: Socket, options: TerminateOptions): Promise<Terminated> {
+  async terminate(steps: SessionSteps, raw: Socket, options: TerminateOptions): Promise<Terminated> {
     const { mesh, wallMs, onHandshake, onCertificate } = options;
     let entry = this.#servers.get(mesh);
     // The clock may have jumped, or the machine have slept: the certificate is made anew while the
     // session waits.
     if (entry !== undefined && !isValidAt(entry.credentials, wallMs)) {
-      await walk.step<void>((done) => this.#renewals.whenRenewed(mesh, done));
+      await steps.step<void>((done) => this.#renewals.whenRenewed(mesh, done));
       entry = this.#servers.get(mesh);
     }
     if (entry === undefined) throw new Refused(refuse('identity-unavailable', `there is no certificate for mesh ${mesh}`));
@@ -136,7 +136,7 @@ export class Terminator {
         ),
       );
     }
-    const { socket, protocol, judgement } = await this.#handshake(walk, raw, {
+    const { socket, protocol, judgement } = await this.#handshake(steps, raw, {
       server: entry.server,
       peeked: options.peeked,
       judge: (secured) => this.#judge(secured, options),
@@ -185,9 +185,9 @@ export class Terminator {
     this.#secrets.delete(socket);
   }
 
-  #handshake(walk: Walk, raw: Socket, to: HandshakeOptions): Promise<Secured> {
+  #handshake(steps: SessionSteps, raw: Socket, to: HandshakeOptions): Promise<Secured> {
     const { server, peeked, judge } = to;
-    return walk.step<Secured>((done, fail) => {
+    return steps.step<Secured>((done, fail) => {
       const under = new UnderTls(raw);
       function failed(error: Error & { code?: string }): void {
         fail(new Refused(refuse('handshake-failed', `TLS handshake with the client: ${reasonOf(error)}`), { cause: error }));

@@ -21,7 +21,7 @@ function decidedOtherwise(snapshot: Snapshot, record: SessionRecord): string | n
   if (judged === null) return null;
   const { serverName, client } = factsOfRecord(record);
   const claims = client.kind === 'claims' ? client.claims : null;
-  const decision = decide(snapshot, { serverName, client: claims, view: viewOf(snapshot, record) });
+  const decision = decide(snapshot, { serverName, client: claims, viewOf: () => viewOf(snapshot, record) });
   const decided = decision.kind === 'allowed' ? 'allowed' : decision.refusal.code;
   if (decided !== judged) return `traffic came to ${judged}, decide to ${decided}`;
   if (decision.kind === 'allowed' && decision.allowed.by !== record.permission)

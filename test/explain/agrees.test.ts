@@ -118,7 +118,7 @@ t.test('on any configuration and any connection explain ends where decide ends',
       someView,
       (snapshot, sni, uris, view) => {
         const client = uris.length === 0 ? null : claims(...uris);
-        const decision = decide(snapshot, { serverName: sni, client, view });
+        const decision = decide(snapshot, { serverName: sni, client, viewOf: () => view });
         const trace = explain(snapshot, facts(sni, ...uris), () => view);
         traceText(trace);
         ends.add(trace.reason ?? 'allowed');

@@ -116,7 +116,7 @@ const client = { mesh: 'default', uris: ['spiffe://default/web'], spiffeIds: ['s
 function outcomes(compiled: Compiled): Readonly<Record<string, string>> {
   const snapshot = snapshotOf(compiled);
   const entries = [...snapshot.routes.values()].map(({ serverName, destination, mesh }) => {
-    const made = decide(snapshot, { serverName, client: { ...client, mesh }, view } as never);
+    const made = decide(snapshot, { serverName, client: { ...client, mesh }, viewOf: () => view } as never);
     return [destination, made.kind === 'allowed' ? 'allowed' : `${made.refusal.code} ${made.refusal.detail}`];
   });
   return Object.fromEntries(entries) as Record<string, string>;

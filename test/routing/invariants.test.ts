@@ -236,7 +236,7 @@ t.test('whatever is compiled from files violates nothing, and every route of it 
       routes += outcome.snapshot.routes.size;
       for (const { serverName, cluster } of outcome.snapshot.routes.values()) {
         const view = assumedView(only(outcome.snapshot.clusters, cluster));
-        decide(outcome.snapshot, { serverName, client: claims('spiffe://default/api', 'kuma://version/v1'), view });
+        decide(outcome.snapshot, { serverName, client: claims('spiffe://default/api', 'kuma://version/v1'), viewOf: () => view });
       }
       const [violation] = violationsOf(outcome.snapshot, outcome.secrets);
       if (violation !== undefined) throw new Error(JSON.stringify(violation));

@@ -9,7 +9,7 @@ import { BufferPool, SIZES } from '../../src/traffic/buffers.ts';
 import { PlainReader } from '../../src/traffic/plain-reader.ts';
 import { resetTcp } from '../../src/traffic/reset.ts';
 import { splice } from '../../src/traffic/splice.ts';
-import type { Side } from '../../src/traffic/splice.ts';
+import type { Leg } from '../../src/traffic/leg.ts';
 
 type Path = 'adopted-handle' | 'public-api';
 
@@ -36,7 +36,7 @@ async function relay(path: Path, onServer: (socket: Socket) => void): Promise<Re
     upstream.on('error', () => {});
     upstream.once('connect', () => {
       const client = path === 'adopted-handle' ? adoptedSide(accepted, pool) : publicSide(accepted);
-      const endpoint: Side = {
+      const endpoint: Leg = {
         socket: upstream,
         raw: upstream,
         tls: false,
@@ -68,7 +68,7 @@ interface Relay {
   close(): void;
 }
 
-function adoptedSide(accepted: Socket, pool: BufferPool): Side {
+function adoptedSide(accepted: Socket, pool: BufferPool): Leg {
   const reader = new PlainReader(pool);
   const adopted = adopt(accepted, reader);
   if (adopted === null) throw new Error('adoption does not work here');
@@ -77,7 +77,7 @@ function adoptedSide(accepted: Socket, pool: BufferPool): Side {
   return { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
 }
 
-function publicSide(accepted: Socket): Side {
+function publicSide(accepted: Socket): Leg {
   return { socket: accepted, raw: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
 }
 

@@ -186,7 +186,7 @@ const VIEW: EndpointView = { turn: 0, names: new Map(), ownListeners: [], localA
 
 function decisionOf(translated: Translated, route: Route, uris: readonly string[]): string {
   const client = { mesh: route.mesh, spiffeIds: [], uris, issuer: '', expiry: '' } as unknown as VerifiedClient;
-  const decision = decide(translated.snapshot, { serverName: route.serverName, client, view: VIEW });
+  const decision = decide(translated.snapshot, { serverName: route.serverName, client, viewOf: () => VIEW });
   if (decision.kind === 'refused') return decision.refusal.code;
   return decision.allowed.shadowDenied ? 'shadow' : 'allowed';
 }

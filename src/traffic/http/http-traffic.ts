@@ -7,8 +7,8 @@ import type { Hash64 } from '../../model/endpoint-view.ts';
 import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
 import type { Target } from '../../routing/choose.ts';
 import { connectEndpoint } from '../connect.ts';
-import type { DataPlane } from '../data-plane.ts';
-import { Walk } from '../session-steps.ts';
+import type { SessionContext } from '../session-context.ts';
+import { SessionSteps } from '../session-steps.ts';
 import type { Exchange, RequestHead } from './exchange.ts';
 import { H1Front } from './h1-front.ts';
 import type { FrontConnection } from './h1-front.ts';
@@ -16,7 +16,7 @@ import { openH2 } from './h2-front.ts';
 import type { OpenH2 } from './h2-front.ts';
 import { resetReply } from './local-reply.ts';
 import { serveRequest } from './request-walk.ts';
-import type { Judged } from './request-walk.ts';
+import type { JudgedRequest } from './request-walk.ts';
 import { RequestDraft } from './request-draft.ts';
 import type { RequestFacts } from './request-draft.ts';
 import { UpstreamPools } from './upstream.ts';
@@ -24,7 +24,7 @@ import type { Dialled, DialListener, Wanted } from './upstream.ts';
 
 /** What a session offers its requests. */
 export interface HttpSession {
-  judge(): Judged;
+  judge(): JudgedRequest;
   /** Address of the client. */
   readonly client: string;
   /**
@@ -64,14 +64,14 @@ const LOOK_MS = 500;
  * their end.
  */
 export class HttpTraffic {
-  readonly #plane: DataPlane;
+  readonly #plane: SessionContext;
   readonly #h1: H1Front;
   readonly #pools: UpstreamPools;
   readonly #opened = new Set<OpenH2>();
   #looking: Timer | null = null;
   #draining = false;
 
-  constructor(plane: DataPlane) {
+  constructor(plane: SessionContext) {
     this.#plane = plane;
     this.#h1 = new H1Front(plane.clock, plane.settings.setupTimeoutMs);
     this.#pools = new UpstreamPools({
@@ -303,7 +303,7 @@ export class HttpTraffic {
       used?.();
     };
     try {
-      const { socket } = await connectEndpoint(new Walk(), targets, {
+      const { socket } = await connectEndpoint(new SessionSteps(), targets, {
         clock: plane.clock,
         pool: plane.pool,
         origination: plane.origination,

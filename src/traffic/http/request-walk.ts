@@ -22,7 +22,7 @@ import type { RequestTimeout } from './request-timers.ts';
 import type { DialListener, Lease, UpstreamPools } from './upstream.ts';
 
 /** What is live for the next request of a connection. */
-export type Judged =
+export type JudgedRequest =
   | { readonly kind: 'allowed'; readonly http: HttpRoute; readonly cluster: Cluster; readonly route: Route }
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
@@ -32,7 +32,7 @@ export interface RequestHost {
   readonly pools: UpstreamPools;
   /** Address of the client. */
   readonly client: string;
-  judge(): Judged;
+  judge(): JudgedRequest;
   /** Takes a token of this limit of the route; false where there is none. */
   admit(route: Route, limit: RequestRateLimit, index: number): boolean;
   /** A place among the requests of the cluster, and how it is left; null where all are taken. */

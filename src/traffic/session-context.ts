@@ -15,12 +15,12 @@ import type { Limits } from './limits.ts';
 import type { NameTable } from './name-table.ts';
 import type { Origination } from './originate.ts';
 import type { SessionDraft } from './session-draft.ts';
-import type { Session } from './session.ts';
+import type { Session } from './session-state.ts';
 import type { Terminator } from './terminate.ts';
 import type { Unproven } from './unproven.ts';
 
 /** What a session needs of the data side that it runs on. */
-export interface DataPlane {
+export interface SessionContext {
   readonly clock: Clock;
   readonly settings: TrafficSettings;
   readonly limits: Limits;

@@ -1,0 +1,71 @@
+import type { Cluster } from '../model/cluster.ts';
+import type { Target } from '../routing/choose.ts';
+import type { Place } from './breakers.ts';
+import { connectEndpoint } from './connect.ts';
+import type { Leg } from './leg.ts';
+import type { SessionContext } from './session-context.ts';
+import { overLimit } from './session-judgement.ts';
+import type { Session } from './session-state.ts';
+
+/** At once where every name of the cluster has an answer, otherwise when the first answers come. */
+export async function namesKnown(session: Session, cluster: Cluster, context: SessionContext): Promise<void> {
+  if (context.names.allKnown(cluster)) return;
+  session.waitsForNames = true;
+  await session.steps.step<void>((done) => context.names.whenKnown(cluster, done));
+  session.waitsForNames = false;
+}
+
+/** Takes a place among the connections of the cluster, and connects one of the targets. */
+export async function connectCluster(
+  session: Session,
+  targets: readonly Target[],
+  { cluster, context }: { readonly cluster: Cluster; readonly context: SessionContext },
+): Promise<Leg> {
+  const { clock, pool, origination, settings } = context;
+  const startedAt = clock.now();
+  const place = await takePlace(session, cluster, context);
+  session.holds(context.unprovenOf(cluster), startedAt);
+  session.scope.add(() => place.leave());
+  let leave: (() => void) | null = null;
+  session.scope.add(() => leave?.());
+  const leg = await connectEndpoint(session.steps, targets, {
+    clock,
+    pool,
+    origination,
+    timeoutMs: cluster.connectTimeoutMs,
+    unref: settings.unref,
+    onAttempt(target) {
+      session.draft.attempt(target);
+      leave?.();
+      leave = context.endpoints.enter(cluster.name, target);
+    },
+    onOutcome: (target, outcome) => context.attempted(cluster, target, outcome),
+  });
+  session.scope.add(() => {
+    if (session.joined) return;
+    leg.reset();
+    leg.reader?.close();
+  });
+  place.connected();
+  session.draft.connected(clock.now() - startedAt);
+  return leg;
+}
+
+/**
+ * A place among the connections of the cluster. Where none is left, a client that is passed through
+ * and has not answered its endpoint makes room.
+ */
+async function takePlace(session: Session, cluster: Cluster, context: SessionContext): Promise<Place> {
+  const place = context.breakers.enter(cluster);
+  if (!('limit' in place)) return place;
+  const isRoom = place.limit === 'max-connections' && context.unprovenOf(cluster).makeRoom(context.clock.now());
+  if (!isRoom) throw overLimit(session, place);
+  // The other leaves its place when its walk has ended, before the loop turns.
+  await session.steps.step<void>((done) => {
+    setImmediate(done);
+    return () => {};
+  });
+  const next = context.breakers.enter(cluster);
+  if ('limit' in next) throw overLimit(session, next);
+  return next;
+}

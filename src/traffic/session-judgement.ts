@@ -1,0 +1,62 @@
+import { Refused, refuse } from '../base/refusal.ts';
+import type { Refusal } from '../base/refusal.ts';
+import type { Cluster } from '../model/cluster.ts';
+import type { Route } from '../model/route.ts';
+import { admit, clusterOf, findRoute, refusesEveryClient } from '../routing/decide.ts';
+import type { Admitted, Routed } from '../routing/decide.ts';
+import type { Full } from './breakers.ts';
+import type { SessionContext } from './session-context.ts';
+import type { Session } from './session-state.ts';
+
+/**
+ * The route as it is live now; refused where it is another than the session was set up for, or where
+ * it serves no client at all. Costs nothing while the snapshot is the same.
+ */
+export function routeNow(session: Session, name: string | null, context: SessionContext): Routed {
+  const snapshot = context.snapshot();
+  const before = session.route;
+  session.draft.judgedBy(snapshot);
+  const routed = unlessRefused(findRoute(snapshot, name));
+  const { route } = routed;
+  if (before !== null && (route.kind !== before.kind || route.mesh !== before.mesh)) {
+    throw new Refused(refuse('policy-changed', `the route of ${route.serverName} changed while the session was set up`));
+  }
+  if (session.client !== null && session.trust !== context.terminator.generation(route.mesh)) {
+    throw new Refused(refuse('client-not-trusted', `the trust of mesh ${route.mesh} changed while the session was set up`));
+  }
+  session.route = route;
+  session.draft.route(route);
+  const refusal = refusesEveryClient(routed);
+  if (refusal !== null) throw new Refused(refusal);
+  return routed;
+}
+
+/** Route and permission as they are live now, of a session whose client is known as far as it will be. */
+export function admitNow(session: Session, name: string | null, context: SessionContext): Admitted {
+  const admitted = unlessRefused(admit(routeNow(session, name, context), session.client));
+  session.draft.allowed(admitted.allowed);
+  return admitted;
+}
+
+export function clusterNow(admitted: Admitted): Cluster {
+  const cluster = clusterOf(admitted);
+  if ('kind' in cluster) throw new Refused(cluster);
+  return cluster;
+}
+
+/** Takes a token of the rate limit of the route, where it has one. */
+export function takeRate(session: Session, route: Route, context: SessionContext): void {
+  const full = context.breakers.admit(route);
+  if (full !== null) throw overLimit(session, full);
+}
+
+export function overLimit({ draft }: Session, { limit, detail }: Full): Refused {
+  draft.limited(limit);
+  return new Refused(refuse('over-limit', detail));
+}
+
+/** Throws a refusal, and gives back anything else. */
+export function unlessRefused<T extends { readonly kind: string }>(outcome: T | Refusal): T {
+  if (outcome.kind === 'refusal') throw new Refused(outcome as Refusal);
+  return outcome as T;
+}

@@ -1,0 +1,139 @@
+import type { TLSSocket } from 'node:tls';
+import { Refused, refuse } from '../base/refusal.ts';
+import type { NormalEnd, Refusal } from '../base/refusal.ts';
+import type { Cluster } from '../model/cluster.ts';
+import type { Hash64 } from '../model/endpoint-view.ts';
+import type { HttpRoute } from '../model/http-route.ts';
+import type { Target } from '../routing/choose.ts';
+import { chooseEndpoints } from '../routing/decide.ts';
+import type { Admitted } from '../routing/decide.ts';
+import type { HttpSession } from './http/http-traffic.ts';
+import type { JudgedRequest } from './http/request-walk.ts';
+import type { SessionContext } from './session-context.ts';
+import { admitNow, clusterNow, unlessRefused } from './session-judgement.ts';
+import type { Session } from './session-state.ts';
+import { SessionSteps } from './session-steps.ts';
+
+/** What the requests of one connection have in common. */
+interface Requests {
+  readonly context: SessionContext;
+  /** The SNI of the connection. */
+  readonly name: string | null;
+}
+
+/**
+ * Serves requests one by one; the walk of each is in http/request-walk.ts. Ends when the client's
+ * connection has ended. `served` is called when the connection as such is not refused.
+ */
+export async function serveRequests(
+  session: Session,
+  tls: TLSSocket,
+  to: Requests & { readonly answersDenied: boolean; readonly served: () => void },
+): Promise<NormalEnd> {
+  const http = await to.context.http.load();
+  const first = judgeRequest(session, to);
+  if (first.kind === 'refused' && !(to.answersDenied && first.refusal.code === 'denied')) throw new Refused(first.refusal);
+  session.steps.check();
+  to.served();
+  session.joined = true;
+  session.servesRequests = true;
+  session.draft.servesRequests();
+  const seen: Seen = { refusal: null, passed: false };
+  await session.steps.step<void>((done) => {
+    const connection = http.open(tls, forRequests(session, to, seen));
+    tls.once('close', done);
+    return () => {
+      tls.removeListener('close', done);
+      connection.close();
+    };
+  });
+  if (seen.refusal !== null && !seen.passed) throw new Refused(seen.refusal);
+  return 'closed';
+}
+
+/** What became of the requests of one connection so far. */
+interface Seen {
+  /** The last refusal that was given for one. */
+  refusal: Refusal | null;
+  /** A service has answered one. */
+  passed: boolean;
+}
+
+function forRequests(session: Session, to: Requests, seen: Seen): HttpSession {
+  const { draft } = session;
+  return {
+    client: session.clientAddress,
+    judge: () => judgeRequest(session, to),
+    targets: (cluster, hash) => targetsOf(session, to, { cluster, hash }),
+    dialled: {
+      attempt: (target) => draft.attempt(target),
+      connected: (ms) => draft.connectedFirst(ms),
+    },
+    sent: (target) => draft.sent(target),
+    nextRequest: () => draft.nextRequest(),
+    moved(direction, bytes) {
+      draft.moved(direction, bytes);
+      session.moved = true;
+    },
+    refused(refusal) {
+      seen.refusal = refusal;
+    },
+    answered() {
+      seen.passed = true;
+      session.moved = true;
+    },
+  };
+}
+
+/** Route and permission as they are live for the next request. */
+function judgeRequest(session: Session, to: Requests): JudgedRequest {
+  try {
+    const { admitted, http, cluster } = admitRequest(session, to);
+    return { kind: 'allowed', http, cluster, route: admitted.route };
+  } catch (error) {
+    if (error instanceof Refused) return { kind: 'refused', refusal: error.refusal };
+    throw error;
+  }
+}
+
+/** Throws what refuses the request. */
+function admitRequest(
+  session: Session,
+  { context, name }: Requests,
+): { readonly admitted: Admitted; readonly http: HttpRoute; readonly cluster: Cluster } {
+  const admitted = admitNow(session, name, context);
+  const { route } = admitted;
+  const { http } = route.kind === 'terminate' ? route : {};
+  if (http === undefined) throw new Refused(refuse('policy-changed', `${route.destination} does not speak HTTP any more`));
+  return { admitted, http, cluster: clusterNow(admitted) };
+}
+
+/** The endpoints for a request to this cluster, judged by what is live when their names are known. */
+async function targetsOf(
+  session: Session,
+  to: Requests,
+  { cluster, hash }: { readonly cluster: Cluster; readonly hash: Hash64 | null | undefined },
+): Promise<readonly Target[]> {
+  const { context } = to;
+  await namesAnswered(cluster, context);
+  const { admitted } = admitRequest(session, to);
+  const { hashKey, ...view } = context.view(cluster, session.clientAddress);
+  const key = hash === undefined ? hashKey : hash;
+  const seen = key === null || key === undefined ? view : { ...view, hashKey: key };
+  return unlessRefused(chooseEndpoints(admitted, cluster, seen)).targets;
+}
+
+/** Every name of the cluster has an answer, within the time that a connection to it may take. */
+async function namesAnswered(cluster: Cluster, { names, clock }: SessionContext): Promise<void> {
+  if (names.allKnown(cluster)) return;
+  const steps = new SessionSteps();
+  const ms = cluster.connectTimeoutMs;
+  const timer = clock.after(ms, () =>
+    steps.end(refuse('dns-failed', `resolve the names of ${cluster.name}: no answer after ${ms} ms`)),
+  );
+  try {
+    await steps.step<void>((done) => names.whenKnown(cluster, done));
+  } finally {
+    timer.cancel();
+  }
+}

@@ -1,0 +1,81 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { Refused, refuse } from '../base/refusal.ts';
+import type { CertificateSummary } from '../model/client.ts';
+import type { TerminateRoute } from '../model/route.ts';
+import type { SessionContext } from './session-context.ts';
+import type { Session } from './session-state.ts';
+import type { Sniffed } from './sniff.ts';
+import { tlsErrorOf } from './tls-error.ts';
+
+/** Ends the mesh mTLS of the client. Afterwards the session has a verified client. */
+export async function terminateTls(
+  session: Session,
+  accepted: Socket,
+  to: { readonly context: SessionContext; readonly route: TerminateRoute; readonly sniffed: Sniffed },
+): Promise<TLSSocket> {
+  const { context, sniffed } = to;
+  const { draft } = session;
+  const startedAt = context.clock.now();
+  const leave = takeHandshakePlace(session, context, startedAt);
+  const { socket, client, trust } = await context.terminator.terminate(session.steps, accepted, {
+    mesh: to.route.mesh,
+    name: sniffed.hello.serverName,
+    peeked: sniffed.bytes,
+    wallMs: context.clock.wall(),
+    onHandshake(secured, protocol) {
+      session.isSecured = true;
+      draft.handshake(protocol, context.clock.now() - startedAt);
+      session.scope.add(() => {
+        if (!session.joined) secured.destroySoon();
+      });
+    },
+    onCertificate: (certificate: CertificateSummary) => draft.certificate(certificate),
+  });
+  leave();
+  session.proven();
+  session.client = client;
+  session.trust = trust;
+  draft.client(client);
+  endWithClient(session, socket);
+  return socket;
+}
+
+/**
+ * A place among the handshakes of the process. Where none is left, one that has waited longest makes
+ * room.
+ */
+function takeHandshakePlace(session: Session, { limits, handshaking }: SessionContext, nowMs: number): () => void {
+  const full = limits.enterHandshake();
+  if (full !== null) {
+    const { shareOfHandshakes: share, surplusHandshakes: surplus } = limits;
+    const { size } = handshaking;
+    // Each data side may have some, whatever the others have; one with more gives back what they
+    // took.
+    if (size >= Math.max(1, share) && !handshaking.makeRoom(nowMs)) throw new Refused(refuse('over-limit', full));
+    if (surplus > 0 && size > share + 1) handshaking.makeRoom(nowMs);
+    limits.forceHandshake();
+  }
+  const held = session.holds(handshaking, nowMs);
+  let open = true;
+  const leave = (): void => {
+    held.leave();
+    if (open) limits.leaveHandshake();
+    open = false;
+  };
+  session.scope.add(leave);
+  return leave;
+}
+
+/** Ends the session of a client that goes away while the endpoint is being connected. */
+export function endWithClient(session: Session, socket: Socket): void {
+  session.scope.on(socket, 'close', () => {
+    if (session.joined) return;
+    const text = tlsErrorOf(socket);
+    session.steps.end(
+      text === null
+        ? refuse('client-gone', 'the client closed before the endpoint was connected')
+        : refuse('tls-error', `TLS with the client: ${text}`),
+    );
+  });
+}
