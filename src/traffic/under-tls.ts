@@ -59,15 +59,15 @@ export class UnderTls extends Duplex {
   #at = 0;
   /** The memory of the chunk is somebody else's. */
   #foreign = false;
-  #started = false;
   /** Once its handshake is done. */
   #tls: Socket | null = null;
   /** Bytes of the last reads that were full, and how long TLS took with them. */
   #unbroken = 0;
   #spentMs = 0;
   #othersTurn = false;
-  /** TLS is not reading: what was read waits here. */
-  #full = false;
+  /** A piece that TLS has not had yet: its memory is that of the chunk, so nothing follows it. */
+  #handing = false;
+  #feeding = false;
   #rawEnded = false;
   #useless = 0;
   #uselessSince = 0;
@@ -79,9 +79,8 @@ export class UnderTls extends Duplex {
   /** `raw` is paused. */
   constructor(raw: Socket) {
     // Both directions may be over here while TLS still has bytes that nobody has read: after the
-    // handshake TLS ends this, not this TLS. One piece at a time waits here, so that the memory
-    // that it is a part of can be freed behind the last.
-    super({ allowHalfOpen: true, autoDestroy: false, readableHighWaterMark: 1 });
+    // handshake TLS ends this, not this TLS.
+    super({ allowHalfOpen: true, autoDestroy: false });
     this.#raw = raw;
     raw.on('error', (error) => this.destroy(error));
     raw.on('close', () => {
@@ -101,7 +100,6 @@ export class UnderTls extends Duplex {
   /** Once TLS listens. `first` was read before; its memory stays. */
   start(first: Buffer | null): void {
     const raw = this.#raw;
-    this.#started = true;
     raw.on('end', () => {
       if (this.destroyed) return;
       this.#rawEnded = true;
@@ -125,17 +123,24 @@ export class UnderTls extends Duplex {
 
   /**
    * Gives TLS what was read, piece by piece, for as long as it reads and it is this connection's
-   * turn.
+   * turn. Where it does not read, the piece waits in the stream, which asks for the next one before
+   * it hands over this one: that comes only when TLS has had this one (docs/decisions/relay.md).
    */
   #feed(): void {
-    if (this.#leaving !== null) return;
-    while (this.#chunk !== null && !this.#full && !this.#othersTurn && !this.destroyed) {
-      const chunk = this.#chunk;
-      const at = this.#at;
-      this.#at = this.#cursor.step(chunk, at, this.#tls === null ? 1 : BATCH);
-      this.#full = !this.push(at === 0 && this.#at === chunk.length ? chunk : chunk.subarray(at, this.#at));
+    if (this.#leaving !== null || this.#feeding) return;
+    this.#feeding = true;
+    try {
+      while (this.#chunk !== null && !this.#handing && !this.#othersTurn && !this.destroyed) {
+        const chunk = this.#chunk;
+        const at = this.#at;
+        this.#at = this.#cursor.step(chunk, at, this.#tls === null ? 1 : BATCH);
+        this.#handing = true;
+        this.push(at === 0 && this.#at === chunk.length ? chunk : chunk.subarray(at, this.#at));
+      }
+    } finally {
+      this.#feeding = false;
     }
-    if (this.#chunk !== null || this.#full || this.#othersTurn) this.#raw.pause();
+    if (this.#chunk !== null || this.#othersTurn) this.#raw.pause();
     else if (this.#rawEnded) this.push(null);
     else if (this.#raw.isPaused()) this.#raw.resume();
   }
@@ -190,6 +195,7 @@ export class UnderTls extends Duplex {
       return super.emit(event, ...args);
     } finally {
       UnderTls.#fed = null;
+      this.#handing = false;
       this.#spentMs += performance.now() - startedAt;
       if (tls !== null) this.#judge(tls.bytesRead !== before);
       const chunk = this.#chunk;
@@ -200,6 +206,8 @@ export class UnderTls extends Duplex {
       const more = this.#chunk !== null || this.#unbroken > 0;
       // A handshake waits for no more than one turn.
       if (more && this.#spentMs >= TURN_MS) this.#giveWay(tls === null ? setImmediate : nextShare);
+      // What waited for this piece; nothing where it did not have to wait itself.
+      if (!this.#feeding && !this.destroyed) this.#feed();
     }
   }
 
@@ -235,10 +243,8 @@ export class UnderTls extends Duplex {
     return true;
   }
 
-  override _read(): void {
-    this.#full = false;
-    if (this.#started) this.#feed();
-  }
+  /** What the socket brings is handed over as it comes. */
+  override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
     this.#raw.write(chunk, (error) => {

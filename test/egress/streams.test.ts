@@ -186,7 +186,8 @@ async function trickles(t: Test, streams: Streams, on: On, idleTimeoutMs: number
   };
   const [quiet, sending, listening] = await Promise.all([streams.connect(on), streams.connect(on), streams.connect(on)]);
   t.equal(await ask(quiet, 'ping'), 'ping', on.path);
-  t.equal(await ask(listening, 'talk'), 'talk');
+  // What trickles may come along.
+  t.match(await ask(listening, 'talk'), /^talk\.*$/);
   for (const socket of [sending, listening]) socket.resume();
   let over = false;
   const quietEnd = gone(quiet).then(() => (over = true));

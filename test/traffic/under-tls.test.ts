@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectTcp, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -143,6 +143,61 @@ t.test(
     }
   },
 );
+
+t.test('records of all sizes arrive whole where TLS stops reading again and again', async (t) => {
+  const { front, client, tls, raw } = await opened();
+  const sent: Buffer[] = [];
+  for (let i = 0; i < 400; i++) sent.push(randomBytes(i % 2 === 0 ? 10 : 16 * 1024));
+  const hash = createHash('sha256');
+  // As a relay does whose other side is slow. A TLS socket stops reading when its buffer is full.
+  tls.on('data', (chunk: Buffer) => {
+    hash.update(chunk);
+    if (tls.isPaused()) return;
+    tls.pause();
+    setImmediate(() => setImmediate(() => tls.resume()));
+  });
+  const over = Promise.race([once(tls, 'end'), once(tls, 'error'), closed(raw)]);
+  tls.resume();
+  let stops = 0;
+  raw.on('pause', () => stops++);
+  void (async () => {
+    // Several that wait would be one record.
+    for (const bytes of sent) await new Promise((resolve) => client.write(bytes, resolve));
+    client.end();
+  })();
+  await over;
+  t.equal(tls.bytesRead, Buffer.concat(sent).length);
+  t.equal(hash.digest('hex'), createHash('sha256').update(Buffer.concat(sent)).digest('hex'));
+  t.ok(stops > 10, `reading stopped ${stops} times`);
+  tls.end();
+  client.resume();
+  await closed(raw);
+  front.close();
+});
+
+t.test('a piece is handed over before the next one of its memory is asked for', async (t) => {
+  const raw = new Duplex({ read: () => {} });
+  const under = new UnderTls(raw as unknown as Socket);
+  const got: string[] = [];
+  under.on('data', (chunk: Buffer) => got.push(chunk.toString('hex')));
+  under.start(null);
+  for (const many of [1, 2, 3, 8]) {
+    got.length = 0;
+    under.pause();
+    const bytes = Buffer.from(Uint8Array.from({ length: many * 6 }, (_, i) => [23, 3, 3, 0, 1, 0x41 + i][i % 6] ?? 0).buffer);
+    const wanted = Array.from({ length: many }, (_, i) => bytes.toString('hex', i * 6, i * 6 + 6));
+    raw.push(bytes);
+    await nextTurn();
+    t.same(got, [], 'nothing while TLS does not read');
+    under.resume();
+    await nextTurn();
+    t.same(got, wanted, `${many} records of one read`);
+    t.equal(bytes.length, 0, 'the memory is free');
+  }
+  raw.push(null);
+  await once(under, 'end');
+  under.destroy();
+});
 
 t.test('what TLS writes after its end is dropped, and says so without an error', async (t) => {
   const { front, client, tls, under, raw } = await opened();
