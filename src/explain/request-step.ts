@@ -2,7 +2,7 @@
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
-import { holds } from '../routing/header-rules.ts';
+import { holds } from '../routing/sender-rules.ts';
 import { printable } from '../routing/route.ts';
 import type { AskedRequest } from './facts.ts';
 import type { Candidate } from './trace.ts';
@@ -14,12 +14,12 @@ export interface JudgedRequest {
   readonly candidates: readonly Candidate[];
 }
 
-export function judgeRequest(http: HttpRoute, asked: AskedRequest | null): JudgedRequest {
+export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: readonly string[]): JudgedRequest {
   const limits = http.rateLimits ?? [];
   const faults = http.faults ?? [];
   const headers = asked?.headers ?? null;
-  const limit = headers === null ? undefined : limits.find(({ clients }) => holds(clients, headers));
-  const met = headers === null ? [] : faults.filter(({ clients }) => holds(clients, headers));
+  const limit = headers === null ? undefined : limits.find(({ clients }) => holds(clients, { headers, uris }));
+  const met = headers === null ? [] : faults.filter(({ clients }) => holds(clients, { headers, uris }));
   const candidates = [
     ...limits.map((each) => candidate(limitText(each), headers === null ? null : each === limit)),
     ...faults.map((each) => candidate(faultText(each), headers === null ? null : met.includes(each))),

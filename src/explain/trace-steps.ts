@@ -152,7 +152,9 @@ export class TraceSteps {
     if (recorded !== null) return this.#refuse('request', recorded);
     const http = httpOf(this.route);
     if (http === undefined) return null;
-    const { refusal, text, candidates } = judgeRequest(http, this.#facts.request ?? null);
+    const { client } = this.#facts;
+    const uris = client.kind === 'claims' ? client.claims.uris : [];
+    const { refusal, text, candidates } = judgeRequest(http, this.#facts.request ?? null, uris);
     return refusal === null ? this.#pass('request', text, candidates) : this.#refuse('request', refusal, candidates);
   }
 

@@ -63,6 +63,7 @@ function forRequests(session: Session, to: Requests, seen: Seen): HttpSession {
   const { draft } = session;
   return {
     client: session.clientAddress,
+    uris: session.client?.uris ?? [],
     judge: () => judgeRequest(session, to),
     targets: (cluster, hash) => targetsOf(session, to, { cluster, hash }),
     dialled: {

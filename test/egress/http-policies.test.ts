@@ -223,6 +223,24 @@ t.test('a fault of no percent does nothing, and a delay comes before the abort',
   client.socket.destroy();
 });
 
+t.test('a request that a fault aborts takes no token of a limit, as Kuma has their order', async (t) => {
+  const port = await startService(t, ok);
+  const limit = '{ local: { http: { requestRate: { num: 2, interval: 1h } } } }';
+  const fault = '{ http: [{ abort: { httpStatus: 418, percentage: 100 } }] }';
+  const policies = [
+    meshPolicy('MeshRateLimit', fromMesh(limit)),
+    meshPolicy('MeshFaultInjection', fromMesh(fault, '{ kind: MeshService, name: frontend }')),
+  ];
+  await using zone = await startShop(t, port, { policies });
+  const client = await clientOf(zone);
+  const statuses: number[] = [];
+  for (const service of ['frontend', 'frontend', 'frontend', 'other', 'other', 'other']) {
+    statuses.push((await client.get('/', `x-kuma-tags: &kuma.io/service=${service}&\r\n`)).status);
+  }
+  t.same(statuses, [418, 418, 418, 200, 200, 429]);
+  client.socket.destroy();
+});
+
 t.test('a bandwidth lets an answer through as fast as it says, and whole', async (t) => {
   const port = await startService(t, (_, response) => void response.end('x'.repeat(20_480)));
   const conf = '{ http: [{ responseBandwidth: { limit: 40kbps, percentage: 100 } }] }';

@@ -1,7 +1,7 @@
 import type { Cluster, Endpoint, TlsOrigination } from '../../src/model/cluster.ts';
 import { BALANCING_DEFAULTS, BREAKER_DEFAULTS } from '../../src/model/cluster.ts';
 import { HTTP_TIMEOUT_DEFAULTS } from '../../src/model/http-route.ts';
-import type { HeaderRule } from '../../src/model/http-route.ts';
+import type { SenderRule } from '../../src/model/http-route.ts';
 import type { Permission, Principal } from '../../src/model/permission.ts';
 import type { Route, TerminateRoute } from '../../src/model/route.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../../src/model/settings.ts';
@@ -51,7 +51,7 @@ function routeModel(route: Route, cluster: ClusterModel, isNamed: boolean): Rout
 
 function requestsModel(route: Route, isNamed: boolean): RequestsModel {
   const http = route.kind === 'terminate' ? route.http : undefined;
-  const clients = (rules: readonly HeaderRule[] = []): string => {
+  const clients = (rules: readonly SenderRule[] = []): string => {
     const [rule] = rules;
     if (rule === undefined) return '';
     if (rule.kind !== 'tags' || rule.not === true || rules.length > 1) return 'no pattern of tags';

@@ -152,6 +152,21 @@ t.test('HTTP routes that do not lead every request of every host to the one serv
   for (const [what, change] of Object.entries(cases)) t.match(withHosts(change).unsupported, /different places|not all/, what);
 });
 
+t.test('limits that another service keeps for all proxies are not kept here, so nobody passes', async (t) => {
+  for (const type of ['ratelimit.v3.RateLimit', 'rate_limit_quota.v3.RateLimitQuotaFilterConfig']) {
+    const value = create(AnySchema, { typeUrl: `type.googleapis.com/envoy.extensions.filters.http.${type}` });
+    const route = routeTo(
+      'web',
+      translated((made) =>
+        changeManager(chainTo('web', made), ({ httpFilters }) =>
+          httpFilters.unshift({ ...httpFilters[0]!, name: 'x', configType: { case: 'typedConfig', value } }),
+        ),
+      ),
+    );
+    t.match(route.unsupported, /is not understood/, type);
+  }
+});
+
 t.test('a check of clients that comes inside of a chain is compared whole, and a new one is taken up', async (t) => {
   const bundle = (ca: string) =>
     anyPack(

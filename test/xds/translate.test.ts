@@ -463,7 +463,7 @@ t.test('what is done to HTTP elsewhere and not here is one remark for each chain
   t.same(translated.remarks, [
     {
       about: `route:${HTTP}`,
-      text: 'of HTTP this egress does not do these, so they have no effect: limits of a fault to clusters, nodes or a number, abort by header',
+      text: 'of HTTP this egress does not do these, so they have no effect: limits of a fault to a number, abort by header',
     },
   ]);
 });

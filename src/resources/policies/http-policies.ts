@@ -1,4 +1,4 @@
-import type { HeaderRule, HttpFault, RequestRateLimit } from '../../model/http-route.ts';
+import type { SenderRule, HttpFault, RequestRateLimit } from '../../model/http-route.ts';
 import { replyHeaders } from '../http.ts';
 import type { LegacyHttpPolicy } from '../kinds/legacy-http-policy.ts';
 import type { FaultConf } from '../kinds/mesh-fault-injection.ts';
@@ -19,8 +19,9 @@ export function requestLimits(conf: RateLimitConf | null, older: readonly Legacy
     const { status, headers = {} } = http.onRateLimit ?? {};
     const { set = [], add = [] } = headers;
     const flat = replyHeaders([
-      ...set.map((header) => ({ ...header, append: false })),
+      // Kuma sets after it has added, and takes a comma for the end of a value that it sets.
       ...add.map((header) => ({ ...header, append: true })),
+      ...set.flatMap(({ name, value }) => value.split(',').map((part) => ({ name, value: part, append: false }))),
     ]);
     return [
       {
@@ -53,7 +54,7 @@ export function faultsOf(parts: readonly RuledPart<FaultConf>[]): readonly HttpF
     if (conf.faults === undefined) continue;
     const tags = tagsOf(item);
     const isAll = Object.keys(tags).length === 0;
-    const rules: HeaderRule[] = [
+    const rules: SenderRule[] = [
       ...(isAll ? [] : [{ kind: 'tags', any: [tags] } as const]),
       ...(decided.length === 0 ? [] : [{ kind: 'tags', any: [...decided], not: true } as const]),
     ];
@@ -69,7 +70,7 @@ function tagsOf({ kind, name, tags }: TargetRef): Readonly<Record<string, string
   return { ...(isService ? { [SERVICE_TAG]: name } : {}), ...Object.fromEntries(tags) };
 }
 
-function clientsOf(sources: readonly Tags[]): { readonly clients?: readonly HeaderRule[] } {
+function clientsOf(sources: readonly Tags[]): { readonly clients?: readonly SenderRule[] } {
   const any = sources.map((tags) => Object.fromEntries(tags));
   return any.length === 0 ? {} : { clients: [{ kind: 'tags', any }] };
 }

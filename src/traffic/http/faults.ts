@@ -1,7 +1,8 @@
 import type { Clock } from '../../base/clock.ts';
 import type { HttpFault, RequestRateLimit } from '../../model/http-route.ts';
 import type { Exchange } from './exchange.ts';
-import { holds } from '../../routing/header-rules.ts';
+import { holds } from '../../routing/sender-rules.ts';
+import type { Sender } from '../../routing/sender-rules.ts';
 import type { LocalReply } from './local-reply.ts';
 
 /**
@@ -9,9 +10,9 @@ import type { LocalReply } from './local-reply.ts';
  */
 export function limitFor(
   limits: readonly RequestRateLimit[] | undefined,
-  { head }: Exchange,
+  sender: Sender,
 ): { readonly limit: RequestRateLimit; readonly index: number } | null {
-  const index = limits?.findIndex(({ clients }) => holds(clients, head.headers)) ?? -1;
+  const index = limits?.findIndex(({ clients }) => holds(clients, sender)) ?? -1;
   const limit = limits?.[index];
   return limit === undefined ? null : { limit, index };
 }
@@ -32,6 +33,7 @@ export type Injected =
   | { readonly kind: 'pass'; readonly kibPerSecond: number | null };
 
 export interface FaultHost {
+  readonly sender: Sender;
   readonly clock: Clock;
   /** A random number in [0, 1). */
   readonly draw: () => number;
@@ -44,13 +46,13 @@ export interface FaultHost {
 /** Resolves early where the client is gone. */
 export async function injectFaults(
   faults: readonly HttpFault[],
-  exchange: Exchange,
-  { clock, draw, whenGone, onDelay }: FaultHost,
+  exchange: Pick<Exchange, 'gone'>,
+  { sender, clock, draw, whenGone, onDelay }: FaultHost,
 ): Promise<Injected> {
   const hits = ({ percent }: { readonly percent: number }): boolean => draw() * 100 < percent;
   let kibPerSecond: number | null = null;
   for (const { clients, delay, abort, bandwidth } of faults) {
-    if (!holds(clients, exchange.head.headers)) continue;
+    if (!holds(clients, sender)) continue;
     if (bandwidth !== undefined && hits(bandwidth)) kibPerSecond = Math.min(kibPerSecond ?? Infinity, bandwidth.kibPerSecond);
     if (delay !== undefined && hits(delay)) {
       onDelay();

@@ -21,6 +21,8 @@ export interface FrontConnection {
   serve(exchange: Exchange): Promise<void>;
   /** The answers of this connection are the last: the egress is draining. */
   readonly closing: boolean;
+  /** A head that is not complete after so long ends the connection. Absent: as for all. */
+  readonly headTimeoutMs?: number;
   /**
    * A request that no codec could read got this answer, or the end of its connection. `head` is
    * what is known of it.
@@ -76,14 +78,20 @@ interface Served {
 export class H1Front {
   readonly #clock: Clock;
   readonly #headTimeoutMs: number;
-  readonly #server: Server;
+  /** By the time that a head may take, which is Node's to watch. */
+  readonly #servers = new Map<number, Server>();
   readonly #served = new Map<Duplex, Served>();
 
   /** A head that is not complete after so long ends its connection. */
   constructor(clock: Clock, headTimeoutMs: number) {
     this.#clock = clock;
     this.#headTimeoutMs = headTimeoutMs;
-    this.#server = createServer({
+  }
+
+  #serverOf(headTimeoutMs: number): Server {
+    const known = this.#servers.get(headTimeoutMs);
+    if (known !== undefined) return known;
+    const server = createServer({
       insecureHTTPParser: false,
       maxHeaderSize: MAX_HEAD_BYTES,
       // A missing Host is answered here, in Envoy's words.
@@ -96,18 +104,20 @@ export class H1Front {
     });
     // It listens nowhere: its connections are handed to it. Its watch over slow heads begins with
     // this event.
-    this.#server.emit('listening');
+    server.emit('listening');
     // Node drops headers above its count without a word: they are counted by checkHttp1 instead.
-    this.#server.maxHeadersCount = 0;
-    this.#server.on('request', (request, response) => this.#take(request, response));
+    server.maxHeadersCount = 0;
+    server.on('request', (request, response) => this.#take(request, response));
     // The Expect header is answered by Node with 100, and does not go further.
-    this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => this.#take(request, response));
-    this.#server.on('connect', (request: IncomingMessage, socket: Duplex) => this.#connect(request, socket));
-    this.#server.on('clientError', (error: ParserError, socket) => this.#failed(error, socket));
+    server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => this.#take(request, response));
+    server.on('connect', (request: IncomingMessage, socket: Duplex) => this.#connect(request, socket));
+    server.on('clientError', (error: ParserError, socket) => this.#failed(error, socket));
+    this.#servers.set(headTimeoutMs, server);
+    return server;
   }
 
   close(): void {
-    this.#server.close();
+    for (const server of this.#servers.values()) server.close();
   }
 
   /** The socket is the front's from now on; it ends when the client or a last answer ends it. */
@@ -132,7 +142,7 @@ export class H1Front {
       served.late?.cancel();
       this.#served.delete(socket);
     });
-    this.#server.emit('connection', socket);
+    this.#serverOf(this.#headTimeoutOf(connection)).emit('connection', socket);
   }
 
   #take(request: IncomingMessage, response: ServerResponse): void {
@@ -241,10 +251,14 @@ export class H1Front {
    */
   #whenAlone(served: Served): void {
     this.#inTurn(served, () => {
-      served.late = this.#clock.after(this.#headTimeoutMs, () => {
+      served.late = this.#clock.after(this.#headTimeoutOf(served.connection), () => {
         if (served.waiting === 0) this.#end(served, REPLIES.requestTimeout);
       });
     });
+  }
+
+  #headTimeoutOf({ headTimeoutMs = Infinity }: FrontConnection): number {
+    return Math.min(headTimeoutMs, this.#headTimeoutMs);
   }
 
   /**

@@ -5,6 +5,7 @@ import type { Refusal } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Hash64 } from '../../model/endpoint-view.ts';
 import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
+import type { HttpTimeouts } from '../../model/http-route.ts';
 import type { Target } from '../../routing/choose.ts';
 import { connectEndpoint } from '../connect.ts';
 import type { SessionContext } from '../session-context.ts';
@@ -27,6 +28,8 @@ export interface HttpSession {
   judge(): JudgedRequest;
   /** Address of the client. */
   readonly client: string;
+  /** Of its certificate. */
+  readonly uris: readonly string[];
   /**
    * Endpoints in the order to try; throws Refused. `hash` is what a balancer that hashes goes by,
    * null for a random one.
@@ -169,8 +172,7 @@ export class HttpTraffic {
    */
   #lifeOf(socket: TLSSocket, session: HttpSession): ConnectionLife {
     const { clock } = this.#plane;
-    const judged = session.judge();
-    const timeouts = judged.kind === 'allowed' ? (judged.http.timeouts ?? {}) : {};
+    const timeouts = timeoutsOf(session);
     const idleMs = timeouts.idleMs ?? HTTP_TIMEOUT_DEFAULTS.idleMs;
     let idle: Timer | null = null;
     let running = 0;
@@ -208,7 +210,9 @@ export class HttpTraffic {
 
   #frontOf(session: HttpSession, life: ConnectionLife): FrontConnection {
     const isDraining = (): boolean => this.#draining;
+    const { headersMs = 0 } = timeoutsOf(session);
     return {
+      ...(headersMs === 0 ? {} : { headTimeoutMs: headersMs }),
       get closing() {
         return isDraining() || life.isLast;
       },
@@ -237,6 +241,7 @@ export class HttpTraffic {
         clock,
         pools: this.#pools,
         client: session.client,
+        uris: session.uris,
         judge: () => session.judge(),
         targets: (cluster, hash) => session.targets(cluster, hash),
         dialled: {
@@ -350,4 +355,10 @@ function watched(exchange: Exchange, draft: RequestDraft): Exchange {
     },
     respond: (head) => exchange.respond(head),
   };
+}
+
+/** Those of the route as it is now. */
+function timeoutsOf(session: HttpSession): HttpTimeouts {
+  const judged = session.judge();
+  return judged.kind === 'allowed' ? (judged.http.timeouts ?? {}) : {};
 }

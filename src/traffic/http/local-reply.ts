@@ -75,10 +75,10 @@ export const REPLIES: Readonly<Record<ReplyName, LocalReply>> = {
   notFound: { status: 404, body: '', lingers: true, ...cause('no-route', 'NR', 'route_not_found') },
   requestTimeout: {
     status: 408,
-    body: 'stream timeout',
+    body: 'request header timeout',
     close: true,
     lingers: true,
-    ...cause('request-timeout', 'SI', 'request_header_timeout'),
+    ...cause('request-timeout', '', 'request_header_timeout'),
   },
   upgradeRequired: {
     status: 426,

@@ -7,6 +7,7 @@ import type { HttpRoute, HttpTimeouts, RequestRateLimit } from '../../model/http
 import type { AttemptOutcome } from '../../model/messages.ts';
 import type { Route } from '../../model/route.ts';
 import type { Target } from '../../routing/choose.ts';
+import type { Sender } from '../../routing/sender-rules.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, ResponseBody } from './exchange.ts';
 import { injectFaults, limitedReply, limitFor } from './faults.ts';
@@ -21,10 +22,14 @@ import { RequestTimers, timeoutReply } from './request-timers.ts';
 import type { RequestTimeout } from './request-timers.ts';
 import type { DialListener, Lease, UpstreamPools } from './upstream.ts';
 
+interface Allowed {
+  readonly http: HttpRoute;
+  readonly cluster: Cluster;
+  readonly route: Route;
+}
+
 /** What is live for the next request of a connection. */
-export type JudgedRequest =
-  | { readonly kind: 'allowed'; readonly http: HttpRoute; readonly cluster: Cluster; readonly route: Route }
-  | { readonly kind: 'refused'; readonly refusal: Refusal };
+export type JudgedRequest = ({ readonly kind: 'allowed' } & Allowed) | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 /** What a request needs of the connection that it came on. */
 export interface RequestHost {
@@ -32,6 +37,8 @@ export interface RequestHost {
   readonly pools: UpstreamPools;
   /** Address of the client. */
   readonly client: string;
+  /** Of its certificate. */
+  readonly uris: readonly string[];
   judge(): JudgedRequest;
   /** Takes a token of this limit of the route; false where there is none. */
   admit(route: Route, limit: RequestRateLimit, index: number): boolean;
@@ -90,12 +97,8 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
   const judged = host.judge();
   if (judged.kind === 'refused') return refused(exchange, host, judged.refusal);
   const { http, cluster, route } = judged;
-  const limited = limitFor(http.rateLimits, exchange);
-  if (limited !== null && !host.admit(route, limited.limit, limited.index)) {
-    const { requests, intervalMs } = limited.limit;
-    host.why(refuse('over-limit', `${route.destination} had its ${requests} requests in ${intervalMs} ms (rate limit)`));
-    return exchange.reply(limitedReply(limited.limit));
-  }
+  const sender: Sender = { headers: exchange.head.headers, uris: host.uris };
+  if (http.limitsFirst === true && isOverLimit(exchange, host, judged, sender)) return;
 
   let whenGone: (() => void) | null = null;
   exchange.onGone(() => whenGone?.());
@@ -104,6 +107,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     faults.length === 0
       ? { kind: 'pass', kibPerSecond: null }
       : await injectFaults(faults, exchange, {
+          sender,
           clock: host.clock,
           draw: Math.random,
           whenGone: (listener) => (whenGone = listener),
@@ -111,6 +115,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
         });
   if (exchange.gone) return;
   if (injected.kind === 'abort') return exchange.reply(injected.reply);
+  if (http.limitsFirst !== true && isOverLimit(exchange, host, judged, sender)) return;
 
   const leave = host.enter(cluster);
   if (leave === null) {
@@ -143,6 +148,21 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     request.timers.end();
     leave();
   }
+}
+
+/** Whether a limit of the route has no token left for the request, which is answered then. */
+function isOverLimit(exchange: Exchange, host: RequestHost, { http, route }: Allowed, sender: Sender): boolean {
+  const limited = limitFor(http.rateLimits, sender);
+  if (limited === null) return false;
+  const { requests, intervalMs, percent = 100, enforcedPercent = 100 } = limited.limit;
+  if (!isDrawn(percent) || host.admit(route, limited.limit, limited.index) || !isDrawn(enforcedPercent)) return false;
+  host.why(refuse('over-limit', `${route.destination} had its ${requests} requests in ${intervalMs} ms (rate limit)`));
+  exchange.reply(limitedReply(limited.limit));
+  return true;
+}
+
+function isDrawn(percent: number): boolean {
+  return Math.random() * 100 < percent;
 }
 
 function timeoutsOf({ timeouts = {} }: HttpRoute, { httpPool }: Cluster): HttpTimeouts {

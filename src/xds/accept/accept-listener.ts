@@ -19,6 +19,9 @@ import {
   FilterChainMatch_ConnectionSourceType,
   FilterChainMatchSchema,
 } from '#envoy/config/listener/v3/listener_components_pb.js';
+import { ExtensionWithMatcherSchema } from '#envoy/extensions/common/matching/v3/extension_matcher_pb.js';
+import { HTTPFaultSchema } from '#envoy/extensions/filters/http/fault/v3/fault_pb.js';
+import { LocalRateLimitSchema as HttpRateLimitSchema } from '#envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { RBACSchema as HttpRbacSchema } from '#envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { RouterSchema } from '#envoy/extensions/filters/http/router/v3/router_pb.js';
 import { ConnectionLimitSchema } from '#envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js';
@@ -110,6 +113,9 @@ const READ: readonly DescMessage[] = [
   LocalRateLimitSchema,
   ConnectionLimitSchema,
   HttpRbacSchema,
+  HTTPFaultSchema,
+  HttpRateLimitSchema,
+  ExtensionWithMatcherSchema,
   RouterSchema,
   DownstreamTlsContextSchema,
 ];
@@ -157,6 +163,10 @@ function managerRefusal({ httpFilters, routeSpecifier }: HttpConnectionManager):
     if (why !== null) return why;
     const undecodable = decodeRefusal(name, configType.value);
     if (undecodable !== null) return undecodable;
+    const inner = unpack(configType.value, ExtensionWithMatcherSchema)?.extensionConfig;
+    if (inner === undefined) continue;
+    const within = extensionRefusal(inner.name, inner.typedConfig, HTTP_FILTERS) ?? decodeRefusal(inner.name, inner.typedConfig);
+    if (within !== null) return within;
   }
   const last = httpFilters.at(-1);
   if (last === undefined) return 'HttpConnectionManager: the list of HTTP filters is empty';

@@ -27,7 +27,7 @@ export const TERMINAL_NETWORK_FILTERS: ReadonlySet<string> = new Set(
   ),
 );
 
-/** What they do to HTTP changes nothing about who may connect; it is left out, and said. */
+/** What they do to HTTP restricts nobody; what of them is not done here is said. */
 export const HARMLESS_HTTP_FILTERS: ReadonlySet<string> = new Set(
   V3(
     'filters.http',
@@ -39,19 +39,22 @@ export const HARMLESS_HTTP_FILTERS: ReadonlySet<string> = new Set(
       'grpc_json_transcoder.v3.GrpcJsonTranscoder grpc_stats.v3.FilterConfig grpc_web.v3.GrpcWeb header_mutation.v3.HeaderMutation ' +
       'header_to_metadata.v3.Config health_check.v3.HealthCheck ip_tagging.v3.IPTagging json_to_metadata.v3.JsonToMetadata ' +
       'kill_request.v3.KillRequest local_ratelimit.v3.LocalRateLimit on_demand.v3.OnDemand original_src.v3.OriginalSrc ' +
-      'proto_message_extraction.v3.ProtoMessageExtractionConfig rate_limit_quota.v3.RateLimitQuotaFilterConfig ratelimit.v3.RateLimit ' +
+      'proto_message_extraction.v3.ProtoMessageExtractionConfig ' +
       'set_filter_state.v3.Config set_metadata.v3.Config stateful_session.v3.StatefulSession tap.v3.Tap thrift_to_metadata.v3.ThriftToMetadata',
   ),
 );
 
 export const HTTP_FILTERS: ReadonlySet<string> = new Set([
+  // A filter, and a matcher that says for whom it is.
+  'envoy.extensions.common.matching.v3.ExtensionWithMatcher',
   ...HARMLESS_HTTP_FILTERS,
   ...V3(
     'filters.http',
     'api_key_auth.v3.ApiKeyAuth aws_lambda.v3.Config aws_request_signing.v3.AwsRequestSigning basic_auth.v3.BasicAuth composite.v3.Composite ' +
       'credential_injector.v3.CredentialInjector csrf.v3.CsrfPolicy dynamic_forward_proxy.v3.FilterConfig dynamic_modules.v3.DynamicModuleFilter ' +
       'ext_authz.v3.ExtAuthz ext_proc.v3.ExternalProcessor gcp_authn.v3.GcpAuthnFilterConfig jwt_authn.v3.JwtAuthentication lua.v3.Lua ' +
-      'mcp.v3.Mcp mcp_router.v3.McpRouter oauth2.v3.OAuth2 proto_api_scrubber.v3.ProtoApiScrubberConfig rbac.v3.RBAC router.v3.Router ' +
+      'mcp.v3.Mcp mcp_router.v3.McpRouter oauth2.v3.OAuth2 proto_api_scrubber.v3.ProtoApiScrubberConfig rate_limit_quota.v3.RateLimitQuotaFilterConfig ratelimit.v3.RateLimit ' +
+      'rbac.v3.RBAC router.v3.Router ' +
       'transform.v3.TransformConfig wasm.v3.Wasm',
   ),
 ]);

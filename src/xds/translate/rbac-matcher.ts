@@ -2,6 +2,7 @@ import type { PermissionRule, Principal } from '../../model/permission.ts';
 import { anyOf, NotEvaluable, stringMatches, uriMatcher } from './principals.ts';
 import type { ChainFacts } from './principals.ts';
 import { ActionSchema, RBAC_Action } from '#envoy/config/rbac/v3/rbac_pb.js';
+import { SkipFilterSchema } from '#envoy/extensions/filters/common/matcher/action/v3/skip_action_pb.js';
 import type { TypedExtensionConfig } from '#envoy/xds/core/v3/extension_pb.js';
 import type {
   Matcher,
@@ -35,6 +36,21 @@ export function matcherRules(matcher: Matcher, facts: ChainFacts, byOf: Naming):
     if (when.kind === 'any') break;
   }
   return rules;
+}
+
+/**
+ * Of a filter that a matcher may skip: the clients whom it is for. Every action of such a matcher
+ * has to be the one that skips. Throws NotEvaluable.
+ */
+export function unskipped(matcher: Matcher, facts: ChainFacts): Principal {
+  const skipped = branches(matcher, facts).map(({ when, then }) => {
+    const on = then?.onMatch;
+    if (on?.case !== 'action' || typeOf(on.value.typedConfig) !== SkipFilterSchema.typeName) {
+      throw new NotEvaluable('a matcher does something else than to skip its filter');
+    }
+    return when;
+  });
+  return negated(either(skipped));
 }
 
 interface Branch {
@@ -130,7 +146,7 @@ function outcome(on: Matcher_OnMatch | undefined, facts: ChainFacts, byOf: Namin
   }
 }
 
-function isNobody(principal: Principal): boolean {
+export function isNobody(principal: Principal): boolean {
   return principal.kind === 'or' && principal.any.length === 0;
 }
 

@@ -1,5 +1,7 @@
-import type { HttpRoute } from '../../model/http-route.ts';
+import type { HttpFault, HttpRoute } from '../../model/http-route.ts';
 import type { ConnectionRateLimit } from '../../model/route.ts';
+import type { Matcher } from '#envoy/xds/type/matcher/v3/matcher_pb.js';
+import { ExtensionWithMatcherSchema } from '#envoy/extensions/common/matching/v3/extension_matcher_pb.js';
 import { HARMLESS_HTTP_FILTERS } from '../messages/extension-names.ts';
 import type { Metadata } from '#envoy/config/core/v3/base_pb.js';
 import type { FilterChain } from '#envoy/config/listener/v3/listener_components_pb.js';
@@ -38,6 +40,8 @@ export interface ChainFilters {
   readonly rateLimit: ConnectionRateLimit | null;
   /** null where it does not speak HTTP. */
   readonly http: HttpRoute | null;
+  /** Faults beside those of `http`, and a matcher that says for whom each is. */
+  readonly matched: readonly MatchedFault[];
   /**
    * Why nobody can be let in: what restricts access and is not understood, or what leads nowhere.
    */
@@ -47,7 +51,13 @@ export interface ChainFilters {
   readonly remarks: readonly string[];
 }
 
+export interface MatchedFault {
+  readonly fault: HttpFault;
+  readonly matcher: Matcher;
+}
+
 interface Found {
+  matched: readonly MatchedFault[];
   cluster: string;
   protocol: 'tcp' | 'http';
   metadata: Readonly<Record<string, string>>;
@@ -63,6 +73,7 @@ const DEFAULT_IDLE_MS = 3_600_000;
 
 export function readFilters(chain: FilterChain): ChainFilters {
   const found: Found = {
+    matched: [],
     cluster: '',
     protocol: 'tcp',
     metadata: {},
@@ -157,14 +168,17 @@ function readHttp(manager: HttpConnectionManager, found: Found): void {
   found.protocol = 'http';
   // A filter of connections before it disconnects those whom it denies.
   const answersDenied = found.rbac.length === 0;
-  const filters: HttpFilterConfigs = { rateLimit: undefined, faults: [] };
+  const filters: HttpFilterConfigs = { rateLimit: undefined, faults: [], limitsFirst: false };
   for (const filter of manager.httpFilters) readHttpFilter(filter, found, filters);
   const { routeSpecifier } = manager;
   const isRead = routeSpecifier.case === 'routeConfig' && readRoutes(routeSpecifier.value, found);
   if (routeSpecifier.case !== 'routeConfig') found.unsupported.push('its routes do not come with it');
   const routes = routeSpecifier.case === 'routeConfig' ? routeSpecifier.value : null;
   found.http = { autoHostRewrite: false, answersDenied };
-  if (isRead && routes !== null) found.http = { ...readHttpRoutes(manager, routes, filters, found), answersDenied };
+  if (!isRead || routes === null) return;
+  const { matched, ...http } = readHttpRoutes(manager, routes, filters, found);
+  found.http = { ...http, answersDenied };
+  found.matched = matched;
 }
 
 function readHttpFilter({ name, configType, disabled }: HttpFilter, found: Found, filters: HttpFilterConfigs): void {
@@ -183,11 +197,28 @@ function readHttpFilter({ name, configType, disabled }: HttpFilter, found: Found
   }
   if (unpack(config, RouterSchema) !== undefined) return;
   const rateLimit = unpack(config, HttpRateLimitSchema);
-  const fault = unpack(config, HTTPFaultSchema);
-  if (rateLimit !== undefined && !disabled) filters.rateLimit = rateLimit;
-  else if (fault !== undefined && !disabled) filters.faults.push(fault);
-  else if (HARMLESS_HTTP_FILTERS.has(type)) found.undone.push(type.replace(/^envoy\.extensions\.filters\.http\.|\.v3\..*$/g, ''));
+  const matched = unpack(config, ExtensionWithMatcherSchema);
+  const { extensionConfig, xdsMatcher: matcher = null } = matched ?? {};
+  const fault = unpack(matched === undefined ? config : extensionConfig?.typedConfig, HTTPFaultSchema);
+  if (disabled && rateLimit === undefined && fault === undefined && matched === undefined) {
+    // Nothing of it is done, which a route may change.
+    found.undone.push(shortName(type));
+  } else if (disabled) {
+    found.unsupported.push(`its HTTP filter ${shortName(type)} is disabled until a route says otherwise, which is not evaluated`);
+  } else if (rateLimit !== undefined) {
+    if (filters.rateLimit !== undefined) found.unsupported.push('it limits requests more than once, which is not evaluated');
+    filters.rateLimit = rateLimit;
+    filters.limitsFirst = filters.faults.length === 0;
+  } else if (fault !== undefined && (matched === undefined || matcher !== null)) {
+    if (filters.rateLimit !== undefined && !filters.limitsFirst)
+      found.undone.push('the order of faults and limits of requests: those before a limit come first');
+    filters.faults.push({ fault, matcher });
+  } else if (HARMLESS_HTTP_FILTERS.has(type)) found.undone.push(shortName(type));
   else found.unsupported.push(`its HTTP filter ${type} is not understood`);
+}
+
+function shortName(type: string): string {
+  return type.replace(/^envoy\.extensions\.(?:filters\.http\.)?|\.v3\..*$/g, '');
 }
 
 /** One destination for every request is what a proxy of connections can do. */
@@ -204,6 +235,10 @@ function readRoutes(config: RouteConfiguration, found: Found): boolean {
   const overrides = [config, ...config.virtualHosts, ...routes].flatMap(({ typedPerFilterConfig }) =>
     Object.values(typedPerFilterConfig),
   );
+  for (const schema of [HttpRateLimitSchema, HTTPFaultSchema]) {
+    const isBroken = overrides.some((each) => typeOf(each) === schema.typeName && unpack(each, schema) === undefined);
+    if (isBroken) found.unsupported.push(`its HTTP routes have a configuration of ${schema.typeName} that cannot be decoded`);
+  }
   for (const type of new Set(overrides.map(typeOf))) {
     if (/\.(?:local_ratelimit|fault|cors|ratelimit|compressor|buffer|header_mutation|stateful_session)\.v3\./.test(type))
       continue;

@@ -1,5 +1,5 @@
 import type { HttpFault, RequestRateLimit } from '../../model/http-route.ts';
-import { replyHeaders } from '../../resources/http.ts';
+import { headerProblem, replyHeaders } from '../../resources/http.ts';
 import type { RuntimeFractionalPercent } from '#envoy/config/core/v3/base_pb.js';
 import { HeaderValueOption_HeaderAppendAction } from '#envoy/config/core/v3/base_pb.js';
 import type { FaultDelay, FaultRateLimit } from '#envoy/extensions/filters/common/fault/v3/fault_pb.js';
@@ -7,8 +7,10 @@ import type { FaultAbort, HTTPFault } from '#envoy/extensions/filters/http/fault
 import type { LocalRateLimit } from '#envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import type { FractionalPercent } from '#envoy/type/v3/percent_pb.js';
 import { FractionalPercent_DenominatorType } from '#envoy/type/v3/percent_pb.js';
+import { XRateLimitHeadersRFCVersion } from '#envoy/extensions/common/ratelimit/v3/ratelimit_pb.js';
+import { unknownField } from '../messages/typed-config.ts';
 import { milliseconds } from '../messages/duration.ts';
-import { headerRules } from './header-rules.ts';
+import { senderRules } from './sender-rules.ts';
 
 /** What the reader of a chain could not take over. */
 export interface Notes {
@@ -20,11 +22,19 @@ export interface Notes {
 
 /** null where it limits nothing. */
 export function readRequestLimit(limit: LocalRateLimit, notes: Notes): RequestRateLimit | null {
-  const { tokenBucket, filterEnabled, filterEnforced, status, responseHeadersToAdd, descriptors } = limit;
+  const { tokenBucket, filterEnabled, filterEnforced, status, responseHeadersToAdd } = limit;
   const [enabled, enforced] = [shareOf(filterEnabled), shareOf(filterEnforced)];
   if (tokenBucket === undefined || enabled === 0 || enforced === 0) return null;
-  if (enabled < 100 || enforced < 100) notes.undone.push('limit of a share of requests');
-  if (descriptors.length > 0) notes.undone.push('limits by descriptor');
+  const unevaluated = [
+    ...(limit.descriptors.length > 0 ? ['by descriptors'] : []),
+    ...(limit.localRateLimitPerDownstreamConnection ? ['for each connection'] : []),
+    ...(limit.localClusterRateLimit === undefined ? [] : ['for its cluster']),
+    ...(unknownField(limit) === null ? [] : ['by what is not known here']),
+  ];
+  for (const how of unevaluated) notes.unsupported.push(`it limits requests ${how}, which is not evaluated`);
+  if (unevaluated.length > 0) return null;
+  if (limit.requestHeadersToAddWhenNotEnforced.length > 0) notes.undone.push('headers for what a limit lets through');
+  if (limit.enableXRatelimitHeaders !== XRateLimitHeadersRFCVersion.OFF) notes.undone.push('headers that tell of a limit');
   const requests = tokenBucket.maxTokens;
   const perFill = tokenBucket.tokensPerFill ?? 1;
   const fillMs = milliseconds(tokenBucket.fillInterval) ?? 0;
@@ -32,17 +42,20 @@ export function readRequestLimit(limit: LocalRateLimit, notes: Notes): RequestRa
     notes.unsupported.push(`it limits requests to ${perFill} in ${fillMs} ms and ${requests} at once`);
     return null;
   }
-  const headers = replyHeaders(
-    responseHeadersToAdd.map(({ header, append, appendAction }) => ({
-      name: (header?.key ?? '').toLowerCase(),
-      value: header?.value ?? '',
-      append: append ?? appendAction === HeaderValueOption_HeaderAppendAction.APPEND_IF_EXISTS_OR_ADD,
-    })),
-  );
+  const added = responseHeadersToAdd.map(({ header, append, appendAction }) => ({
+    name: (header?.key ?? '').toLowerCase(),
+    value: header?.value ?? '',
+    append: append ?? appendAction === HeaderValueOption_HeaderAppendAction.APPEND_IF_EXISTS_OR_ADD,
+  }));
+  const sound = added.filter(({ name, value }) => headerProblem(name, value) === null);
+  if (sound.length < added.length) notes.undone.push('headers of a limit that no answer can carry');
+  const headers = replyHeaders(sound);
   const code = status?.code ?? 0;
   return {
     requests,
     intervalMs: (fillMs * requests) / perFill,
+    ...(enabled < 100 ? { percent: enabled } : {}),
+    ...(enforced < 100 ? { enforcedPercent: enforced } : {}),
     // Envoy takes 429 for what is no error.
     ...(Number(code) < 400 || Number(code) === 429 ? {} : { status: code }),
     ...(headers.length === 0 ? {} : { headers }),
@@ -56,11 +69,15 @@ function shareOf(percent: RuntimeFractionalPercent | undefined): number {
 }
 
 /** null where it does nothing. */
-export function readFault(fault: HTTPFault, notes: Notes): HttpFault | null {
+export function readFault(fault: HTTPFault, cluster: string, notes: Notes): HttpFault | null {
   const { upstreamCluster, downstreamNodes, maxActiveFaults } = fault;
-  if (upstreamCluster !== '' || downstreamNodes.length > 0 || maxActiveFaults !== undefined)
-    notes.undone.push('limits of a fault to clusters, nodes or a number');
-  const clients = headerRules(fault.headers, notes);
+  if (upstreamCluster !== '' && upstreamCluster !== cluster) return null;
+  if (downstreamNodes.length > 0) {
+    notes.undone.push('faults for certain nodes');
+    return null;
+  }
+  if (maxActiveFaults !== undefined) notes.undone.push('limits of a fault to a number');
+  const clients = senderRules(fault.headers, notes);
   const delay = fault.delay === undefined ? null : readDelay(fault.delay, notes);
   const abort = fault.abort === undefined ? null : readAbort(fault.abort, notes);
   const bandwidth = fault.responseRateLimit === undefined ? null : readBandwidth(fault.responseRateLimit, notes);

@@ -1,3 +1,4 @@
+import type { Matcher } from '#envoy/xds/type/matcher/v3/matcher_pb.js';
 import type { HashPolicy, HttpRoute, HttpTimeouts, RequestRateLimit } from '../../model/http-route.ts';
 import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
 import type { RouteConfiguration } from '#envoy/config/route/v3/route_pb.js';
@@ -10,9 +11,11 @@ import type { HttpConnectionManager } from '#envoy/extensions/filters/network/ht
 import { sameValue } from '../../model/changes.ts';
 import { milliseconds } from '../messages/duration.ts';
 import { unpack } from '../messages/typed-config.ts';
-import { headerRules } from './header-rules.ts';
+import { senderRules } from './sender-rules.ts';
 import { readFault, readRequestLimit } from './read-http-policies.ts';
 import type { Notes } from './read-http-policies.ts';
+import type { MatchedFault } from './read-filters.ts';
+import { asksForHeaders } from './route-match.ts';
 
 /**
  * The HTTP filters of a chain that act on requests; a route may have a configuration of its own for
@@ -20,7 +23,10 @@ import type { Notes } from './read-http-policies.ts';
  */
 export interface HttpFilterConfigs {
   rateLimit: LocalRateLimit | undefined;
-  readonly faults: HTTPFault[];
+  /** With a matcher, those for whom it does not skip the fault. */
+  readonly faults: { readonly fault: HTTPFault; readonly matcher: Matcher | null }[];
+  /** The limit comes before the faults. */
+  limitsFirst: boolean;
 }
 
 /** What the routes of one chain, which all lead to one cluster, and its filters do to requests. */
@@ -29,7 +35,7 @@ export function readHttpRoutes(
   config: RouteConfiguration,
   filters: HttpFilterConfigs,
   notes: Notes,
-): Omit<HttpRoute, 'answersDenied'> {
+): Omit<HttpRoute, 'answersDenied'> & { readonly matched: readonly MatchedFault[] } {
   const routes = config.virtualHosts.flatMap((host) => host.routes);
   const own = routes.map((route) => ownFields(manager, route, notes));
   const [whole] = own.toReversed();
@@ -38,11 +44,21 @@ export function readHttpRoutes(
   }
   const rateLimits = readLimits(config, filters.rateLimit, notes);
   const overridden = overrideOf(config, routes, HTTPFaultSchema);
-  const faults = filters.faults.flatMap((fault) => readFault(overridden ?? fault, notes) ?? []);
+  const [action] = routes.map((route) => route.action);
+  const to = action?.case === 'route' ? action.value.clusterSpecifier : null;
+  const cluster = to?.case === 'cluster' ? to.value : '';
+  if (overridden !== undefined && filters.faults.length > 0 && routes.length > 1)
+    notes.undone.push('faults that its HTTP routes have each of their own: those of the first are all there is');
+  const all = filters.faults.map(({ fault, matcher }) => ({ fault: readFault(overridden ?? fault, cluster, notes), matcher }));
+  const faults = all.flatMap(({ fault, matcher }) => (fault === null || matcher !== null ? [] : [fault]));
+  const matched = all.flatMap(({ fault, matcher }) => (fault === null || matcher === null ? [] : [{ fault, matcher }]));
+  const limitsFirst = filters.limitsFirst && rateLimits.length > 0 && faults.length + matched.length > 0;
   return {
     ...(whole ?? { autoHostRewrite: false }),
     ...(rateLimits.length === 0 ? {} : { rateLimits }),
     ...(faults.length === 0 ? {} : { faults }),
+    ...(limitsFirst ? { limitsFirst: true } : {}),
+    matched,
   };
 }
 
@@ -79,8 +95,9 @@ function readTimeouts(manager: HttpConnectionManager, route: RouteAction, notes:
     maxStreamMs: maxStreams.length === 0 ? 0 : Math.min(...maxStreams),
     idleMs: milliseconds(common?.idleTimeout),
     maxConnectionMs: milliseconds(common?.maxConnectionDuration) ?? 0,
+    headersMs: milliseconds(manager.requestHeadersTimeout) ?? 0,
   };
-  const defaults: HttpTimeouts = { requestMs: 0, maxStreamMs: 0, maxConnectionMs: 0, ...HTTP_TIMEOUT_DEFAULTS };
+  const defaults: HttpTimeouts = { requestMs: 0, maxStreamMs: 0, maxConnectionMs: 0, headersMs: 0, ...HTTP_TIMEOUT_DEFAULTS };
   const written = Object.entries(all).filter(([name, ms]) => ms !== undefined && ms !== defaults[name as keyof HttpTimeouts]);
   return Object.fromEntries(written);
 }
@@ -125,6 +142,10 @@ function readLimits(config: RouteConfiguration, filter: LocalRateLimit | undefin
     for (const route of host.routes) {
       const own = overrideOf(config, [route], LocalRateLimitSchema) ?? filter;
       const limit = readRequestLimit(own, notes);
+      if (!asksForHeaders(route)) {
+        notes.unsupported.push('it limits requests of its HTTP routes by more than their headers, which is not evaluated');
+        return [];
+      }
       if (limit === null) {
         isOver = true;
         continue;
@@ -133,7 +154,7 @@ function readLimits(config: RouteConfiguration, filter: LocalRateLimit | undefin
         notes.unsupported.push('it limits requests of some of its HTTP routes in a way that is not evaluated');
         return [];
       }
-      const clients = headerRules(route.match?.headers ?? [], notes);
+      const clients = senderRules(route.match?.headers ?? [], notes);
       limits.push({ ...(clients.length === 0 ? {} : { clients }), ...limit });
     }
   }

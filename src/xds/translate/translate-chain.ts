@@ -1,4 +1,5 @@
 import { serverName, meshName } from '../../model/names.ts';
+import type { HttpFault, HttpRoute, SenderRule } from '../../model/http-route.ts';
 import type { Permission } from '../../model/permission.ts';
 import type { Route, TerminateRoute } from '../../model/route.ts';
 import { FilterChainMatch_ConnectionSourceType } from '#envoy/config/listener/v3/listener_components_pb.js';
@@ -7,7 +8,9 @@ import { describeSni } from '../../wire/sni.ts';
 import { readChainTls } from './downstream-tls.ts';
 import type { ChainTls } from './downstream-tls.ts';
 import { filterPermission } from './rbac-permission.ts';
+import { NotEvaluable } from './principals.ts';
 import type { ChainFacts } from './principals.ts';
+import { isNobody, unskipped } from './rbac-matcher.ts';
 import type { FilterChain, FilterChainMatch } from '#envoy/config/listener/v3/listener_components_pb.js';
 import { readFilters } from './read-filters.ts';
 import type { ChainFilters } from './read-filters.ts';
@@ -133,9 +136,10 @@ function passthrough(facts: Facts, { cluster, protocol, rbac }: ChainFilters, un
 
 function terminate(
   facts: Facts,
-  { cluster, protocol, rbac, rateLimit, http }: ChainFilters,
+  { cluster, protocol, rbac, rateLimit, http, matched }: ChainFilters,
   { unsupported, remarks }: { readonly unsupported: readonly string[]; readonly remarks: string[] },
 ): TerminateRoute {
+  const faults = matchedFaults(matched, facts);
   const all: Permission[] = [];
   for (const filter of rbac) {
     const { permission, remarks: said } = filterPermission(filter, facts);
@@ -147,12 +151,40 @@ function terminate(
   const limited = rateLimit === null ? {} : { rateLimit };
   return {
     kind: 'terminate',
-    ...base(facts, cluster, unsupported),
+    ...base(facts, cluster, [...unsupported, ...faults.unsupported]),
     permission: permissionOf(all, facts),
     protocol,
-    ...(http === null ? {} : { http }),
+    ...(http === null ? {} : { http: withFaults(http, faults.faults) }),
     ...limited,
   };
+}
+
+/** Those that a client of this server name may meet, each with whom it is for. */
+function matchedFaults(
+  matched: ChainFilters['matched'],
+  facts: Facts,
+): { readonly faults: readonly HttpFault[]; readonly unsupported: readonly string[] } {
+  const faults: HttpFault[] = [];
+  for (const { fault, matcher } of matched) {
+    try {
+      const principal = unskipped(matcher, facts);
+      if (isNobody(principal)) continue;
+      const clients: SenderRule[] = [
+        ...(fault.clients ?? []),
+        ...(principal.kind === 'any' ? [] : [{ kind: 'client', principal } as const]),
+      ];
+      faults.push({ ...fault, ...(clients.length === 0 ? {} : { clients }) });
+    } catch (error) {
+      if (!(error instanceof NotEvaluable)) throw error;
+      return { faults: [], unsupported: ['it has a fault for certain clients, by a matcher that is not evaluated'] };
+    }
+  }
+  return { faults, unsupported: [] };
+}
+
+function withFaults(http: HttpRoute, more: readonly HttpFault[]): HttpRoute {
+  const faults = [...(http.faults ?? []), ...more];
+  return faults.length === 0 ? http : { ...http, faults };
 }
 
 function permissionOf(all: readonly Permission[], { mesh }: Facts): Permission {

@@ -88,6 +88,7 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts): Promi
           clock,
           pools,
           client: '127.0.0.1',
+          uris: [],
           judge: () => ({ kind: 'allowed', http, cluster: web, route }),
           admit: () => true,
           enter: () => () => {},
@@ -221,4 +222,25 @@ t.test('a paced body passes no more than its share in each piece of time, and it
   t.equal(ended, true);
   drain();
   t.equal(clock.timers, 0, 'no timer is left');
+});
+
+t.test('the head of a request that does not come whole in the time of its route is answered 408', async (t) => {
+  const front = new H1Front(systemClock(), 600_000);
+  t.teardown(() => front.close());
+  const refused: string[] = [];
+  const connectionOf = (headTimeoutMs?: number) => ({
+    closing: false,
+    ...(headTimeoutMs === undefined ? {} : { headTimeoutMs }),
+    onRefused: (_: unknown, detail: string) => void refused.push(detail),
+    serve: async () => {},
+  });
+  const patient = await listening(t, (socket) => front.open(socket, connectionOf()));
+  const hasty = await listening(t, (socket) => front.open(socket, connectionOf(50)));
+  const waiting = connect(patient, '127.0.0.1');
+  waiting.write('GET / HTTP/1.1\r\nHo');
+  const answer = await exchange(hasty, 'GET / HTTP/1.1\r\nHo');
+  t.match(answer, /^HTTP\/1\.1 408 [\s\S]*\r\n\r\nrequest header timeout$/);
+  t.same(refused, ['ERR_HTTP_REQUEST_TIMEOUT']);
+  t.notOk(waiting.destroyed, 'that of another route goes on');
+  waiting.destroy();
 });

@@ -1,4 +1,4 @@
-import type { HeaderMatch, HeaderRule } from '../../model/http-route.ts';
+import type { HeaderMatch, SenderRule } from '../../model/http-route.ts';
 import type { HeaderMatcher } from '#envoy/config/route/v3/route_components_pb.js';
 import type { Notes } from './read-http-policies.ts';
 
@@ -6,19 +6,24 @@ import type { Notes } from './read-http-policies.ts';
  * Requests by their headers; of regular expressions those that Kuma makes of tags. What is not
  * understood lets nobody pass.
  */
-export function headerRules(matchers: readonly HeaderMatcher[], notes: Notes): readonly HeaderRule[] {
+export function senderRules(matchers: readonly HeaderMatcher[], notes: Notes): readonly SenderRule[] {
   return matchers.flatMap((matcher) => {
     const rule = ruleOf(matcher);
     if (rule === null || (matcher.$unknown ?? []).length > 0 || matcher.treatMissingHeaderAsEmpty) {
       notes.unsupported.push(`it treats requests by the header ${matcher.name} in a way that is not evaluated`);
       return [];
     }
-    return [matcher.invertMatch ? { ...rule, not: true } : rule];
+    return [matcher.invertMatch ? inverted(rule) : rule];
   });
 }
 
-function ruleOf({ name, headerMatchSpecifier: by }: HeaderMatcher): HeaderRule | null {
-  const header = (match: HeaderMatch): HeaderRule => ({ kind: 'header', name: name.toLowerCase(), match });
+function inverted(rule: SenderRule): SenderRule {
+  const { not = false, ...asked } = rule;
+  return not ? asked : { ...asked, not: true };
+}
+
+function ruleOf({ name, headerMatchSpecifier: by }: HeaderMatcher): SenderRule | null {
+  const header = (match: HeaderMatch): SenderRule => ({ kind: 'header', name: name.toLowerCase(), match });
   switch (by.case) {
     case undefined:
       return header({ kind: 'present' });
@@ -50,7 +55,7 @@ function ruleOf({ name, headerMatchSpecifier: by }: HeaderMatcher): HeaderRule |
 /**
  * `.*&kuma.io/service=[^&]*frontend[,&].*`: one such piece for each tag, alternatives in brackets.
  */
-function tagsRule(name: string, regex: string): HeaderRule | null {
+function tagsRule(name: string, regex: string): SenderRule | null {
   if (name.toLowerCase() !== 'x-kuma-tags') return null;
   const alternatives = regex.replace(/^\((.*)\)$/, '$1').split('|');
   const any = alternatives.map((each) => {
