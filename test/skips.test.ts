@@ -12,6 +12,7 @@ import t from 'tap';
 const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withKuma: {
     'test/admin/envoy/stats.test.ts': 1,
+    'test/deploy/kubernetes.test.ts': 1,
     'test/kuma/kuma.test.ts': 1,
     'test/kuma/mutation.test.ts': 2,
     'test/kuma/policies.test.ts': 7,

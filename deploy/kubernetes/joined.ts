@@ -1,0 +1,46 @@
+import { DRAIN_SECONDS, availability, deployment, networkPolicy, service, serviceAccount } from './parts.ts';
+import type { Manifest } from './types.ts';
+
+/** Names and labels are those of Kuma's chart, so that its control plane and its dashboards find what they look for. */
+const selector = { app: 'kuma-egress', 'app.kubernetes.io/name': 'kuma', 'app.kubernetes.io/instance': 'kuma' };
+const metadata = { name: 'kuma-egress', namespace: 'kuma-system', labels: selector };
+const TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount';
+const AUTHORITY = '/var/run/secrets/kuma.io/cp-ca';
+
+/** An egress that gets its configuration from the control plane of the zone, in place of that of Kuma's chart. */
+export const JOINED: readonly Manifest[] = [
+  serviceAccount(metadata),
+  service(metadata, selector),
+  deployment({
+    metadata,
+    selector,
+    // By this the control plane makes a ZoneEgress of each Pod.
+    annotations: { 'kuma.io/egress': 'enabled' },
+    args: ['run', '--log-level=info'],
+    env: [
+      { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+      { name: 'POD_NAMESPACE', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
+      { name: 'HOST_IP', valueFrom: { fieldRef: { fieldPath: 'status.hostIP' } } },
+      { name: 'KUMA_CONTROL_PLANE_URL', value: 'https://kuma-control-plane.kuma-system:5678' },
+      { name: 'KUMA_CONTROL_PLANE_CA_CERT_FILE', value: `${AUTHORITY}/ca.crt` },
+      { name: 'KUMA_DATAPLANE_DRAIN_TIME', value: `${DRAIN_SECONDS}s` },
+      { name: 'KUMA_DATAPLANE_RUNTIME_TOKEN_PATH', value: `${TOKEN}/token` },
+      { name: 'KUMA_DATAPLANE_PROXY_TYPE', value: 'egress' },
+    ],
+    ports: [
+      { name: 'mesh', containerPort: 10_002 },
+      { name: 'ready', containerPort: 9902 },
+    ],
+    mounts: [
+      { name: 'control-plane-ca', mountPath: AUTHORITY, readOnly: true },
+      { name: 'token', mountPath: TOKEN, readOnly: true },
+    ],
+    volumes: [
+      { name: 'control-plane-ca', secret: { secretName: 'kuma-tls-cert', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+      // The egress reads it anew for each connection, so that it may be this short-lived.
+      { name: 'token', projected: { sources: [{ serviceAccountToken: { path: 'token', expirationSeconds: 3600 } }] } },
+    ],
+  }),
+  ...availability(metadata, selector),
+  networkPolicy(metadata, selector, { metrics: false }),
+];

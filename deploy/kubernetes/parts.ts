@@ -1,0 +1,156 @@
+import type { Container, EnvVar, Manifest, Metadata, Volume } from './types.ts';
+
+export const IMAGE = 'zone-egress:0.1.0';
+/** How long sessions may go on after SIGTERM. */
+export const DRAIN_SECONDS = 30;
+/**
+ * The kubelet kills after this: the drain, and some seconds for what comes after it (the log, the
+ * farewell to the control plane).
+ */
+export const GRACE_SECONDS: number = DRAIN_SECONDS + 15;
+
+export interface Deployed {
+  readonly metadata: Metadata;
+  readonly selector: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly args: readonly string[];
+  readonly env: readonly EnvVar[];
+  readonly ports: Container['ports'];
+  readonly mounts: Container['volumeMounts'];
+  readonly volumes: readonly Volume[];
+}
+
+export function deployment(of: Deployed): Manifest {
+  const { metadata, selector } = of;
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata,
+    spec: {
+      // Without `replicas`: the HorizontalPodAutoscaler has them, and an apply would set them back.
+      strategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+      selector: { matchLabels: selector },
+      template: {
+        metadata: { labels: selector, ...(of.annotations === undefined ? {} : { annotations: of.annotations }) },
+        spec: {
+          serviceAccountName: metadata.name,
+          automountServiceAccountToken: false,
+          terminationGracePeriodSeconds: GRACE_SECONDS,
+          securityContext: {
+            runAsNonRoot: true,
+            runAsUser: 5678,
+            runAsGroup: 5678,
+            fsGroup: 5678,
+            seccompProfile: { type: 'RuntimeDefault' },
+          },
+          nodeSelector: { 'kubernetes.io/os': 'linux' },
+          topologySpreadConstraints: ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'].map((topologyKey) => ({
+            maxSkew: 1,
+            topologyKey,
+            whenUnsatisfiable: 'ScheduleAnyway',
+            labelSelector: { matchLabels: selector },
+          })),
+          containers: [container(of)],
+          volumes: of.volumes,
+        },
+      },
+    },
+  };
+}
+
+function container({ args, env, ports, mounts }: Deployed): Container {
+  const ready = { httpGet: { path: '/ready', port: 'ready' }, timeoutSeconds: 3 };
+  return {
+    name: 'egress',
+    image: IMAGE,
+    imagePullPolicy: 'IfNotPresent',
+    args,
+    env,
+    ports,
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    },
+    // Five minutes: so long a control plane may be away at the start, as for kuma-dp.
+    startupProbe: { ...ready, periodSeconds: 1, failureThreshold: 300 },
+    readinessProbe: { ...ready, periodSeconds: 5, failureThreshold: 2 },
+    // A Pod that is being deleted is not asked any more, so that no drain ends by it.
+    livenessProbe: { ...ready, periodSeconds: 5, failureThreshold: 12 },
+    // No limit of CPU: a handshake that waits for its share is a connection that times out.
+    resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { memory: '512Mi' } },
+    volumeMounts: mounts,
+  };
+}
+
+export function service(metadata: Metadata, selector: Readonly<Record<string, string>>): Manifest {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata,
+    spec: { type: 'ClusterIP', selector, ports: [{ name: 'mesh', port: 10_002, protocol: 'TCP', targetPort: 'mesh' }] },
+  };
+}
+
+export function serviceAccount(metadata: Metadata): Manifest {
+  return { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false };
+}
+
+/** Two replicas at least, of which one at most is away for maintenance. */
+export function availability(metadata: Metadata, selector: Readonly<Record<string, string>>): readonly Manifest[] {
+  return [
+    {
+      apiVersion: 'policy/v1',
+      kind: 'PodDisruptionBudget',
+      metadata,
+      spec: { maxUnavailable: 1, selector: { matchLabels: selector } },
+    },
+    {
+      apiVersion: 'autoscaling/v2',
+      kind: 'HorizontalPodAutoscaler',
+      metadata,
+      spec: {
+        scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: metadata.name },
+        minReplicas: 2,
+        maxReplicas: 5,
+        metrics: [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } }],
+      },
+    },
+  ];
+}
+
+export interface Admission {
+  /** Prometheus reads the admin pages from a namespace with the label `zone-egress/metrics: allowed`. */
+  readonly metrics: boolean;
+}
+
+/**
+ * Sidecars of every namespace reach the listener. The kubelet asks the readiness port: some networks
+ * count it as any other client. Out goes everything but the addresses at which clouds give away the
+ * credentials of their machines.
+ */
+export function networkPolicy(metadata: Metadata, selector: Readonly<Record<string, string>>, { metrics }: Admission): Manifest {
+  const prometheus = { namespaceSelector: { matchLabels: { 'zone-egress/metrics': 'allowed' } } };
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata,
+    spec: {
+      podSelector: { matchLabels: selector },
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [
+        { from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port: 'mesh' }] },
+        { ports: [{ protocol: 'TCP', port: 'ready' }] },
+        ...(metrics ? [{ from: [prometheus], ports: [{ protocol: 'TCP', port: 'admin' }] }] : []),
+      ],
+      egress: [
+        {
+          to: [
+            { ipBlock: { cidr: '0.0.0.0/0', except: ['169.254.169.254/32'] } },
+            { ipBlock: { cidr: '::/0', except: ['fd00:ec2::254/128'] } },
+          ],
+        },
+      ],
+    },
+  };
+}

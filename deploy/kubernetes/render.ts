@@ -1,0 +1,22 @@
+// npm run manifests: writes the manifests as YAML beside this file.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { JOINED } from './joined.ts';
+import { STANDALONE, STANDALONE_METRICS } from './standalone.ts';
+import type { Manifest } from './types.ts';
+
+export const FILES: Readonly<Record<string, readonly Manifest[]>> = {
+  'standalone.yaml': STANDALONE,
+  'standalone-metrics.yaml': STANDALONE_METRICS,
+  'joined.yaml': JOINED,
+};
+
+export function render(manifests: readonly Manifest[]): string {
+  // Without anchors: what is the same object twice is written twice.
+  const documents = manifests.map((manifest) => stringify(manifest, { aliasDuplicateObjects: false, lineWidth: 0 }));
+  return `# Made by \`npm run manifests\` from the TypeScript beside it.\n${documents.join('---\n')}`;
+}
+
+if (import.meta.main)
+  for (const [name, manifests] of Object.entries(FILES)) writeFileSync(join(import.meta.dirname, name), render(manifests));
