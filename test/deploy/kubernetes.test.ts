@@ -174,7 +174,7 @@ t.test('standalone: its container serves its ConfigMap, with the keys of the Sec
   const container = podOf(STANDALONE).containers[0]!;
   const { mountPath } = container.volumeMounts[0]!;
   const [port, adminPort, readinessPort] = await freePorts();
-  const { data } = only(STANDALONE, 'ConfigMap') as Manifest & { data: Readonly<Record<string, string>> };
+  const { data } = only(STANDALONE, 'ConfigMap') as Manifest as Manifest & { data: Readonly<Record<string, string>> };
   for (const [name, text] of Object.entries(data))
     write(
       dir,
