@@ -4,6 +4,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { nextTurn, systemClock } from '../base/clock.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { listenOn } from './listen-on.ts';
+import type { ListenOn } from './listen-on.ts';
 import { textView } from './views.ts';
 import type { View } from './views.ts';
 
@@ -14,13 +16,7 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-export interface ServeOptions extends HandleOptions {
-  /** Empty listens on every address. */
-  readonly address: string;
-  readonly port: number;
-  /** For error texts: which listener this is. */
-  readonly name: string;
-}
+export interface ServeOptions extends HandleOptions, ListenOn {}
 
 export interface HandleOptions {
   /** May refuse a request before anything else is looked at. Absent: all are looked at. */
@@ -66,18 +62,20 @@ const PIECE_BYTES = 32_768;
 const PIECE_MS = 5;
 
 export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
-  const { server, close } = makeServer(options);
-  await listening(server, options);
+  const bounded = new BoundedServer(options);
+  const { server } = bounded;
+  await listenOn(server, options);
   server.on('error', options.fault);
   const bound = server.address();
   if (bound === null || typeof bound === 'string') throw new Error(`listen for ${options.name}: no address`);
-  return { address: bound.address, port: bound.port, close };
+  return { address: bound.address, port: bound.port, close: () => bounded.close() };
 }
 
 /** For connections whose first bytes somebody else has looked at. */
 export function handleHttp(options: HandleOptions, clock: Clock = systemClock({ keepAlive: false })): HttpHandler {
   const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
-  const { server, close } = makeServer(options);
+  const bounded = new BoundedServer(options);
+  const { server } = bounded;
   const deadlines = new WeakMap<Socket, Timer>();
   // Node looks after requests that do not end for servers that listen only.
   function expect(socket: Socket, ms: number): void {
@@ -99,89 +97,120 @@ export function handleHttp(options: HandleOptions, clock: Clock = systemClock({ 
       socket.on('close', () => deadlines.get(socket)?.cancel());
       server.emit('connection', socket);
     },
-    close,
+    close: () => bounded.close(),
   };
 }
 
-function makeServer(options: HandleOptions): { readonly server: Server; readonly close: () => Promise<void> } {
-  const { fault, requestTimeoutMs = REQUEST_TIMEOUT_MS, reuse = true } = options;
-  let closing = false;
+/** A server of Node that keeps few sockets, each for a short time. */
+class BoundedServer {
+  readonly server: Server;
+  readonly #options: HandleOptions;
   /** The oldest first. */
-  const sockets = new Map<Socket, Use>();
-  /** Accepted in this turn of the event loop: nobody has looked for their requests yet. */
-  const fresh = new Set<Socket>();
-  let open = 0;
-  let whenEmpty = (): void => {};
-  let planned = false;
-  const server = createServer(
-    {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: requestTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: Math.min(1_000, requestTimeoutMs / 2),
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      keepAlive: true,
-    },
-    onRequest,
-  );
-  // Nothing here adopts a handle, so that the count behind maxConnections is right.
-  server.maxConnections = MAX_SOCKETS + MAX_SURPLUS;
-  server.timeout = SILENCE_MS;
-  server.on('checkContinue', onRequest);
-  server.on('connection', (socket) => {
-    sockets.set(socket, 'idle');
-    open++;
-    socket.on('close', () => {
-      sockets.delete(socket);
-      open--;
-      if (open === 0) whenEmpty();
-    });
-    fresh.add(socket);
-    planRoom();
-  });
+  readonly #sockets = new Map<Socket, Use>();
+  /** Accepted in this turn of the event loop: their requests may not have been read yet. */
+  readonly #fresh = new Set<Socket>();
+  #open = 0;
+  #closing = false;
+  #planned = false;
+  #whenEmpty = (): void => {};
 
-  function planRoom(): void {
-    if (!planned) setImmediate(makeRoom);
-    planned = true;
+  constructor(options: HandleOptions) {
+    this.#options = options;
+    const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
+    const onRequest = (request: IncomingMessage, response: ServerResponse): void => this.#onRequest(request, response);
+    this.server = createServer(
+      {
+        maxHeaderSize: MAX_HEADER_BYTES,
+        headersTimeout: requestTimeoutMs,
+        requestTimeout: requestTimeoutMs,
+        connectionsCheckingInterval: Math.min(1_000, requestTimeoutMs / 2),
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        keepAlive: true,
+      },
+      onRequest,
+    );
+    // Nothing here adopts a handle, so that the count behind maxConnections is right.
+    this.server.maxConnections = MAX_SOCKETS + MAX_SURPLUS;
+    this.server.timeout = SILENCE_MS;
+    this.server.on('checkContinue', onRequest);
+    this.server.on('connection', (socket) => this.#onConnection(socket));
+  }
+
+  close(): Promise<void> {
+    this.#closing = true;
+    return new Promise((resolve) => {
+      // One that does not listen closes nothing and has nothing to wait for.
+      if (this.server.listening) this.server.close(() => resolve());
+      else if (this.#open === 0) resolve();
+      else this.#whenEmpty = resolve;
+      // Not closeIdleConnections: it spares a connection that has not sent anything yet.
+      for (const [socket, use] of this.#sockets) if (use === 'idle') this.#drop(socket);
+      // A page that hangs, or a client that does not read its answer, is not waited for.
+      systemClock({ keepAlive: false }).after(CLOSE_MS, () => {
+        for (const socket of this.#sockets.keys()) this.#drop(socket);
+      });
+    });
+  }
+
+  #onConnection(socket: Socket): void {
+    this.#sockets.set(socket, 'idle');
+    this.#open++;
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      this.#open--;
+      if (this.#open === 0) this.#whenEmpty();
+    });
+    this.#fresh.add(socket);
+    this.#planRoom();
+  }
+
+  #planRoom(): void {
+    if (!this.#planned) setImmediate(() => this.#makeRoom());
+    this.#planned = true;
   }
 
   /**
-   * Who connects and says nothing must not keep others out: the oldest gives way, not the newest. A
-   * connection is not closed in the turn that accepted it, because its request may have come with
-   * it. One that only reads its answer slowly goes when no idle one is left.
+   * A client that connects and sends nothing must not keep others out: the oldest gives way, not
+   * the newest. A connection is not closed in the turn that accepted it, because its request may
+   * have come with it. One that only reads its answer slowly goes when no idle one is left.
    */
-  function makeRoom(): void {
-    planned = false;
+  #makeRoom(): void {
+    this.#planned = false;
     for (const use of ['idle', 'answered'] as const) {
-      for (const [socket, is] of sockets) {
-        if (sockets.size <= MAX_SOCKETS) break;
-        if (is === use && !fresh.has(socket)) drop(socket);
+      for (const [socket, is] of this.#sockets) {
+        if (this.#sockets.size <= MAX_SOCKETS) break;
+        if (is === use && !this.#fresh.has(socket)) this.#drop(socket);
       }
     }
-    if (fresh.size > 0 && sockets.size > MAX_SOCKETS) planRoom();
-    fresh.clear();
+    if (this.#fresh.size > 0 && this.#sockets.size > MAX_SOCKETS) this.#planRoom();
+    this.#fresh.clear();
   }
 
-  function drop(socket: Socket): void {
-    sockets.delete(socket);
+  #drop(socket: Socket): void {
+    this.#sockets.delete(socket);
     socket.destroy();
   }
 
-  function onRequest(request: IncomingMessage, response: ServerResponse): void {
+  #note(socket: Socket, use: Use): void {
+    if (this.#sockets.has(socket)) this.#sockets.set(socket, use);
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const { fault } = this.#options;
     // A client that goes away while it is answered is no fault.
     request.on('error', () => undefined);
     response.on('error', () => undefined);
-    note(request.socket, 'asked');
+    this.#note(request.socket, 'asked');
     response.on('close', () => {
-      note(request.socket, 'idle');
-      if (closing) drop(request.socket);
+      this.#note(request.socket, 'idle');
+      if (this.#closing) this.#drop(request.socket);
     });
-    answer(request)
+    viewFor(request, this.#options)
       .catch((error: unknown) => {
         fault(error);
         return textView(500, 'internal error');
       })
-      .then((view) => send(request, response, view))
+      .then((view) => this.#send(request, response, view))
       .catch((error: unknown) => {
         // Some of the answer may be out.
         response.destroy();
@@ -189,25 +218,10 @@ function makeServer(options: HandleOptions): { readonly server: Server; readonly
       });
   }
 
-  function note(socket: Socket, use: Use): void {
-    if (sockets.has(socket)) sockets.set(socket, use);
-  }
-
-  async function answer(request: IncomingMessage): Promise<View> {
-    const refused = options.admit?.(request) ?? null;
-    if (refused !== null) return refused;
-    if (request.method !== 'GET' && options.anyMethod !== true) return textView(405, 'only GET');
-    if (hasBody(request)) return textView(413, 'a request must not have a body');
-    const target = request.url ?? '';
-    const mark = target.indexOf('?');
-    const path = mark < 0 ? target : target.slice(0, mark);
-    const view = await options.page(path, mark < 0 ? '' : target.slice(mark + 1), request.method ?? 'GET');
-    return view ?? textView(404, 'no such page');
-  }
-
-  async function send(request: IncomingMessage, response: ServerResponse, view: View): Promise<void> {
+  async #send(request: IncomingMessage, response: ServerResponse, view: View): Promise<void> {
     if (response.destroyed) return;
-    const last = closing || !reuse || view.status === 405 || hasBody(request);
+    const { reuse = true } = this.#options;
+    const last = this.#closing || !reuse || view.status === 405 || hasBody(request);
     response.writeHead(view.status, {
       'content-type': view.contentType,
       ...(view.pieces === undefined ? { 'content-length': Buffer.byteLength(view.body) } : {}),
@@ -218,29 +232,23 @@ function makeServer(options: HandleOptions): { readonly server: Server; readonly
     });
     // What a client sends as a body is never read: the socket goes with the answer.
     if (last) response.on('finish', () => request.socket.destroySoon());
-    note(request.socket, 'answered');
+    this.#note(request.socket, 'answered');
     const rest = view.pieces === undefined ? view.body : await sendPieces(response, view.body, view.pieces);
     response.end(rest);
   }
+}
 
-  return {
-    server,
-    close() {
-      closing = true;
-      return new Promise((resolve) => {
-        // One that does not listen closes nothing and waits for nobody.
-        if (server.listening) server.close(() => resolve());
-        else if (open === 0) resolve();
-        else whenEmpty = resolve;
-        // Not closeIdleConnections: it spares a connection that has not sent anything yet.
-        for (const [socket, use] of sockets) if (use === 'idle') drop(socket);
-        // A page that hangs, or a client that does not read its answer, is not waited for.
-        systemClock({ keepAlive: false }).after(CLOSE_MS, () => {
-          for (const socket of sockets.keys()) drop(socket);
-        });
-      });
-    },
-  };
+/** The page that is asked for, or what refuses the request. */
+async function viewFor(request: IncomingMessage, { admit, anyMethod, page }: HandleOptions): Promise<View> {
+  const refused = admit?.(request) ?? null;
+  if (refused !== null) return refused;
+  if (request.method !== 'GET' && anyMethod !== true) return textView(405, 'only GET');
+  if (hasBody(request)) return textView(413, 'a request must not have a body');
+  const target = request.url ?? '';
+  const mark = target.indexOf('?');
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const view = await page(path, mark < 0 ? '' : target.slice(mark + 1), request.method ?? 'GET');
+  return view ?? textView(404, 'no such page');
 }
 
 /** Gives back what is left to be sent, less than a piece. */
@@ -273,19 +281,4 @@ function drained(response: ServerResponse): Promise<void> {
 
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
-}
-
-function listening(server: ReturnType<typeof createServer>, { address, port, name }: ServeOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    function onError(error: NodeJS.ErrnoException): void {
-      const where = `${address === '' ? '*' : address}:${port}`;
-      const told = new Error(`listen on ${where} for ${name}: ${error.code ?? error.message}`, { cause: error });
-      reject(Object.assign(told, { code: error.code }));
-    }
-    server.once('error', onError);
-    server.listen({ port, ...(address === '' ? {} : { host: address }) }, () => {
-      server.removeListener('error', onError);
-      resolve();
-    });
-  });
 }

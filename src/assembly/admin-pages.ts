@@ -18,7 +18,9 @@ import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
 import type { OwnListeners } from './own-listeners.ts';
 
-/** The listeners for people, probes, Prometheus and a control plane: they read and change nothing. */
+/**
+ * The listeners for people, probes, Prometheus and a control plane: they read and change nothing.
+ */
 export interface AdminPages {
   explain(question: Question): Answer;
   openReadiness(options: Exclude<EgressOptions['readiness'], false | undefined>): Promise<AdminServer>;
@@ -41,6 +43,7 @@ export interface AdminPagesOptions {
   readonly ready: () => Readiness;
 }
 
+/** Over 60 lines: it lists what the pages need of every other part. */
 export function createAdminPages(options: AdminPagesOptions): AdminPages {
   const { clock, observation, configuration, source, clientsAt, own, ready } = options;
   const { observer } = observation;

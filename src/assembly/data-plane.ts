@@ -37,6 +37,7 @@ export interface DataPlaneOptions extends Pick<EgressOptions, 'concurrency' | 'l
   readonly observation: Observation;
 }
 
+/** Over 60 lines: the four parts know each other, and are joined in one place. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { clock, settings, observation } = options;
   const { metrics } = observation.observer;

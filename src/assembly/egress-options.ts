@@ -84,7 +84,10 @@ export interface EgressOptions {
   readonly ignoredFlags?: readonly string[];
 }
 
-/** For callers from JavaScript: throws a TypeError for an option that is misspelt or of another kind. */
+/**
+ * For callers from JavaScript: throws a TypeError for an option that is misspelt or of another
+ * kind.
+ */
 export const checkOptions: checked.Check = checked.options<EgressOptions>({
   resources: checked.either('a folder, a list of { path, text }, or a function that gives one', {
     string: checked.text,

@@ -3,8 +3,8 @@ import { isIP } from 'node:net';
 
 /**
  * The 4 or 16 bytes of an address, null where the text is no address for Node: the older spellings
- * (`127.1`, `0x7f000001`, `0177.0.0.1`) are none. An IPv4-mapped IPv6 address stays 16 bytes; a zone
- * (`%eth0`) does not count.
+ * (`127.1`, `0x7f000001`, `0177.0.0.1`) are none. An IPv4-mapped IPv6 address stays 16 bytes; a
+ * zone (`%eth0`) does not count.
  */
 export function ipBytes(text: string): Buffer | null {
   switch (isIP(text)) {

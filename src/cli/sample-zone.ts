@@ -27,6 +27,7 @@ export interface SampleZone {
 /**
  * Two meshes, another zone, an external service over TLS that wants a client certificate, and one
  * over plain TCP. Fresh keys each time.
+ * Over 60 lines: a list of what the zone has.
  */
 export async function sampleZone(): Promise<SampleZone> {
   const nowMs = Date.now();

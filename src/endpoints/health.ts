@@ -1,8 +1,8 @@
 /**
  * Active health checks as Envoy counts them: the first answer decides alone, a failure counts at
  * once and only so many of them in a row make an endpoint unhealthy, so many good ones make it
- * healthy again. A bad answer to a request makes it unhealthy alone. An endpoint is healthy when all
- * checks of its cluster say so.
+ * healthy again. A bad answer to a request makes it unhealthy alone. An endpoint is healthy when
+ * all checks of its cluster say so.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { HealthCheck } from '../model/cluster.ts';
@@ -65,83 +65,102 @@ export interface CheckedEndpoint extends Omit<ProbeTarget, 'clock'> {
 export type StartChecks = (endpoint: CheckedEndpoint) => () => void;
 
 export function createHealthChecks(options: HealthChecksOptions): StartChecks {
-  const { clock, draw, maxConcurrent, onCheck } = options;
-  const queue = new Set<(done: () => void) => void>();
-  let running = 0;
-
-  function pump(): void {
-    for (const start of queue) {
-      if (running >= maxConcurrent) return;
-      queue.delete(start);
-      running++;
-      start(() => {
-        running--;
-        pump();
-      });
-    }
-  }
-
-  function startOne(
-    check: HealthCheck,
-    endpoint: CheckedEndpoint,
-    counts: CheckCount,
-    answered: (why: Finding) => void,
-  ): () => void {
-    const probe = probeOf(check, { ...endpoint, clock });
-    let timer: Timer | null = null;
-    let finished: (() => void) | null = null;
-    let stopped = false;
-
-    function look(done: () => void): void {
-      finished = done;
-      probe.run(({ finding, decides }) => {
-        finished = null;
-        onCheck(finding);
-        counts.add(finding === null, decides, check);
-        answered(finding);
-        if (!stopped) rest(jittered(endpoint.traffic() ? check.intervalMs : check.noTrafficIntervalMs, check));
-        done();
-      });
-    }
-    function rest(ms: number): void {
-      timer = clock.after(ms, () => {
-        queue.add(look);
-        pump();
-      });
-    }
-    if (check.initialJitterMs > 0) rest(check.initialJitterMs * draw());
-    else {
-      queue.add(look);
-      pump();
-    }
-    return () => {
-      stopped = true;
-      timer?.cancel();
-      queue.delete(look);
-      probe.close();
-      finished?.();
-    };
-  }
-
-  function jittered(ms: number, check: HealthCheck): number {
-    return ms + (ms * check.intervalJitterPercent * draw()) / 100 + check.intervalJitterMs * draw();
-  }
-
+  const queue = new ProbeQueue(options.maxConcurrent);
   return (endpoint) => {
     const all = endpoint.checks.map(() => new CheckCount(true));
     const stops = endpoint.checks.map((check, i) => {
       const counts = all[i] ?? new CheckCount(true);
-      return startOne(check, endpoint, counts, (why) =>
+      const answered = (why: Finding): void =>
         endpoint.onAnswer(
           all.every(({ failed, first }) => !failed || (first && !endpoint.startsFailed)),
           why,
-        ),
-      );
+        );
+      return startCheck({ check, endpoint, counts, answered, queue, options });
     });
     return () => {
       for (const stop of stops) stop();
     };
   };
+}
+
+type StartProbe = (done: () => void) => void;
+
+/** So many probes run at a time; the others wait for their turn. */
+class ProbeQueue {
+  readonly #maxConcurrent: number;
+  readonly #waiting = new Set<StartProbe>();
+  #running = 0;
+
+  constructor(maxConcurrent: number) {
+    this.#maxConcurrent = maxConcurrent;
+  }
+
+  add(start: StartProbe): void {
+    this.#waiting.add(start);
+    this.#pump();
+  }
+
+  remove(start: StartProbe): void {
+    this.#waiting.delete(start);
+  }
+
+  #pump(): void {
+    for (const start of this.#waiting) {
+      if (this.#running >= this.#maxConcurrent) return;
+      this.#waiting.delete(start);
+      this.#running++;
+      start(() => {
+        this.#running--;
+        this.#pump();
+      });
+    }
+  }
+}
+
+interface CheckToStart {
+  readonly check: HealthCheck;
+  readonly endpoint: CheckedEndpoint;
+  readonly counts: CheckCount;
+  readonly answered: (why: Finding) => void;
+  readonly queue: ProbeQueue;
+  readonly options: HealthChecksOptions;
+}
+
+/** One check of one endpoint, again and again. Gives back how to stop it. */
+function startCheck({ check, endpoint, counts, answered, queue, options }: CheckToStart): () => void {
+  const { clock, draw, onCheck } = options;
+  const probe = probeOf(check, { ...endpoint, clock });
+  let timer: Timer | null = null;
+  let finished: (() => void) | null = null;
+  let stopped = false;
+
+  function look(done: () => void): void {
+    finished = done;
+    probe.run(({ finding, decides }) => {
+      finished = null;
+      onCheck(finding);
+      counts.add(finding === null, decides, check);
+      answered(finding);
+      if (!stopped) rest(jittered(endpoint.traffic() ? check.intervalMs : check.noTrafficIntervalMs, check, draw));
+      done();
+    });
+  }
+  function rest(ms: number): void {
+    timer = clock.after(ms, () => queue.add(look));
+  }
+  if (check.initialJitterMs > 0) rest(check.initialJitterMs * draw());
+  else queue.add(look);
+  return () => {
+    stopped = true;
+    timer?.cancel();
+    queue.remove(look);
+    probe.close();
+    finished?.();
+  };
+}
+
+function jittered(ms: number, check: HealthCheck, draw: () => number): number {
+  return ms + (ms * check.intervalJitterPercent * draw()) / 100 + check.intervalJitterMs * draw();
 }
 
 function probeOf(check: HealthCheck, to: ProbeTarget): EndpointProbe {

@@ -91,7 +91,9 @@ function httpQuestion(probe: Extract<HealthProbe, { kind: 'http' }>, { host, sch
   };
 }
 
-/** A connection that failed is one failure of several; an answer that is bad is enough by itself. */
+/**
+ * A connection that failed is one failure of several; an answer that is bad is enough by itself.
+ */
 function judgeHttp(
   { status, headers }: Answer,
   { expectedStatuses, retriableStatuses = [] }: Extract<HealthProbe, { kind: 'http' }>,

@@ -31,7 +31,9 @@ export interface AskedRequest {
   readonly path: string;
   /** As the client sends it; empty where it is not known. */
   readonly authority: string;
-  /** Names in lower case and values in turns; null where they are not known, as of a recorded one. */
+  /**
+   * Names in lower case and values in turns; null where they are not known, as of a recorded one.
+   */
   readonly headers: FlatHeaders | null;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Tells when the resource files of a folder changed. What the system reports is only a hint to
+ * Notices when the resource files of a folder changed. What the system reports is only a hint to
  * look: the fingerprint decides.
  */
 import { watch } from 'node:fs';
@@ -26,9 +26,9 @@ export interface WatchOptions {
 }
 
 export interface FolderWatcher {
-  /** The first look is done: what changes from now on is told. */
+  /** The first look is done: `onChange` is called for what changes from now on. */
   readonly ready: Promise<void>;
-  /** Nothing is told or open any more. */
+  /** Afterwards `onChange` is not called, and no watch is open. */
   close(): void;
 }
 
@@ -38,77 +38,106 @@ const MAX_DEBOUNCES = 10;
 const MIN_REST = 20;
 
 export function watchFolder(dir: string, options: WatchOptions): FolderWatcher {
-  const { clock, onChange, debounceMs = 100, pollMs = 2_000 } = options;
-  const watchers = new Map<string, { readonly id: string; readonly watcher: FSWatcher }>();
-  let fingerprint = options.since ?? null;
-  let pending: Timer | null = null;
-  let hintedAt = 0;
-  let looking: Promise<void> | null = null;
-  let again = false;
-  let closed = false;
+  return new Watch(dir, options);
+}
+
+class Watch implements FolderWatcher {
+  readonly ready: Promise<void>;
+  readonly #dir: string;
+  readonly #clock: Clock;
+  readonly #onChange: () => void;
+  readonly #debounceMs: number;
+  readonly #pollMs: number;
+  readonly #watchers = new Map<string, { readonly id: string; readonly watcher: FSWatcher }>();
+  #fingerprint: string | null;
+  #pending: Timer | null = null;
+  #poll: Timer | null = null;
+  #hintedAt = 0;
+  #looking: Promise<void> | null = null;
+  #again = false;
+  #closed = false;
+
+  constructor(dir: string, { clock, onChange, debounceMs = 100, pollMs = 2_000, since }: WatchOptions) {
+    this.#dir = dir;
+    this.#clock = clock;
+    this.#onChange = onChange;
+    this.#debounceMs = debounceMs;
+    this.#pollMs = pollMs;
+    this.#fingerprint = since ?? null;
+    this.#planPoll(0);
+    this.#look();
+    this.ready = this.#looking ?? Promise.resolve();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#poll?.cancel();
+    this.#pending?.cancel();
+    for (const [path, { watcher }] of this.#watchers) this.#drop(path, watcher);
+  }
 
   /** Something may have changed. */
-  function hint(): void {
-    if (closed) return;
-    const now = clock.now();
-    if (pending === null) hintedAt = now;
-    else if (now - hintedAt >= debounceMs * MAX_DEBOUNCES) return;
-    pending?.cancel();
-    pending = clock.after(debounceMs, () => {
-      pending = null;
-      look();
+  #hint(): void {
+    if (this.#closed) return;
+    const now = this.#clock.now();
+    if (this.#pending === null) this.#hintedAt = now;
+    else if (now - this.#hintedAt >= this.#debounceMs * MAX_DEBOUNCES) return;
+    this.#pending?.cancel();
+    this.#pending = this.#clock.after(this.#debounceMs, () => {
+      this.#pending = null;
+      this.#look();
     });
   }
 
   /** One look at a time; a hint during one asks for another. */
-  function look(): void {
-    if (looking !== null) {
-      again = true;
+  #look(): void {
+    if (this.#looking !== null) {
+      this.#again = true;
       return;
     }
-    looking = lookOnce().finally(() => {
-      looking = null;
-      if (!again || closed) return;
-      again = false;
-      look();
+    this.#looking = this.#lookOnce().finally(() => {
+      this.#looking = null;
+      if (!this.#again || this.#closed) return;
+      this.#again = false;
+      this.#look();
     });
   }
 
-  async function lookOnce(): Promise<void> {
-    const scan = await scanFolder(dir);
-    if (closed) return;
-    const missed = follow(scan.folders);
-    const differs = fingerprint !== null && fingerprint !== scan.fingerprint;
-    fingerprint = scan.fingerprint;
+  async #lookOnce(): Promise<void> {
+    const scan = await scanFolder(this.#dir);
+    if (this.#closed) return;
+    const missed = this.#follow(scan.folders);
+    const differs = this.#fingerprint !== null && this.#fingerprint !== scan.fingerprint;
+    this.#fingerprint = scan.fingerprint;
     // A folder that is watched from now on may have got files between the look and the watch.
-    if (missed) again = true;
-    if (differs) onChange();
+    if (missed) this.#again = true;
+    if (differs) this.#onChange();
   }
 
   /** Watches these folders and no others; true where there is a new one. */
-  function follow(folders: readonly ScannedFolder[]): boolean {
+  #follow(folders: readonly ScannedFolder[]): boolean {
     const ids = new Map(folders.map(({ path, id }) => [path, id]));
-    for (const [path, { id, watcher }] of watchers) {
-      if (ids.get(path) !== id) drop(path, watcher);
+    for (const [path, { id, watcher }] of this.#watchers) {
+      if (ids.get(path) !== id) this.#drop(path, watcher);
     }
     let added = false;
     for (const [path, id] of ids) {
-      if (watchers.has(path)) continue;
-      const watcher = tryWatch(path);
+      if (this.#watchers.has(path)) continue;
+      const watcher = this.#tryWatch(path);
       if (watcher === null) continue;
-      watchers.set(path, { id, watcher });
+      this.#watchers.set(path, { id, watcher });
       added = true;
     }
     return added;
   }
 
-  function tryWatch(path: string): FSWatcher | null {
+  #tryWatch(path: string): FSWatcher | null {
     try {
       const watcher = watch(path, { persistent: false });
-      watcher.on('change', hint);
+      watcher.on('change', () => this.#hint());
       watcher.on('error', () => {
-        drop(path, watcher);
-        hint();
+        this.#drop(path, watcher);
+        this.#hint();
       });
       return watcher;
     } catch {
@@ -116,35 +145,20 @@ export function watchFolder(dir: string, options: WatchOptions): FolderWatcher {
     }
   }
 
-  function drop(path: string, watcher: FSWatcher): void {
+  #drop(path: string, watcher: FSWatcher): void {
     watcher.close();
-    if (watchers.get(path)?.watcher === watcher) watchers.delete(path);
+    if (this.#watchers.get(path)?.watcher === watcher) this.#watchers.delete(path);
   }
-
-  let poll: Timer | null = null;
 
   /** What the poll finds waits for the same quiet time: a file may be half written. */
-  async function pollOnce(): Promise<void> {
-    const startedAt = clock.now();
-    const busy = pending !== null || looking !== null;
-    if (!busy && (await scanFolder(dir)).fingerprint !== fingerprint) hint();
-    if (!closed) planPoll((clock.now() - startedAt) * MIN_REST);
+  async #pollOnce(): Promise<void> {
+    const startedAt = this.#clock.now();
+    const busy = this.#pending !== null || this.#looking !== null;
+    if (!busy && (await scanFolder(this.#dir)).fingerprint !== this.#fingerprint) this.#hint();
+    if (!this.#closed) this.#planPoll((this.#clock.now() - startedAt) * MIN_REST);
   }
 
-  function planPoll(restMs: number): void {
-    poll = clock.after(Math.max(pollMs, restMs), () => void pollOnce());
+  #planPoll(restMs: number): void {
+    this.#poll = this.#clock.after(Math.max(this.#pollMs, restMs), () => void this.#pollOnce());
   }
-
-  planPoll(0);
-  look();
-  const first: Promise<void> = looking ?? Promise.resolve();
-  return {
-    ready: first,
-    close() {
-      closed = true;
-      poll?.cancel();
-      pending?.cancel();
-      for (const [path, { watcher }] of watchers) drop(path, watcher);
-    },
-  };
 }

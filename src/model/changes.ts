@@ -113,8 +113,9 @@ export class ComingMap<Key, Value> {
 
 /**
  * The same change in pieces of at most `size` values, so that no piece holds up a receiving loop
- * for long. A change of nothing is one piece: it may bring another version. Meshes and clusters come first. They make sense only together: the receiver applies
- * them one after another and goes live after the last.
+ * for long. A change of nothing is one piece: it may bring another version. Meshes and clusters
+ * come first. They make sense only together: the receiver applies them one after another and goes
+ * live after the last.
  */
 export function splitChange(change: SnapshotChange, size: number = PIECE): readonly SnapshotChange[] {
   const nothing = { set: [], removed: [] };

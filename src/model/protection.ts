@@ -51,7 +51,9 @@ export type HealthProbe =
       readonly headers?: readonly string[];
       /** Never empty. */
       readonly expectedStatuses: readonly number[];
-      /** Failures that only so many in a row count; any other status is one that decides at once. */
+      /**
+       * Failures that only so many in a row count; any other status is one that decides at once.
+       */
       readonly retriableStatuses?: readonly number[];
     }
   /** An empty authority: the name of the endpoint, where it has one. */

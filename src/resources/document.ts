@@ -152,6 +152,10 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, all: Finding
     );
     return [];
   }
+  return [kubernetesDocument(map, kind, findings)];
+}
+
+function kubernetesDocument(map: MapValue, kind: ReadKind, findings: Findings): Document {
   const { style, namespaced } = KINDS[kind];
   const top = openFields(map, '', KUBERNETES_META, findings);
   const metadata = metadataOf(map, findings);
@@ -191,7 +195,7 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, all: Finding
     findings,
   );
   const path = style === 'spec' ? 'spec' : '';
-  const document: Document = {
+  return {
     kind,
     meta,
     findings,
@@ -202,7 +206,6 @@ function kubernetes(map: MapValue, kindEntry: MapEntry | undefined, all: Finding
       return openFields(emptyMap(map.at), path, known, findings, aliases);
     },
   };
-  return [document];
 }
 
 /** Kuma keeps its secrets as Kubernetes Secrets of two types, with the payload in `data.value`. */

@@ -20,7 +20,7 @@ export interface Fields {
   place(name: string): Origin;
   pathOf(name: string): string;
   /**
-   * A name, an address, a word. What looks like a key is an error: whatever is read here may be
+   * A name, an address, a word. What looks like a key is an error, because what is read here may be
    * shown.
    */
   text(name: string): string | undefined;
@@ -76,115 +76,166 @@ export function openFields(
       byName.set(plain, { name, value: entry.value });
     }
   }
-  const pathOf = (name: string): string => join(path, byName.get(name)?.name ?? name);
-  const place = (name: string): Origin => (byName.get(name)?.value ?? map.entries.get(name)?.value ?? map).at;
-  const error = (name: string, message: string): void => findings.error(place(name), pathOf(name), message);
-  const scalar = (name: string): string | number | boolean | undefined | null => {
-    const value = byName.get(name)?.value;
-    return value === undefined ? undefined : value.kind === 'scalar' ? value.value : null;
-  };
-  const text = (name: string): string | undefined => {
-    const value = scalar(name);
-    if (value === undefined || typeof value === 'string') return value;
-    error(name, value === null ? 'must be a string' : 'must be a string: put it in quotes');
+  return new MapFields({ map, path, byName, findings, aliases });
+}
+
+interface OpenedMap {
+  readonly map: MapValue;
+  readonly path: string;
+  /** By the name that is known, with the name that was written. Without nulls. */
+  readonly byName: ReadonlyMap<string, { readonly name: string; readonly value: Value }>;
+  readonly findings: Findings;
+  readonly aliases: Readonly<Record<string, string>>;
+}
+
+class MapFields implements Fields {
+  readonly path: string;
+  readonly at: Origin;
+  readonly #opened: OpenedMap;
+
+  constructor(opened: OpenedMap) {
+    this.path = opened.path;
+    this.at = opened.map.at;
+    this.#opened = opened;
+  }
+
+  has(name: string): boolean {
+    return this.#opened.byName.has(name);
+  }
+
+  isEmpty(name: string): boolean {
+    const value = this.#value(name);
+    if (value?.kind === 'map') return value.entries.size === 0;
+    return value?.kind === 'list' ? value.items.length === 0 : value?.value === '';
+  }
+
+  place(name: string): Origin {
+    const { map } = this.#opened;
+    return (this.#value(name) ?? map.entries.get(name)?.value ?? map).at;
+  }
+
+  pathOf(name: string): string {
+    return join(this.path, this.#opened.byName.get(name)?.name ?? name);
+  }
+
+  error(name: string, message: string): void {
+    this.#opened.findings.error(this.place(name), this.pathOf(name), message);
+  }
+
+  errorAt(at: Origin, field: string, message: string): void {
+    this.#opened.findings.error(at, field, message);
+  }
+
+  warn(name: string, message: string): void {
+    this.#opened.findings.warn(this.place(name), this.pathOf(name), message);
+  }
+
+  text(name: string): string | undefined {
+    const value = this.opaque(name);
+    if (value === undefined || !isKeyMaterial(value)) return value;
+    this.error(name, KEY_MESSAGE);
     return undefined;
-  };
-  const list = <Item>(name: string, wrong: string, pick: (value: unknown) => Item | undefined): readonly Item[] | undefined => {
-    const value = byName.get(name)?.value;
+  }
+
+  word(name: string): string | undefined {
+    const value = this.#scalar(name);
+    return typeof value === 'number' ? String(value) : this.opaque(name);
+  }
+
+  opaque(name: string): string | undefined {
+    const value = this.#scalar(name);
+    if (value === undefined || typeof value === 'string') return value;
+    this.error(name, value === null ? 'must be a string' : 'must be a string: put it in quotes');
+    return undefined;
+  }
+
+  count(name: string, max = MAX_UINT32): number | undefined {
+    const value = this.#scalar(name);
     if (value === undefined) return undefined;
-    if (value.kind !== 'list') {
-      error(name, 'must be a list');
-      return [];
-    }
-    return value.items.flatMap((item, i) => {
+    // Protobuf's JSON takes "10002" for 10002.
+    const number = typeof value === 'string' && /^\d{1,20}$/.test(value) ? Number(value) : value;
+    const isWhole = typeof number === 'number' && Number.isInteger(number) && number >= 0;
+    if (isWhole && number <= max) return number;
+    this.error(name, isWhole ? `must be a whole number of at most ${max}` : 'must be a whole number, 0 or more');
+    return undefined;
+  }
+
+  flag(name: string): boolean | undefined {
+    const value = this.#scalar(name);
+    if (value === undefined || typeof value === 'boolean') return value;
+    this.error(name, 'must be true or false');
+    return undefined;
+  }
+
+  decimal(name: string): number | undefined {
+    const value = this.#scalar(name);
+    if (value === undefined) return undefined;
+    const number = typeof value === 'string' && /^[+-]?(\d+\.?\d*|\.\d+)$/.test(value) ? Number(value) : value;
+    if (typeof number === 'number' && Number.isFinite(number)) return number;
+    this.error(name, typeof value === 'string' ? 'string must be a valid number' : 'must be a number');
+    return undefined;
+  }
+
+  texts(name: string): readonly string[] | undefined {
+    const wrong = 'must be a string: put it in quotes';
+    return this.#scalars(name, wrong, (value) => (typeof value === 'string' ? value : undefined));
+  }
+
+  counts(name: string): readonly number[] | undefined {
+    return this.#scalars(name, 'must be a whole number, 0 or more', (value) =>
+      typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= MAX_INT32 ? value : undefined,
+    );
+  }
+
+  object(name: string, known: readonly string[]): Fields | undefined {
+    const value = this.#value(name);
+    return value === undefined ? undefined : this.#open(value, this.pathOf(name), known);
+  }
+
+  objects(name: string, known: readonly string[]): readonly Fields[] | undefined {
+    return this.#items(name)?.flatMap((item, i) => this.#open(item, `${this.pathOf(name)}[${i}]`, known) ?? []);
+  }
+
+  tags(name: string): TagField | undefined {
+    const value = this.#value(name);
+    if (value === undefined) return undefined;
+    if (value.kind === 'map') return openTags(value, this.pathOf(name), this.#opened.findings);
+    this.error(name, 'must be a map');
+    return undefined;
+  }
+
+  #value(name: string): Value | undefined {
+    return this.#opened.byName.get(name)?.value;
+  }
+
+  /** Null where the field is a map or a list. */
+  #scalar(name: string): string | number | boolean | undefined | null {
+    const value = this.#value(name);
+    return value === undefined ? undefined : value.kind === 'scalar' ? value.value : null;
+  }
+
+  #items(name: string): readonly Value[] | undefined {
+    const value = this.#value(name);
+    if (value === undefined) return undefined;
+    if (value.kind === 'list') return value.items;
+    this.error(name, 'must be a list');
+    return [];
+  }
+
+  #scalars<Item>(name: string, wrong: string, pick: (value: unknown) => Item | undefined): readonly Item[] | undefined {
+    return this.#items(name)?.flatMap((item, i) => {
       const picked = item.kind === 'scalar' ? pick(item.value) : undefined;
-      if (picked === undefined) findings.error(item.at, `${pathOf(name)}[${i}]`, wrong);
+      if (picked === undefined) this.errorAt(item.at, `${this.pathOf(name)}[${i}]`, wrong);
       return picked === undefined ? [] : [picked];
     });
-  };
-  const open = (value: Value, at: string, inner: readonly string[]): Fields | undefined => {
-    if (value.kind === 'map') return openFields(value, at, inner, findings, aliases);
+  }
+
+  #open(value: Value, at: string, known: readonly string[]): Fields | undefined {
+    const { findings, aliases } = this.#opened;
+    if (value.kind === 'map') return openFields(value, at, known, findings, aliases);
     findings.error(value.at, at, 'must be a map');
     return undefined;
-  };
-  return {
-    path,
-    at: map.at,
-    has: (name) => byName.has(name),
-    isEmpty(name) {
-      const value = byName.get(name)?.value;
-      if (value?.kind === 'map') return value.entries.size === 0;
-      return value?.kind === 'list' ? value.items.length === 0 : value?.value === '';
-    },
-    place,
-    pathOf,
-    error,
-    errorAt: (at, field, message) => findings.error(at, field, message),
-    warn: (name, message) => findings.warn(place(name), pathOf(name), message),
-    text(name) {
-      const value = text(name);
-      if (value === undefined || !isKeyMaterial(value)) return value;
-      error(name, KEY_MESSAGE);
-      return undefined;
-    },
-    word: (name) => (typeof scalar(name) === 'number' ? String(scalar(name)) : text(name)),
-    opaque: text,
-    count(name, max = MAX_UINT32) {
-      const value = scalar(name);
-      if (value === undefined) return undefined;
-      // Protobuf's JSON takes "10002" for 10002.
-      const number = typeof value === 'string' && /^\d{1,20}$/.test(value) ? Number(value) : value;
-      const isWhole = typeof number === 'number' && Number.isInteger(number) && number >= 0;
-      if (isWhole && number <= max) return number;
-      error(name, isWhole ? `must be a whole number of at most ${max}` : 'must be a whole number, 0 or more');
-      return undefined;
-    },
-    flag(name) {
-      const value = scalar(name);
-      if (value === undefined || typeof value === 'boolean') return value;
-      error(name, 'must be true or false');
-      return undefined;
-    },
-    decimal(name) {
-      const value = scalar(name);
-      if (value === undefined) return undefined;
-      const number = typeof value === 'string' && /^[+-]?(\d+\.?\d*|\.\d+)$/.test(value) ? Number(value) : value;
-      if (typeof number === 'number' && Number.isFinite(number)) return number;
-      error(name, typeof value === 'string' ? 'string must be a valid number' : 'must be a number');
-      return undefined;
-    },
-    texts(name) {
-      return list(name, 'must be a string: put it in quotes', (value) => (typeof value === 'string' ? value : undefined));
-    },
-    counts(name) {
-      const wrong = 'must be a whole number, 0 or more';
-      return list(name, wrong, (value) =>
-        typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= MAX_INT32 ? value : undefined,
-      );
-    },
-    object(name, inner) {
-      const value = byName.get(name)?.value;
-      return value === undefined ? undefined : open(value, pathOf(name), inner);
-    },
-    objects(name, inner) {
-      const value = byName.get(name)?.value;
-      if (value === undefined) return undefined;
-      if (value.kind !== 'list') {
-        error(name, 'must be a list');
-        return [];
-      }
-      return value.items.flatMap((item, i) => open(item, `${pathOf(name)}[${i}]`, inner) ?? []);
-    },
-    tags(name) {
-      const value = byName.get(name)?.value;
-      if (value === undefined) return undefined;
-      if (value.kind !== 'map') {
-        error(name, 'must be a map');
-        return undefined;
-      }
-      return openTags(value, pathOf(name), findings);
-    },
-  };
+  }
 }
 
 const MAX_UINT32 = 0xffff_ffff;

@@ -13,7 +13,9 @@ export interface HeaderChange {
   readonly append: boolean;
 }
 
-/** They say how a message is framed, or which connection it is on: no operator's word changes them. */
+/**
+ * They say how a message is framed, or which connection it is on: no operator's word changes them.
+ */
 const FRAMING: ReadonlySet<string> = new Set([
   'connection',
   'content-length',

@@ -1,7 +1,7 @@
 /**
- * The judgement: route, authorise, choose. Each is called here and nowhere else. A session, `explain`
- * and `simulate` take the three stages below as their facts arrive; a stage takes what the one
- * before it has given, so no other order compiles.
+ * The judgement: route, authorise, choose. Each is called here and nowhere else. A session,
+ * `explain` and `simulate` take the three stages below as their facts arrive; a stage takes what
+ * the one before it has given, so no other order compiles.
  */
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
@@ -39,8 +39,8 @@ export function findRoute(snapshot: Snapshot, serverName: string | null): Routed
 }
 
 /**
- * What refuses every client of this route, so that none is asked for its certificate; null where the
- * client decides.
+ * What refuses every client of this route, so that none is asked for its certificate; null where
+ * the client decides.
  */
 export function refusesEveryClient({ snapshot, route }: Routed): Refusal | null {
   if (route.unsupported === undefined) return missingIdentity(snapshot, route);

@@ -27,8 +27,8 @@ export interface ClientLeg {
 }
 
 /**
- * The leg of a client whose endpoint is connected. On the passthrough path the accepted handle moves
- * into a socket that reads into reused buffers.
+ * The leg of a client whose endpoint is connected. On the passthrough path the accepted handle
+ * moves into a socket that reads into reused buffers.
  */
 export function clientLeg(
   accepted: Socket,

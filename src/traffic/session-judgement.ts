@@ -9,8 +9,8 @@ import type { SessionContext } from './session-context.ts';
 import type { Session } from './session-state.ts';
 
 /**
- * The route as it is live now; refused where it is another than the session was set up for, or where
- * it serves no client at all. Costs nothing while the snapshot is the same.
+ * The route as it is live now; refused where it is another than the session was set up for, or
+ * where it serves no client at all. Costs nothing while the snapshot is the same.
  */
 export function routeNow(session: Session, name: string | null, context: SessionContext): Routed {
   const snapshot = context.snapshot();
@@ -31,7 +31,10 @@ export function routeNow(session: Session, name: string | null, context: Session
   return routed;
 }
 
-/** Route and permission as they are live now, of a session whose client is known as far as it will be. */
+/**
+ * Route and permission as they are live now, of a session whose client is known as far as it will
+ * be.
+ */
 export function admitNow(session: Session, name: string | null, context: SessionContext): Admitted {
   const admitted = unlessRefused(admit(routeNow(session, name, context), session.client));
   session.draft.allowed(admitted.allowed);

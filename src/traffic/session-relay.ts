@@ -7,8 +7,8 @@ import { splice } from './splice.ts';
 import { tlsErrorText } from './tls-error.ts';
 
 /**
- * Joins both legs until they are closed. `first` goes to the endpoint before anything else: what was
- * read of the client while the session was set up.
+ * Joins both legs until they are closed. `first` goes to the endpoint before anything else: what
+ * was read of the client while the session was set up.
  */
 export function relay(
   session: Session,

@@ -109,7 +109,9 @@ function admitRequest(
   return { admitted, http, cluster: clusterNow(admitted) };
 }
 
-/** The endpoints for a request to this cluster, judged by what is live when their names are known. */
+/**
+ * The endpoints for a request to this cluster, judged by what is live when their names are known.
+ */
 async function targetsOf(
   session: Session,
   to: Requests,

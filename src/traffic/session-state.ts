@@ -79,8 +79,8 @@ export class Session {
       socket: accepted,
       nowMs,
       giveUp: () => {
-        // A client that floods does not read why; an alert and an end would stay in the kernel for a
-        // while.
+        // A client that floods does not read why; an alert and an end would stay in the kernel for
+        // a while.
         resetTcp(accepted);
         steps.end(refuse('over-limit', GAVE_WAY));
       },

@@ -36,7 +36,8 @@ export class SessionSteps {
   }
 
   /**
-   * Throws where the session was ended between two steps: for what is done without a step of its own.
+   * Throws where the session was ended between two steps: for what is done without a step of its
+   * own.
    */
   check(): void {
     if (this.#ended !== null) throw this.#ended;

@@ -42,8 +42,8 @@ export async function terminateTls(
 }
 
 /**
- * A place among the handshakes of the process. Where none is left, one that has waited longest makes
- * room.
+ * A place among the handshakes of the process. Where none is left, one that has waited longest
+ * makes room.
  */
 function takeHandshakePlace(session: Session, { limits, handshaking }: SessionContext, nowMs: number): () => void {
   const full = limits.enterHandshake();

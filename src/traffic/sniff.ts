@@ -29,9 +29,8 @@ export function readHello(
     let length = 0;
     let needed = 0;
 
-    function refused(code: RefusalCode, detail: string): void {
+    const refused = (code: RefusalCode, detail: string): void =>
       fail(new Refused(refuse(code, `read hello from ${from}: ${detail}`)));
-    }
 
     function onData(chunk: Buffer): void {
       if (room === null) {

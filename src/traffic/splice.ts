@@ -27,10 +27,7 @@ export function splice(client: Leg, endpoint: Leg, meters: { readonly up: Meter;
   let reason: NormalEnd = 'closed';
   let open = 2;
   const stops: (() => void)[] = [];
-  let resolve: (reason: NormalEnd) => void;
-  const ended = new Promise<NormalEnd>((done) => {
-    resolve = done;
-  });
+  const { promise: ended, resolve } = Promise.withResolvers<NormalEnd>();
 
   function join(from: Leg, to: Leg, meter: Meter, failure: NormalEnd): void {
     const { socket } = from;

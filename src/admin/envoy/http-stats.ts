@@ -67,7 +67,9 @@ export function httpScopes(http: ReadonlyMap<string, HttpChain>): readonly StatS
   return scopes;
 }
 
-/** `upstream_rq_200`, `upstream_rq_2xx`: of what was answered, as Envoy makes them with the first. */
+/**
+ * `upstream_rq_200`, `upstream_rq_2xx`: of what was answered, as Envoy makes them with the first.
+ */
 export function codeScopes(
   { prefix, family, labels }: { readonly prefix: string; readonly family: string; readonly labels: Labels },
   counts: ReadonlyMap<number, number>,

@@ -13,6 +13,7 @@ import type { Clock } from '../../base/clock.ts';
 import { readCertificate } from '../../identity/der.ts';
 import { handleHttp } from '../http.ts';
 import type { HttpHandler } from '../http.ts';
+import { listenOn } from '../listen-on.ts';
 import type { EnvoyPage } from './pages.ts';
 
 export interface EnvoyListenerOptions {
@@ -57,28 +58,14 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
   let plaintextPaths: readonly string[] = [];
   let tls: TlsServer | null = null;
 
-  const open: HttpHandler = handleHttp(
-    {
-      fault,
-      anyMethod: true,
-      page: (path, search, method) =>
-        plaintextPaths.some((prefix) => path.startsWith(prefix)) ? page(path, search, method) : null,
-    },
-    clock,
-  );
+  const isPlaintext = (path: string): boolean => plaintextPaths.some((prefix) => path.startsWith(prefix));
+  const openPage: EnvoyPage = (path, search, method) => (isPlaintext(path) ? page(path, search, method) : null);
+  const open: HttpHandler = handleHttp({ fault, anyMethod: true, page: openPage }, clock);
   const trusted: HttpHandler = handleHttp({ fault, anyMethod: true, page }, clock);
 
-  const server = createServer({ noDelay: true }, (socket) => {
+  function accept(socket: Socket): void {
     socket.on('error', ignore);
-    makeRoom(pending);
-    const timer = clock.after(SETUP_MS, () => socket.destroy());
-    const key = peerOf(socket);
-    const done = (): void => {
-      timer.cancel();
-      if (pending.get(key)?.socket === socket) pending.delete(key);
-    };
-    pending.set(key, { socket, done });
-    socket.on('close', done);
+    const done = addPending(pending, socket, clock);
     socket.once('data', (first) => {
       socket.pause();
       socket.unshift(first);
@@ -89,7 +76,9 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
       } else if (tls === null) socket.destroy();
       else tls.emit('connection', socket);
     });
-  });
+  }
+
+  const server = createServer({ noDelay: true }, accept);
   server.maxConnections = MAX_CONNECTIONS;
 
   function secured(socket: TLSSocket, clientName: string): void {
@@ -103,17 +92,7 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
     trusted.take(socket);
   }
 
-  await new Promise<void>((resolve, reject) => {
-    const { address, port } = options;
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const told = new Error(
-        `listen on ${address === '' ? '*' : address}:${port} for the control plane: ${error.code ?? error.message}`,
-        { cause: error },
-      );
-      reject(Object.assign(told, { code: error.code }));
-    });
-    server.listen({ port, ...(address === '' ? {} : { host: address }) }, resolve);
-  });
+  await listenOn(server, { ...options, name: 'the control plane' });
   server.on('error', fault);
   const bound = server.address() as AddressInfo;
 
@@ -155,6 +134,20 @@ function isNamed(socket: TLSSocket, name: string): boolean {
   const read = certificate === undefined ? null : readCertificate(certificate.raw);
   if (read?.kind !== 'certificate') return false;
   return read.certificate.altNames.some(({ kind, bytes }) => kind === 'dns' && bytes.toString('latin1') === name);
+}
+
+/** Gives back what to call when the connection has shown what it is. */
+function addPending(pending: Map<string, Pending>, socket: Socket, clock: Clock): () => void {
+  makeRoom(pending);
+  const timer = clock.after(SETUP_MS, () => socket.destroy());
+  const key = peerOf(socket);
+  const done = (): void => {
+    timer.cancel();
+    if (pending.get(key)?.socket === socket) pending.delete(key);
+  };
+  pending.set(key, { socket, done });
+  socket.on('close', done);
+  return done;
 }
 
 function makeRoom(pending: Map<string, Pending>): void {

@@ -2,8 +2,8 @@
  * Regular expressions on the names of statistics, clusters and resources, as Envoy reads them: RE2
  * decides what is a pattern and runs it in time that grows with the length of the name, so that
  * `(a+)+$` from a caller of an admin page holds up no session. RE2 bounds neither the size of a
- * program nor the time to compile it as tightly as a page needs: `(…900 characters…){1000}` compiles
- * for seconds. So the size is estimated first.
+ * program nor the time to compile it as tightly as a page needs: `(…900 characters…){1000}`
+ * compiles for seconds. So the size is estimated first.
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js';
 

@@ -46,7 +46,10 @@ const BEHAVIOUR: SourceBehaviour = {
 /** From the first clusters; with a listener to send it comes some milliseconds after them. */
 const NO_LISTENER_MS = 5_000;
 
-/** A control plane as the source. What it sent last outlives it; a load gives what is there now. */
+/**
+ * A control plane as the source. What it sent last outlives it; a load gives what is there now.
+ * Over 60 lines: one object over the state of one stream; each of its methods is short.
+ */
 export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSource {
   const { name } = options;
   const { zone, adminPort } = readResource(options.resource);

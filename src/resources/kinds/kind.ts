@@ -16,7 +16,9 @@ export interface Kind<Resource, Scope extends 'global' | 'mesh', List extends st
    * other kinds it cannot be known which destinations an error concerns: it rejects the load.
    */
   readonly aboutOne: boolean;
-  /** Where the resource set keeps what was read, for its mesh or for all. Null: it is only checked. */
+  /**
+   * Where the resource set keeps what was read, for its mesh or for all. Null: it is only checked.
+   */
   readonly list: List;
   /** The set keeps a map by name in place of a list in the order of names. */
   readonly byName: ByName;

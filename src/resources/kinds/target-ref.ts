@@ -1,6 +1,6 @@
 import { cut } from '../../base/key-material.ts';
 import type { Origin } from '../../model/compiled.ts';
-import type { Fields } from '../fields.ts';
+import type { Fields, TagField } from '../fields.ts';
 import type { Findings } from '../findings.ts';
 import { checkSelector, checkTags } from '../tags.ts';
 import type { Tags } from '../tags.ts';
@@ -77,6 +77,36 @@ export function checkTargetRef(ref: Fields, kinds: readonly TargetKind[], findin
   const refName = ref.text('name') ?? '';
   const tags = ref.tags('tags');
   const labels = ref.tags('labels')?.tags ?? new Map<string, string>();
+  checkFields(ref, kind, { name: refName, tags, labels }, findings);
+  const proxyTypes = ref.texts('proxyTypes');
+  if ((kind === 'Mesh' || kind === 'MeshSubset') && proxyTypes?.length === 0) {
+    ref.error('proxyTypes', 'must be undefined or have at least one element');
+  }
+  return {
+    kind,
+    name: refName,
+    tags: tags?.tags ?? new Map<string, string>(),
+    byLabels: labels.size > 0,
+    labels,
+    namespace: ref.text('namespace') ?? '',
+    sectionName: ref.text('sectionName') ?? '',
+    includesGateways: includesGateways(kind, proxyTypes),
+    at: ref.at,
+    path: ref.path,
+  };
+}
+
+/** What Kuma asks of the fields beside a kind, in its words. */
+function checkFields(
+  ref: Fields,
+  kind: TargetKind,
+  {
+    name: refName,
+    tags,
+    labels,
+  }: { readonly name: string; readonly tags: TagField | undefined; readonly labels: ReadonlyMap<string, string> },
+  findings: Findings,
+): void {
   const forbid = (...fields: readonly string[]): void => {
     for (const field of fields) if (isSet(ref, field)) ref.error(field, `must not be set with kind ${kind}`);
   };
@@ -124,22 +154,6 @@ export function checkTargetRef(ref: Fields, kinds: readonly TargetKind[], findin
     default:
       kind satisfies never;
   }
-  const proxyTypes = ref.texts('proxyTypes');
-  if ((kind === 'Mesh' || kind === 'MeshSubset') && proxyTypes?.length === 0) {
-    ref.error('proxyTypes', 'must be undefined or have at least one element');
-  }
-  return {
-    kind,
-    name: refName,
-    tags: tags?.tags ?? new Map<string, string>(),
-    byLabels: labels.size > 0,
-    labels,
-    namespace: ref.text('namespace') ?? '',
-    sectionName: ref.text('sectionName') ?? '',
-    includesGateways: includesGateways(kind, proxyTypes),
-    at: ref.at,
-    path: ref.path,
-  };
 }
 
 function includesGateways(kind: TargetKind, proxyTypes: readonly string[] | undefined): boolean {

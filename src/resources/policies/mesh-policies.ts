@@ -5,6 +5,8 @@ import type { Meta } from '../document.ts';
 import type { Findings } from '../findings.ts';
 import type { ExternalService } from '../kinds/external-service.ts';
 import type { MeshExternalService } from '../kinds/mesh-external-service.ts';
+import type { FaultConf } from '../kinds/mesh-fault-injection.ts';
+import type { RateLimitConf } from '../kinds/mesh-rate-limit.ts';
 import type { Policy } from '../kinds/policy.ts';
 import type { MeshResources } from '../resource-set.ts';
 import { selects } from '../tags.ts';
@@ -23,6 +25,7 @@ import type { Feature } from './not-yet.ts';
 import { outcomes } from './overridden.ts';
 import type { Outcome } from './overridden.ts';
 import { fromRules, meshwideToRules } from './service-rules.ts';
+import type { ServiceRules } from './service-rules.ts';
 import { toRules } from './to-rules.ts';
 import type { Ruled } from './to-rules.ts';
 import { createUses } from './uses.ts';
@@ -55,13 +58,7 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
   const faults = fromRules(faultInjections);
   /** Those for the whole mesh are the same for most services. */
   const merged = new WeakMap<object, readonly Outcome[]>();
-  /** Notes which policies made it, and gives the result. */
-  const note = <Conf>(
-    ruled: Ruled<Conf> | null,
-    name: string,
-    features: (conf: Conf) => readonly Feature[],
-    inert: (conf: Conf) => string = () => '',
-  ): Conf | null => {
+  const note: Note = (ruled, name, features, inert = () => '') => {
     if (ruled === null) return null;
     for (const { policy, conf } of ruled.parts) uses.used(policy.meta, name, features(conf), inert(conf));
     const found = merged.get(ruled) ?? outcomes(ruled);
@@ -91,39 +88,7 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
         http: strategy === null ? {} : hashPolicies(strategy),
       };
     },
-    ofExternal(services) {
-      const [first] = services;
-      if (first === undefined) return { rateLimit: null, http: {} };
-      const { service } = first;
-      const speaksHttp = services.some(({ protocol }) => protocol === 'http' || protocol === 'http2' || protocol === 'grpc');
-      const limit = note(
-        limits.of(service),
-        service,
-        ({ tcp, http }) => [
-          ...(tcp?.rate === undefined || tcp.disabled === true ? [] : (['connection rate limits'] as const)),
-          ...(speaksHttp && http?.rate !== undefined && http.disabled !== true ? (['HTTP rate limits'] as const) : []),
-        ],
-        ({ tcp }) => (tcp === undefined && !speaksHttp ? 'limits of requests are for what speaks HTTP' : ''),
-      );
-      const tcp = limit?.tcp;
-      const isLimited = tcp?.rate !== undefined && tcp.disabled !== true;
-      const rateLimit = isLimited ? { connections: tcp.rate.num, intervalMs: tcp.rate.intervalMs } : null;
-      if (!speaksHttp) return { rateLimit, http: {} };
-      note(faults.of(service), service, (conf) => ((conf.faults ?? []).length > 0 ? ['HTTP faults'] : []));
-      const older = legacyHttp.filter(({ destinations }) =>
-        destinations.some((tags) => services.some((each) => selects(tags, each.tags))),
-      );
-      for (const { meta, kind } of older) uses.used(meta, service, [kind === 'RateLimit' ? 'HTTP rate limits' : 'HTTP faults']);
-      const rateLimits = requestLimits(limit, older);
-      const injected = [...olderFaults(older), ...faultsOf(faults.partsOf(service))];
-      return {
-        rateLimit,
-        http: {
-          ...(rateLimits.length === 0 ? {} : { rateLimits }),
-          ...(injected.length === 0 ? {} : { faults: injected }),
-        },
-      };
-    },
+    ofExternal: (services) => external(services, { limits, faults, legacyHttp, uses, note }),
     tell(findings) {
       const all: readonly Told[] = [
         ...circuitBreakers,
@@ -134,6 +99,59 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
         ...legacyHttp,
       ];
       for (const policy of all) uses.tell(policy.kind, policy.meta, policy.isShadow === true, WHY[policy.kind] ?? '', findings);
+    },
+  };
+}
+
+/** Notes which policies made it, and gives the result. */
+type Note = <Conf>(
+  ruled: Ruled<Conf> | null,
+  name: string,
+  features: (conf: Conf) => readonly Feature[],
+  inert?: (conf: Conf) => string,
+) => Conf | null;
+
+interface ForExternal extends Pick<MeshResources, 'legacyHttp'> {
+  readonly limits: ServiceRules<RateLimitConf>;
+  readonly faults: ServiceRules<FaultConf>;
+  readonly uses: ReturnType<typeof createUses>;
+  readonly note: Note;
+}
+
+/** What policies do to ExternalServices of one name. */
+function external(
+  services: Parameters<MeshPolicies['ofExternal']>[0],
+  { limits, faults, legacyHttp, uses, note }: ForExternal,
+): ReturnType<MeshPolicies['ofExternal']> {
+  const [first] = services;
+  if (first === undefined) return { rateLimit: null, http: {} };
+  const { service } = first;
+  const speaksHttp = services.some(({ protocol }) => protocol === 'http' || protocol === 'http2' || protocol === 'grpc');
+  const limit = note(
+    limits.of(service),
+    service,
+    ({ tcp, http }) => [
+      ...(tcp?.rate === undefined || tcp.disabled === true ? [] : (['connection rate limits'] as const)),
+      ...(speaksHttp && http?.rate !== undefined && http.disabled !== true ? (['HTTP rate limits'] as const) : []),
+    ],
+    ({ tcp }) => (tcp === undefined && !speaksHttp ? 'limits of requests are for what speaks HTTP' : ''),
+  );
+  const tcp = limit?.tcp;
+  const isLimited = tcp?.rate !== undefined && tcp.disabled !== true;
+  const rateLimit = isLimited ? { connections: tcp.rate.num, intervalMs: tcp.rate.intervalMs } : null;
+  if (!speaksHttp) return { rateLimit, http: {} };
+  note(faults.of(service), service, (conf) => ((conf.faults ?? []).length > 0 ? ['HTTP faults'] : []));
+  const older = legacyHttp.filter(({ destinations }) =>
+    destinations.some((tags) => services.some((each) => selects(tags, each.tags))),
+  );
+  for (const { meta, kind } of older) uses.used(meta, service, [kind === 'RateLimit' ? 'HTTP rate limits' : 'HTTP faults']);
+  const rateLimits = requestLimits(limit, older);
+  const injected = [...olderFaults(older), ...faultsOf(faults.partsOf(service))];
+  return {
+    rateLimit,
+    http: {
+      ...(rateLimits.length === 0 ? {} : { rateLimits }),
+      ...(injected.length === 0 ? {} : { faults: injected }),
     },
   };
 }

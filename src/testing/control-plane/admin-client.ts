@@ -3,6 +3,7 @@
  * connection for each request, left open.
  */
 import { Agent, request as httpsRequest } from 'node:https';
+import type { RequestOptions } from 'node:https';
 import { isIP } from 'node:net';
 import { generateKey, issueCertificate, meshCaSubject, selfSigned } from '../../identity/issue.ts';
 import type { CertificateAndKey } from '../../identity/issue.ts';
@@ -31,6 +32,7 @@ export interface AdminClient {
 const TOTAL_TIMEOUT_MS = 5_000;
 const TEN_YEARS_MS = 3_650 * 24 * 3_600_000;
 
+/** Over 60 lines: one object over one authority; each of its methods is short. */
 export async function createAdminClient(options: { readonly nowMs: number }): Promise<AdminClient> {
   const { nowMs } = options;
   const ca = selfSigned({
@@ -67,45 +69,47 @@ export async function createAdminClient(options: { readonly nowMs: number }): Pr
     caCert: ca.cert,
     issueServer: (address) => issue(isIP(address) === 0 ? { dns: [address] } : { ips: [address] }, 'serverAuth'),
     inspect(address, { path = '/config_dump', client = ownCertificate } = {}) {
-      // One agent for each request: nobody uses the idle connection again.
+      // One agent for each request: the idle connection is not used again.
       const agent = new Agent({ keepAlive: true });
       agents.add(agent);
       const { hostname, port } = new URL(`https://${address}`);
       const host = hostname.replace(/^\[(.*)\]$/, '$1');
-      return new Promise((resolve, reject) => {
-        const request = httpsRequest(
-          {
-            agent,
-            host,
-            port: port === '' ? 443 : port,
-            path,
-            servername: '',
-            minVersion: 'TLSv1.3',
-            ca: ca.cert,
-            cert: client.cert,
-            key: client.key,
-            headers: { 'user-agent': 'Go-http-client/1.1', 'accept-encoding': 'gzip' },
-            timeout: TOTAL_TIMEOUT_MS,
-          },
-          (response) => {
-            const chunks: Buffer[] = [];
-            response.on('data', (chunk: Buffer) => chunks.push(chunk));
-            response.on('error', reject);
-            response.on('end', () =>
-              resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }),
-            );
-          },
-        );
-        request.on('timeout', () =>
-          request.destroy(new Error(`inspect ${address}${path}: no answer within ${TOTAL_TIMEOUT_MS} ms`)),
-        );
-        request.on('error', reject);
-        request.end();
-      });
+      return answerOf(
+        {
+          agent,
+          host,
+          port: port === '' ? 443 : port,
+          path,
+          servername: '',
+          minVersion: 'TLSv1.3',
+          ca: ca.cert,
+          cert: client.cert,
+          key: client.key,
+          headers: { 'user-agent': 'Go-http-client/1.1', 'accept-encoding': 'gzip' },
+          timeout: TOTAL_TIMEOUT_MS,
+        },
+        `${address}${path}`,
+      );
     },
     close() {
       for (const agent of agents) agent.destroy();
       agents.clear();
     },
   };
+}
+
+function answerOf(options: RequestOptions, asked: string): ReturnType<AdminClient['inspect']> {
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(options, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }),
+      );
+    });
+    request.on('timeout', () => request.destroy(new Error(`inspect ${asked}: no answer within ${TOTAL_TIMEOUT_MS} ms`)));
+    request.on('error', reject);
+    request.end();
+  });
 }

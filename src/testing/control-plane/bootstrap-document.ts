@@ -48,7 +48,10 @@ export interface BootstrapFacts {
 const TYPE = 'type.googleapis.com/envoy';
 const FILE_CREDENTIALS = 'envoy.grpc_credentials.file_based_metadata';
 
-/** Plain data; written as YAML it is the document. Keys are sorted, as Kuma has them. */
+/**
+ * Plain data; written as YAML it is the document. Keys are sorted, as Kuma has them.
+ * Over 60 lines: one document, in the order in which Kuma writes it.
+ */
 export function bootstrapDocument(request: BootstrapRequest, facts: BootstrapFacts): unknown {
   const { mesh = '', name = '', workdir = '', features = [] } = request;
   const { version, xdsHost } = facts;

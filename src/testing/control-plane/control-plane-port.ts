@@ -35,6 +35,16 @@ export interface ControlPlanePort {
   close(): Promise<void>;
 }
 
+/** Messages are read and written by the fake itself, so that it can send what is none. */
+const STREAM_OF_BYTES = {
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: (bytes: Uint8Array) => Buffer.from(bytes),
+  requestDeserialize: (bytes: Buffer) => bytes,
+  responseSerialize: (response: Uint8Array) => Buffer.from(response),
+  responseDeserialize: (bytes: Buffer) => bytes,
+};
+
 export async function openPort(options: {
   readonly address: string;
   readonly port: number;
@@ -45,18 +55,7 @@ export async function openPort(options: {
   const { address, certificate, onStream, onBootstrap } = options;
   const open = new Set<Socket>();
   const grpc = new Server();
-  const methods = Object.keys(METHODS).map((name) => [
-    name,
-    {
-      path: `${ADS_SERVICE}/${name}`,
-      requestStream: true,
-      responseStream: true,
-      requestSerialize: (bytes: Uint8Array) => Buffer.from(bytes),
-      requestDeserialize: (bytes: Buffer) => bytes,
-      responseSerialize: (response: Uint8Array) => Buffer.from(response),
-      responseDeserialize: (bytes: Buffer) => bytes,
-    },
-  ]);
+  const methods = Object.keys(METHODS).map((name) => [name, { ...STREAM_OF_BYTES, path: `${ADS_SERVICE}/${name}` }]);
   const handlers = Object.entries(METHODS).map(([name, protocol]) => [name, (call: AdsCall) => onStream(call, protocol)]);
   grpc.addService(Object.fromEntries(methods) as ServiceDefinition, Object.fromEntries(handlers) as UntypedServiceImplementation);
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());

@@ -122,20 +122,55 @@ const identities = new WeakMap<TestMesh, CertificateAndKey>();
 /** Throws where a service is of a mesh that is not there. */
 export function fakeConfiguration(options: FakeConfigurationOptions): FakeConfiguration {
   configurationOptions(options, 'fakeConfiguration');
-  const { address, port, version = '2.14', meshes, external = {}, meshExternal = {}, passthrough = {}, admin } = options;
-  const statPrefix = `inbound_${address.replace(/[.:]/g, '_')}_${port}.`;
-  const clusters: JsonObject[] = [];
-  const endpoints: JsonObject[] = [];
-  const chains: JsonObject[] = [];
-  const terminating = new Set<TestMesh>();
-  function meshOf(service: string, name: string | undefined): TestMesh {
-    const mesh = name === undefined ? meshes[0] : meshes.find((other) => other.name === name);
-    if (mesh === undefined) throw new Error(`configure ${service}: no mesh ${name ?? 'at all'}`);
-    return mesh;
+  const { address, port, version = '2.14', admin } = options;
+  const made: Made = { clusters: [], endpoints: [], chains: [], terminating: new Set() };
+  addPassthrough(made, options);
+  addMeshExternal(made, options);
+  addExternal(made, options);
+  const { clusters, endpoints, chains, terminating } = made;
+  const listeners = [listener({ name: `inbound:${address}:${port}`, address, port, version, filterChains: chains })];
+  if (admin !== undefined) {
+    const { readinessPort = 9_902, socketPath } = admin;
+    const own = socketPath === undefined ? socketAddress('127.0.0.1', admin.port) : { pipe: { path: socketPath } };
+    clusters.push(ownCluster('kuma:envoy:admin', own), ownCluster('kuma:readiness', socketAddress('127.0.0.1', readinessPort)));
+    const filterChains = adminChains({ ...admin, readyCluster: 'kuma:readiness' });
+    listeners.push(listener({ name: 'kuma:envoy:admin', address, port: admin.port, version, filterChains }));
   }
+  const secrets = [...terminating].flatMap((mesh) => [
+    certificateSecret(`identity_cert:secret:${mesh.name}`, options.identities?.[mesh.name] ?? identityOf(mesh)),
+    authoritySecret(`mesh_ca:secret:${mesh.name}`, mesh.ca.cert),
+  ]);
+  return {
+    clusters: clusters.map((json) => readEnvoyJson(ClusterSchema, json)),
+    endpoints: endpoints.map((json) => readEnvoyJson(ClusterLoadAssignmentSchema, json)),
+    listeners: listeners.map((json) => readEnvoyJson(ListenerSchema, json)),
+    secrets: secrets.map((json) => readEnvoyJson(SecretSchema, json)),
+  };
+}
 
+/** In the JSON of Envoy's messages. */
+interface Made {
+  readonly clusters: JsonObject[];
+  readonly endpoints: JsonObject[];
+  readonly chains: JsonObject[];
+  /** The meshes whose mTLS ends here. */
+  readonly terminating: Set<TestMesh>;
+}
+
+function statPrefixOf({ address, port }: FakeConfigurationOptions): string {
+  return `inbound_${address.replace(/[.:]/g, '_')}_${port}.`;
+}
+
+function meshOf({ meshes }: FakeConfigurationOptions, service: string, name: string | undefined): TestMesh {
+  const mesh = name === undefined ? meshes[0] : meshes.find((other) => other.name === name);
+  if (mesh === undefined) throw new Error(`configure ${service}: no mesh ${name ?? 'at all'}`);
+  return mesh;
+}
+
+function addPassthrough({ clusters, endpoints, chains }: Made, options: FakeConfigurationOptions): void {
+  const { version = '2.14', passthrough = {} } = options;
   for (const [name, service] of Object.entries(passthrough)) {
-    const mesh = meshOf(name, service.mesh).name;
+    const mesh = meshOf(options, name, service.mesh).name;
     const tagSets = distinct(service.remotes.map(({ tags = {} }) => tags));
     const subsets = new Map(tagSets.map((tags) => [tags, discriminates(tags, service.remotes) ? tags : null]));
     const keys = [...new Set([...subsets.values()].flatMap((tags) => Object.keys(tags ?? {})))].sort();
@@ -149,9 +184,13 @@ export function fakeConfiguration(options: FakeConfigurationOptions): FakeConfig
       });
     }
   }
+}
 
+function addMeshExternal({ clusters, chains, terminating }: Made, options: FakeConfigurationOptions): void {
+  const { version = '2.14', meshExternal = {} } = options;
+  const statPrefix = statPrefixOf(options);
   for (const [name, service] of Object.entries(meshExternal)) {
-    const mesh = meshOf(name, service.mesh);
+    const mesh = meshOf(options, name, service.mesh);
     terminating.add(mesh);
     const cluster = `${mesh.name}_${name}___extsvc_${service.port}`;
     const http = service.protocol === 'http';
@@ -179,9 +218,13 @@ export function fakeConfiguration(options: FakeConfigurationOptions): FakeConfig
       transportSocket: downstreamTls(mesh.name),
     });
   }
+}
 
+function addExternal({ clusters, chains, terminating }: Made, options: FakeConfigurationOptions): void {
+  const { version = '2.14', external = {} } = options;
+  const statPrefix = statPrefixOf(options);
   for (const [name, service] of Object.entries(external)) {
-    const mesh = meshOf(name, service.mesh);
+    const mesh = meshOf(options, name, service.mesh);
     terminating.add(mesh);
     const { allow = ['*'], by = 'TrafficPermission', policy = `allow-${name}`, protocol, tls = null } = service;
     const cluster = `${mesh.name}:${name}`;
@@ -219,25 +262,6 @@ export function fakeConfiguration(options: FakeConfigurationOptions): FakeConfig
       transportSocket: downstreamTls(mesh.name),
     });
   }
-
-  const listeners = [listener({ name: `inbound:${address}:${port}`, address, port, version, filterChains: chains })];
-  if (admin !== undefined) {
-    const { readinessPort = 9_902, socketPath } = admin;
-    const own = socketPath === undefined ? socketAddress('127.0.0.1', admin.port) : { pipe: { path: socketPath } };
-    clusters.push(ownCluster('kuma:envoy:admin', own), ownCluster('kuma:readiness', socketAddress('127.0.0.1', readinessPort)));
-    const filterChains = adminChains({ ...admin, readyCluster: 'kuma:readiness' });
-    listeners.push(listener({ name: 'kuma:envoy:admin', address, port: admin.port, version, filterChains }));
-  }
-  const secrets = [...terminating].flatMap((mesh) => [
-    certificateSecret(`identity_cert:secret:${mesh.name}`, options.identities?.[mesh.name] ?? identityOf(mesh)),
-    authoritySecret(`mesh_ca:secret:${mesh.name}`, mesh.ca.cert),
-  ]);
-  return {
-    clusters: clusters.map((json) => readEnvoyJson(ClusterSchema, json)),
-    endpoints: endpoints.map((json) => readEnvoyJson(ClusterLoadAssignmentSchema, json)),
-    listeners: listeners.map((json) => readEnvoyJson(ListenerSchema, json)),
-    secrets: secrets.map((json) => readEnvoyJson(SecretSchema, json)),
-  };
 }
 
 function identityOf(mesh: TestMesh): CertificateAndKey {

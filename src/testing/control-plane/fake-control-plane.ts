@@ -15,7 +15,7 @@ import { openPort, serverCertificate } from './control-plane-port.ts';
 import type { AdsCall, ControlPlanePort } from './control-plane-port.ts';
 import type { EnvoyResources } from './envoy-resources.ts';
 import { FakeAds } from './fake-ads.ts';
-import type { AdsListener, FakeAdsRequest, FakeAdsResponse } from './fake-ads.ts';
+import type { AdsListener, AdsPort, FakeAdsRequest, FakeAdsResponse } from './fake-ads.ts';
 import { answerBootstrap } from './fake-bootstrap.ts';
 import type { FakeBootstrapAnswer, FakeBootstrapRequest } from './fake-bootstrap.ts';
 import type { KumaVersion } from './fake-node.ts';
@@ -130,6 +130,7 @@ export interface FakeControlPlane extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Over 60 lines: one object over the state of the fake; each of its methods is short. */
 export async function createFakeControlPlane(options: FakeControlPlaneOptions = {}): Promise<FakeControlPlane> {
   controlPlaneOptions(options, 'createFakeControlPlane');
   const { address = '127.0.0.1', zone = 'zone-1', version = '2.14', clock = systemClock({ keepAlive: false }) } = options;
@@ -164,35 +165,8 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
   ads.set(options.resources ?? {});
 
   function onStream(call: AdsCall, protocol: AdsProtocol): void {
-    const port = {
-      send: (response: Uint8Array) => void call.write(response),
-      end(code: number, message: string) {
-        if (code === 0) call.end();
-        else call.emit('error', { code, details: message });
-      },
-    };
     const authorization = call.metadata.get('authorization').map(String);
-    const listener: AdsListener = replay?.open(port, ads, protocol) ?? ads.open(port, authorization, protocol);
-    let closed = false;
-    const onClosed = (): void => {
-      if (!closed) listener.closed();
-      closed = true;
-    };
-    call.on('data', (request: Uint8Array) => {
-      try {
-        listener.request(request);
-      } catch (error) {
-        port.end(INTERNAL, `the request cannot be read: ${String(error)}`);
-      }
-    });
-    call.on('end', () => {
-      onClosed();
-      call.end();
-    });
-    call.on('cancelled', onClosed);
-    call.on('close', onClosed);
-    // Without a listener the error that ends a stream would be nobody's.
-    call.on('error', onClosed);
+    serveStream(call, (port) => replay?.open(port, ads, protocol) ?? ads.open(port, authorization, protocol));
   }
 
   function onBootstrap(request: FakeBootstrapRequest): FakeBootstrapAnswer {
@@ -283,6 +257,37 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function serveStream(call: AdsCall, open: (port: AdsPort) => AdsListener): void {
+  const port: AdsPort = {
+    send: (response: Uint8Array) => void call.write(response),
+    end(code: number, message: string) {
+      if (code === 0) call.end();
+      else call.emit('error', { code, details: message });
+    },
+  };
+  const listener = open(port);
+  let closed = false;
+  const onClosed = (): void => {
+    if (!closed) listener.closed();
+    closed = true;
+  };
+  call.on('data', (request: Uint8Array) => {
+    try {
+      listener.request(request);
+    } catch (error) {
+      port.end(INTERNAL, `the request cannot be read: ${String(error)}`);
+    }
+  });
+  call.on('end', () => {
+    onClosed();
+    call.end();
+  });
+  call.on('cancelled', onClosed);
+  call.on('close', onClosed);
+  // Without a listener the error that ends a stream would end the process.
+  call.on('error', onClosed);
 }
 
 function waitFor(ads: FakeAds, fits: (request: FakeAdsRequest) => boolean, timeoutMs: number): Promise<FakeAdsRequest> {

@@ -122,37 +122,7 @@ export function createFakeClient(options: FakeClientOptions, world: ClientWorld)
   }
 
   async function connect(to: ConnectTo, more: ConnectionOptions = {}): Promise<TLSSocket> {
-    const sni = sniOf(to);
-    const name = `${service} -> ${sni}`;
-    const { cert, key } = certificate();
-    const socket = connectTls({
-      host: world.address,
-      port: world.port(),
-      ...(sni === '' || isIP(sni) !== 0 ? {} : { servername: sni }),
-      cert,
-      key,
-      // Checked below: OpenSSL goes by the clock of the machine, and looks for a host name.
-      rejectUnauthorized: false,
-      ALPNProtocols: ['kuma'],
-      ...more,
-    } as ConnectionOptions);
-    let localPort = 0;
-    socket.once('connect', () => (localPort = socket.localPort ?? 0));
-    world.opened(socket, name);
-    letGoWhenQuiet(socket);
-    try {
-      await secure(socket);
-    } catch (error) {
-      const session = await world.sessionFrom(localPort);
-      if (session === undefined) throw error;
-      throw new ConnectionRefused(`connect ${name}: refused by the egress: ${session.reason}: ${session.detail}`, session, {
-        cause: error,
-      });
-    }
-    const problem = peerProblem(socket, mesh, world.wall());
-    if (problem === null) return socket;
-    socket.destroy();
-    throw new Error(`connect ${name}: ${problem}`);
+    return connectAs(certificate(), { service, sni: sniOf(to), more, world });
   }
 
   function connector(to?: ConnectTo): Connector {
@@ -193,6 +163,42 @@ export function createFakeClient(options: FakeClientOptions, world: ClientWorld)
       return files;
     },
   };
+}
+
+async function connectAs(
+  { cert, key }: CertificateAndKey,
+  to: { readonly service: string; readonly sni: string; readonly more: ConnectionOptions; readonly world: ClientWorld },
+): Promise<TLSSocket> {
+  const { service, sni, more, world } = to;
+  const name = `${service} -> ${sni}`;
+  const socket = connectTls({
+    host: world.address,
+    port: world.port(),
+    ...(sni === '' || isIP(sni) !== 0 ? {} : { servername: sni }),
+    cert,
+    key,
+    // Checked below: OpenSSL goes by the clock of the machine, and looks for a host name.
+    rejectUnauthorized: false,
+    ALPNProtocols: ['kuma'],
+    ...more,
+  } as ConnectionOptions);
+  let localPort = 0;
+  socket.once('connect', () => (localPort = socket.localPort ?? 0));
+  world.opened(socket, name);
+  letGoWhenQuiet(socket);
+  try {
+    await secure(socket);
+  } catch (error) {
+    const session = await world.sessionFrom(localPort);
+    if (session === undefined) throw error;
+    throw new ConnectionRefused(`connect ${name}: refused by the egress: ${session.reason}: ${session.detail}`, session, {
+      cause: error,
+    });
+  }
+  const problem = peerProblem(socket, world.mesh, world.wall());
+  if (problem === null) return socket;
+  socket.destroy();
+  throw new Error(`connect ${name}: ${problem}`);
 }
 
 /**

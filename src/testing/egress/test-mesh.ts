@@ -109,33 +109,6 @@ export async function createTestMesh(name: string, given: TestMeshOptions = {}):
     eku: ['serverAuth', 'clientAuth'],
   } as const;
 
-  function badClient(kind: BadClient, service = 'frontend'): CertificateAndKey {
-    oneOf(BAD_CLIENTS)(kind, 'badClient: kind');
-    const uris = dataplaneUris(name, [service], {});
-    switch (kind) {
-      case 'expired':
-        return issue({ uris, notBefore: nowMs - 2 * HOUR_MS, notAfter: nowMs - HOUR_MS });
-      case 'not-yet-valid':
-        return issue({ uris, notBefore: nowMs + HOUR_MS, notAfter: nowMs + 2 * HOUR_MS });
-      case 'self-signed':
-        return selfSigned({ ...frontend, uris, key: newKey() });
-      case 'wrong-ca': {
-        const rogue = rogueCa(name, nowMs);
-        return issue({ uris, caCert: rogue.cert, caKey: rogue.key });
-      }
-      case 'no-spiffe-id':
-        return issue({ uris: [`kuma://kuma.io/service/${service}`] });
-      case 'wrong-mesh':
-        return issue({ uris: [`spiffe://not-${name}/${service}`] });
-      case 'server-only':
-        return issue({ uris, eku: ['serverAuth'] });
-      case 'ca-as-leaf':
-        return issue({ uris, ca: { pathLength: null } });
-      default:
-        return kind satisfies never;
-    }
-  }
-
   return {
     name,
     get ca() {
@@ -150,13 +123,53 @@ export async function createTestMesh(name: string, given: TestMeshOptions = {}):
       const services = typeof service === 'string' ? [service] : service;
       return issue({ uris: [...dataplaneUris(name, services, tags), ...extraUris] });
     },
-    badClient,
+    badClient: (kind, service = 'frontend') => badClient(kind, { name, service, nowMs, issue, leaf: frontend }),
     issue,
     async rotate() {
       ca = await makeCa();
       caKey = createPrivateKey(ca.key);
     },
   };
+}
+
+type Issue = (request: Partial<CertificateRequest>) => CertificateAndKey;
+
+/** A client whose certificate is wrong in this respect and right in all others. */
+function badClient(
+  kind: BadClient,
+  of: {
+    readonly name: string;
+    readonly service: string;
+    readonly nowMs: number;
+    readonly issue: Issue;
+    readonly leaf: Omit<Parameters<typeof selfSigned>[0], 'key'>;
+  },
+): CertificateAndKey {
+  const { name, service, nowMs, issue, leaf } = of;
+  oneOf(BAD_CLIENTS)(kind, 'badClient: kind');
+  const uris = dataplaneUris(name, [service], {});
+  switch (kind) {
+    case 'expired':
+      return issue({ uris, notBefore: nowMs - 2 * HOUR_MS, notAfter: nowMs - HOUR_MS });
+    case 'not-yet-valid':
+      return issue({ uris, notBefore: nowMs + HOUR_MS, notAfter: nowMs + 2 * HOUR_MS });
+    case 'self-signed':
+      return selfSigned({ ...leaf, uris, key: newKey() });
+    case 'wrong-ca': {
+      const rogue = rogueCa(name, nowMs);
+      return issue({ uris, caCert: rogue.cert, caKey: rogue.key });
+    }
+    case 'no-spiffe-id':
+      return issue({ uris: [`kuma://kuma.io/service/${service}`] });
+    case 'wrong-mesh':
+      return issue({ uris: [`spiffe://not-${name}/${service}`] });
+    case 'server-only':
+      return issue({ uris, eku: ['serverAuth'] });
+    case 'ca-as-leaf':
+      return issue({ uris, ca: { pathLength: null } });
+    default:
+      return kind satisfies never;
+  }
 }
 
 /** Like the CA of the mesh in every respect but for its key. */

@@ -26,8 +26,8 @@ const HOST = /^(?!.*[/,<>"\\#?@^`{|}])[\x21-\x7e]+$/;
 const PATH = /^\/[\x21-\x22\x24-\x7e]*$/;
 
 /**
- * What the parser of Node lets through and Envoy does not, or what two readers could take for two things. Whatever is ambiguous is refused, never
- * repaired.
+ * Refuses what the parser of Node lets through and Envoy does not, and what two readers could take
+ * for two things. What is ambiguous is refused, never repaired.
  */
 export function checkHttp1({ version, method, target, headers }: Http1Head): CheckedHead {
   if (version !== '1.1') return refused(REPLIES.upgradeRequired);
@@ -76,7 +76,10 @@ export function checkHttp2({ method, path, authority }: { method: string; path: 
   return HOST.test(authority) ? null : REPLIES.badRequest;
 }
 
-/** Whether an answer of HTTP/1.1 can be passed on: one that two readers could end at two places is an error of its service. */
+/**
+ * Whether an answer of HTTP/1.1 can be passed on. One that two readers could end at two places is an
+ * error of its service.
+ */
 export function isSoundAnswer(status: number, headers: FlatHeaders): boolean {
   if (status < 200 || headers.length / 2 > MAX_HEADERS) return false;
   const encodings = valuesOf(headers, 'transfer-encoding');

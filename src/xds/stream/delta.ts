@@ -6,9 +6,9 @@ import type { Answer, Ask, Protocol } from './protocol.ts';
 import { refusalStatus } from './refusal-status.ts';
 
 /**
- * Each answer has what changed and the names that are gone; each request the names that come and go,
- * and the first one of a type what is held already. An answer with nothing in it says that nothing
- * changed.
+ * Each answer has what changed and the names that are gone; each request the names that come and
+ * go, and the first one of a type what is held already. An answer with nothing in it says that
+ * nothing changed.
  */
 export const delta: Protocol = {
   method: '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',

@@ -17,8 +17,8 @@ import type { Int64Range } from '#envoy/type/v3/range_pb.js';
 import { CodecClientType } from '#envoy/type/v3/http_pb.js';
 
 /**
- * Active checks of the endpoints of a cluster, each once. What of them cannot be made as Envoy makes
- * them is a remark.
+ * Active checks of the endpoints of a cluster, each once. What of them cannot be made as Envoy
+ * makes them is a remark.
  */
 export function readHealthChecks(
   healthChecks: readonly EnvoyCheck[],
