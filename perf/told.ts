@@ -9,7 +9,7 @@ import type { Timer } from '../src/base/clock.ts';
 import type { SessionRecord } from '../src/model/session-record.ts';
 import { EMPTY_SNAPSHOT } from '../src/model/snapshot.ts';
 import { createAccessLog, SESSIONS } from '../src/observe/access-log.ts';
-import { Decisions } from '../src/observe/decisions.ts';
+import { RecentDecisions } from '../src/observe/decisions.ts';
 import { createLog } from '../src/observe/log.ts';
 import { createMetrics } from '../src/observe/metrics.ts';
 import { TrafficCounters } from '../src/observe/traffic-counters.ts';
@@ -27,7 +27,7 @@ const access = createAccessLog(SESSIONS, {
 const peer = pino({ base: { service: 'zone-egress' }, timestamp: pino.stdTimeFunctions.isoTime }, destination);
 const metrics = createMetrics({ version: 'perf', process: false });
 const traffic = new TrafficCounters();
-const ring = new Decisions();
+const ring = new RecentDecisions();
 const clock = systemClock({ keepAlive: false });
 const timers: Timer[] = [];
 

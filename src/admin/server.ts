@@ -3,6 +3,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import { ignoreError } from '../base/ignore-error.ts';
 import type { Problem } from '../base/problem.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -84,7 +85,7 @@ const PAGES = {
  * Resolves when it listens; rejects with the system's error code where the port cannot be bound.
  */
 export function createAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { address, port, state, envoy, fault = ignore } = options;
+  const { address, port, state, envoy, fault = ignoreError } = options;
   const allowed = new Set(['localhost', ...options.allowedHosts.map((host) => host.toLowerCase())]);
   return serveHttp({
     address,
@@ -102,7 +103,7 @@ export function createAdminServer(options: AdminServerOptions): Promise<AdminSer
 
 /** Answers /ready and nothing else, to any host: a kubelet calls by the address of the pod. */
 export function createReadinessServer(options: ReadinessServerOptions): Promise<AdminServer> {
-  const { address, port, ready, fault = ignore } = options;
+  const { address, port, ready, fault = ignoreError } = options;
   return serveHttp({
     address,
     port,
@@ -159,8 +160,4 @@ function hostName(host: string): string | null {
   const [, bracketed, plain] = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::[0-9]{1,5})?$/.exec(host) ?? [];
   if (bracketed !== undefined) return bracketed.includes(':') ? bracketed : null;
   return plain?.toLowerCase() ?? null;
-}
-
-function ignore(): void {
-  // Nobody asked to be told.
 }

@@ -83,7 +83,7 @@ function reactions({ log, metrics, traffic }: Observer): Omit<Observation, 'obse
         );
     },
     nameFailed(name, message) {
-      metrics.dns('failed');
+      metrics.dnsFailed();
       log.warn({ name, message }, 'a name could not be resolved');
     },
     endpointHealth({ cluster, key: endpoint, health }, why) {

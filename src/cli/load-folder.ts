@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { formatProblem } from '../base/problem.ts';
 import { folderSource } from '../control/sources/folder-source.ts';
-import type { Compiled } from '../model/compiled.ts';
+import type { GoodConfig } from '../model/compiled.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -38,10 +38,7 @@ export function folderProblem(dir: string): string | null {
  * What an egress would serve from the folder. Throws `Stopped` where it would serve nothing, after
  * its errors are printed.
  */
-export async function loadFolder(
-  { dir, name, zone, identities }: FolderOptions,
-  terminal: Terminal,
-): Promise<Extract<Compiled, { kind: 'compiled' }>> {
+export async function loadFolder({ dir, name, zone, identities }: FolderOptions, terminal: Terminal): Promise<GoodConfig> {
   const missing = folderProblem(dir);
   if (missing !== null) throw new Stopped(EXIT_NO_INPUT, missing);
   const source = folderSource({

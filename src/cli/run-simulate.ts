@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { compareWith, expectationsIn } from '../explain/explain-expectations.ts';
-import type { Expectation } from '../explain/explain-expectations.ts';
+import type { ExplainExpectation } from '../explain/explain-expectations.ts';
 import { plural, simulationText } from '../explain/print-simulation.ts';
 import { sessionsIn } from '../explain/recorded.ts';
 import type { ReadSessions } from '../explain/recorded.ts';
@@ -78,7 +78,7 @@ async function askForSessions(url: string): Promise<ReadSessions> {
   return read;
 }
 
-function readExpectations(file: string): readonly Expectation[] {
+function readExpectations(file: string): readonly ExplainExpectation[] {
   let value: unknown;
   try {
     value = plainDocument({ path: file, text: read(file) });

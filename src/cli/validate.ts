@@ -3,7 +3,7 @@ import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
 import { folderSource } from '../control/sources/folder-source.ts';
 import { createKeyStore } from '../identity/key-store.ts';
-import type { Compiled } from '../model/compiled.ts';
+import type { Compiled, GoodConfig } from '../model/compiled.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import type { ValidateCommand } from './commands/validate.ts';
 import { folderProblem } from './load-folder.ts';
@@ -65,11 +65,7 @@ async function reportOf(folder: string, compiled: Compiled): Promise<Report> {
  * What `run` does before it goes live: the certificate of each mesh is made or read, and tried.
  * Problems of no file get the place of their Mesh.
  */
-async function tryIdentities({
-  snapshot,
-  secrets,
-  origins,
-}: Extract<Compiled, { kind: 'compiled' }>): Promise<readonly Problem[]> {
+async function tryIdentities({ snapshot, secrets, origins }: GoodConfig): Promise<readonly Problem[]> {
   const nothing = (): void => {};
   const store = createKeyStore({
     clock: systemClock({ keepAlive: false }),

@@ -1,6 +1,6 @@
 import { inTurns } from '../base/clock.ts';
 import type { Problem } from '../base/problem.ts';
-import type { Compiled } from '../model/compiled.ts';
+import type { GoodConfig } from '../model/compiled.ts';
 import { lookForViolations, MAY_COME_LATER } from '../routing/invariants.ts';
 import type { Invariant, Violation } from '../routing/invariants.ts';
 
@@ -20,7 +20,7 @@ const MAX_NAMED = 5;
  * plane, which sends a route before or after its cluster.
  */
 export async function prove(
-  { snapshot, secrets, origins }: Extract<Compiled, { kind: 'compiled' }>,
+  { snapshot, secrets, origins }: GoodConfig,
   { inPieces }: { readonly inPieces: boolean },
 ): Promise<Proof> {
   const all = await inTurns(lookForViolations(snapshot, secrets));

@@ -1,9 +1,8 @@
 import type { EnvoyFacts } from '../admin/envoy/facts.ts';
 import type { Readiness } from '../admin/views.ts';
 import type { Clock } from '../base/clock.ts';
-import { localAddresses } from '../base/local-addresses.ts';
+import { createLocalAddresses } from '../base/local-addresses.ts';
 import { packageVersion } from '../base/version.ts';
-import type { OwnListener } from '../model/messages.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Observer } from '../observe/observer.ts';
 import { processMemory } from '../observe/process-metrics.ts';
@@ -30,14 +29,7 @@ export interface EnvoyFactsOptions {
 export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
   const { clock, workers, live, clientsAt, observer, control, allowedResolved, adminAt } = options;
   const startedNow = clock.now();
-  let own: readonly OwnListener[] | null = null;
-  let local: ReadonlySet<string> = new Set();
-  // Of ten thousand clusters each asks.
-  function localOnes(): ReadonlySet<string> {
-    if (own !== workers.ownListeners) local = localAddresses();
-    own = workers.ownListeners;
-    return local;
-  }
+  const localOnes = createLocalAddresses();
   return {
     now: () => clock.wall(),
     startedAt: clock.wall(),
@@ -63,7 +55,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
       dialable(cluster, {
         names: workers.names,
         ownListeners: workers.ownListeners,
-        localAddresses: localOnes(),
+        localAddresses: localOnes(workers.ownListeners),
         allowedResolved,
       }),
     health: (cluster, key) => workers.health(cluster, key),

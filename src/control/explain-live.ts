@@ -10,7 +10,7 @@ import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import type { Trace } from '../explain/trace.ts';
 import { claimsOf } from '../identity/claims.ts';
 import type { Cluster } from '../model/cluster.ts';
-import type { Compiled } from '../model/compiled.ts';
+import type { GoodConfig } from '../model/compiled.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
 import type { RequestRecord } from '../model/request-record.ts';
@@ -29,7 +29,7 @@ export interface ExplainParts {
   readonly workers: Pick<WorkerPool, 'names' | 'ownListeners' | 'healthOf' | 'credentials' | 'breakers'>;
   readonly allowedResolved: readonly string[];
   /** The configuration that is live; null where none is yet. */
-  readonly live: () => Extract<Compiled, { kind: 'compiled' }> | null;
+  readonly live: () => GoodConfig | null;
   readonly record: (id: string) => SessionRecord | null;
   /** Of those that were refused. */
   readonly request: (id: string) => RequestRecord | null;

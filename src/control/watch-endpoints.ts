@@ -1,11 +1,11 @@
 import { connect as connectTcp } from 'node:net';
 import type { Clock } from '../base/clock.ts';
-import { localAddresses } from '../base/local-addresses.ts';
+import { createLocalAddresses } from '../base/local-addresses.ts';
 import { EndpointWatch } from '../endpoints/watch.ts';
 import type { EndpointWatchOptions } from '../endpoints/watch.ts';
 import { systemTrust } from '../identity/system-trust.ts';
 import { checkServerName } from '../identity/upstream-name.ts';
-import type { Facts, Target } from '../routing/candidates.ts';
+import type { Target } from '../routing/candidates.ts';
 import { dialTls } from '../traffic/connect.ts';
 import { Origination } from '../traffic/originate.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -23,8 +23,7 @@ export interface WatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'on
 export function watchEndpoints(options: WatchOptions): EndpointWatch {
   const { clock, workers, allowedResolved, onHealth } = options;
   const origination = new Origination({ secret: (hash) => workers.secret(hash), systemTrust, checkServerName });
-  let own: Facts['ownListeners'] | null = null;
-  let local: Facts['localAddresses'] = new Set();
+  const localOnes = createLocalAddresses();
 
   return new EndpointWatch({
     ...options,
@@ -38,10 +37,8 @@ export function watchEndpoints(options: WatchOptions): EndpointWatch {
       return { socket, ready: 'secureConnect' };
     },
     facts() {
-      // Looked up again when the egress listens elsewhere, as the data sides do.
-      if (own !== workers.ownListeners) local = localAddresses();
-      own = workers.ownListeners;
-      return { names: workers.names, ownListeners: own, localAddresses: local, allowedResolved };
+      const { names, ownListeners } = workers;
+      return { names, ownListeners, localAddresses: localOnes(ownListeners), allowedResolved };
     },
     onForgotten: (cluster, key) => workers.setHealth({ cluster, key, health: 'healthy' }),
     onHealth(change, why) {

@@ -27,12 +27,6 @@ export interface ResolverOptions {
   readonly onAnswer: (name: string, resolution: Resolution) => void;
   /** Each look-up that failed or took too long, also where the last good answer stays. */
   readonly onFailure?: (name: string, message: string) => void;
-  /** How often a name in use is looked up, where its records do not say. */
-  readonly refreshMs?: number;
-  /** At least this often, however long the TTL. */
-  readonly maxTtlMs?: number;
-  /** A name without use for this long is looked up this often only. */
-  readonly unusedMs?: number;
   /**
    * Look-ups at once; of names whose last one failed half as many, so that the others never wait
    * for them.
@@ -82,6 +76,8 @@ interface Entry {
 export const REFRESH_MS = 5_000;
 export const MIN_TTL_MS = 1_000;
 export const MAX_TTL_MS = 60_000;
+/** A name without use for this long is looked up this often only. */
+const UNUSED_MS = 600_000;
 /** A look-up takes no thread, but some kilobytes. */
 const MAX_CONCURRENT = 1_000;
 const MAX_BACK_OFF_MS = 60_000;
@@ -95,9 +91,6 @@ class DnsResolver implements Resolver {
   readonly #lookup: NonNullable<ResolverOptions['lookup']>;
   readonly #options: ResolverOptions;
   readonly #endLookups: () => void;
-  readonly #refreshMs: number;
-  readonly #maxTtlMs: number;
-  readonly #unusedMs: number;
   readonly #deadlineMs: number;
   readonly #maxConcurrent: number;
   #wanted = new Map<string, Entry>();
@@ -124,9 +117,6 @@ class DnsResolver implements Resolver {
     const system = options.lookup === undefined ? createSystemNames({ clock: options.clock }) : null;
     this.#lookup = options.lookup ?? ((name, family) => system?.find(name, family) ?? Promise.resolve([]));
     this.#endLookups = () => system?.close();
-    this.#refreshMs = options.refreshMs ?? REFRESH_MS;
-    this.#maxTtlMs = options.maxTtlMs ?? MAX_TTL_MS;
-    this.#unusedMs = options.unusedMs ?? 600_000;
     this.#deadlineMs = options.deadlineMs ?? 5_000;
     this.#maxConcurrent = options.maxConcurrent ?? MAX_CONCURRENT;
     this.#others = new LRUCache({ max: options.maxOthers ?? 1_000 });
@@ -182,7 +172,7 @@ class DnsResolver implements Resolver {
     const entry = this.#wanted.get(name);
     if (entry === undefined || this.#closed) return;
     const now = this.#clock.now();
-    const wasUnused = now - entry.usedAt >= this.#unusedMs;
+    const wasUnused = now - entry.usedAt >= UNUSED_MS;
     entry.usedAt = now;
     // It waits for a turn that is far away.
     if (wasUnused && !entry.busy && isDnsName(name)) {
@@ -240,7 +230,7 @@ class DnsResolver implements Resolver {
 
   /** The TTL within its bounds. */
   #everyMs({ ttlMs }: Entry): number {
-    return ttlMs === null ? this.#refreshMs : Math.max(MIN_TTL_MS, Math.min(ttlMs, this.#maxTtlMs));
+    return ttlMs === null ? REFRESH_MS : Math.max(MIN_TTL_MS, Math.min(ttlMs, MAX_TTL_MS));
   }
 
   #wait(entry: Entry, family: Family): Promise<Resolution> {
@@ -362,10 +352,10 @@ class DnsResolver implements Resolver {
 
   /** When the name is looked up again. `tookMs`: one that takes long rests as long. */
   #plan(entry: Entry, tookMs: number): void {
-    const unused = this.#clock.now() - entry.usedAt >= this.#unusedMs;
-    const backOff = Math.min(MAX_BACK_OFF_MS, this.#refreshMs * 2 ** Math.min(entry.failures, 16));
-    const usedMs = entry.failures > 0 ? this.#refreshMs : this.#everyMs(entry);
-    const restMs = unused ? (entry.failures > 0 ? Math.min(backOff, this.#unusedMs) : this.#unusedMs) : usedMs;
+    const unused = this.#clock.now() - entry.usedAt >= UNUSED_MS;
+    const backOff = Math.min(MAX_BACK_OFF_MS, REFRESH_MS * 2 ** Math.min(entry.failures, 16));
+    const usedMs = entry.failures > 0 ? REFRESH_MS : this.#everyMs(entry);
+    const restMs = unused ? (entry.failures > 0 ? Math.min(backOff, UNUSED_MS) : UNUSED_MS) : usedMs;
     entry.next?.cancel();
     entry.next = this.#clock.after(Math.max(restMs, tookMs), () => this.#look(entry));
   }

@@ -1,6 +1,7 @@
 import { Agent, request } from 'node:http';
 import type { ClientRequest, ClientRequestArgs, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { ignoreError } from '../base/ignore-error.ts';
 import { bodyKeeper, errorText, headerMap, whenReady } from './http-line.ts';
 import type { HttpLine, LineOptions, Question, Told } from './http-line.ts';
 
@@ -68,7 +69,7 @@ export class Http1Line implements HttpLine {
 
   #drop(sent: ClientRequest | null): void {
     this.#agent.stopDialling();
-    sent?.on('error', ignore);
+    sent?.on('error', ignoreError);
     sent?.destroy();
   }
 }
@@ -88,8 +89,4 @@ function read(response: IncomingMessage, keepBytes: number, finish: Told): void 
     }),
   );
   response.on('close', () => finish('its answer ended early'));
-}
-
-function ignore(): void {
-  // What was given up has nothing more to say.
 }

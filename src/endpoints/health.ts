@@ -7,7 +7,7 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { HealthCheck } from '../model/cluster.ts';
 import { TcpProbe } from './probe.ts';
-import type { EndpointProbe, Finding } from './probe.ts';
+import type { EndpointProbe, Unhealthiness } from './probe.ts';
 import { RequestProbe } from './request-probe.ts';
 import type { ProbeTarget } from './request-probe.ts';
 
@@ -17,7 +17,7 @@ export interface HealthChecksOptions {
   readonly draw: () => number;
   /** Checks under way at once; the rest wait for their turn. */
   readonly maxConcurrent: number;
-  readonly onCheck: (finding: Finding) => void;
+  readonly onCheck: (finding: Unhealthiness) => void;
 }
 
 /** How many good and bad answers came in a row; pure. */
@@ -58,7 +58,7 @@ export interface CheckedEndpoint extends Omit<ProbeTarget, 'clock'> {
   /** Whether the cluster has carried a session. */
   readonly traffic: () => boolean;
   /** After each answer. */
-  readonly onAnswer: (healthy: boolean, why: Finding) => void;
+  readonly onAnswer: (healthy: boolean, why: Unhealthiness) => void;
 }
 
 /** Gives back how to stop the checks of this endpoint. */
@@ -70,7 +70,7 @@ export function createHealthChecks(options: HealthChecksOptions): StartChecks {
     const all = endpoint.checks.map(() => new CheckCount(true));
     const stops = endpoint.checks.map((check, i) => {
       const counts = all[i] ?? new CheckCount(true);
-      const answered = (why: Finding): void =>
+      const answered = (why: Unhealthiness): void =>
         endpoint.onAnswer(
           all.every(({ failed, first }) => !failed || (first && !endpoint.startsFailed)),
           why,
@@ -121,7 +121,7 @@ interface CheckToStart {
   readonly check: HealthCheck;
   readonly endpoint: CheckedEndpoint;
   readonly counts: CheckCount;
-  readonly answered: (why: Finding) => void;
+  readonly answered: (why: Unhealthiness) => void;
   readonly queue: ProbeQueue;
   readonly options: HealthChecksOptions;
 }

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
-import type { Dialled } from './probe.ts';
+import type { Dialling } from './probe.ts';
 
 export interface Question {
   readonly method: string;
@@ -37,7 +37,7 @@ export interface HttpLine {
 
 export interface LineOptions {
   /** Throws where a connection cannot be begun. */
-  readonly dial: () => Dialled;
+  readonly dial: () => Dialling;
   /** The connection of a question serves the next one. */
   readonly reuse: boolean;
 }
@@ -46,7 +46,7 @@ export interface LineOptions {
  * Waits until a connection is there, with its TLS: what a check sends is for no server that was not
  * verified. Gives back how to stop waiting.
  */
-export function whenReady({ socket, ready }: Dialled, done: (error: string | null, socket: Socket) => void): () => void {
+export function whenReady({ socket, ready }: Dialling, done: (error: string | null, socket: Socket) => void): () => void {
   let why = 'closed by the endpoint';
   // For as long as the socket lives: an error without a listener would end the process.
   socket.on('error', (error: SocketError) => (why = errorText(error)));

@@ -5,12 +5,13 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import { ignoreError } from '../base/ignore-error.ts';
 import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
 import type { HealthCheck, HealthProbe } from '../model/cluster.ts';
 
 /** A connection that is being made; `ready` is the event that says it is. */
-export interface Dialled {
+export interface Dialling {
   readonly socket: Socket;
   readonly ready: 'connect' | 'secureConnect';
 }
@@ -18,10 +19,10 @@ export interface Dialled {
 export type TcpCheck = HealthCheck & { readonly probe: Extract<HealthProbe, { kind: 'tcp' }> };
 
 /** Null is healthy, otherwise why not. */
-export type Finding = string | null;
+export type Unhealthiness = string | null;
 
 export interface Found {
-  readonly finding: Finding;
+  readonly finding: Unhealthiness;
   /** It makes the endpoint unhealthy alone; otherwise only so many of them in a row do. */
   readonly decides: boolean;
 }
@@ -38,7 +39,7 @@ const MAX_ANSWER_BYTES = 65_536;
 
 export class TcpProbe implements EndpointProbe {
   readonly #clock: Clock;
-  readonly #dial: () => Dialled;
+  readonly #dial: () => Dialling;
   readonly #timeoutMs: number;
   readonly #send: Buffer;
   readonly #receive: readonly Buffer[];
@@ -46,7 +47,7 @@ export class TcpProbe implements EndpointProbe {
   #kept: Socket | null = null;
   #stop: (() => void) | null = null;
 
-  constructor(check: TcpCheck, to: { readonly clock: Clock; readonly dial: () => Dialled }) {
+  constructor(check: TcpCheck, to: { readonly clock: Clock; readonly dial: () => Dialling }) {
     this.#clock = to.clock;
     this.#dial = to.dial;
     this.#timeoutMs = check.timeoutMs;
@@ -57,7 +58,7 @@ export class TcpProbe implements EndpointProbe {
   }
 
   run(found: (found: Found) => void): void {
-    const done = (finding: Finding): void => found({ finding, decides: false });
+    const done = (finding: Unhealthiness): void => found({ finding, decides: false });
     const kept = this.#kept;
     this.#kept = null;
     const dialled = kept === null ? this.#tryDial(done) : { socket: kept, ready: null };
@@ -66,7 +67,7 @@ export class TcpProbe implements EndpointProbe {
     let answer: Buffer = Buffer.alloc(0);
     const timer = this.#clock.after(this.#timeoutMs, () => finish(`nothing after ${this.#timeoutMs} ms`));
 
-    const finish = (finding: Finding): void => {
+    const finish = (finding: Unhealthiness): void => {
       this.#stop = null;
       timer.cancel();
       if (ready !== null) socket.removeListener(ready, onReady);
@@ -110,7 +111,7 @@ export class TcpProbe implements EndpointProbe {
     this.#kept = null;
   }
 
-  #tryDial(done: (finding: Finding) => void): Dialled | null {
+  #tryDial(done: (finding: Unhealthiness) => void): Dialling | null {
     try {
       const dialled = this.#dial();
       // For as long as the socket lives: an error without a listener would end the process.
@@ -141,8 +142,4 @@ export function answered(bytes: Buffer, pieces: readonly Buffer[]): boolean {
     from = at + piece.length;
   }
   return true;
-}
-
-function ignoreError(): void {
-  // Every error ends in 'close'.
 }

@@ -7,12 +7,12 @@ import type { HealthCheck, HealthProbe } from '../model/cluster.ts';
 import { Http1Line } from './h1-line.ts';
 import { Http2Line } from './h2-line.ts';
 import type { Answer, HttpLine, Question } from './http-line.ts';
-import type { Dialled, EndpointProbe, Found } from './probe.ts';
+import type { Dialling, EndpointProbe, Found } from './probe.ts';
 
 /** Where a check goes, and what it is called there. */
 export interface ProbeTarget {
   readonly clock: Clock;
-  readonly dial: () => Dialled;
+  readonly dial: () => Dialling;
   /** What requests to the endpoint name in their `Host`. */
   readonly host: string;
   readonly isTls: boolean;

@@ -12,26 +12,26 @@ import type { EndpointHealth } from '../model/endpoint-view.ts';
 import type { EndpointReport } from '../model/messages.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { dialable } from '../routing/candidates.ts';
-import type { Facts, Target } from '../routing/candidates.ts';
+import type { DialFacts, Target } from '../routing/candidates.ts';
 import { createHealthChecks } from './health.ts';
 import type { StartChecks } from './health.ts';
 import { ClusterOutliers } from './outlier.ts';
 import type { Detected, Detector } from './outlier.ts';
-import type { Dialled, Finding } from './probe.ts';
+import type { Dialling, Unhealthiness } from './probe.ts';
 
 export interface EndpointWatchOptions {
   readonly clock: Clock;
-  readonly dial: (target: Target) => Dialled;
+  readonly dial: (target: Target) => Dialling;
   /** As they are now: what names resolve to, and what may not be dialled. */
-  readonly facts: () => Facts;
+  readonly facts: () => DialFacts;
   /** `why`: what the last check found, where one did. */
   readonly onHealth: (
     change: { readonly cluster: string; readonly key: string; readonly health: EndpointHealth },
-    why: Finding,
+    why: Unhealthiness,
   ) => void;
   /** An endpoint that was not healthy is not watched any more. */
   readonly onForgotten: (cluster: string, key: string) => void;
-  readonly onCheck?: (finding: Finding) => void;
+  readonly onCheck?: (finding: Unhealthiness) => void;
   readonly onDetected?: (detector: Detector, result: Detected, cluster: string) => void;
   /** In [0, 1), for jitter and for what is enforced in part. */
   readonly draw?: () => number;
@@ -219,7 +219,7 @@ export class EndpointWatch {
     });
   }
 
-  #tell(cluster: string, key: string, endpoint: WatchedEndpoint, why: Finding): void {
+  #tell(cluster: string, key: string, endpoint: WatchedEndpoint, why: Unhealthiness): void {
     const health = endpoint.failed ? 'unhealthy' : endpoint.ejected ? 'ejected' : 'healthy';
     if (health === endpoint.told) return;
     this.#counts[endpoint.told]--;

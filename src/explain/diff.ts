@@ -9,7 +9,7 @@ import type { Mesh, Snapshot } from '../model/snapshot.ts';
 import { endpointName } from './other-endpoints.ts';
 import { isWeakerThanAll, tlsChange } from './tls-change.ts';
 import { placeOf } from './trace.ts';
-import type { Place, Sources } from './trace.ts';
+import type { FilePlace, Sources } from './trace.ts';
 import { accessChange } from './access-change.ts';
 
 /**
@@ -48,7 +48,7 @@ export interface RouteDiff {
   readonly isPartial: boolean;
   /** What else is different: `mode: terminate, was passthrough`. */
   readonly fields: readonly string[];
-  readonly place: Place | null;
+  readonly place: FilePlace | null;
 }
 
 /** Of a cluster that both have. Endpoints of one that comes or goes come and go with its routes. */
@@ -62,7 +62,7 @@ export interface ClusterDiff {
   readonly tls: readonly { readonly endpoint: string; readonly isWeaker: boolean; readonly text: string }[];
   /** Names of other settings that differ: `balancer`, `circuitBreaker`, … */
   readonly fields: readonly string[];
-  readonly place: Place | null;
+  readonly place: FilePlace | null;
 }
 
 export interface MeshDiff {
@@ -104,7 +104,7 @@ function kindOf(before: unknown, after: unknown): DiffKind {
   return (before ?? null) === null ? 'added' : (after ?? null) === null ? 'removed' : 'changed';
 }
 
-function placeIn({ before, after }: Sides, key: string): Place | null {
+function placeIn({ before, after }: Sides, key: string): FilePlace | null {
   return placeOf(after.sources, key) ?? placeOf(before.sources, key);
 }
 

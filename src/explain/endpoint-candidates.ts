@@ -5,6 +5,7 @@ import type { EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
 import { examine } from '../routing/candidates.ts';
 import type { Examined, Target } from '../routing/candidates.ts';
+import { endpointName } from './other-endpoints.ts';
 import { ASSUMED_ADDRESS } from './assumed-view.ts';
 import { placeOf } from './trace.ts';
 import type { Candidate, Sources } from './trace.ts';
@@ -43,11 +44,6 @@ function candidateOf(endpoint: Endpoint, examined: Examined, tried: readonly Tar
     default:
       return examined satisfies never;
   }
-}
-
-/** As an operator wrote it: `10.0.0.1:443`, `api.example.com:443`. */
-export function endpointName({ address, port }: Endpoint): string {
-  return address.kind === 'ip' ? addressKey(address.ip, port) : `${address.name}:${port}`;
 }
 
 /** With what a name resolved to, where that is known. */

@@ -3,7 +3,7 @@ import { CHANGE_KINDS } from './simulate.ts';
 import type { Change } from './simulate.ts';
 
 /** A change that is meant. */
-export interface Expectation {
+export interface ExplainExpectation {
   readonly sni: string;
   /** A SPIFFE id. Absent: whoever. */
   readonly client?: string;
@@ -17,19 +17,19 @@ export interface Compared {
   readonly unexpected: readonly Change[];
   readonly expected: readonly Change[];
   /** What was expected and does not happen. */
-  readonly missing: readonly Expectation[];
+  readonly missing: readonly ExplainExpectation[];
 }
 
 const FIELDS = ['sni', 'client', 'outcome', 'change'];
 
 /** A list of `sni`, `client`, `outcome`; a sentence for what is none. */
-export function expectationsIn(value: unknown): readonly Expectation[] | string {
+export function expectationsIn(value: unknown): readonly ExplainExpectation[] | string {
   if (!Array.isArray(value)) return 'a list of changes is wanted, each with sni, outcome and perhaps client';
-  const list: Expectation[] = [];
+  const list: ExplainExpectation[] = [];
   for (const [i, item] of (value as readonly unknown[]).entries()) {
     const complaint = complaintOf(item);
     if (complaint !== null) return `entry ${i + 1}: ${complaint}`;
-    list.push(item as Expectation);
+    list.push(item as ExplainExpectation);
   }
   return list;
 }
@@ -50,8 +50,8 @@ function complaintOf(item: unknown): string | null {
   return null;
 }
 
-export function compareWith(changes: readonly Change[], expectations: readonly Expectation[]): Compared {
-  const met = new Set<Expectation>();
+export function compareWith(changes: readonly Change[], expectations: readonly ExplainExpectation[]): Compared {
+  const met = new Set<ExplainExpectation>();
   const expected: Change[] = [];
   const unexpected: Change[] = [];
   for (const change of changes) {
@@ -62,7 +62,7 @@ export function compareWith(changes: readonly Change[], expectations: readonly E
   return { expected, unexpected, missing: expectations.filter((expectation) => !met.has(expectation)) };
 }
 
-function fits({ sni, client, outcome, change: kind }: Expectation, change: Change): boolean {
+function fits({ sni, client, outcome, change: kind }: ExplainExpectation, change: Change): boolean {
   if (serverName(sni) !== serverName(change.sni)) return false;
   if (client !== undefined && !change.client.includes(client)) return false;
   if (kind !== undefined && kind !== change.kind) return false;

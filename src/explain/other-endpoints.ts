@@ -37,6 +37,7 @@ function mayBe({ address, port }: Endpoint, used: string): boolean {
   return address.kind === 'ip' ? addressKey(address.ip, port) === used : used.endsWith(`:${port}`);
 }
 
+/** As an operator wrote it: `10.0.0.1:443`, `api.example.com:443`. */
 export function endpointName({ address, port }: Endpoint): string {
   return address.kind === 'ip' ? addressKey(address.ip, port) : `${address.name}:${port}`;
 }

@@ -17,7 +17,7 @@ import { inFile, placeOf } from './trace.ts';
 import type { Advice, Candidate, NearMiss, Sources } from './trace.ts';
 
 /** What is known where a connection ended. */
-export interface Refused {
+export interface RefusedConnection {
   readonly code: RefusalCode;
   readonly sni: string | null;
   readonly route: Route | null;
@@ -35,7 +35,7 @@ export interface Refused {
   readonly sources: Sources;
 }
 
-export function adviceFor(refused: Refused): Advice {
+export function adviceFor(refused: RefusedConnection): Advice {
   const { code, route, sources } = refused;
   switch (code) {
     case 'no-route':
@@ -71,17 +71,17 @@ export function adviceFor(refused: Refused): Advice {
 }
 
 /** When a record was made, by the certificate that it tells of. */
-function isExpired({ code, certificateExpiry, at }: Refused): boolean {
+function isExpired({ code, certificateExpiry, at }: RefusedConnection): boolean {
   return code === 'client-not-trusted' && certificateExpiry !== '' && Date.parse(certificateExpiry) < at;
 }
 
-function atCluster({ route, sources }: Refused, text: string): Advice {
+function atCluster({ route, sources }: RefusedConnection, text: string): Advice {
   if (route === null) return plain(text);
   const place = placeOf(sources, `cluster:${route.cluster}`) ?? placeOf(sources, `route:${route.serverName}`);
   return { text: `${text}${inFile(place)}`, resource: route.destination, place };
 }
 
-function endpointAdvice(refused: Refused): Advice {
+function endpointAdvice(refused: RefusedConnection): Advice {
   const { route, candidates } = refused;
   const subset = route?.kind === 'passthrough' ? route.subset : {};
   const missing = candidates.find(({ field }) => Object.hasOwn(subset, field));
@@ -95,7 +95,7 @@ function plain(text: string): Advice {
   return { text, resource: '', place: null };
 }
 
-function routeAdvice({ sni, nearest, sources }: Refused): Advice {
+function routeAdvice({ sni, nearest, sources }: RefusedConnection): Advice {
   const [first] = nearest;
   const absent = first?.kind === 'not-served' ? sources.absent.get(first.name) : undefined;
   if (absent !== undefined) return absentAdvice(absent);
@@ -116,7 +116,7 @@ function routeAdvice({ sni, nearest, sources }: Refused): Advice {
   );
 }
 
-function meshAdvice({ route, ids, snapshot, sources }: Refused): Advice {
+function meshAdvice({ route, ids, snapshot, sources }: RefusedConnection): Advice {
   const [, , mesh = ''] = ids[0]?.split('/') ?? [];
   const same = [...snapshot.routes.values()].find((other) => other.destination === route?.destination && other.mesh === mesh);
   if (same !== undefined) {
@@ -129,7 +129,7 @@ function meshAdvice({ route, ids, snapshot, sources }: Refused): Advice {
   );
 }
 
-function permissionAdvice(refused: Refused, permission: Permission): Advice {
+function permissionAdvice(refused: RefusedConnection, permission: Permission): Advice {
   const { route, client, ids, sources } = refused;
   if (permission.kind === 'all-of') {
     const part = permission.all.find((each) => !lets(each, refused));
@@ -158,7 +158,7 @@ function permissionAdvice(refused: Refused, permission: Permission): Advice {
 }
 
 /** A permission may have several parts that must all allow. */
-function lets(part: Permission, { route, client }: Refused): boolean {
+function lets(part: Permission, { route, client }: RefusedConnection): boolean {
   return route?.kind === 'terminate' && authoriseClaims({ ...route, permission: part }, client).kind === 'allowed';
 }
 
@@ -168,7 +168,7 @@ function serviceOf(id: string): string | null {
   return service === undefined ? null : `kuma.io/service: ${service}`;
 }
 
-function unsupportedAdvice({ route, candidates, sources }: Refused): Advice {
+function unsupportedAdvice({ route, candidates, sources }: RefusedConnection): Advice {
   if (route === null) return plain(REFUSALS['unsupported-policy'].remedy);
   const by = route.kind === 'terminate' && route.unsupported === undefined ? route.permission.by : '';
   const place =

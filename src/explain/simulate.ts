@@ -13,7 +13,7 @@ import { assumedView } from './assumed-view.ts';
 import { endOf, factsOfRecord } from './facts.ts';
 import { endpointChange } from './other-endpoints.ts';
 import { NO_SOURCES, placeOf } from './trace.ts';
-import type { Place, Sources } from './trace.ts';
+import type { FilePlace, Sources } from './trace.ts';
 
 /**
  * Of what `-o json` gives. Goes up when a field goes away or means something else; new fields do
@@ -61,7 +61,7 @@ export interface Change {
   /** What there is to say of it. */
   readonly text: string;
   /** What decides now. */
-  readonly place: Place | null;
+  readonly place: FilePlace | null;
   readonly sessions: number;
   /** The id of one of them. */
   readonly example: string;

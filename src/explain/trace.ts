@@ -72,7 +72,7 @@ export interface Candidate {
   readonly field: string;
   readonly wanted: string;
   readonly found: string;
-  readonly place: Place | null;
+  readonly place: FilePlace | null;
 }
 
 export interface NearMiss {
@@ -81,7 +81,7 @@ export interface NearMiss {
   readonly name: string;
   /** How it differs. */
   readonly text: string;
-  readonly place: Place | null;
+  readonly place: FilePlace | null;
 }
 
 export type NearMissKind =
@@ -105,11 +105,11 @@ export interface Advice {
   readonly text: string;
   /** What to change, e.g. `Mesh default`; empty where it is no resource. */
   readonly resource: string;
-  readonly place: Place | null;
+  readonly place: FilePlace | null;
 }
 
 /** `column` counts from 1. */
-export type Place = Origin;
+export type FilePlace = Origin;
 
 export interface ConnectionView {
   readonly sni: string | null;
@@ -129,7 +129,7 @@ export interface RouteView {
   readonly destination: string;
   readonly mode: 'passthrough' | 'terminate';
   readonly cluster: string;
-  readonly place: Place | null;
+  readonly place: FilePlace | null;
 }
 
 export interface RecordView {
@@ -189,12 +189,12 @@ export interface Sources {
 export const NO_SOURCES: Sources = { origins: new Map(), absent: new Map() };
 
 /** Where something was written, e.g. `route:<sni>`; null where that is not known. */
-export function placeOf({ origins }: Sources, key: string): Place | null {
+export function placeOf({ origins }: Sources, key: string): FilePlace | null {
   const found = origins.get(key);
   return found === undefined ? null : { file: found.file, line: found.line, column: found.column };
 }
 
 /** ` (file:line)` for the end of a sentence, or nothing. */
-export function inFile(place: Place | null): string {
+export function inFile(place: FilePlace | null): string {
   return place === null ? '' : ` (${place.file}:${place.line})`;
 }

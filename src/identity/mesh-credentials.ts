@@ -1,8 +1,8 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Problem } from '../base/problem.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import { hashOf } from '../model/hash-of.ts';
 import type { MeshName } from '../model/names.ts';
-import { hashOf } from './pem.ts';
 import { createMeshContext } from './server-context.ts';
 
 export type MadeCredentials =

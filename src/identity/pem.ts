@@ -1,7 +1,5 @@
-import { X509Certificate, createHash, createPrivateKey } from 'node:crypto';
+import { X509Certificate, createPrivateKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { contentHash } from '../model/names.ts';
-import type { ContentHash } from '../model/names.ts';
 
 export type Bundle =
   | { readonly kind: 'bundle'; readonly certificates: readonly X509Certificate[]; readonly pem: string }
@@ -45,10 +43,6 @@ export function readTrust(text: string, nowMs: number): Bundle {
 /** null where the text is no private key, or one with a passphrase. Says nothing of the text. */
 export function readPrivateKey(text: string): KeyObject | null {
   return parsed(() => createPrivateKey(text));
-}
-
-export function hashOf(text: string): ContentHash {
-  return contentHash(createHash('sha256').update(text).digest('hex'));
 }
 
 /** OpenSSL's own words would be of no use to an operator. */

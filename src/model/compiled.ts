@@ -80,3 +80,6 @@ export type AbsentReason =
   | 'incomplete'
   /** What was written of it has an error. */
   | 'invalid';
+
+/** One that can go live. */
+export type GoodConfig = Extract<Compiled, { kind: 'compiled' }>;

@@ -14,7 +14,7 @@ export type Remembered = { readonly id: string; readonly reason: string; readonl
  * The last records that came. Holds `capacity` records and forgets the oldest;
  * 0 holds none.
  */
-export class Decisions<Of extends Remembered> {
+export class RecentDecisions<Of extends Remembered> {
   readonly capacity: number;
   readonly #ring: Of[] = [];
   /** Where the next record goes; once the ring is full that is the oldest one's place. */

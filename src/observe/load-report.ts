@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
-import type { Compiled } from '../model/compiled.ts';
+import type { GoodConfig } from '../model/compiled.ts';
 import type { MeshName } from '../model/names.ts';
 import { namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -16,7 +16,7 @@ export type LoadOutcome =
       readonly changed: boolean;
       /** Of a reload, for the log: routes that came and went, who may newly pass. */
       readonly changes?: object;
-      readonly config: Pick<Extract<Compiled, { kind: 'compiled' }>, 'snapshot' | 'listener'>;
+      readonly config: Pick<GoodConfig, 'snapshot' | 'listener'>;
       readonly problems: readonly Problem[];
     }
   | { readonly kind: 'rejected'; readonly problems: readonly Problem[]; readonly broken?: readonly string[] };

@@ -5,7 +5,7 @@ import type { EndpointHealth } from '../model/endpoint-view.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { createAccessLog, REQUESTS, SESSIONS } from './access-log.ts';
-import { Decisions } from './decisions.ts';
+import { RecentDecisions } from './decisions.ts';
 import type { DecisionQuery } from './decisions.ts';
 import { LoadReport } from './load-report.ts';
 import type { LoadOutcome } from './load-report.ts';
@@ -65,8 +65,8 @@ export interface Events {
   fault(): void;
   /** Lines of the recording of sessions. */
   recorded(result: 'written' | 'dropped', count: number): void;
-  /** What a look-up came to. */
-  dns(outcome: 'resolved' | 'failed'): void;
+  /** A look-up failed. */
+  dnsFailed(): void;
   controlPlane(connected: boolean): void;
   /** Whether what it last sent of a type is refused. */
   controlPlaneRefused(type: string, isRefused: boolean): void;
@@ -84,8 +84,8 @@ export function createObserver(options: ObserverOptions): Observer {
   const { clock, level, destination, version = 'unknown', process = true } = options;
   const log = createLog({ level, ...(destination === undefined ? {} : { destination }) });
   const metrics = createMetrics({ version, process });
-  const ring = new Decisions<SessionRecord>(options.decisions);
-  const refusedRequests = new Decisions<RequestRecord>(options.decisions);
+  const ring = new RecentDecisions<SessionRecord>(options.decisions);
+  const refusedRequests = new RecentDecisions<RequestRecord>(options.decisions);
   const traffic = new TrafficCounters();
   const logged = {
     log,
@@ -153,9 +153,7 @@ function eventsIn(metrics: Metrics): Events {
     workers: (count) => metrics.set('zone_egress_workers', {}, count),
     fault: () => metrics.count('zone_egress_faults_total', {}),
     recorded: (result, count) => metrics.count('zone_egress_recorded_total', { result }, count),
-    dns(outcome) {
-      if (outcome === 'failed') metrics.count('zone_egress_dns_failures_total', {});
-    },
+    dnsFailed: () => metrics.count('zone_egress_dns_failures_total', {}),
     controlPlane: (connected) => metrics.set('zone_egress_control_plane_connected', {}, connected ? 1 : 0),
     controlPlaneRefused: (type, isRefused) => metrics.set('zone_egress_control_plane_refused', { type }, isRefused ? 1 : 0),
     certificate: (mesh, notAfter) => metrics.set('zone_egress_certificate_expiry_timestamp_seconds', { mesh }, notAfter / 1e3),

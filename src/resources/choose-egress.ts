@@ -29,7 +29,7 @@ export function chooseEgress(egresses: readonly ZoneEgress[], name: string | und
 }
 
 /** The resource wins. */
-export function zoneOf(egress: ZoneEgress | null, option: string | undefined, findings: Findings): string {
+export function zoneOfEgress(egress: ZoneEgress | null, option: string | undefined, findings: Findings): string {
   if (egress === null) return option ?? '';
   const { zone, meta } = egress;
   if (zone === '') {

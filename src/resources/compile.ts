@@ -2,7 +2,7 @@ import { forbids } from '../base/problem.ts';
 import type { Absent, AbsentReason, Compiled, Origin } from '../model/compiled.ts';
 import { meshName } from '../model/names.ts';
 import { encodeHashSni } from '../wire/sni.ts';
-import { chooseEgress, zoneOf } from './choose-egress.ts';
+import { chooseEgress, zoneOfEgress } from './choose-egress.ts';
 import { addAbsent } from './context.ts';
 import type { Context } from './context.ts';
 import { deepFreeze } from './deep-freeze.ts';
@@ -15,8 +15,8 @@ import type { ReadFile } from './load.ts';
 import { addMeshExternalService } from './mesh-external.ts';
 import { identityOf } from './mesh-identity.ts';
 import type { IdentityFolders } from './mesh-identity.ts';
-import { addPassthrough, remoteServices } from './passthrough.ts';
-import type { RemoteServices } from './passthrough.ts';
+import { addPassthrough, servicesByMesh } from './passthrough.ts';
+import type { ServicesByMesh } from './passthrough.ts';
 import { createParseCache } from './parse-cache.ts';
 import type { ParseCache } from './parse-cache.ts';
 import { createPemStore } from './pem.ts';
@@ -64,7 +64,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
   const context: Context = {
     findings,
     loader: createLoader(resources, pems, { readFile: options.readFile, nowMs: options.nowMs }),
-    zone: zoneOf(egress, options.zone, findings),
+    zone: zoneOfEgress(egress, options.zone, findings),
     family: egress !== null && isIpv6(egress.address) ? 'any' : 'v4',
     routes: new Map(),
     clusters: new Map(),
@@ -72,7 +72,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
     origins: new Map(),
     absent: new Map(),
   };
-  const remote = remoteServices(resources.ingresses, context);
+  const remote = servicesByMesh(resources.ingresses, context);
   const folders = options.identities === undefined ? null : { path: options.identities, readFile: options.readFile };
   for (const mesh of resources.meshes) addMesh(context, mesh, remote, folders, pems);
   const problems = findings.problems();
@@ -104,7 +104,7 @@ function canServe({ routes, meshes }: Context): boolean {
 function addMesh(
   context: Context,
   resources: MeshResources,
-  remote: RemoteServices,
+  remote: ServicesByMesh,
   folders: IdentityFolders | null,
   pems: PemStore,
 ): void {
@@ -144,7 +144,7 @@ function addMesh(
 function tellAbsent(
   context: Context,
   { mesh, externalServices, meshExternalServices }: MeshResources,
-  remote: RemoteServices,
+  remote: ServicesByMesh,
   reason: AbsentReason,
 ): void {
   const { name, at } = mesh.meta;

@@ -1,4 +1,4 @@
-import type { Route } from './kinds/traffic-route.ts';
+import type { RouteResource } from './kinds/traffic-route.ts';
 import { virtualTags } from './kinds/virtual-outbound.ts';
 import type { VirtualOutbound } from './kinds/virtual-outbound.ts';
 import type { RemoteService } from './passthrough.ts';
@@ -16,7 +16,7 @@ export interface Destinations {
 }
 
 export function destinationsOf(
-  routes: readonly Route[],
+  routes: readonly RouteResource[],
   outbounds: readonly VirtualOutbound[],
   offered: ReadonlyMap<string, RemoteService>,
 ): Destinations {

@@ -9,14 +9,14 @@ import type { Destinations } from './destinations.ts';
 import { endpointAddress, endpointTags, localityPriority } from './endpoints.ts';
 import type { ExternalService } from './kinds/external-service.ts';
 import { tellUnused } from './kinds/tls-enabled.ts';
-import { mergedPermission, meshPermissionName, meshTrafficPermissions } from './mesh-permissions.ts';
-import type { MeshTrafficPermissions } from './mesh-permissions.ts';
+import { mergedPermission, meshPermissionName, meshPermissionChoice } from './mesh-permissions.ts';
+import type { MeshPermissionChoice } from './mesh-permissions.ts';
 import { httpRoute, upstreamHttp } from './http.ts';
 import { externalOrigination } from './origination.ts';
 import type { RemoteService } from './passthrough.ts';
 import { tellOfUnknownServices } from './permission-problems.ts';
-import { permissionName, permissionOf, trafficPermissions } from './permissions.ts';
-import type { TrafficPermissions } from './permissions.ts';
+import { permissionName, permissionOf, permissionChoice } from './permissions.ts';
+import type { PermissionChoice } from './permissions.ts';
 import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
 import { PROTOCOL_TAG, SERVICE_TAG, ZONE_TAG } from './tags.ts';
@@ -60,8 +60,8 @@ export function addExternalServices(
       group.push(service);
     }
   }
-  const policies = meshTrafficPermissions(mesh.meshPermissions, findings);
-  const permissions = trafficPermissions(mesh.permissions);
+  const policies = meshPermissionChoice(mesh.meshPermissions, findings);
+  const permissions = permissionChoice(mesh.permissions);
   const told = new Set<string>();
   tellOfUnknownServices(mesh, remote, findings);
   for (const services of byService.values()) {
@@ -175,8 +175,8 @@ interface DecidedPermission {
 function permissionFor(
   context: Context,
   services: readonly ExternalService[],
-  policies: MeshTrafficPermissions,
-  permissions: TrafficPermissions,
+  policies: MeshPermissionChoice,
+  permissions: PermissionChoice,
   told: Set<string>,
 ): DecidedPermission {
   const { findings, origins } = context;

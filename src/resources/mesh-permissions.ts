@@ -8,7 +8,7 @@ import { selectsService } from './selects-service.ts';
 import { SERVICE_TAG } from './tags.ts';
 
 /** The MeshTrafficPermissions of one mesh, as far as they can matter here. */
-export interface MeshTrafficPermissions {
+export interface MeshPermissionChoice {
   /** Whether the mesh has any, whatever it selects: then no TrafficPermission counts. */
   readonly rule: boolean;
   /**
@@ -18,7 +18,7 @@ export interface MeshTrafficPermissions {
   selecting(service: string): readonly MeshTrafficPermission[];
 }
 
-export function meshTrafficPermissions(policies: readonly MeshTrafficPermission[], findings: Findings): MeshTrafficPermissions {
+export function meshPermissionChoice(policies: readonly MeshTrafficPermission[], findings: Findings): MeshPermissionChoice {
   const effective = policies.filter((policy) => isEffective(policy, findings));
   const byService = new Map<string, MeshTrafficPermission[]>();
   const others: MeshTrafficPermission[] = [];

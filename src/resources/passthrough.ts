@@ -23,13 +23,13 @@ interface Offer {
 }
 
 /** Mesh -> service -> where it is offered. */
-export type RemoteServices = ReadonlyMap<string, ReadonlyMap<string, RemoteService>>;
+export type ServicesByMesh = ReadonlyMap<string, ReadonlyMap<string, RemoteService>>;
 
 /**
  * What the ingresses of other zones offer. They come sorted by name; of several behind one address
  * the first that has services counts, because an ingress that just started has none yet.
  */
-export function remoteServices(ingresses: readonly ZoneIngress[], context: Context): RemoteServices {
+export function servicesByMesh(ingresses: readonly ZoneIngress[], context: Context): ServicesByMesh {
   const { zone, findings } = context;
   const byMesh = new Map<string, Map<string, { offers: Offer[]; at: Origin }>>();
   const seen = new Set<string>();

@@ -1,6 +1,6 @@
-import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { contentHash } from '../model/names.ts';
+import { hashOf } from '../model/hash-of.ts';
 import type { ContentHash } from '../model/names.ts';
 import { pairUseProblem, trustProblem } from './tls-material.ts';
 import type { PairUse } from './tls-material.ts';
@@ -99,10 +99,6 @@ export function createPemStore(): PemStore {
       return bundle.kind === 'problem' ? bundle : null;
     },
   };
-}
-
-function hashOf(text: string): ContentHash {
-  return contentHash(createHash('sha256').update(text).digest('hex'));
 }
 
 function readBundle(text: string, hash: ContentHash): PemBundle | PemProblem {

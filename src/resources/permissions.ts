@@ -5,7 +5,7 @@ import { compareRank, MATCH_ALL, selects, SERVICE_TAG } from './tags.ts';
 import type { Tags } from './tags.ts';
 
 /** The TrafficPermissions of one mesh: which one counts for an external service. */
-export interface TrafficPermissions {
+export interface PermissionChoice {
   /** Exactly one decides, never several together; null where none selects the service. */
   best(service: ExternalService): TrafficPermission | null;
 }
@@ -15,7 +15,7 @@ interface Candidate {
   readonly destination: Tags;
 }
 
-export function trafficPermissions(permissions: readonly TrafficPermission[]): TrafficPermissions {
+export function permissionChoice(permissions: readonly TrafficPermission[]): PermissionChoice {
   const byService = new Map<string, Candidate[]>();
   const anywhere: Candidate[] = [];
   for (const permission of permissions) {

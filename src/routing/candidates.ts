@@ -20,7 +20,7 @@ export interface Level {
   readonly healthy: readonly Target[];
 }
 
-export interface Candidates {
+export interface CandidateLevels {
   /** The most preferred first; none is empty. */
   readonly levels: readonly Level[];
   /** Why the first address that is left out may not be dialled. */
@@ -32,7 +32,7 @@ export interface Candidates {
  * route's subset; there is no fallback to others (Envoy's NO_FALLBACK). Two endpoints with one
  * address stay two: Envoy drops the second, and with it a subset that only the second belongs to.
  */
-export function candidates(route: Route, cluster: Cluster, view: EndpointView): Candidates {
+export function candidates(route: Route, cluster: Cluster, view: EndpointView): CandidateLevels {
   const subset = route.kind === 'passthrough' ? route.subset : {};
   const levels: { priority: number; all: Target[] }[] = [];
   let refusal: Refusal | null = null;
@@ -51,7 +51,7 @@ export function candidates(route: Route, cluster: Cluster, view: EndpointView): 
 /**
  * Every address of a cluster that may be dialled, whatever its health: for whoever watches them.
  */
-export function dialable(cluster: Cluster, view: Facts): readonly Target[] {
+export function dialable(cluster: Cluster, view: DialFacts): readonly Target[] {
   return cluster.endpoints.flatMap((endpoint) => {
     if (endpoint.weight <= 0) return [];
     return addressesOf(endpoint, view).flatMap((resolved) => {
@@ -62,7 +62,7 @@ export function dialable(cluster: Cluster, view: Facts): readonly Target[] {
 }
 
 /** What decides whether an address may be dialled. */
-export type Facts = Pick<EndpointView, 'names' | 'ownListeners' | 'localAddresses' | 'allowedResolved'>;
+export type DialFacts = Pick<EndpointView, 'names' | 'ownListeners' | 'localAddresses' | 'allowedResolved'>;
 
 /** For the refusal where there is none. */
 export function noCandidates(route: Route, cluster: Cluster): string {
@@ -119,7 +119,7 @@ function missingTag(endpoint: Endpoint, subset: Readonly<Record<string, string>>
   return null;
 }
 
-function addressesOf(endpoint: Endpoint, view: Facts): readonly (string | Refusal)[] {
+function addressesOf(endpoint: Endpoint, view: DialFacts): readonly (string | Refusal)[] {
   const { address } = endpoint;
   if (address.kind === 'ip') return [address.ip];
   const answer = view.names.get(address.name);
@@ -128,18 +128,19 @@ function addressesOf(endpoint: Endpoint, view: Facts): readonly (string | Refusa
   return answer.addresses;
 }
 
-function check(endpoint: Endpoint, ip: string, view: Facts): { kind: 'target'; target: Target } | Refusal {
+function check(endpoint: Endpoint, ip: string, view: DialFacts): { kind: 'target'; target: Target } | Refusal {
   const { address, port } = endpoint;
   if (address.kind === 'name' && isForbiddenWhenResolved(ip, view.allowedResolved)) {
     return refuse('forbidden-address', `${address.name} resolved to ${ip}, which no name may lead to`);
   }
   for (const own of view.ownListeners) {
-    if (own.port === port && isOwn(own.ip, ip, view)) return refuse('forbidden-address', `${ip}:${port} is the egress itself`);
+    if (own.port === port && isOwn(own.ip, ip, view))
+      return refuse('forbidden-address', `${addressKey(ip, port)} is the egress itself`);
   }
   return { kind: 'target', target: { endpoint, ip } };
 }
 
-function isOwn(listenerIp: string, ip: string, view: Facts): boolean {
+function isOwn(listenerIp: string, ip: string, view: DialFacts): boolean {
   if (sameAddress(listenerIp, ip)) return true;
   const target = addressClass(ip);
   // Whoever dials the unspecified address reaches this machine's loopback.

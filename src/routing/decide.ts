@@ -74,7 +74,7 @@ export function chooseEndpoints({ route }: Admitted, cluster: Cluster, view: End
   return choose(route, cluster, view);
 }
 
-export interface Facts {
+export interface DecisionFacts {
   /** The SNI as sent, null where there was none. */
   readonly serverName: string | null;
   /** Null on a passthrough route, and where no certificate was given. */
@@ -87,7 +87,7 @@ export type Decision =
   | { readonly kind: 'refused'; readonly route: Route | null; readonly refusal: Refusal };
 
 /** The whole judgement, where all facts are known. */
-export function decide(snapshot: Snapshot, { serverName, client, viewOf }: Facts): Decision {
+export function decide(snapshot: Snapshot, { serverName, client, viewOf }: DecisionFacts): Decision {
   const routed = findRoute(snapshot, serverName);
   if (routed.kind === 'refusal') return { kind: 'refused', route: null, refusal: routed };
   const { route } = routed;

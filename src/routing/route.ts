@@ -12,11 +12,11 @@ import type { Snapshot } from '../model/snapshot.ts';
 export function route(snapshot: Snapshot, name: string | null): Route | Refusal {
   if (name === null) return refuse('no-sni', 'the ClientHello has no server name');
   const found = snapshot.routes.get(serverName(name));
-  return found ?? refuse('no-route', `no route has the SNI ${quoted(name)}`);
+  return found ?? refuse('no-route', `no route has the SNI ${inQuotes(name)}`);
 }
 
 /** For log lines and error texts: printable ASCII, the rest as \xNN, cut at 255 characters. */
-export function quoted(name: string): string {
+export function inQuotes(name: string): string {
   return `"${printable(name)}"`;
 }
 

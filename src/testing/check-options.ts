@@ -22,7 +22,7 @@ import type {
   FakeZoneOptions,
   Place,
 } from './egress/fake-zone-options.ts';
-import { BAD_CLIENTS, pair } from './egress/test-mesh.ts';
+import { BAD_CLIENTS, certificateAndKey } from './egress/test-mesh.ts';
 
 const testMesh = having('a mesh of createTestMesh', 'client', 'badClient', 'rotate');
 const place = either('host:port, or { address, port }', {
@@ -34,7 +34,7 @@ const service = options<FakeServiceOptions>({ zone: name, behaviour, onConnectio
 const tls = options<FakeTlsOptions>({
   serverName: text,
   ca: text,
-  client: either('true, or { cert, key }', { boolean: flag, object: pair }),
+  client: either('true, or { cert, key }', { boolean: flag, object: certificateAndKey }),
 });
 
 const ZONE: Checks<FakeZoneOptions> = {
@@ -81,7 +81,7 @@ export const clientOptions: Check = options<FakeClientOptions>(
     mesh: name,
     service: name,
     tags: byName(text),
-    certificate: either('the name of a bad one, or { cert, key }', { string: oneOf(BAD_CLIENTS), object: pair }),
+    certificate: either('the name of a bad one, or { cert, key }', { string: oneOf(BAD_CLIENTS), object: certificateAndKey }),
   },
   ['service'],
 );

@@ -2,7 +2,7 @@ import { Socket, connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { BufferPool } from './buffers.ts';
-import { ignoreError } from './ignore-error.ts';
+import { ignoreError } from '../base/ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 
 /**

@@ -33,7 +33,7 @@ export function breakerMemory(sides: number): SharedArrayBuffer {
 }
 
 /** A place taken in a cluster. Safe to leave twice. */
-export interface Place {
+export interface ConnectionPlace {
   /** The connection is made. */
   connected(): void;
   leave(): void;
@@ -71,7 +71,7 @@ export class Breakers {
    * Takes a place for one connection of a cluster, or says which breaker is open. `over`: also one
    * above the limit of connections.
    */
-  enter(cluster: Cluster, over = false): Place | Full {
+  enter(cluster: Cluster, over = false): ConnectionPlace | Full {
     const slot = this.#clusters.get(cluster.name);
     if (slot === undefined) return NO_PLACE;
     const { maxConnections, maxPendingRequests } = { ...BREAKER_DEFAULTS, ...cluster.circuitBreaker };
@@ -266,7 +266,7 @@ function tooFast(destination: string, tokens: number, intervalMs: number): Full 
   return { limit: 'rate', detail: `${destination} had its ${tokens} new connections in ${intervalMs} ms (rate limit)` };
 }
 
-const NO_PLACE: Place = { connected: () => {}, leave: () => {} };
+const NO_PLACE: ConnectionPlace = { connected: () => {}, leave: () => {} };
 
 function change(slots: Map<string, number>, { set, removed }: SlotChange): void {
   for (const name of removed) slots.delete(name);

@@ -8,10 +8,11 @@ import { Refused, refuse } from '../base/refusal.ts';
 import type { CertificateCheck, Refusal, RefusalCode } from '../base/refusal.ts';
 import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
+import { addressKey } from '../model/endpoint-view.ts';
 import type { AttemptOutcome } from '../model/messages.ts';
 import type { Target } from '../routing/choose.ts';
 import type { BufferPool } from './buffers.ts';
-import { ignoreError } from './ignore-error.ts';
+import { ignoreError } from '../base/ignore-error.ts';
 import { WrongName } from './originate.ts';
 import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
@@ -131,7 +132,7 @@ function attempt(
   made: { socket: Socket | TLSSocket; below: Socket; ready: string; leg: Leg },
 ): Promise<Leg> {
   const { socket, below, ready, leg } = made;
-  const where = `${target.ip}:${target.endpoint.port}`;
+  const where = addressKey(target.ip, target.endpoint.port);
   if (options.unref) below.unref();
   return steps.step<Leg>((done, fail) => {
     let connected = false;

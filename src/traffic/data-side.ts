@@ -23,7 +23,7 @@ import { BufferPool } from './buffers.ts';
 import type { SessionContext } from './session-context.ts';
 import { EndpointUse } from './endpoint-use.ts';
 import { HttpOnDemand } from './http-on-demand.ts';
-import { ignoreError } from './ignore-error.ts';
+import { ignoreError } from '../base/ignore-error.ts';
 import { Limits } from './limits.ts';
 import { Listener } from './listener.ts';
 import { NameTable } from './name-table.ts';

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { adopt } from './adopt.ts';
 import type { BufferPool } from './buffers.ts';
-import { ignoreError } from './ignore-error.ts';
+import { ignoreError } from '../base/ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 import type { Reader } from './reader.ts';
 import { resetBelow, resetTcp } from './reset.ts';

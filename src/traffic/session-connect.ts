@@ -1,6 +1,6 @@
 import type { Cluster } from '../model/cluster.ts';
 import type { Target } from '../routing/choose.ts';
-import type { Place } from './breakers.ts';
+import type { ConnectionPlace } from './breakers.ts';
 import { connectEndpoint } from './connect.ts';
 import type { Leg } from './leg.ts';
 import type { SessionContext } from './session-context.ts';
@@ -55,7 +55,7 @@ export async function connectCluster(
  * A place among the connections of the cluster. Where none is left, a client that is passed through
  * and has not answered its endpoint makes room.
  */
-async function takePlace(session: Session, cluster: Cluster, context: SessionContext): Promise<Place> {
+async function takePlace(session: Session, cluster: Cluster, context: SessionContext): Promise<ConnectionPlace> {
   const place = context.breakers.enter(cluster);
   if (!('limit' in place)) return place;
   const isRoom = place.limit === 'max-connections' && context.unprovenOf(cluster).makeRoom(context.clock.now());

@@ -1,5 +1,6 @@
 import type { CertificateCheck, EndReason } from '../base/refusal.ts';
 import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
+import { addressKey } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { BreakerLimit, SessionRecord } from '../model/session-record.ts';
@@ -191,7 +192,7 @@ export class SessionDraft {
       certificateExpiry: this.#expiry,
       permission: this.#permission,
       shadowDenied: this.#shadowDenied,
-      endpoint: target === null ? '' : `${target.ip.includes(':') ? `[${target.ip}]` : target.ip}:${target.endpoint.port}`,
+      endpoint: target === null ? '' : addressKey(target.ip, target.endpoint.port),
       endpointTls: target !== null && target.endpoint.tls !== null,
       attempts: this.#attempts,
       bytesUp: this.#bytesUp,

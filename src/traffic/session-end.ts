@@ -22,7 +22,7 @@ export function sayGoodbye({ joined, isSecured }: Session, accepted: Socket, { c
 }
 
 /** Why a session that is not set up in time ends: by the step that it is at. */
-export function lateRefusal({ route, client, waitsForNames, from }: Session, timeoutMs: number): Refusal {
+export function setupRefusal({ route, client, waitsForNames, from }: Session, timeoutMs: number): Refusal {
   if (route === null) return refuse('hello-timeout', `read hello from ${from}: incomplete after ${timeoutMs} ms`);
   if (route.kind === 'terminate' && client === null) {
     return refuse('handshake-failed', `TLS handshake with ${from}: not done ${timeoutMs} ms after accept`);

@@ -4,14 +4,14 @@ import { Scope } from '../base/scope.ts';
 import type { VerifiedClient } from '../model/client.ts';
 import type { ContentHash } from '../model/names.ts';
 import type { Route } from '../model/route.ts';
-import { ignoreError } from './ignore-error.ts';
+import { ignoreError } from '../base/ignore-error.ts';
 import type { Leg } from './leg.ts';
 import { resetTcp } from './reset.ts';
 import type { SessionContext } from './session-context.ts';
 import type { SessionDraft } from './session-draft.ts';
 import { SessionSteps } from './session-steps.ts';
 import type { Splice } from './splice.ts';
-import type { Held, Unproven } from './unproven.ts';
+import type { UnprovenPlace, Unproven } from './unproven.ts';
 
 const GAVE_WAY =
   'all places were taken: of the client address that held most, this connection had waited longest without a handshake that was done';
@@ -51,7 +51,7 @@ export class Session {
   /** From the moment on at which bytes flow. */
   legs: Joined | null = null;
   /** Its places among those who have not proven themselves; null once it has. */
-  unproven: Held[] | null = [];
+  unproven: UnprovenPlace[] | null = [];
   /** The kernel asks the peers whether they are there after so long without a byte. */
   keepAliveMs: number = Infinity;
   /**
@@ -72,7 +72,7 @@ export class Session {
   }
 
   /** Holds a place that it gives up for another when all are taken, until it has proven itself. */
-  holds(among: Unproven, nowMs: number): Held {
+  holds(among: Unproven, nowMs: number): UnprovenPlace {
     const { accepted, steps } = this;
     if (accepted === null || this.unproven === null) return { leave: () => {} };
     const held = among.enter(this.clientAddress, {

@@ -5,7 +5,7 @@ import { chooseEndpoints } from '../routing/decide.ts';
 import { clientLeg } from './leg.ts';
 import { connectCluster, namesKnown } from './session-connect.ts';
 import type { SessionContext } from './session-context.ts';
-import { faultRefusal, lateRefusal, sayGoodbye } from './session-end.ts';
+import { faultRefusal, setupRefusal, sayGoodbye } from './session-end.ts';
 import { admitNow, clusterNow, routeNow, takeRate, unlessRefused } from './session-judgement.ts';
 import { relay } from './session-relay.ts';
 import { serveRequests } from './session-requests.ts';
@@ -41,7 +41,7 @@ export async function runSession(accepted: Socket, context: SessionContext): Pro
 async function walkSteps(session: Session, accepted: Socket, context: SessionContext): Promise<EndReason> {
   const { steps, draft, scope } = session;
   const { clock, settings } = context;
-  const deadline = scope.after(settings.setupTimeoutMs, () => steps.end(lateRefusal(session, settings.setupTimeoutMs)));
+  const deadline = scope.after(settings.setupTimeoutMs, () => steps.end(setupRefusal(session, settings.setupTimeoutMs)));
 
   const sniffed = await readHello(steps, accepted, { maxHelloBytes: settings.maxHelloBytes, from: session.from });
   draft.hello(sniffed.hello, clock.now());

@@ -74,10 +74,6 @@ export class Terminator {
     this.#renewals = renewals;
   }
 
-  get handshaking(): number {
-    return this.#pending.size;
-  }
-
   /** Throws where OpenSSL refuses the credentials; the old server stays then. */
   set(credentials: MeshCredentials): void {
     const server = createServer(this.#tls.serverOptions(credentials));

@@ -9,11 +9,11 @@ const SILENT_MS = 1_000;
 const ASKED = 32;
 
 /** A place that is held by somebody who has not shown yet what it is for. Safe to leave twice. */
-export interface Held {
+export interface UnprovenPlace {
   leave(): void;
 }
 
-interface Holder extends Held {
+interface Holder extends UnprovenPlace {
   readonly since: number;
   readonly socket: Socket;
   /** What it had said when it came. */
@@ -44,7 +44,7 @@ export class Unproven {
     return this.#size;
   }
 
-  enter(name: string, holder: { readonly socket: Socket; readonly nowMs: number; readonly giveUp: () => void }): Held {
+  enter(name: string, holder: { readonly socket: Socket; readonly nowMs: number; readonly giveUp: () => void }): UnprovenPlace {
     const source = this.#sources.get(name) ?? { name, holders: new Set() };
     const held: Holder = {
       since: holder.nowMs,

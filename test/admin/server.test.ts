@@ -14,12 +14,12 @@ import { assumedView } from '../../src/explain/assumed-view.ts';
 import { explain } from '../../src/explain/explain.ts';
 import { factsOfRecord } from '../../src/explain/facts.ts';
 import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
-import { Decisions } from '../../src/observe/decisions.ts';
+import { RecentDecisions } from '../../src/observe/decisions.ts';
 import { facts as asked } from '../explain/zone.ts';
 import { sessionRecord, unmatched } from '../observe/record.ts';
 import { LIVE } from '../data.ts';
 
-const decisions = new Decisions<SessionRecord>();
+const decisions = new RecentDecisions<SessionRecord>();
 decisions.add(sessionRecord({ id: 'a' }));
 decisions.add(unmatched({ id: 'b' }));
 decisions.add(sessionRecord({ id: 'c', mesh: 'payments' }));
@@ -148,7 +148,7 @@ t.test('/decisions gives the newest first, by limit, reason and mesh', async (t)
 });
 
 t.test('/decisions gives 100 where no limit is asked for', async (t) => {
-  const many = new Decisions<SessionRecord>();
+  const many = new RecentDecisions<SessionRecord>();
   for (let i = 0; i < 150; i++) many.add(sessionRecord({ id: String(i) }));
   const { get } = await admin(t, { state: { ...state, decisions: (query) => many.list(query) } });
   const count = async (search: string) =>
@@ -158,7 +158,7 @@ t.test('/decisions gives 100 where no limit is asked for', async (t) => {
 });
 
 t.test('/decisions gives as many as are asked for, in pieces, as one document', async (t) => {
-  const many = new Decisions<SessionRecord>();
+  const many = new RecentDecisions<SessionRecord>();
   for (let i = 0; i < 350; i++) many.add(sessionRecord({ id: String(i) }));
   const { server } = await admin(t, { state: { ...state, decisions: (query) => many.list(query) } });
   for (const limit of [101, 200, 201, 350]) {

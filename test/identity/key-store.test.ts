@@ -11,8 +11,8 @@ import { createCa, egressUris, generateKey, issueCertificate } from '../../src/i
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
 import { createKeyStore } from '../../src/identity/key-store.ts';
 import type { KeyStore } from '../../src/identity/key-store.ts';
-import { hashOf } from '../../src/identity/pem.ts';
 import type { MeshCredentials } from '../../src/model/credentials.ts';
+import { hashOf } from '../../src/model/hash-of.ts';
 import { meshName } from '../../src/model/names.ts';
 import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import type { Mesh, Secrets, Snapshot } from '../../src/model/snapshot.ts';

@@ -1,12 +1,12 @@
 import t from 'tap';
 import type { SessionRecord } from '../../src/model/session-record.ts';
-import { Decisions } from '../../src/observe/decisions.ts';
+import { RecentDecisions } from '../../src/observe/decisions.ts';
 import { sessionRecord, unmatched } from './record.ts';
 
 const ids = (list: readonly { readonly id: string }[]): string => list.map(({ id }) => id).join(' ');
 
 t.test('the newest decision comes first, and the oldest is forgotten when the ring is full', async (t) => {
-  const decisions = new Decisions<SessionRecord>(3);
+  const decisions = new RecentDecisions<SessionRecord>(3);
   t.same(decisions.list(), []);
   for (const [i, expected] of ['0', '1 0', '2 1 0', '3 2 1', '4 3 2', '5 4 3', '6 5 4'].entries()) {
     decisions.add(sessionRecord({ id: String(i) }));
@@ -18,7 +18,7 @@ t.test('the newest decision comes first, and the oldest is forgotten when the ri
 });
 
 t.test('decisions are found by reason, by mesh and by id; the limit counts what was found', async (t) => {
-  const decisions = new Decisions<SessionRecord>();
+  const decisions = new RecentDecisions<SessionRecord>();
   decisions.add(unmatched({ id: 'a' }));
   decisions.add(sessionRecord({ id: 'b', mesh: 'payments' }));
   decisions.add(sessionRecord({ id: 'c', reason: 'denied' }));
@@ -33,8 +33,8 @@ t.test('decisions are found by reason, by mesh and by id; the limit counts what 
 });
 
 t.test('a ring holds the last 10,000, and one of 0 holds none', async (t) => {
-  const usual = new Decisions<SessionRecord>();
-  const none = new Decisions<SessionRecord>(0);
+  const usual = new RecentDecisions<SessionRecord>();
+  const none = new RecentDecisions<SessionRecord>(0);
   for (let i = 0; i < 25_000; i++) {
     usual.add(sessionRecord({ id: String(i) }));
     none.add(sessionRecord({ id: String(i) }));

@@ -170,8 +170,7 @@ t.test('relay, workers, look-ups, faults and certificates have their metrics', a
   metrics.relay('public-api');
   metrics.relay('adopted-handle');
   metrics.workers(2);
-  metrics.dns('resolved');
-  metrics.dns('failed');
+  metrics.dnsFailed();
   metrics.certificate('default', 1_500);
   metrics.certificate('gone', 1_500);
   metrics.certificateGone('gone');

@@ -45,7 +45,7 @@ t.test('the egress itself is refused as an endpoint, however its address is spel
     ['2001:0DB8:0:0:0:0:0:A', everywhere],
     ['2001:DB8::000a', only],
   ] as const) {
-    const detail = `${ip}:80 is the egress itself`;
+    const detail = `${ip.includes(':') ? `[${ip}]` : ip}:80 is the egress itself`;
     t.match(choose(passthrough(), cluster([endpoint({ ip })]), view(own)), { code: 'forbidden-address', detail }, ip);
     t.strictSame(ips(chosen(cluster([endpoint({ ip, port: 81 })]), own)), [ip], 'another port is another program');
   }

@@ -4,7 +4,7 @@ import { meshName, serverName } from '../../src/model/names.ts';
 import type { TerminateRoute } from '../../src/model/route.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { Breakers, breakerMemory } from '../../src/traffic/breakers.ts';
-import type { Place } from '../../src/traffic/breakers.ts';
+import type { ConnectionPlace } from '../../src/traffic/breakers.ts';
 import { cluster } from '../routing/endpoints.ts';
 
 const NAME = 'default:api';
@@ -40,7 +40,7 @@ t.test(
   async (t) => {
     const [one, other] = twoSides();
     const two = api({ maxConnections: 2 });
-    const place = one.enter(two) as Place;
+    const place = one.enter(two) as ConnectionPlace;
     place.connected();
     t.notOk('limit' in other.enter(two));
     t.same(one.enter(two), { limit: 'max-connections', detail: 'default:api has 2 connections open (maxConnections 2)' });
@@ -55,7 +55,7 @@ t.test(
 t.test('connections that are being made have a limit of their own', async (t) => {
   const [one, other] = twoSides();
   const few = api({ maxPendingRequests: 1 });
-  const first = one.enter(few) as Place;
+  const first = one.enter(few) as ConnectionPlace;
   t.same(other.enter(few), {
     limit: 'max-pending',
     detail: 'default:api has 1 connections being made (maxPendingRequests 1)',
@@ -68,7 +68,7 @@ t.test('connections that are being made have a limit of their own', async (t) =>
 t.test('a cluster that says nothing has Envoy’s 1024 connections', async (t) => {
   const [one] = twoSides();
   for (let i = 0; i < 1_024; i++) {
-    const place = one.enter(api()) as Place;
+    const place = one.enter(api()) as ConnectionPlace;
     place.connected();
   }
   t.match(one.enter(api()), { limit: 'max-connections', detail: /1024/ });
@@ -77,7 +77,7 @@ t.test('a cluster that says nothing has Envoy’s 1024 connections', async (t) =
 t.test('what a dead data side held is given back, and nothing of the others', async (t) => {
   const [one, other] = twoSides();
   one.enter(api());
-  (one.enter(api()) as Place).connected();
+  (one.enter(api()) as ConnectionPlace).connected();
   other.enter(api());
   other.forgetSide(0);
   t.same(other.counts(NAME), { connections: 1, pending: 1, requests: 0 });

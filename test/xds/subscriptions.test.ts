@@ -9,7 +9,7 @@ import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
 import { DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import { endpointName, secretNamesOfListener } from '../../src/xds/messages/resource-names.ts';
+import { endpointResourceName, secretNamesOfListener } from '../../src/xds/messages/resource-names.ts';
 import type { Finding } from '../../src/xds/stream/subscriptions.ts';
 import { stateOfTheWorld } from '../../src/xds/stream/state-of-the-world.ts';
 import { FETCH_TIMEOUT_MS, Subscriptions } from '../../src/xds/stream/subscriptions.ts';
@@ -361,7 +361,7 @@ t.test('whatever comes in whatever order: nothing half there is live, every resp
         }
         const { clusters, listeners, endpoints: held, secrets } = subscriptions.state;
         for (const { resource } of clusters.values()) {
-          const name = endpointName(resource);
+          const name = endpointResourceName(resource);
           must(name === null || held.has(name) || excused.has(name), `${resource.name} has its endpoints`);
           if (isOpen && name !== null) must(asked.endpoint?.includes(name) === true, `${name} is asked for`);
         }

@@ -10,6 +10,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
+import { ignoreError } from '../../base/ignore-error.ts';
 import { readCertificate } from '../../identity/der.ts';
 import { handleHttp } from '../http.ts';
 import type { HttpHandler } from '../http.ts';
@@ -64,7 +65,7 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
   const trusted: HttpHandler = handleHttp({ fault, anyMethod: true, page }, clock);
 
   function accept(socket: Socket): void {
-    socket.on('error', ignore);
+    socket.on('error', ignoreError);
     const done = addPending(pending, socket, clock);
     socket.once('data', (first) => {
       socket.pause();
@@ -82,7 +83,7 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
   server.maxConnections = MAX_CONNECTIONS;
 
   function secured(socket: TLSSocket, clientName: string): void {
-    socket.on('error', ignore);
+    socket.on('error', ignoreError);
     const waiting = pending.get(peerOf(socket));
     waiting?.done();
     if (waiting === undefined || !socket.authorized || !isNamed(socket, clientName)) {
@@ -159,8 +160,4 @@ function makeRoom(pending: Map<string, Pending>): void {
 
 function peerOf(socket: Socket): string {
   return `${socket.remoteAddress ?? ''}|${socket.remotePort ?? 0}`;
-}
-
-function ignore(): void {
-  // Every error ends in 'close'.
 }

@@ -57,7 +57,11 @@ export function bandwidthOf(text: string): number {
   return Math.max(1, Number(number) * (KIB[unit.toLowerCase()] ?? 1));
 }
 
-export function oneOf<const Value extends string>(fields: Fields, name: string, allowed: readonly Value[]): Value | undefined {
+export function oneOfTexts<const Value extends string>(
+  fields: Fields,
+  name: string,
+  allowed: readonly Value[],
+): Value | undefined {
   const text = fields.text(name);
   const found = allowed.find((value) => value === text);
   if (text !== undefined && found === undefined) fields.error(name, `must be one of ${allowed.join(', ')}`);

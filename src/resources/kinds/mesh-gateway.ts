@@ -3,7 +3,7 @@ import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
 import { checkSelector, readSelectors } from '../tags.ts';
 import type { Tags } from '../tags.ts';
-import type { Route } from './traffic-route.ts';
+import type { RouteResource } from './traffic-route.ts';
 import { olderPolicyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
 
@@ -13,7 +13,7 @@ const LISTENER = ['hostname', 'port', 'protocol', 'tls', 'tags', 'crossMesh', 'r
  * Clients of other meshes reach a listener with `crossMesh` by the tags of the gateway, of its
  * selector and of the listener.
  */
-function readMeshGateway(document: Document, findings: Findings): Route {
+function readMeshGateway(document: Document, findings: Findings): RouteResource {
   const spec = document.spec(['selectors', 'tags', 'conf']);
   const selectors = readSelectors(spec, 'selectors', { atLeastOne: true, service: true }, findings);
   const own = spec.tags('tags')?.tags ?? new Map<string, string>();
@@ -26,7 +26,7 @@ function readMeshGateway(document: Document, findings: Findings): Route {
 }
 
 /** Gateways put the tags of a backend into the SNI, as any other client does. */
-function readMeshGatewayRoute(document: Document, findings: Findings): Route {
+function readMeshGatewayRoute(document: Document, findings: Findings): RouteResource {
   const spec = document.spec(['selectors', 'conf']);
   readSelectors(spec, 'selectors', { atLeastOne: true, service: true }, findings);
   const conf = spec.object('conf', ['http', 'tcp']);
@@ -49,6 +49,6 @@ function backendsOf(rule: Fields, findings: Findings): readonly Tags[] {
   });
 }
 
-export const meshGateway: PolicyKind<Route, 'routes'> = olderPolicyKind('routes', readMeshGateway);
+export const meshGateway: PolicyKind<RouteResource, 'routes'> = olderPolicyKind('routes', readMeshGateway);
 
-export const meshGatewayRoute: PolicyKind<Route, 'routes'> = olderPolicyKind('routes', readMeshGatewayRoute);
+export const meshGatewayRoute: PolicyKind<RouteResource, 'routes'> = olderPolicyKind('routes', readMeshGatewayRoute);

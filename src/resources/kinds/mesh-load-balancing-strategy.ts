@@ -2,7 +2,7 @@ import type { HashPolicy } from '../../model/http-route.ts';
 import type { Document } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
-import { duration, oneOf, percent, positive, written } from './conf.ts';
+import { duration, oneOfTexts, percent, positive, written } from './conf.ts';
 import { confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
 import { policyKind } from './kind.ts';
@@ -83,7 +83,7 @@ function readConf(item: Fields): StrategyConf {
 const REF = ['kind', 'name', 'tags', 'mesh', 'namespace', 'labels', 'sectionName', 'proxyTypes'];
 
 function readBalancer(balancer: Fields): LoadBalancerConf {
-  const type = oneOf(balancer, 'type', TYPES);
+  const type = oneOfTexts(balancer, 'type', TYPES);
   if (!balancer.has('type')) balancer.error('type', 'must be defined');
   balancer.object('roundRobin', []);
   balancer.object('random', []);
@@ -100,7 +100,7 @@ function readBalancer(balancer: Fields): LoadBalancerConf {
       ring === undefined
         ? undefined
         : written({
-            hashFunction: oneOf(ring, 'hashFunction', HASHES),
+            hashFunction: oneOfTexts(ring, 'hashFunction', HASHES),
             minRingSize: ranged(ring, 'minRingSize', 1, 8_000_000),
             maxRingSize: ranged(ring, 'maxRingSize', 1, 8_000_000),
             hashPolicies: readHashPolicies(ring),

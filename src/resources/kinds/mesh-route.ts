@@ -4,7 +4,7 @@ import { MATCH_ALL, SERVICE_TAG } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 import { checkTargetRef, readTargetRef, TARGET_FIELDS } from './target-ref.ts';
 import type { TargetRef } from './target-ref.ts';
-import type { Route } from './traffic-route.ts';
+import type { RouteResource } from './traffic-route.ts';
 import { policyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
 
@@ -16,7 +16,7 @@ const BACKENDS = ['MeshService', 'MeshServiceSubset', 'MeshExternalService', 'Me
  * MeshHTTPRoute and MeshTCPRoute: the destinations of their rules, as far as they are
  * `kuma.io/service` ones.
  */
-function readMeshRoute(document: Document, kind: 'MeshHTTPRoute' | 'MeshTCPRoute', findings: Findings): Route {
+function readMeshRoute(document: Document, kind: 'MeshHTTPRoute' | 'MeshTCPRoute', findings: Findings): RouteResource {
   const spec = document.spec(['targetRef', 'to']);
   const destinations: Tags[] = [];
   for (const to of spec.objects('to', ['targetRef', 'rules', 'hostnames']) ?? []) {
@@ -49,10 +49,10 @@ function tagsOf(ref: TargetRef | null): Tags | null {
   }
 }
 
-export const meshHttpRoute: PolicyKind<Route, 'routes'> = policyKind('routes', (document, findings) =>
+export const meshHttpRoute: PolicyKind<RouteResource, 'routes'> = policyKind('routes', (document, findings) =>
   readMeshRoute(document, 'MeshHTTPRoute', findings),
 );
 
-export const meshTcpRoute: PolicyKind<Route, 'routes'> = policyKind('routes', (document, findings) =>
+export const meshTcpRoute: PolicyKind<RouteResource, 'routes'> = policyKind('routes', (document, findings) =>
   readMeshRoute(document, 'MeshTCPRoute', findings),
 );

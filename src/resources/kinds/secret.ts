@@ -4,7 +4,7 @@ import type { Document, Meta } from '../document.ts';
 import type { Kind } from './kind.ts';
 
 /** A Secret of a mesh, or a GlobalSecret: then the mesh in `meta` is empty. */
-export interface Secret {
+export interface SecretResource {
   readonly meta: Meta;
   /** Null where it could not be read, which is reported. Then only what names it is refused. */
   readonly text: string | null;
@@ -16,7 +16,7 @@ export interface Secret {
 /**
  * Universal: `data` is the base64 text. Kubernetes: `data.value`, or plain in `stringData.value`.
  */
-function readSecret(document: Document): Secret {
+function readSecret(document: Document): SecretResource {
   const { meta, findings } = document;
   const spec = document.spec(['data']);
   const plain = spec.object('stringData', ['value'])?.opaque('value');
@@ -36,7 +36,7 @@ function readSecret(document: Document): Secret {
   return { meta, text, at, field };
 }
 
-export const secret: Kind<Secret, 'mesh', 'secrets', true> = {
+export const secret: Kind<SecretResource, 'mesh', 'secrets', true> = {
   scope: 'mesh',
   style: 'fields',
   namespaced: false,
@@ -46,7 +46,7 @@ export const secret: Kind<Secret, 'mesh', 'secrets', true> = {
   read: readSecret,
 };
 
-export const globalSecret: Kind<Secret, 'global', 'globalSecrets', true> = {
+export const globalSecret: Kind<SecretResource, 'global', 'globalSecrets', true> = {
   scope: 'global',
   style: 'fields',
   namespaced: false,

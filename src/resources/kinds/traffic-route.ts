@@ -11,7 +11,7 @@ import type { PolicyKind } from './kind.ts';
  * What is about load balancing and about HTTP (`loadBalancer`, `match`, `modify`) is the client's
  * business and not looked into.
  */
-export interface Route {
+export interface RouteResource {
   readonly meta: Meta;
   readonly kind: 'TrafficRoute' | 'MeshHTTPRoute' | 'MeshTCPRoute' | 'MeshGateway' | 'MeshGatewayRoute';
   /** Each with `kuma.io/service`, which may be `*`. */
@@ -20,7 +20,7 @@ export interface Route {
 
 const CONF = ['split', 'loadBalancer', 'destination', 'http'];
 
-function readTrafficRoute(document: Document, findings: Findings): Route {
+function readTrafficRoute(document: Document, findings: Findings): RouteResource {
   const spec = document.spec(['sources', 'destinations', 'conf'], { load_balancer: 'loadBalancer' });
   readSelectors(spec, 'sources', { atLeastOne: true, service: true }, findings);
   readSelectors(spec, 'destinations', { service: true, onlyService: true }, findings);
@@ -68,4 +68,4 @@ function readDestinations(at: Fields, findings: Findings): readonly Tags[] {
   return found;
 }
 
-export const trafficRoute: PolicyKind<Route, 'routes'> = olderPolicyKind('routes', readTrafficRoute);
+export const trafficRoute: PolicyKind<RouteResource, 'routes'> = olderPolicyKind('routes', readTrafficRoute);

@@ -23,7 +23,7 @@ import {
 } from './load-balancing.ts';
 import type { Feature } from './not-yet.ts';
 import { outcomes } from './overridden.ts';
-import type { Outcome } from './overridden.ts';
+import type { PolicyOutcome } from './overridden.ts';
 import { fromRules, meshwideToRules } from './service-rules.ts';
 import type { ServiceRules } from './service-rules.ts';
 import { toRules } from './to-rules.ts';
@@ -57,7 +57,7 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
   const limits = fromRules(rateLimits);
   const faults = fromRules(faultInjections);
   /** Those for the whole mesh are the same for most services. */
-  const merged = new WeakMap<object, readonly Outcome[]>();
+  const merged = new WeakMap<object, readonly PolicyOutcome[]>();
   const note: Note = (ruled, name, features, inert = () => '') => {
     if (ruled === null) return null;
     for (const { policy, conf } of ruled.parts) uses.used(policy.meta, name, features(conf), inert(conf));

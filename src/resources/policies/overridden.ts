@@ -8,7 +8,7 @@ export interface Overridden {
   readonly by: Meta;
 }
 
-export interface Outcome {
+export interface PolicyOutcome {
   readonly policy: Meta;
   readonly lost: readonly Overridden[];
   /** Something that this policy sets is what counts. */
@@ -18,7 +18,7 @@ export interface Outcome {
 /**
  * For each of the policies that a setting was merged from: what a later one sets to something else.
  */
-export function outcomes<Conf>({ parts }: Ruled<Conf>): readonly Outcome[] {
+export function outcomes<Conf>({ parts }: Ruled<Conf>): readonly PolicyOutcome[] {
   if (parts.length < 2) return [];
   const counting = new Map<string, { value: string; by: Meta }>();
   const all = parts.map(({ policy, conf }) => {

@@ -2,7 +2,7 @@ import type { Meta } from '../document.ts';
 import type { Findings } from '../findings.ts';
 import { NO_EFFECT, NOT_YET } from './not-yet.ts';
 import type { Feature } from './not-yet.ts';
-import type { Outcome, Overridden } from './overridden.ts';
+import type { PolicyOutcome, Overridden } from './overridden.ts';
 
 /** What became of each policy, for one warning about those of which nothing or not all came. */
 export interface Uses {
@@ -12,7 +12,7 @@ export interface Uses {
    */
   used(policy: Meta, service: string, features: readonly Feature[], inert?: string): void;
   /** Others set what it sets. */
-  overridden(outcome: Outcome, service: string): void;
+  overridden(outcome: PolicyOutcome, service: string): void;
   tell(kind: string, policy: Meta, isShadow: boolean, why: string, findings: Findings): void;
 }
 

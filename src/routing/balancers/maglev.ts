@@ -1,3 +1,4 @@
+import { isPrime } from '../../base/is-prime.ts';
 import type { Balancer } from '../../model/cluster.ts';
 import type { Hash64 } from '../../model/endpoint-view.ts';
 import { hashedNames, keyOf, weighted } from './pool.ts';
@@ -45,7 +46,8 @@ export const maglev: OrderBy<Maglev> = (pool, facts, settings) => {
  */
 export function buildTable(names: readonly string[], weights: readonly number[], size: number): MaglevTable {
   // With any other size a name's walk may never meet a free slot.
-  if (!isPrime(size)) throw new RangeError(`maglev table size ${size}: must be a prime number from 2 to ${MOST_SLOTS}`);
+  if (size > MOST_SLOTS || !isPrime(size))
+    throw new RangeError(`maglev table size ${size}: must be a prime number from 2 to ${MOST_SLOTS}`);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const heaviest = Math.max(...weights) / total;
   const entries = weighted(weights)
@@ -73,12 +75,6 @@ export function buildTable(names: readonly string[], weights: readonly number[],
 
 /** Envoy's largest table, below the 2^23 up to which `modulo` is exact. */
 const MOST_SLOTS = 5_000_011;
-
-function isPrime(size: number): boolean {
-  if (!Number.isInteger(size) || size < 2 || size > MOST_SLOTS) return false;
-  for (let divisor = 2; divisor * divisor <= size; divisor++) if (size % divisor === 0) return false;
-  return true;
-}
 
 /**
  * key ^ (2^64 - attempt): nearly all bits differ, so that a retry seldom meets the same endpoint.

@@ -4,10 +4,11 @@
  */
 import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
+import { addressKey } from '../../model/endpoint-view.ts';
 import type { KumaVersion } from './fake-node.ts';
 
 /** What a data plane proxy asks with, as far as a control plane reads it. */
-export interface BootstrapRequest {
+export interface AskedBootstrap {
   readonly mesh?: string;
   readonly name?: string;
   readonly proxyType?: string;
@@ -28,7 +29,7 @@ export interface BootstrapRequest {
   readonly spireResources?: { readonly socketPath?: string };
 }
 
-export interface BootstrapFacts {
+export interface FakeBootstrapFacts {
   readonly version: KumaVersion;
   /** The control plane as the proxy is to dial it. */
   readonly xdsHost: string;
@@ -52,7 +53,7 @@ const FILE_CREDENTIALS = 'envoy.grpc_credentials.file_based_metadata';
  * Plain data; written as YAML it is the document. Keys are sorted, as Kuma has them.
  * Over 60 lines: one document, in the order in which Kuma writes it.
  */
-export function bootstrapDocument(request: BootstrapRequest, facts: BootstrapFacts): unknown {
+export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapFacts): unknown {
   const { mesh = '', name = '', workdir = '', features = [] } = request;
   const { version, xdsHost } = facts;
   const inlineBytes = Buffer.from(facts.caCert).toString('base64');
@@ -127,7 +128,7 @@ export function bootstrapDocument(request: BootstrapRequest, facts: BootstrapFac
   };
 }
 
-function metadataOf(request: BootstrapRequest, facts: BootstrapFacts, socketPath: string | null): Record<string, unknown> {
+function metadataOf(request: AskedBootstrap, facts: FakeBootstrapFacts, socketPath: string | null): Record<string, unknown> {
   const latest = facts.version === '2.14';
   const { dataplaneResource = '', dnsPort = 0, readinessPort = 0, dynamicMetadata = {}, otelEnv } = request;
   return {
@@ -162,14 +163,14 @@ function metadataOf(request: BootstrapRequest, facts: BootstrapFacts, socketPath
   };
 }
 
-function envoyGrpc({ dataplaneToken = '' }: BootstrapRequest): unknown {
+function envoyGrpc({ dataplaneToken = '' }: AskedBootstrap): unknown {
   return {
     envoyGrpc: { clusterName: 'ads_cluster' },
     ...(dataplaneToken === '' ? {} : { initialMetadata: [{ key: 'authorization', value: dataplaneToken }] }),
   };
 }
 
-function googleGrpc(request: BootstrapRequest, facts: BootstrapFacts, inlineBytes: string): unknown {
+function googleGrpc(request: AskedBootstrap, facts: FakeBootstrapFacts, inlineBytes: string): unknown {
   const secretData = { filename: request.dataplaneTokenPath };
   return {
     googleGrpc: {
@@ -192,12 +193,12 @@ function googleGrpc(request: BootstrapRequest, facts: BootstrapFacts, inlineByte
       channelCredentials: { sslCredentials: { rootCerts: { inlineBytes } } },
       credentialsFactoryName: FILE_CREDENTIALS,
       statPrefix: 'ads',
-      targetUri: `${isIP(facts.xdsHost) === 6 ? `[${facts.xdsHost}]` : facts.xdsHost}:${facts.xdsPort}`,
+      targetUri: addressKey(facts.xdsHost, facts.xdsPort),
     },
   };
 }
 
-function adsCluster({ xdsHost, xdsPort }: BootstrapFacts): unknown {
+function adsCluster({ xdsHost, xdsPort }: FakeBootstrapFacts): unknown {
   return {
     ...http2Cluster('ads_cluster', { socketAddress: { address: xdsHost, portValue: xdsPort } }),
     transportSocket: {

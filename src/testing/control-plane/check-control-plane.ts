@@ -13,7 +13,7 @@ import type {
 } from './fake-configuration.ts';
 import type { FakeControlPlaneOptions } from './fake-control-plane.ts';
 import { KUMA_VERSIONS } from './fake-node.ts';
-import { pair } from '../egress/test-mesh.ts';
+import { certificateAndKey } from '../egress/test-mesh.ts';
 
 const version = oneOf(KUMA_VERSIONS);
 
@@ -45,7 +45,7 @@ export const controlPlaneOptions: Check = options<FakeControlPlaneOptions>({
 
 export const controlPlaneWait: Check = options<{ readonly timeoutMs?: number }>({ timeoutMs: amount });
 
-const tls = options<UpstreamTlsShape>({ caCert: text, serverName: text, client: pair });
+const tls = options<UpstreamTlsShape>({ caCert: text, serverName: text, client: certificateAndKey });
 const address = { address: name, port, priority: amount };
 const protocol = oneOf(['tcp', 'http']);
 const principal = either('a service, a URI or a list of them', { string: text, list: listOf(text) });
@@ -95,10 +95,10 @@ export const configurationOptions: Check = options<FakeConfigurationOptions>(
       ),
     ),
     admin: options<NonNullable<FakeConfigurationOptions['admin']>>(
-      { port, caCert: text, server: pair, readinessPort: port, socketPath: text },
+      { port, caCert: text, server: certificateAndKey, readinessPort: port, socketPath: text },
       ['port', 'caCert', 'server'],
     ),
-    identities: byName(pair),
+    identities: byName(certificateAndKey),
   },
   ['address', 'port', 'meshes'],
 );

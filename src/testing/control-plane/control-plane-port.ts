@@ -12,6 +12,7 @@ import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ConnectionInjector, ServerDuplexStream, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { systemClock } from '../../base/clock.ts';
+import { ignoreError } from '../../base/ignore-error.ts';
 import { generateKey, issueCertificate, selfSigned } from '../../identity/issue.ts';
 import type { CertificateAndKey } from '../../identity/issue.ts';
 import type { AdsProtocol } from '../../xds/messages/ads-state.ts';
@@ -156,8 +157,4 @@ export async function serverCertificate(address: string, kind: 'issued' | 'self-
     eku: ['serverAuth'],
   });
   return { caCert: authority.cert, server: { cert, key: key.export({ type: 'pkcs8', format: 'pem' }).toString() } };
-}
-
-function ignoreError(): void {
-  // A fake outlives whatever its clients do.
 }

@@ -24,7 +24,7 @@ export interface UpstreamTlsShape {
   readonly client?: { readonly cert: string; readonly key: string };
 }
 
-export type Tags = Readonly<Record<string, string>>;
+export type EndpointTags = Readonly<Record<string, string>>;
 
 const TYPE = 'type.googleapis.com/envoy';
 const ADS = { ads: {}, resourceApiVersion: 'V3' };
@@ -40,9 +40,9 @@ export function externalCluster(options: {
   readonly name: string;
   readonly addresses: readonly ServiceAddress[];
   readonly http: boolean;
-  readonly metadata: Tags;
+  readonly metadata: EndpointTags;
   /** What of the metadata chooses the TLS socket; empty for a MeshExternalService. */
-  readonly tlsMatch: Tags;
+  readonly tlsMatch: EndpointTags;
   readonly tls: UpstreamTlsShape | null;
   readonly thresholds: JsonObject | null;
   readonly altStatName: string | null;
@@ -83,7 +83,7 @@ export function externalCluster(options: {
   };
 }
 
-function localities(byPriority: boolean, addresses: readonly ServiceAddress[], metadata: Tags): JsonObject[] {
+function localities(byPriority: boolean, addresses: readonly ServiceAddress[], metadata: EndpointTags): JsonObject[] {
   if (!byPriority) return [{ lbEndpoints: addresses.map((address) => lbEndpoint(address, metadata)) }];
   const priorities = [...new Set(addresses.map(({ priority = 0 }) => priority))].sort((a, b) => a - b);
   return priorities.map((priority) => ({
@@ -95,7 +95,7 @@ function localities(byPriority: boolean, addresses: readonly ServiceAddress[], m
   }));
 }
 
-export function lbEndpoint({ address, port }: ServiceAddress, metadata: Tags): JsonObject {
+export function lbEndpoint({ address, port }: ServiceAddress, metadata: EndpointTags): JsonObject {
   return {
     endpoint: { address: socketAddress(address, port) },
     loadBalancingWeight: 1,
@@ -160,7 +160,7 @@ export function serverNameMatch(serverName: string): JsonObject {
   return { serverNames: [serverName], transportProtocol: 'tls' };
 }
 
-export function tcpProxy(cluster: string, statPrefix: string, subset: Tags | null): JsonObject {
+export function tcpProxy(cluster: string, statPrefix: string, subset: EndpointTags | null): JsonObject {
   return filter('envoy.filters.network.tcp_proxy', 'extensions.filters.network.tcp_proxy.v3.TcpProxy', {
     cluster,
     statPrefix,

@@ -4,10 +4,10 @@
  */
 import { Buffer } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
+import { addressKey } from '../../model/endpoint-view.ts';
 import { formatYaml } from '../../resources/format-yaml.ts';
 import { bootstrapDocument } from './bootstrap-document.ts';
-import type { BootstrapRequest } from './bootstrap-document.ts';
+import type { AskedBootstrap } from './bootstrap-document.ts';
 import type { KumaVersion } from './fake-node.ts';
 
 export interface FakeBootstrapRequest {
@@ -97,7 +97,7 @@ function moved(
   to: { readonly xdsHost: string; readonly port: number; readonly caCert: string; readonly token: string },
 ): string {
   const inlineBytes = Buffer.from(to.caCert).toString('base64');
-  const authority = `${isIP(to.xdsHost) === 6 ? `[${to.xdsHost}]` : to.xdsHost}:${to.port}`;
+  const authority = addressKey(to.xdsHost, to.port);
   const text = recorded
     .replace(
       /(clusterName: ads_cluster\n[\s\S]*?socketAddress:\n\s*address: )\S+(\n\s*portValue: )\d+/,
@@ -110,7 +110,7 @@ function moved(
   return to.token === '' ? text : text.replace(/(key: authorization\n\s*value: )\S+/g, `$1${to.token}`);
 }
 
-function parsed(body: string): BootstrapRequest | null {
+function parsed(body: string): AskedBootstrap | null {
   try {
     const value: unknown = JSON.parse(body);
     return typeof value === 'object' ? value : null;

@@ -33,7 +33,7 @@ import {
   socketAddress,
   tcpProxy,
 } from './envoy-shapes.ts';
-import type { ServiceAddress, Tags, UpstreamTlsShape } from './envoy-shapes.ts';
+import type { ServiceAddress, EndpointTags, UpstreamTlsShape } from './envoy-shapes.ts';
 import type { KumaVersion } from './fake-node.ts';
 import type { TestMesh } from '../egress/test-mesh.ts';
 
@@ -60,7 +60,7 @@ export interface FakeExternal extends FakeService, ServiceAddress {
    * More tags of the service: they are part of its SNI only in Kuma's routes, and of the metadata
    * here.
    */
-  readonly tags?: Tags;
+  readonly tags?: EndpointTags;
 }
 
 /** A MeshExternalService. */
@@ -78,7 +78,7 @@ export interface FakeMeshExternal extends FakeService {
 export interface FakeRemote extends ServiceAddress {
   readonly zone: string;
   /** Beside mesh, protocol and zone; each set of them gets a chain. */
-  readonly tags?: Tags;
+  readonly tags?: EndpointTags;
 }
 
 /** A service, or an ExternalService, of other zones. */
@@ -301,12 +301,12 @@ function principalOf(mesh: string, principal: FakePrincipal): JsonObject {
   return { authenticated: { principalName: { exact } } };
 }
 
-function distinct(sets: readonly Tags[]): readonly Tags[] {
+function distinct(sets: readonly EndpointTags[]): readonly EndpointTags[] {
   return [...new Map(sets.map((tags) => [encodeTagSni({ 'kuma.io/service': '', ...tags }), tags])).values()];
 }
 
 /** Kuma compares addresses: tags choose a subset only if it is smaller. */
-function discriminates(tags: Tags, remotes: readonly FakeRemote[]): boolean {
+function discriminates(tags: EndpointTags, remotes: readonly FakeRemote[]): boolean {
   const having = remotes.filter((remote) => Object.entries(tags).every(([tag, value]) => remote.tags?.[tag] === value));
   return addressSet(having).size < addressSet(remotes).size;
 }

@@ -6,6 +6,7 @@
  */
 import { systemClock } from '../../base/clock.ts';
 import type { Clock } from '../../base/clock.ts';
+import { addressKey } from '../../model/endpoint-view.ts';
 import type { AdsProtocol, AdsType } from '../../xds/messages/ads-state.ts';
 import { callback } from '../../base/shape.ts';
 import { controlPlaneOptions, controlPlaneWait, envoyResources } from './check-control-plane.ts';
@@ -209,7 +210,7 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
   await start();
 
   return {
-    url: `https://${address.includes(':') ? `[${address}]` : address}:${port}`,
+    url: `https://${addressKey(address, port)}`,
     port,
     caCert: tls.caCert,
     tokens,

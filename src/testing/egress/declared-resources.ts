@@ -1,5 +1,6 @@
 /** What is declared, as Kuma's resources: plain data, to be written as JSON. */
 import type { CertificateAndKey } from '../../identity/issue.ts';
+import { addressKey } from '../../model/endpoint-view.ts';
 import type { FakeExternalService } from './fake-external-service.ts';
 import type { FakeExternalOptions, FakeTlsOptions, Place } from './fake-zone-options.ts';
 import type { FakeZoneIngress } from './fake-zone-ingress.ts';
@@ -58,7 +59,7 @@ export function externalOf({ name, mesh, options, place, serverName, tls, client
     ...(tls?.ca === undefined ? {} : { caCert: inline(tls.ca) }),
     ...(client === null ? {} : { clientCert: inline(client.cert), clientKey: inline(client.key) }),
   };
-  const address = place.address.includes(':') ? `[${place.address}]:${place.port}` : `${place.address}:${place.port}`;
+  const address = addressKey(place.address, place.port);
   return {
     type: kind,
     mesh,

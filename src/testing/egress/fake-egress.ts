@@ -45,7 +45,7 @@ import type { Declared, Validity } from './fake-zone.ts';
 import type { FakeZoneOptions } from './fake-zone-options.ts';
 import type { FakeZoneIngress } from './fake-zone-ingress.ts';
 import { callerOf, remember } from './unclosed-fakes.ts';
-import { Recorder, pause, waitOptions } from './session-history.ts';
+import { RecordedHistory, pause, waitOptions } from './session-history.ts';
 import { configError } from './read-declaration.ts';
 import type { History, WaitOptions } from './session-history.ts';
 import type { TestMesh } from './test-mesh.ts';
@@ -88,8 +88,8 @@ class RunningFake implements FakeEgress {
   readonly #clock: Clock;
   readonly #zone: FakeZone;
   readonly #outside: AddressesOutside;
-  readonly #sessions = new Recorder<FakeSession>('session', sessionWants);
-  readonly #refusals = new Recorder<FakeSession>('refusal', refusalWants);
+  readonly #sessions = new RecordedHistory<FakeSession>('session', sessionWants);
+  readonly #refusals = new RecordedHistory<FakeSession>('refusal', refusalWants);
   readonly #expectations = new Expectations(this.#sessions);
   /** Sockets of clients that are not closed, with their names. */
   readonly #sockets = new Map<Socket, string>();

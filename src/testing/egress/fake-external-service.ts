@@ -3,6 +3,7 @@ import type { Server as HttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { ignoreError } from '../../base/ignore-error.ts';
 import { callback, listOf, name, oneOf, options, port as portNumber, text } from '../../base/shape.ts';
 import type { Check } from '../../base/shape.ts';
 
@@ -142,8 +143,4 @@ export function echo(socket: Socket): void {
   });
   socket.on('drain', () => socket.resume());
   socket.on('end', () => socket.end());
-}
-
-function ignoreError(): void {
-  // A fake outlives whatever its clients do.
 }

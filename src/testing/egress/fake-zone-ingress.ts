@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
+import { ignoreError } from '../../base/ignore-error.ts';
 import { callback, name, options, port as portNumber, text } from '../../base/shape.ts';
 import type { Check } from '../../base/shape.ts';
 import { parseClientHello } from '../../wire/client-hello.ts';
@@ -94,8 +95,4 @@ export async function createFakeZoneIngress(given: FakeZoneIngressOptions): Prom
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-function ignoreError(): void {
-  // A fake outlives whatever its clients do.
 }

@@ -19,7 +19,7 @@ import type {
   FakeZoneOptions,
   Place,
 } from './fake-zone-options.ts';
-import { filesOf, inlineOf, isDeclared, meshesOf, placeOf } from './read-declaration.ts';
+import { filesOf, inlineOf, isDeclared, meshesOf, addressAndPortOf } from './read-declaration.ts';
 import { createTestMesh } from './test-mesh.ts';
 import type { TestMesh } from './test-mesh.ts';
 
@@ -103,7 +103,7 @@ export class FakeZone {
     return {
       options,
       files: [...given, { path: DECLARED, text: texts.join('---\n') }],
-      overrides: new Map(Object.entries(overrides).map(([key, to]) => [key, placeOf(to)])),
+      overrides: new Map(Object.entries(overrides).map(([key, to]) => [key, addressAndPortOf(to)])),
       meshes: [...Object.keys(declared), ...found.meshes.map(({ mesh }) => mesh.meta.name)],
       services,
       externals,
@@ -228,7 +228,7 @@ export class FakeZone {
     if (to !== undefined) {
       if (behaviour !== undefined || onConnection !== undefined)
         throw new TypeError(`external ${name}: it is at ${JSON.stringify(to)}, so what it does is not for the fake to say`);
-      const place = placeOf(to);
+      const place = addressAndPortOf(to);
       const client = typeof tls?.client === 'object' ? tls.client : null;
       return { name, mesh, options, place, service: null, serverName: tls?.serverName ?? '', tls, client };
     }

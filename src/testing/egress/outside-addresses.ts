@@ -4,7 +4,7 @@ import { addressKey } from '../../model/endpoint-view.ts';
 import { hasErrors } from '../../base/problem.ts';
 import type { Problem } from '../../base/problem.ts';
 import type { Cluster, Endpoint } from '../../model/cluster.ts';
-import type { Compiled } from '../../model/compiled.ts';
+import type { Compiled, GoodConfig } from '../../model/compiled.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import { deepFreeze } from '../../resources/deep-freeze.ts';
 import { snapshotVersion } from '../../resources/snapshot-version.ts';
@@ -55,7 +55,7 @@ export class AddressesOutside {
    * The configuration with the stand-ins in place of the addresses. An override that fits nothing
    * is a problem.
    */
-  async rewrite(compiled: Extract<Compiled, { kind: 'compiled' }>, overrides: ReadonlyMap<string, Place>): Promise<Compiled> {
+  async rewrite(compiled: GoodConfig, overrides: ReadonlyMap<string, Place>): Promise<Compiled> {
     // In a test a declaration with a mistake is a mistake of the test, also where an egress would
     // serve the rest.
     if (hasErrors(compiled.problems)) return { kind: 'invalid', problems: compiled.problems };

@@ -2,6 +2,7 @@ import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer } from 'node:tls';
+import { ignoreError } from '../../base/ignore-error.ts';
 import type { CertificateAndKey } from '../../identity/issue.ts';
 import { listen } from './fake-external-service.ts';
 import { ToxicLink } from './toxic-link.ts';
@@ -158,8 +159,4 @@ interface Connection {
   links: readonly ToxicLink[];
   /** Links that have passed on the end of their stream. */
   done: number;
-}
-
-function ignoreError(): void {
-  // The egress says what it thought of the certificate.
 }

@@ -16,7 +16,7 @@ export function configError(problems: readonly Problem[]): ConfigError {
 }
 
 /** `host:port`, `tcp://host:port`, `tls://[::1]:443`, or the two apart. */
-export function placeOf(to: string | Place): Place {
+export function addressAndPortOf(to: string | Place): Place {
   if (typeof to !== 'string') return { address: to.address, port: to.port };
   const match = /^(?:(?:tcp|tls):\/\/)?(?:\[([^\]]+)\]|([^:/]+)):(\d{1,5})$/.exec(to);
   const port = Number(match?.[3]);

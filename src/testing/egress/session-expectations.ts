@@ -2,7 +2,7 @@ import { AssertionError } from 'node:assert';
 import type { FakeSession } from './fake-session.ts';
 import { sessionLine } from './fake-session.ts';
 import { DEFAULT_TIMEOUT_MS } from './session-history.ts';
-import type { Recorder, WaitOptions } from './session-history.ts';
+import type { RecordedHistory, WaitOptions } from './session-history.ts';
 import { mismatches, show, showWants } from './match.ts';
 import type { Wants } from './match.ts';
 
@@ -25,11 +25,11 @@ const NEAREST = 3;
  * `verify`.
  */
 export class Expectations {
-  readonly #sessions: Recorder<FakeSession>;
+  readonly #sessions: RecordedHistory<FakeSession>;
   readonly #all: Expectation[] = [];
   readonly #claimed = new Set<FakeSession>();
 
-  constructor(sessions: Recorder<FakeSession>) {
+  constructor(sessions: RecordedHistory<FakeSession>) {
     this.#sessions = sessions;
   }
 

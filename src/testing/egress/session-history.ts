@@ -43,7 +43,7 @@ export interface History<Entry extends object> extends Iterable<Entry>, AsyncIte
 
 export type Fits<Entry extends object> = ((entry: Entry) => boolean) | Wants<Entry>;
 
-export class Recorder<Entry extends object> implements History<Entry> {
+export class RecordedHistory<Entry extends object> implements History<Entry> {
   readonly #entries: Entry[] = [];
   readonly #onChange = new Set<() => void>();
   readonly #what: string;

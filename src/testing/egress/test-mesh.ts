@@ -45,13 +45,13 @@ export const BAD_CLIENTS = [
 export type BadClient = (typeof BAD_CLIENTS)[number];
 
 /** A certificate with its key, PEM. */
-export const pair: Check = options<CertificateAndKey>({ cert: text, key: text }, ['cert', 'key']);
+export const certificateAndKey: Check = options<CertificateAndKey>({ cert: text, key: text }, ['cert', 'key']);
 
 const testMeshOptions: Check = options<TestMeshOptions>({
   keyType: oneOf(['rsa', 'ec']),
   nowMs: amount,
   lifetimeMs: amount,
-  ca: pair,
+  ca: certificateAndKey,
 });
 
 const meshClientOptions: Check = options<ClientOptions>({ tags: byName(text), extraUris: listOf(text) });

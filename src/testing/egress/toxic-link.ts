@@ -13,7 +13,7 @@ interface Piece {
   readonly at: number;
 }
 
-export interface LinkOptions extends ToxicWorld {
+export interface ToxicLinkOptions extends ToxicWorld {
   readonly stream: 'upstream' | 'downstream';
   readonly from: Socket;
   readonly to: Socket;
@@ -30,7 +30,7 @@ export interface LinkOptions extends ToxicWorld {
  * at that moment.
  */
 export class ToxicLink {
-  readonly #options: LinkOptions;
+  readonly #options: ToxicLinkOptions;
   readonly #queue: Piece[] = [];
   readonly #hits = new Map<ActiveToxic, boolean>();
   readonly #sent = new Map<ActiveToxic, number>();
@@ -39,7 +39,7 @@ export class ToxicLink {
   #wake: (() => void) | null = null;
   #over = false;
 
-  constructor(options: LinkOptions) {
+  constructor(options: ToxicLinkOptions) {
     this.#options = options;
     const { from } = options;
     from.on('data', (bytes: Buffer) => this.#take(bytes));

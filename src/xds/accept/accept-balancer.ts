@@ -1,4 +1,5 @@
 import type { Any } from '@bufbuild/protobuf/wkt';
+import { isPrime } from '../../base/is-prime.ts';
 import { BALANCING_DEFAULTS } from '../../model/cluster.ts';
 import { BALANCERS } from '../messages/cluster-extensions.ts';
 import {
@@ -78,11 +79,6 @@ function* tableRefusals(tableSize: bigint | undefined, { isUsed }: { readonly is
   yield* above(MAX_TABLE, 'Maglev', { TableSize: tableSize });
   if (isUsed && tableSize !== undefined && tableSize <= MAX_TABLE && !isPrime(Number(tableSize)))
     yield 'The table size of maglev must be prime number';
-}
-
-function isPrime(number: number): boolean {
-  for (let i = 2; i * i <= number; i++) if (number % i === 0) return false;
-  return number > 1;
 }
 
 function* subsetRefusals({ lbSubsetConfig: subsets, commonLbConfig: common }: Cluster): Iterable<string> {

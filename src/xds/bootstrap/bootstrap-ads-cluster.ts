@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
-import { certificatesIn, Unusable } from './bootstrap-trust.ts';
+import { bundleIn, Unusable } from './bootstrap-trust.ts';
 import { listAt, portAt, textAt, valueAt } from '../messages/plain-value.ts';
 import type { AdsTarget, AdsTls } from '../stream/transport.ts';
 
@@ -7,7 +7,7 @@ import type { AdsTarget, AdsTls } from '../stream/transport.ts';
  * The static cluster that Envoy's own gRPC client dials: one address, TLS, and what the certificate
  * of the control plane must show.
  */
-export function adsCluster(document: JsonObject, name: string): { readonly target: AdsTarget; readonly tls: AdsTls } {
+export function bootstrapAdsCluster(document: JsonObject, name: string): { readonly target: AdsTarget; readonly tls: AdsTls } {
   const cluster = listAt(document, 'staticResources', 'clusters').find((each) => textAt(each, 'name') === name);
   if (cluster === undefined)
     throw new Unusable(`staticResources.clusters: has no ${JSON.stringify(name)}, where ADS is said to be`);
@@ -44,7 +44,7 @@ function tlsOf(document: JsonObject, cluster: JsonValue, host: string): AdsTls {
   const [expected = textAt(context, 'sni') ?? host] = names;
   return {
     kind: 'tls',
-    ca: certificatesIn(valueAt(validation, 'trustedCa'), 'trustedCa'),
+    ca: bundleIn(valueAt(validation, 'trustedCa'), 'trustedCa'),
     verify: true,
     serverName: expected === host ? null : expected,
   };

@@ -7,7 +7,7 @@ import { textAt } from '../messages/plain-value.ts';
 export class Unusable extends Error {}
 
 /** PEM of a data source with one certificate at least; null where there is none at all. */
-export function certificatesIn(source: JsonValue | undefined, field: string): string | null {
+export function bundleIn(source: JsonValue | undefined, field: string): string | null {
   const bytes = textAt(source, 'inlineBytes');
   const pem = bytes === null ? textAt(source, 'inlineString') : Buffer.from(bytes, 'base64').toString('utf8');
   if (pem === null) {

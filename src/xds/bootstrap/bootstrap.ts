@@ -6,8 +6,8 @@
 import { Buffer } from 'node:buffer';
 import { fromJson } from '@bufbuild/protobuf';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
-import { adsCluster } from './bootstrap-ads-cluster.ts';
-import { certificatesIn, Unusable } from './bootstrap-trust.ts';
+import { bootstrapAdsCluster } from './bootstrap-ads-cluster.ts';
+import { bundleIn, Unusable } from './bootstrap-trust.ts';
 import { listAt, plainYaml, portAt, textAt, valueAt } from '../messages/plain-value.ts';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
@@ -118,7 +118,7 @@ function adsOf(document: JsonObject, service: JsonValue | undefined): Service {
   if (google !== undefined) return googleGrpc(google, inlineToken(service));
   const name = textAt(service, 'envoyGrpc', 'clusterName');
   if (name === null) throw new Unusable('dynamicResources.adsConfig.grpcServices: has neither envoyGrpc nor googleGrpc');
-  const { target, tls } = adsCluster(document, name);
+  const { target, tls } = bootstrapAdsCluster(document, name);
   return { target, tls, auth: inlineToken(service), keepAlive: null };
 }
 
@@ -139,7 +139,7 @@ function googleGrpc(google: JsonValue, inline: BootstrapAds['auth']): Service {
         ? { kind: 'plaintext' }
         : {
             kind: 'tls',
-            ca: certificatesIn(valueAt(ssl, 'rootCerts'), 'sslCredentials.rootCerts'),
+            ca: bundleIn(valueAt(ssl, 'rootCerts'), 'sslCredentials.rootCerts'),
             verify: true,
             serverName: null,
           },

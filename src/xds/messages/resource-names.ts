@@ -16,7 +16,7 @@ import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '#envoy/ext
  * The name under which a cluster's endpoints are asked for; null for a cluster that has them in
  * itself.
  */
-export function endpointName(cluster: Cluster): string | null {
+export function endpointResourceName(cluster: Cluster): string | null {
   const { clusterDiscoveryType, edsClusterConfig, name } = cluster;
   if (clusterDiscoveryType.case !== 'type' || clusterDiscoveryType.value !== Cluster_DiscoveryType.EDS) return null;
   const serviceName = edsClusterConfig?.serviceName ?? '';

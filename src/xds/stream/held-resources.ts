@@ -8,7 +8,7 @@ import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { Answer, SentResource } from './protocol.ts';
 import { RemarkMemory } from './remark-memory.ts';
-import { endpointName, secretNamesOfCluster, secretNamesOfListener } from '../messages/resource-names.ts';
+import { endpointResourceName, secretNamesOfCluster, secretNamesOfListener } from '../messages/resource-names.ts';
 
 /**
  * Decode and judge one resource of each type. They do not throw: what cannot be decoded is refused
@@ -128,7 +128,7 @@ export class HeldResources {
     switch (type) {
       case 'cluster':
         return this.#take(type, this.#known.cluster, this.#state.clusters, answer, wall, this.#accept.cluster, (cluster) => ({
-          endpoint: endpointName(cluster),
+          endpoint: endpointResourceName(cluster),
           secrets: secretNamesOfCluster(cluster),
         }));
       case 'listener':

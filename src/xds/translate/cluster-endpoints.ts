@@ -18,7 +18,7 @@ export type Socket =
  * The sockets of a cluster: the first whose match is part of the endpoint's metadata is the
  * endpoint's.
  */
-export interface Sockets {
+export interface SocketMatches {
   readonly matches: readonly { readonly match: JsonObject; readonly socket: () => Socket }[];
   readonly otherwise: () => Socket;
 }
@@ -33,7 +33,7 @@ export interface EndpointsRead {
 /** `family`: of names to resolve; null where an assignment has addresses only. */
 export function readEndpoints(
   assignment: ClusterLoadAssignment | undefined,
-  sockets: Sockets,
+  sockets: SocketMatches,
   family: 'v4' | 'any' | null,
 ): EndpointsRead {
   const endpoints: Endpoint[] = [];
@@ -64,7 +64,7 @@ type Found =
   | { readonly kind: 'left-out'; readonly why: string };
 
 interface Surroundings {
-  readonly sockets: Sockets;
+  readonly sockets: SocketMatches;
   readonly family: 'v4' | 'any' | null;
   readonly locality: string | undefined;
 }
@@ -150,7 +150,7 @@ function tagsOf(metadata: Metadata | undefined): Readonly<Record<string, string>
 const SOCKET_MATCH = 'envoy.transport_socket_match';
 
 /** By the endpoint's own metadata, then by its locality's. */
-function socketOf({ matches, otherwise }: Sockets, own: Metadata | undefined, locality: Metadata | undefined): Socket {
+function socketOf({ matches, otherwise }: SocketMatches, own: Metadata | undefined, locality: Metadata | undefined): Socket {
   for (const metadata of [own, locality]) {
     const labels = metadata?.filterMetadata[SOCKET_MATCH] ?? {};
     const found = matches.find(({ match }) =>

@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { hashOf } from '../../model/hash-of.ts';
 import { deepFreeze } from '../../resources/deep-freeze.ts';
-import { contentHash, meshName } from '../../model/names.ts';
+import { meshName } from '../../model/names.ts';
 import type { ContentHash, MeshName } from '../../model/names.ts';
 import type { Mesh } from '../../model/snapshot.ts';
 import type { AdsState, Held } from '../messages/ads-state.ts';
@@ -94,10 +95,6 @@ function bundleOf(config: Parameters<typeof unpack>[0], mesh: MeshName): Paramet
 
 function unavailable(why: string): Unavailable {
   return { kind: 'unavailable', why };
-}
-
-function hashOf(text: string): ContentHash {
-  return contentHash(createHash('sha256').update(text).digest('hex'));
 }
 
 /** The bundles of a SPIFFE validator stand there in place of a CA. */

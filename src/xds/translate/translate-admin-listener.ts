@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { AdminListener, AdminTls } from '../../model/admin-listener.ts';
-import { contentHash } from '../../model/names.ts';
+import { hashOf } from '../../model/hash-of.ts';
 import type { ContentHash } from '../../model/names.ts';
 import { dataText } from '../messages/data-text.ts';
 import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
@@ -129,8 +128,4 @@ function checksOf(validation: CertificateValidationContext): readonly string[] {
     ...Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [name])),
     ...(requireSignedCertificateTimestamp === true ? ['requireSignedCertificateTimestamp'] : []),
   ];
-}
-
-function hashOf(text: string): ContentHash {
-  return contentHash(createHash('sha256').update(text).digest('hex'));
 }

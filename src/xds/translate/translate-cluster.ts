@@ -4,7 +4,7 @@ import type { ReadFile } from '../../resources/load.ts';
 import { createPemStore } from '../../resources/pem.ts';
 import { readBalancing } from './cluster-balancer.ts';
 import { readEndpoints } from './cluster-endpoints.ts';
-import type { Socket, Sockets } from './cluster-endpoints.ts';
+import type { Socket, SocketMatches } from './cluster-endpoints.ts';
 import { readProtection } from './cluster-protection.ts';
 import { milliseconds } from '../messages/duration.ts';
 import { Cluster_DiscoveryType, Cluster_DnsLookupFamily } from '#envoy/config/cluster/v3/cluster_pb.js';
@@ -97,7 +97,7 @@ export function translateCluster({ cluster, assignment, secret, readFile }: Clus
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 
 /** Each is read once, and only if an endpoint has it. */
-function socketsOf(cluster: EnvoyCluster, read: (socket: TransportSocket | undefined) => Socket): Sockets {
+function socketsOf(cluster: EnvoyCluster, read: (socket: TransportSocket | undefined) => Socket): SocketMatches {
   const once = (socket: TransportSocket | undefined): (() => Socket) => {
     let known: Socket | undefined;
     return () => (known ??= read(socket));

@@ -2,7 +2,7 @@ import type { ReadFile } from '../../resources/load.ts';
 import { deepFreeze } from '../../resources/deep-freeze.ts';
 import type { AdsState, Held } from '../messages/ads-state.ts';
 import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
-import { endpointName, secretNamesOfCluster } from '../messages/resource-names.ts';
+import { endpointResourceName, secretNamesOfCluster } from '../messages/resource-names.ts';
 import { translateCluster } from './translate-cluster.ts';
 import type { TranslatedCluster } from './translate-cluster.ts';
 
@@ -35,7 +35,10 @@ export function createClusterTranslator(readFile?: ReadFile): TranslateClusters 
   const needs = new WeakMap<Held<Cluster>, Needs>();
   let kept: ReadonlyMap<string, Kept> = new Map();
   const needsOf = (held: Held<Cluster>): Needs => {
-    const known = needs.get(held) ?? { endpoint: endpointName(held.resource), secrets: secretNamesOfCluster(held.resource) };
+    const known = needs.get(held) ?? {
+      endpoint: endpointResourceName(held.resource),
+      secrets: secretNamesOfCluster(held.resource),
+    };
     needs.set(held, known);
     return known;
   };
