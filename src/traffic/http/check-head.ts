@@ -77,8 +77,8 @@ export function checkHttp2({ method, path, authority }: { method: string; path: 
 }
 
 /**
- * Whether an answer of HTTP/1.1 can be passed on. One that two readers could end at two places is an
- * error of its service.
+ * Whether an answer of HTTP/1.1 can be passed on. One that two readers could end at two places is
+ * an error of its service.
  */
 export function isSoundAnswer(status: number, headers: FlatHeaders): boolean {
   if (status < 200 || headers.length / 2 > MAX_HEADERS) return false;
