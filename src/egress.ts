@@ -3,7 +3,7 @@
  * together: observe (what it says of itself), configure (what it runs on) and serve (where it
  * listens).
  */
-import { checkSource, chooseSource } from './assembly/choose-source.ts';
+import { checkSources, chooseSource } from './assembly/choose-source.ts';
 import { configure } from './assembly/configure.ts';
 import type { Configuration } from './assembly/configure.ts';
 import { checkOptions } from './assembly/egress-options.ts';
@@ -40,10 +40,10 @@ export type { Problem } from './base/problem.ts';
  */
 export async function startEgress(options: EgressOptions): Promise<Egress> {
   checkOptions(options, 'startEgress');
-  checkSource(options);
+  checkSources(options);
   const clock = options.clock ?? systemClock({ keepAlive: false });
   const observation = observe(options, clock);
-  const source = await chooseSource(options, clock, observation.observer).catch(async (error: unknown) => {
+  const source = await chooseSource(options, clock, observation).catch(async (error: unknown) => {
     await observation.close();
     throw error;
   });

@@ -51,16 +51,7 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
   const { allowedResolved, http: servesHttp } = configuration.settings;
   const fault = (error: unknown): void => observation.fault(error);
   const prober = createProber({ clock, workers });
-  const explained: ExplainParts = {
-    clock,
-    workers,
-    allowedResolved,
-    live: () => configuration.live(),
-    record: (id) => observer.decision(id),
-    request: (id) => observer.request(id),
-    records: (mesh) => observer.decisions({ mesh }),
-    prober,
-  };
+  const explained = explainParts(options, prober);
   const facts = envoyFacts({
     clock,
     workers,
@@ -111,6 +102,22 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
     async close() {
       await Promise.all([envoyAdmin.close(), ...servers.map((server) => server.close())]);
     },
+  };
+}
+
+function explainParts(
+  { clock, observation: { observer }, configuration }: AdminPagesOptions,
+  prober: ExplainParts['prober'],
+): ExplainParts {
+  return {
+    clock,
+    workers: configuration.dataPlane.workers,
+    allowedResolved: configuration.settings.allowedResolved,
+    live: () => configuration.live(),
+    record: (id) => observer.decision(id),
+    request: (id) => observer.request(id),
+    records: (mesh) => observer.decisions({ mesh }),
+    prober,
   };
 }
 

@@ -1,9 +1,10 @@
 import type { Clock } from '../base/clock.ts';
 import type { ConfigSource } from '../control/sources/config-source.ts';
+import { givenSource } from '../control/sources/given-source.ts';
 import { folderSource, memorySource } from '../control/sources/folder-source.ts';
 import { threadSource } from '../control/sources/thread-source.ts';
-import type { Observer } from '../observe/observer.ts';
 import type { EgressOptions } from './egress-options.ts';
+import type { Observation } from './observe.ts';
 
 type SourceOptions = Pick<
   EgressOptions,
@@ -11,21 +12,28 @@ type SourceOptions = Pick<
 >;
 
 /** Throws a TypeError where the options name no source, or leave open which one counts. */
-export function checkSource({ resources, controlPlane, source }: SourceOptions): void {
-  if (source !== undefined && (resources !== undefined || controlPlane !== undefined))
-    throw new TypeError('startEgress: source goes together neither with resources nor with controlPlane');
+export function checkSources(options: SourceOptions): void {
+  const { resources, controlPlane, source } = options;
   if (resources === undefined && controlPlane === undefined && source === undefined)
     throw new TypeError('startEgress needs resources, controlPlane or source');
+  if (source === undefined) return;
+  for (const key of NOT_OF_A_SOURCE)
+    if (options[key] !== undefined)
+      throw new TypeError(
+        `startEgress: ${key} does not go together with source: the source says what is loaded, and how it is read`,
+      );
 }
 
+const NOT_OF_A_SOURCE = ['resources', 'controlPlane', 'name', 'zone', 'identities', 'strict', 'configThread'] as const;
+
 /** The one place that knows which sources there are. Another source is another line here. */
-export async function chooseSource(options: SourceOptions, clock: Clock, observer: Observer): Promise<ConfigSource> {
+export async function chooseSource(options: SourceOptions, clock: Clock, observation: Observation): Promise<ConfigSource> {
   const { resources = [], controlPlane, source, name, zone, identities, strict } = options;
-  if (source !== undefined) return source;
+  if (source !== undefined) return givenSource(source, (error) => observation.fault(error));
   if (controlPlane !== undefined) {
     // gRPC and Envoy's messages take a second to load: only what joins a control plane waits.
     const { controlPlaneOf } = await import('../control/sources/join-control-plane.ts');
-    return controlPlaneOf(controlPlane, clock, observer);
+    return controlPlaneOf(controlPlane, clock, observation.observer);
   }
   const given = {
     ...(name === undefined ? {} : { name }),

@@ -3,6 +3,7 @@
  * workers. What listens follows each of them.
  */
 import type { Clock } from '../base/clock.ts';
+import { unlessAborted } from '../base/unless-aborted.ts';
 import type { Problem } from '../base/problem.ts';
 import { ConfigLoop } from '../control/config-loop.ts';
 import type { LoadResult } from '../control/config-loop.ts';
@@ -70,6 +71,7 @@ export function configure(options: ConfigureOptions): Configuration {
       observation.observer.load({ ...result, problems }, tookMs);
       if (result.kind === 'live') usable.resolve();
     },
+    onSilence: (forMs) => observation.sourceSilent(forMs),
   });
 
   return {
@@ -79,11 +81,11 @@ export function configure(options: ConfigureOptions): Configuration {
     problems: () => problems,
     load: () => loop.load(),
     async first(signal) {
-      const first = await loop.load();
+      const first = await unlessAborted(signal, () => loop.load());
       if (first.kind === 'live') return first.config;
       if (!behaviourOf(source).awaitsFirst) throw new ConfigError(first.problems);
       loop.watch();
-      await unlessAborted(usable.promise, signal);
+      await unlessAborted(signal, () => usable.promise);
       if (loop.live === null) throw new ConfigError(first.problems);
       return loop.live;
     },
@@ -93,17 +95,4 @@ export function configure(options: ConfigureOptions): Configuration {
       dataPlane.stop();
     },
   };
-}
-
-/** Rejects with the reason of the signal where that comes first. */
-async function unlessAborted(waited: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  const aborted = Promise.withResolvers<void>();
-  const giveUp = (): void => aborted.reject(signal?.reason);
-  signal?.addEventListener('abort', giveUp, { once: true });
-  try {
-    signal?.throwIfAborted();
-    await Promise.race([waited, aborted.promise]);
-  } finally {
-    signal?.removeEventListener('abort', giveUp);
-  }
 }

@@ -8,6 +8,7 @@ import type { EndpointWatch } from '../endpoints/watch.ts';
 import { createKeyStore } from '../identity/key-store.ts';
 import type { KeyStore } from '../identity/key-store.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import type { Resolution } from '../model/endpoint-view.ts';
 import type { OwnListener } from '../model/messages.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
@@ -63,15 +64,10 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     onRelay: (path) => observation.relay(path),
     onFault: (message, stack) => observation.workerFault(message, stack),
   });
-  const resolver: Resolver = createResolver({
-    clock,
-    onAnswer(name, resolution) {
-      workers.setName(name, resolution);
-      watch.refresh(name);
-      showEndpoints();
-    },
-    onFailure: (name, message) => observation.nameFailed(name, message),
-    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+  const resolver: Resolver = nameResolver(options, (name, resolution) => {
+    workers.setName(name, resolution);
+    watch.refresh(name);
+    showEndpoints();
   });
   const watch = endpointWatch(options, workers, showEndpoints);
   const keyStore = meshKeys(clock, workers, observation);
@@ -101,6 +97,18 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       watch.close();
     },
   };
+}
+
+function nameResolver(
+  { clock, lookup, observation }: DataPlaneOptions,
+  onAnswer: (name: string, resolution: Resolution) => void,
+): Resolver {
+  return createResolver({
+    clock,
+    onAnswer,
+    onFailure: (name, message) => observation.nameFailed(name, message),
+    ...(lookup === undefined ? {} : { lookup }),
+  });
 }
 
 function endpointWatch(

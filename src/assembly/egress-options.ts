@@ -2,7 +2,8 @@ import * as checked from '../base/shape.ts';
 import type { Clock } from '../base/clock.ts';
 import { clock, signal, traffic } from '../control/option-checks.ts';
 import type { RecordOptions } from '../control/record-sessions.ts';
-import type { ConfigSource, Rewrite, SourceBehaviour } from '../control/sources/config-source.ts';
+import { checkSource } from '../control/sources/check-source.ts';
+import type { ConfigSource, Rewrite } from '../control/sources/config-source.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
 
@@ -76,7 +77,7 @@ export interface EgressOptions {
   readonly clock?: Clock;
   /** Served in place of what was compiled, e.g. with the addresses of test doubles. */
   readonly rewrite?: Rewrite;
-  /** Gives up a start that waits for its control plane: `startEgress` rejects with the reason. */
+  /** Gives up a start that waits for its source: `startEgress` rejects with the reason. */
   readonly signal?: AbortSignal;
   /** Remarks on the options, logged once at the start. */
   readonly warnings?: readonly string[];
@@ -131,19 +132,4 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
   signal,
   warnings: checked.listOf(checked.text),
   ignoredFlags: checked.listOf(checked.text),
-});
-
-/** Whatever else a source has: it may be an object of a class. */
-function checkSource(value: unknown, at: string): void {
-  checked.having('a source of configurations: load(), watch()', 'load', 'watch')(value, at);
-  const { behaviour } = value as ConfigSource;
-  if (behaviour !== undefined) checkBehaviour(behaviour, `${at}.behaviour`);
-}
-
-const checkBehaviour = checked.options<SourceBehaviour>({
-  inPieces: checked.flag,
-  awaitsFirst: checked.flag,
-  alwaysWatched: checked.flag,
-  movesListener: checked.flag,
-  announcesEnd: checked.flag,
 });

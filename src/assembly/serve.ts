@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { packageVersion } from '../base/version.ts';
+import { unlessAborted } from '../base/unless-aborted.ts';
 import { within } from '../base/within.ts';
 import { Listening } from '../control/listening.ts';
 import { behaviourOf } from '../control/sources/config-source.ts';
@@ -140,8 +141,9 @@ async function open(options: EgressOptions, parts: OpenParts): Promise<Served['p
   const ready =
     options.readiness === undefined || options.readiness === false ? null : await pages.openReadiness(options.readiness);
   for (const warning of [...(options.warnings ?? []), ...(source.warnings ?? [])]) log.warn({}, warning);
-  await source.start?.(options.signal);
-  const { listener } = await configuration.first(options.signal);
+  const { signal } = options;
+  await unlessAborted(signal, async () => source.start?.(signal));
+  const { listener } = await configuration.first(signal);
   const admin = options.admin === false ? null : await pages.openAdmin(options.admin ?? {}, listener.adminPort);
   await listening.open(listener);
   own.changed();

@@ -96,6 +96,27 @@ export function having(what: string, ...methods: readonly string[]): Check {
   };
 }
 
+/** A Map whose keys are texts. */
+export function mapOf(check: Check): Check {
+  return (value, at) => {
+    if (!(value instanceof Map)) throw wrong(value, at, 'a Map');
+    for (const [key, each] of value as ReadonlyMap<unknown, unknown>) {
+      if (typeof key !== 'string') throw wrong(key, `${at}: a key`, 'a text');
+      check(each, within(at, key));
+    }
+  };
+}
+
+/** What its field `kind` says that it is. */
+export function byKind(what: string, checks: Readonly<Record<string, Check>>): Check {
+  return (value, at) => {
+    if (!isObject(value) || Array.isArray(value)) throw wrong(value, at, what);
+    const { kind } = value as { readonly kind?: unknown };
+    oneOf(Object.keys(checks))(kind, within(at, 'kind'));
+    checks[kind as string]?.(value, at);
+  };
+}
+
 type Kind = 'string' | 'number' | 'boolean' | 'list' | 'object' | 'function';
 
 /**

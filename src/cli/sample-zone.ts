@@ -36,22 +36,11 @@ export async function sampleZone(): Promise<SampleZone> {
     createCa({ mesh: 'payments', keyType: 'ec', nowMs }),
     externalAuthority(nowMs),
   ]);
-  const leaf = (mesh: string, ca: CertificateAndKey, service: string): Promise<CertificateAndKey> =>
-    issueDataplaneIdentity({
-      mesh,
-      services: [service],
-      tags: {},
-      caCert: ca.cert,
-      caKey: ca.key,
-      keyType: 'ec',
-      lifetimeMs: LIFETIME_MS,
-      nowMs,
-    });
   const [frontend, batch, till, backend, externalTls, externalClient] = await Promise.all([
-    leaf('default', meshCa, 'frontend'),
-    leaf('default', meshCa, 'batch'),
-    leaf('payments', paymentsCa, 'till'),
-    leaf('default', meshCa, 'backend'),
+    meshLeaf(meshCa, { mesh: 'default', service: 'frontend', nowMs }),
+    meshLeaf(meshCa, { mesh: 'default', service: 'batch', nowMs }),
+    meshLeaf(paymentsCa, { mesh: 'payments', service: 'till', nowMs }),
+    meshLeaf(meshCa, { mesh: 'default', service: 'backend', nowMs }),
     externalLeaf(externalCa, { nowMs, dns: ['api.partner.test'], eku: 'serverAuth' }),
     externalLeaf(externalCa, { nowMs, dns: ['egress.partner.test'], eku: 'clientAuth' }),
   ]);
@@ -91,6 +80,22 @@ export async function sampleZone(): Promise<SampleZone> {
       ]),
     ],
   };
+}
+
+function meshLeaf(
+  ca: CertificateAndKey,
+  { mesh, service, nowMs }: { readonly mesh: string; readonly service: string; readonly nowMs: number },
+): Promise<CertificateAndKey> {
+  return issueDataplaneIdentity({
+    mesh,
+    services: [service],
+    tags: {},
+    caCert: ca.cert,
+    caKey: ca.key,
+    keyType: 'ec',
+    lifetimeMs: LIFETIME_MS,
+    nowMs,
+  });
 }
 
 const MESHES = `# A mesh without mTLS has nothing to do with a zone egress; routing.zoneEgress sends traffic to other zones through it.

@@ -2,12 +2,14 @@ import { nextTurn } from '../base/clock.ts';
 import { hasErrors } from '../base/problem.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Problem } from '../base/problem.ts';
+import { diffInTurns } from '../model/changes.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import type { Invariant } from '../routing/invariants.ts';
 import { behaviourOf } from './sources/config-source.ts';
 import type { ConfigSource, Good, Rewrite } from './sources/config-source.ts';
+import { checkCompiled } from './sources/check-source.ts';
 import { prove } from './check-invariants.ts';
 import { whatChanged } from './what-changed.ts';
 import type { WhatChanged } from './what-changed.ts';
@@ -44,11 +46,16 @@ export interface ConfigLoopOptions {
   /** Makes the configuration the one that runs; resolves when it is live everywhere. */
   readonly goLive: (config: Good, credentials: readonly MeshCredentials[]) => Promise<void>;
   readonly onLoad: (result: LoadResult, tookMs: number) => void;
+  /** A load has no answer after this time; it is waited for until the end. Once for each load. */
+  readonly onSilence?: (forMs: number) => void;
 }
+
+const SILENCE_MS = 30_000;
 
 /**
  * Loads one configuration after another, never two at once. A bad one changes nothing; a request
- * during a load asks for one more.
+ * during a load asks for one more. After the close nothing is loaded, and what a load still brings
+ * is dropped.
  */
 export class ConfigLoop {
   readonly #options: ConfigLoopOptions;
@@ -56,6 +63,8 @@ export class ConfigLoop {
   #again: Promise<LoadResult> | null = null;
   #live: Good | null = null;
   #unwatch: (() => void) | null = null;
+  /** Answers the load that is under way, at the close. */
+  #giveUp: (() => void) | null = null;
   #closed = false;
 
   constructor(options: ConfigLoopOptions) {
@@ -67,6 +76,7 @@ export class ConfigLoop {
   }
 
   load(): Promise<LoadResult> {
+    if (this.#closed) return Promise.resolve(CLOSED);
     if (this.#running === null) {
       this.#running = this.#loadOnce().finally(() => {
         this.#running = null;
@@ -88,7 +98,9 @@ export class ConfigLoop {
   }
 
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
+    this.#giveUp?.();
     this.#unwatch?.();
   }
 
@@ -98,12 +110,18 @@ export class ConfigLoop {
   }
 
   async #loadOnce(): Promise<LoadResult> {
-    const { clock, onLoad } = this.#options;
+    const { clock, onLoad, onSilence } = this.#options;
     const startedAt = clock.now();
-    const result = await this.#compileAndCommit().catch((error: unknown): LoadResult => ({
+    const silence = clock.after(SILENCE_MS, () => onSilence?.(SILENCE_MS));
+    const closed = Promise.withResolvers<LoadResult>();
+    this.#giveUp = () => closed.resolve(CLOSED);
+    const loaded = this.#compileAndCommit().catch((error: unknown): LoadResult => ({
       kind: 'rejected',
       problems: [problemOf('internal error, please report it', error)],
     }));
+    const result = await Promise.race([loaded, closed.promise]);
+    silence.cancel();
+    if (this.#closed) return CLOSED;
     onLoad(result, clock.now() - startedAt);
     return result;
   }
@@ -116,7 +134,14 @@ export class ConfigLoop {
     } catch (error) {
       return { kind: 'invalid', problems: [problemOf('the source of the configuration failed', error)] };
     }
-    return compiled.kind === 'compiled' && rewrite !== undefined ? rewrite(compiled) : compiled;
+    if (compiled.kind === 'invalid' || rewrite === undefined) return compiled;
+    try {
+      const rewritten = await rewrite(compiled);
+      checkCompiled(rewritten, 'rewrite()');
+      return rewritten;
+    } catch (error) {
+      return { kind: 'invalid', problems: [problemOf('the rewrite of the configuration failed', error)] };
+    }
   }
 
   async #compileAndCommit(): Promise<LoadResult> {
@@ -126,11 +151,14 @@ export class ConfigLoop {
     const proof = await prove(compiled, behaviourOf(source));
     if (proof.broken.length > 0)
       return { kind: 'rejected', problems: [...compiled.problems, ...proof.problems], broken: proof.broken };
+    const before = this.#live;
+    const changed = before === null || before.snapshot.version !== compiled.snapshot.version;
+    if (!changed && !(await isSame(before.snapshot, compiled.snapshot)))
+      return { kind: 'rejected', problems: [...compiled.problems, staleVersion(compiled.snapshot)] };
     const prepared = await store.prepare(compiled.snapshot, compiled.secrets);
     const problems = [...compiled.problems, ...proof.problems, ...prepared.problems];
     if (hasErrors(prepared.problems) && !canServe(compiled.snapshot, prepared.credentials)) return { kind: 'rejected', problems };
-    const before = this.#live;
-    const changed = before === null || before.snapshot.version !== compiled.snapshot.version;
+    if (this.#closed) return CLOSED;
     await goLive(compiled, prepared.credentials);
     store.commit(prepared);
     await nextTurn();
@@ -138,6 +166,17 @@ export class ConfigLoop {
     if (before === null || !changed) return { kind: 'live', config: compiled, changed, problems };
     return { kind: 'live', config: compiled, changed, changes: await whatChanged(before.snapshot, compiled.snapshot), problems };
   }
+}
+
+async function isSame(before: Snapshot, now: Snapshot): Promise<boolean> {
+  const { routes, clusters, meshes } = await diffInTurns(before, now, nextTurn);
+  return before.zone === now.zone && [routes, clusters, meshes].every(({ set, removed }) => set.length + removed.length === 0);
+}
+
+/** Everything that follows a configuration finds by the version whether it is another one. */
+function staleVersion({ version }: Snapshot): Problem {
+  const message = `the snapshot has the version ${JSON.stringify(version)} of the one that is live, and another content: the version has to change with it`;
+  return { ...NOWHERE, severity: 'error', field: '', message };
 }
 
 /**
@@ -149,8 +188,15 @@ function canServe({ routes }: Snapshot, credentials: readonly MeshCredentials[])
   return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || known.has(mesh));
 }
 
+const NOWHERE = { file: 'configuration', line: 0, column: 0 } as const;
+
+const CLOSED: LoadResult = {
+  kind: 'rejected',
+  problems: [problemOf('the egress is closed', 'nothing is loaded any more')],
+};
+
 /** Neither a bug nor a source that fails ends the watch, or the process that embeds it. */
 function problemOf(what: string, error: unknown): Problem {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { severity: 'error', file: 'configuration', line: 0, column: 0, field: '', message: `${what}: ${text}` };
+  return { ...NOWHERE, severity: 'error', field: '', message: `${what}: ${text}` };
 }

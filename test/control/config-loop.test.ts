@@ -25,6 +25,7 @@ function compiled(version: string): Compiled {
 function loopOf(
   options: {
     readonly inPieces?: true;
+    readonly clock?: FakeClock;
     readonly credentials?: () => readonly Problem[];
     readonly goLive?: () => Promise<void>;
   } = {},
@@ -33,7 +34,7 @@ function loopOf(
   const log: string[] = [];
   let changed: (() => void) | null = null;
   const loop = new ConfigLoop({
-    clock: new FakeClock(),
+    clock: options.clock ?? new FakeClock(),
     source: {
       ...(options.inPieces === undefined ? {} : { behaviour: { inPieces: options.inPieces } }),
       load: () =>
@@ -54,6 +55,7 @@ function loopOf(
       log.push(`live ${snapshot.version}`);
       await options.goLive?.();
     },
+    onSilence: (forMs) => void log.push(`silent ${forMs}`),
     onLoad: ({ kind }: LoadResult) => void log.push(kind === 'live' ? 'loaded' : 'rejected'),
   });
   return {
@@ -226,4 +228,42 @@ t.test('what a control plane has not sent yet is a warning, and the rest goes li
   const next = loop.load();
   await answer({ ...(compiled('') as Extract<Compiled, { kind: 'compiled' }>), snapshot: crossing });
   t.match(await next, { kind: 'rejected', broken: ['name'] }, 'what is a mistake stays one');
+});
+
+t.test('a load that does not answer is said once, after half a minute; one that answers is not', async (t) => {
+  const clock = new FakeClock();
+  const { loop, log, answer } = loopOf({ clock });
+  const quick = loop.load();
+  await answer(compiled('a'));
+  await quick;
+  clock.advance(60_000);
+  t.notOk(log.some((line) => line.startsWith('silent')));
+  const load = loop.load();
+  clock.advance(29_999);
+  t.notOk(log.some((line) => line.startsWith('silent')));
+  clock.advance(90_000);
+  t.strictSame(
+    log.filter((line) => line.startsWith('silent')),
+    ['silent 30000'],
+  );
+  await answer(compiled('b'));
+  t.match(await load, { kind: 'live' }, 'its answer still counts');
+});
+
+t.test('a close answers what is asked, asks the source nothing more, and drops what comes late', async (t) => {
+  const { loop, log, answer, underWay } = loopOf();
+  const good = loop.load();
+  await answer(compiled('a'));
+  await good;
+  const [first, second] = [loop.load(), loop.load()];
+  loop.close();
+  loop.close();
+  for (const load of [first, second, loop.load()])
+    t.match(await load, { kind: 'rejected', problems: [{ severity: 'error', message: /the egress is closed/ }] });
+  t.equal(underWay(), 1, 'only the load that was under way');
+  const lines = [...log];
+  await answer(compiled('late'));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame(log, lines, 'it neither goes live nor is it told');
+  t.equal(loop.live?.snapshot.version, 'a');
 });

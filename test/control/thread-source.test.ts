@@ -95,10 +95,16 @@ t.test('a thread that dies between two loads is replaced at the next, and dying 
 
 t.test('a thread that dies amid a load rejects the load with why, and the next one gets another thread', async (t) => {
   const { dir } = folder(t, 3);
+  const threads: Worker[] = [];
+  const onWorker = (message: unknown): void => void threads.push((message as { worker: Worker }).worker);
+  subscribe('worker_threads', onWorker);
+  t.teardown(() => unsubscribe('worker_threads', onWorker));
   const source = threadSource({ dir, clock: systemClock() });
   const load = source.load();
-  await source.close?.();
+  await threads[0]!.terminate();
   await t.rejects(load, /the configuration thread ended with code/);
   t.equal((await source.load()).kind, 'compiled');
   await source.close?.();
+  await t.rejects(source.load(), /the source is closed/, 'and after its close it starts none');
+  t.equal(threads.length, 2);
 });

@@ -10,6 +10,7 @@ import type { Absent, Compiled, ListenerConfig, Origin } from '../../model/compi
 import type { ContentHash } from '../../model/names.ts';
 import { EMPTY_SNAPSHOT } from '../../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../../model/snapshot.ts';
+import { deepFreeze } from '../../resources/deep-freeze.ts';
 import type { FolderSource } from './folder-source.ts';
 
 /**
@@ -96,7 +97,7 @@ export function receiveLoads(): (message: FromConfigThread) => Arrived | null {
     coming ??= comingAfter(known);
     switch (message.kind) {
       case 'change':
-        coming.snapshot.add(message.change);
+        coming.snapshot.add(frozen(message.change));
         return null;
       case 'origins':
         coming.origins.add(message);
@@ -128,6 +129,13 @@ export function receiveLoads(): (message: FromConfigThread) => Arrived | null {
         return message satisfies never;
     }
   };
+}
+
+/** What is frozen does not stay so on its way to another thread. */
+function frozen(change: SnapshotChange): SnapshotChange {
+  const { routes, clusters, meshes } = change;
+  for (const { set } of [routes, clusters, meshes]) for (const [, value] of set) deepFreeze(value);
+  return change;
 }
 
 export type Arrived = { readonly compiled: Compiled; readonly fingerprint: string | null } | Error;

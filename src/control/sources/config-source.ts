@@ -38,7 +38,10 @@ export interface ConfigSource {
   adminListener?(): AdminListener | null;
   /** What the pages in Envoy's words say of its control plane. Absent or null: it has none. */
   controlFacts?(): ControlFacts | null;
-  /** Ends everything that the source holds, whether it was started or not. May be called twice. */
+  /**
+   * Ends everything that the source holds, whether it was started or not, its watches too. A load
+   * that is under way settles. May be called twice.
+   */
   close?(): Promise<void>;
 }
 

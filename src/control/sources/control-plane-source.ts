@@ -1,6 +1,7 @@
 import { inTurns } from '../../base/clock.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Problem } from '../../base/problem.ts';
+import { unlessAborted } from '../../base/unless-aborted.ts';
 import type { AdminListener } from '../../model/admin-listener.ts';
 import type { Compiled } from '../../model/compiled.ts';
 import type { ReadFile } from '../../resources/load.ts';
@@ -61,13 +62,6 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
   let changed: (() => void) | null = null;
   let loaded: AdsState | null = null;
 
-  function close(): Promise<void> {
-    ended.abort();
-    joined?.client.close();
-    first.giveUp();
-    return Promise.resolve();
-  }
-
   async function join(): Promise<void> {
     const bootstrap = await options.bootstrap(ended.signal);
     if (ended.signal.aborted) return;
@@ -83,17 +77,7 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
     about: { mode: 'control plane', source: options.origin },
     warnings: options.warnings,
     behaviour: BEHAVIOUR,
-    async start(signal) {
-      const giveUp = (): void => void close();
-      signal?.addEventListener('abort', giveUp, { once: true });
-      try {
-        signal?.throwIfAborted();
-        await join();
-      } finally {
-        signal?.removeEventListener('abort', giveUp);
-        signal?.throwIfAborted();
-      }
-    },
+    start: (signal) => unlessAborted(signal, join),
     async load(): Promise<Compiled> {
       if (joined === null) throw new Error('load from a control plane that was not joined');
       const state = joined.client.state();
@@ -116,7 +100,12 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
       const { bootstrap, client } = joined;
       return { bootstrap, state: client.state(), status: client.status() };
     },
-    close,
+    close() {
+      ended.abort();
+      joined?.client.close();
+      first.giveUp();
+      return Promise.resolve();
+    },
   };
 }
 

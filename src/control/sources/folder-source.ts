@@ -1,15 +1,16 @@
 import { resolve } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import type { Clock } from '../../base/clock.ts';
+import { listOf, name, options as shapeOf, text } from '../../base/shape.ts';
 import { forbids } from '../../base/problem.ts';
 import type { Problem } from '../../base/problem.ts';
 import { readFileBelow, readResourceFolder } from '../../files/read-folder.ts';
-import { watchFolder } from '../../files/watch-folder.ts';
 import type { Compiled } from '../../model/compiled.ts';
 import { compile } from '../../resources/compile.ts';
 import type { CompileOptions, SourceFile } from '../../resources/compile.ts';
 import { createParseCache } from '../../resources/parse-cache.ts';
 import type { ConfigSource } from './config-source.ts';
+import { watchesOf } from './folder-watches.ts';
 
 /** Also says what it read last, for a watch in another thread. */
 export interface FolderSource extends ConfigSource {
@@ -38,6 +39,7 @@ export function folderSource(options: FolderSourceOptions): FolderSource {
   // Of the last load: a change between a load and the start of the watch is seen too.
   let loaded: string | undefined;
   const cache = createParseCache();
+  const watches = watchesOf(dir, clock);
   return {
     about: { mode: 'folder', source: dir },
     async load(): Promise<Compiled> {
@@ -52,11 +54,8 @@ export function folderSource(options: FolderSourceOptions): FolderSource {
       return withProblems(compiled, problems);
     },
     fingerprint: () => loaded ?? null,
-    watch(changed) {
-      if (clock === undefined) throw new Error('a folder source needs a clock to watch');
-      const watcher = watchFolder(dir, { clock, onChange: changed, ...(loaded === undefined ? {} : { since: loaded }) });
-      return () => watcher.close();
-    },
+    watch: (changed) => watches.begin(changed, loaded),
+    close: () => Promise.resolve(watches.close()),
   };
 }
 
@@ -68,13 +67,24 @@ export function memorySource(
   files: readonly SourceFile[] | (() => readonly SourceFile[]),
   options: Omit<FolderSourceOptions, 'dir' | 'clock'>,
 ): ConfigSource {
-  const now = typeof files === 'function' ? files : () => files;
+  const now = (): readonly SourceFile[] => {
+    if (typeof files !== 'function') return files;
+    const given = files();
+    checkFiles(given, 'resources()');
+    return given;
+  };
   return {
     about: { mode: 'resources in memory', source: '' },
-    load: () => Promise.resolve(compile(now(), { ...compileOptions(options), readFile: readerBelow([options.identities]) })),
+    // What the function throws rejects the load.
+    load: () =>
+      new Promise((resolve) =>
+        resolve(compile(now(), { ...compileOptions(options), readFile: readerBelow([options.identities]) })),
+      ),
     watch: () => () => {},
   };
 }
+
+const checkFiles = listOf(shapeOf<SourceFile>({ path: name, text }, ['path', 'text']));
 
 /** Reads what lies below one of these folders, and nothing else. */
 function readerBelow(folders: readonly (string | undefined)[]): NonNullable<CompileOptions['readFile']> {

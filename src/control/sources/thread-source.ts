@@ -1,11 +1,11 @@
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../base/clock.ts';
-import { watchFolder } from '../../files/watch-folder.ts';
 import type { Compiled } from '../../model/compiled.ts';
 import { receiveLoads } from './config-messages.ts';
 import type { FromConfigThread, ToConfigThread } from './config-messages.ts';
 import type { ConfigSource } from './config-source.ts';
 import type { FolderSourceOptions } from './folder-source.ts';
+import { watchesOf } from './folder-watches.ts';
 
 /**
  * A folder of resources that is read and compiled in a thread of its own. What comes over are
@@ -18,6 +18,8 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   let worker: Worker | null = null;
   let waiting: PromiseWithResolvers<Compiled> | null = null;
   let loaded: string | null = null;
+  let closed = false;
+  const watches = watchesOf(options.dir, clock);
 
   function settle(outcome: Compiled | Error): void {
     const asked = waiting;
@@ -53,16 +55,16 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   return {
     about: { mode: 'folder', source: options.dir },
     load() {
+      if (closed) return Promise.reject(new Error('the source is closed'));
       waiting = Promise.withResolvers<Compiled>();
       worker ??= start();
       worker.postMessage({ kind: 'load' } satisfies ToConfigThread);
       return waiting.promise;
     },
-    watch(changed) {
-      const watcher = watchFolder(options.dir, { clock, onChange: changed, ...(loaded === null ? {} : { since: loaded }) });
-      return () => watcher.close();
-    },
+    watch: (changed) => watches.begin(changed, loaded ?? undefined),
     async close() {
+      closed = true;
+      watches.close();
       await worker?.terminate();
     },
   };

@@ -1,0 +1,174 @@
+/**
+ * What an embedder hands over as a source and as its configurations, held against the interface.
+ */
+import type { Problem } from '../../base/problem.ts';
+import { amount, anything, byKind, byName, callback, flag, having, listOf, mapOf, name } from '../../base/shape.ts';
+import { oneOf, options, port, text, whole } from '../../base/shape.ts';
+import type { Check, Checks } from '../../base/shape.ts';
+import type { Cluster, Endpoint } from '../../model/cluster.ts';
+import type { Absent, Compiled, ListenerConfig, Origin } from '../../model/compiled.ts';
+import type { Permission, PermissionRule } from '../../model/permission.ts';
+import type { PassthroughRoute, TerminateRoute } from '../../model/route.ts';
+import type { Mesh, Snapshot } from '../../model/snapshot.ts';
+import type { ConfigSource, Good, SourceBehaviour } from './config-source.ts';
+
+type Permissions<Kind extends Permission['kind']> = Extract<Permission, { kind: Kind }>;
+
+const count = whole(0, Infinity);
+const plain = having('an object');
+
+const OPTIONAL: Readonly<Record<Exclude<keyof ConfigSource, 'load' | 'watch'>, Check>> = {
+  about: options<NonNullable<ConfigSource['about']>>({ mode: text, source: text }, ['mode', 'source']),
+  warnings: listOf(text),
+  behaviour: options<SourceBehaviour>({
+    inPieces: flag,
+    awaitsFirst: flag,
+    alwaysWatched: flag,
+    movesListener: flag,
+    announcesEnd: flag,
+  }),
+  start: callback,
+  adminListener: callback,
+  controlFacts: callback,
+  close: callback,
+};
+
+/** It may be an object of a class, and have more than this. Throws a TypeError. */
+export function checkSource(value: unknown, at: string): void {
+  having('a source of configurations with load() and watch()', 'load', 'watch')(value, at);
+  const source = value as Readonly<Record<string, unknown>>;
+  for (const [key, check] of Object.entries(OPTIONAL)) if (source[key] !== undefined) check(source[key], `${at}.${key}`);
+}
+
+const ORIGIN = { file: text, line: count, column: count };
+
+const problems = listOf(
+  options<Problem>({ ...ORIGIN, severity: oneOf(['error', 'warning']), field: text, message: name, refuses: name }, [
+    'severity',
+    'file',
+    'line',
+    'column',
+    'field',
+    'message',
+  ]),
+);
+
+const permission: Check = byKind('a permission', {
+  'allow-all': options<Permissions<'allow-all'>>({ kind: text, by: text }, ['by']),
+  'deny-all': options<Permissions<'deny-all'>>({ kind: text, by: text }, ['by']),
+  rules: options<Permissions<'rules'>>(
+    {
+      kind: text,
+      by: text,
+      rules: listOf(options<PermissionRule>({ action: text, by: text, principal }, ['action', 'by', 'principal'])),
+    },
+    ['by', 'rules'],
+  ),
+  'all-of': options<Permissions<'all-of'>>({ kind: text, by: text, all: (value, at) => listOf(permission)(value, at) }, [
+    'by',
+    'all',
+  ]),
+  unsupported: options<Permissions<'unsupported'>>({ kind: text, by: text, why: text }, ['by', 'why']),
+});
+
+/** Who is meant by a rule; the values are held against what may be by the invariants. */
+function principal(value: unknown, at: string): void {
+  const matched: Check = options({ kind: text, match: text, value: text }, ['match', 'value']);
+  byKind('a principal', {
+    any: anything,
+    uri: matched,
+    'uri-list': matched,
+    and: options({ kind: text, all: listOf(principal) }, ['all']),
+    or: options({ kind: text, any: listOf(principal) }, ['any']),
+    not: options({ kind: text, not: principal }, ['not']),
+  })(value, at);
+}
+
+const ROUTE = { kind: text, serverName: name, mesh: name, destination: text, cluster: text, unsupported: text };
+const ROUTE_NEEDS = ['serverName', 'mesh', 'destination', 'cluster'] as const;
+
+const route = byKind('a route', {
+  passthrough: options<PassthroughRoute>({ ...ROUTE, subset: byName(text) }, [...ROUTE_NEEDS, 'subset']),
+  terminate: options<TerminateRoute>(
+    {
+      ...ROUTE,
+      permission,
+      protocol: oneOf(['tcp', 'http', 'http2', 'grpc', 'kafka']),
+      http: plain,
+      rateLimit: options<NonNullable<TerminateRoute['rateLimit']>>({ connections: count, intervalMs: amount }, [
+        'connections',
+        'intervalMs',
+      ]),
+    },
+    [...ROUTE_NEEDS, 'permission', 'protocol'],
+  ),
+});
+
+const endpoint = options<Endpoint>(
+  {
+    address: byKind('an address', {
+      ip: options({ kind: text, ip: text }, ['ip']),
+      name: options({ kind: text, name, family: oneOf(['v4', 'any']) }, ['name', 'family']),
+    }),
+    port,
+    weight: amount,
+    priority: count,
+    zone: text,
+    locality: text,
+    localityWeight: amount,
+    tags: byName(text),
+    tls: (value, at) => (value === null ? undefined : plain(value, at)),
+  },
+  ['address', 'port', 'weight', 'priority', 'zone', 'tags', 'tls'],
+);
+
+const CLUSTER: Checks<Cluster> = {
+  name,
+  endpoints: listOf(endpoint),
+  connectTimeoutMs: amount,
+  broken: text,
+  http: oneOf(['http1', 'http2']),
+  httpPool: plain,
+  balancer: plain,
+  localityWeighting: flag,
+  overprovisioningFactor: amount,
+  panicThresholdPercent: amount,
+  failInPanic: flag,
+  circuitBreaker: plain,
+  healthChecks: listOf(plain),
+  outlierDetection: plain,
+};
+
+const SNAPSHOT: Checks<Snapshot> = {
+  version: name,
+  zone: text,
+  routes: mapOf(route),
+  clusters: mapOf(options<Cluster>(CLUSTER, ['name', 'endpoints', 'connectTimeoutMs'])),
+  meshes: mapOf(options<Mesh>({ name, trust: text, identity: plain }, ['name', 'trust', 'identity'])),
+};
+
+const GOOD: Checks<Good> = {
+  kind: text,
+  snapshot: options<Snapshot>(SNAPSHOT, ['version', 'zone', 'routes', 'clusters', 'meshes']),
+  secrets: mapOf(text),
+  listener: options<ListenerConfig>({ name: text, address: text, port, adminPort: port, absent: flag }, [
+    'name',
+    'address',
+    'port',
+    'adminPort',
+  ]),
+  problems,
+  origins: mapOf(options<Origin>(ORIGIN, ['file', 'line', 'column'])),
+  absent: mapOf(
+    options<Absent>({ ...ORIGIN, reason: text, resource: text, mesh: text, destination: text, value: text }, ['reason']),
+  ),
+};
+
+/**
+ * Throws a TypeError that names the place. Policies of requests, balancers, checks and the TLS of
+ * endpoints are taken as they come: `compileResources` makes them.
+ */
+export const checkCompiled: Check = byKind('a configuration, as compileResources gives it,', {
+  compiled: options<Good>(GOOD, ['snapshot', 'secrets', 'listener', 'problems', 'origins']),
+  invalid: options<Extract<Compiled, { kind: 'invalid' }>>({ kind: text, problems }, ['problems']),
+});

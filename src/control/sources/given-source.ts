@@ -1,0 +1,98 @@
+import { forbids, hasErrors } from '../../base/problem.ts';
+import type { Problem } from '../../base/problem.ts';
+import type { Compiled } from '../../model/compiled.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
+import { deepFreeze } from '../../resources/deep-freeze.ts';
+import { checkCompiled } from './check-source.ts';
+import type { ConfigSource } from './config-source.ts';
+
+/** Called for what an embedder's source does wrongly where nobody waits for it. */
+export type OnSourceFault = (error: Error) => void;
+
+/**
+ * A source of an embedder, kept to the promises of the interface whatever it does: its
+ * configurations are checked and copied, nothing of it is heard after a stop, and no error of it is
+ * lost or ends the process.
+ */
+export function givenSource(source: ConfigSource, onFault: OnSourceFault): ConfigSource {
+  let closing: Promise<void> | null = null;
+  let closed = false;
+
+  function fault(what: string): (cause: unknown) => void {
+    return (cause) => onFault(new Error(`${what} the source of the configuration: ${textOf(cause)}`, { cause }));
+  }
+
+  return {
+    about: source.about ?? { mode: 'own source', source: '' },
+    ...(source.warnings === undefined ? {} : { warnings: source.warnings }),
+    ...(source.behaviour === undefined ? {} : { behaviour: source.behaviour }),
+    ...(source.adminListener === undefined ? {} : { adminListener: () => source.adminListener?.() ?? null }),
+    ...(source.controlFacts === undefined ? {} : { controlFacts: () => source.controlFacts?.() ?? null }),
+    async start(signal) {
+      await source.start?.(signal);
+    },
+    load: async () => takeOver(await source.load()),
+    watch(changed) {
+      let stopped = false;
+      const stop: unknown = source.watch(() => {
+        if (!stopped && !closed) changed();
+      });
+      if (typeof stop !== 'function') {
+        stopped = true;
+        // Of an async function: what it rejects with must not end the process.
+        Promise.resolve(stop).catch(fault('watch'));
+        throw new TypeError('startEgress: source.watch() gave back no function that stops it');
+      }
+      return () => {
+        if (stopped) return;
+        stopped = true;
+        caught(stop as () => unknown).catch(fault('stop to watch'));
+      };
+    },
+    close() {
+      closed = true;
+      closing ??= caught(() => source.close?.()).catch(fault('close'));
+      return closing;
+    },
+  };
+}
+
+/** A synchronous throw comes as a rejection too. */
+async function caught(action: () => unknown): Promise<void> {
+  await action();
+}
+
+/**
+ * Copied, so that what the embedder changes later changes nothing here: a difference is found
+ * between two values, and a value that was changed in place has none.
+ */
+function takeOver(given: Compiled): Compiled {
+  try {
+    checkCompiled(given, 'load()');
+  } catch (error) {
+    return refused(`the source of the configuration gave something else than a configuration: ${textOf(error)}`);
+  }
+  if (given.kind === 'invalid')
+    return hasErrors(given.problems)
+      ? given
+      : refused('the source calls its configuration invalid and has no error that says why', given);
+  if (forbids(given.problems)) return { kind: 'invalid', problems: given.problems };
+  const { version, zone, routes, clusters, meshes } = given.snapshot;
+  const snapshot: Snapshot = deepFreeze({
+    version,
+    zone,
+    routes: new Map(routes),
+    clusters: new Map(clusters),
+    meshes: new Map(meshes),
+  });
+  return { ...given, snapshot, secrets: new Map(given.secrets), origins: new Map(given.origins) };
+}
+
+function refused(message: string, given?: Compiled): Compiled {
+  const problem: Problem = { severity: 'error', file: 'configuration', line: 0, column: 0, field: '', message };
+  return { kind: 'invalid', problems: [problem, ...(given?.problems ?? [])] };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
