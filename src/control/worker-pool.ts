@@ -74,6 +74,7 @@ export class WorkerPool {
   #listening: { readonly address: string; readonly port: number } | null = null;
   #closing: Promise<unknown> | null = null;
   #stopping = false;
+  #draining = false;
   /** How often each data side has died. */
   readonly #deaths = new Map<number, number>();
 
@@ -213,6 +214,12 @@ export class WorkerPool {
     this.#listening = null;
     this.#postAll({ kind: 'close-listener', ...options });
     await this.#closing;
+  }
+
+  /** Clients that can be told so are told to go; there is no way back. */
+  drain(): void {
+    this.#draining = true;
+    this.#postAll({ kind: 'drain' });
   }
 
   endSessions(): void {
@@ -360,6 +367,7 @@ export class WorkerPool {
       ...[...this.#health.values()].map((change) => ({ kind: 'health', ...change }) as const),
       ...pieces.map((change, i) => ({ kind: 'change', change, last: i === pieces.length - 1 }) as const),
       ...(this.#listening === null ? [] : [{ kind: 'listen', ...this.#listening, reusePort: true } as const]),
+      ...(this.#draining ? [{ kind: 'drain' } as const] : []),
       // It may have been said while nobody was there to hear it.
       ...(this.#closing === null ? [] : [{ kind: 'close-listener', quietMs: 0, atMostMs: 0 } as const]),
     ];

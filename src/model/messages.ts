@@ -30,6 +30,8 @@ export type ToData =
   /**
    * Go on accepting until nothing came for `quietMs`, at most for `atMostMs`; then no new sessions.
    */
+  /** The process is about to end: clients that can be told so are told to go. */
+  | { readonly kind: 'drain' }
   | { readonly kind: 'close-listener'; readonly quietMs: number; readonly atMostMs: number }
   /** Ends every session that is left, with the reason `drained`. */
   | { readonly kind: 'end-sessions' }

@@ -163,8 +163,9 @@ export class DataSide implements SessionContext {
       case 'own-listeners':
         this.#own(message.ownListeners);
         return;
+      case 'drain':
+        return this.http.drain();
       case 'close-listener':
-        this.http.drain();
         if (this.#listener === null) return this.#send({ kind: 'listener-closed' });
         return this.#listener.closeWhenQuiet(message, () => {
           this.#listener = null;

@@ -7,7 +7,7 @@ import type { HttpRoute } from '../model/http-route.ts';
 import type { Target } from '../routing/choose.ts';
 import { chooseEndpoints } from '../routing/decide.ts';
 import type { Admitted } from '../routing/decide.ts';
-import type { HttpSession } from './http/http-traffic.ts';
+import type { HttpSession } from './http/http-session.ts';
 import type { JudgedRequest } from './http/request-walk.ts';
 import type { SessionContext } from './session-context.ts';
 import { admitNow, clusterNow, unlessRefused } from './session-judgement.ts';

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import t from 'tap';
 import { startControlledZone } from './controlled-zone.ts';
 import { freePort } from './free-port.ts';
-import { until } from './until.ts';
+import { FAR_MS, until } from './until.ts';
 import { ask, gone } from './zone.ts';
 
 t.test('it serves what the control plane sends, and a change of it too', async (t) => {
@@ -183,6 +183,21 @@ t.test('a drain takes connections until its end, as kuma-dp has it', async (t) =
   t.equal(await drain.done, 'cut');
   t.ok(performance.now() - from >= 5_000, 'the whole time');
   t.ok(zone.controlPlane.streams === 1, 'the control plane is followed to the end');
+});
+
+t.test('a drain tells clients of HTTP to go at once, not at its end', async (t) => {
+  const port = await freePort();
+  await using zone = await startControlledZone(t, {
+    configuration: { external: { shop: { address: '127.0.0.1', port, allow: ['frontend'], protocol: 'http' } } },
+  });
+  const idle = await zone.connect('shop{mesh=default}', zone.mesh.client('frontend'));
+  const drain = zone.egress.drain(FAR_MS);
+  await gone(idle);
+  const late = await zone.connect('shop{mesh=default}', zone.mesh.client('frontend'));
+  t.match(await ask(late, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'), /^HTTP\/1\.1 503 [^]*\r\nconnection: close\r\n/);
+  await gone(late);
+  drain.hurry();
+  await drain.done;
 });
 
 t.test('the control plane looks into it where it said, with its certificate only', async (t) => {

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
@@ -7,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { listens } from './listens.ts';
 import { startRelay } from './relay.ts';
 import type { Relay } from './relay.ts';
 import { BOUND_MS, FAR_MS, until } from './until.ts';
@@ -239,12 +239,6 @@ async function lostWhileClosing(t: Test): Promise<number> {
  */
 async function connectsAreMade(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => process.nextTick(resolve));
-}
-
-/** Asked of the kernel: to ask by a connection would keep the listener from getting quiet. */
-function listens(port: number): boolean {
-  const address = `:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
-  return readFileSync('/proc/self/net/tcp', 'utf8').includes(address);
 }
 
 /** Whether a new connection is refused. One that is not is closed again. */

@@ -28,3 +28,27 @@ t.test('with http off, bytes pass as they are, whatever they say', async (t) => 
   t.match(service.arrived, [{ head: 'BREW /x HTTP/1.0\r\nHost: b\r\nX-A: 1', whole: true }]);
   socket.destroy();
 });
+
+t.test('however many requests a connection carries, it is listened to once', async (t) => {
+  const service = await startRawService(t);
+  await using zone = await startHttpZone(t, service.port);
+  const warnings: string[] = [];
+  const listen = (warning: Error): void => void warnings.push(`${warning.name}: ${warning.message}`);
+  process.on('warning', listen);
+  t.teardown(() => process.removeListener('warning', listen));
+  const request = 'GET /x HTTP/1.1\r\nHost: a\r\n\r\n';
+  for (const last of [
+    'GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+    'GET / HTTP/3.0\r\n\r\n',
+    'CONNECT a:1 HTTP/1.1\r\n\r\n',
+  ]) {
+    const text = await readAll(zone, `${request.repeat(40)}${last}`);
+    t.equal(text.split('at /x').length, 41);
+  }
+  const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
+  socket.end(request.repeat(40));
+  socket.destroy();
+  // A warning is told in the next turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame(warnings, []);
+});

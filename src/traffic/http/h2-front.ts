@@ -11,8 +11,8 @@ import { checkHttp2 } from './check-head.ts';
 import { ControlBudget } from './control-budget.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
-import { MAX_HEAD_BYTES } from './h1-front.ts';
-import type { FrontConnection } from './h1-front.ts';
+import { MAX_HEAD_BYTES } from './front-connection.ts';
+import type { FrontConnection } from './front-connection.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { valuesOf } from '../../wire/flat-headers.ts';
 import { requestBody } from './request-body.ts';
@@ -30,7 +30,10 @@ export const REPEATABLE: Readonly<Record<'strictSingleValueFields', boolean>> = 
 const WINDOW_BYTES = 256 * 1024;
 
 export interface OpenH2 {
-  /** Tells the client to go; running requests end by themselves. */
+  /**
+   * Tells the client to go, and which request was the last; those that run end by themselves. A
+   * request that crosses it on the way is not begun, which its client knows by the number.
+   */
   goAway(): void;
   /** Ends the connection where its client floods it; to be asked once in a while. */
   look(): void;
@@ -55,12 +58,22 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
   });
   session.on('error', ignore);
   session.on('frameError', ignore);
+  // Envoy sends a GOAWAY for any number before. After any GOAWAY the library takes no stream, so that
+  // the one with the last number has to do.
+  const goAway = (): void => {
+    if (!session.destroyed && !session.closed) session.close();
+  };
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
     stream.on('error', ignore);
     const headBytes = raw.reduce((bytes, text) => bytes + text.length, 0);
     budget.stream(headBytes + 16 * raw.length);
     const head = headOf(raw);
-    const exchange = new H2Exchange(stream, head, { hasBody: (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0, clock, budget });
+    const exchange = new H2Exchange(stream, head, {
+      hasBody: (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0,
+      clock,
+      budget,
+      onAnswer: () => connection.closing && goAway(),
+    });
     // The library only tells the client of the limit.
     const refusal = headBytes > MAX_HEAD_BYTES ? REPLIES.headTooLarge : checkHttp2(head);
     if (refusal !== null) {
@@ -71,9 +84,7 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
     void connection.serve(exchange);
   });
   return {
-    goAway() {
-      if (!session.destroyed && !session.closed) session.close();
-    },
+    goAway,
     look() {
       if (session.destroyed || !budget.isSpent(socket.bytesRead, clock.now())) return;
       connection.onRefused(null, 'a flood of frames that ask for nothing', null);
@@ -106,13 +117,26 @@ class H2Exchange implements Exchange {
   readonly #stream: ServerHttp2Stream;
   readonly #clock: Clock;
   readonly #budget: ControlBudget;
+  readonly #onAnswer: () => void;
 
   constructor(
     stream: ServerHttp2Stream,
     head: RequestHead,
-    { hasBody, clock, budget }: { hasBody: boolean; clock: Clock; budget: ControlBudget },
+    {
+      hasBody,
+      clock,
+      budget,
+      onAnswer,
+    }: {
+      readonly hasBody: boolean;
+      readonly clock: Clock;
+      readonly budget: ControlBudget;
+      /** The head of its answer is on its way. */
+      readonly onAnswer: () => void;
+    },
   ) {
     this.#budget = budget;
+    this.#onAnswer = onAnswer;
     this.#stream = stream;
     this.#clock = clock;
     this.head = head;
@@ -153,6 +177,7 @@ class H2Exchange implements Exchange {
       });
     }
     this.answered = true;
+    this.#onAnswer();
     return {
       write: (chunk) => {
         this.#budget.written(chunk.length);

@@ -1,0 +1,83 @@
+import type { Socket } from 'node:net';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
+import type { HttpTimeouts } from '../../model/http-route.ts';
+
+/**
+ * A connection that is to go and has no request is waited for so long, so that a request which is
+ * on its way is served.
+ */
+export const QUIET_MS = 2_000;
+
+/**
+ * A connection of a client between its requests: it ends when it has been without one for as long
+ * as the timeouts of its route say, and takes none after another time, or when the egress drains.
+ */
+export class ConnectionLife {
+  readonly #clock: Clock;
+  readonly #socket: Socket;
+  readonly #idleMs: number;
+  readonly #duration: Timer | null;
+  #idle: Timer | null = null;
+  #running = 0;
+  #isLast = false;
+  /** How a client of HTTP/2 is told to go; null where the end of the connection says it. */
+  #goAway: (() => void) | null = null;
+
+  constructor(clock: Clock, socket: Socket, { idleMs = HTTP_TIMEOUT_DEFAULTS.idleMs, maxConnectionMs = 0 }: HttpTimeouts) {
+    this.#clock = clock;
+    this.#socket = socket;
+    this.#idleMs = idleMs;
+    this.#duration = maxConnectionMs === 0 ? null : clock.after(maxConnectionMs, () => this.leave());
+    this.#watch();
+  }
+
+  /** Its answers are the last. */
+  get isLast(): boolean {
+    return this.#isLast;
+  }
+
+  speaksHttp2(goAway: () => void): void {
+    this.#goAway = goAway;
+  }
+
+  begin(): void {
+    this.#running++;
+    this.#idle?.cancel();
+  }
+
+  end(): void {
+    this.#running--;
+    if (this.#running === 0 && !this.#socket.destroyed) this.#watch();
+  }
+
+  /**
+   * From now on its answers say that they are the last; where no request comes it ends without. A
+   * client of HTTP/2 is told at once.
+   */
+  leave(): void {
+    if (this.#isLast || this.#socket.destroyed) return;
+    this.#isLast = true;
+    if (this.#goAway !== null) return this.#goAway();
+    if (this.#running > 0) return;
+    this.#idle?.cancel();
+    this.#watch();
+  }
+
+  /** The socket has ended. */
+  closed(): void {
+    this.#idle?.cancel();
+    this.#duration?.cancel();
+  }
+
+  #watch(): void {
+    const ms = this.#isLast ? Math.min(QUIET_MS, this.#idleMs > 0 ? this.#idleMs : QUIET_MS) : this.#idleMs;
+    if (ms > 0) this.#idle = this.#clock.after(ms, () => this.#quiet());
+  }
+
+  #quiet(): void {
+    this.#isLast = true;
+    if (this.#goAway === null) this.#socket.destroySoon();
+    else this.#goAway();
+  }
+}

@@ -1,0 +1,130 @@
+import { STATUS_CODES } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import { valuesOf } from '../../wire/flat-headers.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
+import { ignoreError } from '../ignore-error.ts';
+import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
+import type { H1Connection } from './h1-connection.ts';
+import { wireReply } from './local-reply.ts';
+import type { LocalReply } from './local-reply.ts';
+import { requestBody } from './request-body.ts';
+
+/** One request of HTTP/1.1 and its answer. */
+export class H1Exchange implements Exchange {
+  readonly head: RequestHead;
+  readonly body: Readable | null;
+  answered = false;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #connection: H1Connection;
+  readonly #wallMs: () => number;
+
+  constructor(
+    head: RequestHead,
+    {
+      request,
+      response,
+      connection,
+      wallMs,
+    }: {
+      readonly request: IncomingMessage;
+      readonly response: ServerResponse;
+      readonly connection: H1Connection;
+      readonly wallMs: () => number;
+    },
+  ) {
+    this.head = head;
+    this.#request = request;
+    this.#response = response;
+    this.#connection = connection;
+    this.#wallMs = wallMs;
+    const [length] = valuesOf(head.headers, 'content-length');
+    const hasBody = (length !== undefined && /[1-9]/.test(length)) || valuesOf(head.headers, 'transfer-encoding').length > 0;
+    this.body = hasBody ? requestBody(request) : null;
+    request.on('error', ignoreError);
+    response.on('error', ignoreError);
+  }
+
+  get bodyIsRead(): boolean {
+    return this.#request.complete;
+  }
+
+  get gone(): boolean {
+    const { ending, socket } = this.#connection;
+    return (ending && !this.answered) || socket.destroyed;
+  }
+
+  onGone(listener: () => void): void {
+    let gone = false;
+    const once = (): void => {
+      if (gone || this.#response.writableFinished) return;
+      gone = true;
+      listener();
+    };
+    this.#connection.onCut = once;
+    this.#response.once('close', once);
+  }
+
+  reply(reply: LocalReply): void {
+    // The codec would end the connection at once, before the client has read its answer.
+    if (reply.lingers === true && this.#isLast(reply.close === true)) {
+      this.answered = true;
+      this.#connection.end(reply);
+      return;
+    }
+    const { status, headers, body } = wireReply(reply, { isGrpc: this.head.isGrpc, wallMs: this.#wallMs() });
+    const sink = this.#begin({ status, headers }, reply.close === true);
+    if (body !== '' && this.head.method !== 'HEAD') sink.write(Buffer.from(body));
+    sink.end([]);
+  }
+
+  respond(head: ResponseHead): ResponseBody {
+    return this.#begin(head, false);
+  }
+
+  /**
+   * An answer that comes before the end of its request ends the connection: what is left of the
+   * request is nobody's.
+   */
+  #isLast(close: boolean): boolean {
+    const { lastOfAll, last, front } = this.#connection;
+    const isLastOfAll = lastOfAll && last === this.#request;
+    return close || isLastOfAll || front.closing || !this.#response.shouldKeepAlive || !this.#request.complete;
+  }
+
+  #begin({ status, headers }: ResponseHead, close: boolean): ResponseBody {
+    const response = this.#response;
+    const connection = this.#connection;
+    const last = this.#isLast(close);
+    response.sendDate = false;
+    response.removeHeader('connection');
+    response.removeHeader('keep-alive');
+    const out = withoutTrailer(headers);
+    const hasLength = valuesOf(headers, 'content-length').length > 0;
+    const isBare = status === 204 || status === 304 || this.head.method === 'HEAD';
+    if (!hasLength && !isBare) out.push('transfer-encoding', 'chunked');
+    if (last) out.push('connection', 'close');
+    if (isBare && !hasLength) response.strictContentLength = false;
+    response.writeHead(status, STATUS_CODES[status] ?? '', out);
+    this.answered = connection.answering = true;
+    if (last) connection.ending = true;
+    response.flushHeaders();
+    return {
+      write: (chunk) => response.write(chunk),
+      onDrain: (listener) => void response.on('drain', listener),
+      end: () => {
+        response.end();
+        if (!last) return;
+        if (response.writableFinished) connection.finish(false);
+        else response.once('finish', () => connection.finish(false));
+      },
+      reset: () => connection.socket.destroy(),
+    };
+  }
+}
+
+/** Trailers stay here, and so does what says that they come. */
+function withoutTrailer(headers: FlatHeaders): string[] {
+  return headers.filter((_, i) => headers[i - (i % 2)] !== 'trailer');
+}

@@ -1,0 +1,156 @@
+import { refuse } from '../../base/refusal.ts';
+import type { Refusal } from '../../base/refusal.ts';
+import type { Cluster } from '../../model/cluster.ts';
+import type { Hash64 } from '../../model/endpoint-view.ts';
+import type { Target } from '../../routing/choose.ts';
+import type { SessionContext } from '../session-context.ts';
+import type { Exchange, RequestHead } from './exchange.ts';
+import { resetReply } from './local-reply.ts';
+import type { LocalReply } from './local-reply.ts';
+import { RequestDraft } from './request-draft.ts';
+import type { RequestFacts } from './request-draft.ts';
+import { serveRequest } from './request-walk.ts';
+import type { JudgedRequest, RequestHost } from './request-walk.ts';
+import type { DialListener, UpstreamPools } from './upstream.ts';
+
+/** What a session offers its requests. */
+export interface HttpSession {
+  judge(): JudgedRequest;
+  /** Address of the client. */
+  readonly client: string;
+  /** Of its certificate. */
+  readonly uris: readonly string[];
+  /**
+   * Endpoints in the order to try; throws Refused. `hash` is what a balancer that hashes goes by,
+   * null for a random one.
+   */
+  targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
+  /** A connection to an endpoint is made for a request of it. */
+  readonly dialled: DialListener;
+  /** A request of it goes out to this endpoint. */
+  sent(target: Target): void;
+  moved(direction: 'up' | 'down', bytes: number): void;
+  refused(refusal: Refusal): void;
+  /** An answer of the service has begun. */
+  answered(): void;
+  /** What the record of its next request has of it. */
+  nextRequest(): RequestFacts;
+}
+
+/** The requests of one session: each is walked to its end, and has one record. */
+export class HttpRequests {
+  readonly #plane: SessionContext;
+  readonly #pools: UpstreamPools;
+  readonly #session: HttpSession;
+  readonly #onRefused: (refusal: Refusal) => void;
+
+  constructor(plane: SessionContext, pools: UpstreamPools, session: HttpSession, onRefused: (refusal: Refusal) => void) {
+    this.#plane = plane;
+    this.#pools = pools;
+    this.#session = session;
+    this.#onRefused = onRefused;
+  }
+
+  async serve(exchange: Exchange): Promise<void> {
+    const draft = this.#draft(exchange.head);
+    try {
+      await serveRequest(watched(exchange, draft), this.#host(draft));
+    } catch (error) {
+      this.#plane.fault(error);
+      draft.refused(refuse('internal-error', 'a mistake of the egress: the log has the stack'));
+      if (!exchange.answered) exchange.reply(resetReply('protocol error'));
+    }
+    this.#report(draft);
+  }
+
+  /** A request that no codec could read got this answer, or the end of its connection. */
+  unread(reply: LocalReply | null, detail: string, head: RequestHead | null): void {
+    const answered = reply === null ? detail : `answered ${reply.status}: ${detail}`;
+    const refusal = refuse('malformed-request', answered);
+    this.#session.refused(refusal);
+    const draft = this.#draft(head);
+    draft.refused(refusal);
+    if (reply !== null) draft.replied(reply);
+    this.#report(draft);
+  }
+
+  #host(draft: RequestDraft): RequestHost {
+    const session = this.#session;
+    const { breakers, clock } = this.#plane;
+    return {
+      clock,
+      pools: this.#pools,
+      client: session.client,
+      uris: session.uris,
+      judge: () => session.judge(),
+      targets: (cluster, hash) => session.targets(cluster, hash),
+      dialled: {
+        attempt(target) {
+          draft.dialled(target);
+          session.dialled.attempt(target);
+        },
+        connected(ms) {
+          draft.connected(ms);
+          session.dialled.connected(ms);
+        },
+      },
+      sent(target, host) {
+        draft.sent(target, host);
+        session.sent(target);
+      },
+      moved(direction, bytes) {
+        draft.moved(direction, bytes);
+        session.moved(direction, bytes);
+      },
+      answered(status, serviceTimeMs) {
+        draft.responded(status, serviceTimeMs);
+        session.answered();
+      },
+      completed: () => draft.completed(),
+      reset: (reason, detail) => draft.reset(reason, detail),
+      timedOut: (which) => draft.timedOut(which),
+      delayed: () => draft.delayed(),
+      why: (refusal) => draft.refused(refusal),
+      refused: (refusal) => {
+        draft.refused(refusal);
+        session.refused(refusal);
+        this.#onRefused(refusal);
+      },
+      admit: (route, limit, index) => breakers.admitRequest(route, limit, index),
+      enter: (cluster) => breakers.enterRequest(cluster),
+      outcome: (cluster, target, outcome) => this.#plane.attempted(cluster, target, outcome),
+    };
+  }
+
+  #draft(head: RequestHead | null): RequestDraft {
+    const { clock } = this.#plane;
+    return new RequestDraft(head, this.#session.nextRequest(), { wallMs: clock.wall(), nowMs: clock.now() });
+  }
+
+  #report(draft: RequestDraft): void {
+    this.#plane.reportRequest(draft.record(this.#plane.clock.now()));
+  }
+}
+
+/** The same exchange, with what the egress answers itself noted. */
+function watched(exchange: Exchange, draft: RequestDraft): Exchange {
+  return {
+    head: exchange.head,
+    body: exchange.body,
+    get bodyIsRead() {
+      return exchange.bodyIsRead;
+    },
+    get answered() {
+      return exchange.answered;
+    },
+    get gone() {
+      return exchange.gone;
+    },
+    onGone: (listener) => exchange.onGone(listener),
+    reply(reply) {
+      draft.replied(reply);
+      exchange.reply(reply);
+    },
+    respond: (head) => exchange.respond(head),
+  };
+}

@@ -1,0 +1,91 @@
+// A change of the configuration is for the next request of a connection: the running one goes on.
+import type { TLSSocket } from 'node:tls';
+import t from 'tap';
+import { SHOP, answerOf, answersIn, startRawService } from './http-zone.ts';
+import { until } from './until.ts';
+import { CONCURRENCIES, gone, startZone } from './zone.ts';
+import type { Zone } from './zone.ts';
+
+function shop(port: number, { protocol = 'http', clients = ['frontend'] } = {}): string {
+  return `type: ExternalService
+name: shop
+mesh: default
+tags: { kuma.io/service: shop, kuma.io/protocol: ${protocol} }
+networking: { address: '127.0.0.1:${port}' }
+---
+type: MeshTrafficPermission
+name: shop
+mesh: default
+spec:
+  targetRef: { kind: MeshService, name: shop }
+  from: [${clients.map((name) => `{ targetRef: { kind: MeshService, name: ${name} }, default: { action: Allow } }`).join(', ')}]
+`;
+}
+
+function get(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+}
+
+async function apply(zone: Zone, text: string): Promise<void> {
+  zone.write('shop.yaml', text);
+  const result = await zone.egress.reload();
+  if (result.kind !== 'live') throw new Error(`the change was not applied: ${JSON.stringify(result)}`);
+}
+
+for (const concurrency of CONCURRENCIES) {
+  t.test(`with ${concurrency} data side${concurrency === 1 ? '' : 's'}`, async (t) => {
+    let finish = (): void => {};
+    const first = await startRawService(t, (_, socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf');
+      finish = () => socket.write('done');
+      return null;
+    });
+    const second = await startRawService(t, () => answerOf('second'));
+
+    /** Begins an answer at the first service, changes the zone, ends it, asks again. */
+    async function asked(zone: Zone, change: string): Promise<{ readonly socket: TLSSocket; readonly text: () => string }> {
+      let text = '';
+      const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+      socket.write(get('/long'));
+      await until('the answer has begun', () => text.endsWith('half'));
+      await apply(zone, change);
+      finish();
+      await until('the running answer is whole', () => text.endsWith('halfdone'));
+      socket.write(get('/next'));
+      return { socket, text: () => text };
+    }
+
+    t.test('another endpoint', async (t) => {
+      await using zone = await startZone(t, { concurrency, resources: () => '' });
+      await apply(zone, shop(first.port));
+      const { socket, text } = await asked(zone, shop(second.port));
+      await until('the next is answered', () => text().endsWith('second'));
+      t.match(answersIn(text()), [
+        { status: 200, body: 'halfdone' },
+        { status: 200, body: 'second' },
+      ]);
+      t.equal(second.arrived.length, 1);
+      socket.end();
+    });
+
+    t.test('a client that is denied now', async (t) => {
+      await using zone = await startZone(t, { concurrency, resources: () => '' });
+      await apply(zone, shop(first.port));
+      const arrived = first.arrived.length;
+      const { socket, text } = await asked(zone, shop(first.port, { clients: ['batch'] }));
+      await until('the next is answered', () => text().endsWith('RBAC: access denied'));
+      t.match(answersIn(text()), [{ status: 200 }, { status: 403 }]);
+      t.equal(first.arrived.length, arrived + 1, 'the service hears nothing of it');
+      socket.end();
+    });
+
+    t.test('a service that speaks no HTTP any more: the connection ends with the next answer', async (t) => {
+      await using zone = await startZone(t, { concurrency, resources: () => '' });
+      await apply(zone, shop(first.port));
+      const { socket, text } = await asked(zone, shop(second.port, { protocol: 'tcp' }));
+      await gone(socket);
+      t.match(answersIn(text()), [{ status: 200 }, { status: 404, head: /\r\nconnection: close/ }]);
+    });
+  });
+}
