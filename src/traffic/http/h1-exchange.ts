@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { valuesOf } from '../../wire/flat-headers.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
-import { ignoreError } from '../ignore-error.ts';
+import { ignoreError } from '../../base/ignore-error.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import type { H1Connection } from './h1-connection.ts';
 import { wireReply } from './local-reply.ts';
