@@ -27,10 +27,11 @@ const LOOK_MS = 25;
 const OBEY_MS = 1_000;
 
 /**
- * Lets an egress run dry: tells clients of HTTP to go, keeps accepting until nothing came for 2 s or
- * half the drain time is gone, closes the listener, and waits for the sessions up to the drain time.
- * With `acceptThroughout` both come at the end of the drain time. What is left then is cut. `hurry`
- * ends the waiting now. When `done` resolves nothing is accepted any more, and no session is open.
+ * Lets an egress run dry: tells clients of HTTP to go, keeps accepting until nothing came for 2 s
+ * or half the drain time is gone, closes the listener, and waits for the sessions up to the drain
+ * time. With `acceptThroughout` both come at the end of the drain time. What is left then is cut.
+ * `hurry` ends the waiting now. When `done` resolves nothing is accepted any more, and no session
+ * is open.
  */
 export function drain(options: DrainOptions): { readonly done: Promise<Drained>; readonly hurry: () => void } {
   const { clock, workers, drainTimeMs } = options;

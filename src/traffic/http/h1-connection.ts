@@ -49,7 +49,9 @@ export class H1Connection {
   failed: LocalReply | null = null;
   /** The request whose turn it is. */
   running: IncomingMessage | null = null;
-  /** What ends it without an answer of its own: the end of the socket, or an answer in its place. */
+  /**
+   * What ends it without an answer of its own: the end of the socket, or an answer in its place.
+   */
   onCut: (() => void) | null = null;
   /** The running request has the head of its answer. */
   answering = false;

@@ -58,8 +58,8 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
   });
   session.on('error', ignore);
   session.on('frameError', ignore);
-  // Envoy sends a GOAWAY for any number before. After any GOAWAY the library takes no stream, so that
-  // the one with the last number has to do.
+  // Envoy sends a GOAWAY for any number before. After any GOAWAY the library takes no stream, so
+  // that the one with the last number has to do.
   const goAway = (): void => {
     if (!session.destroyed && !session.closed) session.close();
   };
