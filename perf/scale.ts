@@ -9,7 +9,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { startEgress } from '../src/egress.ts';
 import { folderSource } from '../src/control/sources/folder-source.ts';
-import { route } from '../src/routing/route.ts';
+import { routeOf } from '../src/routing/route.ts';
 import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 
 const { values } = parseArgs({ options: { services: { type: 'string', default: '100,1000,10000' } } });
@@ -50,7 +50,7 @@ async function measure(services: number): Promise<void> {
   }
   const names = [...egress.snapshot().routes.keys()];
   startedAt = performance.now();
-  for (let i = 0; i < 1_000_000; i++) route(egress.snapshot(), names[i % names.length] ?? null);
+  for (let i = 0; i < 1_000_000; i++) routeOf(egress.snapshot(), names[i % names.length] ?? null);
   const lookupNs = performance.now() - startedAt;
   const cells = [compileMs, liveMs, changes.toSorted((a, b) => a - b)[2] ?? NaN, delay.max / 1e6, lookupNs, perService];
   console.log(

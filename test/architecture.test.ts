@@ -87,6 +87,27 @@ const SOURCE_BANS: readonly Ban[] = [
   { what: 'default export', pattern: /^export default\b/m },
 ];
 
+/**
+ * The judgement is made of these, by `routing/decide.ts` alone: everything else takes its stages, so
+ * that a session, `explain` and `simulate` cannot judge in another order.
+ */
+const OF_THE_JUDGEMENT =
+  /^import \{[^}]*\b(routeOf|authorise|authoriseClaims|choose)\b[^}]*\} from '[./]*(?:routing\/)?(route|authorise|choose)\.ts'/gm;
+
+/** Who else calls one of them, and what for. */
+const ASKS_PART_OF_IT: ReadonlyMap<string, string> = new Map([
+  ['src/traffic/data-side.ts', 'a session whose bytes flow: whether its permission still lets it pass'],
+  ['src/explain/sentences.ts', 'which rule alone would let a client pass'],
+  ['src/explain/access-change.ts', 'whether a client may pass in one of two configurations'],
+  ['src/cli/run-explain.ts', 'the mesh whose trust a certificate in a file is checked with'],
+]);
+
+function judgesAlone(files: readonly File[]): string[] {
+  return files
+    .filter(({ path, text }) => path !== 'src/routing/decide.ts' && [...text.matchAll(OF_THE_JUDGEMENT)].length > 0)
+    .map(({ path }) => path);
+}
+
 const BANNED_NAMES = /(^|\/)(utils?|helpers?|common|managers?|index)(\.\w+)+$|(^|\/)(utils?|helpers?|common|managers?)\//i;
 
 /** Every room and sub-room that has a file, as `traffic` and `traffic/http`. */
@@ -233,6 +254,10 @@ t.test('rooms import to the left only, and a package stays in its room', async (
 
 t.test('the sources have none of what is banned from them', async (t) => {
   t.same(bannedCode(sources), []);
+});
+
+t.test('only decide.ts calls what the judgement is made of', async (t) => {
+  t.same(judgesAlone(sources).sort(), [...ASKS_PART_OF_IT.keys()].sort());
 });
 
 t.test('the map in CONTRIBUTING names every room and the one order of imports', async (t) => {

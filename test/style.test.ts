@@ -60,6 +60,73 @@ t.test('no line of a comment is over 100 columns', async (t) => {
   );
 });
 
+/**
+ * Pairs of exported names that are near each other, with why they may be. Names that differ in a
+ * digit (`Http1Line`, `Http2Line`) are told apart by it.
+ */
+const NEAR_NAMES: ReadonlyMap<string, string> = new Map([
+  ['Finding Findings', 'one of an xDS stream, and the collector of those in files: each stays in its room'],
+  ['OwnListener OwnListeners', 'one address, and the object that keeps all'],
+  ['Translate Translated', 'what does it, and what it gives'],
+]);
+
+type Sort = 'type' | 'value' | 'constant';
+
+interface Exported {
+  readonly name: string;
+  readonly sort: Sort;
+  readonly path: string;
+}
+
+function exportsOf(path: string, text: string): readonly Exported[] {
+  const form = /^export (?:async )?(?:abstract )?(?:function\*?|class|const|let|interface|type) (\w+)/gm;
+  return [...text.matchAll(form)].map(([, name = '']) => ({
+    name,
+    path,
+    sort: /^[A-Z0-9_]+$/.test(name) ? 'constant' : /^[A-Z]/.test(name) ? 'type' : 'value',
+  }));
+}
+
+/** Whether one is the other with one letter more, less or another, whatever their case. */
+function areNear(a: string, b: string): boolean {
+  const [one, other] = [a, b].map((name) => name.toLowerCase().replace(/[\d_]/g, '')) as [string, string];
+  if (one === other) return a.toLowerCase() === b.toLowerCase();
+  if (Math.abs(one.length - other.length) > 1 || Math.max(one.length, other.length) < 6) return false;
+  let same = 0;
+  while (same < one.length && one[same] === other[same]) same++;
+  const [restOfOne, restOfOther] = [one.slice(same), other.slice(same)];
+  return [
+    [restOfOne.slice(1), restOfOther.slice(1)],
+    [restOfOne, restOfOther.slice(1)],
+    [restOfOne.slice(1), restOfOther],
+  ].some(([x, y]) => x === y);
+}
+
+/** A type and what makes it may share a name (`Snapshot`, `snapshot`): only names of one sort count. */
+function nearNames(all: readonly Exported[]): readonly string[] {
+  return all.flatMap((one, i) =>
+    all
+      .slice(i + 1)
+      .filter((other) => other.sort === one.sort && other.name !== one.name && areNear(one.name, other.name))
+      .map((other) => [one.name, other.name].sort().join(' ')),
+  );
+}
+
+t.test('no two exported names differ in a letter, a case or a plural only', async (t) => {
+  const all = files.flatMap(({ path, text }) => exportsOf(path, text));
+  t.ok(all.length > 1_000, `${all.length} names`);
+  const near = new Set(nearNames(all));
+  t.same(
+    [...near].filter((pair) => !NEAR_NAMES.has(pair)),
+    [],
+  );
+  t.same(
+    [...NEAR_NAMES.keys()].filter((pair) => !near.has(pair)),
+    [],
+    'each exception is one',
+  );
+});
+
 t.test('these checks find what they look for', async (t) => {
   const body = '  call();\n'.repeat(60);
   t.same(longFunctions('a.ts', `function f() {\n${body}}`), ['a.ts:1: 62 lines']);
@@ -69,4 +136,12 @@ t.test('these checks find what they look for', async (t) => {
   t.same(longFunctions('a.ts', `/**\n * Does it. Over 60\n * lines: it is a list.\n */\nfunction f() {\n${body}}`), []);
   t.same(longFunctions('a.ts', `function f() {\n${'  call();\n'.repeat(58)}}`), []);
   t.same(wideComments('a.ts', `// ${'x'.repeat(97)}\n  // ${'x'.repeat(97)}\nconst a = '${'x'.repeat(120)}';`), ['a.ts:2']);
+
+  const near = (...texts: readonly string[]): readonly string[] => nearNames(texts.flatMap((text) => exportsOf('a.ts', text)));
+  t.same(near('export interface Decision {', 'export class Decisions {'), ['Decision Decisions']);
+  t.same(near('export function readThing(', 'export async function readThings('), ['readThing readThings']);
+  t.same(near('export const hostName = 1', 'export const hostname = 2'), ['hostName hostname']);
+  t.same(near('export type Listen =', 'export type Listed ='), ['Listed Listen']);
+  t.same(near('export interface Snapshot {', 'export function snapshot('), []);
+  t.same(near('export class Http1Line {', 'export class Http2Line {'), []);
 });

@@ -24,7 +24,7 @@ import {
   routesView,
   textView,
 } from './views.ts';
-import type { DecisionsQuery, Readiness, View } from './views.ts';
+import type { ShownDecisions, Readiness, View } from './views.ts';
 
 export type AdminServer = HttpServer;
 
@@ -34,9 +34,9 @@ export interface AdminState {
   /** Prometheus text. */
   metrics(): Promise<string>;
   /** Newest first. */
-  decisions(query: DecisionsQuery): readonly SessionRecord[];
+  decisions(query: ShownDecisions): readonly SessionRecord[];
   /** Requests that were refused, newest first. */
-  requests(query: DecisionsQuery): readonly RequestRecord[];
+  requests(query: ShownDecisions): readonly RequestRecord[];
   /** The one that new sessions get. */
   snapshot(): Snapshot;
   /** Of the last load. */

@@ -23,7 +23,7 @@ export interface Readiness {
   readonly text: string;
 }
 
-export interface DecisionsQuery {
+export interface ShownDecisions {
   readonly limit: number;
   readonly reason?: string;
   readonly mesh?: string;
@@ -100,7 +100,7 @@ export function indexView(paths: Readonly<Record<string, string>>): View {
 /**
  * The query of /decisions; a sentence where it cannot be understood. Each parameter at most once.
  */
-export function parseDecisionsQuery(search: string): DecisionsQuery | string {
+export function parseDecisionsQuery(search: string): ShownDecisions | string {
   const given = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(search)) {
     if (name !== 'limit' && name !== 'reason' && name !== 'mesh') return 'allowed parameters are limit, reason and mesh';

@@ -9,10 +9,10 @@ import { quote } from './key-material.ts';
 export type Check = (value: unknown, at: string) => void;
 
 /** One check for each option of a type, so that the compiler asks for a new one here too. */
-export type Checks<Of> = { readonly [Key in keyof Required<Of>]: Check };
+export type ShapeChecks<Of> = { readonly [Key in keyof Required<Of>]: Check };
 
 /** An object with these options and no others. `needs` must be there. */
-export function options<Of extends object>(checks: Checks<Of>, needs: readonly (keyof Of & string)[] = []): Check {
+export function options<Of extends object>(checks: ShapeChecks<Of>, needs: readonly (keyof Of & string)[] = []): Check {
   const allowed = new Map<string, Check>(Object.entries(checks));
   return (value, at) => {
     if (!isObject(value) || Array.isArray(value)) throw wrong(value, at, 'an object with options');

@@ -11,7 +11,7 @@ import type { Trace } from '../explain/trace.ts';
 import { verifyPresented } from '../identity/assumed-client.ts';
 import { claimsOf } from '../identity/claims.ts';
 import type { Compiled } from '../model/compiled.ts';
-import { route } from '../routing/route.ts';
+import { routeOf } from '../routing/route.ts';
 import { EXIT_NO_INPUT } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { ExplainCommand } from './commands/explain.ts';
@@ -66,7 +66,7 @@ async function askedOfFolder(folder: Folder, about: ExplainCommand['about'], ter
 function clientOf({ sni, from, cert }: Connection, config: Good): ClientFacts {
   if (cert === null) return from.length === 0 ? { kind: 'none' } : { kind: 'claims', claims: claimed(from) };
   const pem = read(cert);
-  const found = route(config.snapshot, sni);
+  const found = routeOf(config.snapshot, sni);
   // Without a route, and where the TLS goes through, nobody looks at the certificate.
   if (found.kind !== 'terminate') return { kind: 'none' };
   const trust = config.snapshot.meshes.get(found.mesh)?.trust;

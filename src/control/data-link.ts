@@ -20,7 +20,7 @@ export interface DataLink {
   stop(): Promise<void>;
 }
 
-export interface LinkOptions {
+export interface DataLinkOptions {
   readonly start: DataSideStart;
   /** Of its heap, where it has one of its own. */
   readonly limits: ResourceLimits;
@@ -30,7 +30,7 @@ export interface LinkOptions {
   readonly onDied: (error: Error) => void;
 }
 
-export function linkInThread(options: LinkOptions): DataLink {
+export function linkInThread(options: DataLinkOptions): DataLink {
   const { start, clock, onMessage } = options;
   let stopped: (() => void) | null = null;
   const side = createDataSide(start, {
@@ -52,7 +52,7 @@ export function linkInThread(options: LinkOptions): DataLink {
   };
 }
 
-export function linkWorker(options: LinkOptions): DataLink {
+export function linkWorker(options: DataLinkOptions): DataLink {
   const { start, limits, onMessage, onDied } = options;
   // Compiled or not, the worker is the file beside this one's parent, with the same ending.
   const file = new URL(import.meta.url.endsWith('.ts') ? '../worker.ts' : '../worker.js', import.meta.url);

@@ -1,6 +1,6 @@
 /** Checks of options that `startEgress` and the fakes share. */
 import { amount, flag, having, listOf, options, text } from '../base/shape.ts';
-import type { Check, Checks } from '../base/shape.ts';
+import type { Check, ShapeChecks } from '../base/shape.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../model/settings.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 
@@ -13,7 +13,7 @@ export const traffic: Check = options<TrafficSettings>(
     Object.entries<number | boolean | readonly string[]>(
       DEFAULT_TRAFFIC_SETTINGS as unknown as Record<string, number | boolean | readonly string[]>,
     ).map(([key, value]) => [key, checkFor(value)]),
-  ) as unknown as Checks<TrafficSettings>,
+  ) as unknown as ShapeChecks<TrafficSettings>,
 );
 
 function checkFor(value: number | boolean | readonly string[]): Check {

@@ -8,7 +8,7 @@ import type { Route } from '../model/route.ts';
 import type { Mesh, Snapshot } from '../model/snapshot.ts';
 import { endpointName } from './other-endpoints.ts';
 import { isWeakerThanAll, tlsChange } from './tls-change.ts';
-import { placeOf } from './trace.ts';
+import { filePlaceOf } from './trace.ts';
 import type { FilePlace, Sources } from './trace.ts';
 import { accessChange } from './access-change.ts';
 
@@ -105,7 +105,7 @@ function kindOf(before: unknown, after: unknown): DiffKind {
 }
 
 function placeIn({ before, after }: Sides, key: string): FilePlace | null {
-  return placeOf(after.sources, key) ?? placeOf(before.sources, key);
+  return filePlaceOf(after.sources, key) ?? filePlaceOf(before.sources, key);
 }
 
 function routeDiff(before: Route | null, after: Route | null, sides: Sides): RouteDiff {

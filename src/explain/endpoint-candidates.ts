@@ -7,7 +7,7 @@ import { examine } from '../routing/candidates.ts';
 import type { Examined, Target } from '../routing/candidates.ts';
 import { endpointName } from './other-endpoints.ts';
 import { ASSUMED_ADDRESS } from './assumed-view.ts';
-import { placeOf } from './trace.ts';
+import { filePlaceOf } from './trace.ts';
 import type { Candidate, Sources } from './trace.ts';
 
 /**
@@ -19,7 +19,7 @@ export function endpointCandidates(
   cluster: Cluster,
   from: { readonly view: EndpointView; readonly tried: readonly Target[]; readonly sources: Sources },
 ): readonly Candidate[] {
-  const place = placeOf(from.sources, `cluster:${cluster.name}`);
+  const place = filePlaceOf(from.sources, `cluster:${cluster.name}`);
   return cluster.endpoints.flatMap((endpoint) =>
     examine(route, endpoint, from.view).map((examined) => ({ ...candidateOf(endpoint, examined, from.tried), place })),
   );

@@ -9,9 +9,9 @@ import { endOf } from './facts.ts';
 import type { ConnectionFacts } from './facts.ts';
 import { liveNotes, recentOf } from './live.ts';
 import type { Live } from './live.ts';
-import { NO_SOURCES, placeOf, TRACE_VERSION } from './trace.ts';
+import { NO_SOURCES, filePlaceOf, TRACE_VERSION } from './trace.ts';
 import type { ConnectionView, RecordView, RequestView, RouteView, Sources, Trace } from './trace.ts';
-import { httpOf, TraceSteps } from './trace-steps.ts';
+import { httpOf, ReasonedSteps } from './trace-steps.ts';
 
 /**
  * The judgement with its reasons, in the stages of `decide` that a session takes too. What a record
@@ -36,13 +36,13 @@ export function explainWithTargets(
 ): { readonly trace: Trace; readonly targets: readonly Target[] } {
   // Of a recorded session the record says how it fared.
   const live = facts.record === null ? (sources.live ?? null) : null;
-  const made = new TraceSteps(snapshot, facts, { sources, live });
+  const made = new ReasonedSteps(snapshot, facts, { sources, live });
   const refusal = made.run(viewOf);
   return { trace: traceOf(made, refusal, { snapshot, facts, sources, live }), targets: made.targets };
 }
 
 function traceOf(
-  made: TraceSteps,
+  made: ReasonedSteps,
   refusal: Refusal | null,
   of: { readonly snapshot: Snapshot; readonly facts: ConnectionFacts; readonly sources: Sources; readonly live: Live | null },
 ): Trace {
@@ -88,12 +88,12 @@ function connectionView({ serverName, alpn, tlsVersion, clientAddress, client }:
 }
 
 function routeView({ serverName: sni, mesh, destination, kind: mode, cluster }: Route, sources: Sources): RouteView {
-  return { sni, mesh, destination, mode, cluster, place: placeOf(sources, `route:${sni}`) };
+  return { sni, mesh, destination, mode, cluster, place: filePlaceOf(sources, `route:${sni}`) };
 }
 
 /** Only where the route speaks HTTP. */
 function requestView(
-  { route, targets }: TraceSteps,
+  { route, targets }: ReasonedSteps,
   refusal: Refusal | null,
   { request }: ConnectionFacts,
 ): { readonly request?: RequestView } {
@@ -153,7 +153,7 @@ function endedLater({
   return end.step === 'splice' ? end : null;
 }
 
-function notesOf({ record, client }: ConnectionFacts, snapshot: Snapshot, { route }: TraceSteps): readonly string[] {
+function notesOf({ record, client }: ConnectionFacts, snapshot: Snapshot, { route }: ReasonedSteps): readonly string[] {
   const notes: string[] = [];
   if (record !== null && record.snapshotVersion !== snapshot.version) {
     notes.push(

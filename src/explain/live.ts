@@ -10,7 +10,7 @@ import type { MeshName } from '../model/names.ts';
 import type { Route } from '../model/route.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { Target } from '../routing/choose.ts';
-import type { ProbeView, RecentView, TracedStep } from './trace.ts';
+import type { ProbeView, RecentView, TraceStepName } from './trace.ts';
 
 export interface Live {
   /**
@@ -66,7 +66,7 @@ function isLate(reason: EndReason): reason is RefusalCode {
 }
 
 /** The step at which such a session ends. */
-export function lateStep({ code }: Refusal): TracedStep {
+export function lateStep({ code }: Refusal): TraceStepName {
   return REFUSALS[code].step === 'tls' ? 'tls' : 'endpoint';
 }
 

@@ -2,7 +2,7 @@
 import { editsWithin } from '../base/edits.ts';
 import type { ClientClaims } from '../model/client.ts';
 import type { Permission, Principal } from '../model/permission.ts';
-import { inFile, placeOf } from './trace.ts';
+import { inFile, filePlaceOf } from './trace.ts';
 import type { NearMiss, Sources } from './trace.ts';
 
 const MAX_EDITS = 2;
@@ -18,7 +18,7 @@ export function nearestClients(permission: Permission, client: ClientClaims, sou
     for (const uri of client.uris) {
       if (left-- <= 0) break;
       if (uri === value) continue;
-      const place = placeOf(sources, `permission:${by}`);
+      const place = filePlaceOf(sources, `permission:${by}`);
       if (uri.toLowerCase() === value.toLowerCase()) {
         const text = `the same in other letters: the client carries ${uri}, ${by} names ${value}${inFile(place)}`;
         found.push({ rank: 0, miss: { kind: 'case', name: value, text, place } });

@@ -11,7 +11,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { describeSni, encodeTagSni } from '../wire/sni.ts';
 import type { SniDescription } from '../wire/sni.ts';
 import { absentText } from './absent.ts';
-import { inFile, placeOf } from './trace.ts';
+import { inFile, filePlaceOf } from './trace.ts';
 import type { NearMiss, NearMissKind, Sources } from './trace.ts';
 
 /** A slip of the pen; more edits are another name. */
@@ -149,7 +149,7 @@ function miss(kind: Exclude<NearMissKind, 'case'>, text: string): Miss {
 }
 
 function routeMiss({ serverName: name }: Route, { kind, text }: Miss, sources: Sources): NearMiss {
-  const place = placeOf(sources, `route:${name}`);
+  const place = filePlaceOf(sources, `route:${name}`);
   return { kind, name, text: `${text}${inFile(place)}`, place };
 }
 

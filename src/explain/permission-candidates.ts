@@ -2,7 +2,7 @@
 import type { ClientClaims } from '../model/client.ts';
 import type { Permission, PermissionRule, Principal } from '../model/permission.ts';
 import { matches } from '../routing/authorise.ts';
-import { placeOf } from './trace.ts';
+import { filePlaceOf } from './trace.ts';
 import type { Candidate, Sources } from './trace.ts';
 
 /** What a candidate was missed by, where that is not a tag. */
@@ -20,7 +20,7 @@ export function permissionCandidates(
   sources: Sources,
 ): readonly Candidate[] {
   const whole = (outcome: Candidate['outcome'], miss: Miss = NO_MISS): Candidate[] => [
-    { name: permission.by, outcome, ...miss, place: placeOf(sources, `permission:${permission.by}`) },
+    { name: permission.by, outcome, ...miss, place: filePlaceOf(sources, `permission:${permission.by}`) },
   ];
   switch (permission.kind) {
     case 'allow-all':
@@ -42,7 +42,7 @@ function ruleCandidates(rules: readonly PermissionRule[], uris: readonly string[
   let decided = false;
   return rules.map(({ action, by, principal }, i) => {
     const name = `${by}, rule ${i + 1} (${action} ${principalName(principal)})`;
-    const place = placeOf(sources, `permission:${by}`);
+    const place = filePlaceOf(sources, `permission:${by}`);
     if (decided) return { name, outcome: 'not-reached', ...NO_MISS, place };
     const miss = missOf(principal, uris);
     decided = miss === null;
@@ -61,7 +61,7 @@ function missOf(principal: Principal, uris: readonly string[]): Miss | null {
     case 'uri':
       return uriMiss(principal, uris);
     case 'uri-list':
-      return { field: FIELDS.list, wanted: valueText(principal), found: listed(uris) };
+      return { field: FIELDS.list, wanted: valueText(principal), found: asList(uris) };
     case 'and': {
       for (const part of principal.all) {
         const miss = missOf(part, uris);
@@ -72,7 +72,7 @@ function missOf(principal: Principal, uris: readonly string[]): Miss | null {
     case 'or':
     case 'not':
     case 'any':
-      return { field: FIELDS.client, wanted: principalName(principal), found: listed(uris) };
+      return { field: FIELDS.client, wanted: principalName(principal), found: asList(uris) };
     default:
       return principal satisfies never;
   }
@@ -83,14 +83,14 @@ function uriMiss(principal: Extract<Principal, { kind: 'uri' }>, uris: readonly 
   const tag = principal.match === 'exact' ? /^kuma:\/\/(.+)\/([^/]*)$/.exec(principal.value) : null;
   if (tag === null) {
     const ids = uris.filter((uri) => uri.startsWith('spiffe://'));
-    return { field: FIELDS.id, wanted: valueText(principal), found: listed(ids) };
+    return { field: FIELDS.id, wanted: valueText(principal), found: asList(ids) };
   }
   const [, name = '', value = ''] = tag;
   const prefix = `kuma://${name}/`;
   return {
     field: name,
     wanted: value,
-    found: listed(uris.filter((uri) => uri.startsWith(prefix)).map((uri) => uri.slice(prefix.length))),
+    found: asList(uris.filter((uri) => uri.startsWith(prefix)).map((uri) => uri.slice(prefix.length))),
   };
 }
 
@@ -120,7 +120,7 @@ function valueText({ match, value }: Extract<Principal, { kind: 'uri' | 'uri-lis
 const NAMED = 8;
 
 /** Of a certificate that carries many, the first ones. */
-export function listed(names: readonly string[]): string {
+export function asList(names: readonly string[]): string {
   if (names.length === 0) return 'none';
   const shown = names.slice(0, NAMED).join(', ');
   return names.length > NAMED ? `${shown} and ${names.length - NAMED} more` : shown;

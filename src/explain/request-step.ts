@@ -7,14 +7,14 @@ import { printable } from '../routing/route.ts';
 import type { AskedRequest } from './facts.ts';
 import type { Candidate } from './trace.ts';
 
-export interface JudgedRequest {
+export interface TracedRequest {
   /** Where a fault answers every such request. */
   readonly refusal: Refusal | null;
   readonly text: string;
   readonly candidates: readonly Candidate[];
 }
 
-export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: readonly string[]): JudgedRequest {
+export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: readonly string[]): TracedRequest {
   const limits = http.rateLimits ?? [];
   const faults = http.faults ?? [];
   const headers = asked?.headers ?? null;

@@ -13,7 +13,7 @@ import { printable } from '../routing/route.ts';
 import { describeSni } from '../wire/sni.ts';
 import { absentAdvice } from './absent.ts';
 import { isTag, permissionCandidates } from './permission-candidates.ts';
-import { inFile, placeOf } from './trace.ts';
+import { inFile, filePlaceOf } from './trace.ts';
 import type { Advice, Candidate, NearMiss, Sources } from './trace.ts';
 
 /** What is known where a connection ended. */
@@ -48,7 +48,7 @@ export function adviceFor(refused: RefusedConnection): Advice {
       return meshAdvice(refused);
     case 'identity-unavailable':
     case 'client-not-trusted': {
-      const place = placeOf(sources, `mesh:${route?.mesh ?? ''}`);
+      const place = filePlaceOf(sources, `mesh:${route?.mesh ?? ''}`);
       const text = isExpired(refused) ? 'give the client a new certificate: this one has expired' : REFUSALS[code].remedy;
       return { text: `${text}${inFile(place)}`, resource: `Mesh ${route?.mesh ?? ''}`, place };
     }
@@ -77,7 +77,7 @@ function isExpired({ code, certificateExpiry, at }: RefusedConnection): boolean 
 
 function atCluster({ route, sources }: RefusedConnection, text: string): Advice {
   if (route === null) return plain(text);
-  const place = placeOf(sources, `cluster:${route.cluster}`) ?? placeOf(sources, `route:${route.serverName}`);
+  const place = filePlaceOf(sources, `cluster:${route.cluster}`) ?? filePlaceOf(sources, `route:${route.serverName}`);
   return { text: `${text}${inFile(place)}`, resource: route.destination, place };
 }
 
@@ -120,7 +120,7 @@ function meshAdvice({ route, ids, snapshot, sources }: RefusedConnection): Advic
   const [, , mesh = ''] = ids[0]?.split('/') ?? [];
   const same = [...snapshot.routes.values()].find((other) => other.destination === route?.destination && other.mesh === mesh);
   if (same !== undefined) {
-    const place = placeOf(sources, `route:${same.serverName}`);
+    const place = filePlaceOf(sources, `route:${same.serverName}`);
     return { text: `send the SNI "${same.serverName}", the one of the client's own mesh${inFile(place)}`, resource: '', place };
   }
   const target = mesh === '' ? "the client's own mesh" : `mesh ${mesh}`;
@@ -142,7 +142,7 @@ function permissionAdvice(refused: RefusedConnection, permission: Permission): A
   const rule = permission.kind === 'rules' && deciding !== undefined ? permission.rules[candidates.indexOf(deciding)] : undefined;
   const by = rule?.by ?? permission.by;
   const place =
-    deciding?.place ?? placeOf(sources, `permission:${by}`) ?? candidates.find((each) => each.place !== null)?.place ?? null;
+    deciding?.place ?? filePlaceOf(sources, `permission:${by}`) ?? candidates.find((each) => each.place !== null)?.place ?? null;
   if (deciding !== undefined) return { text: `change the rule of ${by} that denies ${who}${inFile(place)}`, resource: by, place };
   if (permission.kind === 'deny-all') {
     if (place !== null) return { text: `change ${by}${inFile(place)}`, resource: by, place };
@@ -172,9 +172,9 @@ function unsupportedAdvice({ route, candidates, sources }: RefusedConnection): A
   if (route === null) return plain(REFUSALS['unsupported-policy'].remedy);
   const by = route.kind === 'terminate' && route.unsupported === undefined ? route.permission.by : '';
   const place =
-    placeOf(sources, `permission:${by}`) ??
+    filePlaceOf(sources, `permission:${by}`) ??
     candidates.find((each) => each.place !== null)?.place ??
-    placeOf(sources, `route:${route.serverName}`);
+    filePlaceOf(sources, `route:${route.serverName}`);
   const why =
     route.unsupported ?? (route.kind === 'terminate' && route.permission.kind === 'unsupported' ? route.permission.why : '');
   const subject = by === '' ? route.destination : by;

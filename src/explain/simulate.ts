@@ -12,7 +12,7 @@ import type { Decision } from '../routing/decide.ts';
 import { assumedView } from './assumed-view.ts';
 import { endOf, factsOfRecord } from './facts.ts';
 import { endpointChange } from './other-endpoints.ts';
-import { NO_SOURCES, placeOf } from './trace.ts';
+import { NO_SOURCES, filePlaceOf } from './trace.ts';
 import type { FilePlace, Sources } from './trace.ts';
 
 /**
@@ -176,8 +176,8 @@ function changeOf(snapshot: Snapshot, record: SessionRecord, before: Judged, sou
   const by =
     decision.kind === 'allowed' ? decision.allowed.by : decision.route?.kind === 'terminate' ? decision.route.permission.by : '';
   const place =
-    placeOf(sources, `permission:${by}`) ??
-    (decision.route === null ? null : placeOf(sources, `route:${decision.route.serverName}`));
+    filePlaceOf(sources, `permission:${by}`) ??
+    (decision.route === null ? null : filePlaceOf(sources, `route:${decision.route.serverName}`));
   return {
     ...said,
     sni: record.sni,

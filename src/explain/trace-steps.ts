@@ -5,7 +5,7 @@ import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Target } from '../routing/choose.ts';
 import { admitClaims, chooseEndpoints, clusterOf, findRoute } from '../routing/decide.ts';
-import type { Admitted, Routed, ViewOf } from '../routing/decide.ts';
+import type { AdmittedClient, RoutedHello, ViewOf } from '../routing/decide.ts';
 import { printable } from '../routing/route.ts';
 import { tlsText } from '../routing/table.ts';
 import { endpointCandidates } from './endpoint-candidates.ts';
@@ -15,14 +15,14 @@ import { lateRefusal, lateStep } from './live.ts';
 import type { Live } from './live.ts';
 import { nearestClients } from './nearest-clients.ts';
 import { nearestRoutes } from './nearest.ts';
-import { listed, permissionCandidates } from './permission-candidates.ts';
+import { asList, permissionCandidates } from './permission-candidates.ts';
 import { judgeRequest } from './request-step.ts';
 import { adviceFor } from './sentences.ts';
 import { allowedText, chosenText, helloText } from './step-texts.ts';
-import { inFile, placeOf } from './trace.ts';
-import type { Candidate, NearMiss, Sources, Trace, TracedStep, TraceStep } from './trace.ts';
+import { inFile, filePlaceOf } from './trace.ts';
+import type { Candidate, NearMiss, Sources, Trace, TraceStepName, TraceStep } from './trace.ts';
 
-const STEPS: readonly TracedStep[] = ['hello', 'route', 'identity', 'permission', 'request', 'endpoint', 'tls'];
+const STEPS: readonly TraceStepName[] = ['hello', 'route', 'identity', 'permission', 'request', 'endpoint', 'tls'];
 
 const NOTHING = { candidates: [], omitted: 0 } as const;
 
@@ -30,14 +30,14 @@ const NOTHING = { candidates: [], omitted: 0 } as const;
 const MAX_REJECTED = 20;
 
 /** The steps in their order, each as far as it is reached. */
-export class TraceSteps {
-  readonly #steps = new Map<TracedStep, TraceStep>();
-  endsAt: TracedStep | null = null;
+export class ReasonedSteps {
+  readonly #steps = new Map<TraceStepName, TraceStep>();
+  endsAt: TraceStepName | null = null;
   /** What a session would dial, in that order; empty where it does not get so far. */
   targets: readonly Target[] = [];
   nearest: readonly NearMiss[] = [];
-  #routed: Routed | null = null;
-  #admitted: Admitted | null = null;
+  #routed: RoutedHello | null = null;
+  #admitted: AdmittedClient | null = null;
   readonly #snapshot: Snapshot;
   readonly #facts: ConnectionFacts;
   readonly #sources: Sources;
@@ -106,7 +106,7 @@ export class TraceSteps {
     const { route: found } = routed;
     const limited = this.#recorded('route') ?? this.#live?.rate(found) ?? null;
     if (limited !== null) return this.#refuse('route', limited);
-    const place = placeOf(this.#sources, `route:${found.serverName}`);
+    const place = filePlaceOf(this.#sources, `route:${found.serverName}`);
     const how = found.kind === 'passthrough' ? 'passed through to another zone' : 'the mesh mTLS ends here';
     return this.#pass('route', `${found.destination} of mesh ${found.mesh}: ${how}${inFile(place)}`);
   }
@@ -131,7 +131,7 @@ export class TraceSteps {
     else
       this.#pass(
         'identity',
-        claims === null ? '' : `${listed(claims.uris)}${claims.issuer === '' ? '' : `, issued by ${claims.issuer}`}`,
+        claims === null ? '' : `${asList(claims.uris)}${claims.issuer === '' ? '' : `, issued by ${claims.issuer}`}`,
       );
     if (judged.kind === 'admitted') this.#admitted = judged;
     if (found.kind === 'passthrough' && judged.kind === 'admitted') {
@@ -190,7 +190,7 @@ export class TraceSteps {
   }
 
   /** What traffic came to at a step that has to be taken at its word. */
-  #recorded(step: TracedStep): Refusal | null {
+  #recorded(step: TraceStepName): Refusal | null {
     const { record } = this.#facts;
     const end = record === null ? null : endOf(record);
     // What another configuration made of endpoints says nothing of those that are there now.
@@ -200,16 +200,16 @@ export class TraceSteps {
     return { kind: 'refusal', code: end.reason, detail: end.detail };
   }
 
-  #pass(step: TracedStep, text: string, candidates: readonly Candidate[] = []): null {
+  #pass(step: TraceStepName, text: string, candidates: readonly Candidate[] = []): null {
     this.#steps.set(step, { step, outcome: 'passed', text, ...shown(candidates) });
     return null;
   }
 
-  #skip(step: TracedStep, text: string): void {
+  #skip(step: TraceStepName, text: string): void {
     this.#steps.set(step, { ...NOTHING, step, outcome: 'not-asked', text });
   }
 
-  #refuse(step: TracedStep, refusal: Refusal, candidates: readonly Candidate[] = []): Refusal {
+  #refuse(step: TraceStepName, refusal: Refusal, candidates: readonly Candidate[] = []): Refusal {
     this.endsAt = step;
     this.#candidates = candidates;
     this.#steps.set(step, { step, outcome: 'refused', text: refusal.detail, ...shown(candidates) });

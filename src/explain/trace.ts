@@ -48,10 +48,10 @@ export interface Trace {
   readonly notes: readonly string[];
 }
 
-export type TracedStep = Exclude<Step, 'splice'>;
+export type TraceStepName = Exclude<Step, 'splice'>;
 
 export interface TraceStep {
-  readonly step: TracedStep;
+  readonly step: TraceStepName;
   /** `not-asked`: this connection has nothing to be asked here. `not-reached`: it ended before. */
   readonly outcome: 'passed' | 'refused' | 'not-asked' | 'not-reached';
   readonly text: string;
@@ -189,7 +189,7 @@ export interface Sources {
 export const NO_SOURCES: Sources = { origins: new Map(), absent: new Map() };
 
 /** Where something was written, e.g. `route:<sni>`; null where that is not known. */
-export function placeOf({ origins }: Sources, key: string): FilePlace | null {
+export function filePlaceOf({ origins }: Sources, key: string): FilePlace | null {
   const found = origins.get(key);
   return found === undefined ? null : { file: found.file, line: found.line, column: found.column };
 }

@@ -5,7 +5,7 @@ import { documentsIn } from './document.ts';
 import type { Document, Meta } from './document.ts';
 import type { Findings } from './findings.ts';
 import type { AnyKind, Kind } from './kinds/kind.ts';
-import type { MeshResource } from './kinds/mesh.ts';
+import type { MeshDefinition } from './kinds/mesh.ts';
 import { KINDS } from './known-kinds.ts';
 import type { ParseCache } from './parse-cache.ts';
 import type { SourceFile } from './yaml.ts';
@@ -32,7 +32,7 @@ export interface ResourceSet extends Omit<Kept<'global'>, 'meshes'> {
 }
 
 export interface MeshResources extends Kept<'mesh'> {
-  readonly mesh: MeshResource;
+  readonly mesh: MeshDefinition;
 }
 
 /** One resource, with what its kind says of it. */
@@ -105,7 +105,7 @@ function withoutDuplicates(documents: readonly Document[], findings: Findings): 
   });
 }
 
-function tellOfUnknownMeshes(documents: readonly Document[], meshes: readonly MeshResource[], findings: Findings): void {
+function tellOfUnknownMeshes(documents: readonly Document[], meshes: readonly MeshDefinition[], findings: Findings): void {
   const names = new Set(meshes.map(({ meta }) => meta.name));
   for (const { kind, meta } of documents) {
     if (meta.mesh === '' || names.has(meta.mesh)) continue;

@@ -14,17 +14,17 @@ import { authorise, authoriseClaims } from './authorise.ts';
 import type { Allowed } from './authorise.ts';
 import { choose } from './choose.ts';
 import type { Chosen, Target } from './choose.ts';
-import { route } from './route.ts';
+import { routeOf } from './route.ts';
 
 /** After the first stage: where the hello leads, in this configuration. */
-export interface Routed {
+export interface RoutedHello {
   readonly kind: 'routed';
   readonly snapshot: Snapshot;
   readonly route: Route;
 }
 
 /** After the second stage: this client may use the route. */
-export interface Admitted extends Omit<Routed, 'kind'> {
+export interface AdmittedClient extends Omit<RoutedHello, 'kind'> {
   readonly kind: 'admitted';
   readonly allowed: Allowed;
 }
@@ -33,8 +33,8 @@ export interface Admitted extends Omit<Routed, 'kind'> {
 export type ViewOf = (cluster: Cluster) => EndpointView;
 
 /** The first stage. `serverName` is the SNI as it was sent, null where there was none. */
-export function findRoute(snapshot: Snapshot, serverName: string | null): Routed | Refusal {
-  const found = route(snapshot, serverName);
+export function findRoute(snapshot: Snapshot, serverName: string | null): RoutedHello | Refusal {
+  const found = routeOf(snapshot, serverName);
   return found.kind === 'refusal' ? found : { kind: 'routed', snapshot, route: found };
 }
 
@@ -42,19 +42,19 @@ export function findRoute(snapshot: Snapshot, serverName: string | null): Routed
  * What refuses every client of this route, so that none is asked for its certificate; null where
  * the client decides.
  */
-export function refusesEveryClient({ snapshot, route }: Routed): Refusal | null {
+export function refusesEveryClient({ snapshot, route }: RoutedHello): Refusal | null {
   if (route.unsupported === undefined) return missingIdentity(snapshot, route);
   const judged = authorise(route, null);
   return judged.kind === 'refusal' ? judged : null;
 }
 
 /** The second stage. `client` is null on a passthrough route. */
-export function admit(routed: Routed, client: VerifiedClient | null): Admitted | Refusal {
+export function admit(routed: RoutedHello, client: VerifiedClient | null): AdmittedClient | Refusal {
   return admitClaims(routed, client);
 }
 
 /** The second stage for a client that is asked about. Traffic takes `admit`. */
-export function admitClaims(routed: Routed, client: ClientClaims | null): Admitted | Refusal {
+export function admitClaims(routed: RoutedHello, client: ClientClaims | null): AdmittedClient | Refusal {
   const { snapshot, route } = routed;
   const allowed = refusesEveryClient(routed) ?? authoriseClaims(route, client);
   return allowed.kind === 'refusal' ? allowed : { kind: 'admitted', snapshot, route, allowed };
@@ -64,13 +64,13 @@ export function admitClaims(routed: Routed, client: ClientClaims | null): Admitt
  * The cluster of the third stage. A control plane may take a cluster away some milliseconds before
  * the chain that uses it.
  */
-export function clusterOf({ snapshot, route }: Admitted): Cluster | Refusal {
+export function clusterOf({ snapshot, route }: AdmittedClient): Cluster | Refusal {
   const cluster = snapshot.clusters.get(route.cluster);
   return cluster ?? refuse('no-endpoint', `the cluster ${route.cluster} of ${route.destination} is not there`);
 }
 
 /** The third stage: the targets of the cluster that `clusterOf` gave, in the order to try them. */
-export function chooseEndpoints({ route }: Admitted, cluster: Cluster, view: EndpointView): Chosen | Refusal {
+export function chooseEndpoints({ route }: AdmittedClient, cluster: Cluster, view: EndpointView): Chosen | Refusal {
   return choose(route, cluster, view);
 }
 

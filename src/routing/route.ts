@@ -9,7 +9,7 @@ import type { Snapshot } from '../model/snapshot.ts';
  * The route of a ClientHello. Exact, in constant time, ASCII case folded; a trailing dot is no
  * match, as in Envoy. `name` is the SNI as the client sent it (latin1), null where it sent none.
  */
-export function route(snapshot: Snapshot, name: string | null): Route | Refusal {
+export function routeOf(snapshot: Snapshot, name: string | null): Route | Refusal {
   if (name === null) return refuse('no-sni', 'the ClientHello has no server name');
   const found = snapshot.routes.get(serverName(name));
   return found ?? refuse('no-route', `no route has the SNI ${inQuotes(name)}`);

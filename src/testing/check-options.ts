@@ -4,7 +4,7 @@
  */
 import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import { byName, callback, either, flag, having, listOf, name, oneOf, options, port, text } from '../base/shape.ts';
-import type { Check, Checks } from '../base/shape.ts';
+import type { Check, ShapeChecks } from '../base/shape.ts';
 import { clock, signal, traffic } from '../control/option-checks.ts';
 import type { Question } from '../explain/question.ts';
 
@@ -37,7 +37,7 @@ const tls = options<FakeTlsOptions>({
   client: either('true, or { cert, key }', { boolean: flag, object: certificateAndKey }),
 });
 
-const ZONE: Checks<FakeZoneOptions> = {
+const ZONE: ShapeChecks<FakeZoneOptions> = {
   meshes: either('names, or { name: { services } }', {
     list: listOf(name),
     object: byName(options<FakeMeshOptions>({ services: byName(service), mesh: testMesh })),

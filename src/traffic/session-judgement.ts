@@ -3,7 +3,7 @@ import type { Refusal } from '../base/refusal.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { Route } from '../model/route.ts';
 import { admit, clusterOf, findRoute, refusesEveryClient } from '../routing/decide.ts';
-import type { Admitted, Routed } from '../routing/decide.ts';
+import type { AdmittedClient, RoutedHello } from '../routing/decide.ts';
 import type { Full } from './breakers.ts';
 import type { SessionContext } from './session-context.ts';
 import type { Session } from './session-state.ts';
@@ -12,7 +12,7 @@ import type { Session } from './session-state.ts';
  * The route as it is live now; refused where it is another than the session was set up for, or
  * where it serves no client at all. Costs nothing while the snapshot is the same.
  */
-export function routeNow(session: Session, name: string | null, context: SessionContext): Routed {
+export function routeNow(session: Session, name: string | null, context: SessionContext): RoutedHello {
   const snapshot = context.snapshot();
   const before = session.route;
   session.draft.judgedBy(snapshot);
@@ -35,13 +35,13 @@ export function routeNow(session: Session, name: string | null, context: Session
  * Route and permission as they are live now, of a session whose client is known as far as it will
  * be.
  */
-export function admitNow(session: Session, name: string | null, context: SessionContext): Admitted {
+export function admitNow(session: Session, name: string | null, context: SessionContext): AdmittedClient {
   const admitted = unlessRefused(admit(routeNow(session, name, context), session.client));
   session.draft.allowed(admitted.allowed);
   return admitted;
 }
 
-export function clusterNow(admitted: Admitted): Cluster {
+export function clusterNow(admitted: AdmittedClient): Cluster {
   const cluster = clusterOf(admitted);
   if ('kind' in cluster) throw new Refused(cluster);
   return cluster;

@@ -6,7 +6,7 @@ import type { Hash64 } from '../model/endpoint-view.ts';
 import type { HttpRoute } from '../model/http-route.ts';
 import type { Target } from '../routing/choose.ts';
 import { chooseEndpoints } from '../routing/decide.ts';
-import type { Admitted } from '../routing/decide.ts';
+import type { AdmittedClient } from '../routing/decide.ts';
 import type { HttpSession } from './http/http-session.ts';
 import type { JudgedRequest } from './http/request-walk.ts';
 import type { SessionContext } from './session-context.ts';
@@ -25,7 +25,7 @@ interface Requests {
  * Serves requests one by one; the walk of each is in http/request-walk.ts. Ends when the client's
  * connection has ended. `served` is called when the connection as such is not refused.
  */
-export async function serveRequests(
+export async function serveHttpClient(
   session: Session,
   tls: TLSSocket,
   to: Requests & { readonly answersDenied: boolean; readonly served: () => void },
@@ -101,7 +101,7 @@ function judgeRequest(session: Session, to: Requests): JudgedRequest {
 function admitRequest(
   session: Session,
   { context, name }: Requests,
-): { readonly admitted: Admitted; readonly http: HttpRoute; readonly cluster: Cluster } {
+): { readonly admitted: AdmittedClient; readonly http: HttpRoute; readonly cluster: Cluster } {
   const admitted = admitNow(session, name, context);
   const { route } = admitted;
   const { http } = route.kind === 'terminate' ? route : {};

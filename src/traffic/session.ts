@@ -8,7 +8,7 @@ import type { SessionContext } from './session-context.ts';
 import { faultRefusal, setupRefusal, sayGoodbye } from './session-end.ts';
 import { admitNow, clusterNow, routeNow, takeRate, unlessRefused } from './session-judgement.ts';
 import { relay } from './session-relay.ts';
-import { serveRequests } from './session-requests.ts';
+import { serveHttpClient } from './session-requests.ts';
 import { openSession } from './session-state.ts';
 import type { Session } from './session-state.ts';
 import { endWithClient, terminateTls } from './session-tls.ts';
@@ -54,7 +54,7 @@ async function walkSteps(session: Session, accepted: Socket, context: SessionCon
   const tls = route.kind === 'terminate' ? await terminateTls(session, accepted, { context, route, sniffed }) : null;
   if (tls !== null && route.kind === 'terminate' && route.http !== undefined && settings.http) {
     const served = (): void => deadline.cancel();
-    return serveRequests(session, tls, { context, name, answersDenied: route.http.answersDenied, served });
+    return serveHttpClient(session, tls, { context, name, answersDenied: route.http.answersDenied, served });
   }
   await namesKnown(session, clusterNow(admitNow(session, name, context)), context);
   const admitted = admitNow(session, name, context);

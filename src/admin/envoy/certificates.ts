@@ -10,8 +10,8 @@ const DAY_MS = 24 * 3_600_000;
 /** `envoy.admin.v3.Certificates`: for each mesh its CA and the certificate of the egress. */
 export function certificatesJson(all: readonly MeshCredentials[], nowMs: number): LazyJson {
   const certificates = all.map(({ trust, cert }) => ({
-    ca_cert: certificatesIn(trust).map((each) => details(each, nowMs)),
-    cert_chain: certificatesIn(cert)
+    ca_cert: readableCertificates(trust).map((each) => details(each, nowMs)),
+    cert_chain: readableCertificates(cert)
       .slice(0, 1)
       .map((each) => details(each, nowMs)),
   }));
@@ -19,7 +19,7 @@ export function certificatesJson(all: readonly MeshCredentials[], nowMs: number)
 }
 
 /** Of a PEM text, those that can be read. */
-export function certificatesIn(pem: string): readonly X509Certificate[] {
+export function readableCertificates(pem: string): readonly X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   return blocks.slice(0, MAX_CERTIFICATES).flatMap((block) => {
     try {

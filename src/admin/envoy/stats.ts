@@ -9,7 +9,7 @@ import type { MeshCredentials } from '../../model/credentials.ts';
 import type { ClusterCounters } from '../../observe/traffic-counters.ts';
 import { codeScopes, httpScopes, addHttp } from './http-stats.ts';
 import type { HttpChain } from './http-stats.ts';
-import { certificatesIn } from './certificates.ts';
+import { readableCertificates } from './certificates.ts';
 import { chainName, hostsOf, statName } from './facts.ts';
 import type { ControlFacts, EnvoyFacts, ListenerAt } from './facts.ts';
 import {
@@ -189,7 +189,7 @@ const expiryOf = new WeakMap<MeshCredentials, number | null>();
 function caExpiry(credentials: MeshCredentials): number | null {
   const known = expiryOf.get(credentials);
   if (known !== undefined) return known;
-  const [ca] = certificatesIn(credentials.trust);
+  const [ca] = readableCertificates(credentials.trust);
   const expiry = ca === undefined ? null : Date.parse(ca.validTo);
   expiryOf.set(credentials, expiry);
   return expiry;

@@ -6,7 +6,7 @@ import type { Document, Meta } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Kind } from './kind.ts';
 
-export interface MeshResource {
+export interface MeshDefinition {
   readonly meta: Meta;
   /** The enabled backend; null where the mesh has no mTLS. */
   readonly mtls: CaBackend | null;
@@ -41,7 +41,7 @@ const KNOWN = [
   'meshServices',
 ];
 
-function readMesh(document: Document): MeshResource {
+function readMesh(document: Document): MeshDefinition {
   const spec = document.spec(KNOWN);
   const mtls = spec.object('mtls', ['enabledBackend', 'backends', 'skipValidation']);
   const routing = spec.object('routing', ['localityAwareLoadBalancing', 'zoneEgress', 'defaultForbidMeshExternalServiceAccess']);
@@ -127,7 +127,7 @@ export function parseDuration(text: string): number | null {
   return Number.isSafeInteger(ms) ? ms : null;
 }
 
-export const mesh: Kind<MeshResource, 'global', 'meshes'> = {
+export const mesh: Kind<MeshDefinition, 'global', 'meshes'> = {
   scope: 'global',
   style: 'fields',
   namespaced: false,

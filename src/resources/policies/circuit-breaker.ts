@@ -2,7 +2,7 @@ import { BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../../model/protection.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { CircuitBreaker, ConsecutiveDetector, OutlierDetection } from '../../model/protection.ts';
 import type { CircuitBreakerConf, MeshCircuitBreaker, OutlierConf } from '../kinds/mesh-circuit-breaker.ts';
-import type { MeshResource } from '../kinds/mesh.ts';
+import type { MeshDefinition } from '../kinds/mesh.ts';
 import type { Feature } from './not-yet.ts';
 
 /** What a MeshCircuitBreaker makes of a cluster. */
@@ -79,7 +79,7 @@ function outlierOf(conf: OutlierConf): OutlierDetection {
  * those of a policy for the mesh whose name sorts behind.
  */
 export function defaultBreaker(
-  { meta, skippedPolicies }: MeshResource,
+  { meta, skippedPolicies }: MeshDefinition,
   present: readonly MeshCircuitBreaker[],
 ): MeshCircuitBreaker | null {
   const name = `mesh-circuit-breaker-all-${meta.name}`;

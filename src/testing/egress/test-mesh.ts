@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { amount, anything, byName, listOf, name as required, oneOf, options, text } from '../../base/shape.ts';
-import type { Check, Checks } from '../../base/shape.ts';
+import type { Check, ShapeChecks } from '../../base/shape.ts';
 import { createCa, dataplaneUris, issueCertificate, meshCaSubject, selfSigned } from '../../identity/issue.ts';
 import type { CertificateAndKey, CertificateRequest, KeyType } from '../../identity/issue.ts';
 
@@ -56,7 +56,7 @@ const testMeshOptions: Check = options<TestMeshOptions>({
 
 const meshClientOptions: Check = options<ClientOptions>({ tags: byName(text), extraUris: listOf(text) });
 
-const CERTIFICATE: Checks<CertificateRequest> = {
+const CERTIFICATE: ShapeChecks<CertificateRequest> = {
   caCert: text,
   caKey: anything,
   publicKey: anything,

@@ -14,7 +14,7 @@ export interface RequestHash {
 }
 
 /** What a request is hashed by, as Envoy does it: each policy adds its hash to those before it. */
-export function hashOf(policies: readonly HashPolicy[], { headers, path }: RequestHead, client: string): RequestHash {
+export function requestHash(policies: readonly HashPolicy[], { headers, path }: RequestHead, client: string): RequestHash {
   let sum: Word64 | null = null;
   const cookies: string[] = [];
   for (const policy of policies) {

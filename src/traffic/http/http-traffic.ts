@@ -17,7 +17,7 @@ import type { OpenH2 } from './h2-front.ts';
 import { HttpRequests } from './http-session.ts';
 import type { HttpSession } from './http-session.ts';
 import { UpstreamPools } from './upstream.ts';
-import type { Dialled, Wanted } from './upstream.ts';
+import type { Dialled, WantedConnection } from './upstream.ts';
 
 /** Between two looks at what clients of HTTP/2 spend. */
 const LOOK_MS = 500;
@@ -128,7 +128,7 @@ export class HttpTraffic {
     };
   }
 
-  async #dial({ cluster, targets, dialled }: Wanted, over: boolean): Promise<Dialled> {
+  async #dial({ cluster, targets, dialled }: WantedConnection, over: boolean): Promise<Dialled> {
     const plane = this.#plane;
     const startedAt = plane.clock.now();
     const place = plane.breakers.enter(cluster, over);

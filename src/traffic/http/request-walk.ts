@@ -12,7 +12,7 @@ import { H2 } from './exchange.ts';
 import type { Exchange, ResponseBody } from './exchange.ts';
 import { injectFaults, limitedReply, limitFor } from './faults.ts';
 import type { Injected } from './faults.ts';
-import { hashOf } from './hash-key.ts';
+import { requestHash } from './hash-key.ts';
 import type { RequestHash } from './hash-key.ts';
 import { requestHeaders, responseHeaders } from './headers.ts';
 import { replyTo, resetReply } from './local-reply.ts';
@@ -134,7 +134,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
       host.timedOut(which);
       request.onEnd?.();
     }),
-    hash: http.hashPolicies === undefined ? null : hashOf(http.hashPolicies, exchange.head, host.client),
+    hash: http.hashPolicies === undefined ? null : requestHash(http.hashPolicies, exchange.head, host.client),
     kibPerSecond: injected.kibPerSecond,
     onEnd: null,
     timedOut: null,

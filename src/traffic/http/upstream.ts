@@ -33,7 +33,7 @@ export interface DialListener {
   connected(ms: number): void;
 }
 
-export interface Wanted {
+export interface WantedConnection {
   readonly mesh: string;
   readonly cluster: Cluster;
   /** In the order to try. */
@@ -52,7 +52,7 @@ export type Dialled =
 export interface PoolsHost {
   readonly clock: Clock;
   /** `over`: also where the cluster has as many connections as it may. Throws Refused. */
-  dial(wanted: Wanted, over: boolean): Promise<Dialled>;
+  dial(wanted: WantedConnection, over: boolean): Promise<Dialled>;
   /**
    * A place among those who wait for a connection, and how it is left; null where all are taken.
    */
@@ -60,7 +60,7 @@ export interface PoolsHost {
 }
 
 interface Waiter {
-  readonly wanted: Wanted;
+  readonly wanted: WantedConnection;
   /** Of those who wait because no connection may be made; the others wait for one that is made. */
   leave: (() => void) | null;
   resolve(lease: Lease): void;
@@ -90,7 +90,7 @@ export class UpstreamPools {
    * one; where none may be made, on the first that has room again. Throws Refused where there is
    * none.
    */
-  async lease(wanted: Wanted): Promise<Lease> {
+  async lease(wanted: WantedConnection): Promise<Lease> {
     const [first] = wanted.targets;
     if (first === undefined) throw new Refused(refuse('no-endpoint', `${wanted.cluster.name} has no endpoint`));
     const pool = this.#poolOf(wanted, first);
@@ -129,7 +129,7 @@ export class UpstreamPools {
     }
   }
 
-  #poolOf({ mesh, cluster }: Pick<Wanted, 'mesh' | 'cluster'>, target: Target): Pool {
+  #poolOf({ mesh, cluster }: Pick<WantedConnection, 'mesh' | 'cluster'>, target: Target): Pool {
     const key = keyOf(mesh, cluster, target);
     const known = this.#pools.get(key);
     if (known !== undefined) return known;

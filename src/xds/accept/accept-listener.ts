@@ -12,7 +12,7 @@ import {
   TERMINAL_NETWORK_FILTERS,
 } from '../messages/extension-names.ts';
 import { readListener } from './listener-bytes.ts';
-import type { KnownChains } from './listener-bytes.ts';
+import type { ChainMemory } from './listener-bytes.ts';
 import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
 import type { FilterChain, FilterChainMatch } from '#envoy/config/listener/v3/listener_components_pb.js';
 import {
@@ -37,7 +37,7 @@ import { typeOf, unpack } from '../messages/typed-config.ts';
  * Chains of the listener as it was accepted last, so that those that did not change are not decoded
  * again. Holds one listener for each name.
  */
-export type ListenerMemory = Map<string, KnownChains>;
+export type ListenerMemory = Map<string, ChainMemory>;
 
 /**
  * Decodes a listener and refuses it where Envoy would. What is only not understood here is
@@ -47,7 +47,7 @@ export type ListenerMemory = Map<string, KnownChains>;
 export function acceptListener(any: Any, memory: ListenerMemory = new Map()): Acceptance<Listener> {
   if (any.typeUrl !== TYPE_URLS.listener)
     return { kind: 'refused', name: '', why: `its type is ${any.typeUrl}, not ${TYPE_URLS.listener}` };
-  const known: KnownChains = new Map([...memory.values()].flatMap((chains) => [...chains]));
+  const known: ChainMemory = new Map([...memory.values()].flatMap((chains) => [...chains]));
   let read: ReturnType<typeof readListener>;
   try {
     read = readListener(any.value, known, chainRefusal);

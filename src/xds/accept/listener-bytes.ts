@@ -7,7 +7,7 @@ import type { FilterChain } from '#envoy/config/listener/v3/listener_components_
 import { FilterChainSchema } from '#envoy/config/listener/v3/listener_components_pb.js';
 
 /** Chains by a hash of their bytes, each with why Envoy would refuse it (null: it would not). */
-export type KnownChains = Map<string, KnownChain>;
+export type ChainMemory = Map<string, KnownChain>;
 
 export interface KnownChain {
   readonly chain: FilterChain;
@@ -23,12 +23,12 @@ const FILTER_CHAINS = ListenerSchema.field.filterChains.number;
  */
 export function readListener(
   bytes: Uint8Array,
-  known: KnownChains,
+  known: ChainMemory,
   refusalOf: (chain: FilterChain) => string | null,
-): { readonly listener: Listener; readonly chains: KnownChains } {
+): { readonly listener: Listener; readonly chains: ChainMemory } {
   const reader = new BinaryReader(bytes);
   const rest = new BinaryWriter();
-  const chains: KnownChains = new Map();
+  const chains: ChainMemory = new Map();
   const inOrder: FilterChain[] = [];
   while (reader.pos < reader.len) {
     const start = reader.pos;
