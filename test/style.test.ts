@@ -66,6 +66,7 @@ t.test('no line of a comment is over 100 columns', async (t) => {
  */
 const NEAR_NAMES: ReadonlyMap<string, string> = new Map([
   ['Finding Findings', 'one of an xDS stream, and the collector of those in files: each stays in its room'],
+  ['checkSource checkSources', 'the source that an embedder hands in, and the options that name one'],
   ['OwnListener OwnListeners', 'one address, and the object that keeps all'],
   ['Translate Translated', 'what does it, and what it gives'],
 ]);

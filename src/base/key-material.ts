@@ -1,7 +1,7 @@
 /**
  * Keeps keys and tokens out of what is printed. Operators put a key into the wrong field, and a
  * message that quotes the field would carry it into logs, tickets and chats. Certificates in PEM
- * are not told apart from keys: they look alike, and nobody misses them in a message.
+ * are treated as keys: they look alike, and a message loses nothing without them.
  */
 
 /** Stands where something was taken out. */

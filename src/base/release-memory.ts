@@ -78,7 +78,7 @@ export function giveBackWhenQuiet(
   });
 }
 
-/** Null where nobody exposed `gc`. */
+/** Null where `gc` is not exposed. */
 function ownHeap(): ThreadHeap | null {
   const { gc } = globalThis;
   if (gc === undefined) return null;

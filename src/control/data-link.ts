@@ -16,7 +16,7 @@ const STOP_MS = 2_000;
 export interface DataLink {
   readonly worker: number;
   post(message: ToData): void;
-  /** Resolves when the data side is gone, with everything that it still had to say said. */
+  /** Resolves when the data side is gone and its last message has arrived. */
   stop(): Promise<void>;
 }
 
@@ -26,7 +26,7 @@ export interface DataLinkOptions {
   readonly limits: ResourceLimits;
   readonly clock: Clock;
   readonly onMessage: (message: FromData) => void;
-  /** A worker thread ended although nobody asked it to. */
+  /** A worker thread ended without being asked to. */
   readonly onDied: (error: Error) => void;
 }
 
@@ -74,7 +74,7 @@ export function linkWorker(options: DataLinkOptions): DataLink {
   worker.on('error', (error: Error) => {
     failure = error;
   });
-  // Only now everything that it said has arrived, and its sockets are closed.
+  // Only now all of its messages have arrived, and its sockets are closed.
   worker.on('exit', (code) => {
     exited = true;
     if (!stopping) onDied(failure ?? new Error(`worker thread ${start.worker} ended with code ${code}`));

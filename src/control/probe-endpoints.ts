@@ -27,7 +27,7 @@ export interface Prober {
   close(): void;
 }
 
-/** Whoever may read the admin pages must not be able to make the egress flood a service. */
+/** A reader of the admin pages must not be able to make the egress flood a service. */
 const AT_A_TIME = 2;
 /** A question is answered within this, however long the sessions of the cluster wait. */
 const LONGEST_MS = 15_000;

@@ -21,7 +21,7 @@ export interface WhatChanged {
   readonly noLongerAllowed: readonly string[];
 }
 
-/** So many names are told in a list, and so many clients of one route. */
+/** So many names are listed, and so many clients of one route. */
 const MAX_NAMED = 10;
 /** Permissions of so many routes are compared: each may name thousands of clients. */
 const MAX_COMPARED = 100;

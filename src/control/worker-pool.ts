@@ -48,8 +48,8 @@ interface HealthChange {
 type Waiting = Partial<Record<FromData['kind'], (message: FromData) => void>>;
 
 /**
- * All data sides, and what each of them has been told: one that dies is replaced by another that is
- * told the same.
+ * All data sides, and what each was sent: one that dies is replaced by another, which is sent the
+ * same.
  */
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
@@ -293,7 +293,10 @@ export class WorkerPool {
     });
   }
 
-  /** `beforeReady` takes the death of a data side that never said a word. */
+  /**
+   * `beforeReady` is called, instead of replacing the worker, when it dies before its first
+   * message.
+   */
   #connect(worker: number, beforeReady: ((error: Error) => void) | null): void {
     let ready = false;
     const memory = memoryOfProcess();
@@ -368,7 +371,7 @@ export class WorkerPool {
       ...pieces.map((change, i) => ({ kind: 'change', change, last: i === pieces.length - 1 }) as const),
       ...(this.#listening === null ? [] : [{ kind: 'listen', ...this.#listening, reusePort: true } as const]),
       ...(this.#draining ? [{ kind: 'drain' } as const] : []),
-      // It may have been said while nobody was there to hear it.
+      // It may have been posted while no data side was there to receive it.
       ...(this.#closing === null ? [] : [{ kind: 'close-listener', quietMs: 0, atMostMs: 0 } as const]),
     ];
   }

@@ -112,7 +112,7 @@ function* principalsOf(permission: Permission): Generator<Principal> {
 
 /**
  * The least that a client carries who is this principal: one set for each way to be it. What is
- * excluded by a `not` is somebody too.
+ * excluded by a `not` counts as one.
  */
 function clientsOf(principal: Principal): readonly (readonly string[])[] {
   switch (principal.kind) {

@@ -5,7 +5,7 @@ import type { Change } from './simulate.ts';
 /** A change that is meant. */
 export interface ExplainExpectation {
   readonly sni: string;
-  /** A SPIFFE id. Absent: whoever. */
+  /** A SPIFFE id. Absent: any client. */
   readonly client?: string;
   /** What it comes to: `allowed`, `refused`, `unknown`, or the code of a refusal. */
   readonly outcome: string;

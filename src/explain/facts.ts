@@ -38,7 +38,7 @@ export interface AskedRequest {
 }
 
 export type ClientFacts =
-  /** No certificate, or none that anybody told of. */
+  /** No certificate, or none that is known. */
   | { readonly kind: 'none' }
   | { readonly kind: 'claims'; readonly claims: ClientClaims }
   /** A certificate that its mesh does not take. */

@@ -23,7 +23,7 @@ export interface Live {
   readonly breaker: (cluster: Cluster) => Refusal | null;
   /** The last sessions that ended on this route, the newest first. */
   readonly sessions: (route: Route) => readonly SessionRecord[];
-  /** Null where nobody asked for endpoints to be dialled: then the last sessions decide. */
+  /** Null where no endpoint was to be dialled: then the last sessions decide. */
   readonly probes: readonly ProbeView[] | null;
 }
 
@@ -54,7 +54,7 @@ export function lateRefusal(live: Live, route: Route, targets: readonly Target[]
   return refuse(newest.reason, `${which} ${all}, the newest at ${endOf(newest)}: ${newest.detail}`);
 }
 
-/** A session passes where one of them passes; otherwise it ends with what the last one said. */
+/** A session passes where one of them passes; otherwise it ends as the last one did. */
 function refusalOf(probes: readonly ProbeView[]): Refusal | null {
   const last = probes.at(-1);
   if (last === undefined || last.outcome === 'connected' || probes.some(({ outcome }) => outcome === 'connected')) return null;

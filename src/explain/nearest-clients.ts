@@ -1,4 +1,4 @@
-/** Whom a permission lets in that a client may have been meant to be. */
+/** The clients that a permission lets in and that are spelt nearly like this one. */
 import { editsWithin } from '../base/edits.ts';
 import type { ClientClaims } from '../model/client.ts';
 import type { Permission, Principal } from '../model/permission.ts';

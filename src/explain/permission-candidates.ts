@@ -13,7 +13,7 @@ export function isTag(field: string): boolean {
   return field !== '' && !Object.values<string>(FIELDS).includes(field);
 }
 
-/** In the order in which they are looked at. A client that nobody knows matches nothing. */
+/** In the order in which they are looked at. An unknown client matches nothing. */
 export function permissionCandidates(
   permission: Permission,
   client: ClientClaims | null,

@@ -24,7 +24,7 @@ export type Question =
       readonly headers?: readonly string[];
     };
 
-/** A connection that somebody thinks of, with its endpoints dialled. */
+/** A connection that is only asked about, with its endpoints dialled. */
 export type ProbeQuestion = Extract<Question, { readonly sni: string | null }>;
 
 export type Answer =

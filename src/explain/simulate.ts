@@ -38,7 +38,7 @@ export type ChangeKind =
   /** Was refused and is, by another code. */
   | 'refused-otherwise';
 
-/** In this order they are told. */
+/** The order in which they are listed. */
 export const CHANGE_KINDS: readonly ChangeKind[] = [
   'newly-allowed',
   'newly-routed',
@@ -53,7 +53,7 @@ export const CHANGE_KINDS: readonly ChangeKind[] = [
 export interface Change {
   readonly kind: ChangeKind;
   readonly sni: string;
-  /** SPIFFE ids; empty where nobody asked for a certificate. */
+  /** SPIFFE ids; empty where no certificate was asked for. */
   readonly client: readonly string[];
   /** `allowed`, or the code of the refusal. */
   readonly before: 'allowed' | RefusalCode;

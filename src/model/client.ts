@@ -50,6 +50,6 @@ export type Verification =
       readonly kind: 'rejected';
       readonly refusal: Refusal;
       readonly certificate: CertificateSummary | null;
-      /** What the client is told, where that is possible. */
+      /** The alert that the client gets, where that is possible. */
       readonly alert: CertificateAlert;
     };

@@ -89,7 +89,7 @@ export type Balancer =
 
 export type BalancerKind = Balancer['kind'];
 
-/** Envoy's defaults, for whoever builds a cluster and for the fields that are absent. */
+/** Envoy's defaults, for building a cluster and for the fields that are absent. */
 export const BALANCING_DEFAULTS = {
   balancer: { kind: 'round-robin' },
   choiceCount: 2,

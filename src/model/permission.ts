@@ -5,9 +5,9 @@
 export type Permission =
   /** Any client of the mesh. `by` says what decided, e.g. `MeshExternalService default`. */
   | { readonly kind: 'allow-all'; readonly by: string }
-  /** Nobody. */
+  /** No client passes. */
   | { readonly kind: 'deny-all'; readonly by: string }
-  /** The first rule that matches decides; where none does, nobody passes. */
+  /** The first rule that matches decides; where none does, no client passes. */
   | { readonly kind: 'rules'; readonly by: string; readonly rules: readonly PermissionRule[] }
   /**
    * Each of them has to allow: a control plane may put several authorisation filters into one

@@ -30,7 +30,7 @@ export interface TrafficSettings {
   readonly http: boolean;
   /** The public-API relay even where the adopted handle works: for comparison and tests. */
   readonly publicApiRelay: boolean;
-  /** Listeners and sockets do not hold the process open: for an egress inside somebody's tests. */
+  /** Listeners and sockets do not hold the process open: for an egress inside a test. */
   readonly unref: boolean;
 }
 

@@ -27,7 +27,7 @@ export interface Mesh {
 export type IdentitySource =
   /** Certificates are issued here, from the CA key of the mesh. */
   | { readonly kind: 'issue'; readonly caCert: ContentHash; readonly caKey: ContentHash; readonly lifetimeMs: number }
-  /** Certificates are put by somebody else into a folder: `tls.crt`, `tls.key`, `ca.crt`. */
+  /** Another program puts certificates into a folder: `tls.crt`, `tls.key`, `ca.crt`. */
   | { readonly kind: 'folder'; readonly path: string }
   /** Certificates come from a control plane, leaf first; a new one is a new configuration. */
   | { readonly kind: 'given'; readonly cert: ContentHash; readonly key: ContentHash }

@@ -1,4 +1,4 @@
-/** Counts by size, in the buckets that Envoy has unless it is told otherwise. */
+/** Counts by size, in Envoy's default buckets. */
 export const ENVOY_BUCKETS: readonly number[] = [
   0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000, 3_600_000,
 ];

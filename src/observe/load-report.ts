@@ -149,7 +149,7 @@ function brokenRoutes({ routes, clusters, meshes }: Snapshot, problems: readonly
   return count;
 }
 
-/** Destinations of which an endpoint is spoken to with TLS that nobody verifies. */
+/** Destinations with an endpoint that is connected with TLS and without verifying the server. */
 function unverified(snapshot: Snapshot): number {
   let count = 0;
   for (const route of snapshot.routes.values()) {

@@ -85,11 +85,13 @@ export function createLog(options: LogOptions): RootLog {
  */
 const HELD_MS = 20;
 const HELD_CHARACTERS = 32 * 1_024;
-/** A stream that has it is told the level of each line. */
+/** A stream with this method is given the level of each line. */
 const METADATA: unique symbol = Symbol.for('pino.metadata');
 const WARN = pino.levels.values['warn'] ?? 40;
 
-/** Where pino writes; written to by a thread of its own, so that a slow reader holds up nobody. */
+/**
+ * Where pino writes; written to by a thread of its own, so that a slow reader holds up no session.
+ */
 class StandardOutput {
   readonly #clock = systemClock({ keepAlive: false });
   // With a minimum of 0 bytes `flush` does not wait for a write that is under way.
@@ -120,7 +122,7 @@ class StandardOutput {
   }
 
   /**
-   * What nobody has read by now is given up: at its exit the process would wait for a reader for
+   * What is not read by now is given up: at its exit the process would wait for a reader for
    * ever.
    */
   close(): void {

@@ -39,7 +39,7 @@ export type { LoadOutcome } from './load-report.ts';
 export interface Observer {
   readonly log: Log;
   readonly metrics: Events;
-  /** Fed by the records too; for whoever tells it as Envoy does. */
+  /** Fed by the records too; the source of the pages in Envoy's form. */
   readonly traffic: TrafficCounters;
   /** One line, one set of metric updates, one entry in the ring, one call of each listener. */
   record(record: SessionRecord): void;

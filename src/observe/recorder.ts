@@ -75,7 +75,7 @@ class Writer implements Recorder {
 
   async open(): Promise<void> {
     const { file } = this.#options;
-    // Who connects to whom is not for everybody on the machine.
+    // Which client connects to which service is not for every user of the machine.
     const handle = await open(file, 'a+', 0o600);
     try {
       this.#size = (await handle.stat()).size;

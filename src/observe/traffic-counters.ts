@@ -229,7 +229,7 @@ function countSession(to: ClusterCounters, record: SessionRecord): void {
   }
   if (attempts === 0) return;
 
-  // The last attempt of somebody who did not wait for it has not failed.
+  // The last attempt of a client that did not wait for it has not failed.
   const failed = attempts - (FAILED.has(reason) && !isConnected ? 0 : 1);
   to.attempts += attempts;
   to.pending++;

@@ -12,8 +12,8 @@ import type { Route } from '../model/route.ts';
 import type { BreakerLimit } from '../model/session-record.ts';
 
 /**
- * Clusters, and routes with a rate limit, that there is room for. Pages that nobody touches take no
- * memory.
+ * Clusters, and routes with a rate limit, that there is room for. Pages that are not touched take
+ * no memory.
  */
 export const SLOTS = 65_536;
 /** Connections, those among them that are being made, and requests. */
@@ -173,7 +173,7 @@ export class Breakers {
     };
   }
 
-  /** Whether nobody holds a place there any more, so that the slot may be given away. */
+  /** Whether no place is held there any more, so that the slot may be given away. */
   isFree(slot: number): boolean {
     return [CONNECTIONS, PENDING, REQUESTS].every((counter) => this.#count(slot, counter) === 0);
   }

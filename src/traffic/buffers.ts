@@ -6,7 +6,7 @@
  */
 export const SIZES: readonly number[] = [2 * 1024, 16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024];
 
-/** How many buffers of each size stay ready when nobody uses them. */
+/** How many unused buffers of each size stay ready. */
 const KEPT: readonly number[] = [1_024, 128, 32, 8, 4];
 
 /**

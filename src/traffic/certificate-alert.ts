@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { certificateAlert, certificateAlertRecord } from '../wire/alert.ts';
 import type { CertificateAlert } from '../wire/alert.ts';
 
-/** What can be said to a client whose handshake has just been done, by the library's lights. */
+/** The alert for a client whose handshake the library takes for done. */
 export interface Refusing {
   readonly alert: CertificateAlert;
   readonly protocol: string;

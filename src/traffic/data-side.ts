@@ -205,7 +205,10 @@ export class DataSide implements SessionContext {
     return known;
   }
 
-  /** Whoever watches endpoints hears of it; the others need not. */
+  /**
+   * Queues the outcome of one connection attempt for the control side. Skipped where the cluster
+   * has neither health checks nor outlier detection.
+   */
   attempted(cluster: Cluster, { endpoint, ip }: Target, outcome: AttemptOutcome): void {
     if (cluster.outlierDetection === undefined && cluster.healthChecks === undefined) return;
     this.#reports.push({ cluster: cluster.name, key: addressKey(ip, endpoint.port), outcome });

@@ -1,5 +1,5 @@
 /**
- * Frees the memory of a chunk at once, where nobody else has a view of it: what Node reads by
+ * Frees the memory of a chunk at once, where nothing else has a view of it: what Node reads by
  * itself comes in an ArrayBuffer of its own.
  */
 export function freeMemory(chunk: Buffer): void {

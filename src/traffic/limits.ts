@@ -32,7 +32,7 @@ export interface FullLimit {
   readonly detail: string;
 }
 
-/** Counts that all data sides share. Every `enter` that said yes needs its `leave`. */
+/** Counts that all data sides share. Every `enter` that took a place needs its `leave`. */
 export class Limits {
   readonly #counts: Int32Array;
   readonly #settings: LimitSettings;
@@ -90,7 +90,7 @@ export class Limits {
     return null;
   }
 
-  /** Enters above the limit, for somebody whose place another is giving up. */
+  /** Counts one above the limit: another was made to give its place up and has not left it yet. */
   forceSession(source: string): void {
     Atomics.add(this.#counts, SESSIONS, 1);
     Atomics.add(this.#counts, this.#mine, 1);
@@ -122,7 +122,7 @@ export class Limits {
     return null;
   }
 
-  /** Enters above the limit, for somebody whose place another is giving up. */
+  /** Counts one above the limit: another was made to give its place up and has not left it yet. */
   forceHandshake(): void {
     Atomics.add(this.#counts, HANDSHAKES, 1);
     Atomics.add(this.#counts, this.#myHandshakes, 1);

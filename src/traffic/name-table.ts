@@ -9,8 +9,8 @@ interface Waiter {
 }
 
 /**
- * What the control side has told of the names that endpoints have. A session that meets an unknown
- * one asks, and waits for the first answer.
+ * The answers for names of endpoints that the control side has sent. A session that meets an
+ * unknown one asks, and waits for the first answer.
  */
 export class NameTable {
   readonly #ask: Ask;

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-/** Whoever counts the bytes of a direction and notes that something moved. */
+/** Counts the bytes of a direction. */
 export interface Meter {
   add(bytes: number): void;
 }

@@ -16,8 +16,8 @@ export interface Splice {
 }
 
 /**
- * Joins two connections until both are closed; whoever opened them has given each a listener for
- * errors that stays. Node keeps a TLS socket that is over until a large collection: nothing of the
+ * Joins two connections until both are closed. Each must already have a listener for errors that
+ * stays. Node keeps a TLS socket that is over until a large collection: nothing of the
  * session hangs on it then. Each direction ends by itself: the end of one side is passed on after
  * everything before it was written, and bytes still flow the other way. A reset or any other error
  * on one side resets the other. Back-pressure is exact: a side is not read while the other has not

@@ -32,7 +32,7 @@ interface Handle {
 /**
  * Looks at all sessions again and again. Ends those that were silent for too long, and those with a
  * peer that has gone where Node does not notice it: after the end of a direction, and while reading
- * is paused, nobody polls the descriptor, so that a reset of the peer is not seen.
+ * is paused, Node does not poll the descriptor, so that a reset of the peer is not seen.
  */
 export class Sweep {
   readonly #clock: Clock;

@@ -235,9 +235,9 @@ export interface TerminateOptions {
   readonly name: string | null;
   readonly peeked: Buffer;
   readonly wallMs: number;
-  /** The handshake is done; nothing is verified yet. Whoever is told owns the socket. */
+  /** The handshake is done; nothing is verified yet. The function called owns the socket. */
   readonly onHandshake: (socket: TLSSocket, protocol: string) => void;
-  /** Told of a client that is rejected, as far as its certificate could be read. */
+  /** Called for a client that is rejected, with what could be read of its certificate. */
   readonly onCertificate: (certificate: CertificateSummary) => void;
 }
 

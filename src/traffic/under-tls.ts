@@ -50,14 +50,14 @@ type Done = (error?: Error | null) => void;
 export class UnderTls extends Duplex {
   /** Whose bytes OpenSSL is reading at this moment. */
   static #fed: UnderTls | null = null;
-  /** Told once, when TLS or the connection has ended; with what the connection failed with. */
+  /** Called once, when TLS or the connection has ended, with what the connection failed with. */
   onEnd: ((error: Error | null) => void) | null = null;
   readonly #raw: Socket;
   readonly #cursor = new RecordCursor();
   /** What was read last, and how much of it TLS has; null when it has all. */
   #chunk: Buffer | null = null;
   #at = 0;
-  /** The memory of the chunk is somebody else's. */
+  /** The memory of the chunk belongs to its caller. */
   #foreign = false;
   /** Once its handshake is done. */
   #tls: Socket | null = null;
@@ -73,7 +73,7 @@ export class UnderTls extends Duplex {
   #uselessSince = 0;
   /** TLS has written since it was last given something. */
   #wrote = false;
-  /** The last word was said in place of TLS, and the peer has some time to read it. */
+  /** An alert was written in place of TLS, and the peer has some time to read it. */
   #leaving: Leaving | null = null;
 
   /** `raw` is paused. */

@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net';
 
 /**
- * Of a source that holds most, one that has said nothing for so long goes before older ones that
+ * Of a source that holds most, one that has sent nothing for so long goes before older ones that
  * have.
  */
 const SILENT_MS = 1_000;
-/** How many of the oldest are asked whether they have said something. */
+/** How many of the oldest are looked at for whether they have sent something. */
 const ASKED = 32;
 
-/** A place that is held by somebody who has not shown yet what it is for. Safe to leave twice. */
+/** A place of a connection that has not proven itself yet. Safe to leave twice. */
 export interface UnprovenPlace {
   leave(): void;
 }
@@ -16,7 +16,7 @@ export interface UnprovenPlace {
 interface Holder extends UnprovenPlace {
   readonly since: number;
   readonly socket: Socket;
-  /** What it had said when it came. */
+  /** What it had sent when it came. */
   readonly bytesRead: number;
   readonly giveUp: () => void;
 }
@@ -30,7 +30,7 @@ interface Source {
 /**
  * Who holds a place and has not proven itself: connections before their hello, handshakes that are
  * not done. Where all places are taken one of them makes room: of the source that holds most, the
- * oldest that has said nothing. So a flood from one source, or from many, costs itself its places,
+ * oldest that has sent nothing. So a flood from one source, or from many, costs itself its places,
  * and who comes while it lasts has as long as the flood needs to fill them all.
  */
 export class Unproven {
@@ -62,7 +62,7 @@ export class Unproven {
     return held;
   }
 
-  /** False where there is nobody. */
+  /** False where none holds a place. */
   makeRoom(nowMs: number): boolean {
     const [most] = this.#byNumber[this.#most] ?? [];
     return most !== undefined && giveWay(most, nowMs);

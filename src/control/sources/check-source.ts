@@ -4,7 +4,7 @@
 import type { Problem } from '../../base/problem.ts';
 import { amount, anything, byKind, byName, callback, flag, having, listOf, mapOf, name } from '../../base/shape.ts';
 import { oneOf, options, port, text, whole } from '../../base/shape.ts';
-import type { Check, Checks } from '../../base/shape.ts';
+import type { Check, ShapeChecks } from '../../base/shape.ts';
 import type { Cluster, Endpoint } from '../../model/cluster.ts';
 import type { Absent, Compiled, ListenerConfig, Origin } from '../../model/compiled.ts';
 import type { Permission, PermissionRule } from '../../model/permission.ts';
@@ -122,7 +122,7 @@ const endpoint = options<Endpoint>(
   ['address', 'port', 'weight', 'priority', 'zone', 'tags', 'tls'],
 );
 
-const CLUSTER: Checks<Cluster> = {
+const CLUSTER: ShapeChecks<Cluster> = {
   name,
   endpoints: listOf(endpoint),
   connectTimeoutMs: amount,
@@ -139,7 +139,7 @@ const CLUSTER: Checks<Cluster> = {
   outlierDetection: plain,
 };
 
-const SNAPSHOT: Checks<Snapshot> = {
+const SNAPSHOT: ShapeChecks<Snapshot> = {
   version: name,
   zone: text,
   routes: mapOf(route),
@@ -147,7 +147,7 @@ const SNAPSHOT: Checks<Snapshot> = {
   meshes: mapOf(options<Mesh>({ name, trust: text, identity: plain }, ['name', 'trust', 'identity'])),
 };
 
-const GOOD: Checks<Good> = {
+const GOOD: ShapeChecks<Good> = {
   kind: text,
   snapshot: options<Snapshot>(SNAPSHOT, ['version', 'zone', 'routes', 'clusters', 'meshes']),
   secrets: mapOf(text),

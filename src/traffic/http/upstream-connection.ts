@@ -44,7 +44,7 @@ export interface Connection {
   readonly used: number;
   /** Places that are taken. */
   readonly busy: number;
-  /** The service has said that it takes no more. */
+  /** The service announced that it takes no more requests. */
   readonly isLeaving: boolean;
   reserve(): void;
   /** In place of `send`; one that was made for it and carried nothing ends. */

@@ -20,7 +20,7 @@ export interface Lease {
    * The connection has carried requests before, so that its service may have ended it meanwhile.
    */
   readonly reused: boolean;
-  /** The service has said that it takes no more: what it refuses now it has not begun. */
+  /** The service announced that it takes no more: what it refuses now it has not begun. */
   readonly isLeaving: () => boolean;
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall;
   /** In place of `send`: a connection that was made for it and carried nothing ends. */
@@ -190,7 +190,7 @@ export class UpstreamPools {
     this.#serve(home);
   }
 
-  /** A place is free: whoever waits longest takes it. */
+  /** A place is free: the request that waits longest takes it. */
   #serve(pool: Pool): void {
     for (;;) {
       const waiter = pool.waiting.find(({ wanted }) => !wanted.fresh);

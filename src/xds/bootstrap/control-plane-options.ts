@@ -15,8 +15,8 @@ export interface ControlPlaneOptions {
    */
   readonly systemTrust: string | null;
   /**
-   * Whoever answers at `url` is believed and gets the token. ADS is verified all the same, by what
-   * the bootstrap says.
+   * The certificate of `url` is not verified, and the token is sent to it. ADS is verified all the
+   * same, by what the bootstrap says.
    */
   readonly skipVerify: boolean;
   /**

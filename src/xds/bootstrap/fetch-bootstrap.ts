@@ -79,7 +79,7 @@ async function tryOnce({ controlPlane, version, operatingSystem, clock, signal }
   } catch (error) {
     return failed(connectProblem(controlPlane.url, error));
   }
-  // Whoever quotes the request in a refusal must not bring the token into a log.
+  // A control plane that quotes the request in its refusal must not bring the token into a log.
   const text = token === null ? answer.body : answer.body.replaceAll(token, '[token]');
   if (answer.status !== 200) return failed(statusProblem(answer.status, text, controlPlane));
   const parsed = parseBootstrap(answer.body, version);

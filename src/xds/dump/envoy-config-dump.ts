@@ -110,7 +110,7 @@ function bootstrapSection(bootstrap: EnvoyBootstrap, started: string): DumpSecti
   };
 }
 
-/** The node as it is told to a control plane, for `/server_info`. */
+/** The node as it is sent to a control plane, for `/server_info`. */
 export function nodeJson({ node }: DumpSources['bootstrap']): LazyJson {
   return shownJson(NodeSchema, node);
 }

@@ -1,7 +1,7 @@
 /**
  * Messages as anybody may read them. What Envoy's protos call sensitive is `[redacted]`, and so are
- * the values of headers that carry credentials, which Envoy shows. An `Any` of a type that nobody
- * here knows is not shown, because nobody can tell what is secret in it; its type is.
+ * the values of headers that carry credentials, which Envoy shows. An `Any` of a type
+ * that is not known here may hold a secret: only its type is shown.
  */
 import { create, getOption, toBinary, toJson } from '@bufbuild/protobuf';
 import type { DescField, DescMessage, JsonObject, JsonValue, Message, MessageShape } from '@bufbuild/protobuf';

@@ -1,6 +1,6 @@
 import type { AdsType } from '../messages/ads-state.ts';
 
-/** What was remarked of each resource, so that it is said once for as long as it is true. */
+/** The remarks on each resource, so that each is logged once for as long as it is true. */
 export class RemarkMemory {
   readonly #said: Readonly<Record<AdsType, Map<string, ReadonlySet<string>>>> = {
     cluster: new Map(),

@@ -32,7 +32,7 @@ export const SPIFFE_VALIDATOR = 'envoy.extensions.transport_sockets.tls.v3.SPIFF
 
 /**
  * What this egress cannot do to a client that Envoy would do, such as a list of revoked
- * certificates, is a reason to let nobody in.
+ * certificates, refuses every client.
  */
 export function readChainTls(socket: TransportSocket): ChainTlsRead {
   const config = socket.configType.case === 'typedConfig' ? socket.configType.value : undefined;

@@ -14,7 +14,7 @@ import { senderRules } from './sender-rules.ts';
 
 /** What the reader of a chain could not take over. */
 export interface Notes {
-  /** Nobody may pass with it. */
+  /** It refuses every client. */
   readonly unsupported: string[];
   /** It has no effect here. */
   readonly undone: string[];

@@ -78,7 +78,7 @@ function ownFields(manager: HttpConnectionManager, { action }: Route, notes: Not
   };
 }
 
-/** Envoy's timeout of a request where none is said. */
+/** Envoy's timeout of a request where the route has none. */
 const REQUEST_MS = 15_000;
 
 /** What is Envoy's default, or never ends anything, is left out. */

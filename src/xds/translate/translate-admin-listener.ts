@@ -40,7 +40,7 @@ export function readAdminListener({ address, filterChains }: Listener): AdminRea
   return { admin, secrets: read?.kind === 'tls' ? read.secrets : [], remarks };
 }
 
-/** What would keep somebody out and is not evaluated here keeps everybody out. */
+/** A restriction that is not evaluated here refuses every client. */
 function chainComplaint({ filters, filterChainMatch }: FilterChain): string | null {
   const [asked] = matchComplaints(filterChainMatch);
   if (asked !== undefined) return asked;
@@ -82,8 +82,8 @@ type TlsRead =
   | { readonly kind: 'unusable'; readonly why: string };
 
 /**
- * Whoever gets in may read the whole configuration: nothing less than a client certificate with a
- * name opens it.
+ * A client of this listener may read the whole configuration: nothing less than a client
+ * certificate with a name opens it.
  */
 function readTls({ transportSocket }: FilterChain): TlsRead {
   const config = transportSocket?.configType.case === 'typedConfig' ? transportSocket.configType.value : undefined;

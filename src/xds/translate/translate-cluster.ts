@@ -20,9 +20,9 @@ import { readUpstreamTls } from './upstream-tls.ts';
 
 export interface ClusterSource {
   readonly cluster: EnvoyCluster;
-  /** What EDS said of it; only a cluster of that type looks at it. */
+  /** Its resource of EDS; only a cluster of that type looks at it. */
   readonly assignment?: ClusterLoadAssignment | undefined;
-  /** What SDS said under this name. */
+  /** The resource of SDS of this name. */
   readonly secret: (name: string) => Secret | undefined;
   /**
    * For certificates that a resource names by their place on the disk of the proxy. Absent: such a

@@ -168,7 +168,7 @@ function trustOf(
   const text = textOf(trustedCa, of);
   if (text === undefined && systemRootCerts !== undefined) return { kind: 'system' };
   if (text === undefined) {
-    // One that is there and says nothing may be a mistake: nobody is to be believed for it.
+    // One that is there and empty may be a mistake: no service is trusted by it.
     if (trustedCa !== undefined) return unusable('its CA is empty');
     if (asksForCa) return unusable('the secret of its CA has none');
     return validation.matchTypedSubjectAltNames.length + validation.matchSubjectAltNames.length > 0
