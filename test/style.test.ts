@@ -90,8 +90,9 @@ function exportsOf(path: string, text: string): readonly Exported[] {
 
 /** Whether one is the other with one letter more, less or another, whatever their case. */
 function areNear(a: string, b: string): boolean {
-  const [one, other] = [a, b].map((name) => name.toLowerCase().replace(/[\d_]/g, '')) as [string, string];
-  if (one === other) return a.toLowerCase() === b.toLowerCase();
+  if (a.replace(/\D/g, '') !== b.replace(/\D/g, '')) return false;
+  const [one, other] = [a, b].map((name) => name.toLowerCase().replaceAll('_', '')) as [string, string];
+  if (one === other) return true;
   if (Math.abs(one.length - other.length) > 1 || Math.max(one.length, other.length) < 6) return false;
   let same = 0;
   while (same < one.length && one[same] === other[same]) same++;
