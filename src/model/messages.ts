@@ -53,8 +53,8 @@ export type AttemptOutcome =
   /** A connection for requests was made: what they come to is counted for each by itself. */
   | 'connected'
   /**
-   * A request was answered with less than 500; 502, 503 and 504 are those of gateways. A reset
-   * stands for 500.
+   * A request was answered with less than 500; 502, 503 and 504 are those of gateways. One that was
+   * reset is a failure to connect.
    */
   | 'answered'
   | 'answered-5xx'

@@ -16,12 +16,14 @@ import type { BreakerLimit } from '../model/session-record.ts';
  * no memory.
  */
 export const SLOTS = 65_536;
-/** Connections, those among them that are being made, and requests. */
-const COUNTERS = 3;
+/** Connections, those among them that are being made, requests, and those that are sent again. */
+const COUNTERS = 4;
 const CONNECTIONS = 0;
 const PENDING = 1;
 /** Of HTTP, that are being served. */
 const REQUESTS = 2;
+/** Of requests, those that are sent a second time. */
+const RETRIES = 3;
 
 /**
  * Of the buckets, then of the whole process, then of each data side, so that what a dead one held
@@ -111,6 +113,11 @@ export class Breakers {
     return this.#place(cluster, PENDING, cluster.circuitBreaker?.maxPendingRequests ?? BREAKER_DEFAULTS.maxPendingRequests);
   }
 
+  /** The same for a request that is sent a second time. */
+  enterRetry(cluster: Cluster): (() => void) | null {
+    return this.#place(cluster, RETRIES, cluster.circuitBreaker?.maxRetries ?? BREAKER_DEFAULTS.maxRetries);
+  }
+
   #place(cluster: Cluster, counter: number, limit: number): (() => void) | null {
     const slot = this.#clusters.get(cluster.name);
     if (slot === undefined) return () => {};
@@ -175,7 +182,7 @@ export class Breakers {
 
   /** Whether no place is held there any more, so that the slot may be given away. */
   isFree(slot: number): boolean {
-    return [CONNECTIONS, PENDING, REQUESTS].every((counter) => this.#count(slot, counter) === 0);
+    return [CONNECTIONS, PENDING, REQUESTS, RETRIES].every((counter) => this.#count(slot, counter) === 0);
   }
 
   /** A full bucket, for the route that gets the slot next. */

@@ -127,6 +127,34 @@ t.test('timeouts of the route and of the manager; what is a default or never end
   t.match(read({ routes: [own, routed()] }).unsupported, [/its HTTP routes treat requests differently/]);
 });
 
+t.test('what a manager and its routes ask for and is not done is said', async (t) => {
+  t.same(read({}).undone, [], 'as Kuma sends it');
+  const managers: readonly JsonObject[] = [
+    { accessLog: [{ name: 'x' }] },
+    { tracing: {} },
+    { upgradeConfigs: [{ upgradeType: 'websocket' }] },
+    { localReplyConfig: {} },
+    { serverName: 'x' },
+    { useRemoteAddress: true },
+    { forwardClientCertDetails: 'APPEND_FORWARD' },
+    { normalizePath: true },
+    { stripMatchingHostPort: true },
+    { maxRequestHeadersKb: 8 },
+    { commonHttpProtocolOptions: { maxRequestsPerConnection: 5 } },
+  ];
+  for (const manager of managers) t.equal(read({ manager }).undone.length, 1, JSON.stringify(manager));
+  const actions: readonly JsonObject[] = [
+    { prefixRewrite: '/v1' },
+    { hostRewriteLiteral: 'a' },
+    { requestMirrorPolicies: [{ cluster: 'b' }] },
+    { retryPolicy: {} },
+    { internalRedirectPolicy: {} },
+  ];
+  for (const action of actions) t.equal(read({ routes: [routed(action)] }).undone.length, 1, JSON.stringify(action));
+  const requestHeadersToAdd = [{ header: { key: 'a', value: 'b' } }];
+  t.same(read({ routes: [routed({}, { requestHeadersToAdd })] }).undone, ['changes of headers by routes']);
+});
+
 t.test('hash policies', async (t) => {
   const hashPolicy = [
     { header: { headerName: 'X-User' }, terminal: true },

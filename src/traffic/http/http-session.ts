@@ -118,6 +118,7 @@ export class HttpRequests {
       },
       admit: (route, limit, index) => breakers.admitRequest(route, limit, index),
       enter: (cluster) => breakers.enterRequest(cluster),
+      enterRetry: (cluster) => breakers.enterRetry(cluster),
       outcome: (cluster, target, outcome) => this.#plane.attempted(cluster, target, outcome),
     };
   }

@@ -30,10 +30,10 @@ export function pacedBody(body: ResponseBody, kibPerSecond: number, clock: Clock
       left -= piece.length;
       full = !body.write(piece);
     }
-    if (waiting.length > 0) return;
-    if (atEnd === null) return;
+    if (waiting.length > 0 || atEnd === null) return;
     stop();
     atEnd();
+    atEnd = null;
   };
   const tick = (): void => {
     const hadWaiting = waiting.length > 0;

@@ -10,13 +10,15 @@ import type { Target } from '../../routing/choose.ts';
 import type { Sender } from '../../routing/sender-rules.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, ResponseBody } from './exchange.ts';
+import { valuesOf } from '../../wire/flat-headers.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { injectFaults, limitedReply, limitFor } from './faults.ts';
 import type { Injected } from './faults.ts';
 import { requestHash } from './hash-key.ts';
 import type { RequestHash } from './hash-key.ts';
 import { requestHeaders, responseHeaders } from './headers.ts';
 import { replyTo, resetReply } from './local-reply.ts';
-import type { ResetReason } from './local-reply.ts';
+import type { LocalReply, ResetReason } from './local-reply.ts';
 import { pacedBody } from './paced-body.ts';
 import { RequestTimers, timeoutReply } from './request-timers.ts';
 import type { RequestTimeout } from './request-timers.ts';
@@ -44,6 +46,8 @@ export interface RequestHost {
   admit(route: Route, limit: RequestRateLimit, index: number): boolean;
   /** A place among the requests of the cluster, and how it is left; null where all are taken. */
   enter(cluster: Cluster): (() => void) | null;
+  /** The same among the requests of the cluster that are sent a second time. */
+  enterRetry(cluster: Cluster): (() => void) | null;
   /**
    * Endpoints in the order to try; throws Refused. `hash` is what a balancer that hashes goes by,
    * null for a random one.
@@ -172,22 +176,38 @@ function timeoutsOf({ timeouts = {} }: HttpRoute, { httpPool }: Cluster): HttpTi
 
 /**
  * A service may end an idle connection just when a request comes: one that nobody has begun to
- * answer and that may be sent twice gets a new one.
+ * answer and that may be sent twice gets a new one, where the cluster may have one more such.
  */
 async function carry(request: Request): Promise<void> {
-  const { exchange } = request;
-  const isSafe = /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
-  for (const fresh of [false, true]) {
-    const lease = await leased(request, fresh);
-    if (lease === null) return;
-    const outcome = await forward(request, lease);
-    if (outcome === 'done') return;
-    const mayRepeat = outcome === 'refused' || (lease.reused && isSafe);
-    if (fresh || exchange.body !== null || !mayRepeat) {
-      exchange.reply(resetReply(outcome === 'refused' ? 'remote refused stream reset' : 'connection termination'));
-      return;
-    }
+  const { exchange, host, cluster } = request;
+  const first = await attempt(request, false);
+  if (first === 'done') return;
+  const leave = first.mayRepeat ? host.enterRetry(cluster) : null;
+  if (leave === null) return exchange.reply(first.reply);
+  try {
+    const second = await attempt(request, true);
+    if (second !== 'done') exchange.reply(second.reply);
+  } finally {
+    leave();
   }
+}
+
+interface Unanswered {
+  readonly reply: LocalReply;
+  readonly mayRepeat: boolean;
+}
+
+async function attempt(request: Request, fresh: boolean): Promise<'done' | Unanswered> {
+  const { exchange } = request;
+  const lease = await leased(request, fresh);
+  if (lease === null) return 'done';
+  const outcome = await forward(request, lease);
+  if (outcome === 'done') return 'done';
+  const isSafe = lease.reused && /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
+  return {
+    reply: resetReply(outcome === 'refused' ? 'remote refused stream reset' : 'connection termination'),
+    mayRepeat: exchange.body === null && (outcome === 'refused' || isSafe),
+  };
 }
 
 /** A place on a connection; null where the request is over before there is one. */
@@ -242,7 +262,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
       },
       onHead({ status, headers }) {
         timers.moved();
-        host.outcome(cluster, lease.target, outcomeOf(status));
+        host.outcome(cluster, lease.target, outcomeOf(status, head.isGrpc ? headers : []));
         const serviceTimeMs = Math.round(host.clock.now() - startedAt);
         try {
           const out = responseHeaders(headers, { serviceTimeMs, wallMs: host.clock.wall() });
@@ -272,14 +292,16 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
       },
       onReset(reason, code, detail) {
         host.reset(reason, detail);
+        const isStale = answer === null && reason === 'connection termination';
+        const isSentAway = answer === null && reason === 'remote refused stream reset' && lease.isLeaving();
+        // To Envoy a reset is a failure of the connection, before an answer and within it.
+        if (!isSentAway && !(isStale && lease.reused)) host.outcome(cluster, lease.target, 'connect-failed');
         if (answer !== null) {
           answer.reset(code);
           return resolve('done');
         }
-        const isStale = reason === 'connection termination';
-        if (!isStale || !lease.reused) host.outcome(cluster, lease.target, 'answered-5xx');
         if (isStale) return resolve('stale');
-        if (reason === 'remote refused stream reset' && lease.isLeaving()) return resolve('refused');
+        if (isSentAway) return resolve('refused');
         exchange.reply(resetReply(reason));
         resolve('done');
       },
@@ -296,11 +318,26 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
   });
 }
 
-/** What an answer says of its endpoint, as outlier detection counts it. */
-function outcomeOf(status: number): AttemptOutcome {
-  if (status < 500) return 'answered';
-  return status >= 502 && status <= 504 ? 'answered-gateway-error' : 'answered-5xx';
+/**
+ * What an answer says of its endpoint, as outlier detection counts it. `grpc`: of an answer of
+ * gRPC, whose status counts in place of that of HTTP where it is in the head.
+ */
+function outcomeOf(status: number, grpc: FlatHeaders): AttemptOutcome {
+  const [code] = valuesOf(grpc, 'grpc-status');
+  const counted = code === undefined ? status : (FAILED_GRPC.get(code) ?? 200);
+  if (counted < 500) return 'answered';
+  return counted >= 502 && counted <= 504 ? 'answered-gateway-error' : 'answered-5xx';
 }
+
+/** Statuses of gRPC that are failures of the service, as statuses of HTTP. */
+const FAILED_GRPC: ReadonlyMap<string, number> = new Map([
+  ['2', 500],
+  ['4', 504],
+  ['12', 501],
+  ['13', 500],
+  ['14', 503],
+  ['15', 500],
+]);
 
 function refused(exchange: Exchange, host: RequestHost, refusal: Refusal): void {
   host.refused(refusal);

@@ -13,6 +13,7 @@ export class Http2Connection implements Connection {
   readonly target: Target;
   readonly #session: ClientHttp2Session;
   readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
   #closed = false;
   isLeaving = false;
   busy = 0;
@@ -21,6 +22,7 @@ export class Http2Connection implements Connection {
   constructor(socket: Socket, options: ConnectionOptions) {
     this.target = options.target;
     this.#options = options;
+    this.#socket = socket;
     // The socket was connected without being read; the library takes over a handle that is reading
     // already.
     socket.read(0);
@@ -32,8 +34,11 @@ export class Http2Connection implements Connection {
       ...REPEATABLE,
     });
     this.#session.on('error', ignore);
-    this.#session.on('goaway', () => (this.isLeaving = true));
-    this.#session.setTimeout(idleMsOf(options.pool), () => this.busy === 0 && this.#session.close());
+    this.#session.on('goaway', () => {
+      this.isLeaving = true;
+      if (this.busy === 0) this.#end();
+    });
+    this.#session.setTimeout(idleMsOf(options.pool), () => this.busy === 0 && this.#end());
     socket.once('close', () => options.onGone());
   }
 
@@ -61,12 +66,18 @@ export class Http2Connection implements Connection {
   #release(): void {
     this.busy--;
     if (this.isOpen) this.#options.onRoom();
-    else if (this.busy === 0) this.#session.close();
+    else if (this.busy === 0) this.#end();
   }
 
   close(): void {
     this.#closed = true;
-    if (this.busy === 0) this.#session.close();
+    if (this.busy === 0) this.#end();
+  }
+
+  /** The session alone would wait for the service to end the connection, which some do not. */
+  #end(): void {
+    this.#session.close();
+    setImmediate(() => this.#socket.destroySoon());
   }
 
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {

@@ -16,6 +16,7 @@ import { readFault, readRequestLimit } from './read-http-policies.ts';
 import type { Notes } from './read-http-policies.ts';
 import type { MatchedFault } from './read-filters.ts';
 import { asksForHeaders } from './route-match.ts';
+import { unreadOfHttp } from './unread-http.ts';
 
 /**
  * The HTTP filters of a chain that act on requests; a route may have a configuration of its own for
@@ -37,6 +38,7 @@ export function readHttpRoutes(
   notes: Notes,
 ): Omit<HttpRoute, 'answersDenied'> & { readonly matched: readonly MatchedFault[] } {
   const routes = config.virtualHosts.flatMap((host) => host.routes);
+  notes.undone.push(...unreadOfHttp(manager, config));
   const own = routes.map((route) => ownFields(manager, route, notes));
   const [whole] = own.toReversed();
   if (own.some((each) => !sameValue(each, whole))) {
@@ -70,7 +72,6 @@ function ownFields(manager: HttpConnectionManager, { action }: Route, notes: Not
   const rewrite = route.hostRewriteSpecifier;
   const timeouts = readTimeouts(manager, route, notes);
   const hashPolicies = route.hashPolicy.flatMap((policy) => readHashPolicy(policy) ?? []);
-  if (route.retryPolicy !== undefined) notes.undone.push('retries');
   return {
     autoHostRewrite: rewrite.case === 'autoHostRewrite' && rewrite.value.value,
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),

@@ -92,6 +92,7 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts): Promi
           judge: () => ({ kind: 'allowed', http, cluster: web, route }),
           admit: () => true,
           enter: () => () => {},
+          enterRetry: () => () => {},
           targets: async () => [target],
           moved: () => {},
           dialled: { attempt: () => {}, connected: () => {} },
@@ -243,4 +244,38 @@ t.test('the head of a request that does not come whole in the time of its route 
   t.same(refused, ['ERR_HTTP_REQUEST_TIMEOUT']);
   t.notOk(waiting.destroyed, 'that of another route goes on');
   waiting.destroy();
+});
+
+t.test('what an answer, or the end of its connection, says of an endpoint', async (t) => {
+  const answers: Readonly<Record<string, string>> = {
+    good: 'HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n',
+    bad: 'HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n',
+    gateway: 'HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n',
+    unavailable: 'HTTP/1.1 200 OK\r\ngrpc-status: 14\r\nContent-Length: 0\r\n\r\n',
+    unimplemented: 'HTTP/1.1 200 OK\r\ngrpc-status: 12\r\nContent-Length: 0\r\n\r\n',
+    denied: 'HTTP/1.1 200 OK\r\ngrpc-status: 7\r\nContent-Length: 0\r\n\r\n',
+    cut: 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf',
+    none: '',
+  };
+  const service = await listening(t, (socket) => {
+    socket.once('data', (chunk: Buffer) => {
+      const path = /^\w+ \/(\w+)/.exec(chunk.toString())?.[1] ?? '';
+      socket.end(answers[path] ?? '');
+    });
+  });
+  for (const [path, type, outcome] of [
+    ['good', 'text/plain', 'answered'],
+    ['bad', 'text/plain', 'answered-5xx'],
+    ['gateway', 'text/plain', 'answered-gateway-error'],
+    ['unavailable', 'application/grpc', 'answered-gateway-error'],
+    ['unimplemented', 'application/grpc', 'answered-5xx'],
+    ['denied', 'application/grpc', 'answered'],
+    ['unavailable', 'text/plain', 'answered'],
+    ['cut', 'text/plain', 'answered connect-failed'],
+    ['none', 'text/plain', 'connect-failed'],
+  ] as const) {
+    const { port, outcomes } = await startBed(t, service, {});
+    await exchange(port, `GET /${path} HTTP/1.1\r\nHost: a\r\nContent-Type: ${type}\r\nConnection: close\r\n\r\n`);
+    t.equal(outcomes.join(' '), outcome, `${path} of ${type}`);
+  }
 });

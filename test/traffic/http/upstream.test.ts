@@ -20,6 +20,8 @@ interface Bed {
   readonly clock: FakeClock;
   readonly web: Cluster;
   dials: number;
+  /** Connections that have ended. */
+  left: number;
   lease(of?: { readonly mesh?: string; readonly cluster?: Cluster; readonly fresh?: boolean }): Promise<Lease>;
 }
 
@@ -40,6 +42,7 @@ function startBed(t: Test, port: number, http: 'http1' | 'http2', httpPool?: Htt
     clock,
     web,
     dials: 0,
+    left: 0,
     pools: new UpstreamPools({
       clock,
       wait: () => () => {},
@@ -47,7 +50,7 @@ function startBed(t: Test, port: number, http: 'http1' | 'http2', httpPool?: Htt
         bed.dials++;
         const socket = connect(port, '127.0.0.1');
         await once(socket, 'connect');
-        return { kind: 'dialled', socket, target, leave: () => {} };
+        return { kind: 'dialled', socket, target, leave: () => void bed.left++ };
       },
     }),
     lease: ({ mesh = 'default', cluster: of = web, fresh = false } = {}) =>
@@ -168,6 +171,14 @@ t.test('a service that says it takes no more is left alone', async (t) => {
   });
   t.equal(await carried(await bed.lease()), '200');
   t.equal(bed.dials, 2);
+});
+
+t.test('a connection that its service sends away ends, also where the service leaves it open', async (t) => {
+  const { port, sessions } = await startHttp2(t);
+  const bed = startBed(t, port, 'http2');
+  t.equal(await carried(await bed.lease()), '200');
+  sessions[0]?.goaway();
+  await until('the connection to be left', () => bed.left === 1);
 });
 
 t.test('connections of an endpoint or a cluster that is gone take no more requests; those that stay are kept', async (t) => {
