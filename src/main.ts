@@ -6,6 +6,7 @@ import { withoutKeys } from './base/key-material.ts';
 import { systemClock } from './base/clock.ts';
 import { packageVersion } from './base/version.ts';
 import { helpText } from './cli/help.ts';
+import { inheritedSocket } from './cli/inherited-socket.ts';
 import { parseCommand } from './cli/parse.ts';
 import type { Command } from './cli/parse.ts';
 import type { Signal, Terminal } from './cli/terminal.ts';
@@ -19,6 +20,7 @@ const terminal: Terminal = {
   cwd: () => process.cwd(),
   cpus: () => availableParallelism(),
   descriptorLimit,
+  inheritedSocket: () => inheritedSocket(process.env, process.pid),
   inputEnd: () =>
     new Promise((resolve) => {
       for (const event of ['end', 'close', 'error']) process.stdin.once(event, () => resolve());

@@ -19,9 +19,10 @@ export interface DrainageOptions {
   readonly observer: Observer;
   readonly workers: WorkerPool;
   readonly acceptThroughout: boolean;
+  readonly sharesQueue: boolean;
 }
 
-export function drainage({ clock, observer, workers, acceptThroughout }: DrainageOptions): Drainage {
+export function drainage({ clock, observer, workers, acceptThroughout, sharesQueue }: DrainageOptions): Drainage {
   let ending = false;
   let drained: { readonly startedAt: number; ended: number; cut: number } | null = null;
   function count(): void {
@@ -38,7 +39,7 @@ export function drainage({ clock, observer, workers, acceptThroughout }: Drainag
       ending = true;
       if (drained === null) count();
       observer.log.info({ drainTimeMs, sessions: workers.limits.sessions }, 'draining');
-      return drain({ clock, workers, drainTimeMs, acceptThroughout });
+      return drain({ clock, workers, drainTimeMs, acceptThroughout, sharesQueue });
     },
     report() {
       if (drained === null) return;

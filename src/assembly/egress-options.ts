@@ -35,6 +35,11 @@ export interface EgressOptions {
   readonly bind?: string;
   /** Instead of the port of the ZoneEgress; 0 takes a free one. */
   readonly port?: number;
+  /**
+   * Descriptor of a socket that listens already, as systemd and other supervisors hand it down: it is
+   * accepted from in place of a socket of its own. Goes with `concurrency` 1 only.
+   */
+  readonly inheritedSocket?: number;
   /** The admin listener; its port comes from the ZoneEgress unless given. `false`: none. */
   readonly admin?: false | { readonly bind?: string; readonly port?: number; readonly allowedHosts?: readonly string[] };
   /**
@@ -103,6 +108,7 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
   strict: checked.flag,
   bind: checked.text,
   port: checked.port,
+  inheritedSocket: checked.whole(3, 65_535),
   admin: checked.either('false, or { bind, port, allowedHosts }', {
     boolean: checked.isFalse,
     object: checked.options<Exclude<EgressOptions['admin'], false | undefined>>({

@@ -52,6 +52,7 @@ export function serve(options: EgressOptions, given: ServeOptions): Served {
     observer: observation.observer,
     workers,
     acceptThroughout: behaviourOf(source).announcesEnd,
+    sharesQueue: options.inheritedSocket !== undefined,
   });
   const pages = createAdminPages({
     ...given,
@@ -103,7 +104,7 @@ export function serve(options: EgressOptions, given: ServeOptions): Served {
 }
 
 function listenForClients(
-  { bind, port }: Pick<EgressOptions, 'bind' | 'port'>,
+  { bind, port, inheritedSocket }: Pick<EgressOptions, 'bind' | 'port' | 'inheritedSocket'>,
   { clock, observation, configuration, source }: ServeOptions,
   own: OwnListeners,
 ): Listening {
@@ -114,6 +115,7 @@ function listenForClients(
     follows: movesListener,
     ...(bind === undefined ? {} : { bind }),
     ...(port === undefined ? {} : { port }),
+    ...(inheritedSocket === undefined ? {} : { inherited: inheritedSocket }),
     onChange(at) {
       if (movesListener) observation.listener(at);
       own.changed();

@@ -29,6 +29,11 @@ const EXIT_BOOTSTRAP = 1;
 export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
   const source = await sourceOf(options, terminal);
   if (typeof source === 'number') return source;
+  const inherited = terminal.inheritedSocket?.() ?? null;
+  if (inherited !== null && 'problem' in inherited) {
+    terminal.err(`zone-egress: ${inherited.problem}\n`);
+    return EXIT_CONFIG;
+  }
   const isControlled = 'controlPlane' in source;
   // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and
   // counts after it, or ends a wait for a control plane.
@@ -39,7 +44,11 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
     waiting.abort();
   });
   const egress = await start(
-    { ...egressOptions(options, terminal), ...source, ...(isControlled ? { signal: waiting.signal } : {}) },
+    {
+      ...withSocket(egressOptions(options, terminal), options, inherited),
+      ...source,
+      ...(isControlled ? { signal: waiting.signal } : {}),
+    },
     terminal,
   );
   if (typeof egress === 'number') {
@@ -48,7 +57,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   }
   terminal.onFault((error) => egress.reportFault(error));
   // With several workers this thread carries no session.
-  const carries = workersOf(options, terminal) === 1;
+  const carries = inherited !== null || workersOf(options, terminal) === 1;
   giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: carries ? () => egress.sessions() : null });
   const served = serveUntilSignal(egress, {
     drainTimeMs: options.drainTimeMs,
@@ -139,6 +148,18 @@ export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise
     const stop = terminal.onSignal(['SIGTERM', 'SIGINT', 'SIGHUP'], onSignal);
     if (options.early) onSignal(options.early);
   });
+}
+
+/** Threads cannot share the descriptor of a socket: another process can, of the same supervisor. */
+function withSocket(
+  egress: EgressOptions,
+  { concurrency }: RunOptions,
+  inherited: { readonly fd: number } | null,
+): EgressOptions {
+  if (inherited === null) return egress;
+  const remark = `--concurrency ${concurrency}: an inherited socket is served by one worker; start more instances for more CPUs`;
+  const warnings = [...(egress.warnings ?? []), ...(concurrency > 1 ? [remark] : [])];
+  return { ...egress, inheritedSocket: inherited.fd, concurrency: 1, warnings };
 }
 
 function workersOf({ concurrency }: RunOptions, terminal: Terminal): number {

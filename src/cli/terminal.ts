@@ -7,6 +7,8 @@ export interface Terminal {
   readonly cpus: () => number;
   /** Open files that this process may have; null where the system does not say. */
   readonly descriptorLimit: () => number | null;
+  /** A socket that the starter of this process listens on for it, systemd's way. Absent: none. */
+  readonly inheritedSocket?: () => InheritedSocket | null;
   /** Calls `listener` for each of these signals until the returned function is called. */
   readonly onSignal: (signals: readonly Signal[], listener: (signal: Signal) => void) => () => void;
   /** Reads standard input away; resolves when it ends. Absent: there is none. */
@@ -17,5 +19,7 @@ export interface Terminal {
    */
   readonly onFault: (listener: (error: unknown) => void) => void;
 }
+
+export type InheritedSocket = { readonly fd: number } | { readonly problem: string };
 
 export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';

@@ -10,6 +10,11 @@ export interface DrainOptions {
    * the control plane, and only after it.
    */
   readonly acceptThroughout?: boolean;
+  /**
+   * The listening socket is that of a supervisor: what waits in its queue is taken by the next
+   * egress, so that this one stops taking at once.
+   */
+  readonly sharesQueue?: boolean;
 }
 
 export type Drained = 'clean' | 'cut';
@@ -69,7 +74,10 @@ export function drain(options: DrainOptions): { readonly done: Promise<Drained>;
       wake?.();
     };
     if (options.acceptThroughout === true) await until(() => false, timeIsOver);
-    else void workers.closeListeners({ quietMs: Math.min(QUIET_MS, drainTimeMs / 2), atMostMs: drainTimeMs / 2 }).then(onClosed);
+    else {
+      const most = options.sharesQueue === true ? 0 : drainTimeMs / 2;
+      void workers.closeListeners({ quietMs: Math.min(QUIET_MS, most), atMostMs: most }).then(onClosed);
+    }
     if (!(await until(() => closed, timeIsOver))) {
       void workers.closeListeners({ quietMs: 0, atMostMs: 0 }).then(onClosed);
       await until(() => closed, within(OBEY_MS));

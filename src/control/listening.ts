@@ -9,6 +9,8 @@ export interface ListeningOptions {
   /** Instead of what the configuration says. */
   readonly bind?: string;
   readonly port?: number;
+  /** A socket that listens already; the first listener is this one. */
+  readonly inherited?: number;
   /**
    * A control plane takes listeners away, brings them back and moves them. A folder's is opened
    * once: a change is said, not done.
@@ -37,9 +39,11 @@ export class Listening {
   /** One change after another: a retry may meet a new configuration. */
   #last: Promise<void> = Promise.resolve();
   #said = '';
+  #inherited: number | undefined;
 
   constructor(options: ListeningOptions) {
     this.#options = options;
+    this.#inherited = options.inherited;
   }
 
   /** Null: nothing listens. */
@@ -129,7 +133,10 @@ export class Listening {
   async #listen({ address, port }: ListenerConfig): Promise<void> {
     const { workers, bind, port: instead, onChange } = this.#options;
     const on = bind ?? address;
-    const bound = await workers.listen(on, instead ?? port);
+    const inherited = this.#inherited;
+    // Once closed it is gone: a listener that comes after it is a new one.
+    this.#inherited = undefined;
+    const bound = await workers.listen(on, instead ?? port, inherited);
     this.#said = '';
     this.#at = { address: on, port: bound };
     onChange(this.#at);

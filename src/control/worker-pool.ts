@@ -190,14 +190,17 @@ export class WorkerPool {
 
   /**
    * Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is
-   * bound exclusively first: a second process would start without an error otherwise.
+   * bound exclusively first: a second process would start without an error otherwise. An inherited
+   * socket has its port already, and one data side.
    */
-  async listen(address: string, port: number): Promise<number> {
+  async listen(address: string, port: number, inherited?: number): Promise<number> {
+    if (inherited !== undefined && this.count > 1) throw new Error('an inherited socket is for one worker');
     const bound = this.count === 1 ? port : await bindOnce(address, port);
     this.#closing = null;
     if (this.count > 1) this.#listening = { address, port: bound };
     const results = this.#all('listening', 'listen-failed');
-    this.#postAll({ kind: 'listen', address, port: bound, reusePort: this.count > 1 });
+    const from = inherited === undefined ? {} : { inherited };
+    this.#postAll({ kind: 'listen', address, port: bound, reusePort: this.count > 1, ...from });
     for (const result of await results) {
       if (result.kind === 'listen-failed') throw Object.assign(new Error(result.message), { code: result.code });
       if (result.kind === 'listening') this.#listening = { address, port: result.port };

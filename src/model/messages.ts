@@ -24,7 +24,14 @@ export type ToData =
    * the change that brings them, and after the one that takes them away.
    */
   | { readonly kind: 'slots'; readonly clusters: SlotChange; readonly routes: SlotChange }
-  | { readonly kind: 'listen'; readonly address: string; readonly port: number; readonly reusePort: boolean }
+  /** `inherited` is the descriptor of a socket that listens already, in place of a new one. */
+  | {
+      readonly kind: 'listen';
+      readonly address: string;
+      readonly port: number;
+      readonly reusePort: boolean;
+      readonly inherited?: number;
+    }
   /** Where this process listens, for all its listeners: never dialled. */
   | { readonly kind: 'own-listeners'; readonly ownListeners: readonly OwnListener[] }
   /**

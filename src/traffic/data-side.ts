@@ -297,13 +297,13 @@ export class DataSide implements SessionContext {
   }
 
   async #listen(message: Extract<ToData, { kind: 'listen' }>): Promise<void> {
-    const { address, port, reusePort } = message;
+    const { address, port, reusePort, inherited } = message;
     const { backlog, unref } = this.settings;
     await this.start();
     this.#listener ??= new Listener(this.clock, (socket) => this.#accept(socket));
     this.#sweep.start();
     try {
-      const bound = await this.#listener.listen({ address, port, reusePort, backlog, unref });
+      const bound = await this.#listener.listen({ address, port, reusePort, backlog, unref, inherited });
       this.#send({ kind: 'listening', port: bound });
     } catch (error) {
       const { code, message: text } = error as Error & { code?: string };

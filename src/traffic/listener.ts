@@ -10,7 +10,9 @@ export interface ListenOptions {
   /** One socket per thread on the same port; the kernel spreads the connections. */
   readonly reusePort: boolean;
   /** Does not hold the process open. */
-  readonly unref?: boolean;
+  readonly unref?: boolean | undefined;
+  /** Descriptor of a socket that listens already; it has its address and its port. */
+  readonly inherited?: number | undefined;
 }
 
 export interface CloseOptions {
@@ -50,16 +52,16 @@ export class Listener {
 
   listen(options: ListenOptions): Promise<number> {
     const server = this.#server;
-    const { address, port, backlog, reusePort } = options;
+    const { address, port, backlog, reusePort, inherited } = options;
+    const at = inherited === undefined ? { port, ...(address === '' ? {} : { host: address }) } : { fd: inherited };
     if (options.unref === true) server.unref();
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen(
         {
-          port,
+          ...at,
           backlog,
           exclusive: true,
-          ...(address === '' ? {} : { host: address }),
           ...(reusePort ? { reusePort: true } : {}),
         },
         () => {
