@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
@@ -7,6 +8,7 @@ import { systemClock } from './base/clock.ts';
 import { packageVersion } from './base/version.ts';
 import { helpText } from './cli/help.ts';
 import { inheritedSocket } from './cli/inherited-socket.ts';
+import { systemdOf } from './cli/supervisor.ts';
 import { parseCommand } from './cli/parse.ts';
 import type { Command } from './cli/parse.ts';
 import type { Signal, Terminal } from './cli/terminal.ts';
@@ -20,6 +22,12 @@ const terminal: Terminal = {
   cwd: () => process.cwd(),
   cpus: () => availableParallelism(),
   descriptorLimit,
+  supervisor: () =>
+    systemdOf(process.env, process.pid, (command, args, failed) => {
+      execFile(command, [...args], (error) => {
+        if (error !== null) failed(`${command} ${args.join(' ')}: ${error.message}`);
+      });
+    }),
   inheritedSocket: () => inheritedSocket(process.env, process.pid),
   inputEnd: () =>
     new Promise((resolve) => {

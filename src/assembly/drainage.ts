@@ -22,6 +22,9 @@ export interface DrainageOptions {
   readonly sharesQueue: boolean;
 }
 
+/** How often the log says how far a drain is. */
+const TELL_MS = 5_000;
+
 export function drainage({ clock, observer, workers, acceptThroughout, sharesQueue }: DrainageOptions): Drainage {
   let ending = false;
   let drained: { readonly startedAt: number; ended: number; cut: number } | null = null;
@@ -38,8 +41,21 @@ export function drainage({ clock, observer, workers, acceptThroughout, sharesQue
     drain(drainTimeMs) {
       ending = true;
       if (drained === null) count();
-      observer.log.info({ drainTimeMs, sessions: workers.limits.sessions }, 'draining');
-      return drain({ clock, workers, drainTimeMs, acceptThroughout, sharesQueue });
+      const { log } = observer;
+      const endAt = clock.now() + drainTimeMs;
+      log.info({ drainTimeMs, sessions: workers.limits.sessions }, 'draining');
+      const telling = clock.every(TELL_MS, () => {
+        const leftMs = Math.max(0, Math.round(endAt - clock.now()));
+        log.info({ sessions: workers.limits.sessions, leftMs }, 'still draining');
+      });
+      const { done, hurry } = drain({ clock, workers, drainTimeMs, acceptThroughout, sharesQueue });
+      return {
+        done: done.finally(() => telling.cancel()),
+        hurry() {
+          log.warn({ sessions: workers.limits.sessions }, 'told to stop once more: what is left is cut now');
+          hurry();
+        },
+      };
     },
     report() {
       if (drained === null) return;

@@ -36,8 +36,8 @@ export interface EgressOptions {
   /** Instead of the port of the ZoneEgress; 0 takes a free one. */
   readonly port?: number;
   /**
-   * Descriptor of a socket that listens already, as systemd and other supervisors hand it down: it is
-   * accepted from in place of a socket of its own. Goes with `concurrency` 1 only.
+   * Descriptor of a socket that listens already, as systemd and other supervisors hand it down: it
+   * is accepted from in place of a socket of its own. Goes with `concurrency` 1 only.
    */
   readonly inheritedSocket?: number;
   /** The admin listener; its port comes from the ZoneEgress unless given. `false`: none. */

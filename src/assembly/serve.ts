@@ -44,13 +44,12 @@ const CLOSE_MS = 4_000;
 export function serve(options: EgressOptions, given: ServeOptions): Served {
   const { clock, observation, configuration, source } = given;
   const { dataPlane } = configuration;
-  const { workers } = dataPlane;
   const own = ownListeners((all) => dataPlane.setOwnListeners(all));
   const listening = listenForClients(options, given, own);
   const ending = drainage({
     clock,
     observer: observation.observer,
-    workers,
+    workers: dataPlane.workers,
     acceptThroughout: behaviourOf(source).announcesEnd,
     sharesQueue: options.inheritedSocket !== undefined,
   });
@@ -94,7 +93,7 @@ export function serve(options: EgressOptions, given: ServeOptions): Served {
         log.warn({ what, afterMs: CLOSE_MS }, 'the end does not wait for it any longer');
       }
       await done('the source of the configuration', () => source.close?.());
-      await done('a data side', () => workers.stop());
+      await done('a data side', () => dataPlane.workers.stop());
       await done('the recording', () => observation.endRecording());
       await done('an admin listener', () => pages.close());
       ending.report();

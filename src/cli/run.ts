@@ -7,6 +7,7 @@ import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { loadControlPlane } from './control-plane.ts';
 import { BootstrapError, startEgress } from '../egress.ts';
 import type { ControlPlaneOptions, Egress, EgressOptions } from '../egress.ts';
+import { report } from './supervisor.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Signal, Terminal } from './terminal.ts';
 
@@ -59,7 +60,15 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   // With several workers this thread carries no session.
   const carries = inherited !== null || workersOf(options, terminal) === 1;
   giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: carries ? () => egress.sessions() : null });
+  const supervisor = terminal.supervisor?.() ?? null;
+  const told =
+    supervisor === null
+      ? null
+      : report(supervisor, systemClock({ keepAlive: false }), (message) =>
+          terminal.err(`zone-egress: the service manager hears nothing of this process: ${message}\n`),
+        );
   const served = serveUntilSignal(egress, {
+    onDrain: () => told?.stopping(),
     drainTimeMs: options.drainTimeMs,
     // kuma-dp cuts what is left at the end of the drain time, and ends well.
     drainExitCode: isControlled ? 0 : options.drainExitCode,
@@ -67,7 +76,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
     early,
   });
   stopEarly();
-  return served;
+  return served.finally(() => told?.end());
 }
 
 /** All that the flags name is read and checked; an exit code where that says what is wrong. */
@@ -116,6 +125,7 @@ export interface ServeOptions {
   readonly drainTimeMs: number;
   readonly drainExitCode: number;
   readonly terminal: Terminal;
+  readonly onDrain?: () => void;
   /** A signal that came before there was anything to drain. */
   readonly early?: Signal | null;
 }
@@ -135,6 +145,7 @@ export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise
         return;
       }
       since = now;
+      options.onDrain?.();
       const drain = egress.drain(options.drainTimeMs);
       draining = drain;
       drain.done

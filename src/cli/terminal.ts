@@ -9,6 +9,8 @@ export interface Terminal {
   readonly descriptorLimit: () => number | null;
   /** A socket that the starter of this process listens on for it, systemd's way. Absent: none. */
   readonly inheritedSocket?: () => InheritedSocket | null;
+  /** What starts this process and waits for word from it. Absent or null: nothing does. */
+  readonly supervisor?: () => Supervisor | null;
   /** Calls `listener` for each of these signals until the returned function is called. */
   readonly onSignal: (signals: readonly Signal[], listener: (signal: Signal) => void) => () => void;
   /** Reads standard input away; resolves when it ends. Absent: there is none. */
@@ -18,6 +20,12 @@ export interface Terminal {
    * callback must not end the sessions of all.
    */
   readonly onFault: (listener: (error: unknown) => void) => void;
+}
+
+export interface Supervisor {
+  /** It takes the process for hung when it has heard nothing for so long; null: it does not. */
+  readonly watchdogMs: number | null;
+  readonly notify: (state: readonly string[], failed: (message: string) => void) => void;
 }
 
 export type InheritedSocket = { readonly fd: number } | { readonly problem: string };

@@ -10,7 +10,7 @@ import { env, root } from '../packed.ts';
 
 /** Programs that are not of this project. `npm run image` is tried in test/deploy/image.test.ts. */
 const OTHERS =
-  /^(sudo )?(docker|kubectl|helm|kumactl|systemctl|systemd-creds|systemd-analyze|install|journalctl|npm run image)\b/;
+  /^(sudo )?(docker|kubectl|helm|kumactl|systemctl|systemd-creds|systemd-analyze|install|journalctl|npm install|systemd-sysusers|npm run image)\b/;
 
 const dir = mkdtempSync(join(tmpdir(), 'zone-egress-docs-'));
 t.teardown(() => rmSync(dir, { recursive: true, force: true }));
@@ -24,7 +24,7 @@ for (const page of readdirSync(join(root, 'docs/deploy'))) {
       .filter((line) => line !== '');
     t.ok(lines.length > 0, `${lines.length} commands`);
     for (const line of lines) {
-      for (const [path = ''] of line.matchAll(/(?<=^|[\s=])deploy\/[\w./-]+/g))
+      for (const [path = ''] of line.matchAll(/(?<=^|[\s=])deploy\/[\w./@-]+/g))
         // What an operator writes there is not.
         if (!line.includes(`> ${path}`)) t.ok(existsSync(join(root, path)), path);
       if (OTHERS.test(line)) continue;

@@ -1,0 +1,80 @@
+// The units of deploy/systemd: what they say of each other, and that their command tells systemd
+// what a unit of this type waits for.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { inheritedSocket } from '../../src/cli/inherited-socket.ts';
+import { systemdOf } from '../../src/cli/supervisor.ts';
+import { until } from '../egress/until.ts';
+import { MAIN, writeZone } from '../egress/zone-process.ts';
+import { env, root } from '../packed.ts';
+
+function unit(name: string): ReadonlyMap<string, string> {
+  const text = readFileSync(join(root, 'deploy/systemd', name), 'utf8');
+  return new Map([...text.matchAll(/^([A-Za-z]+)=(.*)$/gm)].map(([, key = '', value = '']) => [key, value]));
+}
+
+const service = unit('zone-egress@.service');
+const socket = unit('zone-egress.socket');
+
+t.test('the units belong together, and no drain is killed', async (t) => {
+  t.equal(service.get('Sockets'), 'zone-egress.socket');
+  t.match(socket.get('Service'), /^zone-egress@\d\.service$/);
+  const drain = Number(/--drain-time (\d+)s/.exec(service.get('ExecStart') ?? '')?.[1]);
+  t.ok(Number(service.get('TimeoutStopSec')) >= drain + 10);
+  t.equal(service.get('Type'), 'notify');
+  t.equal(service.get('NotifyAccess'), 'all', 'systemd-notify is another process');
+  t.match(readFileSync(join(root, 'deploy/systemd/zone-egress.sysusers'), 'utf8'), `u ${service.get('User')} `);
+});
+
+t.test('its command says that it is ready, that it lives, and that it stops', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'zone-egress-systemd-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  await using zone = await writeZone();
+  // Stands for systemd's program; what that sends over its socket is its own affair.
+  const said = join(dir, 'said');
+  writeFileSync(said, '');
+  writeFileSync(join(dir, 'systemd-notify'), `#!/bin/sh\necho "$@" >> ${said}\n`);
+  chmodSync(join(dir, 'systemd-notify'), 0o755);
+  const args = (service.get('ExecStart') ?? '').split(' ').slice(3);
+  const egress = spawn(
+    process.execPath,
+    [MAIN, ...args.map((each) => (each === '/etc/zone-egress/resources' ? zone.folder : each))],
+    {
+      env: {
+        ...env,
+        PATH: `${dir}:${process.env.PATH ?? ''}`,
+        NOTIFY_SOCKET: join(dir, 'socket'),
+        WATCHDOG_USEC: '200000',
+        KUMA_READINESS_PORT: String(zone.readinessPort),
+      },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
+  t.teardown(() => egress.kill('SIGKILL'));
+  const exit = once(egress, 'exit');
+  const states = (): readonly string[] => readFileSync(said, 'utf8').split('\n');
+  await until('it says that it lives, again and again', () => {
+    if (egress.exitCode !== null) throw new Error(`it ended with ${egress.exitCode}`);
+    return states().filter((state) => state === 'WATCHDOG=1').length >= 2;
+  });
+  t.equal(states()[0], 'READY=1');
+  egress.kill('SIGTERM');
+  t.strictSame(await exit, [0, null]);
+  t.ok(states().includes('STOPPING=1'));
+});
+
+t.test('what a supervisor says counts only for the process that it is for', async (t) => {
+  const none = (): void => {};
+  t.equal(systemdOf({}, 5, none), null);
+  t.equal(systemdOf({ NOTIFY_SOCKET: '/x', WATCHDOG_USEC: '2000', WATCHDOG_PID: '5' }, 5, none)?.watchdogMs, 2);
+  t.equal(systemdOf({ NOTIFY_SOCKET: '/x', WATCHDOG_USEC: '2000', WATCHDOG_PID: '4' }, 5, none)?.watchdogMs, null);
+  t.equal(systemdOf({ NOTIFY_SOCKET: '/x', WATCHDOG_USEC: 'soon' }, 5, none)?.watchdogMs, null);
+  t.equal(inheritedSocket({ LISTEN_PID: '4', LISTEN_FDS: '1' }, 5), null);
+  t.equal(inheritedSocket({ LISTEN_FDS: '1' }, 5), null);
+  t.strictSame(inheritedSocket({ LISTEN_PID: '5', LISTEN_FDS: '1' }, 5), { fd: 3 });
+  t.match(inheritedSocket({ LISTEN_PID: '5', LISTEN_FDS: '2' }, 5), { problem: /allowed is 1/ });
+});
