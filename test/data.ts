@@ -26,6 +26,11 @@ export interface Condition {
   readonly skip: string | false;
 }
 
+function runs(program: string, argument: string, says: RegExp): boolean {
+  const { status, stdout } = spawnSync(program, [argument], { encoding: 'utf8' });
+  return status === 0 && says.test(stdout);
+}
+
 function only(condition: boolean, otherwise: string): Condition {
   return { skip: condition ? false : `skipped: ${otherwise}` };
 }
@@ -37,6 +42,10 @@ export const withKuma: Condition = only(
 /** Permissions of files do not stop root. */
 export const withoutRoot: Condition = only(process.getuid?.() !== 0, 'root may read and write every file');
 export const withDevFull: Condition = only(existsSync('/dev/full'), 'this system has no /dev/full');
+/** Programs that are clients of HTTP. */
+export const withCurl: Condition = only(runs('curl', '--version', /HTTP2/), 'there is no curl with HTTP/2');
+export const withGo: Condition = only(runs('go', 'version', /go1\.(?:2[4-9]|[3-9]\d)/), 'there is no Go from 1.24 on');
+export const withPython: Condition = only(runs('python3', '--version', /Python 3/), 'there is no Python 3');
 /** What the sample zone of the demo listens on is fixed. */
 export function withFreePorts(free: boolean, error: string): Condition {
   return only(free, `the fixed ports of the sample zone are taken: ${error.trim()}`);

@@ -26,6 +26,8 @@ const ANSWERS: readonly (readonly [string, string, number, string, 'ends'?])[] =
   ['204 and bytes behind it', 'HTTP/1.1 204 No Content\r\n\r\nab', 204, '', 'ends'],
   ['304 and bytes behind it', 'HTTP/1.1 304 Not Modified\r\n\r\nab', 304, '', 'ends'],
   ['hints first', `HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n${answerOf('ab')}`, 200, 'ab'],
+  ['100 that nobody has asked for', `HTTP/1.1 100 Continue\r\n\r\n${answerOf('ab')}`, 200, 'ab'],
+  ['1,000 answers before the answer', `${'HTTP/1.1 100 Continue\r\nX: 1\r\n\r\n'.repeat(1_000)}${answerOf('ab')}`, 200, 'ab'],
   ['announced trailers', answerOf('ab', 'Trailer: x\r\n'), 200, 'ab'],
   ['fields twice', answerOf('ab', 'Content-Type: a\r\nContent-Type: b\r\nLocation: /x\r\nLocation: /y\r\n'), 200, 'ab'],
   ['names of JavaScript', answerOf('ab', '__proto__: 1\r\n'), 200, 'ab'],
@@ -142,6 +144,28 @@ t.test('what belongs to one connection stays on it; what Envoy says of itself is
     /^HTTP\/1\.1 200 OK\r\nserver: envoy\r\ndate: then\r\nset-cookie: a\r\nset-cookie: b\r\ncontent-length: 2\r\nx-envoy-upstream-service-time: \d{1,2}$/,
   );
 });
+
+t.test(
+  'a service that ends its connection behind an answer: a request that was not sent yet goes out on a new one',
+  async (t) => {
+    let answered = 0;
+    const service = await startRawService(t, ({ body }, socket) => {
+      answered++;
+      socket.end(answerOf(body));
+      return null;
+    });
+    await using zone = await startHttpZone(t, service.port);
+    const post = (body: string, more = ''): string =>
+      `POST /x HTTP/1.1\r\nHost: a\r\n${more}Content-Length: ${body.length}\r\n\r\n${body}`;
+    const bytes = Array.from({ length: 20 }, (_, i) => post(`${i}`)).join('') + post('last', 'Connection: close\r\n');
+    const answers = answersIn(await readAll(zone, bytes));
+    t.strictSame(
+      answers.map(({ status, body }) => [status, body]),
+      [...Array.from({ length: 20 }, (_, i) => [200, `${i}`]), [200, 'last']],
+    );
+    t.equal(answered, 21, 'and no request goes out twice');
+  },
+);
 
 t.test('HEAD has a length and no body', async (t) => {
   const service = await startRawService(t, ({ head }) =>

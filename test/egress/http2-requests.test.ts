@@ -115,8 +115,32 @@ t.test('what is served', async (t) => {
     await client.until(() => client.isOver(1));
     t.strictSame(service.arrived, [{ head, body, whole: true }], name);
     t.equal(client.of(1, TYPES.data)?.payload.toString(), 'at /x', name);
+    t.ok(
+      client.seen.some((each) => each.type === TYPES.data && (each.flags & END_STREAM) !== 0),
+      `${name}: the answer has its end`,
+    );
+    t.equal(client.of(1, TYPES.reset), undefined, `${name}: no reset behind it`);
     client.socket.destroy();
   }
+});
+
+t.test('an early answer is whole, and the rest of its request is reset only later', async (t) => {
+  const service = await startRawService(t);
+  await using zone = await startHttpZone(t, service.port);
+  const client = new Frames(await zone.connect(SHOP, zone.mesh.client('frontend')));
+  client.socket.write(Buffer.concat([request(1, swapped(':method', 'TRACE'), false), frame(TYPES.data, 0, 1, 'abc')]));
+  await client.until(() => client.of(1, TYPES.reset) !== undefined);
+  const types = client.seen.filter(({ stream }) => stream === 1).map(({ type, flags }) => [type, flags & END_STREAM]);
+  t.strictSame(
+    types.filter(([type]) => type !== TYPES.window),
+    [
+      [TYPES.headers, 0],
+      [TYPES.data, END_STREAM],
+      [TYPES.reset, 0],
+    ],
+  );
+  t.equal(client.of(1, TYPES.reset)?.payload.readUInt32BE(), 0, 'NO_ERROR');
+  client.socket.destroy();
 });
 
 t.test('what is refused', async (t) => {

@@ -18,6 +18,11 @@ export interface RequestHead {
 export interface ResponseHead {
   readonly status: number;
   readonly headers: FlatHeaders;
+  /**
+   * On HTTP/2 the head was the whole answer, as that of a gRPC call that failed: what comes behind
+   * it would be read as an answer that does not fit.
+   */
+  readonly isWhole?: boolean;
 }
 
 /**

@@ -17,3 +17,8 @@ export interface FrontConnection {
 
 /** Envoy's `max_request_headers_kb` is 60. */
 export const MAX_HEAD_BYTES: number = 60 * 1024;
+/**
+ * Envoy's `delayed_close_timeout`: a client may read the last answer for so long before the
+ * connection is cut.
+ */
+export const LINGER_MS = 1_000;

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
+import { LINGER_MS } from './front-connection.ts';
 import type { FrontConnection } from './front-connection.ts';
 import { rawReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
@@ -16,11 +17,6 @@ const FEW_WAITING = 16;
  * off.
  */
 const MOST_WAITING = 4_096;
-/**
- * Envoy's `delayed_close_timeout`: a client may read the last answer for so long before the
- * connection is cut.
- */
-const LINGER_MS = 1_000;
 
 /**
  * One connection of a client of HTTP/1.1: whose turn it is, and how it ends. It listens for the end

@@ -19,6 +19,7 @@ export class H1Exchange implements Exchange {
   readonly #response: ServerResponse;
   readonly #connection: H1Connection;
   readonly #wallMs: () => number;
+  readonly #whenGone: (() => void)[] = [];
 
   constructor(
     head: RequestHead,
@@ -56,11 +57,11 @@ export class H1Exchange implements Exchange {
   }
 
   onGone(listener: () => void): void {
-    let gone = false;
+    this.#whenGone.push(listener);
+    if (this.#whenGone.length > 1) return;
     const once = (): void => {
-      if (gone || this.#response.writableFinished) return;
-      gone = true;
-      listener();
+      if (this.#response.writableFinished) return;
+      for (const each of this.#whenGone.splice(0)) each();
     };
     this.#connection.onCut = once;
     this.#response.once('close', once);
@@ -116,8 +117,11 @@ export class H1Exchange implements Exchange {
       end: () => {
         response.end();
         if (!last) return;
-        if (response.writableFinished) connection.finish(false);
-        else response.once('finish', () => connection.finish(false));
+        // A client that is still sending would lose an answer that the end of the connection comes
+        // right behind.
+        const finish = (): void => connection.finish(!this.#request.complete);
+        if (response.writableFinished) finish();
+        else response.once('finish', finish);
       },
       reset: () => connection.socket.destroy(),
     };

@@ -3,15 +3,15 @@
  * defence against floods are those of Node's library.
  */
 import { constants, performServerHandshake } from 'node:http2';
-import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { ServerHttp2Session, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import type { Clock } from '../../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 import { checkHttp2 } from './check-head.ts';
 import { ControlBudget } from './control-budget.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
-import { MAX_HEAD_BYTES } from './front-connection.ts';
+import { LINGER_MS, MAX_HEAD_BYTES } from './front-connection.ts';
 import type { FrontConnection } from './front-connection.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { valuesOf } from '../../wire/flat-headers.ts';
@@ -81,6 +81,8 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
       exchange.reply(refusal);
       return;
     }
+    if (exchange.body !== null && valuesOf(head.headers, 'expect').some((each) => each.toLowerCase() === '100-continue'))
+      stream.additionalHeaders({ ':status': 100 });
     void connection.serve(exchange);
   });
   return {
@@ -161,20 +163,29 @@ class H2Exchange implements Exchange {
 
   reply(reply: LocalReply): void {
     const { status, headers, body } = wireReply(reply, { isGrpc: this.head.isGrpc, wallMs: this.#clock.wall() });
-    const sink = this.respond({ status, headers });
-    if (body !== '' && this.head.method !== 'HEAD') sink.write(Buffer.from(body));
+    // Of gRPC the head is the end: a client of it takes anything behind it for an answer.
+    const isBare = body === '' || this.head.method === 'HEAD';
+    const sink = this.#begin({ status, headers }, { endStream: isBare });
+    if (!isBare) sink.write(Buffer.from(body));
     sink.end([]);
   }
 
-  respond({ status, headers }: ResponseHead): ResponseBody {
+  respond(head: ResponseHead): ResponseBody {
+    return this.#begin(head, head.isWhole === true ? { endStream: true } : { waitForTrailers: true });
+  }
+
+  /**
+   * One that may stay incomplete waits for trailers, also where none can come: without that the
+   * library would end it as if it were whole before it resets it.
+   */
+  #begin({ status, headers }: ResponseHead, options: ServerStreamResponseOptions): ResponseBody {
     const stream = this.#stream;
     let trailers: FlatHeaders = [];
     if (!stream.destroyed && !stream.closed) {
-      stream.respond({ ':status': status, ...grouped(headers) }, { waitForTrailers: true, sendDate: false } as never);
-      stream.on('wantTrailers', () => {
-        if (trailers.length === 0) stream.close();
-        else stream.sendTrailers(grouped(trailers));
-      });
+      stream.respond({ ':status': status, ...grouped(headers) }, { ...options, sendDate: false } as ServerStreamResponseOptions);
+      // Without any, the library sends an empty piece that ends the stream. To close it here would
+      // reset it, and a strict client takes an answer that is reset for one that is cut off.
+      if (options.waitForTrailers === true) stream.on('wantTrailers', () => stream.sendTrailers(grouped(trailers)));
     }
     this.answered = true;
     this.#onAnswer();
@@ -184,14 +195,28 @@ class H2Exchange implements Exchange {
         return stream.destroyed || stream.write(chunk);
       },
       onDrain: (listener) => void stream.on('drain', listener),
-      end(last) {
+      end: (last) => {
         trailers = last;
-        if (!stream.destroyed) stream.end();
+        if (stream.destroyed) return;
+        stream.end();
+        if (!this.bodyIsRead) this.#throwAwayRest();
       },
       reset(code) {
         if (!stream.destroyed) stream.close(code);
       },
     };
+  }
+
+  /**
+   * What is left of the request is nobody's. Some clients lose an answer that a reset comes right
+   * behind, so that the reset comes later.
+   */
+  #throwAwayRest(): void {
+    const stream = this.#stream;
+    let timer: Timer | null = null;
+    stream.once('finish', () => (timer = this.#clock.after(LINGER_MS, () => stream.close(H2.noError))));
+    stream.once('close', () => timer?.cancel());
+    this.body?.destroy();
   }
 }
 

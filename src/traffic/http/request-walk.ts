@@ -175,8 +175,9 @@ function timeoutsOf({ timeouts = {} }: HttpRoute, { httpPool }: Cluster): HttpTi
 }
 
 /**
- * A service may end an idle connection just when a request comes: one that nobody has begun to
- * answer and that may be sent twice gets a new one, where the cluster may have one more such.
+ * A service may end an idle connection just when a request comes: one that was not sent, or that
+ * nobody has begun to answer and that may be sent twice, gets a new one, where the cluster may have
+ * one more such.
  */
 async function carry(request: Request): Promise<void> {
   const { exchange, host, cluster } = request;
@@ -206,7 +207,7 @@ async function attempt(request: Request, fresh: boolean): Promise<'done' | Unans
   const isSafe = lease.reused && /^(GET|HEAD|OPTIONS)$/.test(exchange.head.method);
   return {
     reply: resetReply(outcome === 'refused' ? 'remote refused stream reset' : 'connection termination'),
-    mayRepeat: exchange.body === null && (outcome === 'refused' || isSafe),
+    mayRepeat: outcome === 'unsent' ? lease.reused : exchange.body === null && (outcome === 'refused' || isSafe),
   };
 }
 
@@ -238,10 +239,10 @@ async function leased(request: Request, fresh: boolean): Promise<Lease | null> {
 
 /**
  * Sends the request and passes the answer on. `stale`: the connection ended before a byte of an
- * answer, and nothing was answered.
+ * answer, `unsent`: before a byte of the request; nothing was answered.
  * Over 60 lines: the events of one answer share whether it has begun.
  */
-function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 'refused'> {
+function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 'refused' | 'unsent'> {
   const { exchange, host, http, cluster, timers, startedAt } = request;
   const { head, body } = exchange;
   const { address } = lease.target.endpoint;
@@ -260,14 +261,14 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
         timers.moved();
         host.moved('up', bytes);
       },
-      onHead({ status, headers }) {
+      onHead({ status, headers, isWhole = false }) {
         timers.moved();
         host.outcome(cluster, lease.target, outcomeOf(status, head.isGrpc ? headers : []));
         const serviceTimeMs = Math.round(host.clock.now() - startedAt);
         try {
           const out = responseHeaders(headers, { serviceTimeMs, wallMs: host.clock.wall() });
           for (const cookie of request.hash?.cookies ?? []) out.push('set-cookie', cookie);
-          answer = exchange.respond({ status, headers: out });
+          answer = exchange.respond({ status, headers: out, isWhole });
           host.answered(status, serviceTimeMs);
         } catch {
           call.cancel();
@@ -304,6 +305,11 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
         if (isSentAway) return resolve('refused');
         exchange.reply(resetReply(reason));
         resolve('done');
+      },
+      onUnsent(detail) {
+        host.reset('connection termination', detail);
+        if (!lease.reused) host.outcome(cluster, lease.target, 'connect-failed');
+        resolve('unsent');
       },
     });
     request.onEnd = () => {

@@ -26,6 +26,8 @@ export interface UpstreamListener {
   onEnd(trailers: FlatHeaders): void;
   /** `code` is that of HTTP/2, where the service gave one. */
   onReset(reason: ResetReason, code: number, detail: string): void;
+  /** In place of all these: the connection was over before a byte of the request went out. */
+  onUnsent(detail: string): void;
 }
 
 export interface UpstreamCall {

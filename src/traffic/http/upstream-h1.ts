@@ -6,7 +6,7 @@ import { isSoundAnswer } from './check-head.ts';
 import { H2 } from './exchange.ts';
 import { lowerNames } from './headers.ts';
 import type { ResetReason } from './local-reply.ts';
-import { clientErrors, Http1Client } from './undici-client.ts';
+import { clientErrors, Http1Client, takeContinue } from './undici-client.ts';
 import { idleMsOf, textOf } from './upstream-connection.ts';
 import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
 
@@ -42,6 +42,7 @@ export class Http1Connection implements Connection {
         return;
       },
     });
+    this.#client.once('connect', () => takeContinue(socket));
     socket.once('close', () => {
       this.#closed = true;
       options.onGone();
@@ -102,8 +103,8 @@ export class Http1Connection implements Connection {
         },
         onBodySent: (chunk: Buffer | string) => listener.onSent(chunk.length),
         onResponseStart(given, status) {
-          // Those before the answer, as 103, stay here.
-          if (status > 100 && status < 200) return;
+          // Those before the answer, as 100 and 103, stay here.
+          if (status >= 100 && status < 200) return;
           const head = rawTexts(given.rawHeaders);
           if (!isSoundAnswer(status, head)) return given.abort(new UnsoundAnswer());
           begun = true;
@@ -122,6 +123,7 @@ export class Http1Connection implements Connection {
         onResponseError: (_, error) => {
           if (!finish()) return;
           if (this.isOpen) this.#socket.destroy();
+          if (controller === null) return listener.onUnsent(textOf(error));
           listener.onReset(reasonOf(error, begun), H2.internal, textOf(error));
         },
       },

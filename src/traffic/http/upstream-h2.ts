@@ -1,4 +1,4 @@
-import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2, constants } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
@@ -96,7 +96,7 @@ export class Http2Connection implements Connection {
       stream = this.#session.request(headers, { endStream: request.body === null });
     } catch (error) {
       finish();
-      queueMicrotask(() => listener.onReset('connection termination', H2.internal, textOf(error)));
+      queueMicrotask(() => listener.onUnsent(textOf(error)));
       return { resume: ignore, cancel: ignore };
     }
     let trailers: FlatHeaders = [];
@@ -105,8 +105,8 @@ export class Http2Connection implements Connection {
     stream.on('response', (_headers, flags, raw?: unknown) => {
       const flat = Array.isArray(raw) ? (raw as string[]) : [];
       const status = Number(flat[flat.indexOf(':status') + 1] ?? 0);
-      listener.onHead({ status, headers: flat.filter((_, i) => flat[i - (i % 2)]?.startsWith(':') !== true) });
-      void flags;
+      const headers = flat.filter((_, i) => flat[i - (i % 2)]?.startsWith(':') !== true);
+      listener.onHead({ status, headers, isWhole: (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0 });
     });
     stream.on('trailers', (_headers, _flags, raw?: unknown) => (trailers = Array.isArray(raw) ? (raw as string[]) : []));
     stream.on('data', (chunk: Buffer) => {

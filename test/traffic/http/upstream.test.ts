@@ -72,6 +72,7 @@ function carried(lease: Lease): Promise<string> {
         onData: () => true,
         onEnd: () => resolve(String(status)),
         onReset: (reason) => resolve(reason),
+        onUnsent: () => resolve('unsent'),
       },
     );
   });
