@@ -8,9 +8,11 @@ export interface CircuitBreaker {
   readonly maxConnections?: number;
   /** Connections being made. */
   readonly maxPendingRequests?: number;
-  /** The others are of HTTP, or of how Envoy keeps connections: nothing here goes by them. */
+  /** Requests of HTTP that are being served. */
   readonly maxRequests?: number;
+  /** Of them, those that are sent a second time. */
   readonly maxRetries?: number;
+  /** Of how Envoy keeps connections: nothing here goes by it. */
   readonly maxConnectionPools?: number;
 }
 

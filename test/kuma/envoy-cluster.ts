@@ -98,11 +98,12 @@ function readBreakers(cluster: EnvoyNode): BreakersModel {
   const [threshold, ...more] = breakers?.objects('thresholds') ?? [];
   for (const other of more) other.report('a second threshold');
   // Of how Envoy counts and keeps connections.
-  threshold?.skip('maxConnectionPools', 'maxRetries', 'trackRemaining');
+  threshold?.skip('maxConnectionPools', 'trackRemaining');
   const model = {
     maxConnections: threshold?.number('maxConnections') ?? 1_024,
     maxPendingRequests: threshold?.number('maxPendingRequests') ?? 1_024,
     maxRequests: threshold?.number('maxRequests') ?? 1_024,
+    maxRetries: threshold?.number('maxRetries') ?? 3,
   };
   threshold?.done();
   breakers?.done();

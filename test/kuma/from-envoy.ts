@@ -131,7 +131,7 @@ const NO_CLUSTER: EnvoyCluster = {
     overprovisioningFactor: 0,
     panicThresholdPercent: 0,
     failInPanic: false,
-    breakers: { maxConnections: 0, maxPendingRequests: 0, maxRequests: 0 },
+    breakers: { maxConnections: 0, maxPendingRequests: 0, maxRequests: 0, maxRetries: 0 },
     outlier: null,
     healthChecks: [],
     endpoints: [],

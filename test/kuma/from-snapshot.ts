@@ -134,6 +134,7 @@ export function clusterModel(cluster: Cluster, secrets: Secrets): ClusterModel {
       maxConnections: cluster.circuitBreaker?.maxConnections ?? BREAKER_DEFAULTS.maxConnections,
       maxPendingRequests: cluster.circuitBreaker?.maxPendingRequests ?? BREAKER_DEFAULTS.maxPendingRequests,
       maxRequests: cluster.circuitBreaker?.maxRequests ?? BREAKER_DEFAULTS.maxRequests,
+      maxRetries: cluster.circuitBreaker?.maxRetries ?? BREAKER_DEFAULTS.maxRetries,
     },
     outlier: cluster.outlierDetection ?? null,
     healthChecks: cluster.healthChecks ?? [],

@@ -95,11 +95,12 @@ export interface ClusterModel {
 
 export type BalancerModel = Readonly<Record<string, string | number>> & { readonly kind: string };
 
-/** Envoy's retries and pools are of how it keeps connections. */
+/** Envoy's pools are of how it keeps connections. */
 export interface BreakersModel {
   readonly maxConnections: number;
   readonly maxPendingRequests: number;
   readonly maxRequests: number;
+  readonly maxRetries: number;
 }
 
 export interface EndpointModel {

@@ -40,7 +40,8 @@ interface Bed {
 }
 
 /** A front whose requests go to a service at this port, with these timeouts. */
-async function startBed(t: Test, service: number, timeouts: HttpTimeouts): Promise<Bed> {
+async function startBed(t: Test, service: number, timeouts: HttpTimeouts, retries = Infinity): Promise<Bed> {
+  let retried = 0;
   const clock = systemClock();
   const outcomes: AttemptOutcome[] = [];
   const http: HttpRoute = { autoHostRewrite: false, answersDenied: true, timeouts };
@@ -92,7 +93,7 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts): Promi
           judge: () => ({ kind: 'allowed', http, cluster: web, route }),
           admit: () => true,
           enter: () => () => {},
-          enterRetry: () => () => {},
+          enterRetry: () => (retried++ < retries ? () => {} : null),
           targets: async () => [target],
           moved: () => {},
           dialled: { attempt: () => {}, connected: () => {} },
@@ -277,5 +278,25 @@ t.test('what an answer, or the end of its connection, says of an endpoint', asyn
     const { port, outcomes } = await startBed(t, service, {});
     await exchange(port, `GET /${path} HTTP/1.1\r\nHost: a\r\nContent-Type: ${type}\r\nConnection: close\r\n\r\n`);
     t.equal(outcomes.join(' '), outcome, `${path} of ${type}`);
+  }
+});
+
+t.test('a request that met the end of an idle connection is sent again, where the cluster may have one more such', async (t) => {
+  for (const [retries, status] of [
+    [1, 200],
+    [0, 503],
+  ] as const) {
+    let connections = 0;
+    const service = await listening(t, (socket) => {
+      const isFirst = ++connections === 1;
+      let requests = 0;
+      socket.on('data', () => {
+        if (isFirst && ++requests === 2) socket.destroy();
+        else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+      });
+    });
+    const { port } = await startBed(t, service, {}, retries);
+    t.match(await exchange(port, GET), /^HTTP\/1\.1 200 /);
+    t.match(await exchange(port, GET), new RegExp(`^HTTP/1\\.1 ${status} `), `${retries} may be sent again`);
   }
 });
