@@ -33,7 +33,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     kind: 'text',
     env: ['KUMA_DATAPLANE_RUNTIME_TOKEN_PATH'],
     value: 'FILE',
-    help: 'zone token; read anew for each connection',
+    help: 'zone token, or the token of the Dataplane; read anew for each connection',
   },
   'dataplane-token': {
     kind: 'text',
@@ -46,7 +46,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     short: 'd',
     env: ['KUMA_DATAPLANE_RUNTIME_RESOURCE_PATH'],
     value: 'FILE',
-    help: 'ZoneEgress to register, YAML or JSON, a template; - is standard input',
+    help: 'ZoneEgress or Dataplane to register, YAML or JSON, a template; - is standard input',
   },
   dataplane: {
     kind: 'text',
@@ -116,11 +116,19 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
   },
 };
 
+/** What an egress may be to a control plane; 3.0 knows the second only. */
+export const PROXY_TYPES = ['egress', 'dataplane'] as const;
+export type ProxyType = (typeof PROXY_TYPES)[number];
+
 /** As they were given; nothing is read yet. */
 export interface ControlPlaneFlags {
   readonly url: string;
-  /** Of a ZoneEgress that is there already; empty where a resource brings it. */
+  /** What it joins as: the ZoneEgress of a zone, or a Dataplane with a ZoneEgress listener. */
+  readonly proxyType: ProxyType;
+  /** Of a resource that is there already; empty where a resource is brought. */
   readonly name: string;
+  /** Of a Dataplane that is there already; empty otherwise. */
+  readonly mesh: string;
   /** PEM. */
   readonly caCert: string | null;
   readonly caCertFile: string | null;
@@ -172,7 +180,7 @@ export function tellsOfControlPlane(given: Given): string | null {
 }
 
 /** Throws what kuma-dp would refuse. */
-export function controlPlaneFlags(given: Given, env: Env): ControlPlaneFlags {
+export function controlPlaneFlags(given: Given, env: Env, proxyType: ProxyType = 'egress'): ControlPlaneFlags {
   const url = given.text('cp-address') ?? DEFAULT_CP_ADDRESS;
   checkUrl(given.source('cp-address') ?? '--cp-address', url);
   const resource = given.text('dataplane');
@@ -192,7 +200,9 @@ export function controlPlaneFlags(given: Given, env: Env): ControlPlaneFlags {
   }
   return {
     url,
+    proxyType,
     name: hasResource ? '' : nameIn(given, env),
+    mesh: hasResource || proxyType === 'egress' ? '' : meshIn(given),
     caCert: given.text('ca-cert'),
     caCertFile: given.text('ca-cert-file'),
     skipVerify: given.flag('skip-verify'),
@@ -224,6 +234,11 @@ function checkUrl(source: string, text: string): void {
     );
 }
 
+/** As kuma-dp has it: `default` where nothing is said. */
+function meshIn(given: Given): string {
+  return given.text('mesh') ?? 'default';
+}
+
 /** What a Pod has not filled in: `$(POD_NAME).$(POD_NAMESPACE)`. */
 const UNFILLED = /[$(){}]/;
 
@@ -239,7 +254,7 @@ function nameIn(given: Given, env: Env): string {
   }
   if (name !== '') throw new Error(`${given.source('name') ?? '--name'} ${JSON.stringify(name)}: contains invalid characters`);
   throw new Error(
-    'run with a control plane needs --dataplane-file, the ZoneEgress to register, or --name, that of one that is there already',
+    'run with a control plane needs --dataplane-file, the ZoneEgress or Dataplane to register, or --name, that of one that is there already',
   );
 }
 

@@ -6,7 +6,9 @@ import { SYSTEM_BUNDLES } from '../base/system-bundles.ts';
 import { systemTrust } from '../identity/system-trust.ts';
 import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
 import type { ControlPlaneFlags } from './control-plane-flags.ts';
+import { readDataplaneResource } from './dataplane-resource.ts';
 import { readProxyResource } from './proxy-resource.ts';
+import type { ProxyResource } from './proxy-resource.ts';
 import { renderTemplate } from './template.ts';
 import { checkedToken } from './token.ts';
 
@@ -29,8 +31,9 @@ export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machin
   const caCert = flags.caCert ?? (await fileOf(flags.caCertFile, 'certificate file', machine));
   const resource = await resourceOf(flags, machine);
   const name = resource?.name ?? flags.name;
+  const mesh = resource?.mesh ?? flags.mesh;
   if (name === '')
-    throw new Error(`${flags.resourceFile ?? '--dataplane'}: has no resource in it; a ZoneEgress is needed, or --name`);
+    throw new Error(`${flags.resourceFile ?? '--dataplane'}: has no resource in it; a ${flags.proxyType === 'egress' ? 'ZoneEgress' : 'Dataplane'} is needed, or --name`);
   const token = tokenOf(flags, machine);
   try {
     await token();
@@ -45,6 +48,7 @@ export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machin
     token,
     ...(flags.token !== null || flags.tokenFile === null ? {} : { tokenPath: flags.tokenFile }),
     name,
+    ...(flags.proxyType === 'dataplane' ? { mesh } : {}),
     resource: resource?.json ?? null,
     retryBackoffMs: flags.retryBackoffMs,
     retryMaxMs: flags.retryMaxMs,
@@ -63,7 +67,7 @@ export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machin
 const TOKEN_PREFIX =
   'dataplane token is invalid, in Kubernetes you must mount a serviceAccount token, in universal you must start your proxy with a generated token.';
 
-async function resourceOf(flags: ControlPlaneFlags, machine: Machine): Promise<ReturnType<typeof readProxyResource>> {
+async function resourceOf(flags: ControlPlaneFlags, machine: Machine): Promise<ProxyResource | null> {
   const { resource, resourceFile } = flags;
   const file = resourceFile === '-' ? 'standard input' : (resourceFile ?? '--dataplane');
   const template =
@@ -75,7 +79,7 @@ async function resourceOf(flags: ControlPlaneFlags, machine: Machine): Promise<R
   } catch (error) {
     throw new Error(`${file}: ${messageOf(error)}`, { cause: error });
   }
-  return readProxyResource(file, rendered);
+  return flags.proxyType === 'egress' ? readProxyResource(file, rendered) : readDataplaneResource(file, rendered);
 }
 
 /** Inline wins; a file is read anew at each call. */

@@ -56,7 +56,9 @@ export const IGNORED_OPTIONS: OptionTable = {
   'application-probe-proxy-port': { ...count, ...variable, env: ['KUMA_APPLICATION_PROBE_PROXY_PORT'] },
 };
 
-/** The flags and variables that were given. */
-export function ignoredIn(given: Given): readonly string[] {
-  return Object.keys(IGNORED_OPTIONS).flatMap((name) => given.source(name) ?? []);
+/** The flags and variables that were given; `used` have a meaning all the same. */
+export function ignoredIn(given: Given, used: readonly string[] = []): readonly string[] {
+  return Object.keys(IGNORED_OPTIONS)
+    .filter((name) => !used.includes(name))
+    .flatMap((name) => given.source(name) ?? []);
 }

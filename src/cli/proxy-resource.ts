@@ -6,6 +6,8 @@ import { parseYaml } from '../resources/yaml.ts';
 
 export interface ProxyResource {
   readonly name: string;
+  /** Of a Dataplane; absent for a ZoneEgress, which is of no mesh. */
+  readonly mesh?: string;
   /** As a control plane takes it. */
   readonly json: string;
   /** One line each. */
@@ -24,7 +26,9 @@ export function readProxyResource(file: string, text: string): ProxyResource | n
   if (values.length > 1) throw new Error(`${file}: has ${values.length} documents; allowed is one, the ZoneEgress`);
   const type = value?.kind === 'map' ? value.entries.get('type')?.value : undefined;
   if (type?.kind === 'scalar' && type.value !== 'ZoneEgress')
-    throw new Error(`invalid proxy resource type ${JSON.stringify(String(type.value))}, expected ZoneEgress`);
+    throw new Error(
+      `invalid proxy resource type ${JSON.stringify(String(type.value))}, expected ZoneEgress${type.value === 'Dataplane' ? '; a Dataplane with a ZoneEgress listener goes with --proxy-type=dataplane' : ''}`,
+    );
   const [document] = value === undefined ? [] : documentsIn(value, findings);
   if (document !== undefined && document.meta.form !== 'universal')
     throw new Error(`${file}: is in Kubernetes form; a proxy brings a resource in Universal form, with \`type: ZoneEgress\``);

@@ -1,5 +1,5 @@
-import { CONTROL_PLANE_OPTIONS, controlPlaneFlags, tellsOfControlPlane } from './control-plane-flags.ts';
-import type { ControlPlaneFlags } from './control-plane-flags.ts';
+import { CONTROL_PLANE_OPTIONS, PROXY_TYPES, controlPlaneFlags, tellsOfControlPlane } from './control-plane-flags.ts';
+import type { ControlPlaneFlags, ProxyType } from './control-plane-flags.ts';
 import { IGNORED_OPTIONS, ignoredIn } from './ignored-options.ts';
 import { readOptions } from './options.ts';
 import type { Env, Given, OptionSpec, OptionTable } from './options.ts';
@@ -211,16 +211,18 @@ export const RUN_OPTIONS: OptionTable = {
 };
 
 const PROXY_TYPE: OptionTable = {
-  'proxy-type': { kind: 'text', env: ['KUMA_DATAPLANE_PROXY_TYPE'], help: 'egress is the only type here' },
+  'proxy-type': {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_PROXY_TYPE'],
+    help: 'egress joins as the ZoneEgress of a zone, dataplane as the Dataplane of one mesh',
+  },
 };
 
 export function runOptions(argv: readonly string[], env: Env): RunOptions {
   const given = readOptions(argv, env, { ...RUN_OPTIONS, ...CONTROL_PLANE_OPTIONS, ...PROXY_TYPE, ...IGNORED_OPTIONS });
   if (given.positionals.length > 0)
     throw new Error(`run takes no arguments beside its flags, got ${JSON.stringify(given.positionals[0])}`);
-  const proxyType = given.text('proxy-type') ?? 'egress';
-  if (proxyType !== 'egress')
-    throw new Error(`${given.source('proxy-type') ?? ''} ${proxyType}: this is a zone egress; allowed is egress`);
+  const proxyType = proxyTypeIn(given);
   const maxHelloBytes = given.count('max-hello-bytes');
   if (maxHelloBytes < 512 || maxHelloBytes > 65_536)
     throw new Error(`--max-hello-bytes ${maxHelloBytes}: allowed is 512 to 65536`);
@@ -230,7 +232,7 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
   if (given.duration('setup-timeout') === 0)
     throw new Error('--setup-timeout 0s: allowed is more than 0; every connection needs a deadline');
   return {
-    ...sourceIn(given, env),
+    ...sourceIn(given, env, proxyType),
     name: given.text('name'),
     zone: given.text('zone'),
     strict: given.flag('strict'),
@@ -255,7 +257,8 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
     recordMaxBytes: given.bytes('record-max-size'),
     logLevel: level(given.text('log-level') ?? 'info'),
     logSample: given.count('log-sample'),
-    ignored: ignoredIn(given),
+    // Of a Dataplane the mesh counts.
+    ignored: ignoredIn(given, proxyType === 'dataplane' ? ['mesh'] : []),
   };
 }
 
@@ -263,7 +266,7 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
  * A folder, or a control plane: never both, and a control plane where nothing but the type of the
  * proxy is given.
  */
-function sourceIn(given: Given, env: Env): Pick<RunOptions, 'resources' | 'controlPlane'> {
+function sourceIn(given: Given, env: Env, proxyType: ProxyType): Pick<RunOptions, 'resources' | 'controlPlane'> {
   const resources = given.text('resources');
   const telling = tellsOfControlPlane(given);
   if (resources !== null) {
@@ -281,5 +284,15 @@ function sourceIn(given: Given, env: Env): Pick<RunOptions, 'resources' | 'contr
     const source = given.source(name);
     if (source !== null) throw new Error(`${source}: is for a folder of resources; a control plane is the source here`);
   }
-  return { resources: null, controlPlane: controlPlaneFlags(given, env) };
+  return { resources: null, controlPlane: controlPlaneFlags(given, env, proxyType) };
+}
+
+function proxyTypeIn(given: Given): ProxyType {
+  const text = given.text('proxy-type') ?? 'egress';
+  const known = PROXY_TYPES.find((each) => each === text);
+  const source = given.source('proxy-type') ?? '';
+  if (known === undefined) throw new Error(`${source} ${text}: this is a zone egress; allowed are ${PROXY_TYPES.join(' and ')}`);
+  if (known === 'dataplane' && given.text('resources') !== null)
+    throw new Error(`${source} dataplane: is for a control plane; with ${given.source('resources') ?? ''} it cannot be given`);
+  return known;
 }

@@ -1,5 +1,5 @@
 import type { Problem } from '../base/problem.ts';
-import type { MeshCredentials } from '../model/credentials.ts';
+import type { MeshCredentials, TrustedDomain } from '../model/credentials.ts';
 import type { MeshName } from '../model/names.ts';
 import { beginOf, expiryOf, identityProblem, makeCredentials, meshOrigin } from './mesh-credentials.ts';
 import type { MeshIdentity } from './mesh-identity.ts';
@@ -30,7 +30,13 @@ export type Given =
 
 /** PEM texts, the leaf first. An expired leaf is good: whoever connects then is told so. */
 export function readGiven(
-  parts: { readonly mesh: MeshName; readonly trust: string; readonly cert: string; readonly key: string },
+  parts: {
+    readonly mesh: MeshName;
+    readonly trust: string;
+    readonly trustDomains?: readonly TrustedDomain[];
+    readonly cert: string;
+    readonly key: string;
+  },
   nowMs: number,
 ): Given {
   const { mesh } = parts;
@@ -40,6 +46,11 @@ export function readGiven(
   });
   const trust = readTrust(parts.trust, nowMs);
   if (trust.kind === 'bad') return bad(`the CA bundle that was sent: ${trust.why}`);
+  // A domain whose bundle cannot be used has no clients; the others have.
+  const trustDomains = parts.trustDomains?.flatMap(({ name, trust }) => {
+    const read = readTrust(trust, nowMs);
+    return read.kind === 'bad' ? [] : [{ name, trust: read.pem }];
+  });
   const chain = readBundle(parts.cert);
   if (chain.kind === 'bad') return bad(`the certificate that was sent: ${chain.why}`);
   const key = readPrivateKey(parts.key);
@@ -50,6 +61,7 @@ export function readGiven(
     mesh,
     file: meshOrigin(mesh),
     trust: trust.pem,
+    ...(trustDomains === undefined ? {} : { trustDomains }),
     cert: chain.pem,
     key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
     notBefore: beginOf(leaf),

@@ -182,7 +182,14 @@ class Store implements KeyStore {
     }
     const { name, trust } = mesh;
     const text = (hash: ContentHash): string => secrets.get(hash) ?? '';
-    const parts = { mesh: name, trust: text(trust), cert: text(source.cert), key: text(source.key) };
+    const trustDomains = mesh.trustDomains?.map((each) => ({ name: each.name, trust: text(each.trust) }));
+    const parts = {
+      mesh: name,
+      trust: text(trust),
+      ...(trustDomains === undefined ? {} : { trustDomains }),
+      cert: text(source.cert),
+      key: text(source.key),
+    };
     const given = readGiven(parts, this.#options.clock.wall());
     if (given.kind === 'good') return { identity: new GivenIdentity(given.credentials), problems: [] };
     // Under the same trust the certificate before is still the better one.

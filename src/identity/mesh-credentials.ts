@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Problem } from '../base/problem.ts';
-import type { MeshCredentials } from '../model/credentials.ts';
+import type { MeshCredentials, TrustedDomain } from '../model/credentials.ts';
 import { hashOf } from '../model/hash-of.ts';
 import type { MeshName } from '../model/names.ts';
 import { createMeshContext } from './server-context.ts';
@@ -18,13 +18,16 @@ export function makeCredentials(parts: {
   readonly file: string;
   /** As readTrust gives it. */
   readonly trust: string;
+  readonly trustDomains?: readonly TrustedDomain[];
   readonly cert: string;
   readonly key: string;
   readonly notBefore: number;
   readonly notAfter: number;
 }): MadeCredentials {
-  const { mesh, trust, cert, key, notBefore, notAfter } = parts;
-  const credentials = Object.freeze({ mesh, trust, generation: hashOf(trust), cert, key, notBefore, notAfter });
+  const { mesh, trust, trustDomains, cert, key, notBefore, notAfter } = parts;
+  const generation = hashOf(trustDomains === undefined ? trust : JSON.stringify(trustDomains));
+  const several = trustDomains === undefined ? {} : { trustDomains };
+  const credentials = Object.freeze({ mesh, trust, ...several, generation, cert, key, notBefore, notAfter });
   try {
     createMeshContext(credentials);
     return { kind: 'made', credentials };

@@ -2,10 +2,13 @@ import type { X509Certificate } from 'node:crypto';
 import { refuse } from '../base/refusal.ts';
 import type { CertificateCheck, Refusal } from '../base/refusal.ts';
 import type { PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
+import type { TrustedDomain } from '../model/credentials.ts';
 import type { MeshName, SpiffeId } from '../model/names.ts';
 import type { CertificateAlert } from '../wire/alert.ts';
+import { chainError } from './check-chain.ts';
 import { OID, readCertificate } from './der.ts';
 import type { DerCertificate, GeneralName } from './der.ts';
+import { readBundle } from './pem.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
 
 /**
@@ -26,13 +29,19 @@ export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
   }
   const names = readNames(der.certificate.altNames);
   const claimed = names.kind === 'names' ? names.uris.filter(claimsSpiffe) : [];
+  const domains = domainsOf(mesh, peer);
   const problem =
-    chainProblem(mesh, peer, claimed) ??
+    chainProblem(mesh, peer, claimed, domains) ??
     leafProblem(certificate, der.certificate, peer.nowMs) ??
     (names.kind === 'bad' ? untrusted(names.why, 'bad-certificate', 'names') : null);
-  if (problem !== null) return rejected(problem, certificate, claimed);
-  const identity = identityOf(mesh, claimed);
-  if (identity.kind === 'wrong') return rejected(identity, certificate, claimed);
+  const refusedAs = (wrong: Wrong): Verification =>
+    // The validator of SPIFFE has one alert for whatever is wrong.
+    rejected(peer.trustDomains === undefined ? wrong : { ...wrong, alert: 'certificate-unknown' }, certificate, claimed);
+  if (problem !== null) return refusedAs(problem);
+  const identity = identityOf(mesh, claimed, domains);
+  if (identity.kind === 'wrong') return refusedAs(identity);
+  const foreign = bundleProblem(certificate, identity.trustDomain, peer);
+  if (foreign !== null) return refusedAs(foreign);
   const client = {
     mesh,
     spiffeIds: Object.freeze(identity.ids),
@@ -47,16 +56,21 @@ export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
  * OpenSSL's verdict. A client of another mesh is told apart by what it claims: either way it is
  * refused, and the operator reads why.
  */
-function chainProblem(mesh: MeshName, { authorized, authorizationError }: PeerFacts, claimed: readonly string[]): Wrong | null {
+function chainProblem(
+  mesh: MeshName,
+  { authorized, authorizationError }: PeerFacts,
+  claimed: readonly string[],
+  domains: ReadonlySet<string>,
+): Wrong | null {
   if (authorized) return null;
   const code = authorizationError ?? 'UNSPECIFIED';
   const { why, alert } = CHAIN_ERRORS[code] ?? { why: 'OpenSSL refuses it', alert: 'certificate-unknown' };
-  const domains = new Set(claimed.map((uri) => parseSpiffeId(uri)).map((id) => (id.kind === 'spiffe' ? id.trustDomain : mesh)));
-  if (domains.size > 0 && !domains.has(mesh)) {
+  const of = new Set(claimed.map((uri) => parseSpiffeId(uri)).map((id) => (id.kind === 'spiffe' ? id.trustDomain : mesh)));
+  if (of.size > 0 && ![...of].some((each) => domains.has(each) || each === mesh)) {
     return wrong(
       refuse(
         'wrong-mesh',
-        `the client is of mesh ${someOf([...domains])}, the SNI names mesh ${mesh}: ${why} (${code})`,
+        `the client is of mesh ${someOf([...of])}, the SNI names mesh ${mesh}: ${why} (${code})`,
         'chain',
       ),
       alert,
@@ -64,6 +78,47 @@ function chainProblem(mesh: MeshName, { authorized, authorizationError }: PeerFa
   }
   return untrusted(`the client certificate does not lead to the CA of mesh ${mesh}: ${why} (${code})`, alert);
 }
+
+/** Trust domains that clients of a mesh may be of. */
+function domainsOf(mesh: MeshName, { trustDomains }: PeerFacts): ReadonlySet<string> {
+  return new Set(trustDomains === undefined ? [mesh] : trustDomains.map(({ name }) => name));
+}
+
+/** A CA of one trust domain says nothing about the clients of another. */
+function bundleProblem(certificate: X509Certificate, trustDomain: string, { trustDomains }: PeerFacts): Wrong | null {
+  const domain = trustDomains?.find(({ name }) => name === trustDomain);
+  if (domain === undefined) return null;
+  const bundle = bundleOf(domain);
+  const error = chainError(sentChain(certificate), bundle);
+  if (error === null) return null;
+  return untrusted(
+    `the client certificate is of trust domain ${trustDomain} and does not lead to a CA of it (${error})`,
+    'certificate-unknown',
+  );
+}
+
+const bundles = new WeakMap<TrustedDomain, readonly X509Certificate[]>();
+
+function bundleOf(domain: TrustedDomain): readonly X509Certificate[] {
+  const known = bundles.get(domain);
+  if (known !== undefined) return known;
+  const read = readBundle(domain.trust);
+  const certificates = read.kind === 'bundle' ? read.certificates : [];
+  bundles.set(domain, certificates);
+  return certificates;
+}
+
+/** The leaf and what the client sent with it. */
+function sentChain(leaf: X509Certificate): readonly X509Certificate[] {
+  const chain = [leaf];
+  for (let next = leaf.issuerCertificate; next !== undefined && chain.length < MAX_SENT; next = next.issuerCertificate) {
+    if (chain.some(({ fingerprint256 }) => fingerprint256 === next?.fingerprint256)) break;
+    chain.push(next);
+  }
+  return chain;
+}
+
+const MAX_SENT = 10;
 
 /** A certificate that nobody trusts may name as many as it likes; a sentence has room for few. */
 function someOf(names: readonly string[]): string {
@@ -159,8 +214,13 @@ function readNames(altNames: readonly GeneralName[]): Names {
 }
 
 /** Kuma puts one id for each service of the data plane: all must be of this mesh, byte for byte. */
-function identityOf(mesh: MeshName, claimed: readonly string[]): Wrong | { readonly kind: 'ids'; readonly ids: SpiffeId[] } {
+function identityOf(
+  mesh: MeshName,
+  claimed: readonly string[],
+  domains: ReadonlySet<string>,
+): Wrong | { readonly kind: 'ids'; readonly ids: SpiffeId[]; readonly trustDomain: string } {
   const ids: SpiffeId[] = [];
+  let trustDomain = '';
   if (claimed.length === 0) return untrusted('the client certificate has no spiffe:// URI name', 'certificate-unknown', 'names');
   for (const uri of claimed) {
     const parsed = parseSpiffeId(uri);
@@ -171,15 +231,16 @@ function identityOf(mesh: MeshName, claimed: readonly string[]): Wrong | { reado
         'names',
       );
     }
-    if (parsed.trustDomain !== mesh) {
+    if (!domains.has(parsed.trustDomain) || (trustDomain !== '' && trustDomain !== parsed.trustDomain)) {
       return wrong(
         refuse('wrong-mesh', `the client certificate has the id ${shown(uri)}, the SNI names mesh ${mesh}`, 'names'),
         'certificate-unknown',
       );
     }
+    trustDomain = parsed.trustDomain;
     ids.push(parsed.id);
   }
-  return { kind: 'ids', ids };
+  return { kind: 'ids', ids, trustDomain };
 }
 
 /** What is wrong with a client certificate, for the operator and for the client. */

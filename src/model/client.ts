@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Refusal } from '../base/refusal.ts';
 import type { CertificateAlert } from '../wire/alert.ts';
+import type { TrustedDomain } from './credentials.ts';
 import type { MeshName, SpiffeId } from './names.ts';
 
 declare const verified: unique symbol;
@@ -42,6 +43,11 @@ export interface PeerFacts {
   /** OpenSSL's code where it did not, e.g. `CERT_HAS_EXPIRED`. */
   readonly authorizationError: string | null;
   readonly nowMs: number;
+  /**
+   * Absent: the one trust domain that has the name of the mesh. Otherwise `authorized` says that the
+   * certificate leads to the bundle of one of them, and not to which.
+   */
+  readonly trustDomains?: readonly TrustedDomain[];
 }
 
 export type Verification =

@@ -8,7 +8,9 @@ export interface MeshCredentials {
   readonly mesh: MeshName;
   /** PEM bundle: client certificates must lead to one of these, which may be intermediates. */
   readonly trust: string;
-  /** Hash of `trust`: a new one means a new TLS server, an old one only a new certificate in it. */
+  /** Of a mesh whose clients may be of several trust domains: one bundle for each. */
+  readonly trustDomains?: readonly TrustedDomain[];
+  /** Hash of all that is trusted: a new one means a new TLS server, an old one only a new certificate in it. */
   readonly generation: ContentHash;
   /** PEM: leaf `spiffe://<mesh>/zone-egress` first, then what leads to the CA. */
   readonly cert: string;
@@ -17,6 +19,12 @@ export interface MeshCredentials {
   readonly notBefore: number;
   /** After it the egress refuses with `identity-unavailable`. */
   readonly notAfter: number;
+}
+
+export interface TrustedDomain {
+  readonly name: string;
+  /** PEM bundle. */
+  readonly trust: string;
 }
 
 /** By the wall clock, in milliseconds since the Unix epoch. */

@@ -21,7 +21,18 @@ export interface Mesh {
   readonly name: MeshName;
   /** PEM bundle that client certificates must lead to. */
   readonly trust: ContentHash;
+  /**
+   * Trust domains of SPIFFE whose clients may come, each with its own bundle; `trust` is all of them
+   * then. Absent: only the domain that has the name of the mesh.
+   */
+  readonly trustDomains?: readonly TrustDomain[];
   readonly identity: IdentitySource;
+}
+
+export interface TrustDomain {
+  readonly name: string;
+  /** PEM bundle that a client of this domain must lead to. */
+  readonly trust: ContentHash;
 }
 
 export type IdentitySource =

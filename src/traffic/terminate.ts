@@ -132,10 +132,11 @@ export class Terminator {
         ),
       );
     }
+    const { server, credentials } = entry;
     const { socket, protocol, judgement } = await this.#handshake(steps, raw, {
-      server: entry.server,
+      server,
       peeked: options.peeked,
-      judge: (secured) => this.#judge(secured, options),
+      judge: (secured) => this.#judge(secured, options, credentials.trustDomains),
     });
     // What came behind the handshake may have ended it already.
     if (socket.destroyed) {
@@ -160,7 +161,11 @@ export class Terminator {
   }
 
   /** Throws nothing: it runs in an event of the TLS library. */
-  #judge(socket: TLSSocket, { mesh, name, wallMs }: TerminateOptions): Judgement {
+  #judge(
+    socket: TLSSocket,
+    { mesh, name, wallMs }: TerminateOptions,
+    trustDomains: MeshCredentials['trustDomains'],
+  ): Judgement {
     try {
       // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing
       // passes.
@@ -170,6 +175,7 @@ export class Terminator {
         authorized: socket.authorized,
         authorizationError: authorizationCode(socket),
         nowMs: wallMs,
+        ...(trustDomains === undefined ? {} : { trustDomains }),
       });
     } catch (error) {
       return { kind: 'fault', error };

@@ -337,26 +337,41 @@ t.test('a name that was busy, then ours and then busy again is not called taken'
   t.notOk(events.some(({ kind }) => kind === 'name-taken'));
 });
 
-t.test('when nothing comes for 30 s, one line says what is likely, and names the readiness port if it is missing', async (t) => {
+t.test('when nothing comes, one line says what is likely, and names the readiness port if it is missing', async (t) => {
   const server = await controlPlane(t);
-  for (const [metadata, text] of [
-    [{ 'dataplane.readinessReporter.port': '9902' }, /its own log says why/],
-    [{}, /no "dataplane.readinessReporter.port"/],
+  for (const [metadata, afterMs, text] of [
+    [{ 'dataplane.readinessReporter.port': '9902' }, 15_000, /its own log says why; or it is of Kuma 3\.0, which answers delta ADS only/],
+    [{}, 30_000, /no "dataplane.readinessReporter.port"/],
   ] as const) {
-    const { clock, events, client } = start(t, server.port, {
+    const { clock, events } = start(t, server.port, {
       node: create(NodeSchema, { id: '.x', cluster: 'egress', metadata }),
     });
     const stream = await server.stream();
     await stream.next();
-    clock.advance(29_999);
+    clock.advance(afterMs - 1);
     t.same(events, []);
-    clock.advance(600_000);
+    clock.advance(1);
+    t.match(events, [{ kind: 'silent', message: text, forMs: afterMs }]);
     t.equal(events.length, 1);
-    t.match(events[0], { kind: 'silent', message: text });
-    stream.send('cluster', 'c1', '1', []);
-    await stream.next();
-    t.equal(client.status().phase, 'live', 'it still listens');
   }
+});
+
+t.test('a silent control plane that speaks no delta is asked for the state of the world again, and listened to', async (t) => {
+  const server = await controlPlane(t);
+  const { clock, events, client, next } = start(t, server.port, {
+    node: create(NodeSchema, { id: '.x', cluster: 'egress', metadata: { 'dataplane.readinessReporter.port': '9902' } }),
+  });
+  await (await server.stream()).next();
+  clock.advance(15_000);
+  t.match(await next('disconnected'), { reason: 'not-a-control-plane', wasLive: false });
+  clock.advance(1_000);
+  const stream = await server.stream();
+  await stream.next();
+  clock.advance(600_000);
+  t.equal(events.filter(({ kind }) => kind === 'silent').length, 1, 'it is said once');
+  stream.send('cluster', 'c1', '1', []);
+  await stream.next();
+  t.equal(client.status().phase, 'live', 'it still listens');
 });
 
 t.test('garbage ends the stream and not the state', async (t) => {

@@ -499,7 +499,7 @@ t.test('a mesh without its secrets has no certificate, and its routes and the ot
   t.match(instead(identity, { tlsCertificate: { certificateChain: file, privateKey: file } }), [/the file \/x, the file \/x/]);
 });
 
-t.test('the bundle of a trust domain is the trust of the mesh with its name', async (t) => {
+t.test('each trust domain has its own bundle; one alone with the name of the mesh is its CA', async (t) => {
   const state = recordedState(SOTW, 12);
   const ca = state.secrets.get('mesh_ca:secret:mesh-2')?.resource.type;
   const text = ca?.case === 'validationContext' ? ca.value.trustedCa?.specifier : undefined;
@@ -515,11 +515,16 @@ t.test('the bundle of a trust domain is the trust of the mesh with its name', as
     return translate({ ...state, secrets: new Map([...state.secrets, [secret.name, secret]]) });
   };
   const mesh = meshName('mesh-2');
-  t.equal(
-    spiffe(domain('other'), domain('mesh-2')).snapshot.meshes.get(mesh)?.trust,
-    translate(state).snapshot.meshes.get(mesh)?.trust,
+  const own = translate(state).snapshot.meshes.get(mesh);
+  t.same(spiffe(domain('mesh-2')).snapshot.meshes.get(mesh), own);
+  const two = spiffe(domain('other'), domain('mesh-2'));
+  t.same(
+    two.snapshot.meshes.get(mesh)?.trustDomains,
+    ['other', 'mesh-2'].map((name) => ({ name, trust: own?.trust })),
   );
-  t.notOk(spiffe(domain('other')).snapshot.meshes.has(mesh));
+  t.equal(two.secrets.get(two.snapshot.meshes.get(mesh)!.trust), `trust domain other\n${inlineString.trim()}\ntrust domain mesh-2\n${inlineString.trim()}\n`);
+  t.match(spiffe(domain('other')).snapshot.meshes.get(mesh)?.trustDomains, [{ name: 'other' }]);
+  t.notOk(spiffe().snapshot.meshes.has(mesh), 'nobody is trusted');
 });
 
 t.test('certificates that come inside of a chain are taken; two chains of a mesh have to agree', async (t) => {

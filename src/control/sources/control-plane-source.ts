@@ -27,9 +27,11 @@ export interface ControlPlaneSourceOptions {
   readonly bootstrap: (signal: AbortSignal) => Promise<Bootstrap>;
   /** For each stream anew. */
   readonly token: () => Promise<string | null>;
-  /** Of the ZoneEgress. */
+  /** Of the ZoneEgress or the Dataplane. */
   readonly name: string;
-  /** The ZoneEgress as JSON, where this egress brings it. */
+  /** Of the Dataplane; absent for a ZoneEgress. */
+  readonly mesh?: string;
+  /** The resource as JSON, where this egress brings it. */
   readonly resource: string | null;
   readonly readFile: ReadFile;
   readonly onEvent: (event: AdsEvent) => void;
@@ -85,7 +87,8 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
       const { remarks, admin: wanted, listener, ...rest } = await inTurns(translate.steps(state, { name, zone, adminPort }));
       admin = wanted;
       const nothing = { name, address: '', port: 0, adminPort, absent: true } as const;
-      return { kind: 'compiled', ...rest, problems: remarks.map(problemOf), listener: listener ?? nothing };
+      const said = listener === null && options.mesh !== undefined ? [...remarks, noListener(options.mesh)] : remarks;
+      return { kind: 'compiled', ...rest, problems: said.map(problemOf), listener: listener ?? nothing };
     },
     watch(onChange) {
       changed = onChange;
@@ -165,6 +168,14 @@ function openStream(
 
 function problemOf({ about, text }: { readonly about: string; readonly text: string }): Problem {
   return { severity: 'warning', file: 'control plane', line: 0, column: 0, field: about, message: text };
+}
+
+/** A control plane says nothing of why it has no listener for a Dataplane. */
+function noListener(mesh: string): { readonly about: string; readonly text: string } {
+  const text =
+    'the control plane sends no listener for clients. Likely causes: no MeshIdentity selects this Dataplane, the mesh has no MeshExternalService, or ' +
+    '(up to 2.14) meshServices.mode of the mesh is not Exclusive; the log of the control plane says which';
+  return { about: `mesh:${mesh}`, text };
 }
 
 /** Without a resource only the control plane knows the zone. */

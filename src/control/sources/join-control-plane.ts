@@ -23,6 +23,7 @@ export function controlPlaneOf(
     origin: new URL(controlPlane.url).origin,
     warnings: controlPlane.warnings,
     name: controlPlane.name,
+    ...(controlPlane.mesh === undefined ? {} : { mesh: controlPlane.mesh }),
     resource: controlPlane.resource,
     token: controlPlane.token,
     // Certificates of upstream TLS may be files of this machine, as with Envoy.

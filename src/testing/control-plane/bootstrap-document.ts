@@ -5,6 +5,7 @@
 import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
 import { addressKey } from '../../model/endpoint-view.ts';
+import { isLatest } from './fake-node.ts';
 import type { KumaVersion } from './fake-node.ts';
 
 /** What a data plane proxy asks with, as far as a control plane reads it. */
@@ -58,7 +59,7 @@ export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapF
   const { version, xdsHost } = facts;
   const inlineBytes = Buffer.from(facts.caCert).toString('base64');
   const google = facts.reloadableTokens && (request.dataplaneTokenPath ?? '') !== '';
-  const socketPath = version === '2.14' && workdir !== '' ? `${workdir}/kuma-envoy-admin.sock` : null;
+  const socketPath = isLatest(version) && workdir !== '' ? `${workdir}/kuma-envoy-admin.sock` : null;
   const pipe = `kuma-al-${name}-${mesh}.sock`;
   const config = { ads: {}, initialFetchTimeout: '0s', resourceApiVersion: 'V3' };
   return {
@@ -80,7 +81,7 @@ export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapF
     },
     dynamicResources: {
       adsConfig: {
-        apiType: facts.delta || (version !== '2.9' && features.includes('feature-delta-grpc')) ? 'DELTA_GRPC' : 'GRPC',
+        apiType: facts.delta || version === '3.0' || (version !== '2.9' && features.includes('feature-delta-grpc')) ? 'DELTA_GRPC' : 'GRPC',
         grpcServices: [google ? googleGrpc(request, facts, inlineBytes) : envoyGrpc(request)],
         setNodeOnFirstMessageOnly: true,
         transportApiVersion: 'V3',
@@ -129,7 +130,7 @@ export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapF
 }
 
 function metadataOf(request: AskedBootstrap, facts: FakeBootstrapFacts, socketPath: string | null): Record<string, unknown> {
-  const latest = facts.version === '2.14';
+  const latest = isLatest(facts.version);
   const { dataplaneResource = '', dnsPort = 0, readinessPort = 0, dynamicMetadata = {}, otelEnv } = request;
   return {
     'dataplane.admin.address': '127.0.0.1',

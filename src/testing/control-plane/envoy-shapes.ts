@@ -5,6 +5,7 @@
 import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
+import { isLatest } from './fake-node.ts';
 import type { KumaVersion } from './fake-node.ts';
 
 export interface ServiceAddress {
@@ -148,7 +149,7 @@ export function listener(options: {
     name,
     address: socketAddress(address, port),
     trafficDirection: 'INBOUND',
-    enableReusePort: version === '2.14',
+    enableReusePort: isLatest(version),
     listenerFilters: [
       filter('envoy.filters.listener.tls_inspector', 'extensions.filters.listener.tls_inspector.v3.TlsInspector', {}),
     ],

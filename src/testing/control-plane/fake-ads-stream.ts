@@ -77,7 +77,8 @@ export class FakeAdsStream {
 
   #register(message: FakeAsk): void {
     const { clock, version, refusal, firstAnswerMs } = this.#ads.options;
-    const read = readNode(message.node, version);
+    const isSilent = version === '3.0' && this.#repeats;
+    const read = readNode(message.node, isSilent ? '2.14' : version);
     if (read.kind === 'refused' && read.beforeToken) return this.end(UNKNOWN, read.why);
     const refused = refusal(this.#authorization);
     if (refused !== null) return this.end(UNKNOWN, refused);
@@ -85,7 +86,8 @@ export class FakeAdsStream {
     const busy = this.#ads.register(read.id, read.name, read.withResource);
     if (busy !== null) return this.end(UNKNOWN, busy);
     this.#node = read;
-    this.#silent = read.silent;
+    // 3.0 takes a stream of the state of the world and never answers it.
+    this.#silent = read.silent || (version === '3.0' && this.#repeats);
     if (firstAnswerMs === 0) return this.#handle(message);
     this.#waiting = [message];
     this.#after(clock, firstAnswerMs, () => this.#wake());

@@ -194,7 +194,7 @@ export class FakeAds {
 
   /** Why a node may not come in, or null: then it counts as connected. */
   register(id: string, name: string, withResource: boolean): string | null {
-    if (!withResource && !this.#preCreated.has(name) && !this.#active.has(id))
+    if (!withResource && !this.#preCreated.has(name) && !this.#preCreated.has(id) && !this.#active.has(id))
       return `resource "${id}" not found; create a ZoneEgress in Kuma CP first or pass it as an argument to kuma-dp`;
     if (this.#active.has(id)) return 'there is already an active stream from this node, try again later';
     this.#active.set(id, null);

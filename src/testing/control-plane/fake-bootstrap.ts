@@ -55,13 +55,14 @@ export function answerBootstrap(asked: FakeBootstrapRequest, facts: FakeBootstra
   const wrongHost = facts.xdsHost === null ? wrongHostText(dialled, facts.serverCert) : null;
   if (wrongHost !== null) return { status: 400, contentType: PLAIN, body: wrongHost };
   const { name = '', proxyType = '', dataplaneToken = '', dataplaneTokenPath = '', dataplaneResource = '' } = request;
-  if (name === '' || !['dataplane', 'ingress', 'egress'].includes(proxyType)) return { status: 500, body: '' };
+  const known = facts.version === '3.0' ? ['dataplane'] : ['dataplane', 'ingress', 'egress'];
+  if (name === '' || !known.includes(proxyType)) return { status: 500, body: '' };
   if (dataplaneToken === '' && dataplaneTokenPath === '') return { status: 422, contentType: PLAIN, body: NO_TOKEN };
   let adminPort = DEFAULT_ADMIN_PORT;
   if (dataplaneResource === '') {
     if (!facts.zoneEgresses.includes(name)) return { status: 404, body: '' };
   } else {
-    const resource = readResource(dataplaneResource);
+    const resource = readResource(dataplaneResource, proxyType === 'dataplane' ? 'Dataplane' : 'ZoneEgress');
     if (resource === null) return { status: 500, body: '' };
     if (resource.wrong !== null) return { status: 422, contentType: PLAIN, body: resource.wrong };
     adminPort = resource.adminPort;
@@ -120,18 +121,22 @@ function parsed(body: string): AskedBootstrap | null {
 }
 
 /** Null: a control plane cannot read it at all. */
-function readResource(text: string): { readonly wrong: string | null; readonly adminPort: number } | null {
+function readResource(
+  text: string,
+  type: 'Dataplane' | 'ZoneEgress',
+): { readonly wrong: string | null; readonly adminPort: number } | null {
   let resource: {
     readonly type?: string;
-    readonly networking?: { readonly address?: string; readonly port?: number; readonly admin?: { readonly port?: number } };
+    readonly networking?: { readonly address?: string; readonly port?: number; readonly admin?: { readonly port?: number }; readonly listeners?: readonly { readonly port?: number }[] };
   } | null;
   try {
     resource = JSON.parse(text) as typeof resource;
   } catch {
     return null;
   }
-  if (resource?.type !== 'ZoneEgress') return null;
-  const { address = '', port = 0, admin } = resource.networking ?? {};
+  if (resource?.type !== type) return null;
+  const { address = '', admin, listeners = [] } = resource.networking ?? {};
+  const port = type === 'Dataplane' ? (listeners[0]?.port ?? 0) : (resource.networking?.port ?? 0);
   const adminPort = admin?.port ?? DEFAULT_ADMIN_PORT;
   if (port < 1 || port > 65_535) return { wrong: 'networking.port: port must be in the range [1, 65535]', adminPort };
   if (address === '0.0.0.0' || address === '::')

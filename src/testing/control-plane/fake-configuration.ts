@@ -34,6 +34,7 @@ import {
   tcpProxy,
 } from './envoy-shapes.ts';
 import type { ServiceAddress, EndpointTags, UpstreamTlsShape } from './envoy-shapes.ts';
+import { isLatest } from './fake-node.ts';
 import type { KumaVersion } from './fake-node.ts';
 import type { TestMesh } from '../egress/test-mesh.ts';
 
@@ -206,7 +207,7 @@ function addMeshExternal({ clusters, chains, terminating }: Made, options: FakeC
         tls: service.tls ?? null,
         thresholds: service.breaker === false ? defaultThresholds(version) : meshThresholds(version),
         altStatName: null,
-        priorities: version === '2.14',
+        priorities: isLatest(version),
       }),
     );
     chains.push({
@@ -316,7 +317,7 @@ function addressSet(remotes: readonly FakeRemote[]): ReadonlySet<string> {
 }
 
 function defaultThresholds(version: KumaVersion): JsonObject | null {
-  return version === '2.14' ? { trackRemaining: true } : null;
+  return isLatest(version) ? { trackRemaining: true } : null;
 }
 
 /** Those of the MeshCircuitBreaker that every mesh has. */

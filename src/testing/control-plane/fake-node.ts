@@ -1,16 +1,24 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 
-/** The control planes that were recorded, by what differs between them. */
-export const KUMA_VERSIONS = ['2.9', '2.12', '2.14'] as const;
+/**
+ * The control planes that were recorded, by what differs between them. 3.0 is the main branch before
+ * it: it knows Dataplanes only, and answers delta ADS only.
+ */
+export const KUMA_VERSIONS = ['2.9', '2.12', '2.14', '3.0'] as const;
 
 export type KumaVersion = (typeof KUMA_VERSIONS)[number];
+
+/** 2.14 and what came after it. */
+export function isLatest(version: KumaVersion): boolean {
+  return version === '2.14' || version === '3.0';
+}
 
 export type ReadNode =
   | {
       readonly kind: 'read';
       readonly id: string;
-      /** Of the ZoneEgress. */
+      /** Of the ZoneEgress or the Dataplane. */
       readonly name: string;
       /** It brought the resource; otherwise the ZoneEgress has to be there. */
       readonly withResource: boolean;
@@ -36,13 +44,17 @@ export function readNode(node: Node | undefined, version: KumaVersion): ReadNode
   }
   const metadata = node?.metadata ?? {};
   const resource = textOf(metadata['dataplane.resource']);
+  const proxyType = textOf(metadata['dataplane.proxyType']);
+  if (version === '3.0' && proxyType === 'egress') return refused('unsupported proxy type "egress", only "dataplane" is supported');
   if (resource !== '') {
-    if (metadata['dataplane.proxyType'] !== 'egress') {
-      return refused('could not register proxy passed in kuma-dp run: invalid type *v1alpha1.ZoneEgress for Spec');
+    const isDataplane = typeIn(resource) === 'Dataplane';
+    if (isDataplane !== (proxyType === 'dataplane')) {
+      const type = isDataplane ? 'Dataplane' : 'ZoneEgress';
+      return refused(`could not register proxy passed in kuma-dp run: invalid type *v1alpha1.${type} for Spec`);
     }
     const mesh = id.slice(0, dot);
     const resourceName = nameIn(resource);
-    if (mesh !== '' || resourceName !== name) {
+    if ((mesh !== '') !== isDataplane || resourceName !== name) {
       const key = `{ZoneEgress  ${resourceName} 0001-01-01 00:00:00 +0000 UTC 0001-01-01 00:00:00 +0000 UTC map[]}`;
       return refused(`proxyId {${mesh} ${name}} does not match proxy resource ${key}`);
     }
@@ -59,6 +71,14 @@ function refused(why: string): ReadNode {
 function nameIn(resource: string): string {
   try {
     return textOf((JSON.parse(resource) as JsonObject)['name']);
+  } catch {
+    return '';
+  }
+}
+
+function typeIn(resource: string): string {
+  try {
+    return textOf((JSON.parse(resource) as JsonObject)['type']);
   } catch {
     return '';
   }

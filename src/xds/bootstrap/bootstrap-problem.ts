@@ -37,15 +37,16 @@ const MAX_QUOTED = 2_000;
 /**
  * What an answer other than 200 means; texts of a control plane are passed on, they say what to do.
  */
-export function statusProblem(status: number, body: string, { url, name, resource }: ControlPlaneOptions): BootstrapProblem {
+export function statusProblem(status: number, body: string, { url, name, mesh, resource }: ControlPlaneOptions): BootstrapProblem {
   const text = quoted(body);
+  const kind = mesh === undefined ? 'ZoneEgress' : `Dataplane of mesh ${JSON.stringify(mesh)} with the name`;
   const said = `${url} refused the bootstrap (${status})`;
   if (status === 404 && text === '')
     return {
       code: 'not-found-yet',
       isRetried: true,
       message:
-        `the control plane has no ZoneEgress ${JSON.stringify(name)} yet: create it there, or bring it with --dataplane-file; ` +
+        `the control plane has no ${kind} ${JSON.stringify(name)} yet: create it there, or bring it with --dataplane-file; ` +
         'on Kubernetes the log of kuma-cp says why none was made of the Pod',
     };
   if (status === 404)
@@ -59,19 +60,22 @@ export function statusProblem(status: number, body: string, { url, name, resourc
   if (status >= 400 && status < 500) {
     const silent =
       status === 400
-        ? 'it could not read the request: is this version of the control plane supported (2.9 to 2.14)?'
+        ? 'it could not read the request: is this version of the control plane supported (2.9 to 3.0)?'
         : 'without a word';
     return { code: 'refused', isRetried: false, message: `${said}: ${text === '' ? silent : text}` };
   }
   if (status >= 500) {
-    const about =
-      resource === null
-        ? 'its log says why; an empty name or a CA certificate that it cannot read end like this'
-        : 'its log says why; a resource that is no ZoneEgress or a CA certificate that it cannot read end like this';
+    const also = resource === null ? 'an empty name' : `a resource that is no ${mesh === undefined ? 'ZoneEgress' : 'Dataplane'}`;
+    const about = `${mesh === undefined ? OF_3_0 : ''}its log says why; ${also} or a CA certificate that it cannot read end like this`;
     return { code: 'server-error', isRetried: true, message: `${said}: ${text === '' ? about : text}` };
   }
   return { code: 'server-error', isRetried: true, message: `${said}: allowed is 200` };
 }
+
+/** What a control plane of 3.0 says to a ZoneEgress: nothing. */
+const OF_3_0 =
+  'a control plane of Kuma 3.0 answers so, without a word, because it has no ZoneEgress any more: there an egress is a Dataplane of one mesh with a ' +
+  'ZoneEgress listener (--proxy-type=dataplane with --dataplane-file and a dataplane token; see docs/kuma-3.0.md). With an older one ';
 
 /** By the codes of Node and OpenSSL. */
 const UNTRUSTED: ReadonlySet<string> = new Set([

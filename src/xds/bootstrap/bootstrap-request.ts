@@ -13,9 +13,10 @@ export interface BootstrapFacts {
  * empty or none to Kuma.
  */
 export interface BootstrapRequest {
-  readonly mesh: '';
+  /** Empty for a ZoneEgress. */
+  readonly mesh: string;
   readonly name: string;
-  readonly proxyType: 'egress';
+  readonly proxyType: 'egress' | 'dataplane';
   readonly dataplaneToken?: string;
   readonly dataplaneTokenPath?: string;
   readonly dataplaneResource?: string;
@@ -53,9 +54,9 @@ const DELTA = 'feature-delta-grpc';
 export function bootstrapRequest(options: ControlPlaneOptions, facts: BootstrapFacts): BootstrapRequest {
   const { tokenPath, resource } = options;
   return {
-    mesh: '',
+    mesh: options.mesh ?? '',
     name: options.name,
-    proxyType: 'egress',
+    proxyType: options.mesh === undefined ? 'egress' : 'dataplane',
     ...(facts.token === null ? {} : { dataplaneToken: facts.token }),
     ...(tokenPath === undefined ? {} : { dataplaneTokenPath: tokenPath }),
     ...(resource === null ? {} : { dataplaneResource: resource }),

@@ -26,9 +26,11 @@ export interface ControlPlaneOptions {
   readonly token: () => Promise<string | null>;
   /** Where the token is read from. */
   readonly tokenPath?: string;
-  /** Of the ZoneEgress. */
+  /** Of the ZoneEgress, or of the Dataplane. */
   readonly name: string;
-  /** The ZoneEgress to register, as JSON; null where one of this name is there already. */
+  /** Of the Dataplane that it joins as; absent: it joins as a ZoneEgress, which is of no mesh. */
+  readonly mesh?: string;
+  /** The resource to register, as JSON; null where one of this name is there already. */
   readonly resource: string | null;
   readonly retryBackoffMs: number;
   readonly retryMaxMs: number;

@@ -4,7 +4,7 @@ import type { AdsProtocol, AdsState, AdsType } from '../messages/ads-state.ts';
 import type { Accept } from './held-resources.ts';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 import type { ProblemReason, StreamEnd, StreamProblem } from './stream-problem.ts';
-import { explainEnd, explainSilence } from './stream-problem.ts';
+import { explainEnd, explainSilence, hasReadinessPort } from './stream-problem.ts';
 import type { Finding, StreamEvent, TypeStatus } from './subscriptions.ts';
 import { StreamWaits } from './stream-waits.ts';
 import { PROTOCOLS } from './protocols.ts';
@@ -89,6 +89,8 @@ const KEEP_ALIVE: KeepAlive = { timeMs: 10_000, timeoutMs: 30_000 };
 /** Name, TCP and TLS together. */
 const CONNECT_TIMEOUT_MS = 5_000;
 const SILENT_MS = 30_000;
+/** A control plane of 3.0 takes a stream of the state of the world, and never answers it. */
+const SILENT_SOTW_MS = 15_000;
 /** Types that nobody asked for; more of them are not told. */
 const MAX_UNASKED = 10;
 /**
@@ -132,12 +134,16 @@ class Connection {
   readonly #unasked = new Set<string>();
   #takenSaid = false;
   #silentSaid = false;
+  #protocol: AdsProtocol;
+  /** Delta was tried because the state of the world stayed silent; not again until it answers. */
+  #deltaTried = false;
   #fetchTimer: Timer | null = null;
   #shown: AdsState;
 
   constructor(options: AdsClientOptions) {
     this.#options = options;
     this.#clock = options.clock;
+    this.#protocol = options.protocol;
     this.#subscriptions = new Subscriptions(options.node, options.accept, PROTOCOLS[options.protocol]);
     this.#waits = new StreamWaits(options.clock, options.random ?? Math.random);
     this.#shown = this.#subscriptions.state;
@@ -198,13 +204,15 @@ class Connection {
   }
 
   #open(scope: Scope, token: string | null): void {
-    const { protocol, target, tls, keepAlive = KEEP_ALIVE } = this.#options;
+    const { target, tls, keepAlive = KEEP_ALIVE } = this.#options;
+    const protocol = PROTOCOLS[this.#protocol];
+    this.#subscriptions.speak(protocol);
     const connectTimer = scope.after(CONNECT_TIMEOUT_MS, () => {
       const message = `connect to the control plane at ${target.host}:${target.port}: no answer within ${CONNECT_TIMEOUT_MS} ms`;
       this.#ended({ code: NO_ANSWER_CODE, message }, { reason: 'unreachable', advice: null });
     });
     const stream = openStream(
-      { protocol: PROTOCOLS[protocol], target, tls, keepAlive, token },
+      { protocol, target, tls, keepAlive, token },
       {
         onReady: () => {
           connectTimer.cancel();
@@ -230,7 +238,7 @@ class Connection {
   #ready(scope: Scope): void {
     this.#phase = 'waiting';
     this.#connectedSince = this.#clock.wall();
-    scope.after(SILENT_MS, () => this.#silent());
+    scope.after(this.#triesDelta() ? SILENT_SOTW_MS : SILENT_MS, () => this.#silent());
     this.#tell({ kind: 'opened', now: this.#clock.now() });
   }
 
@@ -244,6 +252,7 @@ class Connection {
     this.#waits.responded();
     this.#takenSaid = false;
     this.#silentSaid = false;
+    if (this.#protocol === 'sotw') this.#deltaTried = false;
   }
 
   #tell(event: StreamEvent): void {
@@ -270,18 +279,31 @@ class Connection {
     return true;
   }
 
+  /** Without a port of readiness the reason for the silence is known. */
+  #triesDelta(): boolean {
+    return this.#protocol === 'sotw' && !this.#deltaTried && hasReadinessPort(this.#options.node);
+  }
+
   #silent(): void {
-    if (this.#phase !== 'waiting' || this.#silentSaid) return;
+    if (this.#phase !== 'waiting') return;
+    const { node, target } = this.#options;
+    const triesDelta = this.#triesDelta();
+    const forMs = triesDelta ? SILENT_SOTW_MS : SILENT_MS;
+    if (!this.#silentSaid) this.#emit({ kind: 'silent', message: explainSilence(node, target, { forMs, triesDelta }), forMs });
     this.#silentSaid = true;
-    this.#emit({
-      kind: 'silent',
-      message: explainSilence(this.#options.node, this.#options.target, SILENT_MS),
-      forMs: SILENT_MS,
-    });
+    // Where neither is answered it is the one of the bootstrap that is waited for.
+    const goesBack = this.#protocol !== this.#options.protocol;
+    if (this.#isClosed() || !(triesDelta || goesBack)) return;
+    this.#protocol = triesDelta ? 'delta' : this.#options.protocol;
+    this.#deltaTried = true;
+    this.#forgetStream();
+    this.connect();
   }
 
   #ended({ code, message }: StreamEnd, { reason, advice }: StreamProblem): void {
     const wasLive = this.#phase === 'live';
+    // Delta was an attempt: what does not speak it is asked in the form of the bootstrap again.
+    if (!wasLive && reason === 'not-a-control-plane') this.#protocol = this.#options.protocol;
     if (wasLive && this.#clock.now() - this.#liveSince >= SETTLED_MS) {
       this.#waits.lasted();
       this.#said = '';

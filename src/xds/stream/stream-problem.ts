@@ -26,6 +26,9 @@ export type ProblemReason =
   | 'node-id-changed'
   | 'node-id-invalid'
   | 'not-an-egress'
+  | 'token-unbound'
+  | 'workload-missing'
+  | 'mesh-scoped-only'
   | 'ended'
   | 'unreachable'
   | 'certificate-refused'
@@ -48,6 +51,9 @@ interface Known {
 
 const NEW_TOKEN = 'generate one with `kumactl generate zone-token --zone <zone> --scope egress --valid-for 720h`';
 
+const NEW_DATAPLANE_TOKEN =
+  'generate one with `kumactl generate dataplane-token --mesh <mesh> --workload <workload> --valid-for 720h` (add --name to bind it to the name too)';
+
 /** The first that matches counts: the narrower texts stand first. */
 const TEXTS: readonly Known[] = [
   {
@@ -63,6 +69,35 @@ const TEXTS: readonly Known[] = [
     advice: 'compare the clocks of this machine, of the control plane and of where the token was made',
   },
   { reason: 'token-expired', text: /token is expired|token has expired/, advice: `the zone token has expired: ${NEW_TOKEN}` },
+  {
+    reason: 'mesh-scoped-only',
+    text: /unsupported proxy type/,
+    advice:
+      'this control plane is of Kuma 3.0, which has no ZoneEgress: start as a Dataplane with a ZoneEgress listener (--proxy-type=dataplane, --dataplane-file, ' +
+      'a dataplane token); docs/kuma-3.0.md says how to move',
+  },
+  {
+    reason: 'token-unbound',
+    text: /requires a workload-bound token/,
+    advice: `the MeshIdentity of the mesh makes names of workloads, and the token names none: ${NEW_DATAPLANE_TOKEN}`,
+  },
+  {
+    reason: 'workload-missing',
+    text: /missing required label 'kuma\.io\/workload'/,
+    advice: 'give the Dataplane the label kuma.io/workload, with the workload that its token names',
+  },
+  {
+    reason: 'token-invalid',
+    text: /is different than in token/,
+    advice: `the token is bound to another name, workload or mesh than this Dataplane has: ${NEW_DATAPLANE_TOKEN}`,
+  },
+  {
+    reason: 'name-not-found',
+    text: /not found; create a Dataplane/,
+    advice:
+      'create the Dataplane under this name in its mesh, or start with a resource file (--dataplane-file); a resource that the control plane does not take, ' +
+      'such as one with two listeners on one address and port, ends like this too',
+  },
   { reason: 'token-revoked', text: /revoked/, advice: `the zone token was revoked: ${NEW_TOKEN}` },
   {
     reason: 'token-out-of-scope',
@@ -78,8 +113,8 @@ const TEXTS: readonly Known[] = [
     reason: 'token-invalid',
     text: /could not parse token|exactly 1 "authorization" header/,
     advice:
-      'the control plane cannot read the token or did not sign it: it has to be a zone token of this control plane, alone in its file and without ' +
-      `"Bearer"; after the control plane lost its store old tokens are void: ${NEW_TOKEN}`,
+      'the control plane cannot read the token or did not sign it: it has to be a token of this control plane, alone in its file and without "Bearer": for a ' +
+      `ZoneEgress a zone token, for a Dataplane a dataplane token of its mesh; after the control plane lost its store old tokens are void: ${NEW_TOKEN}, or for a Dataplane with \`kumactl generate dataplane-token\``,
   },
   {
     reason: 'token-refused',
@@ -94,14 +129,15 @@ const TEXTS: readonly Known[] = [
   {
     reason: 'name-mismatch',
     text: /does not match proxy resource/,
-    advice: 'the name in the node id and the name in the ZoneEgress resource have to be equal, and an egress has no mesh',
+    advice:
+      'the name in the node id and the name in the resource have to be equal; a ZoneEgress has no mesh, a Dataplane has that of the node id',
   },
   {
     reason: 'node-id-changed',
     text: /Node ID cannot be changed|was authenticated for ID/,
     advice: 'the node id changed within a stream, which is a defect of this program or of a proxy on the way',
   },
-  { reason: 'node-id-invalid', text: /invalid node ID/, advice: 'the node id has to be ".<name>"' },
+  { reason: 'node-id-invalid', text: /invalid node ID/, advice: 'the node id has to be ".<name>" for a ZoneEgress, "<mesh>.<name>" for a Dataplane' },
   {
     reason: 'not-an-egress',
     text: /could not register proxy/,
@@ -149,11 +185,15 @@ export function explainEnd({ code, message }: StreamEnd): StreamProblem {
 export function explainSilence(
   { id, metadata }: Node,
   at: { readonly host: string; readonly port: number },
-  forMs: number,
+  { forMs, triesDelta = false }: { readonly forMs: number; readonly triesDelta?: boolean },
 ): string {
   const nothing = `the control plane at ${at.host}:${at.port} took the stream and sent nothing for ${forMs / 1000} s`;
-  const port = metadata?.['dataplane.readinessReporter.port'];
-  return port === undefined || port === '' || port === '0'
+  return !hasReadinessPort({ metadata })
     ? `${nothing}: the node has no "dataplane.readinessReporter.port", without which Kuma since 2.12 makes no configuration and says so only in its own log`
-    : `${nothing}: it could not make a configuration for ${id}; its own log says why`;
+    : `${nothing}: it could not make a configuration for ${id}, and its own log says why${triesDelta ? '; or it is of Kuma 3.0, which answers delta ADS only: that is tried now' : ''}`;
+}
+
+export function hasReadinessPort({ metadata }: Pick<Node, 'metadata'>): boolean {
+  const port = metadata?.['dataplane.readinessReporter.port'];
+  return port !== undefined && port !== '' && port !== '0';
 }

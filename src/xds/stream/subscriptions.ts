@@ -112,7 +112,7 @@ export class Subscriptions {
   readonly #waits = new Map<string, { readonly need: Need; readonly dueAt: number }>();
   /** By type and name, what this stream would not send again by itself. */
   readonly #refused = new Map<string, RefusedAsk>();
-  readonly #protocol: Protocol;
+  #protocol: Protocol;
   #unsent: Ask[] = [];
   #open = false;
   #nodeSent = false;
@@ -121,6 +121,11 @@ export class Subscriptions {
     this.#node = node;
     this.#protocol = protocol;
     this.#held = new HeldResources(accept);
+  }
+
+  /** From the next stream on. */
+  speak(protocol: Protocol): void {
+    this.#protocol = protocol;
   }
 
   get state(): AdsState {

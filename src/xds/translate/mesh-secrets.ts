@@ -30,8 +30,22 @@ export function readMesh(tls: ChainTls, secrets: AdsState['secrets']): MeshRead 
   if (pair.kind === 'unavailable') return pair;
   const ca = trustText(trust.value, name);
   if (ca.kind === 'unavailable') return ca;
-  const mesh: Mesh = { name, trust: ca.hash, identity: { kind: 'given', cert: pair.cert[0], key: pair.key[0] } };
-  return { kind: 'mesh', mesh: deepFreeze(mesh), secrets: [pair.cert, pair.key, [ca.hash, ca.text]] };
+  const mesh: Mesh = {
+    name,
+    trust: ca.hash,
+    ...(ca.domains.length === 0 ? {} : { trustDomains: ca.domains.map(([name, trust]) => ({ name, trust })) }),
+    identity: { kind: 'given', cert: pair.cert[0], key: pair.key[0] },
+  };
+  const bundles = ca.domains.map(([, hash, text]): Keyed => [hash, text]);
+  return { kind: 'mesh', mesh: deepFreeze(mesh), secrets: [pair.cert, pair.key, [ca.hash, ca.text], ...bundles] };
+}
+
+interface TrustText {
+  readonly kind: 'text';
+  readonly hash: ContentHash;
+  readonly text: string;
+  /** Of a SPIFFE validator. */
+  readonly domains: readonly (readonly [name: string, hash: ContentHash, text: string])[];
 }
 
 type Unavailable = Extract<MeshRead, { kind: 'unavailable' }>;
@@ -73,24 +87,33 @@ function pairOf(certificate: TlsCertificate): Unavailable | { readonly kind: 'pa
 function trustText(
   validation: CertificateValidationContext,
   mesh: MeshName,
-): Unavailable | { readonly kind: 'text'; readonly hash: ContentHash; readonly text: string } {
+): Unavailable | TrustText {
   const complaint = validationComplaint(validation, mesh);
   if (complaint !== null) return unavailable(`of its CA: ${complaint}`);
   const validator = validation.customValidatorConfig?.typedConfig;
-  const ca = dataText(typeOf(validator) === SPIFFE_VALIDATOR ? bundleOf(validator, mesh) : validation.trustedCa);
-  if (ca.kind === 'text') return { kind: 'text', hash: hashOf(ca.text), text: ca.text };
+  if (typeOf(validator) === SPIFFE_VALIDATOR) return bundlesOf(validator, mesh);
+  const ca = dataText(validation.trustedCa);
+  if (ca.kind === 'text') return { kind: 'text', hash: hashOf(ca.text), text: ca.text, domains: [] };
   return unavailable(
     ca.kind === 'elsewhere' ? `its CA is ${ca.where}, and not in the secret` : `there is no CA for it in the secret`,
   );
 }
 
-/**
- * Clients of other trust domains, which Envoy would let in by their own bundles, are of other
- * meshes here.
- */
-function bundleOf(config: Parameters<typeof unpack>[0], mesh: MeshName): Parameters<typeof dataText>[0] {
-  const domains = unpack(config, SPIFFECertValidatorConfigSchema)?.trustDomains ?? [];
-  return domains.find(({ name }) => name === mesh)?.trustBundle;
+/** Each trust domain has a bundle of its own; the text of all names them, so that it changes with them. */
+function bundlesOf(config: Parameters<typeof unpack>[0], mesh: MeshName): Unavailable | TrustText {
+  const sent = unpack(config, SPIFFECertValidatorConfigSchema)?.trustDomains ?? [];
+  const domains: (readonly [string, ContentHash, string])[] = [];
+  for (const { name, trustBundle } of sent) {
+    const bundle = dataText(trustBundle);
+    if (bundle.kind === 'elsewhere') return unavailable(`the bundle of trust domain ${name} is ${bundle.where}, and not in the secret`);
+    if (bundle.kind === 'absent') return unavailable(`there is no bundle of trust domain ${name} in the secret`);
+    domains.push([name, hashOf(bundle.text), bundle.text]);
+  }
+  const [first] = domains;
+  if (first === undefined) return unavailable('there is no CA for it in the secret');
+  if (domains.length === 1 && first[0] === mesh) return { kind: 'text', hash: first[1], text: first[2], domains: [] };
+  const text = domains.map(([name, , bundle]) => `trust domain ${name}\n${bundle.trim()}\n`).join('');
+  return { kind: 'text', hash: hashOf(text), text, domains };
 }
 
 function unavailable(why: string): Unavailable {

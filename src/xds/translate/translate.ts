@@ -50,6 +50,8 @@ export interface Translated {
 
 /** Kuma's own listeners: of the admin pages, and of the readiness. */
 const OWN = /^(?:kuma:|system_)/;
+/** The zone egress among the listeners of a Dataplane. */
+const OF_DATAPLANE = /^self_zoneegress_dp_/;
 const ADMIN = new Set(['kuma:envoy:admin', 'system_envoy_admin']);
 
 /**
@@ -117,10 +119,14 @@ class Translator {
       for (const [hash, text] of secrets) building.secrets.set(hash, text);
       building.remark(`cluster:${name}`, unusable === undefined ? remarks : [...remarks, `no route may use it: ${unusable}`]);
     }
-    const [listener, ...others] = [...state.listeners.values()]
-      .map(({ resource }) => resource)
-      .filter(({ name }) => !OWN.test(name));
-    for (const { name } of others) building.remark(`listener:${name}`, [`only one listener is served: ${listener?.name ?? ''}`]);
+    const all = [...state.listeners.values()].map(({ resource }) => resource).filter(({ name }) => !OWN.test(name));
+    const egresses = all.filter(({ name }) => OF_DATAPLANE.test(name));
+    const [listener, ...rest] = egresses.length === 0 ? all : egresses;
+    for (const { name } of rest) building.remark(`listener:${name}`, [`only one listener is served: ${listener?.name ?? ''}`]);
+    if (egresses.length > 0) {
+      for (const { name } of all)
+        if (!OF_DATAPLANE.test(name)) building.remark(`listener:${name}`, ['it is not served: it is no listener of a zone egress']);
+    }
     if (listener !== undefined) yield* this.#addListener(listener, { state, building, translations });
     const { zone } = context;
     const content = { zone, routes: building.routes, clusters: building.clusters, meshes: building.meshes };
