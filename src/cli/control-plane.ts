@@ -33,7 +33,9 @@ export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machin
   const name = resource?.name ?? flags.name;
   const mesh = resource?.mesh ?? flags.mesh;
   if (name === '')
-    throw new Error(`${flags.resourceFile ?? '--dataplane'}: has no resource in it; a ${flags.proxyType === 'egress' ? 'ZoneEgress' : 'Dataplane'} is needed, or --name`);
+    throw new Error(
+      `${flags.resourceFile ?? '--dataplane'}: has no resource in it; a ${flags.proxyType === 'egress' ? 'ZoneEgress' : 'Dataplane'} is needed, or --name`,
+    );
   const token = tokenOf(flags, machine);
   try {
     await token();

@@ -68,11 +68,7 @@ function chainProblem(
   const of = new Set(claimed.map((uri) => parseSpiffeId(uri)).map((id) => (id.kind === 'spiffe' ? id.trustDomain : mesh)));
   if (of.size > 0 && ![...of].some((each) => domains.has(each) || each === mesh)) {
     return wrong(
-      refuse(
-        'wrong-mesh',
-        `the client is of mesh ${someOf([...of])}, the SNI names mesh ${mesh}: ${why} (${code})`,
-        'chain',
-      ),
+      refuse('wrong-mesh', `the client is of mesh ${someOf([...of])}, the SNI names mesh ${mesh}: ${why} (${code})`, 'chain'),
       alert,
     );
   }

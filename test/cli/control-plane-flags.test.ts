@@ -186,7 +186,12 @@ t.test('what kuma-dp refuses is refused', async (t) => {
       { KUMA_CONTROL_PLANE_RETRY_BACKOFF: '0s' },
       /^KUMA_CONTROL_PLANE_RETRY_BACKOFF 0s: allowed is more than 0/,
     ],
-    [['--proxy-type=dataplane'], {}, /--proxy-type dataplane: this is a zone egress; allowed is egress/],
+    [['--proxy-type=sidecar'], {}, /--proxy-type sidecar: this is a zone egress; allowed are egress and dataplane/],
+    [
+      ['--proxy-type=dataplane', '--resources=z'],
+      {},
+      /--proxy-type dataplane: is for a control plane; with --resources it cannot be given/,
+    ],
     [['--resources=z'], { KUMA_DATAPLANE_PROXY_TYPE: 'ingress' }, /KUMA_DATAPLANE_PROXY_TYPE ingress: this is a zone egress/],
     [
       ['--proxy-type=egress', '--name=e'],

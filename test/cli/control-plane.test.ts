@@ -72,7 +72,10 @@ t.test('the resource comes from standard input, from a file, or from a text, in 
 
 t.test('a resource that cannot be is refused in the words of Kuma', async (t) => {
   const cases: readonly [resource: string, message: string | RegExp][] = [
-    ['type: Dataplane\nname: d\nmesh: default\n', 'invalid proxy resource type "Dataplane", expected ZoneEgress'],
+    [
+      'type: Dataplane\nname: d\nmesh: default\n',
+      /^invalid proxy resource type "Dataplane", expected ZoneEgress; .*--proxy-type=dataplane$/,
+    ],
     ['type: ZoneIngress\nname: d\n', 'invalid proxy resource type "ZoneIngress", expected ZoneEgress'],
     [RESOURCE.replace('10002', '0'), /^--dataplane:3:\d+ networking\.port: port must be in the range \[1, 65535\]$/],
     [RESOURCE.replace('127.0.0.2', '0.0.0.0'), /networking\.address\.address: must not be 0\.0\.0\.0 or ::/],
@@ -91,6 +94,64 @@ t.test('a resource that cannot be is refused in the words of Kuma', async (t) =>
   ];
   for (const [resource, message] of cases) await t.rejects(load(['--dataplane', resource]), { message }, resource);
   await t.rejects(load(['-d', '/gone'], from({})), { message: 'could not read resource /gone: ENOENT' });
+});
+
+const DATAPLANE = `type: Dataplane
+mesh: mesh-b
+name: egress-b
+labels: {kuma.io/workload: egress-b}
+networking:
+  address: 192.0.2.8
+  listeners:
+  - {type: ZoneEgress, address: 192.0.2.8, port: 10002, name: egress-port}
+`;
+
+t.test('a Dataplane with a ZoneEgress listener is checked and told as it was written', async (t) => {
+  const options = await load(['--proxy-type=dataplane', '--dataplane', DATAPLANE]);
+  t.match(options, { name: 'egress-b', mesh: 'mesh-b', warnings: [] });
+  t.same(JSON.parse(options.resource ?? ''), {
+    type: 'Dataplane',
+    mesh: 'mesh-b',
+    name: 'egress-b',
+    labels: { 'kuma.io/workload': 'egress-b' },
+    networking: {
+      address: '192.0.2.8',
+      listeners: [{ type: 'ZoneEgress', address: '192.0.2.8', port: 10_002, name: 'egress-port' }],
+    },
+  });
+  t.match(await load(['--proxy-type=dataplane', '--name=e', '--mesh=m']), { name: 'e', mesh: 'm', resource: null });
+  t.match(await load(['--proxy-type=dataplane', '--name=e']), { mesh: 'default' }, 'as kuma-dp has it');
+  t.notOk('mesh' in (await load(['--name=e', '--mesh=m'])), 'a ZoneEgress is of no mesh');
+});
+
+t.test('a Dataplane that cannot be a zone egress is refused with its place, and what is not served is a warning', async (t) => {
+  const wrong: readonly (readonly [resource: string, message: string | RegExp])[] = [
+    [RESOURCE, /^--dataplane:1:7 type: must be Dataplane for --proxy-type=dataplane; a ZoneEgress goes with --proxy-type=egress/],
+    [DATAPLANE.replace('mesh: mesh-b', 'mesh: ""'), /mesh: must not be empty/],
+    [DATAPLANE.replace('name: egress-b', 'name: ""'), /name: must not be empty/],
+    [DATAPLANE.replace('ZoneEgress', 'ZoneIngress'), /networking\.listeners: must have one with `type: ZoneEgress`/],
+    [DATAPLANE.replace('ZoneEgress', 'Other'), /listeners\[0\]\.type: must be one of ZoneEgress, ZoneIngress/],
+    [DATAPLANE.replace('10002', '0'), /listeners\[0\]\.port: port must be in the range \[1, 65535\]/],
+    [DATAPLANE.replace('address: 192.0.2.8\n', 'address: 0.0.0.0\n'), /networking\.address: must not be 0\.0\.0\.0 or ::/],
+    [`${DATAPLANE}  - {type: ZoneEgress, port: 10002}\n`, /192\.0\.2\.8:10002 is that of another listener of this Dataplane/],
+    ['apiVersion: kuma.io/v1alpha1\nkind: Dataplane\nmesh: m\n', /a proxy brings a resource in Universal form/],
+    ['[]\n', /is no map, which a Dataplane is/],
+    [`${DATAPLANE}---\n${DATAPLANE}`, /has 2 documents; allowed is one, the Dataplane/],
+    ['# nothing\n', '--dataplane: has no resource in it; a Dataplane is needed, or --name'],
+  ];
+  for (const [resource, message] of wrong)
+    await t.rejects(load(['--proxy-type=dataplane', '--dataplane', resource]), { message }, resource);
+  const { warnings } = await load([
+    '--proxy-type=dataplane',
+    '--dataplane',
+    `${DATAPLANE.replace('labels: {kuma.io/workload: egress-b}\n', '')}  - {type: ZoneIngress, port: 10003}\n  - {type: ZoneEgress, port: 10004}\n  inbound: []\n`,
+  ]);
+  t.match(warnings, [
+    /labels: has no kuma\.io\/workload/,
+    /ZoneIngress is not served/,
+    /second ZoneEgress/,
+    /inbound: is not served/,
+  ]);
 });
 
 t.test('what is unknown in a resource is a warning', async (t) => {

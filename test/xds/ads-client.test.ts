@@ -340,7 +340,11 @@ t.test('a name that was busy, then ours and then busy again is not called taken'
 t.test('when nothing comes, one line says what is likely, and names the readiness port if it is missing', async (t) => {
   const server = await controlPlane(t);
   for (const [metadata, afterMs, text] of [
-    [{ 'dataplane.readinessReporter.port': '9902' }, 15_000, /its own log says why; or it is of Kuma 3\.0, which answers delta ADS only/],
+    [
+      { 'dataplane.readinessReporter.port': '9902' },
+      15_000,
+      /its own log says why; or it is of Kuma 3\.0, which answers delta ADS only/,
+    ],
     [{}, 30_000, /no "dataplane.readinessReporter.port"/],
   ] as const) {
     const { clock, events } = start(t, server.port, {

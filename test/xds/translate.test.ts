@@ -522,7 +522,10 @@ t.test('each trust domain has its own bundle; one alone with the name of the mes
     two.snapshot.meshes.get(mesh)?.trustDomains,
     ['other', 'mesh-2'].map((name) => ({ name, trust: own?.trust })),
   );
-  t.equal(two.secrets.get(two.snapshot.meshes.get(mesh)!.trust), `trust domain other\n${inlineString.trim()}\ntrust domain mesh-2\n${inlineString.trim()}\n`);
+  t.equal(
+    two.secrets.get(two.snapshot.meshes.get(mesh)!.trust),
+    `trust domain other\n${inlineString.trim()}\ntrust domain mesh-2\n${inlineString.trim()}\n`,
+  );
   t.match(spiffe(domain('other')).snapshot.meshes.get(mesh)?.trustDomains, [{ name: 'other' }]);
   t.notOk(spiffe().snapshot.meshes.has(mesh), 'nobody is trusted');
 });

@@ -81,7 +81,10 @@ export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapF
     },
     dynamicResources: {
       adsConfig: {
-        apiType: facts.delta || version === '3.0' || (version !== '2.9' && features.includes('feature-delta-grpc')) ? 'DELTA_GRPC' : 'GRPC',
+        apiType:
+          facts.delta || version === '3.0' || (version !== '2.9' && features.includes('feature-delta-grpc'))
+            ? 'DELTA_GRPC'
+            : 'GRPC',
         grpcServices: [google ? googleGrpc(request, facts, inlineBytes) : envoyGrpc(request)],
         setNodeOnFirstMessageOnly: true,
         transportApiVersion: 'V3',
@@ -97,7 +100,11 @@ export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapF
         },
       ],
     },
-    node: { cluster: 'egress', id: `${mesh}.${name}`, metadata: metadataOf(request, facts, socketPath) },
+    node: {
+      cluster: request.proxyType === 'dataplane' ? 'unknown' : 'egress',
+      id: `${mesh}.${name}`,
+      metadata: metadataOf(request, facts, socketPath),
+    },
     staticResources: {
       clusters: [
         {
@@ -137,7 +144,7 @@ function metadataOf(request: AskedBootstrap, facts: FakeBootstrapFacts, socketPa
     'dataplane.admin.port': String(facts.adminPort),
     ...(socketPath === null ? {} : { 'dataplane.admin.socketPath': socketPath }),
     ...(dnsPort === 0 ? {} : { 'dataplane.dns.port': String(dnsPort) }),
-    'dataplane.proxyType': 'egress',
+    'dataplane.proxyType': request.proxyType ?? 'egress',
     ...(readinessPort === 0 ? {} : { 'dataplane.readinessReporter.port': String(readinessPort) }),
     ...(dataplaneResource === '' ? {} : { 'dataplane.resource': dataplaneResource }),
     ...(Object.keys(dynamicMetadata).length === 0 ? {} : { dynamicMetadata }),

@@ -127,7 +127,12 @@ function readResource(
 ): { readonly wrong: string | null; readonly adminPort: number } | null {
   let resource: {
     readonly type?: string;
-    readonly networking?: { readonly address?: string; readonly port?: number; readonly admin?: { readonly port?: number }; readonly listeners?: readonly { readonly port?: number }[] };
+    readonly networking?: {
+      readonly address?: string;
+      readonly port?: number;
+      readonly admin?: { readonly port?: number };
+      readonly listeners?: readonly { readonly port?: number }[];
+    };
   } | null;
   try {
     resource = JSON.parse(text) as typeof resource;

@@ -45,7 +45,8 @@ export function readNode(node: Node | undefined, version: KumaVersion): ReadNode
   const metadata = node?.metadata ?? {};
   const resource = textOf(metadata['dataplane.resource']);
   const proxyType = textOf(metadata['dataplane.proxyType']);
-  if (version === '3.0' && proxyType === 'egress') return refused('unsupported proxy type "egress", only "dataplane" is supported');
+  if (version === '3.0' && proxyType === 'egress')
+    return refused('unsupported proxy type "egress", only "dataplane" is supported');
   if (resource !== '') {
     const isDataplane = typeIn(resource) === 'Dataplane';
     if (isDataplane !== (proxyType === 'dataplane')) {

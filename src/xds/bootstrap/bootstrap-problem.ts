@@ -37,7 +37,11 @@ const MAX_QUOTED = 2_000;
 /**
  * What an answer other than 200 means; texts of a control plane are passed on, they say what to do.
  */
-export function statusProblem(status: number, body: string, { url, name, mesh, resource }: ControlPlaneOptions): BootstrapProblem {
+export function statusProblem(
+  status: number,
+  body: string,
+  { url, name, mesh, resource }: ControlPlaneOptions,
+): BootstrapProblem {
   const text = quoted(body);
   const kind = mesh === undefined ? 'ZoneEgress' : `Dataplane of mesh ${JSON.stringify(mesh)} with the name`;
   const said = `${url} refused the bootstrap (${status})`;

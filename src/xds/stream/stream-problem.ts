@@ -137,7 +137,11 @@ const TEXTS: readonly Known[] = [
     text: /Node ID cannot be changed|was authenticated for ID/,
     advice: 'the node id changed within a stream, which is a defect of this program or of a proxy on the way',
   },
-  { reason: 'node-id-invalid', text: /invalid node ID/, advice: 'the node id has to be ".<name>" for a ZoneEgress, "<mesh>.<name>" for a Dataplane' },
+  {
+    reason: 'node-id-invalid',
+    text: /invalid node ID/,
+    advice: 'the node id has to be ".<name>" for a ZoneEgress, "<mesh>.<name>" for a Dataplane',
+  },
   {
     reason: 'not-an-egress',
     text: /could not register proxy/,

@@ -84,10 +84,7 @@ function pairOf(certificate: TlsCertificate): Unavailable | { readonly kind: 'pa
   return unavailable(`its certificate or key is ${elsewhere.join(', ') || 'not there'}, and not in the secret`);
 }
 
-function trustText(
-  validation: CertificateValidationContext,
-  mesh: MeshName,
-): Unavailable | TrustText {
+function trustText(validation: CertificateValidationContext, mesh: MeshName): Unavailable | TrustText {
   const complaint = validationComplaint(validation, mesh);
   if (complaint !== null) return unavailable(`of its CA: ${complaint}`);
   const validator = validation.customValidatorConfig?.typedConfig;
@@ -105,7 +102,8 @@ function bundlesOf(config: Parameters<typeof unpack>[0], mesh: MeshName): Unavai
   const domains: (readonly [string, ContentHash, string])[] = [];
   for (const { name, trustBundle } of sent) {
     const bundle = dataText(trustBundle);
-    if (bundle.kind === 'elsewhere') return unavailable(`the bundle of trust domain ${name} is ${bundle.where}, and not in the secret`);
+    if (bundle.kind === 'elsewhere')
+      return unavailable(`the bundle of trust domain ${name} is ${bundle.where}, and not in the secret`);
     if (bundle.kind === 'absent') return unavailable(`there is no bundle of trust domain ${name} in the secret`);
     domains.push([name, hashOf(bundle.text), bundle.text]);
   }

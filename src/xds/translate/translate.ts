@@ -125,7 +125,8 @@ class Translator {
     for (const { name } of rest) building.remark(`listener:${name}`, [`only one listener is served: ${listener?.name ?? ''}`]);
     if (egresses.length > 0) {
       for (const { name } of all)
-        if (!OF_DATAPLANE.test(name)) building.remark(`listener:${name}`, ['it is not served: it is no listener of a zone egress']);
+        if (!OF_DATAPLANE.test(name))
+          building.remark(`listener:${name}`, ['it is not served: it is no listener of a zone egress']);
     }
     if (listener !== undefined) yield* this.#addListener(listener, { state, building, translations });
     const { zone } = context;
