@@ -36,13 +36,18 @@ export function readDataplaneResource(file: string, text: string): ProxyResource
 function readDataplane(map: MapValue, findings: Findings): { readonly name: string; readonly mesh: string } {
   const top = opened(map, '', findings);
   const type = top.text('type');
-  if (type !== 'Dataplane')
+  if (type !== 'Dataplane') {
+    // The rest of another kind is not looked at.
+    const hint = type === 'ZoneEgress' ? '; a ZoneEgress goes with --proxy-type=egress, up to Kuma 2.14' : '';
+    const isKubernetes = type === undefined && map.entries.has('kind');
     top.error(
       'type',
-      type === undefined && map.entries.has('kind')
+      isKubernetes
         ? 'is missing: a proxy brings a resource in Universal form, with `type: Dataplane`'
-        : `must be Dataplane for --proxy-type=dataplane${type === 'ZoneEgress' ? '; a ZoneEgress goes with --proxy-type=egress, up to Kuma 2.14' : ''}`,
+        : `must be Dataplane for --proxy-type=dataplane${hint}`,
     );
+    return { name: '', mesh: '' };
+  }
   const name = top.text('name') ?? '';
   const mesh = top.text('mesh') ?? '';
   if (name === '') top.error('name', 'must not be empty');

@@ -49,7 +49,7 @@ export function readNode(node: Node | undefined, version: KumaVersion): ReadNode
     return refused('unsupported proxy type "egress", only "dataplane" is supported');
   if (resource !== '') {
     const isDataplane = typeIn(resource) === 'Dataplane';
-    if (isDataplane !== (proxyType === 'dataplane')) {
+    if (proxyType !== (isDataplane ? 'dataplane' : 'egress')) {
       const type = isDataplane ? 'Dataplane' : 'ZoneEgress';
       return refused(`could not register proxy passed in kuma-dp run: invalid type *v1alpha1.${type} for Spec`);
     }

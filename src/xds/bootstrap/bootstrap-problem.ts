@@ -70,7 +70,7 @@ export function statusProblem(
   }
   if (status >= 500) {
     const also = resource === null ? 'an empty name' : `a resource that is no ${mesh === undefined ? 'ZoneEgress' : 'Dataplane'}`;
-    const about = `${mesh === undefined ? OF_3_0 : ''}its log says why; ${also} or a CA certificate that it cannot read end like this`;
+    const about = `its log says why; ${also} or a CA certificate that it cannot read end like this${mesh === undefined ? OF_3_0 : ''}`;
     return { code: 'server-error', isRetried: true, message: `${said}: ${text === '' ? about : text}` };
   }
   return { code: 'server-error', isRetried: true, message: `${said}: allowed is 200` };
@@ -78,8 +78,8 @@ export function statusProblem(
 
 /** What a control plane of 3.0 says to a ZoneEgress: nothing. */
 const OF_3_0 =
-  'a control plane of Kuma 3.0 answers so, without a word, because it has no ZoneEgress any more: there an egress is a Dataplane of one mesh with a ' +
-  'ZoneEgress listener (--proxy-type=dataplane with --dataplane-file and a dataplane token; see docs/kuma-3.0.md). With an older one ';
+  ', and with Kuma 3.0 every ZoneEgress: there an egress is a Dataplane of one mesh with a ZoneEgress listener (start with --proxy-type=dataplane, ' +
+  '--dataplane-file and a dataplane token; see docs/kuma-3.0.md)';
 
 /** By the codes of Node and OpenSSL. */
 const UNTRUSTED: ReadonlySet<string> = new Set([

@@ -88,7 +88,7 @@ const TEXTS: readonly Known[] = [
   },
   {
     reason: 'token-invalid',
-    text: /is different than in token/,
+    text: /(?<!zone) from requestor.* is different than in token/,
     advice: `the token is bound to another name, workload or mesh than this Dataplane has: ${NEW_DATAPLANE_TOKEN}`,
   },
   {
