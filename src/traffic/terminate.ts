@@ -161,11 +161,7 @@ export class Terminator {
   }
 
   /** Throws nothing: it runs in an event of the TLS library. */
-  #judge(
-    socket: TLSSocket,
-    { mesh, name, wallMs }: TerminateOptions,
-    trustDomains: MeshCredentials['trustDomains'],
-  ): Judgement {
+  #judge(socket: TLSSocket, { mesh, name, wallMs }: TerminateOptions, trustDomains: MeshCredentials['trustDomains']): Judgement {
     try {
       // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing
       // passes.

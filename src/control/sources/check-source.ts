@@ -9,7 +9,7 @@ import type { Cluster, Endpoint } from '../../model/cluster.ts';
 import type { Absent, Compiled, ListenerConfig, Origin } from '../../model/compiled.ts';
 import type { Permission, PermissionRule } from '../../model/permission.ts';
 import type { PassthroughRoute, TerminateRoute } from '../../model/route.ts';
-import type { Mesh, Snapshot } from '../../model/snapshot.ts';
+import type { Mesh, Snapshot, TrustDomain } from '../../model/snapshot.ts';
 import type { ConfigSource, Good, SourceBehaviour } from './config-source.ts';
 
 type Permissions<Kind extends Permission['kind']> = Extract<Permission, { kind: Kind }>;
@@ -139,12 +139,16 @@ const CLUSTER: ShapeChecks<Cluster> = {
   outlierDetection: plain,
 };
 
+const trustDomain = options<TrustDomain>({ name, trust: text }, ['name', 'trust']);
+
 const SNAPSHOT: ShapeChecks<Snapshot> = {
   version: name,
   zone: text,
   routes: mapOf(route),
   clusters: mapOf(options<Cluster>(CLUSTER, ['name', 'endpoints', 'connectTimeoutMs'])),
-  meshes: mapOf(options<Mesh>({ name, trust: text, identity: plain }, ['name', 'trust', 'identity'])),
+  meshes: mapOf(
+    options<Mesh>({ name, trust: text, trustDomains: listOf(trustDomain), identity: plain }, ['name', 'trust', 'identity']),
+  ),
 };
 
 const GOOD: ShapeChecks<Good> = {
