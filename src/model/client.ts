@@ -44,8 +44,8 @@ export interface PeerFacts {
   readonly authorizationError: string | null;
   readonly nowMs: number;
   /**
-   * Absent: the one trust domain that has the name of the mesh. Otherwise `authorized` says that the
-   * certificate leads to the bundle of one of them, and not to which.
+   * Absent: the one trust domain that has the name of the mesh. Otherwise `authorized` says that
+   * the certificate leads to the bundle of one of them, and not to which.
    */
   readonly trustDomains?: readonly TrustedDomain[];
 }

@@ -22,8 +22,8 @@ export interface Mesh {
   /** PEM bundle that client certificates must lead to. */
   readonly trust: ContentHash;
   /**
-   * Trust domains of SPIFFE whose clients may come, each with its own bundle; `trust` is all of them
-   * then. Absent: only the domain that has the name of the mesh.
+   * Trust domains of SPIFFE whose clients may come, each with its own bundle; `trust` is all of
+   * them then. Absent: only the domain that has the name of the mesh.
    */
   readonly trustDomains?: readonly TrustDomain[];
   readonly identity: IdentitySource;

@@ -2,8 +2,8 @@ import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 
 /**
- * The control planes that were recorded, by what differs between them. 3.0 is the main branch before
- * it: it knows Dataplanes only, and answers delta ADS only.
+ * The control planes that were recorded, by what differs between them. 3.0 is the main branch
+ * before it: it knows Dataplanes only, and answers delta ADS only.
  */
 export const KUMA_VERSIONS = ['2.9', '2.12', '2.14', '3.0'] as const;
 

@@ -96,7 +96,10 @@ function trustText(validation: CertificateValidationContext, mesh: MeshName): Un
   );
 }
 
-/** Each trust domain has a bundle of its own; the text of all names them, so that it changes with them. */
+/**
+ * Each trust domain has a bundle of its own; the text of all names them, so that it changes with
+ * them.
+ */
 function bundlesOf(config: Parameters<typeof unpack>[0], mesh: MeshName): Unavailable | TrustText {
   const sent = unpack(config, SPIFFECertValidatorConfigSchema)?.trustDomains ?? [];
   const domains: (readonly [string, ContentHash, string])[] = [];
