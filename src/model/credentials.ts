@@ -11,8 +11,8 @@ export interface MeshCredentials {
   /** Of a mesh whose clients may be of several trust domains: one bundle for each. */
   readonly trustDomains?: readonly TrustedDomain[];
   /**
-   * Hash of all that is trusted: a new one means a new TLS server, an old one only a new certificate
-   * in it.
+   * Hash of all that is trusted: a new one means a new TLS server, an old one only a new
+   * certificate in it.
    */
   readonly generation: ContentHash;
   /** PEM: leaf `spiffe://<mesh>/zone-egress` first, then what leads to the CA. */
