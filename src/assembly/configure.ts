@@ -8,6 +8,7 @@ import type { Problem } from '../base/problem.ts';
 import { ConfigLoop } from '../control/config-loop.ts';
 import type { LoadResult } from '../control/config-loop.ts';
 import { ConfigError, behaviourOf } from '../control/sources/config-source.ts';
+import { lostWithoutHttp } from '../control/http-off.ts';
 import type { ConfigSource, Good } from '../control/sources/config-source.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../model/settings.ts';
 import type { TrafficSettings } from '../model/settings.ts';
@@ -68,6 +69,7 @@ export function configure(options: ConfigureOptions): Configuration {
     },
     onLoad(result, tookMs) {
       problems = [...result.problems, ...(result.kind === 'live' ? follower().unmet(result.config) : [])];
+      if (!settings.http && result.kind === 'live') problems = [...problems, ...lostWithoutHttp(result.config)];
       observation.observer.load({ ...result, problems }, tookMs);
       if (result.kind === 'live') usable.resolve();
     },

@@ -33,6 +33,7 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   'docs/testing.md first': /^refused at permission: denied\n[^]*to make it pass: /,
   'docs/testing.md resources': /^hello\n$/,
   'docs/testing.md jest.test.mjs': /^# pass 2$[^]*^# fail 0$|^ℹ pass 2$[^]*^ℹ fail 0$/m,
+  'docs/testing.md requests': /^shop\.partner\.test\n$/,
   'docs/testing.md fetch': /method: 'GET',\s+path: '\/get'/,
 };
 

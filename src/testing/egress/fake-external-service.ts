@@ -1,11 +1,12 @@
-import { createServer as createHttpServer } from 'node:http';
-import type { Server as HttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { ignoreError } from '../../base/ignore-error.ts';
 import { callback, listOf, name, oneOf, options, port as portNumber, text } from '../../base/shape.ts';
 import type { Check } from '../../base/shape.ts';
+import { HttpService } from './served-requests.ts';
+import type { ServedRequest } from './served-requests.ts';
+import type { History } from './session-history.ts';
 
 export interface FakeExternalServiceOptions {
   /** Absent: plain TCP. With `clientCa` a client certificate under it is demanded. */
@@ -27,7 +28,7 @@ export interface FakeExternalServiceOptions {
 /**
  * `echo` sends back what comes and ends when the client ends; `discard` reads and says nothing;
  * `silent` does not even read; `http` answers every request with 200 and its method, path and
- * headers as JSON.
+ * headers as JSON, and keeps it in `requests`.
  */
 export type Behaviour = 'echo' | 'discard' | 'silent' | 'close' | 'reset' | 'http';
 
@@ -37,13 +38,17 @@ export interface FakeExternalService extends AsyncDisposable {
   readonly port: number;
   /** Connections accepted so far; with TLS, handshakes done. */
   readonly connections: () => number;
+  /** Requests that have come whole; none where its behaviour is another than `http`. */
+  readonly requests: History<ServedRequest>;
   close(): Promise<void>;
 }
 
 export async function createFakeExternalService(given: FakeExternalServiceOptions = {}): Promise<FakeExternalService> {
   externalServiceOptions(given, 'createFakeExternalService');
   const { tls, address = '127.0.0.1' } = given;
-  const onConnection = given.onConnection ?? BEHAVIOURS[given.behaviour ?? 'echo'];
+  const http = new HttpService();
+  const behaves = given.behaviour ?? 'echo';
+  const onConnection = given.onConnection ?? (behaves === 'http' ? (socket: Socket) => http.take(socket) : BEHAVIOURS[behaves]);
   let connections = 0;
   const open = new Set<Socket>();
   function onSocket(socket: Socket): void {
@@ -78,10 +83,11 @@ export async function createFakeExternalService(given: FakeExternalServiceOption
   const port = await listen(server, { address, port: given.port ?? 0 });
   server.unref();
   const close = (): Promise<void> => {
+    http.close();
     for (const socket of open) socket.destroy();
     return new Promise((resolve) => server.close(() => resolve()));
   };
-  return { address, port, connections: () => connections, close, [Symbol.asyncDispose]: close };
+  return { address, port, connections: () => connections, requests: http.requests, close, [Symbol.asyncDispose]: close };
 }
 
 export function listen(server: Server, at: { readonly address: string; readonly port: number }): Promise<number> {
@@ -107,7 +113,7 @@ export const BEHAVIOURS: Readonly<Record<Behaviour, (socket: Socket) => void>> =
     socket.end();
   },
   reset: (socket) => void socket.resetAndDestroy(),
-  http: (socket) => void answersHttp().emit('connection', socket),
+  http: (socket) => new HttpService().take(socket),
 };
 
 export const behaviour: Check = oneOf(Object.keys(BEHAVIOURS));
@@ -124,17 +130,6 @@ const externalServiceOptions: Check = options<FakeExternalServiceOptions>({
   address: name,
   port: portNumber,
 });
-
-function answersHttp(): HttpServer {
-  return createHttpServer((request, response) => {
-    const { method, url, headers } = request;
-    request.resume();
-    request.on('end', () => {
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ method, path: url, headers }));
-    });
-  });
-}
 
 /** Sends back what comes, with back-pressure. */
 export function echo(socket: Socket): void {
