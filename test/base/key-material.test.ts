@@ -2,10 +2,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import t from 'tap';
 import { cut, isKeyMaterial, NOT_SHOWN, quote, withoutKeys } from '../../src/base/key-material.ts';
+import { fixedEd25519, fixedP256 } from '../fixed-keys.ts';
 
 const KEYS: readonly (readonly [string, KeyObject])[] = [
-  ['P-256', generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey],
-  ['Ed25519', generateKeyPairSync('ed25519').privateKey],
+  ['P-256', fixedP256()],
+  ['Ed25519', fixedEd25519()],
   ['RSA', generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey],
 ];
 

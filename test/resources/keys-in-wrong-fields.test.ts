@@ -1,8 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
 import type { Test } from 'tap';
 import { compile } from '../../src/resources/compile.ts';
 import { plainDocument } from '../../src/resources/plain-document.ts';
+import { fixedP256 } from '../fixed-keys.ts';
 import { ALLOW_ALL, EGRESS, MESH, withIdentities } from './fixtures/compiling.ts';
 
 /** One value a line, so that each can be replaced. */
@@ -123,7 +123,7 @@ mtls:
         secret: key
 `;
 
-const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const privateKey = fixedP256();
 const PEM = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 const FORMS: Readonly<Record<string, string>> = {
   pem: PEM,
