@@ -90,7 +90,7 @@ t.test('what cannot be is refused with what is allowed', async (t) => {
     [['run', '--resources=z', '--allow-resolved=localhost'], /"localhost": allowed is a CIDR block/],
     [['run', '--resources=z', '--frobnicate'], /frobnicate/],
     [['run', '--resources=z', 'extra'], /takes no arguments beside its flags/],
-    [['run', '--proxy-type=ingress', '--resources=z'], /this is a zone egress; allowed is egress/],
+    [['run', '--proxy-type=ingress', '--resources=z'], /this is a zone egress; allowed are egress and dataplane/],
     [['validate'], /validate needs the folder/],
     [['validate', 'a', 'b'], /one folder only/],
     [['generate', 'keys'], /allowed are certs and zone/],
