@@ -77,7 +77,7 @@ const PAGES = {
   '/decisions': 'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&mesh=',
   '/explain':
     'why a connection passes or not: ?sni=&from=spiffe://mesh/service, or ?id= of a decision; &probe=true dials the endpoint; &output=json|text',
-  '/config_errors': 'findings of the last load of the configuration',
+  '/config_errors': 'findings of the last load of the configuration, and why a control plane does not answer',
   '/help': 'more pages, as Envoy has them: /config_dump, /clusters, /stats, …',
 } as const;
 

@@ -10,6 +10,7 @@ import type { EnvoyFactsOptions } from '../control/envoy-facts.ts';
 import { explainLive, probeLive } from '../control/explain-live.ts';
 import type { ExplainParts } from '../control/explain-live.ts';
 import { createProber } from '../control/probe-endpoints.ts';
+import { controlPlaneProblems } from '../control/sources/control-plane-events.ts';
 import type { ConfigSource } from '../control/sources/config-source.ts';
 import type { Answer, Question } from '../explain/question.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
@@ -91,7 +92,7 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
             decisions: (query) => observer.decisions(query),
             requests: (query) => observer.requests(query),
             snapshot: () => configuration.live()?.snapshot ?? EMPTY_SNAPSHOT,
-            problems: () => configuration.problems(),
+            problems: () => [...configuration.problems(), ...controlPlaneProblems(source.controlFacts?.()?.status)],
             explain: (question) => explainLive(explained, question),
             probe: (question) => probeLive(explained, question),
           },

@@ -241,3 +241,47 @@ async function plain(port: number, path: string): Promise<string> {
     return '';
   }
 }
+
+t.test(
+  'a resource that is deleted at the control plane is said once and shown, what was sent stays, and it comes back',
+  async (t) => {
+    for (const delta of [false, true]) {
+      await using zone = await startControlledZone(t, {
+        fake: { zoneEgresses: ['egress-1'], delta },
+        joining: { resource: null },
+        egress: { admin: { port: 0 } },
+      });
+      const { controlPlane, egress, log } = zone;
+      const frontend = zone.mesh.client('frontend');
+      const shown = async (): Promise<string> => (await fetch(`http://127.0.0.1:${egress.adminPort}/config_errors`)).text();
+      const answers = (): number => log.filter(({ msg }) => msg === 'the control plane answers').length;
+      const deleted = () => log.filter(({ reason }) => reason === 'resource-deleted');
+      t.notMatch(await shown(), 'control plane');
+      controlPlane.deleteResource('egress-1');
+      await until('it is logged', () => deleted().length > 0);
+      const refusedAt = controlPlane.requests.length;
+      await until('the next streams are refused too', () => controlPlane.requests.length >= refusedAt + 3);
+      t.match(deleted(), [
+        { level: 'error', msg: /was deleted at the control plane; what it sent last is served/, advice: /create the ZoneEgress/ },
+      ]);
+      t.equal(log.filter(({ reason }) => reason === 'name-not-found').length, 0, 'it is said once');
+      t.match(await shown(), /ZoneEgress of this egress was deleted at the control plane.*kumactl apply/);
+      const socket = await zone.connect('legacy{mesh=default}', frontend);
+      t.equal(await ask(socket, 'ping'), 'ping', 'what was sent last is served');
+      controlPlane.createResource('egress-1');
+      await until('it is joined again', () => answers() === 2);
+      t.notMatch(await shown(), 'control plane');
+      t.equal(await ask(socket, 'pong'), 'pong');
+    }
+  },
+);
+
+t.test('an egress that brings its resource creates it again, and says so', async (t) => {
+  await using zone = await startControlledZone(t);
+  zone.controlPlane.deleteResource('egress-1');
+  await until('it is joined again', () => zone.log.filter(({ msg }) => msg === 'the control plane answers').length === 2);
+  t.match(
+    zone.log.filter(({ reason }) => reason === 'resource-deleted'),
+    [{ level: 'error', advice: /creates the ZoneEgress again with its next stream/ }],
+  );
+});

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import t from 'tap';
 import type { ProblemReason } from '../../src/xds/stream/stream-problem.ts';
-import { explainEnd } from '../../src/xds/stream/stream-problem.ts';
+import { explainDeletion, explainEnd } from '../../src/xds/stream/stream-problem.ts';
 import { LIVE } from '../data.ts';
 import { linesOf } from './recorded.ts';
 
@@ -63,3 +63,21 @@ t.test('ends that are no words of Kuma are told by their code', async (t) => {
   );
   t.equal(reasonOf(2, 'authentication failed: a new reason'), 'token-refused');
 });
+
+t.test(
+  'a resource that is not there is known by each text that Kuma has for it, and a key that is not there is not taken for it',
+  async (t) => {
+    for (const message of [
+      'resource ".egress-1" not found',
+      'resource ".egress-1" not found; create a ZoneEgress in Kuma CP first or pass it as an argument to kuma-dp',
+      'resource "default.egress-1" not found; create a Dataplane in Kuma CP first or pass it as an argument to kuma-dp',
+      'Resource not found: type="ZoneEgress" name="egress-1" mesh=""',
+    ])
+      t.equal(explainEnd({ code: 2, message }).reason, 'name-not-found', message);
+    const key = 'there is no signing key with KID 1. GlobalSecret of name "zone-token-signing-key-1" is not found';
+    t.not(explainEnd({ code: 2, message: key }).reason, 'name-not-found');
+    const advice = (id: string, resource: string) => explainDeletion({ id, metadata: { 'dataplane.resource': resource } }).advice;
+    t.match(advice('.egress-1', ''), /the ZoneEgress of this egress was deleted.*create the ZoneEgress under this name/);
+    t.match(advice('default.egress-1', '{}'), /the Dataplane of this egress was deleted.*creates the Dataplane again/);
+  },
+);

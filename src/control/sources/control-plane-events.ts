@@ -1,4 +1,5 @@
-import type { AdsEvent } from '../../xds/stream/ads-client.ts';
+import type { Problem } from '../../base/problem.ts';
+import type { AdsEvent, AdsStatus } from '../../xds/stream/ads-client.ts';
 
 /** What of the log and the metrics the events of a control plane touch. */
 export interface EventSinks {
@@ -10,6 +11,8 @@ export interface EventSinks {
   readonly connected: (is: boolean) => void;
   readonly refused: (type: string, isRefused: boolean) => void;
 }
+
+const RESOURCE_DELETED = 'the resource of this egress was deleted at the control plane; what it sent last is served meanwhile';
 
 /**
  * One line for each event. What repeats itself comes once from the client, so nothing here floods.
@@ -23,6 +26,7 @@ export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSin
       connected(false);
       const { reason, message, advice, retryInMs, wasLive } = event;
       const fields = { reason, message, retryInMs: Math.round(retryInMs), ...(advice === null ? {} : { advice }) };
+      if (reason === 'resource-deleted') return log.error(fields, RESOURCE_DELETED);
       if (wasLive) return log.warn(fields, 'the control plane is gone; what it sent last stays live');
       return log.warn(fields, 'the control plane does not take the stream; what is live stays live');
     }
@@ -57,4 +61,16 @@ export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSin
     default:
       return event satisfies never;
   }
+}
+
+/** What stands between the egress and its control plane at this moment; none while it answers. */
+export function controlPlaneProblems(status: Pick<AdsStatus, 'phase' | 'lastError'> | undefined): readonly Problem[] {
+  if (status === undefined || status.lastError === null || status.phase === 'live') return [];
+  const { reason, message, advice } = status.lastError;
+  const what =
+    reason === 'resource-deleted'
+      ? RESOURCE_DELETED
+      : `there is no stream from the control plane, and what it sent last stays live: ${message}`;
+  const text = advice === null ? what : `${what}; ${advice}`;
+  return [{ severity: 'warning', file: 'control plane', line: 0, column: 0, field: '', message: text }];
 }

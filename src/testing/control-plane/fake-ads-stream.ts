@@ -5,6 +5,7 @@ import type { AdsType } from '../../xds/messages/ads-state.ts';
 import { adsTypeOf } from './envoy-resources.ts';
 import { GARBAGE } from './fake-ads-form.ts';
 import type { FakeAsk, FakeForm } from './fake-ads-form.ts';
+import { notFound } from './fake-ads.ts';
 import type { AdsPort, FakeAds } from './fake-ads.ts';
 import { readNode } from './fake-node.ts';
 
@@ -183,6 +184,11 @@ export class FakeAdsStream {
     if (what === 'message') return this.#port.send(GARBAGE);
     const nonce = String(++this.#nonce);
     this.#respond(type, watch, nonce, this.#form.garbage(type, nonce));
+  }
+
+  resourceDeleted(name: string): void {
+    const id = this.#node?.id;
+    if (id !== undefined && !this.#over && (id === name || id === `.${name}`)) this.#fail(notFound(id));
   }
 
   /** A stream that was registered hears of its error only when its name is free again. */

@@ -80,7 +80,7 @@ export class FakeAds {
   readonly #streams = new Set<FakeAdsStream>();
   /** Node ids that count as connected, and the timers of those that no longer are. */
   readonly #active = new Map<string, Timer | null>();
-  readonly #preCreated: ReadonlySet<string>;
+  readonly #preCreated: Set<string>;
   readonly #listeners = new Set<(request: FakeAdsRequest) => void>();
   #count = 0;
 
@@ -91,6 +91,11 @@ export class FakeAds {
 
   get openStreams(): number {
     return this.#streams.size;
+  }
+
+  /** Those that are there now without a proxy that brings them. */
+  get zoneEgresses(): readonly string[] {
+    return [...this.#preCreated];
   }
 
   nextStream(): number {
@@ -194,11 +199,23 @@ export class FakeAds {
 
   /** Why a node may not come in, or null: then it counts as connected. */
   register(id: string, name: string, withResource: boolean): string | null {
-    if (!withResource && !this.#preCreated.has(name) && !this.#preCreated.has(id) && !this.#active.has(id))
-      return `resource "${id}" not found; create a ZoneEgress in Kuma CP first or pass it as an argument to kuma-dp`;
+    if (!withResource && !this.#preCreated.has(name) && !this.#preCreated.has(id) && !this.#active.has(id)) return notFound(id);
     if (this.#active.has(id)) return 'there is already an active stream from this node, try again later';
     this.#active.set(id, null);
     return null;
+  }
+
+  /**
+   * A stream that is open hears of it only after the delay, as any stream that was registered.
+   * `name` is that of a ZoneEgress, or `<mesh>.<name>` of a Dataplane.
+   */
+  deleteResource(name: string): void {
+    this.#preCreated.delete(name);
+    for (const stream of this.#streams) stream.resourceDeleted(name);
+  }
+
+  createResource(name: string): void {
+    this.#preCreated.add(name);
   }
 
   deregister(id: string, withResource: boolean): void {
@@ -209,6 +226,11 @@ export class FakeAds {
       this.options.clock.after(this.options.deregistrationDelayMs, () => void this.#active.delete(id)),
     );
   }
+}
+
+export function notFound(id: string): string {
+  const kind = id.startsWith('.') ? 'ZoneEgress' : 'Dataplane';
+  return `resource "${id}" not found; create a ${kind} in Kuma CP first or pass it as an argument to kuma-dp`;
 }
 
 function empty(): Served {

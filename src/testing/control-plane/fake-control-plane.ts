@@ -123,6 +123,13 @@ export interface FakeControlPlane extends AsyncDisposable {
   refuseAuth(text: string | null): void;
   /** What `/bootstrap` answers whatever it is asked; null ends that. */
   refuseBootstrap(answer: FakeBootstrapAnswer | null): void;
+  /**
+   * Deletes the ZoneEgress of this name, or the Dataplane `<mesh>.<name>`: its stream ends with
+   * UNKNOWN after `deregistrationDelayMs`, and a proxy that does not bring its resource is refused
+   * until `createResource`.
+   */
+  deleteResource(name: string): void;
+  createResource(name: string): void;
   /** SIGTERM: streams end with OK, the port closes, what proxies registered is forgotten. */
   stop(): Promise<void>;
   /** On the same port again. */
@@ -182,7 +189,7 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
         reloadableTokens: options.reloadableTokens ?? false,
         delta: options.delta ?? false,
         recorded: options.recordedBootstrap ?? null,
-        zoneEgresses,
+        zoneEgresses: ads.zoneEgresses,
       });
     bootstraps.push({ request, answer });
     return answer;
@@ -249,6 +256,8 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     },
     refuseAuth: (text) => void (refusedAuth = text),
     refuseBootstrap: (answer) => void (refusedBootstrap = answer),
+    deleteResource: (name) => ads.deleteResource(name),
+    createResource: (name) => ads.createResource(name),
     stop,
     start,
     async restart() {

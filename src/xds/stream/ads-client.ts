@@ -4,7 +4,7 @@ import type { AdsProtocol, AdsState, AdsType } from '../messages/ads-state.ts';
 import type { Accept } from './held-resources.ts';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 import type { ProblemReason, StreamEnd, StreamProblem } from './stream-problem.ts';
-import { explainEnd, explainSilence, hasReadinessPort } from './stream-problem.ts';
+import { explainDeletion, explainEnd, explainSilence, hasReadinessPort } from './stream-problem.ts';
 import type { Finding, StreamEvent, TypeStatus } from './subscriptions.ts';
 import { StreamWaits } from './stream-waits.ts';
 import { PROTOCOLS } from './protocols.ts';
@@ -132,6 +132,8 @@ class Connection {
   /** What was said last, so that it is not said again. */
   #said = '';
   readonly #unasked = new Set<string>();
+  /** The resource was deleted, and no stream was answered since. */
+  #deleted = false;
   #takenSaid = false;
   #silentSaid = false;
   #protocol: AdsProtocol;
@@ -252,6 +254,7 @@ class Connection {
     this.#waits.responded();
     this.#takenSaid = false;
     this.#silentSaid = false;
+    this.#deleted = false;
     if (this.#protocol === 'sotw') this.#deltaTried = false;
   }
 
@@ -300,8 +303,11 @@ class Connection {
     this.connect();
   }
 
-  #ended({ code, message }: StreamEnd, { reason, advice }: StreamProblem): void {
+  #ended({ code, message }: StreamEnd, problem: StreamProblem): void {
     const wasLive = this.#phase === 'live';
+    const deletedBefore = this.#deleted;
+    this.#deleted = problem.reason === 'name-not-found' && (wasLive || deletedBefore);
+    const { reason, advice } = this.#deleted ? explainDeletion(this.#options.node) : problem;
     // Delta was an attempt: what does not speak it is asked in the form of the bootstrap again.
     if (!wasLive && reason === 'not-a-control-plane') this.#protocol = this.#options.protocol;
     if (wasLive && this.#clock.now() - this.#liveSince >= SETTLED_MS) {
@@ -312,7 +318,8 @@ class Connection {
     this.#forgetStream();
     this.#phase = 'backing-off';
     const retryInMs = this.#waits.next(reason);
-    const said = `${reason} ${message}`;
+    // The text of a stream that ends differs from that of a stream that is not taken.
+    const said = this.#deleted ? reason : `${reason} ${message}`;
     if (said !== this.#said) this.#emit({ kind: 'disconnected', ...this.#lastError, wasLive, retryInMs });
     this.#said = said;
     this.#sayTaken();

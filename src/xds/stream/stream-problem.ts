@@ -22,6 +22,8 @@ export type ProblemReason =
   | 'token-unreadable'
   | 'token-refused'
   | 'name-not-found'
+  /** It was there: the control plane served it until then. */
+  | 'resource-deleted'
   | 'name-mismatch'
   | 'node-id-changed'
   | 'node-id-invalid'
@@ -123,7 +125,7 @@ const TEXTS: readonly Known[] = [
   },
   {
     reason: 'name-not-found',
-    text: /not found; create a ZoneEgress/,
+    text: /resource "[^"]*" not found|resource not found: type="(ZoneEgress|Dataplane)"/i,
     advice: 'create the ZoneEgress under this name in the control plane, or start with a resource file (--dataplane-file)',
   },
   {
@@ -181,6 +183,21 @@ export function explainEnd({ code, message }: StreamEnd): StreamProblem {
     default:
       return { reason: 'unknown', advice: null };
   }
+}
+
+/**
+ * Of a resource that the control plane served before: the texts are those of one that never was.
+ * Only a node that brings its resource makes it again.
+ */
+export function explainDeletion({ id, metadata }: Pick<Node, 'id' | 'metadata'>): StreamProblem {
+  const kind = id.startsWith('.') ? 'ZoneEgress' : 'Dataplane';
+  const resource = metadata?.['dataplane.resource'];
+  const meaning = `the ${kind} of this egress was deleted at the control plane, which no longer sends clients here or changes to this egress`;
+  const todo =
+    typeof resource === 'string' && resource !== ''
+      ? `this egress creates the ${kind} again with its next stream; to take this egress away stop its process, which otherwise brings the ${kind} back`
+      : `create the ${kind} under this name again (\`kumactl apply\`), and the stream resumes without a restart; to take this egress away stop its process`;
+  return { reason: 'resource-deleted', advice: `${meaning}; ${todo}` };
 }
 
 /**
