@@ -8,12 +8,20 @@ export interface ListenOn {
   readonly name: string;
 }
 
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ['EADDRINUSE', 'another socket has this port'],
+  ['EADDRNOTAVAIL', 'the address is not one of this machine'],
+  ['EACCES', 'this process may not use the port'],
+]);
+
 /** Rejects with the code of the system where it cannot listen. */
 export function listenOn(server: Server, { address, port, name }: ListenOn): Promise<void> {
   return new Promise((resolve, reject) => {
     function onError(error: NodeJS.ErrnoException): void {
       const where = `${address === '' ? '*' : address}:${port}`;
-      const failure = new Error(`listen on ${where} for ${name}: ${error.code ?? error.message}`, { cause: error });
+      const { code = '' } = error;
+      const why = REASONS.get(code) ?? error.message;
+      const failure = new Error(`listen on ${where} for ${name}: ${why}${code === '' ? '' : ` (${code})`}`, { cause: error });
       reject(Object.assign(failure, { code: error.code }));
     }
     server.once('error', onError);

@@ -52,7 +52,7 @@ export function drainage({ clock, observer, workers, acceptThroughout, sharesQue
       return {
         done: done.finally(() => telling.cancel()),
         hurry() {
-          log.warn({ sessions: workers.limits.sessions }, 'told to stop once more: what is left is cut now');
+          log.warn({ sessions: workers.limits.sessions }, 'a second signal cuts the sessions that are left');
           hurry();
         },
       };

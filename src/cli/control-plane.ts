@@ -110,9 +110,11 @@ function warningsOf({ skipVerify, url, caCert, caCertFile }: ControlPlaneFlags):
   const isPlain = new URL(url).protocol === 'http:';
   if (isPlain) warnings.push(`--cp-address ${url}: without TLS everybody on the way can read the token and change the answer`);
   else if (skipVerify) {
-    warnings.push('--skip-verify: the certificate of the control plane is not verified; whoever answers there gets the token');
+    warnings.push(
+      '--skip-verify: the certificate of the control plane is not verified; any server that answers there gets the token',
+    );
     if (caCert !== null || caCertFile !== null)
-      warnings.push('--skip-verify: the CA certificate is told to the control plane and not used');
+      warnings.push('--skip-verify: the CA certificate goes to the control plane, and verifies nothing here');
   }
   return warnings;
 }

@@ -161,6 +161,6 @@ function notesOf({ record, client }: ConnectionFacts, snapshot: Snapshot, { rout
     );
   }
   const isUnknown = client.kind === 'none' && (record === null || record.mode !== 'terminate');
-  if (route?.kind === 'terminate' && isUnknown) notes.push('nobody said who the client is: ask with --from or --cert');
+  if (route?.kind === 'terminate' && isUnknown) notes.push('the client is not known: ask with --from or --cert');
   return notes;
 }

@@ -45,7 +45,7 @@ function sentences(before: TlsOrigination | null, after: TlsOrigination | null):
   const [then, now] = [namesText(before.names), namesText(after.names)];
   if (then !== now) say(`verified ${then}, verifies ${now} now`, isLooser(before.names ?? [], after.names ?? []));
   if (before.serverName !== after.serverName)
-    say(`sends the name ${after.serverName ?? 'of nobody'}, sent ${before.serverName ?? 'none'}`);
+    say(`sends ${after.serverName === null ? 'no name' : `the name ${after.serverName}`}, sent ${before.serverName ?? 'none'}`);
   if (before.minVersion !== after.minVersion)
     say(`from ${after.minVersion} on, was ${before.minVersion}`, versionAt(after.minVersion) < versionAt(before.minVersion));
   if (before.maxVersion !== after.maxVersion)

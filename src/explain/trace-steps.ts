@@ -127,7 +127,10 @@ export class ReasonedSteps {
     const judged = admitClaims(this.#routed, claims);
     if (judged.kind === 'refusal' && REFUSALS[judged.code].step === 'identity') return this.#refuse('identity', judged);
     if (!isAsked)
-      this.#skip('identity', found.kind === 'passthrough' ? "the client's own TLS goes on as it is" : 'the route serves nobody');
+      this.#skip(
+        'identity',
+        found.kind === 'passthrough' ? "the client's own TLS goes on as it is" : 'the route serves no client',
+      );
     else
       this.#pass(
         'identity',

@@ -219,12 +219,12 @@ function permissionFor(
 
 function nobody(service: string, hasTrafficPermission: boolean): string {
   return hasTrafficPermission
-    ? `no MeshTrafficPermission selects ${service}, and its TrafficPermission does not count in a mesh that has one: nobody may reach it`
-    : `no permission selects ${service}: nobody may reach it`;
+    ? `no MeshTrafficPermission selects ${service}, and its TrafficPermission does not count in a mesh that has one: no client may reach it`
+    : `no permission selects ${service}: no client may reach it`;
 }
 
 function tellUnsupported({ findings }: Context, permission: Permission, at: Origin, told: Set<string>): void {
   if (permission.kind !== 'unsupported' || told.has(permission.by)) return;
   told.add(permission.by);
-  findings.warn(at, '', `${permission.why}, so it cannot be evaluated: nobody may reach the services that it selects`);
+  findings.warn(at, '', `${permission.why}, so it cannot be evaluated: no client may reach the services that it selects`);
 }

@@ -56,7 +56,7 @@ export function createLoader(
       }
       const whys = bundle.certificates.map((certificate) => validity(certificate));
       const [first = null] = whys;
-      if (first !== null && !whys.includes(null)) findings.warn(source.at, source.path, `can verify nobody now: ${first}`);
+      if (first !== null && !whys.includes(null)) findings.warn(source.at, source.path, `verifies no certificate now: ${first}`);
       return bundle.hash;
     },
     pair(mesh, { cert, key, use }, findings) {

@@ -55,7 +55,7 @@ function tellUseless({ meta, hasRules, from, targetRef, notUnderstood }: MeshTra
     const message = `selects nothing on a zone egress, where an external service has no tag but ${SERVICE_TAG}, ${also}`;
     findings.warn(targetRef.at, `${targetRef.path}.tags`, message);
   } else if (hasRules && from.length === 0 && notUnderstood === null) {
-    findings.warn(meta.at, 'spec.rules', `the rules form lets nobody in on a zone egress: use from; ${also}`);
+    findings.warn(meta.at, 'spec.rules', `the rules form lets no client in on a zone egress: use from; ${also}`);
   }
 }
 

@@ -41,7 +41,7 @@ function evaluate(permission: Permission, client: ClientClaims, destination: str
     case 'allow-all':
       return { kind: 'allowed', by: permission.by, shadowDenied: false };
     case 'deny-all':
-      return refuse('denied', `${permission.by}: nobody may reach ${destination}`);
+      return refuse('denied', `${permission.by}: no client may reach ${destination}`);
     case 'unsupported':
       return refuse('unsupported-policy', `${permission.by}: ${permission.why}`);
     case 'rules': {
@@ -71,7 +71,7 @@ function evaluateAll(
     deciding.add(judged.by);
     shadowDenied ||= judged.shadowDenied;
   }
-  if (deciding.size === 0) return refuse('denied', `${by}: nobody may reach ${destination}`);
+  if (deciding.size === 0) return refuse('denied', `${by}: no client may reach ${destination}`);
   return { kind: 'allowed', by: [...deciding].join(' and '), shadowDenied };
 }
 

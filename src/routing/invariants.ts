@@ -19,7 +19,7 @@ export type Invariant =
   | 'name'
   /** A terminating route has a permission that comes to a decision for every client. */
   | 'permission'
-  /** The cluster of a route is there, or the route says that nobody may use it. */
+  /** The cluster of a route is there, or the route says that no client may use it. */
   | 'cluster'
   /** The mesh of a terminating route has a certificate. */
   | 'mesh'
@@ -105,7 +105,7 @@ type Complain = (invariant: Invariant, text: string) => void;
 function checkRoute(route: Route, clusters: Snapshot['clusters'], complain: Complain): void {
   const isUsable = route.unsupported === undefined;
   if (isUsable && !clusters.has(route.cluster))
-    complain('cluster', `its cluster ${route.cluster} is not there, and nothing says that nobody may use it`);
+    complain('cluster', `its cluster ${route.cluster} is not there, and the route is not marked as one that no client may use`);
   switch (route.kind) {
     case 'passthrough':
       return;

@@ -461,7 +461,7 @@ t.test('a port that is taken is an error with the system code and the address', 
   const { server } = await admin(t);
   await t.rejects(createAdminServer({ address: '127.0.0.1', port: server.port, allowedHosts: [], state }), {
     code: 'EADDRINUSE',
-    message: `listen on 127.0.0.1:${server.port} for the admin pages: EADDRINUSE`,
+    message: `listen on 127.0.0.1:${server.port} for the admin pages: another socket has this port (EADDRINUSE)`,
   });
 });
 

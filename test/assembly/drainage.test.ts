@@ -24,7 +24,7 @@ t.test('every five seconds it says how many sessions are left, and once what a s
   ]);
   await Promise.resolve();
   hurry();
-  t.equal(lines.at(-1)?.msg, 'told to stop once more: what is left is cut now');
+  t.equal(lines.at(-1)?.msg, 'a second signal cuts the sessions that are left');
   clock.advance(1_000);
   for (let turn = 0; turn < 20; turn++) {
     await Promise.resolve();

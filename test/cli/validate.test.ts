@@ -122,7 +122,7 @@ const SERVICES: Readonly<Record<string, { readonly text: string; readonly says: 
     says: /tls\.clientCert: is valid from 20/,
     warns: true,
   },
-  'an expired CA': { text: external({ ca: ended.cert }), says: /tls\.caCert: can verify nobody now: expired/, warns: true },
+  'an expired CA': { text: external({ ca: ended.cert }), says: /tls\.caCert: verifies no certificate now: expired/, warns: true },
 };
 
 t.test('a client certificate or a CA that cannot be used is said with its place, and run says the same', async (t) => {

@@ -74,7 +74,10 @@ t.test('an admin port that somebody else has ends it before it serves a client o
   const asking = clock.every(20, () => void ready(readiness).then((answer) => seen.add(answer)));
   t.strictSame(await egress.exit, { code: 71, signal: null });
   asking.cancel();
-  t.equal(egress.errors(), `zone-egress: listen on 127.0.0.1:${admin} for the admin pages: EADDRINUSE\n`);
+  t.equal(
+    egress.errors(),
+    `zone-egress: listen on 127.0.0.1:${admin} for the admin pages: another socket has this port (EADDRINUSE)\n`,
+  );
   t.notMatch(egress.output(), /listener for clients is open/);
   t.notOk(seen.has('200 LIVE'), [...seen].join(', '));
 });

@@ -72,7 +72,10 @@ for (const concurrency of CONCURRENCIES) {
         const flags = ['--resources', zone.folder, '--readiness-port', '0', '--log-level', 'off'];
         const others = [
           // What serves nobody yet is bound first.
-          { more: [], line: `zone-egress: listen on 127.0.0.1:${zone.adminPort} for the admin pages: EADDRINUSE\n` },
+          {
+            more: [],
+            line: `zone-egress: listen on 127.0.0.1:${zone.adminPort} for the admin pages: another socket has this port (EADDRINUSE)\n`,
+          },
           {
             more: ['--admin-bind', '127.0.0.2'],
             line: new RegExp(`^zone-egress: .*EADDRINUSE.*127\\.0\\.0\\.1:${zone.port}\n$`),

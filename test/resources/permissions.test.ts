@@ -31,7 +31,7 @@ t.test('TrafficPermission: nobody passes where none selects the service', async 
   const compiled = compileZone(external('es'), traffic('other', FROM_A, '[{match: {kuma.io/service: other}}]'));
   t.same(permission(compiled), { kind: 'deny-all', by: 'no permission for es' });
   t.same(lines(compiled), [
-    'zone.yaml:11:1 warning: no permission selects es: nobody may reach it',
+    'zone.yaml:11:1 warning: no permission selects es: no client may reach it',
     'zone.yaml:17:1 warning: TrafficPermission default/other: selects nothing on this egress: no ExternalService and no ZoneIngress offers other',
   ]);
 });
@@ -110,7 +110,7 @@ t.test('TrafficPermission: with a field that nobody knows it lets nobody pass', 
     why: 'it has fields that are not known',
   });
   t.same(lines(compiled), [
-    'zone.yaml:17:1 warning: it has fields that are not known, so it cannot be evaluated: nobody may reach the services that it selects',
+    'zone.yaml:17:1 warning: it has fields that are not known, so it cannot be evaluated: no client may reach the services that it selects',
     'zone.yaml:20:43 warning: sources[0].notMatch: unknown field',
   ]);
 });
@@ -165,7 +165,7 @@ t.test('MeshTrafficPermission: as soon as the mesh has one, no TrafficPermission
     t.same(permission(compiled), { kind: 'deny-all', by: 'no MeshTrafficPermission for es' }, policy);
     t.ok(
       lines(compiled).includes(
-        'zone.yaml:11:1 warning: no MeshTrafficPermission selects es, and its TrafficPermission does not count in a mesh that has one: nobody may reach it',
+        'zone.yaml:11:1 warning: no MeshTrafficPermission selects es, and its TrafficPermission does not count in a mesh that has one: no client may reach it',
       ),
       policy,
     );
@@ -263,7 +263,7 @@ t.test('MeshTrafficPermission: what lets nobody in here says so', async (t) => {
   for (const [policy, said] of [
     [shadow, 'zone.yaml:23:1 warning: labels["kuma.io/effect"]: is shadow: this policy is not applied'],
     [dataplane, `zone.yaml:27:14 warning: spec.targetRef: a policy for Dataplanes selects nothing on a zone egress, ${also}`],
-    [rules, `zone.yaml:23:1 warning: spec.rules: the rules form lets nobody in on a zone egress: use from; ${also}`],
+    [rules, `zone.yaml:23:1 warning: spec.rules: the rules form lets no client in on a zone egress: use from; ${also}`],
   ] as const) {
     const told = lines(compileZone(external('es'), ALLOW_ALL, policy));
     t.ok(told.includes(said), told.join('\n'));
@@ -287,7 +287,7 @@ t.test('MeshTrafficPermission: what cannot be evaluated lets nobody pass, and is
     t.same(permission(compiled), { kind: 'unsupported', by: 'MeshTrafficPermission default/m', why });
     t.equal(permission(compiled, 'other').kind, 'unsupported');
     const told = lines(compiled).filter((line) => line.includes('cannot be evaluated'));
-    t.same(told, [`zone.yaml:29:1 warning: ${why}, so it cannot be evaluated: nobody may reach the services that it selects`]);
+    t.same(told, [`zone.yaml:29:1 warning: ${why}, so it cannot be evaluated: no client may reach the services that it selects`]);
   }
 });
 

@@ -264,7 +264,7 @@ const TLS = {
   },
 };
 
-/** The faults of each of these server names of one chain, or why nobody may use it. */
+/** The faults of each of these server names of one chain, or why no client may use it. */
 function faultsByName(filter: JsonObject, names: readonly string[]): Readonly<Record<string, unknown>> {
   const typedConfig = typed('network.http_connection_manager.v3.HttpConnectionManager', {
     httpFilters: [filter, typed('http.router.v3.Router')].map((each) => ({ name: 'x', typedConfig: each })),

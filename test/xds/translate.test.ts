@@ -413,7 +413,7 @@ t.test('a chain that asks for what is not done here lets nobody in, and the othe
     if (route?.unsupported === undefined) continue;
     t.equal(decisionOf(translated, route, CLIENTS[0] ?? []), 'unsupported-policy');
     t.match(
-      translated.remarks.filter(({ text }) => text.startsWith('nobody may use it')),
+      translated.remarks.filter(({ text }) => text.startsWith('no client may use it')),
       [{ about: `route:${sni}`, text: why }],
     );
   }

@@ -57,7 +57,7 @@ export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSin
         'the control plane does not send what was asked for; what needs it refuses',
       );
     case 'unasked':
-      return log.warn({ typeUrl: event.typeUrl }, 'the control plane sent what nobody asked for');
+      return log.warn({ typeUrl: event.typeUrl }, 'the control plane sent resources of a type that this egress does not ask for');
     default:
       return event satisfies never;
   }

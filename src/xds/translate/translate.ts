@@ -155,7 +155,7 @@ class Translator {
     const { state, building, translations } = to;
     const about = `listener:${listener.name}`;
     const chainContext = contextOf(listener);
-    if (chainContext.unsupported !== null) building.remark(about, [`nobody may use it: ${chainContext.unsupported}`]);
+    if (chainContext.unsupported !== null) building.remark(about, [`no client may use it: ${chainContext.unsupported}`]);
     if (listener.defaultFilterChain !== undefined) building.remark(about, ['its default filter chain is not served']);
     const tlsOf = new Map<MeshName, ChainTls>();
     const meshOf = new Map<string, MeshName>();
@@ -185,7 +185,7 @@ class Translator {
           conflict,
         });
         if (finished.unsupported !== undefined)
-          building.remark(`route:${route.serverName}`, [`nobody may use it: ${finished.unsupported}`]);
+          building.remark(`route:${route.serverName}`, [`no client may use it: ${finished.unsupported}`]);
         building.addRoute(finished, this.#origin(listener, chain));
       }
     }
@@ -296,7 +296,7 @@ class Building {
     const before = this.routes.get(serverName);
     const unsupported = 'several chains have its server name';
     this.routes.set(serverName, before === undefined ? route : { ...before, unsupported });
-    if (before !== undefined) this.remark(`route:${serverName}`, [`nobody may use it: ${unsupported}`]);
+    if (before !== undefined) this.remark(`route:${serverName}`, [`no client may use it: ${unsupported}`]);
     this.origins.set(`route:${serverName}`, origin);
   }
 }
