@@ -1,11 +1,17 @@
 // A compiler that made a mistake: what must not be served is not, whatever compiled it.
 import t from 'tap';
 import { serverName } from '../../src/model/names.ts';
-import type { Route } from '../../src/model/route.ts';
+import type { Permission } from '../../src/model/permission.ts';
 import { startEgress } from '../../src/egress.ts';
 import { activeResources, ask, leftovers, startZone } from './zone.ts';
 
 const API = serverName('legacy{mesh=default}');
+/** Of the right shape, and of an action that comes to no decision. */
+const UNDECIDED = {
+  kind: 'rules',
+  by: 'a test',
+  rules: [{ action: 'perhaps', by: 'a test', principal: { kind: 'any' } }],
+} as unknown as Permission;
 
 t.test('a configuration that breaks an invariant keeps the last good one, and is a metric and a finding', async (t) => {
   let isBroken = false;
@@ -16,7 +22,7 @@ t.test('a configuration that breaks an invariant keeps the last good one, and is
       const routes = new Map(
         [...snapshot.routes].map(([name, route]) => [
           name,
-          name === API ? ({ ...route, permission: undefined } as unknown as Route) : route,
+          name === API && route.kind === 'terminate' ? { ...route, permission: UNDECIDED } : route,
         ]),
       );
       return Promise.resolve({ ...compiled, snapshot: { ...snapshot, version: 'broken', routes } });
