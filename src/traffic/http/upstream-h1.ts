@@ -3,6 +3,8 @@ import type { Client, Dispatcher } from 'undici';
 import { Refused } from '../../base/refusal.ts';
 import type { Target } from '../../routing/choose.ts';
 import { isSoundAnswer } from './check-head.ts';
+import { earlyHead } from './early-head.ts';
+import type { EarlyHead } from './early-head.ts';
 import { H2 } from './exchange.ts';
 import { lowerNames } from './headers.ts';
 import type { ResetReason } from './local-reply.ts';
@@ -80,13 +82,17 @@ export class Http1Connection implements Connection {
     if (this.busy === 0) this.#socket.destroy();
   }
 
+  /** Over 60 lines: the events of one request share whether it is over. */
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {
     let controller: Dispatcher.DispatchController | null = null;
     let begun = false;
     let over = false;
+    let early: EarlyHead | null = null;
+    const socket = this.#socket;
     const finish = (): boolean => {
       if (over) return false;
       over = true;
+      early?.cancel();
       return true;
     };
     this.#client.dispatch(
@@ -100,8 +106,14 @@ export class Http1Connection implements Connection {
         onRequestStart(given) {
           controller = given;
           if (over) given.abort(new Error('the client is gone'));
+          else if (request.body !== null) early = earlyHead(socket);
         },
-        onBodySent: (chunk: Buffer | string) => listener.onSent(chunk.length),
+        onBodySent(chunk: Buffer | string) {
+          early?.cancel();
+          listener.onSent(chunk.length);
+        },
+        // It is called before what ends the body is written.
+        onRequestSent: () => early?.cancel(),
         onResponseStart(given, status) {
           // Those before the answer, as 100 and 103, stay here.
           if (status >= 100 && status < 200) return;
@@ -122,7 +134,7 @@ export class Http1Connection implements Connection {
         },
         onResponseError: (_, error) => {
           if (!finish()) return;
-          if (this.isOpen) this.#socket.destroy();
+          if (this.isOpen) socket.destroy();
           if (controller === null) return listener.onUnsent(textOf(error));
           listener.onReset(reasonOf(error, begun), H2.internal, textOf(error));
         },
@@ -132,7 +144,7 @@ export class Http1Connection implements Connection {
       resume: () => controller?.resume(),
       cancel: () => {
         if (!finish()) return;
-        if (controller === null) this.#socket.destroy();
+        if (controller === null) socket.destroy();
         else controller.abort(new Error('the client is gone'));
       },
     };
