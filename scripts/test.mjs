@@ -1,7 +1,7 @@
-// npm test: sets up, then runs tap on the pinned Node. Arguments go to tap: `npm test -- test/wire/sni.test.ts`.
+// npm test: sets up, then runs tap on the pinned Node. Arguments go to tap: `npm test -- test/wire/sni.test.ts`; a folder stands for its tests.
 // Prints what fails when it fails, and ends with a summary; all of TAP goes to a file. With `-R NAME` a reporter of tap prints in its place.
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { install, nodeBinary, root } from './setup.mjs';
@@ -12,7 +12,7 @@ const DETAILS = join('.tap', 'last-run.tap');
 const node = nodeBinary();
 install({ dev: true });
 const tap = join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs');
-const args = process.argv.slice(2);
+const args = process.argv.slice(2).flatMap(testsOf);
 const flags = ['run', '--disable-coverage', '--allow-empty-coverage'];
 // Each of some two hundred test files, and each process and thread that they start, takes the types out of the same sources: what Node made of
 // them is kept, which saves a third of the processor's time.
@@ -24,6 +24,13 @@ if (args.some((arg) => /^(-R|--reporter\b)/.test(arg))) {
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code) => process.exit(code ?? 1));
 } else await summarised();
+
+/** Tap takes a folder for a test file. */
+function testsOf(arg) {
+  if (arg.startsWith('-') || !statSync(join(root, arg), { throwIfNoEntry: false })?.isDirectory()) return [arg];
+  const names = readdirSync(join(root, arg), { recursive: true }).filter((name) => name.endsWith('.test.ts'));
+  return names.length === 0 ? [arg] : names.sort().map((name) => join(arg, name));
+}
 
 async function summarised() {
   const startedAt = Date.now();

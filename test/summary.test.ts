@@ -85,3 +85,15 @@ t.test('a run that was cut off is not taken for a good one', async (t) => {
   t.match(await summaryOf(tap), { whole: true, passed: 2, failed: 0 });
   t.match(await summaryOf(tap.slice(0, tap.indexOf('# {'))), { whole: false, passed: 2 });
 });
+
+t.test('a folder stands for the tests in it', async (t) => {
+  const folder = mkdtempSync(join(folderOfRuns(), 'folder-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, 'inner'));
+  for (const name of ['one.test.ts', 'inner/two.test.ts', 'none.ts'])
+    writeFileSync(join(folder, name), `${BEGIN}t.pass('ran');\n`);
+  const { TAP_CHILD_ID: _, ...env } = process.env;
+  const { stdout } = await run(process.execPath, ['scripts/test.mjs', '-R', 'tap', folder], { env });
+  const ran = [...stdout.matchAll(/^ok \d+ - (\S+)/gm)].map(([, name = '']) => name.replace(`${folder}/`, ''));
+  t.same(ran.sort(), ['inner/two.test.ts', 'one.test.ts']);
+});
