@@ -114,6 +114,7 @@ function explainParts(
     clock,
     workers: configuration.dataPlane.workers,
     allowedResolved: configuration.settings.allowedResolved,
+    servesHttp: configuration.settings.http,
     live: () => configuration.live(),
     record: (id) => observer.decision(id),
     request: (id) => observer.request(id),

@@ -28,6 +28,7 @@ export interface ExplainParts {
   readonly clock: Clock;
   readonly workers: Pick<WorkerPool, 'names' | 'ownListeners' | 'healthOf' | 'credentials' | 'breakers'>;
   readonly allowedResolved: readonly string[];
+  readonly servesHttp: boolean;
   /** The configuration that is live; null where none is yet. */
   readonly live: () => GoodConfig | null;
   readonly record: (id: string) => SessionRecord | null;
@@ -85,7 +86,7 @@ function judge(
   const { snapshot, origins, absent = new Map() } = config;
   const viewOf = (cluster: Cluster): EndpointView => view(cluster, facts.clientAddress, parts);
   const live: Live = { ...limitsNow(parts), ...known };
-  const { trace, targets } = explainWithTargets(snapshot, facts, viewOf, { origins, absent, live });
+  const { trace, targets } = explainWithTargets(snapshot, facts, viewOf, { origins, absent, live, servesHttp: parts.servesHttp });
   return { kind: 'judged', trace, targets, cluster: snapshot.clusters.get(trace.route?.cluster ?? '') };
 }
 

@@ -11,7 +11,7 @@ import { liveNotes, recentOf } from './live.ts';
 import type { Live } from './live.ts';
 import { NO_SOURCES, filePlaceOf, TRACE_VERSION } from './trace.ts';
 import type { ConnectionView, RecordView, RequestView, RouteView, Sources, Trace } from './trace.ts';
-import { httpOf, ReasonedSteps } from './trace-steps.ts';
+import { ReasonedSteps } from './trace-steps.ts';
 
 /**
  * The judgement with its reasons, in the stages of `decide` that a session takes too. What a record
@@ -25,6 +25,8 @@ export function explain(snapshot: Snapshot, facts: ConnectionFacts, viewOf: View
 export interface ExplainedWith extends Sources {
   /** Of a running egress. */
   readonly live?: Live;
+  /** False where it runs with `--http off`: then it looks at no request. */
+  readonly servesHttp?: boolean;
 }
 
 /** The trace, and what a session would dial. */
@@ -44,7 +46,12 @@ export function explainWithTargets(
 function traceOf(
   made: ReasonedSteps,
   refusal: Refusal | null,
-  of: { readonly snapshot: Snapshot; readonly facts: ConnectionFacts; readonly sources: Sources; readonly live: Live | null },
+  of: {
+    readonly snapshot: Snapshot;
+    readonly facts: ConnectionFacts;
+    readonly sources: ExplainedWith;
+    readonly live: Live | null;
+  },
 ): Trace {
   const { snapshot, facts, sources, live } = of;
   const recent = live === null || made.route === null ? [] : recentOf(live, made.route);
@@ -93,16 +100,15 @@ function routeView({ serverName: sni, mesh, destination, kind: mode, cluster }: 
 
 /** Only where the route speaks HTTP. */
 function requestView(
-  { route, targets }: ReasonedSteps,
+  { http, status: answered, targets }: ReasonedSteps,
   refusal: Refusal | null,
   { request }: ConnectionFacts,
 ): { readonly request?: RequestView } {
-  const http = httpOf(route);
   if (http === undefined) return {};
   const { method = '', path = '', authority = '' } = request ?? {};
   const address = targets[0]?.endpoint.address;
   const host = http.autoHostRewrite && address?.kind === 'name' ? address.name : authority;
-  const status = refusal === null ? null : statusOf(http, refusal);
+  const status = refusal === null ? null : (answered ?? statusOf(http, refusal));
   return {
     request: {
       method,
@@ -119,8 +125,6 @@ function statusOf(http: HttpRoute, { code }: Refusal): number {
   switch (code) {
     case 'denied':
       return http.answersDenied ? 403 : 0;
-    case 'fault-injected':
-      return (http.faults ?? []).find(({ abort }) => abort !== undefined && abort.percent >= 100)?.abort?.status ?? 0;
     case 'no-endpoint':
     case 'dns-failed':
     case 'forbidden-address':
@@ -153,13 +157,19 @@ function endedLater({
   return end.step === 'splice' ? end : null;
 }
 
-function notesOf({ record, client }: ConnectionFacts, snapshot: Snapshot, { route }: ReasonedSteps): readonly string[] {
+function notesOf(
+  { record, client, request }: ConnectionFacts,
+  snapshot: Snapshot,
+  { route, http }: ReasonedSteps,
+): readonly string[] {
   const notes: string[] = [];
   if (record !== null && record.snapshotVersion !== snapshot.version) {
     notes.push(
       `the configuration has changed since: session ${record.id} was judged by ${record.snapshotVersion} and ended with ${record.reason}; this is what ${snapshot.version} says`,
     );
   }
+  if (request !== undefined && route !== null && http === undefined)
+    notes.push(`requests of ${route.destination} are not looked at here: its bytes pass as they are`);
   const isUnknown = client.kind === 'none' && (record === null || record.mode !== 'terminate');
   if (route?.kind === 'terminate' && isUnknown) notes.push('the client is not known: ask with --from or --cert');
   return notes;

@@ -35,6 +35,8 @@ export interface AskedRequest {
    * Names in lower case and values in turns; null where they are not known, as of a recorded one.
    */
   readonly headers: FlatHeaders | null;
+  /** Of a recorded one: what the client was answered; 0 where it got no answer. */
+  readonly answered?: number;
 }
 
 export type ClientFacts =
@@ -58,7 +60,21 @@ export function factsOfRecord(record: SessionRecord): ConnectionFacts {
 
 /** A request that was recorded, as a session that had this request only. */
 export function factsOfRequest(request: RequestRecord): ConnectionFacts {
-  const { flags, method, path, authority, forwarded, connectMs, sni, mesh, destination, cluster, spiffeIds, uris } = request;
+  const {
+    flags,
+    status: answered,
+    method,
+    path,
+    authority,
+    forwarded,
+    connectMs,
+    sni,
+    mesh,
+    destination,
+    cluster,
+    spiffeIds,
+    uris,
+  } = request;
   const record: SessionRecord = {
     id: request.id,
     reason: request.reason,
@@ -93,7 +109,7 @@ export function factsOfRequest(request: RequestRecord): ConnectionFacts {
     requests: 1,
     ...(flags.split(',').includes('RL') ? { limit: 'request-rate' } : {}),
   };
-  return { ...factsOfRecord(record), request: { method, path, authority, headers: null } };
+  return { ...factsOfRecord(record), request: { method, path, authority, headers: null, answered } };
 }
 
 function clientOf(record: SessionRecord): ClientFacts {

@@ -4,17 +4,25 @@ import type { Refusal } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
 import { holds } from '../routing/sender-rules.ts';
 import { printable } from '../routing/route.ts';
+import { valuesOf } from '../wire/flat-headers.ts';
 import type { AskedRequest } from './facts.ts';
 import type { Candidate } from './trace.ts';
 
 export interface TracedRequest {
-  /** Where a fault answers every such request. */
+  /** Where the egress answers every such request itself. */
   readonly refusal: Refusal | null;
+  /** What it answers then; null where it does not. */
+  readonly status: number | null;
   readonly text: string;
   readonly candidates: readonly Candidate[];
 }
 
 export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: readonly string[]): TracedRequest {
+  const unserved = asked === null ? null : unservedHead(asked);
+  if (unserved !== null) {
+    const { status, why } = unserved;
+    return { refusal: refuse('malformed-request', why), status, text: why, candidates: [] };
+  }
   const limits = http.rateLimits ?? [];
   const faults = http.faults ?? [];
   const headers = asked?.headers ?? null;
@@ -27,7 +35,25 @@ export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: 
   const abort = met.find(({ abort }) => abort !== undefined && abort.percent >= 100)?.abort;
   const refusal =
     abort === undefined ? null : refuse('fault-injected', `a fault answers every such request with ${abort.status}`);
-  return { refusal, text: textOf(http, asked), candidates };
+  return { refusal, status: abort?.status ?? null, text: textOf(http, asked), candidates };
+}
+
+/**
+ * Requests that are never served, whatever is configured, as far as a question can name them.
+ * Traffic finds more in the bytes of a head (`src/traffic/http/check-head.ts`).
+ */
+function unservedHead({ method, headers }: AskedRequest): { readonly status: number; readonly why: string } | null {
+  if (method === 'TRACE') return { status: 400, why: 'TRACE is not served' };
+  if (method === 'CONNECT') return { status: 404, why: 'CONNECT is not served' };
+  if (headers === null) return null;
+  const encodings = valuesOf(headers, 'transfer-encoding');
+  if (valuesOf(headers, 'host').length > 1) return { status: 400, why: 'the request has more than one Host' };
+  if (encodings.length > 1 || encodings.some((each) => each.toLowerCase() !== 'chunked'))
+    return { status: 501, why: 'the only transfer encoding that is served is chunked' };
+  if (valuesOf(headers, 'content-length').length + encodings.length > 1)
+    return { status: 400, why: 'the request names the end of its body more than once' };
+  const upgrade = valuesOf(headers, 'upgrade').find((each) => each.toLowerCase() !== 'h2c');
+  return upgrade === undefined ? null : { status: 403, why: `the upgrade to ${printable(upgrade)} is not served` };
 }
 
 function textOf({ rateLimits = [], faults = [], timeouts = {} }: HttpRoute, asked: AskedRequest | null): string {

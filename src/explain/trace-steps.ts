@@ -29,6 +29,10 @@ const NOTHING = { candidates: [], omitted: 0 } as const;
 /** A step shows so many candidates that were rejected. */
 const MAX_REJECTED = 20;
 
+interface Explained extends Sources {
+  readonly servesHttp?: boolean;
+}
+
 /** The steps in their order, each as far as it is reached. */
 export class ReasonedSteps {
   readonly #steps = new Map<TraceStepName, TraceStep>();
@@ -36,15 +40,17 @@ export class ReasonedSteps {
   /** What a session would dial, in that order; empty where it does not get so far. */
   targets: readonly Target[] = [];
   nearest: readonly NearMiss[] = [];
+  /** The status with which the egress answers the request itself, where the step says so. */
+  status: number | null = null;
   #routed: RoutedHello | null = null;
   #admitted: AdmittedClient | null = null;
   readonly #snapshot: Snapshot;
   readonly #facts: ConnectionFacts;
-  readonly #sources: Sources;
+  readonly #sources: Explained;
   readonly #live: Live | null;
   #candidates: readonly Candidate[] = [];
 
-  constructor(snapshot: Snapshot, facts: ConnectionFacts, to: { readonly sources: Sources; readonly live: Live | null }) {
+  constructor(snapshot: Snapshot, facts: ConnectionFacts, to: { readonly sources: Explained; readonly live: Live | null }) {
     this.#snapshot = snapshot;
     this.#facts = facts;
     this.#sources = to.sources;
@@ -59,8 +65,14 @@ export class ReasonedSteps {
     return this.#routed?.route ?? null;
   }
 
+  /** How requests are served; undefined where bytes pass as they are. */
+  get http(): HttpRoute | undefined {
+    const { route } = this;
+    return route?.kind === 'terminate' && this.#sources.servesHttp !== false ? route.http : undefined;
+  }
+
   get steps(): readonly TraceStep[] {
-    const isHttp = httpOf(this.route) !== undefined;
+    const isHttp = this.http !== undefined;
     const all = STEPS.filter((step) => step !== 'request' || isHttp || this.#steps.has(step));
     return all.map((step) => this.#steps.get(step) ?? { ...NOTHING, step, outcome: 'not-reached', text: '' });
   }
@@ -152,12 +164,16 @@ export class ReasonedSteps {
   /** Of a service that speaks HTTP, what is done to a request before an endpoint is chosen. */
   #request(): Refusal | null {
     const recorded = this.#recorded('request');
-    if (recorded !== null) return this.#refuse('request', recorded);
-    const http = httpOf(this.route);
+    if (recorded !== null) {
+      this.status = this.#facts.request?.answered ?? null;
+      return this.#refuse('request', recorded);
+    }
+    const http = this.http;
     if (http === undefined) return null;
     const { client } = this.#facts;
     const uris = client.kind === 'claims' ? client.claims.uris : [];
-    const { refusal, text, candidates } = judgeRequest(http, this.#facts.request ?? null, uris);
+    const { refusal, status, text, candidates } = judgeRequest(http, this.#facts.request ?? null, uris);
+    this.status = status;
     return refusal === null ? this.#pass('request', text, candidates) : this.#refuse('request', refusal, candidates);
   }
 
@@ -222,10 +238,6 @@ export class ReasonedSteps {
 
 /** Judged again from the facts, never taken from a record. */
 const JUDGED: ReadonlySet<EndReason> = new Set(['no-sni', 'no-route', 'denied', 'unsupported-policy', 'misconfigured']);
-
-export function httpOf(route: Route | null): HttpRoute | undefined {
-  return route?.kind === 'terminate' ? route.http : undefined;
-}
 
 function shown(candidates: readonly Candidate[]): Pick<TraceStep, 'candidates' | 'omitted'> {
   let rejected = 0;

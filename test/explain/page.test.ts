@@ -1,44 +1,58 @@
-// The first example of docs/explain.md is what its command prints. `UPDATE_README=1 npm test --
+// The examples of docs/explain.md are what their commands print. `UPDATE_README=1 npm test --
 // test/explain/page.test.ts` writes it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import t from 'tap';
+import type { Test } from 'tap';
 import { sampleZone } from '../../src/cli/sample-zone.ts';
-import { parseCommand } from '../../src/cli/parse.ts';
-import type { Terminal } from '../../src/cli/terminal.ts';
+import { runCommand } from '../cli/running.ts';
 
 const PAGE = new URL('../../docs/explain.md', import.meta.url);
 const EXAMPLE =
   /(```sh\nnpx zone-egress (explain .*) --resources my-zone\/resources\n```\n\n<!-- explain -->\n)([\s\S]*?)(<!-- \/explain -->)/;
 
-t.test('the page shows what explain prints for the zone that generate zone writes', async (t) => {
+const REQUEST =
+  /(<!-- explain-request -->\n```yaml\n([\s\S]*?)```\n\n```sh\nnpx zone-egress (explain .*) --resources my-zone\/resources\n```\n\n)```text\n([\s\S]*?)```\n(<!-- \/explain-request -->)/;
+
+/** The folder of the sample zone, with this beside it. */
+async function folder(t: Test, more: Readonly<Record<string, string>> = {}): Promise<string> {
   const dir = t.testdir({});
-  for (const { path, text } of (await sampleZone()).files) {
+  const others = Object.entries(more).map(([path, text]) => ({ path, text }));
+  for (const { path, text } of [...(await sampleZone()).files, ...others]) {
     mkdirSync(dirname(`${dir}/${path}`), { recursive: true });
     writeFileSync(`${dir}/${path}`, text);
   }
-  const page = readFileSync(PAGE, 'utf8');
-  const args = (EXAMPLE.exec(page)?.[2] ?? '').replaceAll("'", '').split(' ');
-  const command = parseCommand([...args, '--resources', `${dir}/resources`], {});
-  if (command.kind !== 'command') throw new Error(JSON.stringify(command));
-  let out = '';
-  const terminal: Terminal = {
-    out: (text) => void (out += text),
-    err: (text) => t.fail(text),
-    cwd: () => '/',
-    cpus: () => 1,
-    descriptorLimit: () => null,
-    onSignal: () => () => undefined,
-    onFault: () => undefined,
-  };
-  t.equal(await command.execute(terminal), 3);
+  return dir;
+}
+
+/** What a command of the page prints, as the page shows it. */
+async function printed(t: Test, line: string, dir: string): Promise<string> {
+  const args = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare = '']) => quoted ?? bare);
+  const { code, out, err } = await runCommand(...args, '--resources', `${dir}/resources`);
+  t.strictSame({ code, err }, { code: 3, err: '' });
   // Its keys are new each time, and with them the version.
-  const shown = out.replaceAll(`${dir}/`, 'my-zone/').replace(/configuration [0-9a-f]{16}/, 'configuration 0123456789abcdef');
-  const block = `\`\`\`text\n${shown}\`\`\`\n`;
+  return out.replaceAll(`${dir}/`, 'my-zone/').replace(/configuration [0-9a-f]{16}/, 'configuration 0123456789abcdef');
+}
+
+t.test('the page shows what explain prints for the zone that generate zone writes', async (t) => {
+  const page = readFileSync(PAGE, 'utf8');
+  const block = `\`\`\`text\n${await printed(t, EXAMPLE.exec(page)?.[2] ?? '', await folder(t))}\`\`\`\n`;
   if (process.env.UPDATE_README === '1')
     writeFileSync(
       PAGE,
       page.replace(EXAMPLE, (_, before: string, _args, _block, after: string) => before + block + after),
     );
   t.equal(EXAMPLE.exec(readFileSync(PAGE, 'utf8'))?.[3], block);
+});
+
+t.test('the page shows what explain prints of a request to its service of HTTP', async (t) => {
+  const page = readFileSync(PAGE, 'utf8');
+  const [, before = '', yaml = '', line = '', shown, after = ''] = REQUEST.exec(page) ?? [];
+  const out = await printed(t, line, await folder(t, { 'resources/50-shop.yaml': yaml }));
+  if (process.env.UPDATE_README === '1')
+    writeFileSync(
+      PAGE,
+      page.replace(REQUEST, () => `${before}\`\`\`text\n${out}\`\`\`\n${after}`),
+    );
+  else t.equal(shown, out);
 });
