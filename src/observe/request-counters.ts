@@ -1,5 +1,5 @@
 /** What Envoy counts of the requests of a cluster, added up from their records. */
-import type { RequestRecord } from '../model/request-record.ts';
+import type { RequestRecord, ResponseFlag } from '../model/request-record.ts';
 import { EnvoyHistogram } from './envoy-histogram.ts';
 
 /** Requests that ended. */
@@ -51,10 +51,11 @@ export function countRequest(to: HttpCounters, record: RequestRecord): void {
   else to.allowed++;
   to.attempts += record.attempts;
   to.connections += record.connections;
+  // What Envoy answers for a service that failed or cannot be reached counts as an answer of its
+  // cluster.
+  if (status > 0 && (forwarded || flags.some((flag) => OF_CLUSTER.has(flag)))) countStatus(to.upstream, status);
   if (forwarded) {
     to.sent++;
-    // What Envoy answers for a service that failed counts as an answer of its cluster.
-    if (status > 0) countStatus(to.upstream, status);
     if (record.serviceTimeMs >= 0) to.serviceTimeMs.observe(record.serviceTimeMs);
   }
   if (reason === 'no-endpoint' || reason === 'dns-failed' || reason === 'forbidden-address') to.noEndpoint++;
@@ -65,6 +66,9 @@ export function countRequest(to: HttpCounters, record: RequestRecord): void {
   }
   for (const flag of flags) countFlag(to, flag);
 }
+
+/** No endpoint, no connection to one, and a limit of the cluster. */
+const OF_CLUSTER: ReadonlySet<string> = new Set(['UH', 'UF', 'UO'] satisfies readonly ResponseFlag[]);
 
 function countFlag(to: HttpCounters, flag: string): void {
   switch (flag) {

@@ -1,3 +1,4 @@
+import type { RequestRecord } from '../../src/model/request-record.ts';
 import type { SessionRecord } from '../../src/model/session-record.ts';
 
 /** A session that ended well; tests change what they are about. */
@@ -51,6 +52,44 @@ export function unmatched(changes: Partial<SessionRecord> = {}): SessionRecord {
     bytesUp: 0,
     bytesDown: 0,
     connectMs: -1,
+    ...changes,
+  });
+}
+
+/** A request that its service answered; tests change what they are about. */
+export function requestRecord(changes: Partial<RequestRecord> = {}): RequestRecord {
+  return Object.freeze({
+    id: '0.1.1',
+    session: '0.1',
+    reason: 'closed',
+    detail: '',
+    startedAt: Date.UTC(2026, 0, 1),
+    snapshotVersion: '0123456789abcdef',
+    clientAddress: '10.0.0.7',
+    sni: 'shop{mesh=default}',
+    mesh: 'default',
+    destination: 'shop',
+    cluster: 'default:shop',
+    spiffeIds: ['spiffe://default/frontend'],
+    uris: ['spiffe://default/frontend'],
+    protocol: 'HTTP/1.1',
+    method: 'GET',
+    path: '/x',
+    authority: 'shop.mesh',
+    host: 'shop.partner.test',
+    requestId: '',
+    status: 200,
+    flags: '',
+    details: 'via_upstream',
+    endpoint: '127.0.0.1:18080',
+    attempts: 1,
+    connections: 1,
+    connectMs: 2,
+    forwarded: true,
+    bytesUp: 0,
+    bytesDown: 10,
+    serviceTimeMs: 7,
+    totalMs: 9,
     ...changes,
   });
 }
