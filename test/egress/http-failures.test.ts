@@ -2,30 +2,12 @@ import { once } from 'node:events';
 import { createServer as createHttp2Server } from 'node:http2';
 import { connect as connectHttp2 } from 'node:http2';
 import { createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import t from 'tap';
 import type { Test } from 'tap';
+import { startRaw } from '../raw-server.ts';
 import { gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
-
-/** A service that answers with these bytes, whatever it is asked. */
-async function startRaw(t: Test, serve: (socket: Socket) => void): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server: Server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => sockets.delete(socket));
-    serve(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(async () => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    await once(server, 'close');
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 async function startHttp(t: Test, port: number, protocol = 'http'): Promise<Zone> {
   return startZone(t, {

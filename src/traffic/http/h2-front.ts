@@ -7,6 +7,7 @@ import type { ServerHttp2Session, ServerHttp2Stream, ServerStreamResponseOptions
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
+import { ignoreError } from '../../base/ignore-error.ts';
 import { checkHttp2 } from './check-head.ts';
 import { ControlBudget } from './control-budget.ts';
 import { H2 } from './exchange.ts';
@@ -56,15 +57,15 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
       enablePush: false,
     },
   });
-  session.on('error', ignore);
-  session.on('frameError', ignore);
+  session.on('error', ignoreError);
+  session.on('frameError', ignoreError);
   // Envoy sends a GOAWAY for any number before. After any GOAWAY the library takes no stream, so
   // that the one with the last number has to do.
   const goAway = (): void => {
     if (!session.destroyed && !session.closed) session.close();
   };
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
-    stream.on('error', ignore);
+    stream.on('error', ignoreError);
     const headBytes = raw.reduce((bytes, text) => bytes + text.length, 0);
     budget.stream(headBytes + 16 * raw.length);
     const head = headOf(raw);
@@ -233,5 +234,3 @@ export function grouped(headers: FlatHeaders): Record<string, string | string[]>
   }
   return out;
 }
-
-function ignore(): void {}

@@ -78,5 +78,3 @@ export function idleMsOf({ idleMs = IDLE_MS }: HttpPool): number {
 export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
-
-export function ignore(): void {}

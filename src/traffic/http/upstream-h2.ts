@@ -2,11 +2,12 @@ import { connect as connectHttp2, constants } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { ignoreError } from '../../base/ignore-error.ts';
 import type { Target } from '../../routing/choose.ts';
 import { H2 } from './exchange.ts';
 import { grouped, MAX_SENT_HEAD_BYTES, REPEATABLE } from './h2-front.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
-import { idleMsOf, ignore, textOf } from './upstream-connection.ts';
+import { idleMsOf, textOf } from './upstream-connection.ts';
 import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
 
 export class Http2Connection implements Connection {
@@ -33,7 +34,7 @@ export class Http2Connection implements Connection {
       maxSendHeaderBlockLength: MAX_SENT_HEAD_BYTES,
       ...REPEATABLE,
     });
-    this.#session.on('error', ignore);
+    this.#session.on('error', ignoreError);
     this.#session.on('goaway', () => {
       this.isLeaving = true;
       if (this.busy === 0) this.#end();
@@ -97,7 +98,7 @@ export class Http2Connection implements Connection {
     } catch (error) {
       finish();
       queueMicrotask(() => listener.onUnsent(textOf(error)));
-      return { resume: ignore, cancel: ignore };
+      return { resume() {}, cancel() {} };
     }
     let trailers: FlatHeaders = [];
     let failure: Error | null = null;

@@ -1,7 +1,6 @@
 // One request after another through the walk, on real sockets: what ends them by the clock.
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import { connect } from 'node:net';
 import t from 'tap';
 import type { Test } from 'tap';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -15,24 +14,8 @@ import { pacedBody } from '../../../src/traffic/http/paced-body.ts';
 import { RequestTimers, timeoutReply } from '../../../src/traffic/http/request-timers.ts';
 import { serveRequest } from '../../../src/traffic/http/request-walk.ts';
 import { UpstreamPools } from '../../../src/traffic/http/upstream.ts';
+import { startRaw } from '../../raw-server.ts';
 import { cluster } from '../../routing/endpoints.ts';
-
-async function listening(t: Test, serve: (socket: Socket) => void): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server: Server = createServer({ allowHalfOpen: false }, (socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    serve(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(async () => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    await once(server, 'close');
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 interface Bed {
   readonly port: number;
@@ -80,7 +63,7 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts, retrie
     front.close();
     pools.close();
   });
-  const port = await listening(t, (socket) => {
+  const port = await startRaw(t, (socket) => {
     front.open(socket, {
       closing: false,
       onRefused: () => {},
@@ -127,7 +110,7 @@ async function exchange(port: number, bytes: string): Promise<string> {
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
 
 t.test('a service that does not answer in time is answered for with 504, and that counts against it', async (t) => {
-  const service = await listening(t, () => {});
+  const service = await startRaw(t, () => {});
   const { port, outcomes } = await startBed(t, service, { requestMs: 100 });
   const answer = await exchange(port, GET);
   t.match(answer, /^HTTP\/1\.1 504 /);
@@ -151,7 +134,7 @@ t.test('the time of a request begins when it has come whole', async (t) => {
 });
 
 t.test('an answer that stops in the middle is cut off when nothing moved for so long', async (t) => {
-  const service = await listening(t, (socket) => {
+  const service = await startRaw(t, (socket) => {
     socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf'));
   });
   const { port } = await startBed(t, service, { streamIdleMs: 100 });
@@ -160,7 +143,7 @@ t.test('an answer that stops in the middle is cut off when nothing moved for so 
 });
 
 t.test('a request may not live longer than so long, whatever moves', async (t) => {
-  const service = await listening(t, (socket) => {
+  const service = await startRaw(t, (socket) => {
     socket.once('data', () => {
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
       const timer = setInterval(() => socket.write('1\r\nx\r\n'), 10);
@@ -236,8 +219,8 @@ t.test('the head of a request that does not come whole in the time of its route 
     onRefused: (_: unknown, detail: string) => void refused.push(detail),
     serve: async () => {},
   });
-  const patient = await listening(t, (socket) => front.open(socket, connectionOf()));
-  const hasty = await listening(t, (socket) => front.open(socket, connectionOf(50)));
+  const patient = await startRaw(t, (socket) => front.open(socket, connectionOf()));
+  const hasty = await startRaw(t, (socket) => front.open(socket, connectionOf(50)));
   const waiting = connect(patient, '127.0.0.1');
   waiting.write('GET / HTTP/1.1\r\nHo');
   const answer = await exchange(hasty, 'GET / HTTP/1.1\r\nHo');
@@ -258,7 +241,7 @@ t.test('what an answer, or the end of its connection, says of an endpoint', asyn
     cut: 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf',
     none: '',
   };
-  const service = await listening(t, (socket) => {
+  const service = await startRaw(t, (socket) => {
     socket.once('data', (chunk: Buffer) => {
       const path = /^\w+ \/(\w+)/.exec(chunk.toString())?.[1] ?? '';
       socket.end(answers[path] ?? '');
@@ -287,7 +270,7 @@ t.test('a request that met the end of an idle connection is sent again, where th
     [0, 503],
   ] as const) {
     let connections = 0;
-    const service = await listening(t, (socket) => {
+    const service = await startRaw(t, (socket) => {
       const isFirst = ++connections === 1;
       let requests = 0;
       socket.on('data', () => {
