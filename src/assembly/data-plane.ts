@@ -63,6 +63,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     onReports: (reports) => watch.report(reports),
     onRelay: (path) => observation.relay(path),
     onFault: (message, stack) => observation.workerFault(message, stack),
+    onSilence: (message) => observation.workerSilence(message),
   });
   const resolver: Resolver = nameResolver(options, (name, resolution) => {
     workers.setName(name, resolution);

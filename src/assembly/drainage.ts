@@ -27,9 +27,9 @@ const TELL_MS = 5_000;
 
 export function drainage({ clock, observer, workers, acceptThroughout, sharesQueue }: DrainageOptions): Drainage {
   let ending = false;
-  let drained: { readonly startedAt: number; ended: number; cut: number } | null = null;
+  let drained: { readonly startedAt: number; ended: number; cut: number; lost: number } | null = null;
   function count(): void {
-    const counts = { startedAt: clock.now(), ended: 0, cut: 0 };
+    const counts = { startedAt: clock.now(), ended: 0, cut: 0, lost: 0 };
     observer.onRecord(({ reason }) => counts[reason === 'drained' ? 'cut' : 'ended']++);
     drained = counts;
   }
@@ -50,7 +50,11 @@ export function drainage({ clock, observer, workers, acceptThroughout, sharesQue
       });
       const { done, hurry } = drain({ clock, workers, drainTimeMs, acceptThroughout, sharesQueue });
       return {
-        done: done.finally(() => telling.cancel()),
+        done: done.finally(() => {
+          telling.cancel();
+          // Those of a data side that hangs: it sends no record of them.
+          if (drained !== null) drained.lost = workers.limits.sessions;
+        }),
         hurry() {
           log.warn({ sessions: workers.limits.sessions }, 'a second signal cuts the sessions that are left');
           hurry();
@@ -59,7 +63,8 @@ export function drainage({ clock, observer, workers, acceptThroughout, sharesQue
     },
     report() {
       if (drained === null) return;
-      const { ended, cut, startedAt } = drained;
+      const { ended, lost, startedAt } = drained;
+      const cut = drained.cut + lost;
       const tookMs = Math.round(clock.now() - startedAt);
       const message = cut === 0 ? 'drained: every session has ended' : 'drained: some sessions were cut';
       observer.log.info({ ended, cut, tookMs }, message);

@@ -22,6 +22,7 @@ export interface Observation {
   /** An error that was caught where nothing is known of it. */
   fault(error: unknown): void;
   workerFault(message: string, stack: string): void;
+  workerSilence(message: string): void;
   sourceSilent(forMs: number): void;
   relay(path: 'adopted-handle' | 'public-api'): void;
   nameFailed(name: string, message: string): void;
@@ -74,6 +75,9 @@ function reactions({ log, metrics, traffic }: Observer): Omit<Observation, 'obse
     workerFault(message, stack) {
       metrics.fault();
       log.error({ stack }, message);
+    },
+    workerSilence(message) {
+      log.warn({}, message);
     },
     sourceSilent(forMs) {
       log.warn({ forMs }, 'the source of the configuration does not answer; what is live stays live');

@@ -18,6 +18,8 @@ export interface DataLink {
   post(message: ToData): void;
   /** Resolves when the data side is gone and its last message has arrived. */
   stop(): Promise<void>;
+  /** Ends a thread that does not answer: `onDied` follows. Does nothing without a thread. */
+  kill(why: string): void;
 }
 
 export interface DataLinkOptions {
@@ -28,6 +30,8 @@ export interface DataLinkOptions {
   readonly onMessage: (message: FromData) => void;
   /** A worker thread ended without being asked to. */
   readonly onDied: (error: Error) => void;
+  /** It was asked to stop, did not in this time, and is ended without its last words. */
+  readonly onNoStop: (afterMs: number) => void;
 }
 
 export function linkInThread(options: DataLinkOptions): DataLink {
@@ -49,11 +53,12 @@ export function linkInThread(options: DataLinkOptions): DataLink {
         stopped = resolve;
         side.receive({ kind: 'stop' });
       }),
+    kill: () => {},
   };
 }
 
 export function linkWorker(options: DataLinkOptions): DataLink {
-  const { start, limits, onMessage, onDied } = options;
+  const { start, limits, onMessage, onDied, onNoStop } = options;
   // Compiled or not, the worker is the file beside this one's parent, with the same ending.
   const file = new URL(import.meta.url.endsWith('.ts') ? '../worker.ts' : '../worker.js', import.meta.url);
   // Without the flags of the process: a test runner's loaders are not for the data path.
@@ -91,9 +96,12 @@ export function linkWorker(options: DataLinkOptions): DataLink {
         stopped = resolve;
         worker.postMessage({ kind: 'stop' } satisfies ToData);
       });
-      // One that hangs is ended without its last words.
-      await within(STOP_MS, answer);
+      if (!(await within(STOP_MS, answer))) onNoStop(STOP_MS);
       await worker.terminate();
+    },
+    kill(why) {
+      failure = new Error(why);
+      void worker.terminate();
     },
   };
 }

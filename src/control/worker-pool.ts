@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { nextTurn } from '../base/clock.ts';
+import { nextTurn, systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { diffInTurns, diffMaps, diffSnapshots, splitChange } from '../model/changes.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
@@ -17,6 +17,7 @@ import { Breakers, breakerMemory, bucketsOf } from '../traffic/breakers.ts';
 import { Limits, limitsMemory } from '../traffic/limits.ts';
 import { linkInThread, linkWorker } from './data-link.ts';
 import type { DataLink } from './data-link.ts';
+import { DataWatch } from './data-watch.ts';
 import { Slots } from './slots.ts';
 import { bufferLimit, heapLimits, memoryOfProcess } from './worker-memory.ts';
 
@@ -32,6 +33,10 @@ export interface WorkerPoolOptions {
   readonly onCredentialsNeeded: (mesh: MeshName) => void;
   readonly onRelay: (path: 'adopted-handle' | 'public-api') => void;
   readonly onFault: (message: string, stack: string) => void;
+  /** A data side does not answer, or answers again. */
+  readonly onSilence?: (message: string) => void;
+  /** Absent: the real one; see DataWatch. */
+  readonly watchClock?: Clock;
   /** How sessions fared with endpoints that are watched. */
   readonly onReports?: (reports: readonly EndpointReport[]) => void;
 }
@@ -75,6 +80,7 @@ export class WorkerPool {
   #closing: Promise<unknown> | null = null;
   #stopping = false;
   #draining = false;
+  readonly #watch: DataWatch;
   /** How often each data side has died. */
   readonly #deaths = new Map<number, number>();
 
@@ -83,6 +89,7 @@ export class WorkerPool {
     this.limits = new Limits(this.#memory, options.settings, 0);
     this.#breakerMemory = breakerMemory(options.count);
     this.breakers = new Breakers(this.#breakerMemory, { clock: options.clock, side: 0 });
+    this.#watch = this.#watchSides();
   }
 
   get count(): number {
@@ -120,6 +127,8 @@ export class WorkerPool {
 
   /** Resolves when every data side knows which relay it runs. */
   async start(): Promise<void> {
+    // One that shares this thread cannot be watched from it.
+    if (this.count > 1) this.#watch.start();
     await Promise.all(Array.from({ length: this.#options.count }, (_, worker) => this.#startFirst(worker)));
   }
 
@@ -231,6 +240,7 @@ export class WorkerPool {
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#watch.stop();
     await Promise.all(this.#links.map((link) => link.stop()));
   }
 
@@ -264,6 +274,25 @@ export class WorkerPool {
     if (clusters.set.length + clusters.removed.length + routes.set.length + routes.removed.length === 0) return;
     this.breakers.setSlots(clusters, routes);
     this.#postAll({ kind: 'slots', clusters, routes });
+  }
+
+  #watchSides(): DataWatch {
+    return new DataWatch({
+      clock: this.#options.watchClock ?? systemClock({ keepAlive: false }),
+      count: this.count,
+      ask: (worker) => this.#links[worker]?.post({ kind: 'ask-alive' }),
+      onSilent: (worker, forMs) =>
+        this.#say(
+          `data side ${worker} has not answered for ${forMs} ms: its sessions stand still, and so does each new connection that comes to it; ` +
+            'it is replaced if it stays silent',
+        ),
+      onBack: (worker, afterMs) => this.#say(`data side ${worker} answers again, after ${afterMs} ms`),
+      onHung: (worker, forMs) => this.#links[worker]?.kill(`it did not answer for ${forMs} ms`),
+    });
+  }
+
+  #say(message: string): void {
+    this.#options.onSilence?.(message);
   }
 
   #postAll(message: ToData): void {
@@ -317,8 +346,14 @@ export class WorkerPool {
         ready = true;
         this.#onMessage(worker, message);
       },
+      onNoStop: (afterMs: number) => {
+        const lost = this.limits.forgetSide(worker);
+        this.breakers.forgetSide(worker);
+        this.#say(`data side ${worker} did not stop within ${afterMs} ms: its thread is ended, and ${lost} sessions with it`);
+      },
       onDied: (error: Error) => (ready || beforeReady === null ? this.#replace(worker, error) : beforeReady(error)),
     };
+    this.#watch.replaced(worker);
     this.#links[worker] = this.count === 1 ? linkInThread(options) : linkWorker(options);
   }
 
@@ -330,6 +365,7 @@ export class WorkerPool {
     else if (message.kind === 'credentials-needed') onCredentialsNeeded(message.mesh);
     else if (message.kind === 'endpoint-reports') onReports?.(message.reports);
     else if (message.kind === 'relay') onRelay(message.path);
+    else if (message.kind === 'alive') this.#watch.answered(worker);
     else if (message.kind === 'fault') onFault(message.message, message.stack);
     this.#waiting[worker]?.[message.kind]?.(message);
   }

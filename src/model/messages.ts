@@ -42,6 +42,8 @@ export type ToData =
   | { readonly kind: 'close-listener'; readonly quietMs: number; readonly atMostMs: number }
   /** Ends every session that is left, with the reason `drained`. */
   | { readonly kind: 'end-sessions' }
+  /** Asks for `alive`: the thread still takes messages. */
+  | { readonly kind: 'ask-alive' }
   /** Ends everything now. */
   | { readonly kind: 'stop' };
 
@@ -85,6 +87,7 @@ export type FromData =
   | { readonly kind: 'listen-failed'; readonly code: string; readonly message: string }
   | { readonly kind: 'listener-closed' }
   | { readonly kind: 'stopped' }
+  | { readonly kind: 'alive' }
   /** The snapshot of this version is live. */
   | { readonly kind: 'live'; readonly version: string }
   | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }

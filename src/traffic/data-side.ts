@@ -174,6 +174,8 @@ export class DataSide implements SessionContext {
       case 'end-sessions':
         for (const session of this.#sessions) session.steps.end(refuse('drained', 'the drain time is over'));
         return;
+      case 'ask-alive':
+        return this.#send({ kind: 'alive' });
       case 'stop':
         return this.#stop();
       default:
