@@ -1,10 +1,7 @@
 import type { Clock, Timer } from '../base/clock.ts';
 
 export interface DataWatchOptions {
-  /**
-   * Real time: a clock that a test turns would run ahead of the threads, which have one of their
-   * own.
-   */
+  /** Has to be the real one: threads have clocks of their own, which a test cannot turn. */
   readonly clock: Clock;
   readonly count: number;
   readonly ask: (worker: number) => void;
@@ -14,11 +11,19 @@ export interface DataWatchOptions {
 }
 
 const EVERY_MS = 1_000;
-/** Misses, not milliseconds: a process that was stopped for an hour misses one. */
-const SAY_AFTER = 5;
-const HUNG_AFTER = 30;
-/** A thread reads its code first, on a machine that may be busy. */
-const HUNG_AT_START_AFTER = 120;
+interface Patience {
+  /** Counts misses, not milliseconds: a process that was stopped for an hour misses one. */
+  readonly sayAfter: number;
+  readonly hungAfter: number;
+}
+
+const RUNNING: Patience = { sayAfter: 5, hungAfter: 30 };
+/** A thread loads its code first, and the machine may be busy. */
+const STARTING: Patience = { sayAfter: 60, hungAfter: 120 };
+
+function patience(side: { readonly started: boolean }): Patience {
+  return side.started ? RUNNING : STARTING;
+}
 
 /**
  * Asks each data side again and again whether it still takes messages. A thread in an endless loop
@@ -27,7 +32,7 @@ const HUNG_AT_START_AFTER = 120;
  */
 export class DataWatch {
   readonly #options: DataWatchOptions;
-  /** By data side: asked and not answered; whether it has ever answered. */
+  /** One entry per data side: the questions without an answer, and whether it has ever answered. */
   readonly #sides: { missed: number; started: boolean }[];
   #timer: Timer | null = null;
 
@@ -48,12 +53,12 @@ export class DataWatch {
   answered(worker: number): void {
     const side = this.#sides[worker];
     if (side === undefined) return;
-    if (side.missed > SAY_AFTER) this.#options.onBack(worker, side.missed * EVERY_MS);
+    if (side.missed > patience(side).sayAfter) this.#options.onBack(worker, side.missed * EVERY_MS);
     side.missed = 0;
     side.started = true;
   }
 
-  /** Another thread has taken its place. */
+  /** Begins again for a data side that another thread has replaced. */
   replaced(worker: number): void {
     this.#sides[worker] = { missed: 0, started: false };
   }
@@ -61,12 +66,13 @@ export class DataWatch {
   #look(): void {
     const { ask, onSilent, onHung } = this.#options;
     for (const [worker, side] of this.#sides.entries()) {
-      // One question at a time: what hangs must not gather a queue.
+      // Asks one question at a time: a thread that hangs must not gather a queue.
       if (side.missed === 0) ask(worker);
       side.missed++;
       const forMs = side.missed * EVERY_MS;
-      if (side.missed === SAY_AFTER + 1) onSilent(worker, forMs);
-      if (side.missed === (side.started ? HUNG_AFTER : HUNG_AT_START_AFTER)) onHung(worker, forMs);
+      const { sayAfter, hungAfter } = patience(side);
+      if (side.missed === sayAfter + 1) onSilent(worker, forMs);
+      if (side.missed === hungAfter) onHung(worker, forMs);
     }
   }
 }
