@@ -1,15 +1,19 @@
 /**
- * Time as everything here reads it. Deadlines and durations run on the monotonic side, certificates
- * on the wall clock. Tests hand in a clock that they crank; nothing else calls setTimeout.
+ * The time that all of the code reads. Deadlines and durations use the monotonic clock,
+ * certificates the wall clock. Tests pass in a clock that they advance by hand; no other file calls
+ * setTimeout.
  */
 export interface Clock {
   /** Monotonic, in milliseconds, with fractions. */
   now(): number;
   /** Milliseconds since the Unix epoch. */
   wall(): number;
-  /** Calls `fn` once, at least `ms` from now. `ms` 0 means the next turn, not at once. */
+  /**
+   * Calls `fn` once, at least `ms` from now. `ms` 0 means the next turn of the loop, never this
+   * one.
+   */
   after(ms: number, fn: () => void): Timer;
-  /** Calls `fn` again and again, `ms` apart. */
+  /** Calls `fn` repeatedly, every `ms`. */
   every(ms: number, fn: () => void): Timer;
 }
 
@@ -17,12 +21,12 @@ export interface Timer {
   cancel(): void;
 }
 
-/** The longest delay that setTimeout keeps; a longer one would fire at once. */
+/** The longest delay that setTimeout keeps; it fires at once for a longer one. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /**
- * `keepAlive: false` gives timers that do not hold the process open: for a process that has
- * listeners, and for other people's tests.
+ * `keepAlive: false` makes timers that do not hold the process open. A process that has listeners
+ * uses it, and so do the tests of people who embed the egress.
  */
 export function systemClock(options: { readonly keepAlive: boolean } = { keepAlive: true }): Clock {
   const own = (timer: NodeJS.Timeout): NodeJS.Timeout => (options.keepAlive ? timer : timer.unref());
@@ -41,8 +45,7 @@ export function systemClock(options: { readonly keepAlive: boolean } = { keepAli
 }
 
 /**
- * Lets everything that waits for the loop have its turn: between the parts of a work that would
- * hold it up too long in one piece.
+ * Gives everything that waits for the event loop its turn. Call it between the parts of long work.
  */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
@@ -50,7 +53,7 @@ export function nextTurn(): Promise<void> {
 
 const TURN_MS = 4;
 
-/** Does the steps, as many in a turn as take some milliseconds of real time. */
+/** Runs the steps; each turn of the event loop takes as many as fit into some milliseconds. */
 export async function inTurns<Result>(steps: Generator<void, Result>): Promise<Result> {
   for (;;) {
     const startedAt = performance.now();

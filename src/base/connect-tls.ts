@@ -4,21 +4,25 @@ import { connect } from 'node:tls';
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from 'node:tls';
 
 /**
- * What is known of a server: its certificate, once OpenSSL has led it to a trusted CA; null where
- * it cannot be read.
+ * Judges a server's certificate after OpenSSL has led it to a trusted CA. The certificate is null
+ * where it cannot be read.
  */
 export type CheckServer = (certificate: X509Certificate | null) => Error | undefined;
 
 export interface TlsTarget extends Omit<ConnectionOptions, 'checkServerIdentity'> {
-  /** Names are checked here and nowhere else; `undefined` from it lets the server pass. */
+  /**
+   * Checks the names of the server; no other code does. It returns `undefined` to accept the
+   * server.
+   */
   readonly checkServer: CheckServer;
 }
 
 /**
- * The only way to connect with TLS here. `tls.connect` itself calls `getPeerCertificate`, which
- * turns each certificate of the chain into an object; some lines of Node (24.21 for one) end the
- * process there for an EC key on a curve without a NIST name. So the socket that comes back answers
- * that call itself, with the bytes of the server's certificate alone (docs/native-calls.md).
+ * Connects with TLS; the code has no other way to do it. `tls.connect` itself calls
+ * `getPeerCertificate`, which turns each certificate of the chain into an object. Some releases of
+ * Node (24.21 is one) end the process there for an EC key on a curve without a NIST name. The
+ * returned socket therefore answers that call itself, with only the bytes of the server's
+ * certificate (docs/native-calls.md).
  */
 export function connectTls({ checkServer, ...options }: TlsTarget): TLSSocket {
   const socket = connect({ ...options, checkServerIdentity: (_host, { raw }) => checkServer(readOrNull(raw)) });
@@ -26,7 +30,7 @@ export function connectTls({ checkServer, ...options }: TlsTarget): TLSSocket {
   return socket;
 }
 
-/** Read once: Node 24 gives a certificate once, and nothing to the next who asks. */
+/** Reads the certificate once and keeps it: Node 24 returns it for the first call only. */
 function withoutLegacyObjects(socket: TLSSocket): void {
   let raw: Buffer | undefined;
   const harmless = (): { readonly raw?: Buffer } => {
@@ -36,7 +40,7 @@ function withoutLegacyObjects(socket: TLSSocket): void {
   socket.getPeerCertificate = harmless as typeof socket.getPeerCertificate;
 }
 
-/** A server without a certificate has passed no check of OpenSSL either. */
+/** Returns null for a server without a certificate. OpenSSL has refused that server already. */
 function readOrNull(raw: PeerCertificate['raw'] | undefined): X509Certificate | null {
   try {
     return raw === undefined ? null : new X509Certificate(raw);
@@ -46,8 +50,8 @@ function readOrNull(raw: PeerCertificate['raw'] | undefined): X509Certificate | 
 }
 
 /**
- * Whether a certificate is for this host, a name or an address, as OpenSSL compares them; the error
- * has Node's code and words.
+ * Tells whether a certificate is for this host (a name or an address), compared as OpenSSL does it.
+ * The error has Node's code and message.
  */
 export function hostProblem(certificate: X509Certificate | null, host: string): Error | undefined {
   const name = host.replace(/\.$/, '');

@@ -1,8 +1,8 @@
 import { editsWithin } from './edits.ts';
 
 /**
- * The candidate that a slip of the pen would turn into `word`, as `, did you mean "x"?`; empty
- * where none is near.
+ * Returns `, did you mean "x"?` for the candidate that differs from `word` by a typing error; empty
+ * where no candidate is near.
  */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const lower = word.toLowerCase();

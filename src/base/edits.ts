@@ -1,7 +1,7 @@
 /**
- * Edits between two texts where there are at most `most`, else null. An edit is a character put in,
- * left out or replaced, or two neighbours swapped. Costs the length times `most` at the worst, and
- * some comparisons where the texts have little in common.
+ * Counts the edits between two texts; null for more than `most`. An edit inserts, drops or replaces
+ * a character, or swaps two neighbours. Costs at most the length times `most`, and a few
+ * comparisons where the texts have little in common.
  */
 export function editsWithin(a: string, b: string, most: number): number | null {
   if (Math.abs(a.length - b.length) > most) return null;
@@ -16,7 +16,7 @@ export function editsWithin(a: string, b: string, most: number): number | null {
   return edits > most ? null : edits;
 }
 
-/** Only cells that at most `most` edits can reach are looked at; a row that leaves none ends it. */
+/** Fills only the cells that at most `most` edits can reach, and stops at a row that has none. */
 function banded(a: string, b: string, most: number): number {
   const beyond = most + 1;
   let before: number[] = [];

@@ -1,5 +1,5 @@
 /**
- * For a socket whose errors say nothing more: each ends in 'close'. An emitter without a listener
- * for 'error' would end the process.
+ * Listens for 'error' on a socket whose errors add nothing: 'close' follows each of them. An
+ * emitter without such a listener would end the process.
  */
 export function ignoreError(): void {}

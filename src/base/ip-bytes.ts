@@ -2,9 +2,9 @@ import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
 
 /**
- * The 4 or 16 bytes of an address, null where the text is no address for Node: the older spellings
- * (`127.1`, `0x7f000001`, `0177.0.0.1`) are none. An IPv4-mapped IPv6 address stays 16 bytes; a
- * zone (`%eth0`) does not count.
+ * Returns the 4 or 16 bytes of an address; null where Node does not take the text for an address.
+ * Node refuses the older spellings (`127.1`, `0x7f000001`, `0177.0.0.1`). An IPv4-mapped IPv6
+ * address stays 16 bytes; a zone (`%eth0`) is dropped.
  */
 export function ipBytes(text: string): Buffer | null {
   switch (isIP(text)) {
@@ -17,7 +17,7 @@ export function ipBytes(text: string): Buffer | null {
   }
 }
 
-/** `text` passed isIP: there is at most one `::`, and an IPv4 part stands only at the end. */
+/** `text` has passed isIP: it has at most one `::`, and an IPv4 part only at the end. */
 function v6Bytes(text: string): Buffer {
   const zoneless = text.split('%')[0] ?? '';
   const [head = '', tail] = zoneless.split('::');

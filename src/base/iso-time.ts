@@ -1,5 +1,5 @@
 /**
- * ISO 8601 with milliseconds, for many moments of the same second: only the first of them costs a
+ * Formats moments as ISO 8601 with milliseconds. Only the first moment of each second costs a
  * conversion.
  */
 export class IsoTime {

@@ -1,22 +1,25 @@
 /**
- * Keeps keys and tokens out of what is printed. Operators put a key into the wrong field, and a
+ * Keeps keys and tokens out of printed text. Operators put a key into the wrong field, and a
  * message that quotes the field would carry it into logs, tickets and chats. Certificates in PEM
- * are treated as keys: they look alike, and a message loses nothing without them.
+ * are treated as keys: the two look alike, and a message loses nothing without them.
  */
 
-/** Stands where something was taken out. */
+/** Replaces text that was taken out. */
 export const NOT_SHOWN = '<not shown: it looks like a key>';
 
-/** Of a value that is quoted; what is longer says how long it was. */
+/** The longest value that is quoted in full; a longer one is cut and followed by its length. */
 const MAX_QUOTED = 80;
 
-/** A value from input for a sentence: in quotes, cut, and without what looks like a key. */
+/** Quotes a value from input for a sentence: cut, and without anything that looks like a key. */
 export function quote(value: string): string {
   const shown = JSON.stringify(cut(value));
   return value.length > MAX_QUOTED && !holdsKey(value) ? `${shown} (${value.length} characters)` : shown;
 }
 
-/** The same without quotes. What holds a key is not cut but left out: half a key is still one. */
+/**
+ * Does the same without quotes. A value that holds a key is left out, not cut: half a key is still
+ * a secret.
+ */
 export function cut(value: string): string {
   if (holdsKey(value)) return NOT_SHOWN;
   return value.length > MAX_QUOTED ? `${value.slice(0, MAX_QUOTED)}…` : value;
@@ -27,7 +30,7 @@ function holdsKey(value: string): boolean {
 }
 
 /**
- * The text with everything that looks like a key or a token taken out. It takes out too much rather
+ * Takes everything that looks like a key or a token out of the text. It takes out too much rather
  * than too little.
  */
 export function withoutKeys(text: string): string {
@@ -43,9 +46,9 @@ export function withoutKeys(text: string): string {
 }
 
 /**
- * Whether a value that has to be a name, a tag or an address is a key in truth. Stricter than what
- * is printed: a random name of 30 characters is a name. What is found here is refused, so that no
- * key reaches the pages that show the configuration.
+ * Tells whether a value that has to be a name, a tag or an address is really a key. It is stricter
+ * than `withoutKeys`: a random name of 30 characters is a name. The caller refuses such a value, so
+ * that no key reaches the pages that show the configuration.
  */
 export function isKeyMaterial(value: string): boolean {
   if (value.length < MIN_KEY) return false;
@@ -55,17 +58,22 @@ export function isKeyMaterial(value: string): boolean {
   return (dense.match(RUNS) ?? []).some((run) => run.length >= MIN_KEY && looksEncoded(run));
 }
 
-/** Shorter than every private key: 32 bytes are 43 characters of base64. */
+/**
+ * The fewest characters of a key. Every private key is longer: 32 bytes are 43 characters of
+ * base64.
+ */
 const MIN_KEY = 40;
 const MIN_RUN = 20;
 
 const PEM = /-{2,5}\s*BEGIN\b[\s\S]*?(?:-{2,5}\s*END\b[^-]*-*|$)/g;
-/** Three parts of JSON in base64url, the first begins with `{"`. */
+/** A JSON Web Token: three parts of JSON in base64url, of which the first begins with `{"`. */
 const TOKEN = /\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*/g;
 /** The private members of a JSON Web Key, also where its quotes are escaped, however often. */
 const JWK_MEMBER = /(\\*["'](?:d|p|q|dp|dq|qi|k)\\*["']\s*:\s*)\\*["'][^"'\\]{8,}/g;
 const COLON_HEX = /\b(?:[0-9a-fA-F]{2}:){15,}[0-9a-fA-F]{2}\b/g;
-/** A raw key, or the digest of an image: not shown, and no reason to refuse. */
+/**
+ * A raw key, or the digest of an image. It is not printed, but it is no reason to refuse a value.
+ */
 const LONG_HEX = /^[0-9a-fA-F]{64,}$/;
 const LINE_END = /(?:\r?\n|\\r|\\n)[ \t]*/;
 /** A run of base64 with the shorter lines that follow it. */
@@ -82,9 +90,10 @@ function looksEncoded(run: string): boolean {
 }
 
 /**
- * How often letters in capitals, small letters and digits take turns: 0.6 in random base64, 0.1 to
- * 0.25 in names and paths. 0 where capitals or small letters lack, as in names of Kubernetes and in
- * UUIDs. A short run needs a digit too; of the keys of 43 characters one in 1,400 has none.
+ * Returns how often capitals, small letters and digits alternate: 0.6 in random base64, 0.1 to 0.25
+ * in names and paths. Returns 0 where capitals or small letters are missing, as in names of
+ * Kubernetes and in UUIDs. A short run also needs a digit; one key of 43 characters in 1,400 has
+ * none.
  */
 function changes(run: string): number {
   if (!/[a-z]/.test(run) || !/[A-Z]/.test(run)) return 0;
@@ -100,14 +109,17 @@ function changes(run: string): number {
   return pairs < MIN_RUN / 2 ? 0 : turns / pairs;
 }
 
-/** 0: a sign that is neither letter nor digit. */
+/** 0 is a sign that is neither a letter nor a digit. */
 function classOf(code: number): 0 | 1 | 2 | 3 {
   if (code >= 97 && code <= 122) return 1;
   if (code >= 65 && code <= 90) return 2;
   return code >= 48 && code <= 57 ? 3 : 0;
 }
 
-/** A SEQUENCE whose length fits what is there, in base64, base64url or hex: a key in DER. */
+/**
+ * Tells whether the run, as base64, base64url or hex, holds a SEQUENCE of DER whose length fits: a
+ * key in DER.
+ */
 function isDer(run: string): boolean {
   if (/^(?:30|MC|MD|ME|MF|MG|MH|MI)/.test(run)) {
     const bytes = /^(?:[0-9a-fA-F]{2})+$/.test(run) ? Buffer.from(run, 'hex') : Buffer.from(run, 'base64');

@@ -1,13 +1,13 @@
 /**
- * JSON of which a part is only made when it is written: what ten thousand resources say does not
- * fit into one turn of the loop, nor into memory twice.
+ * JSON whose parts are made only when they are written. The resources of ten thousand services take
+ * longer than one turn of the loop, and would be in memory twice.
  */
 export type LazyJson =
   null | boolean | number | string | readonly LazyJson[] | { readonly [key: string]: LazyJson | undefined } | (() => LazyJson);
 
 /**
- * The text in pieces, indented by one space a level as Envoy writes it. A field that is undefined
- * is left out.
+ * Writes the text in pieces, indented by one space a level as Envoy does. Leaves out fields that
+ * are undefined.
  */
 export function* jsonText(value: LazyJson, depth = 0): Generator<string> {
   const made = typeof value === 'function' ? value() : value;

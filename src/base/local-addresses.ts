@@ -1,13 +1,13 @@
 import { networkInterfaces } from 'node:os';
 
-/** The addresses of this machine, as they are now. */
+/** Returns the addresses of this machine at this moment. */
 export function localAddresses(): ReadonlySet<string> {
   return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
 }
 
 /**
- * The addresses of this machine as they were when the egress last began to listen elsewhere: each
- * cluster asks for them, and asking the system each time is slow.
+ * Returns the addresses of this machine, read again when the egress begins to listen elsewhere.
+ * Each cluster asks for them, and the system call is slow.
  */
 export function createLocalAddresses(): (ownListeners: object) => ReadonlySet<string> {
   let own: object | null = null;

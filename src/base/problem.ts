@@ -17,8 +17,8 @@ export interface Problem {
   readonly field: string;
   readonly message: string;
   /**
-   * Of an error: what alone is refused for it, e.g. `MeshExternalService default/partner`;
-   * everything else is served. An error without it forbids the whole configuration.
+   * For an error, what it refuses, e.g. `MeshExternalService default/partner`; everything else is
+   * served. An error without this field refuses the whole configuration.
    */
   readonly refuses?: string;
 }
@@ -29,7 +29,7 @@ export function formatProblem(problem: Problem): string {
   return problem.severity === 'warning' ? `${place} warning: ${subject}` : `${place} ${subject}`;
 }
 
-/** Whether the configuration that they are about must not go live. */
+/** Tells whether the configuration with these problems must not go live. */
 export function forbids(problems: readonly Problem[]): boolean {
   return problems.some(({ severity, refuses }) => severity === 'error' && refuses === undefined);
 }

@@ -1,6 +1,7 @@
 /**
- * Why a session ended: the closed list. The metric label `reason`, the log field, the table in
- * docs/reference and what explain prints are all made from here; a test holds the table to it.
+ * The closed list of reasons why a session ended. The metric label `reason`, the log field, the
+ * table in docs/reference and the output of explain are made from it; a test compares the table
+ * with it.
  */
 export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   // read the hello
@@ -220,7 +221,7 @@ export type RefusalCode =
   | 'drained'
   | 'internal-error';
 
-/** How a session that did carry bytes ended when nothing was wrong with it. */
+/** How a session ended that carried bytes and met no problem. */
 export const NORMAL_ENDS: Readonly<Record<NormalEnd, string>> = {
   closed: 'both sides ended',
   'client-reset': 'the client reset the connection',
@@ -232,21 +233,24 @@ export type NormalEnd = 'closed' | 'client-reset' | 'endpoint-reset';
 export type EndReason = RefusalCode | NormalEnd;
 
 /**
- * An expected outcome for one client: a value in the pure rooms, thrown only inside the session as
+ * An expected end for one client: a value in the pure rooms, thrown only inside the session as
  * `Refused`.
  */
 export interface Refusal {
   readonly kind: 'refusal';
   readonly code: RefusalCode;
-  /** One sentence for an operator: what was attempted, the value, the limit. Never a secret. */
+  /**
+   * One sentence for an operator: what was attempted, the value, the limit. It never holds a
+   * secret.
+   */
   readonly detail: string;
-  /** Of a certificate of the other side that was refused. */
+  /** For a refused certificate of the other side, the check that it failed. */
   readonly check?: CertificateCheck;
 }
 
 /**
- * Which check a certificate failed: that it leads to the authority, is valid and of the right kind,
- * or that it has the right names.
+ * `chain`: the certificate leads to the authority, is valid and of the right kind. `names`: it has
+ * the right names.
  */
 export type CertificateCheck = 'chain' | 'names';
 
@@ -254,7 +258,7 @@ export function refuse(code: RefusalCode, detail: string, check?: CertificateChe
   return { kind: 'refusal', code, detail, ...(check === undefined ? {} : { check }) };
 }
 
-/** Carries a refusal up the walk of a session, to its one catch. */
+/** Carries a refusal up the walk of a session to the one catch. */
 export class Refused extends Error {
   readonly refusal: Refusal;
 

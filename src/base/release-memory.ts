@@ -6,51 +6,52 @@ import type { Clock, Timer } from './clock.ts';
 const LOOK_MS = 1_000;
 const QUIET_LOOKS = 3;
 /**
- * A collection of this kind takes compiled code along: sessions after it cost half as much again
- * until some ten thousand have gone through. After the first one, which the start pays for, a
- * thread that carries sessions must have been quiet for so long, as it is after a peak and not
- * between two waves of traffic.
+ * A last-resort collection also discards compiled code: sessions after it cost 50 % more CPU until
+ * some ten thousand have passed. The first one belongs to the start. Before each later one, a
+ * thread that carries sessions must have been quiet for this many looks, as it is after a peak but
+ * not between two waves of traffic.
  */
 const LONG_QUIET_LOOKS = 20;
 /**
- * A collection stops the thread for some 2.5 ms per MB that lives. With so few sessions and next to
- * nothing going on, hardly anybody notices.
+ * The most sessions during which a collection is allowed. It stops the thread for some 2.5 ms per
+ * MB that lives; few sessions and little traffic hardly notice it.
  */
 const FEW_SESSIONS = 100;
 const QUIET = 0.05;
 /**
- * What makes it worth while: V8 has taken so much more than twice what it kept at the last
- * collection of this kind.
+ * The least gain of a collection: how far the memory that V8 holds is above twice what it kept at
+ * the last collection of this kind.
  */
 const WORTH_BYTES = 16 * 1024 * 1024;
 /**
- * Time to the next one, doubled by each: what a little traffic needs again and again is not worth
- * giving back. Starts anew after an hour without.
+ * The pause until the next collection; each collection doubles it. Memory that a little traffic
+ * needs again and again is not worth returning. After an hour without a collection the pause starts
+ * anew.
  */
 const FIRST_PAUSE_MS = 2_000;
 const LONGEST_PAUSE_MS = 10 * 60_000;
 const FORGOTTEN_MS = 60 * 60_000;
 
-/** A thread's heap and loop. */
+/** The heap and the event loop of a thread. */
 export interface ThreadHeap {
-  /** Taken from the system. */
+  /** Bytes taken from the system. */
   readonly total: () => number;
-  /** 0 to 1, since the call before. */
+  /** The busy share of the loop since the last call, from 0 to 1. */
   readonly busy: () => number;
-  /** Collects everything and gives the pages back. */
+  /** Collects everything and returns the free pages to the system. */
   readonly collect: () => void;
 }
 
 /**
- * Gives memory back after a peak. V8 keeps the pages of a heap that was large once for good: of
- * what 1,000 connections took four fifths, and twice what a configuration of 10,000 services holds.
- * Where the thread has nothing to do, a collection returns them. Does nothing where `gc` is not
- * exposed, as in programs that embed the egress: main.ts exposes it.
+ * Returns memory to the system after a peak. V8 keeps the pages of a heap that was once large: four
+ * fifths of what 1,000 connections took, and twice what a configuration of 10,000 services holds. A
+ * collection returns them while the thread has nothing to do. Does nothing where `gc` is not
+ * exposed, as in programs that embed the egress; main.ts exposes it.
  */
 export function giveBackWhenQuiet(
   clock: Clock,
   options: {
-    /** Of this thread, now. Null: it never carries any. */
+    /** Counts the sessions of this thread now; null for a thread that never carries any. */
     readonly sessions: (() => number) | null;
     readonly heap?: ThreadHeap;
   },
@@ -73,12 +74,13 @@ export function giveBackWhenQuiet(
     last = clock.now();
     heap.collect();
     if (sessions !== null) needed = LONG_QUIET_LOOKS;
-    // What a collection cannot return, because it is fragmented, is not tried again.
+    // Remembers what the collection could not return because it is fragmented, so that it is not
+    // tried again.
     kept = heap.total();
   });
 }
 
-/** Null where `gc` is not exposed. */
+/** Returns null where `gc` is not exposed. */
 function ownHeap(): ThreadHeap | null {
   const { gc } = globalThis;
   if (gc === undefined) return null;

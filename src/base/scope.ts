@@ -2,9 +2,9 @@ import type { EventEmitter } from 'node:events';
 import type { Clock, Timer } from './clock.ts';
 
 /**
- * What one session (or server) holds, ended once: listeners, timers, and whatever else was handed
- * to `add`. `end` runs the releases in reverse order and is safe to call again; what is added after
- * the end is released at once.
+ * Holds what one session (or server) owns: listeners, timers, and what else was handed to `add`.
+ * `end` releases it in reverse order and may be called again; what is added after the end is
+ * released at once.
  */
 export class Scope {
   readonly #clock: Clock;

@@ -1,17 +1,21 @@
 /**
- * What a caller hands over, held against what is allowed: for callers from JavaScript, whom no
- * compiler tells of a misspelt option. Each check throws a TypeError that names the place, and the
- * nearest name that there is. An option that is undefined is absent.
+ * Checks the options that a caller passes. Callers from JavaScript have no compiler that finds a
+ * misspelt option. Each check throws a TypeError that names the place and the nearest valid name.
+ * An option that is undefined counts as absent.
  */
 import { didYouMean } from './did-you-mean.ts';
 import { quote } from './key-material.ts';
 
 export type Check = (value: unknown, at: string) => void;
 
-/** One check for each option of a type, so that the compiler asks for a new one here too. */
+/**
+ * One check for each option of a type; the compiler asks for a check when a new option is added.
+ */
 export type ShapeChecks<Of> = { readonly [Key in keyof Required<Of>]: Check };
 
-/** An object with these options and no others. `needs` must be there. */
+/**
+ * Checks for an object with these options and no others. The options in `needs` must be present.
+ */
 export function options<Of extends object>(checks: ShapeChecks<Of>, needs: readonly (keyof Of & string)[] = []): Check {
   const allowed = new Map<string, Check>(Object.entries(checks));
   return (value, at) => {
@@ -42,7 +46,7 @@ export const flag: Check = (value, at) => {
   if (typeof value !== 'boolean') throw wrong(value, at, 'true or false');
 };
 
-/** Of an option that is either switched off or has options of its own. */
+/** Checks an option that is either switched off by `false` or has options of its own. */
 export const isFalse: Check = (value, at) => {
   if (value !== false) throw wrong(value, at, 'false, or an object with options');
 };
@@ -51,7 +55,7 @@ export const callback: Check = (value, at) => {
   if (typeof value !== 'function') throw wrong(value, at, 'a function');
 };
 
-/** Neither negative nor infinite. */
+/** Checks for a number that is neither negative nor infinite. */
 export const amount: Check = (value, at) => {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw wrong(value, at, 'a number from 0 on');
 };
@@ -80,7 +84,7 @@ export function listOf(check: Check): Check {
   };
 }
 
-/** An object whose keys are names that the caller chooses. */
+/** Checks an object whose keys are names that the caller chooses. */
 export function byName(check: Check): Check {
   return (value, at) => {
     if (!isObject(value) || Array.isArray(value)) throw wrong(value, at, 'an object');
@@ -88,7 +92,7 @@ export function byName(check: Check): Check {
   };
 }
 
-/** Something with these methods, e.g. a clock, whatever else it has. */
+/** Checks for an object with these methods, e.g. a clock. It may have other fields too. */
 export function having(what: string, ...methods: readonly string[]): Check {
   return (value, at) => {
     if (isObject(value) && methods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function')) return;
@@ -96,7 +100,7 @@ export function having(what: string, ...methods: readonly string[]): Check {
   };
 }
 
-/** A Map whose keys are texts. */
+/** Checks for a Map whose keys are texts. */
 export function mapOf(check: Check): Check {
   return (value, at) => {
     if (!(value instanceof Map)) throw wrong(value, at, 'a Map');
@@ -107,7 +111,7 @@ export function mapOf(check: Check): Check {
   };
 }
 
-/** What its field `kind` says that it is. */
+/** Picks the check by the field `kind` of the value. */
 export function byKind(what: string, checks: Readonly<Record<string, Check>>): Check {
   return (value, at) => {
     if (!isObject(value) || Array.isArray(value)) throw wrong(value, at, what);
@@ -120,8 +124,8 @@ export function byKind(what: string, checks: Readonly<Record<string, Check>>): C
 type Kind = 'string' | 'number' | 'boolean' | 'list' | 'object' | 'function';
 
 /**
- * The check for what kind of value it is: an object is told what its options are, and not that it
- * might have been a text.
+ * Picks the check by the type of the value. The error for an object then lists the options of an
+ * object, and does not mention that a text is allowed too.
  */
 export function either(what: string, checks: Readonly<Partial<Record<Kind, Check>>>): Check {
   return (value, at) => {
@@ -143,7 +147,7 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-/** `createFakeEgress: external.api.tls`: the function, then the way to the option. */
+/** Joins the path to an option, as in `createFakeEgress: external.api.tls`. */
 function within(at: string, key: string): string {
   return `${at}${at.includes(': ') ? '.' : ': '}${key}`;
 }
@@ -152,7 +156,7 @@ function wrong(value: unknown, at: string, wanted: string): TypeError {
   return new TypeError(`${at}: ${shown(value)} is not allowed: ${wanted} is wanted`);
 }
 
-/** Never a key or a certificate that stands in the wrong place. */
+/** Shows a value in an error, but never a key or a certificate that stands in the wrong place. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return quote(value);
   if (typeof value === 'function') return 'a function';

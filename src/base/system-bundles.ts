@@ -1,6 +1,6 @@
 /**
- * Where systems keep their bundle of CA certificates, in the order in which Go's crypto/x509, and
- * so Kuma, looks for it.
+ * The files where systems keep their bundle of CA certificates, in the order in which Go's
+ * crypto/x509, and so Kuma, tries them.
  */
 export const SYSTEM_BUNDLES: readonly string[] = [
   '/etc/ssl/certs/ca-certificates.crt',

@@ -1,13 +1,14 @@
-/** `reason` are OpenSSL's own words, without addresses in its library. */
+/** `reason` has OpenSSL's own text, without the addresses in its library. */
 export type SocketError = Error & { readonly code?: string; readonly reason?: string };
 
 /**
- * Why a connection or its TLS failed: Node's code, and what helps where the code alone does not.
+ * Says why a connection or its TLS failed: Node's code, and advice where the code alone does not
+ * help.
  */
 export function socketReason({ code, reason, message }: SocketError): string {
   if (code === undefined) return message;
   const words = reason ?? message;
-  // Node has no code of its own for these: the words of OpenSSL are all there is.
+  // Node has no code of its own for these errors; only OpenSSL's text tells them apart.
   if (code === 'UNSPECIFIED') return WEAK[message] ?? `the certificate is refused: ${words}`;
   const advice = ADVICE[code];
   return advice === undefined ? `${code} ${words}` : `${code} ${words}: ${advice}`;
@@ -17,8 +18,8 @@ const RENEW =
   'have it issued anew with RSA of 2048 bits or more, or EC, and with SHA-256; until then only a destination without verification can be reached';
 
 /**
- * By the words of OpenSSL (X509_verify_cert_error_string). The limits are those of its security
- * level 2.
+ * Advice by the text of OpenSSL (X509_verify_cert_error_string). The limits are those of its
+ * security level 2.
  */
 const WEAK: Readonly<Record<string, string>> = {
   'EE certificate key too weak': `the certificate of the service has a key that is too weak (RSA below 2048 bits or EC below 224): ${RENEW}`,

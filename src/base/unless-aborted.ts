@@ -1,6 +1,6 @@
 /**
- * Waits for something that may never come. Rejects with the reason of the signal where that comes
- * first; what comes after it is dropped.
+ * Waits for a promise that may never settle. Rejects with the reason of the signal when the signal
+ * comes first; a later result is dropped.
  */
 export async function unlessAborted<Value>(signal: AbortSignal | undefined, begin: () => Promise<Value>): Promise<Value> {
   signal?.throwIfAborted();

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Version of this package, from the package.json above the sources or above what was compiled from
- * them.
+ * Reads the version of this package from the package.json above the sources or the compiled files.
  */
 export function packageVersion(): string {
   const file = new URL(import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json', import.meta.url);

@@ -1,8 +1,8 @@
 import { systemClock } from './clock.ts';
 
 /**
- * Waits for something at most so long, in real time: true when it was done. A rejection counts as
- * done; who started it says why.
+ * Waits for a promise, at most `ms` of real time; true when it settled. A rejection counts as
+ * settled: its owner reports the reason.
  */
 export function within(ms: number, waited: Promise<unknown> | undefined): Promise<boolean> {
   return new Promise((resolve) => {

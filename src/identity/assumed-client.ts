@@ -7,15 +7,15 @@ import { verifyClient } from './verify.ts';
 export interface Presented {
   /** PEM, the leaf first. */
   readonly pem: string;
-  /** PEM bundle of the mesh; null takes the chain at its word. */
+  /** PEM bundle of the mesh; null skips the check of the chain. */
   readonly trust: string | null;
   readonly nowMs: number;
 }
 
 /**
- * What would become of a client of a mesh that presents this certificate, with the checks that
- * traffic makes. Only the chain is judged by names and signatures, where traffic has OpenSSL's
- * verdict. A sentence where the file holds no certificate.
+ * Judges a certificate as traffic would if a client of the mesh presented it. It checks the chain
+ * by names and signatures; traffic has OpenSSL's verdict instead. Returns a sentence where the file
+ * holds no certificate.
  */
 export function verifyPresented(mesh: MeshName, { pem, trust, nowMs }: Presented): Verification | string {
   const chain = readBundle(pem);

@@ -4,8 +4,8 @@ import type { MeshName, SpiffeId } from '../model/names.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
 
 /**
- * What a certificate with these URI names would claim; a sentence where it would be refused
- * whatever its mesh. Nobody has proved anything.
+ * Reads what a certificate with these URI names would claim, without proof. Returns a sentence
+ * where every mesh would refuse the names.
  */
 export function claimsOf(uris: readonly string[]): ClientClaims | string {
   const spiffeIds: SpiffeId[] = [];

@@ -1,4 +1,4 @@
-/** Thrown for what is not DER; readCertificate catches it. */
+/** Thrown for bytes that are not DER; readCertificate catches it. */
 export class Unreadable extends Error {}
 
 export interface Element {
@@ -10,7 +10,7 @@ export interface Element {
 
 /**
  * Walks the elements of one constructed body, strictly and in bounds: single-byte tags, definite
- * lengths in their shortest form. `what` is for the messages.
+ * lengths in their shortest form. `what` names the body in messages.
  */
 export class Walker {
   readonly #bytes: Buffer;
@@ -34,7 +34,7 @@ export class Walker {
     const start = this.#at;
     const found = this.#byte();
     if (tag !== undefined && found !== tag) throw this.#error(`tag ${found} where ${tag} belongs`);
-    // Multi-byte tags have no place in a certificate.
+    // Certificates have no multi-byte tags.
     if ((found & 0x1f) === 0x1f) throw this.#error('a multi-byte tag');
     const length = this.#length();
     const bodyStart = this.#at;

@@ -3,10 +3,10 @@ import { Unreadable, Walker } from './der-walker.ts';
 import type { Element } from './der-walker.ts';
 
 /**
- * What the checks need from a certificate, read from its DER bytes: no text form is parsed, since
- * those quote and join what an attacker wrote. It reads strictly and in bounds, never throws, and
- * judges nothing: chain and signatures are OpenSSL's, the rules are verify.ts's. It does not depend
- * on node-forge, so that data sides need not load it.
+ * Reads the fields that the checks need from the DER bytes of a certificate. It parses no text
+ * form: text quotes and joins what an attacker wrote. It reads strictly and in bounds, never
+ * throws, and judges nothing: OpenSSL checks chain and signatures, verify.ts the rules. It does not
+ * use node-forge, so that data sides need not load it.
  */
 export function readCertificate(der: Uint8Array, maxAltNames: number = MAX_ALT_NAMES): DerResult {
   try {
@@ -22,7 +22,7 @@ export type DerResult =
   { readonly kind: 'certificate'; readonly certificate: DerCertificate } | { readonly kind: 'unreadable'; readonly why: string };
 
 export interface DerCertificate {
-  /** Raw Name, tag and length included: to be compared and copied, not shown. */
+  /** Raw Name, tag and length included. Compare and copy it, do not show it. */
   readonly issuer: Buffer;
   readonly subject: Buffer;
   /** Raw SubjectPublicKeyInfo, tag and length included. */
@@ -30,16 +30,16 @@ export interface DerCertificate {
   /** Milliseconds since the Unix epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** By object identifier. A certificate with the same extension twice is unreadable. */
+  /** Keyed by object identifier. A certificate that has the same extension twice is unreadable. */
   readonly extensions: ReadonlyMap<string, DerExtension>;
-  /** Every subject alternative name in its order; empty where there is no such extension. */
+  /** Every subject alternative name in its order; empty without the extension. */
   readonly altNames: readonly GeneralName[];
-  /** null where the extension is absent: then every use is allowed. */
+  /** Null without the extension: every use is allowed. */
   readonly keyUsage: ReadonlySet<KeyUsage> | null;
-  /** Object identifiers; null where the extension is absent. */
+  /** Object identifiers; null without the extension. */
   readonly extendedKeyUsage: readonly string[] | null;
   readonly isCa: boolean;
-  /** null where the extension is absent. */
+  /** Null without the extension. */
   readonly subjectKeyId: Buffer | null;
 }
 
@@ -68,7 +68,7 @@ export type KeyUsage =
   | 'encipherOnly'
   | 'decipherOnly';
 
-/** In the order of their bits, RFC 5280 section 4.2.1.3. */
+/** Ordered by their bits, RFC 5280 section 4.2.1.3. */
 export const KEY_USAGES: readonly KeyUsage[] = [
   'digitalSignature',
   'nonRepudiation',
@@ -81,7 +81,7 @@ export const KEY_USAGES: readonly KeyUsage[] = [
   'decipherOnly',
 ];
 
-/** In the order of their context tags, RFC 5280 section 4.2.1.6. */
+/** Ordered by their context tags, RFC 5280 section 4.2.1.6. */
 export const GENERAL_NAMES: readonly GeneralNameKind[] = [
   'other',
   'email',
@@ -107,8 +107,8 @@ export const OID = {
 } as const;
 
 /**
- * A client of Kuma has one name for each service and each tag value; a thousand is far beyond, and
- * bounds the work of one handshake.
+ * The most names of a certificate; the limit bounds the work of one handshake. A client of Kuma has
+ * one name for each service and each tag value, far fewer than this.
  */
 export const MAX_ALT_NAMES = 1_000;
 const MAX_EXTENSIONS = 100;
@@ -179,7 +179,7 @@ function extensionsOf(body: Buffer): Map<string, DerExtension> {
     const critical = item.nextIs(TAG.boolean) && item.next().body[0] !== 0;
     const value = item.next(TAG.octetString).body;
     item.end();
-    // Two readers that take the first and the last would see two identities.
+    // Two readers, one of which takes the first and one the last, would see two identities.
     if (extensions.has(oid)) throw new Unreadable(`extension ${oid}: there twice`);
     extensions.set(oid, { critical, value });
   }
@@ -238,7 +238,9 @@ function sequence(value: Buffer, what: string): Walker {
   return new Walker(list, what);
 }
 
-/** Arcs beyond 2^53 lose digits; no object identifier that is looked up here has one. */
+/**
+ * Arcs beyond 2^53 lose digits; the object identifiers that the code looks up have smaller arcs.
+ */
 function oidOf(bytes: Buffer): string {
   if (bytes.length === 0 || bytes.length > 64) throw new Unreadable('object identifier: empty or absurdly long');
   const arcs: number[] = [];
@@ -256,8 +258,8 @@ function oidOf(bytes: Buffer): string {
 }
 
 /**
- * RFC 5280 section 4.1.2.5: seconds are there, the zone is Z; two-digit years below 50 are of this
- * century.
+ * RFC 5280 section 4.1.2.5: the time has seconds and the zone Z; two-digit years below 50 belong to
+ * this century.
  */
 function timeOf({ tag, body }: Element): number {
   const text = body.toString('latin1');

@@ -1,4 +1,4 @@
-/** What clients of a mesh demand of their zone egress, byte for byte. */
+/** Returns the SPIFFE id that clients of a mesh demand of their zone egress, byte for byte. */
 export function egressId(mesh: string): string {
   return `spiffe://${mesh}/zone-egress`;
 }

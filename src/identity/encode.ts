@@ -8,20 +8,20 @@ import type { GeneralNameKind, KeyUsage } from './der.ts';
 
 /**
  * Builds a certificate as bytes. node-forge's own certificate writer throws on EC keys and rebuilds
- * the issuer's name, so only its ASN.1 is used: names and keys of others are copied raw,
+ * the issuer's name, so only its ASN.1 is used: names and keys of others are copied raw, and
  * node:crypto signs.
  */
 export interface CertificateContent {
-  /** Raw Name of the issuer, exactly as its certificate has it as subject. */
+  /** Raw Name of the issuer, exactly the subject of its certificate. */
   readonly issuer: Uint8Array;
   readonly subject: readonly NamePart[];
   readonly publicKey: KeyObject;
-  /** Milliseconds since the Unix epoch; whole seconds are kept. */
+  /** Milliseconds since the Unix epoch; the certificate keeps whole seconds. */
   readonly notBefore: number;
   readonly notAfter: number;
   readonly serial: bigint;
   readonly altNames: readonly AltName[];
-  /** null writes no basicConstraints. */
+  /** Null writes no basicConstraints. */
   readonly ca: { readonly pathLength: number | null } | null;
   readonly keyUsage: readonly KeyUsage[] | null;
   /** Object identifiers. */
@@ -31,12 +31,15 @@ export interface CertificateContent {
   readonly more: readonly RawExtension[];
 }
 
-/** `['CN', 'default']`; the order is kept. */
+/** `['CN', 'default']`; the order of the parts is kept. */
 export type NamePart = readonly [type: 'O' | 'OU' | 'CN' | 'emailAddress', value: string];
 
 export interface AltName {
   readonly kind: GeneralNameKind;
-  /** Text of a uri, dns or email name, an address; or the content as bytes, for all kinds. */
+  /**
+   * The text of a uri, dns or email name, or an address; for every kind, the content may also be
+   * bytes.
+   */
   readonly value: string | Uint8Array;
 }
 
@@ -69,7 +72,7 @@ export function encodeName(parts: readonly NamePart[]): Buffer {
   return toBytes(nameOf(parts));
 }
 
-/** RFC 5280 section 4.2.1.2, method 1. */
+/** Computes the key identifier of RFC 5280 section 4.2.1.2, method 1. */
 export function keyIdOf(publicKey: KeyObject): Buffer {
   const spki = forge.asn1.fromDer(binary(publicKey.export({ type: 'spki', format: 'der' })), KEEP_BIT_STRINGS);
   const bits = Array.isArray(spki.value) ? spki.value[1]?.value : undefined;
@@ -83,8 +86,8 @@ type Node = forge.asn1.Asn1;
 const { Class, Type } = forge.asn1;
 
 /**
- * forge would otherwise try to read DER inside of bit strings. The typings know only an older form
- * of this parameter.
+ * Without this option forge tries to read DER inside of bit strings. Its typings know only an older
+ * form of the parameter.
  */
 const KEEP_BIT_STRINGS = { decodeBitStrings: false } as unknown as boolean;
 
@@ -131,7 +134,8 @@ function extensionsOf(content: CertificateContent): Node[] {
   if (extendedKeyUsage !== null) add(OID.extendedKeyUsage, false, seq(extendedKeyUsage.map((id) => oid(id))));
   if (subjectKeyId !== null) add(OID.subjectKeyId, false, leaf(Type.OCTETSTRING, binary(subjectKeyId)));
   if (authorityKeyId !== null) add(OID.authorityKeyId, false, seq([context(0, binary(authorityKeyId))]));
-  // RFC 5280 section 4.1.2.6: without a subject, the names that stand for it are critical.
+  // RFC 5280 section 4.1.2.6: the alternative names of a certificate without a subject are
+  // critical.
   if (altNames.length > 0) add(OID.subjectAltName, content.subject.length === 0, seq(altNames.map(generalName)));
   for (const { oid: id, critical, value } of content.more) list.push(extension(id, critical, value));
   return list;
@@ -222,7 +226,7 @@ function leaf(type: forge.asn1.Type, value: string): Node {
   return forge.asn1.create(Class.UNIVERSAL, type, false, value);
 }
 
-/** For names and keys of others: writing it gives the same bytes again. */
+/** Parses a name or key of another certificate; writing the result gives the same bytes again. */
 function parsed(der: Uint8Array): Node {
   return forge.asn1.fromDer(binary(der), KEEP_BIT_STRINGS);
 }
@@ -231,7 +235,7 @@ function toBytes(node: Node): Buffer {
   return Buffer.from(forge.asn1.toDer(node).getBytes(), 'latin1');
 }
 
-/** forge's bytes are strings with one character each. */
+/** Converts bytes to forge's form: a string with one character for each byte. */
 function binary(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }

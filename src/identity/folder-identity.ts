@@ -12,8 +12,8 @@ import type { IdentityEvents, MeshIdentity } from './mesh-identity.ts';
 const POLL_MS = 2_000;
 
 /**
- * A certificate that somebody else renews in a folder: read anew whenever the files change, taken
- * only as a good set.
+ * A certificate in a folder that another program renews. It is read again whenever the files
+ * change, and taken only as a consistent set.
  */
 export class FolderIdentity implements MeshIdentity {
   readonly path: string;
@@ -48,8 +48,8 @@ export class FolderIdentity implements MeshIdentity {
   }
 
   /**
-   * The poll is what counts; the system's own word only makes it faster, and does not exist on
-   * every file system.
+   * The poll finds every change. Events of the file system only make it faster; some file systems
+   * have none.
    */
   start(): void {
     if (this.#poll !== null) return;
@@ -108,7 +108,7 @@ export class FolderIdentity implements MeshIdentity {
     this.#events.onCredentials(read.credentials);
   }
 
-  /** Once, when nine tenths of its life are gone and nobody has put a new one. */
+  /** Reports once when nine tenths of the certificate's life are gone and no new one has come. */
   #tellOfAge(): void {
     const { notAfter } = this.#credentials;
     if (this.#toldOfAge || this.#clock.wall() < this.#notBefore + (notAfter - this.#notBefore) * 0.9) return;
@@ -124,7 +124,7 @@ function watchFolder(path: string, onChange: () => void): FSWatcher | null {
     watcher.on('error', onChange);
     return watcher;
   } catch {
-    // No such folder now, or no watches left: the poll goes on.
+    // The folder does not exist now, or the system has no watches left: the poll goes on.
     return null;
   }
 }

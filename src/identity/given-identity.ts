@@ -6,8 +6,8 @@ import type { MeshIdentity } from './mesh-identity.ts';
 import { readBundle, readPrivateKey, readTrust } from './pem.ts';
 
 /**
- * A certificate that somebody else makes and sends: nothing here renews it, the next configuration
- * brings another one.
+ * A certificate that the control plane issues and sends. The egress does not renew it: the next
+ * configuration brings another one.
  */
 export class GivenIdentity implements MeshIdentity {
   readonly credentials: MeshCredentials;
@@ -25,10 +25,16 @@ export class GivenIdentity implements MeshIdentity {
 
 export type Given =
   | { readonly kind: 'good'; readonly credentials: MeshCredentials }
-  /** Warnings: what is wrong with one mesh must not keep a whole configuration from going live. */
+  /**
+   * Problems are warnings: an error in one mesh must not keep a whole configuration from going
+   * live.
+   */
   | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
 
-/** PEM texts, the leaf first. An expired leaf is good: whoever connects then is told so. */
+/**
+ * Reads PEM texts, the leaf first. Accepts an expired leaf: each session that needs it then reports
+ * that it is expired.
+ */
 export function readGiven(
   parts: {
     readonly mesh: MeshName;
@@ -46,7 +52,7 @@ export function readGiven(
   });
   const trust = readTrust(parts.trust, nowMs);
   if (trust.kind === 'bad') return bad(`the CA bundle that was sent: ${trust.why}`);
-  // A domain whose bundle cannot be used has no clients; the others have.
+  // A domain whose bundle cannot be used has no clients; other domains are not affected.
   const trustDomains = parts.trustDomains?.flatMap(({ name, trust }) => {
     const read = readTrust(trust, nowMs);
     return read.kind === 'bad' ? [] : [{ name, trust: read.pem }];

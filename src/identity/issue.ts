@@ -9,8 +9,8 @@ import type { AltName, Digest, NamePart, RawExtension } from './encode.ts';
 
 /**
  * Issues certificates from a CA whose key is at hand: the egress's own, and those that `generate
- * certs` and tests need. The CA may have an RSA, EC or Ed25519 key and any serial number, 0 too.
- * Times are milliseconds since the Unix epoch.
+ * certs` and tests need. The CA may have an RSA, EC or Ed25519 key and any serial number, including
+ * 0. Times are milliseconds since the Unix epoch.
  */
 export function issueCertificate(request: CertificateRequest): string {
   const { caCert, caKey, publicKey, ca = null, digest = 'sha256' } = request;
@@ -34,26 +34,26 @@ export function issueCertificate(request: CertificateRequest): string {
 }
 
 export interface CertificateRequest {
-  /** PEM; of several certificates the first. */
+  /** PEM; the first of several certificates counts. */
   readonly caCert: string;
   readonly caKey: string | KeyObject;
-  /** SPKI PEM, or any key object: of a private one the public half. */
+  /** SPKI PEM, or any key object; the public half of a private key is taken. */
   readonly publicKey: string | KeyObject;
   readonly notBefore: number;
   readonly notAfter: number;
-  /** Absent: empty, and the alternative names are critical. */
+  /** Absent means empty, with critical alternative names. */
   readonly subject?: readonly NamePart[];
   readonly uris?: readonly string[];
   readonly dns?: readonly string[];
   readonly emails?: readonly string[];
   readonly ips?: readonly string[];
-  /** Names that the four above cannot say; they come last. */
+  /** Names that the four fields above cannot express; they come last. */
   readonly altNames?: readonly AltName[];
-  /** Absent: random, 127 bits. */
+  /** Absent means random, 127 bits. */
   readonly serial?: bigint;
-  /** Absent or null: not a CA, and no basicConstraints. */
+  /** Absent or null means no CA, without basicConstraints. */
   readonly ca?: { readonly pathLength: number | null } | null;
-  /** Absent: no such extension. */
+  /** Absent means no such extension. */
   readonly keyUsage?: readonly KeyUsage[];
   readonly eku?: readonly ExtendedKeyUsage[];
   readonly extensions?: readonly RawExtension[];
@@ -76,9 +76,9 @@ const EXTENDED_KEY_USAGES: Readonly<Record<ExtendedKeyUsage, string>> = {
   any: '2.5.29.37.0',
 };
 
-/** As Kuma sets it on every certificate of a data plane and of the egress. */
+/** Kuma sets these on every certificate of a data plane and of the egress. */
 const WORKLOAD_KEY_USAGE: readonly KeyUsage[] = ['digitalSignature', 'keyEncipherment', 'keyAgreement'];
-/** Clocks of a zone differ a little; Kuma dates its certificates back by this much. */
+/** Kuma dates its certificates back by this much, because the clocks of a zone differ a little. */
 const BACKDATE_MS = 10_000;
 const DAY_MS = 24 * 3_600_000;
 const CA_LIFETIME_MS = 3_650 * DAY_MS;
@@ -87,7 +87,7 @@ const generate = promisify(generateKeyPair);
 
 export type KeyType = 'rsa' | 'ec';
 
-/** A key pair made off this thread. RSA has 2048 bits, EC is P-256. */
+/** Makes a key pair off this thread. RSA has 2048 bits, EC is P-256. */
 export async function generateKey(type: KeyType): Promise<KeyObject> {
   const { privateKey } =
     type === 'rsa' ? await generate('rsa', { modulusLength: 2_048 }) : await generate('ec', { namedCurve: 'P-256' });
@@ -95,8 +95,8 @@ export async function generateKey(type: KeyType): Promise<KeyObject> {
 }
 
 /**
- * A CA of the shape of Kuma's builtin ones, self-signed: ten years, `O=Kuma, OU=Mesh, CN=<mesh>`,
- * URI `spiffe://<mesh>`, serial number 0.
+ * Makes a self-signed CA like Kuma's builtin ones: ten years, `O=Kuma, OU=Mesh, CN=<mesh>`, URI
+ * `spiffe://<mesh>`, serial number 0.
  */
 export async function createCa(options: {
   readonly mesh: string;
@@ -126,7 +126,7 @@ export function meshCaSubject(mesh: string): readonly NamePart[] {
   ];
 }
 
-/** A certificate that its own key signs. */
+/** Makes a certificate that is signed by its own key. */
 export function selfSigned(
   request: Omit<CertificateRequest, 'caCert' | 'caKey' | 'publicKey'> & { readonly key: KeyObject },
 ): CertificateAndKey {
@@ -153,13 +153,13 @@ export function selfSigned(
 export interface EgressIdentity extends CertificateAndKey {
   readonly notBefore: number;
   readonly notAfter: number;
-  /** 80 % of its life: the moment to ask for the next. */
+  /** The moment to ask for the next certificate: 80 % of its life. */
   readonly renewAt: number;
 }
 
 /**
- * The egress's own certificate for one mesh, of Kuma's shape. Its key is EC P-256 where Kuma takes
- * RSA: clients accept both, and a handshake signs in a fraction of the time (0.46 ms against 0.91
+ * Issues the egress's own certificate for one mesh, in Kuma's form. Its key is EC P-256 where Kuma
+ * uses RSA: clients accept both, and signing takes a fraction of the time (0.46 ms instead of 0.91
  * ms of CPU for a whole mTLS connection). It never outlives the CA. Throws where the CA cannot
  * sign.
  */
@@ -194,8 +194,8 @@ export function egressUris(mesh: string): readonly string[] {
 }
 
 /**
- * What a data plane of Kuma shows: one SPIFFE id for each service, and one `kuma://` name for each
- * tag value. Tags are without `kuma.io/service`.
+ * Returns the URI names of a Kuma data plane: one SPIFFE id for each service, and one `kuma://`
+ * name for each tag value. `tags` does not include `kuma.io/service`.
  */
 export function dataplaneUris(
   mesh: string,
@@ -209,7 +209,7 @@ export function dataplaneUris(
   ];
 }
 
-/** A client certificate as Kuma gives it to a data plane. */
+/** Issues a client certificate as Kuma gives it to a data plane. */
 export async function issueDataplaneIdentity(options: {
   readonly mesh: string;
   readonly services: readonly string[];
@@ -269,7 +269,7 @@ function keyPem(key: KeyObject): string {
   return key.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
-/** Positive and never 0, which RFC 5280 forbids for leaves. */
+/** Makes a positive number: RFC 5280 forbids 0 for leaves. */
 function randomSerial(): bigint {
   const bytes = randomBytes(16);
   return (BigInt(`0x${bytes.toString('hex')}`) >> 1n) | 1n;

@@ -11,25 +11,25 @@ import type { IdentityEvents, MeshIdentity } from './mesh-identity.ts';
 const FIRST_RETRY_MS = 5_000;
 const LAST_RETRY_MS = 600_000;
 /**
- * No sleep is longer: a wall clock that jumps, or a machine that slept, is noticed within this
- * time, and at once where a session comes.
+ * The longest sleep. It bounds how late a jump of the wall clock, or a sleep of the machine, is
+ * noticed; a session notices it at once.
  */
 const LONGEST_SLEEP_MS = 60_000;
 
 export interface IssueSource {
   readonly mesh: MeshName;
-  /** PEM: the CA that the key belongs to, alone. */
+  /** PEM of the CA that the key belongs to, without other certificates. */
   readonly caCert: string;
   readonly caKey: string;
-  /** PEM to send behind the leaf; empty where the CA is a root. */
+  /** PEM to send after the leaf; empty where the CA is a root. */
   readonly chain: string;
   readonly lifetimeMs: number;
 }
 
 /**
- * A certificate that is issued here, again at 80 % of its life, and where the wall clock is before
- * its beginning; where that does not work, with growing pauses until it does. Pauses are measured
- * on the monotonic clock: no jump of the other one makes them longer.
+ * A certificate that the egress issues itself. It issues again at 80 % of its life, and where the
+ * wall clock is before its beginning; after a failure it tries again with growing pauses. Pauses
+ * use the monotonic clock, so that a jump of the wall clock does not lengthen them.
  */
 export class IssuedIdentity implements MeshIdentity {
   readonly #clock: Clock;
@@ -37,10 +37,10 @@ export class IssuedIdentity implements MeshIdentity {
   readonly #source: IssueSource;
   readonly #trust: string;
   #credentials: MeshCredentials;
-  /** Wall clock. */
+  /** On the wall clock. */
   #renewAt: number;
   #retryMs = FIRST_RETRY_MS;
-  /** Monotonic: no try before. */
+  /** The earliest next try, on the monotonic clock. */
   #restUntil = -Infinity;
   #renewing = false;
   #timer: Timer | null = null;
@@ -109,7 +109,7 @@ export class IssuedIdentity implements MeshIdentity {
 
   async #renew(): Promise<void> {
     const result = await issueCredentials(this.#source, this.#trust, this.#clock.wall());
-    // Closed while the key was made: whoever closed has something newer.
+    // The identity was closed while the key was made: its owner has a newer one.
     if (!this.#started) return;
     const { notAfter } = this.#credentials;
     if (result.kind === 'issued' && (result.credentials.notAfter > notAfter || this.#isEarly(this.#clock.wall()))) {

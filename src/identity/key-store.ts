@@ -17,36 +17,45 @@ import type { MeshIdentity } from './mesh-identity.ts';
 import { readBundle, readPrivateKey, readTrust } from './pem.ts';
 
 /**
- * The egress's own certificates, one for each mesh: made or read, renewed, handed out. Renewal only
- * hands out; connections are not its business.
+ * Makes or reads the egress's own certificates, one for each mesh, renews them and publishes them.
+ * It does not touch connections.
  */
 export interface KeyStore {
-  /** What a configuration needs. Changes nothing yet, and does not make anew what is still good. */
+  /**
+   * Prepares the certificates for a configuration. Changes nothing yet, and reuses certificates
+   * that are still good.
+   */
   prepare(snapshot: Snapshot, secrets: Secrets): Promise<Prepared>;
-  /** From now on these are kept fresh, and no others. Only for something prepared here. */
+  /**
+   * Keeps these certificates fresh from now on, and no others. `prepared` must come from this
+   * store.
+   */
   commit(prepared: Prepared): void;
-  /** A session found the certificate of the mesh out of date. */
+  /** Called when a session found the certificate of a mesh out of date. */
   refresh(mesh: MeshName): void;
   close(): void;
 }
 
 export interface Prepared {
-  /** Errors say which mesh alone is refused. */
+  /** Each error names the one mesh that it refuses. */
   readonly problems: readonly Problem[];
-  /** One for each mesh that has no error. */
+  /** One entry for each mesh without an error. */
   readonly credentials: readonly MeshCredentials[];
 }
 
 export interface KeyStoreOptions {
   readonly clock: Clock;
-  /** New credentials of a mesh: at a commit for what changed, later for every renewal. */
+  /**
+   * Called with new credentials of a mesh: at a commit for each that changed, later for every
+   * renewal.
+   */
   readonly onCredentials: (credentials: MeshCredentials) => void;
   readonly onRemoved: (mesh: MeshName) => void;
-  /** What went wrong after a commit; the last good credentials stay. */
+  /** Called for a problem after a commit; the last good credentials stay in use. */
   readonly onProblem: (problem: Problem) => void;
 }
 
-/** What an identity was made from: while it is the same, so is the identity. */
+/** An identity with the input that it was made from. The same input keeps the same identity. */
 interface Held {
   readonly identity: MeshIdentity;
   readonly trust: ContentHash;
@@ -102,8 +111,8 @@ class Store implements KeyStore {
     }
     for (const [mesh, { identity }] of next) {
       const { credentials } = identity;
-      // What was prepared may have gone out after a renewal since then: that must not be the last
-      // word.
+      // A renewal since `prepare` may have published newer credentials: they must not be replaced
+      // by the prepared ones.
       const known = [old.get(mesh)?.identity.credentials, handedOut.get(mesh)];
       identity.start();
       if (known.some((one) => one === undefined || !sameCredentials(one, credentials))) this.#options.onCredentials(credentials);
@@ -157,13 +166,13 @@ class Store implements KeyStore {
   }
 
   /**
-   * The files are always read: an operator who asks for a reload wants to know what is wrong with
-   * them now. `ca.crt` is the trust here, whatever the Mesh has.
+   * Always reads the files: an operator who asks for a reload wants the problems of this moment.
+   * `ca.crt` is the trust here; the CA of the Mesh is ignored.
    */
   async #prepareFolder(mesh: Mesh, path: string): Promise<MeshResult> {
     const read = await readIdentityFolder(mesh.name, path, this.#options.clock.wall());
     const held = this.#held.get(mesh.name)?.identity;
-    // A pair that is being replaced: the one before is still the better one.
+    // The pair of files is being replaced; the previous certificate is better than none.
     if (read.kind === 'bad') {
       return { identity: held instanceof FolderIdentity && held.path === path ? held : null, problems: read.problems };
     }
@@ -172,7 +181,7 @@ class Store implements KeyStore {
   }
 
   /**
-   * What a control plane gave. What is wrong with it is a warning: other meshes must not wait for
+   * Prepares what a control plane sent. A fault in it is a warning: other meshes must not wait for
    * this one.
    */
   #prepareGiven(mesh: Mesh, source: Extract<IdentitySource, { kind: 'given' }>, secrets: Secrets): MeshResult {
@@ -192,7 +201,7 @@ class Store implements KeyStore {
     };
     const given = readGiven(parts, this.#options.clock.wall());
     if (given.kind === 'good') return { identity: new GivenIdentity(given.credentials), problems: [] };
-    // Under the same trust the certificate before is still the better one.
+    // With the same trust, the previous certificate is better than none.
     const before = held !== undefined && held.trust === trust && held.source.kind === 'given' ? held.identity : null;
     return { identity: before, problems: given.problems };
   }
@@ -233,8 +242,8 @@ function readIssueSource(
   if (ca === undefined) complain(`the CA key of mesh ${name} does not belong to its CA certificate`);
   else if (!ca.ca) complain(`the CA certificate of mesh ${name} is no CA certificate`);
   if (ca === undefined || problems.length > 0) return { kind: 'bad', problems };
-  // Clients may trust a root that is above the CA: then they need what lies between, the root
-  // itself they have.
+  // Clients may trust a root above the CA: they need the certificates in between, and have the root
+  // itself.
   const chain = [ca, ...cas.certificates.filter((certificate) => certificate !== ca)].filter(
     (certificate) => !isRoot(certificate),
   );

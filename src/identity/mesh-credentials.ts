@@ -10,13 +10,13 @@ export type MadeCredentials =
   | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
 
 /**
- * Puts the parts together and tries them out: what OpenSSL will not serve with is a problem now,
- * not at the first client.
+ * Puts the parts together and tries them in a TLS context, so that an error of OpenSSL is a problem
+ * now and not at the first client.
  */
 export function makeCredentials(parts: {
   readonly mesh: MeshName;
   readonly file: string;
-  /** As readTrust gives it. */
+  /** The text of readTrust. */
   readonly trust: string;
   readonly trustDomains?: readonly TrustedDomain[];
   readonly cert: string;
@@ -39,7 +39,10 @@ export function makeCredentials(parts: {
   }
 }
 
-/** What the origins of a configuration call the Mesh; findings that belong to no file carry it. */
+/**
+ * Returns the key of the Mesh in the origins of a configuration; findings that belong to no file
+ * carry it.
+ */
 export function meshOrigin(mesh: MeshName): string {
   return `mesh:${mesh}`;
 }
@@ -48,7 +51,7 @@ export function identityProblem(file: string, message: string, severity: Problem
   return { severity, file, line: 0, column: 0, field: '', message };
 }
 
-/** Only the reason: it never holds a part of a key. */
+/** Keeps only OpenSSL's reason, which never holds a part of a key. */
 function reasonOf(error: unknown): string {
   const { reason, code } = error as { reason?: string; code?: string };
   return reason ?? code ?? 'it is not accepted';

@@ -4,30 +4,30 @@ import type { MeshName } from '../model/names.ts';
 import { identityProblem, meshOrigin } from './mesh-credentials.ts';
 
 /**
- * The certificate of one mesh and what keeps it fresh. Nothing happens by itself before `start` and
- * after `close`.
+ * The certificate of one mesh, and the means to keep it fresh. It acts by itself only between
+ * `start` and `close`.
  */
 export interface MeshIdentity {
   readonly credentials: MeshCredentials;
   start(): void;
   /**
-   * Somebody found the certificate out of date: whatever can be done about it is done now, not when
-   * a timer comes.
+   * Renews at once, without waiting for a timer, because a session found the certificate out of
+   * date.
    */
   refresh(): void;
   close(): void;
 }
 
 /**
- * Where a certificate that changed by itself goes, and why one could not. The last good one stays
- * in use.
+ * Receives each certificate that was renewed, and the reason of each failure. The last good
+ * certificate stays in use.
  */
 export interface IdentityEvents {
   readonly onCredentials: (credentials: MeshCredentials) => void;
   readonly onProblem: (problem: Problem) => void;
 }
 
-/** A listener of ours threw: told, and the next renewal comes all the same. */
+/** Reports that a listener of the egress threw; the next renewal still happens. */
 export function fault(mesh: MeshName, error: unknown): Problem {
   const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return identityProblem(meshOrigin(mesh), `hand out the certificate for mesh ${mesh}: ${why}`);

@@ -8,8 +8,8 @@ export type Bundle =
 const MAX_CERTIFICATES = 1_000;
 
 /**
- * Every certificate in a PEM text, and the text with nothing else in it. An empty text is bad:
- * nobody means to trust nobody.
+ * Reads every certificate of a PEM text. Returns them, and the text with all else removed. An empty
+ * text is an error: it would trust no client at all.
  */
 export function readBundle(text: string): Bundle {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
@@ -26,7 +26,10 @@ export function readBundle(text: string): Bundle {
   return { kind: 'bundle', certificates, pem: certificates.map((certificate) => certificate.toString()).join('') };
 }
 
-/** A bundle that client certificates may lead to: CAs only, and not all of them expired. */
+/**
+ * Reads a bundle that client certificates may lead to: it holds only CAs, and not all of them are
+ * expired.
+ */
 export function readTrust(text: string, nowMs: number): Bundle {
   const bundle = readBundle(text);
   if (bundle.kind === 'bad') return bundle;
@@ -40,12 +43,15 @@ export function readTrust(text: string, nowMs: number): Bundle {
   return bundle;
 }
 
-/** null where the text is no private key, or one with a passphrase. Says nothing of the text. */
+/**
+ * Returns null where the text is no private key, or is one with a passphrase. It never quotes the
+ * text.
+ */
 export function readPrivateKey(text: string): KeyObject | null {
   return parsed(() => createPrivateKey(text));
 }
 
-/** OpenSSL's own words would be of no use to an operator. */
+/** OpenSSL's own messages would not help an operator. */
 function parsed<Value>(parse: () => Value): Value | null {
   try {
     return parse();

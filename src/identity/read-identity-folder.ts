@@ -18,13 +18,13 @@ const FILES = ['tls.crt', 'tls.key', 'ca.crt'] as const;
 type FileName = (typeof FILES)[number];
 
 const MAX_BYTES = 1_048_576;
-/** How often a folder is read anew when it changes under the reader's hands. */
+/** The most reads of a folder that changes while it is read. */
 const MAX_READS = 3;
 
 /**
  * Reads `tls.crt`, `tls.key` and `ca.crt` of one mesh, as cert-manager and Kubernetes mount them,
- * and checks them as a set: with one of them missing, empty or not fitting the others nothing is
- * taken. `fingerprint` is of what was read.
+ * and checks them as a set: it takes none when one is missing, is empty or does not fit the others.
+ * `fingerprint` is of the files that were read.
  */
 export async function readIdentityFolder(mesh: MeshName, path: string, nowMs: number): Promise<FolderRead> {
   for (let reads = 1; ; reads++) {
@@ -35,7 +35,9 @@ export async function readIdentityFolder(mesh: MeshName, path: string, nowMs: nu
   }
 }
 
-/** Changes whenever a file is written, replaced, or its mode or its link changes. */
+/**
+ * Returns a text that changes whenever a file is written or replaced, or its mode or link changes.
+ */
 export async function folderFingerprint(path: string): Promise<string> {
   const parts = await Promise.all(FILES.map((file) => fileFingerprint(join(path, file))));
   return parts.join('|');
@@ -117,7 +119,8 @@ type Text = { readonly kind: 'text'; readonly text: string } | { readonly kind: 
 async function readText(path: string): Promise<Text> {
   let file: FileHandle | null = null;
   try {
-    // A pipe in place of a file would block one of the few threads that read files.
+    // O_NONBLOCK: opening a pipe in place of a file would block one of the few threads that read
+    // files.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await file.stat();
     if (!stats.isFile()) return { kind: 'unreadable', why: 'it is not a file' };

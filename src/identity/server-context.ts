@@ -4,8 +4,8 @@ import type { SecureContext, SecureContextOptions, TlsOptions } from 'node:tls';
 import type { MeshCredentials } from '../model/credentials.ts';
 
 /**
- * Written out, so that every Node and OpenSSL that this runs on agrees: AEAD with forward secrecy,
- * keys and hashes of 112 bits and more.
+ * The list is explicit, so that every supported Node and OpenSSL agrees: AEAD with forward secrecy,
+ * keys and hashes of at least 112 bits.
  */
 const CIPHERS = [
   'TLS_AES_128_GCM_SHA256',
@@ -23,21 +23,21 @@ const CIPHERS = [
 const CURVES = 'X25519:P-256:P-384';
 
 /**
- * Options of the one TLS server of a mesh, which is fed with sockets whose hello was read. Three
- * things here are not obvious (docs/decisions/client-verification.md):
+ * Returns the options of the one TLS server of a mesh. It receives sockets whose hello was already
+ * read. Three options are not obvious (docs/decisions/client-verification.md):
  * - `rejectUnauthorized: false`: the server lets every client through its handshake, and
- *   verifyClient is the gate. Nothing else may be done with the socket before.
- * - The certificate and the trust come by the SNICallback only. Node ignores
- *   `allowPartialTrustChain` among a server's own options, and a CA
- * may be an intermediate without its root. The name is not looked at: trust is never chosen by it.
- * - The server itself has no certificate and trusts nobody, so that a hello without a name cannot
+ *   verifyClient is the gate. No byte may be used before it has decided.
+ * - The certificate and the trust come through the SNICallback only. Node ignores
+ *   `allowPartialTrustChain` among a server's own options, and a CA may be an intermediate without
+ *   its root. The callback ignores the name: SNI never chooses the trust.
+ * - The server itself has no certificate and no trust, so that a hello without a name cannot
  *   complete a handshake.
  */
 export function meshServerOptions(credentials: MeshCredentials): TlsOptions {
   const context = createMeshContext(credentials);
   return {
     ...protocolOptions(credentials),
-    // An empty list; without one Node would trust the public CAs.
+    // Without this empty list Node would trust the public CAs.
     ca: [],
     requestCert: true,
     rejectUnauthorized: false,
@@ -57,8 +57,8 @@ export function createMeshContext(credentials: MeshCredentials): SecureContext {
 }
 
 /**
- * What the server and its context must have alike: OpenSSL takes some of it from the one, some from
- * the other.
+ * Returns the options that the server and its context must share: OpenSSL reads some of them from
+ * one, some from the other.
  */
 function protocolOptions({ mesh, generation }: MeshCredentials): SecureContextOptions {
   return {
@@ -66,8 +66,8 @@ function protocolOptions({ mesh, generation }: MeshCredentials): SecureContextOp
     maxVersion: 'TLSv1.3',
     ciphers: CIPHERS,
     ecdhCurve: CURVES,
-    // A resumed session would skip the client's certificate; sidecars offer one by default and get
-    // a full handshake.
+    // A resumed session would skip the client's certificate. Sidecars offer resumption by default
+    // and get a full handshake.
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     sessionIdContext: createHash('sha256').update(`${mesh}\0${generation}`).digest('hex').slice(0, 32),
   };

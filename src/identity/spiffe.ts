@@ -10,9 +10,9 @@ const MAX_BYTES = 2_048;
 const MAX_TRUST_DOMAIN = 255;
 
 /**
- * SPIFFE-ID sections 2.1 to 2.3, with one addition: a path may hold `:`, as a tag value of Kuma
- * may. Nothing is normalised: what differs in a single byte is another identity, and what would
- * need decoding is refused. `path` begins with its slash.
+ * Parses SPIFFE-ID sections 2.1 to 2.3, with one addition: a path may hold `:`, as a tag value of
+ * Kuma may. It normalises nothing: an id that differs in one byte is another identity, and an id
+ * that needs decoding is refused. `path` begins with its slash.
  */
 export function parseSpiffeId(text: string): ParsedSpiffeId {
   if (text.length > MAX_BYTES) return invalid(`it has ${text.length} bytes (limit ${MAX_BYTES})`);
@@ -32,7 +32,9 @@ export function parseSpiffeId(text: string): ParsedSpiffeId {
   return { kind: 'spiffe', id: spiffeId(text), trustDomain, path };
 }
 
-/** Whether a URI claims to be a SPIFFE id, in whatever spelling: then it must be a good one. */
+/**
+ * Tells whether a URI has the scheme of a SPIFFE id in any spelling. Such a URI must be a valid id.
+ */
 export function claimsSpiffe(uri: string): boolean {
   return /^\s*spiffe:/i.test(uri);
 }

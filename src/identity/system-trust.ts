@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { SYSTEM_BUNDLES } from '../base/system-bundles.ts';
 
 /**
- * PEM bundle of the operating system, which is what an operator changes; not the list that Node was
- * built with. null where there is none. Read anew at each call: callers keep what they make of it.
+ * Reads the PEM bundle of the operating system, which operators change, and not the list inside
+ * Node. Null where the system has none. Reads it again at each call; callers keep the result.
  */
 export function systemTrust(paths: readonly string[] = SYSTEM_BUNDLES): string | null {
   for (const path of paths) {
@@ -17,7 +17,7 @@ function readOrNull(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    // Not this system's place for it, or not ours to read: the next one.
+    // This system does not keep its bundle here, or the file is not readable: try the next one.
     return null;
   }
 }

@@ -6,16 +6,16 @@ import { readCertificate } from './der.ts';
 import type { GeneralName } from './der.ts';
 
 /**
- * No limit of ours: OpenSSL takes 100 KB of certificates from a server, and each name has 3 bytes
- * at least.
+ * Higher than any certificate can reach: OpenSSL takes at most 100 KB of certificates from a
+ * server, and each name has at least 3 bytes.
  */
 const MAX_NAMES = 100_000;
 
 /**
- * Whether a server that TLS is originated to has one of the wanted names: null is fine, otherwise a
- * sentence. Only DNS and IP subject alternative names count, read from the DER: never the CN, never
- * a URI, so that a certificate of a mesh is no certificate of an external service. A wildcard is
- * one whole left-most label. An address meets an IP name byte by byte, never a DNS name.
+ * Checks whether a server, to which TLS is originated, has one of the wanted names. Returns null,
+ * or a sentence. Only DNS and IP subject alternative names count, read from the DER; the CN and
+ * URIs do not, so that a certificate of a mesh is no certificate of an external service. A wildcard
+ * is one whole left-most label. An address matches only an IP name, byte by byte.
  */
 export function checkServerName(certificate: X509Certificate, names: readonly NameMatcher[]): string | null {
   const der = readCertificate(certificate.raw, MAX_NAMES);
@@ -44,13 +44,16 @@ function matches({ kind, value }: NameMatcher, dns: readonly string[], ips: read
 function matchesDns(pattern: string, name: string): boolean {
   if (!pattern.startsWith('*.')) return pattern === name;
   const parent = pattern.slice(1);
-  // `*.com` would be a certificate for everybody.
+  // Otherwise a certificate for `*.com` would match nearly every server.
   if (parent.indexOf('.', 1) === -1 || parent.includes('*')) return false;
   const label = name.slice(0, name.length - parent.length);
   return name.endsWith(parent) && label !== '' && !label.includes('.');
 }
 
-/** Folded; a name with another byte than visible ASCII is no DNS name and meets nothing. */
+/**
+ * Returns the name in lower case. A name with a byte outside of visible ASCII is no DNS name and
+ * matches nothing.
+ */
 function plainName({ bytes }: GeneralName): string[] {
   const text = bytes.toString('latin1');
   return /^[\x21-\x7e]+$/.test(text) ? [lowerAscii(text)] : [];

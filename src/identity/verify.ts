@@ -12,8 +12,8 @@ import { readBundle } from './pem.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe.ts';
 
 /**
- * The gate, and the only maker of a VerifiedClient. The chain check is OpenSSL's; everything else
- * is checked here, also what OpenSSL should have checked, because versions of it differ
+ * The gate, and the only maker of a VerifiedClient. OpenSSL checks the chain. Everything else is
+ * checked here, including what OpenSSL should have checked, because its versions differ
  * (docs/decisions/client-verification.md). Revocation is not checked: mesh certificates are
  * short-lived.
  */
@@ -35,7 +35,7 @@ export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
     leafProblem(certificate, der.certificate, peer.nowMs) ??
     (names.kind === 'bad' ? untrusted(names.why, 'bad-certificate', 'names') : null);
   const refusedAs = (wrong: Wrong): Verification =>
-    // The validator of SPIFFE has one alert for whatever is wrong.
+    // Envoy's SPIFFE validator sends one alert for every fault.
     rejected(peer.trustDomains === undefined ? wrong : { ...wrong, alert: 'certificate-unknown' }, certificate, claimed);
   if (problem !== null) return refusedAs(problem);
   const identity = identityOf(mesh, claimed, domains);
@@ -48,13 +48,13 @@ export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
     uris: Object.freeze(names.kind === 'names' ? names.uris : []),
     issuer: oneLine(certificate.issuer),
     expiry: new Date(der.certificate.notAfter).toISOString(),
-  } as unknown as VerifiedClient; // the brand's key is out of reach on purpose; this is the one place that makes it
+  } as unknown as VerifiedClient; // the key of the brand is unreachable on purpose; no other code makes one
   return { kind: 'verified', client: Object.freeze(client) };
 }
 
 /**
- * OpenSSL's verdict. A client of another mesh is told apart by what it claims: either way it is
- * refused, and the operator reads why.
+ * Translates OpenSSL's verdict. The claims of the certificate tell a client of another mesh apart;
+ * it is refused too, with a reason for the operator.
  */
 function chainProblem(
   mesh: MeshName,
@@ -75,12 +75,12 @@ function chainProblem(
   return untrusted(`the client certificate does not lead to the CA of mesh ${mesh}: ${why} (${code})`, alert);
 }
 
-/** Trust domains that clients of a mesh may be of. */
+/** Returns the trust domains that clients of a mesh may belong to. */
 function domainsOf(mesh: MeshName, { trustDomains }: PeerFacts): ReadonlySet<string> {
   return new Set(trustDomains === undefined ? [mesh] : trustDomains.map(({ name }) => name));
 }
 
-/** A CA of one trust domain says nothing about the clients of another. */
+/** Refuses a chain to the CA of one trust domain for a client of another. */
 function bundleProblem(certificate: X509Certificate, trustDomain: string, { trustDomains }: PeerFacts): Wrong | null {
   const domain = trustDomains?.find(({ name }) => name === trustDomain);
   if (domain === undefined) return null;
@@ -104,7 +104,7 @@ function bundleOf(domain: TrustedDomain): readonly X509Certificate[] {
   return certificates;
 }
 
-/** The leaf and what the client sent with it. */
+/** Returns the leaf and the certificates that the client sent with it. */
 function sentChain(leaf: X509Certificate): readonly X509Certificate[] {
   const chain = [leaf];
   for (let next = leaf.issuerCertificate; next !== undefined && chain.length < MAX_SENT; next = next.issuerCertificate) {
@@ -116,13 +116,15 @@ function sentChain(leaf: X509Certificate): readonly X509Certificate[] {
 
 const MAX_SENT = 10;
 
-/** A certificate that nobody trusts may name as many as it likes; a sentence has room for few. */
+/**
+ * Quotes only a few names: a certificate that leads to no trusted CA may hold any number of them.
+ */
 function someOf(names: readonly string[]): string {
   const shown = names.slice(0, 4).map((name) => name.slice(0, 100));
   return names.length > 4 ? `${shown.join(', ')} and ${names.length - 4} more` : shown.join(', ');
 }
 
-/** What a leaf must be, whoever signed it. */
+/** Checks the leaf itself, independent of its signer. */
 function leafProblem(certificate: X509Certificate, der: DerCertificate, nowMs: number): Wrong | null {
   const iso = (ms: number): string => new Date(ms).toISOString();
   if (nowMs < der.notBefore) {
@@ -178,7 +180,7 @@ function keyProblem(certificate: X509Certificate): Wrong | null {
   }
 }
 
-/** Reading a key can throw where a client made up its parameters. */
+/** Reading a key can throw: the client may have invented its parameters. */
 function publicKeyOf(certificate: X509Certificate): X509Certificate['publicKey'] | null {
   try {
     return certificate.publicKey;
@@ -190,8 +192,8 @@ function publicKeyOf(certificate: X509Certificate): X509Certificate['publicKey']
 type Names = { readonly kind: 'names'; readonly uris: readonly string[] } | { readonly kind: 'bad'; readonly why: string };
 
 /**
- * Names that are text must be plain text: visible ASCII, and none of the characters with which
- * other readers of the same certificate, and of our log, join and quote names.
+ * Reads names as plain text only: visible ASCII, without the characters that other readers of the
+ * certificate, and of our log, use to join and quote names.
  */
 function readNames(altNames: readonly GeneralName[]): Names {
   const uris: string[] = [];
@@ -209,7 +211,10 @@ function readNames(altNames: readonly GeneralName[]): Names {
   return { kind: 'names', uris };
 }
 
-/** Kuma puts one id for each service of the data plane: all must be of this mesh, byte for byte. */
+/**
+ * Kuma issues one id for each service of the data plane. All of them must belong to this mesh, byte
+ * for byte.
+ */
 function identityOf(
   mesh: MeshName,
   claimed: readonly string[],
@@ -239,7 +244,7 @@ function identityOf(
   return { kind: 'ids', ids, trustDomain };
 }
 
-/** What is wrong with a client certificate, for the operator and for the client. */
+/** A fault of a client certificate: the sentence for the operator, and the alert for the client. */
 interface Wrong {
   readonly kind: 'wrong';
   readonly refusal: Refusal;
@@ -276,16 +281,16 @@ function shown(text: string): string {
 }
 
 /**
- * Node gives one line for each part of a Name, control characters escaped. Missing where the Name
- * is empty.
+ * Joins the parts of a Name. Node gives one line for each part, with control characters escaped;
+ * undefined where the Name is empty.
  */
 function oneLine(name: string | undefined): string {
   return shown((name ?? '').split('\n').join(', '));
 }
 
 /**
- * What can be wrong with a chain, in words, with the alert that Envoy sends for it. The code stands
- * beside them, for those who search.
+ * Faults of a chain: a sentence, and the alert that Envoy sends for it. The code of OpenSSL stays
+ * in the message, so that operators can search for it.
  */
 const CHAIN_ERRORS: Readonly<Record<string, { readonly why: string; readonly alert: CertificateAlert }>> = {
   UNABLE_TO_GET_ISSUER_CERT: { why: 'its issuer is unknown here', alert: 'unknown-ca' },
@@ -305,6 +310,6 @@ const CHAIN_ERRORS: Readonly<Record<string, { readonly why: string; readonly ale
   INVALID_PURPOSE: { why: 'it, or a certificate above it, is not meant for TLS clients', alert: 'unsupported-certificate' },
   CERT_UNTRUSTED: { why: 'a certificate above it is not trusted for TLS clients', alert: 'bad-certificate' },
   CERT_REJECTED: { why: 'a certificate above it is marked as rejected', alert: 'bad-certificate' },
-  // Node has no word of its own for these.
+  // Node has no code of its own for these faults.
   UNSPECIFIED: { why: 'a key or hash is too weak, or an extension or name constraint forbids it', alert: 'certificate-unknown' },
 };

@@ -1,6 +1,6 @@
 /**
- * Standard base64, as Kuma's JSON has bytes; line breaks of a folded YAML value are let through.
- * Null for anything else.
+ * Decodes standard base64, the form of bytes in Kuma's JSON; allows the line breaks of a folded
+ * YAML value. Returns null for any other text.
  */
 export function decodeBase64(text: string): string | null {
   const dense = text.replace(/\s+/g, '');

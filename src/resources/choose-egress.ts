@@ -3,8 +3,8 @@ import type { Findings } from './findings.ts';
 import type { ZoneEgress } from './kinds/zone-egress.ts';
 
 /**
- * The ZoneEgress that this process is: the one with that name, or the only one. Null where it is
- * not clear, which is reported.
+ * Finds the ZoneEgress that this process is: the one with that name, or the only one. Null where
+ * the choice is not clear, which is reported.
  */
 export function chooseEgress(egresses: readonly ZoneEgress[], name: string | undefined, findings: Findings): ZoneEgress | null {
   const nowhere = { file: '--name', line: 0, column: 0 };
@@ -19,7 +19,7 @@ export function chooseEgress(egresses: readonly ZoneEgress[], name: string | und
     findings.error(nowhere, '', `has to be set: ${egresses.length} ZoneEgresses are among the resources: ${names}`);
     return null;
   }
-  // In Kubernetes form the name is `<name>.<namespace>`, and people know the first half.
+  // In Kubernetes form the name is `<name>.<namespace>`, and operators know the first half.
   const found = egresses.filter(({ meta }) => meta.name === name || meta.name === `${name}.${meta.namespace}`);
   const [chosen] = found;
   if (chosen !== undefined && found.length === 1) return chosen;
@@ -28,7 +28,7 @@ export function chooseEgress(egresses: readonly ZoneEgress[], name: string | und
   return null;
 }
 
-/** The resource wins. */
+/** Returns the zone of the resource, else the option. */
 export function zoneOfEgress(egress: ZoneEgress | null, option: string | undefined, findings: Findings): string {
   if (egress === null) return option ?? '';
   const { zone, meta } = egress;

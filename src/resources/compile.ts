@@ -30,31 +30,34 @@ import type { SourceFile } from './yaml.ts';
 export type { SourceFile } from './yaml.ts';
 
 export interface CompileOptions {
-  /** Which ZoneEgress this is; not needed where there is one. */
+  /** Name of the ZoneEgress of this process; not needed where there is only one. */
   readonly name?: string;
-  /** Used where the ZoneEgress does not say its zone. */
+  /** Zone for a ZoneEgress that does not name its own. */
   readonly zone?: string;
-  /** Unknown fields and kinds are errors. */
+  /** True reports unknown fields and kinds as errors. */
   readonly strict?: boolean;
   /**
-   * A folder with a sub-folder for each mesh that holds `tls.crt`, `tls.key` and `ca.crt`.
-   * Certificates of the egress are then taken from there, and no CA key is needed.
+   * A folder with a sub-folder for each mesh that holds `tls.crt`, `tls.key` and `ca.crt`. The
+   * egress then takes its certificates from there and needs no CA key.
    */
   readonly identities?: string;
-  /** For data sources with `file`, and the identity folders. Without it they are errors. */
+  /**
+   * Reads the files of data sources with `file`, and the identity folders. Without it they are
+   * errors.
+   */
   readonly readFile?: ReadFile;
-  /** For warnings about certificates that are not valid now; without it there are none. */
+  /** The time for warnings about certificates that are not valid now; without it there are none. */
   readonly nowMs?: number;
-  /** Of the compiles before, from the same source. Without it every file is parsed. */
+  /** The parsed files of earlier compiles of the same source. Without it every file is parsed. */
   readonly cache?: ParseCache;
 }
 
 /**
- * What a zone egress does with these resources, computed as Kuma's control plane does for its own.
- * It finds every problem there is and never stops at the first. An error in what is about one
- * destination refuses that one, one in the CA of a mesh what ends in that mesh; any other, and
- * there is no snapshot (docs/decisions/broken-destinations.md). The order of files and documents
- * does not matter.
+ * Computes what a zone egress does with these resources, as Kuma's control plane does for its own
+ * egress. It finds all problems and never stops at the first. An error about one destination
+ * refuses that destination, an error in the CA of a mesh refuses what is terminated in that mesh;
+ * with any other error there is no snapshot (docs/decisions/broken-destinations.md). The order of
+ * files and documents has no effect.
  */
 export function compile(files: readonly SourceFile[], options: CompileOptions): Compiled {
   const findings = createFindings(options.strict ?? false);
@@ -92,15 +95,17 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
 }
 
 /**
- * A mesh without a certificate refuses what ends there; where there is nothing else, the
- * configuration as a whole is of no use.
+ * A mesh without a certificate refuses the connections that it terminates. A configuration in which
+ * every route is refused that way is of no use.
  */
 function canServe({ routes, meshes }: Context): boolean {
   if (routes.size === 0) return true;
   return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || meshes.get(mesh)?.identity.kind !== 'none');
 }
 
-/** Everything of one mesh. Without mTLS there is no SNI to route by, so nothing of it is served. */
+/**
+ * Adds everything of one mesh. Without mTLS there is no SNI to route by, so none of it is served.
+ */
 function addMesh(
   context: Context,
   resources: MeshResources,
@@ -134,13 +139,13 @@ function addMesh(
       'is not set: every client may reach the MeshExternalServices; on a zone egress no MeshTrafficPermission applies to them';
     context.findings.warn(at, 'routing.defaultForbidMeshExternalServiceAccess', message);
   }
-  // A mesh that is only passed through needs no certificate here, so nobody has to hand out its CA
-  // key.
+  // A mesh whose routes all pass through needs no certificate here, so its CA key need not be
+  // shared.
   if (context.routes.size === before) return;
   context.meshes.set(meshName(name), identityOf(resources, mesh.mtls, folders, context.loader, pems, context.findings));
 }
 
-/** Everything of a mesh that one setting of it keeps out. */
+/** Records every destination of a mesh that one of its settings keeps out. */
 function tellAbsent(
   context: Context,
   { mesh, externalServices, meshExternalServices }: MeshResources,

@@ -8,25 +8,25 @@ import { encodeTagSni } from '../wire/sni.ts';
 import type { Findings } from './findings.ts';
 import type { Loader } from './load.ts';
 
-/** What the parts of the compiler share: what they read, and the maps that they fill. */
+/** Input that the parts of the compiler share, and the maps that they fill. */
 export interface Context {
   readonly findings: Findings;
   readonly loader: Loader;
   readonly zone: string;
-  /** Of names to resolve. */
+  /** Address family for names that are resolved. */
   readonly family: 'v4' | 'any';
   readonly routes: Map<ServerName, Route>;
   readonly clusters: Map<string, Cluster>;
   readonly meshes: Map<MeshName, Mesh>;
   readonly origins: Map<string, Origin>;
-  /** By SNI; what has a route in the end goes again. */
+  /** Keyed by SNI; an entry that gets a route later is removed. */
   readonly absent: Map<string, Absent>;
 }
 
-/** As Kuma sets it for every cluster of a zone egress. */
+/** Kuma sets this timeout for every cluster of a zone egress. */
 export const CONNECT_TIMEOUT_MS = 5000;
 
-/** The first route of a server name stays: a second one would never be chosen. */
+/** Adds a route. The first route of a server name stays: a second one would never be chosen. */
 export function addRoute(context: Context, route: Route, at: Origin): void {
   const { routes, origins } = context;
   if (isTaken(context, route.serverName, route.destination, at)) return;
@@ -34,7 +34,7 @@ export function addRoute(context: Context, route: Route, at: Origin): void {
   origins.set(`route:${route.serverName}`, at);
 }
 
-/** Whether there is a route of this server name, which is reported then. */
+/** Tells whether the server name has a route already, and reports it. */
 export function isTaken({ routes, findings }: Context, name: ServerName, destination: string, at: Origin): boolean {
   const first = routes.get(name);
   if (first === undefined) return false;
@@ -44,9 +44,9 @@ export function isTaken({ routes, findings }: Context, name: ServerName, destina
 }
 
 /**
- * False where the name is taken, which is reported: what leads to this cluster must not be served
- * then, it would reach the other's endpoints. Kuma's names do not tell mesh `a_b` with service `c`
- * from mesh `a` with service `b_c`.
+ * Adds a cluster; returns false where its name is taken, which is reported. A route to this cluster
+ * must then not be served, because it would reach the endpoints of the other. Kuma's names do not
+ * distinguish mesh `a_b` with service `c` from mesh `a` with service `b_c`.
  */
 export function addCluster({ clusters, origins, findings }: Context, cluster: Cluster, at: Origin): boolean {
   const first = origins.get(`cluster:${cluster.name}`);
@@ -60,14 +60,14 @@ export function addCluster({ clusters, origins, findings }: Context, cluster: Cl
   return true;
 }
 
-/** For a cluster: what is wrong with the resource that it is made of, where no endpoint is left. */
+/** Returns the field of a cluster without endpoints that says what is wrong with its resource. */
 export function brokenBy(why: string | null | undefined): { readonly broken?: string } {
   return why === null || why === undefined ? {} : { broken: why };
 }
 
 /**
- * The first reason of a name stays. `sni` is given where the name is not the one of a
- * `kuma.io/service`.
+ * Records why a name is not served; the first reason stays. `sni` is given for a name that is not
+ * made of a `kuma.io/service`.
  */
 export function addAbsent({ absent }: Context, what: Omit<Absent, keyof Origin>, at: Origin, sni?: string): void {
   const { destination, mesh } = what;

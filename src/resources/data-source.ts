@@ -1,7 +1,7 @@
 import type { Origin } from '../model/compiled.ts';
 import type { Fields } from './fields.ts';
 
-/** Where a certificate or a key is to be taken from, as written; not yet loaded. */
+/** The source of a certificate or a key, as written; not yet loaded. */
 export interface DataSource {
   readonly kind: DataSourceKind;
   readonly value: string;
@@ -13,7 +13,7 @@ export interface DataSource {
 export type DataSourceKind = 'secret' | 'file' | 'inline' | 'inlineString';
 
 const ALL_KINDS: readonly DataSourceKind[] = ['secret', 'file', 'inline', 'inlineString'];
-/** What the policies and resources under `spec` take: no files. */
+/** The data sources that policies and resources with a `spec` allow: no files. */
 export const SPEC_DATA_SOURCES: readonly DataSourceKind[] = ['secret', 'inline', 'inlineString'];
 
 function isKeyHolder(kind: DataSourceKind): boolean {
@@ -21,8 +21,7 @@ function isKeyHolder(kind: DataSourceKind): boolean {
 }
 
 /**
- * Undefined where there is none; null where there is one and it says nothing usable, which is
- * reported.
+ * Returns undefined without a data source, and null for one that cannot be used, which is reported.
  */
 export function readDataSource(
   parent: Fields,

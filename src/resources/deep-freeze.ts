@@ -1,6 +1,6 @@
 /**
- * Freezes plain data, what is in maps too; a value that is frozen already is taken for frozen all
- * through.
+ * Freezes plain data, including the content of maps. It takes a frozen value for frozen at every
+ * level.
  */
 export function deepFreeze<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;

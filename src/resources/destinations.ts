@@ -6,9 +6,9 @@ import { MATCH_ALL, SERVICE_TAG } from './tags.ts';
 import type { Tags } from './tags.ts';
 
 /**
- * The tag sets that clients of a mesh put into SNIs: those of all route destinations, whatever the
- * route's own selectors say, and those that VirtualOutbounds make of what is offered in other
- * zones. A mesh without a TrafficRoute lets traffic flow to every service as it is.
+ * The tag sets that clients of a mesh put into SNIs. They come from all route destinations (the
+ * selectors of the routes do not matter), and from VirtualOutbounds, which make them of the
+ * services of other zones. In a mesh without a TrafficRoute every service has the SNI without tags.
  */
 export interface Destinations {
   /** Without `kuma.io/service`; each set once. */

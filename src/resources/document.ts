@@ -8,16 +8,15 @@ import { isReadKind, kindNames, KINDS, noteOf } from './known-kinds.ts';
 import type { ReadKind } from './known-kinds.ts';
 import type { MapEntry, MapValue, Value } from './yaml-value.ts';
 
-/** What every resource has, whichever form it was written in. */
+/** Fields that every resource has, in each of its written forms. */
 export interface Meta {
   /**
-   * Kuma's name of the resource; in Kubernetes form, where the kind is namespaced,
-   * `<name>.<namespace>`.
+   * Kuma's name of the resource; for a namespaced kind in Kubernetes form, `<name>.<namespace>`.
    */
   readonly name: string;
   /**
-   * What SNI and policy order are made from: the label `kuma.io/display-name`, else the name as it
-   * was written.
+   * The name for SNI and policy order: the label `kuma.io/display-name`, else the name as it was
+   * written.
    */
   readonly displayName: string;
   readonly namespace: string;
@@ -25,29 +24,30 @@ export interface Meta {
   /** Empty for kinds that belong to no mesh. */
   readonly mesh: string;
   readonly labels: ReadonlyMap<string, string>;
-  /** Milliseconds since the Unix epoch; null where the document does not say. */
+  /** Milliseconds since the Unix epoch; null where the document has no time. */
   readonly createdAt: number | null;
-  /** Where the document begins. */
+  /** The beginning of the document. */
   readonly at: Origin;
   readonly nameAt: Origin;
   readonly meshAt: Origin;
 }
 
-/** A resource of a kind that is read here, not yet read. */
+/** A resource whose kind is supported, before its fields are read. */
 export interface Document {
   readonly kind: ReadKind;
   readonly meta: Meta;
   /**
-   * For what is found in it. Errors of a kind that is about one destination refuse that one only.
+   * Collects the problems of the document. An error in a kind that is about one destination refuses
+   * only that destination.
    */
   readonly findings: Findings;
-  /** Opens what the kind defines: the resource itself (Universal, older kinds) or its `spec`. */
+  /** Opens the fields of the kind: the resource itself (Universal, older kinds) or its `spec`. */
   spec(known: readonly string[], aliases?: Readonly<Record<string, string>>): Fields;
 }
 
 /**
- * The documents that are read here; everything else leaves a warning. `kind: List` is taken apart,
- * and so is what kumactl and the API print: `items`, `total`, `next`.
+ * Returns the documents of supported kinds; each other document leaves a warning. Takes `kind:
+ * List` apart, and the form that kumactl and the API print: `items`, `total`, `next`.
  */
 export function documentsIn(value: Value, findings: Findings): readonly Document[] {
   if (value.kind !== 'map') {
@@ -93,8 +93,8 @@ function universal(map: MapValue, type: MapEntry, all: Findings): readonly Docum
   const findings = findingsOf(kind, { name: map.entries.get('name')?.value, mesh: map.entries.get('mesh')?.value }, all);
   const { style } = KINDS[kind];
   const own = style === 'spec' ? ['spec', 'status'] : [];
-  // Unknown fields are reported by the reader of the kind, which knows the rest; what is opened
-  // here is looked at only.
+  // The reader of the kind reports unknown fields, because it knows the others; this only looks at
+  // the common ones.
   const top = openFields(only(map, UNIVERSAL_META), '', UNIVERSAL_META, findings);
   const name = top.text('name');
   const meta = checkedMeta(
@@ -168,7 +168,7 @@ function kubernetesDocument(map: MapValue, kind: ReadKind, findings: Findings): 
     const [elsewhere, at] = byLabel
       ? [top.text('mesh'), top.place('mesh')]
       : [labels.get('kuma.io/mesh'), metadata.place('labels')];
-    // Kuma looks into one of them only, and takes `default` where that one is not written.
+    // Kuma reads only one of the two places, and uses `default` where that one is empty.
     if (elsewhere !== undefined && elsewhere !== '' && elsewhere !== (mesh ?? 'default')) {
       const [field, right] = byLabel
         ? ['mesh', 'the label kuma.io/mesh']
@@ -208,7 +208,7 @@ function kubernetesDocument(map: MapValue, kind: ReadKind, findings: Findings): 
   };
 }
 
-/** Kuma keeps its secrets as Kubernetes Secrets of two types, with the payload in `data.value`. */
+/** Kuma stores its secrets as Kubernetes Secrets of two types, with the payload in `data.value`. */
 function kubernetesSecret(map: MapValue, all: Findings): readonly Document[] {
   const typeValue = map.entries.get('type')?.value;
   const type = stringOf(typeValue) ?? 'Opaque';
@@ -251,7 +251,7 @@ function findingsOf(
   return all.within(`${kind} ${inMesh}${cut(stringOf(name) ?? '')}`);
 }
 
-/** As they stand in Kubernetes form, before anything is checked. */
+/** The names in Kubernetes form, as written, before any check. */
 function writtenNames(map: MapValue): { readonly name: Value | undefined; readonly mesh: Value | undefined } {
   const metadata = map.entries.get('metadata')?.value;
   const entries = metadata?.kind === 'map' ? metadata.entries : null;
@@ -261,9 +261,9 @@ function writtenNames(map: MapValue): { readonly name: Value | undefined; readon
 }
 
 interface WrittenMeta extends Omit<Meta, 'displayName' | 'form'> {
-  /** The name before a namespace was put to it. */
+  /** The name before the namespace was added. */
   readonly written?: string;
-  /** There is a name, and it is no text, which is reported already. */
+  /** True for a name that is no text, which is already reported. */
   readonly isMisread: boolean;
 }
 
@@ -273,16 +273,17 @@ function checkedMeta(kind: ReadKind, meta: WrittenMeta, form: Meta['form'], find
   const name = written ?? meta.name;
   const field = form === 'universal' ? 'name' : 'metadata.name';
   if (isMisread) {
-    // Said already.
+    // Already reported.
   } else if (name === '') findings.error(meta.nameAt, field, 'cannot be empty');
   else if (name.length > 253) findings.error(meta.nameAt, field, 'value length must less or equal 253');
   else if (!NAME.test(name)) {
-    // Before 2.5 Kuma took underscores; resources from then are still there.
+    // Before 2.5 Kuma allowed underscores, and resources of that time still exist.
     if (OLD_NAME.test(name)) findings.warn(meta.nameAt, field, NAME_MESSAGE);
     else findings.error(meta.nameAt, field, NAME_MESSAGE);
   }
   const displayName = meta.labels.get('kuma.io/display-name');
-  // It goes into SNI and names of clusters, and is shown: nothing but what a name may be.
+  // The display name goes into SNI and names of clusters, and is shown: it must have only the
+  // characters of a name.
   if (displayName !== undefined && !OLD_NAME.test(displayName)) {
     const labels = form === 'universal' ? 'labels' : 'metadata.labels';
     findings.error(meta.at, `${labels}["kuma.io/display-name"]`, OLD_NAME_MESSAGE);
@@ -327,7 +328,7 @@ function timeOf(fields: Fields, name: string): number | null {
   const text = fields.text(name);
   if (text === undefined) return null;
   const time = Date.parse(text);
-  // What was never created in a store has Go's zero: year 1.
+  // A resource that was never stored has Go's zero time: year 1.
   if (!Number.isNaN(time)) return time < 0 ? null : time;
   fields.warn(name, 'is no time that can be read: not used');
   return null;

@@ -3,7 +3,10 @@ import { hostKind } from './hosts.ts';
 import { SERVICE_TAG } from './tags.ts';
 import type { Tags } from './tags.ts';
 
-/** Null where the host is neither an address nor a name, which its resource has reported. */
+/**
+ * Returns null where the host is neither an address nor a name; the reader of its resource has
+ * reported it.
+ */
 export function endpointAddress(host: string, family: 'v4' | 'any'): EndpointAddress | null {
   switch (hostKind(host)) {
     case 'ip':
@@ -15,7 +18,7 @@ export function endpointAddress(host: string, family: 'v4' | 'any'): EndpointAdd
   }
 }
 
-/** Envoy's `envoy.lb` metadata: what subsets are chosen by. */
+/** Returns the tags that choose a subset: Envoy's `envoy.lb` metadata. */
 export function endpointTags(
   tags: Tags,
   mesh: string,
@@ -25,8 +28,8 @@ export function endpointTags(
 }
 
 /**
- * The priority of an endpoint in a mesh that keeps traffic in the zone: without a zone it counts as
- * here.
+ * Returns the priority of an endpoint in a mesh that keeps traffic in the zone. An endpoint without
+ * a zone counts as local.
  */
 export function localityPriority(zone: string | undefined, here: string): 0 | 1 {
   return zone === undefined || zone === here ? 0 : 1;

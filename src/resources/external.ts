@@ -22,9 +22,10 @@ import type { MeshResources } from './resource-set.ts';
 import { PROTOCOL_TAG, SERVICE_TAG, ZONE_TAG } from './tags.ts';
 
 /**
- * The ExternalServices of a mesh that are reachable from this zone: their mesh mTLS ends here.
- * Those with the same `kuma.io/service` are one destination, whose endpoints keep their own TLS
- * settings. `remote`: what other zones offer; a service that is offered there goes there.
+ * Adds the ExternalServices of a mesh that are reachable from this zone; the egress terminates
+ * their mesh mTLS. Services with the same `kuma.io/service` form one destination, whose endpoints
+ * keep their own TLS settings. `remote` lists the services of other zones: a service that another
+ * zone offers goes there.
  */
 export function addExternalServices(
   context: Context,
@@ -88,8 +89,8 @@ function addExternalService(
   const name = meshName(mesh.mesh.meta.name);
   const cluster = `${name}:${service}`;
   const endpoints = services.flatMap((each) => endpointOf(context, mesh, each) ?? []);
-  // As a control plane does it: an endpoint that cannot be used is left out, and where none is left
-  // nobody passes.
+  // A control plane leaves out an endpoint that cannot be used, and serves a cluster without
+  // endpoints; so does this.
   const broken = endpoints.length > 0 ? undefined : services.map((each) => each.findings.broken()).find((why) => why !== null);
   const sets = destinations.of(service);
   if (sets.length === 0) {
@@ -108,7 +109,7 @@ function addExternalService(
   const { rateLimit, http } = policies.ofExternal(services);
   const limited = rateLimit === null ? {} : { rateLimit };
   tellOfProtocols(context, services);
-  // The tags of a route make an SNI of their own, but choose no endpoint: an external service has
+  // The tags of a route form an SNI of their own, but choose no endpoint: an external service has
   // no versions.
   for (const tags of sets) {
     const sni = encodeTagSni({ ...Object.fromEntries(tags), [SERVICE_TAG]: service, mesh: name });
@@ -130,7 +131,10 @@ function addExternalService(
   }
 }
 
-/** One listener serves all of them, so it speaks one protocol. */
+/**
+ * Warns where services of one name have several protocols: one listener serves all of them, so it
+ * uses one protocol.
+ */
 function tellOfProtocols({ findings }: Context, [first, ...more]: readonly ExternalService[]): void {
   for (const other of more) {
     if (first === undefined || other.protocol === first.protocol) continue;
@@ -145,7 +149,8 @@ function endpointOf(context: Context, mesh: MeshResources, service: ExternalServ
   let origination: TlsOrigination | null = null;
   tellUnused(service, context.findings);
   if (tls !== null) origination = externalOrigination(service, tls, mesh, context.loader, service.findings);
-  // Never plain where TLS was asked for, and nothing of a resource that has an error.
+  // Skips an endpoint whose resource has an error. An endpoint for which TLS was configured is
+  // never used without TLS.
   if (address === null || (tls !== null && origination === null) || service.findings.broken() !== null) return null;
   const zone = tags.get(ZONE_TAG);
   return {
@@ -160,8 +165,8 @@ function endpointOf(context: Context, mesh: MeshResources, service: ExternalServ
 }
 
 /**
- * `answersDenied`: Kuma puts a TrafficPermission before HTTP, so that a client it denies is
- * disconnected, and all else into HTTP.
+ * `answersDenied`: the denied client gets an HTTP answer. Kuma puts a TrafficPermission before
+ * HTTP, so that a client it denies is disconnected, and every other permission into HTTP.
  */
 interface DecidedPermission {
   readonly permission: Permission;
@@ -169,8 +174,9 @@ interface DecidedPermission {
 }
 
 /**
- * Where the mesh has a MeshTrafficPermission, only those count: nobody passes where none selects
- * the service. Else the one TrafficPermission that fits best decides; else nobody passes.
+ * Chooses the permission of a service. Where the mesh has a MeshTrafficPermission, only those
+ * count, and a service that none selects refuses every client. Else the one TrafficPermission that
+ * fits best decides; without one, every client is refused.
  */
 function permissionFor(
   context: Context,

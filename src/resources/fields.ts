@@ -5,46 +5,45 @@ import type { Findings } from './findings.ts';
 import type { MapValue, Value } from './yaml-value.ts';
 
 /**
- * The fields of one map, read by name. A field of the wrong type is an error at its place and reads
- * as absent; null is absent, as in Kuma's JSON. What is not among the known names is found when the
- * map is opened.
+ * The fields of one map, read by name. A field of the wrong type is reported at its place and reads
+ * as absent; null is absent, as in Kuma's JSON. Opening the map reports the unknown fields.
  */
 export interface Fields {
-  /** Kuma's path of this map: empty at the root. */
+  /** Kuma's path of this map; empty at the root. */
   readonly path: string;
   readonly at: Origin;
   has(name: string): boolean;
-  /** Whether the field is an empty text, map or list. */
+  /** Tells whether the field is an empty text, map or list. */
   isEmpty(name: string): boolean;
-  /** Where the field is (its null too), or this map where it is absent. */
+  /**
+   * Returns the place of the field, also of a null; the place of this map where the field is
+   * absent.
+   */
   place(name: string): Origin;
   pathOf(name: string): string;
   /**
-   * A name, an address, a word. What looks like a key is an error, because what is read here may be
-   * shown.
+   * Reads a name, an address or a word. A value that looks like a key is an error, because the
+   * values read here may be shown.
    */
   text(name: string): string | undefined;
-  /** A text, or a number as text: the name of a value or its number. */
+  /** Reads a text, or a number as text: the name or the number of an enum value. */
   word(name: string): string | undefined;
-  /** A text that may be a key, and is never shown. */
+  /** Reads a text that may be a key, and is never shown. */
   opaque(name: string): string | undefined;
-  /**
-   * A whole number that is not negative, and not above `max`: what an unsigned number of 32 bits
-   * can be, as in Kuma.
-   */
+  /** Reads a whole number from 0 to `max`; the default maximum is that of a uint32, as in Kuma. */
   count(name: string, max?: number): number | undefined;
   flag(name: string): boolean | undefined;
-  /** A number, or its text: Kuma takes decimals as text. */
+  /** Reads a number, or the text of one: Kuma also accepts decimals as text. */
   decimal(name: string): number | undefined;
   texts(name: string): readonly string[] | undefined;
   counts(name: string): readonly number[] | undefined;
-  /** Opens a map that must have no fields but these. */
+  /** Opens a map that may have only these fields. */
   object(name: string, known: readonly string[]): Fields | undefined;
-  /** Opens each map of a list; absent is not the same as an empty list. */
+  /** Opens each map of a list. An absent list is undefined, not empty. */
   objects(name: string, known: readonly string[]): readonly Fields[] | undefined;
   tags(name: string): TagField | undefined;
   error(name: string, message: string): void;
-  /** For the few fields whose path in Kuma's messages is not where they are. */
+  /** Reports an error in one of the few fields whose path in Kuma's messages is not their place. */
   errorAt(at: Origin, path: string, message: string): void;
   warn(name: string, message: string): void;
 }
@@ -54,11 +53,13 @@ export interface TagField {
   readonly path: string;
   readonly at: Origin;
   readonly tags: ReadonlyMap<string, string>;
-  /** Where a tag's value is; the map itself where there is none. */
+  /** Returns the place of a tag's value; the place of the map where the tag is absent. */
   place(tag: string): Origin;
 }
 
-/** `aliases` are further names of fields, as protobuf's JSON takes `ca_cert` for `caCert`. */
+/**
+ * Opens a map. `aliases` are other names of fields: protobuf's JSON accepts `ca_cert` for `caCert`.
+ */
 export function openFields(
   map: MapValue,
   path: string,
@@ -82,7 +83,7 @@ export function openFields(
 interface OpenedMap {
   readonly map: MapValue;
   readonly path: string;
-  /** By the name that is known, with the name that was written. Without nulls. */
+  /** Keyed by the known name, with the name that was written. Fields that are null are left out. */
   readonly byName: ReadonlyMap<string, { readonly name: string; readonly value: Value }>;
   readonly findings: Findings;
   readonly aliases: Readonly<Record<string, string>>;
@@ -152,7 +153,7 @@ class MapFields implements Fields {
   count(name: string, max = MAX_UINT32): number | undefined {
     const value = this.#scalar(name);
     if (value === undefined) return undefined;
-    // Protobuf's JSON takes "10002" for 10002.
+    // Protobuf's JSON accepts "10002" for 10002.
     const number = typeof value === 'string' && /^\d{1,20}$/.test(value) ? Number(value) : value;
     const isWhole = typeof number === 'number' && Number.isInteger(number) && number >= 0;
     if (isWhole && number <= max) return number;
@@ -208,7 +209,7 @@ class MapFields implements Fields {
     return this.#opened.byName.get(name)?.value;
   }
 
-  /** Null where the field is a map or a list. */
+  /** Returns null where the field is a map or a list. */
   #scalar(name: string): string | number | boolean | undefined | null {
     const value = this.#value(name);
     return value === undefined ? undefined : value.kind === 'scalar' ? value.value : null;
@@ -241,7 +242,7 @@ class MapFields implements Fields {
 const MAX_UINT32 = 0xffff_ffff;
 export const MAX_INT32 = 0x7fff_ffff;
 
-/** It says neither the value nor its beginning. */
+/** The message quotes no part of the value. */
 const KEY_MESSAGE =
   'looks like a key, a certificate or a token, which this field would show to everybody: keys go under inline (base64), inlineString, or into a Secret';
 

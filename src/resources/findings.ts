@@ -3,26 +3,26 @@ import type { Problem } from '../base/problem.ts';
 import type { Origin } from '../model/compiled.ts';
 
 /**
- * Collects what there is to say about the files, in whatever order it is found. What looks like a
- * key is taken out of messages and fields.
+ * Collects the problems of the files, in any order. Takes everything that looks like a key out of
+ * messages and fields.
  */
 export interface Findings {
   error(at: Origin, field: string, message: string): void;
   warn(at: Origin, field: string, message: string): void;
-  /** A field or kind that nobody knows: an error only for those who asked to be strict. */
+  /** Reports an unknown field or kind: an error in strict mode, else a warning. */
   unknown(at: Origin, field: string, message: string): void;
   /**
-   * How many unknown fields were found so far; a reader that must not lose a restriction compares
+   * Counts the unknown fields so far. A reader that must not lose a restriction compares the count
    * before and after.
    */
   unknowns(): number;
-  /** For what one resource says: its errors refuse this one thing, and nothing else. */
+  /** Returns a collector for one resource: its errors refuse only `refuses`. */
   within(refuses: string): Findings;
-  /** The same as an error that stands in the problems already. */
+  /** Refuses `refuses` too, for an error that is already among the problems. */
   breaks(message: string): void;
-  /** What is wrong with that one thing, for a refusal; null where no error was found within. */
+  /** Returns the sentence of a refusal for `refuses`; null where no error was found within. */
   broken(): string | null;
-  /** Sorted by file, line and column. */
+  /** Returns the problems, sorted by file, line and column. */
   problems(): readonly Problem[];
 }
 
@@ -69,11 +69,11 @@ function findingsInto(found: Found, refuses?: string): Findings {
   };
 }
 
-/** Paths have the names of fields and tags in them, which are input too. */
+/** The longest field path. Paths contain the names of fields and tags, which are input too. */
 const MAX_FIELD = 300;
 const MAX_MESSAGE = 2_000;
 
-/** The one way by which anything that an operator wrote gets into a problem. */
+/** Prepares every text of an operator that becomes part of a problem; no other code does it. */
 function shown(text: string, max: number): string {
   const safe = withoutKeys(text);
   return safe.length > max ? `${safe.slice(0, max)}…` : safe;

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 
-/** Plain data as YAML, without aliases and without folded lines. */
+/** Writes plain data as YAML, without aliases and without folded lines. */
 export function formatYaml(value: unknown): string {
   return stringify(value, { aliasDuplicateObjects: false, lineWidth: 0 });
 }

@@ -1,9 +1,9 @@
 import { isIP } from 'node:net';
 
 /**
- * What Kuma takes for an IP address or a DNS name, less the spellings that a resolver would read as
- * an address although they are none by RFC 4291 or dotted decimal: 0x7f000001, 2130706433, 127.1,
- * 0177.0.0.1 (Kuma takes those as names).
+ * Tells whether Kuma takes a host for an IP address or a DNS name. Null also for the spellings that
+ * a resolver reads as an address although they are neither RFC 4291 nor dotted decimal: 0x7f000001,
+ * 2130706433, 127.1, 0177.0.0.1 (Kuma takes those for names).
  */
 export function hostKind(host: string): 'ip' | 'name' | null {
   if (isIP(host) !== 0) return host.includes('%') ? null : 'ip';
@@ -16,7 +16,7 @@ export function isIpv6(host: string): boolean {
   return isIP(host) === 6;
 }
 
-/** Go's net.SplitHostPort: brackets around an IPv6 address are taken off. */
+/** Splits as Go's net.SplitHostPort does: it removes the brackets around an IPv6 address. */
 export function splitHostPort(address: string): { readonly host: string; readonly port: string } | null {
   const bracketed = /^\[([^\][]*)\]:([^:\][]*)$/.exec(address);
   const plain = bracketed ?? /^([^:\][]*):([^:\][]*)$/.exec(address);

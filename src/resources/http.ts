@@ -1,4 +1,4 @@
-/** What a protocol says of how a terminated route is served. */
+/** Makes the HTTP settings of a terminated route from the protocol of its service. */
 import type { Cluster } from '../model/cluster.ts';
 import type { HttpRoute } from '../model/http-route.ts';
 import type { TerminateRoute } from '../model/route.ts';
@@ -9,13 +9,11 @@ export interface HeaderChange {
   /** In lower case. */
   readonly name: string;
   readonly value: string;
-  /** Beside those of its name; otherwise in place of them. */
+  /** True adds the value to those of the same name; false replaces them. */
   readonly append: boolean;
 }
 
-/**
- * They say how a message is framed, or which connection it is on: no operator's word changes them.
- */
+/** Headers that frame a message or belong to a connection: no configuration changes them. */
 const FRAMING: ReadonlySet<string> = new Set([
   'connection',
   'content-length',
@@ -28,15 +26,17 @@ const FRAMING: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
-/** Of an answer of the egress's own: Envoy writes these over what it was given. */
+/** Headers that Envoy overwrites in an answer of its own. */
 const OVERWRITTEN: ReadonlySet<string> = new Set(['content-type', 'server']);
 
-/** More headers of an answer that the egress gives itself, as names and values in turns. */
+/**
+ * Returns the extra headers of an answer that the egress gives itself; names and values alternate.
+ */
 export function replyHeaders(headers: readonly HeaderChange[]): readonly string[] {
   return flatHeaders(headers.filter(({ name }) => !OVERWRITTEN.has(name)));
 }
 
-/** More headers of a message, as names and values in turns. */
+/** Returns the extra headers of a message; names and values alternate. */
 export function flatHeaders(headers: readonly HeaderChange[]): readonly string[] {
   let flat: string[] = [];
   for (const { name, value, append } of headers) {
@@ -47,13 +47,16 @@ export function flatHeaders(headers: readonly HeaderChange[]): readonly string[]
   return flat;
 }
 
-/** Why no message can carry such a header; null where one can. */
+/** Returns why no message can carry such a header; null where one can. */
 export function headerProblem(name: string, value: string): string | null {
   if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return 'must be the name of a header: letters, digits and hyphens';
   return /[^\t\x20-\x7e\x80-\xff]/.test(value) ? 'must be one line of text without control characters' : null;
 }
 
-/** As Kuma: an HTTP connection manager on every external service that speaks HTTP. */
+/**
+ * Adds HTTP to the route of every external service that speaks it, as Kuma adds an HTTP connection
+ * manager.
+ */
 export function httpRoute(
   protocol: Protocol,
   answersDenied: boolean,

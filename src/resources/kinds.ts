@@ -1,5 +1,5 @@
 /**
- * The kinds of resources that are read, by the names that operators write. A kind is a file in
+ * The kinds of resources that are read, under the names that operators write. A kind is a file in
  * kinds/ and a line here; the types of the resource set follow.
  */
 export { mesh as Mesh } from './kinds/mesh.ts';

@@ -1,5 +1,5 @@
 /**
- * The kinds of Kuma and Kong Mesh up to 2.14: which are read here, and what is said of the others.
+ * The kinds of Kuma and Kong Mesh up to 2.14: those that are read, and a note for each other one.
  */
 import * as registered from './kinds.ts';
 import type { AnyKind } from './kinds/kind.ts';
@@ -57,7 +57,7 @@ export function isReadKind(name: string): name is ReadKind {
   return Object.hasOwn(KINDS, name);
 }
 
-/** Why a kind of Kuma's is not read here; undefined for what is no kind of Kuma's. */
+/** Returns why a kind of Kuma is not read; undefined for a name that is no kind of Kuma. */
 export function noteOf(name: string): string | undefined {
   return OTHERS.get(name);
 }

@@ -11,19 +11,19 @@ import { at } from './resource-set.ts';
 import type { MeshResources, ResourceSet } from './resource-set.ts';
 import type { ContentHash } from '../model/names.ts';
 
-/** Reads a file for whoever may: this room opens none. */
+/** Reads a file. The caller provides it, because this room does no IO. */
 export type ReadFile = (path: string) => { readonly text: string } | { readonly error: string };
 
 export interface Loader {
   /**
-   * A bundle of CA certificates; null where there is a problem, which is reported at the data
-   * source to `findings`: those of what asks.
+   * Loads a bundle of CA certificates. Returns null for a problem, which is reported at the data
+   * source to the `findings` of the caller.
    */
   bundle(mesh: MeshResources, source: DataSource, findings: Findings): ContentHash | null;
   pair(mesh: MeshResources, pair: PairSource, findings: Findings): PemPair | null;
 }
 
-/** Where a certificate and its key are to be taken from, and what they are for. */
+/** The sources of a certificate and its key, and their use. */
 export interface PairSource {
   readonly cert: DataSource;
   readonly key: DataSource;
@@ -79,7 +79,7 @@ export function createLoader(
 
 type Loaded =
   | { readonly kind: 'text'; readonly text: string }
-  /** `isSaid`: at the very place already. */
+  /** `isSaid`: the problem is already reported at its place. */
   | { readonly kind: 'problem'; readonly message: string; readonly isSaid?: boolean };
 
 function textOf(mesh: MeshResources, source: DataSource, resources: ResourceSet, readFile: ReadFile | undefined): Loaded {

@@ -15,9 +15,9 @@ import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
 
 /**
- * A MeshExternalService: always terminated here, whatever `routing.zoneEgress` says. Permissions do
- * not apply to it on a zone egress; the mesh says whether everybody may reach all of them or nobody
- * any.
+ * Adds a MeshExternalService. The egress always terminates it, whatever `routing.zoneEgress` is.
+ * Permissions do not apply to it on a zone egress; a setting of the mesh allows all clients to
+ * reach all of them, or none.
  */
 export function addMeshExternalService(
   context: Context,
@@ -49,7 +49,7 @@ export function addMeshExternalService(
     findings.warn(meta.at, 'spec.endpoints', 'is empty: not served');
     return;
   }
-  // Before its cluster, which may have the name of the other's.
+  // Checked before the cluster is added, which may have the same name as that of the other.
   if (isTaken(context, serverName(sni), meta.displayName, meta.at)) return;
   const name = meshName(mesh.mesh.meta.name);
   const namespace = meta.labels.get('k8s.kuma.io/namespace') ?? meta.namespace;
@@ -83,7 +83,8 @@ function endpointsOf(context: Context, mesh: MeshResources, service: MeshExterna
   if (tls !== null) {
     origination = meshExternalOrigination(service, tls, mesh, context.loader, service.findings);
   }
-  // Never plain where TLS was asked for, and nothing of a resource that has an error.
+  // Skips an endpoint whose resource has an error. An endpoint for which TLS was configured is
+  // never used without TLS.
   if (service.findings.broken() !== null || (tls !== null && origination === null)) return [];
   const tags = { ...Object.fromEntries(meta.labels), mesh: mesh.mesh.meta.name };
   return endpoints.flatMap(({ address: host, port, priority }) => {

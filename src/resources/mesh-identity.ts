@@ -11,15 +11,15 @@ import type { MeshResources } from './resource-set.ts';
 /** Kuma's lifetime of a workload certificate. */
 const DEFAULT_LIFETIME_MS = 24 * 3_600_000;
 
-/** Where identities come from when the CA keys are kept elsewhere. */
+/** The folders of certificates for an egress that does not hold the CA keys. */
 export interface IdentityFolders {
   readonly path: string;
   readonly readFile: ReadFile | undefined;
 }
 
 /**
- * What it takes to end the mTLS of a mesh. Where something is missing, which is reported, only what
- * ends there is refused.
+ * Reads what terminating the mTLS of a mesh needs. Where a part is missing, which is reported, only
+ * the terminated routes of the mesh are refused.
  */
 export function identityOf(
   resources: MeshResources,
@@ -33,7 +33,8 @@ export function identityOf(
   const findings = all.within(`Mesh ${name}`);
   const identity =
     folders === null ? issued(resources, backend, loader, findings) : fromFolder(resources, backend, folders, pems, findings);
-  // Null without a word: an error of the Mesh itself, which forbids the whole configuration.
+  // Returns null without a report: the error of the Mesh itself is reported and rejects the whole
+  // configuration.
   return (
     identity ?? { name, trust: contentHash(''), identity: { kind: 'none', why: findings.broken() ?? 'its backend is not valid' } }
   );
@@ -99,7 +100,7 @@ function sourcesOf(
 }
 
 /**
- * Serial number 0, as Kuma's builtin CAs have, is fine; the first certificate is the one that
+ * Accepts serial number 0, which Kuma's builtin CAs have; the first certificate is the one that
  * signs.
  */
 function caProblem({ certificates }: PemPair): string | null {
@@ -126,13 +127,13 @@ function fromFolder(
   if (ca === null || cert === null || key === null) return null;
   const bundle = pems.bundle(ca);
   if (bundle.kind === 'problem') findings.error(backend.at, backend.path, `${folder}/ca.crt ${bundle.message}`);
-  // The pair is read again whenever it changes, so it is looked at here and kept nowhere.
+  // The pair is only checked and not kept: it is read again whenever it changes.
   const problem = pems.pairProblem(cert, key);
   if (problem !== null) {
     findings.error(backend.at, backend.path, `${folder}/${problem.of === 'cert' ? 'tls.crt' : 'tls.key'} ${problem.message}`);
   }
   if (bundle.kind === 'problem') return null;
-  // A pair that does not fit may be one that is just being replaced: it is read again, and what was
-  // good before stays until then.
+  // A pair that does not fit may be in the middle of a replacement. It is read again, and the last
+  // good pair stays in use until then.
   return { name: meshName(mesh.meta.name), trust: bundle.hash, identity: { kind: 'folder', path: folder } };
 }

@@ -7,14 +7,11 @@ import { byNameFirstLast, byPolicy } from './policies/order.ts';
 import { selectsService } from './selects-service.ts';
 import { SERVICE_TAG } from './tags.ts';
 
-/** The MeshTrafficPermissions of one mesh, as far as they can matter here. */
+/** The MeshTrafficPermissions of one mesh that can have an effect on an egress. */
 export interface MeshPermissionChoice {
-  /** Whether the mesh has any, whatever it selects: then no TrafficPermission counts. */
+  /** True when the mesh has any of them, with any target: then no TrafficPermission counts. */
   readonly rule: boolean;
-  /**
-   * Those that select this `kuma.io/service`, in the order in which later ones override earlier
-   * ones.
-   */
+  /** Returns the policies that select this `kuma.io/service`; later ones override earlier ones. */
   selecting(service: string): readonly MeshTrafficPermission[];
 }
 
@@ -44,8 +41,8 @@ function isEffective({ meta, isShadow }: MeshTrafficPermission, findings: Findin
 }
 
 /**
- * Of policies that let nobody in and keep nobody out here; what they do is that TrafficPermissions
- * stop to count.
+ * Warns about policies that admit and refuse no client on an egress; their only effect is that
+ * TrafficPermissions no longer count.
  */
 function tellUseless({ meta, hasRules, from, targetRef, notUnderstood }: MeshTrafficPermission, findings: Findings): void {
   const also = 'but as long as it is there, no TrafficPermission of the mesh counts';
@@ -64,9 +61,10 @@ export function meshPermissionName({ meta }: MeshTrafficPermission): string {
 }
 
 /**
- * Of all items that match a client the last one decides. So the rules are the items from last to
- * first, and the first that matches does. For a certificate with two values of one tag Kuma lets
- * any Allow pass; here the last item decides, which never lets more through.
+ * Merges the policies of a service. The last of all items that match a client decides. The rules
+ * are therefore the items from last to first, and the first that matches decides. For a certificate
+ * with two values of one tag, any Allow is enough in Kuma; here the last item decides, which never
+ * admits more.
  */
 export function mergedPermission(policies: readonly MeshTrafficPermission[]): Permission {
   const by = policies.map(meshPermissionName).join(', ');
@@ -74,7 +72,7 @@ export function mergedPermission(policies: readonly MeshTrafficPermission[]): Pe
     if (policy.notUnderstood !== null) return { kind: 'unsupported', by: meshPermissionName(policy), why: policy.notUnderstood };
   }
   const rules = policies.flatMap((policy) => policy.from.map((item) => ruleOf(policy, item))).reverse();
-  // Nothing gets past a rule for everybody.
+  // Rules after one that matches every client have no effect.
   const last = rules.findIndex(({ principal }) => principal.kind === 'any');
   return { kind: 'rules', by, rules: last < 0 ? rules : rules.slice(0, last + 1) };
 }
@@ -89,8 +87,8 @@ function principalOf({ kind, name, tags }: TargetRef, mesh: string): Principal {
 }
 
 /**
- * Kuma's order: kind of the target, where the policy comes from, its role; then by display name,
- * where the one that sorts first wins.
+ * Kuma's order: kind of the target, origin of the policy, its role. Among equals it orders by
+ * display name, where the first name wins.
  */
 function bySpecificity(a: MeshTrafficPermission, b: MeshTrafficPermission): number {
   return byPolicy(a, b) || byNameFirstLast(a, b);

@@ -7,8 +7,7 @@ import type { Loader } from './load.ts';
 import type { MeshResources } from './resource-set.ts';
 
 /**
- * How an ExternalService is spoken to in TLS; null where something it needs is missing, which is
- * reported.
+ * Makes the TLS settings of an ExternalService; null where a part is missing, which is reported.
  */
 export function externalOrigination(
   { host, protocol }: ExternalService,
@@ -41,7 +40,7 @@ export function externalOrigination(
   };
 }
 
-/** As Kuma has it: encrypted, and to whoever answers. */
+/** Makes TLS without verification, as Kuma does: encrypted, to any server. */
 function unverified(tls: ExternalServiceTls, findings: Findings): TlsTrust {
   findings.warn(
     tls.at,
@@ -52,8 +51,8 @@ function unverified(tls: ExternalServiceTls, findings: Findings): TlsTrust {
 }
 
 /**
- * One setting for all endpoints of a MeshExternalService: the host of the first stands for all, as
- * in Kuma.
+ * Makes one setting for all endpoints of a MeshExternalService: the host of the first endpoint
+ * counts for all, as in Kuma.
  */
 export function meshExternalOrigination(
   { endpoints, protocol, meta }: MeshExternalService,
@@ -87,7 +86,8 @@ export function meshExternalOrigination(
     trust,
     names: checksName ? [exactly(serverName), ...names] : null,
     clientCertificate: pair === undefined ? null : { cert: pair.cert, key: pair.key },
-    // Kuma forgets the versions where it verifies nothing; nobody who writes one wants that.
+    // Kuma drops the versions where it verifies nothing. They are kept here: an operator who writes
+    // a version means it.
     ...bounds,
     alpn: alpnOf(protocol),
     allowRenegotiation: tls.allowRenegotiation,
@@ -114,7 +114,7 @@ function bundleTrust(
   return ca === null ? null : { kind: 'bundle', ca };
 }
 
-/** A name that ends in a dot is sent and compared without it. */
+/** Removes a dot at the end of a name, as TLS libraries do before they send and compare it. */
 function sniOf(name: string): string | null {
   return hostKind(name) === 'ip' ? null : name.replace(/\.$/, '');
 }
@@ -132,12 +132,15 @@ const BOUNDS: Readonly<Record<TlsBound, TlsVersion | null>> = {
   TLS13: 'TLSv1.3',
 };
 
-/** OpenSSL speaks these with weak keys and hashes only, so weak ones of ours are taken too. */
+/**
+ * OpenSSL allows these versions only with weak keys and hashes, so weak client certificates are
+ * allowed too.
+ */
 function isOld(version: TlsVersion): boolean {
   return version === 'TLSv1' || version === 'TLSv1.1';
 }
 
-/** Auto is 1.2 to 1.3, and gives way to the other bound. */
+/** Resolves Auto, which is 1.2 to 1.3 and adapts to the other bound. */
 function versions(min: TlsBound, max: TlsBound): { readonly minVersion: TlsVersion; readonly maxVersion: TlsVersion } {
   const maxVersion = BOUNDS[max] ?? 'TLSv1.3';
   const auto = VERSIONS.indexOf(maxVersion) < VERSIONS.indexOf('TLSv1.2') ? maxVersion : 'TLSv1.2';
@@ -145,8 +148,8 @@ function versions(min: TlsBound, max: TlsBound): { readonly minVersion: TlsVersi
 }
 
 /**
- * Envoy offers these for clusters whose protocol is HTTP; bytes are relayed here, so it must be
- * what the client speaks.
+ * Returns the ALPN list. Envoy offers these for clusters whose protocol is HTTP. Here bytes are
+ * relayed, so ALPN has to be the protocol that the client speaks.
  */
 function alpnOf(protocol: ExternalService['protocol']): readonly string[] {
   switch (protocol) {

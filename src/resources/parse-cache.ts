@@ -6,16 +6,18 @@ import type { SourceFile } from './yaml.ts';
 import type { Value } from './yaml-value.ts';
 
 /**
- * What the files of the last compile held, so that a change of one file costs the parsing of that
- * file only. One for each source.
+ * Keeps the documents of the last compile, so that a change of one file costs only the parsing of
+ * that file. Each source has its own.
  */
 export interface ParseCache {
-  /** The documents of all files; those of files that are not among them are forgotten. */
+  /**
+   * Returns the documents of all files. Documents of files that are no longer given are dropped.
+   */
   parse(files: readonly SourceFile[], findings: Findings): readonly Value[];
 }
 
 interface Parsed {
-  /** Of the content: the text itself may be a key, and is not kept. */
+  /** Hash of the content. The text itself may contain a key and is not kept. */
   readonly hash: string;
   readonly values: readonly Value[];
   readonly errors: readonly (readonly [at: Origin, field: string, message: string])[];

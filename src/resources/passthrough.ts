@@ -11,7 +11,7 @@ import type { MeshPolicies } from './policies/mesh-policies.ts';
 import type { MeshResources } from './resource-set.ts';
 import { MATCH_ALL, SERVICE_TAG, ZONE_TAG } from './tags.ts';
 
-/** A service as the ingresses of other zones offer it. */
+/** A service that the ingresses of other zones offer. */
 export interface RemoteService {
   readonly offers: readonly Offer[];
   readonly at: Origin;
@@ -22,12 +22,13 @@ interface Offer {
   readonly service: AvailableService;
 }
 
-/** Mesh -> service -> where it is offered. */
+/** Mesh -> service -> its offers. */
 export type ServicesByMesh = ReadonlyMap<string, ReadonlyMap<string, RemoteService>>;
 
 /**
- * What the ingresses of other zones offer. They come sorted by name; of several behind one address
- * the first that has services counts, because an ingress that just started has none yet.
+ * Lists what the ingresses of other zones offer. The ingresses come sorted by name. Of several with
+ * one address the first that has services counts, because an ingress that just started has none
+ * yet.
  */
 export function servicesByMesh(ingresses: readonly ZoneIngress[], context: Context): ServicesByMesh {
   const { zone, findings } = context;
@@ -86,7 +87,7 @@ function tellAbsent(context: Context, { meta, services }: ZoneIngress, reason: A
 }
 
 /**
- * The routes of one remote service: one for each tag set that clients may ask for, all of one
+ * Adds the routes of one remote service: one for each tag set that clients may ask for, all to one
  * cluster.
  */
 export function addPassthrough(
@@ -128,7 +129,7 @@ function endpointOf(context: Context, { ingress, service }: Offer, mesh: string,
     address,
     port: ingress.advertisedPort,
     weight: Math.max(1, service.instances),
-    // Kuma goes by the tag alone here.
+    // Kuma uses only the tag here.
     priority: localityAware ? localityPriority(zone, context.zone) : 0,
     zone: zone ?? ingress.zone,
     tags: endpointTags(service.tags, mesh),
@@ -137,9 +138,9 @@ function endpointOf(context: Context, { ingress, service }: Offer, mesh: string,
 }
 
 /**
- * Whether a tag makes a difference to the addresses: two versions behind one ingress do not, and
- * splitting on them here would only keep an address from being used. The SNI keeps all tags, the
- * ingress chooses by them.
+ * Makes a test whether a tag changes the set of addresses. Two versions behind one ingress do not,
+ * and splitting on them here would only keep an address from being used. The SNI keeps all tags;
+ * the ingress chooses by them.
  */
 function relevanceOf(offers: readonly Offer[]): (tag: string, value: string) => boolean {
   const all = new Set<string>();

@@ -6,16 +6,16 @@ import { pairUseProblem, trustProblem } from './tls-material.ts';
 import type { PairUse } from './tls-material.ts';
 
 /**
- * Certificates and keys that the snapshot names: PEM by content hash. Checking the same text again
- * costs a look-up.
+ * Certificates and keys that the snapshot refers to: PEM by content hash. Checking the same text
+ * again costs a look-up.
  */
 export interface PemStore {
   readonly secrets: ReadonlyMap<ContentHash, string>;
-  /** A bundle of at least one certificate. */
+  /** Checks a bundle of at least one certificate. */
   bundle(text: string): PemBundle | PemProblem;
-  /** A chain with the key of its first certificate, both fit for their use. */
+  /** Checks a chain with the key of its first certificate; both must be fit for `use`. */
   pair(cert: string, key: string, use: PairUse): PemPair | PemProblem;
-  /** The same check, and nothing is kept. */
+  /** Makes the same check and keeps nothing. */
   pairProblem(cert: string, key: string): PemProblem | null;
 }
 
@@ -35,7 +35,7 @@ export interface PemPair {
 /** Never quotes the text. */
 export interface PemProblem {
   readonly kind: 'problem';
-  /** Which of the two of a pair it is about. */
+  /** The half of a pair that the problem is about. */
   readonly of: 'cert' | 'key';
   readonly message: string;
 }
@@ -105,7 +105,7 @@ function readBundle(text: string, hash: ContentHash): PemBundle | PemProblem {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
   const begun = text.match(/-----BEGIN CERTIFICATE-----/g)?.length ?? 0;
   if (blocks.length === 0) return { kind: 'problem', of: 'cert', message: 'holds no certificate in PEM form' };
-  // OpenSSL would take those before it, and nobody would notice.
+  // OpenSSL would silently use the certificates before it.
   if (begun !== blocks.length) return { kind: 'problem', of: 'cert', message: 'holds a certificate that is cut off' };
   const certificates: X509Certificate[] = [];
   for (const [i, block] of blocks.entries()) {
@@ -122,7 +122,7 @@ function readKey(text: string): KeyObject | null {
   try {
     return createPrivateKey(text);
   } catch {
-    // The reason would be the library's, and could only tell of the key.
+    // The library's reason could only be about the content of the key.
     return null;
   }
 }

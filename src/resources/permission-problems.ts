@@ -7,12 +7,12 @@ import { permissionName } from './permissions.ts';
 import type { MeshResources } from './resource-set.ts';
 import { MATCH_ALL, SERVICE_TAG } from './tags.ts';
 
-/** Looking for the name that was meant costs a comparison with every service. */
+/** The most hints. Each search for the intended name compares it with every service. */
 const HINTS = 20;
 
 /**
- * Permissions that name only services which nobody offers here: those of the zone itself, or a slip
- * of the pen.
+ * Warns about permissions whose services do not exist here: they belong to the zone itself, or are
+ * misspelt.
  */
 export function tellOfUnknownServices(
   { externalServices, permissions, meshPermissions }: MeshResources,

@@ -4,7 +4,7 @@ import type { TrafficPermission } from './kinds/traffic-permission.ts';
 import { compareRank, MATCH_ALL, selects, SERVICE_TAG } from './tags.ts';
 import type { Tags } from './tags.ts';
 
-/** The TrafficPermissions of one mesh: which one counts for an external service. */
+/** Chooses the TrafficPermission that counts for an external service of one mesh. */
 export interface PermissionChoice {
   /** Exactly one decides, never several together; null where none selects the service. */
   best(service: ExternalService): TrafficPermission | null;
@@ -30,7 +30,7 @@ export function permissionChoice(permissions: readonly TrafficPermission[]): Per
     best({ service, tags }) {
       let best: Candidate | null = null;
       for (const candidate of [...(byService.get(service) ?? []), ...anywhere]) {
-        // An empty destination is an error elsewhere, and selects nothing in Kuma.
+        // An empty destination is reported elsewhere, and selects nothing in Kuma.
         if (candidate.destination.size === 0 || !selects(candidate.destination, tags)) continue;
         if (best === null || compare(candidate, best) > 0) best = candidate;
       }
@@ -40,9 +40,9 @@ export function permissionChoice(permissions: readonly TrafficPermission[]): Per
 }
 
 /**
- * The more specific destination; then the permission that was created later, where the documents
- * say so; then the first by name, in whatever order they stand in the files. So does Kuma, whose
- * store lists them by name; files seldom say when they were created.
+ * Orders candidates as Kuma does: the more specific destination first, then the permission that was
+ * created later, where the documents have a time, then by name. Kuma's store lists them by name;
+ * files seldom have the time of creation.
  */
 function compare(a: Candidate, b: Candidate): number {
   return (
@@ -56,7 +56,10 @@ function byName(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Adds in place: a list that is copied each time is slow where thousands name one service. */
+/**
+ * Adds in place: copying the list each time is slow where thousands of permissions name one
+ * service.
+ */
 export function pushed<Item>(list: Item[] | undefined, item: Item): Item[] {
   if (list === undefined) return [item];
   list.push(item);
@@ -68,8 +71,8 @@ export function permissionName({ meta }: TrafficPermission): string {
 }
 
 /**
- * Sources are alternatives. Principals name the mesh of the permission, which is the mesh of the
- * service.
+ * Makes the permission. Sources are alternatives. Principals name the mesh of the permission, which
+ * is the mesh of the service.
  */
 export function permissionOf(permission: TrafficPermission): Permission {
   const by = permissionName(permission);
@@ -80,15 +83,16 @@ export function permissionOf(permission: TrafficPermission): Permission {
 }
 
 /**
- * A wildcard asks for nothing: every client has a service, and Kuma does not look whether it has
- * the tag.
+ * Makes the principal of a source. A wildcard asks for nothing: every client has a service, and
+ * Kuma does not check whether it has the tag.
  */
 function principalOf(source: Tags, mesh: string): Principal {
   return allOf([...source].filter(([, value]) => value !== MATCH_ALL).map(([tag, value]) => tagPrincipal(mesh, tag, value)));
 }
 
 /**
- * How a client's certificate carries a tag: `spiffe://<mesh>/<service>`, or `kuma://<tag>/<value>`.
+ * Makes the principal for a tag as a client's certificate carries it: `spiffe://<mesh>/<service>`,
+ * or `kuma://<tag>/<value>`.
  */
 export function tagPrincipal(mesh: string, tag: string, value: string): Principal {
   return { kind: 'uri', match: 'exact', value: tag === SERVICE_TAG ? `spiffe://${mesh}/${value}` : `kuma://${tag}/${value}` };

@@ -5,8 +5,8 @@ import type { SourceFile } from './yaml.ts';
 import type { Value } from './yaml-value.ts';
 
 /**
- * The one document of a file, YAML or JSON, as plain data. Throws an error that says where it is
- * none.
+ * Reads the one document of a file, YAML or JSON, as plain data. Throws an error with the place
+ * where it is not valid.
  */
 export function plainDocument(file: SourceFile): unknown {
   const findings = createFindings(true);

@@ -1,15 +1,18 @@
 /**
- * A quick reader for plain YAML: block maps and lists of one-line values, as resource files mostly
- * are. It gives what the full parser gives, or null as soon as it meets anything else (comments
- * behind values, block scalars, anchors, tags, tabs, text that is not ASCII, every error): then the
- * full parser decides. It is never more lenient than that one. Ten times faster, and parsing is
- * most of what compiling costs.
+ * Reads plain YAML quickly: block maps and lists of one-line values, the usual form of resource
+ * files. It returns what the full parser would return, or null as soon as it meets anything else
+ * (comments after values, block scalars, anchors, tags, tabs, text that is not ASCII, every error);
+ * the full parser then decides. It is never more lenient than the full parser. It is ten times
+ * faster, and parsing is most of the cost of compiling.
  */
 import type { ListValue, MapEntry, MapValue, ScalarValue, Value } from './yaml-value.ts';
 
 const MAX_DEPTH = 40;
 const KEY = /^([A-Za-z_][A-Za-z0-9_./-]*):(?: +|$)/;
-/** Nothing that begins with another character, and nothing that could end early: `: ` and ` #`. */
+/**
+ * A plain scalar: its first character is one of these, and it contains no `: ` and no ` #`, which
+ * would end it early.
+ */
 const PLAIN = /^[A-Za-z0-9_/.](?:[A-Za-z0-9_./+@=,;()*~$^<>%&!?|'"\\-]|:(?=[^ ])| (?=[^ #]))*$/;
 const FLOW_PLAIN =
   /[A-Za-z0-9_/.](?:[A-Za-z0-9_./+@=;()*~$^<>%&!|'"\\-]|:(?=[A-Za-z0-9/.])| (?=[A-Za-z0-9_./+@=;()*~$^<>%&!|-]))*/y;
@@ -33,7 +36,7 @@ const CONSTANTS: ReadonlyMap<string, boolean | null> = new Map([
 ]);
 const SPECIAL_KEYS: ReadonlySet<string> = new Set([...CONSTANTS.keys(), '__proto__', 'constructor']);
 
-/** Thrown by the reader to itself: the text is not plain. */
+/** Thrown and caught inside of this file for a text that is not plain. */
 class NotPlain extends Error {}
 
 interface Line {
@@ -75,7 +78,7 @@ function documentsOf(text: string): readonly (readonly Line[])[] {
   return documents;
 }
 
-/** The lines of one document, read from top to bottom. */
+/** Reads the lines of one document from top to bottom. */
 class Reader {
   readonly #file: string;
   readonly #lines: readonly Line[];
@@ -94,7 +97,7 @@ class Reader {
     return value;
   }
 
-  /** `line` is the first one, or the rest of a line behind its `- `. */
+  /** `line` is the first line, or the rest of a line after its `- `. */
   #map(line: Line, indent: number, depth: number): MapValue {
     if (depth > MAX_DEPTH) throw new NotPlain();
     const at = { file: this.#file, line: line.number, column: indent + 1 };
@@ -113,7 +116,7 @@ class Reader {
     return { kind: 'map', entries, at };
   }
 
-  /** What stands on the lines below a key: a list may have the indent of the key. */
+  /** Reads the value on the lines below a key; a list may have the indent of the key. */
   #block(indent: number, depth: number): Value {
     const line = this.#lines[this.#next];
     if (line === undefined || line.indent < indent) throw new NotPlain();
@@ -152,7 +155,7 @@ class Reader {
   }
 }
 
-/** One line with brackets or quotes. */
+/** Reads one line with brackets or quotes. */
 class Flow {
   readonly #file: string;
   readonly #text: string;
@@ -203,7 +206,7 @@ class Flow {
     const items: Value[] = [];
     this.#each(']', () => {
       items.push(this.value(depth + 1));
-      // `[a: b]` is a map inside.
+      // `[a: b]` contains a map.
       if (this.#text.charAt(this.#at) === ':') throw new NotPlain();
     });
     return items;

@@ -11,8 +11,8 @@ import type { ParseCache } from './parse-cache.ts';
 import type { SourceFile } from './yaml.ts';
 
 /**
- * What the kinds of a scope say of themselves as a type: `rateLimits: readonly MeshRateLimit[]` and
- * so on. Kinds that share a list share a type.
+ * The type of the lists of a scope, as the kinds declare them: `rateLimits: readonly
+ * MeshRateLimit[]` and so on. Kinds that share a list share a type.
  */
 type Kept<Scope> = {
   readonly [
@@ -26,7 +26,7 @@ type Kept<Scope> = {
     : never;
 };
 
-/** Everything that was read, each list in an order that does not depend on files: by name. */
+/** All resources. Each list is sorted by name, independent of the files. */
 export interface ResourceSet extends Omit<Kept<'global'>, 'meshes'> {
   readonly meshes: readonly MeshResources[];
 }
@@ -35,7 +35,7 @@ export interface MeshResources extends Kept<'mesh'> {
   readonly mesh: MeshDefinition;
 }
 
-/** One resource, with what its kind says of it. */
+/** A resource with the definition of its kind. */
 interface Entry {
   readonly kind: AnyKind;
   readonly meta: Meta;
@@ -71,7 +71,7 @@ function entriesOf(meshes: Map<string, Entry[]>, mesh: string): Entry[] {
   return entries;
 }
 
-/** Every list and map of the scope, also those that no resource is for. */
+/** Makes every list and map of the scope, including empty ones. */
 function kept<Scope extends AnyKind['scope']>(scope: Scope, entries: readonly Entry[]): Kept<Scope> {
   const lists: Record<string, unknown[]> = {};
   const maps: Record<string, Map<string, unknown>> = {};
@@ -92,7 +92,7 @@ function kept<Scope extends AnyKind['scope']>(scope: Scope, entries: readonly En
 function withoutDuplicates(documents: readonly Document[], findings: Findings): readonly Document[] {
   const seen = new Map<string, Meta>();
   return documents.filter(({ kind, meta }) => {
-    // What has no name has an error already.
+    // A missing name is already reported.
     if (meta.name === '') return true;
     const key = JSON.stringify([kind, meta.mesh, meta.name]);
     const first = seen.get(key);

@@ -2,8 +2,8 @@ import type { TargetRef } from './kinds/target-ref.ts';
 import { selects, SERVICE_TAG } from './tags.ts';
 
 /**
- * Whether a policy's target selects an external service. As in Kuma, which looks at nothing but
- * `kuma.io/service` of one on an egress.
+ * Tells whether a policy's target selects an external service. On an egress, Kuma compares only its
+ * `kuma.io/service`; so does this.
  */
 export function selectsService(targetRef: TargetRef | null, service: string): boolean {
   if (targetRef === null) return true;

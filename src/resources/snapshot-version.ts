@@ -1,17 +1,17 @@
 import { createHash } from 'node:crypto';
 
 /**
- * First 16 hex digits of a SHA-256 over the content, whatever the order of its maps and properties.
- * The values of maps count by their own hashes, which frozen ones keep: of ten thousand routes only
- * those that changed are looked at again.
+ * Returns the first 16 hex digits of a SHA-256 over the content, independent of the order of maps
+ * and properties. The values of maps count by their own hashes, which are remembered for frozen
+ * values: of ten thousand routes only those that changed are hashed again.
  */
 export function snapshotVersion(content: Readonly<Record<string, unknown>>): string {
   return sha256(canonical(content)).slice(0, 16);
 }
 
 /**
- * Of a value that is frozen: the version of a snapshot that has it is then found without looking at
- * it.
+ * Remembers the hash of a frozen value: the version of a snapshot that contains it is then found
+ * without reading it.
  */
 export function rememberHash(value: object): void {
   hashOf(value);

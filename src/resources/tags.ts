@@ -8,7 +8,9 @@ export const PROTOCOL_TAG = 'kuma.io/protocol';
 export const ZONE_TAG = 'kuma.io/zone';
 export const MATCH_ALL = '*';
 
-/** Whether a selector admits these tags: `*` matches any value, but only where the tag is there. */
+/**
+ * Tells whether a selector admits these tags: `*` matches any value, but the tag must be present.
+ */
 export function selects(selector: Tags, tags: Tags): boolean {
   for (const [tag, value] of selector) {
     const actual = tags.get(tag);
@@ -18,7 +20,8 @@ export function selects(selector: Tags, tags: Tags): boolean {
 }
 
 /**
- * Negative where `a` is less specific: by the number of tags, then by how many of them are exact.
+ * Negative where `a` is less specific: compares the number of tags, then how many of them are
+ * exact.
  */
 export function compareRank(a: Tags, b: Tags): number {
   return a.size - b.size || exact(a) - exact(b);
@@ -37,16 +40,16 @@ export function emptyTags(): Tags {
 export interface TagRules {
   readonly atLeastOne?: boolean;
   readonly service?: boolean;
-  /** Nothing but the service tag. */
+  /** True allows only the service tag. */
   readonly onlyService?: boolean;
 }
 
-/** Tags of a resource: values are literal. */
+/** Checks the tags of a resource: values are literal. */
 export function checkTags(field: TagField, rules: TagRules, findings: Findings): void {
   check(field, rules, findings, TAG_VALUE, 'tag value must consist of alphanumeric characters, dots, dashes and underscores');
 }
 
-/** Tags of a selector: values may be `*`. */
+/** Checks the tags of a selector: values may be `*`. */
 export function checkSelector(field: TagField, rules: TagRules, findings: Findings): void {
   const message = 'tag value must consist of alphanumeric characters, dots, dashes, slashes and underscores or be "*"';
   check(field, rules, findings, SELECTOR_VALUE, message);
@@ -78,7 +81,7 @@ function check(field: TagField, rules: TagRules, findings: Findings, values: Reg
   }
 }
 
-/** `sources` and `destinations` of the old policies: a list of `match`. */
+/** Reads `sources` and `destinations` of the old policies: a list of `match`. */
 export function readSelectors(spec: Fields, name: string, rules: TagRules, findings: Findings): readonly Tags[] {
   const items = spec.objects(name, ['match']) ?? [];
   if (items.length === 0) spec.error(name, 'must have at least one element');

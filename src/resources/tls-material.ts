@@ -2,19 +2,19 @@ import type { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 
 /**
- * What a certificate and its key are for: to show to a service, to one that is spoken to in TLS 1.0
- * or 1.1, or to issue the certificates of a mesh.
+ * The use of a certificate and its key: to show to a service, to show to a service in TLS 1.0 or
+ * 1.1, or to issue the certificates of a mesh.
  */
 export type PairUse = 'client' | 'old-client' | 'issuer';
 
-/** The limits of OpenSSL's security level 2, which clients and services are verified with. */
+/** The limits of OpenSSL's security level 2, which verifies clients and services. */
 const MIN_RSA_BITS = 2_048;
 const SIGNING_KEYS: readonly string[] = ['rsa', 'rsa-pss', 'ec', 'ed25519', 'ed448'];
-/** What identity/encode.ts can sign with. */
+/** The keys that identity/encode.ts can sign with. */
 const ISSUING_KEYS: readonly string[] = ['rsa', 'ec', 'ed25519'];
 
 /**
- * Why a pair that fits together cannot be used, as `run` would find out at the first session; null
+ * Says why a matching pair cannot be used, before `run` would find it at the first session; null
  * where it can. Never quotes the text.
  */
 export function pairUseProblem(cert: string, key: string, leaf: X509Certificate, use: PairUse): string | null {
@@ -27,12 +27,12 @@ export function pairUseProblem(cert: string, key: string, leaf: X509Certificate,
   return opensslProblem({ cert, key, ...(use === 'old-client' ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}) });
 }
 
-/** Why OpenSSL would not take a text as trust; null where it does. */
+/** Says why OpenSSL would not accept a text as trust; null where it does. */
 export function trustProblem(ca: string): string | null {
   return opensslProblem({ ca });
 }
 
-/** A warning: the time decides, which may be wrong here, and what the other side makes of it. */
+/** A warning only: the clock of this machine may be wrong, and the other side decides. */
 export function validityProblem({ validFrom, validTo }: X509Certificate, nowMs: number): string | null {
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   if (to <= nowMs) return `expired ${new Date(to).toISOString()}`;
@@ -57,7 +57,7 @@ function keyOf(certificate: X509Certificate): { readonly type: string; readonly 
   }
 }
 
-/** OpenSSL's reasons, in words that say what to do. */
+/** OpenSSL's reasons, with what to do about them. */
 const REASONS: Readonly<Record<string, string>> = {
   'ee key too small': 'has a key that is too weak (RSA of at least 2048 bits, EC of at least 224)',
   'ca key too small': 'holds a CA certificate whose key is too weak (RSA of at least 2048 bits, EC of at least 224)',

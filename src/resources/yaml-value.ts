@@ -1,6 +1,6 @@
 import type { Origin } from '../model/compiled.ts';
 
-/** What a document holds; every value remembers where it was written, 1-based. */
+/** The content of a document; every value keeps its place in the file, 1-based. */
 export type Value = ScalarValue | ListValue | MapValue;
 
 export interface ScalarValue {

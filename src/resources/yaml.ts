@@ -5,9 +5,9 @@ import type { Findings } from './findings.ts';
 import { parsePlainYaml } from './plain-yaml.ts';
 import type { MapEntry, MapValue, Value } from './yaml-value.ts';
 
-/** A file as it was read. JSON is YAML, so both go the same way. */
+/** A file as it was read. JSON is YAML, so one reader serves both. */
 export interface SourceFile {
-  /** As the operator knows it: problems name it. */
+  /** The path that the operator knows; problems contain it. */
   readonly path: string;
   readonly text: string;
 }
@@ -16,26 +16,26 @@ const MAX_BYTES = 4 * 1024 * 1024;
 /** Kuma's deepest resource needs 12 levels. */
 const MAX_DEPTH = 100;
 /**
- * The parser takes 2 µs for each: names, values, brackets, blanks between them. A file of 4 MiB as
- * people write it has less.
+ * The parser takes 2 µs for each token: names, values, brackets, blanks between them. A
+ * hand-written file of 4 MiB has fewer.
  */
 const MAX_TOKENS = 500_000;
 /**
- * Signs of a block (`-`, `?`, `:`) in one line: each may be a level, and a level costs more than a
- * token.
+ * The most block indicators (`-`, `?`, `:`) in one line: each may be a level, and a level costs
+ * more than a token.
  */
 const MAX_SIGNS = 200;
-/** So many values may stand in a file by aliases and merges, beside those that are written. */
+/** The most values that aliases and merges may add to those that are written. */
 const MAX_ALIASED = 50_000;
 /** A file that is no YAML has one error in each line. */
 const MAX_ERRORS = 20;
-/** A reader that merges maps would let these into a prototype. */
+/** Merging a map with these keys could change a prototype. */
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', '<<']);
 
 /**
- * The documents of a file, YAML 1.2 core schema. Empty ones are left out, and so is a document with
- * a syntax error: its problems are in `findings`. Aliases and merge keys (`<<`) are read as Go
- * reads them, up to a limit.
+ * Parses the documents of a file, YAML 1.2 core schema. Leaves out empty documents and those with a
+ * syntax error, whose problems are in `findings`. Reads aliases and merge keys (`<<`) as Go does,
+ * up to a limit.
  */
 export function parseYaml(file: SourceFile, findings: Pick<Findings, 'error'>): readonly Value[] {
   if (Buffer.byteLength(file.text) > MAX_BYTES) {
@@ -46,7 +46,7 @@ export function parseYaml(file: SourceFile, findings: Pick<Findings, 'error'>): 
   return parsePlainYaml(file.path, file.text) ?? parseFullYaml(file, findings);
 }
 
-/** The same by the full parser, whatever is in the file. */
+/** Does the same with the full parser for every file. */
 export function parseFullYaml(file: SourceFile, findings: Pick<Findings, 'error'>): readonly Value[] {
   const start = { file: file.path, line: 0, column: 0 };
   const excess = excessOf(file.text);
@@ -56,7 +56,7 @@ export function parseFullYaml(file: SourceFile, findings: Pick<Findings, 'error'
   }
   const lines = new LineCounter();
   let documents: readonly Document[];
-  // An error object of the parser is dear only for its stack, which nobody reads.
+  // Most of the cost of a parser's error object is its stack, which is never read.
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;
   try {
@@ -65,14 +65,14 @@ export function parseFullYaml(file: SourceFile, findings: Pick<Findings, 'error'
       version: '1.2',
       schema: 'core',
       merge: false,
-      // It compares each key with all others; the reader below looks them up.
+      // The library compares each key with all others; the reader below looks keys up.
       uniqueKeys: false,
       prettyErrors: false,
       logLevel: 'silent',
     });
     documents = Array.isArray(parsed) ? parsed : [];
   } catch (error) {
-    // The parser recurses; it has no limit of its own.
+    // The parser recurses without a limit of its own.
     if (!(error instanceof RangeError)) throw error;
     findings.error(start, '', TOO_DEEP);
     return [];
@@ -112,9 +112,9 @@ interface Reader {
   readonly file: string;
   readonly lines: LineCounter;
   readonly findings: Pick<Findings, 'error'>;
-  /** Null while the value is being read: it cannot stand in itself. */
+  /** Null while the value is being read: it cannot contain itself. */
   readonly anchors: Map<string, Value | null>;
-  /** Of what has an anchor: how many values it has in it. */
+  /** The number of values inside of each anchored value. */
   readonly sizes: Map<Value, number>;
   aliased: number;
   failed: boolean;
@@ -123,8 +123,8 @@ interface Reader {
 const TOO_DEEP = `values are nested too deeply (limit ${MAX_DEPTH})`;
 
 /**
- * What would cost the parser too long, found by its own lexer, which is quick and stops at the
- * first.
+ * Finds what would take the parser too long. The parser's own lexer is quick, and the search stops
+ * at the first excess.
  */
 function excessOf(text: string): { readonly offset: number; readonly message: string } | null {
   let offset = 0;
@@ -153,7 +153,7 @@ function excessOf(text: string): { readonly offset: number; readonly message: st
         signs = 0;
     }
     if (depth > MAX_DEPTH + 1 || signs > MAX_SIGNS) return { offset, message: TOO_DEEP };
-    // These stand for no text.
+    // These tokens stand for no text.
     if (token !== '\u0002' && token !== '\u0018' && token !== '\u001f') offset += token.length;
   }
   return null;
@@ -164,7 +164,7 @@ function placeAt(text: string, offset: number): { readonly line: number; readonl
   return { line: before.split('\n').length, column: offset - before.lastIndexOf('\n') };
 }
 
-/** With its anchor, where it has one. */
+/** Reads a node, and keeps its anchor where it has one. */
 function read(reader: Reader, node: unknown, depth: number): Value | null {
   const anchor = isScalar(node) || isMap(node) || isSeq(node) ? node.anchor : undefined;
   if (anchor === undefined) return readNode(reader, node, depth);
@@ -174,7 +174,7 @@ function read(reader: Reader, node: unknown, depth: number): Value | null {
   return value;
 }
 
-/** What the anchor before it has; it keeps the place where it is written. */
+/** Returns the value of the anchor at the place of the alias. */
 function aliased(reader: Reader, name: string, offset: number | undefined): Value | null {
   const value = reader.anchors.get(name);
   if (value === undefined) return fail(reader, offset, 'the alias has no anchor before it');
@@ -183,7 +183,10 @@ function aliased(reader: Reader, name: string, offset: number | undefined): Valu
   return reader.aliased > MAX_ALIASED ? fail(reader, offset, `aliases stand for more than ${MAX_ALIASED} values`) : value;
 }
 
-/** Aliases in it count by what they stand for, so this ends long before memory does. */
+/**
+ * Counts values; an alias counts as much as its anchor, so the limit is reached long before memory
+ * runs out.
+ */
 function sizeOf(reader: Reader, value: Value): number {
   if (value.kind === 'scalar') return 1;
   const known = reader.sizes.get(value);
@@ -234,12 +237,12 @@ function readNode(reader: Reader, node: unknown, depth: number): Value | null {
     const inner = value === null ? { kind: 'scalar' as const, value: null, at: keyAt } : read(reader, value, depth + 1);
     if (inner !== null) entries.set(String(name), { key: keyAt, value: inner });
   }
-  // What is written counts before what is merged, and of that what comes first.
+  // Written entries win over merged ones, and earlier merged ones over later.
   for (const map of merged) for (const [name, entry] of map.entries) if (!entries.has(name)) entries.set(name, entry);
   return { kind: 'map', entries, at };
 }
 
-/** Of `<<`: one map, or several in a list. */
+/** Returns the maps of `<<`: one map, or several in a list. */
 function mergedMaps(reader: Reader, value: Value | null, offset: number | undefined): readonly MapValue[] {
   if (value === null) return [];
   const items = value.kind === 'list' ? value.items : [value];
@@ -269,7 +272,7 @@ function isNothing(value: Value): boolean {
   return value.kind === 'scalar' && value.value === null;
 }
 
-/** The library's own text for these may quote the file, and a file may hold keys. */
+/** Replaces messages of the library that may quote the file, which may contain keys. */
 const QUOTING: Readonly<Partial<Record<ErrorCode, string>>> = {
   BAD_ALIAS: 'an alias or anchor is not valid',
   BAD_COLLECTION_TYPE: 'the tag does not fit the value',

@@ -2,17 +2,17 @@ import { Buffer } from 'node:buffer';
 import { ipBytes } from '../base/ip-bytes.ts';
 
 /**
- * What kind of address an IP is. Decided on bytes, never on text, so that no spelling of an address
- * is another address. An IPv6 form that carries an IPv4 address (mapped, translated, NAT64,
- * compatible, 6to4, Teredo) has the class of that address.
+ * The kind of network an IP address belongs to. Judged on bytes, never on text, so that two
+ * spellings of one address get one class. An IPv6 form that carries an IPv4 address (mapped,
+ * translated, NAT64, compatible, 6to4, Teredo) has the class of that address.
  */
 export type AddressClass =
-  /** 0.0.0.0/8 and `::`: on Linux whoever dials 0.0.0.0 or `::` reaches the machine itself. */
+  /** 0.0.0.0/8 and `::`. On Linux a connection to 0.0.0.0 or `::` reaches the machine itself. */
   | 'unspecified'
   | 'loopback'
   /**
-   * Also the addresses outside of the link-local blocks where clouds serve credentials to their
-   * machines.
+   * Includes the addresses outside of the link-local blocks at which clouds serve credentials to
+   * their machines.
    */
   | 'link-local'
   | 'multicast'
@@ -34,7 +34,7 @@ interface Block {
 
 type Rule = readonly [Block, AddressClass];
 
-/** No name may lead there, unless a CIDR block of the settings says so. */
+/** Classes to which a name must not resolve, unless a CIDR block of the settings allows it. */
 const FORBIDDEN: ReadonlySet<AddressClass> = new Set<AddressClass>([
   'unspecified',
   'loopback',
@@ -44,7 +44,7 @@ const FORBIDDEN: ReadonlySet<AddressClass> = new Set<AddressClass>([
   'invalid',
 ]);
 
-// The first rule that holds decides.
+// The first rule that matches decides.
 const V4: readonly Rule[] = rules(
   ['0.0.0.0/8', 'unspecified'],
   ['127.0.0.0/8', 'loopback'],
@@ -86,15 +86,15 @@ const V6: readonly Rule[] = rules(
 );
 
 /**
- * Where an IPv6 block carries an IPv4 address: the offset of its first byte. Teredo stores it with
- * all bits flipped.
+ * IPv6 blocks that carry an IPv4 address, with the offset of its first byte. Teredo stores the
+ * address with all bits flipped.
  */
 const CARRIERS: readonly { readonly block: Block; readonly offset: number; readonly flip: number }[] = [
   { block: block('::ffff:0:0/96'), offset: 12, flip: 0 },
   { block: block('::ffff:0:0:0/96'), offset: 12, flip: 0 },
   { block: block('64:ff9b::/96'), offset: 12, flip: 0 },
   // The local-use NAT64 block has no fixed place for the address. Read as /96, every shorter form
-  // ends in zeros: unspecified, and so refused.
+  // ends in zeros: it is unspecified, and so refused.
   { block: block('64:ff9b:1::/48'), offset: 12, flip: 0 },
   { block: block('2002::/16'), offset: 2, flip: 0 },
   { block: block('2001::/32'), offset: 12, flip: 0xff },
@@ -107,8 +107,8 @@ export function addressClass(ip: string): AddressClass {
 }
 
 /**
- * Whether an address that a name resolved to must not be dialled. What is not an IP address is
- * forbidden too.
+ * Tells whether an address must not be dialled that a name resolved to. A text that is no IP
+ * address is forbidden too.
  */
 export function isForbiddenWhenResolved(ip: string, allowedCidrs: readonly string[]): boolean {
   const bytes = ipBytes(ip);
@@ -121,7 +121,9 @@ export function isForbiddenWhenResolved(ip: string, allowedCidrs: readonly strin
   });
 }
 
-/** By bytes: an IPv4-mapped address is the IPv4 address, and a zone (`%eth0`) does not count. */
+/**
+ * Compares bytes: an IPv4-mapped address equals the IPv4 address, and a zone (`%eth0`) is ignored.
+ */
 export function sameAddress(a: string, b: string): boolean {
   const one = ipBytes(a);
   const other = ipBytes(b);
@@ -131,14 +133,14 @@ export function sameAddress(a: string, b: string): boolean {
   return bytes.length === others.length && bytes.every((byte, i) => byte === others[i]);
 }
 
-/** `address/bits`, or an address alone. */
+/** Accepts `address/bits` and a single address. */
 export function isCidr(text: string): boolean {
   return parseCidr(text) !== null;
 }
 
 function classOf(bytes: Buffer): AddressClass {
   if (bytes.length === 4) return firstOf(V4, bytes);
-  // `::` and `::1` lie in the IPv4-compatible block, and are not such addresses.
+  // `::` and `::1` lie in the IPv4-compatible block but carry no IPv4 address.
   if (bytes.every((byte, i) => byte === 0 || (i === 15 && byte === 1))) return firstOf(V6, bytes);
   const carrier = CARRIERS.find(({ block }) => contains(block, bytes));
   if (carrier === undefined) return firstOf(V6, bytes);

@@ -6,25 +6,28 @@ import type { Route } from '../model/route.ts';
 
 export interface Allowed {
   readonly kind: 'allowed';
-  /** The permission that decided; empty on a passthrough route, where the destination decides. */
+  /**
+   * Name of the permission that decided; empty on a passthrough route, where the destination
+   * decides.
+   */
   readonly by: string;
-  /** A shadow rule would have denied. */
+  /** True when a shadow rule would have denied. */
   readonly shadowDenied: boolean;
 }
 
 const PASSTHROUGH: Allowed = { kind: 'allowed', by: '', shadowDenied: false };
 
 /**
- * Whether this client may use this route. What cannot be evaluated refuses; where no rule matches,
- * nobody passes.
+ * Judges whether a client may use a route. A rule that cannot be evaluated refuses; a client that
+ * matches no rule is refused.
  */
 export function authorise(route: Route, client: VerifiedClient | null): Allowed | Refusal {
   return authoriseClaims(route, client);
 }
 
 /**
- * The same judgement on what a client is said to be: for whoever asks what would be, and lets
- * nobody in.
+ * Makes the same judgement for claims that are not proved. It answers questions of explain and
+ * simulate, and admits no client.
  */
 export function authoriseClaims(route: Route, client: ClientClaims | null): Allowed | Refusal {
   if (route.unsupported !== undefined) return refuse('unsupported-policy', `${route.destination}: ${route.unsupported}`);
@@ -57,7 +60,9 @@ function evaluate(permission: Permission, client: ClientClaims, destination: str
   }
 }
 
-/** The first that refuses is the reason. An empty list allows nobody. */
+/**
+ * Evaluates permissions in order; the first refusal is the reason. An empty list admits no client.
+ */
 function evaluateAll(
   { by, all }: Extract<Permission, { kind: 'all-of' }>,
   client: ClientClaims,
@@ -76,8 +81,8 @@ function evaluateAll(
 }
 
 /**
- * Whether the URI SANs of a client are the principal. An empty `and` is anybody, an empty `or`
- * nobody.
+ * Tells whether the URI SANs of a client match the principal. An empty `and` matches every client,
+ * an empty `or` none.
  */
 export function matches(principal: Principal, uris: readonly string[]): boolean {
   switch (principal.kind) {

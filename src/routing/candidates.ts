@@ -6,7 +6,7 @@ import type { EndpointHealth, EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
 import { addressClass, isForbiddenWhenResolved, sameAddress } from './addresses.ts';
 
-/** One address to dial for an endpoint. */
+/** An address to dial for an endpoint. */
 export interface Target {
   readonly endpoint: Endpoint;
   readonly ip: string;
@@ -16,21 +16,22 @@ export interface Target {
 export interface Level {
   readonly priority: number;
   readonly all: readonly Target[];
-  /** The same list where all are. */
+  /** The same list object when all targets are healthy. */
   readonly healthy: readonly Target[];
 }
 
 export interface CandidateLevels {
-  /** The most preferred first; none is empty. */
+  /** Ordered from the most preferred; no level is empty. */
   readonly levels: readonly Level[];
-  /** Why the first address that is left out may not be dialled. */
+  /** Why the first skipped address must not be dialled. */
   readonly refusal: Refusal | null;
 }
 
 /**
- * What a route may dial now. An endpoint counts when it takes traffic and carries every tag of the
- * route's subset; there is no fallback to others (Envoy's NO_FALLBACK). Two endpoints with one
- * address stay two: Envoy drops the second, and with it a subset that only the second belongs to.
+ * Returns what a route may dial now. An endpoint counts when it takes traffic and carries every tag
+ * of the route's subset; there is no fallback to other endpoints (Envoy's NO_FALLBACK). Two
+ * endpoints with one address stay two: Envoy drops the second, and with it a subset that has only
+ * the second.
  */
 export function candidates(route: Route, cluster: Cluster, view: EndpointView): CandidateLevels {
   const subset = route.kind === 'passthrough' ? route.subset : {};
@@ -49,7 +50,8 @@ export function candidates(route: Route, cluster: Cluster, view: EndpointView): 
 }
 
 /**
- * Every address of a cluster that may be dialled, whatever its health: for whoever watches them.
+ * Returns every address of a cluster that may be dialled, in any state of health: the list that
+ * health checks watch.
  */
 export function dialable(cluster: Cluster, view: DialFacts): readonly Target[] {
   return cluster.endpoints.flatMap((endpoint) => {
@@ -61,10 +63,10 @@ export function dialable(cluster: Cluster, view: DialFacts): readonly Target[] {
   });
 }
 
-/** What decides whether an address may be dialled. */
+/** The facts that decide whether an address may be dialled. */
 export type DialFacts = Pick<EndpointView, 'names' | 'ownListeners' | 'localAddresses' | 'allowedResolved'>;
 
-/** For the refusal where there is none. */
+/** Writes the sentence of the refusal for a cluster without candidates. */
 export function noCandidates(route: Route, cluster: Cluster): string {
   if (cluster.endpoints.length === 0) return `${route.destination} has no endpoint`;
   const subset = route.kind === 'passthrough' ? Object.entries(route.subset) : [];
@@ -86,8 +88,8 @@ function healthyOf(all: readonly Target[], { health }: EndpointView): readonly T
 }
 
 /**
- * One endpoint as a route sees it: for explanations. What `candidates` takes is what is a target
- * here.
+ * Judges one endpoint for a route, for explanations. An endpoint is a target here exactly when
+ * `candidates` takes it.
  */
 export function examine(route: Route, endpoint: Endpoint, view: EndpointView): readonly Examined[] {
   if (endpoint.weight <= 0) return [{ kind: 'left-out', field: 'weight', wanted: 'above 0', found: String(endpoint.weight) }];
@@ -104,7 +106,7 @@ export function examine(route: Route, endpoint: Endpoint, view: EndpointView): r
 
 export type Examined =
   | { readonly kind: 'target'; readonly target: Target; readonly health: EndpointHealth }
-  /** By a field of the endpoint: a tag, or `weight`. */
+  /** `field` is a tag of the endpoint, or `weight`. */
   | { readonly kind: 'left-out'; readonly field: string; readonly wanted: string; readonly found: string }
   | Refusal;
 
@@ -143,7 +145,7 @@ function check(endpoint: Endpoint, ip: string, view: DialFacts): { kind: 'target
 function isOwn(listenerIp: string, ip: string, view: DialFacts): boolean {
   if (sameAddress(listenerIp, ip)) return true;
   const target = addressClass(ip);
-  // Whoever dials the unspecified address reaches this machine's loopback.
+  // A connection to the unspecified address reaches this machine's loopback.
   if (target === 'unspecified') return true;
   const everywhere = addressClass(listenerIp) === 'unspecified';
   return everywhere && (target === 'loopback' || [...view.localAddresses].some((local) => sameAddress(local, ip)));

@@ -20,17 +20,17 @@ export interface Chosen {
   readonly kind: 'chosen';
   /** In the order to try; at least one. */
   readonly targets: readonly Target[];
-  /** The priority that the first of them was picked from. */
+  /** The priority of the first target. */
   readonly priority: number;
-  /** Too few of its endpoints are healthy, so that health did not count. */
+  /** True when too few endpoints of that priority are healthy, so that health was ignored. */
   readonly panic: boolean;
 }
 
 /**
- * The endpoints of a cluster that this route may use now, in the order to try. The first is picked
- * as Envoy would: a priority by its load, in it an endpoint by the cluster's balancer. Then come
- * the others of that priority and, most preferred first, those of the other priorities, for
- * retries. Unhealthy endpoints are left out, unless their priority panics.
+ * Orders the endpoints of a cluster that a route may use now. The first is picked as Envoy would: a
+ * priority by its load, and in it an endpoint by the cluster's balancer. The others follow for
+ * retries: first those of the same priority, then those of the other priorities, most preferred
+ * first. Unhealthy endpoints are left out, unless their priority panics.
  */
 export function choose(route: Route, cluster: Cluster, view: EndpointView): Chosen | Refusal {
   if (cluster.broken !== undefined) return refuse('misconfigured', `${route.destination}: ${cluster.broken}`);
@@ -52,12 +52,12 @@ export function choose(route: Route, cluster: Cluster, view: EndpointView): Chos
   const targets: Target[] = [];
   const append = (i: number, by: Balancing): void => {
     const level = levels[i];
-    // Where a panic refuses, a retry does not go there either.
+    // A priority that refuses in a panic takes no retries either.
     if (list[i]?.panic === true && cluster.failInPanic === true) return;
     if (level !== undefined) targets.push(...ordered(level, list[i]?.panic ?? false, by));
   };
   append(picked, balancing);
-  // No table is built for a priority that only retries reach.
+  // Skips the table for a priority that only retries reach.
   const others = hashes(balancing.balancer) ? { ...balancing, balancer: BALANCING_DEFAULTS.balancer } : balancing;
   for (const i of levels.keys()) if (i !== picked) append(i, others);
   const [first] = targets;
@@ -65,7 +65,7 @@ export function choose(route: Route, cluster: Cluster, view: EndpointView): Chos
   return { kind: 'chosen', targets, priority: first.endpoint.priority, panic };
 }
 
-/** The cluster's settings, and what is known at this moment. */
+/** The settings of the cluster and the facts of this moment. */
 interface Balancing {
   readonly cluster: Cluster;
   readonly balancer: Balancer;
@@ -104,7 +104,7 @@ function ordered(level: Level, panic: boolean, balancing: Balancing): readonly T
   const found = panic ? [] : localities({ all: level.all, usable }, overprovisioningFactor);
   const weights = found.map(({ effectiveWeight }) => effectiveWeight);
   const picks = drawRest(weighted(weights), weights, facts.next);
-  // In a panic, and where no locality has a weight, Envoy does not look at localities.
+  // Envoy ignores localities in a panic, and where no locality has a weight.
   if (picks.length === 0) return byBalancer(usable, weightsOf(usable), balancing);
   return picks.flatMap((i) => {
     const inside = found[i]?.usable ?? [];

@@ -1,7 +1,7 @@
 /**
- * The judgement: route, authorise, choose. Each is called here and nowhere else. A session,
- * `explain` and `simulate` take the three stages below as their facts arrive; a stage takes what
- * the one before it has given, so no other order compiles.
+ * The judgement: route, authorise, choose. No other code calls these three. A session, `explain`
+ * and `simulate` take the stages below as their facts arrive; each stage takes the result of the
+ * one before it, so no other order compiles.
  */
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
@@ -16,31 +16,31 @@ import { choose } from './choose.ts';
 import type { Chosen, Target } from './choose.ts';
 import { routeOf } from './route.ts';
 
-/** After the first stage: where the hello leads, in this configuration. */
+/** Result of the first stage: the route of the hello in this configuration. */
 export interface RoutedHello {
   readonly kind: 'routed';
   readonly snapshot: Snapshot;
   readonly route: Route;
 }
 
-/** After the second stage: this client may use the route. */
+/** Result of the second stage: the client may use the route. */
 export interface AdmittedClient extends Omit<RoutedHello, 'kind'> {
   readonly kind: 'admitted';
   readonly allowed: Allowed;
 }
 
-/** What is known of a cluster's endpoints at this moment. */
+/** Returns what is known of a cluster's endpoints at this moment. */
 export type ViewOf = (cluster: Cluster) => EndpointView;
 
-/** The first stage. `serverName` is the SNI as it was sent, null where there was none. */
+/** The first stage. `serverName` is the SNI as the client sent it, null without an SNI. */
 export function findRoute(snapshot: Snapshot, serverName: string | null): RoutedHello | Refusal {
   const found = routeOf(snapshot, serverName);
   return found.kind === 'refusal' ? found : { kind: 'routed', snapshot, route: found };
 }
 
 /**
- * What refuses every client of this route, so that none is asked for its certificate; null where
- * the client decides.
+ * Returns the refusal that every client of this route gets, so that the egress need not ask for a
+ * certificate; null where the client decides.
  */
 export function refusesEveryClient({ snapshot, route }: RoutedHello): Refusal | null {
   if (route.unsupported === undefined) return missingIdentity(snapshot, route);
@@ -53,7 +53,7 @@ export function admit(routed: RoutedHello, client: VerifiedClient | null): Admit
   return admitClaims(routed, client);
 }
 
-/** The second stage for a client that is asked about. Traffic takes `admit`. */
+/** The second stage for claims that are not proved. Traffic uses `admit`. */
 export function admitClaims(routed: RoutedHello, client: ClientClaims | null): AdmittedClient | Refusal {
   const { snapshot, route } = routed;
   const allowed = refusesEveryClient(routed) ?? authoriseClaims(route, client);
@@ -61,23 +61,25 @@ export function admitClaims(routed: RoutedHello, client: ClientClaims | null): A
 }
 
 /**
- * The cluster of the third stage. A control plane may take a cluster away some milliseconds before
- * the chain that uses it.
+ * Returns the cluster of the third stage. A control plane may remove a cluster some milliseconds
+ * before the filter chain that uses it.
  */
 export function clusterOf({ snapshot, route }: AdmittedClient): Cluster | Refusal {
   const cluster = snapshot.clusters.get(route.cluster);
   return cluster ?? refuse('no-endpoint', `the cluster ${route.cluster} of ${route.destination} is not there`);
 }
 
-/** The third stage: the targets of the cluster that `clusterOf` gave, in the order to try them. */
+/**
+ * The third stage: the targets of the cluster that `clusterOf` returned, in the order to try them.
+ */
 export function chooseEndpoints({ route }: AdmittedClient, cluster: Cluster, view: EndpointView): Chosen | Refusal {
   return choose(route, cluster, view);
 }
 
 export interface DecisionFacts {
-  /** The SNI as sent, null where there was none. */
+  /** The SNI as the client sent it, null without an SNI. */
   readonly serverName: string | null;
-  /** Null on a passthrough route, and where no certificate was given. */
+  /** Null on a passthrough route, and for a client without a certificate. */
   readonly client: ClientClaims | null;
   readonly viewOf: ViewOf;
 }
@@ -86,7 +88,7 @@ export type Decision =
   | { readonly kind: 'allowed'; readonly route: Route; readonly allowed: Allowed; readonly targets: readonly Target[] }
   | { readonly kind: 'refused'; readonly route: Route | null; readonly refusal: Refusal };
 
-/** The whole judgement, where all facts are known. */
+/** Makes the whole judgement at once, when all facts are known. */
 export function decide(snapshot: Snapshot, { serverName, client, viewOf }: DecisionFacts): Decision {
   const routed = findRoute(snapshot, serverName);
   if (routed.kind === 'refusal') return { kind: 'refused', route: null, refusal: routed };
@@ -100,7 +102,7 @@ export function decide(snapshot: Snapshot, { serverName, client, viewOf }: Decis
   return { kind: 'allowed', route, allowed: admitted.allowed, targets: chosen.targets };
 }
 
-/** The mTLS of a mesh cannot be ended with what was written of its identity. */
+/** Refuses a route whose mesh has no usable identity: its mTLS cannot be terminated. */
 function missingIdentity({ meshes }: Snapshot, route: Route): Refusal | null {
   if (route.kind !== 'terminate') return null;
   const identity = meshes.get(route.mesh)?.identity;

@@ -1,7 +1,7 @@
 /**
- * What holds of every snapshot that is served, whoever made it. A compiler that keeps its promises
- * never violates one; this is what stands between a mistake in a compiler and traffic. It says
- * nothing of whether a configuration is wise.
+ * Rules that hold of every snapshot that is served, from any source. A correct compiler never
+ * violates one; the check keeps a bug in a compiler away from traffic. It does not judge whether a
+ * configuration is wise.
  */
 import { isIP } from 'node:net';
 import type { Cluster, Endpoint } from '../model/cluster.ts';
@@ -13,29 +13,28 @@ import type { Mesh, Secrets, Snapshot } from '../model/snapshot.ts';
 
 export type Invariant =
   /**
-   * A route, cluster or mesh is kept under its own name; that of a route in lower case, so that
+   * A route, cluster or mesh is stored under its own name (a route's name in lower case), so that
    * each can be reached and none hides another.
    */
   | 'name'
-  /** A terminating route has a permission that comes to a decision for every client. */
+  /** A terminating route has a permission that decides for every client. */
   | 'permission'
-  /** The cluster of a route is there, or the route says that no client may use it. */
+  /** The cluster of a route exists, or the route refuses every client. */
   | 'cluster'
   /** The mesh of a terminating route has a certificate. */
   | 'mesh'
   /** No cluster serves routes of two meshes. */
   | 'one-mesh'
-  /** A cluster that a route uses has endpoints, or says why nobody can use it. */
+  /** A cluster that a route uses has endpoints, or the reason why it cannot be used. */
   | 'endpoints'
-  /** An endpoint can be dialled: an address or a name, a port, a weight. */
+  /** An endpoint can be dialled: it has an address or a name, a port, a weight. */
   | 'endpoint'
-  /** Every secret that is named is there. */
+  /** Every secret that is named exists. */
   | 'secret';
 
 /**
- * What a control plane sends in pieces may lack for some milliseconds, or for as long as it has
- * nothing: connections are refused until it comes (`no-endpoint`, `identity-unavailable`), and
- * nothing passes that must not.
+ * Parts that a control plane may send some milliseconds later, or not yet at all. Connections are
+ * refused until they come (`no-endpoint`, `identity-unavailable`); none passes that must not.
  */
 export const MAY_COME_LATER: ReadonlySet<Invariant> = new Set<Invariant>(['cluster', 'mesh', 'endpoints']);
 
@@ -46,12 +45,12 @@ export interface Violation {
   readonly text: string;
 }
 
-/** Routes and clusters looked at in one step. */
+/** Number of routes and clusters checked in one step. */
 const STEP = 500;
 
 /**
- * Looks at everything once, in steps of a millisecond or less: 9 ms in all for ten thousand routes,
- * and 40 before the code is warm.
+ * Checks everything once, in steps of a millisecond or less. Ten thousand routes take 9 ms, and 40
+ * ms before the code is warm.
  */
 export function* lookForViolations(
   { routes, clusters, meshes }: Snapshot,
@@ -157,8 +156,8 @@ function secretsOfMesh({ trust, identity }: Mesh): readonly (readonly [what: str
 }
 
 /**
- * Whether it comes to allow or to refuse for every client. What cannot be evaluated is a decision
- * too: it refuses.
+ * Tells whether a permission allows or refuses every client. A permission that cannot be evaluated
+ * refuses, so it decides too.
  */
 function decides(permission: Permission | undefined): boolean {
   switch (permission?.kind) {
@@ -199,7 +198,7 @@ function quoted(text: string): string {
   return JSON.stringify(text);
 }
 
-/** Of what only says which one. */
+/** Shortens a hash that only says which one is meant. */
 function short(hash: ContentHash): string {
   return hash.slice(0, 12);
 }

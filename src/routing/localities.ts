@@ -4,15 +4,15 @@ import type { Target } from './candidates.ts';
 export interface Locality {
   readonly usable: Target[];
   /**
-   * The locality's weight, by how much of it is available: times overprovisioned share of usable
-   * endpoints, at most 1.
+   * The locality's weight times its availability: the share of usable endpoints times the
+   * overprovisioning factor, at most 1.
    */
   readonly effectiveWeight: number;
 }
 
 /**
- * By the name of the locality, which is the zone where none is given. Empty localities are left
- * out.
+ * Groups targets by the name of their locality, or by their zone where no locality is given. Leaves
+ * out empty localities.
  */
 export function localities(
   level: { readonly all: readonly Target[]; readonly usable: readonly Target[] },
@@ -34,8 +34,8 @@ export function localities(
 }
 
 /**
- * For consistent hashing, which places all localities on one ring: the endpoint's share of its
- * locality's weight. Envoy does not look at availability here.
+ * Returns each endpoint's share of its locality's weight, for consistent hashing, which puts all
+ * localities on one ring. Envoy ignores availability here.
  */
 export function weightsByLocality(usable: readonly Target[]): number[] {
   const sums = new Map<string, number>();

@@ -1,5 +1,5 @@
 /**
- * What decides how traffic is spread over the priorities of a cluster. Endpoints that take no
+ * Facts that decide how traffic is spread over the priorities of a cluster. Endpoints that take no
  * traffic are not counted.
  */
 export interface Availability {
@@ -8,18 +8,18 @@ export interface Availability {
 }
 
 export interface Share {
-  /** Percent of the traffic, a whole number; all together are 100. */
+  /** Percent of the traffic, a whole number; the loads of all levels add up to 100. */
   readonly load: number;
-  /** Traffic goes to all endpoints of this priority, healthy or not. */
+  /** True when traffic goes to all endpoints of this priority, healthy or not. */
   readonly panic: boolean;
 }
 
 /**
- * Envoy's priority levels, most preferred first: each takes as much as its availability allows
- * (healthy share times overprovisioning, at most 100 %), what is left spills over to the next. Only
- * where all together do not reach 100 % a level below the panic threshold panics; where all panic,
- * traffic follows the number of endpoints. Whole percents and their rounding are Envoy's. Empty
- * levels do not matter.
+ * Computes Envoy's priority levels, most preferred first. Each takes as much as its availability
+ * allows (healthy share times overprovisioning, at most 100 %); the rest spills over to the next. A
+ * level below the panic threshold panics only where all levels together do not reach 100 %; where
+ * all panic, traffic follows the number of endpoints. Whole percents and their rounding are
+ * Envoy's. Empty levels have no effect.
  */
 export function shares(
   levels: readonly Availability[],
@@ -39,12 +39,12 @@ export function shares(
 function loadsOf(levels: readonly Availability[], available: readonly number[], panics: readonly boolean[]): number[] {
   if (panics.every((panic) => panic)) return percents(levels.map(({ endpoints }) => endpoints));
   if (available.some((each) => each > 0)) return spill(available);
-  // With a very low threshold so few may be healthy that it rounds to nothing, and yet nobody
-  // panics.
+  // With a very low threshold no level panics, and yet so few endpoints are healthy that their
+  // share rounds to 0.
   return spill(levels.map(({ healthy }) => Math.min(healthy, 1)));
 }
 
-/** The place of the level that a number from 0 to 99 falls on. */
+/** Finds the level for a number from 0 to 99. */
 export function levelAt(list: readonly Share[], percent: number): number {
   let upTo = 0;
   for (const [i, { load }] of list.entries()) {
@@ -60,7 +60,7 @@ function availability({ endpoints, healthy }: Availability, factor: number): num
   return Math.min(100, Math.floor((Math.round(factor * 100) * healthy) / endpoints));
 }
 
-/** What rounding leaves goes to the first level that has anything. */
+/** The first level with any share takes the remainder of rounding. */
 function spill(available: readonly number[]): number[] {
   const total = cappedSum(available);
   let left = 100;

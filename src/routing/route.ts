@@ -6,8 +6,9 @@ import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
 /**
- * The route of a ClientHello. Exact, in constant time, ASCII case folded; a trailing dot is no
- * match, as in Envoy. `name` is the SNI as the client sent it (latin1), null where it sent none.
+ * Finds the route of a ClientHello: an exact match in constant time, ASCII case folded. A trailing
+ * dot is no match, as in Envoy. `name` is the SNI as the client sent it (latin1), null without an
+ * SNI.
  */
 export function routeOf(snapshot: Snapshot, name: string | null): Route | Refusal {
   if (name === null) return refuse('no-sni', 'the ClientHello has no server name');
@@ -15,7 +16,10 @@ export function routeOf(snapshot: Snapshot, name: string | null): Route | Refusa
   return found ?? refuse('no-route', `no route has the SNI ${inQuotes(name)}`);
 }
 
-/** For log lines and error texts: printable ASCII, the rest as \xNN, cut at 255 characters. */
+/**
+ * Formats a name for log lines and errors: printable ASCII, the rest as \xNN, cut at 255
+ * characters.
+ */
 export function inQuotes(name: string): string {
   return `"${printable(name)}"`;
 }
@@ -26,7 +30,7 @@ export function printable(name: string): string {
   return cut.replace(/[^\x20-\x7e]|["\\]/g, hexEscape);
 }
 
-/** The name that `printable` was given, where that had at most 255 characters. */
+/** Inverts `printable` for names of at most 255 characters. */
 export function unprintable(text: string): string {
   return text.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }

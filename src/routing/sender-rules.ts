@@ -3,14 +3,14 @@ import { valuesOf } from '../wire/flat-headers.ts';
 import type { FlatHeaders } from '../wire/flat-headers.ts';
 import { matches } from './authorise.ts';
 
-/** Who sends a request. */
+/** The sender of a request. */
 export interface Sender {
   readonly headers: FlatHeaders;
-  /** Of the certificate that was verified. */
+  /** URI SANs of the verified certificate. */
   readonly uris: readonly string[];
 }
 
-/** Whether a request of this sender is one that the rules are about. Pure. */
+/** Tells whether the rules cover a request of this sender. Pure. */
 export function holds(rules: readonly SenderRule[] | undefined, sender: Sender): boolean {
   return (rules ?? []).every((rule) => {
     const found = isFound(rule, sender);
@@ -18,7 +18,7 @@ export function holds(rules: readonly SenderRule[] | undefined, sender: Sender):
   });
 }
 
-/** null: there is no header to compare, which is never what a rule asks for, as in Envoy. */
+/** A null value means a missing header, which no rule matches, as in Envoy. */
 function isFound(rule: SenderRule, { headers, uris }: Sender): boolean | null {
   switch (rule.kind) {
     case 'tags': {
@@ -34,11 +34,13 @@ function isFound(rule: SenderRule, { headers, uris }: Sender): boolean | null {
   }
 }
 
-/** In it a sidecar says who its client is: `&kuma.io/service=a,b&&version=1&`. */
+/**
+ * The header in which a sidecar sends the tags of its client: `&kuma.io/service=a,b&&version=1&`.
+ */
 const TAGS_HEADER = 'x-kuma-tags';
 
 function hasTags(any: readonly Readonly<Record<string, string>>[], values: readonly string[]): boolean {
-  // What stands before the first sign and behind the last is no tag, as in Kuma's pattern.
+  // The text before the first `&` and after the last one is no tag, as in Kuma's pattern.
   const written = values.join(',').split('&').slice(1, -1);
   return any.some((tags) =>
     Object.entries(tags).every(([tag, wanted]) =>

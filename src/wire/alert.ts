@@ -1,12 +1,11 @@
 /**
- * What a client is told that is refused: one fatal alert, so that its TLS library has a reason to
- * show and not only an end of the stream. Before a handshake of ours began it goes in the clear;
- * what is not TLS would not understand one. For a refused certificate see
- * traffic/certificate-alert.ts.
+ * The alert that a refused client gets: one fatal alert, so that its TLS library can show a reason
+ * and not only an end of the stream. Before our handshake begins it goes in the clear. A client
+ * that does not speak TLS gets none. For a refused certificate see traffic/certificate-alert.ts.
  */
 import type { RefusalCode } from '../base/refusal.ts';
 
-/** RFC 8446 6, RFC 6066 3. */
+/** The level of RFC 8446 6; the descriptions are from there and from RFC 6066 3. */
 const FATAL = 2;
 const DECODE_ERROR = 50;
 const INTERNAL_ERROR = 80;
@@ -47,17 +46,15 @@ const ALERTS = {
 } satisfies Record<RefusalCode, Uint8Array | null>;
 
 /**
- * The bytes to send before closing, or null where nothing is to be said. Only for a connection on
- * which no byte of TLS was sent yet: codes such as `connect-refused` come up after a handshake too.
- * The bytes are shared: write them, do not change them.
+ * Returns the bytes to send before closing, or null for no alert. Use it only on a connection where
+ * no byte of TLS was sent yet: codes such as `connect-refused` occur after a handshake too. The
+ * bytes are shared: write them, do not change them.
  */
 export function alertFor(code: RefusalCode): Uint8Array | null {
   return ALERTS[code];
 }
 
-/**
- * What a client is told whose certificate is refused: the names of RFC 8446 6.2, and the numbers.
- */
+/** The alerts for a refused client certificate: names and numbers of RFC 8446 6.2. */
 const CERTIFICATE_ALERTS = {
   'bad-certificate': 42,
   'unsupported-certificate': 43,
@@ -70,22 +67,22 @@ const CERTIFICATE_ALERTS = {
 
 export type CertificateAlert = keyof typeof CERTIFICATE_ALERTS;
 
-/** TLS 1.2 has no word for a certificate that is missing. */
+/** TLS 1.2 has no alert for a missing certificate. */
 const HANDSHAKE_FAILURE = 40;
 
-/** The content of an alert of TLS 1.3. */
+/** Makes the content of an alert of TLS 1.3. */
 export function certificateAlert(alert: CertificateAlert): Uint8Array {
   return Uint8Array.of(FATAL, CERTIFICATE_ALERTS[alert]);
 }
 
-/** A record of TLS 1.2, in the clear: for as long as the server has not changed its cipher. */
+/** Makes a record of TLS 1.2 in the clear: valid until the server has changed its cipher. */
 export function certificateAlertRecord(alert: CertificateAlert): Uint8Array {
   return record(alert === 'certificate-required' ? HANDSHAKE_FAILURE : CERTIFICATE_ALERTS[alert]);
 }
 
 /**
- * A record of version TLS 1.2, which every version accepts before a version is agreed on: content
- * type alert, two bytes, level fatal.
+ * Makes a record of version TLS 1.2, which every version accepts before a version is agreed on:
+ * content type alert, two bytes, level fatal.
  */
 function record(description: number): Uint8Array {
   return Uint8Array.of(21, 3, 3, 0, 2, FATAL, description);

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 
-/** Callers have checked that `at` is inside; the zero is for the compiler. */
+/** Callers have checked that `at` is inside; the zero satisfies the compiler. */
 export function u8(bytes: Uint8Array, at: number): number {
   return bytes[at] ?? 0;
 }

@@ -1,8 +1,7 @@
 /**
- * Reads the first flight of a TLS client and tells what its ClientHello asks for: the name, ALPN
- * and the version. It knows no socket and changes no byte. It does not judge names (that is
- * routing), and it does not look into extensions that routing does not need, ECH among them: the
- * outer name is the name.
+ * Reads the first flight of a TLS client: the name, ALPN and the version of its ClientHello. It
+ * knows no socket and changes no byte. It does not judge names (routing does), and it skips
+ * extensions that routing does not need, including ECH: it returns the outer name.
  */
 import { Buffer } from 'node:buffer';
 import { hex, latin1, u16, u8 } from './bytes.ts';
@@ -13,8 +12,8 @@ export type { ClientHello } from './hello-body.ts';
 
 export type HelloResult =
   /**
-   * Neither a hello yet nor anything wrong, and with fewer than `needed` bytes in total that stays
-   * so. At most the limit.
+   * Not a hello yet, and nothing wrong so far. With fewer than `needed` bytes in total (at most the
+   * limit) the result stays the same.
    */
   | { readonly kind: 'incomplete'; readonly needed: number }
   | { readonly kind: 'hello'; readonly hello: ClientHello }
@@ -22,7 +21,7 @@ export type HelloResult =
   | { readonly kind: 'malformed'; readonly detail: string }
   | { readonly kind: 'too-large'; readonly detail: string };
 
-/** As Envoy's tls_inspector: the whole hello within this many bytes, record headers included. */
+/** The largest hello, record headers included; the same as in Envoy's tls_inspector. */
 const DEFAULT_LIMIT = 16_384;
 
 const RECORD_HEADER = 5;
@@ -32,25 +31,23 @@ const HANDSHAKE = 22;
 const CLIENT_HELLO = 1;
 
 /**
- * The answer depends only on the bytes, not on how they arrived, and bytes behind the hello do not
- * change it. The hello may be cut into records at any byte (RFC 8446 5.1). Each call walks the
- * records from the start; the limit keeps the worst case, records of one byte, at 2,730.
+ * Parses a hello. The result depends only on the bytes, not on how they arrived; bytes after the
+ * hello do not change it. The hello may be cut into records at any byte (RFC 8446 5.1). Each call
+ * walks the records from the start; the limit bounds the worst case, records of one byte, to 2,730.
  */
 export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMIT): HelloResult {
-  // What lies beyond the limit is not looked at, so that a big read gives the same answer as many
-  // small ones.
+  // Ignores bytes beyond the limit, so that one big read gives the same result as many small ones.
   const length = Math.min(bytes.length, limit);
   let record = 0;
   let gathered = 0;
-  let total = 0; // of the handshake message with its header; 0 until its header is there
+  let total = 0; // length of the handshake message with its header; 0 until the header is there
   let header = 0;
 
   for (;;) {
     const bad = checkRecordHeader(bytes, record, length);
     if (bad !== null) return bad;
     const start = record + RECORD_HEADER;
-    // The type and the major version can be judged as they come, the rest of the header only as a
-    // whole.
+    // Judges the type and the major version as they come, the rest of the header only as a whole.
     if (length < start) return incomplete(length, length < record + 2 ? length + 1 : start, limit);
     const size = u16(bytes, record + 3);
     const present = Math.min(size, length - start);
@@ -75,8 +72,7 @@ export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMI
     } else if (gathered + size >= HANDSHAKE_HEADER) {
       return incomplete(length, start + HANDSHAKE_HEADER - gathered, limit);
     }
-    // The type of the next record is the next thing that can be judged: a foreign one ends it
-    // without waiting for more.
+    // The next judgement needs the type of the next record: a foreign type ends the parse at once.
     if (length < start + size) return incomplete(length, start + size + 1, limit);
     gathered += size;
     record = start + size;
@@ -84,8 +80,8 @@ export function parseClientHello(bytes: Uint8Array, limit: number = DEFAULT_LIMI
 }
 
 /**
- * Judges as much of a record header as is there. The minor version is not policed: RFC 8446 5.1 has
- * it ignored.
+ * Judges the part of a record header that has arrived. It ignores the minor version, as RFC 8446
+ * 5.1 asks.
  */
 function checkRecordHeader(bytes: Uint8Array, at: number, length: number): HelloResult | null {
   const there = length - at;
@@ -100,7 +96,7 @@ function checkRecordHeader(bytes: Uint8Array, at: number, length: number): Hello
   return size === 0 || size > MAX_RECORD ? malformed(`record of ${size} bytes, 1 to ${MAX_RECORD} are possible`) : null;
 }
 
-/** One copy, and only when the whole hello is there. */
+/** Copies the hello once, when all of it is there. */
 function gather(bytes: Uint8Array, total: number): Uint8Array {
   const message = Buffer.allocUnsafe(total);
   let filled = 0;
@@ -127,8 +123,8 @@ function malformed(detail: string): HelloResult {
 }
 
 /**
- * Names what it looks like where a few bytes tell; a client pointed at the wrong port is the usual
- * cause.
+ * Names the protocol where a few bytes show it; the usual cause is a client that uses the wrong
+ * port.
  */
 function notTls(bytes: Uint8Array): HelloResult {
   const text = latin1(bytes, 0, Math.min(bytes.length, 8));

@@ -1,20 +1,23 @@
 /**
- * The inside of a ClientHello, in one piece. Strict where routing depends on it: what two parsers
- * could read in two ways is refused, because the endpoint's TLS library reads the same bytes after
- * us.
+ * Parses the inside of a ClientHello, given in one piece. It is strict where routing depends on it:
+ * the endpoint's TLS library reads the same bytes later, so bytes that two parsers could read
+ * differently are refused.
  */
 import { hex, latin1, u16, u8 } from './bytes.ts';
 
 export interface ClientHello {
-  /** Latin1, exactly as sent, not folded; never empty. Null where the hello names no server. */
+  /** Latin1, exactly as sent, in its case; never empty. Null where the hello has no server name. */
   readonly serverName: string | null;
   /** In the client's order, latin1. */
   readonly alpn: readonly string[];
-  /** The highest version on offer that is known here; `unknown` where only others are (drafts). */
+  /**
+   * The highest version offered that this parser knows; `unknown` where the client offers only
+   * others (drafts).
+   */
   readonly maxVersion: HelloVersion;
   /**
-   * Bytes from the start to the end of the hello, record headers included. What comes behind them
-   * is not the hello's.
+   * Bytes from the start to the end of the hello, record headers included. The bytes after it
+   * belong to the next message.
    */
   readonly length: number;
 }
@@ -30,7 +33,10 @@ const SUPPORTED_VERSIONS = 43;
 
 const NO_ALPN: readonly string[] = [];
 
-/** RFC 8446 4.1.2. Every length must lead exactly to where the structure around it ends. */
+/**
+ * Reads the body by RFC 8446 4.1.2. Every length must end exactly where its surrounding structure
+ * ends.
+ */
 export function readHelloBody(
   bytes: Uint8Array,
   start: number,
@@ -40,7 +46,8 @@ export function readHelloBody(
   const version = u16(bytes, start);
   if (version >> 8 !== 3) return `ClientHello of version 0x${hex(version)}`;
 
-  // No field before the extensions can reach beyond MIN_HELLO_BODY without being checked first.
+  // MIN_HELLO_BODY bytes are there: each field before the extensions is checked before it can reach
+  // beyond them.
   let at = start + 34;
   const session = u8(bytes, at);
   if (session > 32) return `session id of ${session} bytes, at most 32 are possible`;
@@ -64,9 +71,9 @@ export function readHelloBody(
 }
 
 /**
- * In which hello, by number, an extension type was last seen. Not cleared between hellos, so that
- * one costs only the extensions it has; a comparison of all pairs would let 4,000 extensions in 16
- * KiB cost 8 million steps.
+ * The number of the hello in which each extension type was last seen. It is never cleared, so that
+ * a hello costs only its own extensions; comparing all pairs would let 4,000 extensions in 16 KiB
+ * cost 8 million steps.
  */
 const seenIn = new Uint32Array(65_536);
 let helloNumber = 0;
@@ -114,9 +121,9 @@ function parseExtensions(
 }
 
 /**
- * RFC 6066 3: a list in which each name type comes at most once, and host_name is the only type
- * there is; so exactly one entry, that ends where the list ends. What the name is made of is
- * routing's business, except a NUL, which has cut names short in too many other programs.
+ * Checks RFC 6066 3: each name type occurs at most once and host_name is the only type, so the list
+ * has exactly one entry that ends where the list ends. Routing judges the characters, except NUL,
+ * which many other programs take for the end of a name.
  */
 function checkServerName(bytes: Uint8Array, start: number, end: number): string | null {
   if (start + 5 > end || u16(bytes, start) !== end - start - 2) return 'the length of the server name list disagrees';
@@ -132,7 +139,7 @@ function checkServerName(bytes: Uint8Array, start: number, end: number): string 
   return null;
 }
 
-/** RFC 7301 3.1. */
+/** Reads RFC 7301 3.1. */
 function readAlpn(bytes: Uint8Array, start: number, end: number): string[] | null {
   if (start + 4 > end || u16(bytes, start) !== end - start - 2) return null;
   const list: string[] = [];
@@ -145,7 +152,7 @@ function readAlpn(bytes: Uint8Array, start: number, end: number): string[] | nul
   return list;
 }
 
-/** RFC 8446 4.2.1. GREASE and drafts do not count. */
+/** Reads RFC 8446 4.2.1; skips GREASE and drafts. */
 function highestVersion(bytes: Uint8Array, start: number, end: number): HelloVersion | null {
   const size = end - start - 1;
   if (size < 2 || size % 2 !== 0 || u8(bytes, start) !== size) return null;
@@ -157,7 +164,9 @@ function highestVersion(bytes: Uint8Array, start: number, end: number): HelloVer
   return highest === 0x0304 ? 'TLSv1.3' : highest === 0 ? 'unknown' : legacyVersion(highest);
 }
 
-/** Without supported_versions nothing above TLS 1.2 can be meant, whatever the number says. */
+/**
+ * A hello without supported_versions means at most TLS 1.2, even when it names a higher version.
+ */
 function legacyVersion(version: number): HelloVersion {
   switch (version) {
     case 0x0300:

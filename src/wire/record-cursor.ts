@@ -1,25 +1,26 @@
 /**
- * A record of at most this length is stopped behind: what brings nothing (a key update, an alert,
- * an empty record) has 16 to 50 bytes where it is not padded.
+ * The cursor stops after each record of at most this length. Records without payload (a key update,
+ * an alert, an empty record) have 16 to 50 bytes unless they are padded.
  */
 const SMALL = 64;
 const HEADER = 5;
 
 /**
- * Follows a stream of TLS records by their headers, which are never encrypted. What is not TLS has
- * records too, of the lengths that its bytes say: the TLS library ends such a connection.
+ * Follows a stream of TLS records by their headers, which are never encrypted. Bytes that are not
+ * TLS are read as records too, with lengths taken from them: the TLS library ends such a
+ * connection.
  */
 export class RecordCursor {
-  /** Records that ended in the last step. */
+  /** Number of records that ended in the last step. */
   ended = 0;
-  /** Bytes of the header that were seen. */
+  /** Number of header bytes seen so far. */
   #header = 0;
   #length = 0;
   #left = 0;
 
   /**
-   * Gives the offset behind the `most`th record that ends in `bytes` from `at` on, behind the first
-   * small one, or the end of `bytes`.
+   * Returns the first of these offsets: after the `most`th record that ends in `bytes` from `at`
+   * on, after the first small record, the end of `bytes`.
    */
   step(bytes: Uint8Array, at: number, most: number): number {
     this.ended = 0;

@@ -1,7 +1,6 @@
 /**
- * The three forms in which Kuma puts a destination into an SNI, and back. Encoding is what a
- * compiler needs; decoding is for people, who want to know what a name means. Routing does neither:
- * it compares whole names.
+ * Encodes and decodes the three forms in which Kuma puts a destination into an SNI. Compilers
+ * encode. Decoding serves explanations for people. Routing does neither: it compares whole names.
  */
 import { Buffer } from 'node:buffer';
 
@@ -11,8 +10,8 @@ export type Decoded<Value> =
 const SERVICE = 'kuma.io/service';
 
 /**
- * Tag form: `service`, or `service{k=v,…}` sorted by key. Callers add the tag `mesh`, as Kuma does
- * for its egress. Nothing is escaped.
+ * Encodes the tag form: `service`, or `service{k=v,…}` sorted by key. Callers add the tag `mesh`,
+ * as Kuma does for its egress. No character is escaped.
  */
 export function encodeTagSni(tags: Readonly<Record<string, string>>): string {
   const { [SERVICE]: service = '', ...extra } = tags;
@@ -20,7 +19,7 @@ export function encodeTagSni(tags: Readonly<Record<string, string>>): string {
   return pairs === '' ? service : `${service}{${pairs}}`;
 }
 
-/** Kuma's own reading, quirks included: it drops every `}` wherever it stands. */
+/** Decodes as Kuma does, quirks included: it drops every `}` wherever it stands. */
 export function decodeTagSni(sni: string): Decoded<Readonly<Record<string, string>>> {
   const [service = '', list, ...more] = sni.split('{');
   if (more.length > 0) return { kind: 'invalid', problem: `cannot parse tags from sni: ${sni}` };
@@ -41,17 +40,17 @@ export type HashSniKind = 'ms' | 'mes' | 'mzms';
 
 export interface HashSniTarget {
   readonly kind: HashSniKind;
-  /** The display name, for a MeshService with its namespace where Kuma adds one. */
+  /** The display name; for a MeshService it includes the namespace where Kuma adds one. */
   readonly name: string;
   readonly mesh: string;
   readonly port: number;
-  /** Kuma 2.14 passes none anywhere; its tests do. */
+  /** Kuma 2.14 passes labels only in its tests. */
   readonly labels?: Readonly<Record<string, string>>;
 }
 
 /**
- * Hash form (Kuma's MADR 055). The hash is over the whole names and neither kind nor port; what
- * follows it may be cut.
+ * Encodes the hash form (Kuma's MADR 055). The hash covers the whole names but neither kind nor
+ * port; the text after it may be cut.
  */
 export function encodeHashSni({ kind, name, mesh, port, labels = {} }: HashSniTarget): string {
   const hash = fnv1a64(Buffer.from(`${name};${mesh};${sortedPairs(labels)}`));
@@ -60,15 +59,20 @@ export function encodeHashSni({ kind, name, mesh, port, labels = {} }: HashSniTa
 
 export interface HashSniParts {
   readonly kind: HashSniKind;
-  /** 16 hex digits. Of one way: the target is found by encoding the targets that there are. */
+  /**
+   * 16 hex digits. The hash cannot be inverted: find the target by encoding all targets that exist.
+   */
   readonly hash: string;
-  /** Cut to 62 bytes and an `x` where the real one is longer. */
+  /** Cut to 62 bytes and ended by `x` where the real name is longer. */
   readonly name: string;
   readonly mesh: string;
   readonly port: number;
 }
 
-/** Where several segments are numbers, the last one before a mesh counts as the port. */
+/**
+ * Decodes the hash form. Where several segments are numbers, the last one before a mesh is the
+ * port.
+ */
 export function decodeHashSni(sni: string): Decoded<HashSniParts> {
   const match = /^a([0-9a-f]{16})\.(.+)\.([0-9]{1,5})\.(.+)\.(ms|mes|mzms)$/.exec(sni);
   const [, hash = '', name = '', port = '', mesh = '', kind] = match ?? [];
@@ -94,15 +98,16 @@ export interface KriSniTarget {
 
 export type KriSni =
   | { readonly kind: 'encoded'; readonly sni: string }
-  /** Every reason, in Kuma's words. */
+  /** Every reason, in Kuma's wording. */
   | { readonly kind: 'invalid'; readonly problems: readonly string[] };
 
 const DNS_LABEL_LIMIT = 63;
 const DNS_HOSTNAME_LIMIT = 253;
 
 /**
- * KRI form (Kuma's MADR 101): `sni.<kind>.<mesh>[.<zone>[.<namespace>]].<name>.<section>`. Nothing
- * is escaped, hashed or cut, so the parts must be labels.
+ * Encodes the KRI form (Kuma's MADR 101):
+ * `sni.<kind>.<mesh>[.<zone>[.<namespace>]].<name>.<section>`. No part is escaped, hashed or cut,
+ * so each must be a DNS label.
  */
 export function encodeKriSni({ kind, mesh, zone, namespace, name, section }: KriSniTarget): KriSni {
   if (mesh === '' || name === '' || section === '') {
@@ -127,7 +132,7 @@ export function encodeKriSni({ kind, mesh, zone, namespace, name, section }: Kri
   return problems.length > 0 ? { kind: 'invalid', problems } : { kind: 'encoded', sni };
 }
 
-/** Six segments have a zone and no namespace: there is no namespace without a zone. */
+/** Six segments have a zone and no namespace: a namespace needs a zone. */
 export function decodeKriSni(sni: string): Decoded<KriSniTarget> {
   const [prefix, kind, mesh = '', ...rest] = sni.split('.');
   const section = rest.pop() ?? '';
@@ -143,20 +148,20 @@ export function decodeKriSni(sni: string): Decoded<KriSniTarget> {
   return { kind: 'decoded', value: target };
 }
 
-/** What a name looks like, for an explanation; not what it routes to. */
+/** The form that a name seems to have, for an explanation. Routing does not use it. */
 export type SniDescription =
   | { readonly form: 'tag'; readonly service: string; readonly tags: Readonly<Record<string, string>> }
   | ({ readonly form: 'hash' } & HashSniParts)
   | ({ readonly form: 'kri' } & KriSniTarget)
   /**
-   * A plain host name, or a broken try at one of the forms; then `problem` says what is wrong with
-   * it, else it is empty.
+   * A plain host name, or a malformed name of one of the forms. `problem` then says what is wrong;
+   * it is empty for a plain name.
    */
   | { readonly form: 'other'; readonly problem: string };
 
 /**
- * Takes the name as the client sent it; the two forms that are host names are read without regard
- * to ASCII case.
+ * Describes the name as the client sent it; it ignores ASCII case for the two forms that are host
+ * names.
  */
 export function describeSni(text: string): SniDescription {
   if (text.includes('{')) {
@@ -182,7 +187,7 @@ function isKriKind(text: string | undefined): text is KriSniKind {
 }
 
 /**
- * Sorted by bytes, as Go sorts; code units differ from that only beyond the BMP, which Kuma's tags
+ * Sorts by bytes, as Go does; sorting by code units differs only beyond the BMP, which Kuma's tags
  * cannot have.
  */
 function sortedPairs(tags: Readonly<Record<string, string>>): string {
@@ -193,15 +198,15 @@ function sortedPairs(tags: Readonly<Record<string, string>>): string {
 }
 
 /**
- * Names of 63 bytes are cut too, though a DNS label may have as many: so a cut name, with its `x`,
- * never equals a whole one.
+ * Cuts names of 63 bytes too, although a DNS label may have as many: so a cut name, which ends in
+ * `x`, never equals a whole one.
  */
 function cutLabel(text: string): string {
   const bytes = Buffer.from(text);
   return bytes.length > DNS_LABEL_LIMIT - 1 ? `${bytes.toString('utf8', 0, DNS_LABEL_LIMIT - 1)}x` : text;
 }
 
-/** Kubernetes' IsDNS1123Label and its words. */
+/** Checks Kubernetes' IsDNS1123Label and returns its messages. */
 function labelFaults(value: string): string {
   const faults: string[] = [];
   if (Buffer.byteLength(value) > DNS_LABEL_LIMIT) faults.push(`must be no more than ${DNS_LABEL_LIMIT} characters`);

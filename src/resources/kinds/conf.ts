@@ -1,20 +1,19 @@
 /**
- * Values that the configuration of policies is made of, with the words that Kuma has for what is
- * wrong with them.
+ * Reads values that occur in the configuration of policies, with Kuma's messages for the errors.
  */
 import { MAX_INT32 } from '../fields.ts';
 import type { Fields } from '../fields.ts';
 import { headerProblem } from '../http.ts';
 import type { HeaderChange } from '../http.ts';
 
-/** A uint32 of Kuma's: undefined where it is not written. */
+/** Reads a uint32 of Kuma; undefined where the field is absent. */
 export function positive(fields: Fields | undefined, name: string): number | undefined {
   const count = fields?.count(name);
   if (count === 0) fields?.error(name, 'must be greater than 0');
   return count;
 }
 
-/** An int32 of Kuma's, which has other words for the same. */
+/** Reads an int32 of Kuma, which has another message for the same error. */
 export function positiveWhenDefined(fields: Fields, name: string): number | undefined {
   const count = fields.count(name, MAX_INT32);
   if (count === 0) fields.error(name, 'must be greater than zero when defined');
@@ -33,14 +32,14 @@ export function percent(fields: Fields | undefined, name: string): number | unde
   return value;
 }
 
-/** Milliseconds, greater than zero. */
+/** Reads a duration above zero, in milliseconds. */
 export function positiveDuration(fields: Fields | undefined, name: string): number | undefined {
   const ms = duration(fields, name);
   if (ms !== undefined && ms <= 0) fields?.error(name, 'must be greater than zero when defined');
   return ms;
 }
 
-/** Go's durations, as `1m30s`: milliseconds. */
+/** Reads a Go duration like `1m30s`, in milliseconds. */
 export function duration(fields: Fields | undefined, name: string): number | undefined {
   const text = fields?.text(name);
   if (text === undefined) return undefined;
@@ -51,7 +50,10 @@ export function duration(fields: Fields | undefined, name: string): number | und
 
 const KIB: Readonly<Record<string, number>> = { k: 1, m: 1_000, g: 1_000_000 };
 
-/** `50 kbps`, as Kuma hands it to Envoy, which counts KiB a second; at least one. */
+/**
+ * Reads a bandwidth like `50 kbps` as Kuma gives it to Envoy, which counts KiB a second; at least
+ * 1.
+ */
 export function bandwidthOf(text: string): number {
   const [, number = '', unit = ''] = /^(\d*)\s?([gmk])/i.exec(text) ?? [];
   return Math.max(1, Number(number) * (KIB[unit.toLowerCase()] ?? 1));
@@ -68,7 +70,7 @@ export function oneOfTexts<const Value extends string>(
   return found;
 }
 
-/** The name and the value of a header, which are under these names. */
+/** Reads the name and the value of a header from these fields. */
 export function headerOf(fields: Fields, nameField = 'name', valueField = 'value'): Omit<HeaderChange, 'append'> {
   const name = (fields.text(nameField) ?? '').toLowerCase();
   const value = fields.text(valueField) ?? '';
@@ -92,7 +94,7 @@ function parseGoDuration(text: string): number | null {
   return text.startsWith('-') ? -ms : ms;
 }
 
-/** Without the fields that were not written: a merge then keeps what another policy says. */
+/** Leaves out fields that were not written, so that a merge keeps the value of another policy. */
 export function written<Conf extends object>(conf: { [Name in keyof Required<Conf>]: Conf[Name] | undefined }): Conf;
 export function written(conf: object): object {
   return Object.fromEntries(Object.entries(conf).filter(([, value]) => value !== undefined));

@@ -16,13 +16,13 @@ export interface ExternalService extends WrittenTls<ExternalServiceTls> {
   readonly meta: Meta;
   readonly tags: Tags;
   readonly service: string;
-  /** The zone that alone can reach it; empty for every zone. */
+  /** The only zone that can reach it; empty for every zone. */
   readonly zone: string;
   readonly protocol: ExternalProtocol;
   readonly host: string;
   readonly port: number;
   readonly addressAt: Origin;
-  /** For what else is found of it. */
+  /** Collects later problems of this resource. */
   readonly findings: Findings;
 }
 
@@ -35,7 +35,7 @@ export interface ExternalServiceTls {
   readonly serverName: string;
   readonly skipHostnameVerification: boolean;
   readonly allowRenegotiation: boolean;
-  /** Undefined where not written, null where written and not usable. */
+  /** Undefined where not written, null where it cannot be used. */
   readonly caCert: DataSource | null | undefined;
   readonly clientCert: DataSource | null | undefined;
   readonly clientKey: DataSource | null | undefined;
@@ -50,7 +50,7 @@ const TLS_FIELDS = [
   'serverName',
   'skipHostnameVerification',
 ];
-/** The names in Kuma's protobuf, which its JSON takes as well. */
+/** The names in Kuma's protobuf, which its JSON accepts too. */
 const ALIASES = { ca_cert: 'caCert', client_cert: 'clientCert', client_key: 'clientKey', server_name: 'serverName' };
 
 function readExternalService(document: Document): ExternalService {
@@ -90,7 +90,7 @@ function readExternalService(document: Document): ExternalService {
   };
 }
 
-/** Kuma takes tls and mysql too, and treats them as bytes. */
+/** Kuma accepts tls and mysql too, and treats them as bytes. */
 const PROTOCOLS: ReadonlyMap<string, ExternalProtocol> = new Map([
   ['tcp', 'tcp'],
   ['tls', 'tcp'],
@@ -103,7 +103,7 @@ const PROTOCOLS: ReadonlyMap<string, ExternalProtocol> = new Map([
 
 function checkHostPort(networking: Fields, address: string | undefined): void {
   if (address === undefined || address === '') {
-    // What is there and is no text has been reported already.
+    // A value that is no text has been reported already.
     if (address === '' || !networking.has('address')) networking.error('address', "address can't be empty");
     return;
   }
@@ -121,8 +121,8 @@ function readTls(networking: Fields): WrittenTls<ExternalServiceTls> {
   if (tls === undefined) return PLAIN;
   const serverName = tls.text('serverName');
   if (serverName === '') tls.error('serverName', 'cannot be empty');
-  // Kuma takes any text, and Envoy then sends it. An address is not sent, but the certificate must
-  // be for it.
+  // Kuma accepts any text, which Envoy then sends. An IP address is not sent as SNI, but the
+  // certificate must be valid for it.
   else if (serverName !== undefined && hostKind(serverName) === null)
     tls.error('serverName', 'must be a valid DNS name or IP address');
   const read = {

@@ -1,28 +1,29 @@
 import type { Document } from '../document.ts';
 import type { Findings } from '../findings.ts';
 
-/** Everything that the other files need to know of a kind of resource. */
+/** Everything that other files need to know of a kind of resource. */
 export interface Kind<Resource, Scope extends 'global' | 'mesh', List extends string | null, ByName extends boolean = false> {
   readonly scope: Scope;
   /**
-   * Where the fields are in Universal form: beside `type` and `name` (older kinds), or under
+   * The place of the fields in Universal form: beside `type` and `name` (older kinds), or under
    * `spec`.
    */
   readonly style: 'fields' | 'spec';
-  /** In Kubernetes. */
+  /** True for a kind that is namespaced in Kubernetes. */
   readonly namespaced: boolean;
   /**
-   * An error in it concerns one destination, or what names it, and refuses that one only. Of the
-   * other kinds it cannot be known which destinations an error concerns: it rejects the load.
+   * True where an error concerns one destination, or what names it, and refuses only that one. For
+   * other kinds the destinations of an error are not known: it rejects the load.
    */
   readonly aboutOne: boolean;
   /**
-   * Where the resource set keeps what was read, for its mesh or for all. Null: it is only checked.
+   * The list of the resource set that keeps it, by mesh or for all meshes. Null for a kind that is
+   * only checked.
    */
   readonly list: List;
-  /** The set keeps a map by name in place of a list in the order of names. */
+  /** True keeps a map by name instead of a list in the order of names. */
   readonly byName: ByName;
-  /** Reports what is wrong with Kuma's messages, and gives what there is all the same. */
+  /** Reports errors with Kuma's messages, and returns what could be read. */
   read(document: Document, findings: Findings): Resource;
 }
 
@@ -31,7 +32,7 @@ export type AnyKind = Kind<unknown, 'global' | 'mesh', string | null, boolean>;
 /** A policy of a mesh, kept in a list. */
 export type PolicyKind<Resource, List extends string> = Kind<Resource, 'mesh', List>;
 
-/** The newer form: its fields are under `spec`. */
+/** Defines a policy of the newer form, with its fields under `spec`. */
 export function policyKind<Resource, List extends string>(
   list: List,
   read: (document: Document, findings: Findings) => Resource,
@@ -39,7 +40,7 @@ export function policyKind<Resource, List extends string>(
   return { scope: 'mesh', style: 'spec', namespaced: true, aboutOne: false, list, byName: false, read };
 }
 
-/** The older form: its fields stand beside `name`. */
+/** Defines a policy of the older form, with its fields beside `name`. */
 export function olderPolicyKind<Resource, List extends string>(
   list: List,
   read: (document: Document, findings: Findings) => Resource,

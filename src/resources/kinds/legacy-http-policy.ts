@@ -9,16 +9,16 @@ import { bandwidthOf, duration, headerOf, written } from './conf.ts';
 import { olderPolicyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
 
-/** RateLimit and FaultInjection, the older ones: both act on requests of HTTP. */
+/** The older policies RateLimit and FaultInjection, which act on HTTP requests. */
 export interface LegacyHttpPolicy {
   readonly kind: 'RateLimit' | 'FaultInjection';
   readonly meta: Meta;
-  /** Clients, by the tags that their sidecars send; one of them is enough. */
+  /** Tags of the clients, as their sidecars send them; a client has to match one of the sets. */
   readonly sources: readonly Tags[];
   readonly destinations: readonly Tags[];
-  /** Of a RateLimit; null where it has none. */
+  /** The limit of a RateLimit; null where it has none. */
   readonly limit: RequestRateLimit | null;
-  /** Of a FaultInjection. */
+  /** The fault of a FaultInjection. */
   readonly fault: HttpFault | null;
 }
 
@@ -36,7 +36,7 @@ function readRateLimit(document: Document, findings: Findings): LegacyHttpPolicy
     for (const [i, header] of headers.entries()) {
       for (const name of ['key', 'value']) {
         if ((header.text(name) ?? '') !== '') continue;
-        // Kuma's path: `header` for `headers`.
+        // Kuma's path has `header` for `headers`.
         header.errorAt(header.at, `${http.path}.onRateLimit.header["${i}"]`, `${name} must be set`);
       }
     }

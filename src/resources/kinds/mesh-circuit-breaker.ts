@@ -9,7 +9,7 @@ import type { PolicyKind } from './kind.ts';
 
 export type MeshCircuitBreaker = Policy<CircuitBreakerConf>;
 
-/** Fields that are not written are not there. */
+/** Fields that were not written are absent. */
 export interface CircuitBreakerConf {
   readonly connectionLimits?: ConnectionLimits;
   readonly outlierDetection?: OutlierConf;

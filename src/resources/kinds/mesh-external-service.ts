@@ -13,15 +13,15 @@ import type { Kind } from './kind.ts';
 
 export interface MeshExternalService extends WrittenTls<MeshExternalTls> {
   readonly meta: Meta;
-  /** The zone that alone can reach it; empty for every zone. */
+  /** The only zone that can reach it; empty for every zone. */
   readonly zone: string;
   readonly port: number;
   readonly protocol: 'tcp' | 'http' | 'http2' | 'grpc';
   readonly endpoints: readonly MeshExternalEndpoint[];
-  /** What a plugin of the control plane would serve; not here. */
+  /** A type that a plugin of the control plane would serve; this egress does not. */
   readonly extension: { readonly type: string; readonly at: Origin } | null;
   readonly matchAt: Origin;
-  /** For what else is found of it. */
+  /** Collects later problems of this resource. */
   readonly findings: Findings;
 }
 
@@ -42,7 +42,7 @@ export interface MeshExternalTls {
   /** Empty where not written. */
   readonly serverName: string;
   readonly names: readonly { readonly type: 'Exact' | 'Prefix'; readonly value: string }[];
-  /** Undefined where not written, null where written and not usable. */
+  /** Undefined where not written, null where it cannot be used. */
   readonly caCert: DataSource | null | undefined;
   readonly clientCert: DataSource | null | undefined;
   readonly clientKey: DataSource | null | undefined;
@@ -113,7 +113,7 @@ function readTls(spec: Fields): WrittenTls<MeshExternalTls> {
     type: oneOf(item, 'type', NAME_TYPES, 'Exact'),
     value: requiredText(item, 'value'),
   }));
-  // Kuma takes an empty mode for the default.
+  // Kuma uses the default for an empty mode.
   const mode = verification?.text('mode') === '' ? 'Secured' : oneOf(verification, 'mode', MODES, 'Secured');
   const hasCert = verification?.has('clientCert') ?? false;
   const hasKey = verification?.has('clientKey') ?? false;

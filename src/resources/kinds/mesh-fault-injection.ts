@@ -8,7 +8,7 @@ import type { Policy } from './policy.ts';
 import { policyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
 
-/** Faults of HTTP; absent where the item says nothing of them. */
+/** Faults of HTTP; a fault that the item does not name is absent. */
 export interface FaultConf {
   readonly faults?: readonly HttpFault[];
 }
@@ -36,7 +36,7 @@ function readConf(item: Fields): FaultConf {
     const abort = fault.object('abort', ['httpStatus', 'percentage']);
     const delay = fault.object('delay', ['value', 'percentage']);
     const bandwidth = fault.object('responseBandwidth', ['limit', 'percentage']);
-    // Kuma has the index behind the kind of fault in its paths.
+    // Kuma's paths have the index after the kind of fault.
     const error = (fields: Fields, name: string, kind: string, message: string): void =>
       fields.errorAt(fields.place(name), `${path}.http.${kind}[${i}].${name}`, message);
     if (abort !== undefined) {

@@ -10,8 +10,8 @@ import type { PolicyKind } from './kind.ts';
 const LISTENER = ['hostname', 'port', 'protocol', 'tls', 'tags', 'crossMesh', 'resources'];
 
 /**
- * Clients of other meshes reach a listener with `crossMesh` by the tags of the gateway, of its
- * selector and of the listener.
+ * Reads the tags by which clients of other meshes reach a listener with `crossMesh`: those of the
+ * gateway, of its selector and of the listener.
  */
 function readMeshGateway(document: Document, findings: Findings): RouteResource {
   const spec = document.spec(['selectors', 'tags', 'conf']);
@@ -25,7 +25,7 @@ function readMeshGateway(document: Document, findings: Findings): RouteResource 
   return { meta: document.meta, kind: 'MeshGateway', destinations };
 }
 
-/** Gateways put the tags of a backend into the SNI, as any other client does. */
+/** Reads the backends: gateways put the tags of a backend into the SNI, as other clients do. */
 function readMeshGatewayRoute(document: Document, findings: Findings): RouteResource {
   const spec = document.spec(['selectors', 'conf']);
   readSelectors(spec, 'selectors', { atLeastOne: true, service: true }, findings);

@@ -9,7 +9,7 @@ import type { PolicyKind } from './kind.ts';
 
 export type MeshHealthCheck = Policy<HealthCheckConf>;
 
-/** Fields that are not written are not there. */
+/** Fields that were not written are absent. */
 export interface HealthCheckConf {
   readonly intervalMs?: number;
   readonly timeoutMs?: number;
@@ -32,7 +32,7 @@ export interface HealthCheckConf {
   readonly grpc?: { readonly disabled?: boolean; readonly serviceName?: string; readonly authority?: string };
 }
 
-/** Of the request of a check. */
+/** Changes of the headers of a check's request. */
 interface HeaderChanges {
   readonly set?: readonly Header[];
   readonly add?: readonly Header[];

@@ -10,11 +10,11 @@ import type { PolicyKind } from './kind.ts';
 
 export type MeshLoadBalancingStrategy = Policy<StrategyConf>;
 
-/** Fields that are not written are not there. */
+/** Fields that were not written are absent. */
 export interface StrategyConf {
   readonly localityAwareness?: LocalityConf;
   readonly loadBalancer?: LoadBalancerConf;
-  /** What requests of HTTP are hashed by. */
+  /** Policies that hash HTTP requests. */
   readonly hashPolicies?: readonly HashPolicy[];
 }
 
@@ -25,7 +25,7 @@ export interface LocalityConf {
 }
 
 export interface Failover {
-  /** The zones that it is for; null for every zone. */
+  /** Zones that the rule applies to; null for every zone. */
   readonly from: readonly string[] | null;
   readonly to: { readonly type: (typeof TO_TYPES)[number]; readonly zones: readonly string[] };
 }
@@ -112,7 +112,7 @@ function readBalancer(balancer: Fields): LoadBalancerConf {
   });
 }
 
-/** The limits of Kuma's schema. */
+/** Checks the limits of Kuma's schema. */
 function ranged(fields: Fields | undefined, name: string, least: number, most: number): number | undefined {
   const count = fields?.count(name);
   if (count !== undefined && (count < least || count > most))
@@ -143,7 +143,7 @@ function readHashPolicies(fields: Fields): readonly HashPolicy[] | undefined {
   return policies?.flatMap((policy) => hashPolicyOf(policy) ?? []);
 }
 
-/** null for one by a filter state, which nothing sets on an egress. */
+/** Returns null for a policy by filter state, which an egress never has. */
 function hashPolicyOf(policy: Fields): HashPolicy | null {
   const terminal = policy.flag('terminal') === true ? { terminal: true } : {};
   switch (policy.text('type')) {
@@ -183,10 +183,7 @@ function readLocality(locality: Fields): LocalityConf {
   });
 }
 
-/**
- * The keys. On an egress there is no client of which to take the values, so no tag makes a
- * difference.
- */
+/** Reads the keys. An egress has no client whose tags it could compare, so no tag has an effect. */
 function readAffinity(local: Fields): readonly string[] | undefined {
   const tags = local.objects('affinityTags', ['key', 'weight']);
   if (tags === undefined) return undefined;

@@ -9,7 +9,7 @@ import type { PolicyKind } from './kind.ts';
 
 export type MeshRateLimit = Policy<RateLimitConf>;
 
-/** Fields that are not written are not there. */
+/** Fields that were not written are absent. */
 export interface RateLimitConf {
   readonly tcp?: Limit;
   readonly http?: HttpLimit;
@@ -19,14 +19,14 @@ interface HttpLimit extends Limit {
   readonly onRateLimit?: OnRateLimit;
 }
 
-/** What a client reads that is over the limit. */
+/** The answer to a client that is over the limit. */
 interface OnRateLimit {
   readonly status?: number;
   readonly headers?: HeaderChanges;
 }
 
 interface HeaderChanges {
-  /** In place of those of that name. */
+  /** Replaces headers of the same name. */
   readonly set?: readonly Header[];
   readonly add?: readonly Header[];
 }

@@ -8,12 +8,12 @@ import type { RouteResource } from './traffic-route.ts';
 import { policyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
 
-/** The whole mesh only for a gateway. */
+/** `Mesh` is allowed only for a gateway. */
 const TO = ['Mesh', 'MeshService', 'MeshExternalService', 'MeshMultiZoneService'] as const;
 const BACKENDS = ['MeshService', 'MeshServiceSubset', 'MeshExternalService', 'MeshMultiZoneService'] as const;
 
 /**
- * MeshHTTPRoute and MeshTCPRoute: the destinations of their rules, as far as they are
+ * Reads the destinations in the rules of a MeshHTTPRoute or MeshTCPRoute, if they are
  * `kuma.io/service` ones.
  */
 function readMeshRoute(document: Document, kind: 'MeshHTTPRoute' | 'MeshTCPRoute', findings: Findings): RouteResource {

@@ -5,8 +5,8 @@ const PORT = ['name', 'port', 'targetPort', 'appProtocol'];
 const PROTOCOLS: readonly string[] = ['grpc', 'http', 'http2', 'kafka', 'tcp'];
 
 /**
- * Checked, and not served: clients reach a MeshService of another zone through that zone's ingress,
- * never through an egress.
+ * Checks a MeshService, which is not served: clients reach a MeshService of another zone through
+ * that zone's ingress, never through an egress.
  */
 function checkMeshService(document: Document): void {
   const { meta, findings } = document;

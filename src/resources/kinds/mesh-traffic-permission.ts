@@ -9,14 +9,17 @@ import type { PolicyKind } from './kind.ts';
 
 export interface MeshTrafficPermission {
   readonly meta: Meta;
-  /** Null: the whole mesh. */
+  /** Null for the whole mesh. */
   readonly targetRef: TargetRef | null;
-  /** Empty where the policy is in the `rules` form. */
+  /** Empty where the policy has the `rules` form. */
   readonly from: readonly FromItem[];
   readonly hasRules: boolean;
-  /** Kuma only simulates it: label `kuma.io/effect: shadow`. */
+  /** True for the label `kuma.io/effect: shadow`: Kuma only simulates the policy. */
   readonly isShadow: boolean;
-  /** Why this policy must not be applied as far as it was understood; null where all of it was. */
+  /**
+   * Why the part of this policy that was understood must not be applied alone; null where all of it
+   * was understood.
+   */
   readonly notUnderstood: string | null;
 }
 
@@ -68,8 +71,8 @@ function readFrom(item: Fields, findings: Findings): FromItem | null {
 }
 
 /**
- * Forms that Kuma takes and then matches to nobody: an Allow would never let anybody in, and a Deny
- * never keep anybody out.
+ * Finds forms that Kuma accepts but never matches: an Allow would admit no client, and a Deny would
+ * refuse none.
  */
 function obscure(items: readonly FromItem[]): string | null {
   for (const { targetRef } of items) {

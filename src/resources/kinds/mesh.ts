@@ -13,7 +13,7 @@ export interface MeshDefinition {
   readonly zoneEgress: boolean;
   readonly localityAware: boolean;
   readonly forbidsMeshExternalServices: boolean;
-  /** Kinds of which Kuma makes no policy with the mesh; `*` is all. */
+  /** Kinds for which Kuma creates no default policy with the mesh; `*` means all. */
   readonly skippedPolicies: readonly string[];
 }
 
@@ -22,9 +22,9 @@ export interface CaBackend {
   readonly type: string;
   readonly path: string;
   readonly at: Origin;
-  /** Null: Kuma's default. */
+  /** Null for Kuma's default. */
   readonly expirationMs: number | null;
-  /** Of a provided CA; undefined where not written, null where written and not usable. */
+  /** For a provided CA; undefined where not written, null where it cannot be used. */
   readonly cert: DataSource | null | undefined;
   readonly key: DataSource | null | undefined;
 }
@@ -84,7 +84,7 @@ function readBackend(item: Fields, name: string, mtlsPath: string): CaBackend {
   let expirationMs: number | null = null;
   if (item.has('dpCert')) {
     expirationMs = parseDuration(expiration);
-    // Kuma says `dpcert` here and leaves the backend out.
+    // Kuma writes `dpcert` here and leaves the backend out.
     const path = `${mtlsPath}.dpcert.rotation.expiration`;
     if (expirationMs === null)
       item.errorAt(rotation?.place('expiration') ?? item.place('dpCert'), path, 'has to be a valid format');
@@ -102,7 +102,7 @@ function readBackend(item: Fields, name: string, mtlsPath: string): CaBackend {
   };
 }
 
-/** Protobuf's JSON takes the number of a value too. */
+/** Protobuf's JSON accepts the number of an enum value too. */
 function checkEnum(fields: Fields, name: string, allowed: readonly string[]): void {
   const value = fields.word(name);
   if (value === undefined || allowed.includes(value) || allowed.some((_, i) => String(i) === value)) return;
@@ -119,7 +119,9 @@ const UNIT_MS: ReadonlyMap<string, number> = new Map([
   ['ms', 1],
 ]);
 
-/** Kuma's durations: one number with one unit, or `0`. Milliseconds; null for anything else. */
+/**
+ * Reads Kuma's durations, one number with one unit, or `0`, in milliseconds; null for other texts.
+ */
 export function parseDuration(text: string): number | null {
   if (text === '0') return 0;
   const match = /^(\d+)(y|w|d|h|m|s|ms)$/.exec(text);

@@ -5,17 +5,17 @@ import type { ReadKind } from '../known-kinds.ts';
 import { readTargetRef } from './target-ref.ts';
 import type { TargetKind, TargetRef } from './target-ref.ts';
 
-/** A policy with a target and lists of items; `Conf` is what an item sets. */
+/** A policy with a target and lists of items; `Conf` is the configuration of an item. */
 export interface Policy<Conf> {
   readonly kind: ReadKind;
   readonly meta: Meta;
-  /** Null: the whole mesh. */
+  /** Null for the whole mesh. */
   readonly targetRef: TargetRef | null;
   readonly to: readonly PolicyItem<Conf>[];
   readonly from: readonly PolicyItem<Conf>[];
-  /** It has the `rules` form, which no zone egress looks at. */
+  /** True for the `rules` form, which a zone egress ignores. */
   readonly hasRules: boolean;
-  /** Kuma only simulates it: label `kuma.io/effect: shadow`. */
+  /** True for the label `kuma.io/effect: shadow`: Kuma only simulates the policy. */
   readonly isShadow: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface PolicyShape<Conf> {
   readonly to?: readonly TargetKind[];
   readonly from?: readonly TargetKind[];
   readonly hasRules?: boolean;
-  /** Reads `default` of an item, which may not be there. */
+  /** Reads `default` of an item, which may be absent. */
   conf(item: Fields): Conf;
 }
 
@@ -38,7 +38,7 @@ export interface ReadPolicy<Conf> {
   readonly spec: Fields;
 }
 
-/** The parts that all policies share; what is wrong between them is for the kind to say. */
+/** Reads the parts that all policies share; the kind checks how they fit together. */
 export function readPolicy<Conf>(document: Document, shape: PolicyShape<Conf>, findings: Findings): ReadPolicy<Conf> {
   const lists = [shape.to && 'to', shape.from && 'from', shape.hasRules === true ? 'rules' : undefined];
   const spec = document.spec(['targetRef', ...lists.filter((list) => list !== undefined)]);
@@ -67,12 +67,12 @@ export function readPolicy<Conf>(document: Document, shape: PolicyShape<Conf>, f
   return { policy, spec };
 }
 
-/** `default` of an item; the path is right where it is not written, too. */
+/** Opens `default` of an item; its path is right even where it is absent. */
 export function confOf(item: Fields, known: readonly string[]): { readonly conf: Fields | undefined; readonly path: string } {
   return { conf: item.object('default', known), path: `${item.path}.default` };
 }
 
-/** Kuma's words for a list that does not go together with gateways. */
+/** Reports, with Kuma's message, a list that is not allowed with gateways. */
 export function checkGatewayLists<Conf>({ policy, spec }: ReadPolicy<Conf>): void {
   const { targetRef, to, from } = policy;
   const gateways = targetRef === null || targetRef.includesGateways;

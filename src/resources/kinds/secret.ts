@@ -3,10 +3,13 @@ import { decodeBase64 } from '../base64.ts';
 import type { Document, Meta } from '../document.ts';
 import type { Kind } from './kind.ts';
 
-/** A Secret of a mesh, or a GlobalSecret: then the mesh in `meta` is empty. */
+/** A Secret of a mesh, or a GlobalSecret, whose mesh in `meta` is empty. */
 export interface SecretResource {
   readonly meta: Meta;
-  /** Null where it could not be read, which is reported. Then only what names it is refused. */
+  /**
+   * Null where it could not be read, which is reported. Then only resources that refer to it are
+   * refused.
+   */
   readonly text: string | null;
   readonly at: Origin;
   /** The path of the payload, e.g. `data` or `data.value`. */
@@ -14,7 +17,8 @@ export interface SecretResource {
 }
 
 /**
- * Universal: `data` is the base64 text. Kubernetes: `data.value`, or plain in `stringData.value`.
+ * Reads the payload. Universal form has base64 in `data`; Kubernetes has it in `data.value`, or
+ * plain text in `stringData.value`.
  */
 function readSecret(document: Document): SecretResource {
   const { meta, findings } = document;

@@ -5,24 +5,24 @@ import type { Findings } from '../findings.ts';
 import { checkSelector, checkTags } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 
-/** A reference of a policy to what it is about. */
+/** A reference from a policy to its target. */
 export interface TargetRef {
   readonly kind: TargetKind;
   readonly name: string;
   readonly tags: Tags;
-  /** Selected by labels instead of a name. */
+  /** True for a target that labels select instead of a name. */
   readonly byLabels: boolean;
   readonly labels: Tags;
-  /** Empty: that of the policy. */
+  /** Empty for the namespace of the policy. */
   readonly namespace: string;
   readonly sectionName: string;
-  /** Gateways are among what it selects. */
+  /** True when the target includes gateways. */
   readonly includesGateways: boolean;
   readonly at: Origin;
   readonly path: string;
 }
 
-/** In the order of how specific they are. */
+/** Ordered from the least specific to the most specific. */
 export const TARGET_KINDS = [
   'Mesh',
   'Dataplane',
@@ -48,8 +48,8 @@ export const TARGET_FIELDS: readonly string[] = [
 ];
 
 /**
- * Undefined where there is none; null where there is one that is not valid, which is reported in
- * Kuma's words.
+ * Returns undefined without a reference, and null for one that is not valid, which is reported with
+ * Kuma's message.
  */
 export function readTargetRef(
   parent: Fields,
@@ -62,7 +62,7 @@ export function readTargetRef(
   return ref === undefined ? null : checkTargetRef(ref, kinds, findings);
 }
 
-/** The same of one that is opened. */
+/** Reads a reference whose map is open already. */
 export function checkTargetRef(ref: Fields, kinds: readonly TargetKind[], findings: Findings): TargetRef | null {
   const kindText = ref.text('kind') ?? '';
   if (kindText === '') {
@@ -96,7 +96,7 @@ export function checkTargetRef(ref: Fields, kinds: readonly TargetKind[], findin
   };
 }
 
-/** What Kuma asks of the fields beside a kind, in its words. */
+/** Checks the fields beside a kind, with Kuma's messages. */
 function checkFields(
   ref: Fields,
   kind: TargetKind,
@@ -166,7 +166,7 @@ function checkName(ref: Fields, name: string): void {
   ref.error('name', "invalid characters: must consist of lower case alphanumeric characters, '-', '.' and '_'.");
 }
 
-/** Kuma counts an empty text, map or list as not set. */
+/** Kuma treats an empty text, map or list as not set. */
 function isSet(ref: Fields, name: string): boolean {
   return ref.has(name) && !ref.isEmpty(name);
 }

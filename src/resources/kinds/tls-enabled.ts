@@ -2,13 +2,13 @@ import type { Origin } from '../../model/compiled.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
 
-/** TLS settings, and whether they count. */
+/** TLS settings, with whether they are in use. */
 export interface WrittenTls<Tls> {
-  /** Null: plain TCP. */
+  /** Null for plain TCP. */
   readonly tls: Tls | null;
   /**
-   * Where there are settings that do not count, because nothing is said of `enabled`: Kuma's
-   * default is no. Null: nowhere.
+   * The place of TLS settings that are not in use because `enabled` is absent, which Kuma reads as
+   * false. Null without such settings.
    */
   readonly unusedTls: { readonly at: Origin; readonly path: string } | null;
 }
@@ -24,5 +24,5 @@ export function tellUnused({ unusedTls }: WrittenTls<unknown>, findings: Finding
   if (unusedTls !== null) findings.warn(unusedTls.at, unusedTls.path, message);
 }
 
-/** Where nothing is written. */
+/** The value without any TLS settings. */
 export const PLAIN: WrittenTls<never> = { tls: null, unusedTls: null };

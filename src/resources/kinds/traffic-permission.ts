@@ -10,7 +10,8 @@ export interface TrafficPermission {
   readonly sources: readonly Tags[];
   readonly destinations: readonly Tags[];
   /**
-   * Why this permission must not be applied as far as it was understood; null where all of it was.
+   * Why the part of this permission that was understood must not be applied alone; null where all
+   * of it was understood.
    */
   readonly notUnderstood: string | null;
 }
@@ -20,7 +21,7 @@ function readTrafficPermission(document: Document, findings: Findings): TrafficP
   const spec = document.spec(['sources', 'destinations']);
   const sources = readSelectors(spec, 'sources', { atLeastOne: true }, findings);
   const destinations = readSelectors(spec, 'destinations', { atLeastOne: true }, findings);
-  // What was not read may have been meant to narrow what was.
+  // An unknown field may have been meant to narrow the others.
   const notUnderstood = findings.unknowns() > before ? 'it has fields that are not known' : null;
   return { meta: document.meta, sources, destinations, notUnderstood };
 }

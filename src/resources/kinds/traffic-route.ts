@@ -7,14 +7,14 @@ import { olderPolicyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
 
 /**
- * Of a route only the destinations matter here: clients put the tags of a destination into the SNI.
- * What is about load balancing and about HTTP (`loadBalancer`, `match`, `modify`) is the client's
- * business and not looked into.
+ * Reads only the destinations of a route: clients put the tags of a destination into the SNI. Load
+ * balancing and HTTP (`loadBalancer`, `match`, `modify`) are done by the client, so these fields
+ * are skipped.
  */
 export interface RouteResource {
   readonly meta: Meta;
   readonly kind: 'TrafficRoute' | 'MeshHTTPRoute' | 'MeshTCPRoute' | 'MeshGateway' | 'MeshGatewayRoute';
-  /** Each with `kuma.io/service`, which may be `*`. */
+  /** Each has `kuma.io/service`, which may be `*`. */
   readonly destinations: readonly Tags[];
 }
 

@@ -6,13 +6,13 @@ import { olderPolicyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
 
 /**
- * Gives clients host names made from tags; what matters here is that they then ask for a service
- * with these tags in the SNI.
+ * Gives clients host names made from tags. The egress needs only the tags, which those clients put
+ * into the SNI.
  */
 export interface VirtualOutbound {
-  /** Of which one has to admit a service. */
+  /** A service has to match one of these. */
   readonly selectors: readonly Tags[];
-  /** Names of the tags that go into the SNI, `kuma.io/service` mostly among them. */
+  /** Names of the tags that go into the SNI; they usually include `kuma.io/service`. */
   readonly tags: readonly string[];
 }
 
@@ -41,8 +41,8 @@ function readVirtualOutbound(document: Document, findings: Findings): VirtualOut
 }
 
 /**
- * The tags that clients put into the SNI of a service that has these; a tag that it lacks is there
- * and empty, as in Kuma.
+ * Returns the tags that clients put into the SNI of a service. A tag that the service lacks is
+ * present and empty, as in Kuma.
  */
 export function virtualTags(outbounds: readonly VirtualOutbound[], service: Tags): readonly Tags[] {
   return outbounds

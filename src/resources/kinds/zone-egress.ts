@@ -5,7 +5,7 @@ import type { Kind } from './kind.ts';
 
 export interface ZoneEgress {
   readonly meta: Meta;
-  /** Empty where the resource does not say. */
+  /** Empty where the resource names no zone. */
   readonly zone: string;
   readonly address: string;
   readonly port: number;
@@ -35,8 +35,8 @@ export function readZoneEgress(document: Document): ZoneEgress {
 }
 
 /**
- * The admin API listens on loopback: equal ports collide only where the address is that, or
- * everything.
+ * Tells whether a port collides with the admin API, which listens on loopback: equal ports collide
+ * only for a loopback address or for all addresses.
  */
 export function collides(address: string, port: number, admin: Fields | undefined, adminPort: number | undefined): boolean {
   return admin !== undefined && (adminPort ?? 0) === port && ['127.0.0.1', '0.0.0.0', '::'].includes(address);

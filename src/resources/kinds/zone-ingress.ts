@@ -9,11 +9,9 @@ import type { Kind } from './kind.ts';
 
 export interface ZoneIngress {
   readonly meta: Meta;
-  /** Empty where the resource does not say: then it is nobody's remote ingress. */
+  /** Empty where the resource names no zone: it then counts as no ingress of another zone. */
   readonly zone: string;
-  /**
-   * Both are needed for the ingress to be reachable from other zones; '' and 0 where not written.
-   */
+  /** Other zones can reach the ingress only with both; '' and 0 where not written. */
   readonly advertisedAddress: string;
   readonly advertisedPort: number;
   readonly services: readonly AvailableService[];

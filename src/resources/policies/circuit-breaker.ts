@@ -5,7 +5,7 @@ import type { CircuitBreakerConf, MeshCircuitBreaker, OutlierConf } from '../kin
 import type { MeshDefinition } from '../kinds/mesh.ts';
 import type { Feature } from './not-yet.ts';
 
-/** What a MeshCircuitBreaker makes of a cluster. */
+/** Makes the fields that a MeshCircuitBreaker sets in a cluster. */
 export function breakerFields({ connectionLimits, outlierDetection }: CircuitBreakerConf): Partial<Cluster> {
   const circuitBreaker = withoutDefaults(connectionLimits ?? {});
   const outlier = outlierDetection === undefined || outlierDetection.disabled === true ? null : outlierDetection;
@@ -16,7 +16,10 @@ export function breakerFields({ connectionLimits, outlierDetection }: CircuitBre
   };
 }
 
-/** Limits of requests, retries and pools are of HTTP, and limit nothing of TCP. */
+/**
+ * Names the features of a policy. Limits of requests, retries and pools belong to HTTP and have no
+ * effect on TCP.
+ */
 export function breakerFeatures(conf: CircuitBreakerConf, protocol: string): readonly Feature[] {
   const { circuitBreaker, outlierDetection } = breakerFields(conf);
   const isLimited = circuitBreaker?.maxConnections !== undefined || circuitBreaker?.maxPendingRequests !== undefined;
@@ -30,15 +33,17 @@ export function breakerFeatures(conf: CircuitBreakerConf, protocol: string): rea
   ];
 }
 
-/** A limit that is Envoy's own is left out, so that clusters with the same limits are equal. */
+/**
+ * Leaves out a limit that equals Envoy's default, so that clusters with the same limits are equal.
+ */
 function withoutDefaults(limits: CircuitBreaker): CircuitBreaker {
   const defaults = new Map<string, number>(Object.entries(BREAKER_DEFAULTS));
   return Object.fromEntries(Object.entries(limits).filter(([name, limit]) => limit !== defaults.get(name)));
 }
 
 /**
- * Kuma turns each detector on with its own setting, and off without; with no detectors at all, the
- * rates are left to Envoy.
+ * Kuma turns each detector on by its own setting, and off without it. With no detectors at all,
+ * Envoy's defaults hold for the rates.
  */
 function outlierOf(conf: OutlierConf): OutlierDetection {
   const { detectors } = conf;
@@ -58,7 +63,7 @@ function outlierOf(conf: OutlierConf): OutlierDetection {
     consecutiveTotalFailures: consecutive(detectors?.totalFailures),
     consecutiveGatewayFailures: consecutive(detectors?.gatewayFailures),
     successRate: {
-      // What a float leaves behind (1.9 * 1000) is not to count.
+      // Rounding removes the error of floats (1.9 * 1000).
       threshold: factor === undefined ? defaults.successRate.threshold : Math.trunc(Number((factor * 1000).toFixed(6))),
       minimumHosts: successRate?.minimumHosts ?? defaults.successRate.minimumHosts,
       requestVolume: successRate?.requestVolume ?? defaults.successRate.requestVolume,
@@ -74,9 +79,9 @@ function outlierOf(conf: OutlierConf): OutlierDetection {
 }
 
 /**
- * The policy that Kuma makes with every mesh, where the mesh does not ask for none and it is not
- * among the resources. Its limits are Envoy's own, but they take part in the order: they win over
- * those of a policy for the mesh whose name sorts behind.
+ * The policy that Kuma creates with every mesh, for a mesh that does not skip it and whose
+ * resources lack it. Its limits are Envoy's defaults, but it takes part in the order: it wins over
+ * a policy for the mesh whose name sorts after its own.
  */
 export function defaultBreaker(
   { meta, skippedPolicies }: MeshDefinition,
@@ -85,7 +90,7 @@ export function defaultBreaker(
   const name = `mesh-circuit-breaker-all-${meta.name}`;
   if (skippedPolicies.some((kind) => kind === '*' || kind === 'MeshCircuitBreaker')) return null;
   if (present.some(({ meta: { displayName } }) => displayName === name)) return null;
-  // Beside policies that do not say where they come from it does not either: Kuma made both in the
+  // Beside policies without the label for their origin it has none either: Kuma created both in the
   // same place.
   const isLabelled = present.some((policy) => policy.meta.labels.has(ORIGIN));
   const labels = new Map(isLabelled ? [[ORIGIN, 'global']] : []);

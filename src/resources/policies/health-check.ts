@@ -10,12 +10,12 @@ type Protocol = MeshExternalService['protocol'];
 
 /** Kuma's own defaults. */
 const DEFAULTS = { intervalMs: 60_000, timeoutMs: 15_000, unhealthyThreshold: 5, healthyThreshold: 1 };
-/** Envoy's. */
+/** Envoy's default. */
 const NO_TRAFFIC_INTERVAL_MS = 60_000;
 
 /**
- * What a MeshHealthCheck makes of a cluster: one check, of the kind that fits the protocol of the
- * service.
+ * Makes the fields that a MeshHealthCheck sets in a cluster: one check, of the kind that fits the
+ * protocol of the service.
  */
 export function healthFields(conf: HealthCheckConf, protocol: Protocol): Partial<Cluster> {
   const probe = probeOf(conf, protocol);
@@ -42,8 +42,8 @@ function isOff({ tcp, http, grpc }: HealthCheckConf): boolean {
 }
 
 /**
- * The check of the service's own protocol; a TCP one in its place only where that one is there and
- * disabled.
+ * Chooses the check of the service's own protocol; a TCP check replaces it only where it is present
+ * and disabled.
  */
 function probeOf({ tcp, http, grpc }: HealthCheckConf, protocol: Protocol): HealthProbe | null {
   const bytes: HealthProbe | null =
@@ -75,7 +75,7 @@ function probeOf({ tcp, http, grpc }: HealthCheckConf, protocol: Protocol): Heal
   }
 }
 
-/** Kuma takes a comma for the end of a value, and sets after it has added. */
+/** Kuma splits values at commas, and applies `set` after `add`. */
 function headersOf({ headers }: NonNullable<HealthCheckConf['http']>): {
   readonly host?: string;
   readonly headers?: readonly string[];
@@ -88,7 +88,7 @@ function headersOf({ headers }: NonNullable<HealthCheckConf['http']>): {
   return { ...(host === undefined ? {} : { host }), ...(flat.length === 0 ? {} : { headers: flat }) };
 }
 
-/** Kuma's documentation says base64, but it sends the text as it is written. */
+/** Kuma's documentation says base64, but Kuma sends the text as it is written. */
 function hexOf(text: string): string {
   return Buffer.from(text).toString('hex');
 }

@@ -9,8 +9,8 @@ import type { Tags } from '../tags.ts';
 import type { RuledPart } from './to-rules.ts';
 
 /**
- * Limits of requests of one ExternalService. A MeshRateLimit is for all clients, and where there is
- * one Kuma writes it over those of RateLimits.
+ * Makes the request limits of one ExternalService. A MeshRateLimit is for all clients; Kuma lets it
+ * replace those of RateLimits.
  */
 export function requestLimits(conf: RateLimitConf | null, older: readonly LegacyHttpPolicy[]): readonly RequestRateLimit[] {
   const http = conf?.http;
@@ -19,7 +19,7 @@ export function requestLimits(conf: RateLimitConf | null, older: readonly Legacy
     const { status, headers = {} } = http.onRateLimit ?? {};
     const { set = [], add = [] } = headers;
     const flat = replyHeaders([
-      // Kuma sets after it has added, and takes a comma for the end of a value that it sets.
+      // Kuma applies `set` after `add`, and splits the values of `set` at commas.
       ...add.map((header) => ({ ...header, append: true })),
       ...set.flatMap(({ name, value }) => value.split(',').map((part) => ({ name, value: part, append: false }))),
     ]);
@@ -32,7 +32,7 @@ export function requestLimits(conf: RateLimitConf | null, older: readonly Legacy
       },
     ];
   }
-  // The one that asks for most tags of its clients is looked at first.
+  // The limit whose source has the most tags is tried first.
   return older
     .flatMap(({ limit, sources, meta }) => (limit === null ? [] : [{ limit, sources, meta }]))
     .toSorted((a, b) => precision(b.sources) - precision(a.sources) || (a.meta.name < b.meta.name ? -1 : 1))
@@ -44,8 +44,8 @@ export function olderFaults(older: readonly LegacyHttpPolicy[]): readonly HttpFa
 }
 
 /**
- * Of the items that a client is one of, the last with faults decides: so each is for those whom no
- * later one is about.
+ * Makes the faults of a service. The last item with faults that matches a client decides, so each
+ * item gets the clients that no later item matches.
  */
 export function faultsOf(parts: readonly RuledPart<FaultConf>[]): readonly HttpFault[] {
   const faults: HttpFault[] = [];

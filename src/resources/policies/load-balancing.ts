@@ -6,8 +6,8 @@ import { ZONE_TAG } from '../tags.ts';
 import type { Feature } from './not-yet.ts';
 
 /**
- * What a MeshLoadBalancingStrategy makes of the cluster of a MeshExternalService: how endpoints are
- * picked, not which come first.
+ * Makes the fields that a MeshLoadBalancingStrategy sets in the cluster of a MeshExternalService:
+ * how endpoints are picked, not which zone comes first.
  */
 export function balancingFields({ loadBalancer, localityAwareness }: StrategyConf): Partial<Cluster> {
   const balancer = loadBalancer === undefined ? null : balancerOf(loadBalancer);
@@ -16,8 +16,8 @@ export function balancingFields({ loadBalancer, localityAwareness }: StrategyCon
 }
 
 /**
- * On TCP nothing is hashed, so the pick is a random one. Those of the balancer that is chosen, as
- * Kuma's.
+ * Returns the hash policies of the chosen balancer, as Kuma does. TCP has no hash, so its pick is
+ * random.
  */
 export function hashPolicies({ loadBalancer, hashPolicies: own }: StrategyConf): Pick<HttpRoute, 'hashPolicies'> {
   const { type, ringHash, maglev } = loadBalancer ?? {};
@@ -30,13 +30,13 @@ export function balancingFeatures(conf: StrategyConf, protocol: string): readonl
   return protocol !== 'tcp' && hashPolicies(conf).hashPolicies !== undefined ? ['HTTP hash policies'] : [];
 }
 
-/** A policy that only says which zones come first. */
+/** Tells whether a policy only orders zones. */
 export function inertBalancing({ loadBalancer, localityAwareness }: StrategyConf): string {
   const isWeighted = (localityAwareness?.localZone?.affinityTags ?? []).length > 0;
   return loadBalancer === undefined && !isWeighted ? 'the endpoints of a MeshExternalService are in no zone' : '';
 }
 
-/** Round robin it is anyway. */
+/** Round robin is the default anyway. */
 export function serviceFeatures({ loadBalancer }: StrategyConf): readonly Feature[] {
   return loadBalancer?.type === undefined || loadBalancer.type === 'RoundRobin' ? [] : ['loadBalancer of services'];
 }
@@ -73,10 +73,10 @@ function balancerOf({ type, leastRequest, ringHash, maglev }: LoadBalancerConf):
 }
 
 /**
- * What it makes of the endpoints of a `kuma.io/service`: those of other zones come second, unless
- * it is disabled; with rules between zones each endpoint gets the priority of the first rule for
- * its zone, and one without a rule is left out. Affinity between endpoints of one zone goes by the
- * client's tags, which an egress does not have.
+ * Applies a policy to the endpoints of a `kuma.io/service`. Those of other zones come second,
+ * unless locality awareness is disabled. With rules between zones, each endpoint gets the priority
+ * of the first rule for its zone, and one without a rule is left out. Affinity inside a zone
+ * depends on the client's tags, which an egress does not have.
  */
 export function withLocality({ localityAwareness }: StrategyConf, cluster: Cluster, here: string): Cluster {
   const isAware = localityAwareness?.disabled !== true;

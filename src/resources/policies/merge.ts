@@ -1,11 +1,11 @@
 /**
- * Of each field the last configuration that has it counts; maps are merged, lists replaced: a JSON
- * merge patch, as Kuma does it.
+ * Merges configurations: the last value of each field counts, maps are merged, lists are replaced.
+ * This is a JSON merge patch, as in Kuma.
  */
 export function mergeConfs<Conf extends object>(confs: readonly Conf[]): Conf | null {
   const [first, ...rest] = confs;
   if (first === undefined) return null;
-  // Every input is a Conf and so is what is made of their fields.
+  // Every input is a Conf, so the merge of their fields is one too.
   return rest.reduce<Conf>((merged, conf) => merge(merged, conf) as Conf, first);
 }
 

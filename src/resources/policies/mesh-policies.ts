@@ -30,9 +30,11 @@ import { toRules } from './to-rules.ts';
 import type { Ruled } from './to-rules.ts';
 import { createUses } from './uses.ts';
 
-/** The policies of one mesh, as far as Kuma applies them on a zone egress. */
+/** The policies of one mesh that Kuma applies on a zone egress. */
 export interface MeshPolicies {
-  /** The cluster of a `kuma.io/service`, an external one or one of another zone. */
+  /**
+   * Applies policies to the cluster of a `kuma.io/service`, an external one or one of another zone.
+   */
   ofService(service: string, cluster: Cluster): Cluster;
   ofMeshExternal(
     service: MeshExternalService,
@@ -42,7 +44,7 @@ export interface MeshPolicies {
     readonly rateLimit: ConnectionRateLimit | null;
     readonly http: Partial<HttpRoute>;
   };
-  /** Once all is served: what had no effect, and why. */
+  /** Reports, after all routes are made, which policies had no effect, and why. */
   tell(findings: Findings): void;
 }
 
@@ -56,7 +58,7 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
   const serviceStrategies = meshwideToRules(strategies);
   const limits = fromRules(rateLimits);
   const faults = fromRules(faultInjections);
-  /** Those for the whole mesh are the same for most services. */
+  /** Policies for the whole mesh are the same for most services. */
   const merged = new WeakMap<object, readonly PolicyOutcome[]>();
   const note: Note = (ruled, name, features, inert = () => '') => {
     if (ruled === null) return null;
@@ -80,7 +82,7 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
       return {
         cluster: {
           ...cluster,
-          // In the order of Kuma's plugins: what a later one sets as well is the later one's.
+          // Follows the order of Kuma's plugins: a later one overwrites an earlier one.
           ...(strategy === null ? {} : balancingFields(strategy)),
           ...(check === null ? {} : healthFields(check, protocol)),
           ...(breaker === null ? {} : breakerFields(breaker)),
@@ -103,7 +105,7 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
   };
 }
 
-/** Notes which policies made it, and gives the result. */
+/** Notes which policies made a result, and returns the result. */
 type Note = <Conf>(
   ruled: Ruled<Conf> | null,
   name: string,
@@ -118,7 +120,7 @@ interface ForExternal extends Pick<MeshResources, 'legacyHttp'> {
   readonly note: Note;
 }
 
-/** What policies do to ExternalServices of one name. */
+/** Applies policies to ExternalServices of one name. */
 function external(
   services: Parameters<MeshPolicies['ofExternal']>[0],
   { limits, faults, legacyHttp, uses, note }: ForExternal,

@@ -1,4 +1,4 @@
-/** What policies can ask for on an egress, as messages name it. */
+/** Features that policies can ask for on an egress, as messages name them. */
 export type Feature =
   | 'circuit breakers'
   | 'outlier detection'
@@ -14,10 +14,10 @@ export type Feature =
   | 'HTTP hash policies'
   | 'loadBalancer of services';
 
-/** What Kuma does and this egress does not. */
+/** Features that Kuma has and this egress has not. */
 export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>();
 
-/** What has no effect in Kuma either, in words that the names of services follow. */
+/** Features without an effect in Kuma too; the names of services follow each text. */
 export const NO_EFFECT: ReadonlyMap<Feature, string> = new Map<Feature, string>([
   [
     'limits of requests, retries and connection pools',

@@ -2,10 +2,10 @@ import type { Meta } from '../document.ts';
 import { TARGET_KINDS } from '../kinds/target-ref.ts';
 import type { TargetRef } from '../kinds/target-ref.ts';
 
-/** What Kuma sorts policies by; of two settings the later policy's counts. */
+/** Fields that Kuma sorts policies by; the value of the later policy counts. */
 export interface Ordered {
   readonly meta: Meta;
-  /** Null: the whole mesh. */
+  /** Null for the whole mesh. */
   readonly targetRef: TargetRef | null;
 }
 
@@ -16,8 +16,8 @@ const ORIGINS: ReadonlyMap<string, number> = new Map([
 const ROLES: readonly string[] = ['system', 'producer', 'consumer', 'workload-owner'];
 
 /**
- * Kind of the target, among Dataplanes how exactly they are selected, where the policy comes from,
- * its role.
+ * Orders policies by kind of the target, for Dataplanes by how exactly they are selected, by
+ * origin, by role.
  */
 export function byPolicy(a: Ordered, b: Ordered): number {
   return (
@@ -25,7 +25,7 @@ export function byPolicy(a: Ordered, b: Ordered): number {
   );
 }
 
-/** The name that sorts first comes last, so it wins. */
+/** Puts the name that sorts first last, so that it wins. */
 export function byNameFirstLast(a: Ordered, b: Ordered): number {
   const [first, second] = [a.meta.displayName, b.meta.displayName];
   return first < second ? 1 : first > second ? -1 : 0;
@@ -35,7 +35,7 @@ function kindRank({ targetRef }: Ordered): number {
   return TARGET_KINDS.indexOf(targetRef?.kind ?? 'Mesh');
 }
 
-/** By name, by labels, all; with a section before without. */
+/** Ranks by name, by labels, all; a target with a section ranks above the same without. */
 function dataplaneRank({ targetRef }: Ordered): number {
   if (targetRef?.kind !== 'Dataplane') return 0;
   const selects = targetRef.name !== '' ? 4 : targetRef.byLabels ? 2 : 0;

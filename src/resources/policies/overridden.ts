@@ -2,7 +2,7 @@ import type { Meta } from '../document.ts';
 import type { Ruled } from './to-rules.ts';
 
 export interface Overridden {
-  /** Path of the field in the policy's configuration, as `connectionLimits.maxConnections`. */
+  /** Path of the field in the policy's configuration, e.g. `connectionLimits.maxConnections`. */
   readonly field: string;
   /** The policy whose value counts instead. */
   readonly by: Meta;
@@ -11,13 +11,11 @@ export interface Overridden {
 export interface PolicyOutcome {
   readonly policy: Meta;
   readonly lost: readonly Overridden[];
-  /** Something that this policy sets is what counts. */
+  /** True when at least one value of this policy counts. */
   readonly keepsAny: boolean;
 }
 
-/**
- * For each of the policies that a setting was merged from: what a later one sets to something else.
- */
+/** Finds, for each policy of a merged setting, the values that a later one replaces. */
 export function outcomes<Conf>({ parts }: Ruled<Conf>): readonly PolicyOutcome[] {
   if (parts.length < 2) return [];
   const counting = new Map<string, { value: string; by: Meta }>();

@@ -5,16 +5,16 @@ import { byNameFirstLast, byPolicy } from './order.ts';
 import type { Ruled, RuledPart } from './to-rules.ts';
 
 /**
- * What the policies of one kind say about a `kuma.io/service`. Kuma's egress knows no other tag of
- * it, so a subset that asks for another one selects nothing.
+ * The policies of one kind for a `kuma.io/service`. Kuma's egress knows no other tag of it, so a
+ * subset with another tag selects nothing.
  */
 export interface ServiceRules<Conf> {
   of(service: string): Ruled<Conf> | null;
-  /** What it is merged from, with whom each part is about: the later one counts. */
+  /** Returns the parts that are merged, each with its clients; the later part counts. */
   partsOf(service: string): readonly RuledPart<Conf>[];
 }
 
-/** By the `from` items of the policies that select the service. */
+/** Collects the `from` items of the policies that select the service. */
 export function fromRules<Conf extends object>(policies: readonly Policy<Conf>[]): ServiceRules<Conf> {
   const sorted = sort(policies.filter(({ from }) => from.length > 0));
   return rulesOf((service) =>
@@ -25,8 +25,8 @@ export function fromRules<Conf extends object>(policies: readonly Policy<Conf>[]
 }
 
 /**
- * By the `to` items about the service. The egress serves all clients alike: only policies for the
- * whole mesh count.
+ * Collects the `to` items about the service. The egress serves all clients alike: only policies for
+ * the whole mesh count.
  */
 export function meshwideToRules<Conf extends object>(policies: readonly Policy<Conf>[]): ServiceRules<Conf> {
   const sorted = sort(policies.filter(({ targetRef }) => targetRef === null || targetRef.kind === 'Mesh'));

@@ -7,8 +7,8 @@ import { mergeConfs } from './merge.ts';
 import { byNameFirstLast, byPolicy } from './order.ts';
 
 /**
- * What the `to` items of a mesh's policies of one kind say about its MeshExternalServices.
- * Top-level targets only order them, as in Kuma.
+ * The `to` items of a mesh's policies of one kind for its MeshExternalServices. Top-level targets
+ * only order them, as in Kuma.
  */
 export interface ToRules<Conf> {
   of(service: Meta): Ruled<Conf> | null;
@@ -16,7 +16,7 @@ export interface ToRules<Conf> {
 
 export interface Ruled<Conf> {
   readonly conf: Conf;
-  /** What it was merged from, in this order. */
+  /** The parts that were merged, in this order. */
   readonly parts: readonly Part<Conf>[];
 }
 
@@ -25,7 +25,7 @@ interface Part<Conf> {
   readonly conf: Conf;
 }
 
-/** With whom it is about. */
+/** A part with the clients that it is about. */
 export interface RuledPart<Conf> extends Part<Conf> {
   readonly item: TargetRef;
 }
@@ -44,7 +44,7 @@ export function toRules<Conf extends object>(policies: readonly Policy<Conf>[]):
     .map((entry, order): Entry<Conf> => ({ ...entry, order }));
   const meshwide = entries.filter(({ item }) => item.targetRef.kind === 'Mesh');
   const named = new Map<string, Entry<Conf>[]>();
-  /** By the first of their labels: a service looks at those of its own labels only. */
+  /** Keyed by the first of their labels: a service looks only at those of its own labels. */
   const labelled = new Map<string, Entry<Conf>[]>();
   for (const entry of entries) {
     const { targetRef } = entry.item;
@@ -72,7 +72,7 @@ export function toRules<Conf extends object>(policies: readonly Policy<Conf>[]):
   };
 }
 
-/** By labels: a control plane adds some, which files seldom have. */
+/** Selects by labels: a control plane adds some, which files seldom have. */
 function selecting<Conf>(
   byFirst: ReadonlyMap<string, readonly Entry<Conf>[]>,
   { labels, displayName, mesh, namespace }: Meta,

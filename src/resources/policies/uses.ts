@@ -4,14 +4,17 @@ import { NO_EFFECT, NOT_YET } from './not-yet.ts';
 import type { Feature } from './not-yet.ts';
 import type { PolicyOutcome, Overridden } from './overridden.ts';
 
-/** What became of each policy, for one warning about those of which nothing or not all came. */
+/**
+ * Records the effect of each policy, for one warning about each that has no effect or only a part
+ * of it.
+ */
 export interface Uses {
   /**
-   * `inert`: why it says nothing of this service although it selects it; told where it says nothing
-   * of any.
+   * `inert` says why the policy has no effect on this service although it selects it. It is
+   * reported where the policy has no effect on any service.
    */
   used(policy: Meta, service: string, features: readonly Feature[], inert?: string): void;
-  /** Others set what it sets. */
+  /** Records that other policies set the same fields. */
   overridden(outcome: PolicyOutcome, service: string): void;
   tell(kind: string, policy: Meta, isShadow: boolean, why: string, findings: Findings): void;
 }
@@ -19,7 +22,7 @@ export interface Uses {
 interface Use {
   readonly features: Map<Feature, string[]>;
   readonly inert: Map<string, string[]>;
-  /** By field and the policy that counts. */
+  /** Keyed by field and the policy that counts. */
   readonly lost: Map<string, Overridden & { readonly services: string[] }>;
   hasEffect: boolean;
   keepsAny: boolean;
@@ -28,8 +31,8 @@ interface Use {
 const NAMED = 3;
 
 /**
- * `isOfKuma`: a policy that is not among the resources, so nobody sees that it is the one that
- * counts.
+ * `isOfKuma` finds a policy that is not among the resources, so that an operator would not see
+ * which policy counts.
  */
 export function createUses(isOfKuma: (policy: Meta) => boolean): Uses {
   const uses = new Map<Meta, Use>();
@@ -78,8 +81,8 @@ export function createUses(isOfKuma: (policy: Meta) => boolean): Uses {
       }
       if (!use.hasEffect) for (const [words, services] of use.inert) warn(`has no effect here: ${words} (${some(services)})`);
       for (const { field, by, services } of use.lost.values()) {
-        // That a more specific policy counts is what it is for. This one nobody sees, nor that its
-        // name sorts first.
+        // A more specific policy is meant to win, so this is not reported. Kuma's default policy is
+        // reported: it is invisible, and so is that its name sorts first.
         if (isOfKuma(by))
           warn(`its ${field} does not count: ${by.name}, which Kuma makes with the mesh, sets it too (${some(services)})`);
       }

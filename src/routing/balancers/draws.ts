@@ -1,6 +1,6 @@
 /**
- * Numbers in [0, 1) that follow from a seed, so that the same facts give the same choice
- * (mulberry32; even enough for shares of traffic). The seed is a number in [0, 1) or a counter.
+ * Generates numbers in [0, 1) from a seed (mulberry32), so that the same facts give the same
+ * choice. They are even enough for shares of traffic. The seed is a number in [0, 1) or a counter.
  */
 export function draws(seed: number): () => number {
   let state = (seed < 1 ? Math.floor(seed * 0x1_0000_0000) : seed) >>> 0;
@@ -13,8 +13,8 @@ export function draws(seed: number): () => number {
 }
 
 /**
- * Takes indexes out of `rest` by their weights, until it is empty. After the first few the list's
- * own order will do: nobody retries so often, and each draw walks the list.
+ * Moves indexes out of `rest` by their weights, until it is empty. After the first few it keeps the
+ * order of the list: hardly any session retries that often, and each draw walks the list.
  */
 export function drawRest(rest: number[], weights: readonly number[], next: () => number): number[] {
   const order: number[] = [];
@@ -32,8 +32,8 @@ export function drawRest(rest: number[], weights: readonly number[], next: () =>
 const MOST_DRAWN = 8;
 
 /**
- * Takes the index out of `rest` on whose share of the total weight the point lies. `rest` is not
- * empty.
+ * Moves the index out of `rest` whose share of the total weight contains the point. `rest` must not
+ * be empty.
  */
 export function takeAt(rest: number[], weights: readonly number[], point: number): number {
   let at = 0;

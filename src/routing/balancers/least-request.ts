@@ -7,13 +7,15 @@ import { roundRobinOrder } from './round-robin.ts';
 
 type LeastRequest = Extract<Balancer, { kind: 'least-request' }>;
 
-/** More looks than this change nothing but the time they take. */
+/**
+ * The most endpoints that are compared. More comparisons cost time and do not change the choice.
+ */
 const MOST_CHOICES = 100;
 
 /**
- * Where all weigh the same: of a few endpoints drawn at random the one with the fewest open
- * connections, as Envoy's power of N choices. Otherwise weighted round robin over weight / (open
- * connections + 1) ^ bias.
+ * With equal weights, draws a few endpoints at random and picks the one with the fewest open
+ * connections, as Envoy's power of N choices. With other weights, runs weighted round robin over
+ * weight / (open connections + 1) ^ bias.
  */
 export const leastRequest: OrderBy<LeastRequest> = (pool, facts, settings) => {
   const { weights } = pool;
@@ -38,10 +40,7 @@ export const leastRequest: OrderBy<LeastRequest> = (pool, facts, settings) => {
   return order;
 };
 
-/**
- * The place in `rest` of the best of some that are drawn with replacement; the first drawn among
- * equals.
- */
+/** Draws places in `rest` with replacement and returns the best; the first drawn among equals. */
 function leastOf(rest: readonly number[], active: readonly number[], by: { looks: number; next: () => number }): number {
   let best = Math.floor(by.next() * rest.length);
   for (let look = 1; look < Math.min(by.looks, MOST_CHOICES); look++) {

@@ -9,22 +9,21 @@ import { xxHash64 } from './xx-hash-64.ts';
 type Maglev = Extract<Balancer, { kind: 'maglev' }>;
 
 /**
- * Whose each slot is. Never changed after it was built. Small integers: 64 KiB for up to 256
- * endpoints.
+ * The owner of each slot. A table never changes after it is built. Small integers keep it small: 64
+ * KiB for up to 256 endpoints.
  */
 export type MaglevTable = Uint8Array | Uint16Array | Uint32Array;
 
 const tables = new WeakMap<Pool, MaglevTable>();
 
 /**
- * A retry asks for other slots, at most so often; whoever was not met by then follows in the list's
- * order.
+ * The most slots that retries look up; endpoints not found by then follow in the order of the list.
  */
 const MOST_RETRIES = 16;
 
 /**
- * Envoy's Maglev: the endpoint in the key's slot, then those in the slots of the keys that Envoy
- * makes for retries.
+ * Envoy's Maglev: the endpoint in the slot of the key, then those in the slots of the keys that
+ * Envoy makes for retries.
  */
 export const maglev: OrderBy<Maglev> = (pool, facts, settings) => {
   const usable = weighted(pool.weights);
@@ -41,11 +40,11 @@ export const maglev: OrderBy<Maglev> = (pool, facts, settings) => {
 };
 
 /**
- * The paper's listing 1 with Envoy's weights: in each round the heaviest takes a slot, a lighter
- * one each time its share has grown to one.
+ * Builds the table by listing 1 of the paper with Envoy's weights: in each round the heaviest name
+ * takes a slot, a lighter one each time its share has grown to one.
  */
 export function buildTable(names: readonly string[], weights: readonly number[], size: number): MaglevTable {
-  // With any other size a name's walk may never meet a free slot.
+  // With a size that is no prime, the walk of a name may never meet a free slot.
   if (size > MOST_SLOTS || !isPrime(size))
     throw new RangeError(`maglev table size ${size}: must be a prime number from 2 to ${MOST_SLOTS}`);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -73,11 +72,12 @@ export function buildTable(names: readonly string[], weights: readonly number[],
   return names.length <= 0x1_0000 ? Uint16Array.from(owners) : Uint32Array.from(owners);
 }
 
-/** Envoy's largest table, below the 2^23 up to which `modulo` is exact. */
+/** Envoy's largest table; `modulo` is exact up to 2^23. */
 const MOST_SLOTS = 5_000_011;
 
 /**
- * key ^ (2^64 - attempt): nearly all bits differ, so that a retry seldom meets the same endpoint.
+ * Computes key ^ (2^64 - attempt). Nearly all bits differ, so that a retry seldom picks the same
+ * endpoint.
  */
 function keyOfAttempt({ hi, lo }: Hash64, attempt: number): Hash64 {
   return attempt === 0 ? { hi, lo } : { hi: ~hi >>> 0, lo: (lo ^ -attempt) >>> 0 };

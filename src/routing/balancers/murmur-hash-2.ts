@@ -2,8 +2,8 @@ import type { Hash64 } from '../../model/endpoint-view.ts';
 import { Word64 } from './word-64.ts';
 
 /**
- * The 64-bit MurmurHash2 of a text's UTF-8 bytes, with the seed of libstdc++'s std::hash, which is
- * also Envoy's.
+ * Computes the 64-bit MurmurHash2 of a text's UTF-8 bytes, with the seed of libstdc++'s std::hash,
+ * which Envoy uses too.
  */
 export function murmurHash2(text: string): Hash64 {
   const bytes = Buffer.from(text);

@@ -6,28 +6,28 @@ import type { Target } from '../candidates.ts';
 /** The endpoints that a balancer orders: the usable ones of one priority of one cluster. */
 export interface Pool {
   readonly targets: readonly Target[];
-  /** One for each target; what has 0 takes no traffic. */
+  /** One weight for each target; a target of weight 0 takes no traffic. */
   readonly weights: readonly number[];
 }
 
-/** What a balancer may go by. The same facts give the same order. */
+/** Facts that a balancer may use. The same facts give the same order. */
 export interface PickFacts {
   readonly turn: number;
-  /** Null: hash at random. */
+  /** Null makes consistent hashing draw a random key. */
   readonly hashKey: Hash64 | null;
-  /** Open connections, by `addressKey`; null where nobody counts. */
+  /** Open connections, by `addressKey`; null where they are not counted. */
   readonly active: ReadonlyMap<string, number> | null;
-  /** Random numbers in [0, 1), each another. */
+  /** Returns another random number in [0, 1) at each call. */
   readonly next: () => number;
 }
 
 /**
- * One balancing policy: the pool's indexes in the order to try, the pick first, then what a retry
- * takes. Each index with a weight above 0 once, no other.
+ * A balancing policy. Returns indexes of the pool in the order to try: the pick first, then those
+ * for retries. It contains each index with a weight above 0 once, and no other.
  */
 export type OrderBy<Settings extends Balancer> = (pool: Pool, facts: PickFacts, settings: Settings) => number[];
 
-/** The indexes that may be picked. */
+/** Returns the indexes whose weight is above 0. */
 export function weighted(weights: readonly number[]): number[] {
   const indexes: number[] = [];
   for (let i = 0; i < weights.length; i++) if ((weights[i] ?? 0) > 0) indexes.push(i);
@@ -35,8 +35,8 @@ export function weighted(weights: readonly number[]): number[] {
 }
 
 /**
- * What consistent hashing places: address and port, as in Envoy. Where two endpoints share an
- * address the second is placed apart from the first (Envoy would have dropped it).
+ * Names the endpoints for consistent hashing: address and port, as in Envoy. Where two endpoints
+ * share an address, the second gets a name of its own (Envoy would have dropped it).
  */
 export function hashedNames({ targets }: Pool): string[] {
   const seen = new Map<string, number>();
@@ -48,22 +48,22 @@ export function hashedNames({ targets }: Pool): string[] {
   });
 }
 
-/** A key of its own for whoever brings none. */
+/** Returns the client's hash key, or a random key for a client without one. */
 export function keyOf({ hashKey, next }: PickFacts): Hash64 {
   return hashKey ?? { hi: Math.floor(next() * 0x1_0000_0000), lo: Math.floor(next() * 0x1_0000_0000) };
 }
 
 /**
- * Subsets, priorities and changes of health make several pools out of one cluster; the last ones
- * are kept.
+ * The most pools kept for a cluster. Subsets, priorities and changes of health make several pools
+ * out of one cluster.
  */
 const POOLS_OF_A_CLUSTER = 32;
 
 const pools = new WeakMap<Cluster, Pool[]>();
 
 /**
- * The pool of before, where its content is the same: what is built for a pool hangs on its
- * identity, and is not built again.
+ * Returns the pool of before when the content is the same. Tables and rings are stored by the
+ * identity of a pool, so they are not built again.
  */
 export function samePool(cluster: Cluster, pool: Pool): Pool {
   let known = pools.get(cluster);

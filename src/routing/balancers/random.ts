@@ -1,7 +1,7 @@
 import { weighted } from './pool.ts';
 import type { OrderBy } from './pool.ts';
 
-/** Every endpoint with the same chance: Envoy's RANDOM does not look at weights. */
+/** Picks every endpoint with the same chance: Envoy's RANDOM ignores weights. */
 export const random: OrderBy<{ readonly kind: 'random' }> = ({ weights }, { next }) => {
   const order = weighted(weights);
   for (let i = 0; i < order.length - 1; i++) {

@@ -7,7 +7,7 @@ import { xxHash64 } from './xx-hash-64.ts';
 
 type RingHash = Extract<Balancer, { kind: 'ring-hash' }>;
 
-/** Points in ascending order, and whose they are. Never changed after it was built. */
+/** Points in ascending order, with their owners. A ring never changes after it is built. */
 export interface Ring {
   readonly hi: Uint32Array;
   readonly lo: Uint32Array;
@@ -15,9 +15,9 @@ export interface Ring {
 }
 
 /**
- * The largest ring that is built, whatever the settings say: they may ask for 8 million points,
- * which would stop the thread for more than 10 s. 65,536 take 0.13 s on Node 24. A ring that would
- * be larger is scaled down as Envoy does at its own maximum.
+ * The most points of a ring. Settings may ask for 8 million points, which would stop the thread for
+ * more than 10 s; 65,536 take 0.13 s on Node 24. A larger ring is scaled down as Envoy does at its
+ * own maximum.
  */
 const MOST_POINTS = 65_536;
 
@@ -36,8 +36,8 @@ export const ringHash: OrderBy<RingHash> = (pool, facts, settings) => {
 };
 
 /**
- * As many points for each name as its weight's share of the ring; the lightest gets a whole number
- * of them.
+ * Gives each name as many points as its weight's share of the ring; the lightest name gets a whole
+ * number of them.
  */
 export function buildRing(names: readonly string[], weights: readonly number[], settings: RingHash): Ring {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -48,7 +48,7 @@ export function buildRing(names: readonly string[], weights: readonly number[], 
   const hi: number[] = [];
   const lo: number[] = [];
   const owners: number[] = [];
-  // Running sums, so that parts of points that are owed to one name are not lost for the ring.
+  // Running sums keep the fractions of points that each name is still owed.
   let target = 0;
   for (const [owner, name] of names.entries()) {
     target += scale * ((weights[owner] ?? 0) / total);
@@ -63,7 +63,7 @@ export function buildRing(names: readonly string[], weights: readonly number[], 
   return { hi: sorted.map((i) => hi[i] ?? 0), lo: sorted.map((i) => lo[i] ?? 0), owners: sorted.map((i) => owners[i] ?? 0) };
 }
 
-/** The place of the first point that is not before the key; after the last comes the first. */
+/** Finds the first point at or after the key; the first point follows the last. */
 export function pointFor({ hi, lo }: Ring, key: Hash64): number {
   let low = 0;
   let high = hi.length;
@@ -77,8 +77,8 @@ export function pointFor({ hi, lo }: Ring, key: Hash64): number {
 }
 
 /**
- * Steps that are taken along a ring for retries; whoever was not met by then follows in the list's
- * order.
+ * The most steps along a ring for retries; endpoints not met by then follow in the order of the
+ * list.
  */
 const MOST_STEPS = 1_024;
 

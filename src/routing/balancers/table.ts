@@ -9,8 +9,8 @@ import { roundRobin } from './round-robin.ts';
 interface Policy<Kind extends BalancerKind> {
   readonly orderBy: OrderBy<Extract<Balancer, { kind: Kind }>>;
   /**
-   * Consistent hashing builds something for each pool, and goes by the client's hash key down to
-   * the priority.
+   * True for consistent hashing: it builds a table or a ring for each pool, and picks the priority
+   * too by the client's hash key.
    */
   readonly hashes: boolean;
 }
@@ -27,9 +27,9 @@ export function hashes(balancer: Balancer): boolean {
   return POLICIES[balancer.kind].hashes;
 }
 
-/** The pool's indexes in the order to try; see `OrderBy`. */
+/** Returns the pool's indexes in the order to try; see `OrderBy`. */
 export function order(pool: Pool, facts: PickFacts, balancer: Balancer): number[] {
-  // Kind and settings belong together, which the union of the functions cannot say.
+  // A kind and its settings belong together; the union of the functions cannot express that.
   const orderBy = POLICIES[balancer.kind].orderBy as OrderBy<Balancer>;
   return orderBy(pool, facts, balancer);
 }

@@ -1,9 +1,9 @@
 import type { Hash64 } from '../../model/endpoint-view.ts';
 
 /**
- * An unsigned 64-bit number that changes in place, for hash functions. BigInt would be shorter and
- * costs ten times as much: 2 to 3 µs for the hash of one short text on Node 24, of which a ring
- * needs thousands.
+ * An unsigned 64-bit number that changes in place, for hash functions. BigInt would be shorter but
+ * costs ten times as much: 2 to 3 µs for the hash of one short text on Node 24. A ring needs
+ * thousands of hashes.
  */
 export class Word64 {
   hi = 0;
@@ -43,7 +43,7 @@ export class Word64 {
     return this;
   }
 
-  /** By 1 to 31 bits. */
+  /** Rotates by 1 to 31 bits. */
   rotateLeft(bits: number): this {
     const { hi, lo } = this;
     this.hi = ((hi << bits) | (lo >>> (32 - bits))) >>> 0;
@@ -51,7 +51,7 @@ export class Word64 {
     return this;
   }
 
-  /** x ^= x >>> bits, by 1 to 63 bits. */
+  /** Computes x ^= x >>> bits, for 1 to 63 bits. */
   xorShifted(bits: number): this {
     const { hi, lo } = this;
     if (bits >= 32) {
@@ -65,7 +65,8 @@ export class Word64 {
 }
 
 /**
- * The remainder, for a divisor below 2^23: so that the product of two remainders is still exact.
+ * Computes the remainder. The divisor is below 2^23, so that the product of two remainders is still
+ * exact.
  */
 export function modulo({ hi, lo }: Hash64, divisor: number): number {
   return ((hi % divisor) * (0x1_0000_0000 % divisor) + lo) % divisor;

@@ -2,8 +2,8 @@ import type { Hash64 } from '../../model/endpoint-view.ts';
 import { Word64 } from './word-64.ts';
 
 /**
- * XXH64 of a text's UTF-8 bytes; the seed is below 2^32. Anybody can make collisions: it hides
- * nothing and proves nothing.
+ * Computes XXH64 of a text's UTF-8 bytes; the seed is below 2^32. Collisions are easy to make:
+ * never use it for security.
  */
 export function xxHash64(text: string, seed = 0): Hash64 {
   const bytes = Buffer.from(text);
@@ -43,10 +43,10 @@ const P2: Hash64 = { hi: 0xc2b2ae3d, lo: 0x27d4eb4f };
 const P3: Hash64 = { hi: 0x165667b1, lo: 0x9e3779f9 };
 const P4: Hash64 = { hi: 0x85ebca77, lo: 0xc2b2ae63 };
 const P5: Hash64 = { hi: 0x27d4eb2f, lo: 0x165667c5 };
-/** 2^64 - P1: adding it takes P1 away. */
+/** 2^64 - P1; adding it subtracts P1. */
 const MINUS_P1: Hash64 = { hi: 0x61c8864e, lo: 0x7a143579 };
 
-/** Four lanes over all whole blocks of 32 bytes; gives the offset of what is left. */
+/** Runs four lanes over all whole blocks of 32 bytes and returns the offset of the rest. */
 function longPart(hash: Word64, bytes: Buffer, seed: number): number {
   const lane = (): Word64 => new Word64().set(0, seed);
   const lanes = [lane().add(P1).add(P2), lane().add(P2), lane(), lane().add(MINUS_P1)];
