@@ -6,8 +6,8 @@ import { ignoreError } from '../base/ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 
 /**
- * The part of libuv's handle that is used here; not documented by Node, so `probeAdoption` tries it
- * at start.
+ * The part of libuv's handle that this file uses. Node does not document it, so `probeAdoption`
+ * tries it at start.
  */
 interface Handle {
   reading: boolean;
@@ -20,10 +20,10 @@ interface HandleOwner {
 
 /**
  * Moves the connection of an accepted socket into a new socket that reads into buffers of `reader`.
- * The old object is dead afterwards: it has no handle, emits nothing and needs no close. `rest` is
- * what it had read already. Null where this Node keeps its handle elsewhere; then nothing was
- * changed. The listener that accepted the connection does not learn of its end: `getConnections`
- * and `maxConnections` of that server are of no use any more.
+ * The old object is dead afterwards: it has no handle, emits nothing and needs no close. `rest` has
+ * the bytes that it had read already. Returns null, with nothing changed, where this Node keeps its
+ * handle elsewhere. The server that accepted the connection does not learn of its end: its
+ * `getConnections` and `maxConnections` become useless.
  */
 export function adopt(accepted: Socket, reader: PlainReader): { readonly socket: Socket; readonly rest: Buffer | null } | null {
   const owner = accepted as unknown as HandleOwner;
@@ -39,8 +39,8 @@ export function adopt(accepted: Socket, reader: PlainReader): { readonly socket:
 }
 
 /**
- * Everything that was read already. One `read()` gives all of it on Node 24, only the first chunk
- * on Node 26.
+ * Reads everything that has arrived. One `read()` returns all of it on Node 24, but only the first
+ * chunk on Node 26.
  */
 function readRest(accepted: Socket): Buffer | null {
   const chunks: Buffer[] = [];
@@ -49,8 +49,8 @@ function readRest(accepted: Socket): Buffer | null {
 }
 
 /**
- * Whether adoption works on this Node: 256 KB through a real loopback connection, in order, with
- * the end seen. Takes some milliseconds.
+ * Tells whether adoption works on this Node: it sends 256 KB through a real loopback connection and
+ * expects them in order, with their end. Takes some milliseconds.
  */
 export async function probeAdoption(clock: Clock): Promise<boolean> {
   const total = 256 * 1024;
@@ -70,7 +70,7 @@ export async function probeAdoption(clock: Clock): Promise<boolean> {
   } catch {
     return false;
   } finally {
-    // Its one connection was adopted, so the callback of close would never come.
+    // The server's one connection was adopted, so the callback of close would never run.
     server.close();
     server.unref();
   }

@@ -1,7 +1,7 @@
 /**
- * Limits per cluster and per route that hold for the whole process: counters and token buckets in
- * memory that all data sides share. The control side says which cluster and which route has which
- * slot; one without a slot is not limited, which is so only while a change takes it away.
+ * Limits per cluster and per route for the whole process: counters and token buckets in memory that
+ * all data sides share. The control side assigns a slot to each cluster and route. One without a
+ * slot is not limited; that happens only while a change removes it.
  */
 import type { Clock } from '../base/clock.ts';
 import { BREAKER_DEFAULTS } from '../model/cluster.ts';
@@ -11,39 +11,36 @@ import type { SlotChange } from '../model/messages.ts';
 import type { Route } from '../model/route.ts';
 import type { BreakerLimit } from '../model/session-record.ts';
 
-/**
- * Clusters, and routes with a rate limit, that there is room for. Pages that are not touched take
- * no memory.
- */
+/** The most clusters, plus routes with a rate limit. Untouched pages take no memory. */
 export const SLOTS = 65_536;
-/** Connections, those among them that are being made, requests, and those that are sent again. */
+/** Counts connections, connections being made, requests, and retries. */
 const COUNTERS = 4;
 const CONNECTIONS = 0;
 const PENDING = 1;
-/** Of HTTP, that are being served. */
+/** Index of the counter of HTTP requests in progress. */
 const REQUESTS = 2;
-/** Of requests, those that are sent a second time. */
+/** Index of the counter of requests that are sent a second time. */
 const RETRIES = 3;
 
 /**
- * Of the buckets, then of the whole process, then of each data side, so that what a dead one held
- * can be given back.
+ * Memory for the buckets, then for the counters of the whole process, then for those of each data
+ * side, so that the places of a dead one can be returned.
  */
 export function breakerMemory(sides: number): SharedArrayBuffer {
   const buckets = SLOTS * BigInt64Array.BYTES_PER_ELEMENT;
   return new SharedArrayBuffer(buckets + SLOTS * COUNTERS * Int32Array.BYTES_PER_ELEMENT * (1 + sides));
 }
 
-/** A place taken in a cluster. Safe to leave twice. */
+/** A place taken in a cluster. It may be left twice. */
 export interface ConnectionPlace {
-  /** The connection is made. */
+  /** Call it when the connection is made. */
   connected(): void;
   leave(): void;
 }
 
 export interface Full {
   readonly limit: BreakerLimit;
-  /** A sentence. */
+  /** One sentence. */
   readonly detail: string;
 }
 
@@ -51,12 +48,12 @@ export class Breakers {
   readonly #clock: Clock;
   readonly #buckets: BigInt64Array;
   readonly #counts: Int32Array;
-  /** Where this side's own counters begin. */
+  /** Offset of this side's own counters. */
   readonly #mine: number;
   readonly #clusters = new Map<string, number>();
   readonly #routes = new Map<string, number>();
 
-  /** `side` is the number of the data side that counts here. */
+  /** `side` is the number of the data side that counts. */
   constructor(memory: SharedArrayBuffer, options: { readonly clock: Clock; readonly side: number }) {
     this.#clock = options.clock;
     this.#buckets = new BigInt64Array(memory, 0, SLOTS);
@@ -70,8 +67,8 @@ export class Breakers {
   }
 
   /**
-   * Takes a place for one connection of a cluster, or says which breaker is open. `over`: also one
-   * above the limit of connections.
+   * Takes a place for one connection of a cluster, or returns the open breaker. `over` also takes
+   * one above the limit of connections.
    */
   enter(cluster: Cluster, over = false): ConnectionPlace | Full {
     const slot = this.#clusters.get(cluster.name);
@@ -101,19 +98,19 @@ export class Breakers {
   }
 
   /**
-   * Takes a place for one request of a cluster and gives back how it is left, safe to call twice;
-   * null where all are taken.
+   * Takes a place for one request of a cluster. Returns the function that leaves it, which may be
+   * called twice; null where all places are taken.
    */
   enterRequest(cluster: Cluster): (() => void) | null {
     return this.#place(cluster, REQUESTS, cluster.circuitBreaker?.maxRequests ?? BREAKER_DEFAULTS.maxRequests);
   }
 
-  /** The same for a request that waits for a connection which may not be made. */
+  /** Takes a place for a request that waits because no connection may be made. */
   enterPending(cluster: Cluster): (() => void) | null {
     return this.#place(cluster, PENDING, cluster.circuitBreaker?.maxPendingRequests ?? BREAKER_DEFAULTS.maxPendingRequests);
   }
 
-  /** The same for a request that is sent a second time. */
+  /** Takes a place for a request that is sent a second time. */
   enterRetry(cluster: Cluster): (() => void) | null {
     return this.#place(cluster, RETRIES, cluster.circuitBreaker?.maxRetries ?? BREAKER_DEFAULTS.maxRetries);
   }
@@ -130,15 +127,15 @@ export class Breakers {
   }
 
   /**
-   * Takes a token for a request of a route under the limit at this place of its list; false where
-   * there is none.
+   * Takes a token for a request of a route from the limit at this place of its list; false where
+   * none is left.
    */
   admitRequest(route: Route, { requests, intervalMs }: RequestRateLimit, index: number): boolean {
     const slot = this.#routes.get(requestLimitName(route.serverName, index));
     return slot === undefined || this.#takeToken(slot, requests, intervalMs);
   }
 
-  /** Takes a token for a new connection of a route; null where there is one or none is needed. */
+  /** Takes a token for a new connection of a route; null where it got one or needs none. */
   admit(route: Route): Full | null {
     if (route.kind !== 'terminate' || route.rateLimit === undefined) return null;
     const { connections, intervalMs } = route.rateLimit;
@@ -147,7 +144,7 @@ export class Breakers {
     return tooFast(route.destination, connections, intervalMs);
   }
 
-  /** What `enter` would say now; takes no place. */
+  /** Returns what `enter` would return now; takes no place. */
   wouldEnter(cluster: Cluster): Full | null {
     const { connections, pending } = this.counts(cluster.name);
     const { maxConnections, maxPendingRequests } = { ...BREAKER_DEFAULTS, ...cluster.circuitBreaker };
@@ -156,7 +153,7 @@ export class Breakers {
     return pending >= maxPendingRequests ? tooManyPending(cluster.name, maxPendingRequests) : null;
   }
 
-  /** What `admit` would say now; takes no token. */
+  /** Returns what `admit` would return now; takes no token. */
   wouldAdmit(route: Route): Full | null {
     if (route.kind !== 'terminate' || route.rateLimit === undefined) return null;
     const slot = this.#routes.get(route.serverName);
@@ -167,8 +164,8 @@ export class Breakers {
   }
 
   /**
-   * Connections of a cluster in the whole process, those being made, and requests of HTTP that are
-   * being served.
+   * Counts, in the whole process, the connections of a cluster, those being made, and the HTTP
+   * requests in progress.
    */
   counts(cluster: string): { readonly connections: number; readonly pending: number; readonly requests: number } {
     const slot = this.#clusters.get(cluster);
@@ -180,17 +177,17 @@ export class Breakers {
     };
   }
 
-  /** Whether no place is held there any more, so that the slot may be given away. */
+  /** Tells whether no place is held in the slot, so that it may be assigned again. */
   isFree(slot: number): boolean {
     return [CONNECTIONS, PENDING, REQUESTS, RETRIES].every((counter) => this.#count(slot, counter) === 0);
   }
 
-  /** A full bucket, for the route that gets the slot next. */
+  /** Fills the bucket for the next route that gets the slot. */
   refill(slot: number): void {
     Atomics.store(this.#buckets, slot, 0n);
   }
 
-  /** A data side died: what it held is given back. */
+  /** Returns the places of a data side that died. */
   forgetSide(side: number): void {
     const from = (1 + side) * SLOTS * COUNTERS;
     for (let i = 0; i < SLOTS * COUNTERS; i++) {
@@ -220,9 +217,9 @@ export class Breakers {
   }
 
   /**
-   * The bucket is one number: the moment when it was empty, in microseconds; what has passed since
-   * is what is in it. The wall clock, because threads share no other: a step of it forward fills
-   * the bucket once, one back empties it once.
+   * Takes tokens. The bucket is one number, the moment when it was empty, in microseconds: the time
+   * since then is its content. It uses the wall clock, the only clock that threads share: a step
+   * forward fills the bucket once, a step back empties it once.
    */
   #takeToken(slot: number, tokens: number, intervalMs: number): boolean {
     for (;;) {
@@ -233,7 +230,7 @@ export class Breakers {
     }
   }
 
-  /** `isAhead`: the clock went back since; the bucket begins anew. */
+  /** `isAhead`: the clock went back since; the bucket starts anew. */
   #bucket(
     seen: bigint,
     tokens: number,
@@ -243,20 +240,20 @@ export class Breakers {
     const whole = intervalMs * 1_000;
     const one = whole / tokens;
     const empty = Math.min(now, Math.max(Number(seen), now - whole));
-    // Rounded in favour of the client, so that a third of an interval three times is an interval.
+    // Rounds in favour of the client, so that three thirds of an interval are an interval.
     const admitted = now - empty >= Math.floor(one);
     return { admitted, next: admitted ? Math.floor(empty + one) : empty, isAhead: Number(seen) > now };
   }
 }
 
-/** The token buckets that a route needs, by the names that their slots go by. */
+/** Names the token buckets of a route; their slots are assigned by these names. */
 export function bucketsOf(route: Route): readonly string[] {
   if (route.kind !== 'terminate') return [];
   const requests = (route.http?.rateLimits ?? []).map((_, index) => requestLimitName(route.serverName, index));
   return route.rateLimit === undefined ? requests : [route.serverName, ...requests];
 }
 
-/** No server name has a line break. */
+/** A server name never contains a line break, so it separates the two parts. */
 function requestLimitName(serverName: string, index: number): string {
   return `${serverName}\n${index}`;
 }

@@ -1,17 +1,16 @@
 /**
- * Read buffers, lent for as long as a direction needs one. A direction starts so small that a
- * thousand idle ones hold little, and grows only while its reads fill the buffer; what counts for
- * bulk is the size of one read (64 KB cost twice the CPU per byte of 1 MB), and untouched pages
- * cost nothing.
+ * Read buffers, lent while a direction needs one. A direction starts so small that a thousand idle
+ * ones take little memory, and grows only while its reads fill the buffer. Bulk speed depends on
+ * the size of one read (64 KB cost twice the CPU per byte of 1 MB); untouched pages cost nothing.
  */
 export const SIZES: readonly number[] = [2 * 1024, 16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024];
 
-/** How many unused buffers of each size stay ready. */
+/** Number of unused buffers kept ready, for each size. */
 const KEPT: readonly number[] = [1_024, 128, 32, 8, 4];
 
 /**
- * Up to this size everybody gets what they ask for; the larger ones together are bounded, however
- * many connections have a fast source and a slow sink.
+ * Up to this size every request is met. Larger buffers have a common bound, however many
+ * connections have a fast source and a slow sink.
  */
 const ALWAYS = 16 * 1024;
 const LARGE_BYTES = 64 * 1024 * 1024;
@@ -20,7 +19,7 @@ export class BufferPool {
   readonly #free: Buffer[][] = SIZES.map(() => []);
   #lent = 0;
   #made = 0;
-  /** Bytes of the buffers above ALWAYS that are out. */
+  /** Bytes of lent buffers above ALWAYS. */
   #large = 0;
   readonly #mostLarge: number;
 
@@ -28,19 +27,19 @@ export class BufferPool {
     this.#mostLarge = mostLarge;
   }
 
-  /** Buffers that are out: zero when nothing leaked. */
+  /** Number of lent buffers; zero when nothing leaked. */
   get lent(): number {
     return this.#lent;
   }
 
-  /** Buffers that had to be made, ever: does not grow while bytes flow as they did before. */
+  /** Number of buffers ever made; constant while traffic does not change. */
   get made(): number {
     return this.#made;
   }
 
   /**
-   * `step` is an index into SIZES; where the large ones are all lent it is a smaller one. The
-   * content is whatever was there before.
+   * Lends a buffer. `step` is an index into SIZES; where all large buffers are lent, a smaller one
+   * is returned. Its content is arbitrary.
    */
   take(step: number): Buffer {
     let size = SIZES[step] ?? 0;

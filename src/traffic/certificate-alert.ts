@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { certificateAlert, certificateAlertRecord } from '../wire/alert.ts';
 import type { CertificateAlert } from '../wire/alert.ts';
 
-/** The alert for a client whose handshake the library takes for done. */
+/** A client with a refused certificate, whose handshake the TLS library considers done. */
 export interface Refusing {
   readonly alert: CertificateAlert;
   readonly protocol: string;
@@ -13,28 +13,28 @@ export interface Refusing {
 }
 
 /**
- * Tells a client by an alert why its certificate is refused
- * (docs/decisions/refusals-on-the-wire.md). Never throws; where it cannot be said, the client sees
- * an orderly end of TLS, as any other that is refused after its handshake.
+ * Sends a client the alert for its refused certificate (docs/decisions/refusals-on-the-wire.md).
+ * Never throws. Where no alert can be sent, the client sees an orderly end of TLS, like every
+ * client that is refused after its handshake.
  */
 export function tellOfCertificate(refusing: Refusing, say: (record: Uint8Array) => void): void {
   try {
     const record = recordOf(refusing);
     if (record !== null) say(record);
   } catch {
-    // The reason is in the record of the session, and the client is refused either way.
+    // The session record has the reason, and the client is refused with or without the alert.
   }
 }
 
 function recordOf({ alert, protocol, socket, secret }: Refusing): Uint8Array | null {
-  // In TLS 1.2 the server has not changed its cipher yet, except where a session is resumed, which
-  // is switched off.
+  // In TLS 1.2 the server has not changed its cipher yet. A resumed session would be an exception,
+  // but resumption is switched off.
   if (protocol === 'TLSv1.2') return socket.isSessionReused() ? null : certificateAlertRecord(alert);
   if (protocol !== 'TLSv1.3' || secret === null) return null;
   return seal(socket.getCipher().standardName, hexIn(secret), certificateAlert(alert));
 }
 
-/** The last of the three words of the line. */
+/** Reads the last of the three words of the line. */
 function hexIn(line: Buffer): Buffer {
   return Buffer.from(line.toString('latin1', line.lastIndexOf(' ') + 1).trim(), 'hex');
 }
@@ -57,8 +57,8 @@ const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
 
 /**
- * The first record under a secret of TLS 1.3 (RFC 8446 5.2, 5.3 and 7.3): the nonce of number 0 is
- * the IV itself. Null for a suite that is not known.
+ * Encrypts the first record under a secret of TLS 1.3 (RFC 8446 5.2, 5.3 and 7.3): the nonce of
+ * record 0 is the IV itself. Null for an unknown suite.
  */
 function seal(suiteName: string, secret: Buffer, content: Uint8Array): Uint8Array | null {
   const suite = SUITES[suiteName];
@@ -67,7 +67,7 @@ function seal(suiteName: string, secret: Buffer, content: Uint8Array): Uint8Arra
   const key = expand(hash, secret, { label: 'key', length: keyBytes });
   const nonce = expand(hash, secret, { label: 'iv', length: NONCE_BYTES });
   const header = Uint8Array.of(APPLICATION_DATA, 3, 3, 0, content.length + 1 + TAG_BYTES);
-  // The three names are AEAD ciphers; the types of Node have a signature for each.
+  // All three names are AEAD ciphers; Node's types have a signature for each.
   const sealing = createCipheriv(cipher as 'aes-128-gcm', key, nonce, { authTagLength: TAG_BYTES });
   sealing.setAAD(header);
   const body = [sealing.update(content), sealing.update(Uint8Array.of(ALERT)), sealing.final()];
@@ -76,7 +76,8 @@ function seal(suiteName: string, secret: Buffer, content: Uint8Array): Uint8Arra
 }
 
 /**
- * HKDF-Expand-Label with an empty context, for no more than one block of the hash (RFC 8446 7.1).
+ * Computes HKDF-Expand-Label with an empty context, for at most one block of the hash (RFC 8446
+ * 7.1).
  */
 function expand(hash: Suite['hash'], secret: Buffer, { label, length }: { label: string; length: number }): Buffer {
   const name = `tls13 ${label}`;

@@ -27,33 +27,31 @@ export interface ConnectOptions {
   readonly clock: Clock;
   readonly pool: BufferPool;
   readonly origination: Origination;
-  /** Of one attempt: TCP, and TLS where there is any. */
+  /** Bounds one attempt: TCP, and TLS where the cluster has it. */
   readonly timeoutMs: number;
-  /**
-   * The socket is read as a stream, not into the buffers of the relay. Absent: into the buffers.
-   */
+  /** True reads the socket as a stream. Absent reads it into the buffers of the relay. */
   readonly asStream?: boolean;
-  /** Sockets do not hold the process open. */
+  /** True makes sockets that do not hold the process open. */
   readonly unref: boolean;
   readonly onAttempt: (target: Target) => void;
   readonly onOutcome: (target: Target, outcome: AttemptOutcome) => void;
 }
 
 /**
- * A session gives up after this many endpoints; the deadline of the session may end it earlier.
- * Envoy's `max_connect_attempts`, which is 1 on an egress.
+ * The most endpoints that a session tries; the deadline of the session may end it earlier. Envoy's
+ * `max_connect_attempts` is 1 on an egress.
  */
 export const MAX_ATTEMPTS = 5;
 
 /**
- * Tries the targets in their order until one is connected. The leg that comes back is paused:
- * nothing was read from it yet.
+ * Tries the targets in their order until one is connected. The returned leg is paused, and none of
+ * its bytes is read yet.
  */
 export async function connectEndpoint(steps: SessionSteps, targets: readonly Target[], options: ConnectOptions): Promise<Leg> {
   let last: Refused | null = null;
   for (const target of targets.slice(0, MAX_ATTEMPTS)) {
-    // What an attempt opens is closed by its step, and there is none where the session was ended
-    // meanwhile, by its deadline for one.
+    // A step closes what its attempt opens, so no attempt may begin after the session has ended,
+    // for example by its deadline.
     steps.check();
     options.onAttempt(target);
     try {
@@ -71,7 +69,7 @@ export async function connectEndpoint(steps: SessionSteps, targets: readonly Tar
   throw last ?? new Refused(refuse('no-endpoint', 'there is no endpoint to try'));
 }
 
-/** What the next endpoint is tried after, and what it says of this one. */
+/** The refusals after which the next endpoint is tried, with the outcome that they record. */
 const RETRIED: Readonly<Partial<Record<RefusalCode, AttemptOutcome>>> = {
   'connect-timeout': 'timeout',
   'connect-refused': 'connect-failed',
@@ -90,7 +88,8 @@ function attemptPlain(steps: SessionSteps, target: Target, options: ConnectOptio
       ? {}
       : { onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback } }),
   });
-  // Read only once both legs are joined: a server that speaks first must not be lost.
+  // Reading starts when both legs are joined: the first bytes of a server that speaks first must
+  // not be lost.
   socket.pause();
   const leg: Leg = { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
   return attempt(steps, target, options, { socket, below: socket, ready: 'connect', leg });
@@ -111,7 +110,9 @@ function attemptTls(steps: SessionSteps, target: Target, options: ConnectOptions
   return attempt(steps, target, options, { socket, below, ready: 'secureConnect', leg });
 }
 
-/** A TLS connection to a service, which is trusted no more than a client: see UnderTls. */
+/**
+ * Opens a TLS connection to a service. A service is trusted no more than a client: see UnderTls.
+ */
 export function dialTls(
   to: { readonly host: string; readonly port: number },
   options: TlsTarget,
@@ -154,7 +155,7 @@ function attempt(
         ),
       );
     }
-    // Between two owners, and for one that is dead, there is no tick without a listener.
+    // A socket has an `error` listener at every moment, also between two owners and after its end.
     for (const each of below === socket ? [socket] : [socket, below]) {
       each.on('error', ignoreError);
       each.on('error', onError);
@@ -176,7 +177,7 @@ function attempt(
 }
 
 /**
- * An egress with an IPv4 address may have no way to IPv6: then it is the name that has to have
+ * Adds advice for an IPv6 address: an egress with only IPv4 cannot reach it, and the name needs
  * another record.
  */
 function onlySix({ ip, endpoint: { address } }: Target): string {
@@ -184,7 +185,7 @@ function onlySix({ ip, endpoint: { address } }: Target): string {
   return `; the name ${address.name} has IPv6 addresses only, and this egress has an IPv4 address`;
 }
 
-/** Node notes on the socket that the certificate was refused, before it ends it. */
+/** Node sets the reason on the socket when it refuses a certificate, before it ends the socket. */
 function checkOf(socket: Socket | TLSSocket, error: Error): CertificateCheck | undefined {
   const { authorizationError } = socket as Partial<TLSSocket>;
   if (authorizationError === undefined || (authorizationError as unknown) === null) return undefined;
@@ -202,8 +203,9 @@ const NETWORK_CODES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * In TLS 1.3 a client is done before the server has seen its certificate: what the server thinks of
- * it comes as an alert after the handshake. Null for any other error of a connection.
+ * Recognises a refusal that comes after the handshake: in TLS 1.3 a client is done before the
+ * server has seen its certificate, so the server's refusal is a later alert. Null for every other
+ * error of a connection.
  */
 export function refusedAfterHandshake(error: SocketError): Refusal | null {
   if (!/^ERR_SSL_.*_ALERT_/.test(error.code ?? '')) return null;
@@ -211,7 +213,7 @@ export function refusedAfterHandshake(error: SocketError): Refusal | null {
 }
 
 function codeOf(error: SocketError, ready: string): RefusalCode {
-  // This process has no descriptor left, which says nothing of the endpoint: no other is tried, and
+  // This process has no file descriptor left. The endpoint is not to blame: no other is tried, and
   // none counts as failed.
   if (error.code === 'EMFILE' || error.code === 'ENFILE') return 'over-limit';
   if (error.code === 'ETIMEDOUT') return 'connect-timeout';

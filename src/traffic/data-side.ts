@@ -44,7 +44,7 @@ export interface DataSideOptions {
   /** Number of the worker, from 0; part of each record's id. */
   readonly worker: number;
   readonly settings: TrafficSettings;
-  /** What its large read buffers may take together. */
+  /** The most bytes of its large read buffers together. */
   readonly largeBufferBytes: number;
   readonly limitsMemory: SharedArrayBuffer;
   readonly breakerMemory: SharedArrayBuffer;
@@ -54,15 +54,15 @@ export interface DataSideOptions {
   readonly send: (message: FromData) => void;
 }
 
-/** Open files that sessions do not get. */
+/** File descriptors that sessions must leave free. */
 const KEPT_DESCRIPTORS = 128;
 
-/** Records that wait for being sent are sent at this number, or in the next turn of the loop. */
+/** Records are sent when this many wait, or in the next turn of the loop. */
 const BATCH = 256;
 
 /**
- * The data side: sessions, and the state that messages from the control side keep up to date. One
- * per thread.
+ * The data side: sessions, and the state that messages from the control side update. Each thread of
+ * sessions has one.
  */
 export class DataSide implements SessionContext {
   readonly clock: Clock;
@@ -86,7 +86,7 @@ export class DataSide implements SessionContext {
   readonly #unprovenOf = new WeakMap<Cluster, Unproven>();
   readonly #turns = new WeakMap<Cluster, { next: number }>();
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
-  /** Pieces of a change that are not live yet. */
+  /** Pieces of a change that is not live yet. */
   #coming: ComingSnapshot | null = null;
   #ownListeners: readonly OwnListener[] = [];
   #localAddresses: ReadonlySet<string> = new Set();
@@ -124,7 +124,7 @@ export class DataSide implements SessionContext {
     this.http = new HttpOnDemand(this);
   }
 
-  /** Finds out which relay works here; before it no connection is taken. */
+  /** Finds out which relay works here; accepts no connection before that. */
   start(): Promise<void> {
     this.#started ??= this.#start();
     return this.#started;
@@ -272,13 +272,13 @@ export class DataSide implements SessionContext {
   }
 
   /**
-   * Takes a place for a session; where there is none left, that of one who has not proven itself. A
-   * sentence where there is no such either.
+   * Takes a place for a session. Where none is left, ends an unproven session to free its place;
+   * returns a sentence where there is none of those either.
    */
   #admit(socket: Socket, source: string): string | null {
     const { maxDescriptors } = this.settings;
-    // The kernel gives the lowest number that is free: whatever holds the others, what is left is
-    // for the admin pages, look-ups and files.
+    // The kernel assigns the lowest free descriptor. The rest stays for the admin pages, look-ups
+    // and files.
     const kept = Math.min(KEPT_DESCRIPTORS, Math.floor(maxDescriptors / 4));
     if (maxDescriptors > 0 && descriptorOf(socket) >= maxDescriptors - kept)
       return `${maxDescriptors - kept} files are open (limit ${maxDescriptors}, of which ${kept} are kept for other uses)`;
@@ -290,7 +290,7 @@ export class DataSide implements SessionContext {
       this.limits.forceSession(source);
       return null;
     }
-    // For one that another data side has let in above the limit.
+    // Frees the place that another data side has used above the limit.
     if (surplus > 0 && this.unproven.size > share) this.unproven.makeRoom(now);
     const isRoom = full.of === 'source' ? this.unproven.makeRoomIn(source, now) : this.unproven.makeRoom(now);
     if (!isRoom) return full.detail;
@@ -313,7 +313,7 @@ export class DataSide implements SessionContext {
     }
   }
 
-  /** What is above the limit, and was let in by data sides that had less than their share. */
+  /** Returns places above the limit that data sides below their share have used. */
   #giveBack(): void {
     const { surplusSessions, shareOfSessions } = this.limits;
     const number = Math.min(surplusSessions, this.unproven.size - shareOfSessions);
@@ -337,8 +337,8 @@ export class DataSide implements SessionContext {
   }
 
   /**
-   * A joined session whose route is gone, or which is denied now, ends after the drain time; one
-   * that is allowed again goes on.
+   * Judges a joined session again. One whose route is gone, or that is denied now, ends after the
+   * drain time; one that is allowed again continues.
    */
   #recheck(session: Session): void {
     const { route } = session;
@@ -394,7 +394,8 @@ export class DataSide implements SessionContext {
       this.http.close();
       this.terminator.close();
       for (const session of this.#sessions) session.steps.end(refuse('drained', 'the egress was stopped'));
-      // The walks end in microtasks; their records go out before the word that nothing is left.
+      // Walks end in microtasks; their records must be sent before the message that nothing is
+      // left.
       setImmediate(() => {
         this.#sendRecords();
         this.#sendRequests();
@@ -414,7 +415,7 @@ export class DataSide implements SessionContext {
   }
 }
 
-/** -1 where this Node keeps it elsewhere. */
+/** Returns -1 where this Node keeps the descriptor elsewhere. */
 function descriptorOf(socket: Socket): number {
   return (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle?.fd ?? -1;
 }

@@ -5,8 +5,8 @@ import type { Target } from '../routing/choose.ts';
 
 /**
  * What this data side knows of the endpoints of clusters: their health, which the control side
- * tells, and how many of its own sessions each carries. The sessions of the other data sides are
- * not among them: the kernel spreads connections evenly enough for comparing two endpoints.
+ * sends, and the number of its own sessions on each. It does not count sessions of other data
+ * sides: the kernel spreads connections evenly enough to compare two endpoints.
  */
 export class EndpointUse {
   readonly #health = new Map<string, Map<string, EndpointHealth>>();
@@ -24,8 +24,8 @@ export class EndpointUse {
   }
 
   /**
-   * A session uses the endpoint from now on; gives back how it says that it does no more, safe to
-   * call twice.
+   * Counts a session of the endpoint. Returns the function that ends the count, which may be called
+   * twice.
    */
   enter(cluster: string, { endpoint, ip }: Target): () => void {
     const key = addressKey(ip, endpoint.port);

@@ -1,6 +1,6 @@
 /**
- * Frees the memory of a chunk at once, where nothing else has a view of it: what Node reads by
- * itself comes in an ArrayBuffer of its own.
+ * Frees the memory of a chunk at once, where nothing else has a view of it: each read of Node has
+ * an ArrayBuffer of its own.
  */
 export function freeMemory(chunk: Buffer): void {
   const { buffer } = chunk;

@@ -22,13 +22,16 @@ export class HttpOnDemand {
     return this.#loading;
   }
 
-  /** Answers from now on say that they are the last of their connection. */
+  /** Marks answers from now on as the last of their connection. */
   drain(): void {
     this.#draining = true;
     this.#loaded?.drain();
   }
 
-  /** Connections to services of clusters that are gone or have changed take no more requests. */
+  /**
+   * Retires connections to services of clusters that are gone or have changed: they take no more
+   * requests.
+   */
   keep(clusters: ReadonlyMap<string, Cluster>): void {
     this.#loaded?.keep(clusters);
   }

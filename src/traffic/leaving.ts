@@ -1,21 +1,24 @@
 import type { Socket } from 'node:net';
 import { freeMemory } from './free-memory.ts';
 
-/** So long a peer has to read the last word and to end its side; Envoy waits as long. */
+/** The time that a peer has to read the last bytes and to end its side; the same as Envoy's. */
 const LEAVING_MS = 1_000;
-/** More than these are closed on at once: each holds a descriptor, and no place of a session. */
+/**
+ * The most such connections; later ones are closed at once. Each holds a descriptor, but no place
+ * of a session.
+ */
 const MOST = 256;
 
 /**
- * Connections whose last word is on its way. A close with bytes unread makes the kernel send a
- * reset, and some kernels throw away with it what the peer has not read yet: so the connection is
- * ended, and what the peer still sends is read and dropped until it ends too.
+ * Connections whose last bytes are on their way. Closing with bytes unread makes the kernel send a
+ * reset, and some kernels drop with it what the peer has not read yet. So the connection is ended,
+ * and what the peer still sends is read and dropped until the peer ends too.
  */
 export class Leaving {
   readonly #sockets = new Set<Socket>();
   #closed = false;
 
-  /** `reader` is what listens for data of the socket so far. */
+  /** `reader` is the present listener for data of the socket. */
   add(socket: Socket, reader: (chunk: Buffer) => void): void {
     socket.removeListener('data', reader);
     if (this.#closed || this.#sockets.size >= MOST) return socket.destroySoon();
@@ -26,7 +29,7 @@ export class Leaving {
       freeMemory(chunk);
       if (performance.now() > until) socket.destroy();
     });
-    // Node's own timer of a socket: any byte that comes puts it off.
+    // Node's own timer of a socket; any byte that arrives restarts it.
     socket.setTimeout(LEAVING_MS, () => socket.destroy());
     socket.end();
     socket.resume();

@@ -11,10 +11,10 @@ import { TlsReader } from './tls-reader.ts';
 /** One of the two connections of a session: to its client, or to its endpoint. */
 export interface Leg {
   readonly socket: Socket;
-  /** The TCP connection: the same where there is no TLS. */
+  /** The TCP connection; the same object as `socket` without TLS. */
   readonly raw: Socket;
   readonly tls: boolean;
-  /** What moves its bytes; null where the adopted handle does not work. */
+  /** Moves its bytes; null where the adopted handle does not work. */
   readonly reader: Reader | null;
   /** Ends the connection with a reset. */
   reset(): void;
@@ -22,13 +22,13 @@ export interface Leg {
 
 export interface ClientLeg {
   readonly leg: Leg;
-  /** Bytes that arrived behind the hello while the endpoint was being connected. */
+  /** Bytes that arrived after the hello while the endpoint was being connected. */
   readonly late: Buffer | null;
 }
 
 /**
- * The leg of a client whose endpoint is connected. On the passthrough path the accepted handle
- * moves into a socket that reads into reused buffers.
+ * Makes the leg of a client whose endpoint is connected. On the passthrough path the accepted
+ * handle moves into a socket that reads into reused buffers.
  */
 export function clientLeg(
   accepted: Socket,

@@ -1,20 +1,22 @@
 /**
- * Slots for sessions per source address; addresses that share a slot share a limit, which errs on
- * the strict side.
+ * Slots for sessions per source address. Addresses that share a slot share a limit, so the limit is
+ * at most stricter than set.
  */
 const SOURCE_SLOTS = 65_536;
 const SESSIONS = 0;
 const HANDSHAKES = 1;
-/** Sessions of each data side, so that what a dead one held can be given back. */
+/**
+ * Sessions are counted for each data side too, so that the places of a dead one can be returned.
+ */
 const OF_SIDE = 2;
 const MAX_SIDES = 256;
-/** Handshakes of each data side, for the same reason. */
+/** Handshakes are counted for each data side too, for the same reason. */
 const HANDSHAKES_OF_SIDE = OF_SIDE + MAX_SIDES;
 const SOURCES = HANDSHAKES_OF_SIDE + MAX_SIDES;
 
 /**
- * Memory for the counters of the whole process: one for all data sides, so that four workers do not
- * mean four times a limit.
+ * Memory for the counters of the whole process: all data sides share it, so that four workers do
+ * not mean four times a limit.
  */
 export function limitsMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer((SOURCES + SOURCE_SLOTS) * Int32Array.BYTES_PER_ELEMENT);
@@ -26,7 +28,7 @@ export interface LimitSettings {
   readonly maxSessionsPerSource: number;
 }
 
-/** Whose limit is reached, and a sentence that says so. */
+/** The limit that is reached, and a sentence about it. */
 export interface FullLimit {
   readonly of: 'process' | 'source';
   readonly detail: string;
@@ -39,7 +41,7 @@ export class Limits {
   readonly #mine: number;
   readonly #myHandshakes: number;
 
-  /** `side` is the number of the data side that counts here. */
+  /** `side` is the number of the data side that counts. */
   constructor(memory: SharedArrayBuffer, settings: LimitSettings, side: number) {
     this.#counts = new Int32Array(memory);
     this.#settings = settings;
@@ -51,10 +53,7 @@ export class Limits {
     return Atomics.load(this.#counts, SESSIONS);
   }
 
-  /**
-   * How many of those who have not proven themselves a data side may have, whatever the others
-   * have.
-   */
+  /** The number of unproven sessions that a data side may have, independent of the others. */
   get shareOfSessions(): number {
     return shareOf(this.#settings.maxSessions);
   }
@@ -63,7 +62,7 @@ export class Limits {
     return shareOf(this.#settings.maxHandshakes);
   }
 
-  /** Sessions above the limit, of data sides that had less than their share. */
+  /** Sessions above the limit, taken by data sides that had less than their share. */
   get surplusSessions(): number {
     return Math.max(0, this.sessions - this.#settings.maxSessions);
   }
@@ -76,7 +75,7 @@ export class Limits {
     return Atomics.load(this.#counts, HANDSHAKES);
   }
 
-  /** Null: it may enter. Otherwise which limit is reached. */
+  /** Takes a place and returns null, or returns the limit that is reached. */
   enterSession(source: string): FullLimit | null {
     const { maxSessions, maxSessionsPerSource } = this.#settings;
     if (!this.#enter(SESSIONS, maxSessions)) {
@@ -90,7 +89,9 @@ export class Limits {
     return null;
   }
 
-  /** Counts one above the limit: another was made to give its place up and has not left it yet. */
+  /**
+   * Counts a session above the limit: an older one was made to end and has not left its place yet.
+   */
   forceSession(source: string): void {
     Atomics.add(this.#counts, SESSIONS, 1);
     Atomics.add(this.#counts, this.#mine, 1);
@@ -104,8 +105,8 @@ export class Limits {
   }
 
   /**
-   * A data side died: its sessions and handshakes are over. Gives the number of sessions. Sources
-   * are not known; they count until the process ends.
+   * Ends the count of a data side that died: its sessions and handshakes are over. Returns the
+   * number of sessions. Their sources are not known and stay counted until the process ends.
    */
   forgetSide(side: number): number {
     const sessions = Atomics.exchange(this.#counts, OF_SIDE + (side % MAX_SIDES), 0);
@@ -122,7 +123,10 @@ export class Limits {
     return null;
   }
 
-  /** Counts one above the limit: another was made to give its place up and has not left it yet. */
+  /**
+   * Counts a handshake above the limit: an older one was made to end and has not left its place
+   * yet.
+   */
   forceHandshake(): void {
     Atomics.add(this.#counts, HANDSHAKES, 1);
     Atomics.add(this.#counts, this.#myHandshakes, 1);
@@ -148,7 +152,7 @@ function shareOf(limit: number): number {
   return Math.min(32, Math.floor(limit / 16));
 }
 
-/** FNV-1a, so that neighbouring addresses do not fall together. */
+/** Hashes with FNV-1a, so that neighbouring addresses get different slots. */
 function slot(source: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < source.length; i++) hash = Math.imul(hash ^ source.charCodeAt(i), 0x01000193);

@@ -7,32 +7,32 @@ export interface ListenOptions {
   readonly address: string;
   readonly port: number;
   readonly backlog: number;
-  /** One socket per thread on the same port; the kernel spreads the connections. */
+  /** True opens one socket per thread on the same port; the kernel spreads the connections. */
   readonly reusePort: boolean;
-  /** Does not hold the process open. */
+  /** True does not hold the process open. */
   readonly unref?: boolean | undefined;
-  /** Descriptor of a socket that listens already; it has its address and its port. */
+  /** Descriptor of a socket that listens already, with its address and port. */
   readonly inherited?: number | undefined;
 }
 
 export interface CloseOptions {
-  /** Go on accepting until nothing came for this long … */
+  /** Accepts until no connection came for this long … */
   readonly quietMs: number;
   /** … but not longer than this. */
   readonly atMostMs: number;
 }
 
-/** How often a closing listener looks whether it is quiet. */
+/** Interval at which a closing listener checks whether it is quiet. */
 const LOOK_MS = 50;
 /**
- * Emptying the accept queue takes longer than this only where connections come faster than they are
- * accepted; they must not put off the end.
+ * The most time for emptying the accept queue. It takes longer only where connections come faster
+ * than they are accepted, and those must not delay the end.
  */
 const EMPTY_AT_MOST_MS = 1_000;
 
 /**
- * The listening socket of one data side. It counts nothing: adopted connections leave Node's own
- * books wrong.
+ * The listening socket of one data side. It counts nothing: Node's own counts are wrong for adopted
+ * connections.
  */
 export class Listener {
   readonly #clock: Clock;
@@ -66,8 +66,8 @@ export class Listener {
         },
         () => {
           server.removeListener('error', reject);
-          // accept() errors (no descriptors left) must not end the process; the limit on sessions
-          // lies below them.
+          // An error of accept() (no descriptors left) must not end the process; the limit on
+          // sessions is lower than the number of descriptors.
           server.on('error', ignoreAcceptError);
           resolve((server.address() as AddressInfo).port);
         },
@@ -76,7 +76,7 @@ export class Listener {
   }
 
   /**
-   * Keeps accepting until it is quiet, so that clients who have not heard of the shutdown are still
+   * Accepts until it is quiet, so that clients that do not know of the shutdown yet are still
    * served; then empties the accept queue and closes.
    */
   closeWhenQuiet(options: CloseOptions, closed: () => void): void {
@@ -89,7 +89,7 @@ export class Listener {
       this.#closing?.cancel();
       this.#closing = null;
       const latest = now + Math.min(EMPTY_AT_MOST_MS, options.atMostMs);
-      // The turn that is under way may be past its accepts.
+      // The current turn may be past its accepts.
       setImmediate(() => this.#closeWhenEmpty(latest, closed));
     };
     this.#closing = this.#clock.every(LOOK_MS, look);
@@ -97,8 +97,8 @@ export class Listener {
   }
 
   /**
-   * Closing resets what waits in the accept queue, and a turn of the loop accepts one connection:
-   * it is closed after a turn that found none.
+   * Closing resets the connections in the accept queue, and a turn of the loop accepts one
+   * connection: it closes after a turn that found none.
    */
   #closeWhenEmpty(latest: number, closed: () => void): void {
     const before = this.#accepts;
@@ -109,8 +109,8 @@ export class Listener {
   }
 
   /**
-   * The callback of server.close() would wait for connections whose handles were adopted; the
-   * listening socket itself is closed at once.
+   * Closes the listening socket at once. The callback of server.close() would wait for connections
+   * whose handles were adopted.
    */
   close(closed: () => void): void {
     this.#closing?.cancel();
@@ -121,5 +121,5 @@ export class Listener {
 }
 
 function ignoreAcceptError(): void {
-  // Seen as refused connections by clients; libuv retries by itself.
+  // Clients see refused connections; libuv tries again by itself.
 }

@@ -9,8 +9,8 @@ interface Waiter {
 }
 
 /**
- * The answers for names of endpoints that the control side has sent. A session that meets an
- * unknown one asks, and waits for the first answer.
+ * The addresses of endpoint names that the control side has sent. A session that meets an unknown
+ * name asks for it and waits for the first answer.
  */
 export class NameTable {
   readonly #ask: Ask;
@@ -25,7 +25,7 @@ export class NameTable {
     return this.#answers;
   }
 
-  /** Sessions that wait for an answer: zero when nothing leaked. */
+  /** Number of sessions that wait for an answer; zero when nothing leaked. */
   get waiting(): number {
     return this.#waiters.size;
   }
@@ -51,8 +51,8 @@ export class NameTable {
   }
 
   /**
-   * Calls `known` once, when every name of the cluster has an answer. Gives back how to stop
-   * waiting.
+   * Calls `known` once, when every name of the cluster has an answer. Returns the function that
+   * stops the wait.
    */
   whenKnown(cluster: Cluster, known: () => void): () => void {
     const missing = new Set<string>();

@@ -10,28 +10,28 @@ import type { ContentHash } from '../model/names.ts';
 
 export interface OriginationDeps {
   secret(hash: ContentHash): string | undefined;
-  /** PEM bundle of the operating system; null where it has none. */
+  /** Reads the PEM bundle of the operating system; null where it has none. */
   systemTrust(): string | null;
-  /** identity/'s check of the server's names: null is fine, otherwise a sentence. */
+  /** The check of the server's names from identity/: it returns null, or a sentence. */
   checkServerName(certificate: X509Certificate, names: readonly NameMatcher[]): string | null;
 }
 
-/** A certificate that leads to its authority, of another server. */
+/** A certificate that leads to its CA but belongs to another server. */
 export class WrongName extends Error {}
 
 /**
- * Contexts kept ready. A context costs 34 KB and 0.3 to 14 ms, so there is one per content, never
- * one per connection.
+ * Contexts kept ready. A context costs 34 KB and 0.3 to 14 ms, so there is one for each content,
+ * never one for each connection.
  */
 const MAX_CONTEXTS = 1_000;
 
 /**
- * How connections to external services are set up with TLS: trust, names and client certificates as
- * the cluster says.
+ * Sets up TLS of connections to external services: trust, names and client certificates from the
+ * cluster.
  */
 export class Origination {
   readonly #deps: OriginationDeps;
-  /** By content, so that a reload finds again what has not changed. */
+  /** Keyed by content, so that a reload finds unchanged contexts again. */
   readonly #contexts = new LRUCache<string, SecureContext>({ max: MAX_CONTEXTS });
   readonly #ofEndpoint = new WeakMap<TlsOrigination, SecureContext>();
 
@@ -46,8 +46,8 @@ export class Origination {
       ...(tls.serverName === null ? {} : { servername: tls.serverName }),
       ...(tls.alpn.length === 0 ? {} : { ALPNProtocols: [...tls.alpn] }),
       rejectUnauthorized: trust.kind !== 'none',
-      // Node's own check would fall back to the CN and accept partial wildcards; a certificate
-      // without the raw form never passes.
+      // Node's own check would fall back to the CN and accept partial wildcards. A certificate that
+      // cannot be read in raw form never passes.
       checkServer: (certificate) => {
         if (names === null) return undefined;
         const problem = certificate === null ? 'its certificate cannot be read' : this.#deps.checkServerName(certificate, names);
@@ -99,8 +99,8 @@ export class Origination {
 }
 
 /**
- * What was loaded from files was tried at load; a control plane may send what OpenSSL does not
- * take.
+ * Certificates of files were tried at load; a control plane may send some that OpenSSL does not
+ * accept.
  */
 function contextOf(options: SecureContextOptions): SecureContext {
   try {

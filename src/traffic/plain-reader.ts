@@ -4,30 +4,30 @@ import type { BufferPool } from './buffers.ts';
 import type { Meter, Reader } from './reader.ts';
 
 /**
- * Reads of at most this size are copied on their way into TLS, which takes every write later:
- * reading goes on meanwhile.
+ * Reads of at most this size are copied on their way into TLS, which writes asynchronously: reading
+ * continues meanwhile.
  */
 const SMALL = 4 * 1024;
-/** Copies under way at once. */
+/** The most copies in flight. */
 const MAX_COPIES = 4;
 /**
- * After this many reads in a row that would fit the next smaller buffer four times over, the buffer
- * shrinks one step.
+ * A buffer shrinks by one step after this many consecutive reads that fit four times into the next
+ * smaller one.
  */
 const SHRINK_AFTER = 4;
 /**
- * After so many bytes of reads that filled their buffer the others have a turn: libuv reads up to
- * 32 times as long as they do.
+ * After this many bytes of reads that filled their buffer, other connections get a turn: libuv
+ * reads up to 32 times while buffers are filled.
  */
 const TURN_BYTES = 1024 * 1024;
 const NOTHING = Buffer.alloc(1);
 
 /**
- * Reads a plain TCP socket into a buffer that is used again and again. The socket must have been
- * made with `onread` of this reader, and paused; nothing is read before `start`. When the kernel
- * took all of a write the same buffer is read into again, without an allocation or a copy in user
- * space; otherwise, and always into TLS, reading waits until the write is done: two buffers in
- * turns were slower, because less of them is in the cache.
+ * Reads a plain TCP socket into a buffer that is used again and again. The socket must be made with
+ * `onread` of this reader, and paused; reading begins with `start`. When the kernel took a whole
+ * write, the same buffer is used for the next read, without an allocation or a copy in user space.
+ * Otherwise, and always into TLS, reading waits until the write is done: alternating between two
+ * buffers was slower, because less of them stays in the cache.
  */
 export class PlainReader implements Reader {
   readonly onread: { readonly buffer: () => Buffer; readonly callback: (bytes: number) => boolean };
@@ -39,12 +39,12 @@ export class PlainReader implements Reader {
   #sink: Socket | null = null;
   #meter: Meter | null = null;
   #intoTls = false;
-  /** What a write still reads from: reading waits. */
+  /** The buffer that a write still reads from; reading waits for it. */
   #held: Buffer | null = null;
   #copies = 0;
-  /** Bytes of the last reads that filled their buffer. */
+  /** Bytes of the consecutive reads that filled their buffer. */
   #unbroken = 0;
-  /** Reading stopped until a copy is written. */
+  /** True while reading waits until a copy is written. */
   #waiting = false;
   #closed = false;
 
@@ -61,7 +61,7 @@ export class PlainReader implements Reader {
     socket.resume();
   }
 
-  /** Nothing waits here: what was read was written in the same call. */
+  /** Does nothing: every read is written in the same call. */
   flush(): void {}
 
   close(): void {
@@ -76,9 +76,9 @@ export class PlainReader implements Reader {
   }
 
   /**
-   * Node asks for it when the socket is made and after every read, one that reading waits after
-   * too: the moment to change its size. While a write holds the old one the new one waits for its
-   * first read.
+   * Node calls this when the socket is made and after every read, also after one that reading waits
+   * for: the moment to change the size. While a write holds the old buffer, the new one waits for
+   * its first read.
    */
   #current(): Buffer {
     const buffer = this.#buffer;
@@ -109,7 +109,7 @@ export class PlainReader implements Reader {
     return false;
   }
 
-  /** Called after every write from the buffer, in the next tick where the kernel took all of it. */
+  /** Called after every write from the buffer; in the next tick when the kernel took all of it. */
   readonly #flushed = (): void => {
     const held = this.#held;
     if (held === null || (this.#sink !== null && this.#sink.writableLength > 0 && !this.#sink.destroyed)) return;

@@ -7,13 +7,13 @@ export interface Meter {
 
 /** Moves what one socket receives into another, with buffers of the pool. */
 export interface Reader {
-  /** Nothing is read before. */
+  /** Starts to read. */
   start(source: Socket, sink: Socket, options: { readonly intoTls: boolean; readonly meter: Meter }): void;
-  /** Writes what was read and is not written yet: the source has ended. */
+  /** Writes what was read and is not written yet, because the source has ended. */
   flush(): void;
   /**
-   * The source is closed. Gives the buffers back; a write that is still under way gives back its
-   * own when it is done or given up.
+   * Returns the buffers, because the source is closed; a write in progress returns its own when it
+   * is done or given up.
    */
   close(): void;
 }

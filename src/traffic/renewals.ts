@@ -1,26 +1,23 @@
 import type { Clock } from '../base/clock.ts';
 import type { MeshName } from '../model/names.ts';
 
-/**
- * Making a certificate takes some milliseconds; a session that needs one waits for it at most so
- * long.
- */
+/** The most time that a session waits for a certificate. Making one takes some milliseconds. */
 const WAIT_MS = 2_000;
 /**
- * Where nothing came, sessions are refused without waiting for so long, and then it is asked for
- * again.
+ * After a wait without a result, sessions are refused at once for this long; then the certificate
+ * is asked for again.
  */
 const REST_MS = 3_000;
 
 interface Renewal {
-  /** Monotonic. */
+  /** On the monotonic clock. */
   readonly askedAt: number;
   readonly waiting: Set<() => void>;
 }
 
 /**
- * Certificates that a session found out of date: asked for once, however many sessions need one,
- * and waited for.
+ * Certificates that sessions found out of date. Each is asked for once, for any number of sessions
+ * that wait for it.
  */
 export class Renewals {
   readonly #clock: Clock;
@@ -33,8 +30,8 @@ export class Renewals {
   }
 
   /**
-   * Calls `done` when a certificate came, or is not to be waited for; gives back how to stop
-   * waiting.
+   * Calls `done` when a certificate came, or the wait is over; returns the function that stops the
+   * wait.
    */
   whenRenewed(mesh: MeshName, done: () => void): () => void {
     const now = this.#clock.now();

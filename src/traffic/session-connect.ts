@@ -7,7 +7,10 @@ import type { SessionContext } from './session-context.ts';
 import { overLimit } from './session-judgement.ts';
 import type { Session } from './session-state.ts';
 
-/** At once where every name of the cluster has an answer, otherwise when the first answers come. */
+/**
+ * Resolves at once where every name of the cluster has an answer, otherwise when the first answers
+ * come.
+ */
 export async function namesKnown(session: Session, cluster: Cluster, context: SessionContext): Promise<void> {
   if (context.names.allKnown(cluster)) return;
   session.waitsForNames = true;
@@ -52,15 +55,15 @@ export async function connectCluster(
 }
 
 /**
- * A place among the connections of the cluster. Where none is left, a client that is passed through
- * and has not answered its endpoint makes room.
+ * Takes a place among the connections of the cluster. Where none is left, ends a passthrough
+ * session whose client has not answered its endpoint yet.
  */
 async function takePlace(session: Session, cluster: Cluster, context: SessionContext): Promise<ConnectionPlace> {
   const place = context.breakers.enter(cluster);
   if (!('limit' in place)) return place;
   const isRoom = place.limit === 'max-connections' && context.unprovenOf(cluster).makeRoom(context.clock.now());
   if (!isRoom) throw overLimit(session, place);
-  // The other leaves its place when its walk has ended, before the loop turns.
+  // The other session leaves its place when its walk has ended, before the loop turns.
   await session.steps.step<void>((done) => {
     setImmediate(done);
     return () => {};

@@ -19,18 +19,18 @@ import type { Session } from './session-state.ts';
 import type { Terminator } from './terminate.ts';
 import type { Unproven } from './unproven.ts';
 
-/** What a session needs of the data side that it runs on. */
+/** What a session needs of its data side. */
 export interface SessionContext {
   readonly clock: Clock;
   readonly settings: TrafficSettings;
   readonly limits: Limits;
   readonly breakers: Breakers;
   /**
-   * Sessions whose client has not proven itself: before its certificate, or what it answers to an
-   * endpoint that it is passed through to.
+   * Sessions with an unproven client: one that has not shown its certificate, or has not answered
+   * the endpoint that it is passed through to.
    */
   readonly unproven: Unproven;
-  /** Those of them in a handshake with us. */
+  /** Those of them that are in a handshake with the egress. */
   readonly handshaking: Unproven;
   readonly endpoints: EndpointUse;
   readonly pool: BufferPool;
@@ -39,14 +39,14 @@ export interface SessionContext {
   readonly names: NameTable;
   readonly http: HttpOnDemand;
   /**
-   * The accepted handle may be moved into a socket of our own making; otherwise the public API
+   * True when the accepted handle may be moved into a socket of our own; otherwise the public API
    * carries the bytes.
    */
   readonly adoptionWorks: boolean;
-  /** Those that hold a connection of this cluster. */
+  /** Returns the unproven sessions that hold a connection of this cluster. */
   unprovenOf(cluster: Cluster): Unproven;
   snapshot(): Snapshot;
-  /** `client`: its address, for balancers that go by it. */
+  /** `client` is its address, for balancers that use it. */
   view(cluster: Cluster, client: string): EndpointView;
   attempted(cluster: Cluster, target: Target, outcome: AttemptOutcome): void;
   draft(accepted: Socket): SessionDraft;

@@ -11,14 +11,13 @@ import { printable } from '../routing/route.ts';
 import type { ClientHello } from '../wire/client-hello.ts';
 
 const NONE: readonly string[] = [];
-/** What a record keeps of texts that a client chose, so that ten thousand of them stay small. */
+/** The longest text of a client that a record keeps, so that ten thousand records stay small. */
 const MAX_DETAIL = 1_024;
 const MAX_URIS_LENGTH = 8_192;
 const MAX_ALPN_LENGTH = 1_024;
 
 /**
- * A SessionRecord in the making: what happens to a session is noted here, and nothing is read from
- * it before its end.
+ * A SessionRecord in the making. It records what happens to a session; the session never reads it.
  */
 export class SessionDraft {
   readonly #id: string;
@@ -32,7 +31,7 @@ export class SessionDraft {
   #bytesDown = 0;
   /** The limit of a cluster or route that refused. */
   #limit: BreakerLimit | null = null;
-  /** Those that were served or refused; null where its bytes are not looked at. */
+  /** Requests that were served or refused; null where the bytes are not read as requests. */
   #requests: number | null = null;
   #sni = '';
   #alpn: readonly string[] = NONE;
@@ -67,7 +66,7 @@ export class SessionDraft {
     this.#clientPort = start.port;
   }
 
-  /** The configuration that the session is judged by from now on. */
+  /** Records the configuration that judges the session from now on. */
   judgedBy({ version }: Snapshot): void {
     this.#snapshotVersion = version;
   }
@@ -88,7 +87,7 @@ export class SessionDraft {
     this.#handshakeMs = micros(ms);
   }
 
-  /** Of a client that was rejected. */
+  /** Records the certificate of a rejected client. */
   certificate(certificate: CertificateSummary): void {
     this.#spiffeIds = bounded(certificate.spiffeIds.slice(0, 16).map(printable));
     this.#issuer = printable(certificate.issuer);
@@ -116,7 +115,7 @@ export class SessionDraft {
     else this.#bytesDown += bytes;
   }
 
-  /** Its requests are counted from now on. */
+  /** Counts its requests from now on. */
   servesRequests(): void {
     this.#requests = 0;
   }
@@ -130,12 +129,15 @@ export class SessionDraft {
     this.#connectMs = micros(ms);
   }
 
-  /** Of requests, the first connection counts. */
+  /** For requests, the first connection counts. */
   connectedFirst(ms: number): void {
     if (this.#connectMs < 0) this.connected(ms);
   }
 
-  /** A request goes out to this endpoint: at once, where no connection had to be made. */
+  /**
+   * Records that a request is sent to this endpoint; the time is 0 where no connection had to be
+   * made.
+   */
   sent(target: Target): void {
     this.#target = target;
     this.connectedFirst(0);
@@ -212,12 +214,12 @@ export class SessionDraft {
   }
 }
 
-/** Milliseconds to the microsecond: what is behind that is noise, and long to write. */
+/** Rounds milliseconds to the microsecond: further digits are noise, and long to write. */
 function micros(ms: number): number {
   return Math.round(ms * 1_000) / 1_000;
 }
 
-/** As many as fit; all of them for any certificate that a control plane makes. */
+/** Keeps as many texts as fit; the limit holds all names of a certificate from a control plane. */
 function bounded(texts: readonly string[], most: number = MAX_URIS_LENGTH): readonly string[] {
   let length = 0;
   for (const [i, text] of texts.entries()) {

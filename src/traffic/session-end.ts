@@ -7,8 +7,9 @@ import type { SessionContext } from './session-context.ts';
 import type { Session } from './session-state.ts';
 
 /**
- * Before any handshake of ours a refused client gets a TLS alert, so that it sees more than an end.
- * For its certificate it has got one already; after that it sees an orderly end of TLS.
+ * Sends a refused client a TLS alert before any handshake with the egress, so that it sees more
+ * than an end. A client with a refused certificate has had its alert already; after a handshake
+ * others see an orderly end of TLS.
  */
 export function sayGoodbye({ joined, isSecured }: Session, accepted: Socket, { code }: Refusal): void {
   if (joined || isSecured || accepted.destroyed) return;
@@ -21,7 +22,7 @@ export function sayGoodbye({ joined, isSecured }: Session, accepted: Socket, { c
   accepted.destroySoon();
 }
 
-/** Why a session that is not set up in time ends: by the step that it is at. */
+/** Returns why a session that is not set up in time ends: the refusal of its current step. */
 export function setupRefusal({ route, client, waitsForNames, from }: Session, timeoutMs: number): Refusal {
   if (route === null) return refuse('hello-timeout', `read hello from ${from}: incomplete after ${timeoutMs} ms`);
   if (route.kind === 'terminate' && client === null) {
@@ -32,7 +33,7 @@ export function setupRefusal({ route, client, waitsForNames, from }: Session, ti
   return refuse('connect-timeout', `connect ${route.destination}: not done ${timeoutMs} ms after accept`);
 }
 
-/** A bug of ours: logged with its stack, and the end of this session only. */
+/** Handles a bug of the egress: it logs the stack, and ends only this session. */
 export function faultRefusal(error: unknown, context: SessionContext): Refusal {
   context.fault(error);
   return refuse('internal-error', printable(error instanceof Error ? error.message : String(error)));

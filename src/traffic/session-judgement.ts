@@ -9,8 +9,8 @@ import type { SessionContext } from './session-context.ts';
 import type { Session } from './session-state.ts';
 
 /**
- * The route as it is live now; refused where it is another than the session was set up for, or
- * where it serves no client at all. Costs nothing while the snapshot is the same.
+ * Finds the route as it is live now. Refuses where it differs from the one that the session was set
+ * up for, or where it serves no client at all. It costs nothing while the snapshot is the same.
  */
 export function routeNow(session: Session, name: string | null, context: SessionContext): RoutedHello {
   const snapshot = context.snapshot();
@@ -32,8 +32,8 @@ export function routeNow(session: Session, name: string | null, context: Session
 }
 
 /**
- * Route and permission as they are live now, of a session whose client is known as far as it will
- * be.
+ * Judges route and permission as they are live now, for a session whose client is as known as it
+ * can be.
  */
 export function admitNow(session: Session, name: string | null, context: SessionContext): AdmittedClient {
   const admitted = unlessRefused(admit(routeNow(session, name, context), session.client));
@@ -58,7 +58,7 @@ export function overLimit({ draft }: Session, { limit, detail }: Full): Refused 
   return new Refused(refuse('over-limit', detail));
 }
 
-/** Throws a refusal, and gives back anything else. */
+/** Throws a refusal, and returns anything else. */
 export function unlessRefused<T extends { readonly kind: string }>(outcome: T | Refusal): T {
   if (outcome.kind === 'refusal') throw new Refused(outcome as Refusal);
   return outcome as T;

@@ -7,8 +7,8 @@ import { splice } from './splice.ts';
 import { tlsErrorText } from './tls-error.ts';
 
 /**
- * Joins both legs until they are closed. `first` goes to the endpoint before anything else: what
- * was read of the client while the session was set up.
+ * Joins both legs until they are closed. `first` goes to the endpoint before anything else: bytes
+ * of the client that were read while the session was set up.
  */
 export function relay(
   session: Session,
@@ -50,8 +50,8 @@ export function relay(
 }
 
 /**
- * An error of TLS on one leg ends both. An endpoint whose first word is an alert has refused the
- * connection, however late in the handshake.
+ * Ends both legs after a TLS error on one. An endpoint whose first message is an alert has refused
+ * the connection, however late in the handshake.
  */
 function endWithTlsError(
   { scope, steps }: Session,

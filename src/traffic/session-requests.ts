@@ -14,7 +14,7 @@ import { admitNow, clusterNow, unlessRefused } from './session-judgement.ts';
 import type { Session } from './session-state.ts';
 import { SessionSteps } from './session-steps.ts';
 
-/** What the requests of one connection have in common. */
+/** What the requests of one connection share. */
 interface Requests {
   readonly context: SessionContext;
   /** The SNI of the connection. */
@@ -22,8 +22,8 @@ interface Requests {
 }
 
 /**
- * Serves requests one by one; the walk of each is in http/request-walk.ts. Ends when the client's
- * connection has ended. `served` is called when the connection as such is not refused.
+ * Serves requests one by one; http/request-walk.ts walks each of them. Resolves when the client's
+ * connection has ended. `served` is called when the connection itself is not refused.
  */
 export async function serveHttpClient(
   session: Session,
@@ -51,11 +51,11 @@ export async function serveHttpClient(
   return 'closed';
 }
 
-/** What became of the requests of one connection so far. */
+/** The results of the requests of one connection so far. */
 interface Seen {
-  /** The last refusal that was given for one. */
+  /** The last refusal of a request. */
   refusal: Refusal | null;
-  /** A service has answered one. */
+  /** True when a service has answered a request. */
   passed: boolean;
 }
 
@@ -86,7 +86,7 @@ function forRequests(session: Session, to: Requests, seen: Seen): HttpSession {
   };
 }
 
-/** Route and permission as they are live for the next request. */
+/** Judges route and permission as they are live for the next request. */
 function judgeRequest(session: Session, to: Requests): JudgedRequest {
   try {
     const { admitted, http, cluster } = admitRequest(session, to);
@@ -97,7 +97,7 @@ function judgeRequest(session: Session, to: Requests): JudgedRequest {
   }
 }
 
-/** Throws what refuses the request. */
+/** Throws the refusal of a request. */
 function admitRequest(
   session: Session,
   { context, name }: Requests,
@@ -110,7 +110,8 @@ function admitRequest(
 }
 
 /**
- * The endpoints for a request to this cluster, judged by what is live when their names are known.
+ * Returns the endpoints for a request to this cluster, in the configuration that is live when their
+ * names are known.
  */
 async function targetsOf(
   session: Session,
@@ -126,7 +127,7 @@ async function targetsOf(
   return unlessRefused(chooseEndpoints(admitted, cluster, seen)).targets;
 }
 
-/** Every name of the cluster has an answer, within the time that a connection to it may take. */
+/** Waits until every name of the cluster has an answer, at most the connect timeout. */
 async function namesAnswered(cluster: Cluster, { names, clock }: SessionContext): Promise<void> {
   if (names.allKnown(cluster)) return;
   const steps = new SessionSteps();

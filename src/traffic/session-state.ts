@@ -16,7 +16,7 @@ import type { UnprovenPlace, Unproven } from './unproven.ts';
 const GAVE_WAY =
   'all places were taken: of the client address that held most, this connection had waited longest without a handshake that was done';
 
-/** What a session is while bytes flow. */
+/** The state of a session while bytes flow. */
 interface Joined {
   readonly client: Leg;
   readonly endpoint: Leg;
@@ -24,8 +24,8 @@ interface Joined {
 }
 
 /**
- * What one accepted connection is at this moment. It keeps its route, never the snapshot. What is
- * only to be reported goes to the draft of its record, which is written and not read.
+ * The state of one accepted connection. It keeps its route, never the snapshot. Facts that are only
+ * reported go to the draft of its record, which is written and not read.
  */
 export class Session {
   readonly steps: SessionSteps = new SessionSteps();
@@ -36,31 +36,31 @@ export class Session {
   readonly from: string;
   /** Set when the route is found. */
   route: Route | null = null;
-  /** The TLS handshake with the client is done, whatever comes of its certificate. */
+  /** True when the TLS handshake with the client is done, before its certificate is judged. */
   isSecured = false;
   /** Set when the client is verified. */
   client: VerifiedClient | null = null;
-  /** The generation of the mesh's trust that the client was verified under. */
+  /** The generation of the mesh's trust that verified the client. */
   trust: ContentHash | null = null;
-  /** A look-up has not answered yet. */
+  /** True while a look-up of names has no answer. */
   waitsForNames = false;
-  /** A byte moved since the last look; the idle sweep clears it. */
+  /** True when a byte moved since the last check; the idle sweep clears it. */
   moved = true;
   quietSweeps = 0;
   joined = false;
-  /** From the moment on at which bytes flow. */
+  /** Set when bytes begin to flow. */
   legs: Joined | null = null;
-  /** Its places among those who have not proven themselves; null once it has. */
+  /** Its places among the unproven sessions; null once the client is proven. */
   unproven: UnprovenPlace[] | null = [];
-  /** The kernel asks the peers whether they are there after so long without a byte. */
+  /** The kernel probes the peers after this much time without a byte. */
   keepAliveMs: number = Infinity;
   /**
-   * As it was accepted; null once both legs are joined, because its handle may have moved then.
+   * The accepted socket; null once both legs are joined, because its handle may have moved then.
    */
   accepted: Socket | null;
-  /** Requests of its client are judged one by one. */
+  /** True when the requests of its client are judged one by one. */
   servesRequests = false;
-  /** Cancels the end that a changed policy has set. */
+  /** Cancels the end that a changed policy has scheduled. */
   policyEnd: (() => void) | null = null;
 
   constructor(accepted: Socket, draft: SessionDraft, scope: Scope) {
@@ -71,7 +71,7 @@ export class Session {
     this.from = `${this.clientAddress}:${accepted.remotePort ?? 0}`;
   }
 
-  /** Holds a place that it gives up for another when all are taken, until it has proven itself. */
+  /** Takes a place that it gives up when all are taken, until its client is proven. */
   holds(among: Unproven, nowMs: number): UnprovenPlace {
     const { accepted, steps } = this;
     if (accepted === null || this.unproven === null) return { leave: () => {} };
@@ -79,8 +79,8 @@ export class Session {
       socket: accepted,
       nowMs,
       giveUp: () => {
-        // A client that floods does not read why; an alert and an end would stay in the kernel for
-        // a while.
+        // A client that floods gets no alert; an alert and an end would stay in the kernel for a
+        // while.
         resetTcp(accepted);
         steps.end(refuse('over-limit', GAVE_WAY));
       },
@@ -89,7 +89,10 @@ export class Session {
     return held;
   }
 
-  /** The client has shown its certificate, or answers the endpoint that it is passed through to. */
+  /**
+   * Call it when the client has shown its certificate, or answers the endpoint that it is passed
+   * through to.
+   */
   proven(): void {
     for (const held of this.unproven ?? []) held.leave();
     this.unproven = null;
@@ -98,8 +101,7 @@ export class Session {
 
 export function openSession(accepted: Socket, context: SessionContext): Session {
   const session = new Session(accepted, context.draft(accepted), new Scope(context.clock));
-  // The first statement after accept, and for as long as the object lives: a reset without a
-  // listener would end the process.
+  // Added first after accept, and never removed: a reset without a listener would end the process.
   accepted.on('error', ignoreError);
   session.draft.judgedBy(context.snapshot());
   context.openSession(session);
@@ -107,7 +109,10 @@ export function openSession(accepted: Socket, context: SessionContext): Session 
   return session;
 }
 
-/** `::ffff:10.0.0.7`, as a listener on `::` sees an IPv4 client, is given without its prefix. */
+/**
+ * Returns the address without the prefix of `::ffff:10.0.0.7`, the form of an IPv4 client on a
+ * listener on `::`.
+ */
 export function clientAddressOf({ remoteAddress = '' }: Socket): string {
   return remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress;
 }

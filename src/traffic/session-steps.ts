@@ -4,9 +4,9 @@ import type { Refusal } from '../base/refusal.ts';
 type Undo = () => void;
 
 /**
- * The steps of one session, one at a time. Each is a promise that an event outside may end: the
- * deadline, a client that goes away, a shutdown. A step starts something and gives back how to undo
- * its listeners; the undo runs once, however the step ends.
+ * The steps of one session, one at a time. Each is a promise that an event from outside may end:
+ * the deadline, a client that goes away, a shutdown. A step starts something and returns the
+ * function that removes its listeners; that function runs once, however the step ends.
  */
 export class SessionSteps {
   #endStep: ((error: Refused) => void) | null = null;
@@ -35,15 +35,12 @@ export class SessionSteps {
     });
   }
 
-  /**
-   * Throws where the session was ended between two steps: for what is done without a step of its
-   * own.
-   */
+  /** Throws where the session was ended between two steps; for code outside of a step. */
   check(): void {
     if (this.#ended !== null) throw this.#ended;
   }
 
-  /** Ends the step that is under way, and every later one. The first reason stays. */
+  /** Ends the current step and every later one. The first reason stays. */
   end(refusal: Refusal): void {
     this.#ended ??= new Refused(refusal);
     this.#endStep?.(this.#ended);

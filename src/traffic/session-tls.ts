@@ -8,7 +8,7 @@ import type { Session } from './session-state.ts';
 import type { Sniffed } from './sniff.ts';
 import { tlsErrorOf } from './tls-error.ts';
 
-/** Ends the mesh mTLS of the client. Afterwards the session has a verified client. */
+/** Terminates the mesh mTLS of the client. Afterwards the session has a verified client. */
 export async function terminateTls(
   session: Session,
   accepted: Socket,
@@ -42,16 +42,16 @@ export async function terminateTls(
 }
 
 /**
- * A place among the handshakes of the process. Where none is left, one that has waited longest
- * makes room.
+ * Takes a place among the handshakes of the process. Where none is left, ends the one that has
+ * waited longest.
  */
 function takeHandshakePlace(session: Session, { limits, handshaking }: SessionContext, nowMs: number): () => void {
   const full = limits.enterHandshake();
   if (full !== null) {
     const { shareOfHandshakes: share, surplusHandshakes: surplus } = limits;
     const { size } = handshaking;
-    // Each data side may have some, whatever the others have; one with more gives back what they
-    // took.
+    // Each data side may have its share, independent of the others; one with more returns what it
+    // took above.
     if (size >= Math.max(1, share) && !handshaking.makeRoom(nowMs)) throw new Refused(refuse('over-limit', full));
     if (surplus > 0 && size > share + 1) handshaking.makeRoom(nowMs);
     limits.forceHandshake();
@@ -67,7 +67,7 @@ function takeHandshakePlace(session: Session, { limits, handshaking }: SessionCo
   return leave;
 }
 
-/** Ends the session of a client that goes away while the endpoint is being connected. */
+/** Ends the session when its client goes away while the endpoint is being connected. */
 export function endWithClient(session: Session, socket: Socket): void {
   session.scope.on(socket, 'close', () => {
     if (session.joined) return;

@@ -16,8 +16,8 @@ import { readHello } from './sniff.ts';
 import { tlsErrorOf } from './tls-error.ts';
 
 /**
- * The walk of a connection, from accept to close. Always ends with every socket closed or closing
- * and exactly one record.
+ * Walks a connection from accept to close. It always ends with every socket closed or closing, and
+ * with exactly one record.
  */
 export async function runSession(accepted: Socket, context: SessionContext): Promise<void> {
   const session = openSession(accepted, context);
@@ -35,8 +35,9 @@ export async function runSession(accepted: Socket, context: SessionContext): Pro
 }
 
 /**
- * Read the hello, route by name, terminate if the route says so, authorise, choose, connect, relay.
- * Nothing is dialled before the decision. What may have changed during a wait is judged again.
+ * Reads the hello, routes by name, terminates if the route says so, authorises, chooses, connects,
+ * relays. It dials nothing before the decision. What may have changed during a wait is judged
+ * again.
  */
 async function walkSteps(session: Session, accepted: Socket, context: SessionContext): Promise<EndReason> {
   const { steps, draft, scope } = session;
@@ -65,7 +66,7 @@ async function walkSteps(session: Session, accepted: Socket, context: SessionCon
   const endpoint = await connectCluster(session, targets, { cluster, context });
   admitNow(session, name, context);
   steps.check();
-  // Of one that was ended by an error the event is over, and its close has not come yet.
+  // A socket that an error has ended emits no more events, but its close has not come yet.
   const broken = tls === null ? null : tlsErrorOf(tls);
   if (broken !== null) throw new Refused(refuse('tls-error', `TLS with the client: ${broken}`));
   deadline.cancel();

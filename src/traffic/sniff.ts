@@ -7,15 +7,15 @@ import type { SessionSteps } from './session-steps.ts';
 
 export interface Sniffed {
   readonly hello: ClientHello;
-  /** Everything read so far: the hello and what came behind it, to be passed on or put back. */
+  /** Everything read so far: the hello and what followed it, to be passed on or put back. */
   readonly bytes: Buffer;
 }
 
-/** Room for one segment's worth of hello; most fit. */
+/** Room for one segment of a hello; most fit. */
 const FIRST_ROOM = 2_048;
 
 /**
- * Reads the ClientHello, over any split into segments and records. Nothing is consumed: the caller
+ * Reads the ClientHello, over any split into segments and records. It consumes nothing: the caller
  * passes the bytes on. The socket is paused afterwards.
  */
 export function readHello(
@@ -79,7 +79,7 @@ export function readHello(
   });
 }
 
-/** Grows by doubling, so that a hello that drips in byte by byte is not copied once per byte. */
+/** Doubles the room, so that a hello that arrives byte by byte is not copied once for each byte. */
 function append(room: Buffer, length: number, chunk: Buffer): Buffer {
   const total = length + chunk.length;
   let target = room;

@@ -3,7 +3,7 @@ import type { Leg } from './leg.ts';
 import { pumpStream } from './stream-pump.ts';
 import type { Meter } from './reader.ts';
 
-/** A peer that is cut has so long to take the end of TLS. */
+/** The time that a cut peer has to take the end of TLS. */
 const LAST_WORDS_MS = 1_000;
 
 export interface Splice {
@@ -11,17 +11,17 @@ export interface Splice {
   readonly ended: Promise<NormalEnd>;
   /** Ends both sides now. */
   cut(): void;
-  /** The peer of this side has gone, and Node does not know it. */
+  /** Reports that the peer of this side has gone, which Node has not noticed. */
   lost(side: 'client' | 'endpoint'): void;
 }
 
 /**
- * Joins two connections until both are closed. Each must already have a listener for errors that
- * stays. Node keeps a TLS socket that is over until a large collection: nothing of the
- * session hangs on it then. Each direction ends by itself: the end of one side is passed on after
- * everything before it was written, and bytes still flow the other way. A reset or any other error
- * on one side resets the other. Back-pressure is exact: a side is not read while the other has not
- * taken what was read before.
+ * Joins two connections until both are closed. Each must already have a permanent `error` listener.
+ * Node keeps an ended TLS socket until a large collection, so none of them holds the session then.
+ * Each direction ends by itself: the end of one side is passed on after everything before it was
+ * written, and bytes still flow the other way. A reset or any other error on one side resets the
+ * other. Back-pressure is exact: a side is not read while the other has not taken what was read
+ * before.
  */
 export function splice(client: Leg, endpoint: Leg, meters: { readonly up: Meter; readonly down: Meter }): Splice {
   let reason: NormalEnd = 'closed';
@@ -83,15 +83,15 @@ export function splice(client: Leg, endpoint: Leg, meters: { readonly up: Meter;
 }
 
 /**
- * TLS is ended in its own words where there is room for them at once: a bare end looks to the peer
- * like an attack that cuts a message short.
+ * Ends TLS with close_notify where there is room for it at once: a bare end looks like an attack
+ * that truncates a message.
  */
 function cutLeg({ socket, raw, tls, reader }: Leg): void {
   if (!tls || socket.destroyed || socket.writableLength > 0 || raw.writableLength > 0) {
     socket.destroy();
     return;
   }
-  // What still comes has nowhere to go.
+  // Later bytes of this side are dropped.
   reader?.close();
   raw.setTimeout(LAST_WORDS_MS, () => raw.destroy());
   socket.destroySoon();

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Meter } from './reader.ts';
 
-/** Unsent bytes in the sink from which on the source is paused. */
+/** The source is paused at this many unsent bytes in the sink. */
 const HIGH_WATER = 256 * 1024;
 
 /**
- * Moves bytes with the public stream API: for plain sockets where the adopted handle does not work.
+ * Moves bytes with the public stream API, for plain sockets where the adopted handle does not work.
  */
 export function pumpStream(source: Socket, sink: Socket, meter: Meter): () => void {
   function onData(chunk: Buffer): void {

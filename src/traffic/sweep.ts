@@ -5,34 +5,34 @@ import type { TrafficSettings } from '../model/settings.ts';
 import type { Leg } from './leg.ts';
 import type { Session } from './session-state.ts';
 
-/** At most so long between two looks at a session. */
+/** The longest time between two checks of a session. */
 const LOOK_MS = 2_000;
-/** A session that is half over is asked for its peers once it was quiet for so long. */
+/** The peers of a half-closed session are checked after this much quiet. */
 const ASK_HALF_CLOSED_MS = 2_000;
 /**
- * Any other after this: one that is not read, because the other side takes nothing, may still have
- * bytes of a peer that has gone.
+ * Every other session is checked after this much quiet: one that is not read, because the other
+ * side takes nothing, may still hold bytes of a peer that has gone.
  */
 const ASK_QUIET_MS = 8_000;
 /**
- * The kernel asks the other machine, which may have gone without a word: after so long without a
+ * The kernel probes the other machine, which may have gone silently, after this much time without a
  * byte.
  */
 const KEEP_ALIVE_HALF_CLOSED_MS = 15_000;
 const KEEP_ALIVE_QUIET_MS = 60_000;
 
 /**
- * The part of libuv's handle that is used here; not documented by Node. Where it is missing, TCP
- * keep-alive and the timeouts remain.
+ * The part of libuv's handle that this file uses. Node does not document it. Where it is missing,
+ * TCP keep-alive and the timeouts remain.
  */
 interface Handle {
   getpeername?(out: object): number;
 }
 
 /**
- * Looks at all sessions again and again. Ends those that were silent for too long, and those with a
- * peer that has gone where Node does not notice it: after the end of a direction, and while reading
- * is paused, Node does not poll the descriptor, so that a reset of the peer is not seen.
+ * Checks all sessions regularly. It ends those that were silent for too long, and those whose peer
+ * has gone unnoticed: after the end of a direction, and while reading is paused, Node does not poll
+ * the descriptor, so it does not see a reset of the peer.
  */
 export class Sweep {
   readonly #clock: Clock;
@@ -46,7 +46,7 @@ export class Sweep {
     readonly clock: Clock;
     readonly settings: TrafficSettings;
     readonly sessions: ReadonlySet<Session>;
-    /** Called before each look. */
+    /** Called before each check. */
     readonly before: () => void;
   }) {
     this.#clock = options.clock;
@@ -75,8 +75,8 @@ export class Sweep {
   }
 
   /**
-   * The connection of a client whose requests are served: its service's connections are looked
-   * after by their pool.
+   * Checks the client connection of a session with requests; the pool checks the connections to its
+   * service.
    */
   #lookAtRequests(session: Session): void {
     const { idleTimeoutMs } = this.#settings;
@@ -106,15 +106,15 @@ export class Sweep {
   }
 }
 
-/** Four looks per timeout, at least every 2 s and at most every 20 ms. */
+/** Checks four times per timeout, at least every 2 s and at most every 20 ms. */
 function everyMs({ idleTimeoutMs, halfClosedTimeoutMs }: TrafficSettings): number {
   const timeouts = [idleTimeoutMs, halfClosedTimeoutMs].filter((timeout) => timeout > 0);
   return Math.max(20, Math.min(LOOK_MS, ...timeouts.map((timeout) => timeout / 4)));
 }
 
 /**
- * Of a session that is being set up: while its endpoint is looked up and connected a client that is
- * passed through is not read.
+ * Checks the client of a session that is being set up: a passthrough client is not read while its
+ * endpoint is looked up and connected.
  */
 function lookAtClient(session: Session): void {
   if (isDisconnected(session.accepted))
@@ -122,9 +122,9 @@ function lookAtClient(session: Session): void {
 }
 
 /**
- * Whether the peer has reset the connection, or the kernel has given it up. Where both directions
- * ended well the kernel knows no peer any more either: what it holds of the peer's bytes may still
- * be waiting for the other side then, so that the answer tells nothing.
+ * Tells whether the peer has reset the connection, or the kernel has given it up. Where both
+ * directions have ended well the kernel has no peer any more either. Bytes of that peer may then
+ * still wait for the other side, so the answer is false.
  */
 function hasGone({ socket, raw }: Leg): boolean {
   return isDisconnected(raw) && (socket.readableEnded || !socket.writableFinished);

@@ -14,7 +14,8 @@ import { UnderTls } from './under-tls.ts';
 import type { SessionSteps } from './session-steps.ts';
 
 /**
- * What identity/ gives: how a mesh's TLS server is set up, and the only gate to a VerifiedClient.
+ * What identity/ provides: the set-up of a mesh's TLS server, and the only gate to a
+ * VerifiedClient.
  */
 export interface MeshTls {
   serverOptions(credentials: MeshCredentials): TlsOptions;
@@ -28,10 +29,10 @@ export interface Terminated {
   readonly trust: ContentHash;
 }
 
-/** What is made of a client. A fault is a bug of ours. */
+/** The judgement of a client. A fault is a bug of the egress. */
 type Judgement = Verification | { readonly kind: 'other-name' } | { readonly kind: 'fault'; readonly error: unknown };
 
-/** A connection whose handshake is done, and what is made of its client. */
+/** A connection whose handshake is done, with the judgement of its client. */
 interface Secured {
   readonly socket: TLSSocket;
   readonly protocol: string;
@@ -49,10 +50,10 @@ interface MeshServer {
 }
 
 /**
- * Ends mesh mTLS: one `tls.Server` per mesh that never listens and is fed accepted sockets after
- * their hello was read and put back. Never `new TLSSocket(socket, { isServer: true })`, which does
- * not verify clients, and never trust chosen by SNI within one server. New credentials make a new
- * server; sessions of the old one go on.
+ * Terminates mesh mTLS: one `tls.Server` per mesh that never listens and is fed accepted sockets
+ * after their hello was read and put back. Never use `new TLSSocket(socket, { isServer: true })`,
+ * which does not verify clients, and never choose trust by SNI within one server. New credentials
+ * make a new server; sessions of the old one continue.
  */
 export class Terminator {
   readonly #tls: MeshTls;
@@ -60,11 +61,14 @@ export class Terminator {
   readonly #servers = new Map<MeshName, MeshServer>();
   /** Sockets in their handshake. */
   readonly #pending = new Map<UnderTls, Pending>();
-  /** Node names no connection with it, but ends that connection before anything else is read. */
+  /**
+   * The last TLS error. Node's event does not name its connection, but Node ends that connection
+   * before it reads anything else.
+   */
   #lastError: Error | null = null;
   readonly #leaving = new Leaving();
   /**
-   * Of sockets in their handshake: the line of `keylog` with the secret that the server writes
+   * For sockets in their handshake: the line of `keylog` with the secret that the server writes
    * under in TLS 1.3. Wiped when the handshake is over.
    */
   readonly #secrets = new WeakMap<TLSSocket, Buffer>();
@@ -74,7 +78,7 @@ export class Terminator {
     this.#renewals = renewals;
   }
 
-  /** Throws where OpenSSL refuses the credentials; the old server stays then. */
+  /** Throws where OpenSSL refuses the credentials; the old server then stays. */
   set(credentials: MeshCredentials): void {
     const server = createServer(this.#tls.serverOptions(credentials));
     server.on('secureConnection', (socket) => {
@@ -96,7 +100,7 @@ export class Terminator {
     this.#renewals.renewed(credentials.mesh);
   }
 
-  /** Of the mesh's trust as it is now; undefined where there are no credentials. */
+  /** Returns the generation of the mesh's current trust; undefined without credentials. */
   generation(mesh: MeshName): ContentHash | undefined {
     return this.#servers.get(mesh)?.generation;
   }
@@ -105,19 +109,19 @@ export class Terminator {
     this.#servers.delete(mesh);
   }
 
-  /** Closes on those who still read why they were refused. */
+  /** Closes connections that are still sending the reason of a refusal. */
   close(): void {
     this.#leaving.close();
   }
 
   /**
-   * The handshake and the check of the client. `peeked` are the bytes that were read for the hello;
-   * `name` is what they asked for.
+   * Makes the handshake and checks the client. `peeked` are the bytes that were read for the hello;
+   * `name` is its SNI.
    */
   async terminate(steps: SessionSteps, raw: Socket, options: TerminateOptions): Promise<Terminated> {
     const { mesh, wallMs, onHandshake, onCertificate } = options;
     let entry = this.#servers.get(mesh);
-    // The clock may have jumped, or the machine have slept: the certificate is made anew while the
+    // The clock may have jumped, or the machine may have slept: a new certificate is made while the
     // session waits.
     if (entry !== undefined && !isValidAt(entry.credentials, wallMs)) {
       await steps.step<void>((done) => this.#renewals.whenRenewed(mesh, done));
@@ -138,7 +142,7 @@ export class Terminator {
       peeked: options.peeked,
       judge: (secured) => this.#judge(secured, options, credentials.trustDomains),
     });
-    // What came behind the handshake may have ended it already.
+    // Bytes after the handshake may have ended the socket already.
     if (socket.destroyed) {
       throw new Refused(
         refuse('handshake-failed', `TLS handshake with the client: ${tlsErrorOf(socket) ?? 'the connection was closed'}`),
@@ -160,11 +164,11 @@ export class Terminator {
     }
   }
 
-  /** Throws nothing: it runs in an event of the TLS library. */
+  /** Never throws: it runs in an event of the TLS library. */
   #judge(socket: TLSSocket, { mesh, name, wallMs }: TerminateOptions, trustDomains: MeshCredentials['trustDomains']): Judgement {
     try {
-      // A second parser (OpenSSL's) has read the hello: where the two disagree on the name, nothing
-      // passes.
+      // OpenSSL, a second parser, has read the hello too: where the two disagree on the name, the
+      // client is refused.
       if (socket.servername !== name) return { kind: 'other-name' };
       return this.#tls.verify(mesh, {
         certificate: socket.getPeerX509Certificate(),
@@ -192,13 +196,12 @@ export class Terminator {
       }
       const onSecure = (socket: TLSSocket): void => {
         socket.allowHalfOpen = true;
-        // Asked here and never again: getProtocol ends the process once the client has gone
+        // Read here once: getProtocol ends the process after the client has gone
         // (docs/native-calls.md).
         const protocol = socket.getProtocol() ?? '';
         const judgement = judge(socket);
         under.secured(socket);
-        // The answer to the client's Finished is not written yet: an alert can still take its
-        // place.
+        // The answer to the client's Finished is not written yet: an alert can still replace it.
         if (judgement.kind === 'rejected') {
           const secret = this.#secrets.get(socket) ?? null;
           tellOfCertificate({ alert: judgement.alert, protocol, socket, secret }, (record) =>
@@ -211,8 +214,8 @@ export class Terminator {
       this.#pending.set(under, { secure: onSecure });
       this.#lastError = null;
       under.onEnd = (error) => failed(error ?? this.#lastError ?? new Error('the connection was closed'));
-      // A client that ends amid its handshake is gone, not half-closed: it would hold its place
-      // until the deadline. The TLSSocket takes this over.
+      // A client that ends its side during its handshake has gone. As half-closed it would hold its
+      // place until the deadline. The TLSSocket takes this setting over.
       raw.allowHalfOpen = false;
       server.emit('connection', under);
       under.start(peeked);
@@ -233,20 +236,20 @@ interface HandshakeOptions {
 
 export interface TerminateOptions {
   readonly mesh: MeshName;
-  /** As sent. */
+  /** The SNI as sent. */
   readonly name: string | null;
   readonly peeked: Buffer;
   readonly wallMs: number;
-  /** The handshake is done; nothing is verified yet. The function called owns the socket. */
+  /**
+   * Called when the handshake is done and nothing is verified yet. The called function owns the
+   * socket.
+   */
   readonly onHandshake: (socket: TLSSocket, protocol: string) => void;
-  /** Called for a client that is rejected, with what could be read of its certificate. */
+  /** Called for a rejected client, with what could be read of its certificate. */
   readonly onCertificate: (certificate: CertificateSummary) => void;
 }
 
-/**
- * `SERVER_TRAFFIC_SECRET_0`, told apart from the other lines by two letters: each handshake has
- * five lines.
- */
+/** Recognises `SERVER_TRAFFIC_SECRET_0` by two letters: each handshake writes five lines. */
 function isServerSecret(line: Buffer): boolean {
   return line[0] === S && line[7] === T;
 }
@@ -254,7 +257,7 @@ function isServerSecret(line: Buffer): boolean {
 const S = 0x53;
 const T = 0x54;
 
-/** Node types it as an Error and gives the code of OpenSSL as a string. */
+/** Node types the value as an Error, but it is OpenSSL's code as a string. */
 function authorizationCode(socket: TLSSocket): string | null {
   const error: unknown = socket.authorizationError;
   if (typeof error === 'string') return error;
@@ -262,7 +265,7 @@ function authorizationCode(socket: TLSSocket): string | null {
 }
 
 /**
- * OpenSSL's own words without its address prefix: `error:0A000102:SSL routines:…:unsupported
+ * Takes OpenSSL's text without its address prefix: `error:0A000102:SSL routines:…:unsupported
  * protocol` -> `unsupported protocol`.
  */
 function reasonOf(error: Error & { code?: string; reason?: string }): string {

@@ -2,9 +2,9 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 
 /**
- * Ends a TLS socket with the first error of TLS that comes after its handshake: a record that
- * cannot be decrypted, an alert. Node says it by an event alone and leaves the socket open, without
- * reading or an end. To be called as soon as there is the socket, and it stays: an error without a
+ * Ends a TLS socket with the first TLS error after its handshake: a record that cannot be
+ * decrypted, an alert. Node only emits an event and leaves the socket open, without reading or
+ * ending it. Call this as soon as the socket exists; the listener stays, because an error without a
  * listener would end the process.
  */
 export function endOnTlsError(socket: TLSSocket): void {
@@ -12,13 +12,13 @@ export function endOnTlsError(socket: TLSSocket): void {
 }
 
 function destroyWith(this: TLSSocket, error: Error): void {
-  // Emits the error once more; then `errored` has it, for those who come later.
+  // Destroying emits the error once more, and keeps it in `errored` for later readers.
   if (!this.destroyed) this.destroy(error);
 }
 
 /**
- * OpenSSL's words where a record cannot be decrypted: they differ with the version of TLS and the
- * cipher.
+ * OpenSSL's texts for a record that cannot be decrypted: they differ with the version of TLS and
+ * the cipher.
  */
 const UNDECRYPTABLE: ReadonlySet<string> = new Set([
   'decryption failed or bad record mac',
@@ -29,7 +29,7 @@ const UNDECRYPTABLE: ReadonlySet<string> = new Set([
 type SslError = Error & { readonly code?: string; readonly reason?: string };
 
 /**
- * What TLS itself said, with OpenSSL's own words without addresses in its library: null for any
+ * Returns the TLS error with OpenSSL's text, without the addresses in its library; null for any
  * other error of a connection, such as a reset.
  */
 export function tlsErrorText(error: Error | null): string | null {
@@ -39,7 +39,7 @@ export function tlsErrorText(error: Error | null): string | null {
   return UNDECRYPTABLE.has(text) ? `a record cannot be decrypted (${text})` : text;
 }
 
-/** The same of a socket that may be over. */
+/** Does the same for a socket that may be over. */
 export function tlsErrorOf(socket: Socket): string | null {
   return tlsErrorText(socket.errored);
 }

@@ -4,17 +4,19 @@ import type { BufferPool } from './buffers.ts';
 import { freeMemory } from './free-memory.ts';
 import type { Meter, Reader } from './reader.ts';
 
-/** Writes into TLS under way at once, each holding a buffer of the pool. */
+/** The most writes into TLS in flight, each with a buffer of the pool. */
 const MAX_IN_FLIGHT = 4;
-/** The largest buffer, an index into SIZES. A turn of the loop brings at most 32 reads of 16 KB. */
+/**
+ * The largest buffer, as an index into SIZES. A turn of the loop brings at most 32 reads of 16 KB.
+ */
 const LARGEST = 3;
 
 /**
- * Reads a TLS socket. Node hands out its plain text at most 16 KB at a time, each in memory of its
- * own that only the garbage collector frees. Here what one turn of the loop brings is gathered in
- * one buffer of the pool and written at once, and the memory it came in is freed at once: so the
- * next record is decrypted into the same few pages, which are still in the cache. Only documented
- * API: `data`, `pause`, `write`, `ArrayBuffer.transfer`.
+ * Reads a TLS socket. Node returns its plain text in pieces of at most 16 KB, each in memory of its
+ * own that only the garbage collector frees. This reader gathers the pieces of one turn of the loop
+ * in one buffer of the pool, writes it at once, and frees the memory of the pieces at once: so the
+ * next record is decrypted into the same few pages, which are still in the cache. It uses only
+ * documented API: `data`, `pause`, `write`, `ArrayBuffer.transfer`.
  */
 export class TlsReader implements Reader {
   readonly #pool: BufferPool;
@@ -26,7 +28,7 @@ export class TlsReader implements Reader {
   #buffer: Buffer | null = null;
   #length = 0;
   #scheduled = false;
-  /** Lent to writes that are not done, oldest first: writes end in their order. */
+  /** Buffers of writes that are not done, oldest first: writes end in their order. */
   readonly #writing: Buffer[] = [];
   #paused = false;
   #closed = false;
@@ -100,8 +102,8 @@ export class TlsReader implements Reader {
   }
 
   /**
-   * In the next tick where the kernel took all of it at once, otherwise when it has, or when the
-   * sink is gone.
+   * Called in the next tick when the kernel took all of it at once, otherwise when it has, or when
+   * the sink is gone.
    */
   readonly #written = (): void => {
     const buffer = this.#writing.shift();

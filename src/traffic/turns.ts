@@ -1,13 +1,13 @@
-/** What the connections that need more than their share take together in one turn of the loop. */
+/** The time in one turn of the loop for all connections that need more than their share. */
 const ALL_MS = 8;
 
 const waiting: (() => void)[] = [];
 let planned = false;
 
 /**
- * For a connection that has used up its turn: `act` is called in a later turn of the loop, after
- * those that wait already. All of them together get a few milliseconds of each turn, however many
- * they are, so that the others wait for no more than that.
+ * Calls `act` in a later turn of the loop, after those that wait already, for a connection that has
+ * used up its turn. All such connections together get a few milliseconds of each turn, so that
+ * other connections wait no longer than that.
  */
 export function nextShare(act: () => void): void {
   waiting.push(act);
@@ -23,7 +23,7 @@ function plan(): void {
 function run(): void {
   planned = false;
   const until = performance.now() + ALL_MS;
-  // Those that come back meanwhile wait for the next turn.
+  // Connections that come back meanwhile wait for the next turn.
   for (let left = waiting.length; left > 0 && performance.now() < until; left--) waiting.shift()?.();
   if (waiting.length > 0) plan();
 }

@@ -6,28 +6,28 @@ import type { Leaving } from './leaving.ts';
 import { nextShare } from './turns.ts';
 
 /**
- * libuv reads up to 32 times as long as reads fill their 64 KB; after so much of it the others have
- * a turn. Decrypting it takes a millisecond.
+ * After this many bytes, other connections get a turn: libuv reads up to 32 times while reads fill
+ * their 64 KB. Decrypting this much takes a millisecond.
  */
 const TURN_BYTES = 1024 * 1024;
 const FULL_READ = 64 * 1024;
-/** The same for what is dear for its length, many small records. */
+/** The same limit as time, for input that is expensive for its length: many small records. */
 const TURN_MS = 2;
-/** Records that TLS gets at once, once the handshake is done; before that it gets one at a time. */
+/** Records that TLS gets at once after the handshake; before that it gets one at a time. */
 const BATCH = 16;
 /**
- * So many records without a byte for the other side end a connection, as in BoringSSL and rustls.
- * Every record that has one makes up for one of them.
+ * The connection ends at this many records without payload, as in BoringSSL and rustls. Every
+ * record with payload cancels one of them.
  */
 const MAX_USELESS = 32;
 /**
- * After so long without being too many they are forgotten: a connection that lives for days may get
- * new keys and tickets now and then.
+ * The count is forgotten after this much time below the limit: a connection that lives for days may
+ * get new keys and tickets now and then.
  */
 const FORGET_MS = 10_000;
 
 /**
- * The peer goes on sending records that carry nothing: key updates, empty ones, warnings, tickets.
+ * The peer keeps sending records without payload: key updates, empty records, warnings, tickets.
  */
 export class UselessRecords extends Error {
   readonly code = 'ERR_USELESS_RECORDS';
@@ -41,45 +41,48 @@ export class UselessRecords extends Error {
 type Done = (error?: Error | null) => void;
 
 /**
- * What TLS runs over in place of the socket itself. Node's TLS reads a socket in pieces of 16 KB
- * and 1 KB, one call of the kernel and one of JavaScript for each; here it is read 64 KB at a time,
- * and the memory of each read and of each write is freed once it was used, not when the garbage
- * collector comes by, so that the next one finds the same pages in the cache. Only documented API:
+ * The stream that TLS runs over in place of the socket. Node's TLS reads a socket in pieces of 16
+ * KB and 1 KB, with a call of the kernel and one of JavaScript for each. This stream reads 64 KB at
+ * a time, and frees the memory of each read and write after its use, not at the next garbage
+ * collection, so that the next one finds the same pages in the cache. It uses only documented API:
  * TLS over a `stream.Duplex`, `ArrayBuffer.transfer`.
  */
 export class UnderTls extends Duplex {
-  /** Whose bytes OpenSSL is reading at this moment. */
+  /** The connection whose bytes OpenSSL is reading at this moment. */
   static #fed: UnderTls | null = null;
-  /** Called once, when TLS or the connection has ended, with what the connection failed with. */
+  /** Called once, when TLS or the connection has ended, with the error of the connection. */
   onEnd: ((error: Error | null) => void) | null = null;
   readonly #raw: Socket;
   readonly #cursor = new RecordCursor();
-  /** What was read last, and how much of it TLS has; null when it has all. */
+  /** The last read, and how much of it TLS has; null when TLS has all. */
   #chunk: Buffer | null = null;
   #at = 0;
-  /** The memory of the chunk belongs to its caller. */
+  /** True when the memory of the chunk belongs to its caller. */
   #foreign = false;
-  /** Once its handshake is done. */
+  /** Set when its handshake is done. */
   #tls: Socket | null = null;
-  /** Bytes of the last reads that were full, and how long TLS took with them. */
+  /** Bytes of the consecutive full reads, and the time that TLS took for them. */
   #unbroken = 0;
   #spentMs = 0;
   #othersTurn = false;
-  /** A piece that TLS has not had yet: its memory is that of the chunk, so nothing follows it. */
+  /**
+   * True while TLS has not taken a piece yet: the piece is a view of the chunk, so nothing may
+   * follow it.
+   */
   #handing = false;
   #feeding = false;
   #rawEnded = false;
   #useless = 0;
   #uselessSince = 0;
-  /** TLS has written since it was last given something. */
+  /** True when TLS has written since the last piece. */
   #wrote = false;
-  /** An alert was written in place of TLS, and the peer has some time to read it. */
+  /** Set when an alert was written in place of TLS, and the peer has some time to read it. */
   #leaving: Leaving | null = null;
 
   /** `raw` is paused. */
   constructor(raw: Socket) {
-    // Both directions may be over here while TLS still has bytes that nobody has read: after the
-    // handshake TLS ends this, not this TLS.
+    // Both directions may be over here while TLS still has unread bytes: after the handshake TLS
+    // ends this stream, not the other way round.
     super({ allowHalfOpen: true, autoDestroy: false });
     this.#raw = raw;
     raw.on('error', (error) => this.destroy(error));
@@ -90,14 +93,14 @@ export class UnderTls extends Duplex {
   }
 
   /**
-   * While a TLS socket tells that its handshake is done: what it runs over. Node does not tell
-   * otherwise.
+   * The stream of the TLS socket whose handshake event is being emitted. Node gives no other way to
+   * find it.
    */
   static get current(): UnderTls | null {
     return UnderTls.#fed;
   }
 
-  /** Once TLS listens. `first` was read before; its memory stays. */
+  /** Starts when TLS listens. `first` was read before; its memory is not freed. */
   start(first: Buffer | null): void {
     const raw = this.#raw;
     raw.on('end', () => {
@@ -122,9 +125,10 @@ export class UnderTls extends Duplex {
   };
 
   /**
-   * Gives TLS what was read, piece by piece, for as long as it reads and it is this connection's
-   * turn. Where it does not read, the piece waits in the stream, which asks for the next one before
-   * it hands over this one: that comes only when TLS has had this one (docs/decisions/relay.md).
+   * Gives TLS what was read, piece by piece, while it reads and this connection has its turn. When
+   * TLS stops reading, the piece waits in the stream, and the stream asks for the next piece before
+   * it hands this one over: the next comes only after TLS has taken this one
+   * (docs/decisions/relay.md).
    */
   #feed(): void {
     if (this.#leaving !== null || this.#feeding) return;
@@ -145,7 +149,7 @@ export class UnderTls extends Duplex {
     else if (this.#raw.isPaused()) this.#raw.resume();
   }
 
-  /** The others have a turn before TLS gets more. */
+  /** Lets other connections have a turn before TLS gets more. */
   #giveWay(until: (turn: () => void) => void): void {
     this.#unbroken = this.#spentMs = 0;
     if (this.#othersTurn) return;
@@ -160,9 +164,9 @@ export class UnderTls extends Duplex {
   };
 
   /**
-   * The handshake of `tls` is done: from now on the peer may end its direction alone. What came
-   * behind the handshake waits for the next turn of the loop, so that a peer that is not let in
-   * costs nothing more.
+   * Call it when the handshake of `tls` is done: the peer may end its direction alone from now on.
+   * Bytes after the handshake wait for the next turn of the loop, so that a refused peer costs
+   * nothing more.
    */
   secured(tls: Socket): void {
     this.#tls = tls;
@@ -171,10 +175,9 @@ export class UnderTls extends Duplex {
   }
 
   /**
-   * Sends a record that was made elsewhere in place of everything that TLS still writes. To be
-   * called while TLS tells that its handshake is done: what it has written by then (the Finished of
-   * TLS 1.2, tickets of TLS 1.3) comes only behind. False where it has written already; then
-   * nothing is sent.
+   * Sends a ready record in place of everything that TLS still writes. Call it while TLS emits the
+   * end of its handshake: TLS writes the Finished of TLS 1.2, or the tickets of TLS 1.3, only after
+   * that. Returns false, and sends nothing, where TLS has written already.
    */
   sayInstead(record: Uint8Array, leaving: Leaving): boolean {
     if (this.#wrote || this.destroyed || this.writableEnded) return false;
@@ -183,7 +186,7 @@ export class UnderTls extends Duplex {
     return true;
   }
 
-  /** TLS makes a copy of what it is handed. */
+  /** TLS copies the piece that it gets. */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event !== 'data') return super.emit(event, ...args);
     const tls = this.#tls;
@@ -204,16 +207,17 @@ export class UnderTls extends Duplex {
         if (!this.#foreign) freeMemory(chunk);
       }
       const more = this.#chunk !== null || this.#unbroken > 0;
-      // A handshake waits for no more than one turn.
+      // A handshake waits for at most one turn.
       if (more && this.#spentMs >= TURN_MS) this.#giveWay(tls === null ? setImmediate : nextShare);
-      // What waited for this piece; nothing where it did not have to wait itself.
+      // Continues the feeding that waited for this piece; does nothing where the piece did not
+      // wait.
       if (!this.#feeding && !this.destroyed) this.#feed();
     }
   }
 
   /**
-   * Counts the records that TLS has just had. While the peer takes nothing, no record makes up for
-   * another: TLS keeps an answer to each that asks for one.
+   * Counts the records that TLS has just taken. While the peer takes no bytes, a record with
+   * payload cancels nothing: TLS stores an answer to each record that asks for one.
    */
   #judge(useful: boolean): void {
     const { ended } = this.#cursor;
@@ -232,8 +236,8 @@ export class UnderTls extends Duplex {
   }
 
   /**
-   * After its end TLS may still answer a client that wants new keys; nobody waits for that any
-   * more, and an error would end the other direction.
+   * After its end TLS may still answer a client that asks for new keys. That answer is dropped,
+   * because an error would end the other direction.
    */
   override write(chunk: unknown, encodingOrDone?: BufferEncoding | Done, done?: Done): boolean {
     const told = typeof encodingOrDone === 'function' ? encodingOrDone : done;
@@ -243,7 +247,7 @@ export class UnderTls extends Duplex {
     return true;
   }
 
-  /** What the socket brings is handed over as it comes. */
+  /** Does nothing: the socket's bytes are handed over as they come. */
   override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
@@ -255,8 +259,8 @@ export class UnderTls extends Duplex {
   }
 
   /**
-   * Everything before it is with the kernel. Done at once: while an end is under way Node does not
-   * bear that TLS writes.
+   * The kernel has everything before the end. The end is called at once: Node does not allow writes
+   * of TLS while an end is in progress.
    */
   override _final(done: Done): void {
     this.#raw.end();
@@ -265,7 +269,7 @@ export class UnderTls extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const raw = this.#raw;
-    // An end that is under way is sent first; all of what came before is with the kernel.
+    // An end in progress is sent first; the kernel has all bytes before it.
     if (error === null && this.#leaving !== null) this.#leaving.add(raw, this.#onData);
     else if (error === null && raw.writableEnded) raw.destroySoon();
     else raw.destroy();

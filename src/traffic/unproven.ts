@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net';
 
 /**
- * Of a source that holds most, one that has sent nothing for so long goes before older ones that
- * have.
+ * Of the source with most places, a connection that has sent nothing for this long is ended before
+ * older ones that have.
  */
 const SILENT_MS = 1_000;
-/** How many of the oldest are looked at for whether they have sent something. */
+/** The number of the oldest connections that are checked for sent bytes. */
 const ASKED = 32;
 
-/** A place of a connection that has not proven itself yet. Safe to leave twice. */
+/** A place of a connection that is not proven yet. It may be left twice. */
 export interface UnprovenPlace {
   leave(): void;
 }
@@ -16,7 +16,7 @@ export interface UnprovenPlace {
 interface Holder extends UnprovenPlace {
   readonly since: number;
   readonly socket: Socket;
-  /** What it had sent when it came. */
+  /** Bytes that it had sent when it came. */
   readonly bytesRead: number;
   readonly giveUp: () => void;
 }
@@ -28,14 +28,14 @@ interface Source {
 }
 
 /**
- * Who holds a place and has not proven itself: connections before their hello, handshakes that are
- * not done. Where all places are taken one of them makes room: of the source that holds most, the
- * oldest that has sent nothing. So a flood from one source, or from many, costs itself its places,
- * and who comes while it lasts has as long as the flood needs to fill them all.
+ * Unproven holders of places: connections before their hello, unfinished handshakes. Where all
+ * places are taken, one of them is ended: of the source with most places, the oldest that has sent
+ * nothing. So a flood, from one source or many, takes its places from itself, and another client
+ * has as much time as the flood needs to fill all places.
  */
 export class Unproven {
   readonly #sources = new Map<string, Source>();
-  /** By the number of places that they hold. */
+  /** Sources by the number of their places. */
   readonly #byNumber: Set<Source>[] = [];
   #most = 0;
   #size = 0;
@@ -62,13 +62,13 @@ export class Unproven {
     return held;
   }
 
-  /** False where none holds a place. */
+  /** Returns false where no holder is left. */
   makeRoom(nowMs: number): boolean {
     const [most] = this.#byNumber[this.#most] ?? [];
     return most !== undefined && giveWay(most, nowMs);
   }
 
-  /** The same among those that come from there. */
+  /** Does the same among the holders of one source. */
   makeRoomIn(name: string, nowMs: number): boolean {
     const source = this.#sources.get(name);
     return source !== undefined && giveWay(source, nowMs);
@@ -84,7 +84,7 @@ export class Unproven {
       this.#sources.set(source.name, source);
       (this.#byNumber[size] ??= new Set()).add(source);
     }
-    // One more or one less at a time, so that the next number is beside this one.
+    // Counts change by one at a time, so the next number is a neighbour of this one.
     if (size > this.#most) this.#most = size;
     else if (before === this.#most && this.#byNumber[before]?.size === 0) this.#most = size;
   }

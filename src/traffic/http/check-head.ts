@@ -12,22 +12,22 @@ export interface Http1Head {
   readonly headers: FlatHeaders;
 }
 
-/** What a head of HTTP/1 names, or the answer that refuses it. */
+/** The parts of an HTTP/1 head, or the answer that refuses it. */
 export type CheckedHead =
   | { readonly kind: 'head'; readonly path: string; readonly authority: string; readonly headers: FlatHeaders }
   | { readonly kind: 'refused'; readonly reply: LocalReply };
 
-/** Those of HTTP/1.1, whose parser takes no other. */
+/** The methods of HTTP/1.1; Node's parser accepts no others. */
 const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
 /** Envoy's limit, `max_headers_count`. */
 const MAX_HEADERS = 100;
-/** Printable ASCII without what ends a host or belongs to another part of a URL. */
+/** Printable ASCII without the characters that end a host or belong to another part of a URL. */
 const HOST = /^(?!.*[/,<>"\\#?@^`{|}])[\x21-\x7e]+$/;
 const PATH = /^\/[\x21-\x22\x24-\x7e]*$/;
 
 /**
- * Refuses what the parser of Node lets through and Envoy does not, and what two readers could take
- * for two things. What is ambiguous is refused, never repaired.
+ * Refuses heads that Node's parser accepts and Envoy does not, and heads that two readers could
+ * read differently. An ambiguous head is refused, never repaired.
  */
 export function checkHttp1({ version, method, target, headers }: Http1Head): CheckedHead {
   if (version !== '1.1') return refused(REPLIES.upgradeRequired);
@@ -58,7 +58,7 @@ function refused(reply: LocalReply): CheckedHead {
   return { kind: 'refused', reply };
 }
 
-/** The absolute form names the authority itself, and the path in it goes on alone. */
+/** Splits the absolute form, which names the authority itself; only its path is forwarded. */
 function placeOf(target: string, host: string): { readonly path: string; readonly authority: string } | null {
   if (target.startsWith('/') || target === '*') return { path: target, authority: host };
   const [, authority, path] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target) ?? [];
@@ -66,7 +66,7 @@ function placeOf(target: string, host: string): { readonly path: string; readonl
   return { authority, path: path === '' ? '/' : path.startsWith('?') ? `/${path}` : path };
 }
 
-/** Checks of HTTP/2 that its library leaves to us. */
+/** Makes the checks of HTTP/2 that its library leaves to its user. */
 export function checkHttp2({ method, path, authority }: { method: string; path: string; authority: string }): LocalReply | null {
   if (method === 'TRACE' || !KNOWN_METHODS.has(method)) return REPLIES.badRequest;
   if (method === 'CONNECT') return REPLIES.notFound;
@@ -77,8 +77,8 @@ export function checkHttp2({ method, path, authority }: { method: string; path: 
 }
 
 /**
- * Whether an answer of HTTP/1.1 can be passed on. One that two readers could end at two places is
- * an error of its service.
+ * Tells whether an HTTP/1.1 answer can be forwarded. An answer whose end two readers could place
+ * differently is an error of its service.
  */
 export function isSoundAnswer(status: number, headers: FlatHeaders): boolean {
   if (status < 200 || headers.length / 2 > MAX_HEADERS) return false;

@@ -4,14 +4,14 @@ import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
 import type { HttpTimeouts } from '../../model/http-route.ts';
 
 /**
- * A connection that is to go and has no request is waited for so long, so that a request which is
- * on its way is served.
+ * A connection that is to end and has no request waits this long, so that a request on its way is
+ * still served.
  */
 export const QUIET_MS = 2_000;
 
 /**
- * A connection of a client between its requests: it ends when it has been without one for as long
- * as the timeouts of its route say, and takes none after another time, or when the egress drains.
+ * Ends a client connection between its requests: after the idle timeout of its route, after its
+ * maximum age, or when the egress drains.
  */
 export class ConnectionLife {
   readonly #clock: Clock;
@@ -21,7 +21,7 @@ export class ConnectionLife {
   #idle: Timer | null = null;
   #running = 0;
   #isLast = false;
-  /** How a client of HTTP/2 is told to go; null where the end of the connection says it. */
+  /** Sends GOAWAY to a client of HTTP/2; null where the end of the connection is the signal. */
   #goAway: (() => void) | null = null;
 
   constructor(clock: Clock, socket: Socket, { idleMs = HTTP_TIMEOUT_DEFAULTS.idleMs, maxConnectionMs = 0 }: HttpTimeouts) {
@@ -32,7 +32,7 @@ export class ConnectionLife {
     this.#watch();
   }
 
-  /** Its answers are the last. */
+  /** True when its current answers are the last. */
   get isLast(): boolean {
     return this.#isLast;
   }
@@ -52,8 +52,8 @@ export class ConnectionLife {
   }
 
   /**
-   * From now on its answers say that they are the last; where no request comes it ends without. A
-   * client of HTTP/2 is told at once.
+   * Marks the next answers as the last; without a request the connection ends by itself. A client
+   * of HTTP/2 is notified at once.
    */
   leave(): void {
     if (this.#isLast || this.#socket.destroyed) return;
@@ -64,7 +64,7 @@ export class ConnectionLife {
     this.#watch();
   }
 
-  /** The socket has ended. */
+  /** Call it when the socket has ended. */
   closed(): void {
     this.#idle?.cancel();
     this.#duration?.cancel();

@@ -1,18 +1,20 @@
-/** Bytes of frames that carry no request and no body which a client may be ahead with. */
+/** The most bytes that a client may spend on frames without a request or a body. */
 const MOST_BYTES = 16 * 1024;
 const BYTES_PER_SECOND = 2 * 1024;
-/** Of each stream: windows, its reset, its end, priorities. */
+/** Allowance for each stream: windows, its reset, its end, priorities. */
 const BYTES_PER_STREAM = 512;
-/** Of each piece that is written to the client: windows and pings that it answers it with. */
+/**
+ * Allowance for each piece that is written to the client, which answers it with windows and pings.
+ */
 const BYTES_PER_WRITE = 64;
-/** The same by the length of what is written. */
+/** One byte of allowance for this many written bytes. */
 const WRITTEN_PER_BYTE = 16;
-/** Of a frame, of a padded one too. */
+/** Size of a frame, padding included. */
 const BYTES_PER_FRAME = 9 + 256;
 
 /**
- * What a connection of HTTP/2 spends on frames that ask for nothing: pings, settings, priorities,
- * windows, frames that no one knows. The library bounds some of them, and tells of others nothing;
+ * Bounds the bytes that an HTTP/2 connection spends on frames without a request: pings, settings,
+ * priorities, windows, unknown frames. The library bounds some kinds and does not report others;
  * all of them are bytes that were read and belong to no head and no body.
  */
 export class ControlBudget {
@@ -37,7 +39,7 @@ export class ControlBudget {
     this.#earned += BYTES_PER_WRITE + bytes / WRITTEN_PER_BYTE;
   }
 
-  /** Whether the connection has spent too much, now that it was read so far. */
+  /** Tells whether the connection has spent too much, given the bytes read so far. */
   isSpent(readBytes: number, nowMs: number): boolean {
     const earned = this.#earned + ((nowMs - this.#lookedAtMs) / 1_000) * BYTES_PER_SECOND;
     this.#excess = Math.max(0, this.#excess + readBytes - this.#readBytes - earned);

@@ -1,15 +1,18 @@
 /**
  * Sends the head of a request that has a body before the first byte of the body. The client of
- * undici holds the head back until that byte, and a service that has to answer first, or that a
- * client waits for, would never see it.
+ * undici holds the head back until that byte. A service that has to answer first, or for whose
+ * answer the client waits, would never see the head.
  */
 import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 
-/** What undici announces in the same turn in which it gets ready to send a request. */
+/** The event that undici publishes in the turn in which it prepares a request. */
 interface Announced {
   readonly request: { readonly contentLength: number | null };
-  /** The request line and the headers, without those of the framing and without the empty line. */
+  /**
+   * The request line and the headers, without the headers of the framing and without the empty
+   * line.
+   */
   readonly headers: string;
   readonly socket: Socket;
 }
@@ -24,13 +27,13 @@ subscribe('undici:client:sendHeaders', (message) => {
 });
 
 export interface EarlyHead {
-  /** The client of undici writes by itself now, or the request is over. */
+  /** Stops: undici's client writes by itself now, or the request is over. */
   cancel(): void;
 }
 
 /**
- * For the request that undici is about to send on this socket. A body that is there already goes
- * out together with its head.
+ * Prepares the request that undici is about to send on this socket. A body that is there already is
+ * sent together with its head.
  */
 export function earlyHead(socket: Socket): EarlyHead {
   let timer: NodeJS.Immediate | null = null;
@@ -49,8 +52,9 @@ export function earlyHead(socket: Socket): EarlyHead {
 }
 
 /**
- * Undici writes the same head with the first byte or at the end of the body: what went out already
- * is left out there. Anything else than that throws, which ends the request and its connection.
+ * Undici writes the same head with the first byte or at the end of the body; the bytes that were
+ * sent already are removed there. Any other write throws, which ends the request and its
+ * connection.
  */
 function sendHead(socket: Socket, head: string, length: number | null): void {
   const framing = length === null ? 'transfer-encoding: chunked\r\n' : `content-length: ${length}\r\n\r\n`;
@@ -58,7 +62,7 @@ function sendHead(socket: Socket, head: string, length: number | null): void {
   const write = (text: string): boolean => usual.call(socket, text, 'latin1');
   const onWrite = (next: Write): void => void (socket.write = next as Socket['write']);
   write(head + framing + (length === null ? '\r\n' : ''));
-  // The empty line behind the head is the beginning of the line of the first chunk.
+  // Undici's line for the first chunk begins with the empty line after the head.
   const firstSize: Write = (chunk) => {
     onWrite(usual);
     if (typeof chunk !== 'string' || !chunk.startsWith('\r\n')) throw new Error('undici frames a chunk in another way');
@@ -71,7 +75,7 @@ function sendHead(socket: Socket, head: string, length: number | null): void {
       if (length === null) onWrite(firstSize);
       return true;
     }
-    // So ends a body without a byte.
+    // An empty body ends this way.
     const isEnd = rest === 'content-length: 0\r\n\r\n' || rest === '\r\n';
     if (isEnd && length === null) return write('0\r\n\r\n');
     if (isEnd && length === 0) return true;

@@ -3,7 +3,7 @@ import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import type { LocalReply } from './local-reply.ts';
 
 export interface RequestHead {
-  /** Of the connection of the client. */
+  /** The protocol of the client's connection. */
   readonly protocol: 'HTTP/1.1' | 'HTTP/2';
   readonly method: string;
   /** Begins with a slash, or is `*`. */
@@ -19,43 +19,46 @@ export interface ResponseHead {
   readonly status: number;
   readonly headers: FlatHeaders;
   /**
-   * On HTTP/2 the head was the whole answer, as that of a gRPC call that failed: what comes behind
-   * it would be read as an answer that does not fit.
+   * On HTTP/2, true when the head was the whole answer, as for a failed gRPC call: bytes after it
+   * would be read as a second, invalid answer.
    */
   readonly isWhole?: boolean;
 }
 
 /**
- * One request of a client and its answer, whichever codec carries them. Answered exactly once: by
- * `reply` or by `respond`.
+ * One request of a client and its answer, for every codec. It is answered exactly once, by `reply`
+ * or by `respond`.
  */
 export interface Exchange {
   readonly head: RequestHead;
-  /** null where the request has no body. */
+  /** Null for a request without a body. */
   readonly body: Readable | null;
-  /** The whole request was read. */
+  /** True when the whole request was read. */
   readonly bodyIsRead: boolean;
   readonly answered: boolean;
-  /** The client does not wait for an answer any more. */
+  /** True when the client no longer waits for an answer. */
   readonly gone: boolean;
   /**
-   * The client is gone, or has reset the request. Called at most once, never after the answer is
-   * whole.
+   * Calls the listener when the client has gone, or has reset the request; at most once, and never
+   * after the answer is complete.
    */
   onGone(listener: () => void): void;
   reply(reply: LocalReply): void;
-  /** Throws, and has answered nothing, where the codec of the client cannot carry the head. */
+  /**
+   * Sends the head of an answer. Throws, without having answered, where the client's codec cannot
+   * carry it.
+   */
   respond(head: ResponseHead): ResponseBody;
 }
 
 /** The body of an answer that has begun. */
 export interface ResponseBody {
-  /** False: wait for `onDrain`. */
+  /** Returns false when the caller has to wait for `onDrain`. */
   write(chunk: Buffer): boolean;
-  /** Called each time that a full buffer is empty again. */
+  /** Calls the listener each time that a full buffer is empty again. */
   onDrain(listener: () => void): void;
   end(trailers: FlatHeaders): void;
-  /** The answer stays incomplete; `code` is an error code of HTTP/2. */
+  /** Leaves the answer incomplete; `code` is an error code of HTTP/2. */
   reset(code: number): void;
 }
 

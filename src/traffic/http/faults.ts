@@ -6,7 +6,8 @@ import type { Sender } from '../../routing/sender-rules.ts';
 import type { LocalReply } from './local-reply.ts';
 
 /**
- * The limit that counts for a request, with its place in the list: the first whose clients sent it.
+ * Finds the limit of a request with its place in the list: the first limit whose clients include
+ * the sender.
  */
 export function limitFor(
   limits: readonly RequestRateLimit[] | undefined,
@@ -29,21 +30,21 @@ export function limitedReply({ status = 429, headers = [], grpcStatus }: Request
 
 export type Injected =
   | { readonly kind: 'abort'; readonly reply: LocalReply }
-  /** `kibPerSecond`: at most so fast goes the answer; null: as fast as it can. */
+  /** `kibPerSecond` bounds the speed of the answer; null for no bound. */
   | { readonly kind: 'pass'; readonly kibPerSecond: number | null };
 
 export interface FaultHost {
   readonly sender: Sender;
   readonly clock: Clock;
-  /** A random number in [0, 1). */
+  /** Returns a random number in [0, 1). */
   readonly draw: () => number;
-  /** Takes what happens when the client is gone, in place of what it took before. */
+  /** Sets the listener for a client that goes away; it replaces the previous one. */
   readonly whenGone: (listener: () => void) => void;
-  /** The request is held back. */
+  /** Call it when the request is held back. */
   readonly onDelay: () => void;
 }
 
-/** Resolves early where the client is gone. */
+/** Resolves early when the client goes away. */
 export async function injectFaults(
   faults: readonly HttpFault[],
   exchange: Pick<Exchange, 'gone'>,

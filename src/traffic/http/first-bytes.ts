@@ -5,15 +5,15 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
 export interface FirstBytes {
   readonly clock: Clock;
-  /** A preface of HTTP/2 that has begun has to be whole after so long. */
+  /** The time within which a preface of HTTP/2 that has begun must be complete. */
   readonly withinMs: number;
   readonly onProtocol: (protocol: 'http1' | 'http2') => void;
   readonly onSlow: (bytes: number) => void;
 }
 
 /**
- * Finds out the protocol of a client by its first bytes, and leaves them in the socket. Gives back
- * how to stop, which is to be called when the socket ends.
+ * Finds the protocol of a client by its first bytes and leaves them in the socket. Returns a
+ * function that stops it; call it when the socket ends.
  */
 export function readFirstBytes(socket: TLSSocket, { clock, withinMs, onProtocol, onSlow }: FirstBytes): () => void {
   let peeked: Buffer = Buffer.alloc(0);
@@ -36,9 +36,9 @@ export function readFirstBytes(socket: TLSSocket, { clock, withinMs, onProtocol,
     }
     stop();
     socket.unshift(peeked);
-    // The codecs take over the handle below the stream. Reading has just asked for more, and what
-    // comes of that in this turn has to line up behind what is in the stream already: the codecs
-    // get it in the next turn, which begins with the stream alone.
+    // The codecs take over the handle below the stream. Bytes that arrive in this turn still go
+    // into the stream, after those that are there. The codecs therefore start in the next turn,
+    // with the stream alone.
     setImmediate(() => {
       if (!socket.destroyed) onProtocol(isPreface ? 'http2' : 'http1');
     });

@@ -1,16 +1,16 @@
 import type { Exchange, RequestHead } from './exchange.ts';
 import type { LocalReply } from './local-reply.ts';
 
-/** What a connection of a client offers its codec. */
+/** What a client connection offers its codec. */
 export interface FrontConnection {
   serve(exchange: Exchange): Promise<void>;
-  /** The answers of this connection are the last. */
+  /** True when the answers of this connection are the last. */
   readonly closing: boolean;
-  /** A head that is not complete after so long ends the connection. Absent: as for all. */
+  /** The connection ends when a head takes longer than this. Absent uses the common limit. */
   readonly headTimeoutMs?: number;
   /**
-   * A request that no codec could read got this answer, or the end of its connection. `head` is
-   * what is known of it.
+   * Called for a request that no codec could read, with its answer, or null where the connection
+   * just ends. `head` holds what is known of it.
    */
   onRefused(reply: LocalReply | null, detail: string, head: RequestHead | null): void;
 }
@@ -18,7 +18,7 @@ export interface FrontConnection {
 /** Envoy's `max_request_headers_kb` is 60. */
 export const MAX_HEAD_BYTES: number = 60 * 1024;
 /**
- * Envoy's `delayed_close_timeout`: a client may read the last answer for so long before the
+ * Envoy's `delayed_close_timeout`: the time that a client has to read the last answer before the
  * connection is cut.
  */
 export const LINGER_MS = 1_000;

@@ -7,20 +7,20 @@ import { rawReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
 
 /**
- * Requests of one connection that wait for the one before: with so many it is not read any more,
- * and it is again with the few.
+ * Requests of one connection that wait for the one before. At the first number reading stops, and
+ * at the second it continues.
  */
 const MANY_WAITING = 64;
 const FEW_WAITING = 16;
 /**
- * What was read before the connection stopped is parsed to its end: more than fit there are cut
+ * Bytes read before the connection stopped are still parsed; requests above this number are cut
  * off.
  */
 const MOST_WAITING = 4_096;
 
 /**
- * One connection of a client of HTTP/1.1: whose turn it is, and how it ends. It listens for the end
- * of its socket once, however many requests come.
+ * One connection of a client of HTTP/1.1: the order of its requests, and its end. It listens once
+ * for the end of its socket, for any number of requests.
  */
 export class H1Connection {
   readonly front: FrontConnection;
@@ -28,28 +28,28 @@ export class H1Connection {
   readonly #clock: Clock;
   #tail: Promise<void> = Promise.resolve();
   #waiting = 0;
-  /** The connection is not read because of those that wait. */
+  /** True while the connection is not read because too many requests wait. */
   #held = false;
-  /** The head that is being read was late while others waited: it has until then. */
+  /** The deadline of a head that was late while other requests waited. */
   #late: Timer | null = null;
   #lingering: Timer | null = null;
-  /** The connection ends with the answer that is under way. */
+  /** True when the connection ends with the current answer. */
   ending = false;
   /**
-   * The request that was read last; nothing behind it is served where it asked for another
-   * protocol.
+   * The request that was read last. Nothing after it is served where it asked for another protocol.
    */
   last: IncomingMessage | null = null;
   lastOfAll = false;
-  /** The parser has given up on what came behind the last request, or within it. */
+  /** The answer to send when the parser has failed after the last request, or inside of it. */
   failed: LocalReply | null = null;
-  /** The request whose turn it is. */
+  /** The request that is served now. */
   running: IncomingMessage | null = null;
   /**
-   * What ends it without an answer of its own: the end of the socket, or an answer in its place.
+   * Ends it without an answer of its own: after the end of the socket, or for an answer that
+   * replaces its own.
    */
   onCut: (() => void) | null = null;
-  /** The running request has the head of its answer. */
+  /** True when the running request has the head of its answer. */
   answering = false;
 
   constructor(socket: Duplex, front: FrontConnection, clock: Clock, onClose: () => void) {
@@ -68,20 +68,19 @@ export class H1Connection {
     return this.#waiting === 0;
   }
 
-  /** Takes a request in its turn; false where too many wait. */
+  /** Queues a request for its turn; false where too many wait. */
   take(request: IncomingMessage, serve: () => Promise<void>): boolean {
     if (this.#waiting >= MOST_WAITING) return false;
     this.#late?.cancel();
     this.last = request;
-    // Node leaves out what stands in the same read behind a request that asks for another protocol.
+    // Node drops the bytes in the same read after a request that asks for another protocol.
     this.lastOfAll = request.headers.upgrade !== undefined;
     this.#waiting++;
     if (this.#waiting >= MANY_WAITING) {
       this.#held = true;
       this.socket.pause();
     }
-    // The body waits in the socket until its turn; a client that goes away is seen by each exchange
-    // itself.
+    // The body waits in the socket until its turn; each exchange notices a client that goes away.
     this.inTurn(async () => {
       if (!this.ending) await serve();
       this.#waiting--;
@@ -96,15 +95,15 @@ export class H1Connection {
     this.#tail = this.#tail.then(act, act);
   }
 
-  /** The answer of the running request is out. */
+  /** Call it when the answer of the running request is sent. */
   done(): void {
     this.running = this.onCut = null;
     this.answering = false;
   }
 
   /**
-   * A head came late while the connection was perhaps not read: it gets the whole time again once
-   * it is the only one.
+   * Handles a late head, during which the connection may not have been read: once no other request
+   * is left, it gets the full time again.
    */
   endWhenAlone(ms: number, reply: LocalReply): void {
     this.inTurn(() => {
@@ -115,8 +114,8 @@ export class H1Connection {
   }
 
   /**
-   * Answers in place of the codec and ends the connection; a request that is being answered is cut
-   * off without it.
+   * Answers in place of the codec and ends the connection; a request whose answer has begun is cut
+   * off.
    */
   end(reply: LocalReply): void {
     if (this.ending || this.answering) {
@@ -131,8 +130,8 @@ export class H1Connection {
   }
 
   /**
-   * The client may read the last answer; what it still sends is thrown away. A connection that
-   * lingers ends after a second, or with the client.
+   * Lets the client read the last answer and drops what it still sends. A lingering connection ends
+   * after a second, or with the client.
    */
   finish(lingers: boolean): void {
     const { socket } = this;

@@ -85,8 +85,8 @@ export class H1Exchange implements Exchange {
   }
 
   /**
-   * An answer that comes before the end of its request ends the connection: what is left of the
-   * request is nobody's.
+   * Tells whether the connection ends. An answer that comes before the end of its request ends it:
+   * the rest of the request is not read.
    */
   #isLast(close: boolean): boolean {
     const { lastOfAll, last, front } = this.#connection;
@@ -117,8 +117,8 @@ export class H1Exchange implements Exchange {
       end: () => {
         response.end();
         if (!last) return;
-        // A client that is still sending would lose an answer that the end of the connection comes
-        // right behind.
+        // A client that is still sending would lose an answer that is followed directly by the end
+        // of the connection.
         const finish = (): void => connection.finish(!this.#request.complete);
         if (response.writableFinished) finish();
         else response.once('finish', finish);
@@ -128,7 +128,7 @@ export class H1Exchange implements Exchange {
   }
 }
 
-/** Trailers stay here, and so does what says that they come. */
+/** Removes trailers' announcement: trailers are not forwarded. */
 function withoutTrailer(headers: FlatHeaders): string[] {
   return headers.filter((_, i) => headers[i - (i % 2)] !== 'trailer');
 }

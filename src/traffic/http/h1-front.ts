@@ -1,7 +1,7 @@
 /**
- * Requests of HTTP/1.1 from connections whose mesh TLS has ended. The parser is Node's own, strict:
- * what it refuses is answered as Envoy does, and the connection ends. Requests of one connection
- * are served one after another.
+ * Reads requests of HTTP/1.1 from connections whose mesh TLS is terminated. The parser is Node's
+ * own, in strict mode: its errors are answered as Envoy does, and the connection ends. Requests of
+ * one connection are served one after another.
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -22,11 +22,11 @@ import type { LocalReply } from './local-reply.ts';
 export class H1Front {
   readonly #clock: Clock;
   readonly #headTimeoutMs: number;
-  /** By the time that a head may take, which is Node's to watch. */
+  /** One server for each head timeout, which Node enforces. */
   readonly #servers = new Map<number, Server>();
   readonly #connections = new Map<Duplex, H1Connection>();
 
-  /** A head that is not complete after so long ends its connection. */
+  /** `headTimeoutMs`: a connection ends when its head takes longer. */
   constructor(clock: Clock, headTimeoutMs: number) {
     this.#clock = clock;
     this.#headTimeoutMs = headTimeoutMs;
@@ -38,21 +38,21 @@ export class H1Front {
     const server = createServer({
       insecureHTTPParser: false,
       maxHeaderSize: MAX_HEAD_BYTES,
-      // A missing Host is answered here, in Envoy's words.
+      // This front answers a missing Host itself, as Envoy does.
       requireHostHeader: false,
-      // Idle connections are for the sweep of the data side, which knows the timeout of the route.
+      // The sweep of the data side ends idle connections: it knows the timeout of the route.
       keepAliveTimeout: 0,
       requestTimeout: 0,
       headersTimeout: headTimeoutMs,
       connectionsCheckingInterval: Math.max(20, headTimeoutMs / 4),
     });
-    // It listens nowhere: its connections are handed to it. Its watch over slow heads begins with
-    // this event.
+    // The server never listens; connections are handed to it. This event starts its check for slow
+    // heads.
     server.emit('listening');
-    // Node drops headers above its count without a word: they are counted by checkHttp1 instead.
+    // Node silently drops headers above its count; checkHttp1 counts them instead.
     server.maxHeadersCount = 0;
     server.on('request', (request, response) => this.#take(request, response));
-    // The Expect header is answered by Node with 100, and does not go further.
+    // Node answers the Expect header with 100, and it is not forwarded.
     server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => this.#take(request, response));
     server.on('connect', (request: IncomingMessage, socket: Duplex) => this.#connect(request, socket));
     server.on('clientError', (error: ParserError, socket) => this.#failed(error, socket));
@@ -64,7 +64,10 @@ export class H1Front {
     for (const server of this.#servers.values()) server.close();
   }
 
-  /** The socket is the front's from now on; it ends when the client or a last answer ends it. */
+  /**
+   * Serves the socket, which belongs to the front from now on; it ends when the client or a last
+   * answer ends it.
+   */
   open(socket: Duplex, front: FrontConnection): void {
     this.#connections.set(socket, new H1Connection(socket, front, this.#clock, () => this.#connections.delete(socket)));
     this.#serverOf(this.#headTimeoutOf(front)).emit('connection', socket);
@@ -72,14 +75,14 @@ export class H1Front {
 
   #take(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connections.get(request.socket);
-    // What comes behind the last answer of a connection is not answered; the connection ends as
-    // soon as that answer is out.
+    // Requests after the last answer of a connection are not answered; the connection ends when
+    // that answer is sent.
     if (connection?.ending === true || connection?.lastOfAll === true) return;
     const isTaken = connection?.take(request, () => this.#serve(connection, request, response)) ?? false;
     if (!isTaken) request.socket.destroy();
   }
 
-  /** The parser has left the connection: what comes next on it is thrown away. */
+  /** The parser has left the connection: later bytes on it are dropped. */
   #connect(request: IncomingMessage, socket: Duplex): void {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return void socket.destroy();
@@ -102,7 +105,7 @@ export class H1Front {
       connection.front.onRefused(checked.reply, `${unread.method} request`, unread);
       return connection.end(checked.reply);
     }
-    // The parser gave up within the body while the requests before it were served.
+    // The parser failed inside of the body while earlier requests were served.
     if (connection.failed !== null && !request.complete) return connection.end(connection.failed);
     const type = valuesOf(headers, 'content-type')[0] ?? '';
     const head: RequestHead = {
@@ -116,7 +119,7 @@ export class H1Front {
     const exchange = new H1Exchange(head, { request, response, connection, wallMs: () => this.#clock.wall() });
     connection.running = request;
     await connection.front.serve(exchange);
-    // The next answer may be written past the codec, so that this one has to be out.
+    // The next answer may bypass the codec, so this one must be written first.
     await written(response);
     connection.done();
   }
@@ -128,7 +131,7 @@ export class H1Front {
       socket.destroy();
       return;
     }
-    // The parser says it again with all that comes later.
+    // The parser repeats its error for all later bytes.
     if (connection.ending || connection.failed !== null) return;
     if (isLate && !connection.isIdle)
       return connection.endWhenAlone(this.#headTimeoutOf(connection.front), REPLIES.requestTimeout);
@@ -136,7 +139,7 @@ export class H1Front {
     connection.failed = reply;
     connection.front.onRefused(reply, `${error.code}`, null);
     const { last } = connection;
-    // The requests before it get their answers first. The one that it stands in cannot go on.
+    // Earlier requests get their answers first. The request with the error cannot continue.
     if (last === null || last.complete) connection.inTurn(() => connection.end(reply));
     else if (last === connection.running) connection.end(reply);
   }
@@ -146,13 +149,13 @@ export class H1Front {
   }
 }
 
-/** As it stands in a head that is refused. */
+/** Reads the head of a refused request as it was written. */
 function unreadHead(method: string, path: string, headers: FlatHeaders): RequestHead {
   const [authority = ''] = valuesOf(headers, 'host');
   return { protocol: 'HTTP/1.1', method, path, authority, headers, isGrpc: false };
 }
 
-/** An answer that has ended is with the kernel, or its connection is over. */
+/** Waits until the answer was passed to the kernel, or its connection is over. */
 function written(response: ServerResponse): Promise<void> | undefined {
   if (!response.writableEnded || response.writableFinished || response.destroyed) return;
   return new Promise((resolve) => {
@@ -162,8 +165,8 @@ function written(response: ServerResponse): Promise<void> | undefined {
 }
 
 /**
- * What Envoy answers to what the parser refuses. One code of the parser stands for an unknown
- * encoding and for a length beside an encoding.
+ * Returns Envoy's answer to an error of the parser. One code of the parser means two errors: an
+ * unknown encoding, and a length beside an encoding.
  */
 function replyToParser({ code, reason }: ParserError): LocalReply {
   switch (code) {

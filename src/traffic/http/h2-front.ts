@@ -1,6 +1,6 @@
 /**
- * Requests of HTTP/2 from connections whose mesh TLS has ended. Framing, flow control and the
- * defence against floods are those of Node's library.
+ * Reads requests of HTTP/2 from connections whose mesh TLS is terminated. Node's library does
+ * framing, flow control and the defence against floods.
  */
 import { constants, performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
@@ -21,22 +21,22 @@ import { REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
 
 const MAX_STREAMS = 1_024;
-/** Heads of services of HTTP/1.1 may have 128 KB. */
+/** Heads of HTTP/1.1 services may have 128 KB. */
 export const MAX_SENT_HEAD_BYTES: number = 256 * 1024;
 /**
- * Fields that should stand once are passed on as often as they came. The types of Node do not know
- * the option yet.
+ * Forwards fields that should occur once as often as they came. Node's types do not know the option
+ * yet.
  */
 export const REPEATABLE: Readonly<Record<'strictSingleValueFields', boolean>> = { strictSingleValueFields: false };
 const WINDOW_BYTES = 256 * 1024;
 
 export interface OpenH2 {
   /**
-   * Tells the client to go, and which request was the last; those that run end by themselves. A
+   * Sends GOAWAY with the number of the last request; requests in progress end by themselves. A
    * request that crosses it on the way is not begun, which its client knows by the number.
    */
   goAway(): void;
-  /** Ends the connection where its client floods it; to be asked once in a while. */
+  /** Ends the connection when its client floods it; call it regularly. */
   look(): void;
 }
 
@@ -59,8 +59,8 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
   });
   session.on('error', ignoreError);
   session.on('frameError', ignoreError);
-  // Envoy sends a GOAWAY for any number before. After any GOAWAY the library takes no stream, so
-  // that the one with the last number has to do.
+  // Envoy first sends a GOAWAY for any number. The library takes no stream after any GOAWAY, so
+  // only the one with the last number is sent.
   const goAway = (): void => {
     if (!session.destroyed && !session.closed) session.close();
   };
@@ -75,7 +75,7 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
       budget,
       onAnswer: () => connection.closing && goAway(),
     });
-    // The library only tells the client of the limit.
+    // The library announces the limit to the client but does not enforce it.
     const refusal = headBytes > MAX_HEAD_BYTES ? REPLIES.headTooLarge : checkHttp2(head);
     if (refusal !== null) {
       connection.onRefused(refusal, `${head.method} request`, head);
@@ -96,7 +96,10 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
   };
 }
 
-/** Raw headers of HTTP/2: pseudo-headers come first. Crumbs of a cookie are one header again. */
+/**
+ * Reads raw headers of HTTP/2: pseudo-headers come first. The parts of a split cookie become one
+ * header again.
+ */
 function headOf(raw: readonly string[]): RequestHead {
   let [method, path, authority] = ['', '', ''];
   const headers: string[] = [];
@@ -134,7 +137,7 @@ class H2Exchange implements Exchange {
       readonly hasBody: boolean;
       readonly clock: Clock;
       readonly budget: ControlBudget;
-      /** The head of its answer is on its way. */
+      /** Called when the head of its answer is sent. */
       readonly onAnswer: () => void;
     },
   ) {
@@ -164,7 +167,7 @@ class H2Exchange implements Exchange {
 
   reply(reply: LocalReply): void {
     const { status, headers, body } = wireReply(reply, { isGrpc: this.head.isGrpc, wallMs: this.#clock.wall() });
-    // Of gRPC the head is the end: a client of it takes anything behind it for an answer.
+    // For gRPC the head is the end: a gRPC client takes any bytes after it for an answer.
     const isBare = body === '' || this.head.method === 'HEAD';
     const sink = this.#begin({ status, headers }, { endStream: isBare });
     if (!isBare) sink.write(Buffer.from(body));
@@ -176,16 +179,16 @@ class H2Exchange implements Exchange {
   }
 
   /**
-   * One that may stay incomplete waits for trailers, also where none can come: without that the
-   * library would end it as if it were whole before it resets it.
+   * Waits for trailers in every answer that may stay incomplete, even one without trailers:
+   * otherwise the library ends the stream as complete before it resets it.
    */
   #begin({ status, headers }: ResponseHead, options: ServerStreamResponseOptions): ResponseBody {
     const stream = this.#stream;
     let trailers: FlatHeaders = [];
     if (!stream.destroyed && !stream.closed) {
       stream.respond({ ':status': status, ...grouped(headers) }, { ...options, sendDate: false } as ServerStreamResponseOptions);
-      // Without any, the library sends an empty piece that ends the stream. To close it here would
-      // reset it, and a strict client takes an answer that is reset for one that is cut off.
+      // Without trailers the library sends an empty piece that ends the stream. Closing it here
+      // would reset it, and a strict client takes a reset answer for an incomplete one.
       if (options.waitForTrailers === true) stream.on('wantTrailers', () => stream.sendTrailers(grouped(trailers)));
     }
     this.answered = true;
@@ -209,8 +212,8 @@ class H2Exchange implements Exchange {
   }
 
   /**
-   * What is left of the request is nobody's. Some clients lose an answer that a reset comes right
-   * behind, so that the reset comes later.
+   * Drops the rest of the request. The reset comes later, because some clients lose an answer that
+   * is followed directly by a reset.
    */
   #throwAwayRest(): void {
     const stream = this.#stream;
@@ -221,7 +224,7 @@ class H2Exchange implements Exchange {
   }
 }
 
-/** As `node:http2` takes them: a header that stands more than once is a list. */
+/** Groups headers as `node:http2` takes them: a header that occurs more than once is a list. */
 export function grouped(headers: FlatHeaders): Record<string, string | string[]> {
   const out: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
   for (let i = 0; i < headers.length; i += 2) {

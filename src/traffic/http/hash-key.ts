@@ -7,13 +7,13 @@ import type { RequestHead } from './exchange.ts';
 import { valuesOf } from '../../wire/flat-headers.ts';
 
 export interface RequestHash {
-  /** null where no policy gives one: the pick is a random one then. */
+  /** Null where no policy gives a key; the pick is then random. */
   readonly key: Hash64 | null;
-  /** Of the answer: cookies by which the client comes back to the same endpoint. */
+  /** `Set-Cookie` values for the answer, by which the client returns to the same endpoint. */
   readonly cookies: readonly string[];
 }
 
-/** What a request is hashed by, as Envoy does it: each policy adds its hash to those before it. */
+/** Hashes a request as Envoy does: each policy adds its hash to those before it. */
 export function requestHash(policies: readonly HashPolicy[], { headers, path }: RequestHead, client: string): RequestHash {
   let sum: Word64 | null = null;
   const cookies: string[] = [];

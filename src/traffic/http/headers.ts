@@ -1,13 +1,13 @@
 /**
- * What the egress changes in the heads of requests and answers, as Envoy does on Kuma's egress
- * chains. Pure: flat lists of names and values in, the same out. Names are in lower case. Nothing
- * here decides whether a request may pass.
+ * Changes the heads of requests and answers as Envoy does on Kuma's egress chains. Pure: it maps
+ * flat lists of names and values to flat lists. Names are in lower case. It does not decide whether
+ * a request may pass.
  */
 import { randomUUID } from 'node:crypto';
 
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 
-/** They are about one connection, and never leave it. */
+/** Headers of one connection, which are never forwarded. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -18,8 +18,8 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Envoy takes orders from these where a client is internal. No client of a mesh is, so they only go
- * away.
+ * Headers that control Envoy for internal clients. No client of a mesh is internal, so they are
+ * removed.
  */
 const ORDERS: ReadonlySet<string> = new Set([
   'x-envoy-expected-rq-timeout-ms',
@@ -38,19 +38,19 @@ const ORDERS: ReadonlySet<string> = new Set([
   'x-envoy-upstream-rq-timeout-ms',
 ]);
 
-/** Of which Envoy makes one line. */
+/** Headers that Envoy joins into one line. */
 const JOINED: Readonly<Record<string, string>> = { accept: ',', vary: ',', cookie: '; ' };
 
 export interface RequestRewrite {
   /** The authority as the client sent it. */
   readonly authority: string;
-  /** Name of the endpoint that takes its place; null keeps the client's. */
+  /** Host name of the endpoint that replaces the authority; null keeps the client's. */
   readonly rewriteTo: string | null;
-  /** Of the request id, where the client sent none. */
+  /** Makes a request id where the client sent none. */
   readonly requestId?: () => string;
 }
 
-/** The head that goes to the service; `host` is its first line, for HTTP/2 too. */
+/** Makes the head for the service; `host` is its first line, for HTTP/2 too. */
 export function requestHeaders(headers: FlatHeaders, { authority, rewriteTo, requestId = randomUUID }: RequestRewrite): string[] {
   const named = connectionNames(headers);
   const out: string[] = ['host', rewriteTo ?? authority];
@@ -82,7 +82,8 @@ export function requestHeaders(headers: FlatHeaders, { authority, rewriteTo, req
 }
 
 /**
- * The head that goes to the client. `serviceTimeMs` is from the request to the head of its answer.
+ * Makes the head for the client. `serviceTimeMs` is the time from the request to the head of its
+ * answer.
  */
 export function responseHeaders(
   headers: FlatHeaders,
@@ -111,10 +112,10 @@ export function responseHeaders(
   return out;
 }
 
-/** What clients of Kuma's egress read there. */
+/** The value that clients of Kuma's egress see. */
 export const SERVER = 'envoy';
 
-/** Headers that `Connection` names are of this connection too. */
+/** Returns the headers that `Connection` names: they belong to this connection too. */
 export function connectionNames(headers: FlatHeaders): ReadonlySet<string> {
   let names: Set<string> | null = null;
   for (let i = 0; i < headers.length; i += 2) {

@@ -18,22 +18,22 @@ export interface HttpSession {
   judge(): JudgedRequest;
   /** Address of the client. */
   readonly client: string;
-  /** Of its certificate. */
+  /** URI SANs of its certificate. */
   readonly uris: readonly string[];
   /**
-   * Endpoints in the order to try; throws Refused. `hash` is what a balancer that hashes goes by,
-   * null for a random one.
+   * Returns endpoints in the order to try; throws Refused. `hash` is the key for a balancer that
+   * hashes, null for a random one.
    */
   targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
-  /** A connection to an endpoint is made for a request of it. */
+  /** Called when a connection to an endpoint is made for one of its requests. */
   readonly dialled: DialListener;
-  /** A request of it goes out to this endpoint. */
+  /** Called when one of its requests is sent to this endpoint. */
   sent(target: Target): void;
   moved(direction: 'up' | 'down', bytes: number): void;
   refused(refusal: Refusal): void;
-  /** An answer of the service has begun. */
+  /** Called when an answer of the service has begun. */
   answered(): void;
-  /** What the record of its next request has of it. */
+  /** Returns the facts of the session that the record of its next request holds. */
   nextRequest(): RequestFacts;
 }
 
@@ -63,7 +63,10 @@ export class HttpRequests {
     this.#report(draft);
   }
 
-  /** A request that no codec could read got this answer, or the end of its connection. */
+  /**
+   * Records a request that no codec could read, with its answer, or null where the connection just
+   * ended.
+   */
   unread(reply: LocalReply | null, detail: string, head: RequestHead | null): void {
     const answered = reply === null ? detail : `answered ${reply.status}: ${detail}`;
     const refusal = refuse('malformed-request', answered);
@@ -133,7 +136,7 @@ export class HttpRequests {
   }
 }
 
-/** The same exchange, with what the egress answers itself noted. */
+/** Wraps an exchange so that answers of the egress itself are recorded. */
 function watched(exchange: Exchange, draft: RequestDraft): Exchange {
   return {
     head: exchange.head,

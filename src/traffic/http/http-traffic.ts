@@ -19,7 +19,7 @@ import type { HttpSession } from './http-session.ts';
 import { UpstreamPools } from './upstream.ts';
 import type { Dialled, WantedConnection } from './upstream.ts';
 
-/** Between two looks at what clients of HTTP/2 spend. */
+/** Interval of the checks of what HTTP/2 clients spend. */
 const LOOK_MS = 500;
 
 /**
@@ -46,13 +46,13 @@ export class HttpTraffic {
   }
 
   /**
-   * Serves the requests of a connection whose mesh TLS has ended, in the protocol that its first
-   * bytes are in.
+   * Serves the requests of a connection whose mesh TLS is terminated, in the protocol of its first
+   * bytes.
    */
   open(socket: TLSSocket, session: HttpSession): { close(): void } {
     const { clock, settings } = this.#plane;
     const judged = session.judge();
-    // Those of the route as it is now.
+    // The timeouts of the route as it is now.
     const timeouts = judged.kind === 'allowed' ? (judged.http.timeouts ?? {}) : {};
     const life = new ConnectionLife(clock, socket, timeouts);
     const front = this.#frontOf(session, life, timeouts);
@@ -85,7 +85,7 @@ export class HttpTraffic {
     };
   }
 
-  /** Answers from now on say that they are the last of their connection. */
+  /** Marks answers from now on as the last of their connection. */
   drain(): void {
     this.#draining = true;
     for (const life of this.#lives) life.leave();
@@ -111,7 +111,7 @@ export class HttpTraffic {
 
   #frontOf(session: HttpSession, life: ConnectionLife, { headersMs = 0 }: HttpTimeouts): FrontConnection {
     const requests = new HttpRequests(this.#plane, this.#pools, session, ({ code }) => {
-      // The service is served as something else from now on, which a new connection finds.
+      // The route now serves another protocol; the client finds it with a new connection.
       if (code === 'policy-changed') life.leave();
     });
     return {

@@ -3,23 +3,22 @@ import type { Refusal, RefusalCode } from '../../base/refusal.ts';
 import type { ResponseFlag } from '../../model/request-record.ts';
 import { SERVER } from './headers.ts';
 
-/** An answer that the egress gives itself, in Envoy's words. */
+/** An answer that the egress gives itself, with Envoy's text. */
 export interface LocalReply {
   readonly status: number;
-  /** Empty: none. */
+  /** Empty for no body. */
   readonly body: string;
-  /** The connection of the client ends with it. */
+  /** True ends the client's connection with it. */
   readonly close?: boolean;
   /**
-   * Where the connection ends with it, the client has a second to read it before it sees the end,
-   * as with Envoy.
+   * True gives the client a second to read the answer before the connection ends, as Envoy does.
    */
   readonly lingers?: boolean;
-  /** More headers, names and values in turns. */
+  /** Extra headers; names and values alternate. */
   readonly headers?: readonly string[];
-  /** Of gRPC, where it is not what Envoy makes of `status`. */
+  /** Status of gRPC where it differs from Envoy's mapping of `status`. */
   readonly grpcStatus?: number;
-  /** Why it was given, for the record of the request. */
+  /** Why the answer was given, for the record of the request. */
   readonly cause: ReplyCause;
 }
 
@@ -113,7 +112,7 @@ export function resetReply(reason: ResetReason): LocalReply {
   };
 }
 
-/** Envoy's details of a request that its service did not answer to the end. */
+/** Returns Envoy's details of a request whose service did not finish its answer. */
 export function resetDetails(reason: ResetReason, begun: boolean): string {
   return `upstream_reset_${begun ? 'after' : 'before'}_response_started{${reason.replaceAll(' ', '_')}}`;
 }
@@ -130,12 +129,12 @@ export const RESET_CAUSES: Readonly<Record<ResetReason, { readonly code: Refusal
 
 export interface WireReply {
   readonly status: number;
-  /** Names and values in turns. */
+  /** Names and values alternate. */
   readonly headers: readonly string[];
   readonly body: string;
 }
 
-/** As it goes out. A client of gRPC reads the status in headers of a 200. */
+/** Makes the answer as it is sent. A gRPC client reads the status in headers of a 200. */
 export function wireReply(reply: LocalReply, to: { readonly isGrpc: boolean; readonly wallMs: number }): WireReply {
   const date = ['date', new Date(to.wallMs).toUTCString(), 'server', SERVER];
   const more = reply.headers ?? [];
@@ -154,7 +153,7 @@ export function wireReply(reply: LocalReply, to: { readonly isGrpc: boolean; rea
   return { status: reply.status, headers: head, body: reply.body };
 }
 
-/** One answer as the bytes of HTTP/1.1, for where no codec can write it any more. */
+/** Writes an answer as bytes of HTTP/1.1, for connections on which no codec can write any more. */
 export function rawReply(reply: LocalReply, wallMs: number): string {
   const { status, headers, body } = wireReply(reply, { isGrpc: false, wallMs });
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
@@ -183,7 +182,10 @@ function grpcStatusOf(status: number): number {
   }
 }
 
-/** Of gRPC's `grpc-message`: what is not printable ASCII, and the percent sign. */
+/**
+ * Encodes gRPC's `grpc-message`: escapes characters outside of printable ASCII, and the percent
+ * sign.
+ */
 function percentEncoded(text: string): string {
   return [...Buffer.from(text)]
     .map((byte) =>
@@ -194,7 +196,7 @@ function percentEncoded(text: string): string {
     .join('');
 }
 
-/** Envoy's answer to what a session would be refused for. */
+/** Returns Envoy's answer for the reason of a refusal. */
 export function replyTo({ code }: Refusal): LocalReply {
   switch (code) {
     case 'denied':

@@ -1,12 +1,12 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { ResponseBody } from './exchange.ts';
 
-/** How often a piece goes out, as in Envoy. */
+/** Interval between pieces, as in Envoy. */
 const TICK_MS = 50;
 
 /**
- * The body of an answer at a bandwidth: at most so many KiB go out in a second. What waits is held
- * back at its source.
+ * Sends the body of an answer at a bandwidth: at most `kibPerSecond` in a second. Bytes that wait
+ * are held back at their source.
  */
 export function pacedBody(body: ResponseBody, kibPerSecond: number, clock: Clock): ResponseBody {
   const perTick = Math.max(1, Math.floor((kibPerSecond * 1_024 * TICK_MS) / 1_000));
@@ -41,7 +41,7 @@ export function pacedBody(body: ResponseBody, kibPerSecond: number, clock: Clock
     left = perTick;
     push();
     if (hadWaiting && waiting.length === 0) for (const each of onDrain) each();
-    // Nothing was spent since the tick before: the next byte starts the clock again.
+    // No byte was sent since the last tick: the next byte starts the clock again.
     if (idle) stop();
   };
   body.onDrain(() => {

@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 
 /**
- * The body of a request as a stream of its own. What reads it may destroy it, as a client of HTTP
- * does when its connection fails, without taking along the connection that the answer goes out on.
- * A body that is cut off at its source ends with an error.
+ * Makes a stream of its own for the body of a request. Its reader may destroy it, as an HTTP client
+ * does when its connection fails, without destroying the connection on which the answer is sent. A
+ * body that is cut off at its source ends with an error.
  */
 export function requestBody(source: Readable): Readable {
   const body = new Readable({
@@ -12,7 +12,7 @@ export function requestBody(source: Readable): Readable {
     },
     destroy(error, done) {
       source.removeListener('data', onData);
-      // What is left of the request is thrown away.
+      // Drops the rest of the request.
       source.resume();
       done(error);
     },

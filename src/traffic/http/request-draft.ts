@@ -11,13 +11,13 @@ import type { LocalReply, ResetReason } from './local-reply.ts';
 import type { RequestTimeout } from './request-timers.ts';
 import { timeoutCause } from './request-timers.ts';
 
-/** What a record has of the connection that the request came on. */
+/** Facts of the connection that a request record holds. */
 export type RequestFacts = Pick<
   RequestRecord,
   'id' | 'session' | 'snapshotVersion' | 'clientAddress' | 'sni' | 'mesh' | 'destination' | 'cluster' | 'spiffeIds' | 'uris'
 >;
 
-/** What a record keeps of texts that a client chose. */
+/** The longest text of a client that a record keeps. */
 const MAX_TEXT = 255;
 const MAX_METHOD = 32;
 const MAX_DETAIL = 1_024;
@@ -51,7 +51,7 @@ export class RequestDraft {
     this.#startedMs = now.nowMs;
   }
 
-  /** Why it is not served; the first counts. */
+  /** Records why it is not served; the first reason counts. */
   refused(refusal: Refusal): void {
     this.#refusal ??= refusal;
   }
@@ -70,7 +70,7 @@ export class RequestDraft {
     this.#flags.push('DI');
   }
 
-  /** An address is dialled for it. */
+  /** Records that an address is dialled for it. */
   dialled(target: Target): void {
     this.#target = target;
     this.#attempts++;
@@ -81,7 +81,7 @@ export class RequestDraft {
     if (this.#connectMs < 0) this.#connectMs = ms;
   }
 
-  /** Goes out to this endpoint, with this authority. */
+  /** Records the endpoint and the authority that it is sent to. */
   sent(target: Target, host: string): void {
     this.#target = target;
     this.#host = host;
@@ -93,7 +93,7 @@ export class RequestDraft {
     else this.#bytesDown += bytes;
   }
 
-  /** The service's part ended before its answer was whole; a local reply may follow. */
+  /** Records that the service ended before its answer was complete; a local reply may follow. */
   reset(reason: ResetReason, detail: string): void {
     if (this.#status === 0) return;
     const { code, flag } = RESET_CAUSES[reason];
@@ -111,7 +111,7 @@ export class RequestDraft {
     this.refused(refuse(code, `the answer was cut off: ${details.replaceAll('_', ' ')}`));
   }
 
-  /** The answer went out whole. */
+  /** Records that the whole answer was sent. */
   completed(): void {
     this.#whole = true;
   }
@@ -171,7 +171,7 @@ function bounded(text: string, most: number = MAX_TEXT): string {
   return printable(text.length > most ? text.slice(0, most) : text);
 }
 
-/** Milliseconds to the microsecond: what is behind that is noise, and long to write. */
+/** Rounds milliseconds to the microsecond: further digits are noise, and long to write. */
 function micros(ms: number): number {
   return ms < 0 ? -1 : Math.round(ms * 1_000) / 1_000;
 }

@@ -7,7 +7,7 @@ import { REPLIES } from './local-reply.ts';
 /** `request`: the endpoint did not answer in time, which counts against it. */
 export type RequestTimeout = 'request' | 'stream-idle' | 'max-stream';
 
-/** The ends of one request that come by the clock. The first that comes is the only one. */
+/** The timeouts of one request. The first that fires is the only one. */
 export class RequestTimers {
   readonly #clock: Clock;
   readonly #timeouts: HttpTimeouts;
@@ -25,12 +25,12 @@ export class RequestTimers {
     this.#watch(timeouts.streamIdleMs ?? HTTP_TIMEOUT_DEFAULTS.streamIdleMs);
   }
 
-  /** The request has come whole: its answer is waited for from now on. */
+  /** Starts the wait for the answer: the whole request was read. */
   requestRead(): void {
     this.#begin('request', this.#timeouts.requestMs);
   }
 
-  /** Something of the request or of its answer moved. */
+  /** Notes that bytes of the request or of its answer have moved. */
   moved(): void {
     this.#movedAt = this.#clock.now();
   }
@@ -47,7 +47,7 @@ export class RequestTimers {
   }
 
   /**
-   * One timer for the whole request: it looks again when the time since the last byte may be over.
+   * Uses one timer for the whole request: it checks when the time since the last byte may be over.
    */
   #watch(ms: number): void {
     if (ms === 0) return;
@@ -65,7 +65,10 @@ export class RequestTimers {
   }
 }
 
-/** Envoy's answer. Where the client has sent its whole request, waiting was the egress's part. */
+/**
+ * Returns Envoy's answer. When the client has sent its whole request, the egress waited for the
+ * service.
+ */
 export function timeoutReply(which: RequestTimeout, requestIsRead: boolean): LocalReply {
   if (which === 'request') return REPLIES.timeout;
   const body = which === 'stream-idle' ? 'stream timeout' : 'upstream max stream duration reached';

@@ -30,53 +30,56 @@ interface Allowed {
   readonly route: Route;
 }
 
-/** What is live for the next request of a connection. */
+/** The judgement of the next request of a connection, in the live configuration. */
 export type JudgedRequest = ({ readonly kind: 'allowed' } & Allowed) | { readonly kind: 'refused'; readonly refusal: Refusal };
 
-/** What a request needs of the connection that it came on. */
+/** What a request needs of its connection. */
 export interface RequestHost {
   readonly clock: Clock;
   readonly pools: UpstreamPools;
   /** Address of the client. */
   readonly client: string;
-  /** Of its certificate. */
+  /** URI SANs of its certificate. */
   readonly uris: readonly string[];
   judge(): JudgedRequest;
-  /** Takes a token of this limit of the route; false where there is none. */
+  /** Takes a token of this limit of the route; false where none is left. */
   admit(route: Route, limit: RequestRateLimit, index: number): boolean;
-  /** A place among the requests of the cluster, and how it is left; null where all are taken. */
+  /**
+   * Takes a place among the requests of the cluster. Returns the function that leaves it; null
+   * where all places are taken.
+   */
   enter(cluster: Cluster): (() => void) | null;
-  /** The same among the requests of the cluster that are sent a second time. */
+  /** Takes a place among the cluster's requests that are sent a second time. */
   enterRetry(cluster: Cluster): (() => void) | null;
   /**
-   * Endpoints in the order to try; throws Refused. `hash` is what a balancer that hashes goes by,
-   * null for a random one.
+   * Returns endpoints in the order to try; throws Refused. `hash` is the key for a balancer that
+   * hashes, null for a random one.
    */
   targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
-  /** Bytes of bodies. */
+  /** Counts bytes of bodies. */
   moved(direction: 'up' | 'down', bytes: number): void;
-  /** Hears of connections that are made for the request. */
+  /** Called for connections that are made for the request. */
   readonly dialled: DialListener;
-  /** An endpoint takes the request, with this authority. */
+  /** Called when an endpoint takes the request, with this authority. */
   sent(target: Target, host: string): void;
-  /** How a request of an endpoint went. */
+  /** Reports the outcome of a request at an endpoint. */
   outcome(cluster: Cluster, target: Target, outcome: AttemptOutcome): void;
-  /** An answer of the service has begun. */
+  /** Called when an answer of the service has begun. */
   answered(status: number, serviceTimeMs: number): void;
-  /** The answer of the service went out whole. */
+  /** Called when the whole answer of the service was sent. */
   completed(): void;
-  /** The service's part of the request is over before its answer was whole. */
+  /** Called when the service ended before its answer was complete. */
   reset(reason: ResetReason, detail: string): void;
   timedOut(which: RequestTimeout): void;
-  /** A fault holds the request back. */
+  /** Called when a fault holds the request back. */
   delayed(): void;
-  /** Why this request is not served, where that says nothing of its connection. */
+  /** Records why this request is not served, where the reason does not concern its connection. */
   why(refusal: Refusal): void;
-  /** Something a client was refused for. */
+  /** Records a refusal of the client. */
   refused(refusal: Refusal): void;
 }
 
-/** A request that may be forwarded, with all that holds for it until its end. */
+/** A request that may be forwarded, with the settings that hold until its end. */
 interface Request {
   readonly exchange: Exchange;
   readonly host: RequestHost;
@@ -87,14 +90,14 @@ interface Request {
   readonly timers: RequestTimers;
   readonly hash: RequestHash | null;
   readonly kibPerSecond: number | null;
-  /** What a timeout or the end of the client does; each step sets its own. */
+  /** The reaction to a timeout or the end of the client; each step sets its own. */
   onEnd: (() => void) | null;
   timedOut: RequestTimeout | null;
 }
 
 /**
- * The walk of a request: judge it, limit it, spoil it where a fault says so, choose an endpoint,
- * forward, pass the answer on. Answers exactly once, whatever happens.
+ * Walks a request: judge it, limit it, apply faults, choose an endpoint, forward it, pass the
+ * answer on. Answers exactly once in every case.
  */
 export async function serveRequest(exchange: Exchange, host: RequestHost): Promise<void> {
   const startedAt = host.clock.now();
@@ -154,7 +157,9 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
   }
 }
 
-/** Whether a limit of the route has no token left for the request, which is answered then. */
+/**
+ * Tells whether a limit of the route has no token left for the request; answers the request then.
+ */
 function isOverLimit(exchange: Exchange, host: RequestHost, { http, route }: Allowed, sender: Sender): boolean {
   const limited = limitFor(http.rateLimits, sender);
   if (limited === null) return false;
@@ -175,9 +180,9 @@ function timeoutsOf({ timeouts = {} }: HttpRoute, { httpPool }: Cluster): HttpTi
 }
 
 /**
- * A service may end an idle connection just when a request comes: one that was not sent, or that
- * nobody has begun to answer and that may be sent twice, gets a new one, where the cluster may have
- * one more such.
+ * Sends the request, and sends it again on a new connection where the service ended an idle
+ * connection just before. It must not have been sent, or must be repeatable and without any byte of
+ * an answer, and the cluster must allow one more retry.
  */
 async function carry(request: Request): Promise<void> {
   const { exchange, host, cluster } = request;
@@ -211,11 +216,11 @@ async function attempt(request: Request, fresh: boolean): Promise<'done' | Unans
   };
 }
 
-/** A place on a connection; null where the request is over before there is one. */
+/** Takes a place on a connection; null where the request is over before it gets one. */
 async function leased(request: Request, fresh: boolean): Promise<Lease | null> {
   const { exchange, host, cluster, hash } = request;
   const isOver = (): boolean => exchange.gone || request.timedOut !== null;
-  // The wait may go on; its connection serves the next request then.
+  // The wait may continue; its connection then serves the next request.
   let cancel = (): void => {};
   request.onEnd = () => {
     cancel();
@@ -239,8 +244,8 @@ async function leased(request: Request, fresh: boolean): Promise<Lease | null> {
 
 /**
  * Sends the request and passes the answer on. `stale`: the connection ended before a byte of an
- * answer, `unsent`: before a byte of the request; nothing was answered.
- * Over 60 lines: the events of one answer share whether it has begun.
+ * answer; `unsent`: before a byte of the request. In both cases nothing was answered. Over 60
+ * lines: the events of one answer share whether it has begun.
  */
 function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 'refused' | 'unsent'> {
   const { exchange, host, http, cluster, timers, startedAt } = request;
@@ -295,7 +300,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
         host.reset(reason, detail);
         const isStale = answer === null && reason === 'connection termination';
         const isSentAway = answer === null && reason === 'remote refused stream reset' && lease.isLeaving();
-        // To Envoy a reset is a failure of the connection, before an answer and within it.
+        // Envoy counts a reset as a failure of the connection, before an answer and within it.
         if (!isSentAway && !(isStale && lease.reused)) host.outcome(cluster, lease.target, 'connect-failed');
         if (answer !== null) {
           answer.reset(code);
@@ -325,8 +330,8 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
 }
 
 /**
- * What an answer says of its endpoint, as outlier detection counts it. `grpc`: of an answer of
- * gRPC, whose status counts in place of that of HTTP where it is in the head.
+ * Maps an answer to the outcome that outlier detection counts. `grpc`: the headers of a gRPC
+ * answer, whose gRPC status, if it is in the head, counts instead of the HTTP status.
  */
 function outcomeOf(status: number, grpc: FlatHeaders): AttemptOutcome {
   const [code] = valuesOf(grpc, 'grpc-status');
@@ -335,7 +340,7 @@ function outcomeOf(status: number, grpc: FlatHeaders): AttemptOutcome {
   return counted >= 502 && counted <= 504 ? 'answered-gateway-error' : 'answered-5xx';
 }
 
-/** Statuses of gRPC that are failures of the service, as statuses of HTTP. */
+/** The gRPC statuses that are failures of the service, with their HTTP statuses. */
 const FAILED_GRPC: ReadonlyMap<string, number> = new Map([
   ['2', 500],
   ['4', 504],

@@ -1,7 +1,7 @@
 /**
- * The HTTP/1.1 client of undici, without the rest of the package: the whole of it takes twice the
- * memory, and puts a dispatcher of its own under the `fetch` of the process, which is not this
- * egress's where it is embedded.
+ * Loads undici's HTTP/1.1 client without the rest of the package. The whole package takes twice the
+ * memory and replaces the global dispatcher of `fetch`, which belongs to the program that embeds
+ * the egress.
  */
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
@@ -19,8 +19,8 @@ interface Parser {
 const { kParser } = require('undici/lib/core/symbols.js') as { readonly kParser: symbol };
 
 /**
- * Takes a 100 of the service as every other answer before the answer. By itself the client ends the
- * connection, because it has asked for none; services send it all the same.
+ * Makes the client accept a 100 of the service like every other interim answer. By default the
+ * client ends the connection, because it has not asked for one; some services send it anyway.
  */
 export function takeContinue(socket: Socket): void {
   const parser = (socket as unknown as Record<symbol, Parser | undefined>)[kParser];

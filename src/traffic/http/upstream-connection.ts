@@ -8,31 +8,31 @@ import type { ResetReason } from './local-reply.ts';
 export interface UpstreamRequest {
   readonly method: string;
   readonly path: string;
-  /** `host` is the first. */
+  /** `host` comes first. */
   readonly headers: FlatHeaders;
   readonly body: Readable | null;
 }
 
 /**
- * What comes of a request, in this order: a head, pieces, an end; or at any moment a reset, and
- * nothing after it.
+ * Events of a request, in this order: a head, pieces, an end. A reset may come at any moment, and
+ * nothing follows it.
  */
 export interface UpstreamListener {
-  /** Bytes of the request's body that went out. */
+  /** Called with the number of bytes of the request's body that were sent. */
   onSent(bytes: number): void;
   onHead(head: ResponseHead): void;
-  /** False: the next piece waits until `resume`. */
+  /** Returns false to hold the next piece back until `resume`. */
   onData(chunk: Buffer): boolean;
   onEnd(trailers: FlatHeaders): void;
-  /** `code` is that of HTTP/2, where the service gave one. */
+  /** `code` is the error code of HTTP/2, where the service sent one. */
   onReset(reason: ResetReason, code: number, detail: string): void;
-  /** In place of all these: the connection was over before a byte of the request went out. */
+  /** Called instead of all others: the connection ended before a byte of the request was sent. */
   onUnsent(detail: string): void;
 }
 
 export interface UpstreamCall {
   resume(): void;
-  /** The client gave up. */
+  /** Called when the client gave up. */
   cancel(): void;
 }
 
@@ -40,19 +40,22 @@ export interface UpstreamCall {
 export interface Connection {
   readonly target: Target;
   readonly isOpen: boolean;
-  /** Requests that it could take now. */
+  /** Number of requests that it could take now. */
   readonly room: number;
-  /** Places that were taken on it, ever. */
+  /** Number of places ever taken on it. */
   readonly used: number;
-  /** Places that are taken. */
+  /** Number of places taken now. */
   readonly busy: number;
-  /** The service announced that it takes no more requests. */
+  /** True when the service announced that it takes no more requests. */
   readonly isLeaving: boolean;
   reserve(): void;
-  /** In place of `send`; one that was made for it and carried nothing ends. */
+  /**
+   * Gives the place back instead of `send`; a connection that was made for it and carried no
+   * request ends.
+   */
   drop(): void;
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall;
-  /** It takes no more requests, and ends with those that it carries. */
+  /** Takes no more requests, and ends after those in progress. */
   close(): void;
 }
 
@@ -60,15 +63,15 @@ export interface ConnectionOptions {
   readonly target: Target;
   readonly pool: HttpPool;
   onGone(): void;
-  /** A place is free again. */
+  /** Called when a place is free again. */
   onRoom(): void;
 }
 
 /**
- * An idle connection stays for so long; Envoy's default is an hour, and services end theirs sooner.
+ * The time that an idle connection stays. Envoy's default is an hour; services end theirs sooner.
  */
 const IDLE_MS = 60_000;
-/** What timers of Node take. */
+/** The longest delay of a Node timer. */
 const NEVER_MS = 2 ** 31 - 1;
 
 export function idleMsOf({ idleMs = IDLE_MS }: HttpPool): number {

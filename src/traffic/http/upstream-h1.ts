@@ -112,10 +112,10 @@ export class Http1Connection implements Connection {
           early?.cancel();
           listener.onSent(chunk.length);
         },
-        // It is called before what ends the body is written.
+        // Runs before the end of the body is written.
         onRequestSent: () => early?.cancel(),
         onResponseStart(given, status) {
-          // Those before the answer, as 100 and 103, stay here.
+          // Interim answers such as 100 and 103 are not forwarded.
           if (status >= 100 && status < 200) return;
           const head = rawTexts(given.rawHeaders);
           if (!isSoundAnswer(status, head)) return given.abort(new UnsoundAnswer());
@@ -123,7 +123,7 @@ export class Http1Connection implements Connection {
           listener.onHead({ status, headers: head });
         },
         onResponseData(given, chunk) {
-          // The buffer is the parser's own and used again.
+          // The parser reuses this buffer.
           if (!listener.onData(Buffer.from(chunk))) given.pause();
         },
         onResponseEnd: (given) => {

@@ -24,8 +24,8 @@ export class Http2Connection implements Connection {
     this.target = options.target;
     this.#options = options;
     this.#socket = socket;
-    // The socket was connected without being read; the library takes over a handle that is reading
-    // already.
+    // The socket was connected without being read; the library takes over only a handle that is
+    // reading.
     socket.read(0);
     this.#session = connectHttp2('http://service', {
       createConnection: () => socket,
@@ -75,7 +75,10 @@ export class Http2Connection implements Connection {
     if (this.busy === 0) this.#end();
   }
 
-  /** The session alone would wait for the service to end the connection, which some do not. */
+  /**
+   * The session alone would wait for the service to end the connection, which some services never
+   * do.
+   */
   #end(): void {
     this.#session.close();
     setImmediate(() => this.#socket.destroySoon());
@@ -137,8 +140,8 @@ export class Http2Connection implements Connection {
 }
 
 /**
- * The body of a request into a stream of HTTP/2, with back-pressure; a body that is cut off resets
- * the stream.
+ * Copies the body of a request into a stream of HTTP/2, with back-pressure; a body that is cut off
+ * resets the stream.
  */
 function copyBody(body: Readable, stream: ClientHttp2Stream, onSent: (bytes: number) => void): void {
   body.on('data', (chunk: Buffer) => {

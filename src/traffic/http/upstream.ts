@@ -1,6 +1,6 @@
 /**
- * Connections to services that speak HTTP, kept for reuse. A pool belongs to one address of one
- * cluster in one mesh, so that no mesh uses what another has opened. Sockets come from
+ * Keeps connections to services that speak HTTP, for reuse. A pool belongs to one address of one
+ * cluster in one mesh, so that no mesh uses a connection of another. Sockets come from
  * `connectEndpoint`: endpoints, TLS, breakers and outlier detection are those of every session.
  */
 import type { Socket } from 'node:net';
@@ -17,17 +17,24 @@ import { Http2Connection } from './upstream-h2.ts';
 export interface Lease {
   readonly target: Target;
   /**
-   * The connection has carried requests before, so that its service may have ended it meanwhile.
+   * True for a connection that has carried requests before: its service may have ended it
+   * meanwhile.
    */
   readonly reused: boolean;
-  /** The service announced that it takes no more: what it refuses now it has not begun. */
+  /**
+   * Tells whether the service announced that it takes no more: it has not begun a request that it
+   * refuses then.
+   */
   readonly isLeaving: () => boolean;
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall;
-  /** In place of `send`: a connection that was made for it and carried nothing ends. */
+  /**
+   * Gives the place back instead of `send`; a connection that was made for it and carried no
+   * request ends.
+   */
   drop(): void;
 }
 
-/** Hears of what is dialled for a request. */
+/** Called for each connection that is dialled for a request. */
 export interface DialListener {
   attempt(target: Target): void;
   connected(ms: number): void;
@@ -38,9 +45,9 @@ export interface WantedConnection {
   readonly cluster: Cluster;
   /** In the order to try. */
   readonly targets: readonly Target[];
-  /** On a connection of its own, that nothing has used. */
+  /** True asks for a new connection that no request has used. */
   readonly fresh: boolean;
-  /** Takes how the wait is given up. */
+  /** Receives the function that gives up the wait. */
   readonly whenOver: (cancel: () => void) => void;
   readonly dialled: DialListener;
 }
@@ -51,17 +58,21 @@ export type Dialled =
 
 export interface PoolsHost {
   readonly clock: Clock;
-  /** `over`: also where the cluster has as many connections as it may. Throws Refused. */
+  /** Dials a connection. `over` allows one above the limit of the cluster. Throws Refused. */
   dial(wanted: WantedConnection, over: boolean): Promise<Dialled>;
   /**
-   * A place among those who wait for a connection, and how it is left; null where all are taken.
+   * Takes a place among the requests that wait for a connection. Returns the function that leaves
+   * it; null where all places are taken.
    */
   wait(cluster: Cluster): (() => void) | null;
 }
 
 interface Waiter {
   readonly wanted: WantedConnection;
-  /** Of those who wait because no connection may be made; the others wait for one that is made. */
+  /**
+   * Set for a request that waits because no connection may be made; other requests wait for a
+   * connection in the making.
+   */
   leave: (() => void) | null;
   resolve(lease: Lease): void;
   reject(error: Error): void;
@@ -86,9 +97,9 @@ export class UpstreamPools {
   }
 
   /**
-   * A place for one request: on a connection to the first target where one has room, else on a new
-   * one; where none may be made, on the first that has room again. Throws Refused where there is
-   * none.
+   * Takes a place for one request: on a connection to the first target where one has room, else on
+   * a new one; where none may be made, on the first that has room again. Throws Refused where there
+   * is none.
    */
   async lease(wanted: WantedConnection): Promise<Lease> {
     const [first] = wanted.targets;
@@ -106,7 +117,10 @@ export class UpstreamPools {
     });
   }
 
-  /** Connections of clusters and endpoints that are gone or have changed take no more requests. */
+  /**
+   * Retires connections of clusters and endpoints that are gone or have changed: they take no more
+   * requests.
+   */
   keep(clusters: ReadonlyMap<string, Cluster>): void {
     for (const pool of this.#pools.values()) {
       const cluster = clusters.get(pool.cluster);
@@ -138,7 +152,9 @@ export class UpstreamPools {
     return pool;
   }
 
-  /** Makes a connection for whoever waits longest; `waiter` is who asked for it. */
+  /**
+   * Makes a connection for the request that waits longest; `waiter` is the request that caused it.
+   */
   async #grow(pool: Pool, waiter: Waiter, over: boolean): Promise<void> {
     pool.dialling++;
     let dialled: Dialled;
@@ -161,8 +177,8 @@ export class UpstreamPools {
 
   #made(pool: Pool, waiter: Waiter, { socket, target, leave }: Extract<Dialled, { kind: 'dialled' }>): void {
     const { cluster, mesh, fresh } = waiter.wanted;
-    // Another endpoint may have been reached than the first: its connection is kept where it
-    // belongs.
+    // The dial may have reached another endpoint than the first: its connection is kept in that
+    // endpoint's pool.
     const home = this.#poolOf({ mesh, cluster }, target);
     const limits = cluster.httpPool ?? {};
     const options = {
@@ -190,7 +206,7 @@ export class UpstreamPools {
     this.#serve(home);
   }
 
-  /** A place is free: the request that waits longest takes it. */
+  /** Gives a free place to the request that waits longest. */
   #serve(pool: Pool): void {
     for (;;) {
       const waiter = pool.waiting.find(({ wanted }) => !wanted.fresh);
@@ -203,8 +219,8 @@ export class UpstreamPools {
   }
 
   /**
-   * No connection may be made: what there is serves who waits. A pool without any makes one, as
-   * Envoy's.
+   * No connection may be made: existing connections serve the waiting request. A pool without any
+   * makes one, as Envoy does.
    */
   #full(pool: Pool, waiter: Waiter, full: Full): void {
     if (full.limit === 'max-connections' && pool.connections.size === 0 && pool.dialling === 0) {
@@ -216,7 +232,7 @@ export class UpstreamPools {
     if (waiter.leave === null) fail(pool, waiter, new Refused(refuse('over-limit', full.detail)));
   }
 
-  /** Of HTTP/2 many wait for one connection, and none of them gets it. */
+  /** Many HTTP/2 requests wait for one connection; all of them fail with it. */
   #failed(pool: Pool, waiter: Waiter, error: Error): void {
     const all = waiter.wanted.cluster.http === 'http2' && pool.dialling === 0 ? [...pool.waiting] : [waiter];
     for (const each of all) fail(pool, each, error);
@@ -228,12 +244,12 @@ export class UpstreamPools {
   }
 }
 
-/** Requests that may wait for one connection that is being made. */
+/** Returns how many requests may wait for one connection in the making. */
 function atOnce({ http, httpPool }: Cluster): number {
   return http === 'http2' ? Math.min(100, httpPool?.maxStreams ?? 100) : 1;
 }
 
-/** With a place reserved. */
+/** Finds a connection with room and reserves a place on it. */
 function freeOf({ connections }: Pool): Connection | null {
   for (const connection of connections) {
     if (!connection.isOpen || connection.room <= 0) continue;
@@ -259,7 +275,7 @@ function stopped(): Refused {
   return new Refused(refuse('drained', 'the egress was stopped'));
 }
 
-/** Of a connection with a place reserved. */
+/** Makes the lease of a connection on which a place is reserved. */
 function leaseOf(connection: Connection): Lease {
   return {
     target: connection.target,
@@ -271,7 +287,7 @@ function leaseOf(connection: Connection): Lease {
 }
 
 /**
- * Everything that makes a connection what it is: another TLS or another protocol is another pool.
+ * Joins everything that distinguishes connections: another TLS or another protocol is another pool.
  */
 function keyOf(mesh: string, { name, http, httpPool }: Cluster, { ip, endpoint }: Target): string {
   const { address, port, tls } = endpoint;

@@ -18,7 +18,10 @@ import { WrrLocalitySchema } from '#envoy/extensions/load_balancing_policies/wrr
 import { above, constraint, undefinedEnum } from './proto-constraint.ts';
 import { typeOf, unpack } from '../messages/typed-config.ts';
 
-/** Why Envoy would refuse how this cluster picks its endpoints, in its words. */
+/**
+ * Returns why Envoy would refuse the way in which this cluster picks its endpoints, with Envoy's
+ * messages.
+ */
 export function* balancerRefusals(cluster: Cluster): Iterable<string> {
   const { lbPolicy, loadBalancingPolicy, commonLbConfig, clusterDiscoveryType: type } = cluster;
   yield* undefinedEnum('Cluster', { LbPolicy: [lbPolicy, Cluster_LbPolicy] });

@@ -17,9 +17,9 @@ import { constraint, notPositive, undefinedEnum } from './proto-constraint.ts';
 import { unpack } from '../messages/typed-config.ts';
 
 /**
- * Decodes a cluster and refuses it where Envoy would. What is only not understood here is accepted:
- * nobody is let through to such a cluster, since a refusal would keep the whole configuration as it
- * was.
+ * Decodes a cluster and refuses it where Envoy would. Parts that only this egress does not
+ * understand are accepted, because a refusal would hold back the whole configuration; such a
+ * cluster takes no traffic instead.
  */
 export function acceptCluster(any: Any): Acceptance<Cluster> {
   const read = decode(any, 'cluster', ClusterSchema);
@@ -60,8 +60,7 @@ function decode<Desc extends DescMessage>(
 }
 
 /**
- * In Envoy's order, as far as it matters: the rules of the proto, then what it makes of the parts.
- * Lazy: the first counts.
+ * Checks in Envoy's order: the rules of the proto, then the parts. Lazy: the first refusal counts.
  */
 function* clusterRefusals(cluster: Cluster): Iterable<string> {
   const { name, connectTimeout, cleanupInterval, dnsLookupFamily } = cluster;
@@ -96,7 +95,7 @@ function* discoveryRefusals(cluster: Cluster): Iterable<string> {
   }
   const discovery = type.value ?? Cluster_DiscoveryType.STATIC;
   yield* undefinedEnum('Cluster', { Type: [discovery, Cluster_DiscoveryType] });
-  // Endpoints beside EDS are not looked at.
+  // Endpoints beside EDS are ignored.
   if (isEds || loadAssignment === undefined) return;
   const isLogical = discovery === Cluster_DiscoveryType.LOGICAL_DNS;
   const [only, ...more] = loadAssignment.endpoints;
@@ -134,5 +133,5 @@ function protocolOf({ typedExtensionProtocolOptions: options, http2ProtocolOptio
   return { speaksHttp2: protocolConfig.case === 'http2ProtocolOptions', refusal };
 }
 
-/** By the name of a filter, or of the options themselves. */
+/** Keyed by the name of a filter, or of the options themselves. */
 const PROTOCOL_OPTIONS = /^envoy\.(?:extensions\.upstreams\.|filters\.(?:network|http)\.|\w+$)/;

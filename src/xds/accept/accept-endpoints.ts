@@ -10,8 +10,8 @@ const MAX_PRIORITY = 128;
 const MAX_WEIGHTS = 4_294_967_295;
 
 /**
- * Why Envoy would refuse these endpoints, in its words. `resolves`: names are resolved; else there
- * are addresses only.
+ * Returns why Envoy would refuse these endpoints, with Envoy's messages. `resolves`: names are
+ * resolved; otherwise only addresses are allowed.
  */
 export function* assignmentRefusals(
   { clusterName, endpoints, policy }: ClusterLoadAssignment,

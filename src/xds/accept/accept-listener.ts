@@ -34,15 +34,15 @@ import { DownstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/
 import { typeOf, unpack } from '../messages/typed-config.ts';
 
 /**
- * Chains of the listener as it was accepted last, so that those that did not change are not decoded
- * again. Holds one listener for each name.
+ * Chains of each listener as it was accepted last, so that unchanged ones are not decoded again.
  */
 export type ListenerMemory = Map<string, ChainMemory>;
 
 /**
- * Decodes a listener and refuses it where Envoy would. What is only not understood here is
- * accepted: its chain lets nobody in, since a refusal would keep every chain of every mesh as it
- * was. With a memory, chains with the same bytes as before are the same objects as before.
+ * Decodes a listener and refuses it where Envoy would. Parts that only this egress does not
+ * understand are accepted, because a refusal would hold back every chain of every mesh; their chain
+ * refuses all clients instead. With a memory, chains with the same bytes as before are the same
+ * objects as before.
  */
 export function acceptListener(any: Any, memory: ListenerMemory = new Map()): Acceptance<Listener> {
   if (any.typeUrl !== TYPE_URLS.listener)
@@ -97,7 +97,7 @@ function addressRefusal(address: NonNullable<Listener['address']>['address'] | u
   return null;
 }
 
-/** Envoy's words. A name without a configuration is one of an extension too. */
+/** Returns Envoy's message. A name without a configuration names an extension too. */
 function extensionRefusal(name: string, config: Any | undefined, known: ReadonlySet<string>): string | null {
   const type = typeOf(config);
   if (known.has(type) || (type === '' && [...known].some((each) => name.endsWith(`.${each.split('.').at(-3) ?? ''}`))))
@@ -105,7 +105,7 @@ function extensionRefusal(name: string, config: Any | undefined, known: Readonly
   return `Didn't find a registered implementation for '${name}' with type URL: '${type}'`;
 }
 
-/** Those that are read here; bytes of others are not looked at. */
+/** Types that are read here; others are not decoded. */
 const READ: readonly DescMessage[] = [
   NetworkRbacSchema,
   TcpProxySchema,
@@ -171,7 +171,8 @@ function managerRefusal({ httpFilters, routeSpecifier }: HttpConnectionManager):
   const last = httpFilters.at(-1);
   if (last === undefined) return 'HttpConnectionManager: the list of HTTP filters is empty';
   const type = last.configType.case === 'typedConfig' ? typeOf(last.configType.value) : '';
-  // Filters that end requests besides the router; what is discovered cannot be told.
+  // Recognises filters that end requests besides the router; a discovered filter cannot be
+  // recognised.
   if (type === '' || /\.(?:router|aws_lambda|mcp_router|health_check)\.v3\./.test(type)) return null;
   return `Error: non-terminal filter named ${last.name} of type ${type} is the last filter in a http filter chain.`;
 }
@@ -189,7 +190,7 @@ function socketRefusal({ name, configType }: NonNullable<FilterChain['transportS
   return certificates === 0 && others === undefined ? 'No TLS certificates found for server context' : null;
 }
 
-/** Two chains for one connection. A listener that goes by a matcher has no matches to compare. */
+/** Finds two chains for one connection. A listener with a matcher has no matches to compare. */
 function duplicate({ filterChains, filterChainMatcher }: Listener): string | null {
   if (filterChainMatcher !== undefined) return null;
   const seen = new Map<string, FilterChain>();
@@ -208,7 +209,7 @@ function duplicate({ filterChains, filterChainMatcher }: Listener): string | nul
   return null;
 }
 
-/** One for each server name, with all that is asked besides it. */
+/** Returns one key for each server name, with all other conditions of the match. */
 function matchKeys(match: FilterChainMatch | undefined): readonly string[] {
   if (match === undefined) return [''];
   const names = match.serverNames.length === 0 ? [''] : match.serverNames;
@@ -218,7 +219,10 @@ function matchKeys(match: FilterChainMatch | undefined): readonly string[] {
   return names.map((name) => `${match.transportProtocol}\n${rest}\n${name}`);
 }
 
-/** Serialising costs more than the few comparisons that spare it in every chain that Kuma makes. */
+/**
+ * Compares fields first, because serialising costs more, and the comparison is enough for every
+ * chain of Kuma.
+ */
 function asksForMore(match: FilterChainMatch): boolean {
   const { prefixRanges, directSourcePrefixRanges, sourcePrefixRanges, sourcePorts, applicationProtocols } = match;
   const lists = [

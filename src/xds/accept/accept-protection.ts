@@ -7,7 +7,7 @@ import type { HealthCheck, HealthCheck_HttpHealthCheck, HealthCheck_Payload } fr
 import { above, constraint, notPositive, undefinedEnum } from './proto-constraint.ts';
 import { CodecClientType } from '#envoy/type/v3/http_pb.js';
 
-/** Why Envoy would refuse these limits, in its words. */
+/** Returns why Envoy would refuse these limits, with Envoy's messages. */
 export function* breakerRefusals(breakers: CircuitBreakers | undefined): Iterable<string> {
   for (const { priority } of breakers?.thresholds ?? [])
     yield* undefinedEnum('CircuitBreakers_Thresholds', { Priority: [priority, RoutingPriority] });
@@ -39,7 +39,7 @@ export function* outlierRefusals(outlier: OutlierDetection | undefined): Iterabl
     yield "outlier detector's max_ejection_time cannot be smaller than base_ejection_time";
 }
 
-/** `speaksHttp2`: the cluster's own protocol, which a check over gRPC needs. */
+/** `speaksHttp2`: the cluster's own protocol, which a gRPC check needs. */
 export function* checkRefusals(
   check: HealthCheck,
   { cluster, speaksHttp2 }: { readonly cluster: string; readonly speaksHttp2: boolean },

@@ -9,8 +9,8 @@ import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_p
 import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 
 /**
- * Decodes a secret and refuses it where Envoy would: certificates and keys that cannot be loaded.
- * Nothing of a key is ever in a reason.
+ * Decodes a secret and refuses it where Envoy would: certificates and keys that cannot be loaded. A
+ * reason never contains a part of a key.
  */
 export function acceptSecret(any: Any): Acceptance<Secret> {
   if (any.typeUrl !== TYPE_URLS.secret)

@@ -19,8 +19,8 @@ import { above, constraint, undefinedEnum } from './proto-constraint.ts';
 import { typeOf, unpack } from '../messages/typed-config.ts';
 
 /**
- * Why Envoy would refuse this transport socket of a cluster, in its words. What is in files is not
- * looked at.
+ * Returns why Envoy would refuse this transport socket of a cluster, with Envoy's messages. It does
+ * not read files.
  */
 export function* socketRefusals({ name, configType }: TransportSocket): Iterable<string> {
   const config: Any | undefined = configType.value;
@@ -141,7 +141,7 @@ function loaded<Value>(load: () => Value): Value | undefined {
   try {
     return load();
   } catch {
-    // Nothing of a key is to be in a reason.
+    // A reason must not contain a part of a key.
     return undefined;
   }
 }

@@ -6,7 +6,9 @@ import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
 import type { FilterChain } from '#envoy/config/listener/v3/listener_components_pb.js';
 import { FilterChainSchema } from '#envoy/config/listener/v3/listener_components_pb.js';
 
-/** Chains by a hash of their bytes, each with why Envoy would refuse it (null: it would not). */
+/**
+ * Chains by a hash of their bytes, each with the reason for which Envoy would refuse it, or null.
+ */
 export type ChainMemory = Map<string, KnownChain>;
 
 export interface KnownChain {
@@ -17,9 +19,9 @@ export interface KnownChain {
 const FILTER_CHAINS = ListenerSchema.field.filterChains.number;
 
 /**
- * A listener from its bytes, of which the chains that are known keep their identity: a listener of
- * an egress is all of its chains, and a push that changes one of them brings the others again.
- * Throws what the decoder throws.
+ * Reads a listener from its bytes; known chains keep their identity. A listener of an egress
+ * contains all of its chains, and a push that changes one of them repeats the others. Throws the
+ * decoder's errors.
  */
 export function readListener(
   bytes: Uint8Array,

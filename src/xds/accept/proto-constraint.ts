@@ -1,19 +1,19 @@
 import type { Duration } from '@bufbuild/protobuf/wkt';
 import { isPositive } from '../messages/duration.ts';
 
-/** What Envoy says of a value that the rules beside its proto forbid. */
+/** Makes Envoy's message for a value that the rules of its proto forbid. */
 export function constraint(message: string, field: string, rule: string): string {
   return `Proto constraint validation failed (${message}ValidationError.${field}: ${rule})`;
 }
 
-/** Those of these that are there and not above zero, by the name of the field. */
+/** Checks durations that are present but not above zero, by the name of the field. */
 export function* notPositive(message: string, durations: Readonly<Record<string, Duration | undefined>>): Iterable<string> {
   for (const [field, duration] of Object.entries(durations)) {
     if (duration !== undefined && !isPositive(duration)) yield constraint(message, field, 'value must be greater than 0s');
   }
 }
 
-/** Those of these that are there and above the limit. */
+/** Checks values that are present and above the limit. */
 export function* above(
   limit: number,
   message: string,
@@ -24,7 +24,7 @@ export function* above(
   }
 }
 
-/** A number that no constant has: proto3 keeps it, Envoy does not. */
+/** Checks for a number that no enum constant has: proto3 keeps it, Envoy refuses it. */
 export function* undefinedEnum(
   message: string,
   enums: Readonly<Record<string, readonly [value: number, constants: Readonly<Record<number, string>>]>>,

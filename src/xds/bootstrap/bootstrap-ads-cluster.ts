@@ -4,8 +4,8 @@ import { listAt, portAt, textAt, valueAt } from '../messages/plain-value.ts';
 import type { AdsTarget, AdsTls } from '../stream/transport.ts';
 
 /**
- * The static cluster that Envoy's own gRPC client dials: one address, TLS, and what the certificate
- * of the control plane must show.
+ * Reads the static cluster that Envoy's own gRPC client dials: one address, TLS, and what the
+ * control plane's certificate must contain.
  */
 export function bootstrapAdsCluster(document: JsonObject, name: string): { readonly target: AdsTarget; readonly tls: AdsTls } {
   const cluster = listAt(document, 'staticResources', 'clusters').find((each) => textAt(each, 'name') === name);
@@ -31,8 +31,8 @@ function tlsOf(document: JsonObject, cluster: JsonValue, host: string): AdsTls {
           listAt(document, 'staticResources', 'secrets').find((each) => textAt(each, 'name') === secret),
           'validationContext',
         );
-  // Envoy verifies nothing where there is no validation context; here a control plane is always
-  // verified.
+  // Envoy verifies nothing without a validation context. This egress always verifies a control
+  // plane.
   const names = new Set(
     listAt(validation, 'matchTypedSubjectAltNames').map((each) => {
       const exact = textAt(each, 'matcher', 'exact');

@@ -1,6 +1,6 @@
 import type { ControlPlaneOptions } from './control-plane-options.ts';
 
-/** Why there is no bootstrap yet, for people; `code` is for programs. */
+/** Why there is no bootstrap yet: text for people, `code` for programs. */
 export interface BootstrapProblem {
   readonly code:
     | 'bad-ca'
@@ -13,14 +13,14 @@ export interface BootstrapProblem {
     | 'server-error'
     | 'bad-answer';
   readonly message: string;
-  /** Whether it may pass by itself; as kuma-dp judges. */
+  /** True where the problem may pass by itself, by kuma-dp's rules. */
   readonly isRetried: boolean;
 }
 
-/** Nothing to go on with: the message is for the operator. */
+/** Thrown when the egress cannot start; the message is for the operator. */
 export class BootstrapError extends Error {
   readonly code: BootstrapProblem['code'];
-  /** How often it was tried. */
+  /** Number of attempts. */
   readonly attempts: number;
 
   constructor(problem: BootstrapProblem, attempts: number, tookMs: number, options?: ErrorOptions) {
@@ -31,11 +31,12 @@ export class BootstrapError extends Error {
   }
 }
 
-/** What is quoted of an answer. */
+/** The longest quote of an answer. */
 const MAX_QUOTED = 2_000;
 
 /**
- * What an answer other than 200 means; texts of a control plane are passed on, they say what to do.
+ * Explains an answer other than 200. Texts of a control plane are passed on, because they contain
+ * advice.
  */
 export function statusProblem(
   status: number,
@@ -56,7 +57,7 @@ export function statusProblem(
   if (status === 404)
     return {
       code: 'no-endpoint',
-      // The API server of a control plane, which may be in front of the right one for a moment; any
+      // The API server of a control plane may stand in front of the right server for a moment; any
       // other server is the wrong one.
       isRetried: text === '404: Page Not Found',
       message: `${url} has no /bootstrap: give --cp-address the data plane server of the zone control plane (port 5678), not its API (5681) and not the global one`,
@@ -76,12 +77,12 @@ export function statusProblem(
   return { code: 'server-error', isRetried: true, message: `${said}: allowed is 200` };
 }
 
-/** What a control plane of 3.0 says to a ZoneEgress: nothing. */
+/** Explains a control plane of 3.0, which sends no text to a ZoneEgress. */
 const OF_3_0 =
   ', and with Kuma 3.0 every ZoneEgress: there an egress is a Dataplane of one mesh with a ZoneEgress listener (start with --proxy-type=dataplane, ' +
   '--dataplane-file and a dataplane token; see docs/kuma-3.0.md)';
 
-/** By the codes of Node and OpenSSL. */
+/** Codes of Node and OpenSSL. */
 const UNTRUSTED: ReadonlySet<string> = new Set([
   'SELF_SIGNED_CERT_IN_CHAIN',
   'DEPTH_ZERO_SELF_SIGNED_CERT',
@@ -118,7 +119,7 @@ export function connectProblem(url: string, error: unknown): BootstrapProblem {
   return { code: 'no-connection', isRetried: true, message: `${base}${quoted(message === '' ? code : message)}` };
 }
 
-/** On one line or several, without what would move a terminal's cursor. */
+/** Keeps line breaks, and drops characters that would move a terminal's cursor. */
 function quoted(text: string): string {
   const clean = text.replace(/[^\P{Cc}\n]/gu, '').trim();
   return clean.length > MAX_QUOTED ? `${clean.slice(0, MAX_QUOTED)} …` : clean;

@@ -1,16 +1,16 @@
 import type { ControlPlaneOptions } from './control-plane-options.ts';
 
 export interface BootstrapFacts {
-  /** Of this package. */
+  /** Version of this package. */
   readonly version: string;
-  /** As Go names it: `linux`, `darwin`. */
+  /** In Go's spelling: `linux`, `darwin`. */
   readonly operatingSystem: string;
   readonly token: string | null;
 }
 
 /**
- * The body of `POST /bootstrap`, in the order in which kuma-dp writes it. What is absent is 0,
- * empty or none to Kuma.
+ * The body of `POST /bootstrap`, in the order in which kuma-dp writes it. Kuma reads an absent
+ * field as 0, empty or none.
  */
 export interface BootstrapRequest {
   /** Empty for a ZoneEgress. */
@@ -43,12 +43,12 @@ export interface BootstrapRequest {
 }
 
 /**
- * What this egress really does of kuma-dp's list. It has no pipe for access logs or OpenTelemetry
- * and no sidecar's inbounds; and with unified naming a control plane up to 2.14 asks for secrets
- * that it then never sends.
+ * The entries of kuma-dp's list that this egress really supports. It has no pipe for access logs or
+ * OpenTelemetry and no sidecar inbounds; and with unified naming, a control plane up to 2.14 refers
+ * to secrets that it never sends.
  */
 const FEATURES: readonly string[] = ['feature-reuse-port'];
-/** kuma-dp offers it where its environment says so. */
+/** kuma-dp offers it when its environment enables it. */
 const DELTA = 'feature-delta-grpc';
 
 export function bootstrapRequest(options: ControlPlaneOptions, facts: BootstrapFacts): BootstrapRequest {
@@ -76,15 +76,15 @@ export function bootstrapRequest(options: ControlPlaneOptions, facts: BootstrapF
 }
 
 /**
- * Nothing in here may be taken for a version of Envoy or of Kuma: who looks for vulnerable ones
- * would find one. A control plane takes what it cannot compare as compatible, and needs `kumaDp` to
- * be an object.
+ * No part of this may look like a version of Envoy or Kuma: a scan for vulnerable versions would
+ * report it. A control plane treats a version that it cannot compare as compatible, and needs
+ * `kumaDp` to be an object.
  */
 function versionBlock(version: string): BootstrapRequest['version'] {
   const own = `zone-egress-${version}`;
   return {
     kumaDp: { version: own, gitTag: own, gitCommit: 'unknown', buildDate: 'unknown' },
-    // revision/version/status/type/TLS library, as `envoy --version` has it.
+    // revision/version/status/type/TLS library, as in `envoy --version`.
     envoy: { version: own, build: `zone-egress/${own}/Clean/RELEASE/OpenSSL`, kumaDpCompatible: true },
   };
 }

@@ -3,10 +3,10 @@ import { X509Certificate } from 'node:crypto';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { textAt } from '../messages/plain-value.ts';
 
-/** What a bootstrap has and an egress cannot use: where it stands, and what is allowed. */
+/** A part of the bootstrap that an egress cannot use: its place, and what is allowed. */
 export class Unusable extends Error {}
 
-/** PEM of a data source with one certificate at least; null where there is none at all. */
+/** Reads the PEM of a data source with at least one certificate; null without a data source. */
 export function bundleIn(source: JsonValue | undefined, field: string): string | null {
   const bytes = textAt(source, 'inlineBytes');
   const pem = bytes === null ? textAt(source, 'inlineString') : Buffer.from(bytes, 'base64').toString('utf8');

@@ -1,7 +1,7 @@
 /**
- * The answer to `POST /bootstrap`, pure: the document that a control plane writes for Envoy, and of
- * it what an egress needs: who it is to ADS, where ADS is and how it proves itself, where the admin
- * pages and the readiness port are meant to be. Everything else stays in `document`, to be shown.
+ * Reads the answer to `POST /bootstrap`: the document that a control plane writes for Envoy. Pure.
+ * An egress needs its identity for ADS, the address and the trust of ADS, and the places of the
+ * admin pages and the readiness port. The rest stays in `document`, to be shown.
  */
 import { Buffer } from 'node:buffer';
 import { fromJson } from '@bufbuild/protobuf';
@@ -15,11 +15,11 @@ import type { AdsProtocol } from '../messages/ads-state.ts';
 import type { AdsTarget, AdsTls, KeepAlive } from '../stream/transport.ts';
 
 export interface Bootstrap {
-  /** Of the document, with this egress as the user agent in place of Envoy. */
+  /** The node of the document, with this egress as the user agent instead of Envoy. */
   readonly node: Node;
   readonly ads: BootstrapAds;
   readonly admin: BootstrapAdmin;
-  /** As the control plane understood it; null where it did not. */
+  /** The port that the control plane understood; null where it understood none. */
   readonly readinessPort: number | null;
   /** The whole document; tokens in it are replaced by `[redacted]`. */
   readonly document: JsonObject;
@@ -30,8 +30,8 @@ export interface BootstrapAds {
   readonly target: AdsTarget;
   readonly tls: AdsTls;
   /**
-   * The token that is sent: told to the control plane before, or in a file that is read for each
-   * stream.
+   * The token to send: the one that the control plane was given before, or a file that is read for
+   * each stream.
    */
   readonly auth:
     | { readonly kind: 'inline'; readonly token: string }
@@ -41,7 +41,7 @@ export interface BootstrapAds {
   readonly keepAlive: KeepAlive | null;
 }
 
-/** Where Envoy's own admin listener would be: behind the one that comes over ADS. */
+/** The place of Envoy's own admin listener, behind the one that comes over ADS. */
 export type BootstrapAdmin =
   | { readonly kind: 'tcp'; readonly address: string; readonly port: number }
   | { readonly kind: 'pipe'; readonly path: string }
@@ -52,7 +52,7 @@ export type ParsedBootstrap =
   /** `why` is a sentence for the operator, without secrets. */
   | { readonly kind: 'refused'; readonly why: string };
 
-/** `body` is the JSON answer; `version` that of this package. */
+/** `body` is the JSON answer; `version` is that of this package. */
 export function parseBootstrap(body: string, version: string): ParsedBootstrap {
   const document = documentIn(body);
   if (document.kind === 'wrong') return { kind: 'refused', why: document.why };
@@ -81,7 +81,7 @@ function documentIn(body: string): ReturnType<typeof plainYaml> {
 
 type Service = Omit<BootstrapAds, 'protocol'>;
 
-/** By the name that Envoy has for each form of ADS. */
+/** Keyed by Envoy's names of the forms of ADS. */
 const PROTOCOLS: Readonly<Record<string, AdsProtocol>> = { GRPC: 'sotw', DELTA_GRPC: 'delta' };
 
 function read(document: JsonObject, version: string): Bootstrap {
@@ -122,7 +122,7 @@ function adsOf(document: JsonObject, service: JsonValue | undefined): Service {
   return { target, tls, auth: inlineToken(service), keepAlive: null };
 }
 
-/** The gRPC client of Google reads the token by itself, from the file that kuma-dp named. */
+/** Google's gRPC client reads the token itself, from the file that kuma-dp named. */
 function googleGrpc(google: JsonValue, inline: BootstrapAds['auth']): Service {
   const uri = textAt(google, 'targetUri') ?? '';
   const [, host = '', port = ''] = /^(?:dns:(?:\/\/\/)?)?(.+):([0-9]{1,5})$/.exec(uri) ?? [];

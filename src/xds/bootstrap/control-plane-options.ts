@@ -1,36 +1,39 @@
 /**
- * How to reach a control plane and who asks: all that `kuma-dp run` would know, read and checked.
+ * How to reach a control plane and who asks: everything that `kuma-dp run` would know, read and
+ * checked.
  */
 export interface ControlPlaneOptions {
-  /** Its data plane server, `https://host:5678`; `http:` has no protection, also for the token. */
+  /** Its data plane server, `https://host:5678`. `http:` protects nothing, not even the token. */
   readonly url: string;
   /**
-   * PEM of who signed its certificate, as the operator gave it; it is told to the control plane,
-   * which hands it back for ADS.
+   * PEM of the CA of its certificate, as the operator gave it. It is sent to the control plane,
+   * which returns it for ADS.
    */
   readonly caCert?: string;
   /**
-   * PEM of the authorities of the system, trusted for the bootstrap where there is no `caCert`;
-   * null trusts the list that Node has.
+   * PEM of the system's CAs, trusted for the bootstrap without a `caCert`; null trusts Node's list.
    */
   readonly systemTrust: string | null;
   /**
-   * The certificate of `url` is not verified, and the token is sent to it. ADS is verified all the
-   * same, by what the bootstrap says.
+   * True does not verify the certificate of `url`, and still sends the token to it. ADS is verified
+   * in any case, by the trust in the bootstrap.
    */
   readonly skipVerify: boolean;
   /**
-   * Read and checked anew at each call, trimmed; null where none is configured. Rejects with a
-   * message that says why, without the token.
+   * Reads, checks and trims the token at each call; null where none is configured. Rejects with a
+   * reason that does not contain the token.
    */
   readonly token: () => Promise<string | null>;
-  /** Where the token is read from. */
+  /** The file of the token. */
   readonly tokenPath?: string;
-  /** Of the ZoneEgress, or of the Dataplane. */
+  /** Name of the ZoneEgress, or of the Dataplane. */
   readonly name: string;
-  /** Of the Dataplane that it joins as; absent: it joins as a ZoneEgress, which is of no mesh. */
+  /**
+   * Mesh of the Dataplane that it joins as; absent when it joins as a ZoneEgress, which belongs to
+   * no mesh.
+   */
   readonly mesh?: string;
-  /** The resource to register, as JSON; null where one of this name is there already. */
+  /** The resource to register, as JSON; null where one of this name exists already. */
   readonly resource: string | null;
   readonly retryBackoffMs: number;
   readonly retryMaxMs: number;
@@ -41,11 +44,13 @@ export interface ControlPlaneOptions {
   /** A file that a TLS context of the control plane may name; empty where the system has none. */
   readonly systemCaPath: string;
   readonly ipv6Enabled: boolean;
-  /** 0 where the operator set no limit. */
+  /** 0 without a limit. */
   readonly maxHeapSizeBytes: number;
-  /** Offers incremental ADS. Absent: no; the control plane may ask for it all the same. */
+  /**
+   * True offers incremental ADS. Without it the control plane may still ask for incremental ADS.
+   */
   readonly delta?: boolean;
   readonly dynamicMetadata: Readonly<Record<string, string>>;
-  /** What the operator should read in the log at the start. */
+  /** Warnings for the log at the start. */
   readonly warnings: readonly string[];
 }

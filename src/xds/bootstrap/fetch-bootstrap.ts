@@ -17,25 +17,25 @@ import type { ControlPlaneOptions } from './control-plane-options.ts';
 
 export interface FetchBootstrapOptions {
   readonly controlPlane: ControlPlaneOptions;
-  /** Of this package. */
+  /** Version of this package. */
   readonly version: string;
-  /** As Go names it: `linux`, `darwin`. */
+  /** In Go's spelling: `linux`, `darwin`. */
   readonly operatingSystem: string;
   readonly clock: Clock;
   readonly signal?: AbortSignal;
-  /** Once for each try that is followed by another. */
+  /** Called once for each attempt that is followed by another. */
   readonly onRetry: (problem: BootstrapProblem & { readonly attempt: number; readonly retryInMs: number }) => void;
 }
 
-/** For one try, connection included, as kuma-dp has it. */
+/** Bounds one attempt, connection included, as in kuma-dp. */
 const ATTEMPT_TIMEOUT_MS = 10_000;
 /** A bootstrap has some 10 KiB. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 /**
- * Asks the control plane who this egress is to be, until it answers: what may pass (no connection,
- * 404 for a ZoneEgress that is not there yet, 5xx) is tried again every `retryBackoffMs` for
- * `retryMaxMs`, the last time at the very end; all else throws a BootstrapError at once. An abort
+ * Asks the control plane for the bootstrap until it answers. Problems that may pass (no connection,
+ * 404 for a ZoneEgress that does not exist yet, 5xx) are retried every `retryBackoffMs` for
+ * `retryMaxMs`, the last time at the very end; any other throws a BootstrapError at once. An abort
  * rejects with the reason of the signal.
  */
 export async function fetchBootstrap(options: FetchBootstrapOptions): Promise<Bootstrap> {
@@ -69,7 +69,7 @@ async function tryOnce({ controlPlane, version, operatingSystem, clock, signal }
   try {
     token = await controlPlane.token();
   } catch (error) {
-    // A token that is being written anew may be there a moment later.
+    // A token file that is being rewritten may be readable a moment later.
     return failed({ code: 'no-token', isRetried: true, message: messageOf(error) });
   }
   const body = JSON.stringify(bootstrapRequest(controlPlane, { version, operatingSystem, token }));
@@ -87,7 +87,7 @@ async function tryOnce({ controlPlane, version, operatingSystem, clock, signal }
   return failed({ code: 'bad-answer', isRetried: false, message: parsed.why });
 }
 
-/** Wherever a control plane has put it: the document is shown. */
+/** Removes the token from every place of the document, because the document is shown. */
 function withoutToken(bootstrap: Bootstrap, token: string): Bootstrap {
   const text = JSON.stringify(bootstrap.document);
   if (!text.includes(token)) return bootstrap;
@@ -103,7 +103,7 @@ interface Answer {
   readonly body: string;
 }
 
-/** A connection of its own: the next try looks the name up and shakes hands anew. */
+/** Uses a connection of its own: the next attempt resolves the name and shakes hands anew. */
 function post({ url, ...trust }: ControlPlaneOptions, body: string, clock: Clock, signal?: AbortSignal): Promise<Answer> {
   const to = new URL(url);
   const bytes = Buffer.from(body);
@@ -117,14 +117,14 @@ function post({ url, ...trust }: ControlPlaneOptions, body: string, clock: Clock
     agent: false,
     headers: {
       host: to.host,
-      // Exactly this: a control plane answers anything else with YAML.
+      // This exact value: a control plane answers any other with YAML.
       accept: 'application/json',
       'content-type': 'application/json',
       'content-length': String(bytes.byteLength),
     },
     ...(signal === undefined ? {} : { signal }),
   };
-  // Without an agent, which would connect by itself.
+  // Without an agent, because an agent connects by itself.
   const tls: RequestOptions = { ...options, agent: undefined, createConnection: () => connectTls(tlsOf(trust, host, port)) };
   return new Promise((resolve, reject) => {
     const request = to.protocol === 'https:' ? httpsRequest(tls) : httpRequest(options);

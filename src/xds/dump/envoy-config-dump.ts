@@ -1,7 +1,8 @@
 /**
- * What an egress holds of its control plane, as the sections of `envoy.admin.v3.ConfigDump`: what
- * kuma-cp, its GUI and `kumactl inspect` read. Each resource is made into JSON only when it is
- * written, a listener chain by chain. No private key and no token is in it.
+ * Shows the state that an egress has from its control plane as the sections of
+ * `envoy.admin.v3.ConfigDump`, which kuma-cp, its GUI and `kumactl inspect` read. Each resource is
+ * made into JSON only when it is written, a listener chain by chain. It contains no private key and
+ * no token.
  */
 import { create, fromJson } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
@@ -24,7 +25,7 @@ import { shownAnyJson, shownJson } from './shown-message.ts';
 import { unpack } from '../messages/typed-config.ts';
 
 export interface DumpSources {
-  /** As the control plane gave it. */
+  /** As the control plane sent it. */
   readonly bootstrap: Pick<Bootstrap, 'node' | 'document'>;
   /** Milliseconds since the Unix epoch. */
   readonly startedAt: number;
@@ -33,10 +34,10 @@ export interface DumpSources {
 
 /** One message in `configs`. */
 export interface DumpSection {
-  /** Of `envoy.admin.v3`. */
+  /** A type of `envoy.admin.v3`. */
   readonly type: string;
   readonly fields: Readonly<Record<string, LazyJson>>;
-  /** Its repeated fields, which `resource=` picks from. */
+  /** Its repeated fields, which `resource=` selects from. */
   readonly lists: Readonly<Record<string, readonly DumpItem[]>>;
 }
 
@@ -110,7 +111,7 @@ function bootstrapSection(bootstrap: EnvoyBootstrap, started: string): DumpSecti
   };
 }
 
-/** The node as it is sent to a control plane, for `/server_info`. */
+/** Returns the node as it is sent to a control plane, for `/server_info`. */
 export function nodeJson({ node }: DumpSources['bootstrap']): LazyJson {
   return shownJson(NodeSchema, node);
 }
@@ -118,8 +119,8 @@ export function nodeJson({ node }: DumpSources['bootstrap']): LazyJson {
 const bootstraps = new WeakMap<DumpSources['bootstrap'], EnvoyBootstrap>();
 
 /**
- * With the node that is really sent. Where the document has what nobody here knows, the node is
- * all.
+ * Shows the node that is really sent. Where the document has fields that the protos here lack, it
+ * shows only the node.
  */
 function envoyBootstrap(bootstrap: DumpSources['bootstrap']): EnvoyBootstrap {
   const known = bootstraps.get(bootstrap);
@@ -143,7 +144,7 @@ function dynamic(held: Held<unknown>, shown: Readonly<Record<string, LazyJson>>)
   return { ...versionOf(held.version), ...shown, last_updated: timestamp(held.updatedAt) };
 }
 
-/** As JSON of an `Any`, its chains one by one. */
+/** Writes the listener as JSON of an `Any`, chain by chain. */
 function listenerJson(listener: Listener): LazyJson {
   const head = shownAnyJson(ListenerSchema, { ...listener, filterChains: [] });
   const { '@type': type, name, address, ...rest } = head;

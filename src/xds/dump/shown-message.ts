@@ -1,7 +1,7 @@
 /**
- * Messages as anybody may read them. What Envoy's protos call sensitive is `[redacted]`, and so are
- * the values of headers that carry credentials, which Envoy shows. An `Any` of a type
- * that is not known here may hold a secret: only its type is shown.
+ * Writes messages without secrets. Fields that Envoy's protos mark as sensitive are `[redacted]`,
+ * and so are the values of headers that carry credentials, which Envoy would show. An `Any` of an
+ * unknown type may hold a secret: only its type is shown.
  */
 import { create, getOption, toBinary, toJson } from '@bufbuild/protobuf';
 import type { DescField, DescMessage, JsonObject, JsonValue, Message, MessageShape } from '@bufbuild/protobuf';
@@ -11,17 +11,17 @@ import { ANY_TYPES } from '../messages/any-types.ts';
 import { sensitive } from '#envoy/udpa/annotations/sensitive_pb.js';
 
 export const REDACTED = '[redacted]';
-/** Deeper than any message that a control plane means. */
+/** Deeper than any real message of a control plane. */
 const MAX_DEPTH = 60;
 const CREDENTIAL_HEADER = /authorization|cookie|token|secret|password|api-?key|credential/i;
 
-/** Proto3 JSON with the field names of the protos, `@type` first, as Envoy writes it. */
+/** Writes proto3 JSON with the field names of the protos, `@type` first, as Envoy does. */
 export function shownJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): JsonObject {
   const json = toJson(schema, shownMessage(message, 0) as MessageShape<Desc>, { registry: ANY_TYPES, useProtoFieldName: true });
   return typeFirst(json) as JsonObject;
 }
 
-/** The same as it stands inside an `Any`. */
+/** Writes the same in the form inside of an `Any`. */
 export function shownAnyJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): JsonObject {
   return { '@type': `type.googleapis.com/${schema.typeName}`, ...shownJson(schema, message) };
 }
@@ -60,7 +60,7 @@ function shownValue(value: unknown, within: { readonly secrets: ReadonlySet<stri
     : value;
 }
 
-/** Every text and every byte in it, wherever. */
+/** Redacts every text and every byte field at every depth. */
 function redacted(value: unknown, depth: number): unknown {
   if (depth > MAX_DEPTH) return undefined;
   if (typeof value === 'string') return value === '' ? value : REDACTED;
@@ -72,7 +72,7 @@ function redacted(value: unknown, depth: number): unknown {
   return Object.assign(Object.create(Object.getPrototypeOf(value) as object | null), Object.fromEntries(entries));
 }
 
-/** Not values of the message. */
+/** Fields that are no values of the message. */
 const KEPT: ReadonlySet<string> = new Set(['$typeName', 'case']);
 
 function shownAny(packed: Any, depth: number): Any {
@@ -115,7 +115,7 @@ function isCredentialHeader(message: Message): boolean {
 const NO_FIELDS: ReadonlySet<string> = new Set();
 let secretsByType: ReadonlyMap<string, ReadonlySet<string>> | null = null;
 
-/** Names as messages have them. */
+/** Returns names as messages spell them. */
 function secretFields(typeName: string): ReadonlySet<string> {
   secretsByType ??= findSecretFields();
   return secretsByType.get(typeName) ?? NO_FIELDS;
@@ -142,7 +142,7 @@ function messageOf(field: DescField): DescMessage | undefined {
   return field.fieldKind === 'scalar' || field.fieldKind === 'enum' ? undefined : field.message;
 }
 
-/** A reader who knows Envoy's output looks for it there. */
+/** Moves `@type` to the front, where readers of Envoy's output expect it. */
 function typeFirst(json: JsonValue): JsonValue {
   if (Array.isArray(json)) return json.map(typeFirst);
   if (typeof json !== 'object' || json === null) return json;

@@ -3,11 +3,11 @@ import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_p
 import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 
-/** The four types that a zone egress asks for, in the order in which they are asked for. */
+/** The four types that a zone egress asks for, in the order of its requests. */
 export const ADS_TYPES = ['cluster', 'endpoint', 'listener', 'secret'] as const;
 export type AdsType = (typeof ADS_TYPES)[number];
 
-/** The two forms of ADS; the bootstrap says which one is spoken. */
+/** The two forms of ADS; the bootstrap chooses one. */
 export const ADS_PROTOCOLS = ['sotw', 'delta'] as const;
 export type AdsProtocol = (typeof ADS_PROTOCOLS)[number];
 
@@ -18,20 +18,20 @@ export const TYPE_URLS: Readonly<Record<AdsType, string>> = {
   secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
 };
 
-/** One resource as it was accepted. */
+/** A resource as it was accepted. */
 export interface Held<Resource> {
   readonly name: string;
   readonly resource: Resource;
-  /** SHA-256 in hex of the bytes that it came in: equal content is not translated twice. */
+  /** SHA-256 in hex of its bytes: equal content is not translated twice. */
   readonly hash: string;
-  /** Its own where the control plane gives it one, else that of the response that brought it. */
+  /** Its own version where the control plane sends one, else that of its response. */
   readonly version: string;
   /** Milliseconds since the Unix epoch. */
   readonly updatedAt: number;
 }
 
 /**
- * What was accepted from a control plane, all types together; resources keep their identity while
+ * The accepted resources of a control plane, of all types. Resources keep their identity while
  * their bytes do not change.
  */
 export interface AdsState {
@@ -43,13 +43,15 @@ export interface AdsState {
   readonly versions: Readonly<Record<AdsType, string>>;
 }
 
-/** A resource decoded and looked at, or why Envoy would refuse the response that has it. */
+/**
+ * A resource that was decoded and checked, or the reason for which Envoy would refuse its response.
+ */
 export type Acceptance<Resource> =
   | {
       readonly kind: 'accepted';
       readonly name: string;
       readonly resource: Resource;
-      /** What was tolerated although Envoy refuses it, one sentence each. */
+      /** Faults that Envoy refuses and this egress tolerates, one sentence each. */
       readonly remarks: readonly string[];
     }
   | { readonly kind: 'refused'; readonly name: string; readonly why: string };

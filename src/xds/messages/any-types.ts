@@ -1,6 +1,4 @@
-/**
- * What may stand inside an `Any` of what Kuma sends, so that it can be shown, and written by tests.
- */
+/** The types that Kuma puts into an `Any`, so that they can be shown, and written by tests. */
 import { createRegistry } from '@bufbuild/protobuf';
 import type { Registry } from '@bufbuild/protobuf';
 import { file_google_protobuf_empty, file_google_protobuf_struct, file_google_protobuf_wrappers } from '@bufbuild/protobuf/wkt';

@@ -2,9 +2,9 @@ import type { Any } from '@bufbuild/protobuf/wkt';
 import { typeOf } from './typed-config.ts';
 
 /**
- * The extensions that Envoy 1.38 has, of the kinds that a cluster may carry: what is on none of
- * these lists is refused, as Envoy refuses it. What is on a list and not understood here closes its
- * cluster, or is said in a remark.
+ * The extensions of Envoy 1.38 that a cluster may carry. One that is on no list is refused, as
+ * Envoy refuses it. One that is on a list but not understood here closes its cluster, or is a
+ * remark.
  */
 const V3 = (kind: string, names: string): readonly string[] => names.split(' ').map((name) => `envoy.extensions.${kind}.${name}`);
 
@@ -50,8 +50,8 @@ export const CLUSTER_TYPES: ReadonlySet<string> = new Set(
 );
 
 /**
- * Envoy's words; null for what it has. A name without a configuration is one of an extension too; a
- * TypedStruct has its type inside.
+ * Returns Envoy's message, or null for an extension that it has. A name without a configuration
+ * names an extension too; a TypedStruct has its type inside.
  */
 export function missingExtension(name: string, config: Any | undefined, known: ReadonlySet<string>): string | null {
   const type = typeOf(config);

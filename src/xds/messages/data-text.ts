@@ -3,11 +3,11 @@ import type { DataSource } from '#envoy/config/core/v3/base_pb.js';
 
 export type DataText =
   | { readonly kind: 'text'; readonly text: string }
-  /** In a file or a variable of the machine: nothing that came over ADS. `where` says which. */
+  /** Text in a file or variable of the machine, not sent over ADS. `where` names it. */
   | { readonly kind: 'elsewhere'; readonly where: string }
   | { readonly kind: 'absent' };
 
-/** PEM and other text that is sent inside of a resource. */
+/** Reads PEM and other text that is sent inside of a resource. */
 export function dataText(source: DataSource | undefined): DataText {
   const specifier = source?.specifier;
   switch (specifier?.case) {

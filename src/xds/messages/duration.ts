@@ -1,6 +1,6 @@
 import type { Duration } from '@bufbuild/protobuf/wkt';
 
-/** Whole milliseconds; undefined where none was sent. */
+/** Returns whole milliseconds; undefined where none was sent. */
 export function milliseconds(duration: Duration | undefined): number | undefined {
   return duration === undefined ? undefined : Math.round(Number(duration.seconds) * 1_000 + duration.nanos / 1_000_000);
 }

@@ -1,7 +1,6 @@
 /**
- * The extensions that Envoy 1.38 has, of the kinds that a listener may carry: what is on none of
- * these lists is refused, as Envoy refuses it. What is on a list and not understood here closes its
- * chain instead.
+ * The extensions of Envoy 1.38 that a listener may carry. One that is on no list is refused, as
+ * Envoy refuses it. One that is on a list but not understood here closes its chain instead.
  */
 const V3 = (kind: string, names: string): readonly string[] => names.split(' ').map((name) => `envoy.extensions.${kind}.${name}`);
 
@@ -17,7 +16,7 @@ export const NETWORK_FILTERS: ReadonlySet<string> = new Set(
   ),
 );
 
-/** Those that end a chain: exactly one, in the last place. */
+/** Filters that end a chain: exactly one, in the last place. */
 export const TERMINAL_NETWORK_FILTERS: ReadonlySet<string> = new Set(
   V3(
     'filters.network',
@@ -27,7 +26,7 @@ export const TERMINAL_NETWORK_FILTERS: ReadonlySet<string> = new Set(
   ),
 );
 
-/** What they do to HTTP restricts nobody; what of them is not done here is said. */
+/** Filters that restrict no client; their effects that are missing here are remarks. */
 export const HARMLESS_HTTP_FILTERS: ReadonlySet<string> = new Set(
   V3(
     'filters.http',
@@ -45,7 +44,7 @@ export const HARMLESS_HTTP_FILTERS: ReadonlySet<string> = new Set(
 );
 
 export const HTTP_FILTERS: ReadonlySet<string> = new Set([
-  // A filter, and a matcher that says for whom it is.
+  // A filter with a matcher for its clients.
   'envoy.extensions.common.matching.v3.ExtensionWithMatcher',
   ...HARMLESS_HTTP_FILTERS,
   ...V3(
@@ -59,7 +58,7 @@ export const HTTP_FILTERS: ReadonlySet<string> = new Set([
   ),
 ]);
 
-/** They read and change nothing that a session here goes by. */
+/** Filters that change nothing that a session uses here. */
 export const HARMLESS_LISTENER_FILTERS: ReadonlySet<string> = new Set(
   V3(
     'filters.listener',

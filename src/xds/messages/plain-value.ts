@@ -7,8 +7,8 @@ import type { Value } from '../../resources/yaml-value.ts';
 export type PlainYaml = { readonly kind: 'map'; readonly map: JsonObject } | { readonly kind: 'wrong'; readonly why: string };
 
 /**
- * One YAML document that is a map, without the places where things were written. `name` is what a
- * problem calls the text.
+ * Reads one YAML document that is a map, without the places of its values. `name` names the text in
+ * a problem.
  */
 export function plainYaml(name: string, text: string): PlainYaml {
   const findings = createFindings(false);
@@ -36,7 +36,7 @@ function plainOf(value: Value): JsonValue {
   }
 }
 
-/** What stands at a path of keys and indices; undefined where there is nothing. */
+/** Returns the value at a path of keys and indices; undefined where there is none. */
 export function valueAt(value: JsonValue | undefined, ...path: readonly (string | number)[]): JsonValue | undefined {
   let at = value;
   for (const step of path) {
@@ -47,19 +47,19 @@ export function valueAt(value: JsonValue | undefined, ...path: readonly (string 
   return at;
 }
 
-/** Null where it is no text, or an empty one. */
+/** Returns null for a value that is no text, and for an empty text. */
 export function textAt(value: JsonValue | undefined, ...path: readonly (string | number)[]): string | null {
   const found = valueAt(value, ...path);
   return typeof found === 'string' && found !== '' ? found : null;
 }
 
-/** Of a list; empty where there is none. */
+/** Returns the elements of a list; empty where there is none. */
 export function listAt(value: JsonValue | undefined, ...path: readonly (string | number)[]): readonly JsonValue[] {
   const found = valueAt(value, ...path);
   return Array.isArray(found) ? found : [];
 }
 
-/** 1 to 65535, also written as text; null otherwise. */
+/** Reads 1 to 65535, also as text; null otherwise. */
 export function portAt(value: JsonValue | undefined, ...path: readonly (string | number)[]): number | null {
   const found = valueAt(value, ...path);
   const port = typeof found === 'number' ? found : typeof found === 'string' && /^[0-9]{1,5}$/.test(found) ? Number(found) : 0;

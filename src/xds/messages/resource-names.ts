@@ -8,13 +8,12 @@ import type { CommonTlsContext } from '#envoy/extensions/transport_sockets/tls/v
 import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 
 /**
- * What a resource asks for under other names; pure. A secret by file or of the bootstrap is not
- * asked for over ADS.
+ * Finds the names of other resources that a resource refers to. Pure. A secret in a file or in the
+ * bootstrap is not requested over ADS.
  */
 
 /**
- * The name under which a cluster's endpoints are asked for; null for a cluster that has them in
- * itself.
+ * Returns the name for a request of the cluster's endpoints; null for a cluster that contains them.
  */
 export function endpointResourceName(cluster: Cluster): string | null {
   const { clusterDiscoveryType, edsClusterConfig, name } = cluster;
@@ -23,7 +22,7 @@ export function endpointResourceName(cluster: Cluster): string | null {
   return serviceName === '' ? name : serviceName;
 }
 
-/** Each name once, in the order of the chains. */
+/** Returns each name once, in the order of the chains. */
 export function secretNamesOfListener({ filterChains, defaultFilterChain }: Listener): readonly string[] {
   const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
   return secretNames(chains.map(({ transportSocket }) => transportSocket));
@@ -34,8 +33,8 @@ export function secretNamesOfCluster({ transportSocket, transportSocketMatches }
 }
 
 /**
- * By the socket itself: of a listener most chains are the same objects as before, and decoding
- * 10,000 contexts is most of the work.
+ * Keyed by the socket itself: most chains of a listener are the same objects as before, and
+ * decoding 10,000 contexts is most of the work.
  */
 const KNOWN = new WeakMap<TransportSocket, readonly string[]>();
 
@@ -55,8 +54,8 @@ function secretNames(sockets: readonly (TransportSocket | undefined)[]): readonl
 }
 
 /**
- * undefined also for bytes that are no such context: whether that is refused is for those who judge
- * the resource.
+ * Returns undefined also for bytes that are no such context; the check of the resource decides
+ * whether that is refused.
  */
 function tlsContext(socket: TransportSocket): CommonTlsContext | undefined {
   if (socket.configType.case !== 'typedConfig') return undefined;
@@ -67,7 +66,7 @@ function tlsContext(socket: TransportSocket): CommonTlsContext | undefined {
     if (typeUrl.endsWith(`/${UpstreamTlsContextSchema.typeName}`))
       return fromBinary(UpstreamTlsContextSchema, value).commonTlsContext;
   } catch {
-    // See above.
+    // The comment of the function explains it.
   }
   return undefined;
 }

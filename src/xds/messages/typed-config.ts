@@ -2,12 +2,12 @@ import type { DescMessage, Message, MessageShape } from '@bufbuild/protobuf';
 import { anyUnpack } from '@bufbuild/protobuf/wkt';
 import type { Any } from '@bufbuild/protobuf/wkt';
 
-/** `envoy.extensions.filters.network.rbac.v3.RBAC`; empty where there is no configuration. */
+/** `envoy.extensions.filters.network.rbac.v3.RBAC`; empty without a configuration. */
 export function typeOf(config: Any | undefined): string {
   return config === undefined ? '' : config.typeUrl.slice(config.typeUrl.lastIndexOf('/') + 1);
 }
 
-/** undefined where it is another type, or its bytes cannot be decoded. */
+/** Returns undefined for another type, and for bytes that cannot be decoded. */
 export function unpack<Desc extends DescMessage>(any: Any | undefined, schema: Desc): MessageShape<Desc> | undefined {
   if (any === undefined) return undefined;
   try {
@@ -18,8 +18,8 @@ export function unpack<Desc extends DescMessage>(any: Any | undefined, schema: D
 }
 
 /**
- * What was sent in fields that no proto here has, anywhere in a message, as `<type> field
- * <number>`; null where nothing was. It may restrict.
+ * Finds a field that no proto here has, at any depth of a message, as `<type> field <number>`; null
+ * without one. Such a field may restrict access.
  */
 export function unknownField(message: Message): string | null {
   const [first] = message.$unknown ?? [];

@@ -14,41 +14,41 @@ import { openStream } from './transport.ts';
 
 export interface AdsClientOptions {
   readonly clock: Clock;
-  /** Of the bootstrap. */
+  /** From the bootstrap. */
   readonly protocol: AdsProtocol;
   readonly target: AdsTarget;
-  /** As the bootstrap says; sent once per stream. */
+  /** From the bootstrap; sent once per stream. */
   readonly node: Node;
   /**
-   * Called for each stream, so that a rotated token is taken up; null where the control plane asks
-   * for none. Rejects when there is none to be had.
+   * Called for each stream, so that a rotated token is used; null where the control plane asks for
+   * none. Rejects when the token cannot be read.
    */
   readonly token: () => Promise<string | null>;
   readonly tls: AdsTls;
   readonly accept: Accept;
   /**
-   * After each response that was accepted or changed something. Maps that did not change are the
-   * same as before.
+   * Called after each response that was accepted or changed something. Unchanged maps are the same
+   * objects as before.
    */
   readonly onState: (state: AdsState) => void;
   readonly onEvent: (event: AdsEvent) => void;
   readonly keepAlive?: KeepAlive;
-  /** From 0 to below 1: the jitter of the waits. */
+  /** Returns a number from 0 to below 1: the jitter of the waits. */
   readonly random?: () => number;
 }
 
 /**
- * One line each; what repeats itself is said once until it changes. Findings are about what was
- * received.
+ * One log line each. An event that repeats is reported once until it changes. Findings are about
+ * received resources.
  */
 export type AdsEvent =
   | Finding
   /** The first response on a stream. */
   | { readonly kind: 'connected'; readonly attempts: number }
   | (StreamFailure & { readonly kind: 'disconnected'; readonly wasLive: boolean; readonly retryInMs: number })
-  /** Refused as busy for longer than the control plane keeps a name: somebody else has it. */
+  /** Refused as busy for longer than the control plane keeps a name: another proxy uses it. */
   | { readonly kind: 'name-taken'; readonly message: string; readonly forMs: number }
-  /** Connected, and nothing came. */
+  /** Connected, without any response. */
   | { readonly kind: 'silent'; readonly message: string; readonly forMs: number };
 
 export interface StreamFailure extends StreamProblem {
@@ -62,13 +62,10 @@ export interface StreamFailure extends StreamProblem {
 
 export interface AdsStatus {
   readonly phase: 'connecting' | 'waiting' | 'live' | 'backing-off' | 'closed';
-  /**
-   * When the connection of this stream stood, in milliseconds since the Unix epoch; null while
-   * there is none.
-   */
+  /** When this stream was connected, in milliseconds since the Unix epoch; null while it is not. */
   readonly connectedSince: number | null;
   readonly lastResponseAt: number | null;
-  /** Something that was sent waits for its endpoints or secrets before it goes live. */
+  /** True while a received resource waits for its endpoints or secrets before it goes live. */
   readonly warming: boolean;
   /** Streams tried since the start. */
   readonly streams: number;
@@ -77,36 +74,36 @@ export interface AdsStatus {
 }
 
 export interface AdsClient {
-  /** The last good state; it outlives the stream that brought it. */
+  /** Returns the last good state; it outlives the stream that brought it. */
   state(): AdsState;
   status(): AdsStatus;
-  /** Ends the stream, its connection and all timers. Nothing is called after. */
+  /** Ends the stream, its connection and all timers. No callback runs afterwards. */
   close(): void;
 }
 
-/** What Kuma's bootstrap has. */
+/** The values of Kuma's bootstrap. */
 const KEEP_ALIVE: KeepAlive = { timeMs: 10_000, timeoutMs: 30_000 };
 /** Name, TCP and TLS together. */
 const CONNECT_TIMEOUT_MS = 5_000;
 const SILENT_MS = 30_000;
-/** A control plane of 3.0 takes a stream of the state of the world, and never answers it. */
+/** A control plane of 3.0 accepts a stream of the state of the world, and never answers it. */
 const SILENT_SOTW_MS = 15_000;
-/** Types that nobody asked for; more of them are not told. */
+/** The most unrequested types that are reported. */
 const MAX_UNASKED = 10;
 /**
- * A stream that ends sooner does not set the waits back: one that breaks over and over would be
- * tried without a pause.
+ * A stream that ends sooner does not reset the waits: one that breaks over and over would be tried
+ * without a pause.
  */
 const SETTLED_MS = 5_000;
-/** gRPC's DEADLINE_EXCEEDED and UNAUTHENTICATED, for ends that are of this side. */
+/** gRPC's DEADLINE_EXCEEDED and UNAUTHENTICATED, for ends caused on this side. */
 const NO_ANSWER_CODE = 4;
 const NO_TOKEN_CODE = 16;
 /** INVALID_ARGUMENT. */
 const NOT_TRIED_CODE = 3;
 
 /**
- * Keeps one aggregated stream to a control plane open, for ever; after which waits, StreamWaits
- * says. It connects at once.
+ * Keeps one aggregated stream to a control plane open until `close`; StreamWaits sets the pauses.
+ * It connects at once.
  */
 export function createAdsClient(options: AdsClientOptions): AdsClient {
   const client = new Connection(options);
@@ -119,7 +116,7 @@ class Connection {
   readonly #clock: Clock;
   readonly #subscriptions: Subscriptions;
   readonly #waits: StreamWaits;
-  /** Of the stream that is tried or open: its timers, and itself. */
+  /** Holds the current stream and its timers. */
   #scope: Scope;
   #stream: AdsStream | null = null;
   #phase: AdsStatus['phase'] = 'connecting';
@@ -127,17 +124,20 @@ class Connection {
   #lastResponseAt: number | null = null;
   #lastError: StreamFailure | null = null;
   #streams = 0;
-  /** Monotonic, of the first response on this stream. */
+  /** When the first response came on this stream, on the monotonic clock. */
   #liveSince = 0;
-  /** What was said last, so that it is not said again. */
+  /** The last report, so that it is not repeated. */
   #said = '';
   readonly #unasked = new Set<string>();
-  /** The resource was deleted, and no stream was answered since. */
+  /** True when the resource was deleted, and no stream was answered since. */
   #deleted = false;
   #takenSaid = false;
   #silentSaid = false;
   #protocol: AdsProtocol;
-  /** Delta was tried because the state of the world stayed silent; not again until it answers. */
+  /**
+   * True when delta was tried because the state of the world stayed silent; it is not tried again
+   * until that one answers.
+   */
   #deltaTried = false;
   #fetchTimer: Timer | null = null;
   #shown: AdsState;
@@ -192,8 +192,8 @@ class Connection {
   }
 
   /**
-   * A target or a CA that cannot even be tried is like one that does not answer: it may be another
-   * one the next time.
+   * A target or a CA that cannot even be tried counts like one that does not answer: it may change
+   * by the next time.
    */
   #tryOpen(scope: Scope, token: string | null): void {
     try {
@@ -231,7 +231,7 @@ class Connection {
         },
       },
     );
-    // It may have ended before it was known here.
+    // The stream may have ended before it was returned.
     if (scope.ended) return stream.close();
     this.#stream = stream;
     scope.add(() => stream.close());
@@ -244,7 +244,7 @@ class Connection {
     this.#tell({ kind: 'opened', now: this.#clock.now() });
   }
 
-  /** Before what it says is looked at. */
+  /** Called before the content of a response is read. */
   #responded(): void {
     this.#lastResponseAt = this.#clock.wall();
     if (this.#phase === 'live') return;
@@ -274,7 +274,7 @@ class Connection {
     this.#options.onState(state);
   }
 
-  /** What nobody asked for may come without an end, and under any name. */
+  /** A control plane may send unrequested types without end, under any name. */
   #isNews(finding: Finding): boolean {
     if (finding.kind !== 'unasked') return true;
     if (this.#unasked.has(finding.typeUrl) || this.#unasked.size >= MAX_UNASKED) return false;
@@ -282,7 +282,7 @@ class Connection {
     return true;
   }
 
-  /** Without a port of readiness the reason for the silence is known. */
+  /** Without a readiness port the reason for the silence is known already. */
   #triesDelta(): boolean {
     return this.#protocol === 'sotw' && !this.#deltaTried && hasReadinessPort(this.#options.node);
   }
@@ -294,7 +294,7 @@ class Connection {
     const forMs = triesDelta ? SILENT_SOTW_MS : SILENT_MS;
     if (!this.#silentSaid) this.#emit({ kind: 'silent', message: explainSilence(node, target, { forMs, triesDelta }), forMs });
     this.#silentSaid = true;
-    // Where neither is answered it is the one of the bootstrap that is waited for.
+    // Where neither form is answered, the form of the bootstrap is the one to wait for.
     const goesBack = this.#protocol !== this.#options.protocol;
     if (this.#isClosed() || !(triesDelta || goesBack)) return;
     this.#protocol = triesDelta ? 'delta' : this.#options.protocol;
@@ -308,7 +308,8 @@ class Connection {
     const deletedBefore = this.#deleted;
     this.#deleted = problem.reason === 'name-not-found' && (wasLive || deletedBefore);
     const { reason, advice } = this.#deleted ? explainDeletion(this.#options.node) : problem;
-    // Delta was an attempt: what does not speak it is asked in the form of the bootstrap again.
+    // Delta was a try: a server that does not support it is asked again in the form of the
+    // bootstrap.
     if (!wasLive && reason === 'not-a-control-plane') this.#protocol = this.#options.protocol;
     if (wasLive && this.#clock.now() - this.#liveSince >= SETTLED_MS) {
       this.#waits.lasted();
@@ -318,7 +319,7 @@ class Connection {
     this.#forgetStream();
     this.#phase = 'backing-off';
     const retryInMs = this.#waits.next(reason);
-    // The text of a stream that ends differs from that of a stream that is not taken.
+    // The text of a stream that ends differs from that of a stream that is refused.
     const said = this.#deleted ? reason : `${reason} ${message}`;
     if (said !== this.#said) this.#emit({ kind: 'disconnected', ...this.#lastError, wasLive, retryInMs });
     this.#said = said;
@@ -351,7 +352,7 @@ class Connection {
     if (!this.#isClosed()) this.#options.onEvent(event);
   }
 
-  /** A callback may have closed it. */
+  /** A callback may have closed the client. */
   #isClosed(): boolean {
     return this.#phase === 'closed';
   }
@@ -360,7 +361,7 @@ class Connection {
 const NOT_TRIED: StreamProblem = { reason: 'unreachable', advice: null };
 const TOKEN_UNREADABLE: StreamProblem = { reason: 'token-unreadable', advice: null };
 
-/** What cannot stand in a header is refused here: gRPC would repeat it in its error. */
+/** Refuses a token that no header can carry: gRPC would repeat it in its error. */
 async function readToken(source: AdsClientOptions['token']): Promise<string | null> {
   const token = (await source())?.trim() ?? null;
   if (token !== null && !/^[\x21-\x7e]+$/.test(token))

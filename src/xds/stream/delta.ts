@@ -6,9 +6,9 @@ import type { Answer, Ask, Protocol } from './protocol.ts';
 import { refusalStatus } from './refusal-status.ts';
 
 /**
- * Each answer has what changed and the names that are gone; each request the names that come and
- * go, and the first one of a type what is held already. An answer with nothing in it says that
- * nothing changed.
+ * Incremental ADS. Each answer has the changed resources and the removed names. Each request has
+ * the added and removed names; the first one of a type also has the resources held already. An
+ * empty answer means that nothing changed.
  */
 export const delta: Protocol = {
   method: '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
@@ -18,7 +18,7 @@ export const delta: Protocol = {
   read(bytes): Answer {
     const response = fromBinary(DeltaDiscoveryResponseSchema, bytes);
     const { typeUrl, systemVersionInfo: version, nonce, removedResources: removed } = response;
-    // One without content says that it lives on, for which there is no need here.
+    // A resource without content extends a lifetime, which this egress does not use.
     const resources = response.resources.flatMap(({ name, version, resource }) =>
       resource === undefined ? [] : [{ name, version, any: resource }],
     );
@@ -30,7 +30,8 @@ function requestOf(ask: Ask): DeltaDiscoveryRequest {
   const { type, node, names, before, again, versions, nonce, isAnswer, refusal } = ask;
   const asked = new Set(before);
   const wanted = new Set(names);
-  // To name what is asked for as a whole, and to take that back, has it sent and changes nothing.
+  // Adding a name to a wildcard subscription and removing it again makes the control plane send
+  // that resource, without another effect.
   const onlyNow = again.filter((name) => !wanted.has(name));
   return create(DeltaDiscoveryRequestSchema, {
     typeUrl: TYPE_URLS[type],

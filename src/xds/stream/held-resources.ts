@@ -11,8 +11,8 @@ import { RemarkMemory } from './remark-memory.ts';
 import { endpointResourceName, secretNamesOfCluster, secretNamesOfListener } from '../messages/resource-names.ts';
 
 /**
- * Decode and judge one resource of each type. They do not throw: what cannot be decoded is refused
- * with an empty name.
+ * Decodes and checks one resource of each type. It never throws: a resource that cannot be decoded
+ * is refused with an empty name.
  */
 export interface Accept {
   readonly cluster: (any: Any) => Acceptance<Cluster>;
@@ -22,18 +22,18 @@ export interface Accept {
 }
 
 export interface Refused {
-  /** Empty where not even a name could be read: then nothing of the response is applied. */
+  /** Empty where not even a name could be read: then no part of the response is applied. */
   readonly name: string;
   readonly why: string;
 }
 
 interface Applied {
   readonly refused: readonly Refused[];
-  /** New ones only: what was said of the same resource before is not said again. */
+  /** Only new ones: a remark on the same resource is not repeated. */
   readonly remarks: readonly { readonly name: string; readonly remark: string }[];
 }
 
-/** A resource that another one cannot go live without. */
+/** A resource that another one needs to go live. */
 export interface Need {
   readonly type: 'endpoint' | 'secret';
   readonly name: string;
@@ -54,17 +54,17 @@ interface ByType {
 const NOTHING: Needs = { endpoint: null, secrets: [] };
 
 /**
- * What a control plane said, and what of it is live. `state` is what is handed on: a cluster is in
- * it once its endpoints are there, a listener once its secrets are; until then the version before
- * stays in. Clusters and listeners go when a response does not have them, endpoints and secrets
- * when nothing asks for them any more; a chain may name a cluster that is gone, until its listener
- * follows. Of a response with a refused resource the good ones are applied, as Envoy does, and the
- * version stays.
+ * What a control plane has sent, and what of it is live. `state` is the published part: it has a
+ * cluster once its endpoints are there, and a listener once its secrets are; until then it has the
+ * version before. Clusters and listeners go when a response lacks them; endpoints and secrets go
+ * when nothing refers to them. A chain may refer to a removed cluster until its listener follows.
+ * From a response with a refused resource the good ones are applied, as Envoy does, and the version
+ * stays.
  */
 export class HeldResources {
   readonly #accept: Accept;
   readonly #known: ByType = { cluster: new Map(), endpoint: new Map(), listener: new Map(), secret: new Map() };
-  /** The version in which the control plane sent what is known. */
+  /** The versions of the known resources, as the control plane sent them. */
   readonly #versions: Readonly<Record<AdsType, Map<string, string>>> = {
     cluster: new Map(),
     endpoint: new Map(),
@@ -73,7 +73,7 @@ export class HeldResources {
   };
   readonly #needs = new WeakMap<Held<unknown>, Needs>();
   readonly #remarks = new RemarkMemory();
-  /** Needs that are not waited for any more. */
+  /** Needs that are no longer waited for. */
   readonly #released = new Set<string>();
   #state: AdsState = {
     clusters: new Map(),
@@ -82,7 +82,7 @@ export class HeldResources {
     secrets: new Map(),
     versions: { cluster: '', endpoint: '', listener: '', secret: '' },
   };
-  /** Kept by #settle, because they are asked for more often than they change. */
+  /** Stored by #settle, because they are read more often than they change. */
   #wanted: Readonly<Record<Need['type'], readonly string[]>> = { endpoint: [], secret: [] };
   #missing: Readonly<Record<'cluster' | 'listener', readonly Need[]>> = { cluster: [], listener: [] };
 
@@ -94,12 +94,12 @@ export class HeldResources {
     return this.#state;
   }
 
-  /** Sorted: what the clusters and listeners need, those that are known and those that are live. */
+  /** Returns, sorted, what the known and the live clusters and listeners need. */
   wanted(type: Need['type']): readonly string[] {
     return this.#wanted[type];
   }
 
-  /** What a new stream need not send again; what was refused is not among it. */
+  /** Returns what a new stream need not send again; refused resources are not in it. */
   versions(type: AdsType): ReadonlyMap<string, string> {
     return this.#versions[type];
   }
@@ -113,13 +113,13 @@ export class HeldResources {
     return applied;
   }
 
-  /** These are not waited for any more: what needs them goes live without. */
+  /** Stops waiting for these: resources that need them go live without them. */
   release(needs: readonly Need[]): void {
     for (const need of needs) this.#released.add(keyOf(need));
     this.#settle();
   }
 
-  /** Known, and not yet live: what they lack. */
+  /** Returns what the known resources that are not live still need. */
   missing(of: 'cluster' | 'listener'): readonly Need[] {
     return this.#missing[of];
   }
@@ -170,7 +170,7 @@ export class HeldResources {
           ? judge(accept, type, sent)
           : { kind: 'accepted', name: same.name, resource: same.resource, remarks: [] };
       const { name, why } = named(judged, sent.name);
-      // What has no name at all cannot be kept apart from the rest.
+      // A resource without a name cannot be told apart from the others.
       if (name === '') return whole(why ?? 'a resource has no name');
       if (isNamed && !wanted.has(name)) continue;
       const twice = next.has(name) ? `duplicate ${type} ${name} found` : null;
@@ -188,11 +188,12 @@ export class HeldResources {
       next.set(name, held);
       versions.set(name, sent.version);
     }
-    // What was refused stays as it was.
+    // Refused resources stay as they were.
     const stays = new Set(refused.map(({ name }) => name));
     const isGone = (name: string): boolean => !stays.has(name) && (isWhole ? !next.has(name) : gone.has(name));
     if (isNamed) {
-      // Only what asks for them lets go of them; but what does not exist is not waited for.
+      // Only the resources that refer to them remove them; but a resource that does not exist is
+      // not waited for.
       for (const name of [...stays, ...gone]) if (!known.has(name)) this.#released.add(keyOf({ type, name }));
     } else {
       for (const name of known.keys()) if (isGone(name)) known.delete(name);
@@ -206,7 +207,7 @@ export class HeldResources {
     };
   }
 
-  /** What is complete goes live; then what nothing needs any more is let go. */
+  /** Publishes complete resources, then drops resources that nothing needs any more. */
   #settle(): void {
     const missing = { cluster: new Map<string, Need>(), listener: new Map<string, Need>() };
     const clusters = this.#live(this.#state.clusters, this.#known.cluster, missing.cluster);
@@ -243,7 +244,7 @@ export class HeldResources {
     if (changed) this.#state = next;
   }
 
-  /** What lacks something goes into `missing`, and what was there before stays in its place. */
+  /** Adds what a resource lacks to `missing`, and keeps its previous version in place. */
   #live<Resource>(
     before: ReadonlyMap<string, Held<Resource>>,
     known: ReadonlyMap<string, Held<Resource>>,
@@ -274,7 +275,7 @@ export class HeldResources {
   }
 }
 
-/** A fault in judging one resource is not the end of the process. */
+/** A fault in the check of one resource must not end the process. */
 function judge<Resource>(accept: (any: Any) => Acceptance<Resource>, type: AdsType, { any }: SentResource): Acceptance<Resource> {
   if (any.typeUrl !== TYPE_URLS[type])
     return { kind: 'refused', name: '', why: `a resource has the type ${any.typeUrl}, not ${TYPE_URLS[type]}` };
@@ -290,8 +291,8 @@ function judge<Resource>(accept: (any: Any) => Acceptance<Resource>, type: AdsTy
 }
 
 /**
- * The name that a resource goes by, and why it is refused, if it is. The name that stands beside a
- * resource counts, because the control plane goes by it.
+ * Returns the name of a resource, and why it is refused, if it is. The name beside a resource
+ * counts, because the control plane uses it.
  */
 function named(judged: Acceptance<unknown>, beside: string): { readonly name: string; readonly why: string | null } {
   const why = judged.kind === 'refused' ? judged.why : null;
@@ -299,7 +300,7 @@ function named(judged: Acceptance<unknown>, beside: string): { readonly name: st
   return { name: beside, why: why ?? `the resource has the name ${JSON.stringify(judged.name)} inside` };
 }
 
-/** Nothing of the response can be applied. */
+/** Makes the result for a response of which nothing can be applied. */
 function whole(why: string): Applied {
   return { refused: [{ name: '', why }], remarks: [] };
 }
@@ -317,7 +318,7 @@ function only<Value>(map: ReadonlyMap<string, Value>, names: ReadonlySet<string>
   return new Map([...map].filter(([name]) => names.has(name)));
 }
 
-/** `before` where nothing changed, so that equal maps are the same map. */
+/** Returns `before` when nothing changed, so that equal maps are the same object. */
 function sameOr<Value>(before: ReadonlyMap<string, Value>, after: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
   if (before.size !== after.size) return after;
   for (const [name, value] of after) if (before.get(name) !== value) return after;

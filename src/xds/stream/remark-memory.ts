@@ -9,7 +9,7 @@ export class RemarkMemory {
     secret: new Map(),
   };
 
-  /** Those that were not remarked of this resource the last time. */
+  /** Returns the remarks that were not made on this resource the last time. */
   fresh(type: AdsType, name: string, remarks: readonly string[]): readonly string[] {
     const before = this.#said[type].get(name);
     if (remarks.length === 0) this.#said[type].delete(name);
@@ -17,7 +17,7 @@ export class RemarkMemory {
     return remarks.filter((remark) => before?.has(remark) !== true);
   }
 
-  /** Forgets the resources that are not there any more. */
+  /** Forgets the resources that no longer exist. */
   keepOnly(type: AdsType, known: ReadonlyMap<string, unknown>): void {
     for (const name of this.#said[type].keys()) if (!known.has(name)) this.#said[type].delete(name);
   }

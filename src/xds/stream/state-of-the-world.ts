@@ -6,8 +6,8 @@ import type { Answer, Ask, Protocol } from './protocol.ts';
 import { refusalStatus } from './refusal-status.ts';
 
 /**
- * Each answer has all resources of its type, and each request all names, with the version that was
- * accepted last.
+ * State of the world. Each answer has all resources of its type; each request has all names, with
+ * the version that was accepted last.
  */
 export const stateOfTheWorld: Protocol = {
   method: '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources',

@@ -1,8 +1,8 @@
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 
 /**
- * Why a stream ended or says nothing, for people. Kuma ends every stream with the code UNKNOWN and
- * a text: this is the one place that reads the text.
+ * Explains why a stream ended or is silent. Kuma ends every stream with the code UNKNOWN and a
+ * text; no other file reads that text.
  */
 
 export interface StreamEnd {
@@ -22,7 +22,7 @@ export type ProblemReason =
   | 'token-unreadable'
   | 'token-refused'
   | 'name-not-found'
-  /** It was there: the control plane served it until then. */
+  /** The resource existed: the control plane served it until then. */
   | 'resource-deleted'
   | 'name-mismatch'
   | 'node-id-changed'
@@ -41,7 +41,7 @@ export type ProblemReason =
 
 export interface StreamProblem {
   readonly reason: ProblemReason;
-  /** What to do about it; null where there is nothing but to wait, or nothing is known. */
+  /** What to do about it; null where waiting is all, or nothing is known. */
   readonly advice: string | null;
 }
 
@@ -56,7 +56,7 @@ const NEW_TOKEN = 'generate one with `kumactl generate zone-token --zone <zone> 
 const NEW_DATAPLANE_TOKEN =
   'generate one with `kumactl generate dataplane-token --mesh <mesh> --workload <workload> --valid-for 720h` (add --name to bind it to the name too)';
 
-/** The first that matches counts: the narrower texts stand first. */
+/** The first match counts: narrower texts come first. */
 const TEXTS: readonly Known[] = [
   {
     reason: 'busy',
@@ -186,8 +186,8 @@ export function explainEnd({ code, message }: StreamEnd): StreamProblem {
 }
 
 /**
- * Of a resource that the control plane served before: the texts are those of one that never was.
- * Only a node that brings its resource makes it again.
+ * Explains the deletion of a resource that the control plane served before; its texts are the same
+ * as for one that never existed. Only a node that sends its resource creates it again.
  */
 export function explainDeletion({ id, metadata }: Pick<Node, 'id' | 'metadata'>): StreamProblem {
   const kind = id.startsWith('.') ? 'ZoneEgress' : 'Dataplane';
@@ -201,7 +201,7 @@ export function explainDeletion({ id, metadata }: Pick<Node, 'id' | 'metadata'>)
 }
 
 /**
- * Kuma since 2.12 sends neither configuration nor an error when it cannot make the configuration.
+ * Since 2.12 Kuma sends neither configuration nor an error when it cannot make the configuration.
  */
 export function explainSilence(
   { id, metadata }: Node,

@@ -6,8 +6,7 @@ import type { Node } from '#envoy/config/core/v3/base_pb.js';
 import type { Answer, Ask, Protocol } from './protocol.ts';
 
 /**
- * What happens to the stream. `now` is monotonic, `wall` is since the Unix epoch, both in
- * milliseconds.
+ * Events of the stream. `now` is monotonic, `wall` is since the Unix epoch, both in milliseconds.
  */
 export type StreamEvent =
   | { readonly kind: 'opened'; readonly now: number }
@@ -16,19 +15,21 @@ export type StreamEvent =
   /** `deadline` has passed. */
   | { readonly kind: 'elapsed'; readonly now: number };
 
-/** What is worth a line. A refusal that comes again and again is said once, until it changes. */
+/** Something to log. A repeated refusal is reported once, until it changes. */
 export type Finding =
   | {
       readonly kind: 'refused';
       readonly type: AdsType;
       readonly version: string;
       readonly resources: readonly Refused[];
-      /** As the control plane gets it. */
+      /** The text that the control plane gets. */
       readonly message: string;
     }
   | { readonly kind: 'recovered'; readonly type: AdsType; readonly version: string; readonly refusals: number }
   | { readonly kind: 'tolerated'; readonly type: AdsType; readonly name: string; readonly remark: string }
-  /** Asked for, and not there within the fetch timeout: what needs it is live without it. */
+  /**
+   * Requested, but not sent within the fetch timeout: resources that need it are live without it.
+   */
   | { readonly kind: 'not-answered'; readonly type: Need['type']; readonly names: readonly string[]; readonly timeoutMs: number }
   | { readonly kind: 'unasked'; readonly typeUrl: string };
 
@@ -41,26 +42,26 @@ export interface Outcome {
 export interface TypeStatus {
   /** The last accepted `version_info`; empty before the first. */
   readonly version: string;
-  /** Of the last response on this stream; empty before the first. */
+  /** Nonce of the last response on this stream; empty before the first. */
   readonly nonce: string;
-  /** Responses since the start. */
+  /** Responses accepted since the start. */
   readonly accepted: number;
   readonly rejected: number;
-  /** Refused in a row, up to now; 0 while all is well. */
+  /** Consecutive refusals up to now; 0 after an accepted response. */
   readonly refusedInRow: number;
   readonly lastRefusal: { readonly message: string; readonly version: string; readonly at: number } | null;
 }
 
 /**
- * Envoy's default `initial_fetch_timeout`, which Kuma leaves for endpoints and secrets; for
- * clusters and listeners it sets none.
+ * Envoy's default `initial_fetch_timeout`, which Kuma keeps for endpoints and secrets; it switches
+ * it off for clusters and listeners.
  */
 export const FETCH_TIMEOUT_MS = 15_000;
 
-/** A refused resource is asked for again after this, and then each time after twice as long. */
+/** The wait before a refused resource is requested again; it doubles each time. */
 const ASK_AGAIN_MS = 5_000;
 const ASK_AGAIN_LAST_MS = 300_000;
-/** Envoy cuts there. */
+/** Envoy cuts messages at this length. */
 const MAX_MESSAGE = 4096;
 
 const WHAT: Readonly<Record<AdsType, string>> = {
@@ -83,21 +84,21 @@ interface Topic {
   rejected: number;
   refusedInRow: number;
   lastRefusal: TypeStatus['lastRefusal'];
-  /** Asked for on any stream: then it is asked for again on the next. */
+  /** True when it was requested on any stream: the next stream requests it again. */
   subscribed: boolean;
-  /** As last sent on this stream; null before. */
+  /** The names last sent on this stream; null before. */
   asked: readonly string[] | null;
 }
 
 /**
- * The conversation of one aggregated stream, in both forms: events in, requests out, as Envoy has
- * it. It knows no network and sets no timer: `elapsed` is due at `deadline`.
+ * The conversation of one aggregated stream, in both forms, as in Envoy: events in, requests out.
+ * It knows no network and sets no timer: `elapsed` is due at `deadline`.
  *
- * Clusters and listeners are asked for as a whole, endpoints and secrets by all names that these
- * hold: Kuma does not answer a request that leaves out one that it has. Listeners are first asked
- * for when the first clusters have their endpoints. What a response changes in the names of another
- * type is asked for before the response is acknowledged, and clusters are not acknowledged while a
- * new one waits for its endpoints.
+ * Clusters and listeners use wildcard subscriptions. Endpoints and secrets list every name those
+ * refer to: Kuma ignores a request that omits a name it has. Listeners are first requested when the
+ * first clusters have their endpoints. When a response changes the names of another type, that type
+ * is requested before the response is acknowledged; clusters are not acknowledged while a new one
+ * waits for its endpoints.
  */
 export class Subscriptions {
   readonly #node: Node;
@@ -108,9 +109,9 @@ export class Subscriptions {
     listener: topic(),
     secret: topic(),
   };
-  /** When the wait for a resource is over, by need; empty while there is no stream. */
+  /** When the wait for each needed resource ends; empty while there is no stream. */
   readonly #waits = new Map<string, { readonly need: Need; readonly dueAt: number }>();
-  /** By type and name, what this stream would not send again by itself. */
+  /** Refused resources by type and name, which this stream would not send again by itself. */
   readonly #refused = new Map<string, RefusedAsk>();
   #protocol: Protocol;
   #unsent: Ask[] = [];
@@ -123,7 +124,7 @@ export class Subscriptions {
     this.#held = new HeldResources(accept);
   }
 
-  /** From the next stream on. */
+  /** Takes effect with the next stream. */
   speak(protocol: Protocol): void {
     this.#protocol = protocol;
   }
@@ -132,12 +133,12 @@ export class Subscriptions {
     return this.#held.state;
   }
 
-  /** Whether something that was sent waits for what it needs before it goes live. */
+  /** True while a received resource waits for what it needs to go live. */
   get warming(): boolean {
     return this.#held.missing('cluster').length + this.#held.missing('listener').length > 0;
   }
 
-  /** Monotonic milliseconds, or null while nothing is waited for. */
+  /** Monotonic milliseconds; null while nothing is waited for. */
   get deadline(): number | null {
     let first: number | null = null;
     for (const { dueAt } of [...this.#waits.values(), ...this.#refused.values()])
@@ -188,13 +189,13 @@ export class Subscriptions {
     this.#refused.clear();
   }
 
-  /** Without names a first request may ask for all that there are. */
+  /** A first request without names may ask for all resources. */
   #hasWords(type: AdsType): boolean {
     const isNamed = type === 'endpoint' || type === 'secret';
     return !isNamed || !this.#protocol.emptyAsksForAll || this.#held.wanted(type).length > 0;
   }
 
-  /** What does not come again by itself is asked for after a while. */
+  /** Schedules another request for a refused resource that would not be sent again by itself. */
   #noteRefused(type: AdsType, answer: Answer, refused: readonly Refused[], now: number): void {
     if (this.#protocol.refusedComesAgain) return;
     for (const { name } of [...answer.resources, ...answer.removed.map((name) => ({ name }))]) {
@@ -207,10 +208,10 @@ export class Subscriptions {
     }
   }
 
-  /** One request for each type that has something refused whose time has come. */
+  /** Makes one request for each type with a refused resource that is due. */
   #askAgain(now: number): readonly Ask[] {
     const due = [...this.#refused.values()].filter(({ dueAt }) => dueAt <= now);
-    // The answer sets the time of the next one; where there is none, nothing is asked for again.
+    // The answer sets the time of the next request; without an answer there is none.
     for (const each of due) each.dueAt = Infinity;
     return ADS_TYPES.flatMap((type) => {
       const again = due.filter((each) => each.type === type).map(({ name }) => name);
@@ -267,8 +268,8 @@ export class Subscriptions {
   }
 
   /**
-   * The types whose names are other ones than those last asked for, but not `except`, whose answer
-   * is about to say them.
+   * Makes requests for the types whose names have changed, except `except`, whose answer is about
+   * to send them.
    */
   #changedNames(except: AdsType | null): Ask[] {
     return ADS_TYPES.filter((type) => type !== except && this.#hasChanged(type)).map((type) => this.#request(type));
@@ -293,7 +294,7 @@ export class Subscriptions {
     }
   }
 
-  /** Clusters wait until none of them is half there, and go first then. */
+  /** Clusters wait until none of them is half complete, and then go first. */
   #sendable(type: AdsType | null, answer?: Ask): readonly Ask[] {
     const waits = this.#topics.listener.subscribed && this.#held.missing('cluster').length > 0;
     if (waits && type === 'cluster' && answer !== undefined) {
@@ -335,7 +336,7 @@ function topic(): Topic {
   return { nonce: '', accepted: 0, rejected: 0, refusedInRow: 0, lastRefusal: null, subscribed: false, asked: null };
 }
 
-/** In Envoy's words, which control planes and their users know. */
+/** Writes Envoy's message, which control planes and their users know. */
 function refusalMessage(type: AdsType, refused: readonly Refused[]): string {
   const reasons = refused.map(({ name, why }) => (name === '' ? why : `${name}: ${why}`)).join(', ');
   const message = `Error adding/updating ${WHAT[type]} ${reasons}`;

@@ -12,24 +12,19 @@ export interface AdsTarget {
 }
 
 export type AdsTls =
-  /** Without protection no token is sent. */
+  /** No token is sent without protection. */
   | { readonly kind: 'plaintext' }
   | {
       readonly kind: 'tls';
-      /**
-       * PEM of who may sign the control plane's certificate; null trusts the list that Node has.
-       */
+      /** PEM of the CAs for the control plane's certificate; null trusts Node's list. */
       readonly ca: string | null;
-      /** false takes any certificate. */
+      /** False accepts any certificate. */
       readonly verify: boolean;
-      /**
-       * The name that is asked for and that the certificate must have; null for the host of the
-       * target.
-       */
+      /** The name for SNI and for the check of the certificate; null for the host of the target. */
       readonly serverName: string | null;
     };
 
-/** HTTP/2 pings: how often, and how long an answer may take. */
+/** HTTP/2 pings: their interval, and the time for an answer. */
 export interface KeepAlive {
   readonly timeMs: number;
   readonly timeoutMs: number;
@@ -40,15 +35,15 @@ export interface StreamOptions {
   readonly target: AdsTarget;
   readonly tls: AdsTls;
   readonly keepAlive: KeepAlive;
-  /** Sent as it is, in `authorization`; null sends none. */
+  /** Sent unchanged in `authorization`; null sends none. */
   readonly token: string | null;
 }
 
 export interface StreamHandlers {
-  /** The connection stands: what is sent now goes out. */
+  /** Called when the connection is made: requests are sent from now on. */
   onReady(): void;
   onAnswer(answer: Answer): void;
-  /** Once, and not after `close`. */
+  /** Called once, and not after `close`. */
   onEnd(end: StreamEnd): void;
 }
 
@@ -62,8 +57,8 @@ export interface AdsStream {
 const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
 
 /**
- * One aggregated stream on a connection of its own, so that names are looked up and certificates
- * are read anew for each. It does not try again and knows nothing of what is said.
+ * Opens one aggregated stream on a connection of its own, so that names are resolved and
+ * certificates are read anew for each. It does not retry, and does not read the content.
  */
 export function openStream({ protocol, target, tls, keepAlive, token }: StreamOptions, handlers: StreamHandlers): AdsStream {
   const client = new Client(addressOf(target), credentials(tls, target.host), channelOptions(keepAlive));
@@ -102,7 +97,7 @@ export function openStream({ protocol, target, tls, keepAlive, token }: StreamOp
   };
 }
 
-/** The status event says the same, and says it also for an end without an error. */
+/** The status event reports the same, and also an end without an error. */
 function onCallError(): void {}
 
 function addressOf({ host, port }: AdsTarget): string {
@@ -111,7 +106,7 @@ function addressOf({ host, port }: AdsTarget): string {
 
 function credentials(tls: AdsTls, host: string): ChannelCredentials {
   if (tls.kind === 'plaintext') return ChannelCredentials.createInsecure();
-  // By the name that was dialled, whatever is sent as SNI.
+  // Keyed by the dialled name, with any SNI.
   return new VerifiedChannel({ ca: tls.ca, verify: tls.verify, serverName: tls.serverName ?? host });
 }
 
@@ -120,8 +115,8 @@ function channelOptions({ timeMs, timeoutMs }: KeepAlive): ChannelOptions {
     'grpc.keepalive_time_ms': timeMs,
     'grpc.keepalive_timeout_ms': timeoutMs,
     'grpc.max_receive_message_length': MAX_RESPONSE_BYTES,
-    // A control plane is reached directly, as Envoy does; and what is tried again is decided by who
-    // opens the stream.
+    // A control plane is reached directly, as Envoy does; the opener of the stream decides about
+    // retries.
     'grpc.enable_http_proxy': 0,
     'grpc.enable_retries': 0,
     'grpc.service_config_disable_resolution': 1,

@@ -6,9 +6,9 @@ import { ChannelCredentials, CallCredentials } from '@grpc/grpc-js';
 import { connectTls, hostProblem } from '../../base/connect-tls.ts';
 
 export interface Trust {
-  /** PEM; null trusts the list that Node has. */
+  /** PEM; null trusts Node's list. */
   readonly ca: string | null;
-  /** false takes any certificate. */
+  /** False accepts any certificate. */
   readonly verify: boolean;
   /** A name or an address that the certificate must have; only a name is sent as SNI. */
   readonly serverName: string;
@@ -17,8 +17,8 @@ export interface Trust {
 type Connector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
 /**
- * TLS for gRPC that is set up here: the library's own would have Node make objects of every
- * certificate that is sent.
+ * TLS for gRPC that is set up here: the library's own makes Node convert every received certificate
+ * into an object.
  */
 export class VerifiedChannel extends ChannelCredentials {
   readonly #trust: Trust;
@@ -59,7 +59,7 @@ export class VerifiedChannel extends ChannelCredentials {
         checkServer: (certificate) => (verify ? hostProblem(certificate, serverName) : undefined),
       });
       socket.on('secureConnect', () => resolve(socket));
-      // It stays: a socket without a listener for errors would end the process.
+      // The listener stays: a socket without a listener for errors would end the process.
       socket.on('error', reject);
       socket.on('close', () => reject(new Error('the connection was closed before TLS was up')));
     });

@@ -20,16 +20,16 @@ import { typeOf, unpack } from '../messages/typed-config.ts';
 
 export interface BalancingRead {
   /**
-   * `balancer`, `localityWeighting`, `panicThresholdPercent`, `failInPanic`: only what differs from
-   * the defaults, or was written.
+   * `balancer`, `localityWeighting`, `panicThresholdPercent`, `failInPanic`: only values that
+   * differ from the defaults, or were written.
    */
   readonly fields: Partial<Cluster>;
   readonly remarks: readonly string[];
 }
 
 /**
- * How endpoints are picked: the policy of an extension where there is one, else the old field;
- * round robin is left out.
+ * Reads the balancing policy: the extension where there is one, else the old field. Round robin is
+ * left out.
  */
 export function readBalancing(cluster: EnvoyCluster): BalancingRead {
   const { loadBalancingPolicy, commonLbConfig } = cluster;
@@ -85,7 +85,8 @@ function byEnum({ lbPolicy, lbConfig }: EnvoyCluster): BalancingRead {
 }
 
 /**
- * The first that Envoy knows counts; its own policies within (subsets, localities) are followed.
+ * The first policy that Envoy knows counts; policies inside of its own (subsets, localities) are
+ * followed.
  */
 function byExtension({ policies }: LoadBalancingPolicy): BalancingRead {
   const config = policies

@@ -8,16 +8,13 @@ import { HealthStatus } from '#envoy/config/core/v3/health_check_pb.js';
 import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
 import type { LbEndpoint, LocalityLbEndpoints } from '#envoy/config/endpoint/v3/endpoint_components_pb.js';
 
-/** What the connection to an endpoint is made with. */
+/** How the connection to an endpoint is made. */
 export type Socket =
   | { readonly kind: 'plain' }
   | { readonly kind: 'tls'; readonly tls: TlsOrigination }
   | { readonly kind: 'unusable'; readonly why: string };
 
-/**
- * The sockets of a cluster: the first whose match is part of the endpoint's metadata is the
- * endpoint's.
- */
+/** The sockets of a cluster; an endpoint uses the first whose match is part of its metadata. */
 export interface SocketMatches {
   readonly matches: readonly { readonly match: JsonObject; readonly socket: () => Socket }[];
   readonly otherwise: () => Socket;
@@ -26,11 +23,11 @@ export interface SocketMatches {
 export interface EndpointsRead {
   readonly endpoints: readonly Endpoint[];
   readonly remarks: readonly string[];
-  /** Why none of them can be used, although there are some; null where that is not so. */
+  /** Why all of the matches cannot be used; null where one can, or there are none. */
   readonly unusable: string | null;
 }
 
-/** `family`: of names to resolve; null where an assignment has addresses only. */
+/** `family`: the address family for names; null where an assignment has only addresses. */
 export function readEndpoints(
   assignment: ClusterLoadAssignment | undefined,
   sockets: SocketMatches,
@@ -52,8 +49,8 @@ export function readEndpoints(
   }
   if ((assignment?.policy?.dropOverloads.length ?? 0) > 0) remarks.add('its share of connections to drop is not dropped');
   const why = [...unusable].join('; ');
-  // Those left out for their TLS are never spoken to in another way; the others are as good as
-  // before.
+  // Endpoints that were left out for their TLS are never used in another way; the others are not
+  // affected.
   if (why !== '' && endpoints.length > 0) remarks.add(`endpoints that cannot be spoken to are left out: ${why}`);
   return { endpoints, remarks: [...remarks], unusable: why !== '' && endpoints.length === 0 ? why : null };
 }
@@ -102,7 +99,7 @@ function leftOut(why: string): Found {
 
 const UNHEALTHY: ReadonlySet<HealthStatus> = new Set([HealthStatus.UNHEALTHY, HealthStatus.DRAINING, HealthStatus.TIMEOUT]);
 
-/** Or why it cannot be connected to. */
+/** Returns the address, or the reason why it cannot be connected to. */
 function placeOf(
   address: Address | undefined,
   family: 'v4' | 'any' | null,
@@ -125,8 +122,8 @@ function placeOf(
 }
 
 /**
- * Names of the localities, where the zone alone does not tell apart those of one priority;
- * undefined where it does. The zone is then what a locality is known by.
+ * Returns names of the localities where the zone alone does not distinguish those of one priority;
+ * otherwise undefined, and the zone is the name.
  */
 function localityNames(groups: readonly LocalityLbEndpoints[]): readonly (string | undefined)[] {
   const whole = groups.map(({ locality, priority }) => ({ zone: `${priority} ${locality?.zone ?? ''}`, name: nameOf(locality) }));
@@ -137,7 +134,7 @@ function nameOf(locality: Locality | undefined): string {
   return [locality?.region ?? '', locality?.zone ?? '', locality?.subZone ?? ''].join('/');
 }
 
-/** Kuma's are texts; what is not is compared by how it is written. */
+/** Kuma's values are texts; any other value is compared in its written form. */
 function tagsOf(metadata: Metadata | undefined): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.entries(metadata?.filterMetadata['envoy.lb'] ?? {}).map(([tag, value]) => [
@@ -149,7 +146,7 @@ function tagsOf(metadata: Metadata | undefined): Readonly<Record<string, string>
 
 const SOCKET_MATCH = 'envoy.transport_socket_match';
 
-/** By the endpoint's own metadata, then by its locality's. */
+/** Matches the endpoint's own metadata, then that of its locality. */
 function socketOf({ matches, otherwise }: SocketMatches, own: Metadata | undefined, locality: Metadata | undefined): Socket {
   for (const metadata of [own, locality]) {
     const labels = metadata?.filterMetadata[SOCKET_MATCH] ?? {};

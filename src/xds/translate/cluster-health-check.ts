@@ -17,8 +17,8 @@ import type { Int64Range } from '#envoy/type/v3/range_pb.js';
 import { CodecClientType } from '#envoy/type/v3/http_pb.js';
 
 /**
- * Active checks of the endpoints of a cluster, each once. What of them cannot be made as Envoy
- * makes them is a remark.
+ * Reads the active checks of a cluster's endpoints, each once. Parts that cannot be done as in
+ * Envoy are remarks.
  */
 export function readHealthChecks(
   healthChecks: readonly EnvoyCheck[],
@@ -44,12 +44,12 @@ function isCheckedElsewhere({ hostIdentifier: of }: LbEndpoint): boolean {
   return config.portValue !== 0 || config.hostname !== '' || config.address !== undefined || config.disableActiveHealthCheck;
 }
 
-/** Envoy's, where none is sent. */
+/** Envoy's default. */
 const NO_TRAFFIC_INTERVAL_MS = 60_000;
 
 /**
- * null for a check that cannot be made here: to make another one could take away endpoints that are
- * well.
+ * Returns null for a check that cannot be made here: a different check could remove healthy
+ * endpoints.
  */
 function readCheck(check: EnvoyCheck, remarks: string[]): HealthCheck | null {
   const probe = readProbe(check, remarks);
@@ -115,7 +115,7 @@ function hexOf(payload: HealthCheck_Payload | undefined): string {
   return what?.case === 'binary' ? Buffer.from(what.value).toString('hex') : (what?.value ?? '').toLowerCase();
 }
 
-/** null where its answer is judged by what is not looked at here. */
+/** Returns null where parts that are not supported decide about the answer. */
 function httpProbe(check: HealthCheck_HttpHealthCheck, remarks: string[]): HealthProbe | null {
   const { method, host, path, requestHeadersToAdd, retriableStatuses, codecClientType } = check;
   const judged = [

@@ -14,10 +14,7 @@ export interface ProtectionRead {
   readonly remarks: readonly string[];
 }
 
-/**
- * Breakers, outlier detection and health checks. What Envoy would do beyond what the model has is a
- * remark.
- */
+/** Reads breakers, outlier detection and health checks. Parts that the model lacks are remarks. */
 export function readProtection(
   { circuitBreakers, outlierDetection, healthChecks }: EnvoyCluster,
   endpoints: readonly LbEndpoint[],
@@ -36,8 +33,8 @@ export function readProtection(
 }
 
 /**
- * Of the default priority, as TCP has no other. A limit that is Envoy's own is left out, so that
- * clusters with the same limits are equal.
+ * Reads the default priority, the only one of TCP. A limit that equals Envoy's default is left out,
+ * so that clusters with the same limits are equal.
  */
 function readBreaker(breakers: CircuitBreakers | undefined, remarks: string[]): CircuitBreaker {
   const limits = breakers?.thresholds.find(({ priority }) => priority === RoutingPriority.DEFAULT);
@@ -51,8 +48,8 @@ function readBreaker(breakers: CircuitBreakers | undefined, remarks: string[]): 
 }
 
 /**
- * The rates have a threshold each for errors of the service and of the connection; it is the latter
- * where they are told apart.
+ * Envoy has one threshold of the rates for errors of the service and one for errors of the
+ * connection; where they are split, the latter is used.
  */
 function readOutlier(outlier: EnvoyOutlier, remarks: string[]): OutlierDetection {
   const defaults = OUTLIER_DEFAULTS;

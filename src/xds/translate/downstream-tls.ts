@@ -9,16 +9,16 @@ import type { SdsSecretConfig } from '#envoy/extensions/transport_sockets/tls/v3
 import type { TransportSocket } from '#envoy/config/core/v3/base_pb.js';
 import { typeOf, unknownField, unpack } from '../messages/typed-config.ts';
 
-/** A secret that is asked for by name, or one that came inside of the chain. */
+/** A secret that is requested by name, or one inside of the chain. */
 export type Given<Value> =
   { readonly kind: 'secret'; readonly name: string } | { readonly kind: 'inline'; readonly value: Value };
 
 /**
- * What a chain ends the mTLS of its mesh with. Two chains of a mesh with the same `key` are the
- * same in this.
+ * What a chain needs to terminate the mTLS of its mesh. Two chains of a mesh with the same `key`
+ * have the same content.
  */
 export interface ChainTls {
-  /** Empty where neither the names of the secrets nor the clients' prefix say it. */
+  /** Empty where neither the names of the secrets nor the clients' prefix contain it. */
   readonly mesh: string;
   readonly identity: Given<TlsCertificate>;
   readonly trust: Given<CertificateValidationContext>;
@@ -31,8 +31,8 @@ export type ChainTlsRead =
 export const SPIFFE_VALIDATOR = 'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';
 
 /**
- * What this egress cannot do to a client that Envoy would do, such as a list of revoked
- * certificates, refuses every client.
+ * Refuses every client where Envoy would make a check that this egress cannot, such as a list of
+ * revoked certificates.
  */
 export function readChainTls(socket: TransportSocket): ChainTlsRead {
   const config = socket.configType.case === 'typedConfig' ? socket.configType.value : undefined;
@@ -78,9 +78,9 @@ function complaint(
 }
 
 /**
- * Why a validation asks more of clients than this egress does, or null. It asks for a certificate
- * under the CA of the mesh with an id that begins with `spiffe://<mesh>/`, and nothing less. `mesh`
- * may be empty where it is not known.
+ * Returns why a validation asks more of clients than this egress does, or null. The egress asks for
+ * a certificate under the CA of the mesh with an id that begins with `spiffe://<mesh>/`, and
+ * nothing less. `mesh` may be empty where it is not known.
  */
 export function validationComplaint(validation: CertificateValidationContext, mesh: string): string | null {
   const unknown = unknownField(validation);
@@ -108,7 +108,7 @@ export function validationComplaint(validation: CertificateValidationContext, me
   return isMet ? null : `it accepts other names than those that begin with spiffe://${mesh}/`;
 }
 
-/** Each mesh that is named, once: of the CA, of the certificate, of the clients' prefix. */
+/** Returns each mesh once that the CA, the certificate or the clients' prefix names. */
 function meshNames(common: CommonTlsContext): readonly string[] {
   const sds = [...common.tlsCertificateSdsSecretConfigs, ...validationSecrets(common)].map(({ name }) => name);
   const named = sds.flatMap((name) => /^(?:identity_cert|mesh_ca):secret:(.+)$/.exec(name)?.[1] ?? []);
@@ -134,7 +134,7 @@ function validationSecrets({ validationContextType: type }: CommonTlsContext): r
   return [type.value.validationContextSdsSecretConfig];
 }
 
-/** Of several certificates the first: clients of a mesh can do with any. */
+/** Takes the first of several certificates: clients of a mesh accept any of them. */
 function identityOf(common: CommonTlsContext): Given<TlsCertificate> | null {
   const [inline] = common.tlsCertificates;
   if (inline !== undefined) return { kind: 'inline', value: inline };

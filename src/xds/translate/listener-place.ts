@@ -2,8 +2,8 @@ import { SocketAddress_Protocol } from '#envoy/config/core/v3/address_pb.js';
 import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
 
 /**
- * Why a listener is not one on a TCP port; null where it is. Such a one is not opened anywhere else
- * instead.
+ * Returns why a listener is not on a TCP port; null where it is. Such a listener is not opened at
+ * another place.
  */
 export function placeComplaint({ address, bindToPort, apiListener, listenerSpecifier }: Listener): string | null {
   const place = address?.address;

@@ -16,10 +16,13 @@ import { typeOf, unpack } from '../messages/typed-config.ts';
 
 export type MeshRead =
   | { readonly kind: 'mesh'; readonly mesh: Mesh; readonly secrets: readonly (readonly [ContentHash, string])[] }
-  /** Clients of it are refused with `identity-unavailable`, and nothing else is. */
+  /** Clients of the mesh are refused with `identity-unavailable`; nothing else is affected. */
   | { readonly kind: 'unavailable'; readonly why: string };
 
-/** The certificates of one mesh as its chains name them, from what the control plane has sent. */
+/**
+ * Reads the certificates of one mesh, by the names in its chains, from what the control plane has
+ * sent.
+ */
 export function readMesh(tls: ChainTls, secrets: AdsState['secrets']): MeshRead {
   const name = meshName(tls.mesh);
   const identity = resolved(tls.identity, secrets, certificateOf);
@@ -44,7 +47,7 @@ interface TrustText {
   readonly kind: 'text';
   readonly hash: ContentHash;
   readonly text: string;
-  /** Of a SPIFFE validator. */
+  /** The trust domains of a SPIFFE validator. */
   readonly domains: readonly (readonly [name: string, hash: ContentHash, text: string])[];
 }
 
@@ -97,8 +100,8 @@ function trustText(validation: CertificateValidationContext, mesh: MeshName): Un
 }
 
 /**
- * Each trust domain has a bundle of its own; the text of all names them, so that it changes with
- * them.
+ * Each trust domain has a bundle of its own. The text of all bundles names the domains, so that it
+ * changes with them.
  */
 function bundlesOf(config: Parameters<typeof unpack>[0], mesh: MeshName): Unavailable | TrustText {
   const sent = unpack(config, SPIFFECertValidatorConfigSchema)?.trustDomains ?? [];
@@ -121,7 +124,7 @@ function unavailable(why: string): Unavailable {
   return { kind: 'unavailable', why };
 }
 
-/** The bundles of a SPIFFE validator stand there in place of a CA. */
+/** A SPIFFE validator has bundles instead of a CA. */
 function validatorOf({ customValidatorConfig }: CertificateValidationContext): string {
   const config = customValidatorConfig?.typedConfig;
   return config === undefined ? '' : `${typeOf(config)} ${Buffer.from(config.value).toString('base64')}`;
@@ -129,7 +132,7 @@ function validatorOf({ customValidatorConfig }: CertificateValidationContext): s
 
 const keys = new WeakMap<ChainTls, string>();
 
-/** The same for chains that end the mTLS of a mesh with the same. */
+/** Returns the same key for chains that terminate the mTLS of a mesh with the same certificates. */
 export function tlsKey(tls: ChainTls): string {
   const known = keys.get(tls);
   if (known !== undefined) return known;

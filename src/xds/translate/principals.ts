@@ -1,30 +1,30 @@
 import type { Principal } from '../../model/permission.ts';
 
-/** What is the same for every connection that a route takes. */
+/** Facts that are the same for every connection of a route. */
 export interface ChainFacts {
-  /** As Envoy compares it: ASCII letters in lower case. */
+  /** In Envoy's form for comparison: ASCII letters in lower case. */
   readonly serverName: string;
   readonly mesh: string;
   readonly destination: string;
   /** The port that clients connect to. */
   readonly port: number;
-  /** Of a MeshExternalService, to which no permission applies. */
+  /** True for a MeshExternalService, to which no permission applies. */
   readonly isMeshExternal: boolean;
 }
 
 /**
- * Thrown for what restricts access and cannot be judged here; filterPermission catches it. The
- * message says what it is.
+ * Thrown for a restriction that cannot be judged here; filterPermission catches it. The message
+ * names it.
  */
 export class NotEvaluable extends Error {}
 
-/** Envoy's and xDS' own string matcher are of one shape. */
+/** Envoy's and xDS' own string matcher have the same fields. */
 interface StringMatcher {
   readonly matchPattern: { readonly case: string | undefined; readonly value?: unknown };
   readonly ignoreCase: boolean;
 }
 
-/** A constant compared with a matcher. Regular expressions are RE2's, and are not evaluated. */
+/** Compares a constant with a matcher. Regular expressions are RE2's, and are not evaluated. */
 export function stringMatches({ matchPattern, ignoreCase }: StringMatcher, text: string, what: string): boolean {
   const { case: kind, value } = matchPattern;
   if (typeof value !== 'string') throw new NotEvaluable(`its authorisation filter compares ${what} by ${kind ?? 'nothing'}`);
@@ -44,8 +44,8 @@ export function stringMatches({ matchPattern, ignoreCase }: StringMatcher, text:
 }
 
 /**
- * Clients by their URI SANs. Envoy goes on to DNS SANs and the subject, which nothing here is
- * decided by: so what cannot be a URI is not evaluated.
+ * Matches clients by their URI SANs. Envoy also tries DNS SANs and the subject, which this egress
+ * never uses: a pattern that cannot be a URI is therefore not evaluated.
  */
 export function uriMatcher({ matchPattern, ignoreCase }: StringMatcher, kind: 'uri' | 'uri-list'): Principal {
   const { case: match, value } = matchPattern;
@@ -60,7 +60,7 @@ export function uriMatcher({ matchPattern, ignoreCase }: StringMatcher, kind: 'u
   return { kind, match, value };
 }
 
-/** Of one, that one. */
+/** A single alternative is returned as it is. */
 export function anyOf(principals: readonly Principal[]): Principal {
   const [first] = principals;
   return first !== undefined && principals.length === 1 ? first : { kind: 'or', any: principals };

@@ -21,12 +21,12 @@ const INPUTS: Readonly<Record<string, 'uri' | 'server-name'>> = {
   'envoy.extensions.matching.common_inputs.network.v3.ServerNameInput': 'server-name',
 };
 
-/** `byOf` makes the name of an action one that an operator knows. */
+/** `byOf` turns the name of an action into one that operators know. */
 type Naming = (name: string) => string;
 
 /**
- * Envoy's match tree as rules: the first that matches decides, what none matches is denied. Throws
- * NotEvaluable.
+ * Turns Envoy's match tree into rules: the first match decides, and a client that matches none is
+ * denied. Throws NotEvaluable.
  */
 export function matcherRules(matcher: Matcher, facts: ChainFacts, byOf: Naming): readonly PermissionRule[] {
   const rules: PermissionRule[] = [];
@@ -39,8 +39,8 @@ export function matcherRules(matcher: Matcher, facts: ChainFacts, byOf: Naming):
 }
 
 /**
- * Of a filter that a matcher may skip: the clients whom it is for. Every action of such a matcher
- * has to be the one that skips. Throws NotEvaluable.
+ * Returns the clients that a filter with a skipping matcher applies to. Every action of such a
+ * matcher must skip. Throws NotEvaluable.
  */
 export function unskipped(matcher: Matcher, facts: ChainFacts): Principal {
   const skipped = branches(matcher, facts).map(({ when, then }) => {
@@ -77,7 +77,7 @@ function branches({ matcherType, onNoMatch }: Matcher, facts: ChainFacts): reado
   }
 }
 
-/** Of keys that are prefixes the longest decides. */
+/** Among prefixes the longest match decides. */
 function treeBranches({ input, treeType }: Matcher_MatcherTree, facts: ChainFacts): readonly Branch[] {
   if (treeType.case !== 'exactMatchMap' && treeType.case !== 'prefixMatchMap') {
     throw new NotEvaluable(`its authorisation filter has a matcher tree of the kind ${treeType.case ?? 'that is not set'}`);
@@ -128,7 +128,10 @@ function compared(
   }
 }
 
-/** What a nested matcher does not match is denied, also where a later branch would match it. */
+/**
+ * A client that a nested matcher does not match is denied, even where a later branch would match
+ * it.
+ */
 function outcome(on: Matcher_OnMatch | undefined, facts: ChainFacts, byOf: Naming): readonly PermissionRule[] {
   const { case: kind, value } = on?.onMatch ?? { case: undefined };
   switch (kind) {

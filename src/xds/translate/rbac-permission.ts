@@ -9,15 +9,15 @@ import type { RBAC as NetworkRbac } from '#envoy/extensions/filters/network/rbac
 import { unknownField } from '../messages/typed-config.ts';
 
 export interface FilterPermission {
-  /** null where the filter restricts nothing. */
+  /** Null where the filter restricts nothing. */
   readonly permission: Permission | null;
   readonly remarks: readonly string[];
 }
 
 /**
- * Who passes one authorisation filter, network or HTTP, decided for the whole connection. What
- * restricts and cannot be evaluated makes the permission `unsupported`, and what would only have
- * been counted is left out with a remark: never does it let more through than Envoy.
+ * Reads one authorisation filter, network or HTTP, as a permission for whole connections. A
+ * restriction that cannot be evaluated makes the permission `unsupported`; one that Envoy would
+ * only count is left out with a remark. It never admits more than Envoy.
  */
 export function filterPermission(filter: NetworkRbac | HttpRbac, facts: ChainFacts): FilterPermission {
   const by = deciderOf(filter, facts);
@@ -49,7 +49,7 @@ function evaluated(evaluate: () => readonly PermissionRule[] | null): Evaluated 
   }
 }
 
-/** Of two forms Envoy takes the matcher; of none it asks nothing. */
+/** Envoy uses the matcher where both forms are there, and asks nothing where neither is. */
 function engineRules(
   matcher: NetworkRbac['matcher'],
   rules: RBAC | undefined,
@@ -78,7 +78,7 @@ function policyRules({ action, policies }: RBAC, facts: ChainFacts): readonly Pe
   }
 }
 
-/** Alternatives; none where the policy is not about this chain. */
+/** Returns alternatives; none where the policy is not about this chain. */
 function principalsOf(policy: Policy, facts: ChainFacts): readonly Principal[] {
   if (policy.condition !== undefined || policy.checkedCondition !== undefined) {
     throw new NotEvaluable('its authorisation filter has a condition in CEL');
@@ -91,7 +91,7 @@ function principalsOf(policy: Policy, facts: ChainFacts): readonly Principal[] {
     : [];
 }
 
-/** What the permission is about is the same for every connection of the chain. */
+/** The permission part is the same for every connection of the chain. */
 function isPermitted({ rule }: RbacPermission, facts: ChainFacts): boolean {
   switch (rule.case) {
     case 'any':
@@ -137,7 +137,7 @@ function principalOf({ identifier }: RbacPrincipal): Principal {
   }
 }
 
-/** Envoy refuses an empty list, which `and` would read as everybody. */
+/** Envoy refuses an empty list, which `and` would read as every client. */
 function some<Item>(items: readonly Item[]): readonly Item[] {
   if (items.length === 0) throw new NotEvaluable('its authorisation filter has an empty list');
   return items;
@@ -148,8 +148,8 @@ function snake(name: string | undefined): string {
 }
 
 /**
- * What the shadow denies of what is allowed is allowed, and counted. Only the client decides, so
- * each rule is split in two.
+ * A client that is allowed, and denied by the shadow, is allowed and counted. Only the client
+ * decides, so each rule is split in two.
  */
 function withShadow(rules: readonly PermissionRule[], shadow: readonly PermissionRule[]): readonly PermissionRule[] {
   const denied = deniedBy(shadow);
@@ -164,12 +164,12 @@ function withShadow(rules: readonly PermissionRule[], shadow: readonly Permissio
     .filter(isReached);
 }
 
-/** Nothing gets past a rule for everybody. */
+/** Rules after one that matches every client have no effect. */
 function isReached(_: PermissionRule, at: number, rules: readonly PermissionRule[]): boolean {
   return !rules.slice(0, at).some(({ principal }) => principal.kind === 'any');
 }
 
-/** Whom rules deny, as alternatives. */
+/** Returns the clients that rules deny, as alternatives. */
 function deniedBy(rules: readonly PermissionRule[]): readonly Principal[] {
   const denied: Principal[] = [];
   const before: Principal[] = [];
@@ -191,7 +191,7 @@ function anybody(by: string): PermissionRule {
   return { action: 'allow', by, principal: { kind: 'any' } };
 }
 
-/** The shortest form that says the same. */
+/** Chooses the shortest form of the same permission. */
 function permissionOf(by: string, rules: readonly PermissionRule[]): Permission {
   const [first] = rules;
   const everybody = rules.find(({ principal }) => principal.kind === 'any');
@@ -202,15 +202,15 @@ function permissionOf(by: string, rules: readonly PermissionRule[]): Permission 
 }
 
 /**
- * Kuma's own name for what it sends of MeshTrafficPermissions, and for what it makes up where no
+ * Kuma's own name for rules of MeshTrafficPermissions, and for those that it makes up where no
  * policy counts.
  */
 const MESH_PERMISSIONS = 'MeshTrafficPermission';
 
 /**
- * Names as an operator knows them. Kuma sends the name of a TrafficPermission, as it is in the
- * zone; of MeshTrafficPermissions in their `from` form it sends none, and in their `rules` form the
- * KRI.
+ * Returns names as operators know them. Kuma sends the name of a TrafficPermission as it is in the
+ * zone; for MeshTrafficPermissions it sends no name in their `from` form, and the KRI in their
+ * `rules` form.
  */
 function policyName(key: string, { mesh, isMeshExternal }: ChainFacts): string {
   if (key === MESH_PERMISSIONS) return isMeshExternal ? 'MeshExternalService default' : `MeshTrafficPermission of mesh ${mesh}`;
@@ -218,12 +218,12 @@ function policyName(key: string, { mesh, isMeshExternal }: ChainFacts): string {
   return name === undefined ? `TrafficPermission ${mesh}/${key}` : `MeshTrafficPermission ${kriMesh ?? ''}/${name}`;
 }
 
-/** Of the `rules` form: the KRI of the policy that decides, and `default` where none does. */
+/** Names the deciding policy of the `rules` form by its KRI; `default` where none decides. */
 function actionName(name: string, facts: ChainFacts): string {
   return name.startsWith('kri_') ? policyName(name, facts) : `no MeshTrafficPermission for ${facts.destination}`;
 }
 
-/** Where no policy is named, Kuma has none that lets anybody in. */
+/** Where Kuma names no policy, it has none that admits a client. */
 function deciderOf({ rules, matcher }: NetworkRbac | HttpRbac, facts: ChainFacts): string {
   const [key] = Object.keys(rules?.policies ?? {}).sort();
   if (matcher !== undefined) return `MeshTrafficPermission of mesh ${facts.mesh}`;

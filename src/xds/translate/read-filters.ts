@@ -29,21 +29,22 @@ import { readHttpRoutes } from './read-http-routes.ts';
 import type { HttpFilterConfigs } from './read-http-routes.ts';
 import { typeOf, unpack } from '../messages/typed-config.ts';
 
-/** What the filters of one chain come to, as far as this egress can do it. */
+/** The filters of one chain, as far as this egress supports them. */
 export interface ChainFilters {
   /** Empty where no filter leads to one. */
   readonly cluster: string;
   readonly protocol: 'tcp' | 'http';
-  /** Of endpoints, in `envoy.lb`: what a cluster with subsets chooses by. */
+  /** Metadata of endpoints in `envoy.lb`, by which a cluster with subsets chooses. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly rbac: readonly (NetworkRbac | HttpRbac)[];
   readonly rateLimit: ConnectionRateLimit | null;
-  /** null where it does not speak HTTP. */
+  /** Null where it does not speak HTTP. */
   readonly http: HttpRoute | null;
-  /** Faults beside those of `http`, and a matcher that says for whom each is. */
+  /** Faults beside those of `http`, each with the matcher of its clients. */
   readonly matched: readonly MatchedFault[];
   /**
-   * Why nobody can be let in: what restricts access and is not understood, or what leads nowhere.
+   * Why all clients must be refused: a restriction that is not understood, or a chain that leads
+   * nowhere.
    */
   readonly unsupported: readonly string[];
   /** What Envoy would do to HTTP and this egress does not. */
@@ -144,8 +145,8 @@ function readMetadata(metadata: Metadata | undefined, found: Found): void {
 }
 
 /**
- * Kuma sets the refill to the size of the bucket; where it is not, the same number of connections
- * comes in over another interval.
+ * Kuma sets the refill to the size of the bucket. Where it differs, the same number of connections
+ * is allowed in another interval.
  */
 function readRateLimit({ tokenBucket, runtimeEnabled, shareKey }: LocalRateLimit, found: Found): void {
   if (runtimeEnabled?.defaultValue === false) return;
@@ -159,14 +160,14 @@ function readRateLimit({ tokenBucket, runtimeEnabled, shareKey }: LocalRateLimit
   if (shareKey !== '') found.remarks.push(`its limit of new connections is not shared with other chains (${shareKey})`);
   const limit = { connections, intervalMs: (fillMs * connections) / perFill };
   const before = found.rateLimit;
-  // Of two the slower one.
+  // The stricter of two limits counts.
   const isStricter = before === null || limit.connections / limit.intervalMs < before.connections / before.intervalMs;
   if (isStricter) found.rateLimit = limit;
 }
 
 function readHttp(manager: HttpConnectionManager, found: Found): void {
   found.protocol = 'http';
-  // A filter of connections before it disconnects those whom it denies.
+  // A filter of connections before it disconnects the clients that it denies.
   const answersDenied = found.rbac.length === 0;
   const filters: HttpFilterConfigs = { rateLimit: undefined, faults: [], limitsFirst: false };
   for (const filter of manager.httpFilters) readHttpFilter(filter, found, filters);
@@ -201,7 +202,7 @@ function readHttpFilter({ name, configType, disabled }: HttpFilter, found: Found
   const { extensionConfig, xdsMatcher: matcher = null } = matched ?? {};
   const fault = unpack(matched === undefined ? config : extensionConfig?.typedConfig, HTTPFaultSchema);
   if (disabled && rateLimit === undefined && fault === undefined && matched === undefined) {
-    // Nothing of it is done, which a route may change.
+    // The filter has no effect here, and a route may change it.
     found.undone.push(shortName(type));
   } else if (disabled) {
     found.unsupported.push(`its HTTP filter ${shortName(type)} is disabled until a route says otherwise, which is not evaluated`);
@@ -221,7 +222,7 @@ function shortName(type: string): string {
   return type.replace(/^envoy\.extensions\.(?:filters\.http\.)?|\.v3\..*$/g, '');
 }
 
-/** One destination for every request is what a proxy of connections can do. */
+/** A proxy of connections can only serve routes that lead every request to one destination. */
 function readRoutes(config: RouteConfiguration, found: Found): boolean {
   const routes = config.virtualHosts.flatMap((host) => host.routes);
   const clusters = new Set(routes.map(clusterOf));
@@ -251,7 +252,7 @@ function clusterOf({ action }: Route): string | null {
   return action.case === 'route' && action.value.clusterSpecifier.case === 'cluster' ? action.value.clusterSpecifier.value : null;
 }
 
-/** Envoy answers 404 to what no route of the host matches. */
+/** Envoy answers 404 where no route of the host matches. */
 function isWholeHost({ routes, matcher, $unknown = [] }: VirtualHost): boolean {
   return matcher === undefined && $unknown.length === 0 && routes.some(matchesAll);
 }

@@ -12,15 +12,15 @@ import { unknownField } from '../messages/typed-config.ts';
 import { milliseconds } from '../messages/duration.ts';
 import { senderRules } from './sender-rules.ts';
 
-/** What the reader of a chain could not take over. */
+/** Parts of a chain that the reader could not use. */
 export interface Notes {
-  /** It refuses every client. */
+  /** Restrictions; each refuses every client. */
   readonly unsupported: string[];
-  /** It has no effect here. */
+  /** Parts without an effect here. */
   readonly undone: string[];
 }
 
-/** null where it limits nothing. */
+/** Returns null where it limits nothing. */
 export function readRequestLimit(limit: LocalRateLimit, notes: Notes): RequestRateLimit | null {
   const { tokenBucket, filterEnabled, filterEnforced, status, responseHeadersToAdd } = limit;
   const [enabled, enforced] = [shareOf(filterEnabled), shareOf(filterEnforced)];
@@ -56,7 +56,7 @@ export function readRequestLimit(limit: LocalRateLimit, notes: Notes): RequestRa
     intervalMs: (fillMs * requests) / perFill,
     ...(enabled < 100 ? { percent: enabled } : {}),
     ...(enforced < 100 ? { enforcedPercent: enforced } : {}),
-    // Envoy takes 429 for what is no error.
+    // Envoy uses 429 for a status that is no error.
     ...(Number(code) < 400 || Number(code) === 429 ? {} : { status: code }),
     ...(headers.length === 0 ? {} : { headers }),
     ...(limit.rateLimitedAsResourceExhausted ? { grpcStatus: 8 } : {}),
@@ -68,7 +68,7 @@ function shareOf(percent: RuntimeFractionalPercent | undefined): number {
   return percentOf(percent?.defaultValue);
 }
 
-/** null where it does nothing. */
+/** Returns null where it does nothing. */
 export function readFault(fault: HTTPFault, cluster: string, notes: Notes): HttpFault | null {
   const { upstreamCluster, downstreamNodes, maxActiveFaults } = fault;
   if (upstreamCluster !== '' && upstreamCluster !== cluster) return null;
@@ -99,7 +99,7 @@ function readDelay({ faultDelaySecifier: by, percentage }: FaultDelay, notes: No
 function readAbort({ errorType: by, percentage }: FaultAbort, notes: Notes): NonNullable<HttpFault['abort']> | null {
   const percent = percentOf(percentage);
   if (by.case === 'httpStatus') return { status: by.value, percent };
-  // Of HTTP it is 200 with the status of gRPC in a header.
+  // In HTTP it is a 200 with the status of gRPC in a header.
   if (by.case === 'grpcStatus') return { status: 200, grpcStatus: by.value, percent };
   notes.undone.push('abort by header');
   return null;

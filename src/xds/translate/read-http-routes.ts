@@ -19,18 +19,21 @@ import { asksForHeaders } from './route-match.ts';
 import { unreadOfHttp } from './unread-http.ts';
 
 /**
- * The HTTP filters of a chain that act on requests; a route may have a configuration of its own for
+ * The HTTP filters of a chain that act on requests; a route may have its own configuration for
  * each.
  */
 export interface HttpFilterConfigs {
   rateLimit: LocalRateLimit | undefined;
-  /** With a matcher, those for whom it does not skip the fault. */
+  /** With a matcher, the clients for which it does not skip the fault. */
   readonly faults: { readonly fault: HTTPFault; readonly matcher: Matcher | null }[];
-  /** The limit comes before the faults. */
+  /** True when the limit comes before the faults. */
   limitsFirst: boolean;
 }
 
-/** What the routes of one chain, which all lead to one cluster, and its filters do to requests. */
+/**
+ * Reads what the routes of one chain, which all lead to one cluster, and its filters do to
+ * requests.
+ */
 export function readHttpRoutes(
   manager: HttpConnectionManager,
   config: RouteConfiguration,
@@ -79,10 +82,10 @@ function ownFields(manager: HttpConnectionManager, { action }: Route, notes: Not
   };
 }
 
-/** Envoy's timeout of a request where the route has none. */
+/** Envoy's request timeout for a route without its own. */
 const REQUEST_MS = 15_000;
 
-/** What is Envoy's default, or never ends anything, is left out. */
+/** Leaves out values that equal Envoy's defaults, and timeouts that never fire. */
 function readTimeouts(manager: HttpConnectionManager, route: RouteAction, notes: Notes): HttpTimeouts {
   const { commonHttpProtocolOptions: common, streamIdleTimeout, requestTimeout } = manager;
   if ((milliseconds(requestTimeout) ?? 0) > 0) notes.undone.push('timeout of the body of a request');
@@ -103,7 +106,7 @@ function readTimeouts(manager: HttpConnectionManager, route: RouteAction, notes:
   return Object.fromEntries(written);
 }
 
-/** null for what nothing on an egress sets. */
+/** Returns null for an input that an egress never has. */
 function readHashPolicy({ policySpecifier: by, terminal }: RouteAction_HashPolicy): HashPolicy | null {
   const last = terminal ? { terminal: true } : {};
   switch (by.case) {
@@ -132,8 +135,8 @@ function readHashPolicy({ policySpecifier: by, terminal }: RouteAction_HashPolic
 }
 
 /**
- * Of each route the limit of its own, else that of the filter. The filter counts only where it is
- * among the filters.
+ * Takes the limit of each route, else that of the filter, which counts only where it is among the
+ * filters.
  */
 function readLimits(config: RouteConfiguration, filter: LocalRateLimit | undefined, notes: Notes): readonly RequestRateLimit[] {
   if (filter === undefined) return [];

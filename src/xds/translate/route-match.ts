@@ -1,14 +1,14 @@
 import type { Route } from '#envoy/config/route/v3/route_components_pb.js';
 
 /**
- * Whether a route asks nothing of a request but its path: not a header, not a certificate, and
- * nothing that is not known here.
+ * Tells whether a route only matches the path: no header, no certificate, and no field that is
+ * unknown here.
  */
 export function asksPathOnly(route: Route): boolean {
   return asksNothingElse(route) && route.match?.headers.length === 0;
 }
 
-/** Whether it is for any path, and asks for nothing but headers. */
+/** Tells whether it matches every path, and only headers besides. */
 export function asksForHeaders(route: Route): boolean {
   const path = route.match?.pathSpecifier;
   return asksNothingElse(route) && path?.case === 'prefix' && path.value === '/';

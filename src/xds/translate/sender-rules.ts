@@ -3,8 +3,8 @@ import type { HeaderMatcher } from '#envoy/config/route/v3/route_components_pb.j
 import type { Notes } from './read-http-policies.ts';
 
 /**
- * Requests by their headers; of regular expressions those that Kuma makes of tags. What is not
- * understood lets nobody pass.
+ * Reads matchers of headers; among regular expressions, those that Kuma makes of tags. A matcher
+ * that is not understood refuses every client.
  */
 export function senderRules(matchers: readonly HeaderMatcher[], notes: Notes): readonly SenderRule[] {
   return matchers.flatMap((matcher) => {

@@ -58,8 +58,8 @@ function managerOf(filter: FilterChain['filters'][number] | undefined): HttpConn
 }
 
 /**
- * Prefixes, up to the first route that is not just one: the first that matches counts, and what it
- * does to the paths after it is not evaluated.
+ * Returns prefixes, up to the first route with another condition: the first match counts, and its
+ * effect on later paths is not evaluated.
  */
 function pathsOf({ filters }: FilterChain): readonly string[] {
   const specifier = managerOf(filters[0])?.routeSpecifier;
@@ -82,8 +82,8 @@ type TlsRead =
   | { readonly kind: 'unusable'; readonly why: string };
 
 /**
- * A client of this listener may read the whole configuration: nothing less than a client
- * certificate with a name opens it.
+ * A client of this listener may read the whole configuration: it has to show a client certificate
+ * with a name.
  */
 function readTls({ transportSocket }: FilterChain): TlsRead {
   const config = transportSocket?.configType.case === 'typedConfig' ? transportSocket.configType.value : undefined;
@@ -117,7 +117,7 @@ function readTls({ transportSocket }: FilterChain): TlsRead {
   };
 }
 
-/** Beside the CA and one name. */
+/** Returns the checks besides the CA and one name. */
 function checksOf(validation: CertificateValidationContext): readonly string[] {
   const { verifyCertificateHash, verifyCertificateSpki, matchSubjectAltNames } = validation;
   const { crl, maxVerifyDepth, customValidatorConfig, requireSignedCertificateTimestamp } = validation;

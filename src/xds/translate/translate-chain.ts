@@ -15,7 +15,7 @@ import type { FilterChain, FilterChainMatch } from '#envoy/config/listener/v3/li
 import { readFilters } from './read-filters.ts';
 import type { ChainFilters } from './read-filters.ts';
 
-/** What holds for every chain of a listener. */
+/** Facts of a listener that hold for each of its chains. */
 export interface ChainContext {
   readonly port: number;
   /** Why no chain of the listener can be used; null where they can. */
@@ -23,16 +23,16 @@ export interface ChainContext {
 }
 
 /**
- * One filter chain as routes, of which all lead to one cluster. What the cluster or the secrets say
- * is not in it yet.
+ * One filter chain as routes that all lead to one cluster. The state of the cluster and of the
+ * secrets is added later.
  */
 export interface ChainRoutes {
   readonly name: string;
-  /** One for each server name; none for a chain that no server name leads to. */
+  /** One for each server name; none for a chain without server names. */
   readonly routes: readonly Route[];
   /** `envoy.lb` of the endpoints to choose from, where the cluster has such a subset. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** null where the mTLS does not end here, or the route cannot be used. */
+  /** Null where the mTLS is not terminated here, or the route cannot be used. */
   readonly tls: ChainTls | null;
   readonly remarks: readonly string[];
 }
@@ -70,7 +70,10 @@ function withMesh(tls: ChainTls, route: Route | undefined): ChainTls {
   return tls.mesh === '' && route !== undefined ? { ...tls, mesh: route.mesh } : tls;
 }
 
-/** Whole names for TLS; Envoy would look for others too, which Kuma does not send to an egress. */
+/**
+ * Returns the exact server names for TLS. Envoy also knows wildcards, which Kuma does not send to
+ * an egress.
+ */
 function servedNames(match: FilterChainMatch | undefined, remarks: string[]): readonly string[] {
   const names = match?.serverNames ?? [];
   const isTls = match?.transportProtocol === 'tls' || match?.transportProtocol === '';
@@ -83,7 +86,9 @@ function servedNames(match: FilterChainMatch | undefined, remarks: string[]): re
   return [...new Set(whole)];
 }
 
-/** What a chain asks of a connection beside its server name, and nothing here goes by. */
+/**
+ * Returns the conditions of a chain beside its server name, none of which this egress evaluates.
+ */
 export function matchComplaints(match: FilterChainMatch | undefined): readonly string[] {
   if (match === undefined) return [];
   const { prefixRanges, directSourcePrefixRanges, sourcePrefixRanges, sourcePorts, applicationProtocols } = match;
@@ -100,7 +105,10 @@ interface Facts extends ChainFacts {
   readonly cluster: string;
 }
 
-/** What Kuma puts into an SNI; where it cut the names, those of the cluster, which are whole. */
+/**
+ * Reads the parts that Kuma puts into an SNI; where Kuma cut the names, those of the cluster, which
+ * are complete.
+ */
 function factsOf(name: string, of: { mesh: string; cluster: string; chain: string; port: number }): Facts {
   const said = describeSni(name);
   const [, clusterMesh = '', clusterName = ''] =
@@ -159,7 +167,7 @@ function terminate(
   };
 }
 
-/** Those that a client of this server name may meet, each with whom it is for. */
+/** Returns the faults that a client of this server name may meet, each with its clients. */
 function matchedFaults(
   matched: ChainFilters['matched'],
   facts: Facts,
@@ -189,8 +197,8 @@ function withFaults(http: HttpRoute, more: readonly HttpFault[]): HttpRoute {
 
 function permissionOf(all: readonly Permission[], { mesh }: Facts): Permission {
   const [first, ...more] = all;
-  // Of clients that have shown a certificate of the mesh, as Envoy: Kuma always sends an
-  // authorisation filter.
+  // Kuma always sends an authorisation filter. Without one, every client with a certificate of the
+  // mesh is allowed, as in Envoy.
   if (first === undefined) return { kind: 'allow-all', by: `no authorisation filter in mesh ${mesh}` };
   return more.length === 0 ? first : { kind: 'all-of', by: [...new Set(all.map(({ by }) => by))].join(' and '), all };
 }

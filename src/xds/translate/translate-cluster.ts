@@ -20,12 +20,12 @@ import { readUpstreamTls } from './upstream-tls.ts';
 
 export interface ClusterSource {
   readonly cluster: EnvoyCluster;
-  /** Its resource of EDS; only a cluster of that type looks at it. */
+  /** Its EDS resource; only a cluster of that type uses it. */
   readonly assignment?: ClusterLoadAssignment | undefined;
-  /** The resource of SDS of this name. */
+  /** Returns the SDS resource of this name. */
   readonly secret: (name: string) => Secret | undefined;
   /**
-   * For certificates that a resource names by their place on the disk of the proxy. Absent: such a
+   * Reads certificates that a resource names by their place on the proxy's disk. Without it such a
    * cluster is unusable.
    */
   readonly readFile?: ReadFile;
@@ -33,16 +33,15 @@ export interface ClusterSource {
 
 export interface TranslatedCluster {
   readonly cluster: Cluster;
-  /** PEM texts that the cluster names. */
+  /** PEM texts that the cluster refers to. */
   readonly secrets: ReadonlyMap<ContentHash, string>;
   /**
-   * What Envoy would do and this egress does not, and what an operator should know: one sentence
-   * each.
+   * Effects that Envoy has and this egress has not, and facts for the operator: one sentence each.
    */
   readonly remarks: readonly string[];
   /**
-   * Why no route may lead to it: it has endpoints that must not be connected to in any other way
-   * than the one that is not possible.
+   * Why no route may lead to it: its endpoints must be connected to in a way that is not possible
+   * here.
    */
   readonly unusable?: string;
 }
@@ -51,8 +50,8 @@ export interface TranslatedCluster {
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
- * The same value as files of the same zone give, but for the reason of a trust in nobody. Never
- * throws.
+ * Returns the same value as files of the same zone give, except for the reason where no server is
+ * trusted. Never throws.
  */
 export function translateCluster({ cluster, assignment, secret, readFile }: ClusterSource): TranslatedCluster {
   const remarks: string[] = [];
@@ -96,7 +95,7 @@ export function translateCluster({ cluster, assignment, secret, readFile }: Clus
 
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 
-/** Each is read once, and only if an endpoint has it. */
+/** Reads each socket once, and only if an endpoint uses it. */
 function socketsOf(cluster: EnvoyCluster, read: (socket: TransportSocket | undefined) => Socket): SocketMatches {
   const once = (socket: TransportSocket | undefined): (() => Socket) => {
     let known: Socket | undefined;
@@ -139,8 +138,8 @@ function discoveryOf({ clusterDiscoveryType: type, dnsLookupFamily }: EnvoyClust
 }
 
 /**
- * `transport_socket_matcher`, which the messages here do not have yet, would say who is spoken to
- * in TLS.
+ * `transport_socket_matcher`, which would choose the endpoints with TLS, is not in these protos
+ * yet.
  */
 const SOCKET_MATCHER = 59;
 
@@ -149,7 +148,7 @@ function unknownSockets({ $unknown = [] }: EnvoyCluster): string | null {
 }
 
 interface Protocol {
-  /** What Envoy offers to a TLS server of such a cluster. */
+  /** The ALPN list that Envoy offers to a TLS server of such a cluster. */
   readonly alpn: readonly string[];
   readonly http?: 'http1' | 'http2';
   readonly pool?: HttpPool;
@@ -159,8 +158,8 @@ interface Protocol {
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /**
- * Bytes are relayed here, so what is offered must be what the client speaks: with a choice that is
- * not known, nothing is.
+ * Bytes are relayed here, so ALPN has to be the client's protocol. Where the cluster leaves a
+ * choice, none is offered.
  */
 function readProtocol({ typedExtensionProtocolOptions, http2ProtocolOptions }: EnvoyCluster): Protocol {
   const options = unpack(typedExtensionProtocolOptions[HTTP_OPTIONS], HttpProtocolOptionsSchema);
@@ -184,7 +183,7 @@ function readProtocol({ typedExtensionProtocolOptions, http2ProtocolOptions }: E
   }
 }
 
-/** 0 is no limit, but of idle time, where Envoy has a default. */
+/** 0 means no limit, except for idle time, which has a default in Envoy. */
 function readPool({
   commonHttpProtocolOptions: common,
   upstreamProtocolOptions: by,

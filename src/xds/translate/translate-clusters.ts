@@ -9,12 +9,12 @@ import type { TranslatedCluster } from './translate-cluster.ts';
 type Translations = ReadonlyMap<string, TranslatedCluster>;
 
 /**
- * Gives the same object again for a cluster of which nothing changed: not what CDS said, not EDS,
- * not its secrets. In steps, so that many clusters need not hold up a loop in one piece.
+ * Translates clusters. Returns the same object for a cluster whose CDS, EDS and secrets did not
+ * change. It runs in steps, so that many clusters do not block the event loop.
  */
 export type TranslateClusters = (state: AdsState) => Translations | Generator<void, Translations>;
 
-/** Clusters looked at in one step. */
+/** Number of clusters in one step. */
 const STEP = 50;
 
 interface Needs {
@@ -27,10 +27,7 @@ interface Kept {
   readonly translated: TranslatedCluster;
 }
 
-/**
- * `readFile`: for certificates on the disk of the proxy; a file that changes is not looked at
- * again.
- */
+/** `readFile` reads certificates on the proxy's disk; a file that changes is not read again. */
 export function createClusterTranslator(readFile?: ReadFile): TranslateClusters {
   const needs = new WeakMap<Held<Cluster>, Needs>();
   let kept: ReadonlyMap<string, Kept> = new Map();

@@ -26,7 +26,7 @@ import type { ChainContext, ChainRoutes } from './translate-chain.ts';
 import { typeOf } from '../messages/typed-config.ts';
 
 export interface TranslateContext {
-  /** Of the ZoneEgress resource. */
+  /** Name of the ZoneEgress resource. */
   readonly name: string;
   readonly zone: string;
   readonly adminPort: number;
@@ -41,24 +41,24 @@ export interface Remark {
 export interface Translated {
   readonly snapshot: Snapshot;
   readonly secrets: Secrets;
-  /** null until the control plane has sent a listener for clients. */
+  /** Null until the control plane has sent a listener for clients. */
   readonly listener: ListenerConfig | null;
   readonly origins: ReadonlyMap<string, Origin>;
   readonly remarks: readonly Remark[];
   readonly admin: AdminListener | null;
 }
 
-/** Kuma's own listeners: of the admin pages, and of the readiness. */
+/** Kuma's own listeners: those of the admin pages and of readiness. */
 const OWN = /^(?:kuma:|system_)/;
-/** The zone egress among the listeners of a Dataplane. */
+/** The listener of the zone egress among those of a Dataplane. */
 const OF_DATAPLANE = /^self_zoneegress_dp_/;
 const ADMIN = new Set(['kuma:envoy:admin', 'system_envoy_admin']);
 
 /**
- * What an egress holds of its control plane as the Snapshot that files give. Never throws and never
- * fails: what cannot be done is a route that refuses, or a mesh without a certificate, and a
- * remark. Of two states in a row what did not change keeps its identity, and only what changed is
- * looked at.
+ * Makes a translator from the state of a control plane to the Snapshot that files would give. It
+ * never throws and never fails: a part that is not supported becomes a refusing route, or a mesh
+ * without a certificate, and a remark. Parts that did not change between two states keep their
+ * identity, and only changed ones are translated.
  */
 export function createTranslator(translateClusters: TranslateClusters = createClusterTranslator()): Translate {
   const translator = new Translator(translateClusters);
@@ -66,13 +66,13 @@ export function createTranslator(translateClusters: TranslateClusters = createCl
   return Object.assign((state: AdsState, context: TranslateContext) => toTheEnd(steps(state, context)), { steps });
 }
 
-/** In one piece, or in steps of a millisecond or so; one after the other, never two at once. */
+/** Translates at once, or in steps of about a millisecond. Calls must not overlap. */
 export interface Translate {
   (state: AdsState, context: TranslateContext): Translated;
   steps(state: AdsState, context: TranslateContext): Generator<void, Translated>;
 }
 
-/** Chains and values looked at in one step. */
+/** Number of chains and values in one step. */
 const STEP = 50;
 
 function toTheEnd<Result>(steps: Generator<void, Result>): Result {
@@ -95,7 +95,7 @@ interface Finished {
 
 class Translator {
   readonly #translateClusters: TranslateClusters;
-  /** By chain, then by what else counts. */
+  /** Keyed by chain, then by the other inputs. */
   readonly #chains = new WeakMap<FilterChain, Map<string, ChainRoutes>>();
   readonly #finished = new WeakMap<Route, Finished>();
   readonly #origins = new WeakMap<FilterChain, Origin>();
@@ -201,7 +201,7 @@ class Translator {
     return known;
   }
 
-  /** A route with what its cluster and the other chains say. */
+  /** Completes a route with the state of its cluster and of the other chains. */
   #finish(
     route: Route,
     of: {
@@ -274,7 +274,7 @@ interface Addition {
   readonly translations: ReadonlyMap<string, TranslatedCluster>;
 }
 
-/** What one translation adds up to. */
+/** Collects the result of one translation. */
 class Building {
   readonly routes = new Map<ServerName, Route>();
   readonly clusters = new Map<string, Cluster>();
@@ -288,8 +288,8 @@ class Building {
   }
 
   /**
-   * Two chains for one name differ in what else they ask of a connection, which nothing here goes
-   * by.
+   * Two chains for one name differ in another condition of the connection, which this egress does
+   * not evaluate.
    */
   addRoute(route: Route, origin: Origin): void {
     const { serverName } = route;
@@ -319,7 +319,8 @@ function placeOf(listener: Listener, { name, adminPort }: TranslateContext, buil
 }
 
 /**
- * Metadata that no selector has chooses among all endpoints; without subsets it is not looked at.
+ * Tells whether a selector uses the metadata; otherwise the route chooses among all endpoints.
+ * Without subsets metadata is ignored.
  */
 function hasSelector({ lbSubsetConfig }: EnvoyCluster, metadata: Readonly<Record<string, string>>): boolean {
   const keys = Object.keys(metadata).sort().join();

@@ -7,7 +7,10 @@ import {
 } from '#envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { HttpConnectionManager } from '#envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 
-/** What a manager and its routes ask for that is not done here, in words. None of it restricts. */
+/**
+ * Lists the settings of a manager and its routes that have no effect here, in words. None of them
+ * restricts access.
+ */
 export function unreadOfHttp(manager: HttpConnectionManager, config: RouteConfiguration): readonly string[] {
   const routes = config.virtualHosts.flatMap((host) => host.routes);
   const actions = routes.flatMap(({ action }) => (action.case === 'route' ? [action.value] : []));

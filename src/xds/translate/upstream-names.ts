@@ -8,19 +8,19 @@ import type {
 import type { StringMatcher } from '#envoy/type/matcher/v3/string_pb.js';
 
 export type NamesRead =
-  /** null: names are not checked. */
+  /** Null when names are not checked. */
   | { readonly kind: 'names'; readonly names: readonly NameMatcher[] | null; readonly remarks: readonly string[] }
   | { readonly kind: 'unusable'; readonly why: string };
 
 /**
- * The names of which a server must have one. A matcher that cannot be compared here is left out,
- * which lets in less; where none is left, nobody is.
+ * Reads the names of which a server must have one. A matcher that cannot be compared here is left
+ * out, which accepts fewer servers; where none is left, no server is accepted.
  */
 export function namesOf({
   matchTypedSubjectAltNames: typed,
   matchSubjectAltNames: untyped,
 }: CertificateValidationContext): NamesRead {
-  // Envoy does not look at the old field beside the new one.
+  // Envoy ignores the old field beside the new one.
   const anyType = typed.length > 0 ? [] : untyped;
   if (typed.length + anyType.length === 0) return { kind: 'names', names: null, remarks: [] };
   const names: NameMatcher[] = [];
@@ -31,7 +31,7 @@ export function namesOf({
   };
   for (const matcher of anyType) add(dnsOrIp(matcher, { dns: true, ip: true }), describe('any', matcher));
   for (const [i, item] of typed.entries()) {
-    // Kuma sends each name as both, as it does not tell them apart.
+    // Kuma sends each name as both types, because it does not distinguish them.
     if (!isPaired(typed, i)) add(found(item), describe(SanType[item.sanType], item.matcher));
   }
   const what = left.join(', ');
@@ -45,7 +45,7 @@ function found({ sanType, matcher }: SubjectAltNameMatcher): NameMatcher | null 
   return matcher === undefined ? null : dnsOrIp(matcher, { dns: sanType === SanType.DNS, ip: sanType === SanType.IP_ADDRESS });
 }
 
-/** Whether it can never be met, and the same text stands there for the type that can. */
+/** Tells whether a matcher can never match, and the same text is there for the type that can. */
 function isPaired(typed: readonly SubjectAltNameMatcher[], at: number): boolean {
   const own = typed[at];
   if (own?.matcher === undefined || found(own) !== null) return false;
@@ -54,7 +54,7 @@ function isPaired(typed: readonly SubjectAltNameMatcher[], at: number): boolean 
 }
 
 /**
- * An exact address is compared with addresses, an exact name and a prefix with DNS names; null for
+ * Compares an exact address with IP names, and an exact name or a prefix with DNS names; null for
  * all else.
  */
 function dnsOrIp(
@@ -78,7 +78,7 @@ function describe(type: string | undefined, matcher: StringMatcher | undefined):
   return `${type ?? 'another type'} ${matcher === undefined ? 'nothing' : patternText(matcher)}`;
 }
 
-/** A name that ends in a dot is sent and compared without it. */
+/** A name that ends in a dot is sent and compared without the dot. */
 export function withoutDot(name: string): string {
   return name.replace(/\.$/, '');
 }

@@ -20,19 +20,19 @@ import { typeOf, unknownField } from '../messages/typed-config.ts';
 import { namesOf, withoutDot } from './upstream-names.ts';
 
 export interface UpstreamTlsContextOf {
-  /** What the control plane has sent under this name. */
+  /** Returns what the control plane has sent under this name. */
   readonly secret: (name: string) => Secret | undefined;
-  /** Takes the certificates and keys that are used. */
+  /** Stores the certificates and keys that are used. */
   readonly pems: PemStore;
-  /** What the protocol of the cluster offers where the TLS says nothing of it. */
+  /** The ALPN list of the cluster's protocol, for a TLS context without its own. */
   readonly alpn: readonly string[];
-  /** Absent: nothing is read of a disk, but the bundle of the system is known by its path. */
+  /** Without it no file is read, but the bundle of the system is known by its path. */
   readonly readFile?: ReadFile;
 }
 
 export type UpstreamTlsRead =
   | { readonly kind: 'tls'; readonly tls: TlsOrigination; readonly remarks: readonly string[] }
-  /** Never to be taken for plain, or for unverified. */
+  /** Such a cluster is never used without TLS or verification. */
   | { readonly kind: 'unusable'; readonly why: string };
 
 interface Unusable {
@@ -41,8 +41,8 @@ interface Unusable {
 }
 
 /**
- * How a server is spoken to in TLS. What restricts it and cannot be evaluated here is a reason to
- * speak to nobody.
+ * Reads how TLS to a server is set up. A restriction that cannot be evaluated here forbids every
+ * connection.
  */
 export function readUpstreamTls(context: UpstreamTlsContext, of: UpstreamTlsContextOf): UpstreamTlsRead {
   const unknown = unknownField(context);
@@ -52,7 +52,7 @@ export function readUpstreamTls(context: UpstreamTlsContext, of: UpstreamTlsCont
   const remarks: string[] = [];
   const validation = validationOf(common, of);
   if (isUnusable(validation)) return validation;
-  // A validation that comes as a secret is there to bring one.
+  // A validation that comes as a secret always means to verify.
   const type = common?.validationContextType.case;
   const trust = trustOf(validation, of, { asksForCa: type !== undefined && type !== 'validationContext' });
   if (isUnusable(trust)) return trust;
@@ -92,7 +92,8 @@ function isUnusable(value: object | undefined): value is Unusable {
 }
 
 /**
- * Merged from what is inline and what came as a secret; undefined where nothing is to be validated.
+ * Merges the inline validation with the one from a secret; undefined where nothing is to be
+ * validated.
  */
 function validationOf(
   common: CommonTlsContext | undefined,
@@ -135,7 +136,7 @@ function secretOf({ name, sdsConfig }: SdsSecretConfig, of: UpstreamTlsContextOf
   return of.secret(name) ?? unusable(`the control plane has not sent the secret ${name}`);
 }
 
-/** As protobuf merges: what is set in the secret counts, and lists are put together. */
+/** Merges as protobuf does: values of the secret count, and lists are joined. */
 function merged(base: CertificateValidationContext, over: CertificateValidationContext): CertificateValidationContext {
   const set = Object.fromEntries(
     Object.entries(over).filter(([, value]) => value !== undefined && value !== false && value !== 0 && !Array.isArray(value)),
@@ -168,7 +169,7 @@ function trustOf(
   const text = textOf(trustedCa, of);
   if (text === undefined && systemRootCerts !== undefined) return { kind: 'system' };
   if (text === undefined) {
-    // One that is there and empty may be a mistake: no service is trusted by it.
+    // A CA that is present but empty may be a mistake: it trusts no service.
     if (trustedCa !== undefined) return unusable('its CA is empty');
     if (asksForCa) return unusable('the secret of its CA has none');
     return validation.matchTypedSubjectAltNames.length + validation.matchSubjectAltNames.length > 0
@@ -181,8 +182,8 @@ function trustOf(
 }
 
 /**
- * What Envoy checks and this egress does not: without it somebody would be spoken to who is not to
- * be.
+ * Returns a check that Envoy makes and this egress does not: without it a wrong server could be
+ * accepted.
  */
 function complaint(validation: CertificateValidationContext): string | null {
   const { verifyCertificateHash, verifyCertificateSpki, customValidatorConfig } = validation;
@@ -196,7 +197,7 @@ function complaint(validation: CertificateValidationContext): string | null {
   return null;
 }
 
-/** undefined where there is none. */
+/** Returns undefined where there is none. */
 function textOf(
   source: DataSource | undefined,
   { readFile }: UpstreamTlsContextOf,
@@ -256,7 +257,7 @@ function sniOf(sni: string): string | null {
 
 const VERSIONS: readonly TlsVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
 
-/** Auto is 1.2 to 1.3, where Envoy stops at 1.2, and gives way to the other bound. */
+/** Resolves Auto, which is 1.2 to 1.3 (Envoy stops at 1.2), and adapts to the other bound. */
 function versions(params: TlsParameters | undefined): { readonly minVersion: TlsVersion; readonly maxVersion: TlsVersion } {
   const bound = (protocol: Protocol | undefined): TlsVersion | undefined =>
     protocol === undefined || protocol === Protocol.TLS_AUTO ? undefined : VERSIONS[protocol - 1];
