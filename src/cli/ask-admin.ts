@@ -9,7 +9,10 @@ export interface AdminAnswer {
 const TIMEOUT_MS = 10_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
-/** GET of an admin page. Rejects where nobody answers, and with what is wrong then. */
+/**
+ * Gets an admin page. Rejects where nothing answers at the address, and with the error of the
+ * answer.
+ */
 export function askAdmin(url: string, clock: Clock, timeoutMs: number = TIMEOUT_MS): Promise<AdminAnswer> {
   return new Promise((resolve, reject) => {
     const request = get(url, { agent: false }, (response) => {

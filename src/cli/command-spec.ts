@@ -2,27 +2,29 @@ import type { Env, OptionTable } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
- * One command: how it is called, and what it does. Light to import: `run` imports what it needs
- * when it is called.
+ * One command: its usage, and what it does. It is light to import: `run` imports what it needs when
+ * it is called.
  */
 interface CommandSpec<Parsed> {
-  /** The line to type, and what it does. */
+  /** The line to type, and its effect. */
   readonly usage: readonly [line: string, what: string];
-  /** What `help` lists. */
+  /** The options that `help` lists. */
   readonly options: OptionTable;
-  /** Of what follows the name of the command. Throws an error that says what is allowed. */
+  /**
+   * Parses the arguments after the name of the command. Throws an error that lists what is allowed.
+   */
   readonly parse: (argv: readonly string[], env: Env) => Parsed;
   /** Resolves with the exit code. */
   readonly run: (parsed: Parsed, terminal: Terminal) => Promise<number>;
 }
 
-/** A command as the table of all holds it: what it has parsed is its own business. */
+/** A command as the table of all commands holds it, without the type of its parsed arguments. */
 export interface CommandEntry extends Pick<CommandSpec<unknown>, 'usage' | 'options'> {
   readonly invoke: (argv: readonly string[], env: Env) => Invocation;
 }
 
 export interface Invocation {
-  /** To look at; `execute` has it already. */
+  /** For inspection only; `execute` uses it already. */
   readonly parsed: unknown;
   /** Resolves with the exit code. */
   readonly execute: (terminal: Terminal) => Promise<number>;

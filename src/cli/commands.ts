@@ -11,8 +11,8 @@ import { simulate } from './commands/simulate.ts';
 import { validate } from './commands/validate.ts';
 
 /**
- * Every command by what is typed, in the order of the help text: a new one is a file in `commands/`
- * and a line here.
+ * Every command by the words to type, in the order of the help text. A new one is a file in
+ * `commands/` and a line here.
  */
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   run,

@@ -2,8 +2,8 @@ import type { Env, Given, OptionTable } from './options.ts';
 import { pairs } from './values.ts';
 
 /**
- * What `kuma-dp run` takes to find a control plane and to say who it is: the same names, variables
- * and defaults.
+ * The options with which `kuma-dp run` finds a control plane and names itself: the same names,
+ * variables and defaults.
  */
 export const CONTROL_PLANE_OPTIONS: OptionTable = {
   'cp-address': {
@@ -116,18 +116,21 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
   },
 };
 
-/** What an egress may be to a control plane; 3.0 knows the second only. */
+/** The forms in which an egress joins a control plane; 3.0 knows only the second. */
 export const PROXY_TYPES = ['egress', 'dataplane'] as const;
 export type ProxyType = (typeof PROXY_TYPES)[number];
 
-/** As they were given; nothing is read yet. */
+/** The options as given; no file is read yet. */
 export interface ControlPlaneFlags {
   readonly url: string;
-  /** What it joins as: the ZoneEgress of a zone, or a Dataplane with a ZoneEgress listener. */
+  /**
+   * The form in which it joins: as the ZoneEgress of a zone, or as a Dataplane with a ZoneEgress
+   * listener.
+   */
   readonly proxyType: ProxyType;
-  /** Of a resource that is there already; empty where a resource is brought. */
+  /** Name of an existing resource; empty where the egress brings its resource. */
   readonly name: string;
-  /** Of a Dataplane that is there already; empty otherwise. */
+  /** Mesh of an existing Dataplane; empty otherwise. */
   readonly mesh: string;
   /** PEM. */
   readonly caCert: string | null;
@@ -146,16 +149,16 @@ export interface ControlPlaneFlags {
   readonly systemCaPath: string | null;
   readonly ipv6: boolean;
   readonly maxMemoryBytes: number;
-  /** Incremental ADS is offered. */
+  /** True offers incremental ADS. */
   readonly delta: boolean;
-  /** Of the node, as Kubernetes says. */
+  /** Address of the node, as Kubernetes gives it. */
   readonly hostIp: string | null;
   readonly readinessPort: number;
   readonly drainTimeMs: number;
 }
 
 export const DEFAULT_CP_ADDRESS = 'https://localhost:5678';
-/** These say that a control plane is meant, whatever else there is. */
+/** Options that select a control plane, with any other option. */
 const TELLING = [
   'cp-address',
   'ca-cert-file',
@@ -169,7 +172,8 @@ const TELLING = [
 ] as const;
 
 /**
- * The first flag or variable that only makes sense with a control plane; null where there is none.
+ * Returns the first flag or variable that only makes sense with a control plane; null where there
+ * is none.
  */
 export function tellsOfControlPlane(given: Given): string | null {
   for (const name of TELLING) {
@@ -179,7 +183,7 @@ export function tellsOfControlPlane(given: Given): string | null {
   return null;
 }
 
-/** Throws what kuma-dp would refuse. */
+/** Throws where kuma-dp would refuse. */
 export function controlPlaneFlags(given: Given, env: Env, proxyType: ProxyType = 'egress'): ControlPlaneFlags {
   const url = given.text('cp-address') ?? DEFAULT_CP_ADDRESS;
   checkUrl(given.source('cp-address') ?? '--cp-address', url);
@@ -234,15 +238,15 @@ function checkUrl(source: string, text: string): void {
     );
 }
 
-/** As kuma-dp has it: `default` where nothing is said. */
+/** Returns the mesh; `default` without an option, as in kuma-dp. */
 function meshIn(given: Given): string {
   return given.text('mesh') ?? 'default';
 }
 
-/** What a Pod has not filled in: `$(POD_NAME).$(POD_NAMESPACE)`. */
+/** Matches a variable that a Pod has not expanded: `$(POD_NAME).$(POD_NAMESPACE)`. */
 const UNFILLED = /[$(){}]/;
 
-/** `--name`, else that of the Pod. */
+/** Returns `--name`, else the name of the Pod. */
 function nameIn(given: Given, env: Env): string {
   const name = given.text('name') ?? '';
   if (name !== '' && !UNFILLED.test(name)) return name;
@@ -258,7 +262,7 @@ function nameIn(given: Given, env: Env): string {
   );
 }
 
-/** By the names that kuma-dp has for the two forms of ADS. */
+/** Reads kuma-dp's names of the two forms of ADS. */
 function deltaIn(given: Given): boolean {
   const transport = given.text('xds-transport');
   if (transport === 'DELTA_GRPC' || transport === 'GRPC') return transport === 'DELTA_GRPC';

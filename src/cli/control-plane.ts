@@ -12,20 +12,20 @@ import type { ProxyResource } from './proxy-resource.ts';
 import { renderTemplate } from './template.ts';
 import { checkedToken } from './token.ts';
 
-/** What is read of the machine; tests hand in their own. */
+/** Reads facts of the machine; tests pass in their own. */
 export interface Machine {
   readonly readFile: (path: string) => Promise<string>;
   readonly readInput: () => Promise<string>;
-  /** PEM; null where the system has no bundle. */
+  /** Reads PEM; null where the system has no bundle. */
   readonly systemTrust: () => string | null;
-  /** Path of that bundle; empty where there is none. */
+  /** Returns the path of that bundle; empty where there is none. */
   readonly systemCaPath: () => Promise<string>;
   readonly hasIpv6: () => boolean;
 }
 
 /**
- * Reads and checks all that the flags name. Throws the first thing that cannot be used, in words
- * for the operator.
+ * Reads and checks everything that the flags name. Throws the first fault, with a sentence for the
+ * operator.
  */
 export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machine = thisMachine): Promise<ControlPlaneOptions> {
   const caCert = flags.caCert ?? (await fileOf(flags.caCertFile, 'certificate file', machine));
@@ -84,7 +84,7 @@ async function resourceOf(flags: ControlPlaneFlags, machine: Machine): Promise<P
   return flags.proxyType === 'egress' ? readProxyResource(file, rendered) : readDataplaneResource(file, rendered);
 }
 
-/** Inline wins; a file is read anew at each call. */
+/** Returns the inline token, else reads the file anew at each call. */
 function tokenOf({ token, tokenFile }: ControlPlaneFlags, machine: Machine): () => Promise<string | null> {
   if (token !== null) return () => Promise.resolve(token).then(checkedToken);
   if (tokenFile === null) return () => Promise.resolve(null);

@@ -13,9 +13,9 @@ const LISTENER_TYPES: readonly string[] = ['ZoneEgress', 'ZoneIngress'];
 const WORKLOAD = 'kuma.io/workload';
 
 /**
- * The Dataplane of a rendered template, Universal form, with a ZoneEgress among its listeners; null
- * where there is nothing in it. Throws every problem, a line each. The control plane gets it as it
- * was written.
+ * Reads a Dataplane from a rendered template in Universal form, with a ZoneEgress among its
+ * listeners; null for an empty template. Throws every problem, one on each line. The control plane
+ * gets the text unchanged.
  */
 export function readDataplaneResource(file: string, text: string): ProxyResource | null {
   const findings = createFindings(false);
@@ -37,7 +37,7 @@ function readDataplane(map: MapValue, findings: Findings): { readonly name: stri
   const top = opened(map, '', findings);
   const type = top.text('type');
   if (type !== 'Dataplane') {
-    // The rest of another kind is not looked at.
+    // The fields of another kind are not checked.
     const hint = type === 'ZoneEgress' ? '; a ZoneEgress goes with --proxy-type=egress, up to Kuma 2.14' : '';
     const isKubernetes = type === undefined && map.entries.has('kind');
     top.error(
@@ -89,7 +89,7 @@ function readListener(listener: Fields, address: string, places: Set<string>): v
   places.add(place);
 }
 
-/** All that is there may be there: the control plane knows the rest. */
+/** Opens a map with any fields: the control plane knows the others. */
 function opened(map: MapValue, path: string, findings: Findings): Fields {
   return openFields(map, path, [...map.entries.keys()], findings);
 }

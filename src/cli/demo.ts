@@ -16,8 +16,8 @@ import { writeFiles } from './write-files.ts';
 const DRAIN_TIME_MS = 30_000;
 
 /**
- * Runs the sample zone in the foreground: the egress, and around it, on loopback, all that it
- * needs; sends one session of each kind; serves until Ctrl-C.
+ * Runs the sample zone in the foreground: the egress, with everything it needs around it on
+ * loopback. Sends one session of each kind, and serves until Ctrl-C.
  */
 export async function demoCommand(command: DemoCommand, terminal: Terminal): Promise<number> {
   const dir = command.dir === '' ? join(terminal.cwd(), 'certs', 'local') : command.dir;
@@ -61,7 +61,7 @@ async function serve(
   return code;
 }
 
-/** All of them, or none and a word why. */
+/** Starts all of them, or none and prints the reason. */
 async function startFakes(zone: SampleZone, terminal: Terminal): Promise<readonly Fake[] | null> {
   const { ingress, externalTls, externalTcp } = SAMPLE_PORTS;
   const { cert, key } = zone.externalTls;
@@ -116,7 +116,7 @@ async function sendSamples(egress: Egress, zone: SampleZone, terminal: Terminal)
   terminal.out('\n');
 }
 
-/** Outcome and reason on one line. */
+/** Writes outcome and reason on one line. */
 function line(record: SessionRecord): string {
   const who = record.spiffeIds[0] ?? record.clientAddress;
   const outcome =
@@ -135,12 +135,14 @@ function nextRecord(egress: Egress): Promise<SessionRecord> {
   });
 }
 
-/** One short mesh session; resolves with the first line that came back, empty where none did. */
+/**
+ * Makes one short mesh session; resolves with the first line of the answer, empty where none came.
+ */
 function say(port: number, client: CertificateAndKey, servername: string): Promise<string> {
   return new Promise((resolve) => {
     let heard = '';
-    // A data plane verifies the egress by its SPIFFE id; this sample only shows what the egress
-    // does with clients.
+    // A data plane verifies the egress by its SPIFFE id. This sample only shows how the egress
+    // treats clients.
     const socket = connect({
       port,
       host: '127.0.0.1',

@@ -6,13 +6,13 @@ import { EXIT_CONFIG } from './exit-codes.ts';
 import type { FakeCommand } from './commands/fake.ts';
 import type { Terminal } from './terminal.ts';
 
-/** As sysexits has them. */
+/** From sysexits. */
 const EXIT_USAGE = 64;
 
-/** Version of the line: goes up when a field goes away or means something else. */
+/** Version of the line: it increases when a field is removed or changes its meaning. */
 const LINE_VERSION = 1;
 
-/** Serves until standard input ends, or a signal comes; certificate files are removed then. */
+/** Serves until standard input ends, or a signal comes; then certificate files are removed. */
 export async function fakeCommand(command: FakeCommand, terminal: Terminal): Promise<number> {
   let egress: FakeEgress;
   let line: string;
@@ -44,7 +44,7 @@ function startFake({ dir, overrides, allowOutside, zone, port }: FakeCommand): P
   });
 }
 
-/** What somebody who speaks no JavaScript needs to know. */
+/** Returns the facts that a test in another language needs. */
 function about(egress: FakeEgress, { clients }: FakeCommand): object {
   const made = clients.map(({ mesh, service }) => {
     const client = egress.client({ service, ...(mesh === null ? {} : { mesh }) });

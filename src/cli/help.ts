@@ -2,8 +2,8 @@ import { COMMANDS } from './commands.ts';
 import type { OptionSpec } from './options.ts';
 
 /**
- * Of all commands, of those under one word (`generate`), or of the one that the words name: `run`,
- * `generate certs`.
+ * Returns the help of all commands, of those under one word (`generate`), or of the named one:
+ * `run`, `generate certs`.
  */
 export function helpText(topic: string): string {
   const spec = Object.hasOwn(COMMANDS, topic) ? COMMANDS[topic] : undefined;
@@ -25,7 +25,7 @@ export function helpText(topic: string): string {
   return `${spec.usage.join('\n')}\n${body}`;
 }
 
-/** `--drain-time DUR`; of what has no flag, the variable. */
+/** Formats `--drain-time DUR`, or the variable of an option without a flag. */
 export function optionUsage(name: string, { value, short, env = [], variableOnly }: OptionSpec): string {
   if (variableOnly) return env.join(', ');
   const taken = value === undefined ? '' : ` ${value}`;

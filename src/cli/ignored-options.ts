@@ -8,8 +8,8 @@ const duration = { kind: 'duration', help: '' } as const;
 const variable = { variableOnly: true } as const;
 
 /**
- * Flags and variables of `kuma-dp run` that have no meaning for this egress: taken, and said once
- * at debug.
+ * Flags and variables of `kuma-dp run` that have no effect on this egress: accepted, and logged
+ * once at debug.
  */
 export const IGNORED_OPTIONS: OptionTable = {
   mesh: { ...text, env: ['KUMA_DATAPLANE_MESH'] },
@@ -56,7 +56,7 @@ export const IGNORED_OPTIONS: OptionTable = {
   'application-probe-proxy-port': { ...count, ...variable, env: ['KUMA_APPLICATION_PROBE_PROXY_PORT'] },
 };
 
-/** The flags and variables that were given; `used` have a meaning all the same. */
+/** Returns the given flags and variables, except those in `used`, which have an effect. */
 export function ignoredIn(given: Given, used: readonly string[] = []): readonly string[] {
   return Object.keys(IGNORED_OPTIONS)
     .filter((name) => !used.includes(name))

@@ -1,12 +1,13 @@
 import type { Env } from './options.ts';
 import type { InheritedSocket } from './terminal.ts';
 
-/** The first descriptor that systemd hands down (`sd_listen_fds`). */
+/** The first descriptor that systemd passes (`sd_listen_fds`). */
 const FIRST = 3;
 
 /**
- * A listening socket that the starter hands down, as systemd does: `LISTEN_PID` is the process that
- * it is for, `LISTEN_FDS` how many there are. Null where there is none for this process.
+ * Reads a listening socket from the starter of the process, by systemd's protocol: `LISTEN_PID` is
+ * the process that it is for, `LISTEN_FDS` the number of sockets. Null where this process gets
+ * none.
  */
 export function inheritedSocket(env: Env, pid: number): InheritedSocket | null {
   const { LISTEN_PID: owner, LISTEN_FDS: count } = env;

@@ -12,7 +12,7 @@ export interface FolderOptions {
   readonly identities: string | null;
 }
 
-/** What could not be done, with its exit code. */
+/** A failure with its exit code. */
 export class Stopped extends Error {
   readonly code: number;
 
@@ -23,7 +23,7 @@ export class Stopped extends Error {
   }
 }
 
-/** Why a folder of resources cannot be read at all; null where it can be looked into. */
+/** Returns why a folder of resources cannot be read at all; null where it can. */
 export function folderProblem(dir: string): string | null {
   try {
     readdirSync(dir);
@@ -35,8 +35,8 @@ export function folderProblem(dir: string): string | null {
 }
 
 /**
- * What an egress would serve from the folder. Throws `Stopped` where it would serve nothing, after
- * its errors are printed.
+ * Returns what an egress would serve from the folder. Where it would serve nothing, prints the
+ * errors and throws `Stopped`.
  */
 export async function loadFolder({ dir, name, zone, identities }: FolderOptions, terminal: Terminal): Promise<GoodConfig> {
   const missing = folderProblem(dir);
@@ -54,7 +54,7 @@ export async function loadFolder({ dir, name, zone, identities }: FolderOptions,
   throw new Stopped(EXIT_CONFIG, `the configuration of ${dir} cannot be used`);
 }
 
-/** The exit code of `work`, or that of what stopped it, which is said. */
+/** Returns the exit code of `work`, or prints what stopped it and returns that exit code. */
 export async function untilStopped(terminal: Terminal, work: () => Promise<number>): Promise<number> {
   try {
     return await work();

@@ -3,8 +3,8 @@ import { didYouMean } from '../base/did-you-mean.ts';
 import { check, durationMs, isTrue, items, sizeInBytes } from './values.ts';
 
 /**
- * The options of a command as a table: from it come the parsing, the variables of the environment
- * and the help text.
+ * The options of a command as a table: parsing, environment variables and the help text are made
+ * from it.
  */
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
@@ -20,7 +20,7 @@ export interface OptionSpec {
   readonly value?: string;
   /** The largest count. */
   readonly most?: number;
-  /** There is no flag for it, as in kuma-dp. */
+  /** True for an option without a flag, as in kuma-dp. */
   readonly variableOnly?: true;
 }
 
@@ -30,19 +30,19 @@ export interface Given {
   readonly positionals: readonly string[];
   text(name: string): string | null;
   list(name: string): readonly string[];
-  /** Of an option that may be repeated: what each time was given. */
+  /** Returns all values of an option that may be repeated. */
   each(name: string): readonly string[];
   flag(name: string): boolean;
   count(name: string): number;
   duration(name: string): number;
   bytes(name: string): number;
-  /** The flag or variable that said it; null where it has its default. */
+  /** Returns the flag or variable that set it; null for its default. */
   source(name: string): string | null;
 }
 
 /**
- * Unknown flags and values that cannot be are errors that say what is allowed. A variable wins over
- * a flag, as in kuma-dp; an empty one is none.
+ * Reads options. Unknown flags and invalid values are errors that list what is allowed. A variable
+ * wins over a flag, as in kuma-dp; an empty variable does not count.
  */
 export function readOptions(argv: readonly string[], env: Env, table: OptionTable): Given {
   const { values, positionals } = flagsIn(argv, table);
@@ -72,7 +72,7 @@ export function readOptions(argv: readonly string[], env: Env, table: OptionTabl
   };
 }
 
-/** As parseArgs takes them. */
+/** The form that parseArgs takes. */
 type FlagTypes = Record<string, { type: 'boolean' | 'string'; multiple: true; short?: string }>;
 
 interface Flags {
@@ -109,7 +109,7 @@ function refuseUnknown(args: readonly string[], options: FlagTypes): void {
   }
 }
 
-/** Go's flags know `--switch=false` and `-d=file`, which Node's do not. */
+/** Go's flags allow `--switch=false` and `-d=file`, which Node's do not. */
 function asGoTakesThem(
   argv: readonly string[],
   table: OptionTable,

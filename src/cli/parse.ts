@@ -6,9 +6,8 @@ import { UnknownOption } from './options.ts';
 import type { Env } from './options.ts';
 
 /**
- * argv and environment -> one Command, pure. Where a flag and a variable are both given the
- * variable wins, as in kuma-dp. Unknown flags and values that cannot be are errors that say what is
- * allowed.
+ * Turns argv and environment into one Command; pure. A variable wins over its flag, as in kuma-dp.
+ * Unknown flags and invalid values are errors that list what is allowed.
  */
 export type Command =
   | ({ readonly kind: 'command'; readonly name: string } & Invocation)
@@ -27,14 +26,14 @@ export function parseCommand(argv: readonly string[], env: Env): Command {
     }
     return find([first, ...rest], env);
   } catch (error) {
-    // A flag with a slip in its name leaves its value where an error quotes it.
+    // After a flag with a misspelt name, the error may quote its value.
     return { kind: 'usage-error', message: withoutKeys(error instanceof Error ? error.message : String(error)) };
   }
 }
 
 const HELP: readonly string[] = ['help', '--help', '-h'];
 
-/** Of one word, or of two where the first has several commands under it. */
+/** Finds the command of one word, or of two where the first has several commands under it. */
 function find(argv: readonly string[], env: Env): Command {
   const name = namedBy(argv).join(' ');
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
@@ -47,12 +46,12 @@ function find(argv: readonly string[], env: Env): Command {
   }
 }
 
-/** The words of `argv` that name a command. */
+/** Returns the words of `argv` that name a command. */
 function namedBy([first = '', second = '']: readonly string[]): readonly string[] {
   return under(first).length > 0 && second !== '' && !second.startsWith('-') ? [first, second] : [first];
 }
 
-/** What the commands with several under one word are called behind it. */
+/** Returns the second words of commands that share their first. */
 function under(first: string): readonly string[] {
   return Object.keys(COMMANDS).flatMap((name) => (name.startsWith(`${first} `) ? name.slice(first.length + 1) : []));
 }

@@ -6,17 +6,17 @@ import { parseYaml } from '../resources/yaml.ts';
 
 export interface ProxyResource {
   readonly name: string;
-  /** Of a Dataplane; absent for a ZoneEgress, which is of no mesh. */
+  /** Mesh of a Dataplane; absent for a ZoneEgress, which belongs to no mesh. */
   readonly mesh?: string;
-  /** As a control plane takes it. */
+  /** In the form for a control plane. */
   readonly json: string;
   /** One line each. */
   readonly warnings: readonly string[];
 }
 
 /**
- * The ZoneEgress of a rendered template, Universal form; null where there is nothing in it. Throws
- * every problem, a line each; `file` is how the operator knows the text.
+ * Reads a ZoneEgress from a rendered template in Universal form; null for an empty template. Throws
+ * every problem, one on each line; `file` is the operator's name of the text.
  */
 export function readProxyResource(file: string, text: string): ProxyResource | null {
   const findings = createFindings(false);

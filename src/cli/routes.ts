@@ -9,8 +9,8 @@ import { folderProblem } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
- * Prints what an egress would serve from the folder; exit 0, 66 where there is no folder, or 78 and
- * the errors where it would serve nothing. Warnings are for `validate`.
+ * Prints what an egress would serve from the folder. Exits with 0, with 66 without a folder, or
+ * with 78 and the errors where it would serve nothing. `validate` prints warnings.
  */
 export async function routesCommand({ dir, output, name, zone, identities }: RoutesCommand, terminal: Terminal): Promise<number> {
   const missing = folderProblem(dir);

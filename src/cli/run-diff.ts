@@ -9,8 +9,8 @@ import type { Terminal } from './terminal.ts';
 const EXIT_DIFFERENT = 3;
 
 /**
- * Exit 0 where an egress serves the same from both, 3 where not, 78 where it could not serve one of
- * them.
+ * Exits with 0 where an egress serves the same from both, with 3 where not, with 78 where it could
+ * not serve one of them.
  */
 export function diffCommand({ before, after, output }: DiffCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {

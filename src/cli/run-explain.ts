@@ -30,8 +30,8 @@ type Folder = Extract<ExplainCommand['against'], { kind: 'folder' }>;
 type Good = Extract<Compiled, { kind: 'compiled' }>;
 
 /**
- * Exit 0 where the connection passes, 3 where it is refused; 64, 66, 69 and 78 where that cannot be
- * said.
+ * Exits with 0 where the connection passes, with 3 where it is refused, and with 64, 66, 69 or 78
+ * where neither can be determined.
  */
 export function explainCommand({ about, against, probe, output }: ExplainCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
@@ -67,7 +67,7 @@ function clientOf({ sni, from, cert }: Connection, config: Good): ClientFacts {
   if (cert === null) return from.length === 0 ? { kind: 'none' } : { kind: 'claims', claims: claimed(from) };
   const pem = read(cert);
   const found = routeOf(config.snapshot, sni);
-  // Without a route, and where the TLS goes through, nobody looks at the certificate.
+  // Without a route, and where TLS passes through, the certificate is not checked.
   if (found.kind !== 'terminate') return { kind: 'none' };
   const trust = config.snapshot.meshes.get(found.mesh)?.trust;
   const presented = { pem, trust: trust === undefined ? null : (config.secrets.get(trust) ?? null), nowMs: Date.now() };
@@ -106,7 +106,7 @@ async function askedOfAdmin(url: string, { about, probe }: Pick<ExplainCommand, 
   return traceIn(answer.body, url);
 }
 
-/** Throws for what is none, or is of a version that this one does not know. */
+/** Throws for a text that is no trace, or has a version that this egress does not know. */
 function traceIn(body: string, url: string): Trace {
   const value = parsed(body);
   if (typeof value === 'object' && value !== null && 'version' in value && value.version === TRACE_VERSION) return value as Trace;
@@ -121,7 +121,7 @@ function parsed(body: string): unknown {
   }
 }
 
-/** The URI names of the leaf; the egress takes them at their word. */
+/** Returns the URI names of the leaf; the egress does not verify them for an explanation. */
 function urisIn(file: string): readonly string[] {
   const pem = read(file);
   let names: string;

@@ -18,7 +18,7 @@ export interface RunOptions {
   readonly adminBind: string;
   readonly adminHosts: readonly string[];
   readonly readinessPort: number;
-  /** 0 takes the CPUs of the cgroup. */
+  /** 0 uses the CPUs of the cgroup. */
   readonly concurrency: number;
   readonly drainTimeMs: number;
   /** Exit code of a drain that had to cut sessions. */
@@ -27,24 +27,24 @@ export interface RunOptions {
   readonly idleTimeoutMs: number;
   readonly halfClosedTimeoutMs: number;
   readonly maxHelloBytes: number;
-  /** 0 follows from the descriptor limit. */
+  /** 0 derives it from the descriptor limit. */
   readonly maxSessions: number;
   readonly maxHandshakes: number;
   readonly maxSessionsPerSource: number;
   readonly allowedResolved: readonly string[];
-  /** Requests of services that speak HTTP are served one by one. */
+  /** True serves requests of HTTP services one by one. */
   readonly http: boolean;
-  /** Where sessions are recorded; null does not. */
+  /** The file for records of sessions; null records none. */
   readonly record: string | null;
   readonly recordMaxBytes: number;
   readonly logLevel: LogLevel;
   /** 0 logs no session that ended well. */
   readonly logSample: number;
-  /** Accepted for the sake of kuma-dp's flags; without a meaning here. Said once at debug. */
+  /** Options of kuma-dp that are accepted without an effect; logged once at debug. */
   readonly ignored: readonly string[];
 }
 
-/** What a folder of resources is read with, also by the commands that only look at it. */
+/** Options for reading a folder of resources, also for the commands that only inspect it. */
 export const SOURCE_OPTIONS: Readonly<Record<'name' | 'zone' | 'strict' | 'identities', OptionSpec>> = {
   name: {
     kind: 'text',
@@ -257,14 +257,14 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
     recordMaxBytes: given.bytes('record-max-size'),
     logLevel: level(given.text('log-level') ?? 'info'),
     logSample: given.count('log-sample'),
-    // Of a Dataplane the mesh counts.
+    // For a Dataplane the mesh has an effect.
     ignored: ignoredIn(given, proxyType === 'dataplane' ? ['mesh'] : []),
   };
 }
 
 /**
- * A folder, or a control plane: never both, and a control plane where nothing but the type of the
- * proxy is given.
+ * Chooses a folder or a control plane, never both. With nothing but the type of the proxy it is a
+ * control plane.
  */
 function sourceIn(given: Given, env: Env, proxyType: ProxyType): Pick<RunOptions, 'resources' | 'controlPlane'> {
   const resources = given.text('resources');

@@ -16,12 +16,12 @@ import type { Terminal } from './terminal.ts';
 const EXIT_CHANGED = 3;
 const EXIT_USAGE = 64;
 const EXIT_UNAVAILABLE = 69;
-/** As many as an egress remembers, unless it is told otherwise. */
+/** The number that an egress remembers by default. */
 const LAST_DECISIONS = 10_000;
 
 /**
- * Exit 0 where nothing changes or all of it was expected, 3 where something else does; 64, 66, 69
- * and 78 where that cannot be said.
+ * Exits with 0 where nothing changes or every change was expected, with 3 where something else
+ * changes, and with 64, 66, 69 or 78 where that cannot be determined.
  */
 export function simulateCommand({ resources, from, expect, output }: SimulateCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
@@ -52,8 +52,8 @@ function unread({ unreadable, unknownVersion }: ReadSessions): readonly string[]
 
 function readSessions(files: readonly string[]): ReadSessions {
   const all = files.map((file) => ({ file, ...sessionsIn(read(file)) }));
-  // Nothing replayed is not nothing changed. A file without a line is: recording has just begun
-  // another.
+  // A replay without any record is an error, not an unchanged result. An empty file is fine:
+  // recording has just started another.
   const nothing = all.find(({ records, unreadable, unknownVersion }) => records.length === 0 && unreadable + unknownVersion > 0);
   if (nothing !== undefined) {
     const other =

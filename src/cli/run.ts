@@ -15,17 +15,18 @@ import type { Signal, Terminal } from './terminal.ts';
 const RESERVED_DESCRIPTORS = 256;
 /** A session holds the client's connection and the endpoint's. */
 const DESCRIPTORS_PER_SESSION = 2;
-/** Sessions that are allowed however few descriptors there are. */
+/** Sessions that are allowed even with few descriptors. */
 const FEWEST_SESSIONS = 16;
-/** npm and a terminal both pass Ctrl-C on: a SIGINT that comes within this time is the same one. */
+/** npm and a terminal both forward Ctrl-C: a SIGINT within this time is the same one. */
 const SAME_SIGNAL_MS = 500;
 
-/** As kuma-dp has it. */
+/** From kuma-dp. */
 const EXIT_BOOTSTRAP = 1;
 
 /**
- * Serves until a signal; resolves with the exit code: 0 all sessions ended, `drainExitCode` some
- * were cut, 78 a configuration that cannot be used, 1 a control plane that does not take it.
+ * Serves until a signal. Resolves with the exit code: 0 when all sessions ended, `drainExitCode`
+ * when some were cut, 78 for a configuration that cannot be used, 1 for a control plane that
+ * refuses it.
  */
 export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
   const source = await sourceOf(options, terminal);
@@ -36,8 +37,8 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
     return EXIT_CONFIG;
   }
   const isControlled = 'controlPlane' in source;
-  // As PID 1 a signal without a listener is ignored: one that comes during the start is kept and
-  // counts after it, or ends a wait for a control plane.
+  // PID 1 ignores a signal without a listener. A signal during the start is kept until after it, or
+  // ends the wait for a control plane.
   let early: Signal | null = null;
   const waiting = new AbortController();
   const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
@@ -70,7 +71,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   const served = serveUntilSignal(egress, {
     onDrain: () => told?.stopping(),
     drainTimeMs: options.drainTimeMs,
-    // kuma-dp cuts what is left at the end of the drain time, and ends well.
+    // kuma-dp cuts the remaining sessions at the end of the drain time, and exits with 0.
     drainExitCode: isControlled ? 0 : options.drainExitCode,
     terminal,
     early,
@@ -79,7 +80,9 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   return served.finally(() => told?.end());
 }
 
-/** All that the flags name is read and checked; an exit code where that says what is wrong. */
+/**
+ * Reads and checks everything that the flags name; returns an exit code after it printed a fault.
+ */
 async function sourceOf(
   { resources, controlPlane }: RunOptions,
   terminal: Terminal,
@@ -99,7 +102,7 @@ async function sourceOf(
   }
 }
 
-/** Starts, or says why not: then an exit code comes back. */
+/** Starts, or prints why not and returns an exit code. */
 export async function start(options: EgressOptions, terminal: Terminal): Promise<Egress | number> {
   try {
     return await startEgress(options);
@@ -161,7 +164,7 @@ export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise
   });
 }
 
-/** Threads cannot share the descriptor of a socket: another process can, of the same supervisor. */
+/** Threads cannot share the descriptor of a socket; other processes of the same supervisor can. */
 function withSocket(
   egress: EgressOptions,
   { concurrency }: RunOptions,
@@ -213,8 +216,8 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
 }
 
 /**
- * What was asked for, as far as the descriptors reach: beyond them the admin pages, look-ups and
- * files would have none.
+ * Returns the requested number, bounded by the descriptors: above that, the admin pages, look-ups
+ * and files would get none.
  */
 export function sessionLimit(
   asked: number,
@@ -235,8 +238,8 @@ export function sessionLimit(
 }
 
 /**
- * Below the descriptor limit: at it the kernel's connections are accepted and dropped without a
- * word.
+ * Stays below the descriptor limit: at the limit the kernel accepts connections and drops them
+ * silently.
  */
 function sessionsFor(descriptorLimit: number | null): number {
   if (descriptorLimit === null) return 10_000;

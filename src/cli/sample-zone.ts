@@ -5,17 +5,17 @@ import type { FileToWrite } from './write-files.ts';
 
 const DAY_MS = 24 * 3_600_000;
 /**
- * Client certificates and those of the fakes; whoever keeps a sample zone for longer generates it
- * again.
+ * Lifetime of client certificates and those of the fakes; a sample zone that is kept for longer has
+ * to be generated again.
  */
 const LIFETIME_MS = 365 * DAY_MS;
 
-/** Where the sample zone's servers are, all on loopback. */
+/** The addresses of the sample zone's servers, all on loopback. */
 export const SAMPLE_PORTS = { egress: 10_002, admin: 9_901, ingress: 10_011, externalTls: 10_012, externalTcp: 10_013 } as const;
 
 export interface SampleZone {
   readonly files: readonly FileToWrite[];
-  /** What the fakes around the egress show. */
+  /** Certificates of the fakes around the egress. */
   readonly backend: CertificateAndKey;
   readonly externalTls: CertificateAndKey;
   readonly externalCa: CertificateAndKey;
@@ -25,9 +25,8 @@ export interface SampleZone {
 }
 
 /**
- * Two meshes, another zone, an external service over TLS that wants a client certificate, and one
- * over plain TCP. Fresh keys each time.
- * Over 60 lines: a list of what the zone has.
+ * Makes two meshes, another zone, an external service over TLS that demands a client certificate,
+ * and one over plain TCP, with new keys each time. Over 60 lines: a list of the parts of the zone.
  */
 export async function sampleZone(): Promise<SampleZone> {
   const nowMs = Date.now();

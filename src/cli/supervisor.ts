@@ -3,9 +3,9 @@ import type { Env } from './options.ts';
 import type { Supervisor } from './terminal.ts';
 
 /**
- * What systemd wants to hear of a `Type=notify` service, through its own program: Node has no
- * datagrams over unix sockets. Null where nothing listens. `run` starts a program and gives back
- * what went wrong, if anything.
+ * Reports to systemd as a `Type=notify` service does, through systemd's own program: Node has no
+ * datagrams over unix sockets. Null where systemd does not listen. `run` starts a program and
+ * returns what went wrong, if anything.
  */
 export function systemdOf(
   env: Env,
@@ -22,7 +22,7 @@ export function systemdOf(
   };
 }
 
-/** Tells it that the egress is ready, and then, twice in each interval, that it is alive. */
+/** Reports that the egress is ready, and then, twice in each interval, that it is alive. */
 export function report(
   supervisor: Supervisor,
   clock: Clock,

@@ -1,11 +1,11 @@
 /**
  * Mustache, as kuma-dp renders a resource with `--dataplane-var`: `{{ a.b }}` (HTML-escaped), `{{{
- * a }}}` and `{{& a }}` (as it is), sections, comments, other delimiters. What nobody gave is
- * empty. Partials would read files and are refused.
+ * a }}}` and `{{& a }}` (unescaped), sections, comments, other delimiters. A variable that is not
+ * given is empty. Partials would read files and are refused.
  */
 type Context = string | { readonly [key: string]: Context };
 
-/** `a.b=c` is nested. Throws on a template that cannot be read, with its line. */
+/** `a.b=c` is nested. Throws for a template that cannot be read, with its line. */
 export function renderTemplate(template: string, vars: readonly (readonly [key: string, value: string])[]): string {
   const reader: Reader = { template, at: 0, open: '{{', close: '}}' };
   return render(reader, [nested(vars)], null, true);
@@ -37,8 +37,8 @@ interface Reader {
 }
 
 /**
- * Up to the end of the section, or of the template. A section that is not shown is read all the
- * same.
+ * Renders up to the end of the section, or of the template. A section that is not shown is still
+ * parsed.
  */
 function render(reader: Reader, contexts: readonly Context[], section: string | null, isShown: boolean): string {
   let out = '';
@@ -124,7 +124,7 @@ function valueOf(contexts: readonly Context[], name: string): string {
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&#34;', "'": '&#39;' };
 
-/** With the entities that Go writes. */
+/** Uses the entities that Go writes. */
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
 }

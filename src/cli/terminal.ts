@@ -1,29 +1,38 @@
-/** What a command may use of the process: handed in by main.ts, and by tests. */
+/** What a command may use of the process; main.ts and tests provide it. */
 export interface Terminal {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   readonly cwd: () => string;
-  /** CPUs that this process may use, of its cgroup where it has one. */
+  /** Counts the CPUs that this process may use, by its cgroup where it has one. */
   readonly cpus: () => number;
-  /** Open files that this process may have; null where the system does not say. */
+  /** Returns the most file descriptors of this process; null where the system gives no limit. */
   readonly descriptorLimit: () => number | null;
-  /** A socket that the starter of this process listens on for it, systemd's way. Absent: none. */
+  /**
+   * Returns a socket that the starter of this process opened for it, by systemd's protocol. Absent
+   * means none.
+   */
   readonly inheritedSocket?: () => InheritedSocket | null;
-  /** What starts this process and waits for word from it. Absent or null: nothing does. */
+  /**
+   * Returns the supervisor that started this process and waits for its reports. Absent or null
+   * means none.
+   */
   readonly supervisor?: () => Supervisor | null;
   /** Calls `listener` for each of these signals until the returned function is called. */
   readonly onSignal: (signals: readonly Signal[], listener: (signal: Signal) => void) => () => void;
-  /** Reads standard input away; resolves when it ends. Absent: there is none. */
+  /** Reads and drops standard input; resolves when it ends. Absent means none. */
   readonly inputEnd?: () => Promise<void>;
   /**
-   * Takes errors that nobody caught, in place of the end of the process: an exception in one
-   * callback must not end the sessions of all.
+   * Handles uncaught errors instead of ending the process: an exception in one callback must not
+   * end the sessions of all clients.
    */
   readonly onFault: (listener: (error: unknown) => void) => void;
 }
 
 export interface Supervisor {
-  /** It takes the process for hung when it has heard nothing for so long; null: it does not. */
+  /**
+   * The supervisor considers the process hung after this much time without a report; null without
+   * such a check.
+   */
   readonly watchdogMs: number | null;
   readonly notify: (state: readonly string[], failed: (message: string) => void) => void;
 }

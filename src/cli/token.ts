@@ -1,6 +1,6 @@
 /**
- * A token as kuma-dp takes it: without the white space around it. Throws what is wrong with it, in
- * words that hold nothing of it.
+ * Returns a token without the white space around it, as kuma-dp does. Throws its fault with a text
+ * that contains no part of it.
  */
 export function checkedToken(text: string): string {
   const token = text.trim();
@@ -11,7 +11,7 @@ export function checkedToken(text: string): string {
   return token;
 }
 
-/** Who signed it is for the control plane to say; these are mistakes of the one who copied it. */
+/** Checks only for errors of copying; the control plane verifies the signature. */
 function jwtProblem(token: string): string | null {
   if (/^bearer /i.test(token)) return "token is malformed: tokenstring should not contain 'bearer '";
   const parts = token.split('.');

@@ -9,23 +9,23 @@ import type { ValidateCommand } from './commands/validate.ts';
 import { folderProblem } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
-/** What was found, as `-o json` prints it. */
+/** The result, as `-o json` prints it. */
 interface Report {
   readonly folder: string;
   readonly errors: number;
   readonly warnings: number;
-  /** Whether `run` would serve anything. */
+  /** True when `run` would serve anything. */
   readonly served: boolean;
   readonly routes: number;
   readonly meshes: number;
-  /** What `run` would refuse, everything else being served. */
+  /** Destinations that `run` would refuse while everything else is served. */
   readonly refused: readonly string[];
   readonly problems: readonly Problem[];
 }
 
 /**
- * Prints every problem at once, one a line; exit 0, 78 when something is wrong, 66 where there is
- * no folder. Warnings alone are not wrong.
+ * Prints every problem, one a line. Exits with 0, with 78 where there is an error, with 66 without
+ * a folder. Warnings alone exit with 0.
  */
 export async function validateCommand(command: ValidateCommand, terminal: Terminal): Promise<number> {
   const { dir } = command;
@@ -54,7 +54,7 @@ async function reportOf(folder: string, compiled: Compiled): Promise<Report> {
   const counts = { folder, errors, warnings: problems.length - errors };
   if (compiled.kind === 'invalid') return { ...counts, served: false, routes: 0, meshes: 0, refused: [], problems };
   const { routes, meshes } = compiled.snapshot;
-  // `run` serves what is left; here it is a mistake to be mended.
+  // `run` serves the rest; here it is an error to be fixed.
   const bare = [...meshes.values()].flatMap(({ name, identity }) => (identity.kind === 'none' ? [`Mesh ${name}`] : []));
   const named = problems.flatMap(({ refuses = [] }) => refuses).filter((name) => !/^(?:Global)?Secret /.test(name));
   const refused = [...new Set([...bare, ...named])];
@@ -62,8 +62,8 @@ async function reportOf(folder: string, compiled: Compiled): Promise<Report> {
 }
 
 /**
- * What `run` does before it goes live: the certificate of each mesh is made or read, and tried.
- * Problems of no file get the place of their Mesh.
+ * Makes or reads the certificate of each mesh and tries it, as `run` does before it goes live. A
+ * problem without a file gets the place of its Mesh.
  */
 async function tryIdentities({ snapshot, secrets, origins }: GoodConfig): Promise<readonly Problem[]> {
   const nothing = (): void => {};

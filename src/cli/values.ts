@@ -3,7 +3,7 @@ import type { OptionSpec } from './options.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
 
-/** Throws what `source` (a flag or a variable) allows, where `text` is none of it. */
+/** Throws, with the allowed values of `source` (a flag or a variable), where `text` is not one. */
 export function check(source: string, { kind, most }: OptionSpec, text: string): void {
   const wrong = (allowed: string, given = text): Error => new Error(`${source} ${JSON.stringify(given)}: allowed is ${allowed}`);
   if (kind === 'flag' && !isTrue(text) && !FALSE.includes(text)) throw wrong('true or false');
@@ -19,7 +19,7 @@ export function check(source: string, { kind, most }: OptionSpec, text: string):
   if (kind === 'text' && text === '') throw wrong('a text that is not empty');
 }
 
-/** As Go's ParseBool has them. */
+/** Go's ParseBool accepts these. */
 const TRUE: readonly string[] = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const FALSE: readonly string[] = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
 
@@ -29,7 +29,7 @@ export function isTrue(text: string): boolean {
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
-/** Go's durations, as kuma-dp takes them: `1m30s`, `500ms`. Null where the text is none. */
+/** Reads Go's durations, as kuma-dp does: `1m30s`, `500ms`. Null where the text is none. */
 export function durationMs(text: string): number | null {
   if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return null;
   let total = 0;
@@ -40,8 +40,8 @@ export function durationMs(text: string): number | null {
 const SIZES: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9 };
 
 /**
- * `100MB` in steps of a thousand; a plain number is bytes. Null where the text is none, or less
- * than 1 KB.
+ * Reads `100MB` in steps of a thousand; a plain number is bytes. Null where the text is none, or
+ * less than 1 KB.
  */
 export function sizeInBytes(text: string): number | null {
   const [, number = '', unit = ''] = /^(\d{1,12})(KB|MB|GB)?$/i.exec(text) ?? [];
@@ -49,7 +49,7 @@ export function sizeInBytes(text: string): number | null {
   return size < 1_000 ? null : size;
 }
 
-/** Of a list: the items between commas, trimmed, empty ones left out. */
+/** Splits a list at commas and trims; leaves out empty items. */
 export function items(text: string): readonly string[] {
   return text
     .split(',')
@@ -58,8 +58,8 @@ export function items(text: string): readonly string[] {
 }
 
 /**
- * `key=value` as Go's pflag takes them: one pair, whose value may have commas; or several between
- * commas, where one that has a comma is quoted. Throws on what is no pair.
+ * Reads `key=value` as Go's pflag does: one pair, whose value may contain commas; or several
+ * between commas, where one that contains a comma is quoted. Throws for a text that is no pair.
  */
 export function pairs(text: string): readonly (readonly [key: string, value: string])[] {
   const count = text.split('=').length - 1;
@@ -86,7 +86,7 @@ export function outputForm(text: string): 'text' | 'json' {
   throw new Error(`--output ${JSON.stringify(text)}: allowed are text and json`);
 }
 
-/** The part of it that is for every page. */
+/** Returns the part of the address that all pages share. */
 export function adminUrl(text: string): string {
   const parsed = URL.parse(text);
   if (parsed?.protocol !== 'http:') throw new Error(`--admin ${JSON.stringify(text)}: allowed is http://HOST:PORT`);

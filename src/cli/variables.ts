@@ -6,15 +6,15 @@ import type { Env } from './options.ts';
 import { RUN_OPTIONS } from './run-options.ts';
 
 /**
- * Kubernetes gives each container such variables of every Service: of one that is called
- * zone-egress too.
+ * Kubernetes gives each container such variables for every Service, also for one called
+ * zone-egress.
  */
 const OF_A_SERVICE = /_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
 
 /**
- * A line for each variable that looks like one of these and is none. They are not refused: the
- * environment is everybody's, and Kuma has more variables than those that count here, of which only
- * what is nearly one of them is said.
+ * Returns a line for each variable that resembles one of these but is none. They are not refused:
+ * the environment is shared, and Kuma has more variables than this egress uses, so only near misses
+ * are reported.
  */
 export function strayVariables(env: Env): readonly string[] {
   const tables = [RUN_OPTIONS, CONTROL_PLANE_OPTIONS, IGNORED_OPTIONS, ...Object.values(COMMANDS).map(({ options }) => options)];

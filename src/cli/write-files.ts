@@ -3,20 +3,20 @@ import { dirname, join } from 'node:path';
 import type { Terminal } from './terminal.ts';
 
 export interface FileToWrite {
-  /** Below the folder. */
+  /** Relative to the folder. */
   readonly path: string;
   readonly text: string;
-  /** Readable by the owner only. */
+  /** True makes it readable for its owner only. */
   readonly secret?: boolean;
 }
 
-/** As sysexits has them. */
+/** From sysexits. */
 const EXIT_CANNOT_CREATE = 73;
 const EXIT_NO_PERMISSION = 77;
 
 /**
- * Writes all or, where one is there already and may not be replaced, none. Gives back the exit
- * code: 0, or one that it has told the reason of. What the system refuses ends it at that file.
+ * Writes all files, or none where one exists and must not be replaced. Returns the exit code: 0, or
+ * another after it printed the reason. A refusal of the system ends it at that file.
  */
 export function writeFiles(
   dir: string,
@@ -45,7 +45,7 @@ export function writeFiles(
 function write(target: string, { text, secret = false }: FileToWrite): void {
   mkdirSync(dirname(target), { recursive: true });
   writeFileSync(target, text, { mode: secret ? 0o600 : 0o644 });
-  // The mode above counts for new files only.
+  // The mode above takes effect only for new files.
   if (secret) chmodSync(target, 0o600);
 }
 

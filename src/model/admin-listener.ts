@@ -1,15 +1,14 @@
 import type { ContentHash } from './names.ts';
 
 /**
- * Where a control plane wants to reach the admin pages, and how it proves that it is the control
- * plane.
+ * The place where a control plane wants to reach the admin pages, and how it proves its identity.
  */
 export interface AdminListener {
   readonly address: string;
   readonly port: number;
   /** Prefixes of paths that are served without TLS, such as `/ready`. */
   readonly plaintextPaths: readonly string[];
-  /** null where there is no such chain, or it is not one that can be served safely. */
+  /** Null where there is no such chain, or none that can be served safely. */
   readonly tls: AdminTls | null;
 }
 
@@ -18,6 +17,6 @@ export interface AdminTls {
   readonly cert: ContentHash;
   readonly key: ContentHash;
   readonly clientCa: ContentHash;
-  /** A client has to have this DNS name. */
+  /** A client must have this DNS name. */
   readonly clientName: string;
 }

@@ -4,17 +4,17 @@ import type { Route } from './route.ts';
 import type { Mesh, Snapshot } from './snapshot.ts';
 
 /**
- * Everything that travels between threads in parts travels by this vocabulary: the configuration
- * thread sends what it compiled with it, and the control side what its workers need. `diff…` finds
- * the difference, `split…` cuts it into pieces, `Coming…` puts the pieces together on the other
- * side. Values that did not change keep their identity there.
+ * The vocabulary for everything that travels between threads in parts: the configuration thread
+ * sends its result with it, and the control side what its workers need. `diff…` finds the
+ * difference, `split…` cuts it into pieces, `Coming…` joins the pieces on the other side. Unchanged
+ * values keep their identity there.
  */
 export interface Delta<Key, Value> {
   readonly set: readonly (readonly [Key, Value])[];
   readonly removed: readonly Key[];
 }
 
-/** What turns one snapshot into another. */
+/** The difference between two snapshots. */
 export interface SnapshotChange {
   readonly version: string;
   readonly zone: string;
@@ -23,7 +23,7 @@ export interface SnapshotChange {
   readonly meshes: Delta<MeshName, Mesh>;
 }
 
-/** Values per piece: a few milliseconds of the loop that receives it. */
+/** Values per piece: some milliseconds of the receiving event loop. */
 const PIECE = 500;
 
 export function diffSnapshots(from: Snapshot, to: Snapshot): SnapshotChange {
@@ -37,8 +37,8 @@ export function diffSnapshots(from: Snapshot, to: Snapshot): SnapshotChange {
 }
 
 /**
- * The same, with a turn for others between the parts: ten thousand routes take some milliseconds to
- * compare.
+ * Does the same, with a turn of the loop for others between the parts: comparing ten thousand
+ * routes takes some milliseconds.
  */
 export async function diffInTurns(from: Snapshot, to: Snapshot, nextTurn: () => Promise<void>): Promise<SnapshotChange> {
   const meshes = diffMaps(from.meshes, to.meshes);
@@ -47,7 +47,7 @@ export async function diffInTurns(from: Snapshot, to: Snapshot, nextTurn: () => 
   return { version: to.version, zone: to.zone, routes: diffMaps(from.routes, to.routes), clusters, meshes };
 }
 
-/** A new snapshot; the old one is untouched. */
+/** Returns a new snapshot and leaves the old one unchanged. */
 export function applyChange(snapshot: Snapshot, change: SnapshotChange): Snapshot {
   const coming = new ComingSnapshot(snapshot);
   coming.add(change);
@@ -55,8 +55,8 @@ export function applyChange(snapshot: Snapshot, change: SnapshotChange): Snapsho
 }
 
 /**
- * A snapshot that comes in pieces: what a piece changes is copied once, however many pieces there
- * are. The one it starts from is untouched.
+ * Joins a snapshot that comes in pieces. What a piece changes is copied once, for any number of
+ * pieces. The snapshot that it starts from stays unchanged.
  */
 export class ComingSnapshot {
   #version: string;
@@ -81,7 +81,7 @@ export class ComingSnapshot {
     this.#meshes.add(change.meshes);
   }
 
-  /** Nothing may be added after it. */
+  /** Returns the result; no piece may be added afterwards. */
   done(): Snapshot {
     return Object.freeze({
       version: this.#version,
@@ -93,7 +93,7 @@ export class ComingSnapshot {
   }
 }
 
-/** A map that comes in pieces, like a snapshot. */
+/** Joins a map that comes in pieces, like a snapshot. */
 export class ComingMap<Key, Value> {
   map: ReadonlyMap<Key, Value>;
   #own: Map<Key, Value> | null = null;
@@ -112,10 +112,10 @@ export class ComingMap<Key, Value> {
 }
 
 /**
- * The same change in pieces of at most `size` values, so that no piece holds up a receiving loop
- * for long. A change of nothing is one piece: it may bring another version. Meshes and clusters
- * come first. They make sense only together: the receiver applies them one after another and goes
- * live after the last.
+ * Cuts a change into pieces of at most `size` values, so that no piece blocks the receiving loop
+ * for long. A change without values is one piece, because it may bring another version. Meshes and
+ * clusters come first. The pieces make sense only together: the receiver applies them in order and
+ * goes live after the last.
  */
 export function splitChange(change: SnapshotChange, size: number = PIECE): readonly SnapshotChange[] {
   const nothing = { set: [], removed: [] };
@@ -127,7 +127,7 @@ export function splitChange(change: SnapshotChange, size: number = PIECE): reado
   return pieces.length === 0 ? [change] : pieces;
 }
 
-/** None where nothing changed. */
+/** Returns no piece where nothing changed. */
 export function splitDelta<Key, Value>(delta: Delta<Key, Value>, size: number = PIECE): Delta<Key, Value>[] {
   const pieces: Delta<Key, Value>[] = [];
   for (let i = 0; i < Math.max(delta.set.length, delta.removed.length); i += size) {
@@ -149,7 +149,10 @@ export function diffMaps<Key, Value>(from: ReadonlyMap<Key, Value>, to: Readonly
   return { set, removed };
 }
 
-/** Deep equality of plain readonly data: no cycles, no functions; property order does not count. */
+/**
+ * Compares plain readonly data deeply: no cycles, no functions; the order of properties does not
+ * count.
+ */
 export function sameValue(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;

@@ -7,13 +7,13 @@ import type { MeshName, SpiffeId } from './names.ts';
 declare const verified: unique symbol;
 
 /**
- * What a permission looks at: of a client that was verified, or of one that somebody asks about.
- * Traffic never takes these alone.
+ * The facts that a permission tests, of a verified client or of one in a question. Traffic never
+ * uses them alone.
  */
 export interface ClientClaims {
   readonly mesh: MeshName;
   readonly spiffeIds: readonly SpiffeId[];
-  /** Every URI SAN, `kuma://` ones too: permissions are about these. */
+  /** Every URI SAN, including `kuma://` ones: permissions test these. */
   readonly uris: readonly string[];
   readonly issuer: string;
   /** ISO 8601. */
@@ -21,31 +21,31 @@ export interface ClientClaims {
 }
 
 /**
- * A client whose certificate passed every check of its mesh. Made only by identity/verify.ts;
- * everything behind it takes this type.
+ * A client whose certificate passed every check of its mesh. Only identity/verify.ts makes one; all
+ * later code takes this type.
  */
 export interface VerifiedClient extends ClientClaims {
   readonly [verified]: true;
 }
 
-/** What a refusal may tell of a certificate, as far as it could be read. */
+/** What a refusal may report of a certificate, as far as it could be read. */
 export interface CertificateSummary {
   readonly spiffeIds: readonly string[];
   readonly issuer: string;
   readonly expiry: string;
 }
 
-/** What a TLS server of the mesh knows about its peer after the handshake. */
+/** What the TLS server of a mesh knows of its peer after the handshake. */
 export interface PeerFacts {
   readonly certificate: X509Certificate | undefined;
-  /** OpenSSL led the certificate to the trust of the mesh. */
+  /** True when OpenSSL has led the certificate to the trust of the mesh. */
   readonly authorized: boolean;
-  /** OpenSSL's code where it did not, e.g. `CERT_HAS_EXPIRED`. */
+  /** OpenSSL's error code, e.g. `CERT_HAS_EXPIRED`; null without an error. */
   readonly authorizationError: string | null;
   readonly nowMs: number;
   /**
-   * Absent: the one trust domain that has the name of the mesh. Otherwise `authorized` says that
-   * the certificate leads to the bundle of one of them, and not to which.
+   * Absent means one trust domain, named like the mesh. Otherwise `authorized` means that the
+   * certificate leads to the bundle of some domain.
    */
   readonly trustDomains?: readonly TrustedDomain[];
 }

@@ -8,74 +8,80 @@ export type { CircuitBreaker, ConsecutiveDetector, HealthCheck, HealthProbe, Out
  * The endpoints of one destination and how they are connected. Plain data; secrets by content hash.
  */
 export interface Cluster {
-  /** As Kuma names it: `<mesh>:<service>`, or `<mesh>_<name>_<namespace>_<zone>_extsvc_<port>`. */
+  /** Kuma's name: `<mesh>:<service>`, or `<mesh>_<name>_<namespace>_<zone>_extsvc_<port>`. */
   readonly name: string;
   readonly endpoints: readonly Endpoint[];
   readonly connectTimeoutMs: number;
   /**
-   * Why what was written for it cannot be used: connections are refused with `misconfigured`. Only
-   * where no endpoint is left. Absent: it can be.
+   * Why its resource cannot be used: connections are refused with `misconfigured`. Set only where
+   * no endpoint is left.
    */
   readonly broken?: string;
-  /** What its endpoints are spoken to in, where requests are served. Absent: http1. */
+  /** The protocol of its endpoints, where requests are served. Absent means http1. */
   readonly http?: 'http1' | 'http2';
-  /** How connections for requests are kept. Absent: as the defaults say. */
+  /** How connections for requests are kept. Absent means the defaults. */
   readonly httpPool?: HttpPool;
-  /** Absent: round robin. */
+  /** Absent means round robin. */
   readonly balancer?: Balancer;
-  /** Among the endpoints of one priority a locality is picked first, by its weight. Absent: no. */
+  /**
+   * True picks a locality first, by its weight, among the endpoints of one priority. Absent means
+   * false.
+   */
   readonly localityWeighting?: boolean;
   /**
-   * Availability of a priority is this times the share of its endpoints that are healthy, at most
-   * 1. Absent: 1.4.
+   * The availability of a priority is this times the share of its healthy endpoints, at most 1.
+   * Absent means 1.4.
    */
   readonly overprovisioningFactor?: number;
   /**
-   * Below this share of healthy endpoints a priority uses all of its endpoints. 0 is never. Absent:
-   * 50.
+   * A priority uses all of its endpoints when the share of healthy ones is below this. 0 never
+   * does. Absent means 50.
    */
   readonly panicThresholdPercent?: number;
-  /** Instead of using all endpoints of a priority that panics, refuse. Absent: no. */
+  /** True refuses instead of using all endpoints of a priority in panic. Absent means false. */
   readonly failInPanic?: boolean;
-  /** Absent: Envoy's limits. */
+  /** Absent means Envoy's limits. */
   readonly circuitBreaker?: CircuitBreaker;
-  /** An endpoint is unhealthy when one of them says so. */
+  /** An endpoint is unhealthy when one of them fails. */
   readonly healthChecks?: readonly HealthCheck[];
-  /** Absent: nothing is ejected. */
+  /** Absent ejects no endpoint. */
   readonly outlierDetection?: OutlierDetection;
 }
 
 /**
- * Of connections to endpoints that requests share. What is absent has no limit, but for the idle
- * time.
+ * Settings of the endpoint connections that requests share. An absent field has no limit, except
+ * the idle time.
  */
 export interface HttpPool {
-  /** A connection without a request. */
+  /** Ends a connection after this much time without a request. */
   readonly idleMs?: number;
-  /** It takes no new requests after so long. */
+  /** A connection takes no new requests after this time. */
   readonly maxConnectionMs?: number;
-  /** Requests that one connection carries in its life. */
+  /** The most requests of one connection. */
   readonly maxRequests?: number;
-  /** Requests at once on one connection of HTTP/2, where the service does not allow fewer. */
+  /**
+   * The most concurrent requests on one connection of HTTP/2, where the service does not allow
+   * fewer.
+   */
   readonly maxStreams?: number;
   /** From the head of a request to the end of its answer. */
   readonly maxStreamMs?: number;
 }
 
-/** How an endpoint is picked among those of one priority. */
+/** The method that picks an endpoint among those of one priority. */
 export type Balancer =
   | { readonly kind: 'round-robin' }
   | {
       readonly kind: 'least-request';
-      /** How many endpoints are looked at for one pick, where all weigh the same. */
+      /** Number of endpoints that are compared for one pick, with equal weights. */
       readonly choiceCount: number;
       /**
-       * Where they do not: the weight is divided by (active connections + 1) to this power. Absent:
-       * 1.
+       * With unequal weights, the weight is divided by (active connections + 1) to this power.
+       * Absent means 1.
        */
       readonly activeRequestBias?: number;
     }
-  /** Weights do not count, as in Envoy. */
+  /** Ignores weights, as Envoy does. */
   | { readonly kind: 'random' }
   | {
       readonly kind: 'ring-hash';
@@ -89,7 +95,7 @@ export type Balancer =
 
 export type BalancerKind = Balancer['kind'];
 
-/** Envoy's defaults, for building a cluster and for the fields that are absent. */
+/** Envoy's defaults, for building a cluster and for absent fields. */
 export const BALANCING_DEFAULTS = {
   balancer: { kind: 'round-robin' },
   choiceCount: 2,
@@ -108,22 +114,27 @@ export interface Endpoint {
   readonly weight: number;
   /** 0 is the most preferred. */
   readonly priority: number;
-  /** The zone where the endpoint is, where known; empty otherwise. */
+  /** The zone of the endpoint; empty where it is not known. */
   readonly zone: string;
-  /** Name of the locality within the priority, where localities are weighted. Absent: the zone. */
+  /**
+   * Name of the locality within the priority, where localities are weighted. Absent means the zone.
+   */
   readonly locality?: string;
-  /** Of the whole locality, the same for all of its endpoints. 0 takes no traffic. Absent: 0. */
+  /**
+   * Weight of the whole locality, the same for all of its endpoints. 0 takes no traffic. Absent
+   * means 0.
+   */
   readonly localityWeight?: number;
   /** Envoy's `envoy.lb` metadata: tags without `kuma.io/service`, plus `mesh`. */
   readonly tags: Readonly<Record<string, string>>;
-  /** Absent: plain TCP. */
+  /** Null for plain TCP. */
   readonly tls: TlsOrigination | null;
 }
 
 export type EndpointAddress =
   /** An address as an operator wrote it. */
   | { readonly kind: 'ip'; readonly ip: string }
-  /** A name to resolve; what it resolves to is checked before it is dialled. */
+  /** A name to resolve; its addresses are checked before they are dialled. */
   | { readonly kind: 'name'; readonly name: string; readonly family: 'v4' | 'any' };
 
 export interface TlsOrigination {
@@ -131,8 +142,8 @@ export interface TlsOrigination {
   readonly serverName: string | null;
   readonly trust: TlsTrust;
   /**
-   * Names of which one must be in the server's certificate; null does not check the name. Only with
-   * a trust other than none.
+   * The server's certificate must have one of these names; null does not check the name. Set only
+   * with a trust other than none.
    */
   readonly names: readonly NameMatcher[] | null;
   /** PEM certificate and key, by content hash. */
@@ -141,7 +152,7 @@ export interface TlsOrigination {
   readonly maxVersion: TlsVersion;
   /** ALPN protocols to offer; empty offers none. */
   readonly alpn: readonly string[];
-  /** TLS 1.2 renegotiation that the server starts. */
+  /** Allows TLS 1.2 renegotiation that the server starts. */
   readonly allowRenegotiation: boolean;
 }
 

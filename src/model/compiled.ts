@@ -2,7 +2,7 @@ import type { Problem } from '../base/problem.ts';
 import type { Secrets, Snapshot } from './snapshot.ts';
 
 /**
- * What a compiler of configuration gives: a snapshot to run on, or only the problems that forbid
+ * The result of compiling a configuration: a snapshot to run on, or only the problems that forbid
  * one.
  */
 export type Compiled =
@@ -14,13 +14,13 @@ export type Compiled =
       /** Warnings, and the errors that refuse one destination or one mesh. */
       readonly problems: readonly Problem[];
       /**
-       * Where each thing was written: `route:<sni>`, `cluster:<name>`, `mesh:<name>`,
+       * The places of the written resources, by `route:<sni>`, `cluster:<name>`, `mesh:<name>`,
        * `permission:<by>`.
        */
       readonly origins: ReadonlyMap<string, Origin>;
       /**
-       * What was written and is not served, by the SNI that clients would ask for. Absent: nothing
-       * is known of such.
+       * Destinations that are written but not served, by the SNI that clients would ask for. Absent
+       * where none is known.
        */
       readonly absent?: ReadonlyMap<string, Absent>;
     }
@@ -29,11 +29,11 @@ export type Compiled =
 export interface ListenerConfig {
   /** Name of the ZoneEgress resource. */
   readonly name: string;
-  /** Empty where the resource names no address: then every address of the machine. */
+  /** Empty where the resource names no address: it then listens on every address of the machine. */
   readonly address: string;
   readonly port: number;
   readonly adminPort: number;
-  /** A control plane has sent no listener: nothing is to listen now. Absent: there is one. */
+  /** True where a control plane has sent no listener, so the egress must not listen now. */
   readonly absent?: true;
 }
 
@@ -44,9 +44,9 @@ export interface Origin {
 }
 
 /**
- * Something that operators wrote and that is not served, for whoever asks why an SNI has no route.
- * `reason` is what keeps it out, `file` and `line` where that could be changed. Flat, so that it is
- * compared and posted cheaply.
+ * A destination that operators wrote and that is not served; it explains why an SNI has no route.
+ * `reason` is what keeps it out, `file` and `line` are where that could be changed. Flat, so that
+ * it is cheap to compare and to post.
  */
 export interface Absent extends Origin {
   readonly reason: AbsentReason;
@@ -55,31 +55,31 @@ export interface Absent extends Origin {
   readonly mesh: string;
   readonly destination: string;
   /**
-   * Of `other-zone`: the zone that the service is reachable from; of `cannot-be-reached`: the field
-   * that is missing; of `invalid`: what is wrong. Empty otherwise.
+   * For `other-zone`, the zone that the service is reachable from; for `cannot-be-reached`, the
+   * missing field; for `invalid`, the fault. Empty otherwise.
    */
   readonly value: string;
 }
 
 export type AbsentReason =
-  /** The mesh has no mTLS, so that there is no SNI to go by. */
+  /** The mesh has no mTLS, so there is no SNI to route by. */
   | 'mesh-without-mtls'
-  /** Other zones offer it, and the mesh does not go through zone egresses. */
+  /** Other zones offer it, and the mesh does not use zone egresses. */
   | 'zone-egress-disabled'
   /** Only the ingress of this zone offers it: clients reach it without an egress. */
   | 'this-zone-only'
-  /** An external service that is reachable from another zone only. */
+  /** An external service that is reachable only from another zone. */
   | 'other-zone'
-  /** The ingress that offers it lacks a zone, or an address to be reached at. */
+  /** The ingress that offers it lacks a zone, or an address. */
   | 'cannot-be-reached'
-  /** No TrafficRoute of the mesh leads there. */
+  /** No TrafficRoute of the mesh leads to it. */
   | 'no-traffic-route'
   /**
    * A MeshExternalService without endpoints, or with an extension that only a control plane knows.
    */
   | 'incomplete'
-  /** What was written of it has an error. */
+  /** Its resource has an error. */
   | 'invalid';
 
-/** One that can go live. */
+/** A configuration that can go live. */
 export type GoodConfig = Extract<Compiled, { kind: 'compiled' }>;

@@ -1,24 +1,24 @@
 import type { ContentHash, MeshName } from './names.ts';
 
 /**
- * What a data side needs to end the mTLS of one mesh. Made by the control side; the private key
- * never leaves the process.
+ * What a data side needs to terminate the mTLS of one mesh. The control side makes it; the private
+ * key never leaves the process.
  */
 export interface MeshCredentials {
   readonly mesh: MeshName;
   /** PEM bundle: client certificates must lead to one of these, which may be intermediates. */
   readonly trust: string;
-  /** Of a mesh whose clients may be of several trust domains: one bundle for each. */
+  /** One bundle for each trust domain, where clients of a mesh may belong to several. */
   readonly trustDomains?: readonly TrustedDomain[];
   /**
-   * Hash of all that is trusted: a new one means a new TLS server, an old one only a new
+   * Hash of the whole trust: a new hash makes a new TLS server, an unchanged one only a new
    * certificate in it.
    */
   readonly generation: ContentHash;
-  /** PEM: leaf `spiffe://<mesh>/zone-egress` first, then what leads to the CA. */
+  /** PEM: leaf `spiffe://<mesh>/zone-egress` first, then the chain to the CA. */
   readonly cert: string;
   readonly key: string;
-  /** Milliseconds since the Unix epoch, as is `notAfter`. */
+  /** Milliseconds since the Unix epoch, like `notAfter`. */
   readonly notBefore: number;
   /** After it the egress refuses with `identity-unavailable`. */
   readonly notAfter: number;
@@ -30,7 +30,7 @@ export interface TrustedDomain {
   readonly trust: string;
 }
 
-/** By the wall clock, in milliseconds since the Unix epoch. */
+/** `wallMs` is the wall clock, in milliseconds since the Unix epoch. */
 export function isValidAt({ notBefore, notAfter }: MeshCredentials, wallMs: number): boolean {
   return notBefore <= wallMs && wallMs < notAfter;
 }

@@ -1,14 +1,12 @@
-/** The plain facts about endpoints that a choice is made from, as they are at that moment. */
+/** The facts about endpoints at one moment, from which a choice is made. */
 export interface EndpointView {
-  /** How many choices this cluster has had; decides whose turn it is. */
+  /** The number of choices that this cluster has had; round robin uses it. */
   readonly turn: number;
-  /**
-   * What is known of the names in the cluster; a name that is not here has not been resolved yet.
-   */
+  /** The resolved names of the cluster; a missing name has not been resolved yet. */
   readonly names: ReadonlyMap<string, Resolution>;
   /**
-   * Where this process itself listens: never dialled. `ip` may be `0.0.0.0` or `::`, then every
-   * address in `local` counts.
+   * Addresses on which this process listens, which are never dialled. For an `ip` of `0.0.0.0` or
+   * `::`, every address in `localAddresses` counts.
    */
   readonly ownListeners: readonly { readonly ip: string; readonly port: number }[];
   /** The addresses of this machine. */
@@ -18,18 +16,17 @@ export interface EndpointView {
    * multicast.
    */
   readonly allowedResolved: readonly string[];
-  /** By `addressKey`; an address that is not here is healthy. Absent: all are. */
+  /** Keyed by `addressKey`; a missing address is healthy. Absent means all are. */
   readonly health?: ReadonlyMap<string, EndpointHealth>;
   /**
-   * Connections of this cluster that are open, by `addressKey`; 0 where there is no entry. Absent:
-   * none.
+   * Open connections of this cluster, by `addressKey`; 0 for a missing entry. Absent means none.
    */
   readonly active?: ReadonlyMap<string, number>;
-  /** A random number in [0, 1). Absent: derived from `turn`. */
+  /** A random number in [0, 1). Absent is derived from `turn`. */
   readonly draw?: number;
   /**
-   * What consistent hashing goes by; Envoy's is the xxHash64 of the client's IP address as text.
-   * Absent: a random one.
+   * The key for consistent hashing; Envoy uses the xxHash64 of the client's IP address as text.
+   * Absent means a random one.
    */
   readonly hashKey?: Hash64;
 }

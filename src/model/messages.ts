@@ -6,25 +6,25 @@ import type { RequestRecord } from './request-record.ts';
 import type { SessionRecord } from './session-record.ts';
 
 /**
- * From the control side to a data side. In one thread they are calls, between threads they are
- * posted.
+ * Messages from the control side to a data side. In one thread they are calls, between threads they
+ * are posted.
  */
 export type ToData =
-  /** Secrets come before the snapshot that names them, and go after it. */
+  /** Secrets are sent before the snapshot that names them, and removed after it. */
   | ({ readonly kind: 'secrets' } & Delta<ContentHash, string>)
   | { readonly kind: 'credentials'; readonly credentials: MeshCredentials }
   | { readonly kind: 'credentials-removed'; readonly mesh: MeshName }
   /** A piece of a snapshot change; the snapshot goes live with the last. */
   | { readonly kind: 'change'; readonly change: SnapshotChange; readonly last: boolean }
   | { readonly kind: 'resolved'; readonly name: string; readonly resolution: Resolution }
-  /** What is known of one address of a cluster, by `addressKey`. */
+  /** The state of one address of a cluster, by `addressKey`. */
   | { readonly kind: 'health'; readonly cluster: string; readonly key: string; readonly health: EndpointHealth }
   /**
-   * Where the counters of clusters and the token buckets of routes are in the shared memory; before
-   * the change that brings them, and after the one that takes them away.
+   * The slots in the shared memory of the counters of clusters and the token buckets of routes.
+   * Sent before the change that adds them, and after the one that removes them.
    */
   | { readonly kind: 'slots'; readonly clusters: SlotChange; readonly routes: SlotChange }
-  /** `inherited` is the descriptor of a socket that listens already, in place of a new one. */
+  /** `inherited` is the descriptor of a socket that listens already, instead of a new one. */
   | {
       readonly kind: 'listen';
       readonly address: string;
@@ -32,15 +32,16 @@ export type ToData =
       readonly reusePort: boolean;
       readonly inherited?: number;
     }
-  /** Where this process listens, for all its listeners: never dialled. */
+  /** Addresses of all listeners of this process, which are never dialled. */
   | { readonly kind: 'own-listeners'; readonly ownListeners: readonly OwnListener[] }
   /**
-   * Go on accepting until nothing came for `quietMs`, at most for `atMostMs`; then no new sessions.
+   * Accepts until no connection came for `quietMs`, at most for `atMostMs`; then there are no new
+   * sessions.
    */
-  /** The process is about to end: clients that can be told so are told to go. */
+  /** The process is about to end: clients whose protocol allows it are asked to leave. */
   | { readonly kind: 'drain' }
   | { readonly kind: 'close-listener'; readonly quietMs: number; readonly atMostMs: number }
-  /** Ends every session that is left, with the reason `drained`. */
+  /** Ends every remaining session with the reason `drained`. */
   | { readonly kind: 'end-sessions' }
   /** Asks for `alive`: the thread still takes messages. */
   | { readonly kind: 'ask-alive' }
@@ -51,7 +52,7 @@ export type ToData =
 export type SlotChange = Delta<string, number>;
 
 /**
- * How an attempt to connect ended, or a request. TLS that could not be made is a failure of the
+ * The outcome of a connection attempt, or of a request. A failed TLS handshake is a failure of the
  * endpoint too.
  */
 export type AttemptOutcome =
@@ -59,11 +60,11 @@ export type AttemptOutcome =
   | 'connect-failed'
   | 'timeout'
   | 'tls-failed'
-  /** A connection for requests was made: what they come to is counted for each by itself. */
+  /** A connection for requests was made; their outcomes are counted one by one. */
   | 'connected'
   /**
-   * A request was answered with less than 500; 502, 503 and 504 are those of gateways. One that was
-   * reset is a failure to connect.
+   * A request was answered with a status below 500; 502, 503 and 504 are gateway errors. A reset
+   * request counts as a failure to connect.
    */
   | 'answered'
   | 'answered-5xx'
@@ -71,7 +72,7 @@ export type AttemptOutcome =
 
 export interface EndpointReport {
   readonly cluster: string;
-  /** `addressKey`. */
+  /** From `addressKey`. */
   readonly key: string;
   readonly outcome: AttemptOutcome;
 }
@@ -81,7 +82,7 @@ export interface OwnListener {
   readonly port: number;
 }
 
-/** From a data side to the control side. */
+/** Messages from a data side to the control side. */
 export type FromData =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'listen-failed'; readonly code: string; readonly message: string }
@@ -92,14 +93,15 @@ export type FromData =
   | { readonly kind: 'live'; readonly version: string }
   | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }
   | { readonly kind: 'requests'; readonly records: readonly RequestRecord[] }
-  /** A session came for this mesh, and the wall clock is outside of the life of its certificate. */
+  /** A session came for this mesh, and its certificate is not valid at this moment. */
   | { readonly kind: 'credentials-needed'; readonly mesh: MeshName }
   | { readonly kind: 'resolve'; readonly name: string; readonly family: 'v4' | 'any' }
   /**
-   * Of clusters with health checks or outlier detection, in the order in which the attempts ended.
+   * Reports on clusters with health checks or outlier detection, in the order in which the attempts
+   * ended.
    */
   | { readonly kind: 'endpoint-reports'; readonly reports: readonly EndpointReport[] }
-  /** Which relay runs, once at start. */
+  /** The relay in use; sent once at the start. */
   | { readonly kind: 'relay'; readonly path: 'adopted-handle' | 'public-api' }
-  /** A bug or a broken environment: the stack, already text. */
+  /** A bug or a broken environment, with its stack as text. */
   | { readonly kind: 'fault'; readonly message: string; readonly stack: string };

@@ -1,18 +1,16 @@
-/**
- * What protects the endpoints of a cluster, and clients from bad endpoints. Defaults are Envoy's.
- */
+/** Protects the endpoints of a cluster, and clients from bad endpoints. Defaults are Envoy's. */
 
-/** Limits of the whole process for one cluster; what is absent has its default. */
+/** Limits of the whole process for one cluster; an absent field has its default. */
 export interface CircuitBreaker {
-  /** Connections to endpoints, those being made among them. */
+  /** Connections to endpoints, including those being made. */
   readonly maxConnections?: number;
   /** Connections being made. */
   readonly maxPendingRequests?: number;
-  /** Requests of HTTP that are being served. */
+  /** HTTP requests in progress. */
   readonly maxRequests?: number;
-  /** Of them, those that are sent a second time. */
+  /** Those among them that are sent a second time. */
   readonly maxRetries?: number;
-  /** Of how Envoy keeps connections: nothing here goes by it. */
+  /** Belongs to Envoy's connection pools and has no effect here. */
   readonly maxConnectionPools?: number;
 }
 
@@ -24,41 +22,42 @@ export interface HealthCheck {
   readonly timeoutMs: number;
   readonly unhealthyThreshold: number;
   readonly healthyThreshold: number;
-  /** At most this long before the first check, at random. */
+  /** The longest random delay before the first check. */
   readonly initialJitterMs: number;
-  /** Up to this much is added to each interval, at random; both count. */
+  /** The largest random addition to each interval; both values count. */
   readonly intervalJitterMs: number;
   readonly intervalJitterPercent: number;
-  /** Instead of the interval, as long as the cluster has not carried a session. */
+  /** Replaces the interval until the cluster has carried a session. */
   readonly noTrafficIntervalMs: number;
-  /** The connection of a check serves the next one, where an answer is waited for. */
+  /** True uses the connection of a check for the next one, where an answer is awaited. */
   readonly reuseConnection: boolean;
 }
 
 export type HealthProbe =
   /**
-   * Bytes in hex. Each of `receive` is to be found behind the one before; where there is none,
-   * being connected is enough.
+   * Bytes in hex. Each entry of `receive` must be found after the one before; with none, being
+   * connected is enough.
    */
   | { readonly kind: 'tcp'; readonly send: string; readonly receive: readonly string[] }
   | {
       readonly kind: 'http';
       readonly http2: boolean;
       readonly path: string;
-      /** Absent: GET. */
+      /** Absent means GET. */
       readonly method?: string;
-      /** Absent: the name of the endpoint, where it has one, as requests are sent there. */
+      /** Absent means the name of the endpoint, where it has one, as for requests. */
       readonly host?: string;
-      /** More headers, names and values in turns; names in lower case. */
+      /** Extra headers; names and values alternate, names in lower case. */
       readonly headers?: readonly string[];
       /** Never empty. */
       readonly expectedStatuses: readonly number[];
       /**
-       * Failures that only so many in a row count; any other status is one that decides at once.
+       * Statuses of failures that count only when several come in a row; any other status decides
+       * at once.
        */
       readonly retriableStatuses?: readonly number[];
     }
-  /** An empty authority: the name of the endpoint, where it has one. */
+  /** An empty authority means the name of the endpoint, where it has one. */
   | {
       readonly kind: 'grpc';
       readonly serviceName: string;
@@ -66,19 +65,19 @@ export type HealthProbe =
       readonly headers?: readonly string[];
     };
 
-/** Envoy's, where a check by HTTP says nothing of it. */
+/** Envoy's default for an HTTP check. */
 export const EXPECTED_STATUSES: readonly number[] = [200];
 
 /** Ejects endpoints that sessions fail on. */
 export interface OutlierDetection {
-  /** How often rates are looked at, and ejections that are over are ended. */
+  /** Interval of evaluating the rates and of ending ejections. */
   readonly intervalMs: number;
-  /** Times the number of ejections that the endpoint has had lately. */
+  /** Multiplied by the number of recent ejections of the endpoint. */
   readonly baseEjectionMs: number;
   readonly maxEjectionPercent: number;
   /**
-   * Failures to connect count as local ones. Otherwise they stand for answers of a gateway that
-   * failed.
+   * True counts failures to connect as local ones. Otherwise they count like answers of a failed
+   * gateway.
    */
   readonly splitLocalErrors: boolean;
   readonly consecutiveLocalFailures: ConsecutiveDetector;
@@ -92,7 +91,7 @@ export interface OutlierDetection {
 
 export interface ConsecutiveDetector {
   readonly threshold: number;
-  /** Percent of what is detected that is acted on; 0 is off. */
+  /** The percentage of detections that eject; 0 is off. */
   readonly enforcing: number;
 }
 

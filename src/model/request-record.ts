@@ -1,18 +1,18 @@
 import type { EndReason } from '../base/refusal.ts';
 
 /**
- * One frozen value per request of a service that speaks HTTP, made when its answer is whole or will
- * never be; refused ones too. It feeds the log line, the metrics and the recent decisions, and
- * nothing steers by it. Flat, so that it can be posted in batches. Texts that a client chose are
- * printable and bounded; the query of a path, headers and bodies are not in it.
+ * One frozen value per request of an HTTP service, made when its answer is complete or never will
+ * be; refused requests have one too. It feeds the log line, the metrics and the recent decisions,
+ * and controls nothing. Flat, so that it can be posted in batches. Texts of a client are printable
+ * and bounded; it has no query of a path, no headers and no bodies.
  */
 export interface RequestRecord {
   /** The id of the session, a dot, a counter. */
   readonly id: string;
   readonly session: string;
-  /** `closed`: the answer of the service went out whole, whatever its status. */
+  /** `closed`: the whole answer of the service was sent, with any status. */
   readonly reason: EndReason;
-  /** One sentence; empty where nothing was wrong. */
+  /** One sentence; empty without a problem. */
   readonly detail: string;
   /** When its head was read, in milliseconds since the Unix epoch. */
   readonly startedAt: number;
@@ -25,43 +25,44 @@ export interface RequestRecord {
   /** As in the record of the session. */
   readonly spiffeIds: readonly string[];
   readonly uris: readonly string[];
-  /** As the client speaks; empty where no codec could read the request. */
+  /** The protocol of the client; empty where no codec could read the request. */
   readonly protocol: 'HTTP/1.1' | 'HTTP/2' | '';
   readonly method: string;
   /** Without its query. */
   readonly path: string;
-  /** The authority as the client sent it, and the one that went to the service. */
+  /** The authority as the client sent it, and the one that was sent to the service. */
   readonly authority: string;
   readonly host: string;
   /** `x-request-id`, where the client sent one. */
   readonly requestId: string;
-  /** What the client was answered; 0 where it got no answer. */
+  /** The status of the answer to the client; 0 without an answer. */
   readonly status: number;
-  /** Envoy's response flags, separated by commas; empty where there are none. */
+  /** Envoy's response flags, separated by commas; empty without any. */
   readonly flags: string;
   /** Envoy's response code details. */
   readonly details: string;
-  /** `address:port`; empty where the request came to no endpoint. */
+  /** `address:port`; empty where the request reached no endpoint. */
   readonly endpoint: string;
-  /** Connections that were tried for it, and those that were made: 0 where it took a pooled one. */
+  /** Connections that were tried for it, and those that were made: 0 with a pooled one. */
   readonly attempts: number;
   readonly connections: number;
-  /** Of the first connection that was made; -1 where none was. */
+  /** Time of the first connection that was made; -1 without one. */
   readonly connectMs: number;
-  /** The request went out to an endpoint. */
+  /** True when the request was sent to an endpoint. */
   readonly forwarded: boolean;
   /** Bytes of bodies. */
   readonly bytesUp: number;
   readonly bytesDown: number;
-  /** From the head of the request to the head of the service's answer; -1 where none came. */
+  /** From the head of the request to the head of the service's answer; -1 without an answer. */
   readonly serviceTimeMs: number;
   readonly totalMs: number;
 }
 
 /**
- * Those of Envoy that come up here: no endpoint, connection failed, connection ended, reset by the
+ * Envoy's flags that occur here: no endpoint, connection failed, connection ended, reset by the
  * service, limit of the cluster, request timeout, idle, duration, rate limit, abort and delay of a
- * fault, no route, the client went away, and bytes that are not HTTP of the client or the service.
+ * fault, no route, the client went away, and bytes that are not HTTP from the client or the
+ * service.
  */
 export type ResponseFlag =
   'UH' | 'UF' | 'UC' | 'UR' | 'UO' | 'UT' | 'SI' | 'UMSDR' | 'RL' | 'FI' | 'DI' | 'NR' | 'DC' | 'DPE' | 'UPE';

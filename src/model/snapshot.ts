@@ -3,12 +3,12 @@ import type { ContentHash, MeshName, ServerName } from './names.ts';
 import type { Route } from './route.ts';
 
 /**
- * The one value that the data plane runs on: frozen, plain, without a secret, so it may be shown,
- * stored and sent anywhere. Where a value came from (file and line, resource version) is a side
- * table of the control side.
+ * The one value that the data plane runs on: frozen, plain, without a secret, so that it may be
+ * shown, stored and sent anywhere. The place of each value (file and line, resource version) is in
+ * a side table of the control side.
  */
 export interface Snapshot {
-  /** Changes with the content, and only with it: first 16 hex digits of a SHA-256. */
+  /** Changes exactly when the content does: first 16 hex digits of a SHA-256. */
   readonly version: string;
   readonly zone: string;
   readonly routes: ReadonlyMap<ServerName, Route>;
@@ -16,14 +16,14 @@ export interface Snapshot {
   readonly meshes: ReadonlyMap<MeshName, Mesh>;
 }
 
-/** What it takes to end the mTLS of one mesh. */
+/** What is needed to terminate the mTLS of one mesh. */
 export interface Mesh {
   readonly name: MeshName;
   /** PEM bundle that client certificates must lead to. */
   readonly trust: ContentHash;
   /**
-   * Trust domains of SPIFFE whose clients may come, each with its own bundle; `trust` is all of
-   * them then. Absent: only the domain that has the name of the mesh.
+   * SPIFFE trust domains of clients, each with its own bundle; `trust` is then all of them. Absent
+   * means the one domain named like the mesh.
    */
   readonly trustDomains?: readonly TrustDomain[];
   readonly identity: IdentitySource;
@@ -36,15 +36,15 @@ export interface TrustDomain {
 }
 
 export type IdentitySource =
-  /** Certificates are issued here, from the CA key of the mesh. */
+  /** The egress issues certificates with the CA key of the mesh. */
   | { readonly kind: 'issue'; readonly caCert: ContentHash; readonly caKey: ContentHash; readonly lifetimeMs: number }
   /** Another program puts certificates into a folder: `tls.crt`, `tls.key`, `ca.crt`. */
   | { readonly kind: 'folder'; readonly path: string }
-  /** Certificates come from a control plane, leaf first; a new one is a new configuration. */
+  /** A control plane sends certificates, leaf first; a new one is a new configuration. */
   | { readonly kind: 'given'; readonly cert: ContentHash; readonly key: ContentHash }
   /**
-   * What was written of it cannot be used: what would end here is refused with
-   * `identity-unavailable`, and the trust is of no text.
+   * The written identity cannot be used: terminated routes are refused with `identity-unavailable`,
+   * and `trust` has no text.
    */
   | { readonly kind: 'none'; readonly why: string };
 
@@ -56,12 +56,15 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   meshes: new Map(),
 };
 
-/** PEM texts by content hash. Travels and lives apart from the snapshot; never logged or shown. */
+/**
+ * PEM texts by content hash. They travel and live apart from the snapshot, and are never logged or
+ * shown.
+ */
 export type Secrets = ReadonlyMap<ContentHash, string>;
 
 /**
- * The names that endpoints have, each with the family to resolve it in: `any`, where one endpoint
- * takes any.
+ * Returns the names of endpoints, each with its address family: `any`, where one endpoint allows
+ * any.
  */
 export function namesIn({ clusters }: Snapshot): ReadonlyMap<string, 'v4' | 'any'> {
   const known = namesOf.get(clusters);
@@ -77,7 +80,7 @@ export function namesIn({ clusters }: Snapshot): ReadonlyMap<string, 'v4' | 'any
 }
 
 /**
- * Several ask for the names of one snapshot, and of ten thousand clusters they take a millisecond
- * to find.
+ * Several callers ask for the names of one snapshot; finding them in ten thousand clusters takes a
+ * millisecond.
  */
 const namesOf = new WeakMap<Snapshot['clusters'], ReadonlyMap<string, 'v4' | 'any'>>();

@@ -1,6 +1,6 @@
 /**
- * What the functions of `zone-egress/testing` take, for callers from JavaScript: anything else is
- * refused before it can make a test pass for a wrong reason.
+ * Checks the options of the functions of `zone-egress/testing`, for callers from JavaScript: a
+ * wrong option is refused before it can make a test pass for a wrong reason.
  */
 import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import { byName, callback, either, flag, having, listOf, name, oneOf, options, port, text } from '../base/shape.ts';
@@ -105,7 +105,7 @@ const bySni = options<Exclude<Question, { id: string }>>({
   headers: listOf(text),
 });
 
-/** A value that a field may have; a pattern, or a function that looks at it. */
+/** Allows a value of the field, a pattern, or a function that tests it. */
 function wanted(check: Check): Check {
   return (value, at) => {
     if (value instanceof RegExp || typeof value === 'function') return;
@@ -117,7 +117,7 @@ const number: Check = (value, at) => {
   if (typeof value !== 'number') throw new TypeError(`${at}: a number, a pattern or a function is wanted`);
 };
 
-/** Of a list one element, or all of them. */
+/** Allows one element of a list, or all of them. */
 function wantedList(check: Check): Check {
   return wanted(either('one of its elements, or a list of all', { string: check, list: listOf(wanted(check)) }));
 }
@@ -166,6 +166,6 @@ function wantsOf(reasons: readonly string[]): Check {
 const REASONS = [...Object.keys(REFUSALS), ...Object.keys(NORMAL_ENDS)];
 
 export const sessionWants: Check = wantsOf(REASONS);
-/** A session that was carried never has the others, and a refusal never has these. */
+/** The reasons of a carried session. Refusals have only the other reasons. */
 export const carriedWants: Check = wantsOf(REASONS.filter((reason) => !isRefused(reason)));
 export const refusalWants: Check = wantsOf(REASONS.filter(isRefused));

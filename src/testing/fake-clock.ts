@@ -11,7 +11,7 @@ interface Pending {
 const clockOptions = optionsOf<{ readonly wall?: number }>({ wall: amount });
 
 /**
- * Time that moves only when a test says so. Timers that fall due together fire in the order of
+ * A clock that moves only when a test moves it. Timers that fall due together fire in the order of
  * their times.
  */
 export class FakeClock implements Clock {
@@ -40,12 +40,12 @@ export class FakeClock implements Clock {
     return this.#add({ dueAt: this.#now + ms, everyMs: ms, fn });
   }
 
-  /** How many timers are waiting: zero when nothing leaked. */
+  /** Number of waiting timers; zero when nothing leaked. */
   get timers(): number {
     return this.#pending.size;
   }
 
-  /** Moves both clocks and fires what falls due on the way, timers set by timers too. */
+  /** Moves both clocks and fires what falls due on the way, including timers that timers set. */
   advance(ms: number): void {
     const end = this.#now + ms;
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
@@ -57,14 +57,14 @@ export class FakeClock implements Clock {
     this.#move(end);
   }
 
-  /** The wall clock alone, as when somebody sets it or a machine wakes up; no timer notices. */
+  /** Moves only the wall clock, as when it is set or a machine wakes up; no timer notices. */
   jump(ms: number): void {
     this.#wall += ms;
   }
 
   /**
-   * Moves in steps, with a turn of the loop after each, until `done` settles: for what waits for
-   * timers and for sockets in turn. Gives what `done` gives.
+   * Moves in steps, with a turn of the loop after each, until `done` settles, for code that waits
+   * for timers and sockets in turn. Returns the value of `done`.
    */
   async advanceUntil<Value>(done: Promise<Value>, stepMs: number): Promise<Value> {
     let settled = false;

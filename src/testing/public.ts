@@ -1,5 +1,5 @@
-// The entry of `zone-egress/testing`: fakes for other people's tests. What is not here is not for
-// use.
+// The entry `zone-egress/testing`: fakes for tests of other projects. Only what is exported here is
+// supported.
 import type { FakeConfiguration, FakeConfigurationOptions } from './control-plane/fake-configuration.ts';
 import type { FakeControlPlane, FakeControlPlaneOptions } from './control-plane/fake-control-plane.ts';
 
@@ -37,16 +37,16 @@ export type { Clock, Timer } from '../base/clock.ts';
 export type { EndReason, RefusalCode } from '../base/refusal.ts';
 
 /**
- * A control plane on loopback. gRPC and Envoy's messages take a second to load: only who asks for
- * it waits for them.
+ * Makes a control plane on loopback. gRPC and Envoy's messages take a second to load, so they are
+ * loaded only by this call.
  */
 export async function createFakeControlPlane(options: FakeControlPlaneOptions = {}): Promise<FakeControlPlane> {
   return (await import('./control-plane/fake-control-plane.ts')).createFakeControlPlane(options);
 }
 
 /**
- * What Kuma sends the egress of a small zone, for `set` of a fake control plane. Rejects where a
- * service is of a mesh that is not there.
+ * Makes what Kuma sends the egress of a small zone, for `set` of a fake control plane. Rejects
+ * where a service belongs to a mesh that does not exist.
  */
 export async function fakeConfiguration(options: FakeConfigurationOptions): Promise<FakeConfiguration> {
   return (await import('./control-plane/fake-configuration.ts')).fakeConfiguration(options);

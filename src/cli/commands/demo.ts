@@ -4,7 +4,7 @@ import { readOptions } from '../options.ts';
 
 export interface DemoCommand {
   readonly once: boolean;
-  /** Empty takes a folder of its own. */
+  /** Empty makes a temporary folder. */
   readonly dir: string;
 }
 

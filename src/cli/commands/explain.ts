@@ -6,7 +6,8 @@ import { SOURCE_OPTIONS } from '../run-options.ts';
 
 export interface ExplainCommand {
   /**
-   * What is asked: a folder of resources, or a running egress by the address of its admin pages.
+   * The source of the answer: a folder of resources, or a running egress by the address of its
+   * admin pages.
    */
   readonly against:
     | {
@@ -28,7 +29,7 @@ export interface ExplainCommand {
         readonly headers?: readonly string[];
       }
     | { readonly kind: 'record'; readonly id: string };
-  /** The running egress dials the endpoint for the answer. */
+  /** True makes the running egress dial the endpoint for the answer. */
   readonly probe: boolean;
   readonly output: 'text' | 'json';
 }

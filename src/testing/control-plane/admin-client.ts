@@ -1,6 +1,6 @@
 /**
- * How a zone control plane reads the admin listener that it sent: mutual TLS 1.3, no SNI, a new
- * connection for each request, left open.
+ * Reads the admin listener that a zone control plane has sent, as Kuma does: mutual TLS 1.3, no
+ * SNI, a new connection for each request, which stays open.
  */
 import { Agent, request as httpsRequest } from 'node:https';
 import type { RequestOptions } from 'node:https';
@@ -16,16 +16,19 @@ export interface InspectAnswer {
 
 /** The authority "Envoy Admin CA" and the client that it made. */
 export interface AdminClient {
-  /** PEM: what the listener `kuma:envoy:admin` trusts. */
+  /** PEM of the CA that the listener `kuma:envoy:admin` trusts. */
   readonly caCert: string;
-  /** What Kuma gives a proxy for its admin listener: names an address, which is verified. */
+  /**
+   * Issues what Kuma gives a proxy for its admin listener: a certificate for an address, which is
+   * verified.
+   */
   issueServer(address: string): Promise<CertificateAndKey>;
   /**
    * `address` is `127.0.0.2:9901` or `[::1]:9901`. Rejects where TLS fails, the certificate is for
    * another address, or 5 s pass.
    */
   inspect(address: string, options?: { readonly path?: string; readonly client?: CertificateAndKey }): Promise<InspectAnswer>;
-  /** Ends what was left open. */
+  /** Ends the connections that were left open. */
   close(): void;
 }
 
@@ -69,7 +72,7 @@ export async function createAdminClient(options: { readonly nowMs: number }): Pr
     caCert: ca.cert,
     issueServer: (address) => issue(isIP(address) === 0 ? { dns: [address] } : { ips: [address] }, 'serverAuth'),
     inspect(address, { path = '/config_dump', client = ownCertificate } = {}) {
-      // One agent for each request: the idle connection is not used again.
+      // Each request has an agent of its own: the idle connection is not used again.
       const agent = new Agent({ keepAlive: true });
       agents.add(agent);
       const { hostname, port } = new URL(`https://${address}`);

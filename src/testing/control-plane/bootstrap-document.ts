@@ -1,6 +1,6 @@
 /**
- * The bootstrap document that a control plane of Kuma makes for a zone egress, in the shapes of
- * 2.9, 2.12 and 2.14.
+ * Makes the bootstrap document of Kuma's control plane for a zone egress, in the forms of 2.9, 2.12
+ * and 2.14.
  */
 import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
@@ -8,7 +8,7 @@ import { addressKey } from '../../model/endpoint-view.ts';
 import { isLatest } from './fake-node.ts';
 import type { KumaVersion } from './fake-node.ts';
 
-/** What a data plane proxy asks with, as far as a control plane reads it. */
+/** The request of a data plane proxy, as far as a control plane reads it. */
 export interface AskedBootstrap {
   readonly mesh?: string;
   readonly name?: string;
@@ -32,13 +32,13 @@ export interface AskedBootstrap {
 
 export interface FakeBootstrapFacts {
   readonly version: KumaVersion;
-  /** The control plane as the proxy is to dial it. */
+  /** The host that the proxy has to dial for the control plane. */
   readonly xdsHost: string;
   readonly xdsPort: number;
   /** PEM. */
   readonly caCert: string;
   readonly adminPort: number;
-  /** Delta ADS, also for who did not offer it. */
+  /** True for delta ADS, even for a proxy that did not offer it. */
   readonly delta: boolean;
   /**
    * `enableReloadableTokens`: with a token path the answer has `googleGrpc`, which reads the file
@@ -51,8 +51,8 @@ const TYPE = 'type.googleapis.com/envoy';
 const FILE_CREDENTIALS = 'envoy.grpc_credentials.file_based_metadata';
 
 /**
- * Plain data; written as YAML it is the document. Keys are sorted, as Kuma has them.
- * Over 60 lines: one document, in the order in which Kuma writes it.
+ * Makes plain data that is the document when written as YAML. Keys are sorted, as in Kuma. Over 60
+ * lines: one document, in the order in which Kuma writes it.
  */
 export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapFacts): unknown {
   const { mesh = '', name = '', workdir = '', features = [] } = request;

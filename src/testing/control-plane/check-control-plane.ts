@@ -1,4 +1,4 @@
-/** What the fakes of a control plane take, for callers from JavaScript. */
+/** Checks the options of the fakes of a control plane, for callers from JavaScript. */
 import { amount, anything, byName, either, flag, having, listOf, name, oneOf, options, port, text } from '../../base/shape.ts';
 import type { Check } from '../../base/shape.ts';
 import { clock } from '../../control/option-checks.ts';

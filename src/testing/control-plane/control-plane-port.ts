@@ -1,6 +1,6 @@
 /**
- * The one TLS port of a DP server: by ALPN gRPC with ADS, or HTTP/1.1 with the bootstrap; and the
- * certificate that it shows.
+ * The one TLS port of a DP server with its certificate: ALPN chooses gRPC with ADS, or HTTP/1.1
+ * with the bootstrap.
  */
 import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ import { listen } from '../egress/fake-external-service.ts';
 
 const ADS_SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 const METHODS = { StreamAggregatedResources: 'sotw', DeltaAggregatedResources: 'delta' } as const;
-/** How long streams that ended get to say so, in real time. */
+/** The time in which ended streams may send their status, in real time. */
 const GRACE_MS = 500;
 const DAY_MS = 24 * 3_600_000;
 
@@ -29,14 +29,14 @@ export type AdsCall = ServerDuplexStream<Uint8Array, Uint8Array>;
 
 export interface ControlPlanePort {
   readonly port: number;
-  /** Cuts the connections and goes on listening. */
+  /** Cuts the connections and keeps listening. */
   drop(): void;
-  /** Lets streams that ended say so. */
+  /** Waits until ended streams have sent their status. */
   stop(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Messages are read and written by the fake itself, so that it can send what is none. */
+/** The fake encodes messages itself, so that it can send bytes that are no message. */
 const STREAM_OF_BYTES = {
   requestStream: true,
   responseStream: true,
@@ -110,7 +110,7 @@ async function answerHttp(
   try {
     for await (const chunk of request) chunks.push(chunk as Buffer);
   } catch {
-    // It went away amid its request.
+    // The client went away during its request.
     return;
   }
   const { status, contentType, body } = onBootstrap({

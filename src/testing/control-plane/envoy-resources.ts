@@ -1,4 +1,7 @@
-/** Envoy's resources as a test writes them (messages, or proto3 JSON) and as they travel. */
+/**
+ * Converts Envoy's resources from the form of a test (messages, or proto3 JSON) to the form on the
+ * wire.
+ */
 import { create, fromJson, isMessage, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage, JsonObject, JsonValue, Message, MessageShape } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
@@ -48,7 +51,7 @@ export function packResource(type: AdsType, resource: Message | JsonObject): Pac
   return { name: nameOf(message), any: create(AnySchema, { typeUrl: TYPE_URLS[type], value: toBinary(SCHEMAS[type], message) }) };
 }
 
-/** Proto3 JSON with `Any` resolved, as Envoy and the recordings write it. */
+/** Reads proto3 JSON with `Any` resolved, as Envoy and the recordings write it. */
 export function readEnvoyJson<Desc extends DescMessage>(schema: Desc, json: JsonValue): MessageShape<Desc> {
   return fromJson(schema, json, { registry: ANY_TYPES });
 }
@@ -61,7 +64,7 @@ function withoutType({ '@type': _, ...rest }: JsonObject): JsonObject {
   return rest;
 }
 
-/** The name by which a request asks for it. */
+/** Returns the name by which a request asks for it. */
 function nameOf(message: Message): string {
   const { name, clusterName } = message as { readonly name?: string; readonly clusterName?: string };
   return name ?? clusterName ?? '';

@@ -1,6 +1,6 @@
 /**
- * The pieces of what Kuma sends a zone egress, as proto3 JSON: clusters, endpoints, filter chains
- * and secrets in the shapes of the recordings.
+ * The parts of what Kuma sends a zone egress, as proto3 JSON: clusters, endpoints, filter chains
+ * and secrets in the form of the recordings.
  */
 import { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
@@ -11,17 +11,17 @@ import type { KumaVersion } from './fake-node.ts';
 export interface ServiceAddress {
   readonly address: string;
   readonly port: number;
-  /** Absent: 0, the first to be tried. */
+  /** Absent means 0, the first to be tried. */
   readonly priority?: number;
 }
 
-/** How TLS is spoken to what is outside. */
+/** How TLS to a server outside of the mesh is set up. */
 export interface UpstreamTlsShape {
-  /** PEM. Absent: nothing is verified. */
+  /** PEM. Absent verifies nothing. */
   readonly caCert?: string;
-  /** SNI, and a name that the certificate has to have. Absent: the address. */
+  /** The SNI, and a name that the certificate must have. Absent means the address. */
   readonly serverName?: string;
-  /** The certificate that we show. */
+  /** The client certificate to show. */
   readonly client?: { readonly cert: string; readonly key: string };
 }
 
@@ -36,13 +36,13 @@ export function socketAddress(address: string, port: number): JsonObject {
   return { socketAddress: { address, portValue: port } };
 }
 
-/** A cluster whose addresses Kuma knows: external services of both kinds. */
+/** Makes a cluster whose addresses Kuma knows: external services of both kinds. */
 export function externalCluster(options: {
   readonly name: string;
   readonly addresses: readonly ServiceAddress[];
   readonly http: boolean;
   readonly metadata: EndpointTags;
-  /** What of the metadata chooses the TLS socket; empty for a MeshExternalService. */
+  /** The part of the metadata that chooses the TLS socket; empty for a MeshExternalService. */
   readonly tlsMatch: EndpointTags;
   readonly tls: UpstreamTlsShape | null;
   readonly thresholds: JsonObject | null;
@@ -105,7 +105,8 @@ export function lbEndpoint({ address, port }: ServiceAddress, metadata: Endpoint
 }
 
 /**
- * A cluster whose endpoints come by EDS. `subsetKeys` are the tags that tell its endpoints apart.
+ * Makes a cluster whose endpoints come by EDS. `subsetKeys` are the tags that distinguish its
+ * endpoints.
  */
 export function edsCluster(name: string, subsetKeys: readonly string[], thresholds: JsonObject | null): JsonObject {
   return {
@@ -126,7 +127,7 @@ export function edsCluster(name: string, subsetKeys: readonly string[], threshol
   };
 }
 
-/** A cluster of the proxy itself. */
+/** Makes a cluster of the proxy itself. */
 export function ownCluster(name: string, address: JsonObject): JsonObject {
   return {
     name,
@@ -173,7 +174,7 @@ export function networkRbac(statPrefix: string, rules: JsonObject): JsonObject {
   return filter('envoy.filters.network.rbac', 'extensions.filters.network.rbac.v3.RBAC', { rules, statPrefix });
 }
 
-/** `rules`: the RBAC of a chain that has it at HTTP; null when there is none. */
+/** `rules`: the RBAC of a chain that has it in HTTP; null without one. */
 export function httpManager(options: {
   readonly statPrefix: string;
   readonly routeName: string;
@@ -189,7 +190,7 @@ export function httpManager(options: {
   });
 }
 
-/** The two chains of `kuma:envoy:admin`: plain for `/ready`, mutual TLS for the rest. */
+/** Makes the two chains of `kuma:envoy:admin`: plain for `/ready`, mutual TLS for the rest. */
 export function adminChains(options: {
   readonly caCert: string;
   readonly server: { readonly cert: string; readonly key: string };
@@ -234,7 +235,7 @@ function connectionManager(statPrefix: string, filters: JsonObject[], internal: 
   );
 }
 
-/** The TLS that a mesh demands of its data planes; both secrets come by SDS. */
+/** Makes the TLS that a mesh demands of its data planes; both secrets come by SDS. */
 export function downstreamTls(mesh: string): JsonObject {
   return tlsSocket('DownstreamTlsContext', {
     requireClientCertificate: true,

@@ -1,4 +1,4 @@
-/** The two forms of ADS from the side of a control plane: requests read, answers made. */
+/** Reads requests and makes answers in the two forms of ADS, on the side of a control plane. */
 import { Buffer } from 'node:buffer';
 import { hash, randomUUID } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -21,35 +21,35 @@ export type AdsRequestMessage = DiscoveryRequest | DeltaDiscoveryRequest;
 export interface FakeAsk {
   readonly typeUrl: string;
   readonly node: Node | undefined;
-  /** All that are asked for from now on; none: the type as a whole. */
+  /** All names that are requested from now on; empty for the type as a whole. */
   readonly names: readonly string[];
-  /** Delta: named although they were asked for before. */
+  /** For delta, names that are requested again. */
   readonly again: readonly string[];
   readonly nonce: string;
-  /** Empty in the delta form, where `initial` has one for each resource. */
+  /** Empty in the delta form, where `initial` has a version for each resource. */
   readonly version: string;
   readonly initial: ReadonlyMap<string, string>;
   readonly error: string | null;
   readonly message: AdsRequestMessage;
 }
 
-/** What is served of one type. */
+/** The served resources of one type. */
 export interface FakeServed {
-  /** Counts what was served one after the other; 0: there never was anything of this type. */
+  /** Counts what was served in turn; 0 when the type never had a resource. */
   readonly generation: number;
   readonly resources: ReadonlyMap<string, Any>;
-  /** With one more, which no proxy can read. */
+  /** True adds a resource that no proxy can read. */
   readonly bad: boolean;
 }
 
 /** What a stream has of one type. */
 export interface FakeWatched {
   readonly ask: FakeAsk;
-  /** Something was answered. */
+  /** True after the first answer. */
   readonly answered: boolean;
 }
 
-/** One stream's side of a form: it remembers what the proxy has. */
+/** The state of one stream in one form: it remembers what the proxy has. */
 export interface FakeForm {
   read(bytes: Uint8Array): FakeAsk;
   due(type: AdsType, served: FakeServed, watched: FakeWatched): boolean;
@@ -59,13 +59,13 @@ export interface FakeForm {
     watched: FakeWatched,
     nonce: string,
   ): { readonly versionInfo: string; readonly bytes: Uint8Array };
-  /** An answer with a resource that cannot be read, and nothing else. */
+  /** Makes an answer with one resource that cannot be read, and nothing else. */
   garbage(type: AdsType, nonce: string): { readonly versionInfo: string; readonly bytes: Uint8Array };
 }
 
 export const FAKE_FORMS: Readonly<Record<AdsProtocol, () => FakeForm>> = { sotw: stateOfTheWorldForm, delta: deltaForm };
 
-/** Field 1, length-delimited, longer than what follows: no message. */
+/** Field 1, length-delimited, longer than what follows: not a message. */
 export const GARBAGE: Buffer = Buffer.from([0x0a, 0xff, 0xff, 0x7f, 0x00]);
 const CONTROL_PLANE = { identifier: 'kuma-cp-fake' };
 const UNREADABLE = 'unreadable';
@@ -73,8 +73,8 @@ const UNREADABLE = 'unreadable';
 function stateOfTheWorldForm(): FakeForm {
   const versions = new Map<AdsType, { readonly generation: number; readonly version: string }>();
   /**
-   * Kuma makes the configuration of a proxy anew for each stream: what a proxy has from before is
-   * never the current version.
+   * Kuma makes the configuration of a proxy anew for each stream, so a version that a proxy already
+   * has is never the current one.
    */
   function versionOf(type: AdsType, generation: number): string {
     const known = versions.get(type);
@@ -96,7 +96,7 @@ function stateOfTheWorldForm(): FakeForm {
     },
     due(type, { generation, resources }, { ask }) {
       if (generation === 0 || versionOf(type, generation) === ask.version) return false;
-      // ADS mode of go-control-plane: silence until all of them are asked for.
+      // go-control-plane's ADS mode: no answer until all of them are requested.
       if (type !== 'endpoint' && type !== 'secret') return true;
       const names = new Set(ask.names);
       return names.size === 0 || [...resources.keys()].every((name) => names.has(name));
@@ -111,7 +111,7 @@ function stateOfTheWorldForm(): FakeForm {
 function deltaForm(): FakeForm {
   const names = new Map<string, Set<string>>();
   const isWhole = new Map<string, boolean>();
-  /** What the proxy has, by type and name; refused resources too. */
+  /** What the proxy has, by type and name, refused resources included. */
   const sent = new Map<AdsType, Map<string, string>>();
 
   function changes(type: AdsType, { resources, bad }: FakeServed, { ask }: FakeWatched) {

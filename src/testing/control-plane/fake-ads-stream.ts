@@ -1,4 +1,4 @@
-/** One ADS stream of the fake control plane: who is on it, what it asked for, what is due. */
+/** One ADS stream of the fake control plane: its proxy, its requests, its pending answers. */
 import type { Clock, Timer } from '../../base/clock.ts';
 import { ADS_TYPES } from '../../xds/messages/ads-state.ts';
 import type { AdsType } from '../../xds/messages/ads-state.ts';
@@ -11,16 +11,16 @@ import { readNode } from './fake-node.ts';
 
 const UNKNOWN = 2;
 
-/** What a stream asked for last, by type. */
+/** The last request of a stream for one type. */
 interface Watch {
   ask: FakeAsk;
-  /** Of the last response; empty before the first. */
+  /** Nonce of the last response; empty before the first. */
   nonce: string;
-  /** Asked and not answered since. */
+  /** True for a request without an answer. */
   open: boolean;
-  /** Something was answered. */
+  /** True after the first answer. */
   answered: boolean;
-  /** The next answer waits so long: the one before was refused. */
+  /** The pause before the next answer, after a refused one. */
   pauseMs: number;
   delayed: Timer | null;
 }
@@ -31,15 +31,15 @@ export class FakeAdsStream {
   readonly #port: AdsPort;
   readonly #authorization: readonly string[];
   readonly #form: FakeForm;
-  /** In the delta form a refusal is not followed by the same again, and only its type waits. */
+  /** False in the delta form: a refused answer is not repeated, and only its type waits. */
   readonly #repeats: boolean;
   readonly #watches = new Map<AdsType, Watch>();
   readonly #timers = new Set<Timer>();
-  /** Requests that came while the stream sleeps; null when it does not. */
+  /** Requests that came while the stream sleeps; null while it is awake. */
   #waiting: FakeAsk[] | null = null;
   #nonce = 0;
   #node: { readonly id: string; readonly withResource: boolean } | null = null;
-  /** Accepted, and never given anything. */
+  /** True for an accepted stream that never gets an answer. */
   #silent = false;
   #over = false;
 
@@ -87,7 +87,7 @@ export class FakeAdsStream {
     const busy = this.#ads.register(read.id, read.name, read.withResource);
     if (busy !== null) return this.end(UNKNOWN, busy);
     this.#node = read;
-    // 3.0 takes a stream of the state of the world and never answers it.
+    // 3.0 accepts a stream of the state of the world and never answers it.
     this.#silent = read.silent || (version === '3.0' && this.#repeats);
     if (firstAnswerMs === 0) return this.#handle(message);
     this.#waiting = [message];
@@ -98,7 +98,7 @@ export class FakeAdsStream {
     const type = adsTypeOf(message.typeUrl);
     if (type === null) return;
     if (message.error !== null && this.#repeats) {
-      // The answer to everything waits, not only to this type.
+      // All types wait for their answers, not only this one.
       this.#waiting = [];
       this.#after(this.#ads.options.clock, this.#ads.options.nackBackoffMs, () => {
         this.#watch(type, message);
@@ -112,7 +112,7 @@ export class FakeAdsStream {
 
   #watch(type: AdsType, ask: FakeAsk): void {
     const before = this.#watches.get(type);
-    // A change of names stands for itself in the delta form.
+    // In the delta form a change of names is independent of the nonce.
     if (before !== undefined && before.nonce !== '' && before.nonce !== ask.nonce && (this.#repeats || ask.nonce !== '')) return;
     this.#watches.set(type, {
       ask,
@@ -130,7 +130,7 @@ export class FakeAdsStream {
     this.answerAll();
     for (const [index, message] of waiting.entries()) {
       this.#handle(message);
-      // A NACK among them put it to sleep again.
+      // A NACK among them makes it sleep again.
       if (this.#asleep()) {
         this.#waiting = waiting.slice(index + 1);
         return;
@@ -191,7 +191,7 @@ export class FakeAdsStream {
     if (id !== undefined && !this.#over && (id === name || id === `.${name}`)) this.#fail(notFound(id));
   }
 
-  /** A stream that was registered hears of its error only when its name is free again. */
+  /** A registered stream gets its error only when its name is free again. */
   #fail(why: string): void {
     const { clock, deregistrationDelayMs } = this.#ads.options;
     this.#over = true;

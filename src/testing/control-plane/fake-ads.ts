@@ -1,7 +1,7 @@
 /**
- * What a control plane of Kuma does with the ADS streams of zone egresses, in both forms, without a
- * network: who may come, what is answered and when, and what a test lets it do wrong.
- * Recorded from 2.9.19, 2.12.14 and 2.14.3, which differ only where `version` says so.
+ * The behaviour of Kuma's control plane towards ADS streams of zone egresses, in both forms,
+ * without a network: which proxy is accepted, what is answered and when, and the faults that a test
+ * asks for. Recorded from 2.9.19, 2.12.14 and 2.14.3, which differ only where `version` is used.
  */
 import { Buffer } from 'node:buffer';
 import type { JsonObject, Message } from '@bufbuild/protobuf';
@@ -18,16 +18,16 @@ import type { KumaVersion } from './fake-node.ts';
 
 /** A request as it came in. */
 export interface FakeAdsRequest {
-  /** Streams are counted from 1. */
+  /** Number of the stream, from 1. */
   readonly stream: number;
-  /** Null: none of the four; see `message.typeUrl`. */
+  /** Null for a type that is none of the four; see `message.typeUrl`. */
   readonly type: AdsType | null;
   /** `node.id`, where a node was sent. */
   readonly nodeId: string | null;
   /** Empty in the delta form. */
   readonly versionInfo: string;
   readonly nonce: string;
-  /** All that are asked for from then on; none: the type as a whole. */
+  /** All names that are requested from then on; empty for the type as a whole. */
   readonly names: readonly string[];
   /** `error_detail.message` of a NACK; null otherwise. */
   readonly error: string | null;
@@ -48,7 +48,7 @@ export interface AdsPort {
   end(code: number, message: string): void;
 }
 
-/** What hears one stream. */
+/** Receives the events of one stream. */
 export interface AdsListener {
   request(bytes: Uint8Array): void;
   closed(): void;
@@ -57,12 +57,12 @@ export interface AdsListener {
 export interface FakeAdsOptions {
   readonly clock: Clock;
   readonly version: KumaVersion;
-  /** Why these credentials are not accepted; null when they are. */
+  /** Returns why these credentials are not accepted; null when they are. */
   readonly refusal: (authorization: readonly string[]) => string | null;
   readonly deregistrationDelayMs: number;
   readonly nackBackoffMs: number;
   readonly firstAnswerMs: number;
-  /** Names of ZoneEgresses that were made before and stay. */
+  /** Names of ZoneEgresses that exist from the start and stay. */
   readonly zoneEgresses: readonly string[];
 }
 
@@ -78,7 +78,7 @@ export class FakeAds {
   readonly delays: Map<AdsType, number> = new Map();
   readonly served: Record<AdsType, Served> = { cluster: empty(), endpoint: empty(), listener: empty(), secret: empty() };
   readonly #streams = new Set<FakeAdsStream>();
-  /** Node ids that count as connected, and the timers of those that no longer are. */
+  /** Node ids that count as connected, with the timers of those that have left. */
   readonly #active = new Map<string, Timer | null>();
   readonly #preCreated: Set<string>;
   readonly #listeners = new Set<(request: FakeAdsRequest) => void>();
@@ -93,7 +93,7 @@ export class FakeAds {
     return this.#streams.size;
   }
 
-  /** Those that are there now without a proxy that brings them. */
+  /** Those that exist now without a proxy that brings them. */
   get zoneEgresses(): readonly string[] {
     return [...this.#preCreated];
   }
@@ -131,15 +131,15 @@ export class FakeAds {
     for (const listener of this.#listeners) listener(request);
   }
 
-  /** Returns what takes the listener off again. */
+  /** Returns the function that removes the listener. */
   onRequest(listener: (request: FakeAdsRequest) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
   /**
-   * Types that are not given stay as they are. Content that did not change keeps its version, but
-   * for endpoints after clusters that did.
+   * Types that are not given stay as they are. Unchanged content keeps its version, except
+   * endpoints after changed clusters.
    */
   set(resources: EnvoyResources): void {
     let clustersChanged = false;
@@ -159,7 +159,7 @@ export class FakeAds {
     this.answerAll();
   }
 
-  /** One more resource that no proxy can read, under a new version each time it changes. */
+  /** Adds a resource that no proxy can read, under a new version each time it changes. */
   setBad(type: AdsType, bad: boolean): void {
     const served = this.served[type];
     if (served.bad === bad) return;
@@ -177,7 +177,7 @@ export class FakeAds {
   }
 
   /**
-   * Every stream ends with OK, and what was learned from proxies is forgotten: an in-memory store
+   * Ends every stream with OK and forgets what proxies have registered, like an in-memory store
    * after SIGTERM.
    */
   shutDown(): void {
@@ -197,7 +197,7 @@ export class FakeAds {
     this.#listeners.clear();
   }
 
-  /** Why a node may not come in, or null: then it counts as connected. */
+  /** Returns why a node is not accepted; null counts it as connected. */
   register(id: string, name: string, withResource: boolean): string | null {
     if (!withResource && !this.#preCreated.has(name) && !this.#preCreated.has(id) && !this.#active.has(id)) return notFound(id);
     if (this.#active.has(id)) return 'there is already an active stream from this node, try again later';
@@ -206,8 +206,8 @@ export class FakeAds {
   }
 
   /**
-   * A stream that is open hears of it only after the delay, as any stream that was registered.
-   * `name` is that of a ZoneEgress, or `<mesh>.<name>` of a Dataplane.
+   * An open stream gets the error only after the delay, like any registered stream. `name` is that
+   * of a ZoneEgress, or `<mesh>.<name>` of a Dataplane.
    */
   deleteResource(name: string): void {
     this.#preCreated.delete(name);

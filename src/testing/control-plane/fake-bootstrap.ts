@@ -1,6 +1,6 @@
 /**
- * `POST /bootstrap` as the DP server of a control plane answers it: the document, or the refusals
- * that a real one gave.
+ * Answers `POST /bootstrap` as a control plane's DP server does: the document, or the refusals that
+ * a real one gave.
  */
 import { Buffer } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
@@ -19,7 +19,7 @@ export interface FakeBootstrapRequest {
 
 export interface FakeBootstrapAnswer {
   readonly status: number;
-  /** Absent: no such header. */
+  /** Absent sends no such header. */
   readonly contentType?: string;
   readonly body: string;
 }
@@ -28,13 +28,13 @@ export interface FakeBootstrapFacts {
   readonly version: KumaVersion;
   readonly port: number;
   readonly caCert: string;
-  /** What the server shows; its names are those that a proxy may dial. */
+  /** The certificate of the server; a proxy may dial its names. */
   readonly serverCert: string;
-  /** Absent: as the proxy dialled it. */
+  /** Null for the host that the proxy dialled. */
   readonly xdsHost: string | null;
   readonly reloadableTokens: boolean;
   readonly delta: boolean;
-  /** A recorded document to answer with; null: one is made. */
+  /** A recorded document to answer with; null makes one. */
   readonly recorded: string | null;
   readonly zoneEgresses: readonly string[];
 }
@@ -92,7 +92,10 @@ export function answerBootstrap(asked: FakeBootstrapRequest, facts: FakeBootstra
   return { status: 200, contentType: 'application/json', body: JSON.stringify(body) };
 }
 
-/** A recorded document that leads to this control plane, with the token of the one who asks. */
+/**
+ * Rewrites a recorded document so that it leads to this control plane and has the token of the
+ * request.
+ */
 function moved(
   recorded: string,
   to: { readonly xdsHost: string; readonly port: number; readonly caCert: string; readonly token: string },
@@ -120,7 +123,7 @@ function parsed(body: string): AskedBootstrap | null {
   }
 }
 
-/** Null: a control plane cannot read it at all. */
+/** Returns null where a control plane could not read it at all. */
 function readResource(
   text: string,
   type: 'Dataplane' | 'ZoneEgress',
@@ -150,7 +153,7 @@ function readResource(
   return { wrong: null, adminPort };
 }
 
-/** Whether it is the certificate of an authority; null where it is no certificate. */
+/** Tells whether it is a CA certificate; null where it is no certificate. */
 function readCa(pem: string): boolean | null {
   try {
     return new X509Certificate(pem).ca;

@@ -1,7 +1,7 @@
 /**
- * What a control plane sends the egress of a small zone: clusters, endpoints, the listener with its
- * chains, and the secrets, in the shapes of the recordings. For `createFakeControlPlane().set(…)`,
- * or for a test of what is done with it.
+ * Makes what a control plane sends the egress of a small zone: clusters, endpoints, the listener
+ * with its chains, and the secrets, in the form of the recordings. It is for
+ * `createFakeControlPlane().set(…)`, or for a test of the translation.
  */
 import type { JsonObject } from '@bufbuild/protobuf';
 import { egressUris } from '../../identity/issue.ts';
@@ -38,27 +38,29 @@ import { isLatest } from './fake-node.ts';
 import type { KumaVersion } from './fake-node.ts';
 import type { TestMesh } from '../egress/test-mesh.ts';
 
-/** A service name, `*` for everybody, or a whole URI; of a list all have to be there. */
+/**
+ * A service name, `*` for every client, or a whole URI; a certificate needs all entries of a list.
+ */
 export type FakePrincipal = string | readonly string[];
 
 interface FakeService {
-  /** Absent: the first of the meshes. */
+  /** Absent means the first of the meshes. */
   readonly mesh?: string;
-  /** Absent: tcp, and no tag that says so. */
+  /** Absent means tcp, without a tag for it. */
   readonly protocol?: 'tcp' | 'http';
   readonly tls?: UpstreamTlsShape;
 }
 
 /** An ExternalService. */
 export interface FakeExternal extends FakeService, ServiceAddress {
-  /** Absent: everybody. Empty: nobody, as without any permission. */
+  /** Absent allows every client. An empty list allows none, as without any permission. */
   readonly allow?: readonly FakePrincipal[];
-  /** Absent: a TrafficPermission, which is a network filter for http too. */
+  /** Absent means a TrafficPermission, which is a network filter for http too. */
   readonly by?: 'TrafficPermission' | 'MeshTrafficPermission';
-  /** The name of the TrafficPermission; absent: `allow-<name>`. */
+  /** The name of the TrafficPermission; absent means `allow-<name>`. */
   readonly policy?: string;
   /**
-   * More tags of the service: they are part of its SNI only in Kuma's routes, and of the metadata
+   * More tags of the service. They are part of its SNI only in Kuma's routes, and of the metadata
    * here.
    */
   readonly tags?: EndpointTags;
@@ -66,19 +68,19 @@ export interface FakeExternal extends FakeService, ServiceAddress {
 
 /** A MeshExternalService. */
 export interface FakeMeshExternal extends FakeService {
-  /** Of its match: part of SNI and name. */
+  /** The port of its match: part of SNI and name. */
   readonly port: number;
   readonly endpoints: readonly ServiceAddress[];
-  /** False: `defaultForbidMeshExternalServiceAccess`. */
+  /** False for `defaultForbidMeshExternalServiceAccess`. */
   readonly allowed?: boolean;
-  /** False: without the MeshCircuitBreaker that every mesh has from its creation. */
+  /** False leaves out the MeshCircuitBreaker that every mesh has from its creation. */
   readonly breaker?: boolean;
 }
 
 /** One instance, or several behind one ingress. */
 export interface FakeRemote extends ServiceAddress {
   readonly zone: string;
-  /** Beside mesh, protocol and zone; each set of them gets a chain. */
+  /** Tags beside mesh, protocol and zone; each set of them gets a chain. */
   readonly tags?: EndpointTags;
 }
 
@@ -89,7 +91,7 @@ export interface FakePassthrough {
 }
 
 export interface FakeConfigurationOptions {
-  /** Where the egress listens. */
+  /** The address that the egress listens on. */
   readonly address: string;
   readonly port: number;
   readonly version?: KumaVersion;
@@ -102,12 +104,12 @@ export interface FakeConfigurationOptions {
     readonly port: number;
     readonly caCert: string;
     readonly server: CertificateAndKey;
-    /** Absent: 9902. */
+    /** Absent means 9902. */
     readonly readinessPort?: number;
-    /** Where the proxy's own admin is; absent: 127.0.0.1 and the same port. */
+    /** The place of the proxy's own admin pages; absent means 127.0.0.1 and the same port. */
     readonly socketPath?: string;
   };
-  /** By mesh; absent: one that stays the same while the mesh object does. */
+  /** Certificates by mesh; an absent one is made once for each mesh object. */
   readonly identities?: Readonly<Record<string, CertificateAndKey>>;
 }
 
@@ -120,7 +122,7 @@ export interface FakeConfiguration {
 
 const identities = new WeakMap<TestMesh, CertificateAndKey>();
 
-/** Throws where a service is of a mesh that is not there. */
+/** Throws where a service belongs to a mesh that does not exist. */
 export function fakeConfiguration(options: FakeConfigurationOptions): FakeConfiguration {
   configurationOptions(options, 'fakeConfiguration');
   const { address, port, version = '2.14', admin } = options;
@@ -149,12 +151,12 @@ export function fakeConfiguration(options: FakeConfigurationOptions): FakeConfig
   };
 }
 
-/** In the JSON of Envoy's messages. */
+/** Resources as JSON of Envoy's messages. */
 interface Made {
   readonly clusters: JsonObject[];
   readonly endpoints: JsonObject[];
   readonly chains: JsonObject[];
-  /** The meshes whose mTLS ends here. */
+  /** The meshes whose mTLS is terminated here. */
   readonly terminating: Set<TestMesh>;
 }
 
@@ -289,7 +291,7 @@ function loadAssignment(clusterName: string, mesh: string, remotes: readonly Fak
   };
 }
 
-/** RBAC rules that let these in; empty, and so denying, for nobody. */
+/** Makes RBAC rules that allow these; an empty list denies every client. */
 function policies(name: string, mesh: string, allow: readonly FakePrincipal[]): JsonObject {
   if (allow.length === 0) return {};
   return { policies: { [name]: { permissions: [{ any: true }], principals: allow.map((one) => principalOf(mesh, one)) } } };
@@ -320,7 +322,7 @@ function defaultThresholds(version: KumaVersion): JsonObject | null {
   return isLatest(version) ? { trackRemaining: true } : null;
 }
 
-/** Those of the MeshCircuitBreaker that every mesh has. */
+/** The thresholds of the MeshCircuitBreaker that every mesh has. */
 function meshThresholds(version: KumaVersion): JsonObject {
   const limits = { maxConnections: 1_024, maxPendingRequests: 1_024, maxRequests: 1_024, maxRetries: 3 };
   return version === '2.9' ? limits : { ...limits, trackRemaining: true };

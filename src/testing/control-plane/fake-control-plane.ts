@@ -1,8 +1,8 @@
 /**
- * A control plane of Kuma on loopback, as far as a zone egress sees one: one TLS port with `POST
- * /bootstrap` (HTTP/1.1) and ADS (gRPC), and the client that reads the admin listener. It serves
- * what a test gives it or plays a recording, remembers what it was asked, and breaks on request.
- * ADS is spoken in both forms, the state of the world and delta.
+ * Kuma's control plane on loopback, as a zone egress sees it: one TLS port with `POST /bootstrap`
+ * (HTTP/1.1) and ADS (gRPC), and the client that reads the admin listener. It serves what a test
+ * gives it or plays a recording, remembers the requests, and fails on demand. It speaks both forms
+ * of ADS, the state of the world and delta.
  */
 import { systemClock } from '../../base/clock.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -31,34 +31,39 @@ const INTERNAL = 13;
 
 export interface FakeControlPlaneOptions {
   readonly address?: string;
-  /** Absent or 0: a free one. */
+  /** Absent or 0 means a free one. */
   readonly port?: number;
-  /** Absent: `zone-1`. */
+  /** Absent means `zone-1`. */
   readonly zone?: string;
-  /** Absent: `2.14`. */
+  /** Absent means `2.14`. */
   readonly version?: KumaVersion;
-  /** For the waits below and the dates of tokens; certificates are dated by the real one. */
+  /**
+   * The clock of the waits below and of the dates of tokens; dates of certificates are in real
+   * time.
+   */
   readonly clock?: Clock;
   readonly resources?: EnvoyResources;
-  /** Names of ZoneEgresses that are there without a proxy that brings them. */
+  /** Names of ZoneEgresses that exist without a proxy that brings them. */
   readonly zoneEgresses?: readonly string[];
   /**
-   * How long a name stays taken after its stream ended, if the proxy brought the resource. Absent:
-   * 10 s.
+   * How long a name stays taken after its stream ended, if the proxy brought the resource. Absent
+   * means 10 s.
    */
   readonly deregistrationDelayMs?: number;
-  /** How long a stream sleeps after a NACK. Absent: 5 s. */
+  /** How long a stream sleeps after a NACK. Absent means 5 s. */
   readonly nackBackoffMs?: number;
-  /** From the first request to the first answer. Absent: 0; a real one takes 1.2 s. */
+  /**
+   * From the first request to the first answer. Absent means 0; a real control plane takes 1.2 s.
+   */
   readonly firstAnswerMs?: number;
-  /** `dpServer.authn.zoneProxy.type`. Absent: `zoneToken`. */
+  /** `dpServer.authn.zoneProxy.type`. Absent means `zoneToken`. */
   readonly authentication?: 'zoneToken' | 'none';
   /**
-   * Absent: issued by `caCert`. Self-signed is the certificate that a control plane makes for
-   * itself, an authority of its own.
+   * Absent means issued by `caCert`. A self-signed one, which a control plane makes for itself, is
+   * its own authority.
    */
   readonly certificate?: 'issued' | 'self-signed';
-  /** `bootstrapServer.params.xdsHost`. Absent: as the proxy dialled. */
+  /** `bootstrapServer.params.xdsHost`. Absent means the host that the proxy dialled. */
   readonly xdsHost?: string;
   /** `enableReloadableTokens`: `googleGrpc` in the bootstrap of a proxy that has a token file. */
   readonly reloadableTokens?: boolean;
@@ -84,44 +89,41 @@ export interface FakeControlPlane extends AsyncDisposable {
   /** In the order of arrival, of all streams. */
   readonly requests: readonly FakeAdsRequest[];
   readonly responses: readonly FakeAdsResponse[];
-  /** What `/bootstrap` was asked, with what it answered. */
+  /** The requests to `/bootstrap` with their answers. */
   readonly bootstraps: readonly { readonly request: FakeBootstrapRequest; readonly answer: FakeBootstrapAnswer }[];
-  /** Streams that are open now. */
+  /** Number of open streams. */
   readonly streams: number;
 
   /** Replaces the types that are given, and pushes what changed. */
   set(resources: EnvoyResources): void;
   /**
-   * From the next stream on plays the recorded conversation in `folder`, and nothing else. Rejects
+   * Plays the recorded conversation in `folder` from the next stream on, and nothing else. Rejects
    * where it cannot be read.
    */
   replay(folder: string, options?: RecordingOptions): Promise<Replay>;
   /**
-   * The first request, past or to come, that fits. Rejects after `timeoutMs` (10 s) of real time,
-   * with what came instead.
+   * Resolves with the first request, past or to come, that fits. Rejects after `timeoutMs` (10 s)
+   * of real time, with the requests that came instead.
    */
   waitFor(fits: (request: FakeAdsRequest) => boolean, options?: { readonly timeoutMs?: number }): Promise<FakeAdsRequest>;
 
   /** Cuts every connection. */
   dropStreams(): void;
-  /** No answers of this type until `resume`. */
+  /** Holds all answers of this type back until `resume`. */
   stall(type: AdsType): void;
   resume(type: AdsType): void;
-  /** Each answer of this type comes so much later; 0 as before. */
+  /** Delays each answer of this type by this much; 0 ends it. */
   delay(type: AdsType, ms: number): void;
   /**
-   * Once, to each stream that asked for the type: a resource that cannot be decoded, or a message
-   * that is none.
+   * Sends, once, to each stream that asked for the type: a resource that cannot be decoded, or
+   * bytes that are no message.
    */
   sendGarbage(type: AdsType, what?: 'resource' | 'message'): void;
-  /**
-   * A resource that no proxy can accept is part of the configuration until the function is called
-   * that this returns.
-   */
+  /** Adds a resource that no proxy can accept, until the returned function is called. */
   nackLoop(type: AdsType): () => void;
-  /** Every new stream ends with UNKNOWN and this text; null ends that. */
+  /** Ends every new stream with UNKNOWN and this text; null stops it. */
   refuseAuth(text: string | null): void;
-  /** What `/bootstrap` answers whatever it is asked; null ends that. */
+  /** Answers every `/bootstrap` request with this; null stops it. */
   refuseBootstrap(answer: FakeBootstrapAnswer | null): void;
   /**
    * Deletes the ZoneEgress of this name, or the Dataplane `<mesh>.<name>`: its stream ends with
@@ -130,9 +132,12 @@ export interface FakeControlPlane extends AsyncDisposable {
    */
   deleteResource(name: string): void;
   createResource(name: string): void;
-  /** SIGTERM: streams end with OK, the port closes, what proxies registered is forgotten. */
+  /**
+   * Acts as on SIGTERM: streams end with OK, the port closes, and the registrations of proxies are
+   * forgotten.
+   */
   stop(): Promise<void>;
-  /** On the same port again. */
+  /** Starts on the same port again. */
   start(): Promise<void>;
   restart(): Promise<void>;
   close(): Promise<void>;

@@ -2,14 +2,14 @@ import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 
 /**
- * The control planes that were recorded, by what differs between them. 3.0 is the main branch
- * before it: it knows Dataplanes only, and answers delta ADS only.
+ * The control planes that were recorded, by their differences. 3.0 is the main branch before its
+ * release: it knows only Dataplanes, and answers only delta ADS.
  */
 export const KUMA_VERSIONS = ['2.9', '2.12', '2.14', '3.0'] as const;
 
 export type KumaVersion = (typeof KUMA_VERSIONS)[number];
 
-/** 2.14 and what came after it. */
+/** Tells whether it is 2.14 or later. */
 export function isLatest(version: KumaVersion): boolean {
   return version === '2.14' || version === '3.0';
 }
@@ -18,22 +18,22 @@ export type ReadNode =
   | {
       readonly kind: 'read';
       readonly id: string;
-      /** Of the ZoneEgress or the Dataplane. */
+      /** Name of the ZoneEgress or the Dataplane. */
       readonly name: string;
-      /** It brought the resource; otherwise the ZoneEgress has to be there. */
+      /** True when the proxy brings the resource; otherwise the ZoneEgress has to exist. */
       readonly withResource: boolean;
-      /** The control plane stumbles over it without a word to anybody. */
+      /** True when the control plane fails on it silently. */
       readonly silent: boolean;
     }
   | {
       readonly kind: 'refused';
       readonly why: string;
-      /** It is looked at before the token. */
+      /** True for a refusal that comes before the check of the token. */
       readonly beforeToken: boolean;
     };
 
 /**
- * The node of a first request as a control plane reads it; the words of the refusals are Kuma's.
+ * Reads the node of a first request as a control plane does; the texts of the refusals are Kuma's.
  */
 export function readNode(node: Node | undefined, version: KumaVersion): ReadNode {
   const id = node?.id ?? '';

@@ -1,15 +1,13 @@
 /**
- * Responses of a recording as JSON, with what it left out put back: resources and chains that did
+ * Reads responses of a recording as JSON, and adds what it left out: resources and chains that did
  * not change, and chains that changed like their neighbours.
  */
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 
-/**
- * Reads responses that `load` gives as they were written, which have to be read in their order.
- */
+/** Reads responses as `load` returns them; they must be read in their order. */
 export function recordedJson(load: (file: string) => Promise<JsonObject>): (file: string) => Promise<JsonObject> {
   const parsed = new Map<string, Promise<JsonObject>>();
-  /** By name, as they were sent last. */
+  /** Keyed by name, as they were sent last. */
   const listeners = new Map<JsonValue, JsonObject>();
 
   function read(file: string): Promise<JsonObject> {
@@ -57,7 +55,7 @@ function named(response: JsonObject, wanted: JsonObject): JsonObject {
   return found(all, (other) => nameOf(other) === nameOf(wanted), wanted);
 }
 
-/** By its server names, and by its place among those without. */
+/** Finds a chain by its server names, or by its place among those without. */
 function chainOf(listener: JsonObject, chain: JsonObject, at: number): JsonObject {
   const wanted = JSON.stringify(chain['serverNames'] ?? []);
   const chains = objects(listener['filterChains']);
@@ -88,7 +86,7 @@ function rulesInto(filter: JsonObject, neighbour: JsonObject | undefined): JsonO
   return { ...filter, typedConfig: Object.fromEntries([...own, ...theirs]) };
 }
 
-/** Filters of a chain, and those within its HTTP connection manager. */
+/** Returns the filters of a chain, and those inside of its HTTP connection manager. */
 function filtersIn(value: JsonValue): readonly JsonObject[] {
   if (Array.isArray(value)) return value.flatMap(filtersIn);
   if (typeof value !== 'object' || value === null) return [];

@@ -1,7 +1,7 @@
 /**
- * A recorded ADS conversation read from its folder: `index.jsonl` with the order on the wire, and a
- * file for each response, as proto3 JSON or as the bytes themselves. What a recording left out
- * because it did not change is put back.
+ * Reads a recorded ADS conversation from its folder: `index.jsonl` with the order on the wire, and
+ * a file for each response, as proto3 JSON or as raw bytes. Unchanged parts that a recording left
+ * out are added.
  */
 import { Buffer } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
@@ -22,7 +22,7 @@ export type RecordedEvent =
       readonly n: number;
       readonly type: AdsType;
       readonly nonce: string;
-      /** All that were asked for from then on, in both forms. */
+      /** All names that were requested from then on, in both forms. */
       readonly names: readonly string[];
       readonly error: string | null;
     }
@@ -64,13 +64,13 @@ interface Line {
 }
 
 export interface RecordingOptions {
-  /** A recording whose last responses stand in where this one kept none. */
+  /** A recording whose last responses replace those that this one did not keep. */
   readonly base?: string;
-  /** The last message to read, by its number on the wire. Absent: all. */
+  /** The last message to read, by its number on the wire. Absent reads all. */
   readonly until?: number;
 }
 
-/** Throws where a file is missing or cannot be read, or where something was not kept. */
+/** Throws where a file is missing or cannot be read, or where a needed part was not kept. */
 export async function readRecording(folder: string, options: RecordingOptions = {}): Promise<Recording> {
   const last = options.base === undefined ? new Map<AdsType, Uint8Array>() : await lastResponses(options.base);
   const read = reader(folder);
@@ -80,7 +80,7 @@ export async function readRecording(folder: string, options: RecordingOptions = 
     if ((line.n ?? 0) > (options.until ?? Infinity)) break;
     if (line.event === 'stream-open') {
       const protocol = protocolOf(line.method ?? '');
-      // Others (health discovery) came along and were never answered.
+      // Other types (health discovery) were requested and never answered.
       if (protocol === null) continue;
       current = { protocol, events: [], names: new Map(), clientGone: false };
       streams.set(line.stream ?? streams.size + 1, current);
@@ -106,7 +106,7 @@ export async function readRecording(folder: string, options: RecordingOptions = 
 interface Reading {
   readonly protocol: AdsProtocol;
   readonly events: RecordedEvent[];
-  /** Of a delta stream: what it is subscribed to. */
+  /** The subscriptions of a delta stream. */
   readonly names: Map<AdsType, ReadonlySet<string>>;
   clientGone: boolean;
 }
@@ -131,14 +131,14 @@ function noteRequest(reading: Reading, type: AdsType, line: Line): void {
     const { subscribe = [], unsubscribe = [] } = line;
     const now = new Set([...(reading.names.get(type) ?? []), ...subscribe].filter((name) => !unsubscribe.includes(name)));
     reading.names.set(type, now);
-    // Names are given up without an answer, and Envoy does so one by one after a while.
+    // Unsubscribing gets no answer, and Envoy does it name by name after a while.
     if (nonce === '' && unsubscribe.length > 0 && subscribe.length === 0) return;
     names = [...now];
   }
   reading.events.push({ kind: 'request', n, type, nonce, names, error });
 }
 
-/** The last response of each type, as bytes. */
+/** Returns the last response of each type, as bytes. */
 async function lastResponses(folder: string): Promise<Map<AdsType, Uint8Array>> {
   const last = new Map<AdsType, Uint8Array>();
   for (const { events } of await readRecording(folder)) {
@@ -170,7 +170,7 @@ function repeated(folder: string, line: Line, protocol: AdsProtocol, bytes: Uint
   return toBinary(DiscoveryResponseSchema, response);
 }
 
-/** Reads responses of one folder, in their order; the bytes as they came, where they were kept. */
+/** Reads responses of one folder in their order; as raw bytes where those were kept. */
 function reader(folder: string): (file: string, protocol: AdsProtocol) => Promise<Uint8Array> {
   let schema: typeof DiscoveryResponseSchema | typeof DeltaDiscoveryResponseSchema = DiscoveryResponseSchema;
   const bytesOf = async (file: string): Promise<Uint8Array | null> => {

@@ -1,9 +1,9 @@
 /**
- * Plays the control plane's part of a recorded conversation: a response goes out when the requests
- * of its type have come that came before it on the wire; a mark (something was changed) and the end
- * wait for all of them. Requests are told apart by type, nonce and, where names matter, the set of
- * names, so a client may be quicker or slower than the recorded one. What it may do otherwise is
- * noted: an ACK where a NACK was recorded, an answer that asks for fewer names.
+ * Plays the control plane's part of a recorded conversation. A response is sent when the earlier
+ * requests of its type have come; a mark (something was changed) and the end wait for all requests.
+ * Requests are matched by type, nonce and, where names matter, the set of names, so a client may be
+ * faster or slower than the recorded one. Other differences are noted: an ACK where a NACK was
+ * recorded, an answer that asks for fewer names.
  */
 import type { AdsProtocol, AdsType } from '../../xds/messages/ads-state.ts';
 import { adsTypeOf } from './envoy-resources.ts';
@@ -17,7 +17,7 @@ type RecordedRequest = Extract<RecordedEvent, { readonly kind: 'request' }>;
 const UNKNOWN = 2;
 
 export class Replay {
-  /** Where the client did other than the recorded one, one sentence each. */
+  /** Differences between the client and the recorded one, one sentence each. */
   readonly differences: string[] = [];
   /** Resolves when the last recorded event has been played. */
   readonly done: Promise<void>;
@@ -35,7 +35,7 @@ export class Replay {
     return this.#players.size;
   }
 
-  /** The request that the next response waits for; null when nothing is awaited. */
+  /** The request that the next response waits for; null when none is awaited. */
   get missing(): string | null {
     for (const player of this.#players) if (player.missing !== null) return describe(player.missing);
     return null;
@@ -70,11 +70,11 @@ class Player {
   readonly #events: readonly RecordedEvent[];
   readonly #differences: string[];
   #next = 0;
-  /** Recorded before `#next`, and did not come yet. */
+  /** Requests recorded before `#next` that have not come yet. */
   #outstanding: RecordedRequest[] = [];
-  /** Came, and was not there in the recording so far. */
+  /** Requests that came before they are due in the recording. */
   #early: FakeAsk[] = [];
-  /** By type, the last of the recorded requests that came, and the names that came with it. */
+  /** The last recorded request of each type that came, with the names that came with it. */
   readonly #taken = new Map<AdsType, { readonly recorded: RecordedRequest; readonly names: readonly string[] }>();
   #over = false;
 
@@ -105,7 +105,7 @@ class Player {
     this.#over = true;
   }
 
-  /** Whether the next event is over. */
+  /** Tells whether the next event is over. */
   #step(): boolean {
     const event = this.#events[this.#next];
     if (event === undefined) return false;
@@ -137,8 +137,8 @@ class Player {
   }
 
   /**
-   * Envoy gives up names one by one, some time after their chains; whoever did so at once has no
-   * more to say.
+   * Envoy drops names one by one, some time after their chains; a client that dropped them at once
+   * sends no more requests.
    */
   #alreadyNarrow(recorded: RecordedRequest): boolean {
     const before = this.#taken.get(recorded.type);
@@ -156,7 +156,7 @@ function sameNames({ names: came }: FakeAsk, { type, names }: RecordedRequest): 
   return came.length === names.length && new Set([...came, ...names]).size === names.length;
 }
 
-/** Only of an answer: a first request for fewer names is never answered. */
+/** Only for an answer: a first request for fewer names is never answered. */
 function fewerNames({ names: came }: FakeAsk, { names, nonce }: RecordedRequest): boolean {
   return nonce !== '' && came.every((name) => names.includes(name));
 }

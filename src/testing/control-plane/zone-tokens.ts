@@ -1,6 +1,6 @@
 /**
- * Zone tokens as a control plane of Kuma issues and checks them: JWT, RS256, key id "1". The texts
- * of the refusals are those that a real one sent; what it was never seen to say is worded alike.
+ * Issues and checks zone tokens as Kuma's control plane does: JWT, RS256, key id "1". The texts of
+ * the refusals are those of a real one; refusals that were never recorded have similar texts.
  */
 import { Buffer } from 'node:buffer';
 import { generateKeyPair, randomUUID, sign, verify } from 'node:crypto';
@@ -8,13 +8,13 @@ import type { KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 
 export interface ZoneTokenRequest {
-  /** Absent: the zone of the control plane. Empty: any zone. */
+  /** Absent means the zone of the control plane; empty means any zone. */
   readonly zone?: string;
-  /** Absent: `egress` alone. */
+  /** Absent means only `egress`. */
   readonly scope?: readonly string[];
-  /** Absent: 30 days. Negative: expired. */
+  /** Absent means 30 days; a negative value makes an expired token. */
   readonly validForMs?: number;
-  /** Absent: five seconds ago, as Kuma has it. */
+  /** Absent means five seconds ago, as in Kuma. */
   readonly notBefore?: number;
 }
 
@@ -22,9 +22,11 @@ export interface ZoneTokens {
   /** SPKI PEM of the signing key, for a control plane (or a test) that verifies by itself. */
   readonly publicKey: string;
   issue(request?: ZoneTokenRequest): string;
-  /** Why the token does not authenticate a zone egress, in Kuma's words; null when it does. */
+  /**
+   * Returns why the token does not authenticate a zone egress, with Kuma's text; null when it does.
+   */
   refusal(token: string): string | null;
-  /** From here on a token with this `jti` is refused. */
+  /** Refuses a token with this `jti` from now on. */
   revoke(token: string): void;
 }
 
@@ -44,7 +46,7 @@ const PREFIX =
 
 const generate = promisify(generateKeyPair);
 
-/** `wall` gives milliseconds since the Unix epoch. */
+/** `wall` returns milliseconds since the Unix epoch. */
 export async function createZoneTokens(options: { readonly zone: string; readonly wall: () => number }): Promise<ZoneTokens> {
   const { zone, wall } = options;
   const { privateKey, publicKey } = await generate('rsa', { modulusLength: 2_048 });
@@ -83,7 +85,7 @@ export async function createZoneTokens(options: { readonly zone: string; readonl
   };
 }
 
-/** The claims, or what golang-jwt says. */
+/** Returns the claims, or golang-jwt's error. */
 function parse(token: string, key: KeyObject, nowSeconds: number): Claims | string {
   const [header = '', payload = '', signature = '', ...more] = token.split('.');
   if (token.split('.').length !== 3 || more.length > 0) return 'token is malformed: token contains an invalid number of segments';

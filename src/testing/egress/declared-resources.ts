@@ -1,4 +1,4 @@
-/** What is declared, as Kuma's resources: plain data, to be written as JSON. */
+/** Makes Kuma's resources from the declaration: plain data, to be written as JSON. */
 import type { CertificateAndKey } from '../../identity/issue.ts';
 import { addressKey } from '../../model/endpoint-view.ts';
 import type { FakeExternalService } from './fake-external-service.ts';
@@ -14,7 +14,7 @@ export interface FakeService {
   readonly ingress: FakeZoneIngress;
 }
 
-/** An external service, with a fake or somewhere. */
+/** An external service: a fake, or one at an address. */
 export interface External {
   readonly name: string;
   readonly mesh: string;

@@ -13,10 +13,10 @@ import type { FakeSession } from './fake-session.ts';
 import type { BadClient, TestMesh } from './test-mesh.ts';
 
 export interface FakeClientOptions {
-  /** Not needed where there is one mesh. */
+  /** Not needed with one mesh. */
   readonly mesh?: string;
   readonly service: string;
-  /** Further tags of its data plane, which its certificate names. */
+  /** Further tags of its data plane, which its certificate contains. */
   readonly tags?: Readonly<Record<string, string>>;
   /** A certificate that no egress may accept, or one of your own. */
   readonly certificate?: BadClient | CertificateAndKey;
@@ -24,44 +24,47 @@ export interface FakeClientOptions {
 
 export type ConnectTo =
   /**
-   * The name of a destination, or an SNI as it is sent. A name that is not known is asked for as
-   * Kuma's data planes do.
+   * The name of a destination, or an SNI as it is sent. An unknown name is sent in the form of
+   * Kuma's data planes.
    */
   string | { readonly sni: string };
 
-/** A data plane's side of the mesh: everything that it opens is closed with the fake. */
+/** A data plane of the mesh as a client. All connections that it opens are closed with the fake. */
 export interface FakeClient {
   readonly mesh: string;
   readonly service: string;
-  /** The one of now: a rotation brings another. */
+  /** The present one: a rotation brings another. */
   readonly certificate: CertificateAndKey;
-  /** Of the mesh, PEM: what the egress's own certificate leads to. */
+  /** PEM of the mesh's CA, which the egress's own certificate leads to. */
   readonly ca: string;
-  /** The SNI that `connect` sends. */
+  /** Returns the SNI that `connect` sends. */
   sni(to: ConnectTo): string;
   /**
-   * Resolves when TLS is up and the other side is of the mesh. Rejects with ConnectionRefused where
-   * the egress refused it by then. In TLS 1.3 a client is done before its certificate has been
-   * looked at: a refusal of that kind ends the socket after it was given.
+   * Resolves when TLS is up and the other side belongs to the mesh. Rejects with ConnectionRefused
+   * where the egress refused it before that. In TLS 1.3 a client is done before its certificate has
+   * been checked: such a refusal ends the socket after it was returned.
    */
   connect(to: ConnectTo, options?: ConnectionOptions): Promise<TLSSocket>;
   /**
-   * What undici's `Agent` takes as `connect`: `http://httpbin/path` goes to the destination
-   * httpbin, or all to one.
+   * Returns a `connect` for undici's `Agent`: `http://httpbin/path` goes to the destination
+   * httpbin, or all requests to one.
    */
   connector(to?: ConnectTo): Connector;
   /**
-   * A dispatcher for `fetch(url, { dispatcher })`, made of the undici that is inside Node. Rejects
-   * where this Node does not show it: then `connector`.
+   * Makes a dispatcher for `fetch(url, { dispatcher })` from the undici inside of Node. Rejects
+   * where this Node hides it; use `connector` then.
    */
   dispatcher(to?: ConnectTo): Promise<FetchDispatcher>;
-  /** Certificates as files, for a process in another language; removed with the fake. */
+  /**
+   * Writes certificates as files, for a process in another language; they are removed with the
+   * fake.
+   */
   files(): ClientFiles;
 }
 
 /**
- * What the `fetch` of this project takes as `dispatcher`: with the types of Node its Dispatcher,
- * without them any object.
+ * The type of `fetch`'s `dispatcher` in this project: the Dispatcher of Node's types, or any object
+ * without them.
  */
 export type FetchDispatcher = RequestInit extends { readonly dispatcher?: infer Dispatcher } ? NonNullable<Dispatcher> : object;
 
@@ -76,7 +79,7 @@ export interface ClientFiles {
   readonly ca: string;
 }
 
-/** A connection that the egress refused before it was up. */
+/** Thrown for a connection that the egress refused before it was up. */
 export class ConnectionRefused extends Error {
   readonly session: FakeSession;
 
@@ -94,15 +97,15 @@ export interface ClientWorld {
   readonly wall: () => number;
   readonly mesh: TestMesh;
   readonly sniOf: (to: ConnectTo) => string;
-  /** The record of the session from this port; undefined where none came in time. */
+  /** Returns the record of the session from this port; undefined where none came in time. */
   readonly sessionFrom: (port: number) => Promise<FakeSession | undefined>;
   readonly opened: (socket: Socket, name: string) => void;
-  /** A folder that is removed with the fake. */
+  /** Returns a folder that is removed with the fake. */
   readonly folder: () => string;
   readonly onClose: (fn: () => void) => void;
 }
 
-/** A socket on which nothing moved for this long does not hold the process open any more. */
+/** A socket that was quiet for this long no longer holds the process open. */
 const QUIET_MS = 5_000;
 const quiet = systemClock({ keepAlive: false });
 
@@ -177,7 +180,7 @@ async function connectAs(
     ...(sni === '' || isIP(sni) !== 0 ? {} : { servername: sni }),
     cert,
     key,
-    // Checked below: OpenSSL goes by the clock of the machine, and looks for a host name.
+    // Checked below instead: OpenSSL uses the clock of the machine, and expects a host name.
     rejectUnauthorized: false,
     ALPNProtocols: ['kuma'],
     ...more,
@@ -202,12 +205,12 @@ async function connectAs(
 }
 
 /**
- * As a data plane does it: the certificate leads to the CA of the mesh and has a name in it. Null
- * is fine.
+ * Checks as a data plane does: the certificate leads to the CA of the mesh and contains a name.
+ * Null accepts it.
  */
 function peerProblem(socket: TLSSocket, mesh: TestMesh, now: number): string | null {
-  // Not getPeerX509Certificate: on Node 24 it gives the certificate once, and nothing to whoever
-  // asks again.
+  // Uses this and not getPeerX509Certificate, which on Node 24 returns the certificate for the
+  // first call only.
   const { raw } = socket.getPeerCertificate() as { readonly raw?: Buffer };
   if (raw === undefined) return 'the other side showed no certificate';
   const certificate = new X509Certificate(raw);
@@ -232,7 +235,7 @@ async function secure(socket: TLSSocket): Promise<void> {
   }
 }
 
-/** One that somebody forgot must not keep a test runner from ending; one that is used keeps it. */
+/** A forgotten socket must not keep a test runner from ending; one in use does. */
 function letGoWhenQuiet(socket: TLSSocket): void {
   let before = -1;
   const timer = quiet.every(QUIET_MS, () => {
@@ -250,7 +253,10 @@ interface UndiciAgent {
 
 type UndiciAgentClass = new (options: { readonly connect: Connector }) => UndiciAgent;
 
-/** Where undici keeps the dispatcher that `fetch` uses; it is made when fetch is first used. */
+/**
+ * The key under which undici stores the dispatcher of `fetch`; it is made at the first use of
+ * fetch.
+ */
 const GLOBAL_DISPATCHER = Symbol.for('undici.globalDispatcher.1');
 
 async function undiciAgent(): Promise<UndiciAgentClass> {

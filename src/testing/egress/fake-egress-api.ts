@@ -1,4 +1,4 @@
-/** What a fake egress is asked for and offers. */
+/** The options and the interface of a fake egress. */
 import type { EventEmitter } from 'node:events';
 import type { Clock } from '../../base/clock.ts';
 import type { Question } from '../../explain/question.ts';
@@ -16,19 +16,19 @@ import type { Toxic } from './toxics.ts';
 
 export interface FakeEgressOptions extends FakeZoneOptions {
   /**
-   * `true`, or hosts and `host:port`: may be dialled although it is not on loopback. Absent:
-   * nothing is.
+   * `true`, or hosts and `host:port` that may be dialled outside of loopback. Absent allows none.
    */
   readonly allowOutside?: boolean | readonly string[];
   /**
-   * Addresses of names, in place of the system's resolver; an empty list: there is no such name.
+   * Addresses of names, instead of the system's resolver; an empty list means that the name does
+   * not exist.
    */
   readonly dns?: Readonly<Record<string, readonly string[]>>;
-  /** Moves every timer of the egress and of its faults: a FakeClock, for one. */
+  /** Runs every timer of the egress and of its faults, e.g. a FakeClock. */
   readonly clock?: Clock;
-  /** Of the zone, where the resources have none. Default: `east`. */
+  /** Name of the zone, where the resources have none. Default: `east`. */
   readonly zone?: string;
-  /** Port of the egress; absent: a free one. */
+  /** Port of the egress; absent means a free one. */
   readonly port?: number;
   /**
    * Admin pages on loopback (`/decisions`, `/explain`, …). Default: none. They hold the process
@@ -36,9 +36,9 @@ export interface FakeEgressOptions extends FakeZoneOptions {
    */
   readonly admin?: boolean;
   readonly traffic?: Partial<Omit<TrafficSettings, 'unref'>>;
-  /** In [0, 1), for jitter and toxicity. Default: Math.random. */
+  /** Returns a number in [0, 1), for jitter and toxicity. Default: Math.random. */
   readonly random?: () => number;
-  /** Closes the fake. */
+  /** Aborting closes the fake. */
   readonly signal?: AbortSignal;
 }
 
@@ -54,7 +54,7 @@ export interface FakeEgressEvents {
 
 /**
  * Names of `node:diagnostics_channel` channels, one for each event; a message is `{ egress, ... }`
- * with what the event has.
+ * with the fields of the event.
  */
 export const CHANNELS: Readonly<Record<keyof FakeEgressEvents, string>> = {
   session: 'zone-egress:fake:session',
@@ -74,7 +74,7 @@ export interface FakeDestination {
 }
 
 export interface FakeFault extends AsyncDisposable {
-  /** Undoes it; again does nothing. */
+  /** Removes it; a second call does nothing. */
   remove(): Promise<void>;
 }
 
@@ -85,49 +85,49 @@ export interface FakeFault extends AsyncDisposable {
 export interface FakeEgress extends AsyncDisposable {
   readonly address: string;
   readonly port: number;
-  /** 0 where there are no admin pages. */
+  /** 0 without admin pages. */
   readonly adminPort: number;
-  /** Sessions that ended, refused ones too. */
+  /** Sessions that ended, including refused ones. */
   readonly sessions: History<FakeSession>;
-  /** Those of them through which nothing came. */
+  /** The sessions that carried no bytes to a service. */
   readonly refusals: History<FakeSession>;
   readonly events: EventEmitter<{ [Name in keyof FakeEgressEvents]: FakeEgressEvents[Name] }>;
-  /** What clients may ask for, by the configuration of now. */
+  /** Returns what clients may ask for in the present configuration. */
   destinations(): readonly FakeDestination[];
   snapshot(): Snapshot;
-  /** Sessions that are open. */
+  /** Counts open sessions. */
   open(): number;
   mesh(name?: string): TestMesh;
   client(options: FakeClientOptions): FakeClient;
-  /** The fake that was made for a declared external service, or for a service of another zone. */
+  /** Returns the fake of a declared external service, or of a service of another zone. */
   externalService(name: string): FakeExternalService | undefined;
   zoneIngress(name: string): FakeZoneIngress | undefined;
-  /** Why a connection that nobody has made would pass or not. */
+  /** Explains whether a connection would pass, without making it. */
   explain(question: Question): Explanation;
   expectSession(wants: SessionWants, options?: WaitOptions): Promise<FakeSession>;
-  /** Rejects with an AssertionError that has the nearest ones, and how they differ. */
+  /** Rejects with an AssertionError that shows the nearest sessions and their differences. */
   expectRefused(wants: SessionWants, options?: WaitOptions): Promise<FakeSession>;
   /**
-   * Rejects where something was refused that nobody expected, an expectation was not met, or a
-   * socket is open. Waits a moment for sessions that are ending.
+   * Rejects where a refusal was not expected, an expectation was not met, or a socket is open.
+   * Waits a moment for sessions that are ending.
    */
   verify(): Promise<void>;
   /**
-   * Something goes wrong between the egress and a destination, until it is undone; open connections
-   * feel it too.
+   * Puts a fault between the egress and a destination until it is removed; it affects open
+   * connections too.
    */
   fault(destination: string, toxic: Toxic): Promise<FakeFault>;
   /**
-   * A new CA for the mesh. Its clients get new certificates with their next connection; open
-   * sessions go on.
+   * Makes a new CA for the mesh. Its clients get new certificates with their next connection; open
+   * sessions continue.
    */
   rotate(mesh?: string): Promise<void>;
   /**
-   * Changes the declaration: what is given takes the place of what was, what is not given stays.
-   * Resolves when it is live; a bad one rejects with ConfigError and changes nothing.
+   * Changes the declaration: given parts replace the previous ones, the others stay. Resolves when
+   * it is live; an invalid one rejects with ConfigError and changes nothing.
    */
   apply(change?: FakeZoneOptions): Promise<void>;
-  /** As on SIGTERM. */
+  /** Acts as on SIGTERM. */
   drain(drainTimeMs: number): Promise<void>;
   close(): Promise<void>;
 }

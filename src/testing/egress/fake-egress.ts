@@ -1,7 +1,7 @@
 /**
- * A zone egress for tests. One class, as all of it has one lifetime: the egress, what stands around
- * it, the sockets of its clients, and the books that are kept of them. What each part does is in
- * its own file; here they meet.
+ * A zone egress for tests. One class, because its parts have one lifetime: the egress, the fakes
+ * around it, the sockets of its clients, and the records of them. Each part has its own file; this
+ * one joins them.
  */
 import { AssertionError } from 'node:assert';
 import { channel } from 'node:diagnostics_channel';
@@ -55,15 +55,14 @@ import type { Toxic } from './toxics.ts';
 /** Less than the ten years of a CA. */
 const FIVE_YEARS_MS = 5 * 365 * 24 * 3_600_000;
 /**
- * How long `verify` waits for sessions whose client has gone, and how long a refused client waits
- * for its record.
+ * How long `verify` waits for sessions whose client has gone, and a refused client for its record.
  */
 const SETTLE_MS = 1_000;
 const LOOK_MS = 5;
 
 /**
  * Throws ConfigError for a configuration that cannot be used, with every problem in the message,
- * and TypeError for a declaration that cannot be.
+ * and TypeError for an invalid declaration.
  */
 export async function createFakeEgress(options: FakeEgressOptions = {}): Promise<FakeEgress> {
   egressOptions(options, 'createFakeEgress');
@@ -79,7 +78,7 @@ export async function createFakeEgress(options: FakeEgressOptions = {}): Promise
   return fake;
 }
 
-/** `newListener` and `removeListener` are what every emitter has. */
+/** Every emitter has `newListener` and `removeListener`. */
 const event = oneOf([...Object.keys(CHANNELS), 'newListener', 'removeListener', 'error']);
 
 class RunningFake implements FakeEgress {
@@ -91,16 +90,16 @@ class RunningFake implements FakeEgress {
   readonly #sessions = new RecordedHistory<FakeSession>('session', sessionWants);
   readonly #refusals = new RecordedHistory<FakeSession>('refusal', refusalWants);
   readonly #expectations = new Expectations(this.#sessions);
-  /** Sockets of clients that are not closed, with their names. */
+  /** Open sockets of clients, with their names. */
   readonly #sockets = new Map<Socket, string>();
-  /** Those of them whose session has ended: what nobody reads is no leak. */
+  /** The open sockets whose session has ended: a socket that the test does not read is no leak. */
   readonly #ended = new Set<Socket>();
   /** Services of clients by their port. */
   readonly #ports = new Map<number, string>();
   readonly #onClose: (() => void)[] = [];
   readonly #memory: { closed(): void };
   #declared: Declared | null = null;
-  /** The one that is being tried. */
+  /** The declaration that is being tried. */
   #trying: Declared | null = null;
   #changes: Promise<void> = Promise.resolve();
   #egress: Egress | null = null;
@@ -271,7 +270,7 @@ class RunningFake implements FakeEgress {
   async apply(change: FakeZoneOptions = {}): Promise<void> {
     zoneOptions(change, 'apply');
     const applied = this.#changes.then(() => this.#apply(change));
-    // The next one waits for this one, however it ends.
+    // The next change waits for this one, even when it fails.
     this.#changes = applied.catch(() => undefined);
     await applied;
   }
@@ -347,15 +346,15 @@ class RunningFake implements FakeEgress {
 
   #expect(what: 'session' | 'refusal', wants: SessionWants, options: WaitOptions): Promise<FakeSession> {
     const expected = this.#expectations.expect(what, wants, options);
-    // One that nobody awaits is told by verify.
+    // `verify` reports a rejection that is not awaited.
     expected.catch(() => undefined);
     return expected;
   }
 
   #opened(socket: Socket, { name, service }: { readonly name: string; readonly service: string }): void {
     this.#sockets.set(socket, name);
-    // What the egress refuses after the handshake comes as an error: it is in the record, and must
-    // not end the test.
+    // A refusal after the handshake comes as an error: it is in the record, and must not end the
+    // test.
     socket.on('error', () => undefined);
     socket.once('connect', () => this.#ports.set(socket.localPort ?? 0, service));
     socket.once('close', () => {
@@ -369,7 +368,7 @@ class RunningFake implements FakeEgress {
     if (typeof to !== 'string') return to.sni;
     const routes = [...this.snapshot().routes.values()];
     const named = routes.filter((route) => route.destination === to && route.mesh === mesh);
-    // The plainest of several: what carries no further tags.
+    // Of several names, the one without further tags.
     const [plainest] = named.map(({ serverName }) => serverName).sort((a, b) => a.length - b.length);
     if (plainest !== undefined) return plainest;
     const isSni = to.includes('{') || routes.some(({ serverName }) => serverName === to);
@@ -396,8 +395,8 @@ class RunningFake implements FakeEgress {
 }
 
 /**
- * TLS goes by the clock of the machine, the egress by its own: certificates of clients and fakes
- * hold by both, and for years more, however far a test moves it.
+ * TLS uses the clock of the machine, the egress its own. Certificates of clients and fakes are
+ * valid by both, and for years, however far a test moves its clock.
  */
 function validity(clock: Clock): Validity {
   const now = Date.now();

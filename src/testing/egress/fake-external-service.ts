@@ -9,7 +9,7 @@ import type { ServedRequest } from './served-requests.ts';
 import type { History } from './session-history.ts';
 
 export interface FakeExternalServiceOptions {
-  /** Absent: plain TCP. With `clientCa` a client certificate under it is demanded. */
+  /** Absent means plain TCP. With `clientCa` it demands a client certificate under that CA. */
   readonly tls?: {
     readonly cert: string;
     readonly key: string;
@@ -19,26 +19,26 @@ export interface FakeExternalServiceOptions {
   };
   /** What it does with a connection. Default: `echo`. */
   readonly behaviour?: Behaviour;
-  /** The same in your own words; wins over `behaviour`. */
+  /** The same as a function; it overrides `behaviour`. */
   readonly onConnection?: (socket: Socket) => void;
   readonly address?: string;
   readonly port?: number;
 }
 
 /**
- * `echo` sends back what comes and ends when the client ends; `discard` reads and says nothing;
+ * `echo` returns all bytes and ends when the client ends; `discard` reads and sends nothing;
  * `silent` does not even read; `http` answers every request with 200 and its method, path and
  * headers as JSON, and keeps it in `requests`.
  */
 export type Behaviour = 'echo' | 'discard' | 'silent' | 'close' | 'reset' | 'http';
 
-/** Something outside of the mesh, on loopback. Does not hold the process open. */
+/** A service outside of the mesh, on loopback. It does not hold the process open. */
 export interface FakeExternalService extends AsyncDisposable {
   readonly address: string;
   readonly port: number;
-  /** Connections accepted so far; with TLS, handshakes done. */
+  /** Counts accepted connections; with TLS, finished handshakes. */
   readonly connections: () => number;
-  /** Requests that have come whole; none where its behaviour is another than `http`. */
+  /** Requests that were read completely; empty for behaviours other than `http`. */
   readonly requests: History<ServedRequest>;
   close(): Promise<void>;
 }
@@ -53,7 +53,7 @@ export async function createFakeExternalService(given: FakeExternalServiceOption
   const open = new Set<Socket>();
   function onSocket(socket: Socket): void {
     connections++;
-    // With TLS only from here on: a client that ends amid its handshake would stay until close().
+    // With TLS only from here on: a client that ends during its handshake would stay until close().
     socket.allowHalfOpen = true;
     socket.on('error', ignoreError);
     onConnection(socket);
@@ -72,8 +72,8 @@ export async function createFakeExternalService(given: FakeExternalServiceOption
           onSocket,
         );
   server.on('tlsClientError', ignoreError);
-  // With TLS too these are the TCP connections: one that ends amid its handshake is never heard of
-  // again.
+  // With TLS too these are the TCP connections: the TLS server emits nothing for one that ends
+  // during its handshake.
   server.on('connection', (socket: Socket) => {
     open.add(socket);
     socket.unref();
@@ -100,7 +100,7 @@ export function listen(server: Server, at: { readonly address: string; readonly 
   });
 }
 
-/** What a service does with a connection, by name. */
+/** The behaviours of a service by name. */
 export const BEHAVIOURS: Readonly<Record<Behaviour, (socket: Socket) => void>> = {
   echo,
   discard: (socket) => {
@@ -131,7 +131,7 @@ const externalServiceOptions: Check = options<FakeExternalServiceOptions>({
   port: portNumber,
 });
 
-/** Sends back what comes, with back-pressure. */
+/** Returns all bytes, with back-pressure. */
 export function echo(socket: Socket): void {
   socket.on('data', (chunk: Buffer) => {
     if (!socket.write(chunk)) socket.pause();

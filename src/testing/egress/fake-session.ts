@@ -4,26 +4,26 @@ import { traceText } from '../../explain/print.ts';
 import type { Trace } from '../../explain/trace.ts';
 import type { SessionRecord } from '../../model/session-record.ts';
 
-/** A session that ended, refused ones too: its record, and what the fake knows beside it. */
+/** A session that ended, possibly refused: its record, with what the fake knows besides. */
 export interface FakeSession extends SessionRecord {
   /**
-   * Nothing came through: it was refused, or could not be connected. Sessions that were cut later
-   * are not.
+   * True when no bytes passed: it was refused, or could not be connected. False for sessions that
+   * were cut later.
    */
   readonly refused: boolean;
   /**
-   * Services that the client's certificate names; of a session that is passed through, the client
-   * of the fake that made it.
+   * Services in the client's certificate; for a passthrough session, the client of the fake that
+   * made it.
    */
   readonly from: readonly string[];
   /**
-   * What the fake has to do with the outcome: an address that it does not let out, a service that
-   * did not answer; empty otherwise.
+   * The part of the fake in the outcome: an address that it does not let out, a service that did
+   * not answer. Empty otherwise.
    */
   readonly note: string;
   /**
-   * Why it passed or did not, judged on the configuration of now; `String()` of it is the text that
-   * `zone-egress explain` prints.
+   * Explains why it passed or did not, in the present configuration; its `String()` is the text
+   * that `zone-egress explain` prints.
    */
   explain(): Explanation;
 }
@@ -54,7 +54,7 @@ export function isRefused(reason: string): boolean {
   return Object.hasOwn(REFUSALS, reason) && (REFUSALS[reason as RefusalCode].step !== 'splice' || reason === 'internal-error');
 }
 
-/** `web -> api{mesh=default}: denied: no rule allows …`. */
+/** Formats `web -> api{mesh=default}: denied: no rule allows …`. */
 export function sessionLine({ from, clientAddress, clientPort, sni, reason, detail, note }: FakeSession): string {
   const who = from.length === 0 ? `${clientAddress}:${clientPort}` : from.join(', ');
   return [`${who} -> ${sni === '' ? '(no SNI)' : sni}: ${reason}`, detail, note].filter((part) => part !== '').join(': ');

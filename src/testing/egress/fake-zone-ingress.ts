@@ -13,7 +13,7 @@ export interface FakeZoneIngressOptions {
   /** The destination's own mesh certificate: TLS goes through from the client to it. */
   readonly cert: string;
   readonly key: string;
-  /** CA of the mesh: clients are verified by the destination, not on the way. */
+  /** CA of the mesh: the destination verifies clients, the egress in between does not. */
   readonly trust: string;
   /** What the destination does with a connection. Default: `echo`. */
   readonly behaviour?: Behaviour;
@@ -24,21 +24,21 @@ export interface FakeZoneIngressOptions {
 
 export interface IngressConnection {
   readonly sni: string | null;
-  /** The first bytes as they arrived: the ClientHello, and whatever came in the same read. */
+  /** The first bytes as they arrived: the ClientHello, and the rest of the same read. */
   readonly firstBytes: Buffer;
 }
 
 /**
- * The zone ingress of another zone with one service behind it, on loopback. Keeps what arrived, so
- * that a test can compare it with what was sent.
+ * The zone ingress of another zone with one service behind it, on loopback. It keeps what arrived,
+ * so that a test can compare it with what was sent.
  */
 export interface FakeZoneIngress extends AsyncDisposable {
   readonly address: string;
   readonly port: number;
   readonly connections: readonly IngressConnection[];
   /**
-   * Another certificate for the destination, and other trust: after a rotation. Open connections go
-   * on.
+   * Sets another certificate for the destination, and other trust, after a rotation. Open
+   * connections continue.
    */
   renew(of: Pick<FakeZoneIngressOptions, 'cert' | 'key' | 'trust'>): void;
   close(): Promise<void>;
@@ -62,7 +62,7 @@ export async function createFakeZoneIngress(given: FakeZoneIngressOptions): Prom
   });
   destination.on('tlsClientError', ignoreError);
 
-  // Half-open only after the handshake: a client that ends amid it would stay until close().
+  // Half-open only after the handshake: a client that ends during it would stay until close().
   const front = createServer((socket) => {
     open.add(socket);
     socket.unref();

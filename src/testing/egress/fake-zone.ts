@@ -1,4 +1,4 @@
-/** The zone around a fake egress: meshes, fakes on loopback, and the resources that say so. */
+/** The zone around a fake egress: meshes, fakes on loopback, and their resources. */
 import type { CertificateAndKey } from '../../identity/issue.ts';
 import type { ResourceFiles } from '../../egress.ts';
 import { createFindings } from '../../resources/findings.ts';
@@ -24,20 +24,20 @@ import { createTestMesh } from './test-mesh.ts';
 import type { TestMesh } from './test-mesh.ts';
 
 /**
- * When certificates of the fake are valid: by the clock on the wall, which TLS goes by, and by the
- * one that was injected.
+ * The validity of certificates of the fake: by the wall clock, which TLS uses, and by the injected
+ * clock.
  */
 export interface Validity {
   readonly from: number;
   readonly lifetimeMs: number;
 }
 
-/** Under this path stands what was declared. */
+/** The path of the declaration in problems. */
 const DECLARED = 'declared.yaml';
-/** Name of the authority behind external services with TLS. */
+/** Name of the authority of external services with TLS. */
 const OUTSIDE = 'outside';
 
-/** What was declared, as the egress reads it, and what of the fakes belongs to it. */
+/** A declaration as the egress reads it, with the fakes that belong to it. */
 export interface Declared {
   readonly options: FakeZoneOptions;
   readonly files: ResourceFiles;
@@ -51,7 +51,7 @@ export class FakeZone {
   readonly #name: string;
   readonly #validity: () => Validity;
   readonly #meshes = new Map<string, TestMesh>();
-  /** Those whose CA is the folder's own. */
+  /** Meshes whose CA comes from the folder. */
   readonly #foreign = new Set<string>();
   readonly #services = new Map<string, FakeService>();
   readonly #externals = new Map<string, External>();
@@ -77,8 +77,7 @@ export class FakeZone {
   }
 
   /**
-   * Starts what is declared and is not there yet. What is not declared any more goes on until
-   * `prune`.
+   * Starts declared fakes that do not run yet. Fakes that are no longer declared run until `prune`.
    */
   async declare(options: FakeZoneOptions): Promise<Declared> {
     const { resources, overrides = {}, permissions = [] } = options;
@@ -97,7 +96,7 @@ export class FakeZone {
       ...services.map(ingressOf),
       ...externals.map(externalOf),
       ...permissions.map((permission, i) => this.#permissionOf(permission, i)),
-      // JSON is YAML, and made in no time.
+      // JSON is YAML, and fast to write.
     ].map((document) => `${JSON.stringify(document, null, 2)}\n`);
     const texts = [...documents, ...Object.keys(declared).map((name) => this.mesh(name).resources), ...secrets];
     return {
@@ -110,7 +109,7 @@ export class FakeZone {
     };
   }
 
-  /** Ends what is not in this declaration: it is the one that is live. */
+  /** Ends what is not in this declaration, which is the live one. */
   async prune({ meshes, services, externals }: Declared): Promise<void> {
     for (const name of this.#meshes.keys()) if (!meshes.includes(name)) this.#meshes.delete(name);
     for (const [key, service] of this.#services) {
@@ -126,8 +125,8 @@ export class FakeZone {
   }
 
   /**
-   * A new CA for one mesh, and certificates under it for the fakes that are in it. Has to be
-   * declared again.
+   * Makes a new CA for one mesh, and certificates under it for the fakes in it. It takes effect
+   * with the next declaration.
    */
   async rotate(name: string | undefined): Promise<TestMesh> {
     const mesh = this.mesh(name);
@@ -141,8 +140,8 @@ export class FakeZone {
   }
 
   /**
-   * An expired certificate for a fake with TLS; null where the authority of the service is not
-   * known here.
+   * Makes an expired certificate for a fake with TLS; null where the authority of the service is
+   * not known here.
    */
   expired(destination: string): CertificateAndKey | null {
     const external = [...this.#externals.values()].find(({ name, mesh }) => isCalled(destination, { name, mesh }));
@@ -151,7 +150,7 @@ export class FakeZone {
     return this.#authority.issue({ uris: [], dns: [external.serverName], notBefore: now - 7_200_000, notAfter: now - 3_600_000 });
   }
 
-  /** The fake behind a declared service, for whoever wants to see what arrived. */
+  /** Returns the fake of a declared service, to see what arrived. */
   externalService(name: string): FakeExternalService | undefined {
     return [...this.#externals.values()].find((one) => isCalled(name, one))?.service ?? undefined;
   }
@@ -182,7 +181,7 @@ export class FakeZone {
   }
 
   /**
-   * A mesh of the resources: with its own CA, where that is there, or with a new one. Gives the
+   * Adds a mesh of the resources: with its own CA, where it has one, or with a new one. Returns the
    * documents that are missing.
    */
   async #adopt({ mesh, secrets }: MeshResources): Promise<readonly string[]> {

@@ -1,10 +1,10 @@
 import { inspect } from 'node:util';
 
-/** A value, a pattern, or a question to it. Of a list one element has to fit. */
+/** A value, a pattern, or a function. A list fits when one element fits. */
 export type Wanted<Value> =
   RegExp | (Value extends readonly (infer Element)[] ? Element | readonly Element[] : Value) | ((value: Value) => boolean);
 
-/** Fields that something must have; what is not named is not looked at. */
+/** Fields that an entry must have; other fields are ignored. */
 export type Wants<Entry> = { readonly [Key in keyof Entry]?: Wanted<Entry[Key]> };
 
 export interface Mismatch {
@@ -13,7 +13,7 @@ export interface Mismatch {
   readonly found: unknown;
 }
 
-/** In which fields `entry` is not what is wanted; empty where it fits. */
+/** Returns the fields in which `entry` differs from `wants`; empty where it fits. */
 export function mismatches<Entry extends object>(wants: Wants<Entry>, entry: Entry): readonly Mismatch[] {
   const found: Mismatch[] = [];
   for (const [field, wanted] of Object.entries(wants)) {
@@ -28,7 +28,7 @@ export function show(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : inspect(value, { breakLength: Infinity });
 }
 
-/** The fields that are wanted, in words. */
+/** Writes the wanted fields as text. */
 export function showWants(wants: object): string {
   const fields = Object.entries(wants).filter(([, wanted]) => wanted !== undefined);
   return fields.length === 0 ? 'of any kind' : fields.map(([field, wanted]) => `${field} ${show(wanted)}`).join(', ');

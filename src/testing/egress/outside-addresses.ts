@@ -14,13 +14,13 @@ import { Outside } from './outside-proxy.ts';
 import type { ToxicWorld } from './toxics.ts';
 
 export interface OutsideOptions extends ToxicWorld {
-  /** `true`: everything; or `host:port` and `host`. Absent: nothing leaves loopback. */
+  /** `true` for all addresses; or `host:port` and `host`. Absent allows only loopback. */
   readonly allowOutside?: boolean | readonly string[];
 }
 
 /**
- * What may not be dialled stays in its cluster, takes no traffic, and keeps health checks on
- * loopback too.
+ * An address that must not be dialled stays in its cluster, takes no traffic, and keeps health
+ * checks on loopback too.
  */
 const NOWHERE = { address: { kind: 'ip', ip: '127.0.0.1' }, port: 9, weight: 0 } as const;
 
@@ -34,15 +34,15 @@ interface Front extends Destination {
 }
 
 /**
- * Every address outside of the egress gets a stand-in on loopback, or none: what may not be dialled
- * has no endpoint that takes traffic.
+ * Replaces every external address by a proxy on loopback. An address that must not be dialled gets
+ * no endpoint that takes traffic.
  */
 export class AddressesOutside {
   readonly #options: OutsideOptions;
   readonly #fronts = new Map<string, Front>();
-  /** Addresses of names, as a test says; an empty list: there is no such name. */
+  /** Addresses of names, as a test sets them; an empty list means that the name does not exist. */
   readonly #dns: ReadonlyMap<string, readonly string[]>;
-  /** What a name stands for: it resolves to loopback where one of its ports has a stand-in. */
+  /** Names that have a stand-in for one of their ports: they resolve to loopback. */
   #names: ReadonlySet<string> = new Set();
   #kept = new Map<string, readonly string[]>();
 
@@ -52,12 +52,12 @@ export class AddressesOutside {
   }
 
   /**
-   * The configuration with the stand-ins in place of the addresses. An override that fits nothing
-   * is a problem.
+   * Returns the configuration with the stand-ins instead of the addresses. An override that matches
+   * no address is a problem.
    */
   async rewrite(compiled: GoodConfig, overrides: ReadonlyMap<string, Place>): Promise<Compiled> {
-    // In a test a declaration with a mistake is a mistake of the test, also where an egress would
-    // serve the rest.
+    // In a test every error of the declaration counts, even one with which an egress would serve
+    // the rest.
     if (hasErrors(compiled.problems)) return { kind: 'invalid', problems: compiled.problems };
     const { snapshot } = compiled;
     const destinations = destinationsOf(snapshot);
@@ -93,7 +93,7 @@ export class AddressesOutside {
     return { ...compiled, snapshot: deepFreeze({ version: snapshotVersion(content), ...content }) };
   }
 
-  /** As the egress asks for names. */
+  /** Resolves names for the egress. */
   lookup(name: string): Promise<string[]> {
     const said = this.#dns.get(name);
     if (said?.length === 0 || !this.#names.has(name))
@@ -109,7 +109,7 @@ export class AddressesOutside {
     );
   }
 
-  /** What there is to know of a session that came to nothing. */
+  /** Returns a note for a session that reached no service. */
   noteOf(destination: Destination, startedAt: number): string {
     const closed = this.#kept.get(`${destination.mesh}/${destination.name}`);
     if (closed !== undefined) return `${closed.join(', ')} is not on loopback: give overrides, or allowOutside`;
@@ -119,7 +119,7 @@ export class AddressesOutside {
     return failures[0] === undefined ? '' : `the service did not answer: ${failures[0].message}`;
   }
 
-  /** Connections that are open, by destination. */
+  /** Open connections, by destination. */
   open(): readonly string[] {
     return [...this.#fronts.values()].flatMap(({ mesh, name, outside }) =>
       outside.connections === 0 ? [] : [`${outside.connections} to ${mesh}/${name}`],
@@ -142,7 +142,8 @@ export class AddressesOutside {
     }
     const host = endpoint.address.kind === 'ip' ? endpoint.address.ip : endpoint.address.name;
     const said = endpoint.address.kind === 'name' ? this.#dns.get(host) : undefined;
-    // A name without an address is asked for all the same: the egress finds out by itself.
+    // A name without an address is resolved all the same: the egress then finds that it does not
+    // exist.
     const address = said === undefined ? host : (said[0] ?? '127.0.0.1');
     return this.#mayLeave(address, endpoint.port) ? { address, port: endpoint.port } : null;
   }
@@ -167,7 +168,7 @@ export class AddressesOutside {
   }
 }
 
-/** `localhost` too: it is the machine's own name for it. */
+/** `localhost` counts too: it is the machine's own name. */
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }

@@ -17,9 +17,9 @@ export interface Address {
 const LOOPBACK = '127.0.0.1';
 
 /**
- * Stands on loopback before one address outside, and is what the egress dials in its place: passes
- * connections on, breaks them on purpose. The egress is connected before the address outside is:
- * one that refuses shows as a reset, and `failures` has the reason.
+ * Listens on loopback in place of one external address: passes connections on, and breaks them on
+ * demand. It accepts the egress before it has connected the external address, so a refused
+ * connection shows as a reset, and `failures` has the reason.
  */
 export class Outside {
   readonly #world: ToxicWorld;
@@ -45,7 +45,7 @@ export class Outside {
     return this.#connections.size;
   }
 
-  /** Listens, at the port it had before where that is still free. */
+  /** Listens, on its former port where that is still free. */
   async open(): Promise<void> {
     if (this.#server !== null || this.#toxics.some(({ toxic }) => toxic.type === 'refuse')) return;
     this.#server = this.#listener();
@@ -58,7 +58,7 @@ export class Outside {
     }
   }
 
-  /** Resolves when it is on, with how to end it; that resolves when it is off. */
+  /** Resolves when it is active, with the function that ends it; that resolves when it is off. */
   async add(toxic: Toxic, expired: CertificateAndKey | null): Promise<() => Promise<void>> {
     if (toxic.type === 'refuse') await this.#stopListening();
     if (toxic.type === 'tls_expired' && expired !== null) {
@@ -91,7 +91,7 @@ export class Outside {
     const server = this.#server;
     this.#server = null;
     if (server === null) return Promise.resolve();
-    // Its connections go on: the callback would wait for them.
+    // Its connections continue: the callback would wait for them.
     server.close();
     return new Promise((resolve) => void setImmediate(resolve));
   }
@@ -133,7 +133,10 @@ export class Outside {
     return connect({ host: address, port, allowHalfOpen: true, noDelay: true }).unref();
   }
 
-  /** After an orderly end what was read is still on its way: the link says when it is through. */
+  /**
+   * After an orderly end the bytes read before are still on their way: the link reports when they
+   * have passed.
+   */
   #closed(connection: Connection, socket: Socket): void {
     if (!socket.readableEnded) this.#end(connection, 'reset');
     else if (connection.links.length === 0) this.#end(connection, 'close');
@@ -146,7 +149,7 @@ export class Outside {
     for (const socket of [inner, outer]) {
       if (socket === null || socket.destroyed) continue;
       if (how === 'reset') socket.resetAndDestroy();
-      // What was written still arrives.
+      // Bytes that were written still arrive.
       else if (socket.connecting) socket.destroy();
       else socket.destroySoon();
     }
@@ -157,6 +160,6 @@ interface Connection {
   readonly inner: Socket;
   readonly outer: Socket | null;
   links: readonly ToxicLink[];
-  /** Links that have passed on the end of their stream. */
+  /** Number of links that have passed on the end of their stream. */
   done: number;
 }

@@ -1,4 +1,4 @@
-/** What somebody declared, brought to one form. Throws TypeError for what cannot be. */
+/** Brings a declaration to one form. Throws TypeError for an invalid one. */
 import { statSync } from 'node:fs';
 import { formatProblem, hasErrors } from '../../base/problem.ts';
 import type { Problem } from '../../base/problem.ts';
@@ -8,14 +8,14 @@ import type { ResourceFiles } from '../../egress.ts';
 import type { MeshResources } from '../../resources/resource-set.ts';
 import type { FakeMeshOptions, FakeZoneOptions, Place } from './fake-zone-options.ts';
 
-/** An error that has every problem in its message. */
+/** Makes an error with every problem in its message. */
 export function configError(problems: readonly Problem[]): ConfigError {
   const error = new ConfigError(problems);
   error.message = [error.message, ...problems.map(formatProblem)].join('\n  ');
   return error;
 }
 
-/** `host:port`, `tcp://host:port`, `tls://[::1]:443`, or the two apart. */
+/** Reads `host:port`, `tcp://host:port`, `tls://[::1]:443`, or host and port as fields. */
 export function addressAndPortOf(to: string | Place): Place {
   if (typeof to !== 'string') return { address: to.address, port: to.port };
   const match = /^(?:(?:tcp|tls):\/\/)?(?:\[([^\]]+)\]|([^:/]+)):(\d{1,5})$/.exec(to);
@@ -53,8 +53,8 @@ export function isDeclared(declared: Readonly<Record<string, FakeMeshOptions>>, 
 }
 
 /**
- * What a data source says by itself or through a Secret; null where it needs a file, or is not
- * there.
+ * Returns the content of a data source, inline or from a Secret; null where it needs a file, or
+ * does not exist.
  */
 export function inlineOf(
   source: MeshResources['mesh']['mtls'] extends infer Backend | null

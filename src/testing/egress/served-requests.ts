@@ -9,15 +9,15 @@ import type { Check } from '../../base/shape.ts';
 import { RecordedHistory } from './session-history.ts';
 import type { History } from './session-history.ts';
 
-/** One request as it arrived at a fake service, whole. */
+/** One complete request as it arrived at a fake service. */
 export interface ServedRequest {
   readonly protocol: 'HTTP/1.1' | 'HTTP/2';
   readonly method: string;
-  /** With its query. */
+  /** Includes the query. */
   readonly path: string;
   /** `Host`, or the authority of HTTP/2. */
   readonly host: string;
-  /** Names in lower case; several of one name are joined by a comma. */
+  /** Names in lower case; several values of one name are joined by a comma. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
@@ -34,8 +34,8 @@ const requestWants: Check = options<ServedRequest>({
 });
 
 /**
- * A service that answers every request with 200 and what it was asked for as JSON, in HTTP/1.1 or
- * HTTP/2 as the client speaks.
+ * A service that answers every request with 200 and the request as JSON, in the client's protocol,
+ * HTTP/1.1 or HTTP/2.
  */
 export class HttpService {
   readonly #requests = new RecordedHistory<ServedRequest>('request', requestWants);
@@ -49,7 +49,7 @@ export class HttpService {
   take(socket: Socket): void {
     socket.once('readable', () => {
       const first = socket.read() as Buffer | null;
-      // The client has gone without a word.
+      // The client has gone without sending a byte.
       if (first === null) return void socket.destroy();
       socket.unshift(first);
       const server = first.subarray(0, 3).equals(Buffer.from('PRI')) ? this.#http2 : this.#http1;

@@ -7,8 +7,8 @@ import { mismatches, show, showWants } from './match.ts';
 import type { Wants } from './match.ts';
 
 /**
- * Which session: any field of it, as a value, a pattern or a function. `from` is the service of the
- * client.
+ * Selects a session by any of its fields, as a value, a pattern or a function. `from` is the
+ * service of the client.
  */
 export type SessionWants = Wants<Omit<FakeSession, 'explain'>>;
 
@@ -21,8 +21,8 @@ interface Expectation {
 const NEAREST = 3;
 
 /**
- * Expectations claim what they meet: two alike need two sessions. What nobody claimed is told by
- * `verify`.
+ * Each expectation claims the session that it matches: two equal ones need two sessions. `verify`
+ * reports unclaimed refusals.
  */
 export class Expectations {
   readonly #sessions: RecordedHistory<FakeSession>;
@@ -33,7 +33,10 @@ export class Expectations {
     this.#sessions = sessions;
   }
 
-  /** The first session, past or coming, that fits and that no other expectation has claimed. */
+  /**
+   * Resolves with the first session, past or to come, that fits and that no other expectation has
+   * claimed.
+   */
   async expect(what: 'session' | 'refusal', wants: SessionWants, options: WaitOptions = {}): Promise<FakeSession> {
     const expectation: Expectation = { what, wants, met: false };
     this.#all.push(expectation);
@@ -54,8 +57,8 @@ export class Expectations {
   }
 
   /**
-   * Refusals that nobody expected, each with what would make it pass. A client that left by itself
-   * is none.
+   * Returns the refusals that were not expected, each with the change that would make it pass. A
+   * client that left by itself is not one of them.
    */
   unexpected(): readonly string[] {
     return this.#sessions
@@ -94,7 +97,7 @@ export class Expectations {
   }
 }
 
-/** What explain says that would have matched, and what to change. */
+/** Returns explain's nearest matches, and what to change. */
 function hints(session: FakeSession): readonly string[] {
   try {
     const { nearest, advice } = session.explain();
@@ -103,7 +106,7 @@ function hints(session: FakeSession): readonly string[] {
       ...(advice === null ? [] : [`to make it pass: ${advice.text}`]),
     ];
   } catch {
-    // It is not among the last ones that the egress remembers.
+    // The egress remembers only the last sessions, and this one is not among them.
     return [];
   }
 }

@@ -5,21 +5,21 @@ import { mismatches, showWants } from './match.ts';
 import type { Wants } from './match.ts';
 
 /**
- * Patience of a test, by the clock on the wall: it holds the process, so that the test is told and
- * not just over.
+ * The clock of a test's patience, in real time. It holds the process open, so that the test fails
+ * with a message instead of just ending.
  */
 const patience = systemClock({ keepAlive: true });
 
-/** Resolves after so many milliseconds of real time. */
+/** Resolves after this many milliseconds of real time. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => void patience.after(ms, resolve));
 }
 
-/** Of a `waitFor` that says nothing. */
+/** The default timeout of `waitFor`. */
 export const DEFAULT_TIMEOUT_MS = 2_000;
 
 export interface WaitOptions {
-  /** Milliseconds of real time, whatever clock was injected. */
+  /** Milliseconds of real time, with any injected clock. */
   readonly timeout?: number;
 }
 
@@ -32,11 +32,11 @@ export const waitOptions: Check = optionsOf<WaitOptions>({ timeout: amount });
 export interface History<Entry extends object> extends Iterable<Entry>, AsyncIterable<Entry> {
   readonly length: number;
   at(index: number): Entry | undefined;
-  /** A copy. */
+  /** Returns a copy. */
   toArray(): Entry[];
   /**
-   * The first one, past or coming, that fits; one function or the fields that it must have. Rejects
-   * with an Error after the timeout.
+   * Resolves with the first entry, past or to come, that fits a function or has the given fields.
+   * Rejects with an Error after the timeout.
    */
   waitFor(fits: Fits<Entry>, options?: WaitOptions): Promise<Entry>;
 }
@@ -50,7 +50,7 @@ export class RecordedHistory<Entry extends object> implements History<Entry> {
   readonly #check: Check;
   #closed = false;
 
-  /** `what` names an entry in messages; `check` refuses what no entry can have. */
+  /** `what` names an entry in messages; `check` refuses fields that no entry has. */
   constructor(what: string, check: Check) {
     this.#what = what;
     this.#check = check;
@@ -94,7 +94,7 @@ export class RecordedHistory<Entry extends object> implements History<Entry> {
     throw new Error(`wait for a ${this.#what}${wanted}: ${why}; there were ${this.#entries.length}, none of which fits`);
   }
 
-  /** The same, and undefined where none came. */
+  /** Does the same, but resolves with undefined where none came. */
   async find(fits: (entry: Entry) => boolean, timeout: number): Promise<Entry | undefined> {
     let late = false;
     let wake = (): void => undefined;
@@ -121,7 +121,7 @@ export class RecordedHistory<Entry extends object> implements History<Entry> {
     this.#tell();
   }
 
-  /** No more will come: whoever waits is told. */
+  /** Ends all waits: no more entries will come. */
   close(): void {
     this.#closed = true;
     this.#tell();

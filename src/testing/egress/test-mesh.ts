@@ -6,23 +6,20 @@ import type { Check, ShapeChecks } from '../../base/shape.ts';
 import { createCa, dataplaneUris, issueCertificate, meshCaSubject, selfSigned } from '../../identity/issue.ts';
 import type { CertificateAndKey, CertificateRequest, KeyType } from '../../identity/issue.ts';
 
-/**
- * A mesh that exists in memory: its CA, client certificates as Kuma gives them, and bad ones on
- * purpose.
- */
+/** A mesh in memory: its CA, client certificates in Kuma's form, and deliberately bad ones. */
 export interface TestMesh {
   readonly name: string;
-  /** The one of now: `rotate` brings another. */
+  /** The present one: `rotate` brings another. */
   readonly ca: CertificateAndKey;
   /** YAML documents: the Mesh with mTLS and zone egress, and the Secrets of its CA. */
   readonly resources: string;
-  /** The certificate of a data plane with this service, or with several. */
+  /** Issues the certificate of a data plane with this service, or with several. */
   client(service: string | readonly string[], options?: ClientOptions): CertificateAndKey;
-  /** One that no egress may accept for this mesh. */
+  /** Issues a certificate that no egress may accept for this mesh. */
   badClient(kind: BadClient, service?: string): CertificateAndKey;
-  /** Whatever else a test needs; what is not given is as in `client('frontend')`. */
+  /** Issues any other certificate; absent fields are as in `client('frontend')`. */
   issue(request: Partial<CertificateRequest>, key?: KeyObject): CertificateAndKey;
-  /** A new CA in place of the old one; what was issued before leads to the old one. */
+  /** Replaces the CA; certificates issued before lead to the old one. */
   rotate(): Promise<void>;
 }
 
@@ -134,7 +131,7 @@ export async function createTestMesh(name: string, given: TestMeshOptions = {}):
 
 type Issue = (request: Partial<CertificateRequest>) => CertificateAndKey;
 
-/** A client whose certificate is wrong in this respect and right in all others. */
+/** Makes a client whose certificate is wrong in this one respect. */
 function badClient(
   kind: BadClient,
   of: {
@@ -172,7 +169,7 @@ function badClient(
   }
 }
 
-/** Like the CA of the mesh in every respect but for its key. */
+/** Makes a CA that differs from that of the mesh only in its key. */
 function rogueCa(name: string, nowMs: number): CertificateAndKey {
   return selfSigned({
     key: newKey(),

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net';
 import type { ActiveToxic, Toxic, ToxicWorld } from './toxics.ts';
 
-/** Waiting for a toxic, read and not yet sent on; beyond it the sender has to wait. */
+/** The most bytes that wait in a toxic; the sender has to wait at this number. */
 const MAX_QUEUED_BYTES = 1_048_576;
-/** A slow link sends a large piece in parts this far apart, as toxiproxy does. */
+/** Interval of the parts in which a slow link sends a large piece, as in toxiproxy. */
 const PART_MS = 100;
 
 interface Piece {
-  /** Null: the end of the stream. */
+  /** Null for the end of the stream. */
   readonly bytes: Buffer | null;
   /** When it was read. */
   readonly at: number;
@@ -17,17 +17,17 @@ export interface ToxicLinkOptions extends ToxicWorld {
   readonly stream: 'upstream' | 'downstream';
   readonly from: Socket;
   readonly to: Socket;
-  /** Those that are on now, of both streams, in the order in which they came. */
+  /** Returns the active toxics of both streams, in the order in which they were added. */
   readonly toxics: () => readonly ActiveToxic[];
   /** Ends both directions. */
   readonly cut: (how: 'close' | 'reset') => void;
-  /** The end of the stream was passed on. */
+  /** Called when the end of the stream was passed on. */
   readonly onDone: () => void;
 }
 
 /**
- * One direction of a connection: what comes is passed on in order, through the toxics that are on
- * at that moment.
+ * One direction of a connection: passes bytes on in order, through the toxics that are active at
+ * that moment.
  */
 export class ToxicLink {
   readonly #options: ToxicLinkOptions;
@@ -48,7 +48,7 @@ export class ToxicLink {
     void this.#run();
   }
 
-  /** One that came while the connection is open. */
+  /** Call it for a toxic that is added while the connection is open. */
   added(active: ActiveToxic): void {
     const { toxic } = active;
     if (this.#over || !this.#isHit(active)) return;
@@ -60,7 +60,7 @@ export class ToxicLink {
     }
   }
 
-  /** Both sockets are somebody else's to end. */
+  /** Leaves both sockets open: their owner ends them. */
   end(): void {
     this.#over = true;
     this.#queue.length = 0;
@@ -105,7 +105,7 @@ export class ToxicLink {
     }
   }
 
-  /** Passes bytes through the toxics from number `i` on, then on. */
+  /** Passes bytes through the toxics from number `i` on, then to the sink. */
   async #through(i: number, bytes: Buffer, at: number): Promise<void> {
     const active = this.#mine()[i];
     if (this.#over || bytes.length === 0) return;
@@ -131,7 +131,7 @@ export class ToxicLink {
         return;
       }
       case 'timeout':
-        // Lost, as behind a firewall that drops.
+        // Dropped, as by a firewall that drops packets.
         return;
       case 'reset_peer':
       case 'slow_close':
@@ -174,7 +174,7 @@ export class ToxicLink {
     });
   }
 
-  /** What was written before still arrives. */
+  /** Bytes written before still arrive. */
   #finish(): void {
     const { from, to } = this.#options;
     this.end();
@@ -195,7 +195,8 @@ export class ToxicLink {
   }
 
   /**
-   * Waits for what `start` sets up, or for the end of the link. `start` gives back how to undo it.
+   * Waits for what `start` sets up, or for the end of the link. `start` returns the function that
+   * undoes it.
    */
   #until(start: (done: () => void) => () => void): Promise<void> {
     if (this.#over) return Promise.resolve();

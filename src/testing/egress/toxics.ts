@@ -2,8 +2,8 @@ import type { Clock } from '../../base/clock.ts';
 import { didYouMean } from '../../base/did-you-mean.ts';
 
 /**
- * What can be wrong with an address outside: toxiproxy's toxics with its names, fields and units,
- * and two of our own.
+ * Faults of an external address: toxiproxy's toxics with its names, fields and units, and two of
+ * our own.
  */
 export type Toxic = ToxicCommon &
   (
@@ -27,14 +27,14 @@ export type Toxic = ToxicCommon &
     | {
         readonly type: 'timeout';
         /**
-         * Milliseconds, after which the connection is closed; 0 never. What was sent meanwhile is
-         * lost, so that it is closed when the toxic goes, too.
+         * Milliseconds until the connection is closed; 0 never closes it. Bytes sent meanwhile are
+         * lost, so removing the toxic closes it too.
          */
         readonly timeout: number;
       }
     | {
         readonly type: 'reset_peer';
-        /** Milliseconds. Absent: at once. */
+        /** Milliseconds. Absent means at once. */
         readonly timeout?: number;
       }
     | {
@@ -48,28 +48,27 @@ export type Toxic = ToxicCommon &
       }
     | {
         readonly type: 'limit_data';
-        /** The connection is closed after so many. */
+        /** The connection is closed after this many bytes. */
         readonly bytes: number;
       }
-    /** New connections are refused, as where nobody listens. */
+    /** Refuses new connections, like a port without a listener. */
     | { readonly type: 'refuse' }
     /**
-     * The service shows a certificate that has expired. Only for fakes with TLS, whose authority is
-     * known.
+     * The service shows an expired certificate. Only for fakes with TLS, whose authority is known.
      */
     | { readonly type: 'tls_expired' }
   );
 
 interface ToxicCommon {
-  /** `downstream` is towards the egress. Absent: downstream. */
+  /** `downstream` is towards the egress. Absent means downstream. */
   readonly stream?: 'upstream' | 'downstream';
-  /** Which share of the connections it hits, 0 to 1. Absent: all. */
+  /** The share of the connections that it affects, 0 to 1. Absent means all. */
   readonly toxicity?: number;
 }
 
 export type ToxicType = Toxic['type'];
 
-/** Every type with the numbers it takes: `needs` must be there, `takes` may. */
+/** The number fields of every type: `needs` must be there, `takes` may be. */
 const FIELDS: Readonly<Record<ToxicType, { readonly needs: readonly string[]; readonly takes: readonly string[] }>> = {
   latency: { needs: ['latency'], takes: ['jitter'] },
   bandwidth: { needs: ['rate'], takes: [] },
@@ -84,7 +83,7 @@ const FIELDS: Readonly<Record<ToxicType, { readonly needs: readonly string[]; re
 
 export const TOXIC_TYPES: readonly string[] = Object.keys(FIELDS);
 
-/** Throws for what no toxic can be, whatever the types said. */
+/** Throws for an invalid toxic, also from JavaScript. */
 export function checkToxic(toxic: Toxic): void {
   if (typeof toxic !== 'object' || toxic === null) throw new TypeError(`fault: a toxic is wanted, e.g. { type: 'refuse' }`);
   const fields = Object.hasOwn(FIELDS, toxic.type) ? FIELDS[toxic.type] : undefined;
@@ -110,7 +109,7 @@ export function checkToxic(toxic: Toxic): void {
   }
 }
 
-/** One that is on, for as long as it is. */
+/** A toxic while it is active. */
 export class ActiveToxic {
   readonly toxic: Toxic;
   readonly #onRemoved = new Set<() => void>();
@@ -124,7 +123,7 @@ export class ActiveToxic {
     return this.#removed;
   }
 
-  /** Calls `fn` when it goes; gives back how to call that off. */
+  /** Calls `fn` when it is removed; returns the function that cancels that. */
   onRemoved(fn: () => void): () => void {
     this.#onRemoved.add(fn);
     return () => void this.#onRemoved.delete(fn);
@@ -137,9 +136,9 @@ export class ActiveToxic {
   }
 }
 
-/** What a link needs beside its sockets. */
+/** What a link needs besides its sockets. */
 export interface ToxicWorld {
   readonly clock: Clock;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
 }

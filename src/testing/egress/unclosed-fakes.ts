@@ -1,8 +1,8 @@
 import { writeSync } from 'node:fs';
 
-/** Something that somebody made and has to close; asked for words only where it was forgotten. */
+/** An object that its maker has to close; it is described only where that was forgotten. */
 export interface Forgettable {
-  /** Where it was made, and what of it is open. */
+  /** Names the line that made it, and what of it is open. */
   describe(): string;
 }
 
@@ -10,8 +10,8 @@ const open = new Set<Forgettable>();
 const STDERR = 2;
 
 /**
- * From here on the end of the process says so, unless `closed` was called. Nothing of it keeps the
- * process from ending.
+ * Reports at the end of the process unless `closed` was called. It does not keep the process from
+ * ending.
  */
 export function remember(what: Forgettable): { closed(): void } {
   if (open.size === 0) process.on('exit', tell);
@@ -28,7 +28,7 @@ function tell(): void {
   for (const what of open) writeSync(STDERR, `zone-egress/testing: ${what.describe()}\n`);
 }
 
-/** The line of whoever called into this package, from the stack of an error made there. */
+/** Finds the caller's line outside of this package, in the stack of an error made here. */
 export function callerOf(error: Error, own: string): string {
   const lines = (error.stack ?? '').split('\n').slice(1);
   const caller = lines.find((line) => !line.includes(own) && !line.includes('node:internal'));

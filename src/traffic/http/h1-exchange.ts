@@ -128,7 +128,7 @@ export class H1Exchange implements Exchange {
   }
 }
 
-/** Removes trailers' announcement: trailers are not forwarded. */
+/** Drops the header that announces trailers, because trailers are not forwarded. */
 function withoutTrailer(headers: FlatHeaders): string[] {
   return headers.filter((_, i) => headers[i - (i % 2)] !== 'trailer');
 }
