@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// The command `zone-egress`: from the compiled package where there is one, from the sources in a checkout.
-// Plain JavaScript for any Node, so that one which is too old is told so instead of failing on a file it cannot read.
+// The command `zone-egress`: runs the compiled package where there is one, the sources in a
+// checkout. It is plain JavaScript for any Node, so that one that is too old prints a reason
+// instead of failing on a file that it cannot parse.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -1,7 +1,6 @@
 /**
- * The entry of the package: starts a zone egress in the process that calls it. Three steps put one
- * together: observe (what it says of itself), configure (what it runs on) and serve (where it
- * listens).
+ * The entry of the package: starts a zone egress in the calling process. Three steps make one:
+ * observe (what it reports), configure (what it runs on) and serve (where it listens).
  */
 import { checkSources, chooseSource } from './assembly/choose-source.ts';
 import { configure } from './assembly/configure.ts';
@@ -34,9 +33,9 @@ export type { Problem } from './base/problem.ts';
 
 /**
  * Starts a zone egress in this process. Resolves when it listens and its first configuration is
- * live. Throws ConfigError for a configuration that cannot be used, and the error of the system
- * where a port cannot be bound. What a source that wants to be waited for (a control plane) gives
- * and cannot be used or bound is waited for or tried again.
+ * live. Throws ConfigError for an unusable configuration, and the system's error where a port
+ * cannot be bound. With a source that the start waits for (a control plane), it waits for a usable
+ * configuration, and tries again to bind.
  */
 export async function startEgress(options: EgressOptions): Promise<Egress> {
   checkOptions(options, 'startEgress');

@@ -15,7 +15,7 @@ import type { Signal, Terminal } from './cli/terminal.ts';
 import { strayVariables } from './cli/variables.ts';
 import { STARTER_IS_GONE, followStarters } from './starters.mjs';
 
-/** argv in, exit code out: the only file that touches process.*. */
+/** Takes argv and returns the exit code: the only file that uses process.*. */
 const terminal: Terminal = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(withoutKeys(text)),
@@ -63,23 +63,22 @@ followStarters(
   wrapper === undefined ? undefined : Number(wrapper),
 );
 
-// libuv gives getaddrinfo at most half of its threads, and what hangs there must leave some: the
-// control plane's name goes that way, and names that only other sources than DNS know.
+// libuv gives getaddrinfo at most half of its threads, and look-ups that hang must leave some free:
+// the name of the control plane needs one, and so do names from sources other than DNS.
 process.env.UV_THREADPOOL_SIZE ??= '10';
 
-// Of all threads. V8 takes what outlives a few of its small collections for long-lived and makes
-// the next of its kind among the old; an old session that is over keeps the young ones that it
-// knows alive, so that these are taken for long-lived too: a quarter of all sessions had to wait
-// for a large collection.
+// Turns off allocation-site pretenuring in all threads. V8 otherwise allocates sessions in old
+// space, where dead ones keep young ones alive: a quarter of all sessions had to wait for a large
+// collection.
 setFlagsFromString('--no-allocation-site-pretenuring');
 
-// For base/give-back.ts. Contexts that are made from now on have it, those of threads too; this one
-// is given it.
+// base/release-memory.ts needs it. Contexts made from now on have it, including those of threads;
+// this one is set below.
 setFlagsFromString('--expose-gc');
 globalThis.gc ??= runInNewContext('gc') as NodeJS.GCFunction;
 
-// An operator cannot act on what Node says of the code of a library (gRPC sends an address as SNI);
-// the tests of this project do see it.
+// An operator cannot act on Node's warnings about a library (gRPC sends an address as SNI). The
+// tests of this project do see them.
 process.noDeprecation = true;
 
 // A reader that went away (`zone-egress … | head`) is no reason to stop serving.
@@ -99,16 +98,15 @@ for (const event of ['uncaughtException', 'unhandledRejection']) {
 
 await leave(await run(parseCommand(process.argv.slice(2), process.env)));
 
-/** Whatever still holds the loop must not hold the process once its command is done. */
+/** Open handles must not keep the process running once its command is done. */
 async function leave(code: number): Promise<void> {
   const hangs = (): boolean =>
     process.getActiveResourcesInfo().some((kind) => /^(?:FSReq|GetAddrInfoReq|GetNameInfoReq)/.test(kind));
   const clock = systemClock();
   const until = performance.now() + 1_000;
   while (hangs() && performance.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
-  // The exit waits for the threads of libuv's pool, and one that hangs in a call of the kernel (a
-  // disk, a look-up) never comes back. Another program in place of this one ends them, and gives
-  // the same exit code.
+  // The exit waits for the threads of libuv's pool, and one that hangs in a system call (a disk, a
+  // look-up) never returns. Replacing the program by another ends them, with the same exit code.
   if (hangs() && typeof process.execve === 'function')
     process.execve(process.execPath, [process.execPath, '-e', `process.exit(${code})`], {});
   process.exit(code);
@@ -133,7 +131,7 @@ async function run(command: Command): Promise<number> {
   }
 }
 
-/** Soft limit of open files of this process; null where the system does not say. */
+/** Reads the soft limit of open files of this process; null where the system does not report it. */
 function descriptorLimit(): number | null {
   try {
     const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));

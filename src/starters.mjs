@@ -1,6 +1,7 @@
-// Notices that the processes which wait for this one are gone: npm, npx, and the shells between. They die of a signal without passing it on
-// (`sh -c` is what npm starts a command with), and what they started would go on and hold its ports.
-// Plain JavaScript for any Node, because the wrapper of a checkout needs it too.
+// Notices that the processes that wait for this one are gone: npm, npx, and the shells between.
+// They die of a signal without forwarding it (npm starts a command with `sh -c`), and their child
+// would keep running and hold its ports. It is plain JavaScript for any Node, because the wrapper
+// of a checkout needs it too.
 import { readFileSync, readlinkSync } from 'node:fs';
 
 const EVERY_MS = 250;
@@ -10,7 +11,10 @@ const NPM = /^(\S*[/\\]node(\.exe)?\0)?(\S*[/\\])?(npm|npx|pnpm|pnpx|yarn|yarnpk
 export const STARTER_IS_GONE =
   'zone-egress: the npm or the shell that waited for it is gone, so it stops (setsid keeps it running)\n';
 
-/** Calls `gone` once when one of them is no longer there. `wrapper` is the pid of one that is known. The timer does not hold the process. */
+/**
+ * Calls `gone` once when one of them no longer exists. `wrapper` is the pid of a known one. The
+ * timer does not hold the process open.
+ */
 export function followStarters(gone, wrapper) {
   const links = wrapper === undefined ? starters() : [{ child: process.pid, parent: wrapper }];
   if (links.length === 0) return;
@@ -22,9 +26,12 @@ export function followStarters(gone, wrapper) {
   timer.unref();
 }
 
-/** Each pair is a process that waits for the one below it. Empty where nothing of the kind started this. */
+/**
+ * Returns pairs of a waiting process and the one below it; empty where no such process started this
+ * one.
+ */
 function starters() {
-  // Without /proc only the nearest can be looked at, and only npm says that it is one that waits.
+  // Without /proc only the nearest process can be checked, and only npm announces that it waits.
   if (process.platform !== 'linux')
     return process.env.npm_lifecycle_event === undefined ? [] : [{ child: process.pid, parent: process.ppid }];
   const links = [];
@@ -42,8 +49,9 @@ function isNpm(pid) {
 }
 
 /**
- * A shell that waits for `child`. One that started it in the background may end and leave it behind on purpose: that one has other things to do than to
- * wait for it, and its child has another standard input or, from an interactive shell, another process group.
+ * Tells whether a shell waits for `child`. A shell that started it in the background may end and
+ * leave it behind on purpose: it does not wait, and its child has another standard input or, from
+ * an interactive shell, another process group.
  */
 function isShellInFront(shell, child) {
   if (!SHELLS.test(read(shell, 'comm').trim()) || groupOf(shell) !== groupOf(child)) return false;
@@ -62,7 +70,10 @@ function groupOf(pid) {
   return numberIn(pid, 2);
 }
 
-/** Of /proc/PID/stat, counted behind the name, which may have spaces and brackets. Null where the process is gone. */
+/**
+ * Reads a field of /proc/PID/stat, counted after the name, which may contain spaces and brackets.
+ * Null where the process is gone.
+ */
 function numberIn(pid, place) {
   const stat = read(pid, 'stat');
   return stat === '' ? null : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[place]);

@@ -10,7 +10,7 @@ import type { FromData, ToData } from './model/messages.ts';
 import type { TrafficSettings } from './model/settings.ts';
 import { DataSide } from './traffic/data-side.ts';
 
-/** What a data side is started with, as it travels to a worker thread. */
+/** The start values of a data side, as they are sent to a worker thread. */
 export interface DataSideStart {
   readonly worker: number;
   readonly settings: TrafficSettings;
@@ -23,8 +23,8 @@ export interface DataSideStart {
 const MARK = 'zone-egress data side';
 
 /**
- * The root of the data side: hands identity's functions to traffic. Called by the control side when
- * both share a thread, below when they do not.
+ * The root of the data side: passes identity's functions to traffic. The control side calls it when
+ * both share a thread; otherwise the code below does.
  */
 export function createDataSide(
   start: DataSideStart,
@@ -50,7 +50,7 @@ if (!isMainThread && parentPort !== null && isOurs(workerData)) {
     side.receive(message);
     if (message.kind === 'stop') port.unref();
   });
-  // An exception in one callback must not end the sessions of all.
+  // An exception in one callback must not end the sessions of all clients.
   for (const event of ['uncaughtException', 'unhandledRejection']) process.on(event, (error: unknown) => side.fault(error));
   giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: () => side.sessions });
   void side.start();

@@ -1,7 +1,4 @@
-/**
- * `/explain`: why a session that ended, or a connection that somebody thinks of, passes or does
- * not.
- */
+/** `/explain`: why an ended session, or a described connection, passes or does not. */
 import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import { traceText } from '../explain/print.ts';
 import { jsonView, textView } from './views.ts';
@@ -9,7 +6,7 @@ import type { View } from './views.ts';
 
 export interface Explainer {
   explain(question: Question): Answer;
-  /** With the endpoints dialled. */
+  /** Answers with the endpoints dialled. */
   probe(question: ProbeQuestion): Promise<Answer>;
 }
 
@@ -40,7 +37,7 @@ interface Asked {
 
 const MAX_FROM = 64;
 
-/** A sentence where the query cannot be understood. `from` may come several times. */
+/** Parses the query; returns a sentence where it is invalid. `from` may occur several times. */
 export function parseExplainQuery(search: string): Asked | string {
   const given = new Map<string, string>();
   const from: string[] = [];

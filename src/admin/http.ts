@@ -1,4 +1,4 @@
-/** A small HTTP server that outsiders may reach: no body, few sockets for a short time. */
+/** A small HTTP server for untrusted clients: no body, few sockets for a short time. */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -12,51 +12,56 @@ import type { View } from './views.ts';
 export interface HttpServer {
   readonly address: string;
   readonly port: number;
-  /** Ends idle connections at once, and the others when their answer is out. No new ones. */
+  /** Ends idle connections at once, and others after their answer. Accepts no new ones. */
   close(): Promise<void>;
 }
 
 export interface ServeOptions extends HandleOptions, ListenOn {}
 
 export interface HandleOptions {
-  /** May refuse a request before anything else is looked at. Absent: all are looked at. */
+  /** May refuse a request before any page is made. Absent admits all. */
   readonly admit?: (request: IncomingMessage) => View | null;
-  /** The page of a path, or null where there is none. `search` is what follows the `?`. */
+  /**
+   * Returns the page of a path, or null for an unknown path. `search` is the part after the `?`.
+   */
   readonly page: (path: string, search: string, method: string) => View | null | Promise<View | null>;
-  /** Absent: GET only. */
+  /** Absent allows only GET. */
   readonly anyMethod?: boolean;
-  /** A page threw: a bug, or a broken environment. */
+  /** Called when a page threw: a bug, or a broken environment. */
   readonly fault: (error: unknown) => void;
-  /** From the accept, or the end of the last answer, to a whole request. */
+  /** From accept, or from the end of the last answer, to a whole request. */
   readonly requestTimeoutMs?: number;
-  /** Whether a connection may be used again after its answer; it may unless this says no. */
+  /** Whether a connection may be used again after its answer. Default: true. */
   readonly reuse?: boolean;
 }
 
-/** Serves connections that somebody else accepted. */
+/** Serves connections that its caller accepted. */
 export interface HttpHandler {
   take(socket: Socket): void;
   close(): Promise<void>;
 }
 
-/** `answered`: the answer is made, and the client has not read all of it. */
+/** `answered`: the answer is made, but the client has not read all of it. */
 type Use = 'idle' | 'asked' | 'answered';
 
 const MAX_SOCKETS = 64;
-/** Beyond these, until the surplus is closed; more are turned away. */
+/** The most sockets above the limit, until the surplus is closed; further ones are refused. */
 const MAX_SURPLUS = 512;
 const MAX_HEADER_BYTES = 8_192;
 const REQUEST_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_MS = 5_000;
-/** Without a byte in either direction, e.g. a client that does not read its answer. */
+/**
+ * The longest time without a byte in either direction, e.g. for a client that does not read its
+ * answer.
+ */
 const SILENCE_MS = 10_000;
 
-/** How long answers that are under way may take once the listener closes. */
+/** The longest time for answers in progress once the listener closes. */
 const CLOSE_MS = 2_000;
 
 /**
- * A piece of an answer is written at this size, or when making it took so long; then others have
- * their turn.
+ * A piece of an answer is written at this size, or after this much time; then others have their
+ * turn.
  */
 const PIECE_BYTES = 32_768;
 const PIECE_MS = 5;
@@ -71,13 +76,13 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   return { address: bound.address, port: bound.port, close: () => bounded.close() };
 }
 
-/** For connections whose first bytes somebody else has looked at. */
+/** Handles connections whose first bytes the caller has read. */
 export function handleHttp(options: HandleOptions, clock: Clock = systemClock({ keepAlive: false })): HttpHandler {
   const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
   const bounded = new BoundedServer(options);
   const { server } = bounded;
   const deadlines = new WeakMap<Socket, Timer>();
-  // Node looks after requests that do not end for servers that listen only.
+  // Node ends incomplete requests only for servers that listen.
   function expect(socket: Socket, ms: number): void {
     deadlines.get(socket)?.cancel();
     deadlines.set(
@@ -101,7 +106,7 @@ export function handleHttp(options: HandleOptions, clock: Clock = systemClock({ 
   };
 }
 
-/** A server of Node that keeps few sockets, each for a short time. */
+/** A Node server that keeps few sockets, each for a short time. */
 class BoundedServer {
   readonly server: Server;
   readonly #options: HandleOptions;
@@ -129,7 +134,7 @@ class BoundedServer {
       },
       onRequest,
     );
-    // Nothing here adopts a handle, so that the count behind maxConnections is right.
+    // No handle is adopted here, so the count of maxConnections is right.
     this.server.maxConnections = MAX_SOCKETS + MAX_SURPLUS;
     this.server.timeout = SILENCE_MS;
     this.server.on('checkContinue', onRequest);
@@ -139,13 +144,13 @@ class BoundedServer {
   close(): Promise<void> {
     this.#closing = true;
     return new Promise((resolve) => {
-      // One that does not listen closes nothing and has nothing to wait for.
+      // A server that does not listen has nothing to close.
       if (this.server.listening) this.server.close(() => resolve());
       else if (this.#open === 0) resolve();
       else this.#whenEmpty = resolve;
-      // Not closeIdleConnections: it spares a connection that has not sent anything yet.
+      // closeIdleConnections would spare a connection that has not sent anything yet.
       for (const [socket, use] of this.#sockets) if (use === 'idle') this.#drop(socket);
-      // A page that hangs, or a client that does not read its answer, is not waited for.
+      // Ends a page that hangs, or a client that does not read its answer.
       systemClock({ keepAlive: false }).after(CLOSE_MS, () => {
         for (const socket of this.#sockets.keys()) this.#drop(socket);
       });
@@ -170,9 +175,10 @@ class BoundedServer {
   }
 
   /**
-   * A client that connects and sends nothing must not keep others out: the oldest gives way, not
-   * the newest. A connection is not closed in the turn that accepted it, because its request may
-   * have come with it. One that only reads its answer slowly goes when no idle one is left.
+   * Ends the oldest idle connection, not the newest: a client that connects and sends nothing must
+   * not keep others out. A connection is not ended in the turn that accepted it, because its
+   * request may have come with it. A connection that only reads its answer slowly is ended when no
+   * idle one is left.
    */
   #makeRoom(): void {
     this.#planned = false;
@@ -197,7 +203,7 @@ class BoundedServer {
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const { fault } = this.#options;
-    // A client that goes away while it is answered is no fault.
+    // A client that leaves during its answer is no fault.
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     this.#note(request.socket, 'asked');
@@ -212,7 +218,7 @@ class BoundedServer {
       })
       .then((view) => this.#send(request, response, view))
       .catch((error: unknown) => {
-        // Some of the answer may be out.
+        // A part of the answer may be sent already.
         response.destroy();
         fault(error);
       });
@@ -230,7 +236,7 @@ class BoundedServer {
       ...(view.status === 405 ? { allow: view.allow ?? 'GET' } : {}),
       ...(last ? { connection: 'close' } : {}),
     });
-    // What a client sends as a body is never read: the socket goes with the answer.
+    // The server never reads a body: the socket ends with the answer.
     if (last) response.on('finish', () => request.socket.destroySoon());
     this.#note(request.socket, 'answered');
     const rest = view.pieces === undefined ? view.body : await sendPieces(response, view.body, view.pieces);
@@ -238,7 +244,7 @@ class BoundedServer {
   }
 }
 
-/** The page that is asked for, or what refuses the request. */
+/** Returns the requested page, or the refusal of the request. */
 async function viewFor(request: IncomingMessage, { admit, anyMethod, page }: HandleOptions): Promise<View> {
   const refused = admit?.(request) ?? null;
   if (refused !== null) return refused;
@@ -251,7 +257,7 @@ async function viewFor(request: IncomingMessage, { admit, anyMethod, page }: Han
   return view ?? textView(404, 'no such page');
 }
 
-/** Gives back what is left to be sent, less than a piece. */
+/** Returns the rest to be sent, less than a piece. */
 async function sendPieces(response: ServerResponse, start: string, pieces: Iterable<string>): Promise<string> {
   let text = start;
   let since = performance.now();

@@ -4,7 +4,7 @@ export interface ListenOn {
   /** Empty listens on every address. */
   readonly address: string;
   readonly port: number;
-  /** For error texts: what this listener is for. */
+  /** The purpose of this listener, for error texts. */
   readonly name: string;
 }
 
@@ -14,7 +14,7 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ['EACCES', 'this process may not use the port'],
 ]);
 
-/** Rejects with the code of the system where it cannot listen. */
+/** Rejects with the system's code where it cannot listen. */
 export function listenOn(server: Server, { address, port, name }: ListenOn): Promise<void> {
   return new Promise((resolve, reject) => {
     function onError(error: NodeJS.ErrnoException): void {

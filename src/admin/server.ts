@@ -1,6 +1,4 @@
-/**
- * The admin listener, and the one that only answers /ready. Both read and never change anything.
- */
+/** The admin listener, and the one that only answers /ready. Both only read. */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { ignoreError } from '../base/ignore-error.ts';
@@ -28,18 +26,18 @@ import type { ShownDecisions, Readiness, View } from './views.ts';
 
 export type AdminServer = HttpServer;
 
-/** What there is to tell, asked anew for each request. */
+/** The state of the pages, read anew for each request. */
 export interface AdminState {
   ready(): Readiness;
-  /** Prometheus text. */
+  /** Returns Prometheus text. */
   metrics(): Promise<string>;
-  /** Newest first. */
+  /** Returns records newest first. */
   decisions(query: ShownDecisions): readonly SessionRecord[];
-  /** Requests that were refused, newest first. */
+  /** Returns refused requests, newest first. */
   requests(query: ShownDecisions): readonly RequestRecord[];
-  /** The one that new sessions get. */
+  /** Returns the snapshot that new sessions get. */
   snapshot(): Snapshot;
-  /** Of the last load. */
+  /** Returns the problems of the last load. */
   problems(): readonly Problem[];
   explain(question: Question): Answer;
   probe(question: ProbeQuestion): Promise<Answer>;
@@ -50,12 +48,12 @@ export interface AdminServerOptions {
   readonly address: string;
   /** 0 takes a free port. */
   readonly port: number;
-  /** Names that requests may have as their host, beside localhost and every IP address. */
+  /** Allowed host names of requests, besides localhost and every IP address. */
   readonly allowedHosts: readonly string[];
   readonly state: AdminState;
-  /** Envoy's pages, beside our own. */
+  /** Envoy's pages, besides the egress's own. */
   readonly envoy?: EnvoyPage;
-  /** Called for what a page threw; the client only learns that it failed. */
+  /** Called with what a page threw; the client only sees that it failed. */
   readonly fault?: (error: unknown) => void;
 }
 
@@ -94,14 +92,14 @@ export function createAdminServer(options: AdminServerOptions): Promise<AdminSer
     fault,
     admit: (request) => admitAdmin(request, allowed),
     page(path, search) {
-      // Envoy's page of metrics has ours too.
+      // Envoy's page of metrics includes this egress's own.
       if (envoy !== undefined && isEnvoyPath(path) && path !== '/ready') return envoy(path, search, 'GET');
       return Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search) : null;
     },
   });
 }
 
-/** Answers /ready and nothing else, to any host: a kubelet calls by the address of the pod. */
+/** Answers only /ready, for any host: a kubelet uses the address of the pod. */
 export function createReadinessServer(options: ReadinessServerOptions): Promise<AdminServer> {
   const { address, port, ready, fault = ignoreError } = options;
   return serveHttp({
@@ -142,8 +140,9 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
 }
 
 /**
- * A page in a browser can make it call this port, and by a name of its own that it points here (DNS
- * rebinding) also read the answer. Such a request carries that name as its host, or an Origin.
+ * Refuses requests from browsers. A page in a browser can send requests to this port, and, under a
+ * name that it points here (DNS rebinding), also read the answer. Such a request has that name as
+ * its host, or an Origin.
  */
 function admitAdmin(request: IncomingMessage, allowed: ReadonlySet<string>): View | null {
   if (request.headers.origin !== undefined) return textView(403, 'requests of web pages are not answered');
@@ -155,7 +154,7 @@ function admitAdmin(request: IncomingMessage, allowed: ReadonlySet<string>): Vie
   return textView(421, 'this host is not allowed: use an IP address or localhost, or allow the name');
 }
 
-/** The host without its port, in lower case and without brackets; null where it is none. */
+/** Returns the host without its port, in lower case and without brackets; null where it is none. */
 function hostName(host: string): string | null {
   const [, bracketed, plain] = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::[0-9]{1,5})?$/.exec(host) ?? [];
   if (bracketed !== undefined) return bracketed.includes(':') ? bracketed : null;

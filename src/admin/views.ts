@@ -1,4 +1,4 @@
-/** What the admin pages say: state in, text out. */
+/** Writes the admin pages: state in, text out. */
 import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
@@ -11,15 +11,15 @@ export interface View {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
-  /** What follows the body: made when it is written, with a turn for others in between. */
+  /** The text after the body, made while it is written, with turns for others in between. */
   readonly pieces?: Iterable<string>;
-  /** Of 405: the methods that are allowed. Absent: GET. */
+  /** For 405, the allowed methods. Absent means GET. */
   readonly allow?: string;
 }
 
 export interface Readiness {
   readonly ok: boolean;
-  /** Envoy's words: LIVE, PRE_INITIALIZING, TERMINATING. */
+  /** Envoy's states: LIVE, PRE_INITIALIZING, TERMINATING. */
   readonly text: string;
 }
 
@@ -46,7 +46,7 @@ export function metricsView(text: string): View {
   return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: text };
 }
 
-/** Ten thousand records are 9 MB and 70 ms to make: a hundred at a time. */
+/** Ten thousand records are 9 MB and take 70 ms, so they are written a hundred at a time. */
 export function decisionsView(records: readonly SessionRecord[], requests: readonly RequestRecord[]): View {
   if (records.length + requests.length <= AT_A_TIME) return jsonView({ decisions: records, requests });
   return { status: 200, contentType: JSON_TYPE, body: '', pieces: decisionsJson(records, requests) };
@@ -82,7 +82,7 @@ export function problemsView(problems: readonly Problem[]): View {
   return jsonView({ problems: problems.map((problem) => ({ ...problem, text: formatProblem(problem) })) });
 }
 
-/** What `zone-egress routes` prints; a sentence where the query cannot be understood. */
+/** Writes what `zone-egress routes` prints; returns a sentence where the query is invalid. */
 export function routesView(snapshot: Snapshot, search: string): View {
   const [[name, output] = ['output', 'json'], ...more] = new URLSearchParams(search);
   if (name !== 'output' || more.length > 0) return textView(400, 'the allowed parameter is output');
@@ -98,7 +98,8 @@ export function indexView(paths: Readonly<Record<string, string>>): View {
 }
 
 /**
- * The query of /decisions; a sentence where it cannot be understood. Each parameter at most once.
+ * Parses the query of /decisions; returns a sentence where it is invalid. Each parameter may occur
+ * once.
  */
 export function parseDecisionsQuery(search: string): ShownDecisions | string {
   const given = new Map<string, string>();

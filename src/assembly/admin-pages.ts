@@ -19,17 +19,15 @@ import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
 import type { OwnListeners } from './own-listeners.ts';
 
-/**
- * The listeners for people, probes, Prometheus and a control plane: they read and change nothing.
- */
+/** The listeners for people, probes, Prometheus and a control plane. They only read. */
 export interface AdminPages {
   explain(question: Question): Answer;
   openReadiness(options: Exclude<EgressOptions['readiness'], false | undefined>): Promise<AdminServer>;
-  /** `port` where the options have none. */
+  /** `port` is used where the options have none. */
   openAdmin(options: Exclude<EgressOptions['admin'], false | undefined>, port: number): Promise<AdminServer>;
-  /** The listener of the control plane is where the last configuration wants it. Never rejects. */
+  /** Moves the control plane's listener to the address of the last configuration. Never rejects. */
   followSource(): Promise<void>;
-  /** Ends what is under way for a question. */
+  /** Ends running dials of questions. */
   stop(): void;
   close(): Promise<void>;
 }
@@ -123,9 +121,7 @@ function explainParts(
   };
 }
 
-/**
- * A listener that cannot be bound is logged, and nothing else depends on it.
- */
+/** A listener that cannot be bound is logged, and nothing else depends on it. */
 async function followSource(
   source: ConfigSource,
   envoyAdmin: EnvoyAdmin,

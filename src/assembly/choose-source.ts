@@ -11,7 +11,7 @@ type SourceOptions = Pick<
   'resources' | 'controlPlane' | 'source' | 'configThread' | 'name' | 'zone' | 'identities' | 'strict'
 >;
 
-/** Throws a TypeError where the options name no source, or leave open which one counts. */
+/** Throws a TypeError where the options name no source, or more than one. */
 export function checkSources(options: SourceOptions): void {
   const { resources, controlPlane, source } = options;
   if (resources === undefined && controlPlane === undefined && source === undefined)
@@ -26,12 +26,13 @@ export function checkSources(options: SourceOptions): void {
 
 const NOT_OF_A_SOURCE = ['resources', 'controlPlane', 'name', 'zone', 'identities', 'strict', 'configThread'] as const;
 
-/** The one place that knows which sources there are. Another source is another line here. */
+/** Chooses the source. No other code knows all sources; a new one is a line here. */
 export async function chooseSource(options: SourceOptions, clock: Clock, observation: Observation): Promise<ConfigSource> {
   const { resources = [], controlPlane, source, name, zone, identities, strict } = options;
   if (source !== undefined) return givenSource(source, (error) => observation.fault(error));
   if (controlPlane !== undefined) {
-    // gRPC and Envoy's messages take a second to load: only what joins a control plane waits.
+    // gRPC and Envoy's messages take a second to load, so they are loaded only to join a control
+    // plane.
     const { controlPlaneOf } = await import('../control/sources/join-control-plane.ts');
     return controlPlaneOf(controlPlane, clock, observation.observer);
   }

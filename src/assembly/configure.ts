@@ -1,6 +1,6 @@
 /**
- * The second of three steps: configurations come from the source, are proven, and go live in the
- * workers. What listens follows each of them.
+ * The second of three steps: configurations come from the source, are checked, and go live in the
+ * workers. The listeners follow each of them.
  */
 import type { Clock } from '../base/clock.ts';
 import { unlessAborted } from '../base/unless-aborted.ts';
@@ -20,27 +20,27 @@ import type { Observation } from './observe.ts';
 export interface Configuration {
   readonly dataPlane: DataPlane;
   readonly settings: TrafficSettings;
-  /** Null before the first. */
+  /** Returns null before the first. */
   live(): Good | null;
-  /** Of the last load. */
+  /** Returns the problems of the last load. */
   problems(): readonly Problem[];
   load(): Promise<LoadResult>;
   /**
-   * The first configuration that can be used. Throws ConfigError for one that cannot, unless the
-   * source wants to be waited for; then it rejects with the reason of the signal.
+   * Resolves with the first usable configuration. Throws ConfigError for an unusable one. A source
+   * that the start waits for does not throw; its wait rejects with the reason of the signal.
    */
   first(signal: AbortSignal | undefined): Promise<Good>;
-  /** Loads again at each change, from now on. */
+  /** Loads again at each change from now on. */
   watch(): void;
-  /** Nothing is loaded any more, and nothing is looked up or checked for the workers. */
+  /** Stops loading, and stops look-ups and checks for the workers. */
   stop(): void;
 }
 
-/** What each configuration is handed to when the workers have it. */
+/** Receives each configuration when it is live in the workers. */
 export interface Follower {
   /** Never rejects. */
   follow(config: Good): Promise<void>;
-  /** What the configuration asks for and does not get. */
+  /** Returns the parts of the configuration that have no effect yet. */
   unmet(config: Good): readonly Problem[];
 }
 

@@ -17,7 +17,7 @@ import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
 
-/** The workers, and what the control side keeps up to date for them: names, endpoints, keys. */
+/** The workers, and what the control side updates for them: names, endpoints, keys. */
 export interface DataPlane {
   readonly workers: WorkerPool;
   readonly keyStore: KeyStore;
@@ -26,7 +26,10 @@ export interface DataPlane {
     config: { readonly snapshot: Snapshot; readonly secrets: Secrets },
     credentials: readonly MeshCredentials[],
   ): Promise<void>;
-  /** Where this process listens: no endpoint that leads back to it is ever dialled. */
+  /**
+   * Sets the addresses that this process listens on: an endpoint that leads back to it is never
+   * dialled.
+   */
   setOwnListeners(own: readonly OwnListener[]): void;
   /** Ends names, checks and keys. The workers end by their own `stop`. */
   stop(): void;
@@ -38,7 +41,7 @@ export interface DataPlaneOptions extends Pick<EgressOptions, 'concurrency' | 'l
   readonly observation: Observation;
 }
 
-/** Over 60 lines: the four parts know each other, and are joined in one place. */
+/** Over 60 lines: the four parts refer to each other, and are joined in one place. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { clock, settings, observation } = options;
   const { metrics } = observation.observer;
@@ -145,7 +148,7 @@ function meshKeys(clock: Clock, workers: WorkerPool, observation: Observation): 
   });
 }
 
-/** A name that sessions use is looked up again before it is too old. */
+/** Marks a name that sessions use, so that it is looked up again before it is too old. */
 function keepFresh({ clusters }: Snapshot, resolver: Resolver, { cluster }: SessionRecord): void {
   for (const { address } of clusters.get(cluster)?.endpoints ?? []) {
     if (address.kind === 'name') resolver.touch(address.name);

@@ -4,9 +4,9 @@ import type { Drained } from '../control/drain.ts';
 import type { WorkerPool } from '../control/worker-pool.ts';
 import type { Observer } from '../observe/observer.ts';
 
-/** How the egress comes to its end, and the last line about it. */
+/** Ends the egress, and writes the last log line. */
 export interface Drainage {
-  /** Also true where it ends without a drain. */
+  /** Also true for an end without a drain. */
   isEnding(): boolean;
   end(): void;
   drain(drainTimeMs: number): { readonly done: Promise<Drained>; readonly hurry: () => void };
@@ -22,7 +22,7 @@ export interface DrainageOptions {
   readonly sharesQueue: boolean;
 }
 
-/** How often the log says how far a drain is. */
+/** Interval of the log lines about the progress of a drain. */
 const TELL_MS = 5_000;
 
 export function drainage({ clock, observer, workers, acceptThroughout, sharesQueue }: DrainageOptions): Drainage {

@@ -11,89 +11,82 @@ export type ResourceFiles = readonly { readonly path: string; readonly text: str
 
 export interface EgressOptions {
   /**
-   * A folder of Kuma resource files, the files themselves, or what gives them at each load. One of
-   * `resources`, `controlPlane` and `source` is needed.
+   * A folder of Kuma resource files, the files themselves, or a function that returns them at each
+   * load. One of `resources`, `controlPlane` and `source` is required.
    */
   readonly resources?: string | ResourceFiles | (() => ResourceFiles);
-  /**
-   * Joins a control plane in place of kuma-dp and Envoy; what it sends is followed until the end.
-   */
+  /** Joins a control plane in place of kuma-dp and Envoy, and follows it until the end. */
   readonly controlPlane?: ControlPlaneOptions;
-  /** A source of configurations of the caller's own (docs/config-sources.md). */
+  /** Your own source of configurations (docs/config-sources.md). */
   readonly source?: ConfigSource;
-  /** Which ZoneEgress, where there are several. */
+  /** Name of the ZoneEgress, where there are several. */
   readonly name?: string;
   /** Name of this zone, where the ZoneEgress has none. */
   readonly zone?: string;
   /**
-   * Folder with a sub-folder per mesh holding `tls.crt`, `tls.key`, `ca.crt`; instead of CA keys.
+   * Folder with a sub-folder per mesh that holds `tls.crt`, `tls.key`, `ca.crt`; instead of CA
+   * keys.
    */
   readonly identities?: string;
-  /** Unknown fields and kinds are errors. */
+  /** True reports unknown fields and kinds as errors. */
   readonly strict?: boolean;
-  /** Instead of the address of the ZoneEgress. */
+  /** Overrides the address of the ZoneEgress. */
   readonly bind?: string;
-  /** Instead of the port of the ZoneEgress; 0 takes a free one. */
+  /** Overrides the port of the ZoneEgress; 0 takes a free one. */
   readonly port?: number;
   /**
-   * Descriptor of a socket that listens already, as systemd and other supervisors hand it down: it
-   * is accepted from in place of a socket of its own. Goes with `concurrency` 1 only.
+   * Descriptor of a socket that listens already, as systemd and other supervisors pass it: the
+   * egress accepts from it instead of opening its own. Allowed only with `concurrency` 1.
    */
   readonly inheritedSocket?: number;
   /** The admin listener; its port comes from the ZoneEgress unless given. `false`: none. */
   readonly admin?: false | { readonly bind?: string; readonly port?: number; readonly allowedHosts?: readonly string[] };
   /**
-   * A listener that answers /ready and nothing else, on every address unless `bind` names one.
-   * Default: none.
+   * A listener that only answers /ready, on every address unless `bind` names one. Default: none.
    */
   readonly readiness?: false | { readonly bind?: string; readonly port: number };
   /** 1 (default) shares the caller's thread; more have a worker thread each. */
   readonly concurrency?: number;
   /**
-   * Reads and compiles the folder in a thread of its own, so that a change holds up no session
-   * however large the folder. Default: no.
+   * Reads and compiles the folder in a thread of its own, so that a change of a large folder holds
+   * up no session. Default: false.
    */
   readonly configThread?: boolean;
-  /** Reload when the folder changes. Default: no. */
+  /** Reloads when the folder changes. Default: false. */
   readonly watch?: boolean;
   /** Default: off. */
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'off';
   /**
-   * One of so many sessions that ended well gets a log line, refused ones always; 0: none. Default:
-   * 1, each.
+   * One of this many sessions that ended well gets a log line; refused ones always do; 0 logs none.
+   * Default: 1, each.
    */
   readonly logSample?: number;
-  /** Where log lines go; default: standard output. */
+  /** Receives the log lines; default: standard output. */
   readonly logDestination?: { write(line: string): void };
   /**
-   * How many sessions that ended are remembered, for `decisions` and `explain`. Default: 10,000.
+   * Number of ended sessions that are remembered for `decisions` and `explain`. Default: 10,000.
    */
   readonly remembered?: number;
   /**
-   * Writes the facts of each session that ended to this file, never payload (docs/recording.md).
-   * Default: no.
+   * Writes the facts of each ended session to this file, never payload (docs/recording.md).
+   * Default: none.
    */
   readonly record?: RecordOptions;
   readonly traffic?: Partial<TrafficSettings>;
-  /**
-   * How names are resolved; default: as the operating system does (hosts file, search list, DNS).
-   */
+  /** Resolves names; default: as the operating system does (hosts file, search list, DNS). */
   readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
   readonly clock?: Clock;
-  /** Served in place of what was compiled, e.g. with the addresses of test doubles. */
+  /** Replaces each compiled configuration, e.g. to use the addresses of test doubles. */
   readonly rewrite?: Rewrite;
-  /** Gives up a start that waits for its source: `startEgress` rejects with the reason. */
+  /** Aborts a start that waits for its source: `startEgress` rejects with the reason. */
   readonly signal?: AbortSignal;
   /** Remarks on the options, logged once at the start. */
   readonly warnings?: readonly string[];
-  /** Flags that were given and have no meaning for this egress, logged once at debug. */
+  /** Flags that were given and have no effect on this egress, logged once at debug. */
   readonly ignoredFlags?: readonly string[];
 }
 
-/**
- * For callers from JavaScript: throws a TypeError for an option that is misspelt or of another
- * kind.
- */
+/** Throws a TypeError for a misspelt option or one of another type, for callers from JavaScript. */
 export const checkOptions: checked.Check = checked.options<EgressOptions>({
   resources: checked.either('a folder, a list of { path, text }, or a function that gives one', {
     string: checked.text,

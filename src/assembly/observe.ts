@@ -1,6 +1,6 @@
 /**
- * The first of three steps: everything that the egress says of itself. The other steps report here
- * what happens, and each line of the log and each metric of theirs is written here.
+ * The first of three steps: everything that the egress reports. The other steps report events here;
+ * this step writes all of their log lines and metrics.
  */
 import type { Clock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
@@ -16,10 +16,10 @@ import type { EgressOptions } from './egress-options.ts';
 
 export interface Observation {
   readonly observer: Observer;
-  /** Begins the recording of sessions, where the options ask for one. */
+  /** Starts the recording of sessions, where the options ask for one. */
   record(): Promise<void>;
   endRecording(): Promise<void>;
-  /** An error that was caught where nothing is known of it. */
+  /** Reports an error that was caught far from its cause. */
   fault(error: unknown): void;
   workerFault(message: string, stack: string): void;
   workerSilence(message: string): void;
@@ -30,13 +30,13 @@ export interface Observation {
   endpointDetected: NonNullable<EndpointWatchOptions['onDetected']>;
   credentials(credentials: MeshCredentials): void;
   credentialsProblem(problem: Problem): void;
-  /** `at` is null where the listener for clients was closed. */
+  /** `at` is null when the listener for clients was closed. */
   listener(at: { readonly address: string; readonly port: number } | null): void;
   /** Writes the last lines, and ends. */
   close(): Promise<void>;
 }
 
-/** How long the end waits for the last lines to be read. */
+/** The most time for the last lines to be read. */
 const LAST_LINES_MS = 1_000;
 
 type ObserveOptions = Pick<EgressOptions, 'logLevel' | 'logSample' | 'logDestination' | 'remembered' | 'record' | 'concurrency'>;

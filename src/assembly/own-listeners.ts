@@ -3,9 +3,12 @@ import type { OwnListener } from '../model/messages.ts';
 type At = { readonly address: string; readonly port: number } | null;
 
 export interface OwnListeners {
-  /** Where one of them is bound at the moment that it is asked; null while it is not. */
+  /**
+   * Adds a listener; `at` returns its bound address at the moment of the call, null while it is
+   * closed.
+   */
   add(at: () => At): void;
-  /** To be called when one of them was opened, closed or moved. */
+  /** Call it when one of them was opened, closed or moved. */
   changed(): void;
 }
 

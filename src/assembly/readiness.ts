@@ -1,17 +1,17 @@
 import type { Readiness } from '../admin/views.ts';
 
-/** What decides whether the egress is ready, at the moment of the question. */
+/** Facts that decide whether the egress is ready, at the moment of the question. */
 export interface ReadinessFacts {
   isEnding(): boolean;
-  /** Clients are listened for. */
+  /** True while the listener for clients is open. */
   isListening(): boolean;
-  /** A configuration is live, and it says that there is nothing to listen for. */
+  /** True when a live configuration has no listener for clients. */
   hasNothingToListenFor(): boolean;
 }
 
 /**
- * Kuma's words for it. A source may have nothing for an egress to listen for; what it has and is
- * not open yet, or could not be opened, is another thing.
+ * Returns Kuma's state. An egress without a listener in its configuration is ready; one whose
+ * listener is not open yet, or could not be opened, is not.
  */
 export function readiness(facts: ReadinessFacts): Readiness {
   if (facts.isEnding()) return { ok: false, text: 'TERMINATING' };

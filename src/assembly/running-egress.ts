@@ -10,39 +10,39 @@ import type { Snapshot } from '../model/snapshot.ts';
 /** A running egress. Close it, or declare it with `await using`. */
 export interface Egress extends AsyncDisposable {
   readonly address: string;
-  /** 0 while nothing listens, as a control plane may have it. */
+  /** 0 while it does not listen, which a control plane may ask for. */
   readonly port: number;
-  /** 0 where there is no admin listener. */
+  /** 0 without an admin listener. */
   readonly adminPort: number;
-  /** 0 where there is none. */
+  /** 0 without a readiness listener. */
   readonly readinessPort: number;
   snapshot(): Snapshot;
-  /** Sessions open now. */
+  /** Counts open sessions. */
   sessions(): number;
-  /** Of the last load. */
+  /** Returns the problems of the last load. */
   problems(): readonly Problem[];
-  /** Newest first. */
+  /** Returns records newest first. */
   decisions(query?: { readonly limit?: number; readonly reason?: string; readonly mesh?: string }): readonly SessionRecord[];
   /**
-   * Why a session that ended, or a connection that is only described, passes or does not, on the
-   * configuration that is live. Throws for a session that is not remembered, and for names that
-   * cannot be a client's.
+   * Explains why an ended session, or a described connection, passes or does not, in the live
+   * configuration. Throws for a session that is not remembered, and for names that no client can
+   * have.
    */
   explain(question: Question): Trace;
-  /** Calls `listener` with each record of a session that ended; gives back how to stop. */
+  /** Calls `listener` with the record of each ended session; returns the function that stops it. */
   onRecord(listener: (record: SessionRecord) => void): () => void;
   /**
-   * Calls `listener` with each record of a request of a service that speaks HTTP; gives back how to
-   * stop.
+   * Calls `listener` with the record of each request to an HTTP service; returns the function that
+   * stops it.
    */
   onRequest(listener: (record: RequestRecord) => void): () => void;
-  /** Prometheus text. */
+  /** Returns Prometheus text. */
   metrics(): Promise<string>;
   /** Loads the configuration again; a bad one changes nothing. */
   reload(): Promise<LoadResult>;
   /**
-   * No new connections once it is quiet, then waits for the sessions; what is left after
-   * `drainTimeMs` is cut.
+   * Stops accepting when no more connections come, then waits for the sessions; those left after
+   * `drainTimeMs` are cut.
    */
   drain(drainTimeMs: number): { readonly done: Promise<Drained>; readonly hurry: () => void };
   /** Logs and counts an error that the process caught and the egress did not. */

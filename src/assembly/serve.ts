@@ -1,6 +1,6 @@
 /**
- * The third of three steps: listeners are opened, for clients and for what reads of the egress, and
- * stay open until the end.
+ * The third of three steps: opens the listeners for clients and for readers of the egress, and
+ * keeps them open until the end.
  */
 import type { Clock } from '../base/clock.ts';
 import { packageVersion } from '../base/version.ts';
@@ -24,9 +24,9 @@ export interface Served extends Follower {
   readonly pages: AdminPages;
   readonly ending: Drainage;
   readonly listening: Listening;
-  /** 0 where there is none. */
+  /** 0 without such a listener. */
   readonly ports: { readonly admin: number; readonly readiness: number };
-  /** Resolves when clients are listened for. */
+  /** Resolves when the listener for clients is open. */
   open(): Promise<void>;
   close(): Promise<void>;
 }
@@ -38,7 +38,7 @@ export interface ServeOptions {
   readonly source: ConfigSource;
 }
 
-/** How long the end waits for each thing that has to end. */
+/** The longest wait for each part that has to end. */
 const CLOSE_MS = 4_000;
 
 export function serve(options: EgressOptions, given: ServeOptions): Served {
@@ -84,10 +84,10 @@ export function serve(options: EgressOptions, given: ServeOptions): Served {
       listening.end();
       pages.stop();
       configuration.stop();
-      // Each wait is bounded: what hangs there must not keep the process.
+      // Each wait is bounded: a part that hangs must not keep the process running.
       const { log } = observation.observer;
       async function done(what: string, end: () => Promise<unknown> | undefined): Promise<void> {
-        // What throws at once counts as ended too: the others still have to end.
+        // A synchronous throw counts as ended too: the other parts still have to end.
         const ended = (async () => void (await end()))();
         if (await within(CLOSE_MS, ended)) return;
         log.warn({ what, afterMs: CLOSE_MS }, 'the end does not wait for it any longer');
@@ -131,14 +131,14 @@ interface OpenParts extends ServeOptions {
   readonly own: OwnListeners;
 }
 
-/** In this order: what ends the start is tried before a client is served. */
+/** Opens in this order: whatever may fail the start comes before the first client. */
 async function open(options: EgressOptions, parts: OpenParts): Promise<Served['ports']> {
   const { observation, configuration, source, pages, listening, own } = parts;
   const { log } = observation.observer;
   const { workers } = configuration.dataPlane;
   await observation.record();
   await workers.start();
-  // A source may let wait for long: a probe that asks meanwhile gets an answer.
+  // A source may take long: a probe meanwhile gets an answer.
   const ready =
     options.readiness === undefined || options.readiness === false ? null : await pages.openReadiness(options.readiness);
   for (const warning of [...(options.warnings ?? []), ...(source.warnings ?? [])]) log.warn({}, warning);

@@ -5,19 +5,19 @@ import { lookForViolations, MAY_COME_LATER } from '../routing/invariants.ts';
 import type { Invariant, Violation } from '../routing/invariants.ts';
 
 export interface Proof {
-  /** Errors for what forbids to serve it, warnings for what is still to come. */
+  /** Errors for violations that forbid to serve it, warnings for parts that are still to come. */
   readonly problems: readonly Problem[];
-  /** Each once; with one the configuration must not be served. */
+  /** Each once; a configuration with one must not be served. */
   readonly broken: readonly Invariant[];
 }
 
-/** A list of problems is for people. */
+/** The most problems in a list for people. */
 const MAX_TOLD = 100;
 const MAX_NAMED = 5;
 
 /**
- * Whether a compiled configuration holds what every one has to. `inPieces`: it comes from a control
- * plane, which sends a route before or after its cluster.
+ * Checks a compiled configuration against the invariants. `inPieces`: it comes from a control
+ * plane, which may send a route before or after its cluster.
  */
 export async function prove(
   { snapshot, secrets, origins }: GoodConfig,
@@ -46,7 +46,10 @@ function problemOf(
   return { severity: 'error', file, line, column, field: about, message };
 }
 
-/** One for all of a kind: a control plane may have hundreds of services without an instance. */
+/**
+ * Makes one warning for all violations of a kind: a control plane may have hundreds of services
+ * without an instance.
+ */
 function warningOf(coming: readonly Violation[]): Problem {
   const [first] = coming;
   const named = coming.slice(0, MAX_NAMED).map(({ about }) => about);

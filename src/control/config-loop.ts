@@ -15,8 +15,8 @@ import { whatChanged } from './what-changed.ts';
 import type { WhatChanged } from './what-changed.ts';
 
 /**
- * What a configuration needs of identity/ before it may go live: the certificates of the meshes,
- * and what is wrong with those that have none.
+ * What identity/ prepares before a configuration goes live: the certificates of the meshes, and the
+ * problems of those without one.
  */
 export interface CredentialStore<
   Prepared extends { readonly problems: readonly Problem[]; readonly credentials: readonly MeshCredentials[] },
@@ -26,7 +26,10 @@ export interface CredentialStore<
 }
 
 export type LoadResult =
-  /** `changes`: to what was live; absent for the first, and where nothing did. */
+  /**
+   * `changes`: the difference to the previous live configuration; absent for the first, and without
+   * a difference.
+   */
   | {
       readonly kind: 'live';
       readonly config: Good;
@@ -34,19 +37,19 @@ export type LoadResult =
       readonly changes?: WhatChanged;
       readonly problems: readonly Problem[];
     }
-  /** `broken`: what does not hold of it although it compiled. */
+  /** `broken`: the invariants that it violates although it compiled. */
   | { readonly kind: 'rejected'; readonly problems: readonly Problem[]; readonly broken?: readonly Invariant[] };
 
 export interface ConfigLoopOptions {
   readonly source: ConfigSource;
-  /** Before anything else is done with what the source gave. */
+  /** Called first with the result of the source. */
   readonly rewrite?: Rewrite;
   readonly store: CredentialStore<{ readonly problems: readonly Problem[]; readonly credentials: readonly MeshCredentials[] }>;
   readonly clock: Clock;
-  /** Makes the configuration the one that runs; resolves when it is live everywhere. */
+  /** Makes the configuration live; resolves when it is live everywhere. */
   readonly goLive: (config: Good, credentials: readonly MeshCredentials[]) => Promise<void>;
   readonly onLoad: (result: LoadResult, tookMs: number) => void;
-  /** A load has no answer after this time; it is waited for until the end. Once for each load. */
+  /** Called once for each load without an answer after this time; the load is still awaited. */
   readonly onSilence?: (forMs: number) => void;
 }
 
@@ -54,8 +57,8 @@ const SILENCE_MS = 30_000;
 
 /**
  * Loads one configuration after another, never two at once. A bad one changes nothing; a request
- * during a load asks for one more. After the close nothing is loaded, and what a load still brings
- * is dropped.
+ * during a load causes one more. After the close it loads nothing, and drops the result of a
+ * running load.
  */
 export class ConfigLoop {
   readonly #options: ConfigLoopOptions;
@@ -63,7 +66,7 @@ export class ConfigLoop {
   #again: Promise<LoadResult> | null = null;
   #live: Good | null = null;
   #unwatch: (() => void) | null = null;
-  /** Answers the load that is under way, at the close. */
+  /** Answers the running load at the close. */
   #giveUp: (() => void) | null = null;
   #closed = false;
 
@@ -90,7 +93,7 @@ export class ConfigLoop {
     return this.#again;
   }
 
-  /** From now on; once is enough. */
+  /** Starts the watch; further calls do nothing. */
   watch(): void {
     this.#unwatch ??= this.#options.source.watch(() => {
       if (!this.#closed) void this.load();
@@ -173,15 +176,15 @@ async function isSame(before: Snapshot, now: Snapshot): Promise<boolean> {
   return before.zone === now.zone && [routes, clusters, meshes].every(({ set, removed }) => set.length + removed.length === 0);
 }
 
-/** Everything that follows a configuration finds by the version whether it is another one. */
+/** Refuses a changed configuration with an unchanged version: all later code compares versions. */
 function staleVersion({ version }: Snapshot): Problem {
   const message = `the snapshot has the version ${JSON.stringify(version)} of the one that is live, and another content: the version has to change with it`;
   return { ...NOWHERE, severity: 'error', field: '', message };
 }
 
 /**
- * A mesh without a certificate refuses what ends there; where nothing else is left, what was live
- * is the better one.
+ * A mesh without a certificate refuses the connections that it terminates. Where no other route is
+ * left, the previous configuration stays.
  */
 function canServe({ routes }: Snapshot, credentials: readonly MeshCredentials[]): boolean {
   const known = new Set(credentials.map(({ mesh }) => mesh));
@@ -195,7 +198,10 @@ const CLOSED: LoadResult = {
   problems: [problemOf('the egress is closed', 'nothing is loaded any more')],
 };
 
-/** Neither a bug nor a source that fails ends the watch, or the process that embeds it. */
+/**
+ * Turns an error into a problem: neither a bug nor a failing source may end the watch, or the
+ * process that embeds it.
+ */
 function problemOf(what: string, error: unknown): Problem {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { ...NOWHERE, severity: 'error', field: '', message: `${what}: ${text}` };

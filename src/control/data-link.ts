@@ -6,17 +6,16 @@ import type { FromData, ToData } from '../model/messages.ts';
 import { createDataSide, workerDataOf } from '../worker.ts';
 import type { DataSideStart } from '../worker.ts';
 
-/** A data side closes its sessions in a turn or two of its loop. */
+/** A data side closes its sessions within a turn or two of its loop. */
 const STOP_MS = 2_000;
 
 /**
- * One data side as the control side sees it: the same typed messages whether it shares the thread
- * or has its own.
+ * One data side as the control side sees it: the same typed messages in its thread or in another.
  */
 export interface DataLink {
   readonly worker: number;
   post(message: ToData): void;
-  /** Resolves when the data side is gone and its last message has arrived. */
+  /** Resolves when the data side has ended and its last message has arrived. */
   stop(): Promise<void>;
   /** Ends a thread that does not answer: `onDied` follows. Does nothing without a thread. */
   kill(why: string): void;
@@ -24,11 +23,11 @@ export interface DataLink {
 
 export interface DataLinkOptions {
   readonly start: DataSideStart;
-  /** Of its heap, where it has one of its own. */
+  /** Limits of its heap, where it has one of its own. */
   readonly limits: ResourceLimits;
   readonly clock: Clock;
   readonly onMessage: (message: FromData) => void;
-  /** A worker thread ended without being asked to. */
+  /** Called when a worker thread ended without a request. */
   readonly onDied: (error: Error) => void;
   /** It was asked to stop, did not in this time, and is ended without its last words. */
   readonly onNoStop: (afterMs: number) => void;
@@ -59,9 +58,9 @@ export function linkInThread(options: DataLinkOptions): DataLink {
 
 export function linkWorker(options: DataLinkOptions): DataLink {
   const { start, limits, onMessage, onDied, onNoStop } = options;
-  // Compiled or not, the worker is the file beside this one's parent, with the same ending.
+  // Compiled or not, the worker is the file beside the parent folder, with the same ending.
   const file = new URL(import.meta.url.endsWith('.ts') ? '../worker.ts' : '../worker.js', import.meta.url);
-  // Without the flags of the process: a test runner's loaders are not for the data path.
+  // Without the flags of the process: a test runner's loaders must not be in the data path.
   const worker = new Worker(file, {
     workerData: workerDataOf(start),
     name: `zone-egress-${start.worker}`,
@@ -79,7 +78,7 @@ export function linkWorker(options: DataLinkOptions): DataLink {
   worker.on('error', (error: Error) => {
     failure = error;
   });
-  // Only now all of its messages have arrived, and its sockets are closed.
+  // At this event all of its messages have arrived, and its sockets are closed.
   worker.on('exit', (code) => {
     exited = true;
     if (!stopping) onDied(failure ?? new Error(`worker thread ${start.worker} ended with code ${code}`));
@@ -90,7 +89,7 @@ export function linkWorker(options: DataLinkOptions): DataLink {
     post: (message) => worker.postMessage(message),
     async stop() {
       stopping = true;
-      // One that died, and is not replaced yet.
+      // The worker has died and is not replaced yet.
       if (exited) return;
       const answer = new Promise<void>((resolve) => {
         stopped = resolve;

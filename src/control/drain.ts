@@ -6,13 +6,13 @@ export interface DrainOptions {
   readonly workers: WorkerPool;
   readonly drainTimeMs: number;
   /**
-   * Connections are taken for the whole drain time, as kuma-dp has it: clients hear of the end from
-   * the control plane, and only after it.
+   * True accepts connections for the whole drain time, as kuma-dp does: the control plane announces
+   * the end to clients, and only after it.
    */
   readonly acceptThroughout?: boolean;
   /**
-   * The listening socket is that of a supervisor: what waits in its queue is taken by the next
-   * egress, so that this one stops taking at once.
+   * True for a supervisor's listening socket: the next egress takes the connections in its queue,
+   * so this one stops accepting at once.
    */
   readonly sharesQueue?: boolean;
 }
@@ -20,23 +20,22 @@ export interface DrainOptions {
 export type Drained = 'clean' | 'cut';
 
 /**
- * New connections are waited out for this long without one, so that clients who have not heard of
- * the shutdown still get through.
+ * Accepting ends after this much time without a new connection, so that clients that do not know of
+ * the shutdown yet are still served.
  */
 const QUIET_MS = 2_000;
 const LOOK_MS = 25;
 /**
- * Data sides that are told to end something do so in a turn or two of their loops; one that hangs
- * must not hang the end.
+ * Data sides end things within a turn or two of their loops; one that hangs must not hang the end.
  */
 const OBEY_MS = 1_000;
 
 /**
- * Lets an egress run dry: tells clients of HTTP to go, keeps accepting until nothing came for 2 s
- * or half the drain time is gone, closes the listener, and waits for the sessions up to the drain
- * time. With `acceptThroughout` both come at the end of the drain time. What is left then is cut.
- * `hurry` ends the waiting now. When `done` resolves nothing is accepted any more, and no session
- * is open.
+ * Drains an egress: asks HTTP clients to leave, accepts until no connection came for 2 s or half
+ * the drain time is gone, closes the listener, and waits for the sessions up to the drain time.
+ * With `acceptThroughout` it accepts until the end of the drain time. Then the remaining sessions
+ * are cut. `hurry` ends the wait now. When `done` resolves no connection is accepted any more, and
+ * no session is open.
  */
 export function drain(options: DrainOptions): { readonly done: Promise<Drained>; readonly hurry: () => void } {
   const { clock, workers, drainTimeMs } = options;
@@ -44,7 +43,7 @@ export function drain(options: DrainOptions): { readonly done: Promise<Drained>;
   let hurried = false;
   let wake: (() => void) | null = null;
 
-  /** True: the condition is met. False: it is not, and the time is over. */
+  /** Resolves with true when the condition is met, with false when the time is over. */
   function until(condition: () => boolean, over: () => boolean): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = clock.every(LOOK_MS, look);

@@ -14,18 +14,18 @@ export interface EnvoyFactsOptions {
   readonly clock: Clock;
   readonly workers: WorkerPool;
   readonly live: () => Good | null;
-  /** Where clients are listened for; null while they are not. */
+  /** The address for clients; null while there is no listener. */
   readonly clientsAt: () => { readonly address: string; readonly port: number } | null;
   readonly observer: Observer;
   readonly control: EnvoyFacts['control'];
   readonly allowedResolved: readonly string[];
   readonly servesHttp: boolean;
   readonly ready: () => Readiness;
-  /** Where the listener for the control plane is bound; null while it is not. */
+  /** The address of the listener for the control plane; null while there is none. */
   readonly adminAt: () => { readonly address: string; readonly port: number } | null;
 }
 
-/** What the pages in Envoy's words are made of. */
+/** Collects the facts for the pages in Envoy's form. */
 export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
   const { clock, workers, live, clientsAt, observer, control, allowedResolved, adminAt } = options;
   const startedNow = clock.now();
@@ -66,7 +66,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
   };
 }
 
-/** Every address, in the words of Envoy. */
+/** Shows all addresses as Envoy does. */
 function shown(address: string): string {
   return address === '' ? '0.0.0.0' : address;
 }

@@ -29,19 +29,19 @@ export interface ExplainParts {
   readonly workers: Pick<WorkerPool, 'names' | 'ownListeners' | 'healthOf' | 'credentials' | 'breakers'>;
   readonly allowedResolved: readonly string[];
   readonly servesHttp: boolean;
-  /** The configuration that is live; null where none is yet. */
+  /** Returns the live configuration; null before the first. */
   readonly live: () => GoodConfig | null;
   readonly record: (id: string) => SessionRecord | null;
-  /** Of those that were refused. */
+  /** Finds a refused request. */
   readonly request: (id: string) => RequestRecord | null;
-  /** The last sessions that ended in a mesh, the newest first. */
+  /** Returns the last ended sessions of a mesh, newest first. */
   readonly records: (mesh: string) => readonly SessionRecord[];
   readonly prober: Pick<Prober, 'probe'>;
 }
 
 /**
- * Answers on what is live now, with what the control side knows of endpoints at this moment. Which
- * one a session gets is a draw; the first is shown.
+ * Answers for the live configuration, with the state of endpoints at this moment. A session's
+ * endpoint is drawn at random; the answer shows the first.
  */
 export function explainLive(parts: ExplainParts, question: Question): Answer {
   const judged = judge(parts, question, { sessions: sessionsOf(parts), probes: null });
@@ -49,11 +49,11 @@ export function explainLive(parts: ExplainParts, question: Question): Answer {
 }
 
 /**
- * The same, and what a session would dial is dialled, by this process and with the TLS of the
- * endpoint. What would not be dialled by a session is not dialled here.
+ * Answers, and dials what a session would dial, from this process and with the TLS of the endpoint.
+ * It never dials what a session must not.
  */
 export async function probeLive(parts: ExplainParts, question: ProbeQuestion): Promise<Answer> {
-  // With an empty list of probes the last sessions decide nothing.
+  // With an empty list of probes the last sessions have no effect.
   const judged = judge(parts, question, { sessions: sessionsOf(parts), probes: [] });
   if (judged.kind !== 'judged') return judged;
   const { cluster, targets, trace } = judged;
@@ -90,7 +90,7 @@ function judge(
   return { kind: 'judged', trace, targets, cluster: snapshot.clusters.get(trace.route?.cluster ?? '') };
 }
 
-/** What would refuse a session at this moment whatever it asks for. */
+/** Returns the refusals of this moment that do not depend on the SNI. */
 function limitsNow({ clock, workers }: ExplainParts): Pick<Live, 'identity' | 'rate' | 'breaker'> {
   const { breakers, credentials } = workers;
   return {
@@ -113,8 +113,8 @@ function refusalOf(full: Full | null): Refusal | null {
 }
 
 /**
- * Those of a route that came to its endpoints, or to the limits before them: who else was denied on
- * the way says nothing.
+ * Keeps sessions of a route that reached its endpoints, or the limits before them: a denial of
+ * another client has no meaning here.
  */
 function sessionsOf({ records }: ExplainParts): Live['sessions'] {
   const known = new Map<Route, readonly SessionRecord[]>();

@@ -3,8 +3,8 @@ import type { Compiled } from '../model/compiled.ts';
 import type { HttpRoute } from '../model/http-route.ts';
 
 /**
- * What is lost of each service that speaks HTTP where the egress passes its bytes untouched: once
- * for each of them, however many names lead to it.
+ * Lists, for each HTTP service, what is lost because the egress passes its bytes unchanged; once
+ * for each service, however many names lead to it.
  */
 export function lostWithoutHttp({ snapshot, origins }: Extract<Compiled, { kind: 'compiled' }>): readonly Problem[] {
   const said = new Map<string, Problem>();

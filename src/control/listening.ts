@@ -6,21 +6,21 @@ import type { WorkerPool } from './worker-pool.ts';
 export interface ListeningOptions {
   readonly clock: Clock;
   readonly workers: Pick<WorkerPool, 'listen' | 'closeListeners'>;
-  /** Instead of what the configuration says. */
+  /** Overrides the address of the configuration. */
   readonly bind?: string;
   readonly port?: number;
-  /** A socket that listens already; the first listener is this one. */
+  /** A socket that listens already; the first listener uses it. */
   readonly inherited?: number;
   /**
-   * A control plane takes listeners away, brings them back and moves them. A folder's is opened
-   * once: a change is said, not done.
+   * True follows listeners that a control plane removes, adds and moves. A folder's listener is
+   * opened once: a change is reported, not made.
    */
   readonly follows: boolean;
-  /** Null: nothing listens now. */
+  /** Null while nothing listens. */
   readonly onChange: (at: { readonly address: string; readonly port: number } | null) => void;
   /**
-   * A listener of a control plane could not be opened; it is tried again. Once for each reason in a
-   * row.
+   * Called when a control plane's listener could not be opened; it is tried again. Once for each
+   * reason in a row.
    */
   readonly onFailure: (error: Error) => void;
 }
@@ -28,7 +28,8 @@ export interface ListeningOptions {
 const RETRY_MS = 2_000;
 
 /**
- * Where clients are served, as the configuration says. Sessions go on when their listener closes.
+ * Opens the listener for clients that the configuration names. Sessions continue when their
+ * listener closes.
  */
 export class Listening {
   readonly #options: ListeningOptions;
@@ -36,7 +37,7 @@ export class Listening {
   #at: { readonly address: string; readonly port: number } | null = null;
   #retry: Timer | null = null;
   #ended = false;
-  /** One change after another: a retry may meet a new configuration. */
+  /** Changes run one after another: a retry may meet a new configuration. */
   #last: Promise<void> = Promise.resolve();
   #said = '';
   #inherited: number | undefined;
@@ -46,19 +47,19 @@ export class Listening {
     this.#inherited = options.inherited;
   }
 
-  /** Null: nothing listens. */
+  /** Null while nothing listens. */
   get at(): { readonly address: string; readonly port: number } | null {
     return this.#at;
   }
 
-  /** A configuration is there, and it has no listener. */
+  /** True when a configuration exists that has no listener. */
   get isAbsent(): boolean {
     return this.#opened?.absent === true;
   }
 
   /**
-   * Of the first configuration; rejects with the error of the system where the port of a folder
-   * cannot be bound. That of a control plane is tried again.
+   * Opens the listener of the first configuration. Rejects with the system's error where a folder's
+   * port cannot be bound; a control plane's is tried again.
    */
   async open(listener: ListenerConfig): Promise<void> {
     this.#opened = listener;
@@ -67,7 +68,7 @@ export class Listening {
     else await this.#listen(listener);
   }
 
-  /** Of a later configuration. Never rejects. */
+  /** Follows a later configuration. Never rejects. */
   follow(listener: ListenerConfig): Promise<void> {
     this.#last = this.#last.then(() => this.#follow(listener));
     return this.#last;
@@ -93,13 +94,13 @@ export class Listening {
       this.#said = told.message;
       if (this.#ended) return;
       this.#retry = this.#options.clock.after(RETRY_MS, () => {
-        // Another may be wanted by now.
+        // The configuration may want another listener by now.
         if (this.#opened === listener) void this.follow(listener);
       });
     });
   }
 
-  /** What a configuration asks for and does not get without a restart. */
+  /** Returns what a configuration changes without an effect until a restart. */
   unmet(listener: ListenerConfig): readonly Problem[] {
     const opened = this.#opened;
     if (opened === null) return [];
@@ -124,7 +125,7 @@ export class Listening {
       }));
   }
 
-  /** Follows nothing any more. */
+  /** Follows no configuration any more. */
   end(): void {
     this.#ended = true;
     this.#retry?.cancel();
@@ -134,7 +135,7 @@ export class Listening {
     const { workers, bind, port: instead, onChange } = this.#options;
     const on = bind ?? address;
     const inherited = this.#inherited;
-    // Once closed it is gone: a listener that comes after it is a new one.
+    // A closed inherited socket is gone: a later listener is a new one.
     this.#inherited = undefined;
     const bound = await workers.listen(on, instead ?? port, inherited);
     this.#said = '';

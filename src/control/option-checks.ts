@@ -7,7 +7,7 @@ import type { TrafficSettings } from '../model/settings.ts';
 export const clock: Check = having('a clock: now(), wall(), after(), every()', 'now', 'wall', 'after', 'every');
 export const signal: Check = having('an AbortSignal', 'addEventListener', 'removeEventListener', 'throwIfAborted');
 
-/** Each setting is of the kind that its default is. */
+/** Each setting has the type of its default. */
 export const traffic: Check = options<TrafficSettings>(
   Object.fromEntries(
     Object.entries<number | boolean | readonly string[]>(

@@ -1,6 +1,6 @@
 /**
- * Connects to endpoints for an explanation, as a session does and with its code: TCP, TLS where
- * there is any, and a moment in which a server of TLS 1.3 refuses.
+ * Connects to endpoints for an explanation, with the code of a session: TCP, TLS where the endpoint
+ * has it, and a moment in which a server of TLS 1.3 may refuse.
  */
 import type { Clock } from '../base/clock.ts';
 import { Refused, refuse } from '../base/refusal.ts';
@@ -19,21 +19,24 @@ import type { WorkerPool } from './worker-pool.ts';
 
 export interface Prober {
   /**
-   * Dials at most as many as a session tries, all at once. Null where as many questions are
-   * answered as may be at a time.
+   * Dials at most as many targets as a session tries, all at once. Null while the maximum of
+   * questions is being answered.
    */
   probe(cluster: Cluster, targets: readonly Target[]): Promise<readonly ProbeView[] | null>;
-  /** Ends what is under way. */
+  /** Ends running attempts. */
   close(): void;
 }
 
-/** A reader of the admin pages must not be able to make the egress flood a service. */
+/**
+ * The most questions at a time: a reader of the admin pages must not be able to flood a service
+ * through the egress.
+ */
 const AT_A_TIME = 2;
-/** A question is answered within this, however long the sessions of the cluster wait. */
+/** A question is answered within this time, however long the sessions of the cluster would wait. */
 const LONGEST_MS = 15_000;
 /**
- * In TLS 1.3 what the server thinks of our certificate comes behind the handshake: so long, or
- * twice as long as connecting took.
+ * In TLS 1.3 a server's refusal of our certificate comes after the handshake: it is awaited for
+ * this long, or for twice the time of connecting.
  */
 const ALERT_MS = 500;
 

@@ -4,13 +4,13 @@ import { openRecorder } from '../observe/recorder.ts';
 
 export interface RecordOptions {
   readonly file: string;
-  /** A file of this size makes room for the next; five are kept. Default: 100,000,000. */
+  /** Size at which the next file begins; five are kept. Default: 100,000,000. */
   readonly maxBytes?: number;
 }
 
 /**
- * Writes each session that ends; gives back how to stop. Rejects where the file cannot be opened;
- * later no trouble with it does any harm.
+ * Writes each ended session; returns the function that stops it. Rejects where the file cannot be
+ * opened; later errors of the file are only reported.
  */
 export async function recordSessions(
   { file, maxBytes }: RecordOptions,

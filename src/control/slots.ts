@@ -2,8 +2,8 @@ import type { SlotChange } from '../model/messages.ts';
 import { SLOTS } from '../traffic/breakers.ts';
 
 /**
- * Which name has which place in the shared memory. A place is given away again only when nobody
- * holds anything there.
+ * Assigns places in the shared memory to names. A place is assigned again only when no connection
+ * or request holds a part of it.
  */
 export class Slots {
   readonly #byName = new Map<string, number>();
@@ -15,14 +15,14 @@ export class Slots {
     this.#isFree = isFree;
   }
 
-  /** Everything there is, for a data side that starts. */
+  /** Returns all slots, for a data side that starts. */
   get all(): SlotChange {
     return { set: [...this.#byName], removed: [] };
   }
 
   /**
-   * Throws where there is no place left: a limit that does not hold is worse than a change that
-   * does not go live.
+   * Throws without a free place: a limit without effect is worse than a change that does not go
+   * live.
    */
   add(names: Iterable<string>): SlotChange {
     const set: [string, number][] = [];

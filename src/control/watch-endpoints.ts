@@ -17,8 +17,8 @@ export interface WatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'on
 }
 
 /**
- * A watch of endpoints that connects as sessions do: with the TLS of the endpoint, and never to
- * what they may not dial. Health goes to the data sides.
+ * Makes a watch of endpoints that connects as sessions do: with the TLS of the endpoint, and never
+ * to an address that they must not dial. Health goes to the data sides.
  */
 export function watchEndpoints(options: WatchOptions): EndpointWatch {
   const { clock, workers, allowedResolved, onHealth } = options;

@@ -3,10 +3,7 @@ import { accessChange } from '../explain/access-change.ts';
 import { diffInTurns } from '../model/changes.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
-/**
- * What a reload changed, for one line of the log. The whole of it is what `diff` of two folders
- * prints.
- */
+/** The changes of a reload, for one line of the log. `diff` of two folders prints all of them. */
 export interface WhatChanged {
   readonly routesAdded: number;
   readonly routesRemoved: number;
@@ -16,14 +13,14 @@ export interface WhatChanged {
   readonly added: readonly string[];
   readonly removed: readonly string[];
   readonly changed: readonly string[];
-  /** `<SNI>: <who>`, the first few. */
+  /** `<SNI>: <client>`, the first few. */
   readonly newlyAllowed: readonly string[];
   readonly noLongerAllowed: readonly string[];
 }
 
-/** So many names are listed, and so many clients of one route. */
+/** The most names in a list, and the most clients of one route. */
 const MAX_NAMED = 10;
-/** Permissions of so many routes are compared: each may name thousands of clients. */
+/** The most routes whose permissions are compared: each may name thousands of clients. */
 const MAX_COMPARED = 100;
 const MAX_TEXT = 200;
 

@@ -3,31 +3,32 @@ import type { ResourceLimits } from 'node:worker_threads';
 
 const MB = 1024 * 1024;
 /**
- * Of the young space of a thread. With V8's own size (48 MB and more) two threads hold 100 MB of
- * garbage that has not been collected yet, and connections cost the same. V8 divides it by three
- * and rounds up to a power of two: three times 4 MB.
+ * Young space of a thread. With V8's own size (48 MB and more) two threads hold 100 MB of garbage
+ * that is not collected yet, and connections cost the same. V8 divides it by three and rounds up to
+ * a power of two: three times 4 MB.
  */
 export const YOUNG_MB = 12;
 /**
- * The program itself, the thread that compiles, the thread that keeps records, and what OpenSSL
- * holds of some hundred sessions.
+ * Memory of the program itself, the thread that compiles, the thread that keeps records, and
+ * OpenSSL for some hundred sessions.
  */
 const BASE_BYTES = 192 * MB;
 /**
- * A session is 20 KB of objects, a service 2 KB: enough for 1,000 of one and 10,000 of the other,
- * however little memory there is.
+ * A session takes 20 KB of objects, a service 2 KB: this is enough for 1,000 sessions and 10,000
+ * services, even with little memory.
  */
 const LEAST_OLD_MB = 96;
 /**
- * From 2 GB on V8 lets a heap grow to four times what lives in it before it collects; with this
- * much to one and a half times.
+ * From 2 GB on V8 lets a heap grow to four times its live size before it collects; with this limit
+ * to one and a half times.
  */
 const MOST_OLD_MB = 768;
 const LEAST_BUFFER_BYTES = 8 * MB;
 const MOST_BUFFER_BYTES = 64 * MB;
 
 /**
- * Of the container where it says so (`memory.max` of its cgroup), else of the machine; in bytes.
+ * Returns the memory of the container where it has a limit (`memory.max` of its cgroup), else of
+ * the machine; in bytes.
  */
 export function memoryOfProcess(): number {
   const machine = totalmem();
@@ -35,10 +36,7 @@ export function memoryOfProcess(): number {
   return container > 0 && container < machine ? container : machine;
 }
 
-/**
- * What each of the threads that carry sessions may take for its objects; one that needs more ends
- * and is replaced.
- */
+/** Returns the heap limits of each thread of sessions; one that needs more ends and is replaced. */
 export function heapLimits(memoryBytes: number, workers: number): ResourceLimits {
   const share = (memoryBytes - BASE_BYTES) / workers / MB - YOUNG_MB;
   return {
@@ -47,7 +45,7 @@ export function heapLimits(memoryBytes: number, workers: number): ResourceLimits
   };
 }
 
-/** What the large read buffers of one data side may take together. */
+/** Returns the most bytes of the large read buffers of one data side together. */
 export function bufferLimit(memoryBytes: number, workers: number): number {
   return Math.floor(Math.min(MOST_BUFFER_BYTES, Math.max(LEAST_BUFFER_BYTES, memoryBytes / 16 / workers)));
 }

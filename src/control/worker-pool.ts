@@ -29,7 +29,7 @@ export interface WorkerPoolOptions {
   readonly onRecords: (records: readonly SessionRecord[]) => void;
   readonly onRequests?: (records: readonly RequestRecord[]) => void;
   readonly onResolve: (name: string, family: 'v4' | 'any') => void;
-  /** A session needs the certificate of a mesh, which is out of date. */
+  /** Called when a session needs the certificate of a mesh that is out of date. */
   readonly onCredentialsNeeded: (mesh: MeshName) => void;
   readonly onRelay: (path: 'adopted-handle' | 'public-api') => void;
   readonly onFault: (message: string, stack: string) => void;
@@ -37,7 +37,7 @@ export interface WorkerPoolOptions {
   readonly onSilence?: (message: string) => void;
   /** Absent: the real one; see DataWatch. */
   readonly watchClock?: Clock;
-  /** How sessions fared with endpoints that are watched. */
+  /** Called with the outcomes of sessions at watched endpoints. */
   readonly onReports?: (reports: readonly EndpointReport[]) => void;
 }
 
@@ -53,8 +53,8 @@ interface HealthChange {
 type Waiting = Partial<Record<FromData['kind'], (message: FromData) => void>>;
 
 /**
- * All data sides, and what each was sent: one that dies is replaced by another, which is sent the
- * same.
+ * All data sides, and what was sent to them: one that dies is replaced by another, which receives
+ * the same.
  */
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
@@ -64,14 +64,14 @@ export class WorkerPool {
   readonly breakers: Breakers;
   readonly #clusterSlots = new Slots((slot) => this.breakers.isFree(slot));
   readonly #routeSlots = new Slots(() => true);
-  /** Token buckets by route, and those that no route needs once the change is live. */
+  /** Token buckets by route; those that a change removes stay until it is live. */
   readonly #buckets = new Map<string, readonly string[]>();
   #unused: string[] = [];
   readonly #links: DataLink[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #credentials = new Map<MeshName, MeshCredentials>();
   readonly #names = new Map<string, Resolution>();
-  /** Of endpoints that are not healthy, by cluster and key. */
+  /** Endpoints that are not healthy, by cluster and key. */
   readonly #health = new Map<string, HealthChange>();
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #secrets: Secrets = new Map();
@@ -81,7 +81,7 @@ export class WorkerPool {
   #stopping = false;
   #draining = false;
   readonly #watch: DataWatch;
-  /** How often each data side has died. */
+  /** Number of deaths of each data side. */
   readonly #deaths = new Map<number, number>();
 
   constructor(options: WorkerPoolOptions) {
@@ -96,7 +96,7 @@ export class WorkerPool {
     return this.#options.count;
   }
 
-  /** What names resolve to, as the data sides know it. */
+  /** The addresses of names that the data sides know. */
   get names(): ReadonlyMap<string, Resolution> {
     return this.#names;
   }
@@ -105,18 +105,18 @@ export class WorkerPool {
     return this.#own;
   }
 
-  /** Of the endpoints of a cluster that are not healthy, by `addressKey`. */
+  /** Returns the endpoints of a cluster that are not healthy, by `addressKey`. */
   healthOf(cluster: string): ReadonlyMap<string, EndpointHealth> {
     const changes = [...this.#health.values()].filter((change) => change.cluster === cluster);
     return new Map(changes.map(({ key, health }) => [key, health]));
   }
 
-  /** Of each mesh, as the data sides have them. */
+  /** The credentials of each mesh that the data sides have. */
   get credentials(): readonly MeshCredentials[] {
     return [...this.#credentials.values()];
   }
 
-  /** As the data sides know it. */
+  /** Returns the health that the data sides know. */
   health(cluster: string, key: string): EndpointHealth {
     return this.#health.get(JSON.stringify([cluster, key]))?.health ?? 'healthy';
   }
@@ -125,7 +125,7 @@ export class WorkerPool {
     return this.#secrets.get(hash);
   }
 
-  /** Resolves when every data side knows which relay it runs. */
+  /** Resolves when every data side knows its relay. */
   async start(): Promise<void> {
     // One that shares this thread cannot be watched from it.
     if (this.count > 1) this.#watch.start();
@@ -133,8 +133,8 @@ export class WorkerPool {
   }
 
   /**
-   * Secrets first, then credentials, then the snapshot that needs them, then what nobody needs any
-   * more goes. Resolves when it is live everywhere.
+   * Sends secrets first, then credentials, then the snapshot that needs them; then removes what is
+   * no longer needed. Resolves when it is live everywhere.
    */
   async goLive(next: {
     readonly snapshot: Snapshot;
@@ -146,10 +146,10 @@ export class WorkerPool {
     const change = await diffInTurns(before, next.snapshot, nextTurn);
     const pieces = splitChange(change);
     await nextTurn();
-    // Throws where there is no room: then nothing has changed.
+    // Throws without free slots, before anything has changed.
     this.#addSlots(change);
-    // From here on this is what a data side is told that starts anew, whatever happens to the
-    // others on the way.
+    // From here on a restarted data side receives this snapshot, even if the others fail on the
+    // way.
     this.#snapshot = next.snapshot;
     this.#secrets = new Map([...this.#secrets, ...next.secrets]);
     if (secrets.set.length > 0) this.#postAll({ kind: 'secrets', set: secrets.set, removed: [] });
@@ -191,7 +191,7 @@ export class WorkerPool {
     this.#postAll({ kind: 'health', ...change });
   }
 
-  /** Of every listener of this process. */
+  /** Sets the addresses of every listener of this process. */
   setOwnListeners(own: readonly OwnListener[]): void {
     this.#own = own;
     this.#postAll({ kind: 'own-listeners', ownListeners: own });
@@ -199,7 +199,7 @@ export class WorkerPool {
 
   /**
    * Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is
-   * bound exclusively first: a second process would start without an error otherwise. An inherited
+   * bound exclusively first: otherwise a second process would start without an error. An inherited
    * socket has its port already, and one data side.
    */
   async listen(address: string, port: number, inherited?: number): Promise<number> {
@@ -218,8 +218,8 @@ export class WorkerPool {
   }
 
   /**
-   * Resolves when no data side listens any more. Asked again meanwhile, the later options count for
-   * both.
+   * Resolves when no data side listens any more. Called again meanwhile, the later options apply to
+   * both calls.
    */
   async closeListeners(options: { readonly quietMs: number; readonly atMostMs: number }): Promise<void> {
     this.#closing ??= this.#all('listener-closed');
@@ -228,7 +228,7 @@ export class WorkerPool {
     await this.#closing;
   }
 
-  /** Clients that can be told so are told to go; there is no way back. */
+  /** Asks clients to leave whose protocol allows it; this cannot be undone. */
   drain(): void {
     this.#draining = true;
     this.#postAll({ kind: 'drain' });
@@ -299,7 +299,7 @@ export class WorkerPool {
     for (const link of this.#links) link.post(message);
   }
 
-  /** The next message of one of these kinds from every data side. */
+  /** Resolves with the next message of one of these kinds from every data side. */
   #all(...kinds: readonly FromData['kind'][]): Promise<FromData[]> {
     return Promise.all(this.#links.map(({ worker }) => this.#next(worker, kinds)));
   }
@@ -371,9 +371,9 @@ export class WorkerPool {
   }
 
   /**
-   * Another takes the place of one that died and is told everything that is meant to be live; what
-   * the dead one still owed, the new one answers, so that nobody waits for ever. One that dies
-   * again and again is started less and less often.
+   * Replaces a data side that died and sends the new one everything that is meant to be live.
+   * Answers that the dead one still owed come from the new one, so that no caller waits forever. A
+   * worker that dies repeatedly is started less and less often.
    */
   #replace(worker: number, error: Error): void {
     const lost = this.limits.forgetSide(worker);
@@ -382,17 +382,17 @@ export class WorkerPool {
     this.#deaths.set(worker, deaths);
     this.#options.onFault(`data side ${worker} died with ${lost} sessions and is replaced: ${error.message}`, error.stack ?? '');
     if (this.#stopping) return;
-    // Without a listener there is nothing left for it to close.
+    // Without a listener the new one has nothing to close.
     this.#waiting[worker]?.['listener-closed']?.({ kind: 'listener-closed' });
     this.#options.clock.after(deaths === 1 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** deaths, LONGEST_DELAY_MS), () => {
       if (this.#stopping) return;
       this.#connect(worker, null);
-      // Posted before anything else can be, in the same turn: later changes queue behind.
+      // Posted first, in the same turn: later changes queue behind it.
       for (const message of this.#everything()) this.#links[worker]?.post(message);
     });
   }
 
-  /** Names that no cluster has any more. */
+  /** Forgets names that no cluster has any more. */
   #forgetNames(snapshot: Snapshot): void {
     const wanted = namesIn(snapshot);
     for (const name of this.#names.keys()) if (!wanted.has(name)) this.#names.delete(name);
@@ -410,13 +410,13 @@ export class WorkerPool {
       ...pieces.map((change, i) => ({ kind: 'change', change, last: i === pieces.length - 1 }) as const),
       ...(this.#listening === null ? [] : [{ kind: 'listen', ...this.#listening, reusePort: true } as const]),
       ...(this.#draining ? [{ kind: 'drain' } as const] : []),
-      // It may have been posted while no data side was there to receive it.
+      // The message may have been posted while no data side could receive it.
       ...(this.#closing === null ? [] : [{ kind: 'close-listener', quietMs: 0, atMostMs: 0 } as const]),
     ];
   }
 }
 
-/** Binds a port alone, to be sure that no other process has it, and gives it back. */
+/** Binds a port exclusively, to be sure that no other process has it, and releases it. */
 function bindOnce(address: string, port: number): Promise<number> {
   const server = createServer();
   return new Promise((resolve, reject) => {

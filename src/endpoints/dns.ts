@@ -1,7 +1,7 @@
 /**
- * The addresses of names, on the control side: looked up before traffic needs them, kept fresh
- * while traffic uses them, and kept when a look-up fails. What may be dialled is not decided here:
- * routing/choose.ts looks at the address. One answer per name.
+ * The addresses of names, on the control side: looked up before traffic needs them, refreshed while
+ * traffic uses them, and kept when a look-up fails. It does not decide what may be dialled:
+ * routing/choose.ts checks the address. Each name has one answer.
  */
 import { isIP, isIPv4 } from 'node:net';
 import { LRUCache } from 'lru-cache';
@@ -10,45 +10,48 @@ import type { Resolution } from '../model/endpoint-view.ts';
 import { createSystemNames } from './system-names.ts';
 import type { Found } from './system-names.ts';
 
-/** Which addresses: A records only, or AAAA records too. */
+/** The addresses to look up: A records only, or AAAA records too. */
 export type Family = 'v4' | 'any';
 
 export interface ResolverOptions {
   readonly clock: Clock;
   /**
-   * As the operating system does unless given: hosts file, search list and ndots count, which a
-   * bare DNS client knows nothing of.
+   * Looks a name up. The default asks as the operating system does, with hosts file, search list
+   * and ndots, which a bare DNS client ignores.
    */
   readonly lookup?: (name: string, family: Family) => Promise<readonly string[] | Found>;
   /**
-   * Every first answer, every other one than before, and again for each `resolve` of a name that is
-   * known: whoever asks has lost it.
+   * Called for every first answer, for every changed one, and again for each `resolve` of a known
+   * name, because its caller has lost the answer.
    */
   readonly onAnswer: (name: string, resolution: Resolution) => void;
-  /** Each look-up that failed or took too long, also where the last good answer stays. */
+  /** Called for each look-up that failed or timed out, even where the last good answer stays. */
   readonly onFailure?: (name: string, message: string) => void;
   /**
-   * Look-ups at once; of names whose last one failed half as many, so that the others never wait
-   * for them.
+   * The most concurrent look-ups. Names whose last one failed get half of them, so that others
+   * never wait for them.
    */
   readonly maxConcurrent?: number;
-  /** For a look-up from its start, and for an asker from the question. */
+  /** Bounds a look-up from its start, and a caller from its question. */
   readonly deadlineMs?: number;
-  /** Names outside of the snapshot whose answers are remembered. */
+  /** The most remembered answers for names outside of the snapshot. */
   readonly maxOthers?: number;
 }
 
 export interface Resolver {
   /**
-   * The names of the configuration that is live, in place of the ones before; new ones are looked
-   * up at once.
+   * Sets the names of the live configuration instead of the previous ones; new ones are looked up
+   * at once.
    */
   want(names: ReadonlyMap<string, Family>): void;
-  /** What is known at once, else after one look-up, however many ask. Never rejects. */
+  /**
+   * Returns a known answer at once, else the answer of one look-up, shared by all callers. Never
+   * rejects.
+   */
   resolve(name: string, family: Family): Promise<Resolution>;
-  /** Traffic used the name. */
+  /** Notes that traffic used the name. */
   touch(name: string): void;
-  /** Of the names that are wanted. */
+  /** Returns the answers for the names of the configuration. */
   answers(): ReadonlyMap<string, Resolution>;
   close(): void;
 }
@@ -57,26 +60,23 @@ interface Entry {
   readonly name: string;
   family: Family;
   answer: Resolution | null;
-  /** What the records of the last good answer allow; null where they did not say. */
+  /** The TTL of the last good answer; null where it had none. */
   ttlMs: number | null;
-  /** When the answer came; a failure behind a good answer counts as one. */
+  /** When the answer came; a failure after a good answer counts as one. */
   answeredAt: number;
   usedAt: number;
   failures: number;
-  /** Queued or under way. */
+  /** True while it is queued or looked up. */
   busy: boolean;
   next: Timer | null;
   readonly waiters: Set<(resolution: Resolution) => void>;
 }
 
-/**
- * How often a name in use is looked up where its records do not say; as the TTL of the records
- * says, within bounds.
- */
+/** Interval of look-ups for a name in use without a TTL; with one, the TTL within bounds counts. */
 export const REFRESH_MS = 5_000;
 export const MIN_TTL_MS = 1_000;
 export const MAX_TTL_MS = 60_000;
-/** A name without use for this long is looked up this often only. */
+/** A name that was not used for this long is looked up only this often. */
 const UNUSED_MS = 600_000;
 /** A look-up takes no thread, but some kilobytes. */
 const MAX_CONCURRENT = 1_000;
@@ -94,20 +94,17 @@ class DnsResolver implements Resolver {
   readonly #deadlineMs: number;
   readonly #maxConcurrent: number;
   #wanted = new Map<string, Entry>();
-  /** Kept without a timer. */
+  /** Entries without a timer. */
   readonly #others: LRUCache<string, Entry>;
   /**
-   * In the order of their turns: those that somebody waits for, the others, and the same of those
-   * whose last look-up failed.
+   * In the order of their turns: names with waiting callers, other names, and the same two for
+   * names whose last look-up failed.
    */
   readonly #queues: readonly [Set<Entry>, Set<Entry>, Set<Entry>, Set<Entry>] = [new Set(), new Set(), new Set(), new Set()];
-  /** Of the look-ups that run. */
+  /** Deadlines of running look-ups. */
   readonly #deadlines = new Set<Timer>();
   #running = 0;
-  /**
-   * Of those that run, the ones of names whose look-up before failed, or that are past their
-   * deadline.
-   */
+  /** Running look-ups of names whose previous look-up failed, or that are past their deadline. */
   #runningBad = 0;
   #closed = false;
 
@@ -174,7 +171,7 @@ class DnsResolver implements Resolver {
     const now = this.#clock.now();
     const wasUnused = now - entry.usedAt >= UNUSED_MS;
     entry.usedAt = now;
-    // It waits for a turn that is far away.
+    // Its next look-up may be far away.
     if (wasUnused && !entry.busy && isDnsName(name)) {
       if (this.#isStale(entry)) this.#look(entry);
       else this.#plan(entry, 0);
@@ -216,8 +213,8 @@ class DnsResolver implements Resolver {
       waiters: new Set(),
     };
     if (!isDnsName(name)) {
-      // No resolver ever sees it: some take `127.1`, `0x7f000001` or what follows a NUL byte for an
-      // address.
+      // No resolver gets this text: some read `127.1`, `0x7f000001` or the text before a NUL byte
+      // as an address.
       entry.answer = failed('not a DNS name');
       this.#options.onFailure?.(name, entry.answer.message);
     }
@@ -228,7 +225,7 @@ class DnsResolver implements Resolver {
     return this.#clock.now() - entry.answeredAt >= this.#everyMs(entry);
   }
 
-  /** The TTL within its bounds. */
+  /** Returns the TTL within its bounds. */
   #everyMs({ ttlMs }: Entry): number {
     return ttlMs === null ? REFRESH_MS : Math.max(MIN_TTL_MS, Math.min(ttlMs, MAX_TTL_MS));
   }
@@ -241,7 +238,7 @@ class DnsResolver implements Resolver {
         resolve(only(resolution, family));
       };
       const deadline = this.#clock.after(this.#deadlineMs, () => {
-        // It may still be in the queue, with nothing told of it yet.
+        // The name may still be queued, without any answer.
         const last = entry.answer ?? failed(`no answer within ${this.#deadlineMs} ms`);
         this.#options.onAnswer(entry.name, last);
         settle(last);
@@ -251,7 +248,7 @@ class DnsResolver implements Resolver {
     });
   }
 
-  /** One look-up per name at a time; names that somebody waits for go first. */
+  /** Starts at most one look-up per name; names with waiting callers go first. */
   #look(entry: Entry): void {
     if (entry.busy) {
       if (entry.waiters.size > 0 && this.#leaveQueue(entry)) this.#queueOf(entry).add(entry);
@@ -299,7 +296,7 @@ class DnsResolver implements Resolver {
     this.#running++;
     if (isBad) this.#runningBad++;
     let overdue = false;
-    // A look-up cannot be called off; what it says late still counts.
+    // A look-up cannot be cancelled; a late answer still counts.
     const deadline = this.#clock.after(this.#deadlineMs, () => {
       overdue = true;
       this.#deadlines.delete(deadline);
@@ -350,7 +347,7 @@ class DnsResolver implements Resolver {
     for (const waiter of entry.waiters) waiter(resolution);
   }
 
-  /** When the name is looked up again. `tookMs`: one that takes long rests as long. */
+  /** Schedules the next look-up. `tookMs`: after a slow look-up the pause is at least as long. */
   #plan(entry: Entry, tookMs: number): void {
     const unused = this.#clock.now() - entry.usedAt >= UNUSED_MS;
     const backOff = Math.min(MAX_BACK_OFF_MS, REFRESH_MS * 2 ** Math.min(entry.failures, 16));
@@ -362,9 +359,9 @@ class DnsResolver implements Resolver {
 }
 
 /**
- * Whether a text may be given to a resolver: ASCII labels of a host name, underscores too, with or
- * without the dot at the end. A last label that is a number makes it an address in an odd spelling,
- * not a name.
+ * Tells whether a resolver may get a text: ASCII labels of a host name, underscores allowed, with
+ * or without the dot at the end. With a number as last label it would be an odd spelling of an
+ * address.
  */
 export function isDnsName(name: string): boolean {
   if (name.length === 0 || name.length > 254 || isIP(name) !== 0) return false;
@@ -379,7 +376,10 @@ function foundOf(answer: readonly string[] | Found, family: Family): Found {
   return { addresses: sorted(addresses, family), ttl };
 }
 
-/** Each address once, IPv4 first, in an order that does not change with the server's rotation. */
+/**
+ * Returns each address once, IPv4 first, in an order that does not change with the server's
+ * rotation.
+ */
 function sorted(addresses: readonly string[], family: Family): readonly string[] {
   const usable = ofFamily(
     addresses.filter((ip) => isIP(ip) !== 0),
@@ -394,8 +394,8 @@ function only(resolution: Resolution, family: Family): Resolution {
 }
 
 /**
- * IPv4 where that is wanted and there is any; a name with IPv6 addresses only is reached by them,
- * or the connection says so.
+ * Prefers IPv4 where it is wanted and exists; a name with only IPv6 addresses is reached by them,
+ * or the connection reports it.
  */
 function ofFamily(addresses: readonly string[], family: Family): readonly string[] {
   const four = family === 'v4' ? addresses.filter((ip) => isIPv4(ip)) : [];

@@ -24,7 +24,7 @@ class OneSocket extends Agent {
     return null;
   }
 
-  /** Ends the connection that is being made, for which nobody waits any more. */
+  /** Ends the connection in the making, which is no longer needed. */
   stopDialling(): void {
     this.#stop?.();
     this.#stop = null;

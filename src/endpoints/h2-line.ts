@@ -10,7 +10,7 @@ export class Http2Line implements HttpLine {
   #session: ClientHttp2Session | null = null;
   #socket: Socket | null = null;
   #isAsked = false;
-  /** The service has said that it takes no more questions on this connection. */
+  /** True when the service announced that it takes no more requests on this connection. */
   #isLeaving = false;
 
   constructor(options: LineOptions) {
@@ -54,13 +54,13 @@ export class Http2Line implements HttpLine {
   close(): void {
     this.#session?.destroy();
     this.#session = null;
-    // A session that a service has sent away waits for it to end the connection.
+    // After a GOAWAY the session waits for the service to end the connection.
     this.#socket?.destroy();
     this.#socket = null;
   }
 
   #open(socket: Socket): ClientHttp2Session {
-    // The library takes over a handle that is reading already.
+    // The library takes over only a handle that is reading.
     socket.read(0);
     const session = connect('http://service', { createConnection: () => socket, settings: { enablePush: false } });
     const forget = (): void => {

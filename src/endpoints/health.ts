@@ -1,8 +1,8 @@
 /**
- * Active health checks as Envoy counts them: the first answer decides alone, a failure counts at
- * once and only so many of them in a row make an endpoint unhealthy, so many good ones make it
+ * Active health checks, counted as Envoy does. The first answer decides alone. Later, several
+ * consecutive failures make an endpoint unhealthy, and several consecutive good answers make it
  * healthy again. A bad answer to a request makes it unhealthy alone. An endpoint is healthy when
- * all checks of its cluster say so.
+ * all checks of its cluster pass.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { HealthCheck } from '../model/cluster.ts';
@@ -13,14 +13,14 @@ import type { ProbeTarget } from './request-probe.ts';
 
 export interface HealthChecksOptions {
   readonly clock: Clock;
-  /** In [0, 1), for jitter. */
+  /** Returns a number in [0, 1), for jitter. */
   readonly draw: () => number;
-  /** Checks under way at once; the rest wait for their turn. */
+  /** The most concurrent checks; the rest wait. */
   readonly maxConcurrent: number;
   readonly onCheck: (finding: Unhealthiness) => void;
 }
 
-/** How many good and bad answers came in a row; pure. */
+/** Counts consecutive good and bad answers; pure. */
 export class CheckCount {
   failed: boolean;
   first = true;
@@ -52,16 +52,17 @@ export class CheckCount {
 export interface CheckedEndpoint extends Omit<ProbeTarget, 'clock'> {
   readonly checks: readonly HealthCheck[];
   /**
-   * Unhealthy before the first answer: for an endpoint that came to a cluster that runs already.
+   * True makes it unhealthy before the first answer: for an endpoint that is added to a running
+   * cluster.
    */
   readonly startsFailed: boolean;
-  /** Whether the cluster has carried a session. */
+  /** Tells whether the cluster has carried a session. */
   readonly traffic: () => boolean;
-  /** After each answer. */
+  /** Called after each answer. */
   readonly onAnswer: (healthy: boolean, why: Unhealthiness) => void;
 }
 
-/** Gives back how to stop the checks of this endpoint. */
+/** Returns the function that stops the checks of this endpoint. */
 export type StartChecks = (endpoint: CheckedEndpoint) => () => void;
 
 export function createHealthChecks(options: HealthChecksOptions): StartChecks {
@@ -85,7 +86,7 @@ export function createHealthChecks(options: HealthChecksOptions): StartChecks {
 
 type StartProbe = (done: () => void) => void;
 
-/** So many probes run at a time; the others wait for their turn. */
+/** Runs at most this many probes at a time; the others wait. */
 class ProbeQueue {
   readonly #maxConcurrent: number;
   readonly #waiting = new Set<StartProbe>();
@@ -126,7 +127,7 @@ interface CheckToStart {
   readonly options: HealthChecksOptions;
 }
 
-/** One check of one endpoint, again and again. Gives back how to stop it. */
+/** Repeats one check of one endpoint. Returns the function that stops it. */
 function startCheck({ check, endpoint, counts, answered, queue, options }: CheckToStart): () => void {
   const { clock, draw, onCheck } = options;
   const probe = probeOf(check, { ...endpoint, clock });

@@ -1,6 +1,6 @@
 /**
- * Connections that checks by HTTP go over, one at a time: a question is sent, and what came back is
- * told. Redirects are not followed. Nothing here judges an answer.
+ * Connections for HTTP checks, one at a time: sends a question and returns the answer. It follows
+ * no redirects and judges no answer.
  */
 import type { Socket } from 'node:net';
 import { socketReason } from '../base/tls-words.ts';
@@ -12,10 +12,10 @@ export interface Question {
   readonly scheme: 'http' | 'https';
   readonly host: string;
   readonly path: string;
-  /** Names and values in turns; names in lower case, without `host`. */
+  /** Names and values alternate; names in lower case, without `host`. */
   readonly headers: readonly string[];
   readonly body: Buffer | null;
-  /** Of the answer's body so much is kept; what is longer fails. 0: it is thrown away. */
+  /** The most bytes of the answer's body that are kept; a longer body fails. 0 drops it. */
   readonly keepBytes: number;
 }
 
@@ -30,25 +30,26 @@ export interface Answer {
 export type Told = (answer: Answer | string) => void;
 
 export interface HttpLine {
-  /** Calls `told` once, unless it is given up before; gives back how. */
+  /** Calls `told` once, unless it is cancelled before; returns the function that cancels. */
   ask(question: Question, told: Told): () => void;
   close(): void;
 }
 
 export interface LineOptions {
-  /** Throws where a connection cannot be begun. */
+  /** Throws where a connection cannot be started. */
   readonly dial: () => Dialling;
-  /** The connection of a question serves the next one. */
+  /** True uses the connection of a question for the next one. */
   readonly reuse: boolean;
 }
 
 /**
- * Waits until a connection is there, with its TLS: what a check sends is for no server that was not
- * verified. Gives back how to stop waiting.
+ * Waits until a connection and its TLS are ready: a check sends nothing to a server that is not
+ * verified. Returns the function that stops the wait.
  */
 export function whenReady({ socket, ready }: Dialling, done: (error: string | null, socket: Socket) => void): () => void {
   let why = 'closed by the endpoint';
-  // For as long as the socket lives: an error without a listener would end the process.
+  // The listener stays for the life of the socket: an error without a listener would end the
+  // process.
   socket.on('error', (error: SocketError) => (why = errorText(error)));
   const stop = (): void => {
     socket.removeListener(ready, onReady);
@@ -86,7 +87,7 @@ export function headerMap(flat: readonly string[]): ReadonlyMap<string, string> 
   return map;
 }
 
-/** Collects the body of an answer, or only counts it. */
+/** Collects the body of an answer, or only counts its bytes. */
 export function bodyKeeper(keepBytes: number): { readonly take: (chunk: Buffer) => boolean; readonly whole: () => Buffer } {
   const chunks: Buffer[] = [];
   let length = 0;

@@ -1,13 +1,13 @@
 /**
  * Outlier detection of one cluster, as Envoy does it for TCP: consecutive failures eject at once,
- * rates are looked at every interval. A failure to connect stands for a 5xx of the gateway kind,
- * unless local failures count on their own. Pure: time and chance are handed in, ejections are told
- * to `onChange`.
+ * rates are evaluated every interval. A failure to connect counts as a 5xx of the gateway kind,
+ * unless local failures are split. Pure: time and chance are passed in, ejections are reported to
+ * `onChange`.
  */
 import type { ConsecutiveDetector, OutlierDetection } from '../model/cluster.ts';
 import type { AttemptOutcome } from '../model/messages.ts';
 
-/** Detectors, as Envoy's statistics name them. */
+/** Detectors, by the names of Envoy's statistics. */
 export type Detector =
   'consecutive_5xx' | 'consecutive_gateway_failure' | 'consecutive_local_origin_failure' | 'success_rate' | 'failure_percentage';
 
@@ -15,13 +15,15 @@ export type Detected = 'ejected' | 'overflow' | 'not_enforced';
 
 export interface OutlierEvents {
   onChange(key: string, ejected: boolean): void;
-  /** `overflow` where the limit of ejections forbade it, `not_enforced` where the settings did. */
+  /**
+   * `overflow` where the limit of ejections prevented it, `not_enforced` where the settings did.
+   */
   onDetected(detector: Detector, result: Detected): void;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   draw(): number;
 }
 
-/** Envoy's default, which Kuma leaves as it is. */
+/** Envoy's default, which Kuma keeps. */
 const MAX_EJECTION_MS = 300_000;
 
 interface Host {
@@ -30,8 +32,8 @@ interface Host {
   inLocal: number;
   ejectedAt: number | null;
   /**
-   * How many ejection times the next ejection lasts; falls by one each interval that the host was
-   * not ejected in.
+   * The next ejection lasts this many times the base time; decreases by one in each interval
+   * without an ejection of the host.
    */
   multiplier: number;
   current: Volume;
@@ -58,7 +60,7 @@ export class ClusterOutliers {
     return this.#ejected;
   }
 
-  /** The endpoints that there are. One that is gone is forgotten, with its ejection. */
+  /** Sets the existing endpoints. A removed one is forgotten, with its ejection. */
   setHosts(keys: ReadonlySet<string>): void {
     for (const [key, host] of this.#hosts) {
       if (keys.has(key)) continue;
@@ -95,7 +97,8 @@ export class ClusterOutliers {
   }
 
   /**
-   * Of a service that speaks HTTP. Where local failures count on their own, the rates are theirs.
+   * Counts answers of an HTTP service. Where local failures are split, the rates count only those
+   * failures.
    */
   #answered(key: string, host: Host, outcome: AttemptOutcome, nowMs: number): void {
     const { splitLocalErrors, consecutiveGatewayFailures, consecutiveTotalFailures } = this.settings;
@@ -111,7 +114,7 @@ export class ClusterOutliers {
   }
 
   /**
-   * To be called every interval: ends ejections that are over, then looks at the rates of the
+   * Call it every interval: it ends ejections that are over, then evaluates the rates of the
    * interval.
    */
   sweep(nowMs: number): void {
@@ -125,7 +128,7 @@ export class ClusterOutliers {
     this.#failurePercentages(nowMs);
   }
 
-  /** An active check found the endpoint healthy: that ends its ejection. */
+  /** Ends the ejection of an endpoint that an active check found healthy. */
   checkedHealthy(key: string): void {
     const host = this.#hosts.get(key);
     if (host !== undefined && host.ejectedAt !== null) this.#restore(key, host);
@@ -148,7 +151,7 @@ export class ClusterOutliers {
     for (const { key, percent } of rates) if (100 - percent >= threshold) this.#detected(key, 'failure_percentage', nowMs);
   }
 
-  /** Of the hosts that are in use and were used enough. */
+  /** Returns the rates of hosts in use with enough attempts. */
   #rates(volume: number): { readonly key: string; readonly percent: number }[] {
     return [...this.#hosts].flatMap(([key, { ejectedAt, last }]) =>
       ejectedAt === null && last.total > 0 && last.total >= volume ? [{ key, percent: (100 * last.good) / last.total }] : [],
@@ -165,7 +168,7 @@ export class ClusterOutliers {
       return this.#events.onDetected(detector, 'not_enforced');
     this.#ejected++;
     host.ejectedAt = nowMs;
-    // Above the longest time it does not grow any more, so that it also comes down in time.
+    // The multiplier stops at the longest time, so that it also decreases in time.
     if (this.settings.baseEjectionMs * host.multiplier < this.#longestMs() + this.settings.baseEjectionMs) host.multiplier++;
     this.#events.onDetected(detector, 'ejected');
     this.#events.onChange(key, true);
@@ -179,7 +182,7 @@ export class ClusterOutliers {
     return Math.max(MAX_EJECTION_MS, this.settings.baseEjectionMs);
   }
 
-  /** All counters start again, so that one more failure does not eject at once. */
+  /** Resets all counters, so that one more failure does not eject at once. */
   #restore(key: string, host: Host): void {
     this.#ejected--;
     host.ejectedAt = null;

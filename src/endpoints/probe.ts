@@ -1,7 +1,7 @@
 /**
- * One active TCP check of one endpoint: connect, send, and look for what has to come back. It
- * decides nothing: health.ts counts. Unlike Envoy, an idle connection that the server closes
- * between two checks is no failure; the next check makes another.
+ * Makes one active TCP check of one endpoint: connects, sends, and searches the answer. It does not
+ * judge: health.ts counts. Unlike in Envoy, an idle connection that the server closes between two
+ * checks is no failure; the next check makes another.
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
@@ -10,7 +10,7 @@ import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
 import type { HealthCheck, HealthProbe } from '../model/cluster.ts';
 
-/** A connection that is being made; `ready` is the event that says it is. */
+/** A connection in the making; `ready` is the event that ends that. */
 export interface Dialling {
   readonly socket: Socket;
   readonly ready: 'connect' | 'secureConnect';
@@ -18,23 +18,23 @@ export interface Dialling {
 
 export type TcpCheck = HealthCheck & { readonly probe: Extract<HealthProbe, { kind: 'tcp' }> };
 
-/** Null is healthy, otherwise why not. */
+/** Null for healthy, otherwise the reason. */
 export type Unhealthiness = string | null;
 
 export interface Found {
   readonly finding: Unhealthiness;
-  /** It makes the endpoint unhealthy alone; otherwise only so many of them in a row do. */
+  /** True makes the endpoint unhealthy alone; otherwise several in a row are needed. */
   readonly decides: boolean;
 }
 
 export interface EndpointProbe {
   /** Calls `done` once, unless it is closed before. */
   run(done: (found: Found) => void): void;
-  /** Ends what runs, and the connection that was kept. */
+  /** Ends the running check, and the kept connection. */
   close(): void;
 }
 
-/** An answer that is longer matches nothing. */
+/** A longer answer does not match. */
 const MAX_ANSWER_BYTES = 65_536;
 
 export class TcpProbe implements EndpointProbe {
@@ -53,7 +53,7 @@ export class TcpProbe implements EndpointProbe {
     this.#timeoutMs = check.timeoutMs;
     this.#send = Buffer.from(check.probe.send, 'hex');
     this.#receive = check.probe.receive.map((hex) => Buffer.from(hex, 'hex'));
-    // Being connected is the whole check where nothing has to come back.
+    // With nothing to receive, being connected is the whole check.
     this.#reuse = check.reuseConnection && this.#receive.length > 0;
   }
 
@@ -114,7 +114,8 @@ export class TcpProbe implements EndpointProbe {
   #tryDial(done: (finding: Unhealthiness) => void): Dialling | null {
     try {
       const dialled = this.#dial();
-      // For as long as the socket lives: an error without a listener would end the process.
+      // The listener stays for the life of the socket: an error without a listener would end the
+      // process.
       dialled.socket.on('error', ignoreError);
       return dialled;
     } catch (error) {
@@ -125,7 +126,7 @@ export class TcpProbe implements EndpointProbe {
 
   #keep(socket: Socket): void {
     this.#kept = socket;
-    // What comes between two checks answers neither.
+    // Bytes between two checks belong to neither.
     socket.resume();
     socket.once('close', () => {
       if (this.#kept === socket) this.#kept = null;
@@ -133,7 +134,7 @@ export class TcpProbe implements EndpointProbe {
   }
 }
 
-/** Whether each piece is there behind the one before; anything may stand between. */
+/** Tells whether each piece occurs after the one before, with any bytes in between. */
 export function answered(bytes: Buffer, pieces: readonly Buffer[]): boolean {
   let from = 0;
   for (const piece of pieces) {

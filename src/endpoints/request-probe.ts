@@ -1,6 +1,6 @@
 /**
- * One active check of one endpoint by a request: HTTP by its status, gRPC by `grpc.health.v1`. It
- * decides nothing: health.ts counts.
+ * Makes one active check of one endpoint by a request: HTTP by its status, gRPC by
+ * `grpc.health.v1`. It does not judge: health.ts counts.
  */
 import type { Clock } from '../base/clock.ts';
 import type { HealthCheck, HealthProbe } from '../model/cluster.ts';
@@ -9,24 +9,24 @@ import { Http2Line } from './h2-line.ts';
 import type { Answer, HttpLine, Question } from './http-line.ts';
 import type { Dialling, EndpointProbe, Found } from './probe.ts';
 
-/** Where a check goes, and what it is called there. */
+/** The address of a check, and its name there. */
 export interface ProbeTarget {
   readonly clock: Clock;
   readonly dial: () => Dialling;
-  /** What requests to the endpoint name in their `Host`. */
+  /** The `Host` of requests to the endpoint. */
   readonly host: string;
   readonly isTls: boolean;
 }
 
 type RequestCheck = HealthCheck & { readonly probe: Exclude<HealthProbe, { kind: 'tcp' }> };
 
-/** As services see checks of Envoy. */
+/** The value that services see in Envoy's checks. */
 const USER_AGENT = 'Envoy/HC';
 
-/** A service that is well, or that says when it will not be. */
+/** The finding for a healthy service, and for one that announces its end. */
 const WELL: Found = { finding: null, decides: false };
 
-/** With it a service asks to be left alone at once. */
+/** With this header a service asks to be taken out at once. */
 const LEAVE_HEADER = 'x-envoy-immediate-health-check-fail';
 
 export class RequestProbe implements EndpointProbe {
@@ -91,9 +91,7 @@ function httpQuestion(probe: Extract<HealthProbe, { kind: 'http' }>, { host, sch
   };
 }
 
-/**
- * A connection that failed is one failure of several; an answer that is bad is enough by itself.
- */
+/** A failed connection is one failure of several; a bad answer is enough alone. */
 function judgeHttp(
   { status, headers }: Answer,
   { expectedStatuses, retriableStatuses = [] }: Extract<HealthProbe, { kind: 'http' }>,
@@ -140,7 +138,7 @@ function judgeGrpc({ status, headers, trailers, body }: Answer): Found {
   return decided(state === null ? 'its answer is no HealthCheckResponse' : (STATES[state] ?? `state ${state}`));
 }
 
-/** Of one `HealthCheckResponse`, whose only field is the state; null where it is none. */
+/** Reads the state, the only field of one `HealthCheckResponse`; null for other bytes. */
 function stateOf(body: Buffer): number | null {
   if (body.length < 5 || body[0] !== 0 || body.readUInt32BE(1) !== body.length - 5) return null;
   const message = body.subarray(5);
@@ -152,7 +150,7 @@ function varint(value: number): number[] {
   return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...varint(value >>> 7)];
 }
 
-/** One that is written takes the place of Envoy's. */
+/** A configured user agent replaces Envoy's. */
 function withAgent(headers: readonly string[]): readonly string[] {
   const isWritten = headers.some((name, i) => i % 2 === 0 && name === 'user-agent');
   return isWritten ? headers : ['user-agent', USER_AGENT, ...headers];

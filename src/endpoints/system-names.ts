@@ -1,8 +1,8 @@
 /**
- * Names as the operating system resolves them: the hosts file, then DNS with search list and ndots
- * as resolv.conf has them. By c-ares and not by getaddrinfo, because that blocks a thread of the
- * pool for each name whose server is silent, and files and keys need these threads too. Where the
- * system knows other sources as well, getaddrinfo has the last word.
+ * Resolves names as the operating system does: the hosts file, then DNS with search list and ndots
+ * from resolv.conf. It uses c-ares and not getaddrinfo, which blocks a thread of the pool for each
+ * name whose server is silent, while files and keys need these threads too. Where the system has
+ * other sources, getaddrinfo is asked last.
  */
 import { platform } from 'node:os';
 import { Resolver as DnsClient, lookup as getaddrinfo } from 'node:dns/promises';
@@ -14,38 +14,38 @@ import type { Family } from './dns.ts';
 
 export interface Found {
   readonly addresses: readonly string[];
-  /** How long the addresses may be kept, in seconds; null where nothing says so. */
+  /** How long the addresses may be kept, in seconds; null where no record says so. */
   readonly ttl: number | null;
 }
 
 export interface SystemNames {
-  /** Rejects with an error whose `code` says why, as Node's own do. */
+  /** Rejects with an error whose `code` is one of Node's own. */
   find(name: string, family: Family): Promise<Found>;
   close(): void;
 }
 
 export interface SystemNamesOptions {
   readonly clock: Clock;
-  /** Files, where they are not in their usual places. */
+  /** Paths of the files; absent means the usual ones. */
   readonly hosts?: string;
   readonly resolvConf?: string;
   readonly nsswitch?: string;
-  /** Asks the servers of resolv.conf unless given. */
+  /** Makes a DNS client; the default uses the servers of resolv.conf. */
   readonly newClient?: () => DnsClient;
   readonly lastWord?: (name: string, family: Family) => Promise<readonly string[]>;
 }
 
-/** The files are read again after this time, when a name is looked up. */
+/** The files are read again after this time, at the next look-up. */
 const READ_AGAIN_MS = 5_000;
-/** A server that is silent for so long is asked once more, or the next one is. */
+/** After this silence of a server it is asked once more, or the next one is. */
 const TIMEOUT_MS = 2_000;
 /**
- * Look-ups by getaddrinfo at once; libuv gives them half of its threads. Only names that neither
- * the hosts file nor DNS has come to it.
+ * The most concurrent look-ups by getaddrinfo: libuv gives them half of its threads. Only names
+ * that neither the hosts file nor DNS has get there.
  */
 const MAX_LAST_WORDS = 2;
 /**
- * Sources of nsswitch.conf that bring no name of a service: of this machine, its containers and the
+ * Sources of nsswitch.conf without names of services: those of this machine, its containers and the
  * link.
  */
 const PLAIN_SOURCES: ReadonlySet<string> = new Set(['files', 'dns', 'myhostname', 'mymachines', 'mdns4_minimal', 'mdns_minimal']);
@@ -55,7 +55,7 @@ interface SystemFiles {
   readonly hosts: ReadonlyMap<string, readonly string[]>;
   readonly search: readonly string[];
   readonly ndots: number;
-  /** There is nothing but the hosts file and DNS. */
+  /** True when there are only the hosts file and DNS. */
   readonly isPlain: boolean;
 }
 
@@ -68,7 +68,7 @@ class Names implements SystemNames {
   #client: DnsClient;
   #files: Promise<SystemFiles> | null = null;
   #readAt = -Infinity;
-  /** As it was read last. */
+  /** Its content at the last read. */
   #resolvConf: string | null = null;
   #lastWords = 0;
   #closed = false;
@@ -87,7 +87,7 @@ class Names implements SystemNames {
     try {
       return await this.#inDns(candidates(name, files), family);
     } catch (error) {
-      // Of the other family only: better than none.
+      // Only addresses of the other family: better than none.
       if (inHosts.length > 0) return { addresses: inHosts, ttl: null };
       if (files.isPlain || this.#closed || this.#lastWords >= MAX_LAST_WORDS) throw error;
       const last = await this.#lastWord(name, family).catch(() => null);
@@ -102,8 +102,8 @@ class Names implements SystemNames {
   }
 
   /**
-   * The first of these that exists. As glibc has it, a server that fails does not end the search,
-   * one that is silent does.
+   * Returns the first of these that exists. As in glibc, a server that fails does not end the
+   * search, a silent one does.
    */
   async #inDns(names: readonly string[], family: Family): Promise<Found> {
     let worst = failure('ENOTFOUND');
@@ -123,13 +123,13 @@ class Names implements SystemNames {
     const records = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
     if (records.length > 0) return foundIn(records);
     const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [codeOf(answer.reason)] : []));
-    // The name is there and has no IPv4 address: one of IPv6 is better than none.
+    // The name exists without an IPv4 address: an IPv6 address is better than none.
     if (family === 'v4' && failures[0] === 'ENODATA') {
       const six = await client.resolve6(name, { ttl: true }).catch(() => []);
       if (six.length > 0) return foundIn(six);
     }
-    // One family says that the name is there, the other one does not answer: it is not known
-    // whether there is an address.
+    // One family shows that the name exists, and the other has no answer: whether it has an address
+    // is not known.
     return failure(
       failures.find((code) => !GOES_ON.has(code)) ?? failures.find((code) => code !== 'ENOTFOUND') ?? failures[0] ?? 'ENODATA',
     );
@@ -165,7 +165,7 @@ class Names implements SystemNames {
     };
   }
 
-  /** It reads the servers when it is made. */
+  /** A client reads the servers when it is made. */
   #newClient(): DnsClient {
     return this.#options.newClient?.() ?? new DnsClient({ timeout: TIMEOUT_MS, tries: 2 });
   }
@@ -175,14 +175,14 @@ function foundIn(records: readonly { readonly address: string; readonly ttl: num
   return { addresses: records.map(({ address }) => address), ttl: Math.min(...records.map(({ ttl }) => ttl)) };
 }
 
-/** What DNS is asked for, in this order. */
+/** Returns the names to ask DNS for, in order. */
 function candidates(name: string, { search, ndots }: Pick<SystemFiles, 'search' | 'ndots'>): readonly string[] {
   if (name.endsWith('.')) return [name];
   const searched = search.map((domain) => (domain === '.' ? name : `${name}.${domain}`));
   return name.split('.').length - 1 >= ndots ? [name, ...searched] : [...searched, name];
 }
 
-/** The addresses of each name, in the order of the file. */
+/** Returns the addresses of each name, in the order of the file. */
 function readHosts(text: string): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, string[]>();
   for (const line of text.split('\n')) {
@@ -215,7 +215,7 @@ function readResolvConf(text: string): Pick<SystemFiles, 'search' | 'ndots'> {
   return { search: search.map((domain) => (domain === '.' ? domain : withoutDot(domain))), ndots };
 }
 
-/** Without the file, or without a line for hosts, there are the hosts file and DNS. */
+/** Without the file, or without its line for hosts, there are the hosts file and DNS. */
 function isPlain(nsswitch: string): boolean {
   const line = nsswitch
     .split('\n')
@@ -252,7 +252,7 @@ async function bySystem(name: string, family: Family): Promise<readonly string[]
   return found.map(({ address }) => address);
 }
 
-/** After these the next name of the search list is asked for. */
+/** After these errors the next name of the search list is tried. */
 const GOES_ON: ReadonlySet<string> = new Set(['ENOTFOUND', 'ENODATA', 'ESERVFAIL']);
 
 type Failure = Error & { readonly code: string };

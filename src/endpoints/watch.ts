@@ -1,8 +1,7 @@
 /**
- * What is known of the endpoints of clusters that are checked or whose failures are counted: which
- * there are, their health, and every change of it told once. Clusters that a change of
- * configuration leaves as they were are untouched by it. Two endpoints of a cluster with one
- * address are one here.
+ * The state of the endpoints of clusters with checks or outlier detection: which exist, their
+ * health, and each change of it, reported once. A change of configuration does not touch unchanged
+ * clusters. Two endpoints of a cluster with one address count as one.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { sameValue } from '../model/changes.ts';
@@ -22,23 +21,23 @@ import type { Dialling, Unhealthiness } from './probe.ts';
 export interface EndpointWatchOptions {
   readonly clock: Clock;
   readonly dial: (target: Target) => Dialling;
-  /** As they are now: what names resolve to, and what may not be dialled. */
+  /** The facts of this moment: addresses of names, and what must not be dialled. */
   readonly facts: () => DialFacts;
-  /** `why`: what the last check found, where one did. */
+  /** `why`: the finding of the last check, where there was one. */
   readonly onHealth: (
     change: { readonly cluster: string; readonly key: string; readonly health: EndpointHealth },
     why: Unhealthiness,
   ) => void;
-  /** An endpoint that was not healthy is not watched any more. */
+  /** Called for an endpoint that was not healthy and is no longer watched. */
   readonly onForgotten: (cluster: string, key: string) => void;
   readonly onCheck?: (finding: Unhealthiness) => void;
   readonly onDetected?: (detector: Detector, result: Detected, cluster: string) => void;
-  /** In [0, 1), for jitter and for what is enforced in part. */
+  /** Returns a number in [0, 1), for jitter and for partial enforcement. */
   readonly draw?: () => number;
   readonly maxConcurrentChecks?: number;
 }
 
-/** Endpoints that are watched, by health. */
+/** Numbers of watched endpoints, by health. */
 export type HealthCounts = Readonly<Record<EndpointHealth, number>>;
 
 interface Watched {
@@ -47,7 +46,7 @@ interface Watched {
   readonly outliers: ClusterOutliers | null;
   readonly sweep: Timer | null;
   readonly endpoints: Map<string, WatchedEndpoint>;
-  /** It has had endpoints. */
+  /** True once it has had endpoints. */
   settled: boolean;
   traffic: boolean;
 }
@@ -86,7 +85,7 @@ export class EndpointWatch {
     return this.#counts;
   }
 
-  /** The configuration that is live. */
+  /** Sets the live configuration. */
   want({ clusters }: Snapshot): void {
     for (const [name, watched] of this.#clusters) {
       const cluster = clusters.get(name);
@@ -101,7 +100,8 @@ export class EndpointWatch {
   }
 
   /**
-   * What may be dialled has changed: a name has another answer, or the egress listens elsewhere.
+   * Call it when the dialable addresses changed: a name has another answer, or the egress listens
+   * elsewhere.
    */
   refresh(name?: string): void {
     for (const watched of this.#clusters.values()) {
@@ -167,8 +167,8 @@ export class EndpointWatch {
   }
 
   /**
-   * Brings the endpoints up to what may be dialled now. `failed`: of those that other checks found
-   * bad before.
+   * Updates the endpoints to the addresses that may be dialled now. `failed`: those that other
+   * checks found unhealthy before.
    */
   #place(watched: Watched, failed: ReadonlySet<string> = NONE): void {
     const { cluster, endpoints, outliers } = watched;
@@ -183,11 +183,11 @@ export class EndpointWatch {
       this.#drop(cluster.name, key, endpoint);
       endpoints.delete(key);
     }
-    // Whose place another has taken starts again there too.
+    // An endpoint that replaces another starts anew there too.
     outliers?.setHosts(new Set(endpoints.keys()));
     outliers?.setHosts(new Set(wanted.keys()));
-    // The first endpoints of a cluster are used until they are found bad; one that comes later has
-    // to show that it is good.
+    // The first endpoints of a cluster are used until they fail a check; later ones have to pass
+    // one first.
     const { settled } = watched;
     for (const [key, target] of wanted) {
       if (!endpoints.has(key)) this.#add(watched, key, { target, startsFailed: settled || failed.has(key) });
@@ -245,7 +245,10 @@ function isWatched(cluster: Cluster): boolean {
   return cluster.outlierDetection !== undefined || checksOf(cluster).length > 0;
 }
 
-/** Each once: Kuma gives a MeshExternalService one check per mesh, which may all be the same. */
+/**
+ * Returns each check once: Kuma gives a MeshExternalService one check per mesh, which may all be
+ * equal.
+ */
 function checksOf({ healthChecks = [] }: Cluster): readonly HealthCheck[] {
   return healthChecks.filter((check, i) => healthChecks.findIndex((other) => sameValue(other, check)) === i);
 }

@@ -2,7 +2,7 @@ import type { Absent } from '../model/compiled.ts';
 import { inFile } from './trace.ts';
 import type { Advice } from './trace.ts';
 
-/** Why something that operators wrote is not served. */
+/** Says why a written destination is not served. */
 export function absentText(absent: Absent): string {
   const { destination, mesh, resource, value } = absent;
   const where = inFile(absent);
@@ -28,7 +28,7 @@ export function absentText(absent: Absent): string {
   }
 }
 
-/** What to change to have it served. */
+/** Says what to change to have it served. */
 export function absentAdvice(absent: Absent): Advice {
   const { file, line, column, resource } = absent;
   return { text: `${changeOf(absent)}${inFile(absent)}`, resource, place: { file, line, column } };

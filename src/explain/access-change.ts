@@ -1,5 +1,6 @@
 /**
- * Permissions compared as sets: over the clients that either names, and anybody else of the mesh.
+ * Compares permissions as sets of clients: those that either names, and the other clients of the
+ * mesh.
  */
 import type { ClientClaims } from '../model/client.ts';
 import { spiffeId } from '../model/names.ts';
@@ -12,7 +13,10 @@ export interface AccessChange {
   /** SPIFFE ids, with other URI names where those count, or `anybody else of mesh …`. */
   readonly newly: readonly string[];
   readonly noLonger: readonly string[];
-  /** Too many are named for all combinations of tags: those of two and more were left out. */
+  /**
+   * True when too many clients are named for all combinations of tags: combinations of two or more
+   * were left out.
+   */
   readonly isPartial: boolean;
 }
 
@@ -22,13 +26,13 @@ interface Probe {
   readonly uris: readonly string[];
 }
 
-/** A service that no permission names: the longest prefix that one might name is not it. */
+/** A service that no permission names: it is longer than any prefix that one might name. */
 const NOBODY = '~anybody-else~';
 const MAX_PROBES = 20_000;
 
 /**
- * Of two routes for one name; null is none, which lets nobody in. Of a route that is passed
- * through, whoever comes is let in here.
+ * Compares two routes for one name. Null means no route, which refuses every client. A passthrough
+ * route admits every client here.
  */
 export function accessChange(before: Route | null, after: Route | null): AccessChange {
   const { probes, isPartial } = probesOf([before, after]);
@@ -88,14 +92,14 @@ function labelOf(ids: readonly string[], tags: readonly string[], mesh: MeshName
   return tags.length === 0 ? who : `${who}${WITH}${tags.map(starred).sort().join(', ')}`;
 }
 
-/** Of a prefix that a permission names. */
+/** Writes a prefix of a permission. */
 function starred(uri: string): string {
   return uri.endsWith(NOBODY) ? `${uri.slice(0, -NOBODY.length)}*` : uri;
 }
 
 const WITH = ' with ';
 
-/** Who is there without a tag needs not be there with each. */
+/** A client that is listed without a tag is not listed again with each tag. */
 function shortened(labels: readonly string[]): readonly string[] {
   const plain = new Set(labels.filter((label) => !label.includes(WITH)));
   return labels.filter((label) => !label.includes(WITH) || !plain.has(label.slice(0, label.indexOf(WITH))));
@@ -111,8 +115,8 @@ function* principalsOf(permission: Permission): Generator<Principal> {
 }
 
 /**
- * The least that a client carries who is this principal: one set for each way to be it. What is
- * excluded by a `not` counts as one.
+ * Returns the least URI names of a client that matches this principal, one set for each way to
+ * match. A name that a `not` excludes counts as one.
  */
 function clientsOf(principal: Principal): readonly (readonly string[])[] {
   switch (principal.kind) {

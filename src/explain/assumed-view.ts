@@ -1,14 +1,12 @@
 import type { Cluster } from '../model/cluster.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 
-/**
- * Of the block that documents use for examples (RFC 5737): nothing is dialled in an explanation.
- */
+/** An address of the block for documentation (RFC 5737): an explanation dials nothing. */
 export const ASSUMED_ADDRESS = '192.0.2.1';
 
 /**
- * What is assumed of endpoints where no egress runs that would know: every name resolves, all are
- * healthy.
+ * Assumes that every name resolves and all endpoints are healthy, where no running egress knows
+ * better.
  */
 export function assumedView({ endpoints }: Cluster): EndpointView {
   const names = endpoints.flatMap(({ address }) =>

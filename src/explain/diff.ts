@@ -1,6 +1,6 @@
 /**
- * What changes for clients between two configurations, without traffic. Whatever differs is told:
- * two snapshots without a difference here have one version.
+ * Finds what changes for clients between two configurations, without traffic. It reports every
+ * difference: two snapshots without a difference here have one version.
  */
 import { diffSnapshots, sameValue } from '../model/changes.ts';
 import type { Cluster, Endpoint } from '../model/cluster.ts';
@@ -13,8 +13,8 @@ import type { FilePlace, Sources } from './trace.ts';
 import { accessChange } from './access-change.ts';
 
 /**
- * Of what `-o json` gives. Goes up when a field goes away or means something else; new fields do
- * not count.
+ * Version of the output of `-o json`. It increases when a field is removed or changes its meaning,
+ * not for new fields.
  */
 export const DIFF_VERSION = 1;
 
@@ -37,21 +37,24 @@ export interface RouteDiff {
   readonly destination: string;
   readonly mode: Route['kind'];
   /**
-   * Who may newly pass, and who no longer; on a route that is passed through, the clients that the
-   * other zone lets in.
+   * Clients that newly pass, and those that no longer do; on a passthrough route, the clients that
+   * the other zone admits.
    */
   readonly newlyAllowed: readonly string[];
   readonly noLongerAllowed: readonly string[];
-  /** The other zone decides. */
+  /** True when the other zone decides. */
   readonly decidedElsewhere: boolean;
-  /** Named by too many rules for all combinations. */
+  /** True when too many rules name clients for all combinations. */
   readonly isPartial: boolean;
-  /** What else is different: `mode: terminate, was passthrough`. */
+  /** Other differences: `mode: terminate, was passthrough`. */
   readonly fields: readonly string[];
   readonly place: FilePlace | null;
 }
 
-/** Of a cluster that both have. Endpoints of one that comes or goes come and go with its routes. */
+/**
+ * Differences of a cluster that is in both. Endpoints of an added or removed cluster appear with
+ * its routes.
+ */
 export interface ClusterDiff {
   readonly kind: DiffKind;
   readonly cluster: string;
@@ -127,7 +130,9 @@ function routeDiff(before: Route | null, after: Route | null, sides: Sides): Rou
   };
 }
 
-/** `kind: terminate, was passthrough`; of what is no single value only the name. */
+/**
+ * Writes `kind: terminate, was passthrough`; for a value that is an object or a list only the name.
+ */
 function fieldTexts(before: object, after: object, left: readonly string[] = []): readonly string[] {
   const [old, now] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
   return [...new Set([...old.keys(), ...now.keys()])].flatMap((name) => {
@@ -156,7 +161,7 @@ function clusterDiff(name: string, before: Cluster | undefined, after: Cluster |
     if (other === undefined) added.push(label);
     const texts = other === undefined ? [] : fieldTexts(other, endpoint, ['tls', 'address']);
     if (texts.length > 0) changed.push(`${label} ${texts.join('; ')}`);
-    // One that is new is held against those that were there.
+    // A new endpoint is compared with the previous ones.
     const against = other ?? (isWeakerThanAll(endpoint, old) ? old[0] : undefined);
     const change = against === undefined ? null : tlsChange(against.tls, endpoint.tls);
     if (change !== null) tls.push({ endpoint: label, ...change });
@@ -173,7 +178,7 @@ function clusterDiff(name: string, before: Cluster | undefined, after: Cluster |
   };
 }
 
-/** Several services may share an address: they are told apart by their order. */
+/** Several services may share an address: their order distinguishes them. */
 function byName(endpoints: readonly Endpoint[]): ReadonlyMap<string, Endpoint> {
   const named = new Map<string, Endpoint>();
   for (const endpoint of endpoints) {

@@ -1,4 +1,4 @@
-/** Which endpoints of a cluster a route may use now, and by which field the others are left out. */
+/** Lists the endpoints that a route may use now, and the field that rules each other one out. */
 import type { Cluster, Endpoint } from '../model/cluster.ts';
 import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
@@ -10,10 +10,7 @@ import { ASSUMED_ADDRESS } from './assumed-view.ts';
 import { filePlaceOf } from './trace.ts';
 import type { Candidate, Sources } from './trace.ts';
 
-/**
- * `tried`: what was chosen, in the order to try; the first of them is the one that a session goes
- * to.
- */
+/** `tried`: the chosen endpoints in the order to try; a session goes to the first. */
 export function endpointCandidates(
   route: Route,
   cluster: Cluster,
@@ -46,7 +43,7 @@ function candidateOf(endpoint: Endpoint, examined: Examined, tried: readonly Tar
   }
 }
 
-/** With what a name resolved to, where that is known. */
+/** Names the target, with the address of its name where that is known. */
 export function targetName({ endpoint, ip }: Target): string {
   const { address, port } = endpoint;
   if (address.kind === 'ip') return addressKey(ip, port);

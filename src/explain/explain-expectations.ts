@@ -2,27 +2,27 @@ import { serverName } from '../model/names.ts';
 import { CHANGE_KINDS } from './simulate.ts';
 import type { Change } from './simulate.ts';
 
-/** A change that is meant. */
+/** An intended change. */
 export interface ExplainExpectation {
   readonly sni: string;
-  /** A SPIFFE id. Absent: any client. */
+  /** A SPIFFE id. Absent means any client. */
   readonly client?: string;
-  /** What it comes to: `allowed`, `refused`, `unknown`, or the code of a refusal. */
+  /** The expected outcome: `allowed`, `refused`, `unknown`, or the code of a refusal. */
   readonly outcome: string;
-  /** A kind of change. Absent: any that comes to the outcome. */
+  /** A kind of change. Absent means any with this outcome. */
   readonly change?: string;
 }
 
 export interface Compared {
   readonly unexpected: readonly Change[];
   readonly expected: readonly Change[];
-  /** What was expected and does not happen. */
+  /** Expected changes that do not happen. */
   readonly missing: readonly ExplainExpectation[];
 }
 
 const FIELDS = ['sni', 'client', 'outcome', 'change'];
 
-/** A list of `sni`, `client`, `outcome`; a sentence for what is none. */
+/** Reads a list of `sni`, `client`, `outcome`; returns a sentence for anything else. */
 export function expectationsIn(value: unknown): readonly ExplainExpectation[] | string {
   if (!Array.isArray(value)) return 'a list of changes is wanted, each with sni, outcome and perhaps client';
   const list: ExplainExpectation[] = [];

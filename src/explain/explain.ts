@@ -14,29 +14,29 @@ import type { ConnectionView, RecordView, RequestView, RouteView, Sources, Trace
 import { ReasonedSteps } from './trace-steps.ts';
 
 /**
- * The judgement with its reasons, in the stages of `decide` that a session takes too. What a record
- * tells of steps that cannot be judged again (the hello, the certificate, the connection) is taken
- * from the record.
+ * Makes the judgement with its reasons, in the stages of `decide` that a session uses too. Steps
+ * that cannot be judged again (the hello, the certificate, the connection) are taken from the
+ * record.
  */
 export function explain(snapshot: Snapshot, facts: ConnectionFacts, viewOf: ViewOf, to: ExplainedWith = NO_SOURCES): Trace {
   return explainWithTargets(snapshot, facts, viewOf, to).trace;
 }
 
 export interface ExplainedWith extends Sources {
-  /** Of a running egress. */
+  /** Facts of a running egress. */
   readonly live?: Live;
-  /** False where it runs with `--http off`: then it looks at no request. */
+  /** False for an egress with `--http off`, which reads no requests. */
   readonly servesHttp?: boolean;
 }
 
-/** The trace, and what a session would dial. */
+/** Returns the trace, and what a session would dial. */
 export function explainWithTargets(
   snapshot: Snapshot,
   facts: ConnectionFacts,
   viewOf: ViewOf,
   sources: ExplainedWith,
 ): { readonly trace: Trace; readonly targets: readonly Target[] } {
-  // Of a recorded session the record says how it fared.
+  // The record of a session already has its outcome.
   const live = facts.record === null ? (sources.live ?? null) : null;
   const made = new ReasonedSteps(snapshot, facts, { sources, live });
   const refusal = made.run(viewOf);
@@ -120,7 +120,7 @@ function requestView(
   };
 }
 
-/** As traffic answers (`src/traffic/http/local-reply.ts`). */
+/** The answer that traffic gives (`src/traffic/http/local-reply.ts`). */
 function statusOf(http: HttpRoute, { code }: Refusal): number {
   switch (code) {
     case 'denied':
@@ -146,14 +146,14 @@ function recordView({ record }: ConnectionFacts, snapshot: Snapshot): RecordView
   return { id, startedAt, reason, detail, configuration, changed: configuration !== snapshot.version };
 }
 
-/** Of a session that got to its endpoint: how it ended then. */
+/** Returns how a session ended that had reached its endpoint. */
 function endedLater({
   record,
 }: ConnectionFacts): { readonly reason: EndReason; readonly step: Step | null; readonly detail: string } | null {
   if (record === null) return null;
   const end = endOf(record);
   if (end.kind === 'normal') return { reason: record.reason, step: null, detail: '' };
-  // It was refused then and passes now.
+  // It was refused when it was recorded, and passes now.
   return end.step === 'splice' ? end : null;
 }
 

@@ -7,22 +7,19 @@ import type { SessionRecord } from '../model/session-record.ts';
 import type { FlatHeaders } from '../wire/flat-headers.ts';
 import { unprintable } from '../routing/route.ts';
 
-/**
- * What is known of a connection that is asked about: one that somebody thinks of, or one that was
- * recorded.
- */
+/** The facts of a described or recorded connection. */
 export interface ConnectionFacts {
-  /** As the client sends it, null where the hello names no server. */
+  /** As the client sends it; null where the hello has no server name. */
   readonly serverName: string | null;
   readonly alpn: readonly string[];
-  /** The version that was negotiated, else the highest on offer; empty where neither is known. */
+  /** The negotiated version, else the highest offered; empty where neither is known. */
   readonly tlsVersion: string;
   /** Empty where it is not known. */
   readonly clientAddress: string;
   readonly client: ClientFacts;
-  /** What traffic made of it. */
+  /** The record of traffic; null for a described connection. */
   readonly record: SessionRecord | null;
-  /** Of a service that speaks HTTP: the request that is asked about. */
+  /** For an HTTP service, the request in question. */
   readonly request?: AskedRequest;
 }
 
@@ -32,21 +29,22 @@ export interface AskedRequest {
   /** As the client sends it; empty where it is not known. */
   readonly authority: string;
   /**
-   * Names in lower case and values in turns; null where they are not known, as of a recorded one.
+   * Names in lower case and values, alternating; null where they are not known, as for a recorded
+   * request.
    */
   readonly headers: FlatHeaders | null;
-  /** Of a recorded one: what the client was answered; 0 where it got no answer. */
+  /** For a recorded request, the status of its answer; 0 without an answer. */
   readonly answered?: number;
 }
 
 export type ClientFacts =
-  /** No certificate, or none that is known. */
+  /** No certificate, or an unknown one. */
   | { readonly kind: 'none' }
   | { readonly kind: 'claims'; readonly claims: ClientClaims }
-  /** A certificate that its mesh does not take. */
+  /** A certificate that its mesh refuses. */
   | { readonly kind: 'rejected'; readonly refusal: Refusal; readonly certificate: CertificateSummary | null };
 
-/** A record keeps all that the judgement was made from. */
+/** A record has all facts of its judgement. */
 export function factsOfRecord(record: SessionRecord): ConnectionFacts {
   return {
     serverName: record.sni === '' ? null : unprintable(record.sni),
@@ -58,7 +56,7 @@ export function factsOfRecord(record: SessionRecord): ConnectionFacts {
   };
 }
 
-/** A request that was recorded, as a session that had this request only. */
+/** Treats a recorded request as a session with only this request. */
 export function factsOfRequest(request: RequestRecord): ConnectionFacts {
   const {
     flags,
@@ -124,12 +122,12 @@ function clientOf(record: SessionRecord): ClientFacts {
 }
 
 /**
- * How a recorded session ended, and at which step: of codes that may come at several, the one that
- * it had reached.
+ * How a recorded session ended, and at which step. A code that may occur at several steps counts
+ * for the one that was reached.
  */
 export type RecordedEnd =
   | { readonly kind: 'refusal'; readonly reason: RefusalCode; readonly step: Step; readonly detail: string }
-  /** Nothing was wrong. */
+  /** A normal end. */
   | { readonly kind: 'normal' };
 
 export function endOf(record: SessionRecord): RecordedEnd {
@@ -145,9 +143,9 @@ function isNormal(reason: SessionRecord['reason']): reason is Exclude<SessionRec
 function stepOf(record: SessionRecord, reason: RefusalCode): Step {
   const { step } = REFUSALS[reason];
   const isEarly = record.connectMs < 0;
-  // These come whenever they come; the others belong to one step.
+  // These codes may occur at any step; the others belong to one step.
   if (reason === 'client-gone' || reason === 'over-limit') return reached(record);
-  // What came before it went out to its endpoint, or is a request of its own.
+  // The refusal came before the request was sent to its endpoint, or concerns only this request.
   if (step === 'request' && !isEarly) return 'splice';
   return step === 'splice' && isEarly ? reached(record) : step;
 }
@@ -155,13 +153,12 @@ function stepOf(record: SessionRecord, reason: RefusalCode): Step {
 function reached(record: SessionRecord): Step {
   if (record.helloMs < 0) return 'hello';
   if (record.mode === '') return 'route';
-  // The rate of a route is looked at as soon as the route is known, before anything is asked of the
-  // client.
+  // The rate limit of a route is checked as soon as the route is known, before the client shows a
+  // certificate.
   if (record.limit === 'rate') return 'route';
   if (record.limit === 'request-rate') return 'request';
   if (record.limit !== undefined) return 'endpoint';
   if (record.mode === 'terminate' && record.uris.length === 0) return 'identity';
-  // Where the endpoint has no TLS there is nothing behind the connection that could have been
-  // reached.
+  // Without TLS to the endpoint no later step could have been reached.
   return record.attempts > 0 && record.endpointTls ? 'tls' : 'endpoint';
 }

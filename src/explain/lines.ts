@@ -1,7 +1,7 @@
 /**
- * Lines for a terminal. Clients choose names, files may come from anybody: what would move a
- * cursor, begin a line of its own or turn the direction of writing is written out as `\x1b` or
- * `\u{202e}`. Other letters of any alphabet stay.
+ * Joins lines for a terminal. Clients choose names, and files may come from anywhere: characters
+ * that move a cursor, begin a line or change the direction of writing are written as `\x1b` or
+ * `\u{202e}`. Letters of all alphabets stay.
  */
 export function linesText(lines: readonly string[]): string {
   return lines.map(oneLine).join('\n');

@@ -1,6 +1,6 @@
 /**
- * What a running egress knows beside its configuration: limits that are reached now, how the last
- * sessions of a path ended, and what dialling its endpoints came to.
+ * What a running egress knows besides its configuration: limits that are reached now, the ends of
+ * the last sessions, and the results of dialling the endpoints.
  */
 import { REFUSALS, refuse } from '../base/refusal.ts';
 import type { EndReason, Refusal, RefusalCode } from '../base/refusal.ts';
@@ -14,29 +14,30 @@ import type { ProbeView, RecentView, TraceStepName } from './trace.ts';
 
 export interface Live {
   /**
-   * Why a client of this mesh cannot be answered; null where the egress has a certificate for it.
+   * Returns why a client of this mesh cannot be answered; null where the egress has a certificate
+   * for the mesh.
    */
   readonly identity: (mesh: MeshName) => Refusal | null;
-  /** The rate limit of a route, where it is used up at this moment. */
+  /** Returns a refusal where the rate limit of a route is used up at this moment. */
   readonly rate: (route: Route) => Refusal | null;
-  /** The circuit breaker of a cluster, where it is open at this moment. */
+  /** Returns a refusal where the circuit breaker of a cluster is open at this moment. */
   readonly breaker: (cluster: Cluster) => Refusal | null;
-  /** The last sessions that ended on this route, the newest first. */
+  /** Returns the last ended sessions of this route, newest first. */
   readonly sessions: (route: Route) => readonly SessionRecord[];
-  /** Null where no endpoint was to be dialled: then the last sessions decide. */
+  /** Null where no endpoint was to be dialled: the last sessions then decide. */
   readonly probes: readonly ProbeView[] | null;
 }
 
-/** How a session ends that passed every judgement and did not get to its endpoint. */
+/** Ends of a session that passed every judgement but did not reach its endpoint. */
 const LATE: ReadonlySet<EndReason> = new Set(['connect-timeout', 'connect-refused', 'upstream-tls-failed']);
 
-/** So many of the last sessions are shown. */
+/** The number of last sessions that are shown. */
 const SHOWN = 5;
 
 /**
- * What dialling came to, or else how the last sessions fared with the endpoints that a session
- * would try now: null where the newest of them was connected, and where none has tried. A session
- * that another address has served says nothing of these.
+ * Returns the result of dialling, or else of the last sessions at the endpoints that a session
+ * would try now; null where the newest of them was connected, and where none has tried. A session
+ * at another address does not count.
  */
 export function lateRefusal(live: Live, route: Route, targets: readonly Target[]): Refusal | null {
   if (live.probes !== null) return refusalOf(live.probes);
@@ -54,7 +55,7 @@ export function lateRefusal(live: Live, route: Route, targets: readonly Target[]
   return refuse(newest.reason, `${which} ${all}, the newest at ${endOf(newest)}: ${newest.detail}`);
 }
 
-/** A session passes where one of them passes; otherwise it ends as the last one did. */
+/** A session passes when one probe passes; otherwise it ends as the last one did. */
 function refusalOf(probes: readonly ProbeView[]): Refusal | null {
   const last = probes.at(-1);
   if (last === undefined || last.outcome === 'connected' || probes.some(({ outcome }) => outcome === 'connected')) return null;
@@ -65,7 +66,7 @@ function isLate(reason: EndReason): reason is RefusalCode {
   return LATE.has(reason);
 }
 
-/** The step at which such a session ends. */
+/** Returns the step at which such a session ends. */
 export function lateStep({ code }: Refusal): TraceStepName {
   return REFUSALS[code].step === 'tls' ? 'tls' : 'endpoint';
 }
@@ -80,7 +81,10 @@ export function recentOf(live: Live, route: Route): readonly RecentView[] {
     });
 }
 
-/** How the last sessions ended, and that nothing was dialled where something could be. */
+/**
+ * Describes the ends of the last sessions, and says that nothing was dialled where it could have
+ * been.
+ */
 export function liveNotes(live: Live, route: Route, targets: readonly Target[]): readonly string[] {
   const records = live.sessions(route);
   const [newest] = records;

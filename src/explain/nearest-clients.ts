@@ -1,4 +1,4 @@
-/** The clients that a permission lets in and that are spelt nearly like this one. */
+/** Finds the clients that a permission admits and whose names are spelt like this one. */
 import { editsWithin } from '../base/edits.ts';
 import type { ClientClaims } from '../model/client.ts';
 import type { Permission, Principal } from '../model/permission.ts';
@@ -7,10 +7,10 @@ import type { NearMiss, Sources } from './trace.ts';
 
 const MAX_EDITS = 2;
 const MAX_SHOWN = 3;
-/** Of a client with many ids, and of a permission with many rules. */
+/** Bounds the work for a client with many ids and a permission with many rules. */
 const MAX_COMPARISONS = 100_000;
 
-/** The nearest first; at most three. */
+/** Returns at most three, nearest first. */
 export function nearestClients(permission: Permission, client: ClientClaims, sources: Sources): readonly NearMiss[] {
   const found: { readonly rank: number; readonly miss: NearMiss }[] = [];
   let left = MAX_COMPARISONS;

@@ -1,7 +1,7 @@
 /**
- * Which SNIs an SNI without a route may have been meant to be. One walk over the routes and over
- * what was written and is not served; every comparison has a bound, so that ten thousand routes
- * cost milliseconds.
+ * Finds the SNIs that an SNI without a route may have been meant to be. It walks once over the
+ * routes and the written destinations that are not served; every comparison is bounded, so that ten
+ * thousand routes cost milliseconds.
  */
 import { editsWithin } from '../base/edits.ts';
 import type { Absent } from '../model/compiled.ts';
@@ -14,11 +14,11 @@ import { absentText } from './absent.ts';
 import { inFile, filePlaceOf } from './trace.ts';
 import type { NearMiss, NearMissKind, Sources } from './trace.ts';
 
-/** A slip of the pen; more edits are another name. */
+/** More edits than this make another name, not a typing error. */
 const MAX_EDITS = 2;
 const MAX_SHOWN = 5;
 
-/** The most telling first; at most five. */
+/** Returns at most five, the most helpful first. */
 export function nearestRoutes(snapshot: Snapshot, sni: string, sources: Sources): readonly NearMiss[] {
   const asked = serverName(sni);
   const meant = meaningOf(describeSni(sni));
@@ -34,7 +34,7 @@ export function nearestRoutes(snapshot: Snapshot, sni: string, sources: Sources)
     if (edits !== null)
       found.push({ rank: RANKS.spelling + edits + 0.5, miss: notServed(absent, name, `${editsText(edits)} from `) });
   }
-  // Sorting keeps the order of what is equally near.
+  // Sorting keeps the order of equals.
   return found
     .sort((a, b) => a.rank - b.rank)
     .slice(0, MAX_SHOWN)
@@ -46,7 +46,7 @@ interface Found {
   readonly miss: NearMiss;
 }
 
-/** The lower the more telling. */
+/** A lower rank is more helpful. */
 const RANKS: Readonly<Record<Exclude<NearMissKind, 'case'>, number>> = {
   'not-served': 0,
   'trailing-dot': 1,
@@ -58,13 +58,13 @@ const RANKS: Readonly<Record<Exclude<NearMissKind, 'case'>, number>> = {
   address: 9,
 };
 
-/** What an SNI says in whichever of Kuma's forms; null where it has none. */
+/** What an SNI means in each of Kuma's forms; null for a form that it has not. */
 interface Meaning {
   readonly form: 'tag' | 'hash' | 'kri';
   readonly name: string;
   readonly mesh: string;
   readonly port: string;
-  /** Of the tag form, with the tags in Kuma's order. */
+  /** In the tag form, with the tags in Kuma's order. */
   readonly sorted: string;
 }
 
@@ -117,7 +117,7 @@ function missOf(route: Route, { asked, meant, sni, snapshot }: Asked): Miss | nu
   return sameMesh(name, meant);
 }
 
-/** The destination is the same and so is its mesh: the form differs, or something in it. */
+/** The destination and its mesh are the same: the form differs, or something in it. */
 function sameMesh(name: string, meant: Meaning): Miss | null {
   const own = describeSni(name);
   if (own.form !== meant.form)

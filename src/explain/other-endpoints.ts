@@ -6,8 +6,9 @@ import type { Decision } from '../routing/decide.ts';
 const MAX_NAMED = 3;
 
 /**
- * How a session that passes as before would go elsewhere; null where it need not. An address that a
- * name resolved to is compared by its port alone: what a name resolves to now is not known here.
+ * Returns how a session that passes as before would reach another endpoint; null where it would
+ * not. The address of a name is compared only by its port: what the name resolves to now is not
+ * known here.
  */
 export function endpointChange(
   record: SessionRecord,
@@ -24,7 +25,7 @@ export function endpointChange(
     const more = endpoints.length > named.length ? ` and ${endpoints.length - named.length} more` : '';
     return `went to ${record.endpoint}, goes to ${named.join(', ')}${more} now`;
   }
-  // Whether TLS was spoken is known of a connection that was made.
+  // Whether TLS was used is known only for a connection that was made.
   if (record.connectMs < 0) return null;
   if (record.endpointTls && same.every(({ tls }) => tls === null))
     return `${record.endpoint} was spoken to in TLS, and is in plain text now`;

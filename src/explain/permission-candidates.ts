@@ -1,19 +1,22 @@
-/** Which rules of a permission a client met, and by which field it missed the others. */
+/**
+ * Lists the rules of a permission that a client matched, and the field by which it missed each
+ * other one.
+ */
 import type { ClientClaims } from '../model/client.ts';
 import type { Permission, PermissionRule, Principal } from '../model/permission.ts';
 import { matches } from '../routing/authorise.ts';
 import { filePlaceOf } from './trace.ts';
 import type { Candidate, Sources } from './trace.ts';
 
-/** What a candidate was missed by, where that is not a tag. */
+/** The names of missed fields that are not tags. */
 const FIELDS = { id: 'SPIFFE id', list: 'URI names, joined', client: 'client', rule: 'rule' } as const;
 
-/** Whether a candidate was missed by a tag, that it names. */
+/** Tells whether the missed field is a tag. */
 export function isTag(field: string): boolean {
   return field !== '' && !Object.values<string>(FIELDS).includes(field);
 }
 
-/** In the order in which they are looked at. An unknown client matches nothing. */
+/** Returns candidates in the order in which they are tried. An unknown client matches none. */
 export function permissionCandidates(
   permission: Permission,
   client: ClientClaims | null,
@@ -54,7 +57,9 @@ type Miss = Pick<Candidate, 'field' | 'wanted' | 'found'>;
 
 const NO_MISS: Miss = { field: '', wanted: '', found: '' };
 
-/** The first part of a principal that the client is not; null where it is all of it. */
+/**
+ * Returns the first part of a principal that the client does not match; null where it matches all.
+ */
 function missOf(principal: Principal, uris: readonly string[]): Miss | null {
   if (matches(principal, uris)) return null;
   switch (principal.kind) {
@@ -78,7 +83,7 @@ function missOf(principal: Principal, uris: readonly string[]): Miss | null {
   }
 }
 
-/** `kuma://<tag>/<value>` is how a certificate carries a tag. */
+/** A certificate carries a tag as `kuma://<tag>/<value>`. */
 function uriMiss(principal: Extract<Principal, { kind: 'uri' }>, uris: readonly string[]): Miss {
   const tag = principal.match === 'exact' ? /^kuma:\/\/(.+)\/([^/]*)$/.exec(principal.value) : null;
   if (tag === null) {
@@ -119,7 +124,7 @@ function valueText({ match, value }: Extract<Principal, { kind: 'uri' | 'uri-lis
 
 const NAMED = 8;
 
-/** Of a certificate that carries many, the first ones. */
+/** Lists names; only the first ones of a certificate that carries many. */
 export function asList(names: readonly string[]): string {
   if (names.length === 0) return 'none';
   const shown = names.slice(0, NAMED).join(', ');

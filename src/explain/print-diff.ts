@@ -6,8 +6,8 @@ import { inFile } from './trace.ts';
 const MAX_NAMED = 20;
 
 /**
- * What differs, for people: first who may newly pass and where less is verified. Ends with a line
- * feed.
+ * Writes the differences for people: first newly allowed clients and weaker verification. Ends with
+ * a line feed.
  */
 export function diffText(diff: ConfigDiff): string {
   const { before, after, routes, clusters, meshes } = diff;
@@ -58,7 +58,7 @@ function routeLines({ kind, sni, destination, mesh, mode, fields }: RouteDiff): 
 function clusterLines({ kind, cluster, added, removed, changed, tls, fields }: ClusterDiff): readonly string[] {
   const other = tls.filter(({ isWeaker }) => !isWeaker).map(({ endpoint, text }) => `${endpoint} TLS: ${text}`);
   const parts = [...removed.map((name) => `- ${name}`), ...added.map((name) => `+ ${name}`), ...changed, ...other, ...fields];
-  // What is weaker stands above.
+  // Weaker verification is listed above.
   if (parts.length === 0) return [];
   const some = parts.slice(0, MAX_NAMED);
   return [

@@ -5,7 +5,7 @@ import { CHANGE_KINDS } from './simulate.ts';
 import type { Change, ChangeKind, Simulation, Skipped } from './simulate.ts';
 import { inFile } from './trace.ts';
 
-/** What access opens comes first, and in capitals. */
+/** Changes that open access come first, in capitals. */
 const TITLES: Readonly<Record<ChangeKind, string>> = {
   'newly-allowed': 'NEWLY ALLOWED',
   'newly-routed': 'NEWLY ROUTED',
@@ -18,7 +18,7 @@ const TITLES: Readonly<Record<ChangeKind, string>> = {
 
 const MAX_SHOWN = 50;
 
-/** What a simulation found, for people. Ends with a line feed. */
+/** Writes the result of a simulation for people. Ends with a line feed. */
 export function simulationText(simulation: Simulation, { unexpected, expected, missing }: Compared): string {
   const { replayed, changes, configuration } = simulation;
   const count = changes.reduce((sum, { sessions }) => sum + sessions, 0);

@@ -3,7 +3,7 @@ import { inFile } from './trace.ts';
 import type { Candidate, NearMiss, ProbeView, RequestView, Trace, TraceStep } from './trace.ts';
 
 /**
- * A trace for people: what it comes to, what to change, then step by step. Ends with a line feed.
+ * Writes a trace for people: the outcome, what to change, then step by step. Ends with a line feed.
  */
 export function traceText(trace: Trace): string {
   return linesText([
@@ -36,7 +36,7 @@ function stepLines(step: TraceStep, trace: Trace): readonly string[] {
   const head = `${step.step.padEnd(NAME_WIDTH)}${outcome.padEnd(OUTCOME_WIDTH)}${step.text}`.trimEnd();
   const isEnd = step.outcome === 'refused';
   const near = isEnd ? trace.nearest.map(nearText) : [];
-  // The routes that were nearest say how they differ; as candidates they would say it twice.
+  // The nearest routes already show how they differ; as candidates they would be listed twice.
   const looked = step.step === 'route' ? [] : step.candidates.map(candidateText);
   const more = step.omitted === 0 || step.step === 'route' ? [] : [`and ${step.omitted} more`];
   return [head, ...[...looked, ...more, ...near].map((line) => `${' '.repeat(NAME_WIDTH)}${line}`)];

@@ -2,41 +2,38 @@ import { valuesOf } from '../wire/flat-headers.ts';
 import type { AskedRequest } from './facts.ts';
 import type { Trace } from './trace.ts';
 
-/**
- * What a running egress may be asked: about a session that it remembers, or about a connection that
- * somebody thinks of.
- */
+/** A question to a running egress: about a remembered session, or about a described connection. */
 export type Question =
   | { readonly id: string }
   | {
-      /** Null: a hello that names no server. */
+      /** Null for a hello without a server name. */
       readonly sni: string | null;
       /**
-       * URI names of the client's certificate, taken at their word: a SPIFFE id at least. Absent:
-       * the client has no certificate.
+       * URI names of the client's certificate, which are not verified: at least a SPIFFE id. Absent
+       * means no certificate.
        */
       readonly from?: readonly string[];
-      /** Of a service that speaks HTTP: what is asked for. Absent: the connection only. */
+      /** For an HTTP service, the request in question. Absent asks only about the connection. */
       readonly method?: string;
-      /** Begins with a slash. Absent: `/`. */
+      /** Begins with a slash. Absent means `/`. */
       readonly path?: string;
-      /** Lines as `name: value`; `host` is the authority. */
+      /** Lines of the form `name: value`; `host` is the authority. */
       readonly headers?: readonly string[];
     };
 
-/** A connection that is only asked about, with its endpoints dialled. */
+/** A described connection whose endpoints are dialled. */
 export type ProbeQuestion = Extract<Question, { readonly sni: string | null }>;
 
 export type Answer =
   | { readonly kind: 'trace'; readonly trace: Trace }
-  /** Names that cannot be those of a client. */
+  /** Names that no client can have. */
   | { readonly kind: 'bad-question'; readonly why: string }
-  /** As many endpoints are dialled for others as may be at a time. */
+  /** The maximum of questions is being dialled. */
   | { readonly kind: 'busy'; readonly why: string }
-  /** The session is not among those that are remembered. */
+  /** The session is not among the remembered ones. */
   | { readonly kind: 'no-record'; readonly why: string };
 
-/** Null where only the connection is asked about; a sentence where it is no request. */
+/** Returns null for a question about the connection only; a sentence for an invalid request. */
 export function askedRequest({
   method,
   path,

@@ -1,18 +1,18 @@
 import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 
-/** What a recording holds: `run --record`, or the page `/decisions`. */
+/** The sessions of a recording: `run --record`, or the page `/decisions`. */
 export interface ReadSessions {
   readonly records: readonly SessionRecord[];
-  /** Lines that are no session, e.g. one that a full disk cut. */
+  /** Number of lines that are no session, e.g. one that a full disk cut. */
   readonly unreadable: number;
-  /** Lines of a version that this one does not know. */
+  /** Number of lines of an unknown version. */
   readonly unknownVersion: number;
 }
 
 const KNOWN_VERSION = 1;
 
-/** Lines of JSON, each a session; or one document with the list `decisions`. */
+/** Reads lines of JSON, each a session, or one document with the list `decisions`. */
 export function sessionsIn(text: string): ReadSessions {
   const whole = parsed(text);
   const items = isFields(whole) && Array.isArray(whole.decisions) ? (whole.decisions as readonly unknown[]) : linesOf(text);
@@ -50,7 +50,7 @@ function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Of fields that a line does not have. */
+/** Values of fields that a line lacks. */
 const BLANK: SessionRecord = {
   id: '',
   reason: 'closed',
@@ -84,7 +84,7 @@ const BLANK: SessionRecord = {
   totalMs: 0,
 };
 
-/** What it takes to judge one again. */
+/** Fields without which a session cannot be judged again. */
 const NEEDED = ['id', 'reason', 'sni', 'mode', 'uris', 'helloMs', 'connectMs'] as const;
 
 function isSession(fields: Fields): fields is Fields & Pick<SessionRecord, (typeof NEEDED)[number]> {

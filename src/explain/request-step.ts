@@ -1,4 +1,4 @@
-/** What a request of a service that speaks HTTP meets before an endpoint is chosen. */
+/** Judges a request of an HTTP service before an endpoint is chosen. */
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
@@ -9,9 +9,9 @@ import type { AskedRequest } from './facts.ts';
 import type { Candidate } from './trace.ts';
 
 export interface TracedRequest {
-  /** Where the egress answers every such request itself. */
+  /** Set where the egress answers every such request itself. */
   readonly refusal: Refusal | null;
-  /** What it answers then; null where it does not. */
+  /** The status of its answer; null where it gives none. */
   readonly status: number | null;
   readonly text: string;
   readonly candidates: readonly Candidate[];
@@ -39,8 +39,8 @@ export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: 
 }
 
 /**
- * Requests that are never served, whatever is configured, as far as a question can name them.
- * Traffic finds more in the bytes of a head (`src/traffic/http/check-head.ts`).
+ * Finds requests that no configuration serves, among those that a question can describe. Traffic
+ * refuses more in the bytes of a head (`src/traffic/http/check-head.ts`).
  */
 function unservedHead({ method, headers }: AskedRequest): { readonly status: number; readonly why: string } | null {
   if (method === 'TRACE') return { status: 400, why: 'TRACE is not served' };

@@ -1,6 +1,6 @@
 /**
- * What to change to make a refused connection pass: one sentence, with the resource and where it is
- * written.
+ * Writes what to change so that a refused connection passes: one sentence, with the resource and
+ * its place.
  */
 import { REFUSALS } from '../base/refusal.ts';
 import type { RefusalCode } from '../base/refusal.ts';
@@ -16,20 +16,20 @@ import { isTag, permissionCandidates } from './permission-candidates.ts';
 import { inFile, filePlaceOf } from './trace.ts';
 import type { Advice, Candidate, NearMiss, Sources } from './trace.ts';
 
-/** What is known where a connection ended. */
+/** The facts about the end of a connection. */
 export interface RefusedConnection {
   readonly code: RefusalCode;
   readonly sni: string | null;
   readonly route: Route | null;
   readonly client: ClientClaims | null;
-  /** SPIFFE ids, also of a client that was rejected. */
+  /** SPIFFE ids, also of a rejected client. */
   readonly ids: readonly string[];
   /** ISO 8601; empty where it is not known. */
   readonly certificateExpiry: string;
-  /** When it was, in milliseconds since the Unix epoch; 0 where nothing was recorded. */
+  /** When it ended, in milliseconds since the Unix epoch; 0 without a record. */
   readonly at: number;
   readonly nearest: readonly NearMiss[];
-  /** Of the step where it ended. */
+  /** The candidates of the step where it ended. */
   readonly candidates: readonly Candidate[];
   readonly snapshot: Snapshot;
   readonly sources: Sources;
@@ -70,7 +70,7 @@ export function adviceFor(refused: RefusedConnection): Advice {
   }
 }
 
-/** When a record was made, by the certificate that it tells of. */
+/** Compares the certificate's expiry with the time of the record. */
 function isExpired({ code, certificateExpiry, at }: RefusedConnection): boolean {
   return code === 'client-not-trusted' && certificateExpiry !== '' && Date.parse(certificateExpiry) < at;
 }
@@ -150,7 +150,7 @@ function permissionAdvice(refused: RefusedConnection, permission: Permission): A
     return plain(text);
   }
   const [near] = refused.nearest;
-  // All of a rule but one tag: that tag is what is in the way.
+  // A rule that matches except for one tag: that tag is the obstacle.
   const byTag = candidates.find(({ outcome, field }) => outcome === 'rejected' && isTag(field));
   const what = byTag === undefined ? '' : ` with ${byTag.field}: ${byTag.found} (it wants ${byTag.wanted})`;
   const instead = near === undefined ? '' : `; it names ${near.name}`;
@@ -162,7 +162,7 @@ function lets(part: Permission, { route, client }: RefusedConnection): boolean {
   return route?.kind === 'terminate' && authoriseClaims({ ...route, permission: part }, client).kind === 'allowed';
 }
 
-/** Of Kuma's ids, the service as a policy names it. */
+/** Returns, from Kuma's ids, the service as a policy names it. */
 function serviceOf(id: string): string | null {
   const service = /^spiffe:\/\/[^/]+\/([^/]+)$/.exec(id)?.[1];
   return service === undefined ? null : `kuma.io/service: ${service}`;

@@ -1,8 +1,7 @@
 /**
- * Recorded sessions over another configuration: which of them come to another end. Judged by
- * `decide`, as traffic is, from what the records hold. What they do not hold is not guessed: names
- * are taken to resolve, endpoints to be healthy, and a certificate that was refused to be refused
- * again.
+ * Judges recorded sessions in another configuration, and finds those with another outcome. It uses
+ * `decide`, as traffic does, on the facts of the records. It does not guess missing facts: names
+ * count as resolvable, endpoints as healthy, and a refused certificate as refused again.
  */
 import type { EndReason, RefusalCode } from '../base/refusal.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -16,29 +15,29 @@ import { NO_SOURCES, filePlaceOf } from './trace.ts';
 import type { FilePlace, Sources } from './trace.ts';
 
 /**
- * Of what `-o json` gives. Goes up when a field goes away or means something else; new fields do
- * not count.
+ * Version of the output of `-o json`. It increases when a field is removed or changes its meaning,
+ * not for new fields.
  */
 export const SIMULATION_VERSION = 1;
 
 export type ChangeKind =
-  /** Was refused, passes now. */
+  /** Refused before, passes now. */
   | 'newly-allowed'
   /**
-   * Had no route and has one that ends the mTLS: who may pass it cannot be said, as nobody asked
-   * for a certificate then.
+   * Without a route before, with a terminating one now: whether it passes is unknown, because the
+   * client was not asked for a certificate.
    */
   | 'newly-routed'
   | 'newly-denied'
-  /** Had a route. */
+  /** With a route before, without one now. */
   | 'no-longer-routed'
-  /** Passed through before and is terminated now, or the other way round. */
+  /** Passed through before and is terminated now, or the reverse. */
   | 'other-mode'
   | 'other-endpoints'
-  /** Was refused and is, by another code. */
+  /** Refused before and now, with different codes. */
   | 'refused-otherwise';
 
-/** The order in which they are listed. */
+/** In the order of the listing. */
 export const CHANGE_KINDS: readonly ChangeKind[] = [
   'newly-allowed',
   'newly-routed',
@@ -49,18 +48,18 @@ export const CHANGE_KINDS: readonly ChangeKind[] = [
   'refused-otherwise',
 ];
 
-/** All sessions of one client to one SNI that change alike. */
+/** All sessions of one client to one SNI with the same change. */
 export interface Change {
   readonly kind: ChangeKind;
   readonly sni: string;
-  /** SPIFFE ids; empty where no certificate was asked for. */
+  /** SPIFFE ids; empty without a certificate. */
   readonly client: readonly string[];
   /** `allowed`, or the code of the refusal. */
   readonly before: 'allowed' | RefusalCode;
   readonly after: 'allowed' | 'unknown' | RefusalCode;
-  /** What there is to say of it. */
+  /** One sentence about the change. */
   readonly text: string;
-  /** What decides now. */
+  /** The place of what decides now. */
   readonly place: FilePlace | null;
   readonly sessions: number;
   /** The id of one of them. */
@@ -70,18 +69,18 @@ export interface Change {
 export interface Simulation {
   readonly version: typeof SIMULATION_VERSION;
   readonly configuration: { readonly version: string; readonly zone: string };
-  /** All that were read. */
+  /** Number of sessions read. */
   readonly sessions: number;
   readonly replayed: number;
   readonly changes: readonly Change[];
   readonly skipped: readonly Skipped[];
-  /** Replayed as far as the permission only: no endpoint could be used then. */
+  /** Sessions that were judged only up to the permission: no endpoint could be used at the time. */
   readonly endpointsUnknown: number;
-  /** Their certificate was refused, and is taken to be. */
+  /** Sessions whose certificate was refused, and counts as refused again. */
   readonly certificatesTaken: number;
 }
 
-/** Sessions whose facts do not suffice, by how they ended. */
+/** Sessions without enough facts, by how they ended. */
 export interface Skipped {
   readonly why: 'no-hello' | 'not-judged';
   readonly reason: EndReason;
@@ -127,13 +126,13 @@ interface Judged {
   readonly kind: 'judged';
   readonly outcome: 'allowed' | RefusalCode;
   readonly step: 'route' | 'identity' | 'permission' | null;
-  /** The judgement let it pass, and no endpoint could be used. */
+  /** True when the judgement passed, but no endpoint could be used. */
   readonly endpointUnknown: boolean;
 }
 
 /**
- * What the configuration of then made of a session: as far as policy goes, not what networks and
- * limits did to it later.
+ * Returns the judgement of the recorded configuration: its policies, not the later effects of
+ * networks and limits.
  */
 function judgedThen(record: SessionRecord): Judged | { readonly kind: 'skipped'; readonly why: Skipped['why'] } {
   if (record.helloMs < 0) return { kind: 'skipped', why: 'no-hello' };
@@ -142,11 +141,11 @@ function judgedThen(record: SessionRecord): Judged | { readonly kind: 'skipped';
   if (end.kind === 'normal' || record.connectMs >= 0) return { ...passed, endpointUnknown: false };
   const { reason, step } = end;
   if (reason === 'internal-error' || step === 'hello') return { kind: 'skipped', why: 'not-judged' };
-  // A request that is not served says nothing of the connection.
+  // A request that is not served does not decide about the connection.
   if (step === 'request' || step === 'endpoint' || step === 'tls' || step === 'splice') {
     return { ...passed, endpointUnknown: step === 'endpoint' && record.attempts === 0 };
   }
-  // A limit, or a client that went, came before the judgement.
+  // A limit, or a client that left, ended it before the judgement.
   const isVerdict = reason !== 'client-gone' && reason !== 'over-limit' && reason !== 'drained' && reason !== 'policy-changed';
   return isVerdict ? { kind: 'judged', outcome: reason, step, endpointUnknown: false } : { kind: 'skipped', why: 'not-judged' };
 }
@@ -163,7 +162,8 @@ function judgedNow(snapshot: Snapshot, record: SessionRecord): Now {
   if (decision.kind === 'allowed') return { outcome: 'allowed', decision };
   const { code } = decision.refusal;
   if (code !== 'no-client-certificate') return { outcome: code, decision };
-  // The route asks who the client is, and the record only says so where it was asked then too.
+  // The route depends on the client, and the record has its identity only where it was asked for a
+  // certificate.
   if (client.kind === 'rejected') return { outcome: client.refusal.code, decision };
   return { outcome: record.mode === 'terminate' ? code : 'unknown', decision };
 }

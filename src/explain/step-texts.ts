@@ -1,4 +1,4 @@
-/** What a step of a trace says where it is passed. */
+/** The texts of passed steps of a trace. */
 import type { Allowed } from '../routing/authorise.ts';
 import type { Chosen } from '../routing/choose.ts';
 import { printable } from '../routing/route.ts';

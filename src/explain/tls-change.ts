@@ -2,14 +2,14 @@ import type { Endpoint, NameMatcher, TlsOrigination, TlsVersion } from '../model
 import { tlsText } from '../routing/table.ts';
 
 export interface TlsChange {
-  /** Less is verified, or anybody can read it. */
+  /** True when less is verified, or TLS is gone. */
   readonly isWeaker: boolean;
   readonly text: string;
 }
 
 /**
- * How the TLS to one endpoint changes, or that of an endpoint that is new beside those of before;
- * null where it does not.
+ * Returns how the TLS to one endpoint changes, or that of a new endpoint beside the previous ones;
+ * null without a change.
  */
 export function tlsChange(before: TlsOrigination | null, after: TlsOrigination | null): TlsChange | null {
   const said = sentences(before, after);
@@ -17,12 +17,12 @@ export function tlsChange(before: TlsOrigination | null, after: TlsOrigination |
   return { isWeaker: said.some(({ isWeaker }) => isWeaker), text: said.map(({ text }) => text).join('; ') };
 }
 
-/** Of a new endpoint: whether it is spoken to with less than every one of before. */
+/** Tells whether a new endpoint has weaker TLS than every previous one. */
 export function isWeakerThanAll({ tls }: Endpoint, before: readonly Endpoint[]): boolean {
   return before.length > 0 && before.every((other) => strength(tls) < strength(other.tls));
 }
 
-/** Plain, unverified, any name, verified. */
+/** Ranks no TLS, unverified, any name, verified. */
 function strength(tls: TlsOrigination | null): number {
   if (tls === null) return 0;
   if (tls.trust.kind === 'none') return 1;
@@ -65,7 +65,7 @@ function namesText(names: readonly NameMatcher[] | null): string {
   return names === null ? 'any name' : names.map(({ kind, value }) => `${value}${kind === 'prefix' ? '*' : ''}`).join(', ');
 }
 
-/** All that was taken is taken, and more. */
+/** Tells whether all previous names are accepted, and more. */
 function isLooser(before: readonly NameMatcher[], after: readonly NameMatcher[]): boolean {
   return before.every((one) => after.some((other) => covers(other, one)));
 }

@@ -26,21 +26,21 @@ const STEPS: readonly TraceStepName[] = ['hello', 'route', 'identity', 'permissi
 
 const NOTHING = { candidates: [], omitted: 0 } as const;
 
-/** A step shows so many candidates that were rejected. */
+/** The most rejected candidates that a step shows. */
 const MAX_REJECTED = 20;
 
 interface Explained extends Sources {
   readonly servesHttp?: boolean;
 }
 
-/** The steps in their order, each as far as it is reached. */
+/** Makes the steps in their order, up to the last one that is reached. */
 export class ReasonedSteps {
   readonly #steps = new Map<TraceStepName, TraceStep>();
   endsAt: TraceStepName | null = null;
-  /** What a session would dial, in that order; empty where it does not get so far. */
+  /** What a session would dial, in order; empty where it does not get so far. */
   targets: readonly Target[] = [];
   nearest: readonly NearMiss[] = [];
-  /** The status with which the egress answers the request itself, where the step says so. */
+  /** The status with which the egress answers the request itself, where a step decides so. */
   status: number | null = null;
   #routed: RoutedHello | null = null;
   #admitted: AdmittedClient | null = null;
@@ -65,7 +65,7 @@ export class ReasonedSteps {
     return this.#routed?.route ?? null;
   }
 
-  /** How requests are served; undefined where bytes pass as they are. */
+  /** How requests are served; undefined where bytes pass unchanged. */
   get http(): HttpRoute | undefined {
     const { route } = this;
     return route?.kind === 'terminate' && this.#sources.servesHttp !== false ? route.http : undefined;
@@ -124,8 +124,8 @@ export class ReasonedSteps {
   }
 
   /**
-   * Identity and permission: a route that serves nobody refuses before it asks who the client is,
-   * as traffic does.
+   * Judges identity and permission. A route that refuses every client does so before the identity,
+   * as in traffic.
    */
   #admit(): Refusal | null {
     if (this.#routed === null) return null;
@@ -161,7 +161,7 @@ export class ReasonedSteps {
     return this.#pass('permission', allowedText(judged.allowed), candidates);
   }
 
-  /** Of a service that speaks HTTP, what is done to a request before an endpoint is chosen. */
+  /** Judges, for an HTTP service, what happens to a request before an endpoint is chosen. */
   #request(): Refusal | null {
     const recorded = this.#recorded('request');
     if (recorded !== null) {
@@ -208,11 +208,11 @@ export class ReasonedSteps {
     return this.#pass('tls', `${tlsText(tls)}, ${versions}${tls.alpn.length === 0 ? '' : `, ALPN ${tls.alpn.join(', ')}`}`);
   }
 
-  /** What traffic came to at a step that has to be taken at its word. */
+  /** Returns the recorded outcome of a step that cannot be judged again. */
   #recorded(step: TraceStepName): Refusal | null {
     const { record } = this.#facts;
     const end = record === null ? null : endOf(record);
-    // What another configuration made of endpoints says nothing of those that are there now.
+    // Endpoints in another configuration say nothing about the present ones.
     const isStale = record?.snapshotVersion !== this.#snapshot.version && (step === 'endpoint' || step === 'tls');
     if (isStale) return null;
     if (end?.kind !== 'refusal' || end.step !== step || JUDGED.has(end.reason)) return null;
@@ -236,7 +236,7 @@ export class ReasonedSteps {
   }
 }
 
-/** Judged again from the facts, never taken from a record. */
+/** Codes that are judged again from the facts, never taken from a record. */
 const JUDGED: ReadonlySet<EndReason> = new Set(['no-sni', 'no-route', 'denied', 'unsupported-policy', 'misconfigured']);
 
 function shown(candidates: readonly Candidate[]): Pick<TraceStep, 'candidates' | 'omitted'> {

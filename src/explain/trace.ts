@@ -1,50 +1,48 @@
 import type { EndReason, RefusalCode, Step } from '../base/refusal.ts';
 import type { Absent, Origin } from '../model/compiled.ts';
 
-/** Goes up when a field goes away or means something else; new fields do not count. */
+/** Increases when a field is removed or changes its meaning, not for new fields. */
 export const TRACE_VERSION = 1;
 
 /**
- * Why a connection passes or does not: six steps, each with what it looked at, and where it ends.
- * Plain data; as JSON it is what `explain -o json` and the admin's `/explain` give
+ * Why a connection passes or does not: six steps with their candidates, and where it ends. Plain
+ * data; as JSON it is the output of `explain -o json` and of the admin's `/explain`
  * (docs/explain.md).
  */
 export interface Trace {
   readonly version: typeof TRACE_VERSION;
-  /** `allowed`: it gets to its endpoint. One that was cut later was allowed too. */
+  /** `allowed`: it reaches its endpoint. A session that was cut later counts as allowed. */
   readonly outcome: 'allowed' | 'refused';
-  /** Why it ended; null where nothing has ended, as no session was recorded. */
+  /** Why it ended; null where no session was recorded. */
   readonly reason: EndReason | null;
   /** Where it ended; null where it passes all steps. */
   readonly endsAt: Step | null;
   /** One sentence; empty where it passes. */
   readonly detail: string;
-  /** What to change to make it pass; null where it passes. */
+  /** What to change so that it passes; null where it passes. */
   readonly advice: Advice | null;
-  /** What would have matched, the nearest first. */
+  /** Names that would have matched, nearest first. */
   readonly nearest: readonly NearMiss[];
   readonly connection: ConnectionView;
   readonly route: RouteView | null;
   /** Always the six, in order. */
   readonly steps: readonly TraceStep[];
   readonly configuration: { readonly version: string; readonly zone: string };
-  /** Of a recorded session. */
+  /** The record of a recorded session. */
   readonly record: RecordView | null;
-  /**
-   * Of a service that speaks HTTP: what is done to the request that was asked about, or to any.
-   */
+  /** For an HTTP service, what is done to the request in question, or to any request. */
   readonly request?: RequestView;
   /**
-   * Of a running egress: the last sessions of this path, the newest first. Absent where it
-   * remembers none, and where no egress was asked.
+   * From a running egress, the last sessions of this path, newest first. Absent where it remembers
+   * none, and without a running egress.
    */
   readonly recent?: readonly RecentView[];
   /**
-   * What became of each endpoint that was dialled for this answer, in the order in which a session
-   * tries them. Absent where nothing was dialled.
+   * The result of each endpoint that was dialled for this answer, in the order in which a session
+   * tries them. Absent where none was dialled.
    */
   readonly probes?: readonly ProbeView[];
-  /** What else there is to know. */
+  /** Further facts. */
   readonly notes: readonly string[];
 }
 
@@ -52,22 +50,22 @@ export type TraceStepName = Exclude<Step, 'splice'>;
 
 export interface TraceStep {
   readonly step: TraceStepName;
-  /** `not-asked`: this connection has nothing to be asked here. `not-reached`: it ended before. */
+  /** `not-asked`: the step does not apply to this connection. `not-reached`: it ended before. */
   readonly outcome: 'passed' | 'refused' | 'not-asked' | 'not-reached';
   readonly text: string;
-  /** What was looked at, in the order in which it was: rules, endpoints. */
+  /** The tested rules or endpoints, in order. */
   readonly candidates: readonly Candidate[];
-  /** So many more were rejected. */
+  /** Number of further rejected candidates. */
   readonly omitted: number;
 }
 
 export interface Candidate {
   readonly name: string;
-  /** `not-reached`: one before it decided. */
+  /** `not-reached`: an earlier one decided. */
   readonly outcome: 'matched' | 'rejected' | 'not-reached';
   /**
-   * By which field it was rejected, what the candidate has there, and what the connection has;
-   * empty where it matched.
+   * The field that rejected it, its value in the candidate and in the connection; empty where it
+   * matched.
    */
   readonly field: string;
   readonly wanted: string;
@@ -77,7 +75,7 @@ export interface Candidate {
 
 export interface NearMiss {
   readonly kind: NearMissKind;
-  /** What would have matched: an SNI, or a SPIFFE id. */
+  /** A name that would have matched: an SNI, or a SPIFFE id. */
   readonly name: string;
   /** How it differs. */
   readonly text: string;
@@ -98,7 +96,7 @@ export type NearMissKind =
   | 'sni-form'
   /** The name of an endpoint where the name of the destination belongs. */
   | 'address'
-  /** Written, and not served. */
+  /** Written, but not served. */
   | 'not-served';
 
 export interface Advice {
@@ -138,22 +136,22 @@ export interface RecordView {
   readonly startedAt: string;
   readonly reason: EndReason;
   readonly detail: string;
-  /** The configuration that it was judged by. */
+  /** Version of the configuration that judged it. */
   readonly configuration: string;
-  /** Another configuration is live now. */
+  /** True when another configuration is live now. */
   readonly changed: boolean;
 }
 
 export interface RequestView {
-  /** Empty where no request was named. */
+  /** Empty where the question has no request. */
   readonly method: string;
   readonly path: string;
   readonly authority: string;
   /** The authority that the service reads: the name of its endpoint, or the client's own. */
   readonly host: string;
   /**
-   * The egress answers with this status; 0 closes the connection, null passes on what the service
-   * answers.
+   * The status with which the egress answers; 0 closes the connection, null passes on the service's
+   * answer.
    */
   readonly status: number | null;
 }
@@ -164,7 +162,7 @@ export interface RecentView {
   readonly endedAt: string;
   readonly reason: EndReason;
   readonly detail: string;
-  /** The last one that was tried; empty where it came to none. */
+  /** The last endpoint that was tried; empty without one. */
   readonly endpoint: string;
 }
 
@@ -172,15 +170,15 @@ export interface ProbeView {
   /** `address:port`. */
   readonly endpoint: string;
   /**
-   * `connected`, TLS included where the endpoint has any, or the code that a session would have
-   * ended with.
+   * `connected`, including TLS where the endpoint has it, or the code with which a session would
+   * have ended.
    */
   readonly outcome: 'connected' | RefusalCode;
   readonly detail: string;
   readonly ms: number;
 }
 
-/** What the compiler of the configuration knows beside the snapshot. */
+/** What the compiler of the configuration knows besides the snapshot. */
 export interface Sources {
   readonly origins: ReadonlyMap<string, Origin>;
   readonly absent: ReadonlyMap<string, Absent>;
@@ -188,13 +186,13 @@ export interface Sources {
 
 export const NO_SOURCES: Sources = { origins: new Map(), absent: new Map() };
 
-/** Where something was written, e.g. `route:<sni>`; null where that is not known. */
+/** Returns the place of e.g. `route:<sni>`; null where it is not known. */
 export function filePlaceOf({ origins }: Sources, key: string): FilePlace | null {
   const found = origins.get(key);
   return found === undefined ? null : { file: found.file, line: found.line, column: found.column };
 }
 
-/** ` (file:line)` for the end of a sentence, or nothing. */
+/** Returns ` (file:line)` for the end of a sentence, or an empty text. */
 export function inFile(place: FilePlace | null): string {
   return place === null ? '' : ` (${place.file}:${place.line})`;
 }

@@ -1,7 +1,4 @@
-/**
- * What operators wrote, as text. Files are read with bounds, and an error never quotes what is in
- * them.
- */
+/** Reads operators' files as text. Reads are bounded, and an error never quotes the content. */
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -10,7 +7,7 @@ import type { Problem } from '../base/problem.ts';
 import { fileProblem, scanFolder, systemReason } from './scan.ts';
 
 export interface FileText {
-  /** As the operator gave the folder, joined with what lies below it. */
+  /** The operator's path of the folder, joined with the path below it. */
   readonly path: string;
   readonly text: string;
 }
@@ -19,18 +16,18 @@ export interface FolderContent {
   /** Sorted by path. */
   readonly files: readonly FileText[];
   readonly problems: readonly Problem[];
-  /** Of the moment before the files were read: `watchFolder` takes it as `since`. */
+  /** Taken before the files were read: `watchFolder` takes it as `since`. */
   readonly fingerprint: string;
 }
 
-/** `error` is fit to show. */
+/** `error` may be shown. */
 export type FileBelow = { readonly text: string } | { readonly error: string };
 
 export const MAX_FILE_BYTES: number = 4 * 1024 * 1024;
 
 const AT_ONCE = 16;
 
-/** The `.yaml`, `.yml` and `.json` files of a folder and the folders in it. */
+/** Reads the `.yaml`, `.yml` and `.json` files of a folder and its sub-folders. */
 export async function readResourceFolder(dir: string): Promise<FolderContent> {
   const { files: paths, problems: found, fingerprint } = await scanFolder(dir);
   const problems = [...found];
@@ -46,9 +43,9 @@ export async function readResourceFolder(dir: string): Promise<FolderContent> {
 }
 
 /**
- * A file that a resource names, e.g. `tls.caCert.file`: absolute, or from the root. It must lie
- * below the root when every link on the way is followed, be a regular file, and hold at most 4 MiB
- * of UTF-8. Not a promise, because compiling is not one.
+ * Reads a file that a resource names, e.g. `tls.caCert.file`: absolute, or relative to the root.
+ * After following every link it must lie below the root, be a regular file, and hold at most 4 MiB
+ * of UTF-8. It is synchronous, because compiling is.
  */
 export function readFileBelow(root: string, path: string): FileBelow {
   if (path === '' || path.includes('\0')) return { error: 'not a path' };
@@ -62,7 +59,7 @@ export function readFileBelow(root: string, path: string): FileBelow {
   }
 }
 
-/** The message is ours, and fit to show. */
+/** Its message is our own, and may be shown. */
 class Unreadable extends Error {}
 
 async function readText(path: string): Promise<FileText | Problem> {
@@ -73,7 +70,7 @@ async function readText(path: string): Promise<FileText | Problem> {
   }
 }
 
-/** Without a byte order mark, if there was one. */
+/** Removes a byte order mark. */
 function decode(bytes: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -82,7 +79,7 @@ function decode(bytes: Buffer): string {
   }
 }
 
-/** To open a FIFO for reading would wait for a writer. */
+/** Opening a FIFO for reading would otherwise wait for a writer. */
 const OPEN = constants.O_RDONLY | constants.O_NONBLOCK;
 
 async function readBounded(path: string): Promise<Buffer> {
@@ -101,7 +98,7 @@ async function readBounded(path: string): Promise<Buffer> {
   }
 }
 
-/** `path` is a real path: a link in its place has just been put there. */
+/** `path` is a real path: a link at its place was put there just now. */
 function readWhole(path: string): Buffer {
   const file = openSync(path, OPEN | constants.O_NOFOLLOW);
   try {
@@ -119,8 +116,8 @@ function readWhole(path: string): Buffer {
 }
 
 /**
- * With room for what is added while it is read; to fill it is an error. Decided on what was opened,
- * not on what was listed.
+ * Leaves room for bytes that are added while it is read; filling it is an error. The size is that
+ * of the opened file, not of the listed one.
  */
 function bufferFor(about: Stats): Buffer {
   if (!about.isFile()) throw new Unreadable('not a regular file');

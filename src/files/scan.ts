@@ -1,23 +1,23 @@
 /**
- * Which resource files a folder has. Reading and watching both go by this list, so that they never
- * differ in what they see.
+ * Lists the resource files of a folder. Reading and watching both use this list, so that they see
+ * the same files.
  */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import type { Problem } from '../base/problem.ts';
 
 export interface Scan {
-  /** Sorted by path; `dir` joined with what lies below it. */
+  /** Sorted by path; `dir` joined with the path below it. */
   readonly files: readonly string[];
   readonly folders: readonly ScannedFolder[];
   readonly problems: readonly Problem[];
-  /** Equal as long as no file was added, taken away or written, through symbolic links too. */
+  /** Stays equal until a file is added, removed or written, through symbolic links too. */
   readonly fingerprint: string;
 }
 
 export interface ScannedFolder {
   readonly path: string;
-  /** Another folder under the same path has another one. */
+  /** Another folder under the same path has another id. */
   readonly id: string;
 }
 
@@ -25,15 +25,16 @@ const RESOURCE = /\.(?:ya?ml|json)$/i;
 const MAX_DEPTH = 32;
 
 /**
- * Names that begin with a dot are left out: editors' files, `.git`, and Kubernetes' `..data`, which
- * the visible names are links into. A link counts as what is behind it: a file, wherever it lies,
- * or a folder below `dir`. Each folder is read once, by its own path before any link's. A link that
- * cannot be followed is an error, whatever its name: a policy may be behind it.
+ * Lists the files. Names that begin with a dot are left out: editors' files, `.git`, and
+ * Kubernetes' `..data`, which the visible names link into. A link counts as its target: a file
+ * anywhere, or a folder below `dir`. Each folder is read once, under its own path before any
+ * link's. A link that cannot be followed is an error under any name, because it may stand for a
+ * policy.
  */
 export async function scanFolder(dir: string): Promise<Scan> {
   const found: Found = { files: [], folders: [], problems: [], marks: [], links: [], seen: new Set() };
   await visit({ path: dir, depth: 0, linked: false }, found);
-  // Grows while it is walked: what a link leads to may have links of its own.
+  // The list grows during the loop: a link's target may contain links.
   for (const link of found.links) await visitLink(dir, link, found);
   const { files, folders, problems, marks } = found;
   files.sort(byText);
@@ -45,7 +46,7 @@ export function fileProblem(file: string, message: string, severity: Problem['se
   return { severity, file, line: 0, column: 0, field: '', message };
 }
 
-/** What the system said, without a path of its own in it. */
+/** Returns the system's reason, without a path of its own in it. */
 export function systemReason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === undefined) return message;
@@ -67,7 +68,7 @@ interface Found {
   readonly folders: ScannedFolder[];
   readonly problems: Problem[];
   readonly marks: string[];
-  /** To folders, to be followed once all folders are known that need no link. */
+  /** Links to folders, followed when all folders are known that need no link. */
   readonly links: Folder[];
   /** Ids of the folders that were read. */
   readonly seen: Set<string>;
@@ -76,7 +77,7 @@ interface Found {
 interface Folder {
   readonly path: string;
   readonly depth: number;
-  /** It, or one on the way to it, is a link. */
+  /** True where it, or a folder on the way to it, is a link. */
   readonly linked: boolean;
 }
 
@@ -114,8 +115,8 @@ async function visitFile(at: Folder, found: Found): Promise<void> {
     } else if (RESOURCE.test(path)) {
       if (!about.isFile()) problem(found, fileProblem(path, 'not a regular file'));
       else found.files.push(path);
-      // The time of the last status change tells of a mode that makes a file readable, and of a
-      // write that kept the other time.
+      // The time of the last status change reveals a mode that makes a file readable, and a write
+      // that kept the other time.
       found.marks.push(`${path} ${about.size} ${about.mtimeNs} ${about.ctimeNs} ${about.dev}:${about.ino}`);
     }
   } catch (error) {

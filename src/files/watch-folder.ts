@@ -1,6 +1,6 @@
 /**
- * Notices when the resource files of a folder changed. What the system reports is only a hint to
- * look: the fingerprint decides.
+ * Notices changes of a folder's resource files. Events of the system are only a hint to look: the
+ * fingerprint decides.
  */
 import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
@@ -10,31 +10,30 @@ import type { ScannedFolder } from './scan.ts';
 
 export interface WatchOptions {
   readonly clock: Clock;
-  /** After each change, once it has been quiet for `debounceMs`. */
+  /** Called after each change, once it was quiet for `debounceMs`. */
   readonly onChange: () => void;
   readonly debounceMs?: number;
   /**
-   * For what the system does not report: files behind links, network file systems, too many
+   * Finds what the system does not report: files behind links, network file systems, too many
    * watches.
    */
   readonly pollMs?: number;
   /**
-   * The fingerprint of what the caller has read already. Without it, what the folder is like at the
-   * first look.
+   * The fingerprint of what the caller has read already. Absent means the state at the first look.
    */
   readonly since?: string;
 }
 
 export interface FolderWatcher {
-  /** The first look is done: `onChange` is called for what changes from now on. */
+  /** Resolves after the first look: `onChange` is called for changes from then on. */
   readonly ready: Promise<void>;
-  /** Afterwards `onChange` is not called, and no watch is open. */
+  /** Ends all watches; `onChange` is not called afterwards. */
   close(): void;
 }
 
-/** Hints that never end must not put off the look for ever. */
+/** The most delays of a look, so that continuous hints do not prevent it. */
 const MAX_DEBOUNCES = 10;
-/** A folder of many files is polled less often: looking takes at most a twentieth of the time. */
+/** Looking takes at most a twentieth of the time: a folder of many files is polled less often. */
 const MIN_REST = 20;
 
 export function watchFolder(dir: string, options: WatchOptions): FolderWatcher {
@@ -76,7 +75,7 @@ class Watch implements FolderWatcher {
     for (const [path, { watcher }] of this.#watchers) this.#drop(path, watcher);
   }
 
-  /** Something may have changed. */
+  /** Notes that something may have changed. */
   #hint(): void {
     if (this.#closed) return;
     const now = this.#clock.now();
@@ -89,7 +88,7 @@ class Watch implements FolderWatcher {
     });
   }
 
-  /** One look at a time; a hint during one asks for another. */
+  /** Runs one look at a time; a hint during it asks for another. */
   #look(): void {
     if (this.#looking !== null) {
       this.#again = true;
@@ -109,12 +108,12 @@ class Watch implements FolderWatcher {
     const missed = this.#follow(scan.folders);
     const differs = this.#fingerprint !== null && this.#fingerprint !== scan.fingerprint;
     this.#fingerprint = scan.fingerprint;
-    // A folder that is watched from now on may have got files between the look and the watch.
+    // A newly watched folder may have got files between the look and the watch.
     if (missed) this.#again = true;
     if (differs) this.#onChange();
   }
 
-  /** Watches these folders and no others; true where there is a new one. */
+  /** Watches exactly these folders; returns true where one is new. */
   #follow(folders: readonly ScannedFolder[]): boolean {
     const ids = new Map(folders.map(({ path, id }) => [path, id]));
     for (const [path, { id, watcher }] of this.#watchers) {
@@ -141,7 +140,7 @@ class Watch implements FolderWatcher {
       });
       return watcher;
     } catch {
-      return null; // no watches left, or none on this file system: the poll sees it
+      return null; // no watches left, or none on this file system: the poll notices changes
     }
   }
 
@@ -150,7 +149,7 @@ class Watch implements FolderWatcher {
     if (this.#watchers.get(path)?.watcher === watcher) this.#watchers.delete(path);
   }
 
-  /** What the poll finds waits for the same quiet time: a file may be half written. */
+  /** A change that the poll finds waits for the same quiet time: a file may be half written. */
   async #pollOnce(): Promise<void> {
     const startedAt = this.#clock.now();
     const busy = this.#pending !== null || this.#looking !== null;

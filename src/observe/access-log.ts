@@ -13,22 +13,22 @@ export interface AccessLogOptions {
   readonly clock: Clock;
   /** Lines per window for one reason and one client address. */
   readonly burst?: number;
-  /** Lines per window for one reason, of all clients together. */
+  /** Lines per window for one reason, all clients together. */
   readonly burstOfReason?: number;
-  /** How many pairs of reason and client are remembered. */
+  /** The most pairs of reason and client that are remembered. */
   readonly maxKeys?: number;
-  /** One of so many sessions that ended well gets a line; 0: none. */
+  /** One of this many sessions that ended well gets a line; 0 writes none. */
   readonly sample?: number;
   /** Called for each line that is left out. */
   readonly onSuppressed?: (reason: EndReason) => void;
 }
 
-/** What lines are about. */
+/** The subject of the lines: sessions or requests. */
 export interface AccessLogKind<Logged> {
   readonly fields: (record: Logged, startedAt: string) => string;
   readonly ended: string;
   readonly refused: string;
-  /** Of a refused one. */
+  /** The level of a refusal. */
   readonly level: 'info' | 'warn';
   readonly leftOut: string;
 }
@@ -54,16 +54,16 @@ type Logged = Pick<SessionRecord, 'reason' | 'clientAddress' | 'startedAt'>;
 
 export interface AccessLog<Of> {
   write(record: Of): void;
-  /** Logs how many lines were left out and are not in a line yet: one line for each reason. */
+  /** Logs the number of lines left out since the last line, one line for each reason. */
   tell(): void;
   close(): void;
 }
 
 /**
- * One line per record: `info` where nothing was wrong, the level of its kind where it was refused
- * or cut. Lines about refusals are limited; the next one that passes has in `suppressed` how many
- * were left out, and where none comes a line of its own does. Lines about the others may be
- * sampled, and then have `sample`. The counters see every record, with or without a line.
+ * Writes one line per record: `info` for a good end, the level of its kind for a refusal or a cut.
+ * Lines about refusals are limited; the next line that passes has the number of skipped ones in
+ * `suppressed`, and a line of its own follows where none passes. Lines about good ends may be
+ * sampled, and then have `sample`. The counters include every record, with or without a line.
  */
 export function createAccessLog<Of extends Logged>(kind: AccessLogKind<Of>, options: AccessLogOptions): AccessLog<Of> {
   const { log, clock, burst = 10, burstOfReason = 1_000, maxKeys = 10_000, sample = 1, onSuppressed } = options;
@@ -77,7 +77,7 @@ export function createAccessLog<Of extends Logged>(kind: AccessLogKind<Of>, opti
     const suppressed = limits.take(record.reason, record.clientAddress);
     if (suppressed === null) {
       onSuppressed?.(record.reason);
-      // A window later than the next line could come that has the number.
+      // The line of its own waits until no other line with the number can come.
       coming ??= clock.after(2 * WINDOW_MS, tell);
       return;
     }

@@ -1,23 +1,20 @@
 export interface DecisionQuery {
-  /** At most this many; all without it. */
+  /** The most records; without it all. */
   readonly limit?: number;
   readonly reason?: string;
   readonly mesh?: string;
 }
 
-/** A record takes about 1 KB, 10 KB at the very most. */
+/** A record takes about 1 KB, and 10 KB at most. */
 const REMEMBERED = 10_000;
 
 export type Remembered = { readonly id: string; readonly reason: string; readonly mesh: string };
 
-/**
- * The last records that came. Holds `capacity` records and forgets the oldest;
- * 0 holds none.
- */
+/** Holds the last `capacity` records and drops the oldest; 0 holds none. */
 export class RecentDecisions<Of extends Remembered> {
   readonly capacity: number;
   readonly #ring: Of[] = [];
-  /** Where the next record goes; once the ring is full that is the oldest one's place. */
+  /** The place of the next record; in a full ring it is that of the oldest. */
   #next = 0;
 
   constructor(capacity: number = REMEMBERED) {
@@ -30,7 +27,7 @@ export class RecentDecisions<Of extends Remembered> {
     this.#next = (this.#next + 1) % this.capacity;
   }
 
-  /** Newest first. */
+  /** Returns records newest first. */
   list(query: DecisionQuery = {}): readonly Of[] {
     const { limit = this.capacity, reason, mesh } = query;
     const found: Of[] = [];

@@ -4,7 +4,7 @@ export const ENVOY_BUCKETS: readonly number[] = [
 ];
 
 export class EnvoyHistogram {
-  /** One per bucket, and one for what is larger than the last. */
+  /** One per bucket, and one for values above the last. */
   readonly counts: number[] = new Array<number>(ENVOY_BUCKETS.length + 1).fill(0);
   count = 0;
   sum = 0;
@@ -30,8 +30,8 @@ export class EnvoyHistogram {
   }
 
   /**
-   * `share` in [0, 1]: between the ends of the bucket that it falls into; 0 where nothing was
-   * observed. Envoy keeps finer buckets and is nearer.
+   * Estimates the quantile of `share` in [0, 1] between the ends of its bucket; 0 without
+   * observations. Envoy keeps finer buckets and is more exact.
    */
   quantile(share: number): number {
     const rank = share * this.count;

@@ -1,6 +1,6 @@
 /**
- * A sum of what ended and what is open, which do not change in the same moment, as one that only
- * grows.
+ * A sum of ended and open sessions that never falls. The two are not updated together, so the
+ * maximum is kept.
  */
 export class Growing {
   #most = 0;

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 import type { EndReason } from '../base/refusal.ts';
 
-/** Limits hold for so long. */
+/** The time for which limits count. */
 export const WINDOW_MS = 10_000;
 
 interface Window {
@@ -18,11 +18,13 @@ export interface LineLimitOptions {
   readonly burst: number;
   /** Lines per window for one reason. */
   readonly burstOfReason: number;
-  /** How many pairs of reason and client are remembered. */
+  /** The most pairs of reason and client that are remembered. */
   readonly maxKeys: number;
 }
 
-/** How many lines about refusals may be written, by reason and client, and how many were not. */
+/**
+ * Counts the lines about refusals that may be written, by reason and client, and those left out.
+ */
 export class LineLimits {
   readonly #options: LineLimitOptions;
   readonly #ofReason = new Map<EndReason, Window>();
@@ -32,14 +34,16 @@ export class LineLimits {
     this.#options = options;
     this.#ofClient = new LRUCache<string, Window>({
       max: options.maxKeys,
-      // What is forgotten of a client is still known of its reason.
+      // The number of a forgotten client is added to that of its reason.
       dispose: ({ reason, suppressed }) => {
         this.#windowOf(reason).suppressed += suppressed;
       },
     });
   }
 
-  /** Takes a line: how many were left out before it, null where this one is left out too. */
+  /**
+   * Takes a line: returns the number left out before it, or null where this one is left out too.
+   */
   take(reason: EndReason, client: string): number | null {
     const { burst, burstOfReason } = this.#options;
     const one = this.#windowOfClient(reason, client);
@@ -57,7 +61,7 @@ export class LineLimits {
     return suppressed;
   }
 
-  /** How many were left out since, by reason; counts anew afterwards. */
+  /** Returns the numbers left out by reason, and resets them. */
   takeLeftOut(): ReadonlyMap<EndReason, number> {
     const left = new Map<EndReason, number>();
     for (const window of [...this.#ofClient.values(), ...this.#ofReason.values()]) {

@@ -9,12 +9,15 @@ import type { RootLog } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { TrafficCounters } from './traffic-counters.ts';
 
-/** What became of one load of the configuration. */
+/** The outcome of one load of the configuration. */
 export type LoadOutcome =
   | {
       readonly kind: 'live';
       readonly changed: boolean;
-      /** Of a reload, for the log: routes that came and went, who may newly pass. */
+      /**
+       * The changes of a reload, for the log: routes added and removed, clients that are newly
+       * allowed.
+       */
       readonly changes?: object;
       readonly config: Pick<GoodConfig, 'snapshot' | 'listener'>;
       readonly problems: readonly Problem[];
@@ -39,16 +42,16 @@ interface LoadFields {
 }
 
 /**
- * Log lines and metrics of each load of the configuration. A problem is logged when it is new, and
- * a line says when the last bad configuration is over.
+ * Writes the log lines and metrics of each load of the configuration. Logs a problem when it is
+ * new, and one line at the end of a bad configuration.
  */
 export class LoadReport {
   readonly #to: ReportedTo;
-  /** The lines carry the names of the zone and the egress. */
+  /** True when the lines carry the names of the zone and the egress. */
   #named = false;
-  /** What the last load was like, where it was not good. */
+  /** The outcome of the last load, where it was not good. */
   #wasBad: 'rejected' | 'errors' | null = null;
-  /** What the configuration that is live was warned of. */
+  /** The warnings of the live configuration. */
   #logged: ReadonlySet<string> = new Set();
 
   constructor(to: ReportedTo) {
@@ -101,7 +104,7 @@ export class LoadReport {
     traffic.keep(snapshot.clusters);
   }
 
-  /** Each problem once: a control plane sends the same again and again. */
+  /** Logs each problem once: a control plane sends the same ones again and again. */
   #logNew(problems: readonly Problem[], fields: LoadFields): void {
     const { log } = this.#to;
     const fresh = problems.filter((problem) => !this.#logged.has(formatProblem(problem)));
@@ -116,7 +119,7 @@ export class LoadReport {
     if (others.length > 0) log.warn({ ...fields, problems: texts(others) }, 'the configuration has warnings');
   }
 
-  /** The end of a bad configuration, also where the mended one is what was live all the time. */
+  /** Logs the end of a bad configuration, also where the corrected one equals the live one. */
   #logRecovery(fields: LoadFields, { version, changed }: { readonly version: string; readonly changed: boolean }): void {
     const { log } = this.#to;
     const { errors } = fields;
@@ -131,14 +134,12 @@ export class LoadReport {
 
 const MAX_PROBLEMS_PER_LINE = 50;
 
-/** All of them are at /config_errors; a line keeps the first ones. */
+/** /config_errors has all of them; a line has the first ones. */
 function texts(problems: readonly Problem[]): readonly string[] {
   return problems.slice(0, MAX_PROBLEMS_PER_LINE).map(formatProblem);
 }
 
-/**
- * Routes that refuse everybody because of an error in what was written of them or of their mesh.
- */
+/** Counts routes that refuse every client because of an error in their resource or their mesh. */
 function brokenRoutes({ routes, clusters, meshes }: Snapshot, problems: readonly Problem[]): number {
   const refused = new Set(problems.map(({ refuses }) => refuses));
   const isRefused = (mesh: MeshName): boolean => meshes.get(mesh)?.identity.kind === 'none' || refused.has(`Mesh ${mesh}`);
@@ -149,7 +150,9 @@ function brokenRoutes({ routes, clusters, meshes }: Snapshot, problems: readonly
   return count;
 }
 
-/** Destinations with an endpoint that is connected with TLS and without verifying the server. */
+/**
+ * Counts destinations with an endpoint that is connected with TLS but without verifying the server.
+ */
 function unverified(snapshot: Snapshot): number {
   let count = 0;
   for (const route of snapshot.routes.values()) {

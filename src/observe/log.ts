@@ -6,47 +6,50 @@ import { IsoTime } from '../base/iso-time.ts';
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
 
 /**
- * Where every room writes. `fields` are plain data; an Error goes under the key `err`. Secrets do
- * not belong in either.
+ * The log of every room. `fields` are plain data; an Error has the key `err`. Neither may contain a
+ * secret.
  */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
-  /** The same log with these fields on every line. */
+  /** Returns the same log with these fields on every line. */
   with(fields: object): Log;
-  /** Resolves when what was logged so far is written. */
+  /** Resolves when all earlier lines are written. */
   flush(): Promise<void>;
 }
 
 export interface LogOptions {
   readonly level: LogLevel;
-  /** Fields of every line beside `service`: zone and egress, where they are known. */
+  /** Fields of every line besides `service`: zone and egress, where they are known. */
   readonly base?: Readonly<Record<string, string>>;
-  /** Takes whole lines; standard output without it. */
+  /** Receives whole lines; without it they go to standard output. */
   readonly destination?: { write(line: string): void };
 }
 
 /**
- * What waits for a reader of standard output that is too slow: more is dropped, traffic does not
- * wait for a log.
+ * The most bytes that wait for a slow reader of standard output. Further lines are dropped, because
+ * traffic does not wait for a log.
  */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
 export interface RootLog extends Log {
-  /** Fields that are known only later, e.g. the zone: on every line from now on. Once per name. */
+  /**
+   * Adds fields that are known only later, e.g. the zone, to every line from now on. Call it once
+   * per name.
+   */
   bind(fields: Readonly<Record<string, string>>): void;
-  /** Nothing is written any more; what waits is given up. */
+  /** Stops writing; waiting lines are dropped. */
   close(): void;
   /**
-   * A line whose fields are JSON text already, without braces and of plain data: for lines of which
-   * there may be thousands in a second.
+   * Writes a line whose fields are JSON text already, without braces and of plain data. It is for
+   * lines that may come thousands of times a second.
    */
   line(level: 'info' | 'warn', fields: string, message: string): void;
 }
 
-/** JSON lines with an ISO time and the level as a word. */
+/** Writes JSON lines with an ISO time and the level as a word. */
 export function createLog(options: LogOptions): RootLog {
   const stdout = options.destination === undefined ? new StandardOutput() : null;
   const destination = stdout ?? options.destination ?? { write: () => undefined };
@@ -79,32 +82,29 @@ export function createLog(options: LogOptions): RootLog {
   };
 }
 
-/**
- * Lines that tell of nothing wrong may wait for others this long: each write is work for another
- * thread.
- */
+/** How long a line without a problem may wait for others: each write is work for another thread. */
 const HELD_MS = 20;
 const HELD_CHARACTERS = 32 * 1_024;
-/** A stream with this method is given the level of each line. */
+/** A stream with this property receives the level of each line. */
 const METADATA: unique symbol = Symbol.for('pino.metadata');
 const WARN = pino.levels.values['warn'] ?? 40;
 
 /**
- * Where pino writes; written to by a thread of its own, so that a slow reader holds up no session.
+ * The destination of pino. A thread of its own writes, so that a slow reader holds up no session.
  */
 class StandardOutput {
   readonly #clock = systemClock({ keepAlive: false });
-  // With a minimum of 0 bytes `flush` does not wait for a write that is under way.
+  // With a minimum of 0 bytes `flush` does not wait for a write in progress.
   readonly #output = pino.destination({ dest: 1, sync: false, minLength: 1, maxLength: MAX_WAITING_BYTES });
   readonly [METADATA] = true;
-  /** Of the line that comes next. */
+  /** Level of the next line. */
   lastLevel = 0;
   #held = '';
   #closed = false;
   #timer: Timer | null = null;
 
   constructor() {
-    // A reader that went away: there is nowhere left to say so.
+    // The reader has gone, so there is no place to report it.
     this.#output.on('error', () => undefined);
   }
 
@@ -121,10 +121,7 @@ class StandardOutput {
     return new Promise((resolve) => this.#output.flush(() => resolve()));
   }
 
-  /**
-   * What is not read by now is given up: at its exit the process would wait for a reader for
-   * ever.
-   */
+  /** Drops what is not read by now: at its exit the process would wait for a reader forever. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -152,8 +149,8 @@ function wrap(logger: pino.Logger, output: StandardOutput | null): Log {
 }
 
 /**
- * The last net under the rule that nobody logs a secret: private keys and JSON web tokens, e.g.
- * inside an error text of a library.
+ * Removes secrets from a line: private keys and JSON web tokens, e.g. inside of a library's error.
+ * Callers must not log secrets in the first place.
  */
 function withoutSecrets(line: string): string {
   let clean = line;

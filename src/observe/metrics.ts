@@ -1,7 +1,7 @@
 /**
- * Every metric there is, in one table, and the registry that holds them. Nothing is global: each
- * egress has its own. No label comes from a client: an unmatched connection counts under empty
- * `mode` and `mesh`, and its SNI is nowhere.
+ * Every metric in one table, and the registry that holds them. Nothing is global: each egress has
+ * its own. No label value comes from a client: a connection without a route counts under empty
+ * `mode` and `mesh`, and its SNI is in no label.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { innerMap } from '../base/inner-map.ts';
@@ -75,17 +75,19 @@ export type GaugeName = NameOf<'gauge'>;
 export type LabelsOf<Name extends MetricName> = Readonly<Record<(typeof METRICS)[Name]['labels'][number], string>>;
 
 export interface Metrics {
-  /** All that one session adds. */
+  /** Adds one session. */
   record(record: SessionRecord): void;
-  /** All that one request adds. */
+  /** Adds one request. */
   recordRequest(record: RequestRecord): void;
   count<Name extends CounterName>(name: Name, labels: LabelsOf<Name>, by?: number): void;
   set<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>, value: number): void;
-  /** For the gauges that end in `_info`: 1 under these labels, and no other labels remain. */
+  /**
+   * Sets a gauge whose name ends in `_info` to 1 under these labels, and removes its other labels.
+   */
   info<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>): void;
-  /** Takes one series away, e.g. of a mesh that is gone. */
+  /** Removes one series, e.g. of a mesh that is gone. */
   remove<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>): void;
-  /** The Prometheus text format, version 0.0.4. */
+  /** Returns the Prometheus text format, version 0.0.4. */
   text(): Promise<string>;
   close(): void;
 }
@@ -93,7 +95,10 @@ export interface Metrics {
 export interface MetricsOptions {
   /** Version of this package. */
   readonly version: string;
-  /** The metrics of the process and of Node.js too; on unless an embedding program has its own. */
+  /**
+   * Adds the metrics of the process and of Node.js; default true. An embedding program that has its
+   * own switches it off.
+   */
   readonly process?: boolean;
 }
 
@@ -101,8 +106,8 @@ const PHASE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 const SESSION_BUCKETS = [0.01, 0.1, 1, 10, 60, 300, 1_800, 3_600, 21_600, 86_400];
 
 /**
- * What a counter grows by, given to it when somebody reads: there are several for each session, and
- * each costs more in the counter than here.
+ * Collects increments of a counter until a scrape: there are several for each session, and each is
+ * cheaper here than in the counter.
  */
 class Tally {
   readonly #child: Counter.Internal;
@@ -123,7 +128,7 @@ class Tally {
   }
 }
 
-/** How long the phases of sessions take; labels are looked up once. */
+/** Durations of the phases of sessions; labels are looked up once. */
 class SessionTimes {
   readonly #hello: Histogram.Internal<string>;
   readonly #handshake: Histogram.Internal<string>;
@@ -226,8 +231,8 @@ interface OfSession {
 }
 
 /**
- * Of each kind of session, found by names that are there already: a key made of them would have to
- * be made, and hashed, for each session.
+ * One tally for each kind of session, found by existing strings: a joined key would have to be
+ * made, and hashed, for each session.
  */
 class SessionTallies {
   readonly #counter: (name: CounterName) => Counter;
@@ -237,7 +242,7 @@ class SessionTallies {
     this.#counter = counter;
   }
 
-  /** Meshes are the operator's, modes and reasons closed lists. */
+  /** Label values are bounded: meshes are the operator's, modes and reasons closed lists. */
   of({ mode, mesh, reason }: SessionRecord): OfSession {
     const byReason = innerMap(innerMap(this.#byMesh, mesh), mode);
     let tallies = byReason.get(reason);
@@ -264,7 +269,10 @@ class SessionTallies {
   }
 }
 
-/** Of each kind of request: meshes are the operator's, classes and reasons closed lists. */
+/**
+ * One tally for each kind of request. Label values are bounded: meshes are the operator's, classes
+ * and reasons closed lists.
+ */
 class RequestTallies {
   readonly #counter: (name: CounterName) => Counter;
   readonly #byMesh = new Map<string, Map<string, Map<string, Tally>>>();
@@ -290,7 +298,7 @@ class RequestTallies {
   }
 }
 
-/** `2xx`; empty where there was no answer, and for what is no class. */
+/** Returns `2xx`; empty without an answer, and for a status outside of the classes. */
 function codeClass(status: number): string {
   return status >= 100 && status < 600 ? `${Math.floor(status / 100)}xx` : '';
 }

@@ -18,42 +18,42 @@ import { TrafficCounters } from './traffic-counters.ts';
 export interface ObserverOptions {
   readonly clock: Clock;
   readonly level: LogLevel;
-  /** Of this package, for `zone_egress_build_info`. */
+  /** Version of this package, for `zone_egress_build_info`. */
   readonly version?: string;
-  /** Takes whole log lines; standard output without it. */
+  /** Receives whole log lines; without it they go to standard output. */
   readonly destination?: { write(line: string): void };
-  /** One of so many sessions that ended well gets a line; 0: none. */
+  /** One of this many sessions that ended well gets a line; 0 writes none. */
   readonly logSample?: number;
-  /** How many recent decisions are kept. */
+  /** Number of recent decisions that are kept. */
   readonly decisions?: number;
-  /** The metrics of the process too. */
+  /** True adds the metrics of the process. */
   readonly process?: boolean;
 }
 
 export type { LoadOutcome } from './load-report.ts';
 
-/**
- * Everything that this egress tells about itself: one log, one set of metrics, one ring of
- * decisions.
- */
+/** The reports of one egress: one log, one set of metrics, one ring of decisions. */
 export interface Observer {
   readonly log: Log;
   readonly metrics: Events;
-  /** Fed by the records too; the source of the pages in Envoy's form. */
+  /** Counts records too; the source of the pages in Envoy's form. */
   readonly traffic: TrafficCounters;
-  /** One line, one set of metric updates, one entry in the ring, one call of each listener. */
+  /**
+   * Writes one line, one set of metric updates and one entry of the ring, and calls each listener
+   * once.
+   */
   record(record: SessionRecord): void;
-  /** The same of a request; the ring has those that were refused. */
+  /** Does the same for a request; the ring has only refused ones. */
   recordRequest(record: RequestRecord): void;
   load(outcome: LoadOutcome, tookMs: number): void;
   decisions(query?: DecisionQuery): readonly SessionRecord[];
   decision(id: string): SessionRecord | null;
-  /** Those that were refused, newest first. */
+  /** Returns refused requests, newest first. */
   requests(query?: DecisionQuery): readonly RequestRecord[];
   request(id: string): RequestRecord | null;
   onRecord(listener: (record: SessionRecord) => void): () => void;
   onRequest(listener: (record: RequestRecord) => void): () => void;
-  /** Prometheus text with the numbers of this moment. */
+  /** Returns Prometheus text with the numbers of this moment. */
   text(now: { readonly sessions: number; readonly handshakes: number }): Promise<string>;
   flush(): Promise<void>;
   close(): void;
@@ -63,23 +63,23 @@ export interface Events {
   relay(path: string): void;
   workers(count: number): void;
   fault(): void;
-  /** Lines of the recording of sessions. */
+  /** Counts lines of the recording of sessions. */
   recorded(result: 'written' | 'dropped', count: number): void;
-  /** A look-up failed. */
+  /** Counts a failed look-up. */
   dnsFailed(): void;
   controlPlane(connected: boolean): void;
-  /** Whether what it last sent of a type is refused. */
+  /** Sets whether the last resources of a type from the control plane are refused. */
   controlPlaneRefused(type: string, isRefused: boolean): void;
   /** `notAfter` in milliseconds since the Unix epoch. */
   certificate(mesh: string, notAfter: number): void;
   certificateGone(mesh: string): void;
-  /** Endpoints that are watched, by health. */
+  /** Sets the number of watched endpoints, by health. */
   endpoints(counts: Readonly<Record<EndpointHealth, number>>): void;
   check(result: 'success' | 'failure'): void;
   ejection(detector: string, result: string): void;
 }
 
-/** Over 60 lines: one object over what it makes; each of its methods is short. */
+/** Over 60 lines: one object over its parts; each of its methods is short. */
 export function createObserver(options: ObserverOptions): Observer {
   const { clock, level, destination, version = 'unknown', process = true } = options;
   const log = createLog({ level, ...(destination === undefined ? {} : { destination }) });
@@ -146,7 +146,7 @@ export function createObserver(options: ObserverOptions): Observer {
   };
 }
 
-/** The metrics of what is no record. */
+/** Makes the metrics that do not come from records. */
 function eventsIn(metrics: Metrics): Events {
   return {
     relay: (path) => metrics.info('zone_egress_relay_info', { path }),
@@ -166,7 +166,7 @@ function eventsIn(metrics: Metrics): Events {
   };
 }
 
-/** Functions that want each record. One that throws does not keep it from the others. */
+/** Functions that receive each record. One that throws does not keep it from the others. */
 class Listeners<Of> {
   readonly #all = new Set<(record: Of) => void>();
   readonly #onThrow: (error: unknown) => void;
@@ -175,7 +175,7 @@ class Listeners<Of> {
     this.#onThrow = onThrow;
   }
 
-  /** One that is added twice is called twice, and also taken away twice. */
+  /** A function that is added twice is called twice, and has to be removed twice. */
   add(listener: (record: Of) => void): () => void {
     const own = (record: Of): void => listener(record);
     this.#all.add(own);

@@ -1,7 +1,7 @@
 /**
- * The process and Node.js under their usual names. Our own and not prom-client's
- * `collectDefaultMetrics`: that one can not be stopped, so every egress in a process would leave an
- * observer behind, and it reads every handle at every scrape, which are tens of thousands here.
+ * Metrics of the process and Node.js under their usual names. prom-client's `collectDefaultMetrics`
+ * is not used: it cannot be stopped, so every egress in a process would leave an observer behind,
+ * and it reads every handle at every scrape, tens of thousands here.
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -9,7 +9,7 @@ import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { MetricInfo } from './metrics.ts';
 
-/** Reads everything when the registry is scraped. Gives back how to stop. */
+/** Reads everything when the registry is scraped. Returns the function that stops it. */
 export function observeProcess(registry: Registry, table: Readonly<Record<string, MetricInfo>>): () => void {
   const loop = monitorEventLoopDelay({ resolution: 20 });
   loop.enable();
@@ -49,8 +49,8 @@ export function observeProcess(registry: Registry, table: Readonly<Record<string
   gauge('nodejs_heap_size_total_bytes', () => process.memoryUsage().heapTotal);
   gauge('nodejs_heap_size_used_bytes', () => process.memoryUsage().heapUsed);
   gauge('nodejs_external_memory_bytes', () => process.memoryUsage().external);
-  // Read together and reset once, by the first: the histogram covers the time since the last
-  // scrape.
+  // The first metric reads all of them and resets the histogram, which covers the time since the
+  // last scrape.
   const lag = { mean: 0, p50: 0, p99: 0, max: 0 };
   gauge('nodejs_eventloop_lag_mean_seconds', () => {
     // Without a sample the mean is NaN and the maximum 0.
@@ -70,14 +70,14 @@ export function observeProcess(registry: Registry, table: Readonly<Record<string
 
 async function countFds(): Promise<number | null> {
   try {
-    // Without the one that lists them.
+    // The descriptor that lists the folder is not counted.
     return (await readdir('/proc/self/fd')).length - 1;
   } catch {
     return null; // no /proc here
   }
 }
 
-/** The soft limit. It may be raised while the process runs, so it is read at every scrape. */
+/** Reads the soft limit, at every scrape because it may be raised while the process runs. */
 async function readMaxFds(): Promise<number | null> {
   try {
     const limits = await readFile('/proc/self/limits', 'utf8');
@@ -88,7 +88,7 @@ async function readMaxFds(): Promise<number | null> {
   }
 }
 
-/** Bytes, of the whole process but for the heap, which is that of this thread. */
+/** Bytes of the whole process, except the heap, which is that of this thread. */
 export interface ProcessMemory {
   readonly resident: number;
   readonly heapTotal: number;

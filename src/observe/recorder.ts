@@ -1,7 +1,7 @@
 /**
- * The facts of sessions that ended, on disk: one line of JSON each, `docs/recording.md` has the
- * form. Never payload. Writing holds up no session: lines wait in memory, and where the disk is
- * slower than the sessions, or full, they are left out and counted.
+ * Writes the facts of ended sessions to disk, one line of JSON each, in the form of
+ * `docs/recording.md`, and never payload. Writing holds up no session: lines wait in memory. Where
+ * the disk is too slow or full, they are dropped and counted.
  */
 import { open, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -9,34 +9,35 @@ import type { Clock } from '../base/clock.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 
 /**
- * Of the lines. Goes up when a field goes away or means something else; new fields do not count.
+ * Version of the lines. It increases when a field is removed or changes its meaning, not for new
+ * fields.
  */
 export const RECORDING_VERSION = 1;
 
 export interface RecorderOptions {
   readonly clock: Clock;
   readonly file: string;
-  /** A line that would make the file larger begins a new one. */
+  /** A line that would make the file larger goes into a new one. */
   readonly maxBytes?: number;
-  /** Full files that are kept: `file.1` is the youngest. */
+  /** Number of full files that are kept: `file.1` is the youngest. */
   readonly keep?: number;
-  /** What waits for the disk; more is left out. */
+  /** The most bytes that wait for the disk; further lines are dropped. */
   readonly maxWaitingBytes?: number;
-  /** Lines that were written, or could not be. */
+  /** Called with the number of lines that were written, or dropped. */
   readonly onLines: (result: 'written' | 'dropped', count: number) => void;
-  /** Once, until a line is written again. */
+  /** Called once, until a line is written again. */
   readonly onFailure: (error: unknown) => void;
   readonly onRecovered: () => void;
 }
 
 export interface Recorder {
-  /** At once; the line is written later. */
+  /** Returns at once; the line is written later. */
   write(record: SessionRecord): void;
-  /** Resolves when what was given so far is written, or left out. */
+  /** Resolves when every earlier line is written, or dropped. */
   flush(): Promise<void>;
   /**
-   * After a last flush, for which it does not wait for long: a disk that hangs must not keep the
-   * process.
+   * Closes after a last flush, with a short wait: a disk that hangs must not keep the process
+   * running.
    */
   close(): Promise<void>;
 }
@@ -45,12 +46,10 @@ const CLOSE_MS = 2_000;
 
 const RECORDING_DEFAULTS = { maxBytes: 100_000_000, keep: 5, maxWaitingBytes: 8 * 1024 * 1024 } as const;
 
-/** One write; a file is larger than its limit by no line. */
+/** Size of one write; it splits at lines, so that no line makes a file exceed its limit. */
 const CHUNK_BYTES = 256 * 1024;
 
-/**
- * Resolves when the file is open; rejects with the error of the system where it cannot be written.
- */
+/** Resolves when the file is open; rejects with the system's error where it cannot be written. */
 export async function openRecorder(options: RecorderOptions): Promise<Recorder> {
   const writer = new Writer(options);
   await writer.open();
@@ -61,7 +60,7 @@ class Writer implements Recorder {
   readonly #options: Required<RecorderOptions>;
   #handle: FileHandle | null = null;
   #size = 0;
-  /** A write that failed may have left a part of a line. */
+  /** True when a failed write may have left a part of a line. */
   #torn = false;
   #waiting: string[] = [];
   #waitingBytes = 0;
@@ -75,7 +74,7 @@ class Writer implements Recorder {
 
   async open(): Promise<void> {
     const { file } = this.#options;
-    // Which client connects to which service is not for every user of the machine.
+    // Only the owner may read which client connects to which service.
     const handle = await open(file, 'a+', 0o600);
     try {
       this.#size = (await handle.stat()).size;
@@ -129,7 +128,7 @@ class Writer implements Recorder {
     }
   }
 
-  /** Writes lines from `from` on, as many as fit; gives back where the next ones begin. */
+  /** Writes lines from `from` on, as many as fit; returns the index of the next one. */
   async #writeSome(lines: readonly string[], from: number): Promise<number> {
     const { maxBytes, onLines } = this.#options;
     let until = from;
@@ -156,8 +155,8 @@ class Writer implements Recorder {
       this.#failed = false;
       return until;
     } catch (error) {
-      // The lines that wait are given up with it: the next ones try again, and none waits for a
-      // disk that stays full.
+      // Drops the waiting lines too: the next ones try again, and none waits for a disk that stays
+      // full.
       onLines('dropped', lines.length - from);
       await this.#fail(error);
       return lines.length;
@@ -170,7 +169,7 @@ class Writer implements Recorder {
     this.#failed = true;
   }
 
-  /** `file.4` becomes `file.5`, … `file` becomes `file.1`. */
+  /** Renames `file.4` to `file.5`, … `file` to `file.1`. */
   async #rotate(): Promise<void> {
     const { file, keep } = this.#options;
     await this.#closeFile();

@@ -1,20 +1,20 @@
-/** What Envoy counts of the requests of a cluster, added up from their records. */
+/** Envoy's counters of the requests of a cluster, summed from their records. */
 import type { RequestRecord, ResponseFlag } from '../model/request-record.ts';
 import { EnvoyHistogram } from './envoy-histogram.ts';
 
-/** Requests that ended. */
+/** Counts ended requests. */
 export class HttpCounters {
-  /** Those of clients, and of them those that went out to an endpoint. */
+  /** Requests of clients, and those of them that were sent to an endpoint. */
   requests = 0;
   sent = 0;
   http1 = 0;
   http2 = 0;
-  /** Sessions that carry requests and have ended. */
+  /** Ended sessions with requests. */
   sessions = 0;
-  /** By status, of what clients read and of what the service answered. */
+  /** Answers by status: those that clients read, and those of the service. */
   readonly answered: Map<number, number> = new Map();
   readonly upstream: Map<number, number> = new Map();
-  /** Those that no codec could read, or that were refused for what they are. */
+  /** Requests that no codec could read, or that were refused for their form. */
   malformed = 0;
   allowed = 0;
   denied = 0;
@@ -51,7 +51,7 @@ export function countRequest(to: HttpCounters, record: RequestRecord): void {
   else to.allowed++;
   to.attempts += record.attempts;
   to.connections += record.connections;
-  // What Envoy answers for a service that failed or cannot be reached counts as an answer of its
+  // Envoy counts its own answer for a service that failed or cannot be reached as an answer of the
   // cluster.
   if (status > 0 && (forwarded || flags.some((flag) => OF_CLUSTER.has(flag)))) countStatus(to.upstream, status);
   if (forwarded) {
@@ -109,7 +109,7 @@ function countStatus(to: Map<number, number>, status: number): void {
   to.set(status, (to.get(status) ?? 0) + 1);
 }
 
-/** Of a class, `2` for 2xx. */
+/** Sums a class of statuses, e.g. `2` for 2xx. */
 export function ofClass(counts: ReadonlyMap<number, number>, first: number): number {
   let sum = 0;
   for (const [status, count] of counts) if (Math.floor(status / 100) === first) sum += count;

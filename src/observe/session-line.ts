@@ -7,9 +7,9 @@ const MAX_LONG_TEXT = 1_024;
 const MAX_LIST = 16;
 
 /**
- * A record as the fields of its log line: JSON without the braces, under the record's own names,
- * with everything that a client chose made printable and bounded. Written by hand, because there is
- * one for each session.
+ * Writes a record as the fields of its log line: JSON without the braces, under the names of the
+ * record. Every text of a client is made printable and bounded. Hand-written, because each session
+ * has one.
  */
 export function sessionFields(record: SessionRecord, startedAt: string): string {
   return (
@@ -28,7 +28,7 @@ export function sessionFields(record: SessionRecord, startedAt: string): string 
   );
 }
 
-/** The same of a request. */
+/** Does the same for a request. */
 export function requestFields(record: RequestRecord, startedAt: string): string {
   return (
     `"id":${text(record.id)},"session":${text(record.session)},"reason":"${record.reason}","detail":${text(record.detail, MAX_LONG_TEXT)}` +
@@ -57,8 +57,8 @@ function list(values: readonly string[]): string {
 }
 
 /**
- * Printable ASCII stays, other characters become \xNN. A record whose texts are printable already
- * comes out as it is.
+ * Keeps printable ASCII and writes other characters as \xNN. Texts of a record that are printable
+ * already do not change.
  */
 function printable(value: string, most: number): string {
   const cut = value.length > most ? value.slice(0, most) : value;

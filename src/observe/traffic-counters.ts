@@ -1,7 +1,7 @@
 /**
- * What Envoy counts of a zone egress, added up from the records of sessions: for the listener, and
- * for each cluster of the live configuration. There are no other series, so that no client can make
- * one. Sums only grow; a cluster that leaves the configuration takes its counters along.
+ * Envoy's counters of a zone egress, summed from the records of sessions: for the listener, and for
+ * each cluster of the live configuration. A client cannot create another series. Sums never fall; a
+ * cluster that leaves the configuration takes its counters with it.
  */
 import type { EndReason } from '../base/refusal.ts';
 import type { RequestRecord } from '../model/request-record.ts';
@@ -10,19 +10,19 @@ import { EnvoyHistogram } from './envoy-histogram.ts';
 import { Growing } from './growing.ts';
 import { countRequest, HttpCounters } from './request-counters.ts';
 
-/** Addresses that a cluster keeps counters of; the one that was counted first gives way. */
+/** The most addresses of a cluster with counters; a new one replaces the oldest. */
 const MAX_HOSTS = 256;
 const TLS_VERSIONS: ReadonlySet<string> = new Set(['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']);
 
 export class ListenerCounters {
   readonly taken: Growing = new Growing();
-  /** Connections that a route was found for, after they ended. */
+  /** Ended connections with a route. */
   ended = 0;
   readonly lengthMs: EnvoyHistogram = new EnvoyHistogram();
   noRoute = 0;
   helloTimeout = 0;
   goneBeforeRoute = 0;
-  /** Turned away because the egress had all sessions that it may have. */
+  /** Connections refused because the egress had its maximum of sessions. */
   overflow = 0;
   helloTooLarge = 0;
   tlsFound = 0;
@@ -31,7 +31,7 @@ export class ListenerCounters {
   alpnNotFound = 0;
   sniFound = 0;
   sniNotFound = 0;
-  /** Handshakes with a client that was verified, and of those the versions. */
+  /** Handshakes with a verified client, and their versions. */
   handshakes = 0;
   readonly tlsVersions: Map<string, number> = new Map();
   handshakeFailed = 0;
@@ -45,7 +45,7 @@ export class ClusterCounters {
   readonly tried: Growing = new Growing();
   readonly carried: Growing = new Growing();
   sessions = 0;
-  /** Connections that were tried, those that failed, and those whose time was up. */
+  /** Connections that were tried, that failed, and that timed out. */
   attempts = 0;
   connectFailed = 0;
   connectTimeout = 0;
@@ -60,37 +60,37 @@ export class ClusterCounters {
   idleTimeout = 0;
   endedByEndpoint = 0;
   endedHere = 0;
-  /** Of those that were connected. */
+  /** Connected sessions that the endpoint ended. */
   cutByEndpoint = 0;
   cutHere = 0;
-  /** To the endpoint, and from it. */
+  /** Bytes to the endpoint, and from it. */
   bytesUp = 0;
   bytesDown = 0;
   allowed = 0;
   denied = 0;
   shadowDenied = 0;
   tlsHandshakes = 0;
-  /** Without those whose certificate was refused. */
+  /** Failures of TLS, except refused certificates. */
   tlsFailed = 0;
   serverNotTrusted = 0;
   serverWrongNames = 0;
-  /** By detector: all, and those that took the endpoint out. */
+  /** Ejections by detector: all detections, and those that ejected. */
   readonly ejectionsDetected: Map<string, number> = new Map();
   readonly ejectionsEnforced: Map<string, number> = new Map();
   ejectionsOverflow = 0;
-  /** Of a service that speaks HTTP. */
+  /** Counters of an HTTP service. */
   readonly http: HttpCounters = new HttpCounters();
   readonly connectMs: EnvoyHistogram = new EnvoyHistogram();
   readonly lengthMs: EnvoyHistogram = new EnvoyHistogram();
-  /** By `address:port`. */
+  /** Keyed by `address:port`. */
   readonly hosts: Map<string, HostCounters> = new Map();
 }
 
-/** Of the endpoint that a session was connected to, or tried last. */
+/** Counters of the endpoint that a session was connected to, or tried last. */
 export interface HostCounters {
   sessions: number;
   failed: number;
-  /** Of HTTP: answered below 500, others, and those whose time was up. */
+  /** For HTTP: answers below 500, other answers, and timeouts. */
   requestsGood: number;
   requestsBad: number;
   requestsLate: number;
@@ -100,7 +100,7 @@ export class TrafficCounters {
   readonly listener: ListenerCounters = new ListenerCounters();
   readonly #clusters = new Map<string, ClusterCounters>();
 
-  /** Zeros before its first session. */
+  /** Returns zeros before its first session. */
   cluster(name: string): ClusterCounters {
     const known = this.#clusters.get(name);
     if (known !== undefined) return known;
@@ -109,15 +109,12 @@ export class TrafficCounters {
     return made;
   }
 
-  /** The clusters of the configuration that is live. */
+  /** Keeps the counters of the clusters in the live configuration. */
   keep(clusters: ReadonlyMap<string, unknown>): void {
     for (const name of this.#clusters.keys()) if (!clusters.has(name)) this.#clusters.delete(name);
   }
 
-  /**
-   * What outlier detection found of an endpoint of a cluster: counted as detected whatever came of
-   * it.
-   */
+  /** Counts a detection of outlier detection for an endpoint of a cluster, with any result. */
   ejection(cluster: string, detector: string, result: 'ejected' | 'overflow' | 'not_enforced'): void {
     const to = this.cluster(cluster);
     to.ejectionsDetected.set(detector, (to.ejectionsDetected.get(detector) ?? 0) + 1);
@@ -190,8 +187,8 @@ function countHandshake(to: ListenerCounters, record: SessionRecord): void {
       return;
     case 'client-not-trusted':
     case 'wrong-mesh':
-      // As Envoy has it: what its own check of the names refuses is one number, what BoringSSL
-      // refuses before it another.
+      // Envoy counts names that its own check refuses, and certificates that BoringSSL refuses
+      // before that, as two numbers.
       if (record.check === 'names') to.wrongNames++;
       else to.notTrusted++;
       return;
@@ -211,7 +208,7 @@ function countSession(to: ClusterCounters, record: SessionRecord): void {
   else if (isVerified(record)) to.allowed++;
   if (record.shadowDenied) to.shadowDenied++;
   if (record.requests !== undefined) {
-    // What became of them, and of their connections, is counted from their own records.
+    // The requests and their connections are counted from their own records.
     to.http.sessions++;
     return;
   }
@@ -229,7 +226,7 @@ function countSession(to: ClusterCounters, record: SessionRecord): void {
   }
   if (attempts === 0) return;
 
-  // The last attempt of a client that did not wait for it has not failed.
+  // The last attempt has not failed when its client stopped waiting for it.
   const failed = attempts - (FAILED.has(reason) && !isConnected ? 0 : 1);
   to.attempts += attempts;
   to.pending++;
@@ -258,8 +255,8 @@ function countConnected(to: ClusterCounters, record: SessionRecord): void {
 }
 
 /**
- * Where both sides ended in order nobody can say who was first: Envoy sees the endpoint's end,
- * after it passed on the client's.
+ * Where both sides ended in order the first one is not known. Envoy sees the endpoint's end,
+ * because it has passed on the client's.
  */
 function isEndedByEndpoint(reason: EndReason): boolean {
   return reason === 'closed' || reason === 'endpoint-reset' || reason === 'upstream-tls-failed';
@@ -284,7 +281,7 @@ function countHost(hosts: Map<string, HostCounters>, key: string, isConnected: b
   if (!isConnected) host.failed++;
 }
 
-/** Connections count with the request that they were made for. */
+/** Counts connections with the request for which they were made. */
 function countRequestAt(host: HostCounters, { attempts, connections, forwarded, status, flags }: RequestRecord): void {
   host.sessions += attempts;
   host.failed += attempts - connections;

@@ -12,15 +12,15 @@ export interface EnvoyAdminOptions {
   readonly fault: (error: unknown) => void;
 }
 
-/** What a control plane reads of this egress, where it wants to read it. */
+/** Serves a control plane's view of this egress at the address that the control plane names. */
 export interface EnvoyAdmin {
-  /** As it is bound; null while nothing is. */
+  /** The bound address; null while none is. */
   readonly at: { readonly address: string; readonly port: number } | null;
   /**
-   * Listens as the control plane wants it: null closes, another address moves, other certificates
-   * are for the next connections. `secret` gives PEM texts by their hash. One call after another;
-   * rejects where the address cannot be bound or the certificate cannot be used, and what was there
-   * before stays, unless it had the same port.
+   * Listens as the control plane wants: null closes, another address moves, other certificates
+   * apply to the next connections. `secret` returns PEM texts by their hash. Calls run one after
+   * another. It rejects where the address cannot be bound or the certificate cannot be used; the
+   * previous listener then stays, unless it had the same port.
    */
   follow(wanted: AdminListener | null, secret: (hash: ContentHash) => string | undefined): Promise<void>;
   close(): Promise<void>;
@@ -46,7 +46,7 @@ export function createEnvoyAdmin({ clock, facts, fault }: EnvoyAdminOptions): En
       live = wanted;
       return;
     }
-    // Two cannot have one port where one of them takes every address.
+    // Two listeners cannot share a port when one of them takes every address.
     if (live?.port === wanted.port) {
       listener = live = null;
       await before?.close();

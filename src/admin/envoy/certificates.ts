@@ -7,7 +7,7 @@ import type { MeshCredentials } from '../../model/credentials.ts';
 const MAX_CERTIFICATES = 100;
 const DAY_MS = 24 * 3_600_000;
 
-/** `envoy.admin.v3.Certificates`: for each mesh its CA and the certificate of the egress. */
+/** Writes `envoy.admin.v3.Certificates`: for each mesh its CA and the certificate of the egress. */
 export function certificatesJson(all: readonly MeshCredentials[], nowMs: number): LazyJson {
   const certificates = all.map(({ trust, cert }) => ({
     ca_cert: readableCertificates(trust).map((each) => details(each, nowMs)),
@@ -18,7 +18,7 @@ export function certificatesJson(all: readonly MeshCredentials[], nowMs: number)
   return { certificates };
 }
 
-/** Of a PEM text, those that can be read. */
+/** Returns the certificates of a PEM text that can be read. */
 export function readableCertificates(pem: string): readonly X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   return blocks.slice(0, MAX_CERTIFICATES).flatMap((block) => {

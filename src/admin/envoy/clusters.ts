@@ -1,6 +1,5 @@
 /**
- * `/clusters`: the clusters of the live configuration and their hosts, with the keys and the order
- * of Envoy.
+ * `/clusters`: the clusters of the live configuration and their hosts, with Envoy's keys and order.
  */
 import type { LazyJson } from '../../base/lazy-json.ts';
 import { BREAKER_DEFAULTS } from '../../model/cluster.ts';
@@ -38,14 +37,14 @@ export function* clustersText(facts: EnvoyFacts, matches: (name: string) => bool
   }
 }
 
-/** `envoy.admin.v3.Clusters` */
+/** Writes `envoy.admin.v3.Clusters`. */
 export function clustersJson(facts: EnvoyFacts, matches: (name: string) => boolean): LazyJson {
   const isFromApi = facts.control() !== null;
   const clusters = [...facts.snapshot().clusters.values()].filter(({ name }) => matches(name));
   return { cluster_statuses: clusters.map((cluster) => () => clusterJson(facts, cluster, isFromApi)) };
 }
 
-/** Nothing here has a high priority: Envoy's defaults for it. */
+/** Envoy's defaults for high priority, which the egress never uses. */
 const HIGH: Limits = { max_connections: 1_024, max_pending_requests: 1_024, max_requests: 1_024, max_retries: 3 };
 
 const OUTLIER: [string, number][] = [
@@ -102,8 +101,8 @@ const FLAGS: Readonly<Record<Host['health'], string>> = {
 };
 
 /**
- * Sessions count at the endpoint that carried them, after they ended. What is open is known by
- * cluster: told where the cluster has one host.
+ * Ended sessions count at the endpoint that carried them. Open ones are known only by cluster: they
+ * are shown where the cluster has one host.
  */
 function hostStats(facts: EnvoyFacts, cluster: Cluster, { key }: Host, hosts: number): readonly HostStat[] {
   const counters = facts.traffic.cluster(cluster.name);
@@ -167,7 +166,10 @@ function hostJson(facts: EnvoyFacts, cluster: Cluster, host: Host, hosts: number
   };
 }
 
-/** A `ClusterLoadAssignment` of what may be dialled now, as `/config_dump?include_eds` has it. */
+/**
+ * Writes a `ClusterLoadAssignment` of what may be dialled now, as `/config_dump?include_eds` has
+ * it.
+ */
 export function assignmentJson(facts: EnvoyFacts, cluster: Cluster): LazyJson {
   const groups = new Map<string, Host[]>();
   for (const host of hostsOf(facts, cluster)) {

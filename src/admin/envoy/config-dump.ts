@@ -6,7 +6,7 @@ import type { ControlFacts, EnvoyFacts } from './facts.ts';
 
 export interface DumpQuery {
   readonly includeEds: boolean;
-  /** A repeated field of a section; empty: all sections. */
+  /** A repeated field of a section; empty means all sections. */
   readonly resource: string;
   readonly matches: ((name: string) => boolean) | null;
 }
@@ -15,7 +15,7 @@ export type DumpAnswer = { readonly kind: 'dump'; readonly json: LazyJson } | { 
 
 const PACKAGE = 'type.googleapis.com/envoy.admin.v3';
 
-/** `envoy.admin.v3.ConfigDump` */
+/** Writes `envoy.admin.v3.ConfigDump`. */
 export function configDump(facts: EnvoyFacts, control: ControlFacts, query: DumpQuery): DumpAnswer {
   const { includeEds, resource, matches } = query;
   const known = dumpSections({ ...control, startedAt: facts.startedAt });

@@ -11,38 +11,38 @@ import type { AdsStatus } from '../../xds/stream/ads-client.ts';
 import type { DumpSources } from '../../xds/dump/envoy-config-dump.ts';
 import type { Readiness } from '../views.ts';
 
-/** What there is to tell in Envoy's words, asked anew for each request. */
+/** The facts of the pages in Envoy's form, read anew for each request. */
 export interface EnvoyFacts {
   /** Milliseconds since the Unix epoch. */
   now(): number;
   readonly startedAt: number;
-  /** Since the start, in milliseconds; the wall clock may have jumped meanwhile. */
+  /** Milliseconds since the start; the wall clock may have jumped meanwhile. */
   uptimeMs(): number;
-  /** Of this package. */
+  /** Version of this package. */
   readonly version: string;
-  /** Data sides. */
+  /** Number of data sides. */
   readonly workers: number;
   ready(): Readiness;
   snapshot(): Snapshot;
-  /** Of clients first, then the others, as they are bound. */
+  /** Returns the bound listeners, those for clients first. */
   listeners(): readonly ListenerAt[];
   readonly traffic: TrafficCounters;
-  /** Accepted connections that have not ended. */
+  /** Counts accepted connections that have not ended. */
   sessions(): number;
-  /** Connections of a cluster, those among them that are being made, and requests of HTTP. */
+  /** Counts connections of a cluster, those being made, and HTTP requests. */
   use(cluster: string): { readonly connections: number; readonly pending: number; readonly requests: number };
-  /** Requests of services that speak HTTP are served one by one. */
+  /** True when requests of HTTP services are served one by one. */
   readonly servesHttp: boolean;
-  /** What may be dialled of a cluster now. */
+  /** Returns what may be dialled of a cluster now. */
   targets(cluster: Cluster): readonly Target[];
   /** `key`: `addressKey`. */
   health(cluster: string, key: string): EndpointHealth;
   /** Only the certificates in them are shown. */
   credentials(): readonly MeshCredentials[];
   memory(): ProcessMemory;
-  /** null where the configuration comes from files. */
+  /** Null where the configuration comes from files. */
   control(): ControlFacts | null;
-  /** The metrics of our own, in the Prometheus text format. */
+  /** Returns this egress's own metrics, in the Prometheus text format. */
   metrics(): Promise<string>;
 }
 
@@ -63,7 +63,7 @@ export interface Host {
   readonly health: EndpointHealth;
 }
 
-/** One for each address: Envoy leaves out a second endpoint that has it. */
+/** Returns one host for each address: Envoy leaves out a second endpoint with the same address. */
 export function hostsOf(facts: EnvoyFacts, cluster: Cluster): readonly Host[] {
   const hosts = new Map<string, Host>();
   for (const target of facts.targets(cluster)) {
@@ -73,14 +73,14 @@ export function hostsOf(facts: EnvoyFacts, cluster: Cluster): readonly Host[] {
   return [...hosts.values()];
 }
 
-/** `default:backend` -> `default_backend`, as Kuma names a cluster for statistics. */
+/** Turns `default:backend` into `default_backend`, Kuma's name of a cluster in statistics. */
 export function statName(cluster: string): string {
   return cluster.replace(/[^A-Za-z0-9_-]/g, '_');
 }
 
 /**
- * Envoy's `stat_prefix` of the chain: Kuma takes the name of an ExternalService, and for everything
- * else that of the cluster.
+ * Returns Envoy's `stat_prefix` of the chain: Kuma uses the name of an ExternalService, and for
+ * everything else that of the cluster.
  */
 export function chainName({ kind, destination, cluster }: Route): string {
   return kind === 'terminate' && cluster.includes(':') ? destination : statName(cluster);

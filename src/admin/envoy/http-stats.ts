@@ -1,4 +1,4 @@
-/** Statistics of services that speak HTTP, as Envoy's HTTP connection manager names them. */
+/** Statistics of HTTP services, by the names of Envoy's HTTP connection manager. */
 import type { HttpRoute } from '../../model/http-route.ts';
 import { EnvoyHistogram } from '../../observe/envoy-histogram.ts';
 import { ofClass } from '../../observe/request-counters.ts';
@@ -68,7 +68,8 @@ export function httpScopes(http: ReadonlyMap<string, HttpChain>): readonly StatS
 }
 
 /**
- * `upstream_rq_200`, `upstream_rq_2xx`: of what was answered, as Envoy makes them with the first.
+ * Makes `upstream_rq_200` and `upstream_rq_2xx` for answered statuses; Envoy creates them with the
+ * first answer.
  */
 export function codeScopes(
   { prefix, family, labels }: { readonly prefix: string; readonly family: string; readonly labels: Labels },

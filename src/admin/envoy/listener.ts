@@ -1,8 +1,8 @@
 /**
- * The admin listener that a control plane asks for: one port, on which some paths are open to
- * everybody and the rest to the holder of a certificate that the control plane names. The first
- * byte of a connection tells which it is, as Envoy's tls_inspector does. Connections are many and
- * short: the control plane opens one for each request and leaves it open.
+ * The admin listener that a control plane asks for: one port, on which some paths are open and all
+ * others need a certificate that the control plane names. The first byte of a connection decides,
+ * as in Envoy's tls_inspector. Connections are many and short: the control plane opens one for each
+ * request and leaves it open.
  */
 import { constants } from 'node:crypto';
 import { createServer } from 'node:net';
@@ -25,19 +25,19 @@ export interface EnvoyListenerOptions {
   readonly fault: (error: unknown) => void;
 }
 
-/** What may change while it is open; connections that are open go on with what they began with. */
+/** What may change while it is open; open connections keep what they began with. */
 export interface EnvoyAccess {
   readonly plaintextPaths: readonly string[];
-  /** PEM texts; null: nobody gets in by TLS. */
+  /** PEM texts; null refuses every TLS client. */
   readonly tls: { readonly cert: string; readonly key: string; readonly clientCa: string; readonly clientName: string } | null;
 }
 
 export interface EnvoyListener {
   readonly address: string;
   readonly port: number;
-  /** Throws where OpenSSL refuses the certificate; what was there before stays then. */
+  /** Throws where OpenSSL refuses the certificate; the previous one then stays. */
   allow(access: EnvoyAccess): void;
-  /** No new connections; those that wait are ended, answers under way are finished. */
+  /** Accepts no new connections, ends waiting ones, and finishes answers in progress. */
   close(): Promise<void>;
 }
 
@@ -46,9 +46,9 @@ interface Pending {
   done(): void;
 }
 
-/** From the accept to the first byte, and from there to the end of the handshake. */
+/** Bounds the time from accept to the first byte, and from there to the end of the handshake. */
 const SETUP_MS = 5_000;
-/** Connections that have not shown who they are; the oldest gives way. */
+/** The most connections without a finished handshake; a new one ends the oldest. */
 const MAX_PENDING = 64;
 const MAX_CONNECTIONS = 512;
 const TLS_HANDSHAKE = 0x16;
@@ -112,7 +112,7 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
   };
 }
 
-/** It never listens. A session is never taken up again: each connection shows its certificate. */
+/** The server never listens. No session is resumed: each connection shows its certificate. */
 function tlsServer(access: NonNullable<EnvoyAccess['tls']>, secured: (socket: TLSSocket, clientName: string) => void): TlsServer {
   const { cert, key, clientCa, clientName } = access;
   const server = createTlsServer({
@@ -137,7 +137,7 @@ function isNamed(socket: TLSSocket, name: string): boolean {
   return read.certificate.altNames.some(({ kind, bytes }) => kind === 'dns' && bytes.toString('latin1') === name);
 }
 
-/** Gives back what to call when the connection has shown what it is. */
+/** Returns the function to call when the connection has shown its protocol or certificate. */
 function addPending(pending: Map<string, Pending>, socket: Socket, clock: Clock): () => void {
   makeRoom(pending);
   const timer = clock.after(SETUP_MS, () => socket.destroy());

@@ -1,9 +1,9 @@
 /**
- * Regular expressions on the names of statistics, clusters and resources, as Envoy reads them: RE2
- * decides what is a pattern and runs it in time that grows with the length of the name, so that
- * `(a+)+$` from a caller of an admin page holds up no session. RE2 bounds neither the size of a
- * program nor the time to compile it as tightly as a page needs: `(…900 characters…){1000}`
- * compiles for seconds. So the size is estimated first.
+ * Regular expressions for the names of statistics, clusters and resources, as in Envoy: RE2 parses
+ * a pattern and runs it in time linear in the length of the name, so that `(a+)+$` from a caller of
+ * an admin page holds up no session. RE2 does not bound the size of a program and the time to
+ * compile it tightly enough for a page: `(…900 characters…){1000}` compiles for seconds. So the
+ * size is estimated first.
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js';
 
@@ -14,7 +14,7 @@ const MAX_LENGTH = 1_024;
 const MAX_STATES = 2_048;
 const MAX_GROUPS_DEEP = 32;
 
-/** It matches anywhere in a name; with `whole`, from its first character to its last. */
+/** Matches anywhere in a name; with `whole`, the whole name. */
 export function namePattern(text: string, whole = false): NamePattern {
   if (text.length > MAX_LENGTH) return { kind: 'bad', why: `it has ${text.length} characters (limit ${MAX_LENGTH})` };
   if (!whole && /^[\w:-]*$/.test(text)) return { kind: 'pattern', matches: (name) => name.includes(text) };
@@ -33,11 +33,11 @@ export function namePattern(text: string, whole = false): NamePattern {
 const TOKEN = /\\[^]|\[\^?\]?(?:\\[^]|\[:\^?\w+:\]|[^\]\\])*\]|\{(\d{1,5})(,(\d{0,5}))?\}|[^]/g;
 
 /**
- * Why the program would be too large, null where it is not. Each character counts for one state,
- * and what is repeated for as many as it may be repeated.
+ * Returns why the program would be too large; null where it is not. Each character counts as one
+ * state, multiplied by its largest repetition.
  */
 function excessOf(text: string): string | null {
-  // Between \Q and \E a bracket is a character, which this estimate does not follow.
+  // Between \Q and \E a bracket is a character, which this estimate ignores.
   if (/\\Q/.test(text)) return 'invalid escape sequence: \\Q';
   const groups = [0];
   let last = 0;
@@ -63,7 +63,7 @@ function excessOf(text: string): string | null {
   return null;
 }
 
-/** The library has the words of Go's RE2; Envoy's is the one in C++. */
+/** The library has the messages of Go's RE2; Envoy has those of the C++ one. */
 const WORDS: ReadonlyMap<string, string> = new Map([
   ['missing closing ]', 'missing ]'],
   ['missing closing )', 'missing )'],

@@ -1,6 +1,6 @@
 /**
- * Envoy's admin pages, as far as kuma-cp, its GUI, kumactl, Prometheus and people read them. They
- * only read: what changes something in Envoy is refused.
+ * Envoy's admin pages that kuma-cp, its GUI, kumactl, Prometheus and people read. They only read:
+ * paths that change something in Envoy are refused.
  */
 import { jsonText } from '../../base/lazy-json.ts';
 import type { LazyJson } from '../../base/lazy-json.ts';
@@ -79,7 +79,7 @@ async function statsPage(facts: EnvoyFacts, query: URLSearchParams, format: stri
     case 'json':
       return { ...text(200, ''), contentType: JSON_TYPE, pieces: statsJson(await envoyStats(facts), select) };
     case 'prometheus': {
-      // Our own series are not what a filter by Envoy's names asks for.
+      // A filter by Envoy's names does not ask for this egress's own series.
       const own = query.has('filter') ? '' : await facts.metrics();
       return { ...text(200, own), pieces: statsPrometheus(await envoyStats(facts), select) };
     }
@@ -104,7 +104,8 @@ async function dumpPage(facts: EnvoyFacts, query: URLSearchParams): Promise<View
   const pattern = regex === null ? null : namePattern(regex, true);
   if (pattern?.kind === 'bad') return text(400, `Error while parsing name_regex from ${regex ?? ''}: ${pattern.why}`);
   const resource = query.get('resource') ?? '';
-  // Envoy's messages take a second to load: only who joined a control plane has them already.
+  // Envoy's messages take a second to load; an egress that joined a control plane has loaded them
+  // already.
   const { configDump } = await import('./config-dump.ts');
   const answer = configDump(facts, control, {
     includeEds: query.has('include_eds'),
@@ -143,8 +144,8 @@ function memoryPage(facts: EnvoyFacts): View {
 }
 
 /**
- * The five parts that whoever reads an Envoy's version expects, with a name and a version of our
- * own: nobody is to take this for an Envoy and its bugs.
+ * The five parts that readers of an Envoy's version expect, with a name and version of our own, so
+ * that the egress is not taken for an Envoy with its bugs.
  */
 async function serverInfo(facts: EnvoyFacts): Promise<LazyJson> {
   const { ok, text: state } = facts.ready();

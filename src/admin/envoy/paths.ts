@@ -1,4 +1,4 @@
-/** Where Envoy's admin pages are, apart from what makes them. */
+/** The paths of Envoy's admin pages, without the code that makes them. */
 export const PAGES = {
   '/certs': 'print certs on machine',
   '/clusters': 'upstream cluster status: ?format=json&filter=',
@@ -14,7 +14,7 @@ export const PAGES = {
   '/stats/prometheus': 'print server stats in prometheus format: ?usedonly&filter=',
 } as const;
 
-/** Those that change something in Envoy. */
+/** Paths that change something in Envoy. */
 export const MUTATIONS: ReadonlySet<string> = new Set([
   '/allocprofiler',
   '/cpuprofiler',

@@ -5,9 +5,9 @@ export type Labels = readonly (readonly [name: string, value: string])[];
 
 /** Statistics with one prefix. */
 export interface StatScope {
-  /** `cluster.default_backend.`, to which a row adds its name. */
+  /** `cluster.default_backend.`; a row appends its name. */
   readonly prefix: string;
-  /** `cluster`, for Prometheus, with what was in the prefix as labels. */
+  /** `cluster`, for Prometheus, with the parts of the prefix as labels. */
   readonly family: string;
   readonly labels: Labels;
   /** The same object for all scopes with the same rows. */

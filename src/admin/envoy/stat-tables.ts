@@ -1,6 +1,6 @@
 /**
- * Which statistics of Envoy there are, by scope, and what of ours each of them is. A name that is
- * not here moves only with what only Envoy does inside.
+ * Envoy's statistics by scope, with the value of this egress for each. A name that is not listed
+ * counts something that happens only inside of Envoy.
  */
 import type { ClusterCounters, ListenerCounters } from '../../observe/traffic-counters.ts';
 import type { AdsStatus } from '../../xds/stream/ads-client.ts';
@@ -10,7 +10,7 @@ export interface StatRow<Of> {
   readonly name: string;
   readonly type: 'counter' | 'gauge';
   readonly value: (of: Of) => number;
-  /** It is shown with `usedonly` although it is 0, as Envoy does with gauges that were set. */
+  /** True shows it with `usedonly` even at 0, as Envoy does with gauges that were set. */
   readonly always?: true;
 }
 
@@ -21,11 +21,11 @@ export interface ClusterStats {
   readonly carried: number;
   readonly open: number;
   readonly pending: number;
-  /** Of HTTP, those that are being served. */
+  /** HTTP requests in progress. */
   readonly requests: number;
-  /** Its requests are served one by one: connections and streams are two things. */
+  /** True when its requests are served one by one: connections and streams are then separate. */
   readonly isHttp: boolean;
-  /** Towards its endpoints. */
+  /** The protocol towards its endpoints. */
   readonly speaks: 'http1' | 'http2';
   readonly hosts: number;
   readonly healthy: number;
@@ -37,7 +37,7 @@ export interface ClusterStats {
     readonly maxRequests: number;
     readonly maxRetries: number;
   };
-  /** Of the endpoints that a control plane sends; 0 where it sends none. */
+  /** Updates of the endpoints from a control plane; 0 where it sends none. */
   readonly updates: number;
   readonly rejected: number;
 }
@@ -50,14 +50,14 @@ function gauge<Of>(name: string, value: (of: Of) => number, always?: true): Stat
   return { name, type: 'gauge', value, ...(always === undefined ? {} : { always }) };
 }
 
-/** What counts in Envoy and cannot happen here. */
+/** The value of counters that cannot move here. */
 function zero(): number {
   return 0;
 }
 
 /**
- * Envoy's names; with split errors rates of connections are those of local origin there, and count
- * as the plain ones here.
+ * Envoy's names. With split errors, Envoy counts rates of connections as local origin; here they
+ * count under the plain names.
  */
 const DETECTORS = [
   'consecutive_5xx',
@@ -224,7 +224,7 @@ export interface Judgements {
   readonly shadowDenied: number;
 }
 
-/** Of connections, or of requests where these are judged. */
+/** Judgements of connections, or of requests where those are judged. */
 export const RBAC_STATS: readonly StatRow<Judgements>[] = sorted([
   counter('allowed', ({ allowed }) => allowed),
   counter('denied', ({ denied }) => denied),
@@ -239,7 +239,7 @@ export function judgementsOf(chains: Chains, of: 'connections' | 'requests'): Ju
   };
 }
 
-/** `http.<stat_prefix>.`, of Envoy's HTTP connection manager and of what stands in it. */
+/** `http.<stat_prefix>.`: Envoy's HTTP connection manager and its filters. */
 export const HTTP_STATS: readonly StatRow<HttpStats>[] = sorted([
   counter('downstream_cx_total', ({ chains }) => sum(chains, ({ http }) => http.sessions)),
   gauge('downstream_rq_active', ({ active }) => active, true),
@@ -259,7 +259,7 @@ export const FAULT_STATS: readonly StatRow<Chains>[] = sorted([
   counter('delays_injected', (chains) => sum(chains, ({ http }) => http.faultDelays)),
 ]);
 
-/** Of all chains with a rate limit of requests: Kuma gives all of them one prefix. */
+/** All chains with a request rate limit together: Kuma gives them one prefix. */
 export const HTTP_RATE_LIMIT_STATS: readonly StatRow<Chains>[] = [
   counter('enforced', (chains) => sum(chains, ({ http }) => http.rateLimited)),
   counter('rate_limited', (chains) => sum(chains, ({ http }) => http.rateLimited)),
@@ -316,8 +316,8 @@ export const SERVER_STATS: readonly StatRow<ServerStats>[] = sorted([
 ]);
 
 /**
- * Of each data side. Nothing here watches threads from outside; the delay of the loop is in metrics
- * of our own.
+ * For each data side. The egress has no watchdog for threads; its own metrics have the delay of the
+ * loop.
  */
 export const WORKER_STATS: readonly StatRow<null>[] = [counter('watchdog_mega_miss', zero), counter('watchdog_miss', zero)];
 
@@ -333,7 +333,7 @@ export const LISTENER_MANAGER_STATS: readonly StatRow<{ readonly active: number;
   gauge('workers_started', () => 1, true),
 ];
 
-/** One statistic whose name has what is counted in it. */
+/** A statistic whose name contains what is counted. */
 export const COUNT: readonly StatRow<number>[] = [counter('', (value) => value)];
 export const LEVEL: readonly StatRow<number>[] = [gauge('', (value) => value, true)];
 

@@ -1,6 +1,6 @@
 /**
- * The three forms in which Envoy tells statistics. They come in pieces, a scope or a family at a
- * time, so that sessions have their turn in between.
+ * Envoy's three formats of statistics. They are written in pieces, a scope or a family at a time,
+ * so that sessions have their turn in between.
  */
 import { ENVOY_BUCKETS } from '../../observe/envoy-histogram.ts';
 import type { EnvoyHistogram } from '../../observe/envoy-histogram.ts';
@@ -8,7 +8,7 @@ import type { Labels, StatScope } from './stat-scope.ts';
 import type { EnvoyStats } from './stats.ts';
 
 export interface StatsQuery {
-  /** Leaves out what has never moved. */
+  /** True leaves out what has never moved. */
   readonly usedOnly: boolean;
   readonly matches: (name: string) => boolean;
 }
@@ -16,7 +16,7 @@ export interface StatsQuery {
 const PART = 250;
 const QUANTILES = [0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 100];
 
-/** `name: value`, texts first, then numbers, then histograms. */
+/** Writes `name: value`: texts first, then numbers, then histograms. */
 export function* statsText({ scopes, texts }: EnvoyStats, query: StatsQuery): Generator<string> {
   yield texts
     .filter(({ name }) => query.matches(name))
@@ -62,7 +62,7 @@ interface Family {
   readonly scopes: readonly StatScope[];
 }
 
-/** Counters, gauges, histograms; the series of a family stand together. */
+/** Writes counters, gauges, histograms; the series of a family stay together. */
 export function* statsPrometheus({ scopes }: EnvoyStats, query: StatsQuery): Generator<string> {
   const families = familiesOf(scopes);
   for (const type of ['counter', 'gauge'] as const) {
@@ -74,7 +74,7 @@ export function* statsPrometheus({ scopes }: EnvoyStats, query: StatsQuery): Gen
   yield* histogramFamilies(scopes, query);
 }
 
-/** In parts, because ten thousand clusters are in one family. */
+/** Written in parts, because ten thousand clusters are in one family. */
 function* familyText({ name: family, type, row, scopes }: Family, query: StatsQuery): Generator<string> {
   let head = `# TYPE ${family} ${type}\n`;
   for (let from = 0; from < scopes.length; from += PART) {

@@ -1,7 +1,4 @@
-/**
- * The statistics of an egress as Envoy names them: what is counted, arranged; nothing is counted
- * here.
- */
+/** Arranges existing counts as Envoy's statistics; it counts nothing itself. */
 import { nextTurn } from '../../base/clock.ts';
 import { BREAKER_DEFAULTS } from '../../model/cluster.ts';
 import type { Cluster } from '../../model/cluster.ts';
@@ -38,18 +35,18 @@ export interface TextStat {
 }
 
 export interface EnvoyStats {
-  /** By prefix. */
+  /** Keyed by prefix. */
   readonly scopes: readonly StatScope[];
   readonly texts: readonly TextStat[];
 }
 
 const BATCH = 250;
 const DAY_MS = 24 * 3_600_000;
-/** Envoy's, where there is no certificate to expire. */
+/** Envoy's value without a certificate. */
 const NO_CERTIFICATE = 4_294_967_295;
 const STATES: Readonly<Record<string, number>> = { LIVE: 0, TERMINATING: 1, DRAINING: 1, PRE_INITIALIZING: 2, INITIALIZING: 3 };
 
-/** Ten thousand clusters take some 100 ms: others have their turn in between. */
+/** Ten thousand clusters take some 100 ms, so it lets others run in between. */
 export async function envoyStats(facts: EnvoyFacts): Promise<EnvoyStats> {
   const control = facts.control();
   const { routes, clusters } = facts.snapshot();
@@ -175,7 +172,7 @@ function listenerScopes(facts: EnvoyFacts, { address, port }: ListenerAt): reado
   ];
 }
 
-/** By the names of the secrets that a control plane gives for them. */
+/** Returns the expiries under the names of a control plane's secrets. */
 function expiries(credentials: MeshCredentials): readonly { readonly name: string; readonly seconds: number }[] {
   const { mesh, notAfter } = credentials;
   const identity = { name: `identity_cert:secret:${mesh}`, seconds: Math.floor(notAfter / 1e3) };
@@ -185,7 +182,10 @@ function expiries(credentials: MeshCredentials): readonly { readonly name: strin
 
 const expiryOf = new WeakMap<MeshCredentials, number | null>();
 
-/** Of the first CA, in milliseconds since the Unix epoch; null where it cannot be read. */
+/**
+ * Returns the expiry of the first CA, in milliseconds since the Unix epoch; null where it cannot be
+ * read.
+ */
 function caExpiry(credentials: MeshCredentials): number | null {
   const known = expiryOf.get(credentials);
   if (known !== undefined) return known;

@@ -1,6 +1,4 @@
-/**
- * What an embedder hands over as a source and as its configurations, held against the interface.
- */
+/** Checks an embedder's source and its configurations against the interface. */
 import type { Problem } from '../../base/problem.ts';
 import { amount, anything, byKind, byName, callback, flag, having, listOf, mapOf, name } from '../../base/shape.ts';
 import { oneOf, options, port, text, whole } from '../../base/shape.ts';
@@ -33,7 +31,7 @@ const OPTIONAL: Readonly<Record<Exclude<keyof ConfigSource, 'load' | 'watch'>, C
   close: callback,
 };
 
-/** It may be an object of a class, and have more than this. Throws a TypeError. */
+/** The value may be an object of a class, and may have more fields. Throws a TypeError. */
 export function checkSource(value: unknown, at: string): void {
   having('a source of configurations with load() and watch()', 'load', 'watch')(value, at);
   const source = value as Readonly<Record<string, unknown>>;
@@ -71,7 +69,7 @@ const permission: Check = byKind('a permission', {
   unsupported: options<Permissions<'unsupported'>>({ kind: text, by: text, why: text }, ['by', 'why']),
 });
 
-/** Who is meant by a rule; the values are held against what may be by the invariants. */
+/** Checks the shape of a rule's principal; the invariants check its values. */
 function principal(value: unknown, at: string): void {
   const matched: Check = options({ kind: text, match: text, value: text }, ['match', 'value']);
   byKind('a principal', {
@@ -169,8 +167,8 @@ const GOOD: ShapeChecks<Good> = {
 };
 
 /**
- * Throws a TypeError that names the place. Policies of requests, balancers, checks and the TLS of
- * endpoints are taken as they come: `compileResources` makes them.
+ * Throws a TypeError that names the place. It does not check policies of requests, balancers,
+ * health checks and the TLS of endpoints: `compileResources` makes them.
  */
 export const checkCompiled: Check = byKind('a configuration, as compileResources gives it,', {
   compiled: options<Good>(GOOD, ['snapshot', 'secrets', 'listener', 'problems', 'origins']),

@@ -1,7 +1,6 @@
 /**
- * How a compiled configuration comes over from the thread that compiles it: differences to the one
- * before, cut by the vocabulary of model/changes.ts, one message for each time that the receiver
- * asks.
+ * Sends a compiled configuration from the thread that compiles it: differences to the one before,
+ * cut by the vocabulary of model/changes.ts, one message for each request of the receiver.
  */
 import type { Problem } from '../../base/problem.ts';
 import { ComingMap, ComingSnapshot, diffMaps, diffSnapshots, splitChange, splitDelta } from '../../model/changes.ts';
@@ -14,8 +13,8 @@ import { deepFreeze } from '../../resources/deep-freeze.ts';
 import type { FolderSource } from './folder-source.ts';
 
 /**
- * `load` begins one; `more` asks for the next message of it, so that the receiver's loop is never
- * handed much at once.
+ * `load` begins a load; `more` asks for its next message, so that the receiver's loop never gets
+ * much at once.
  */
 export type ToConfigThread = { readonly kind: 'load' } | { readonly kind: 'more' };
 
@@ -32,7 +31,7 @@ export type FromConfigThread =
       readonly fingerprint: string | null;
     }
   | { readonly kind: 'invalid'; readonly problems: readonly Problem[]; readonly fingerprint: string | null }
-  /** A bug: the stack. */
+  /** A bug, with its stack. */
   | { readonly kind: 'fault'; readonly stack: string };
 
 /** What both ends know of the last load that compiled. */
@@ -46,7 +45,8 @@ interface Known {
 const NOTHING: Known = { snapshot: EMPTY_SNAPSHOT, secrets: new Map(), origins: new Map(), absent: new Map() };
 
 /**
- * The thread's end: compiles when asked, and answers with what differs from the compile before.
+ * The end in the thread: compiles on request, and answers with the difference to the compile
+ * before.
  */
 export function answerLoads(source: FolderSource, send: (message: FromConfigThread) => void): (message: ToConfigThread) => void {
   let known = NOTHING;
@@ -87,8 +87,8 @@ export function answerLoads(source: FolderSource, send: (message: FromConfigThre
 }
 
 /**
- * The other end: takes one message after another. Null while there is more to come; an error where
- * the compiler has a bug. Nothing that a load brought counts before its last message.
+ * The receiving end: takes one message after another. Returns null while there is more to come, an
+ * error for a bug of the compiler. Parts of a load have no effect before its last message.
  */
 export function receiveLoads(): (message: FromConfigThread) => Arrived | null {
   let known = NOTHING;
@@ -131,7 +131,7 @@ export function receiveLoads(): (message: FromConfigThread) => Arrived | null {
   };
 }
 
-/** What is frozen does not stay so on its way to another thread. */
+/** Frozen values lose that on their way to another thread. */
 function frozen(change: SnapshotChange): SnapshotChange {
   const { routes, clusters, meshes } = change;
   for (const { set } of [routes, clusters, meshes]) for (const [, value] of set) deepFreeze(value);

@@ -1,7 +1,7 @@
 import type { Problem } from '../../base/problem.ts';
 import type { AdsEvent, AdsStatus } from '../../xds/stream/ads-client.ts';
 
-/** What of the log and the metrics the events of a control plane touch. */
+/** The parts of log and metrics that events of a control plane use. */
 export interface EventSinks {
   readonly log: {
     info(fields: object, message: string): void;
@@ -15,7 +15,8 @@ export interface EventSinks {
 const RESOURCE_DELETED = 'the resource of this egress was deleted at the control plane; what it sent last is served meanwhile';
 
 /**
- * One line for each event. What repeats itself comes once from the client, so nothing here floods.
+ * Logs one line for each event. The client reports a repeated event once, so this cannot flood the
+ * log.
  */
 export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSinks): void {
   switch (event.kind) {
@@ -63,7 +64,7 @@ export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSin
   }
 }
 
-/** What stands between the egress and its control plane at this moment; none while it answers. */
+/** Returns the present problems between the egress and its control plane; none while it answers. */
 export function controlPlaneProblems(status: Pick<AdsStatus, 'phase' | 'lastError'> | undefined): readonly Problem[] {
   if (status === undefined || status.lastError === null || status.phase === 'live') return [];
   const { reason, message, advice } = status.lastError;

@@ -18,18 +18,20 @@ import { createTranslator } from '../../xds/translate/translate.ts';
 import type { ConfigSource, SourceBehaviour } from './config-source.ts';
 
 export interface ControlPlaneSourceOptions {
-  /** The origin of its URL, without what a URL may carry of secrets. */
+  /** The origin of its URL, without parts that may contain secrets. */
   readonly origin: string;
-  /** What the operator should read in the log at the start. */
+  /** Warnings for the log at the start. */
   readonly warnings: readonly string[];
   readonly clock: Clock;
-  /** Asks for the bootstrap, as often as it takes. Rejects for what waiting does not mend. */
+  /**
+   * Asks for the bootstrap until it is answered. Rejects for a fault that waiting does not cure.
+   */
   readonly bootstrap: (signal: AbortSignal) => Promise<Bootstrap>;
-  /** For each stream anew. */
+  /** Called for each stream. */
   readonly token: () => Promise<string | null>;
-  /** Of the ZoneEgress or the Dataplane. */
+  /** Name of the ZoneEgress or the Dataplane. */
   readonly name: string;
-  /** Of the Dataplane; absent for a ZoneEgress. */
+  /** Mesh of the Dataplane; absent for a ZoneEgress. */
   readonly mesh?: string;
   /** The resource as JSON, where this egress brings it. */
   readonly resource: string | null;
@@ -37,7 +39,7 @@ export interface ControlPlaneSourceOptions {
   readonly onEvent: (event: AdsEvent) => void;
 }
 
-/** A control plane settles everything there is to settle, and what it sends is mended there. */
+/** A control plane decides everything, and errors in its resources are corrected there. */
 const BEHAVIOUR: SourceBehaviour = {
   inPieces: true,
   awaitsFirst: true,
@@ -46,11 +48,14 @@ const BEHAVIOUR: SourceBehaviour = {
   announcesEnd: true,
 };
 
-/** From the first clusters; with a listener to send it comes some milliseconds after them. */
+/**
+ * Time for the listener after the first clusters; a control plane that has one sends it within
+ * milliseconds.
+ */
 const NO_LISTENER_MS = 5_000;
 
 /**
- * A control plane as the source. What it sent last outlives it; a load gives what is there now.
+ * Makes a control plane the source. Its last state outlives it; a load returns the present state.
  * Over 60 lines: one object over the state of one stream; each of its methods is short.
  */
 export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSource {
@@ -113,9 +118,9 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
 }
 
 /**
- * When there is something to run on. Listeners come last: where there is one, its certificates may
- * take longer than a listener that never comes is waited for. A control plane that has none for
- * this egress says nothing of listeners at all.
+ * Resolves when there is something to run on. Listeners come last: an existing listener may wait
+ * for its certificates for longer than a missing one is awaited. A control plane without a listener
+ * for this egress sends nothing about listeners.
  */
 function firstState(clock: Clock): {
   readonly came: Promise<void>;
@@ -170,7 +175,7 @@ function problemOf({ about, text }: { readonly about: string; readonly text: str
   return { severity: 'warning', file: 'control plane', line: 0, column: 0, field: about, message: text };
 }
 
-/** A control plane says nothing of why it has no listener for a Dataplane. */
+/** A control plane does not report why it has no listener for a Dataplane. */
 function noListener(mesh: string): { readonly about: string; readonly text: string } {
   const text =
     'the control plane sends no listener for clients. Likely causes: no MeshIdentity selects this Dataplane, the mesh has no MeshExternalService, or ' +

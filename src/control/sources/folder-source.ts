@@ -12,7 +12,7 @@ import { createParseCache } from '../../resources/parse-cache.ts';
 import type { ConfigSource } from './config-source.ts';
 import { watchesOf } from './folder-watches.ts';
 
-/** Also says what it read last, for a watch in another thread. */
+/** A folder, which also returns what it read last, for a watch in another thread. */
 export interface FolderSource extends ConfigSource {
   /** Null before the first load. */
   fingerprint(): string | null;
@@ -24,19 +24,19 @@ export interface FolderSourceOptions {
   readonly zone?: string;
   readonly identities?: string;
   readonly strict?: boolean;
-  /** Needed by `watch` only. */
+  /** Needed only by `watch`. */
   readonly clock?: Clock;
 }
 
 const wall = systemClock({ keepAlive: false });
 
 /**
- * A folder of resource files as the source. DataSources of kind `file` are read below the folder
- * only.
+ * Makes a folder of resource files the source. DataSources of kind `file` are read only below the
+ * folder.
  */
 export function folderSource(options: FolderSourceOptions): FolderSource {
   const { dir, clock } = options;
-  // Of the last load: a change between a load and the start of the watch is seen too.
+  // The state of the last load: a change between a load and the start of the watch is noticed too.
   let loaded: string | undefined;
   const cache = createParseCache();
   const watches = watchesOf(dir, clock);
@@ -60,8 +60,8 @@ export function folderSource(options: FolderSourceOptions): FolderSource {
 }
 
 /**
- * Resources that are in memory. Nothing tells of a change: a load gives what the function gives by
- * then.
+ * Makes resources in memory the source. It reports no changes: a load returns the function's
+ * present result.
  */
 export function memorySource(
   files: readonly SourceFile[] | (() => readonly SourceFile[]),
@@ -75,7 +75,7 @@ export function memorySource(
   };
   return {
     about: { mode: 'resources in memory', source: '' },
-    // What the function throws rejects the load.
+    // An error of the function rejects the load.
     load: () =>
       new Promise((resolve) =>
         resolve(compile(now(), { ...compileOptions(options), readFile: readerBelow([options.identities]) })),
@@ -86,7 +86,7 @@ export function memorySource(
 
 const checkFiles = listOf(shapeOf<SourceFile>({ path: name, text }, ['path', 'text']));
 
-/** Reads what lies below one of these folders, and nothing else. */
+/** Reads only files below one of these folders. */
 function readerBelow(folders: readonly (string | undefined)[]): NonNullable<CompileOptions['readFile']> {
   const roots = folders.filter((folder) => folder !== undefined);
   return (path) => {
@@ -111,7 +111,7 @@ function compileOptions(options: Omit<FolderSourceOptions, 'dir' | 'clock'>): Co
 }
 
 /**
- * A file that cannot be read may hold the rule that denies: it forbids the load like any other
+ * A file that cannot be read may contain the rule that denies: it forbids the load like any other
  * error.
  */
 function withProblems(compiled: Compiled, problems: readonly Problem[]): Compiled {

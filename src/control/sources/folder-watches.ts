@@ -2,7 +2,9 @@ import type { Clock } from '../../base/clock.ts';
 import { watchFolder } from '../../files/watch-folder.ts';
 import type { FolderWatcher } from '../../files/watch-folder.ts';
 
-/** The watches of one source on its folder. None is left after the close, and none begins. */
+/**
+ * The watches of one source on its folder. The close ends all of them, and none begins afterwards.
+ */
 export function watchesOf(
   dir: string,
   clock: Clock | undefined,

@@ -6,13 +6,13 @@ import { deepFreeze } from '../../resources/deep-freeze.ts';
 import { checkCompiled } from './check-source.ts';
 import type { ConfigSource } from './config-source.ts';
 
-/** Called for what an embedder's source does wrongly where nobody waits for it. */
+/** Called for a fault of an embedder's source outside of any call of the egress. */
 export type OnSourceFault = (error: Error) => void;
 
 /**
- * A source of an embedder, kept to the promises of the interface whatever it does: its
- * configurations are checked and copied, nothing of it is heard after a stop, and no error of it is
- * lost or ends the process.
+ * Wraps an embedder's source so that the promises of the interface hold: its configurations are
+ * checked and copied, its calls after a stop are ignored, and its errors are reported and never end
+ * the process.
  */
 export function givenSource(source: ConfigSource, onFault: OnSourceFault): ConfigSource {
   let closing: Promise<void> | null = null;
@@ -39,7 +39,7 @@ export function givenSource(source: ConfigSource, onFault: OnSourceFault): Confi
       });
       if (typeof stop !== 'function') {
         stopped = true;
-        // Of an async function: what it rejects with must not end the process.
+        // The result of an async function may reject, which must not end the process.
         Promise.resolve(stop).catch(fault('watch'));
         throw new TypeError('startEgress: source.watch() gave back no function that stops it');
       }
@@ -57,14 +57,14 @@ export function givenSource(source: ConfigSource, onFault: OnSourceFault): Confi
   };
 }
 
-/** A synchronous throw comes as a rejection too. */
+/** Turns a synchronous throw into a rejection. */
 async function caught(action: () => unknown): Promise<void> {
   await action();
 }
 
 /**
- * Copied, so that what the embedder changes later changes nothing here: a difference is found
- * between two values, and a value that was changed in place has none.
+ * Copies the value: changes are found by comparing two values, and a value that the embedder
+ * changed in place would equal itself.
  */
 function takeOver(given: Compiled): Compiled {
   try {

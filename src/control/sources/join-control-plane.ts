@@ -10,8 +10,8 @@ import { controlPlaneSource } from './control-plane-source.ts';
 import type { ConfigSource } from './config-source.ts';
 
 /**
- * A control plane as the source, with its bootstrap, log lines and metrics. Nothing is asked before
- * it is joined.
+ * Makes a control plane the source, with its bootstrap, log lines and metrics. Nothing is requested
+ * before it is started.
  */
 export function controlPlaneOf(
   controlPlane: ControlPlaneOptions,

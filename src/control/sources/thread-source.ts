@@ -8,10 +8,9 @@ import type { FolderSourceOptions } from './folder-source.ts';
 import { watchesOf } from './folder-watches.ts';
 
 /**
- * A folder of resources that is read and compiled in a thread of its own. What comes over are
- * differences, in pieces of a few milliseconds; what did not change keeps its identity, so that
- * everything behind finds the change without looking at the rest. A thread that dies is replaced at
- * the next load.
+ * Reads and compiles a folder of resources in a thread of its own. Differences arrive in pieces of
+ * some milliseconds; unchanged values keep their identity, so that later code finds a change
+ * without reading the rest. A thread that dies is replaced at the next load.
  */
 export function threadSource(options: FolderSourceOptions & { readonly clock: Clock }): ConfigSource {
   const { clock, ...travels } = options;
@@ -29,7 +28,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
   }
 
   function start(): Worker {
-    // A new thread knows of nothing that came before: it sends everything.
+    // A new thread does not know earlier loads: it sends everything.
     const receive = receiveLoads();
     const started = startThread(travels);
     let failure: Error | null = null;
@@ -40,7 +39,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
       loaded = arrived.fingerprint;
       settle(arrived.compiled);
     });
-    // These stay while no load is under way: a death without a listener would end the process.
+    // These listeners stay while no load runs: a death without a listener would end the process.
     started.on('error', (error) => {
       failure = error instanceof Error ? error : new Error(String(error));
     });
@@ -71,14 +70,14 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
 }
 
 function startThread(options: FolderSourceOptions): Worker {
-  // Compiled or not, the root of the thread has the ending that this file has.
+  // Compiled or not, the root of the thread has the file ending of this file.
   const file = new URL(import.meta.url.endsWith('.ts') ? '../../config-thread.ts' : '../../config-thread.js', import.meta.url);
   const worker = new Worker(file, {
     workerData: { mark: 'zone-egress configuration', options },
     name: 'zone-egress-config',
     execArgv: [],
-    // V8's own size makes the thread take 90 MB more while it compiles 10,000 services, and no
-    // sooner done.
+    // With V8's own size the thread takes 90 MB more while it compiles 10,000 services, and is not
+    // faster.
     resourceLimits: { maxYoungGenerationSizeMb: 8 },
   });
   worker.unref();
