@@ -1,7 +1,7 @@
 // Question: what do the pages that a control plane and Prometheus read cost with many services, and
 // how long do they hold up the sessions of the thread that they share? `node perf/admin-pages.ts
 // [--chains 5000]`. The control plane is a process of its own, the reader a thread; the stall is
-// the longest time the serving loop was held.
+// the longest time that the serving loop was held.
 import { once } from 'node:events';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';

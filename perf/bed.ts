@@ -1,5 +1,5 @@
-// What all contenders of a run share: a folder with two meshes (`default` has RSA-2048 keys, as
-// Kuma gives them, `ec` P-256) and the far end, a process of its own.
+// The common ground of all contenders of a run: a folder with two meshes (`default` has RSA-2048
+// keys, as Kuma gives them, `ec` P-256), and the far end, a process of its own.
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,14 +8,14 @@ import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 import type { TestMesh } from '../src/testing/egress/test-mesh.ts';
 import { startGenerator } from './generator.ts';
 
-/** What is done with the bytes: nothing, TLS ends here, or TLS ends and begins anew. */
+/** The work on the bytes: none, TLS that ends here, or TLS that ends and begins anew. */
 export type Work = 'passthrough' | 'terminated' | 're-encrypted';
 export const WORKS: readonly Work[] = ['passthrough', 'terminated', 're-encrypted'];
 export type MeshName = 'default' | 'ec';
 
 export interface Bed {
   /**
-   * `<mesh>-{ca,client,server}.pem`, `far.pem`, `far-ca.pem`; a `.pem` with a key has it behind the
+   * `<mesh>-{ca,client,server}.pem`, `far.pem`, `far-ca.pem`; a `.pem` with a key has it after the
    * certificate, and again in a `.key`.
    */
   readonly folder: string;

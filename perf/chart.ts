@@ -1,4 +1,4 @@
-// The headline figures as an SVG: a group of bars for each case, shorter is better everywhere.
+// Draws the headline figures as an SVG: a group of bars for each case, where shorter is better.
 import { middle } from './table.ts';
 import type { Answer } from './rounds.ts';
 

@@ -1,5 +1,5 @@
-// What does a connection cost that asks one thing and goes? Ended by RST, as load generators and
-// impatient clients do, and by FIN.
+// Question: what does a connection cost that asks one thing and leaves? It ends by RST, as load
+// generators and impatient clients do, and by FIN.
 import { drive, driving, warmUp } from './question.ts';
 import type { Question } from './question.ts';
 

@@ -1,5 +1,5 @@
-// Who is measured: this egress, the peers that are installed, and the floors. All do the same work
-// with the same certificates and the same far end.
+// The contenders: this egress, the installed peers, and the floors. All do the same work with the
+// same certificates and the same far end.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bed, MeshName, Work } from './bed.ts';
@@ -8,7 +8,9 @@ import { freePorts, startNode } from './processes.ts';
 
 export interface StartOptions {
   readonly workers: number;
-  /** So many routes more, passthrough, named `route-<i>{mesh=default}`; all lead to the far end. */
+  /**
+   * Number of further passthrough routes, named `route-<i>{mesh=default}`; all lead to the far end.
+   */
   readonly routes?: number;
 }
 
@@ -19,13 +21,11 @@ export interface Target {
 }
 
 export interface Running {
-  /**
-   * The root of its processes; null where there are none, because bytes go straight to the far end.
-   */
+  /** The root of its processes; null without any, because bytes go straight to the far end. */
   readonly pid: number | null;
-  /** Null: it does not do this. */
+  /** Returns null for work that it does not do. */
   at(work: Work, mesh?: MeshName): Target | null;
-  /** Changes its configuration a little and makes it take that up. Null: it cannot. */
+  /** Changes its configuration a little and makes it load the change. Null where it cannot. */
   readonly reload: (() => void) | null;
   stop(): Promise<void>;
 }
@@ -33,7 +33,7 @@ export interface Running {
 export interface Contender {
   readonly name: string;
   readonly kind: 'egress' | 'peer' | 'floor' | 'target';
-  /** What only some questions ask about: the same peer with buffers as large as ours. */
+  /** True for a peer with buffers as large as ours, which only some questions measure. */
   readonly variant: boolean;
   start(bed: Bed, options: StartOptions): Promise<Running>;
 }
@@ -42,7 +42,7 @@ export function sniOf(work: Work, mesh: MeshName = 'default'): string {
   return `${{ passthrough: 'pass', terminated: 'term', 're-encrypted': 're' }[work]}{mesh=${mesh}}`;
 }
 
-/** `main` is what of this egress is started: the sources, or what was built of them. */
+/** `main` is the program of this egress: the sources, or the build. */
 export function allContenders(main = 'src/main.ts'): readonly Contender[] {
   return [
     { name: 'zone-egress', kind: 'egress', variant: false, start: (bed, options) => startEgress(main, bed, options) },
@@ -76,7 +76,7 @@ async function startEgress(main: string, bed: Bed, { workers, routes = 0 }: Star
   };
 }
 
-/** What everybody writes first. */
+/** The shortest relay that one can write with pipe(). */
 const pipe: Contender = {
   name: '.pipe() relay',
   kind: 'floor',
@@ -100,8 +100,8 @@ const pipe: Contender = {
 const nothing: Running = { pid: null, at: () => null, reload: null, stop: async () => {} };
 
 /**
- * Straight to the far end: what generator, far end and kernel take by themselves. Its TLS asks for
- * no client certificate.
+ * Straight to the far end: the share of generator, far end and kernel. Its TLS asks for no client
+ * certificate.
  */
 const direct: Contender = {
   name: 'direct',

@@ -1,5 +1,5 @@
-// A control plane with many services, as a process of its own, so that its work is not measured.
-// Prints one JSON line; each line on standard input is a change of one service.
+// Runs a control plane with many services as a process of its own, so that its work is not
+// measured. Prints one JSON line; each line on standard input changes one service.
 import { createInterface } from 'node:readline';
 import { fakeConfiguration } from '../src/testing/control-plane/fake-configuration.ts';
 import { createFakeControlPlane } from '../src/testing/control-plane/fake-control-plane.ts';

@@ -1,8 +1,8 @@
-// Question: what do many services cost when they come from a control plane: until the first is
-// served, and for a change of one of them? Half of the chains are passed through, half end the mTLS
-// of one of 50 meshes. The control plane is a process of its own. `node --expose-gc
-// perf/control-plane.ts [--chains 100,1000,5000]`. The stall is the longest time the loop of the
-// serving thread was held.
+// Question: what do many services cost when they come from a control plane, until the first is
+// served, and for a change of one of them? Half of the chains are passed through, half terminate
+// the mTLS of one of 50 meshes. The control plane is a process of its own. `node --expose-gc
+// perf/control-plane.ts [--chains 100,1000,5000]`. The stall is the longest time that the loop of
+// the serving thread was held.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { startEgress } from '../src/egress.ts';

@@ -1,7 +1,6 @@
-// Question: how long does a test wait for a fake egress: until it is started, until the first
-// answer came through it, until it is closed? `node perf/fake.ts [--count 100]`. One mesh, one
-// service of another zone, one external service over TLS with a permission; one after the other in
-// one process.
+// Question: how long does a test wait for a fake egress to start, to give the first answer, and to
+// close? `node perf/fake.ts [--count 100]`. One mesh, one service of another zone, one external
+// service over TLS with a permission; one after the other in one process.
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { createFakeEgress } from '../src/testing/public.ts';

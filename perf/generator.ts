@@ -1,6 +1,6 @@
-// The generator and the far end: processes of their own. The native ones are built from source with
-// `cc` and OpenSSL's headers, in about two seconds, once; where that does not go, TypeScript does
-// the same work with more CPU. `PERF_GENERATOR=typescript` asks for that.
+// Starts the generator and the far end, processes of their own. The native ones are built from
+// source with `cc` and OpenSSL's headers, once, in about two seconds; where that fails, TypeScript
+// does the same work with more CPU. `PERF_GENERATOR=typescript` selects it.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync } from 'node:fs';
@@ -35,7 +35,7 @@ export interface Load {
 
 let command: readonly string[] | undefined;
 
-/** Starts it up to where it waits for a line; with `serve`, to where it listens. */
+/** Starts it until it waits for a line; with `serve`, until it listens. */
 export function startGenerator(mode: Mode, options: Options): Promise<Started> {
   command ??= native() ?? [process.execPath, join(SOURCES, 'fallback.ts')];
   const [program = '', ...first] = command;

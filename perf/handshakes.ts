@@ -1,5 +1,5 @@
-// What does a connection with mutual TLS cost? The first of a client, and later ones that offer a
-// ticket: sidecars do on every connection after the first.
+// Question: what does a connection with mutual TLS cost? The first of a client, and later ones that
+// offer a ticket, as sidecars do.
 import type { MeshName } from './bed.ts';
 import { drive, driving, warmUp } from './question.ts';
 import type { Case, Question } from './question.ts';
@@ -37,7 +37,7 @@ function shaken({ mesh, version, later, seconds }: Shaken): Case {
     name: `${mesh === 'ec' ? 'P-256' : 'RSA-2048'}, TLS ${version}, ${later ? 'later (offers a ticket)' : 'first'}`,
     async measure({ running, client }) {
       const target = running?.at('terminated', mesh) ?? null;
-      // The far end asks for no client certificate: what it does is not the same.
+      // The far end asks for no client certificate: its work is not the same.
       if (running === null || running.pid === null || target === null) return null;
       const total = Math.max(20, Math.round(500 * seconds));
       const options = {

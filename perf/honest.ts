@@ -1,24 +1,25 @@
-// Honest clients of the mesh beside a flood: how long a new session takes, and how many get no answer.
+// Measures honest clients of the mesh during a flood: the time of a new session, and the number
+// without an answer.
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import type { Bed } from './bed.ts';
 import type { Target } from './contenders.ts';
 
-/** An honest client gives up. */
+/** The time after which an honest client gives up. */
 const LOST_MS = 10_000;
 
 export interface Figures {
   readonly p50: number;
   readonly p99: number;
   readonly lost: number;
-  /** Sessions that were tried. */
+  /** Number of sessions that were tried. */
   readonly of: number;
 }
 
 /**
- * Sessions that begin at fixed times, whatever became of those before; one that got no answer
- * counts as the time after which it was given up.
+ * Starts sessions at fixed times, whether earlier ones have ended or not. One without an answer
+ * counts as the time after which it gave up.
  */
 export async function honest(
   target: Target,

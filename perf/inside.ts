@@ -22,9 +22,7 @@ const egress = await startEgress({
   admin: false,
 });
 
-/**
- * read(2) calls of this thread; those of the whole process would have those of children that ended.
- */
+/** Counts read(2) calls of this thread; those of the whole process would include ended children. */
 const reads = (): number => Number(/^syscr: (\d+)/m.exec(readFileSync(`/proc/self/task/${process.pid}/io`, 'utf8'))?.[1]);
 const RESOLUTION_MS = 1;
 let collections = 0;
@@ -43,7 +41,7 @@ for (const work of ['passthrough', 'terminated'] as const) {
       drive('bulk', { ...options, up: direction === 'up' ? amount : 0, down: direction === 'down' ? amount : 0 }, { pid: null });
     await run(bytes / 2);
     collect();
-    // Told of late.
+    // The collection is reported late.
     await new Promise((resolve) => setTimeout(resolve, 50));
     const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
     collections = 0;
@@ -54,7 +52,7 @@ for (const work of ['passthrough', 'terminated'] as const) {
     const count = reads() - before.reads;
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     await new Promise((resolve) => setTimeout(resolve, 50));
-    // Memory outside of the heap makes V8 collect too; then nothing can be said.
+    // Memory outside of the heap makes V8 collect too; the figure is then unknown.
     const young = collections === 0 ? ((heapUsed - before.heap) / count).toFixed(0) : `? (${collections} collections)`;
     const held = [loop.percentile(99), loop.percentile(99.9), loop.max].map((ns) =>
       Math.max(0, ns / 1e6 - RESOLUTION_MS).toFixed(2),

@@ -1,8 +1,8 @@
 // Question: what does the `keylog` event of a TLS server cost each handshake? The egress listens to
-// it for the secret that an alert is sealed with (docs/decisions/refusals-on-the-wire.md).
-// `node perf/keylog.ts [--rounds 40] [--count 200]`: rounds with and without a listener take turns,
+// it for the secret that encrypts an alert (docs/decisions/refusals-on-the-wire.md). `node
+// perf/keylog.ts [--rounds 40] [--count 200]`: rounds with and without a listener alternate,
 // handshakes of TLS 1.3 with client certificates, client and server in this process. The figure is
-// time of the processor, so that what else runs on the machine matters little.
+// CPU time, so other load on the machine has little effect.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
@@ -28,7 +28,7 @@ async function serve(listens: boolean): Promise<Server> {
     secrets.get(socket)?.fill(0);
     socket.end();
   });
-  // As src/traffic/terminate.ts does.
+  // The same code as in src/traffic/terminate.ts.
   if (listens)
     server.on('keylog', (line: Buffer, socket: TLSSocket) => {
       if (line[0] === 0x53 && line[7] === 0x54) secrets.set(socket, line);
@@ -39,7 +39,7 @@ async function serve(listens: boolean): Promise<Server> {
   return server;
 }
 
-/** Microseconds of the processor for each handshake. */
+/** Microseconds of CPU time for each handshake. */
 async function round(server: Server): Promise<number> {
   const { port } = server.address() as AddressInfo;
   const before = process.cpuUsage();
@@ -71,7 +71,7 @@ const without: number[] = [];
 const withOne: number[] = [];
 const differences: number[] = [];
 for (let i = 0; i < rounds; i++) {
-  // Each comes first as often as the other.
+  // Each comes first equally often.
   const [silent, heard] =
     i % 2 === 0
       ? [await round(servers[0]), await round(servers[1])]
@@ -86,6 +86,6 @@ console.log(
 );
 console.log(`both sides of a handshake, without a listener  ${quartiles(without)}`);
 console.log(`the event adds                                 ${quartiles(differences)}`);
-// On a busy machine the least is the firmest figure: it met the fewest of the others.
+// On a busy machine the minimum is the most reliable figure: it met the least other load.
 const [least, leastHeard] = [Math.min(...without), Math.min(...withOne)];
 console.log(`the least of all rounds                        ${least.toFixed(1)} and ${leastHeard.toFixed(1)}`);

@@ -1,9 +1,9 @@
-// What do honest clients notice of others that flood the egress with TLS 1.3 key updates right
-// behind their handshake, without a client certificate? `node perf/keyupdate-flood.ts [--seconds
-// 10] [--rounds 3] [--rate 70] [--updates 500] [--honest 20]`. An honest session is new each time:
-// TCP, mutual TLS, a byte to the service and back; they begin at fixed times, whatever became of
-// those before, and a session that got no answer within 10 s counts as 10 s. All contenders in one
-// run, in turns.
+// Question: what do honest clients notice of others that flood the egress with TLS 1.3 key updates
+// right after their handshake, without a client certificate? `node perf/keyupdate-flood.ts
+// [--seconds 10] [--rounds 3] [--rate 70] [--updates 500] [--honest 20]`. An honest session is new
+// each time: TCP, mutual TLS, a byte to the service and back. Sessions start at fixed times,
+// whether earlier ones have ended or not; one without an answer within 10 s counts as 10 s. All
+// contenders run in one run, in turns.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect as connectTcp, createServer } from 'node:net';
@@ -26,7 +26,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '10' },
     rounds: { type: 'string', default: '3' },
-    /** Connections of the attacker a second, and what each sends. */
+    /** Connections of the attacker a second, and the updates on each. */
     rate: { type: 'string', default: '70' },
     updates: { type: 'string', default: '500' },
     /** Honest sessions a second. */
@@ -38,7 +38,7 @@ const SECONDS = Number(values.seconds);
 const RATE = Number(values.rate);
 const UPDATES = Number(values.updates);
 const HONEST = Number(values.honest);
-/** An attacker lets go. */
+/** The time after which an attacker closes. */
 const HELD_MS = 8_000;
 
 if (values.attack !== undefined) attack(JSON.parse(values.attack) as Target);
@@ -85,7 +85,7 @@ async function one(contender: Contender, bed: Bed): Promise<{ readonly quiet: Fi
   try {
     const target = running.at('terminated');
     if (target === null) throw new Error(`${contender.name} does not end TLS`);
-    // Nobody is measured cold.
+    // Warms up every contender before it is measured.
     await honest(target, bed, { seconds: Math.min(3, SECONDS), rate: HONEST });
     const quiet = await honest(target, bed, { seconds: SECONDS, rate: HONEST });
     const attacker = spawn(process.execPath, [
@@ -106,15 +106,13 @@ async function one(contender: Contender, bed: Bed): Promise<{ readonly quiet: Fi
   }
 }
 
-/**
- * Says that it has begun once the first updates are on their way, and goes on until it is killed.
- */
+/** Reports that it has begun when the first updates are sent, and continues until it is killed. */
 function attack(target: Target): void {
   let begun = false;
   const startedAt = performance.now();
   let made = 0;
   setInterval(() => {
-    // No more than a second's worth at once, where this process is too slow for the rate.
+    // At most a second's worth at once, where this process is too slow for the rate.
     const due = Math.floor(((performance.now() - startedAt) / 1_000) * RATE);
     made = Math.max(made, due - RATE);
     for (; made < due; made++) {
@@ -127,8 +125,8 @@ function attack(target: Target): void {
 }
 
 /**
- * One connection: the handshake without a certificate, and key updates that ask for an answer, in
- * one write with its Finished.
+ * Makes one connection: the handshake without a certificate, and key updates that ask for an
+ * answer, in one write with its Finished.
  */
 function flood({ host, port, sni }: Target, sent: () => void): void {
   const raw = connectTcp({ host, port, noDelay: true });
@@ -141,7 +139,7 @@ function flood({ host, port, sni }: Target, sent: () => void): void {
         done = true;
         const sealer = new Sealer(secret, 0);
         raw.cork();
-        // What TLS writes in this tick, its Finished, goes before.
+        // TLS writes its Finished in this tick, before the updates.
         setImmediate(() => {
           raw.write(Buffer.concat(Array.from({ length: UPDATES }, () => sealer.keyUpdate())));
           raw.uncork();
@@ -160,7 +158,7 @@ function flood({ host, port, sni }: Target, sent: () => void): void {
   const tls = connectTls({ socket: wire, servername: sni, rejectUnauthorized: false, minVersion: 'TLSv1.3', ciphers: CIPHER });
   tls.on('keylog', (line: Buffer) => (secret = secretOf(line, 'CLIENT_TRAFFIC_SECRET_0') ?? secret));
   tls.on('error', () => {});
-  // Answers are read and dropped; an end of the other side is one of this.
+  // Answers are read and dropped; the end of one side ends the other.
   tls.on('end', () => raw.destroy());
   tls.resume();
 }

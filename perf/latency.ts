@@ -1,6 +1,6 @@
-// What does the way through add to a small message? Alone, and beside a stream of 200 MB/s through
-// the same process. Contender, far end and pinging client share one CPU, as each takes its turn;
-// the stream's client has the rest of the machine.
+// Question: what does the way through a contender add to a small message? Alone, and beside a
+// stream of 200 MB/s through the same process. Contender, far end and pinging client share one CPU,
+// because only one of them works at a time; the stream's client has the rest of the machine.
 import { spawnSync } from 'node:child_process';
 import type { Work } from './bed.ts';
 import { go, startGenerator } from './generator.ts';
@@ -70,7 +70,7 @@ function pinged(work: Work, seconds: number, beside: boolean): Case {
 const ALL_CPUS = '0-1023';
 let canPin: boolean | undefined;
 
-/** Where there is no `taskset`, processes stay where the kernel puts them. */
+/** Without `taskset`, processes stay where the kernel puts them. */
 function pin(pids: readonly number[], cpus: string): void {
   canPin ??= spawnSync('taskset', ['--version']).status === 0;
   if (canPin) for (const pid of pids) spawnSync('taskset', ['-a', '-p', '-c', cpus, String(pid)]);

@@ -1,5 +1,5 @@
-// `npm run perf -- [options]`: asks the questions of this folder of this egress, of the peers that
-// are installed and of the floors, and writes what it found to perf/results/.
+// `npm run perf -- [options]`: asks the questions of this folder of this egress, the installed
+// peers and the floors, and writes the answers to perf/results/.
 import { parseArgs } from 'node:util';
 import { makeBed } from './bed.ts';
 import { allContenders } from './contenders.ts';
@@ -78,7 +78,7 @@ try {
   const out = await startAll({ bed, running, client }, measured);
   for (const { contender, message } of out) console.error(`perf: ${contender} is not measured: ${message}`);
   for (const question of questions) {
-    // What an own process has to be started for cannot be asked of one that runs.
+    // A question that needs fresh processes cannot be asked of a running one.
     if (question.fresh && target !== null && question !== memory) continue;
     const settings = { seconds, smoke: values.smoke };
     const answer = await ask(question, { bed, running, client, settings, rounds, only: values.case ?? '' });

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import type { ControlPlaneOptions } from '../src/egress.ts';
 
 /**
- * A control plane with so many chains as a process of its own, and how an egress joins it. A line
- * on its standard input is a change of one service.
+ * Starts a control plane with this many chains as a process of its own; returns how an egress joins
+ * it. A line on its standard input changes one service.
  */
 export async function manyChains(
   chains: number,

@@ -1,5 +1,5 @@
-// What memory does an idle connection hold, and is it given back? Each time in a fresh process:
-// what was taken before would hide what comes.
+// Question: what memory does an idle connection hold, and is it returned? Each time in a fresh
+// process, because memory taken before would hide it.
 import type { Work } from './bed.ts';
 import { go, startGenerator } from './generator.ts';
 import { residentBytes } from './processes.ts';
@@ -19,17 +19,17 @@ export const memory: Question = {
     { key: 'start', label: 'MB before', digits: 0 },
   ],
   cases({ seconds, smoke }) {
-    // As long as a thread has to be quiet before it gives memory back, and some.
+    // A little longer than a thread has to be quiet before it returns memory.
     const restMs = Math.min(30_000, 60_000 * seconds);
     if (smoke) return [held('terminated', 100, restMs)];
-    // The last are as many as 20,000 descriptors allow.
+    // The last case is as large as 20,000 descriptors allow.
     return [held('passthrough', 1_000, restMs), held('terminated', 1_000, restMs), held('passthrough', 9_000, restMs, 9)];
   },
 };
 
 /**
- * Each case of passing through may be spread over destinations, because one has at most 1,024
- * connections unless a policy says more.
+ * Passthrough cases may be spread over destinations, because one has at most 1,024 connections
+ * without a policy.
  */
 function held(work: Work, count: number, restMs: number, destinations = 1): Case {
   const each = count / destinations;
@@ -45,7 +45,7 @@ function held(work: Work, count: number, restMs: number, destinations = 1): Case
         if (running.pid === null || target === null) return null;
         const snis =
           destinations === 1 ? [target.sni] : Array.from({ length: destinations }, (_, i) => `route-${i}{mesh=default}`);
-        // What the first connection loads for all is not that of one.
+        // Memory that the first connection loads for all does not count as that of one.
         const first = await startGenerator('hold', { ...(await driving({ target, work }, client)), connections: 10 });
         await go(first);
         const before = residentBytes(running.pid);

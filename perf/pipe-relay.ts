@@ -1,4 +1,4 @@
-// The floor to compare with: what everybody writes first, for each kind of work. `node
+// Runs the floor of the comparison: the shortest relay with pipe(), for each kind of work. `node
 // perf/pipe-relay.ts FOLDER PLAIN_PORT TLS_PORT` prints a port for each.
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';

@@ -1,9 +1,9 @@
-// What do honest clients notice of others that take places and do nothing with them?
+// Question: what do honest clients notice of others that take places and do nothing with them?
 // `node perf/place-floods.ts [--seconds 8] [--rounds 1] [--rate 1000] [--honest 10] [--workers 2]`.
 // Two floods, both from the address of the honest clients: a whole hello and then nothing, and
-// connections without a word. Each has run for long enough to take all places before the honest
-// clients begin. An honest session is new each time: TCP, mutual TLS, a byte to the service and back;
-// one without an answer within 10 s counts as 10 s. All contenders in one run, in turns.
+// connections without any byte. Each runs until it has taken all places before the honest clients
+// begin. An honest session is new each time: TCP, mutual TLS, a byte to the service and back; one
+// without an answer within 10 s counts as 10 s. All contenders run in one run, in turns.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
@@ -37,12 +37,12 @@ const { values } = parseArgs({
 const SECONDS = Number(values.seconds);
 const RATE = Number(values.rate);
 const HONEST = Number(values.honest);
-/** How long each has to take the places: handshakes are fewer than sessions. */
+/** The time that each needs to take the places: handshakes are fewer than sessions. */
 const FLOODS: Readonly<Record<string, { readonly leadMs: number }>> = {
   'stalled hellos': { leadMs: 2_500 },
   'silent connections': { leadMs: 14_000 },
 };
-/** The flood lets go by itself. */
+/** The time after which a connection of the flood closes. */
 const HELD_MS = 15_000;
 
 if (values.attack !== undefined) await attack(JSON.parse(values.attack) as Target, values.kind);
@@ -93,7 +93,7 @@ async function one(
   try {
     const target = running.at('terminated');
     if (target === null) throw new Error(`${contender.name} does not end TLS`);
-    // Nobody is measured cold.
+    // Warms up every contender before it is measured.
     await honest(target, bed, { seconds: 2, rate: HONEST });
     const flood = ['--attack', JSON.stringify(target), '--kind', kind, '--rate', String(RATE)];
     const attacker = spawn(process.execPath, [fileURLToPath(import.meta.url), ...flood], {
@@ -112,13 +112,13 @@ async function one(
   }
 }
 
-/** Goes on until it is killed. */
+/** Runs until it is killed. */
 async function attack({ host, port, sni }: Target, kind: string): Promise<void> {
   const hello = kind === 'stalled hellos' ? await realHello(sni) : null;
   const startedAt = performance.now();
   let made = 0;
   setInterval(() => {
-    // No more than a tenth of a second's worth at once, where this process is too slow for the rate.
+    // At most a tenth of a second's worth at once, where this process is too slow for the rate.
     const due = Math.floor(((performance.now() - startedAt) / 1_000) * RATE);
     made = Math.max(made, due - RATE / 10);
     for (; made < due; made++) {

@@ -1,5 +1,5 @@
-// Processes of a run: start one, wait for the JSON line that says it is ready, read what CPU and
-// memory it and its children take.
+// Manages the processes of a run: starts one, waits for the JSON line that reports it ready, reads
+// CPU and memory of it and its children.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -9,16 +9,16 @@ import { createInterface } from 'node:readline';
 
 export interface Started {
   readonly pid: number;
-  /** The line that said it is ready. */
+  /** The line that reported it ready. */
   readonly ready: Readonly<Record<string, unknown>>;
-  /** The next JSON line, after `line` was written to its input. */
+  /** Writes `line` to its input and returns the next JSON line. */
   ask(line: string): Promise<Readonly<Record<string, unknown>>>;
   stop(): Promise<void>;
 }
 
 /**
  * Starts a program and resolves with the first line of its output that is JSON and passes
- * `isReady`; what it prints later is read and dropped, unless asked for.
+ * `isReady`; later output is read and dropped, unless asked for.
  */
 export function start(
   command: string,
@@ -34,8 +34,8 @@ export function start(
     child.once('exit', (code, signal) =>
       ended(new Error(`${command} ${args.join(' ').slice(0, 300)} ended with ${code ?? signal}`)),
     );
-    // A reader of lines would cost this process a lot when an egress logs each session: it goes
-    // once the line is there.
+    // The line reader is removed after the line: it would cost this process much when an egress
+    // logs each session.
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => {
       const parsed = parse(line);
@@ -94,11 +94,11 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It ended before.
+    // It has ended already.
   }
 }
 
-/** This process and all that came from it, the root first. */
+/** Returns this process and all of its descendants, the root first. */
 export function treeOf(root: number): number[] {
   const parents = new Map<number, number>();
   for (const name of readdirSync('/proc')) {
@@ -114,7 +114,7 @@ export function treeOf(root: number): number[] {
 const TICKS_PER_SECOND = 100;
 
 /**
- * User and system time of a process tree, all threads that live, in seconds. To the nanosecond
+ * Returns user and system time of a process tree, all live threads, in seconds: to the nanosecond
  * where the kernel has schedstat, else to 10 ms.
  */
 export function cpuSeconds(root: number): number {
@@ -136,8 +136,8 @@ function tickSeconds(pid: number): number {
 }
 
 /**
- * CPU time of the whole machine that was not idle, in seconds, what the kernel does in interrupts
- * too.
+ * Returns the CPU time of the whole machine that was not idle, in seconds, including interrupts of
+ * the kernel.
  */
 export function machineSeconds(): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = readFileSync('/proc/stat', 'utf8')
@@ -149,7 +149,9 @@ export function machineSeconds(): number {
   return (user + nice + system + irq + softirq) / TICKS_PER_SECOND;
 }
 
-/** Resident memory of a process tree in bytes. What processes share counts for each. */
+/**
+ * Returns the resident memory of a process tree in bytes. Shared memory counts for each process.
+ */
 export function residentBytes(root: number): number {
   return treeOf(root).reduce((sum, pid) => {
     const kb = quiet(() => /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
@@ -158,8 +160,8 @@ export function residentBytes(root: number): number {
 }
 
 /**
- * How many descriptors each epoll instance of a process tree watches: one instance is one worker,
- * whatever the proxy.
+ * Counts the descriptors that each epoll instance of a process tree watches: every proxy has one
+ * instance per worker.
  */
 export function watchedBy(root: number): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
@@ -173,7 +175,7 @@ export function watchedBy(root: number): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** Processes come and go while they are looked at. */
+/** Processes start and end while they are read. */
 function quiet<T>(look: () => T): T | undefined {
   try {
     return look();
@@ -187,7 +189,7 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 }
 
-/** Ports of loopback that nobody has at this moment. */
+/** Returns loopback ports that are free at this moment. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {

@@ -1,5 +1,5 @@
-// What a question is made of, and how one is asked: contenders take turns within each round, on the
-// same work, in one run.
+// Defines a question, and asks one: contenders take turns within each round, on the same work, in
+// one run.
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
@@ -18,19 +18,19 @@ export interface Question {
   /** One line. */
   readonly asks: string;
   readonly metrics: readonly Metric[];
-  /** True: each case starts processes of its own, because what was before would show. */
+  /** True when each case starts its own processes, because earlier work would show. */
   readonly fresh: boolean;
-  /** Where a round takes long; absent: as many as are asked for. */
+  /** Fewer rounds for a question whose rounds take long; absent means as many as requested. */
   readonly roundsMost?: number;
   readonly cases: (settings: Settings) => readonly Case[];
 }
 
 export interface Metric {
   readonly key: string;
-  /** Of the table's column, with the unit. */
+  /** Head of the table's column, with the unit. */
   readonly label: string;
   readonly digits: number;
-  /** Drawn in the chart. */
+  /** True for a value in the chart. */
   readonly charted?: boolean;
 }
 
@@ -39,11 +39,12 @@ export type Values = Readonly<Record<string, number>>;
 export interface Case {
   readonly name: string;
   /**
-   * One that the chart draws, and that peers with large buffers are measured with too; absent is
-   * true.
+   * True (default) for a case in the chart, which is also measured with large buffers of the peers.
    */
   readonly headline?: boolean;
-  /** Null: this contender does not do this. Throws when the work was not done in full. */
+  /**
+   * Returns null for a contender that cannot do this. Throws when the work was not done completely.
+   */
   measure(subject: Subject): Promise<Values | null>;
 }
 
@@ -57,14 +58,14 @@ export interface Subject {
 
 export interface Settings {
   /**
-   * Scales the work of a case: 1 is what takes about a second on two cores. Work is the same for
-   * every contender.
+   * Scales the work of a case: 1 takes about a second on two cores. Every contender gets the same
+   * work.
    */
   readonly seconds: number;
   readonly smoke: boolean;
 }
 
-/** Certificate and key of the client in a mesh, as paths. */
+/** Returns certificate and key of a client in a mesh, as paths. */
 export type ClientFiles = (mesh: MeshName) => { readonly cert: string; readonly key: string };
 
 export interface Drive {
@@ -76,8 +77,8 @@ export interface Drive {
 const warm = new WeakMap<Running, Map<string, number>>();
 
 /**
- * So much work of a kind is done uncounted before the first that counts: a virtual machine compiles
- * code after it has run some thousand times.
+ * Does this much uncounted work of a kind before the first measured one: a virtual machine compiles
+ * code after some thousand runs.
  */
 export async function warmUp(
   running: Running,
@@ -95,8 +96,8 @@ export async function warmUp(
 const hellos = new Map<string, string>();
 
 /**
- * What the generator needs to speak to a target: TLS with a client certificate, or a real
- * ClientHello with plain bytes behind it.
+ * Returns what the generator needs to reach a target: TLS with a client certificate, or a real
+ * ClientHello followed by plain bytes.
  */
 export async function driving({ target, work, mesh = 'default' }: Drive, client: ClientFiles): Promise<Options> {
   const { host, port, sni } = target;
@@ -110,15 +111,15 @@ export async function driving({ target, work, mesh = 'default' }: Drive, client:
 }
 
 export interface Measured extends Load {
-  /** CPU seconds of the contender's processes around the run. */
+  /** CPU seconds of the contender's processes during the run. */
   readonly cpu: number;
-  /** The same of the whole machine. */
+  /** CPU seconds of the whole machine. */
   readonly machine: number;
 }
 
 /**
- * One run of the generator against one contender. Throws when a connection did not get what it
- * asked for, unless `errors` says that they are counted.
+ * Runs the generator once against one contender. Throws when a connection did not get what it asked
+ * for, unless `errors` counts them.
  */
 export async function drive(
   mode: Mode,
@@ -143,8 +144,8 @@ export async function drive(
 const INTACT_BYTES = 4 * 1024 * 1024 + 13;
 
 /**
- * Sends random bytes that the far end sends back, and compares: nothing is measured before this is
- * right.
+ * Sends random bytes that the far end returns, and compares them. Nothing is measured before this
+ * passes.
  */
 export async function checkIntact(driven: Drive, client: ClientFiles): Promise<void> {
   const { target, work, mesh = 'default' } = driven;

@@ -1,5 +1,5 @@
-// What do clients notice of a configuration that changes? It changes twice a second while
-// connections come and go and others are held open.
+// Question: what do clients notice of a configuration that changes? It changes twice a second while
+// connections come and go and others stay open.
 import { go, startGenerator } from './generator.ts';
 import { drive, driving } from './question.ts';
 import type { Question } from './question.ts';

@@ -1,5 +1,5 @@
-// What is left of a run: a table, every figure as JSON, a chart. The kept ones are those that
-// perf/README.md shows.
+// Writes the results of a run: a table, every figure as JSON, a chart. perf/README.md shows the
+// committed ones.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join, relative } from 'node:path';
@@ -24,7 +24,7 @@ const README = fileURLToPath(new URL('README.md', import.meta.url));
 const FROM = '<!-- kept run: written by --keep -->';
 const TO = '<!-- end of kept run -->';
 
-/** Gives back the paths, as seen from the root of the repository. */
+/** Returns the paths, relative to the root of the repository. */
 export function write(run: RunOfAll): readonly string[] {
   return writeAs(run.startedAt.toISOString().slice(0, 19).replaceAll(':', ''), run);
 }

@@ -1,9 +1,9 @@
 // Question: what does it cost to refuse resumption? A sidecar speaks TLS 1.2 and offers a ticket
 // from its second connection on; this egress makes a full handshake each time. `node
-// perf/resumption.ts [--connections 1000] [--rounds 5]`. The CPU time of the server's process per
-// connection, client certificate asked for and verified: ours as it is, and the same server with
-// tickets. Both take turns; the client is a process of its own. With tickets OpenSSL still keeps
-// the client's certificate in the session; nothing is verified again.
+// perf/resumption.ts [--connections 1000] [--rounds 5]`. Measured is the CPU time of the server's
+// process per connection, with a client certificate: our server, and the same server with tickets.
+// Both alternate; the client is a process of its own. With tickets OpenSSL keeps the client's
+// certificate in the session, and nothing is verified again.
 import { spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ const { values } = parseArgs({
 if (values.serve !== undefined) await serve(values.serve === 'tickets');
 else await measure();
 
-/** One server on a free port; prints it with the client certificate that it takes. */
+/** Runs one server on a free port; prints the port, and the client certificate that it accepts. */
 async function serve(tickets: boolean): Promise<void> {
   const mesh = await createTestMesh('default', { keyType: 'rsa' });
   const { cert, key } = mesh.issue(
@@ -96,8 +96,8 @@ async function measure(): Promise<void> {
 }
 
 /**
- * Connections one after another, each offering the session of the one before; gives how many were
- * resumed.
+ * Makes connections one after another, each offering the session of the one before; returns how
+ * many were resumed.
  */
 async function run({ port, client }: Ready, count: number): Promise<number> {
   let session: Buffer | undefined;

@@ -1,5 +1,5 @@
-// Asks one question: contenders take turns within each round, so that what the machine does
-// meanwhile falls on all of them.
+// Asks one question: contenders take turns within each round, so that other load of the machine
+// affects all of them.
 import type { Bed } from './bed.ts';
 import { WORKS } from './bed.ts';
 import type { Contender, Running } from './contenders.ts';
@@ -10,7 +10,7 @@ export interface Result {
   readonly name: string;
   readonly headline: boolean;
   readonly contender: string;
-  /** One for each round. */
+  /** One entry for each round. */
   readonly values: readonly Values[];
 }
 
@@ -34,14 +34,14 @@ export interface Asked {
   readonly client: ClientFiles;
   readonly settings: Settings;
   readonly rounds: number;
-  /** Part of the names of the cases that are wanted. */
+  /** A part of the names of the wanted cases. */
   readonly only: string;
 }
 
 /**
- * Starts each contender into `running` and sends bytes there and back through each kind of its
- * work: they come back the same, or it is not measured. Gives back the peers that are out, and why;
- * throws where it is this egress, or a floor.
+ * Starts each contender into `running`, and sends bytes there and back through each kind of its
+ * work; one that changes them is not measured. Returns the excluded peers with the reason; throws
+ * where it is this egress, or a floor.
  */
 export async function startAll(
   { bed, running, client }: { readonly bed: Bed; readonly running: Map<Contender, Running>; readonly client: ClientFiles },
@@ -79,8 +79,8 @@ export async function ask(question: Question, asked: Asked): Promise<Answer> {
   const rounds = Math.min(asked.rounds, question.roundsMost ?? asked.rounds);
   const contenders = [...running.keys()];
   const cases = question.cases(settings).filter(({ name }) => name.includes(only));
-  // Whoever was idle while others had their turn has cold caches, and pages that the kernel may
-  // have taken: a tenth of the work goes before, uncounted.
+  // A contender that was idle during the turns of others has cold caches, and the kernel may have
+  // taken its pages: a tenth of the work runs first, uncounted.
   const tenths = question.fresh || settings.smoke ? [] : question.cases({ ...settings, seconds: settings.seconds / 10 });
   const warmUp = new Map(tenths.map((one) => [one.name, one]));
   const values = new Map<Case, Map<Contender, Values[]>>();
@@ -121,7 +121,7 @@ export async function ask(question: Question, asked: Asked): Promise<Answer> {
   return { question, results, failures };
 }
 
-/** One line of a terminal, written over; nothing elsewhere. */
+/** Writes over one line of a terminal; writes nothing elsewhere. */
 function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text.slice(0, process.stderr.columns - 1)}`);
 }

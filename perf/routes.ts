@@ -1,4 +1,4 @@
-// What do many routes cost whoever starts with them? Time from the start of the process until the
+// Question: what do many routes cost at the start? Time from the start of the process until the
 // last of them answers, and memory.
 import { residentBytes } from './processes.ts';
 import { drive, driving } from './question.ts';

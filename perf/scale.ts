@@ -1,7 +1,7 @@
 // Question: what do many services cost: compiling, changing one, looking one up, memory? 50 meshes,
 // 100 ZoneIngresses, half of the services external, half in other zones. `node --expose-gc
-// perf/scale.ts [--services 100,1000,10000]`. The stall is the longest time the event loop of the
-// serving thread was held while a change went live.
+// perf/scale.ts [--services 100,1000,10000]`. The stall is the longest time that the event loop of
+// the serving thread was held while a change went live.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

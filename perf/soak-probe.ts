@@ -1,5 +1,5 @@
 // Loaded into each thread of the egress of a soak (`--import`): appends what the thread holds to a
-// file, every other second.
+// file, every two seconds.
 import { appendFileSync } from 'node:fs';
 import { isMainThread, threadId } from 'node:worker_threads';
 

@@ -1,5 +1,5 @@
-// `npm run soak -- [--minutes 30] [--rate 250]`: mixed churn through an egress of its own, what it
-// holds each minute, and a verdict: exit code 1 when it was missed.
+// `npm run soak -- [--minutes 30] [--rate 250]`: sends mixed churn through an egress of its own,
+// prints what it holds each minute, and a verdict; exit code 1 when it failed.
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,11 +13,11 @@ import { freePorts, residentBytes, start } from './processes.ts';
 
 const MB = 1e6;
 const SAMPLE_MS = 10_000;
-/** Below so many minutes the second half is too short for a slope that means something. */
+/** The fewest minutes for a slope: below, the second half is too short for one. */
 const SLOPE_FROM_MINUTES = 10;
-/** What counts as flat, in MB an hour; the noise of a sample is some MB. */
+/** The largest slope that counts as flat, in MB an hour; the noise of a sample is some MB. */
 const FLAT_MB_PER_HOUR = 40;
-/** Of a thousand clients that behave. */
+/** The most failures among a thousand clients that behave. */
 const MOST_FAILED = 1;
 
 const { values } = parseArgs({
@@ -74,7 +74,7 @@ const [port = 0, adminPort = 0] = await freePorts(2);
 writeFileSync(join(folder, 'zone.yaml'), zoneYaml());
 writeFileSync(probe, '');
 const egress = await startEgress();
-// However this ends, no egress stays behind.
+// Ends the egress with this process in every case.
 process.once('exit', () => {
   if (existsSync(`/proc/${egress.pid}`)) process.kill(egress.pid, 'SIGKILL');
 });
@@ -156,7 +156,7 @@ interface Verdict {
 
 function startEgress(): ReturnType<typeof start> {
   const args = [
-    // As the image starts it.
+    // The flags of the image.
     '--max-semi-space-size=4',
     ...values.node,
     values.egress,
@@ -212,7 +212,7 @@ async function sessions(): Promise<number> {
   return Number(/^zone_egress_sessions_active (\d+)/m.exec(await metrics())?.[1] ?? NaN);
 }
 
-/** How sessions ended, the most frequent reason first. */
+/** Returns the ends of sessions, the most frequent reason first. */
 async function ends(): Promise<string> {
   const counts = new Map<string, number>();
   for (const [, reason = '', count] of (await metrics()).matchAll(/^zone_egress_sessions_total\{.*reason="([^"]*)".*\} (\d+)/gm))
@@ -223,7 +223,7 @@ async function ends(): Promise<string> {
     .join(', ');
 }
 
-/** Asks until it is 0; gives the last answer. */
+/** Asks until the answer is 0; returns the last answer. */
 async function until(ask: () => Promise<number>, atMostMs: number): Promise<number> {
   const startedAt = performance.now();
   for (;;) {
@@ -237,7 +237,7 @@ function descriptors(): number {
   return readdirSync(`/proc/${egress.pid}/fd`).length;
 }
 
-/** The last word of each thread. */
+/** Returns the last report of each thread. */
 function threads(): string {
   const last = new Map<string, string>();
   for (const line of readFileSync(probe, 'utf8').trimEnd().split('\n')) {
@@ -250,7 +250,7 @@ function threads(): string {
   return [...last].map(([thread, numbers]) => `${thread}: ${numbers}`).join(' | ');
 }
 
-/** Of a straight line through the samples, in bytes an hour. */
+/** Returns the slope of a straight line through the samples, in bytes an hour. */
 function slopePerHour(samples: readonly Sample[]): number {
   const mean = (pick: (sample: Sample) => number): number =>
     samples.reduce((sum, sample) => sum + pick(sample), 0) / samples.length;

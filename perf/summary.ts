@@ -1,5 +1,5 @@
-// The headline figures of a run as one Markdown table: a row for each case, a column for each
-// contender, medians.
+// Writes the headline figures of a run as one Markdown table: a row for each case, a column for
+// each contender, medians.
 import type { Answer } from './rounds.ts';
 import { middle } from './table.ts';
 

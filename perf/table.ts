@@ -1,4 +1,5 @@
-// An answer as text: for each case a row for each contender, medians with minimum and maximum.
+// Writes an answer as text: for each case a row for each contender, medians with minimum and
+// maximum.
 import { median } from './processes.ts';
 import type { Metric } from './question.ts';
 import type { Answer, Result } from './rounds.ts';
@@ -24,7 +25,7 @@ export function table({ question, results, failures }: Answer): string {
       ]);
     }
   }
-  // A row of one cell is the name of a case and may be as long as it is.
+  // A row of one cell is the name of a case and does not affect the widths.
   const widths = headers.map((_, i) => Math.max(...rows.filter(({ length }) => length > 1).map((row) => row[i]?.length ?? 0)));
   lines.push(...rows.map((row) => row.map((text, i) => (i === row.length - 1 ? text : text.padEnd(widths[i] ?? 0))).join('  ')));
   lines.push(...failures.map(({ name, contender, message }) => `not measured: ${name}, ${contender}: ${message.split('\n')[0]}`));

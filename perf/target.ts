@@ -1,5 +1,5 @@
-// An egress that runs already, anywhere: its route has to lead to the far end of this run, whose
-// port is given too.
+// A running egress at any address: its route has to lead to the far end of this run, whose port is
+// given too.
 import type { Work } from './bed.ts';
 import { WORKS } from './bed.ts';
 import type { Contender } from './contenders.ts';

@@ -1,4 +1,4 @@
-// What does a byte cost? By work, direction, number of connections and size of messages.
+// Question: what does a byte cost? By work, direction, number of connections and size of messages.
 import type { Work } from './bed.ts';
 import { WORKS } from './bed.ts';
 import { drive, driving } from './question.ts';
@@ -9,7 +9,7 @@ const DIRECTIONS = ['up', 'down', 'both'] as const;
 type Direction = (typeof DIRECTIONS)[number];
 const CONNECTIONS = [4, 64, 1_000];
 const MESSAGES = [64, 1_024, 16_384];
-/** Writes of one run: small messages are fewer bytes. */
+/** The most writes of one run: small messages make fewer bytes. */
 const MESSAGES_MOST = 200_000;
 
 export const throughput: Question = {
@@ -44,7 +44,7 @@ export const throughput: Question = {
 interface Transfer {
   readonly work: Work;
   readonly direction: Direction;
-  /** In `both`, half of them in each direction. */
+  /** For `both`, half of them in each direction. */
   readonly bytes: number;
   readonly connections: number;
   readonly message: number;
@@ -52,7 +52,7 @@ interface Transfer {
 
 function transfer({ work, direction, bytes, connections, message }: Transfer, headline = true): Case {
   const share = direction === 'both' ? bytes / 2 : bytes;
-  // The same number for each connection.
+  // Rounded to the same number for each connection.
   const total = Math.max(1, Math.round(share / connections)) * connections;
   const size = message >= 1_048_576 ? '1 MiB' : message >= 1_024 ? `${message / 1_024} KiB` : `${message} B`;
   return {

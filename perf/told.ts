@@ -1,6 +1,6 @@
-// Question: what does it cost to tell of one session: its record, its log line, its metrics, its
-// place among the recent decisions, its deadlines? `node perf/told.ts [--count 300000]`. Beside it
-// pino with the same fields, and prom-client's counters and histograms asked directly.
+// Question: what does it cost to report one session: its record, its log line, its metrics, its
+// place among the recent decisions, its deadlines? `node perf/told.ts [--count 300000]`. For
+// comparison pino with the same fields, and prom-client's counters and histograms used directly.
 import pino from 'pino';
 import { Counter, Histogram, Registry } from 'prom-client';
 import { parseArgs } from 'node:util';
@@ -74,7 +74,7 @@ const parts: Readonly<Record<string, (i: number) => unknown>> = {
   'two deadlines, set and cancelled': deadlines,
 };
 
-/** Of setting up and of connecting, with a hundred sessions at it. */
+/** The deadlines of setting up and of connecting, with a hundred sessions at a time. */
 function deadlines(i: number): void {
   const at = (i % 100) * 2;
   for (const [k, ms] of [15_000, 5_000].entries()) {
@@ -86,7 +86,7 @@ function deadlines(i: number): void {
 console.log(`node perf/told.ts --count ${count}   (Node ${process.version})`);
 console.log('of one session                   µs (median of 5)  min - max');
 const rounds = new Map<string, number[]>(Object.keys(parts).map((name) => [name, []]));
-// In turns, and the first round is not counted.
+// The cases alternate, and the first round is not counted.
 for (let round = 0; round < 6; round++) {
   for (const [name, part] of Object.entries(parts)) {
     const startedAt = performance.now();

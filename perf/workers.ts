@@ -1,5 +1,5 @@
-// What does a second worker cost, and how evenly do connections fall on two? A worker is counted by
-// what its epoll instance watches, whatever the proxy.
+// Question: what does a second worker cost, and how evenly do connections spread over two? The
+// epoll instance of a worker shows its connections, in every proxy.
 import { go, startGenerator } from './generator.ts';
 import { watchedBy } from './processes.ts';
 import { drive, driving } from './question.ts';
@@ -30,8 +30,8 @@ export const workers: Question = {
             if (running.pid === null || target === null || passing === null) return null;
             const total = Math.max(20, Math.round(1_000 * seconds));
             const shaking = { ...(await driving({ target, work: 'terminated' }, client)), connections: 8, total, close: 'fin' };
-            // A worker that has just started compiles its code; two do so twice, which is not what
-            // a handshake costs.
+            // A worker that has just started compiles its code; two do so twice, which is no cost
+            // of a handshake.
             await drive('rate', { ...shaking, total: total * 2 * count }, running);
             const { cpu } = await drive('rate', shaking, running);
             cost.push((cpu * 1e3) / total);
@@ -51,7 +51,7 @@ export const workers: Question = {
   ],
 };
 
-/** By how many percent the busier of the two workers is above their mean. */
+/** Returns by how many percent the busier of the two workers is above their mean. */
 async function spreadOf(pid: number, options: Readonly<Record<string, string | number | undefined>>): Promise<number> {
   const before = watchedBy(pid);
   const generator = await startGenerator('hold', options);

@@ -1,7 +1,7 @@
 // Question: what does a control plane with many services cost: decoding and translating a push, and
-// one in which a single chain changed? Half of the chains are passed through, half end the mTLS of
-// one of 50 meshes. `node --expose-gc perf/xds-scale.ts [--chains 1000,5000]`. No network: of ADS
-// only the bytes.
+// one in which a single chain changed? Half of the chains are passed through, half terminate the
+// mTLS of one of 50 meshes. `node --expose-gc perf/xds-scale.ts [--chains 1000,5000]`. It uses no
+// network, only the bytes of ADS.
 import { createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { create, fromBinary } from '@bufbuild/protobuf';
@@ -86,7 +86,7 @@ function measure(count: number): void {
   );
 }
 
-/** `change` makes the first terminated chain another one. */
+/** `change` makes another first terminated chain. */
 function listenerOf(count: number, change: number): Any {
   const filterChains = Array.from({ length: count }, (_, i) => chainOf(i, i === 1 ? change : 0));
   const address = {

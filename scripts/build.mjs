@@ -1,5 +1,6 @@
-// Compiles src/ to dist/ with the TypeScript that is pinned; the types stand beside the code. Where that fails there is no dist/, so that nothing packs or
-// runs an older one. Says nothing on standard output, which `npm pack --json` has for itself.
+// Compiles src/ to dist/ with the pinned TypeScript; the types are beside the code. A failure
+// leaves no dist/, so that nothing packs or runs an older one. It prints nothing on standard
+// output, which `npm pack --json` needs for itself.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +23,7 @@ const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'
   cwd: root,
   stdio: ['ignore', 2, 2],
 });
-// JavaScript for any Node: the compiler leaves it where it is.
+// Plain JavaScript for any Node; the compiler does not copy it.
 cpSync(join(root, 'src', 'starters.mjs'), join(dist, 'src', 'starters.mjs'));
 const missing = ENTRIES.filter((name) => !existsSync(join(dist, 'src', name)));
 if (status !== 0 || missing.length > 0) {

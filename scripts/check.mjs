@@ -1,4 +1,5 @@
-// Type check, lint, dead code and dependencies, formatting: each is one check. Prints `check NAME: ok|failed`; exit 1 when one failed.
+// Runs the checks: types, lint, dead code and dependencies, formatting. Prints `check NAME:
+// ok|failed`; exits with 1 when one failed.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

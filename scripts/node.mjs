@@ -1,5 +1,6 @@
-// node.mjs FILE ARGS...: sets up what is missing, then runs FILE on the pinned Node with the same streams, signals and exit code.
-// --dev as the first argument also installs what tests and checks need.
+// node.mjs FILE ARGS...: installs what is missing, then runs FILE on the pinned Node with the same
+// streams, signals and exit code. --dev as the first argument also installs what tests and checks
+// need.
 import { spawn } from 'node:child_process';
 import { STARTER_IS_GONE, followStarters } from '../src/starters.mjs';
 import { install, nodeBinary, root } from './setup.mjs';
@@ -12,7 +13,7 @@ followStarters(() => {
   child.kill('SIGTERM');
   process.stderr.write(STARTER_IS_GONE);
 });
-// Its reader may be gone too.
+// Its reader may have gone too.
 process.stderr.on('error', () => {});
 
 const args = process.argv.slice(2);
@@ -21,13 +22,14 @@ if (dev) args.shift();
 const node = nodeBinary();
 install({ dev, tap: false });
 
-// As the image has it: see docs/decisions/garbage.md.
+// The value of the image: see docs/decisions/garbage.md.
 const env = { MALLOC_ARENA_MAX: '2', ...process.env };
-// Where this process is killed and can pass nothing on, the egress notices.
+// When this process is killed and cannot forward a signal, the egress notices.
 if (/\bmain\.ts$/.test(args[0] ?? '')) env.ZONE_EGRESS_WRAPPER = String(process.pid);
 const flags = dev ? [] : ['--max-semi-space-size=4'];
 child = spawn(node, [...flags, ...args], { cwd: dev ? root : process.cwd(), stdio: 'inherit', env });
-// A terminal sends Ctrl-C to the whole group and npm passes it on once more: the child takes signals close together as one.
+// A terminal sends Ctrl-C to the whole group and npm forwards it once more: the child counts
+// signals close together as one.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   process.on(signal, () => {
     if (signal !== 'SIGHUP') stopping = true;

@@ -1,4 +1,5 @@
-// Runs the tests of the data path on the other Node lines that are supported. They are compiled first: Node 22 has no `await using` of its own.
+// Runs the tests of the data path on the other supported Node lines. They are compiled first: Node
+// 22 has no `await using`.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,7 +40,7 @@ for (const line of LINES) {
 }
 process.exitCode = failed === 0 ? 0 : 1;
 
-/** Says nothing of what went well. */
+/** Prints only failures. */
 function run(command, args) {
   const { status, stdout } = spawnSync(command, args, {
     cwd: root,

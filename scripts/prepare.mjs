@@ -1,5 +1,6 @@
-// npm calls this where somebody else installs the project from git or from a folder, and for each install in a checkout. The first need dist/, which no
-// repository holds; a checkout runs from its sources.
+// npm calls this where another project installs this one from git or from a folder, and for each
+// install in a checkout. The former need dist/, which no repository contains; a checkout runs from
+// its sources.
 import { spawnSync } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// Plain JavaScript for any Node from 18 on: installs what the lockfiles name, once per content of a lockfile, and finds the Node to run on.
+// Installs what the lockfiles name, once per content of a lockfile, and finds the Node to run on.
+// Plain JavaScript for any Node from 18 on.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -11,8 +12,9 @@ export const root = dirname(here);
 const FLOOR = [22, 23];
 
 /**
- * Installs the dependencies that are missing or not those of the lockfile. `dev: false` is content without what only tests and checks need, and takes none
- * of it away. `tap` also makes the runner of the tests, once per content of the lockfile.
+ * Installs dependencies that are missing or differ from the lockfile. `dev: false` does not need
+ * what only tests and checks use, and does not remove it. `tap` also builds the test runner, once
+ * per content of the lockfile.
  */
 export function install({ dev, tap = dev }) {
   const stamp = join(root, 'node_modules', '.installed');
@@ -25,7 +27,10 @@ export function install({ dev, tap = dev }) {
   writeFileSync(stamp, made);
 }
 
-/** What there is in node_modules of what the lockfile wants, by npm's own list there, or by the folders where all of this lockfile was put there before. */
+/**
+ * Finds what node_modules has of the lockfile, by npm's own list there, or by the folders where
+ * this lockfile was installed completely before.
+ */
 function installed(before) {
   const wanted = Object.entries(packagesOf(join(root, 'package-lock.json'))).filter(([path]) => path !== '');
   const found = packagesOf(join(root, 'node_modules', '.package-lock.json'));
@@ -50,7 +55,10 @@ function packagesOf(lockfile) {
   }
 }
 
-/** The pinned Node of this platform; else the running one, where it is new enough; else an error in one line. */
+/**
+ * Returns the pinned Node of this platform; else the running one, where it is new enough; else
+ * throws an error of one line.
+ */
 export function nodeBinary() {
   const windows = process.platform === 'win32';
   const name = `node-${windows ? 'win' : process.platform}-${process.arch}`;
@@ -58,7 +66,8 @@ export function nodeBinary() {
   if (existsSync(pinned) && current()) return pinned;
   npm(here, ['ci']);
   if (existsSync(pinned)) {
-    // In one step: another one that starts now must not read half of it and install once more, below the feet of all.
+    // Written in one step: another process that starts now must not read half of it and install
+    // once more under the running ones.
     const stamp = join(here, 'node_modules', '.installed');
     writeFileSync(`${stamp}.${process.pid}`, hash(join(here, 'package-lock.json')));
     renameSync(`${stamp}.${process.pid}`, stamp);
@@ -77,7 +86,7 @@ function current() {
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === hash(join(here, 'package-lock.json'));
 }
 
-/** Of the npm that started this, where one did. */
+/** Runs the npm that started this process, where there is one. */
 export function npm(cwd, args) {
   console.error(`zone-egress: npm ${args.join(' ')} in ${relative(root, cwd) || 'the project'} (once)`);
   const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];

@@ -1,10 +1,14 @@
-// Reads TAP as tap writes it, line by line: what failed, with its path and its diff; what was skipped, and why; how many there were.
+// Reads tap's TAP line by line: failures with path and diff, skips with their reason, and the
+// counts.
 
-/** `onFailure` gets the text of each failure as soon as it is whole. */
+/** `onFailure` receives the text of each failure as soon as it is complete. */
 export function tapSummary(onFailure) {
   /** Names of the open subtests; the first is the file. */
   const path = [];
-  /** Of each depth, whether a failure below it was told: that of the parent says nothing more then. */
+  /**
+   * For each depth, whether a failure below it was printed: the failure of the parent adds nothing
+   * then.
+   */
   const told = [];
   const skipped = new Map();
   const seen = { files: 0, passed: 0, failed: 0 };
@@ -60,7 +64,7 @@ export function tapSummary(onFailure) {
       const total = /^# \{ total: \d+, pass: (\d+)(?:, fail: (\d+))?/.exec(line);
       if (total) totals = { passed: Number(total[1]), failed: Number(total[2] ?? 0) };
     },
-    /** What there was altogether. Without the totals, which come last, the run did not end by itself. */
+    /** Returns the counts. Without the totals, which come last, the run did not end by itself. */
     end() {
       flush();
       const { passed, failed } = totals ?? seen;

@@ -1,5 +1,6 @@
-// The tests that read what may lie beside the clone, once more in a copy of the working tree with nothing beside it. Others cannot differ there:
-// `test/skips.test.ts` holds that no other test looks there. Arguments: tests to run in their place.
+// Runs the tests that read files beside the clone once more, in a copy of the working tree with
+// nothing beside it. `test/skips.test.ts` ensures that no other test reads there. Arguments: tests
+// to run instead.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,6 @@
-// npm test: sets up, then runs tap on the pinned Node. Arguments go to tap: `npm test -- test/wire/sni.test.ts`; a folder stands for its tests.
-// Prints what fails when it fails, and ends with a summary; all of TAP goes to a file. With `-R NAME` a reporter of tap prints in its place.
+// npm test: installs what is missing, then runs tap on the pinned Node. Arguments go to tap: `npm
+// test -- test/wire/sni.test.ts`; a folder means its tests. It prints each failure at once and ends
+// with a summary; the complete TAP goes to a file. With `-R NAME` a reporter of tap prints instead.
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,10 +15,11 @@ install({ dev: true });
 const tap = join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs');
 const args = process.argv.slice(2).flatMap(testsOf);
 const flags = ['run', '--disable-coverage', '--allow-empty-coverage'];
-// Each of some two hundred test files, and each process and thread that they start, takes the types out of the same sources: what Node made of
-// them is kept, which saves a third of the processor's time.
+// Each of some two hundred test files, and each process and thread of theirs, strips the types of
+// the same sources. Keeping Node's result saves a third of the CPU time.
 process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules', '.cache', 'compiled');
-// A terminal sends Ctrl-C to the whole group: tap ends its tests, and the summary says how far they came.
+// A terminal sends Ctrl-C to the whole group: tap ends its tests, and the summary shows how far
+// they came.
 process.on('SIGINT', () => {});
 if (args.some((arg) => /^(-R|--reporter\b)/.test(arg))) {
   const child = spawn(node, [tap, ...flags, ...args], { cwd: root, stdio: 'inherit' });

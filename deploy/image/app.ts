@@ -2,18 +2,21 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSy
 import { dirname, join } from 'node:path';
 import type { RuntimePackage } from './lockfile.ts';
 
-/** Where the program lies in the image. */
+/** The place of the program in the image. */
 export const HOME = 'opt/zone-egress';
 
 const CODE = /\.(?:[cm]?js|json|node|wasm|proto)$/;
 const LICENCE = /^(?:licen[cs]e|copying|notice)[^/]*$/i;
 /**
- * At the top of a package only: deeper down such a name is code (yaml/dist/doc).
- * Node never loads what is for browsers.
+ * Only at the top of a package: deeper down such a name is code (yaml/dist/doc). Node never loads
+ * files for browsers.
  */
 const UNUSED = /^(?:tests?|examples?|benchmarks?|docs?|browser)\//;
 
-/** The program below `out`/opt/zone-egress: what runs and what its licences ask for, nothing else. */
+/**
+ * Writes the program below `out`/opt/zone-egress: what it runs and what its licences require,
+ * nothing else.
+ */
 export function writeApp(root: string, out: string, packages: readonly RuntimePackage[]): void {
   const home = join(out, HOME);
   copyFiles(join(root, 'dist', 'src'), join(home, 'dist', 'src'), (name) => CODE.test(name));
@@ -36,7 +39,10 @@ export function writeApp(root: string, out: string, packages: readonly RuntimePa
   chmodSync(join(home, 'bin', 'zone-egress.mjs'), 0o755);
 }
 
-/** The licences of Node and of every package, in one text; the packages without a file of their own say which it is. */
+/**
+ * Joins the licences of Node and of every package in one text; a package without a licence file is
+ * listed with its licence.
+ */
 export function licences(root: string, nodeLicence: string, packages: readonly RuntimePackage[]): string {
   const parts = packages.map(({ path, name, version, licence }) => {
     const files = readdirSync(join(root, path)).filter((file) => LICENCE.test(file));
@@ -46,7 +52,7 @@ export function licences(root: string, nodeLicence: string, packages: readonly R
   return [`Node.js\n\n${nodeLicence.trim()}`, ...parts].join(`\n\n${'-'.repeat(80)}\n\n`) + '\n';
 }
 
-/** Folders are made for files, so that none is empty. */
+/** Makes folders only for files, so that none is empty. */
 function copyFiles(from: string, to: string, wanted: (name: string) => boolean): void {
   if (!existsSync(from)) throw new Error(`${from} is not there: build and install first`);
   for (const entry of readdirSync(from, { recursive: true, withFileTypes: true })) {

@@ -1,6 +1,6 @@
-// assemble.ts OUT [--packages FILE] [--app]: lays out what the image is made of, in one folder for
-// each of its layers. FILE is the list of packages of the base that `slim` stands on, as dpkg has
-// it. --app leaves out what only a build on Debian can make: Node, its libraries, certificates.
+// assemble.ts OUT [--packages FILE] [--app]: writes the content of the image, one folder for each
+// layer. FILE is the list of packages of the base of `slim`, as dpkg prints it. --app leaves out
+// the parts that need a build on Debian: Node, its libraries, certificates.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -27,7 +27,7 @@ writeApp(root, app, npm);
 writeFileSync(join(app, HOME, 'LICENSES-THIRD-PARTY'), licences(root, nodeLicence(), npm));
 for (const [name, target] of [
   ['usr/local/bin/zone-egress', '/opt/zone-egress/bin/zone-egress.mjs'],
-  // Where Kuma's image has it, for manifests that name it with its path.
+  // The path in Kuma's image, for manifests that use it.
   ['usr/bin/kuma-dp', '/opt/zone-egress/bin/zone-egress.mjs'],
 ] as const) {
   mkdirSync(dirname(join(app, name)), { recursive: true });
@@ -42,7 +42,7 @@ copyFileSync(join(import.meta.dirname, 'health'), health);
 chmodSync(health, 0o755);
 
 if (!values.app) {
-  // Without the names of functions that only debuggers read: 18 MB.
+  // Strips the names of functions that only debuggers read: 18 MB.
   const bin = join(out, 'node', 'usr', 'local', 'bin');
   mkdirSync(bin, { recursive: true });
   execFileSync('strip', ['--strip-unneeded', '-o', join(bin, 'node'), node], { stdio: 'inherit' });
@@ -57,7 +57,7 @@ function writeSbom(variant: string, status: string): void {
   writeFileSync(join(home, 'sbom.cdx.json'), sbom({ version, nodeVersion, npm, system: systemPackages(status) }));
 }
 
-/** The official image has it beside its folders, the package of npm in its own. */
+/** The official image has it beside its folders, npm's package inside. */
 function nodeLicence(): string {
   const file = ['/usr/local/LICENSE', join(dirname(dirname(node)), 'LICENSE')].find((each) => existsSync(each));
   if (file === undefined) throw new Error('the licence of Node is not beside it');

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { has, show } from './engine.ts';
 import type { Engine } from './engine.ts';
 
-/** What Debian's own slim image leaves out. */
+/** The files that Debian's own slim image leaves out. */
 const LEFT_OUT = [
   './var/cache/apt/*',
   './var/lib/apt/lists/*',
@@ -20,9 +20,9 @@ const LEFT_OUT = [
 export const DEBIAN = 'docker.io/library/debian:bookworm-slim';
 
 /**
- * Stand-ins for the two official images that the Dockerfile starts from, where no registry of
- * images can be reached: Debian by debootstrap (which needs root), and on it the pinned Node of
- * this project with the npm of this machine. They are made once.
+ * Makes replacements of the two official images of the Dockerfile, where no registry of images can
+ * be reached: Debian by debootstrap (which needs root), and on it the pinned Node of this project
+ * with the npm of this machine. They are made once.
  */
 export function makeStandIns(engine: Engine, nodeImage: string): void {
   const dir = mkdtempSync(join(tmpdir(), 'zone-egress-bases-'));
@@ -37,7 +37,7 @@ export function makeStandIns(engine: Engine, nodeImage: string): void {
 function makeDebian(engine: Engine, dir: string): void {
   const tree = join(dir, 'debian');
   show('debootstrap', ['--variant=minbase', 'bookworm', tree, 'http://deb.debian.org/debian']);
-  // Debian keeps the licences, and nothing else of the documents.
+  // Debian keeps only the licences of the documents.
   execFileSync('find', [join(tree, 'usr/share/doc'), '!', '-type', 'd', '!', '-name', 'copyright', '-delete']);
   const tar = join(dir, 'debian.tar');
   execFileSync('tar', ['-C', tree, ...LEFT_OUT.map((path) => `--exclude=${path}`), '-cf', tar, '.']);

@@ -14,7 +14,7 @@ export interface Checked {
 
 const MOST_BYTES = 200e6;
 
-/** A list of everything in the image that is wrong, printed by its own Node. */
+/** Lists every fault of the image, printed by its own Node. */
 const LOOK = `
 const { existsSync, readFileSync, readdirSync } = require('node:fs');
 const wrong = [];
@@ -29,7 +29,7 @@ if (readFileSync('/opt/zone-egress/LICENSES-THIRD-PARTY', 'utf8').length < 10000
 console.log(JSON.stringify(wrong));
 `;
 
-/** Prints a line for each thing that was looked at, and gives how many of them do not hold. */
+/** Prints a line for each check, and returns the number of failures. */
 export async function checkImage(engine: Engine, checked: Checked): Promise<number> {
   const { image, root } = checked;
   let failed = 0;
@@ -55,7 +55,10 @@ export async function checkImage(engine: Engine, checked: Checked): Promise<numb
 
 type Holds = (what: string, found: unknown, wanted: unknown) => void;
 
-/** Its keys are for their owner alone: anybody may read this copy, as the container has another user. */
+/**
+ * Its keys are for their owner only. This copy is readable for all, because the container runs as
+ * another user.
+ */
 function makeZone(root: string, zone: string): void {
   const made = join(zone, 'made');
   execFileSync(process.execPath, [join(root, 'src', 'main.ts'), 'generate', 'zone', made], { stdio: 'ignore' });
@@ -98,7 +101,7 @@ function hasShell(run: (entry: string, ...args: readonly string[]) => string): b
   }
 }
 
-/** What process 1 is and may, by its own words. */
+/** Prints the user and the rights of process 1, as process 1 sees them. */
 const PROCESS_1 = `const text = require('node:fs').readFileSync('/proc/1/status', 'utf8');
 const field = (name) => new RegExp('^' + name + ':\\\\s*(\\\\S+)', 'm').exec(text)[1];
 console.log([field('Uid'), field('CapEff'), field('NoNewPrivs'), process.constrainedMemory() / 1048576].join(' '))`;

@@ -3,11 +3,13 @@ import { createInterface } from 'node:readline';
 import { ask, start } from './engine.ts';
 import type { Engine } from './engine.ts';
 
-/** No user of the image: a cluster may give any. */
+/** A user id that the image does not have: a cluster may assign any. */
 export const ANY_UID = 123_456;
 export const MEMORY_MB = 512;
 
-/** As strict as Kubernetes’ restricted profile, on a read-only root, without a network of its own. */
+/**
+ * As strict as Kubernetes’ restricted profile, on a read-only root, without a network of its own.
+ */
 const STRICT: readonly string[] = [
   '--read-only',
   '--cap-drop=all',
@@ -16,13 +18,13 @@ const STRICT: readonly string[] = [
 ];
 
 export interface Container extends AsyncDisposable {
-  /** What a command of the image prints when it is run in this container. */
+  /** Runs a command of the image in this container and returns its output. */
   exec(...command: readonly string[]): string;
-  /** Asks the peer in the same network; one line comes back. */
+  /** Asks the peer in the same network; returns one line. */
   peer(line: string): Promise<string>;
   /** Sends SIGTERM and waits for the end. */
   terminate(): Promise<End>;
-  /** The same as an operator does it: after `graceSeconds` it is killed. */
+  /** Does the same as an operator: after `graceSeconds` it is killed. */
   stop(graceSeconds: number): Promise<End>;
   logs(): string;
 }
@@ -35,7 +37,7 @@ export interface End {
 
 export interface ContainerOptions {
   readonly image: string;
-  /** What `generate zone` wrote. */
+  /** The folder that `generate zone` wrote. */
   readonly zone: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -89,7 +91,7 @@ export function runContainer(engine: Engine, { image, zone, args, env = {} }: Co
       return answer.value;
     },
     async terminate() {
-      // Podman lets nobody look into a container that `stop` waits for.
+      // Podman does not let other commands inspect a container that `stop` waits for.
       ask(engine, ['kill', '--signal', 'TERM', name]);
       return end(['wait', name]);
     },

@@ -4,24 +4,24 @@ import type { ChildProcess } from 'node:child_process';
 /** A program that builds images, and one that runs them. */
 export interface Engine {
   readonly name: string;
-  /** What every build needs here beside its own arguments. */
+  /** The arguments that every build needs here besides its own. */
   readonly build: readonly string[];
-  /** The same of every container; null where the program only builds. */
+  /** The arguments of every container; null where the program only builds. */
   readonly run: readonly string[] | null;
 }
 
 const NAMES: readonly string[] = ['docker', 'podman', 'buildah'];
 
-/** The first that answers: docker only with its daemon, podman and buildah by themselves. */
+/** Returns the first that works: docker only with its daemon, podman and buildah by themselves. */
 export function findEngine(wanted: string | undefined): Engine | null {
   const name = (wanted === undefined ? NAMES : [wanted]).find((each) => answers(each));
   if (name === undefined) return null;
   if (name === 'docker') return { name, build: ['build'], run: [] };
-  // A machine that is itself a container often has no user namespaces and no network for builds.
+  // A machine that is a container itself often has no user namespaces and no network for builds.
   const build = [name === 'podman' ? 'build' : 'bud', '--isolation', 'chroot', '--format', 'docker', '--pull=never'];
   if (name === 'buildah') return { name, build, run: null };
   const runc = spawnSync('runc', ['--version']).status === 0 ? ['--runtime', 'runc'] : [];
-  // Its timer for health checks is a unit of systemd, which need not be there: the check asks itself.
+  // Its timer for health checks is a unit of systemd, which may be missing: the check polls itself.
   return { name, build, run: [...runc, '--no-healthcheck', '--ulimit', 'nofile=20000:20000', '--ulimit', 'nproc=4096:4096'] };
 }
 
@@ -29,7 +29,7 @@ function answers(name: string): boolean {
   return spawnSync(name, name === 'buildah' ? ['version'] : ['info'], { stdio: 'ignore' }).status === 0;
 }
 
-/** What the program prints; throws with what it said where it fails. */
+/** Returns the program's output; throws with its output where it fails. */
 export function ask(engine: Engine, args: readonly string[]): string {
   return execFileSync(engine.name, [...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 64e6 }).trim();
 }
@@ -38,7 +38,7 @@ export function has(engine: Engine, image: string): boolean {
   return spawnSync(engine.name, ['inspect', '--type', 'image', image], { stdio: 'ignore' }).status === 0;
 }
 
-/** With its output on this terminal. */
+/** Runs it with its output on this terminal. */
 export function show(command: string, args: readonly string[]): void {
   const { status, error } = spawnSync(command, [...args], { stdio: ['ignore', 2, 2] });
   if (error !== undefined || status !== 0)

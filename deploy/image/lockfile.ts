@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A package of the lockfile that the egress needs when it runs. */
+/** A package of the lockfile that the egress needs at run time. */
 export interface RuntimePackage {
-  /** Its folder, from the root of the project: `node_modules/yaml`. */
+  /** Its folder, relative to the root of the project: `node_modules/yaml`. */
   readonly path: string;
   readonly name: string;
   readonly version: string;
   readonly licence: string;
-  /** `sha512-…` in Base64, as npm has it. */
+  /** `sha512-…` in Base64, in npm's form. */
   readonly integrity: string;
 }
 
@@ -21,7 +21,7 @@ interface Locked {
   readonly optional?: boolean;
 }
 
-/** Types are packages too, for those who compile against them. */
+/** Packages of types are needed only to compile against the egress. */
 const ONLY_TYPES: ReadonlySet<string> = new Set(['@types/node', 'undici-types']);
 
 export function runtimePackages(root: string): readonly RuntimePackage[] {

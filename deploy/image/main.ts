@@ -1,5 +1,5 @@
-// npm run image -- [options]: builds the image, with docker, podman or buildah, whichever is there.
-// docs/deploy/container.md has the options and what --check looks at.
+// npm run image -- [options]: builds the image, with docker, podman or buildah, whichever exists.
+// docs/deploy/container.md describes the options and the checks of --check.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -68,7 +68,7 @@ function build({ name, build: words }: Engine, variant: (typeof VARIANTS)[number
   ]);
 }
 
-/** The commit, with a mark where the files differ from it. */
+/** Returns the commit, with a mark where the files differ from it. */
 function revision(): string {
   if (spawnSync('git', ['rev-parse', 'HEAD'], { cwd: root, stdio: 'ignore' }).status !== 0) return 'unknown';
   const git = (args: readonly string[]): string => execFileSync('git', [...args], { cwd: root, encoding: 'utf8' }).trim();

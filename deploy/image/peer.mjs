@@ -1,5 +1,6 @@
-// Runs beside the egress of a container, in its network, on the Node of the same image: a service, a client, and questions to the readiness port.
-// It takes one command a line and answers with one line. /zone is what `zone-egress generate zone` wrote.
+// Runs beside the egress of a container, in its network, on the Node of the same image: a service,
+// a client, and requests to the readiness port. It reads one command a line and answers with one
+// line. /zone is the output of `zone-egress generate zone`.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -8,7 +9,7 @@ import { connect } from 'node:tls';
 import { setTimeout as wait } from 'node:timers/promises';
 
 const file = (name) => readFileSync(`/zone/certs/${name}`);
-// The external service `legacy` of the sample zone: it sends back what it gets.
+// The external service `legacy` of the sample zone: it returns what it gets.
 const service = createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).pipe(socket));
 service.listen(10013, '127.0.0.1');
 await once(service, 'listening');
@@ -18,7 +19,7 @@ const commands = {
   /** Waits until the readiness port has this status. */
   async ready(status) {
     let last = 'no answer';
-    // Only a failure comes to this end.
+    // Only a failure reaches this bound.
     for (const end = Date.now() + 60_000; Date.now() < end; await wait(50)) {
       const answer = await fetch('http://127.0.0.1:9902/ready').catch(() => null);
       if (answer === null) continue;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { RuntimePackage } from './lockfile.ts';
 
-/** A package of Debian, as /var/lib/dpkg/status has it. */
+/** A package of Debian, from /var/lib/dpkg/status. */
 export interface SystemPackage {
   readonly name: string;
   readonly version: string;
@@ -16,8 +16,8 @@ export interface Contents {
 }
 
 /**
- * What is in the image, as CycloneDX 1.6. The same contents give the same text: the serial number is made from
- * them, and no time is written.
+ * Writes the content of the image as CycloneDX 1.6. The same content gives the same text: the
+ * serial number is derived from it, and no time is written.
  */
 export function sbom(contents: Contents): string {
   const { version, nodeVersion, npm, system } = contents;
@@ -61,7 +61,7 @@ function npmComponent({ path, name, version, licence, integrity }: RuntimePackag
   const [algorithm = '', digest = ''] = integrity.split(/-(.*)/);
   return {
     type: 'library',
-    // The same version may lie in two folders.
+    // The same version may be in two folders.
     'bom-ref': `${purlOfNpm(name, version)}#${path}`,
     name,
     version,

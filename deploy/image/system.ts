@@ -5,7 +5,7 @@ import type { SystemPackage } from './sbom.ts';
 
 const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt';
 
-/** The paragraphs of installed packages in a status file of dpkg, by name. */
+/** Returns the paragraphs of installed packages in a status file of dpkg, by name. */
 function paragraphs(status: string): ReadonlyMap<string, string> {
   return new Map(
     status
@@ -27,21 +27,24 @@ export function systemPackages(status: string): readonly SystemPackage[] {
   }));
 }
 
-/** The libraries that a program is linked with, by what its loader says, the loader among them. */
+/**
+ * Returns the libraries that a program is linked with, by the output of its loader, including the
+ * loader.
+ */
 export function librariesOf(program: string): readonly string[] {
   const lines = execFileSync('ldd', [program], { encoding: 'utf8' }).split('\n');
   return lines.flatMap((line) => /(?:=> )?(\/\S+) \(0x/.exec(line)?.[1] ?? []);
 }
 
-/** The authorities that clients of TLS trust, under `out`. */
+/** Writes the authorities that clients of TLS trust, under `out`. */
 export function writeCertificates(out: string): void {
   copy(CERTIFICATES, out);
 }
 
 /**
- * What node needs of a system, under `out`: its libraries where its loader looks for them, the
- * names of users, how names are looked up. The list of packages is there for scanners, with the
- * licence of each. Gives back the part of the status file that is true of `out`.
+ * Writes what node needs of a system under `out`: its libraries where its loader looks for them,
+ * the names of users, the configuration of look-ups. The list of packages is for scanners, with the
+ * licence of each. Returns the part of the status file that is true of `out`.
  */
 export function writeSystem(out: string, node: string): string {
   const libraries = librariesOf(node);
@@ -60,14 +63,14 @@ export function writeSystem(out: string, node: string): string {
   return status;
 }
 
-/** dpkg knows a file by the path it was installed at, which may be below /usr now. */
+/** dpkg knows a file by the path of its installation, which may be below /usr now. */
 function ownerOf(library: string): string {
   const real = realpathSync(library);
   for (const path of [library, real, real.replace(/^\/usr\//, '/')]) {
     try {
       return /^([^:,]+)/.exec(execFileSync('dpkg', ['-S', path], { encoding: 'utf8', stdio: 'pipe' }))?.[1] ?? '';
     } catch {
-      // Not under this path.
+      // The file is not under this path.
     }
   }
   throw new Error(`no package of Debian owns ${library}`);

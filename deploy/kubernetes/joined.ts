@@ -1,20 +1,23 @@
 import { DRAIN_SECONDS, availability, deployment, networkPolicy, service, serviceAccount } from './parts.ts';
 import type { Manifest } from './types.ts';
 
-/** Names and labels are those of Kuma's chart, so that its control plane and its dashboards find what they look for. */
+/** Names and labels of Kuma's chart, which its control plane and its dashboards look for. */
 const selector = { app: 'kuma-egress', 'app.kubernetes.io/name': 'kuma', 'app.kubernetes.io/instance': 'kuma' };
 const metadata = { name: 'kuma-egress', namespace: 'kuma-system', labels: selector };
 const TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount';
 const AUTHORITY = '/var/run/secrets/kuma.io/cp-ca';
 
-/** An egress that gets its configuration from the control plane of the zone, in place of that of Kuma's chart. */
+/**
+ * An egress that gets its configuration from the control plane of the zone, replacing that of
+ * Kuma's chart.
+ */
 export const JOINED: readonly Manifest[] = [
   serviceAccount(metadata),
   service(metadata, selector),
   deployment({
     metadata,
     selector,
-    // By this the control plane makes a ZoneEgress of each Pod.
+    // This makes the control plane create a ZoneEgress for each Pod.
     annotations: { 'kuma.io/egress': 'enabled' },
     args: ['run', '--log-level=info'],
     env: [
@@ -37,7 +40,7 @@ export const JOINED: readonly Manifest[] = [
     ],
     volumes: [
       { name: 'control-plane-ca', secret: { secretName: 'kuma-tls-cert', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
-      // The egress reads it anew for each connection, so that it may be this short-lived.
+      // The egress reads it for each connection, so it may be this short-lived.
       { name: 'token', projected: { sources: [{ serviceAccountToken: { path: 'token', expirationSeconds: 3600 } }] } },
     ],
   }),

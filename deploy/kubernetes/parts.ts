@@ -1,11 +1,11 @@
 import type { Container, EnvVar, Manifest, Metadata, Volume } from './types.ts';
 
 export const IMAGE = 'zone-egress:0.1.0';
-/** How long sessions may go on after SIGTERM. */
+/** How long sessions may continue after SIGTERM. */
 export const DRAIN_SECONDS = 30;
 /**
- * The kubelet kills after this: the drain, and some seconds for what comes after it (the log, the
- * farewell to the control plane).
+ * The kubelet kills after this: the drain, and some seconds for the rest (the log, leaving the
+ * control plane).
  */
 export const GRACE_SECONDS: number = DRAIN_SECONDS + 15;
 
@@ -27,7 +27,7 @@ export function deployment(of: Deployed): Manifest {
     kind: 'Deployment',
     metadata,
     spec: {
-      // Without `replicas`: the HorizontalPodAutoscaler has them, and an apply would set them back.
+      // Without `replicas`: the HorizontalPodAutoscaler sets them, and an apply would reset them.
       strategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       selector: { matchLabels: selector },
       template: {
@@ -72,12 +72,12 @@ function container({ args, env, ports, mounts }: Deployed): Container {
       readOnlyRootFilesystem: true,
       capabilities: { drop: ['ALL'] },
     },
-    // Five minutes: so long a control plane may be away at the start, as for kuma-dp.
+    // A control plane may be away for five minutes at the start, as for kuma-dp.
     startupProbe: { ...ready, periodSeconds: 1, failureThreshold: 300 },
     readinessProbe: { ...ready, periodSeconds: 5, failureThreshold: 2 },
-    // A Pod that is being deleted is not asked any more, so that no drain ends by it.
+    // A Pod that is being deleted is not probed any more, so no drain ends by it.
     livenessProbe: { ...ready, periodSeconds: 5, failureThreshold: 12 },
-    // No limit of CPU: a handshake that waits for its share is a connection that times out.
+    // Without a limit of CPU: a handshake that waits for its share is a connection that times out.
     resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { memory: '512Mi' } },
     volumeMounts: mounts,
   };
@@ -96,7 +96,7 @@ export function serviceAccount(metadata: Metadata): Manifest {
   return { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false };
 }
 
-/** Two replicas at least, of which one at most is away for maintenance. */
+/** At least two replicas, of which at most one is away for maintenance. */
 export function availability(metadata: Metadata, selector: Readonly<Record<string, string>>): readonly Manifest[] {
   return [
     {
@@ -120,14 +120,17 @@ export function availability(metadata: Metadata, selector: Readonly<Record<strin
 }
 
 export interface Admission {
-  /** Prometheus reads the admin pages from a namespace with the label `zone-egress/metrics: allowed`. */
+  /**
+   * True lets Prometheus read the admin pages from a namespace with the label `zone-egress/metrics:
+   * allowed`.
+   */
   readonly metrics: boolean;
 }
 
 /**
- * Sidecars of every namespace reach the listener. The kubelet asks the readiness port: some networks
- * count it as any other client. Out goes everything but the addresses at which clouds give away the
- * credentials of their machines.
+ * Sidecars of every namespace reach the listener. The kubelet probes the readiness port, which some
+ * networks treat like any client. Outgoing traffic may reach all addresses except those at which
+ * clouds serve the credentials of their machines.
  */
 export function networkPolicy(metadata: Metadata, selector: Readonly<Record<string, string>>, { metrics }: Admission): Manifest {
   const prometheus = { namespaceSelector: { matchLabels: { 'zone-egress/metrics': 'allowed' } } };

@@ -13,7 +13,7 @@ export const FILES: Readonly<Record<string, readonly Manifest[]>> = {
 };
 
 export function render(manifests: readonly Manifest[]): string {
-  // Without anchors: what is the same object twice is written twice.
+  // Without anchors: an object that occurs twice is written twice.
   const documents = manifests.map((manifest) => stringify(manifest, { aliasDuplicateObjects: false, lineWidth: 0 }));
   return `# Made by \`npm run manifests\` from the TypeScript beside it.\n${documents.join('---\n')}`;
 }

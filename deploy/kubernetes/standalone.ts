@@ -7,7 +7,9 @@ const labels = { ...selector, 'app.kubernetes.io/part-of': 'zone-egress' };
 const named = (name: string): Metadata => ({ name, namespace: NAMESPACE, labels });
 const metadata = named('zone-egress');
 
-/** Resources to start from: one mesh, one external service, one permission. Keys are in a Secret. */
+/**
+ * Resources to start from: one mesh, one external service, one permission. Keys are in a Secret.
+ */
 const RESOURCES: Readonly<Record<string, string>> = {
   '10-mesh.yaml': `type: Mesh
 name: default
@@ -18,7 +20,7 @@ mtls:
 routing:
   zoneEgress: true
 `,
-  // The Pod listens on every address (--bind), whatever stands here.
+  // The Pod listens on every address (--bind), independent of this one.
   '20-zone.yaml': `type: ZoneEgress
 name: egress-east
 zone: east
@@ -88,7 +90,7 @@ export const STANDALONE: readonly Manifest[] = [
   networkPolicy(metadata, selector, { metrics: true }),
 ];
 
-/** Where Prometheus' operator has brought the kind ServiceMonitor. */
+/** For clusters where Prometheus' operator has installed the kind ServiceMonitor. */
 export const STANDALONE_METRICS: readonly Manifest[] = [
   {
     apiVersion: 'v1',

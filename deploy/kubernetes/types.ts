@@ -1,6 +1,6 @@
 /**
- * The parts of Kubernetes' API that these manifests use. The compiler refuses a field that is not
- * here; that the API takes them is held by its own schemas (test/deploy/kubernetes.test.ts).
+ * The parts of Kubernetes' API that these manifests use. The compiler refuses any other field;
+ * Kubernetes' own schemas check the rest (test/deploy/kubernetes.test.ts).
  */
 export interface Metadata {
   readonly name: string;

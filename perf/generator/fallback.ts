@@ -1,6 +1,6 @@
-// The same as the native generator, where no C compiler or no OpenSSL headers are: `node
-// perf/generator/fallback.ts serve|bulk|rate|hold|ping key=value …`. It takes more CPU, so that it
-// is the limit sooner; what is measured is the CPU of whoever stands between.
+// Does the work of the native generator where there is no C compiler or no OpenSSL headers: `node
+// perf/generator/fallback.ts serve|bulk|rate|hold|ping key=value …`. It takes more CPU, so it
+// becomes the limit sooner; measured is the CPU of the program in between.
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -23,7 +23,7 @@ const hello = Buffer.from(text('hello'), 'hex');
 const message = number('message', BLOCK.length);
 const count = number('connections', 1);
 const lines = createInterface({ input: process.stdin });
-// A line that comes before somebody waits for it is kept.
+// Keeps a line that comes before it is awaited.
 const input = lines[Symbol.asyncIterator]();
 
 let ticket: Buffer | undefined;
@@ -56,7 +56,7 @@ async function serve(): Promise<void> {
   );
 }
 
-/** Skips a ClientHello, reads the header, does what it says. */
+/** Skips a ClientHello, reads the header, and does what it asks for. */
 function answer(socket: Socket): void {
   let head = Buffer.alloc(0);
   let up = 0;
@@ -109,7 +109,7 @@ function answer(socket: Socket): void {
   }
 }
 
-/** Connected, its handshake done or its hello sent. */
+/** Resolves when it is connected, with its handshake done or its hello sent. */
 async function open(): Promise<Socket & { isSessionReused?: () => boolean }> {
   const to = { host, port: number('port'), allowHalfOpen: true, noDelay: true };
   const version = text('max', '1.3') === '1.2' ? 'TLSv1.2' : 'TLSv1.3';
@@ -143,8 +143,8 @@ function headerOf(op: 'T' | 'E', up = 0, down = 0): Buffer {
 }
 
 /**
- * Sends and receives what the header says; rejects when the answer does not say that all of it
- * arrived.
+ * Sends and receives what the header asks for; rejects when the answer does not confirm that all of
+ * it arrived.
  */
 async function transfer(socket: Socket, up: number, down: number): Promise<void> {
   let left = down + ANSWER;
@@ -183,7 +183,7 @@ async function transfer(socket: Socket, up: number, down: number): Promise<void>
 async function end(socket: Socket): Promise<void> {
   const closed = new Promise((resolve) => socket.once('close', resolve));
   if (text('close', 'fin') === 'rst') {
-    // A TLSSocket cannot be reset by its owner: it is cut.
+    // The owner of a TLSSocket cannot reset it: it is cut.
     if (tls) socket.destroy();
     else socket.resetAndDestroy();
   } else {
@@ -193,7 +193,7 @@ async function end(socket: Socket): Promise<void> {
   await closed;
 }
 
-/** `most` at once until `total` are done. */
+/** Runs `most` at once until `total` are done. */
 async function several(total: number, most: number, one: () => Promise<void>): Promise<void> {
   let started = 0;
   const next = async (): Promise<void> => {
@@ -230,7 +230,7 @@ async function bulk(): Promise<Load> {
   const sockets: Socket[] = [];
   await several(count, OPENING_MOST, async () => {
     const socket = await open();
-    // All the way to the far end.
+    // Sends through to the far end.
     await transfer(socket, 0, 0);
     sockets.push(socket);
   });

@@ -1,5 +1,5 @@
-// Peers that `install.sh` fetched, or that the machine has: started with the configurations next to
-// this file, with everything in one folder, as one process tree.
+// Starts peers that `install.sh` fetched, or that the machine has: with the configurations beside
+// this file, everything in one folder, as one process tree.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -15,9 +15,7 @@ import { freePorts, stop } from '../processes.ts';
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const NAMES = ['envoy', 'haproxy', 'nginx'] as const;
 type PeerName = (typeof NAMES)[number];
-/**
- * What they have by themselves, or in Kuma, and what this egress may take: 1 MiB for a direction.
- */
+/** Their own default, or Kuma's, and the maximum of this egress: 1 MiB for a direction. */
 const BUFFERS: Readonly<Record<PeerName, number>> = { envoy: 1_048_576, haproxy: 16_384, nginx: 16_384 };
 const LARGE = 1_048_576;
 
@@ -26,7 +24,7 @@ export function peers(): readonly Contender[] {
     const binary = find(name);
     if (binary === null) return [];
     const usual = contender(name, binary, BUFFERS[name]);
-    // Envoy's are that large by themselves.
+    // Envoy's default is that large.
     return BUFFERS[name] === LARGE ? [usual] : [usual, contender(name, binary, LARGE)];
   });
 }
@@ -35,7 +33,7 @@ export function missingPeers(): readonly string[] {
   return NAMES.filter((name) => find(name) === null);
 }
 
-/** What each says its version is. */
+/** Returns the version that each prints. */
 export function peerVersions(): Readonly<Record<string, string>> {
   return Object.fromEntries(
     NAMES.flatMap((name) => {
@@ -114,7 +112,7 @@ async function startPeer(peer: Peer, bed: Bed, { workers, routes = 0 }: StartOpt
     }),
     reload() {
       write(++changes);
-      // Envoy sees the file move; the other two are told.
+      // Envoy notices the moved file; the other two get a signal.
       if (name === 'haproxy') process.kill(pid, 'SIGUSR2');
       if (name === 'nginx') process.kill(pid, 'SIGHUP');
     },
@@ -128,7 +126,7 @@ interface Facts {
   readonly ports: Ports;
   readonly workers: number;
   readonly routes: number;
-  /** Another number, another configuration. */
+  /** Another number makes another configuration. */
   readonly changed: number;
 }
 
@@ -150,7 +148,7 @@ function configuration(peer: Peer, facts: Facts): ReadonlyMap<string, string> {
     USER: process.getuid?.() === 0 ? 'user root;' : '',
     MODULE: join(dirname(dirname(realpathSync(peer.binary))), 'debian/usr/lib/nginx/modules/ngx_stream_module.so'),
   };
-  // What is written for this process alone is in its own folder; certificates are shared.
+  // Files of this process are in its own folder; certificates are shared.
   const own = /__FOLDER__(?=\/(envoy-listener|haproxy\.map|nginx\.))/g;
   const filled = (file: string): string =>
     readFileSync(join(HERE, file), 'utf8')
@@ -172,7 +170,7 @@ function configuration(peer: Peer, facts: Facts): ReadonlyMap<string, string> {
   return files;
 }
 
-/** A chain for each name more, as kuma-cp makes them; JSON is YAML. */
+/** Adds a chain for each name, as kuma-cp makes them; JSON is YAML. */
 function withChains(text: string, names: readonly string[], clusters: boolean): string {
   const listener = parse(text, { maxAliasCount: -1 }) as { resources: [{ filter_chains: unknown[] }] };
   for (const name of names)
@@ -205,7 +203,7 @@ function withClusters(text: string, names: readonly string[]): string {
   return JSON.stringify(bootstrap);
 }
 
-/** Tries until somebody accepts; throws what `problem` says, and after a minute. */
+/** Tries until the port accepts; throws the text of `problem`, or after a minute. */
 async function listening(port: number, problem: () => string | null): Promise<void> {
   const until = performance.now() + 60_000;
   for (;;) {

@@ -1,4 +1,4 @@
-// The clients of a soak: each kind opens one connection, does what it is named after, and ends.
+// The clients of a soak: each kind opens one connection, does what its name says, and ends.
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -9,25 +9,25 @@ import { resetBelow } from '../../src/traffic/reset.ts';
 import { ASK } from './far-end.ts';
 
 /**
- * Longer than the egress waits for a hello (15 s), so that it ends the connection and not the
- * client.
+ * Longer than the egress waits for a hello (15 s), so that the egress ends the connection and not
+ * the client.
  */
 const PATIENCE_MS = 30_000;
-/** A client that vanished and is noticed by its kernel. */
+/** The time until the kernel of the other side notices a client that vanished. */
 const VANISHED_MS = 10_000;
 const PAYLOAD = 2_000;
 const BULK = 300_000;
 
 export interface Churn {
-  /** Opens `rate` connections a second, every kind as often as its weight says. */
+  /** Opens `rate` connections a second, of every kind by its weight. */
   start(rate: number): void;
   /** Opens no more; resolves when all are closed. */
   stop(): Promise<void>;
   readonly opened: number;
   readonly open: number;
-  /** By their kinds. */
+  /** Open connections by kind. */
   readonly openOf: ReadonlyMap<string, number>;
-  /** Clients that behave, and of these the ones that were not served. */
+  /** Clients that behave, and those of them that were not served. */
   readonly honest: number;
   readonly failed: ReadonlyMap<string, number>;
 }
@@ -35,7 +35,7 @@ export interface Churn {
 export interface ChurnOptions {
   readonly port: number;
   readonly mesh: TestMesh;
-  /** Only these kinds; all without it. */
+  /** Restricts the run to these kinds; absent runs all. */
   readonly only: readonly string[];
 }
 
@@ -92,7 +92,7 @@ export async function createChurn({ port, mesh, only }: ChurnOptions): Promise<C
       let due = 0;
       timer = setInterval(() => {
         const wanted = ((performance.now() - startedAt) / 1_000) * rate;
-        // After a stall of this process it does not come back as a burst.
+        // A stall of this process is not followed by a burst.
         due = Math.max(due, wanted - rate / 2);
         for (; due < wanted; due++) openOne();
       }, 10);
@@ -109,12 +109,12 @@ export async function createChurn({ port, mesh, only }: ChurnOptions): Promise<C
 
 interface Kind {
   readonly weight: number;
-  /** It has to be served: it rejects where it was not. */
+  /** True when it has to be served: it rejects otherwise. */
   readonly honest: boolean;
   act(clients: Clients): Promise<void>;
 }
 
-/** What one may name with `--only`. */
+/** The kinds that `--only` accepts. */
 export const KINDS: Readonly<Record<string, Kind>> = {
   passthrough: { weight: 6, honest: true, act: async (clients) => askAndEnd(clients.passthrough(), clients.hello) },
   terminated: { weight: 6, honest: true, act: async (clients) => askAndEnd(await clients.member('term')) },
@@ -205,7 +205,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     async act(clients) {
       const socket = await clients.member('term');
       socket.write(ASK.echo.repeat(100_000));
-      // Nothing is read and nothing is said any more: what the service answers stays on the way.
+      // From here on the client reads and sends nothing: the service's answer stays on the way.
       clients.below(socket).pause();
       setTimeout(() => resetBelow(socket, clients.below(socket)), VANISHED_MS);
       await closed(socket);
@@ -263,7 +263,7 @@ function received(socket: Socket): () => number {
   return () => count;
 }
 
-/** Rejects with the error of a connection that had one. */
+/** Rejects with the error of a connection. */
 function closed(socket: Socket): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.on('error', reject);
@@ -298,7 +298,7 @@ class Clients {
     return connectTcp(this.at);
   }
 
-  /** A client of the mesh, once its handshake is done. */
+  /** Connects a client of the mesh; resolves after its handshake. */
   async member(service: string, maxVersion: SecureVersion = 'TLSv1.3'): Promise<TLSSocket> {
     const socket = this.#connect(service, maxVersion, this.#member);
     await new Promise((resolve, reject) => {
@@ -309,7 +309,7 @@ class Clients {
     return socket;
   }
 
-  /** One that the egress does not let in. */
+  /** Connects a client that the egress refuses. */
   async refused(context: SecureContext | undefined): Promise<void> {
     const socket = this.#connect('term', 'TLSv1.3', context);
     socket.resume();
@@ -339,7 +339,7 @@ function sni(service: string): string {
   return `${service}{mesh=default}`;
 }
 
-/** The first flight of Node's own client. */
+/** Returns the first flight of Node's own client. */
 async function helloOf(servername: string): Promise<Buffer> {
   const { promise, resolve } = Promise.withResolvers<Buffer>();
   const wire = new Duplex({

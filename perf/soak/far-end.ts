@@ -1,15 +1,15 @@
-// The services behind the egress of a soak: one in plain, one with TLS. They echo; the first byte
-// of what a client sends may ask for something else.
+// The services behind the egress of a soak: one plain, one with TLS. They echo; the first byte of a
+// client may ask for something else.
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { TLSSocket, createServer as createTlsServer } from 'node:tls';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
 
-/** What a client may ask for with the first byte behind its hello. */
+/** The requests that a client can make with the first byte after its hello. */
 export const ASK = { echo: 'e', reset: 'r', silence: 's', answerAfterEnd: 'a' } as const;
 
-/** A service gives up a client that says nothing, as services do. */
+/** The time after which a service ends a silent client, as services do. */
 const IDLE_MS = 20_000;
 const ANSWER: Buffer = Buffer.alloc(2_000, 'late');
 
@@ -18,7 +18,7 @@ export interface FarEndPorts {
   readonly tls: number;
 }
 
-// A thread of its own, so that the services do not wait for the clients of this process.
+// Runs in a thread of its own, so that the services do not wait for the clients of this process.
 if (!isMainThread && parentPort !== null) {
   const port = parentPort;
   const plain = createServer({ allowHalfOpen: true, noDelay: true }, answer);
@@ -34,12 +34,12 @@ function answer(socket: Socket): void {
   socket.on('error', () => {});
   socket.setTimeout(IDLE_MS, () => socket.destroy());
   socket.on('data', (chunk: Buffer) => {
-    // Where TLS passes through, the hello comes first: its record says how long it is.
+    // The hello comes first where TLS passes through: its record has its length.
     hello ??= chunk[0] === 22 ? 5 + chunk.readUInt16BE(3) : 0;
     const first = chunk[hello - seen];
     if (asked === null && first !== undefined) asked = String.fromCharCode(first);
     seen += chunk.length;
-    // Under TLS Node has no reset: there it is an end without a word.
+    // Node has no reset under TLS: the socket is destroyed without close_notify.
     if (asked === ASK.reset && socket instanceof TLSSocket) socket.destroy();
     else if (asked === ASK.reset) socket.resetAndDestroy();
     else if ((asked === null || asked === ASK.echo) && !socket.write(chunk)) {

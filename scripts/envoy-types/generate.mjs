@@ -1,4 +1,5 @@
-// Envoy's protos, as @grpc/grpc-js-xds ships them -> generated/envoy, by protobuf-es: `node scripts/envoy-types/generate.mjs`. The result is committed.
+// Makes generated/envoy from Envoy's protos, as @grpc/grpc-js-xds ships them, with protobuf-es:
+// `node scripts/envoy-types/generate.mjs`. The result is committed.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +10,7 @@ import { npm, root } from '../setup.mjs';
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(root, 'generated', 'envoy');
 
-/** What a zone egress is sent, asks for and shows; what these import comes along. */
+/** The messages that a zone egress receives, requests and shows; their imports follow. */
 const WANTED = [
   'envoy/service/discovery/v3/ads',
   'envoy/config/cluster/v3/cluster',
@@ -62,11 +63,11 @@ try {
   for (const folder of ['envoy-api', 'googleapis', 'protoc-gen-validate', 'xds'])
     cpSync(join(shipped, folder), join(work, folder), { recursive: true });
   for (const folder of ['java', 'tests']) rmSync(join(work, 'protoc-gen-validate', folder), { recursive: true, force: true });
-  // The shipped copy of validate.proto is older than the rules that Envoy's protos use.
+  // The shipped copy of validate.proto is older than the rules in Envoy's protos.
   edit('protoc-gen-validate/validate/validate.proto', (text) =>
     text.replace('bool strict = 25 [default = true];', '$&\n  optional bool ignore_empty = 26;'),
   );
-  // OpenCensus is not shipped, and no egress is sent it.
+  // OpenCensus is not shipped, and no egress receives it.
   edit('envoy-api/envoy/config/trace/v3/trace.proto', (text) => text.replace(/^import public [^\n]*opencensus[^\n]*\n/m, ''));
   rmSync(join(work, 'envoy-api/envoy/config/trace/v3/opencensus.proto'), { force: true });
   writeFileSync(
@@ -84,12 +85,13 @@ try {
   if (status !== 0) process.exit(status ?? 1);
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  // Envoy's own packages stand at the top, those that they import beside them: `envoy/config/…` becomes `config/…`.
+  // Moves Envoy's own packages to the top, beside their imports: `envoy/config/…` becomes
+  // `config/…`.
   for (const name of readdirSync(join(work, 'out'))) {
     cpSync(join(work, 'out', name), name === 'envoy' ? out : join(out, name), { recursive: true });
   }
   for (const path of readdirSync(out, { recursive: true, encoding: 'utf8' })) {
-    // The comments are Envoy's documentation, and four fifths of the text.
+    // Removes the comments: they are Envoy's documentation, and four fifths of the text.
     if (path.endsWith('.d.ts') || path.endsWith('.js')) {
       const file = join(out, path);
       const text = readFileSync(file, 'utf8')
@@ -103,7 +105,10 @@ try {
   rmSync(work, { recursive: true, force: true });
 }
 
-/** Where an import leads after the packages of Envoy have moved up by one folder. `path` is the place of the importing file now. */
+/**
+ * Corrects an import after Envoy's packages have moved up by one folder. `path` is the present
+ * place of the importing file.
+ */
 function moved(path, to) {
   const top = ['google', 'udpa', 'validate', 'xds'].includes(path.split('/')[0]) ? '' : 'envoy/';
   const target = posix.normalize(posix.join(posix.dirname(top + path), to)).replace(/^envoy\//, '');

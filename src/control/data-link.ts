@@ -29,7 +29,7 @@ export interface DataLinkOptions {
   readonly onMessage: (message: FromData) => void;
   /** Called when a worker thread ended without a request. */
   readonly onDied: (error: Error) => void;
-  /** It was asked to stop, did not in this time, and is ended without its last words. */
+  /** It was asked to stop, did not in this time, and is ended without its last messages. */
   readonly onNoStop: (afterMs: number) => void;
 }
 

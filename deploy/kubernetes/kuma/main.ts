@@ -1,5 +1,5 @@
-// post-renderer [IMAGE]: manifests on standard input, the changed ones on standard output, as Helm
-// wants it of a post-renderer.
+// post-renderer [IMAGE]: reads manifests from standard input and writes the changed ones to
+// standard output, as a post-renderer of Helm.
 import { readFileSync } from 'node:fs';
 import { IMAGE } from '../parts.ts';
 import { replaceEgress } from './post-render.ts';

@@ -2,19 +2,19 @@ import { parseAllDocuments, isMap, isSeq } from 'yaml';
 import type { Document, YAMLMap } from 'yaml';
 import { durationSeconds } from './duration.ts';
 
-/** What is changed in the manifests that Kuma's chart, or that of Kong Mesh, renders. */
+/** A change of the manifests that the chart of Kuma or Kong Mesh renders. */
 export interface Replacement {
   readonly image: string;
 }
 
-/** For what the kubelet has to wait beyond the drain. */
+/** The time that the kubelet has to wait after the drain. */
 const AFTER_DRAIN_SECONDS = 15;
 const DEFAULT_DRAIN = '30s';
 
 /**
- * The same manifests with this egress in place of kuma-dp in each Deployment that runs one as
- * `KUMA_DATAPLANE_PROXY_TYPE=egress`, whatever its name is. All else keeps its text. Throws where
- * there is no such Deployment: an installation without the change would look as if it had it.
+ * Returns the same manifests with this egress in place of kuma-dp in each Deployment with
+ * `KUMA_DATAPLANE_PROXY_TYPE=egress`, under any name. All else keeps its text. Throws without such
+ * a Deployment: otherwise an installation would seem to have the change.
  */
 export function replaceEgress(text: string, { image }: Replacement): string {
   const documents = parseAllDocuments(text);
@@ -73,6 +73,6 @@ function change(document: Document.Parsed, container: YAMLMap, image: string): v
     container.setIn(['securityContext', path], document.createNode(value));
   const pod = ['spec', 'template', 'spec'];
   document.setIn([...pod, 'securityContext', 'seccompProfile'], document.createNode({ type: 'RuntimeDefault' }));
-  // Kubernetes gives 30 s where nothing is written, also when the drain takes longer.
+  // Kubernetes allows 30 s where none is written, even when the drain takes longer.
   document.setIn([...pod, 'terminationGracePeriodSeconds'], Math.ceil(drain) + AFTER_DRAIN_SECONDS);
 }
