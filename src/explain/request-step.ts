@@ -2,9 +2,11 @@
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
+import { checkHttp1, UNSERVED } from '../routing/check-head.ts';
+import type { UnservedHead } from '../routing/check-head.ts';
 import { holds } from '../routing/sender-rules.ts';
 import { printable } from '../routing/route.ts';
-import { valuesOf } from '../wire/flat-headers.ts';
+import { fieldsOf } from '../wire/flat-headers.ts';
 import type { AskedRequest } from './facts.ts';
 import type { Candidate } from './trace.ts';
 
@@ -20,8 +22,8 @@ export interface TracedRequest {
 export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: readonly string[]): TracedRequest {
   const unserved = asked === null ? null : unservedHead(asked);
   if (unserved !== null) {
-    const { status, why } = unserved;
-    return { refusal: refuse('malformed-request', why), status, text: why, candidates: [] };
+    const { answer, why } = unserved;
+    return { refusal: refuse('malformed-request', why), status: UNSERVED[answer], text: why, candidates: [] };
   }
   const limits = http.rateLimits ?? [];
   const faults = http.faults ?? [];
@@ -39,21 +41,14 @@ export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: 
 }
 
 /**
- * Finds requests that no configuration serves, among those that a question can describe. Traffic
- * refuses more in the bytes of a head (`src/traffic/http/check-head.ts`).
+ * Checks the head as traffic checks that of HTTP/1.1. A question that names no Host, and one whose
+ * headers are not known, is about a request with a Host that can be served.
  */
-function unservedHead({ method, headers }: AskedRequest): { readonly status: number; readonly why: string } | null {
-  if (method === 'TRACE') return { status: 400, why: 'TRACE is not served' };
-  if (method === 'CONNECT') return { status: 404, why: 'CONNECT is not served' };
-  if (headers === null) return null;
-  const encodings = valuesOf(headers, 'transfer-encoding');
-  if (valuesOf(headers, 'host').length > 1) return { status: 400, why: 'the request has more than one Host' };
-  if (encodings.length > 1 || encodings.some((each) => each.toLowerCase() !== 'chunked'))
-    return { status: 501, why: 'the only transfer encoding that is served is chunked' };
-  if (valuesOf(headers, 'content-length').length + encodings.length > 1)
-    return { status: 400, why: 'the request names the end of its body more than once' };
-  const upgrade = valuesOf(headers, 'upgrade').find((each) => each.toLowerCase() !== 'h2c');
-  return upgrade === undefined ? null : { status: 403, why: `the upgrade to ${printable(upgrade)} is not served` };
+function unservedHead({ method, path, headers }: AskedRequest): UnservedHead | null {
+  const known = headers ?? [];
+  const named = fieldsOf(known).hosts.length > 0 ? known : [...known, 'host', 'any'];
+  const checked = checkHttp1({ version: '1.1', method, target: path, headers: named, fields: fieldsOf(named) });
+  return checked.kind === 'unserved' ? checked : null;
 }
 
 function textOf({ rateLimits = [], faults = [], timeouts = {} }: HttpRoute, asked: AskedRequest | null): string {

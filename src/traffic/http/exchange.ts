@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { FlatHeaders } from '../../wire/flat-headers.ts';
+import type { FlatHeaders, HeadFields } from '../../wire/flat-headers.ts';
 import type { LocalReply } from './local-reply.ts';
 
 export interface RequestHead {
@@ -12,6 +12,8 @@ export interface RequestHead {
   readonly authority: string;
   /** Names in lower case; without pseudo-headers. */
   readonly headers: FlatHeaders;
+  /** What `fieldsOf` reads in them. */
+  readonly fields: HeadFields;
   readonly isGrpc: boolean;
 }
 

@@ -1,7 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import { valuesOf } from '../../wire/flat-headers.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { ignoreError } from '../../base/ignore-error.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
@@ -40,8 +39,9 @@ export class H1Exchange implements Exchange {
     this.#response = response;
     this.#connection = connection;
     this.#wallMs = wallMs;
-    const [length] = valuesOf(head.headers, 'content-length');
-    const hasBody = (length !== undefined && /[1-9]/.test(length)) || valuesOf(head.headers, 'transfer-encoding').length > 0;
+    const { contentLengths, transferEncodings } = head.fields;
+    const [length] = contentLengths;
+    const hasBody = (length !== undefined && /[1-9]/.test(length)) || transferEncodings.length > 0;
     this.body = hasBody ? requestBody(request) : null;
     request.on('error', ignoreError);
     response.on('error', ignoreError);
@@ -101,8 +101,7 @@ export class H1Exchange implements Exchange {
     response.sendDate = false;
     response.removeHeader('connection');
     response.removeHeader('keep-alive');
-    const out = withoutTrailer(headers);
-    const hasLength = valuesOf(headers, 'content-length').length > 0;
+    const { out, hasLength } = withoutTrailer(headers);
     const isBare = status === 204 || status === 304 || this.head.method === 'HEAD';
     if (!hasLength && !isBare) out.push('transfer-encoding', 'chunked');
     if (last) out.push('connection', 'close');
@@ -128,7 +127,14 @@ export class H1Exchange implements Exchange {
   }
 }
 
-/** Drops the header that announces trailers, because trailers are not forwarded. */
-function withoutTrailer(headers: FlatHeaders): string[] {
-  return headers.filter((_, i) => headers[i - (i % 2)] !== 'trailer');
+/** Drops the header that announces trailers, which are not forwarded, and looks for a length. */
+function withoutTrailer(headers: FlatHeaders): { readonly out: string[]; readonly hasLength: boolean } {
+  const out: string[] = [];
+  let hasLength = false;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    if (name === 'content-length') hasLength = true;
+    if (name !== 'trailer') out.push(name, headers[i + 1] ?? '');
+  }
+  return { out, hasLength };
 }

@@ -7,9 +7,9 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
-import { valuesOf } from '../../wire/flat-headers.ts';
-import type { FlatHeaders } from '../../wire/flat-headers.ts';
-import { checkHttp1 } from './check-head.ts';
+import { checkHttp1 } from '../../routing/check-head.ts';
+import { fieldsOf } from '../../wire/flat-headers.ts';
+import type { FlatHeaders, HeadFields } from '../../wire/flat-headers.ts';
 import type { RequestHead } from './exchange.ts';
 import { MAX_HEAD_BYTES } from './front-connection.ts';
 import type { FrontConnection } from './front-connection.ts';
@@ -90,8 +90,9 @@ export class H1Front {
     connection.lastOfAll = true;
     connection.last = null;
     connection.inTurn(() => {
-      const head = unreadHead('CONNECT', request.url ?? '', lowerNames(request.rawHeaders));
-      connection.front.onRefused(REPLIES.notFound, 'CONNECT request', head);
+      const headers = lowerNames(request.rawHeaders);
+      const head = unreadHead('CONNECT', request.url ?? '', headers, fieldsOf(headers));
+      connection.front.onRefused(REPLIES.notFound, 'CONNECT is not served', head);
       connection.end(REPLIES.notFound);
     });
   }
@@ -99,22 +100,23 @@ export class H1Front {
   async #serve(connection: H1Connection, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const headers = lowerNames(request.rawHeaders);
     const method = request.method ?? '';
-    const checked = checkHttp1({ version: request.httpVersion, method, target: request.url ?? '', headers });
-    if (checked.kind === 'refused') {
-      const unread = unreadHead(method, request.url ?? '', headers);
-      connection.front.onRefused(checked.reply, `${unread.method} request`, unread);
-      return connection.end(checked.reply);
+    const fields = fieldsOf(headers);
+    const checked = checkHttp1({ version: request.httpVersion, method, target: request.url ?? '', headers, fields });
+    if (checked.kind === 'unserved') {
+      const reply = REPLIES[checked.answer];
+      connection.front.onRefused(reply, checked.why, unreadHead(method, request.url ?? '', headers, fields));
+      return connection.end(reply);
     }
     // The parser failed inside of the body while earlier requests were served.
     if (connection.failed !== null && !request.complete) return connection.end(connection.failed);
-    const type = valuesOf(headers, 'content-type')[0] ?? '';
     const head: RequestHead = {
       protocol: 'HTTP/1.1',
       method,
       path: checked.path,
       authority: checked.authority,
-      headers: checked.headers,
-      isGrpc: type.startsWith('application/grpc'),
+      headers,
+      fields,
+      isGrpc: fields.contentType.startsWith('application/grpc'),
     };
     const exchange = new H1Exchange(head, { request, response, connection, wallMs: () => this.#clock.wall() });
     connection.running = request;
@@ -150,9 +152,9 @@ export class H1Front {
 }
 
 /** Reads the head of a refused request as it was written. */
-function unreadHead(method: string, path: string, headers: FlatHeaders): RequestHead {
-  const [authority = ''] = valuesOf(headers, 'host');
-  return { protocol: 'HTTP/1.1', method, path, authority, headers, isGrpc: false };
+function unreadHead(method: string, path: string, headers: FlatHeaders, fields: HeadFields): RequestHead {
+  const [authority = ''] = fields.hosts;
+  return { protocol: 'HTTP/1.1', method, path, authority, headers, fields, isGrpc: false };
 }
 
 /** Waits until the answer was passed to the kernel, or its connection is over. */

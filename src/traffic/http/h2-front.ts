@@ -8,14 +8,14 @@ import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { ignoreError } from '../../base/ignore-error.ts';
-import { checkHttp2 } from './check-head.ts';
+import { checkHttp2 } from '../../routing/check-head.ts';
 import { ControlBudget } from './control-budget.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import { LINGER_MS, MAX_HEAD_BYTES } from './front-connection.ts';
 import type { FrontConnection } from './front-connection.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
-import { valuesOf } from '../../wire/flat-headers.ts';
+import { fieldsOf } from '../../wire/flat-headers.ts';
 import { requestBody } from './request-body.ts';
 import { REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
@@ -29,6 +29,7 @@ export const MAX_SENT_HEAD_BYTES: number = 256 * 1024;
  */
 export const REPEATABLE: Readonly<Record<'strictSingleValueFields', boolean>> = { strictSingleValueFields: false };
 const WINDOW_BYTES = 256 * 1024;
+const TOO_LARGE = { answer: 'headTooLarge', why: `the head of the request has over ${MAX_HEAD_BYTES} bytes` } as const;
 
 export interface OpenH2 {
   /**
@@ -76,13 +77,14 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
       onAnswer: () => connection.closing && goAway(),
     });
     // The library announces the limit to the client but does not enforce it.
-    const refusal = headBytes > MAX_HEAD_BYTES ? REPLIES.headTooLarge : checkHttp2(head);
-    if (refusal !== null) {
-      connection.onRefused(refusal, `${head.method} request`, head);
-      exchange.reply(refusal);
+    const refused = headBytes > MAX_HEAD_BYTES ? TOO_LARGE : checkHttp2(head);
+    if (refused !== null) {
+      const reply = REPLIES[refused.answer];
+      connection.onRefused(reply, refused.why, head);
+      exchange.reply(reply);
       return;
     }
-    if (exchange.body !== null && valuesOf(head.headers, 'expect').some((each) => each.toLowerCase() === '100-continue'))
+    if (exchange.body !== null && head.fields.expects.some((each) => each.toLowerCase() === '100-continue'))
       stream.additionalHeaders({ ':status': 100 });
     void connection.serve(exchange);
   });
@@ -111,9 +113,10 @@ function headOf(raw: readonly string[]): RequestHead {
     else if (name === ':authority') authority = value;
     else if (!name.startsWith(':')) headers.push(name.toLowerCase(), value);
   }
-  if (authority === '') authority = valuesOf(headers, 'host')[0] ?? '';
-  const type = valuesOf(headers, 'content-type')[0] ?? '';
-  return { protocol: 'HTTP/2', method, path, authority, headers, isGrpc: type.startsWith('application/grpc') };
+  const fields = fieldsOf(headers);
+  if (authority === '') authority = fields.hosts[0] ?? '';
+  const isGrpc = fields.contentType.startsWith('application/grpc');
+  return { protocol: 'HTTP/2', method, path, authority, headers, fields, isGrpc };
 }
 
 class H2Exchange implements Exchange {

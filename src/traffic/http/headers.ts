@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 
-import type { FlatHeaders } from '../../wire/flat-headers.ts';
+import type { FlatHeaders, HeadFields } from '../../wire/flat-headers.ts';
 
 /** Headers of one connection, which are never forwarded. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -38,10 +38,14 @@ const ORDERS: ReadonlySet<string> = new Set([
   'x-envoy-upstream-rq-timeout-ms',
 ]);
 
-/** Headers that Envoy joins into one line. */
-const JOINED: Readonly<Record<string, string>> = { accept: ',', vary: ',', cookie: '; ' };
+/** Returns what stands between the lines of a header that Envoy joins into one; null for others. */
+function jointOf(name: string): string | null {
+  return name === 'cookie' ? '; ' : name === 'accept' || name === 'vary' ? ',' : null;
+}
 
 export interface RequestRewrite {
+  /** What `fieldsOf` reads in the same headers. */
+  readonly fields: HeadFields;
   /** The authority as the client sent it. */
   readonly authority: string;
   /** Host name of the endpoint that replaces the authority; null keeps the client's. */
@@ -51,10 +55,15 @@ export interface RequestRewrite {
 }
 
 /** Makes the head for the service; `host` is its first line, for HTTP/2 too. */
-export function requestHeaders(headers: FlatHeaders, { authority, rewriteTo, requestId = randomUUID }: RequestRewrite): string[] {
-  const named = connectionNames(headers);
+export function requestHeaders(
+  headers: FlatHeaders,
+  { fields: { connectionNames: named }, authority, rewriteTo, requestId = randomUUID }: RequestRewrite,
+): string[] {
   const out: string[] = ['host', rewriteTo ?? authority];
-  const seen = new Map<string, number>();
+  /** Index in `out` of the values to which further lines of the same header are joined. */
+  const joined: Partial<Record<string, number>> = {};
+  let hasProto = false;
+  let hasId = false;
   let original = false;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';
@@ -66,17 +75,19 @@ export function requestHeaders(headers: FlatHeaders, { authority, rewriteTo, req
       if (value.split(',').some((each) => each.trim().toLowerCase() === 'trailers')) out.push('te', 'trailers');
       continue;
     }
-    const joint = JOINED[name];
-    const before = joint === undefined ? undefined : seen.get(name);
+    const joint = jointOf(name);
+    const before = joint === null ? undefined : joined[name];
     if (before !== undefined) {
-      out[before] = `${out[before] ?? ''}${joint ?? ','}${value}`;
+      out[before] = `${out[before] ?? ''}${joint ?? ''}${value}`;
       continue;
     }
-    seen.set(name, out.length + 1);
+    if (joint !== null) joined[name] = out.length + 1;
+    else if (name === 'x-forwarded-proto') hasProto = true;
+    else if (name === 'x-request-id') hasId = true;
     out.push(name, value);
   }
-  if (!seen.has('x-forwarded-proto')) out.push('x-forwarded-proto', 'https');
-  if (!seen.has('x-request-id')) out.push('x-request-id', requestId());
+  if (!hasProto) out.push('x-forwarded-proto', 'https');
+  if (!hasId) out.push('x-request-id', requestId());
   if (rewriteTo !== null && authority !== '' && !original) out.push('x-envoy-original-host', authority);
   return out;
 }
@@ -87,9 +98,9 @@ export function requestHeaders(headers: FlatHeaders, { authority, rewriteTo, req
  */
 export function responseHeaders(
   headers: FlatHeaders,
-  { serviceTimeMs, wallMs }: { serviceTimeMs: number; wallMs: number },
+  { fields, serviceTimeMs, wallMs }: { readonly fields: HeadFields; readonly serviceTimeMs: number; readonly wallMs: number },
 ): string[] {
-  const named = connectionNames(headers);
+  const named = fields.connectionNames;
   const out: string[] = [];
   let hasServer = false;
   let hasDate = false;
@@ -114,19 +125,6 @@ export function responseHeaders(
 
 /** The value that clients of Kuma's egress see. */
 export const SERVER = 'envoy';
-
-/** Returns the headers that `Connection` names: they belong to this connection too. */
-export function connectionNames(headers: FlatHeaders): ReadonlySet<string> {
-  let names: Set<string> | null = null;
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i] !== 'connection') continue;
-    names ??= new Set();
-    for (const each of (headers[i + 1] ?? '').split(',')) names.add(each.trim().toLowerCase());
-  }
-  return names ?? NO_NAMES;
-}
-
-const NO_NAMES: ReadonlySet<string> = new Set();
 
 export function lowerNames(raw: readonly string[]): string[] {
   return raw.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text));

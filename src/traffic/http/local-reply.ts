@@ -1,6 +1,8 @@
 import { STATUS_CODES } from 'node:http';
 import type { Refusal, RefusalCode } from '../../base/refusal.ts';
 import type { ResponseFlag } from '../../model/request-record.ts';
+import { UNSERVED } from '../../routing/check-head.ts';
+import type { UnservedHead } from '../../routing/check-head.ts';
 import { SERVER } from './headers.ts';
 
 /** An answer that the egress gives itself, with Envoy's text. */
@@ -40,18 +42,7 @@ export type ResetReason =
   | 'overflow'
   | 'protocol error';
 
-type ReplyName =
-  | 'badRequest'
-  | 'noHost'
-  | 'denied'
-  | 'upgrade'
-  | 'notFound'
-  | 'requestTimeout'
-  | 'upgradeRequired'
-  | 'headTooLarge'
-  | 'notImplemented'
-  | 'noEndpoint'
-  | 'timeout';
+type ReplyName = UnservedHead['answer'] | 'denied' | 'requestTimeout' | 'noEndpoint' | 'timeout';
 
 function cause(code: RefusalCode, flag: ResponseFlag | '', details: string): { readonly cause: ReplyCause } {
   return { cause: { code, flag, details } };
@@ -61,17 +52,23 @@ const codec = cause('malformed-request', 'DPE', 'codec_error');
 const rbac = cause('denied', '', 'rbac_access_denied_matched_policy[none]');
 
 export const REPLIES: Readonly<Record<ReplyName, LocalReply>> = {
-  badRequest: { status: 400, body: 'Bad Request', close: true, lingers: true, ...codec },
+  badRequest: { status: UNSERVED.badRequest, body: 'Bad Request', close: true, lingers: true, ...codec },
   noHost: {
-    status: 400,
+    status: UNSERVED.noHost,
     body: '',
     close: true,
     lingers: true,
     ...cause('malformed-request', 'DPE', 'missing_host_header'),
   },
   denied: { status: 403, body: 'RBAC: access denied', lingers: true, ...rbac },
-  upgrade: { status: 403, body: '', close: true, lingers: true, ...cause('malformed-request', '', 'upgrade_failed') },
-  notFound: { status: 404, body: '', lingers: true, ...cause('no-route', 'NR', 'route_not_found') },
+  upgrade: {
+    status: UNSERVED.upgrade,
+    body: '',
+    close: true,
+    lingers: true,
+    ...cause('malformed-request', '', 'upgrade_failed'),
+  },
+  notFound: { status: UNSERVED.notFound, body: '', lingers: true, ...cause('no-route', 'NR', 'route_not_found') },
   requestTimeout: {
     status: 408,
     body: 'request header timeout',
@@ -80,20 +77,20 @@ export const REPLIES: Readonly<Record<ReplyName, LocalReply>> = {
     ...cause('request-timeout', '', 'request_header_timeout'),
   },
   upgradeRequired: {
-    status: 426,
+    status: UNSERVED.upgradeRequired,
     body: 'Upgrade Required',
     close: true,
     lingers: true,
     ...cause('malformed-request', 'DPE', 'low_version'),
   },
   headTooLarge: {
-    status: 431,
+    status: UNSERVED.headTooLarge,
     body: 'Request Header Fields Too Large',
     close: true,
     lingers: true,
     ...cause('malformed-request', 'DPE', 'request_headers_too_large'),
   },
-  notImplemented: { status: 501, body: 'Not Implemented', close: true, lingers: true, ...codec },
+  notImplemented: { status: UNSERVED.notImplemented, body: 'Not Implemented', close: true, lingers: true, ...codec },
   noEndpoint: { status: 503, body: 'no healthy upstream', ...cause('no-endpoint', 'UH', 'no_healthy_upstream') },
   timeout: {
     status: 504,

@@ -5,7 +5,6 @@ import { addressKey } from '../../model/endpoint-view.ts';
 import type { Target } from '../../routing/choose.ts';
 import { printable } from '../../routing/route.ts';
 import type { RequestHead } from './exchange.ts';
-import { valuesOf } from '../../wire/flat-headers.ts';
 import { RESET_CAUSES, resetDetails } from './local-reply.ts';
 import type { LocalReply, ResetReason } from './local-reply.ts';
 import type { RequestTimeout } from './request-timers.ts';
@@ -130,7 +129,7 @@ export class RequestDraft {
       path: head === null ? '' : bounded(withoutQuery(head.path)),
       authority: head === null ? '' : bounded(head.authority),
       host: this.#host,
-      requestId: head === null ? '' : bounded(valuesOf(head.headers, 'x-request-id')[0] ?? ''),
+      requestId: head === null ? '' : bounded(head.fields.requestId),
       status: this.#status,
       flags: this.#flags.join(','),
       details,

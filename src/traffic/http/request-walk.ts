@@ -10,8 +10,6 @@ import type { Target } from '../../routing/choose.ts';
 import type { Sender } from '../../routing/sender-rules.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, ResponseBody } from './exchange.ts';
-import { valuesOf } from '../../wire/flat-headers.ts';
-import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { injectFaults, limitedReply, limitFor } from './faults.ts';
 import type { Injected } from './faults.ts';
 import { requestHash } from './hash-key.ts';
@@ -258,7 +256,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
       method: head.method,
       path: head.path,
       body,
-      headers: requestHeaders(head.headers, { authority: head.authority, rewriteTo }),
+      headers: requestHeaders(head.headers, { fields: head.fields, authority: head.authority, rewriteTo }),
     };
     host.sent(lease.target, rewriteTo ?? head.authority);
     const call = lease.send(sent, {
@@ -266,12 +264,12 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
         timers.moved();
         host.moved('up', bytes);
       },
-      onHead({ status, headers, isWhole = false }) {
+      onHead({ status, headers, fields, isWhole = false }) {
         timers.moved();
-        host.outcome(cluster, lease.target, outcomeOf(status, head.isGrpc ? headers : []));
+        host.outcome(cluster, lease.target, outcomeOf(status, head.isGrpc ? fields.grpcStatus : null));
         const serviceTimeMs = Math.round(host.clock.now() - startedAt);
         try {
-          const out = responseHeaders(headers, { serviceTimeMs, wallMs: host.clock.wall() });
+          const out = responseHeaders(headers, { fields, serviceTimeMs, wallMs: host.clock.wall() });
           for (const cookie of request.hash?.cookies ?? []) out.push('set-cookie', cookie);
           answer = exchange.respond({ status, headers: out, isWhole });
           host.answered(status, serviceTimeMs);
@@ -330,12 +328,11 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
 }
 
 /**
- * Maps an answer to the outcome that outlier detection counts. `grpc`: the headers of a gRPC
- * answer, whose gRPC status, if it is in the head, counts instead of the HTTP status.
+ * Maps an answer to the outcome that outlier detection counts. `grpcStatus`: the gRPC status of a
+ * gRPC answer, which, if it is in the head, counts instead of the HTTP status.
  */
-function outcomeOf(status: number, grpc: FlatHeaders): AttemptOutcome {
-  const [code] = valuesOf(grpc, 'grpc-status');
-  const counted = code === undefined ? status : (FAILED_GRPC.get(code) ?? 200);
+function outcomeOf(status: number, grpcStatus: string | null): AttemptOutcome {
+  const counted = grpcStatus === null ? status : (FAILED_GRPC.get(grpcStatus) ?? 200);
   if (counted < 500) return 'answered';
   return counted >= 502 && counted <= 504 ? 'answered-gateway-error' : 'answered-5xx';
 }

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { HttpPool } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
 import type { ResponseHead } from './exchange.ts';
-import type { FlatHeaders } from '../../wire/flat-headers.ts';
+import type { FlatHeaders, HeadFields } from '../../wire/flat-headers.ts';
 import type { ResetReason } from './local-reply.ts';
 
 export interface UpstreamRequest {
@@ -13,6 +13,11 @@ export interface UpstreamRequest {
   readonly body: Readable | null;
 }
 
+/** The head of an answer as the service sent it, with the headers that are looked at. */
+export interface ServiceHead extends ResponseHead {
+  readonly fields: HeadFields;
+}
+
 /**
  * Events of a request, in this order: a head, pieces, an end. A reset may come at any moment, and
  * nothing follows it.
@@ -20,7 +25,7 @@ export interface UpstreamRequest {
 export interface UpstreamListener {
   /** Called with the number of bytes of the request's body that were sent. */
   onSent(bytes: number): void;
-  onHead(head: ResponseHead): void;
+  onHead(head: ServiceHead): void;
   /** Returns false to hold the next piece back until `resume`. */
   onData(chunk: Buffer): boolean;
   onEnd(trailers: FlatHeaders): void;

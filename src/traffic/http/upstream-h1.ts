@@ -2,7 +2,8 @@ import type { Socket } from 'node:net';
 import type { Client, Dispatcher } from 'undici';
 import { Refused } from '../../base/refusal.ts';
 import type { Target } from '../../routing/choose.ts';
-import { isSoundAnswer } from './check-head.ts';
+import { isSoundAnswer } from '../../routing/check-head.ts';
+import { fieldsOf } from '../../wire/flat-headers.ts';
 import { earlyHead } from './early-head.ts';
 import type { EarlyHead } from './early-head.ts';
 import { H2 } from './exchange.ts';
@@ -117,10 +118,11 @@ export class Http1Connection implements Connection {
         onResponseStart(given, status) {
           // Interim answers such as 100 and 103 are not forwarded.
           if (status >= 100 && status < 200) return;
-          const head = rawTexts(given.rawHeaders);
-          if (!isSoundAnswer(status, head)) return given.abort(new UnsoundAnswer());
+          const headers = rawTexts(given.rawHeaders);
+          const fields = fieldsOf(headers);
+          if (!isSoundAnswer(status, headers, fields)) return given.abort(new UnsoundAnswer());
           begun = true;
-          listener.onHead({ status, headers: head });
+          listener.onHead({ status, headers, fields });
         },
         onResponseData(given, chunk) {
           // The parser reuses this buffer.

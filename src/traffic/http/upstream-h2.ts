@@ -6,6 +6,7 @@ import { ignoreError } from '../../base/ignore-error.ts';
 import type { Target } from '../../routing/choose.ts';
 import { H2 } from './exchange.ts';
 import { grouped, MAX_SENT_HEAD_BYTES, REPEATABLE } from './h2-front.ts';
+import { fieldsOf } from '../../wire/flat-headers.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { idleMsOf, textOf } from './upstream-connection.ts';
 import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
@@ -110,7 +111,8 @@ export class Http2Connection implements Connection {
       const flat = Array.isArray(raw) ? (raw as string[]) : [];
       const status = Number(flat[flat.indexOf(':status') + 1] ?? 0);
       const headers = flat.filter((_, i) => flat[i - (i % 2)]?.startsWith(':') !== true);
-      listener.onHead({ status, headers, isWhole: (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0 });
+      const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+      listener.onHead({ status, headers, fields: fieldsOf(headers), isWhole });
     });
     stream.on('trailers', (_headers, _flags, raw?: unknown) => (trailers = Array.isArray(raw) ? (raw as string[]) : []));
     stream.on('data', (chunk: Buffer) => {

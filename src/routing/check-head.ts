@@ -1,0 +1,129 @@
+/**
+ * Lists the heads of requests that are never served, whatever is configured, and the answers that
+ * are never forwarded. Traffic and `explain` ask this one list. Pure.
+ */
+import { METHODS } from 'node:http';
+import { printable } from './route.ts';
+import type { FlatHeaders, HeadFields } from '../wire/flat-headers.ts';
+
+export interface Http1Head {
+  readonly version: string;
+  readonly method: string;
+  readonly target: string;
+  readonly headers: FlatHeaders;
+  /** What `fieldsOf` reads in the same headers. */
+  readonly fields: HeadFields;
+}
+
+/** The answers to a head that is not served, with their statuses. */
+export const UNSERVED = {
+  badRequest: 400,
+  noHost: 400,
+  upgrade: 403,
+  notFound: 404,
+  upgradeRequired: 426,
+  headTooLarge: 431,
+  notImplemented: 501,
+} as const;
+
+export interface UnservedHead {
+  readonly kind: 'unserved';
+  readonly answer: keyof typeof UNSERVED;
+  readonly why: string;
+}
+
+/** The parts of an HTTP/1 head, or why it is not served. */
+export type CheckedHead = { readonly kind: 'head'; readonly path: string; readonly authority: string } | UnservedHead;
+
+/** The methods of HTTP/1.1; Node's parser accepts no others. */
+const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
+/** Envoy's limit, `max_headers_count`. */
+const MAX_HEADERS = 100;
+/** Printable ASCII without the characters that end a host or belong to another part of a URL. */
+const HOST = /^(?!.*[/,<>"\\#?@^`{|}])[\x21-\x7e]+$/;
+const PATH = /^\/[\x21-\x22\x24-\x7e]*$/;
+/** Headers that tell where a message ends and whom it is for: no connection may claim them. */
+const OF_THE_MESSAGE = ['host', 'content-length', 'transfer-encoding'] as const;
+
+/**
+ * Refuses heads that Node's parser accepts and Envoy does not, and heads that two readers could
+ * read differently. An ambiguous head is refused, never repaired.
+ */
+export function checkHttp1({ version, method, target, headers, fields }: Http1Head): CheckedHead {
+  if (version !== '1.1') return unserved('upgradeRequired', `HTTP/${version} is not served`);
+  if (headers.length / 2 > MAX_HEADERS) return unserved('headTooLarge', `the request has over ${MAX_HEADERS} headers`);
+  const { hosts, contentLengths, transferEncodings, connectionNames, upgrades } = fields;
+  const [host = ''] = hosts;
+  if (hosts.length > 1) return unserved('badRequest', 'the request has more than one Host');
+  if (!isServedEncoding(transferEncodings))
+    return unserved('notImplemented', 'the only transfer encoding that is served is chunked');
+  if (contentLengths.length + transferEncodings.length > 1)
+    return unserved('badRequest', 'the request names the end of its body more than once');
+  const named = OF_THE_MESSAGE.find((name) => connectionNames.has(name));
+  if (named !== undefined) return unserved('badRequest', `Connection names ${named}`);
+  const unservedMethod = checkMethod(method);
+  if (unservedMethod !== null) return unservedMethod;
+  const place = placeOf(target, host);
+  if (place === null) return unserved('badRequest', 'the target is neither a path nor a URL of http or https');
+  const wrong = checkAuthority(place.authority) ?? (host === '' ? null : checkAuthority(host)) ?? checkPath(method, place.path);
+  if (wrong !== null) return wrong;
+  const upgrade = upgrades.find((each) => each.toLowerCase() !== 'h2c');
+  if (upgrade !== undefined) return unserved('upgrade', `the upgrade to ${printable(upgrade)} is not served`);
+  return { kind: 'head', ...place };
+}
+
+/** Makes the checks of HTTP/2 that its library leaves to its user. */
+export function checkHttp2({
+  method,
+  path,
+  authority,
+}: {
+  method: string;
+  path: string;
+  authority: string;
+}): UnservedHead | null {
+  if (!KNOWN_METHODS.has(method)) return unserved('badRequest', `the method ${printable(method)} is not known`);
+  return checkMethod(method) ?? checkPath(method, path) ?? checkAuthority(authority);
+}
+
+function unserved(answer: UnservedHead['answer'], why: string): UnservedHead {
+  return { kind: 'unserved', answer, why };
+}
+
+function checkMethod(method: string): UnservedHead | null {
+  if (method === 'TRACE') return unserved('badRequest', 'TRACE is not served');
+  return method === 'CONNECT' ? unserved('notFound', 'CONNECT is not served') : null;
+}
+
+function checkAuthority(host: string): UnservedHead | null {
+  if (host === '') return unserved('noHost', 'the request names no host');
+  return HOST.test(host) ? null : unserved('badRequest', `${printable(host)} cannot be the name of a host`);
+}
+
+function checkPath(method: string, path: string): UnservedHead | null {
+  if (path === '*')
+    return unserved(method === 'OPTIONS' ? 'notFound' : 'badRequest', `the target * of ${printable(method)} is not served`);
+  return PATH.test(path) ? null : unserved('badRequest', 'the path has a character that no path may have');
+}
+
+/** Splits the absolute form, which names the authority itself; only its path is forwarded. */
+function placeOf(target: string, host: string): { readonly path: string; readonly authority: string } | null {
+  if (target.startsWith('/') || target === '*') return { path: target, authority: host };
+  const [, authority, path] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target) ?? [];
+  if (authority === undefined || path === undefined) return null;
+  return { authority, path: path === '' ? '/' : path.startsWith('?') ? `/${path}` : path };
+}
+
+function isServedEncoding(encodings: readonly string[]): boolean {
+  return encodings.length === 0 || (encodings.length === 1 && encodings[0]?.toLowerCase() === 'chunked');
+}
+
+/**
+ * Tells whether an HTTP/1.1 answer can be forwarded. An answer whose end two readers could place
+ * differently is an error of its service.
+ */
+export function isSoundAnswer(status: number, headers: FlatHeaders, fields: HeadFields): boolean {
+  const { transferEncodings, contentLengths } = fields;
+  if (status < 200 || headers.length / 2 > MAX_HEADERS || !isServedEncoding(transferEncodings)) return false;
+  return status !== 204 || (transferEncodings.length === 0 && contentLengths.every((length) => /^0+$/.test(length)));
+}
