@@ -192,8 +192,7 @@ export class HeldResources {
     const stays = new Set(refused.map(({ name }) => name));
     const isGone = (name: string): boolean => !stays.has(name) && (isWhole ? !next.has(name) : gone.has(name));
     if (isNamed) {
-      // Only the resources that refer to them remove them; but a resource that does not exist is
-      // not waited for.
+      // Only the resources that refer to one remove it; but one that does not exist is not awaited.
       for (const name of [...stays, ...gone]) if (!known.has(name)) this.#released.add(keyOf({ type, name }));
     } else {
       for (const name of known.keys()) if (isGone(name)) known.delete(name);
