@@ -1,6 +1,6 @@
 /**
- * Rooms import to the left only, and some names stay out of the house. It reads the tree that is
- * there. `UPDATE_README=1` writes who calls a room into its ROOM.md.
+ * Rooms import only to the left, and some names are not allowed. It reads the present tree.
+ * `UPDATE_README=1` writes the callers of a room into its ROOM.md.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path/posix';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 interface File {
-  /** From the root of the repository, with slashes. */
+  /** Relative to the root of the repository, with slashes. */
   readonly path: string;
   readonly text: string;
 }
@@ -36,7 +36,10 @@ const ORDER: readonly (readonly string[])[] = [
   ['bin.mjs'],
 ];
 
-/** A package, and the rooms that may import it: one, but for what the fake control plane speaks. */
+/**
+ * Packages with the rooms that may import them: one room, except for those that the fake control
+ * plane needs.
+ */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'node-forge': ['identity'],
   pino: ['observe'],
@@ -54,7 +57,7 @@ interface Ban {
   readonly except?: RegExp;
 }
 
-/** Of code, without comments and plain strings. */
+/** Bans in code, without comments and plain strings. */
 const SOURCE_BANS: readonly Ban[] = [
   {
     what: 'process is for main.ts and bin.mjs',
@@ -64,20 +67,20 @@ const SOURCE_BANS: readonly Ban[] = [
   {
     what: 'listeners of the process are for the roots of threads',
     pattern: /(?<![.\w])process\.on\(/,
-    // A fake that nobody closed says so at the end of the process.
+    // An unclosed fake reports itself at the end of the process.
     except: /^src\/(main\.ts|worker\.ts|testing\/egress\/unclosed-fakes\.ts)$/,
   },
   {
     what: 'the figures of the process are for observe',
     pattern: /(?<![.\w])process\.(cpuUsage|memoryUsage|constrainedMemory|uptime|version)/,
-    // What the container gives decides how much each thread may take.
+    // The limits of the container decide how much each thread may take.
     except: /^src\/(observe\/.*|control\/worker-memory\.ts|main\.ts|bin\.mjs)$/,
   },
   { what: 'globalThis.process', pattern: /globalThis\.process\b/ },
   {
     what: 'timers are for base/clock.ts',
     pattern: /(?<![.\w])(?:globalThis\.)?set(Timeout|Interval)\(/,
-    // The wrapper of a checkout uses it on any Node, which cannot read the clock's TypeScript.
+    // The wrapper of a checkout runs on any Node, which may not read the clock's TypeScript.
     except: /^src\/(base\/clock\.ts|starters\.mjs)$/,
   },
   { what: '.pipe(', pattern: /\.pipe\(/ },
@@ -88,13 +91,13 @@ const SOURCE_BANS: readonly Ban[] = [
 ];
 
 /**
- * The judgement is made of these, by `routing/decide.ts` alone: everything else takes its stages, so
- * that a session, `explain` and `simulate` cannot judge in another order.
+ * The judgement consists of these; only `routing/decide.ts` calls them. All other code takes its
+ * stages, so that a session, `explain` and `simulate` cannot judge in another order.
  */
 const OF_THE_JUDGEMENT =
   /^import \{[^}]*\b(routeOf|authorise|authoriseClaims|choose)\b[^}]*\} from '[./]*(?:routing\/)?(route|authorise|choose)\.ts'/gm;
 
-/** Who else calls one of them, and what for. */
+/** Other callers of one of them, with the purpose. */
 const ASKS_PART_OF_IT: ReadonlyMap<string, string> = new Map([
   ['src/traffic/data-side.ts', 'a session whose bytes flow: whether its permission still lets it pass'],
   ['src/explain/sentences.ts', 'which rule alone would let a client pass'],
@@ -110,7 +113,7 @@ function judgesAlone(files: readonly File[]): string[] {
 
 const BANNED_NAMES = /(^|\/)(utils?|helpers?|common|managers?|index)(\.\w+)+$|(^|\/)(utils?|helpers?|common|managers?)\//i;
 
-/** Every room and sub-room that has a file, as `traffic` and `traffic/http`. */
+/** Returns every room and sub-room that has a file, e.g. `traffic` and `traffic/http`. */
 function roomFolders(files: readonly Pick<File, 'path'>[]): string[] {
   const folders = files.flatMap(({ path }) => {
     const [, room = '', ...inner] = dirname(path).split('/');
@@ -120,8 +123,9 @@ function roomFolders(files: readonly Pick<File, 'path'>[]): string[] {
 }
 
 /**
- * By which places each room is imported: a room by other rooms, with what imports its sub-rooms; a
- * sub-room by other folders, that of its room too. A single file is a place of its own.
+ * Returns the places that import each room. A room counts imports by other rooms, including those
+ * of its sub-rooms; a sub-room those by other folders, including its room's. A single file is a
+ * place of its own.
  */
 function callersOf(files: readonly File[]): ReadonlyMap<string, ReadonlySet<string>> {
   const callers = new Map<string, Set<string>>();
@@ -141,7 +145,7 @@ function callersOf(files: readonly File[]): ReadonlyMap<string, ReadonlySet<stri
   return callers;
 }
 
-/** Built from pieces, so that this file is not its own finding. */
+/** Joined from pieces, so that this file does not report itself. */
 const MACHINE_FOLDERS: readonly string[] = ['work', 'root'];
 const MACHINE_PATH = new RegExp(`(^|[^\\w.$}/-]|file://)/(${MACHINE_FOLDERS.join('|')})/[\\w.]`);
 
@@ -154,8 +158,8 @@ function rank(room: string): number {
 }
 
 /**
- * What a file imports, whatever the form: static, type only, re-export, dynamic, or the URL of a
- * worker.
+ * Returns the imports of a file in every form: static, type only, re-export, dynamic, or the URL of
+ * a worker.
  */
 function importsOf(text: string): string[] {
   const code = withoutComments(text);
@@ -210,7 +214,7 @@ function machinePaths(files: readonly File[]): string[] {
 }
 
 /**
- * Comments go, and with `strings` what stands in plain quotes too. A regular expression with a
+ * Removes comments, and with `strings` the content of plain quotes too. A regular expression with a
  * quote in it may hide the rest of its line.
  */
 function withoutComments(text: string, strings = false): string {
@@ -222,7 +226,7 @@ function withoutComments(text: string, strings = false): string {
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-/** Not the repository's, or made by its tools. */
+/** Files that are not the repository's own, or made by its tools. */
 const FOREIGN =
   /^(\.git|\.tap|dist|node_modules|scripts\/((envoy-types|nodes)\/)?node_modules|generated|certs\/local|perf\/results)$/;
 const TEXT = /\.(ts|mjs|js|json|md|ya?ml|html|css|sh)$|(^|\/)(Dockerfile|\.dockerignore|\.gitignore|\.npmrc|run)$/;
@@ -243,7 +247,7 @@ const isUpdate = process.env.UPDATE_README === '1';
 
 const tree = read('');
 const contributing = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8');
-/** What is generated is not read. */
+/** Generated files are skipped. */
 const sources = tree.filter(({ path }) => /^src\/.*\.(ts|mjs)$/.test(path));
 const tests = tree.filter(({ path }) => /^test\/.*\.ts$/.test(path) && path !== 'test/architecture.test.ts');
 

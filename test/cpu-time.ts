@@ -1,5 +1,5 @@
 /**
- * Milliseconds of processor that something took. Unlike the time on the wall it is the same on a
+ * Returns the milliseconds of CPU time that something took. Unlike wall time it is the same on a
  * busy machine.
  */
 export function cpuMs(act: () => void): number {

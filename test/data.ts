@@ -1,25 +1,23 @@
 /**
- * Where recorded material lies, and the only ways of a test to be skipped. What is allowed to skip
- * is counted in `skips.test.ts`.
+ * The places of recorded material, and the only ways to skip a test. `skips.test.ts` counts the
+ * allowed skips.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 /**
- * What real control planes and their egresses said, recorded for this project; part of it, see
+ * Messages of real control planes and their egresses, recorded for this project; a part of it, see
  * `data/README.md`.
  */
 export const LIVE: URL = new URL('data/kuma-cp-live/', import.meta.url);
 /**
- * The same of Kuma’s main branch before 3.0: an egress of one mesh, which is a Dataplane, over delta ADS.
+ * The same from Kuma’s main branch before 3.0: an egress of one mesh, which is a Dataplane, over
+ * delta ADS.
  */
 export const DEV: URL = new URL('data/kuma-3.0-dev/', import.meta.url);
-/** ClientHellos out of public test data, each with its source, its licence and its verdict. */
+/** ClientHellos from public test data, each with its source, its licence and its verdict. */
 export const HELLOS: URL = new URL('data/clienthello/hellos.json', import.meta.url);
-/**
- * Files of Kuma's own tests. They are not part of this repository; who has them lays them beside
- * it.
- */
+/** Files of Kuma's own tests. They are not part of this repository and may lie beside the clone. */
 export const KUMA: URL = new URL('../../shared/conformance/kuma-2.14.3/', import.meta.url);
 
 export interface Condition {
@@ -42,15 +40,15 @@ export const withKuma: Condition = only(
 /** Permissions of files do not stop root. */
 export const withoutRoot: Condition = only(process.getuid?.() !== 0, 'root may read and write every file');
 export const withDevFull: Condition = only(existsSync('/dev/full'), 'this system has no /dev/full');
-/** Programs that are clients of HTTP. */
+/** Programs that are HTTP clients. */
 export const withCurl: Condition = only(runs('curl', '--version', /HTTP2/), 'there is no curl with HTTP/2');
 export const withGo: Condition = only(runs('go', 'version', /go1\.(?:2[4-9]|[3-9]\d)/), 'there is no Go from 1.24 on');
 export const withPython: Condition = only(runs('python3', '--version', /Python 3/), 'there is no Python 3');
-/** What the sample zone of the demo listens on is fixed. */
+/** The sample zone of the demo listens on fixed ports. */
 export function withFreePorts(free: boolean, error: string): Condition {
   return only(free, `the fixed ports of the sample zone are taken: ${error.trim()}`);
 }
-/** A process can be process 1 on a root of its own, as in a container. */
+/** Allows a process to be process 1 on a root of its own, as in a container. */
 export const withNamespaces: Condition = only(
   process.getuid?.() === 0 && spawnSync('unshare', ['--mount', '--pid', '--fork', 'true']).status === 0,
   'only root starts a process in namespaces of its own',

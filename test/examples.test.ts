@@ -1,4 +1,4 @@
-// The README and the documents are followed to the letter, with the package as it is packed.
+// Follows the README and the documents to the letter, with the packed package.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { env, npm, pack, root } from './packed.ts';
 const { project, installed } = pack();
 t.teardown(() => rmSync(project, { recursive: true, force: true }));
 
-/** The oldest Node that `engines` admits, of the same kind as the one that the project brings. */
+/** Returns the oldest Node that `engines` allows, of the same build as the project's own. */
 function floorNode(): string {
   const nodes = join(root, 'scripts', 'nodes');
   const binary = join(nodes, 'node_modules', `node-22-${process.platform}-${process.arch}`, 'bin', 'node');
@@ -19,9 +19,7 @@ function floorNode(): string {
   return binary;
 }
 
-/**
- * Jest is no dependency here: its functions, as far as the example uses them, on Node's own runner.
- */
+/** Replaces Jest, which is no dependency, by the functions of the example on Node's own runner. */
 const JEST = `import assert from 'node:assert';
 import { after as afterAll, before as beforeAll, test } from 'node:test';
 const expect = (value) => ({ toBe: (wanted) => assert.strictEqual(value, wanted) });
@@ -51,7 +49,7 @@ t.test('every example of the README and of the documents runs as it stands there
 });
 
 /**
- * Of the README, what needs more than a machine: an installation of everything, a container, a
+ * Lines of the README that need more than a machine: an installation of everything, a container, a
  * control plane.
  */
 const NOT_RUN = /^(npm (start|test|pack|install)\b|docker )|--proxy-type=egress/;
@@ -75,7 +73,7 @@ t.test('every command of the README runs as it stands there, in its order', asyn
   } as const;
   for (const line of lines.filter((each) => !NOT_RUN.test(each))) {
     if (/^npx zone-egress run /.test(line)) {
-      // The sample has its ports; here others may have them.
+      // The sample has fixed ports, which may be in use here.
       const file = join(project, 'my-zone/resources/20-zone.yaml');
       const zone = readFileSync(file, 'utf8').replace('port: 10002', `port: ${port}`);
       writeFileSync(file, zone.replace('port: 9901', `port: ${await freePort()}`));

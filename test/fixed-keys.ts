@@ -2,8 +2,8 @@ import { createECDH, createHash, createPrivateKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 
 /**
- * Private keys whose bytes are always the same. What is found by the look of random text misses one
- * key in some ten thousand: a test with another key in each run would fail as often.
+ * Private keys with constant bytes. A search by the look of random text misses one key in some ten
+ * thousand: a test with another key in each run would fail as often.
  */
 export function fixedP256(): KeyObject {
   const pair = createECDH('prime256v1');

@@ -1,6 +1,6 @@
 /**
- * docs/native-calls.md names every call into Node's TLS and crypto that is made on what other sides
- * send; and some calls are made nowhere.
+ * docs/native-calls.md lists every call into Node's TLS and crypto with input of peers; and some
+ * calls must not occur at all.
  */
 import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -14,13 +14,13 @@ import { gone, startZone } from './egress/zone.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * What the native side of Node does: methods and properties of TLSSocket, X509Certificate and
- * KeyObject, and what makes them.
+ * The native functions of Node: methods and properties of TLSSocket, X509Certificate and KeyObject,
+ * and what makes them.
  */
 const CALLS =
   /(?<!OID)\.(getPeerCertificate|getPeerX509Certificate|getX509Certificate|getCertificate|getProtocol|getCipher|getSession|getTLSTicket|getFinished|getPeerFinished|getEphemeralKeyInfo|getSharedSigalgs|exportKeyingMaterial|isSessionReused|setServername|setMaxSendFragment|setSession|setKeyCert|renegotiate|enableTrace|toLegacyObject|infoAccess|subjectAltName|issuerCertificate|checkHost|checkEmail|checkIP|checkIssued|checkPrivateKey|publicKey|asymmetricKeyDetails|setContext|addContext)\b|(?<![.\w])(createPublicKey|createPrivateKey|createSecureContext|checkServerIdentity|tls\.connect|new X509Certificate|new TLSSocket)\b/g;
 
-/** Where each ends the process or may: no file but these may make it. */
+/** Calls that may end the process: only these files may make them. */
 const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   getPeerCertificate: ['src/base/connect-tls.ts', 'src/testing/egress/fake-client.ts'],
   toLegacyObject: [],
@@ -62,7 +62,7 @@ function sources(): { readonly file: string; readonly text: string }[] {
     .map((path) => ({ file: path.slice(root.length), text: readFileSync(path, 'utf8') }));
 }
 
-/** Without comments, and without what stands in quotes. */
+/** Returns code without comments, and without quoted texts. */
 function codeOf(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\/|\/\/.*|'(?:[^'\\\n]|\\.)*'/g, ' ');
 }
@@ -85,7 +85,7 @@ t.test('the page names every call and every file that makes it, and no other', a
 });
 
 t.test('calls that end the process of some Node are made nowhere, or in the one place that guards them', async (t) => {
-  // Wherever the name stands, taken apart too: `const { getProtocol } = socket`.
+  // Finds every use of the name, including `const { getProtocol } = socket`.
   const wrong = sources().flatMap(({ file, text }) =>
     Object.entries(ONLY_IN)
       .filter(([call, files]) => !files.includes(file) && new RegExp(`(?<!\\w)${call}\\b`).test(codeOf(text)))

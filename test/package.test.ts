@@ -1,5 +1,4 @@
-// The package as somebody else gets it: packed, unpacked into an empty project, imported and
-// started.
+// The package as other people get it: packed, unpacked into an empty project, imported and started.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -103,7 +102,7 @@ t.test('its entries lead to code and types for whoever imports ES modules, and n
     'publint',
   );
   const checked = await checkPackage(createPackageFromTarballData(new Uint8Array(tarball)));
-  // Node 10 and `require` are not for a package of ES modules.
+  // Node 10 and `require` cannot load a package of ES modules.
   const wrong = checked.types === false ? ['there are no types'] : checked.problems.filter((problem) => !isOfCommonJs(problem));
   t.strictSame(wrong, [], 'arethetypeswrong');
   t.throws(
@@ -116,7 +115,7 @@ function isOfCommonJs(problem: object): boolean {
   return 'resolutionKind' in problem && (problem.resolutionKind === 'node10' || problem.resolutionKind === 'node16-cjs');
 }
 
-/** One test of somebody else, in the words of two runners. */
+/** One test of another project, for two runners. */
 const THEIR_TEST = `
   await using egress = await createFakeEgress({
     meshes: { default: { services: { backend: {} } } },

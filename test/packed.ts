@@ -1,5 +1,5 @@
-// The package as a person makes it: packed in a clone, without a build before it and without a
-// flag, and unpacked into an empty project.
+// The package as a person makes it: packed in a clone, without a build before and without a flag,
+// and unpacked into an empty project.
 import { execFileSync } from 'node:child_process';
 import type { ExecFileSyncOptionsWithStringEncoding } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 
 export const root: string = join(import.meta.dirname, '..');
 
-/** Without what the test runner puts into the environment of its children. */
+/** Without the variables that the test runner sets for its children. */
 export const env: NodeJS.ProcessEnv = {
   ...Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.includes('TAP'))),
   NODE_OPTIONS: '',
@@ -23,8 +23,8 @@ export function npm(args: readonly string[], cwd: string): string {
 }
 
 /**
- * The project as a clone has it, with what is not committed yet; what npm installs is that of the
- * project.
+ * Copies the project as a clone has it, with uncommitted changes; the installed packages are those
+ * of the project.
  */
 export function clone(dir: string): string {
   const git = (args: readonly string[]): string => execFileSync('git', [...args], { cwd: root, env, encoding: 'utf8' });
@@ -38,7 +38,7 @@ export function clone(dir: string): string {
 }
 
 export interface Packed {
-  /** Somebody's project, an empty one of ES modules. */
+  /** An empty project of ES modules. */
   readonly project: string;
   readonly tarball: string;
   /** The package in it. */
@@ -53,7 +53,7 @@ export function pack(): Packed {
   const tarball = join(project, readdirSync(project).find((name) => name.endsWith('.tgz')) ?? 'nothing was packed');
   mkdirSync(installed, { recursive: true });
   execFileSync('tar', ['-xzf', tarball, '-C', installed, '--strip-components=1']);
-  // Its dependencies as they are here; nothing of the project beside them.
+  // Its dependencies as they are here; nothing else of the project beside them.
   symlinkSync(join(root, 'node_modules'), join(installed, 'node_modules'));
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
   return { project, tarball, installed };

@@ -1,5 +1,5 @@
-// How the package comes to be, and what npm does to a checkout: nobody gets one without its
-// compiled files, nothing that is installed goes away.
+// How the package is made, and what npm does to a checkout: the package always has its compiled
+// files, and nothing that is installed is removed.
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
@@ -40,7 +40,7 @@ t.test('who installs it from a folder gets it compiled', async (t) => {
   const theirs = join(project, 'theirs');
   mkdirSync(theirs);
   writeFileSync(join(theirs, 'package.json'), '{}');
-  // What npm tells its scripts then: that its project is another one.
+  // npm's variables for its scripts then: another project is the current one.
   const of = (prefix: string): object => ({ cwd: source, env: { ...env, npm_config_local_prefix: prefix }, stdio: 'pipe' });
   execFileSync(process.execPath, ['scripts/prepare.mjs'], of(source));
   t.notOk(existsSync(join(source, 'dist')), 'a checkout runs from its sources');
@@ -52,7 +52,7 @@ t.test('who installs it from a folder gets it compiled', async (t) => {
 
 t.test('npm start takes no package of the tests away, and npm ci is enough for it', async (t) => {
   const checkout = clone(join(project, 'checkout'));
-  // As `npm ci` leaves it: without a stamp of ours, and npm fails where it is asked for anything.
+  // The state that `npm ci` leaves: without our stamp. npm fails for every request.
   rmSync(join(checkout, 'node_modules'));
   mkdirSync(join(checkout, 'node_modules'));
   for (const name of readdirSync(join(root, 'node_modules')))

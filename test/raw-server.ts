@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Test } from 'tap';
 
-/** Hands each connection to `serve`; gives its port. It ends with the test. */
+/** Passes each connection to `serve`; returns its port. It ends with the test. */
 export async function startRaw(t: Test, serve: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {

@@ -1,5 +1,5 @@
 // The tables of docs/reference are made from the lists in the code. `UPDATE_README=1 npm test --
-// test/readme.test.ts` writes them. The README stays short and leads to all of them.
+// test/readme.test.ts` writes them. The README stays short and links to all of them.
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { createAdminServer } from '../src/admin/server.ts';
@@ -28,7 +28,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 const { consecutiveTotalFailures, successRate, ...outlier } = OUTLIER_DEFAULTS;
 const seconds = (ms: number): string => `${ms / 1_000} s`;
 
-/** What holds where no policy says otherwise. */
+/** Values that hold without a policy. */
 const DEFAULTS: readonly (readonly [string, string])[] = [
   ['balancer', `${BALANCING_DEFAULTS.balancer.kind}, by weight`],
   [
@@ -96,7 +96,7 @@ const OPTION_HEAD = ['option', 'variable', 'default', 'meaning'] as const;
 
 interface Made {
   readonly name: string;
-  /** The page that has it, below docs/reference. */
+  /** The page that contains it, below docs/reference. */
   readonly page: string;
   readonly text: string;
 }
@@ -162,7 +162,7 @@ t.test(`the README has at most ${MOST_WORDS} words, and leads to every page for 
   const deploy = readdirSync(new URL('../docs/deploy/', import.meta.url));
   t.ok(deploy.length > 2, `${deploy.length} pages of docs/deploy`);
   for (const page of deploy) t.ok(text.includes(`](docs/deploy/${page})`), page);
-  // The maintainer's map; the README leads to it by CONTRIBUTING.
+  // The maintainer's map; the README leads to it through CONTRIBUTING.
   const docs = readdirSync(new URL('../docs/', import.meta.url)).filter((page) => page.endsWith('.md') && page !== 'tour.md');
   t.ok(docs.length > 8, `${docs.length} pages of docs`);
   for (const page of docs) t.match(text, new RegExp(`\\]\\(docs/${page.replaceAll('.', '\\.')}[)#]`), page);

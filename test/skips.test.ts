@@ -1,13 +1,13 @@
 /**
- * What may be skipped, where and how often. Everything else runs on every machine, whatever lies
- * beside the clone.
+ * The tests that may be skipped, where and how often. All others run on every machine, independent
+ * of what lies beside the clone.
  */
 import { globSync, readFileSync } from 'node:fs';
 import t from 'tap';
 
 /**
- * By the condition in `data.ts`: how many tests of a file are under it. `.ci/run` runs the first
- * list once more, without `../shared`.
+ * For each condition in `data.ts`, the number of tests of a file that use it. `.ci/run` runs the
+ * first list once more, without `../shared`.
  */
 const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withKuma: {
@@ -32,8 +32,8 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 };
 
 /**
- * Ways around the conditions: an own skip, an early end that looks like success, an own path to
- * what lies beside the clone.
+ * Ways around the conditions: an own skip, an early end that looks like success, an own path beside
+ * the clone.
  */
 const AROUND: Readonly<Record<string, RegExp>> = {
   'a skip of its own': /\bt\.(?:skip|todo)\(|\{\s*(?:skip|todo)\s*[:,}]|,\s*(?:skip|todo):/,

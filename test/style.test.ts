@@ -1,4 +1,4 @@
-/** What the house asks of each file of the product beside what the linter asks. */
+/** Rules for each file of the product that the linter does not check. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path/posix';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import ts from 'typescript';
 
 const MAX_LINES = 60;
 const MAX_COLUMNS = 100;
-/** How the comment of a longer function begins the sentence that says why. */
+/** The begin of the sentence that justifies a longer function in its comment. */
 const REASON = /\bOver 60 lines: \S.{10,}/;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -21,7 +21,10 @@ function filesIn(folder: string): readonly { readonly path: string; readonly tex
   });
 }
 
-/** Functions over 60 lines without a reason beside them; what is inside one with a reason is its part. */
+/**
+ * Finds functions over 60 lines without a reason in their comment; functions inside of one with a
+ * reason are part of it.
+ */
 function longFunctions(path: string, text: string): readonly string[] {
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
   const found: string[] = [];
@@ -61,8 +64,8 @@ t.test('no line of a comment is over 100 columns', async (t) => {
 });
 
 /**
- * Pairs of exported names that are near each other, with why they may be. Names that differ in a
- * digit (`Http1Line`, `Http2Line`) are told apart by it.
+ * Pairs of similar exported names that are allowed, with the reason. Names that differ in a digit
+ * (`Http1Line`, `Http2Line`) are distinct.
  */
 const NEAR_NAMES: ReadonlyMap<string, string> = new Map([
   ['Finding Findings', 'one of an xDS stream, and the collector of those in files: each stays in its room'],
@@ -88,7 +91,7 @@ function exportsOf(path: string, text: string): readonly Exported[] {
   }));
 }
 
-/** Whether one is the other with one letter more, less or another, whatever their case. */
+/** Tells whether two names differ by one added, missing or changed letter, ignoring case. */
 function areNear(a: string, b: string): boolean {
   if (a.replace(/\D/g, '') !== b.replace(/\D/g, '')) return false;
   const [one, other] = [a, b].map((name) => name.toLowerCase().replaceAll('_', '')) as [string, string];
@@ -104,7 +107,10 @@ function areNear(a: string, b: string): boolean {
   ].some(([x, y]) => x === y);
 }
 
-/** A type and what makes it may share a name (`Snapshot`, `snapshot`): only names of one sort count. */
+/**
+ * A type and the function that makes it may share a name (`Snapshot`, `snapshot`): only names of
+ * one sort are compared.
+ */
 function nearNames(all: readonly Exported[]): readonly string[] {
   return all.flatMap((one, i) =>
     all

@@ -1,4 +1,4 @@
-/** How `npm test` ends: made by running it on tests that fail, hang, crash and are skipped. */
+/** Tests the output of `npm test` by running it on tests that fail, hang, crash and are skipped. */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import t from 'tap';
 
 const SUMMARY = new URL('../scripts/tap-summary.mjs', import.meta.url).href;
 const BEGIN = "import t from 'tap';\n";
-/** Of a test that the runner runs, not of one here. */
+/** A skip of a test inside of the run, not one of this file. */
 const SKIPPED = JSON.stringify(Object.fromEntries([['skip', 'skipped: no data']]));
 const PROGRAM = `
 import { readFileSync } from 'node:fs';
@@ -42,9 +42,9 @@ function folderOfRuns(): string {
   return '.tap';
 }
 
-/** What the runner writes of these files, and in what it ended. */
+/** Returns the runner's output for these files, and its exit code. */
 async function tapOf(files: Readonly<Record<string, string>>): Promise<string> {
-  // Inside of the project: the tests have to find tap.
+  // Inside of the project, because the tests have to find tap.
   const folder = mkdtempSync(join(folderOfRuns(), 'summary-'));
   try {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), BEGIN + text);

@@ -336,7 +336,7 @@ t.test('a client that does not finish its request in time is let go', async (t) 
   t.equal((await exchange(server.port, 'GET /ready HTTP/1.1\r\nHost: loc')).status, 408);
 });
 
-/** Connects, says `text`, and waits for the answer if it said anything. */
+/** Connects, sends `text`, and waits for the answer if there was a text. */
 async function hold(port: number, text: string): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
   socket.on('error', () => undefined);

@@ -1,4 +1,4 @@
-// What the log says while an egress drains.
+// Tests the log during a drain.
 import t from 'tap';
 import { drainage } from '../../src/assembly/drainage.ts';
 import type { DrainageOptions } from '../../src/assembly/drainage.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { editsWithin } from '../../src/base/edits.ts';
 import { cpuMs } from '../cpu-time.ts';
 
-/** The textbook's matrix, whole. */
+/** Fills the textbook's matrix completely. */
 function edits(a: string, b: string): number {
   const at: number[][] = [];
   for (let i = 0; i <= a.length; i++) {

@@ -14,7 +14,7 @@ interface Told {
   collections: number;
 }
 
-/** `floor` is what a collection cannot go below; `carries`: the thread may have sessions. */
+/** `floor` is the least that a collection can reach; `carries`: the thread may have sessions. */
 function watched({ floor = 14 * MIB, carries = true } = {}): {
   readonly clock: FakeClock;
   readonly told: Told;
@@ -135,7 +135,7 @@ t.test('V8 gives its pages back', async (t) => {
   const clock = new FakeClock();
   const timer = giveBackWhenQuiet(clock, { sessions: () => 0 });
   const peak = peakWith(600_000);
-  // Each look asks how busy the thread was since the one before. On a busy machine it takes some
+  // Each look asks how busy the thread was since the last one. On a busy machine it takes several
   // until three in a row find it quiet.
   let after = peak;
   const end = performance.now() + 120_000;
@@ -150,7 +150,7 @@ t.test('V8 gives its pages back', async (t) => {
   else globalThis.gc = before;
 });
 
-/** Bytes of the heap while so many objects live; afterwards nobody knows them. */
+/** Returns the bytes of the heap while this many objects live; they are garbage afterwards. */
 function peakWith(count: number): number {
   const objects = Array.from({ length: count }, (_, i) => ({ i, text: [i] }));
   const { total_heap_size: total } = getHeapStatistics();

@@ -10,7 +10,7 @@ const KEYS: readonly (readonly [string, KeyObject])[] = [
   ['RSA', generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey],
 ];
 
-/** The ways in which people have a key at hand. */
+/** The forms in which people have a key at hand. */
 function forms(key: KeyObject): Readonly<Record<string, string>> {
   const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString();
   const der = key.export({ type: 'pkcs8', format: 'der' });
@@ -47,7 +47,7 @@ t.test('a key is not printed in whatever form it stands in a sentence', async (t
         withoutKeys(`unknown kind ${value}; not used`),
         withoutKeys(JSON.stringify({ value })),
       ]) {
-        // Of a JWK its public names may stand.
+        // The public names of a JWK may stay.
         const left = [...value.matchAll(/(?=([A-Za-z0-9+/_:]{16}))/g)].filter(([, part = '']) => told.includes(part));
         t.same(left, [], `${name}, ${form}: ${told.slice(0, 60)}`);
       }
@@ -56,7 +56,7 @@ t.test('a key is not printed in whatever form it stands in a sentence', async (t
   }
 });
 
-/** Fixed, because a random one looks like a name once in some ten thousand times. */
+/** Fixed, because a random key looks like a name once in some ten thousand times. */
 const PRIVATE_PARTS: readonly (readonly [string, string])[] = [
   ['usual', 'mV7cJ4zXw0pQkTn2RbYd8sLfHgE3uAoI5xKvNqZtW1c'],
   ['without digits', 'uKqkWr-qZbkiHLpTXnkSUsepEeEMhKSBs-_rQgwiAlk'],

@@ -1,5 +1,5 @@
-// How each recorded case is played: the name is that of the recording, what it does is what the
-// recording client did. Long, because it is the list of them all.
+// How each recorded case is played: it has the name of the recording and does what the recorded
+// client did. It is long, because it lists all cases.
 import { Buffer } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -56,19 +56,19 @@ function tls(sni: string, client: Client, tlsOptions: ConnectionOptions, play: T
 
 const PING: TlsPlay = { play: ({ tls }) => void tls.write('ping\n'), wants: 'ping\n' };
 
-/** Sends a line and wants it back; what refuses it is waited for. */
+/** Sends a line and expects it back; waits for the refusal of a refused connection. */
 function echo(sni: string, client: Client = frontend, tlsOptions: ConnectionOptions = {}, limit?: Limit): Case {
   return tls(sni, client, tlsOptions, PING, limit);
 }
 
-/** A handshake and not a byte more. */
+/** Makes a handshake and sends no byte after it. */
 function silent(sni: string, client: Client = frontend, tlsOptions: ConnectionOptions = {}): Case {
   return tls(sni, client, tlsOptions, {});
 }
 
 const LINGERING: Limit = { ms: 1_000, word: '1 s' };
 
-/** A client whose last request is refused sees the end a second later, unless it ends itself. */
+/** A client whose last request is refused sees the end a second later, unless it ends first. */
 function refusedHttp(sni: string, lines: readonly string[], client: Client = frontend): Case {
   return http(sni, lines, client, {}, LINGERING);
 }
@@ -95,7 +95,7 @@ const send = (bytes: string | Buffer, options: { readonly stays?: boolean; reado
   tcp((socket) => void socket.write(bytes), options);
 const hello = (name: string | Buffer): Case => send(inOneRecord(helloFor(name)));
 
-/** The client’s own hello, byte by byte or over the time that is given. */
+/** Sends the client’s own hello, byte by byte or over the given time. */
 function drippedHello(sni: string, overMs: number, options: { readonly hurried?: boolean } = {}): Case {
   return async (zone) => {
     const at = options.hurried === true ? zone.hurried : zone.at;
@@ -103,7 +103,7 @@ function drippedHello(sni: string, overMs: number, options: { readonly hurried?:
   };
 }
 
-/** Half-closes after its bytes, in one of the ways that there are. */
+/** Half-closes after its bytes in the given way. */
 function halfCloses(how: 'notify' | 'notify and FIN' | 'FIN', tlsOptions: ConnectionOptions = {}): Case {
   return tls('es-eof{mesh=default}', frontend, tlsOptions, {
     play: async ({ tls, raw, keepTcp }) => {
@@ -115,7 +115,7 @@ function halfCloses(how: 'notify' | 'notify and FIN' | 'FIN', tlsOptions: Connec
   });
 }
 
-/** Two connections, the second with what the first one got to resume by. */
+/** Makes two connections; the second offers what the first one got for resumption. */
 function resumes(tlsOptions: ConnectionOptions): Case {
   return async (zone) => {
     let session: Buffer | undefined;

@@ -1,6 +1,6 @@
-// A client that keeps what it sees of one connection: the handshake, alerts, bytes, close_notify,
-// and how TCP ended. TLS runs over a stream of ours, so that an end of TLS and an end of TCP can be
-// told apart, and each can be sent alone.
+// A client that records one connection: the handshake, alerts, bytes, close_notify, and how TCP
+// ended. TLS runs over a stream of ours, so that the end of TLS and the end of TCP can be told
+// apart, and sent separately.
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
@@ -9,27 +9,27 @@ import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 
-/** What nobody ends is looked at for this long. */
+/** How long a connection is watched that stays open. */
 const OPEN_MS = 150;
-/** Of a hello that takes its time. */
+/** Number of pieces of a slow hello. */
 const PIECES = 10;
-/** Anything else has to come within this time. */
+/** Bounds everything else. */
 const BOUND_MS = 120_000;
 
 export interface Seen {
-  /** The port of the client, by which the record is found. */
+  /** The port of the client, which identifies the record. */
   readonly port: number;
-  /** `TLSv1.3`, or null where none came to its end; undefined: no TLS was spoken. */
+  /** `TLSv1.3`; null for an unfinished handshake; undefined without TLS. */
   readonly tls?: string | null;
   readonly cipher?: string;
   readonly reused?: boolean;
   readonly alpn?: string | null;
-  /** In words, as TLS libraries say it. */
+  /** The text of TLS libraries. */
   readonly alert: string | null;
   readonly got: Buffer;
   readonly closeNotify: boolean;
   readonly end: 'FIN' | 'RST' | 'open';
-  /** From connect to the end; of what stays open nothing is said. */
+  /** From connect to the end; undefined for a connection that stays open. */
   readonly ms: number;
 }
 
@@ -44,8 +44,8 @@ interface Ended {
 }
 
 /**
- * TCP alone. `play` gets the connected socket; where it is answered and nobody is to end it,
- * `stays` says so.
+ * Speaks only TCP. `play` gets the connected socket; `stays` means that the connection is not ended
+ * after the answer.
  */
 export async function speakTcp(
   at: At,
@@ -76,18 +76,18 @@ export async function speakTcp(
 export interface Play {
   readonly tls: TLSSocket;
   readonly raw: Socket;
-  /** From now on an end of TLS is no end of TCP. */
+  /** After this call the end of TLS is not the end of TCP. */
   readonly keepTcp: () => void;
 }
 
 export interface TlsPlay {
-  /** After the handshake. Default: nothing. */
+  /** Called after the handshake. Default: nothing. */
   readonly play?: (play: Play) => unknown;
-  /** The client has what it wanted as soon as it read this much. */
+  /** The client is done as soon as it has read this much. */
   readonly wants?: string | number;
-  /** Nobody is to end it. */
+  /** True for a connection that stays open. */
   readonly stays?: boolean;
-  /** The first flight takes this long; 0: byte by byte. */
+  /** The duration of the first flight; 0 sends it byte by byte. */
   readonly helloOverMs?: number;
 }
 
@@ -149,15 +149,14 @@ export async function speakTls(
       alpn: tls.alpnProtocol === false ? null : tls.alpnProtocol,
     };
     await play?.({ tls, raw, keepTcp: () => (tcpStays = true) });
-    // Half a connection that nobody ends is watched for its own time; the rest ends, or reads what
-    // it wants.
+    // A half-open connection is watched for its own time; others end, or read what they want.
     if (stays && wants !== undefined) await within(satisfied.promise, BOUND_MS);
     await within(
       Promise.race([ending, failed, ...(wants === undefined || stays ? [] : [satisfied.promise])]),
       stays ? OPEN_MS : BOUND_MS,
     );
   }
-  // What was read last is still on its way through TLS.
+  // The last bytes are still on their way through TLS.
   for (let i = 0; i < 5; i++) await turn();
   over = true;
   const ended = await within(ending, 0);
@@ -185,7 +184,7 @@ function endOf(socket: Socket): Promise<Ended> {
   });
 }
 
-/** Byte by byte, each in a turn of its own; or, where it is to take time, in a few pieces. */
+/** Sends byte by byte, each in a turn of its own; with a duration, in a few pieces. */
 export async function drip(socket: Socket, bytes: Buffer, overMs: number): Promise<void> {
   const size = overMs === 0 ? 1 : Math.ceil(bytes.length / PIECES);
   for (let at = 0; at < bytes.length && !socket.destroyed && !socket.readableEnded; at += size) {

@@ -1,4 +1,4 @@
-// First flights by hand, for clients that no TLS library would be.
+// Hand-made first flights, of clients that no TLS library would be.
 import { Buffer } from 'node:buffer';
 import { extension, helloMessage, nameExtension, record, records, sized } from '../wire/fixtures/hello-bytes.ts';
 
@@ -8,8 +8,8 @@ const FORMATS = extension(11, sized(1, Buffer.of(0)));
 const SIGNATURES = extension(13, sized(2, Buffer.from('040308040401050308050501', 'hex')));
 
 /**
- * A hello of TLS 1.2 that a server would answer. `length`: of the handshake message, reached by
- * padding.
+ * Makes a hello of TLS 1.2 that a server would answer. `length` is that of the handshake message,
+ * reached by padding.
  */
 export function helloFor(name: string | Buffer | null, length?: number): Buffer {
   const extensions = [...(name === null ? [] : [nameExtension(name)]), GROUPS, FORMATS, SIGNATURES];

@@ -1,5 +1,5 @@
-// What a client sees of this egress in each case that was recorded with Envoy. `UPDATE_README=1`
-// writes the tables of the page from the rows.
+// Tests what a client sees of this egress in each case that was recorded with Envoy.
+// `UPDATE_README=1` writes the tables of the page from the rows.
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { CASES } from './cases.ts';
@@ -12,12 +12,12 @@ import type { Recorded } from './words.ts';
 import { startRecordedZone } from './zone.ts';
 
 const PAGE = new URL('../../docs/observed-behaviour.md', import.meta.url);
-/** Enough that the cases that end by a limit wait together. */
+/** Enough lanes for the cases that end by a limit to wait together. */
 const LANES = 6;
 
 interface RecordedCase {
   readonly client: Recorded;
-  /** What moved. */
+  /** The statistics that moved. */
   readonly stats: Readonly<Record<string, number>>;
 }
 

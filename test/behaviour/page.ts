@@ -1,4 +1,4 @@
-// The table of docs/observed-behaviour.md. What is written around it is written by hand.
+// Makes the tables of docs/observed-behaviour.md. The text around them is hand-written.
 import { ROWS } from './rows.ts';
 import type { Mark } from './rows.ts';
 
@@ -8,7 +8,7 @@ const MARKS: Readonly<Record<Mark, string>> = {
   other: 'different',
 };
 
-/** By name of its place in the page. */
+/** Keyed by the name of the place in the page. */
 export function tables(): Readonly<Record<string, string>> {
   const count = (mark: Mark | undefined): string => String(ROWS.filter(([, , , , why]) => why?.mark === mark).length);
   const marks = Object.keys(MARKS) as Mark[];

@@ -1,6 +1,6 @@
-// The recorded configuration of `egress-1`, message by message as Envoy got it, with keys of our
-// own and with fakes at the addresses outside. The listener of the control plane is left out: its
-// port is not free on every machine.
+// The recorded configuration of `egress-1`, message by message as Envoy got it, with our own keys
+// and with fakes at the external addresses. The listener of the control plane is left out, because
+// its port is not free on every machine.
 import { Buffer } from 'node:buffer';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -18,11 +18,11 @@ export function live(file: string): string {
 
 export interface Substitutes {
   readonly meshes: readonly TestMesh[];
-  /** By the recorded port. */
+  /** Keyed by the recorded port. */
   readonly ports: ReadonlyMap<number, number>;
-  /** Trust for the services that speak TLS, and the certificate that is shown to them. */
+  /** Trust for the TLS services, and the certificate that is shown to them. */
   readonly external: { readonly caCert: string; readonly client: CertificateAndKey };
-  /** Of `es-blackhole` alone, which has Kuma's 5 s. */
+  /** Only for `es-blackhole`, which has Kuma's 5 s. */
   readonly connectTimeoutMs: number;
 }
 
@@ -41,7 +41,7 @@ export function recordedZone(substitutes: Substitutes): EnvoyResources {
 }
 
 /**
- * RSA, as Kuma has it: the recorded clients ask for its cipher suites. One key for all, because
+ * RSA, as in Kuma: the recorded clients ask for its cipher suites. All share one key, because
  * making one takes time.
  */
 function secretsOf(meshes: readonly TestMesh[]): JsonObject[] {

@@ -1,6 +1,6 @@
-// What a client saw of Envoy as the egress, and what it sees of ours, case by case. A data file:
-// long, and without a statement. The names are those of the recording. `TLSv1.3` is a handshake
-// that the client finished; behind an alert nothing more is said.
+// What a client saw of Envoy as the egress, and what it sees of this one, case by case. A data
+// file: long, and without statements. The names are those of the recording. `TLSv1.3` is a
+// handshake that the client finished; the text ends at an alert.
 import type { EndReason } from '../../src/base/refusal.ts';
 
 /** What a difference means to a client. */

@@ -1,4 +1,4 @@
-// What stood outside while Envoy was recorded, once more: each on a port of its own on loopback.
+// The external services of the recording with Envoy, each on its own port on loopback.
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
@@ -10,15 +10,15 @@ import type { FakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 
 export interface Services extends AsyncDisposable {
-  /** By the recorded port. */
+  /** Keyed by the recorded port. */
   readonly ports: ReadonlyMap<number, number>;
   readonly zone2: FakeZoneIngress;
   readonly zone3: FakeZoneIngress;
-  /** How the last connection to the service that only reads came to its end. */
+  /** Returns how the last connection to the service that only reads ended. */
   readonly sink: () => string;
-  /** Bytes that it has read. */
+  /** Returns the number of bytes that it has read. */
   readonly sinkRead: () => number;
-  /** Bytes that the service has read whose half ended before. */
+  /** Returns the number of bytes read by the service that had ended its half. */
   readonly bannerRead: () => number;
 }
 
@@ -106,7 +106,7 @@ async function closedPort(): Promise<number> {
 }
 
 /**
- * A listener whose accept queue is full: the kernel drops what else wants to connect, as a firewall
+ * Makes a listener with a full accept queue: the kernel drops further connections, as a firewall
  * does.
  */
 async function createBlackhole(): Promise<AsyncDisposable & { readonly port: number }> {

@@ -1,4 +1,4 @@
-// First flights of a real sidecar: TLS 1.2, ALPN `kuma`, from the second connection on with the
+// First flights of a real sidecar: TLS 1.2, ALPN `kuma`, and from the second connection on the
 // ticket of the first.
 import { Buffer } from 'node:buffer';
 import { readdirSync } from 'node:fs';
@@ -48,7 +48,10 @@ t.test('a sidecar that offers a ticket gets a whole handshake, and no ticket', a
   }
 });
 
-/** A server's first flight of TLS 1.2: the types of its messages, and what the ServerHello says. */
+/**
+ * Reads a server's first flight of TLS 1.2: the types of its messages, and the content of the
+ * ServerHello.
+ */
 function readFlight(flight: Buffer): { readonly types: number[]; readonly version: number; readonly extensions: number[] } {
   const pieces: Buffer[] = [];
   for (let at = 0; at < flight.length; at += 5 + flight.readUInt16BE(at + 3))

@@ -1,5 +1,5 @@
-// What a client saw in words, the same for what was recorded with Envoy and for what our own client
-// sees.
+// Writes in words what a client saw, in one form for the recording with Envoy and for our own
+// client.
 import type { Seen } from './client.ts';
 
 /** A case as it was recorded. */
@@ -22,7 +22,7 @@ export interface Recorded {
   readonly issuer?: string;
 }
 
-/** A limit that ends a case: how long it is here, and in Kuma. */
+/** A limit that ends a case: its duration here, and in Kuma. */
 export interface Limit {
   readonly ms: number;
   readonly word: string;
@@ -33,9 +33,9 @@ const RECORDED_LIMITS: readonly Limit[] = [
   { ms: 5_000, word: '5 s' },
   { ms: 1_000, word: '1 s' },
 ];
-/** Timers of two threads, and what a client reads by. */
+/** The tolerance of two threads' timers and the client's read. */
 const EARLY_MS = 20;
-/** What a busy machine may add. */
+/** The delay that a busy machine may add. */
 const LATE_MS = 60_000;
 
 export function wordsOfRecorded(case_: Recorded): string {
@@ -51,7 +51,7 @@ export function wordsOfRecorded(case_: Recorded): string {
       .replace(/^.*ALERT_|^fatal /, '')
       .replaceAll('_', ' ')
       .toLowerCase();
-  // ALPN was never agreed on with Envoy.
+  // Envoy never agreed on ALPN.
   const [version = '', cipher = ''] = (handshake ?? '').split(' ');
   return joined([
     handshake === undefined ? '' : handshake === 'not finished' ? 'no handshake' : handshakeWords(version, cipher, null),
@@ -71,10 +71,7 @@ export function wordsOfRecorded(case_: Recorded): string {
   ]);
 }
 
-/**
- * With an alert nothing more is said: whether a client reads the end behind it is a matter of its
- * library.
- */
+/** Ends the text at an alert: whether a client reads the end after it depends on its library. */
 export function wordsOfSeen(seen: Seen, limit?: Limit): string {
   const { tls, cipher = '', alpn = null, alert, closeNotify, end, ms } = seen;
   return joined([
@@ -92,8 +89,8 @@ export function wordsOfSeen(seen: Seen, limit?: Limit): string {
 }
 
 /**
- * Later than a limit by no more than a client and a busy machine need; without one it has to be at
- * once.
+ * Accepts an end later than a limit only by what a client and a busy machine need; without a limit
+ * it has to be at once.
  */
 function ended(end: string, ms: number, limit: Limit | undefined): string {
   const over = ms - (limit?.ms ?? 0);
@@ -120,9 +117,9 @@ function answerWords(got: string): readonly string[] {
 }
 
 /**
- * The request as the service got it: every name, and the value of those that tell something. Left
- * out is what an HTTP library says of its own connection, and the length of a body, whose place
- * differs from library to library, comes last.
+ * Writes the request as the service got it: every name, and the values that matter. It leaves out
+ * headers of an HTTP library's own connection, and puts the length of a body, whose place differs
+ * between libraries, last.
  */
 function requestWords(body: string): string {
   const { request, headers } = JSON.parse(body) as { request: string; headers: readonly (readonly [string, string])[] };

@@ -1,5 +1,5 @@
-// An egress joined to a control plane that sends the recorded configuration, and everybody around
-// it. Two of them: one with short limits, for what ends by one.
+// An egress joined to a control plane that sends the recorded configuration, with all clients and
+// services. There are two: one has short limits, for cases that end by one.
 import { startEgress } from '../../src/egress.ts';
 import type { Egress, SessionRecord } from '../../src/egress.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
@@ -16,7 +16,7 @@ import { recordedZone } from './recorded-zone.ts';
 import { startServices } from './services.ts';
 import type { Services } from './services.ts';
 
-/** What stands for Kuma's 15 s from accept to relay, and for the 5 s of a connect. */
+/** Replaces Kuma's 15 s from accept to relay, and the 5 s of a connect. */
 export const SETUP_MS = 5_000;
 export const CONNECT_MS = 3_000;
 
@@ -29,7 +29,7 @@ export interface Zone extends AsyncDisposable {
   readonly mesh3: TestMesh;
   readonly services: Services;
   readonly frontend: CertificateAndKey;
-  /** The record of the session from this port of a client. */
+  /** Returns the record of the session from this port of a client. */
   record(port: number): Promise<SessionRecord>;
 }
 
@@ -87,7 +87,7 @@ export async function startRecordedZone(t: Test): Promise<Zone> {
     services,
     frontend: mesh.client('frontend'),
     async record(port) {
-      // The kernel gives the port of a session that is over to another one.
+      // The kernel reuses the port of an ended session.
       const at = (): number => records.findLastIndex(({ record }) => record.clientPort === port && !given.has(record));
       await until('the record', () => at() >= 0);
       const { record } = records[at()]!;

@@ -1,4 +1,4 @@
-// `zone-egress fake`, as a test in another language uses it: one line of JSON, certificates as
+// Tests `zone-egress fake` as a test in another language uses it: one line of JSON, certificates as
 // files, the end of standard input.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// A command as the command line runs it, with what it prints.
+// Runs a command as the command line does, and returns what it prints.
 import { parseCommand } from '../../src/cli/parse.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 

@@ -6,7 +6,7 @@ import type { Zone } from '../egress/zone.ts';
 import { runCommand } from './running.ts';
 import type { Simulation } from '../../src/explain/simulate.ts';
 
-/** The folder of the zone with something else in it. */
+/** Returns the folder of the zone with a change. */
 function other(zone: Zone, dir: string, from: string, to: string): string {
   const text = readFileSync(`${zone.folder}/zone.yaml`, 'utf8');
   if (!text.includes(from)) throw new Error(from);
@@ -14,7 +14,10 @@ function other(zone: Zone, dir: string, from: string, to: string): string {
   return dir;
 }
 
-/** One that passes, one that is denied, one that is passed through, one that speaks no TLS. */
+/**
+ * Makes one session that passes, one that is denied, one that is passed through, and one without
+ * TLS.
+ */
 async function sessions(zone: Zone): Promise<void> {
   for (const [sni, service] of [
     ['api{mesh=default}', 'frontend'],

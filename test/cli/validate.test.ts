@@ -1,6 +1,6 @@
 /**
- * What `run` would find out about certificates and keys, `validate` says first: at file, line and
- * field.
+ * Tests that `validate` reports, with file, line and field, what `run` would find about
+ * certificates and keys.
  */
 import { generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -202,7 +202,7 @@ t.test('a folder that is not there ends with 66, and -o json has it all', async 
   t.match(await run('validate', join(dir, 'empty'), '-o', 'json'), { code: 78 });
 });
 
-/** The problems of files, as `validate` prints them. */
+/** Returns the problems of files, as `validate` prints them. */
 function placed(egress: Egress): string[] {
   return egress
     .problems()
@@ -210,7 +210,7 @@ function placed(egress: Egress): string[] {
     .filter((line) => line.includes('.yaml:'));
 }
 
-/** Its signature is of another key: nobody looks at that of a root. */
+/** Its signature belongs to another key: the signature of a root is not checked. */
 function pssCa(key: KeyObject): { cert: string; key: string } {
   const cert = partner.issue({ ca: { pathLength: null }, uris: ['spiffe://default'], keyUsage: ['keyCertSign'] }, key).cert;
   return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }).toString() };

@@ -21,7 +21,7 @@ function compiled(version: string): Compiled {
   };
 }
 
-/** A loop whose source answers when the test says so. */
+/** Makes a loop whose source answers when the test decides. */
 function loopOf(
   options: {
     readonly inPieces?: true;
@@ -62,7 +62,7 @@ function loopOf(
     loop,
     log,
     underWay: () => open.length,
-    /** Answers the load that is under way, once there is one. */
+    /** Answers the running load, once there is one. */
     answer: async (outcome: Compiled | Error): Promise<void> => {
       while (open.length === 0) await new Promise((resolve) => setImmediate(resolve));
       open.shift()?.(outcome);

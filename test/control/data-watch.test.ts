@@ -20,7 +20,7 @@ function workersOf(t: Test): readonly Worker[] {
   return workers;
 }
 
-/** A list of four thousand million names, over and over: the thread is in one loop for an hour. */
+/** A list of four thousand million names, repeatedly: the thread stays in one loop for an hour. */
 function hang(worker: Worker): void {
   const removed: unknown[] = [];
   removed.length = 2 ** 32 - 1;

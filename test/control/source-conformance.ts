@@ -1,6 +1,6 @@
 /**
- * What every source of configurations promises, whoever made it: `keepsItsPromises` runs the same
- * tests on each. A new source is a new `SourceKind` in sources.test.ts.
+ * The promises of every source of configurations: `keepsItsPromises` runs the same tests on each. A
+ * new source is a new `SourceKind` in sources.test.ts.
  */
 import type { Test } from 'tap';
 import type { ConfigSource, Good } from '../../src/control/sources/config-source.ts';
@@ -9,26 +9,31 @@ import { BOUND_MS } from '../egress/until.ts';
 
 export interface SourceKind {
   readonly name: string;
-  /** False: `watch` never tells of a change, a load has to be asked for. */
+  /** False: `watch` never reports a change, so a load has to be requested. */
   readonly tells: boolean;
   /**
-   * Whether what is bad at its origin is a bad load. Otherwise the source itself keeps what was good
-   * and a load gives that.
+   * True when a fault at its origin makes a bad load. Otherwise the source itself keeps the last
+   * good state, and a load returns that.
    */
   readonly givesProblems: boolean;
-  /** Serves `api`. */
+  /** Makes a source that serves `api`. */
   readonly make: () => Promise<Subject>;
-  /** One whose origin does not answer, so that its start waits. Absent: a start never waits. */
+  /**
+   * Makes a source whose origin does not answer, so that its start waits. Absent means that a start
+   * never waits.
+   */
   readonly makeSilent?: () => Promise<Subject>;
 }
 
 export interface Subject {
   readonly source: ConfigSource;
-  /** From now on there are these services and no others, and nothing is spoilt. */
+  /** Serves exactly these services from now on, without a fault. */
   readonly serve: (services: readonly string[]) => Promise<void>;
-  /** Makes what is there unusable. Resolves when the source has noticed, where it does by itself. */
+  /**
+   * Makes its content unusable. Resolves when the source has noticed, where it does so by itself.
+   */
   readonly spoil: () => Promise<void>;
-  /** Ends what the source reads from. */
+  /** Ends the origin of the source. */
   readonly end: () => Promise<void>;
 }
 
@@ -160,7 +165,7 @@ export function keepsItsPromises(t: Test, kind: SourceKind): void {
       await source.close?.();
       const before = told;
       await serve(['billing']);
-      // What sees the change shows that there was one to be told of.
+      // A second source that sees the change shows that there was one to report.
       const other = await kind.make();
       t.teardown(async () => {
         await other.source.close?.();
@@ -209,7 +214,7 @@ function routeOf({ snapshot }: Good, service: string): unknown {
   return [...snapshot.routes.values()].find(({ destination }) => destination === service);
 }
 
-/** Loads whenever the source says so; where it never does, when asked. */
+/** Loads whenever the source reports a change; on request where it never does. */
 function watch(
   { tells }: SourceKind,
   source: ConfigSource,
@@ -234,7 +239,7 @@ function watch(
   };
 }
 
-/** What takes longer than only a failure does is one. */
+/** A longer time counts as a failure. */
 async function bounded(what: string, body: Promise<unknown>): Promise<void> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error(`waited ${BOUND_MS} ms for: ${what}`)), BOUND_MS);

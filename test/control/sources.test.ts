@@ -1,4 +1,4 @@
-// Every source that there is, held to the promises of source-conformance.ts.
+// Runs the promises of source-conformance.ts on every source.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ function yamlOf(services: readonly string[]): string {
 
 const BROKEN = `${yamlOf(['api', 'billing'])}---\ntype: ExternalService\nmesh: default\nname: [\n`;
 
-/** What is written in a folder, and what reads it. */
+/** Makes a folder and its reader. */
 function inFolder(read: (dir: string) => ConfigSource): () => Promise<Subject> {
   return () => {
     const dir = mkdtempSync(join(tmpdir(), 'zone-egress-source-'));
@@ -84,7 +84,7 @@ async function atControlPlane(isSilent: boolean): Promise<Subject> {
   };
 }
 
-/** The class that docs/config-sources.md shows, as it stands there. */
+/** The class of docs/config-sources.md, as printed there. */
 interface OwnSource extends ConfigSource {
   put(path: string, text: string): void;
 }
@@ -127,7 +127,7 @@ const KINDS: readonly SourceKind[] = [
 
 for (const kind of KINDS) {
   keepsItsPromises(t, kind);
-  // What startEgress makes of a source that is handed in takes nothing away from it.
+  // The wrapper of startEgress around a source takes nothing away from it.
   const handedIn = async (make: () => Promise<Subject>): Promise<Subject> => {
     const subject = await make();
     return { ...subject, source: givenSource(subject.source, (error) => t.fail(error.message)) };

@@ -85,7 +85,7 @@ t.test('a thread that dies between two loads is replaced at the next, and dying 
   const second = (await source.load()) as Good;
   t.equal(second.snapshot.routes.size, 4, 'everything comes again from the new thread');
 
-  // What Node tells of a thread that ran out of memory.
+  // The event of Node for a thread that ran out of memory.
   threads[1]!.emit('error', new Error('out of memory'));
   await threads[1]!.terminate();
   t.equal(((await source.load()) as Good).snapshot.routes.size, 4);

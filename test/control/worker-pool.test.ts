@@ -8,7 +8,7 @@ import { BOUND_MS, FAR_MS, until } from '../egress/until.ts';
 import { ask, gone, startZone } from '../egress/zone.ts';
 import type { Zone } from '../egress/zone.ts';
 
-/** The threads of data sides, in the order of their start, as Node tells of them. */
+/** Collects the threads of data sides in the order of their start, from Node's events. */
 function workersOf(t: Test): readonly Worker[] {
   const workers: Worker[] = [];
   const onWorker = (message: unknown): void => void workers.push((message as { worker: Worker }).worker);
@@ -54,8 +54,7 @@ t.test('data sides that took the place of dead ones know it all: routes, certifi
     await workers[dead]!.terminate();
     await until('another takes its place', () => workers.length === 3 + dead);
   }
-  // Neither of those that were told in the first place is there any more: the port is open again
-  // when one of the new ones is ready.
+  // The first data sides no longer exist: the port is open again when one of the new ones is ready.
   await until('one of them listens', async () =>
     serves(zone, 'backend{mesh=default}').then(
       () => true,
@@ -140,7 +139,7 @@ t.test('a data side that dies amid a drain does not hold it up', async (t) => {
   const workers = workersOf(t);
   await using zone = await startZone(t, { concurrency: 2 });
   await workers[0]!.terminate();
-  // Nothing has taken its place yet: who is told to close now?
+  // No data side has replaced it yet, so there is none to send the close to.
   const startedAt = performance.now();
   t.equal(await zone.egress.drain(FAR_MS).done, 'clean');
   t.ok(performance.now() - startedAt < BOUND_MS, `${Math.round(performance.now() - startedAt)} ms`);

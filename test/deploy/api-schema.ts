@@ -30,7 +30,7 @@ export interface Kind {
   readonly kind: string;
 }
 
-/** What the API server would refuse with strict validation: fields it does not know among it. */
+/** Returns what the API server would refuse with strict validation, including unknown fields. */
 export function problemsOf(manifest: Kind): readonly string[] {
   const [version = '', group = ''] = manifest.apiVersion.split('/').reverse();
   const schema = Object.values(definitions).find((each) =>

@@ -1,5 +1,5 @@
-// The commands of docs/deploy: those of this project run as they stand there. Those of other
-// programs need a cluster, a daemon or a root; the files that they name are there.
+// Tests the commands of docs/deploy: those of this project run as printed. Those of other programs
+// need a cluster, a daemon or root; the files that they name exist.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import t from 'tap';
 import { MAIN } from '../egress/zone-process.ts';
 import { env, root } from '../packed.ts';
 
-/** Programs that are not of this project. `npm run image` is tried in test/deploy/image.test.ts. */
+/** Programs of other projects. test/deploy/image.test.ts tries `npm run image`. */
 const OTHERS =
   /^(sudo )?(docker|kubectl|helm|kumactl|systemctl|systemd-creds|systemd-analyze|install|journalctl|npm install|systemd-sysusers|npm run image)\b/;
 
@@ -25,7 +25,7 @@ for (const page of readdirSync(join(root, 'docs/deploy'))) {
     t.ok(lines.length > 0, `${lines.length} commands`);
     for (const line of lines) {
       for (const [path = ''] of line.matchAll(/(?<=^|[\s=])deploy\/[\w./@-]+/g))
-        // What an operator writes there is not.
+        // Files that an operator writes there do not exist.
         if (!line.includes(`> ${path}`)) t.ok(existsSync(join(root, path)), path);
       if (OTHERS.test(line)) continue;
       const command = line.replace(/^npx zone-egress /, `"${process.execPath}" "${MAIN}" `);

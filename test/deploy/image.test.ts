@@ -1,5 +1,6 @@
-// What is in the image, and how it runs as process 1, without a program for images: the folders that
-// the Dockerfile copies are made here. `npm run image -- --check` does it with docker or podman.
+// Tests the content of the image, and how it runs as process 1, without a program for images: the
+// test makes the folders that the Dockerfile copies. `npm run image -- --check` does it with docker
+// or podman.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -64,7 +65,7 @@ t.test('it holds what runs and nothing else, no folder is empty, and its command
 
 t.test('every module that it needs at run time is there: each of its own files loads', async (t) => {
   const own = readdirSync(join(home, 'dist/src'), { recursive: true, encoding: 'utf8' });
-  // The roots of threads and of the process do something when they are loaded.
+  // The roots of threads and of the process run when they are loaded.
   const modules = own.filter((name) => name.endsWith('.js') && !['main.js', 'worker.js', 'config-thread.js'].includes(name));
   t.ok(modules.length > 200, `${modules.length} modules`);
   const code = `for (const name of ${JSON.stringify(modules)}) await import(${JSON.stringify(`${home}/dist/src/`)} + name);`;
@@ -126,7 +127,7 @@ t.test('the health check asks the readiness port of the process, wherever it is'
   t.teardown(() => server.close());
   const port = String((server.address() as AddressInfo).port);
   const health = async (args: readonly string[], variables: Readonly<Record<string, string>> = {}): Promise<string> => {
-    // Stands for the egress: a process with its arguments.
+    // Replaces the egress: a process that prints its arguments.
     const egress = spawn(process.execPath, ['-e', "console.log('up'); process.stdin.resume()", '--', ...args], { env });
     await once(egress.stdout, 'data');
     const script = join(root, 'deploy/image/health');
@@ -170,7 +171,7 @@ t.test(
     copyFileSync(join(zone.folder, 'zone.yaml'), join(tree, 'etc/zone-egress/zone.yaml'));
     chownSync(join(tree, 'etc/zone-egress/zone.yaml'), 123_456, 123_456);
     chmodSync(tree, 0o755);
-    // The tree is in a folder of mkdtemp, which its owner alone may enter; chroot does not pass it.
+    // The tree is in a folder of mkdtemp, which only its owner may enter; chroot cannot pass it.
     const script = `unset NODE_OPTIONS; mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && mount -t proc proc "$1/proc" && shift &&
     exec chroot --userspec=123456:123456 "$0" /usr/local/bin/zone-egress "$@"`;
     const egress = spawn(

@@ -1,5 +1,5 @@
-// The manifests of deploy/kubernetes: what the API takes, what holds together in them, and that their
-// containers run with the arguments and variables that they have there.
+// Tests the manifests of deploy/kubernetes: the API accepts them, their parts fit together, and
+// their containers run with their arguments and variables.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -193,7 +193,7 @@ t.test('standalone: its container serves its ConfigMap, with the keys of the Sec
   });
   t.match(await page(adminPort, '/routes?output=json'), /"example/);
   t.match(await page(adminPort, STANDALONE_METRICS[1] === undefined ? '' : '/stats/prometheus'), /^200 [^]*zone_egress_/);
-  // The sample has keys of a second mesh, which this folder does not.
+  // The sample has keys of a second mesh, which this folder lacks.
   t.notMatch(egress.output().replaceAll(/.*no Mesh \\"payments\\".*\n/g, ''), /"level":"(warn|error)"/);
   egress.child.kill('SIGTERM');
   t.strictSame(await egress.exit, [0, null]);
@@ -202,7 +202,8 @@ t.test('standalone: its container serves its ConfigMap, with the keys of the Sec
 t.test('joined: its container finds its control plane by the variables of the manifest, and says who it is', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'zone-egress-joined-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
-  // It knows no such Pod and says so: a bootstrap would lead to the fixed port of the admin pages.
+  // It answers that it has no such Pod: a bootstrap would lead to the fixed port of the admin
+  // pages.
   await using cp = await createFakeControlPlane();
   const [, , readinessPort] = await freePorts();
   const container = podOf(JOINED).containers[0]!;
@@ -232,7 +233,7 @@ t.test('joined: its container finds its control plane by the variables of the ma
   t.strictSame(await egress.exit, [0, null]);
 });
 
-/** As the chart of Kuma renders it, in short: another Deployment, and the egress. */
+/** An extract of what Kuma's chart renders: another Deployment, and the egress. */
 const CHART = `---
 apiVersion: apps/v1
 kind: Deployment
@@ -304,7 +305,7 @@ t.test('Kuma’s own manifests differ by the egress alone, and the kustomize pat
   );
   const [was, is] = [before.find(isEgress) as Rendered, after.find(isEgress) as Rendered];
   t.strictSame(problemsOf(is), []);
-  // A strategic merge: maps grow together, containers find each other by name.
+  // A strategic merge: maps are merged, containers are matched by name.
   const { patches } = parse(readFileSync(join(root, 'deploy/kubernetes/kuma/kustomization.yaml'), 'utf8')) as {
     patches: { target: { kind: string; name: string }; patch: string }[];
   };

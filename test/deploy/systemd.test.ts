@@ -1,5 +1,5 @@
-// The units of deploy/systemd: what they say of each other, and that their command tells systemd
-// what a unit of this type waits for.
+// Tests the units of deploy/systemd: they fit together, and their command reports to systemd what a
+// unit of this type waits for.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ t.test('its command says that it is ready, that it lives, and that it stops', as
   const dir = mkdtempSync(join(tmpdir(), 'zone-egress-systemd-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   await using zone = await writeZone();
-  // Stands for systemd's program; what that sends over its socket is its own affair.
+  // Replaces systemd's program, whose own socket is not tested.
   const said = join(dir, 'said');
   writeFileSync(said, '');
   writeFileSync(join(dir, 'systemd-notify'), `#!/bin/sh\necho "$@" >> ${said}\n`);

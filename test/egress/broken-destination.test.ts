@@ -43,13 +43,14 @@ for (const concurrency of CONCURRENCIES) {
       await changed(zone, () => zone.write('team-c.yaml', plain('ledger', tcp)));
       await works(zone, 'ledger');
 
-      // The Secret comes, and is of no use; the service goes: each changes that destination alone.
+      // The Secret arrives and is unusable; the service is removed: each changes only that
+      // destination.
       await changed(zone, () => zone.write('secret.yaml', 'type: Secret\nmesh: default\nname: partner-ca\ndata: aGVsbG8=\n'));
       await refused(zone, /caCert: holds no certificate in PEM form/);
       await works(zone, 'archive');
       await changed(zone, () => rmSync(join(zone.folder, 'secret.yaml')));
 
-      // What cannot be read at all keeps what was live.
+      // A file that cannot be read at all keeps the live configuration.
       const before = zone.egress.snapshot().version;
       zone.write('syntax.yaml', 'a: [\n');
       await until('the bad file is told', () => zone.egress.problems().some(({ file }) => file.endsWith('syntax.yaml')));

@@ -16,13 +16,13 @@ import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
 const SESSIONS = { 1: 7_000, 2: 3_000 } as const;
-/** Sessions at once. */
+/** Concurrent sessions. */
 const WIDTH = 50;
-/** Sessions before the heap is measured the first time: rings and caches are full then. */
+/** Sessions before the first measurement of the heap: rings and caches are full then. */
 const WARM_UP = 2_000;
 /**
- * What the heap may have gained in 5,000 sessions, most of it the test runner's: a session that
- * stayed would hold several times 1 KiB.
+ * The most that the heap may gain in 5,000 sessions, mostly by the test runner: a leaked session
+ * would hold several times 1 KiB.
  */
 const HEAP_SLACK = 2.5 * 1024 * 1024;
 
@@ -141,7 +141,7 @@ t.test('an egress that is closed between any two steps of a session leaves neith
   t.ok(reasons.has('drained'), [...reasons].join(', '));
 });
 
-/** `number` sessions, WIDTH at a time; resolves when the last client has seen its end. */
+/** Makes `number` sessions, WIDTH at a time; resolves when the last client has seen its end. */
 async function run(
   zone: Zone,
   number: number,
@@ -172,8 +172,8 @@ async function oneSession(zone: Zone, random: (below: number) => number): Promis
 }
 
 /**
- * Sessions in each phase that lasts: silent, amid the hello, amid the handshake, terminated and
- * passed through.
+ * Opens sessions in each phase that lasts: silent, inside of the hello, inside of the handshake,
+ * terminated and passed through.
  */
 async function holdOpen(zone: Zone): Promise<readonly Socket[]> {
   const stalled = await realHello('legacy{mesh=default}');
@@ -201,8 +201,8 @@ const BACKEND = hello('backend{mesh=default}');
 const LEGACY = hello('legacy{mesh=default}');
 
 /**
- * What a client without a TLS library sends: a passed-through hello, a terminated one, one without
- * a route, or garbage.
+ * Returns the bytes of a client without a TLS library: a passed-through hello, a terminated one,
+ * one without a route, or garbage.
  */
 function bytesOf(what: number): Buffer {
   if (what < 55) return Buffer.concat([BACKEND, Buffer.alloc(what * 100, what)]);
@@ -214,7 +214,7 @@ function bytesOf(what: number): Buffer {
 
 /**
  * Sends, and ends, destroys or resets at a random moment: before or after a part of it, after all,
- * after an answer, some turns of the loop later.
+ * after an answer, or some turns of the loop later.
  */
 function oneOf(socket: Socket, bytes: Buffer, random: (below: number) => number): Promise<void> {
   const sent = [Buffer.alloc(0), bytes.subarray(0, random(bytes.length)), bytes, bytes][random(4)] ?? bytes;
@@ -228,7 +228,7 @@ function oneOf(socket: Socket, bytes: Buffer, random: (below: number) => number)
 
   async function act(): Promise<void> {
     if (sent.length > 0) socket.write(sent);
-    // Nobody answers a part of a hello.
+    // A part of a hello gets no answer.
     if (how === 'end after an answer' && sent === bytes) await Promise.race([answered, closed]);
     for (let i = turns; i > 0; i--) await turn();
     if (how === 'destroy') socket.destroy();
@@ -259,20 +259,20 @@ function resources(): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** Bytes in use after a collection, without the records that the test itself has kept. */
+/** Returns the bytes in use after a collection, without the records that the test keeps. */
 async function heap(zone: Zone): Promise<number> {
   (zone.records as SessionRecord[]).length = 0;
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   for (let i = 0; i < 4; i++) {
     collect();
-    // What waits for a finalizer goes with the next one.
+    // Objects with a finalizer go with the next collection.
     await turn();
   }
   return process.memoryUsage().heapUsed;
 }
 
-/** The system's clock, which knows how many of its timers are neither fired nor cancelled. */
+/** The system's clock, which counts its timers that are neither fired nor cancelled. */
 function countingClock(): Clock & { live(): number; onNow: (() => void) | null } {
   const clock = systemClock({ keepAlive: false });
   const live = new Set<object>();
@@ -306,7 +306,7 @@ function countingClock(): Clock & { live(): number; onNow: (() => void) | null }
   };
 }
 
-/** The pools of this thread. Those of worker threads are out of sight. */
+/** Watches the pools of this thread; those of worker threads are not visible. */
 function watchPools(): { lent(): number; restore(): void } {
   const pools = new Set<BufferPool>();
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own this below

@@ -5,7 +5,7 @@ import { ask, startZone } from './zone.ts';
 
 const HOUR = 3_600_000;
 
-/** The clock of the system, but for a wall clock that jumps. */
+/** The system's clock with a wall clock that jumps. */
 function jumpingClock(): Clock & { jump(ms: number): void } {
   const system = systemClock({ keepAlive: false });
   let offset = 0;

@@ -14,7 +14,7 @@ import { FAR_MS, until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
-/** What a name may not resolve to, and why nobody should think of it as something else. */
+/** Addresses that a name must not resolve to, and the reasons why they could be mistaken. */
 const INSIDE = {
   loopback: '127.0.0.1',
   metadata: '169.254.169.254',
@@ -28,7 +28,7 @@ const INSIDE = {
 
 const SELF = { literal: '127.0.0.1', any: '0.0.0.0', name: 'self.test', anyname: 'anywhere.test', mapped: '::ffff:127.0.0.1' };
 
-/** Ports that nobody listens at. */
+/** Ports without a listener. */
 const CLOSED = await closedPorts(9);
 
 const BLOCKED_LISTENER = `
@@ -53,7 +53,7 @@ for (const concurrency of CONCURRENCIES) {
         await Promise.all(Array.from({ length: 10 }, () => pingOnce(zone, 'spread{mesh=default}')));
       }
       t.equal(light.connections.length + heavy.connections.length, sessions, 'every session has one connection');
-      // Each data side has turns of its own: even to within one session per side.
+      // Each data side has its own turns: even to within one session per side.
       t.ok(Math.abs(light.connections.length - sessions / 4) <= 3, `1 of 4 goes to the light one: ${light.connections.length}`);
     });
 
@@ -174,7 +174,7 @@ for (const concurrency of CONCURRENCIES) {
         endpoint: '',
       });
       addresses = ['127.0.0.1'];
-      // Whoever takes the name away and brings it back has it looked up anew.
+      // Removing the name and adding it again causes a new look-up.
       await load(zone, [mes('other', closed(1))], 'zone');
       await load(zone, [mes('again', [{ address: 'late2.test', port: zone.ports.tcp }])], 'zone');
       await pingOnce(zone, sni('again'));
@@ -185,7 +185,7 @@ for (const concurrency of CONCURRENCIES) {
       const answers = new Map<string, string>(Object.entries(INSIDE).map(([name, address]) => [`${name}.test`, address]));
       await using zone = await startZone(t, {
         concurrency,
-        // A v6 egress, where names have v6 addresses too.
+        // An egress that uses v6 addresses of names too.
         name: 'six',
         bind: '127.0.0.1',
         lookup: async (name) => [answers.get(name) ?? '192.0.2.1'],
@@ -315,7 +315,7 @@ t.test('an endpoint that says nothing is given up after 5 s, and the next one ca
         mes('mute', [ip(mute.port)], 'tls: { enabled: true, verification: { mode: SkipAll } }'),
       ].join('---\n'),
   });
-  // Three at once, so that the real time of the limit passes once.
+  // Three at once, so that the real time of the limit passes only once.
   await Promise.all([pingOnce(zone, sni('dark')), refusedOnce(zone, sni('darker')), refusedOnce(zone, sni('mute'))]);
   const dark = await recordOf(zone, 'dark');
   t.match(dark, { reason: 'closed', attempts: 2, endpoint: `127.0.0.1:${zone.ports.tcp}` });
@@ -403,7 +403,7 @@ async function load(zone: Zone, documents: readonly string[], file = 'more'): Pr
   if (result.kind === 'rejected') throw new Error(result.problems.map(({ message }) => message).join('\n'));
 }
 
-/** One whole session that carries a byte there and back. */
+/** Makes one whole session that carries a byte there and back. */
 async function pingOnce(zone: Zone, name: string): Promise<void> {
   const socket = await zone.connect(name, zone.mesh.client('frontend'));
   const answer = await ping(socket);
@@ -411,7 +411,7 @@ async function pingOnce(zone: Zone, name: string): Promise<void> {
   await finish([socket]);
 }
 
-/** What comes back: `nothing` when the connection is over first. */
+/** Returns the answer: `nothing` when the connection ends first. */
 function ping(socket: TLSSocket): Promise<string> {
   return Promise.race([ask(socket, 'ping'), gone(socket).then(() => 'nothing')]);
 }
@@ -421,7 +421,7 @@ async function finish(sockets: readonly TLSSocket[]): Promise<void> {
   await Promise.all(sockets.map(gone));
 }
 
-/** One whole session that must end without a byte. */
+/** Makes one whole session that must end without a byte. */
 async function refusedOnce(zone: Zone, name: string): Promise<void> {
   const socket = await zone.connect(name, zone.mesh.client('frontend'));
   let bytes = 0;
@@ -447,7 +447,7 @@ interface Blackhole extends AsyncDisposable {
 }
 
 /**
- * A port where nothing answers, not even the kernel: the accept queue is full, and the thread that
+ * Makes a port where not even the kernel answers: the accept queue is full, and the thread that
  * would empty it is blocked.
  */
 async function blackhole(): Promise<Blackhole> {

@@ -1,5 +1,5 @@
-// A zone whose egress has joined a control plane on loopback. Closes everything at the end of the
-// test and fails it when something was left behind.
+// A zone whose egress has joined a control plane on loopback. At the end of the test it closes
+// everything, and fails the test when something was left behind.
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -33,8 +33,8 @@ export interface ControlledZone extends AsyncDisposable {
   readonly log: readonly Record<string, unknown>[];
   connect(sni: string, client: Certificate, options?: ConnectionOptions): Promise<TLSSocket>;
   /**
-   * Sends this in place of what was sent before; resolves when it is live, at once where the
-   * routing stays the same.
+   * Replaces the sent resources; resolves when they are live, at once where the routing stays the
+   * same.
    */
   send(
     change: { [Name in keyof FakeConfigurationOptions]?: FakeConfigurationOptions[Name] | undefined },
@@ -47,16 +47,16 @@ export interface ControlledZoneOptions {
   readonly egress?: Partial<Omit<EgressOptions, 'resources' | 'controlPlane'>>;
   readonly joining?: Partial<ControlPlaneOptions>;
   readonly configuration?: Partial<FakeConfigurationOptions>;
-  /** The control plane has clusters at the start, and no listener. */
+  /** The control plane starts with clusters, and without a listener. */
   readonly empty?: boolean;
-  /** Beside the start of the egress; `send` does not wait. */
+  /** Runs beside the start of the egress; `send` does not wait. */
   readonly onControlPlane?: (
     controlPlane: FakeControlPlane,
     send: (change: Partial<FakeConfigurationOptions>) => void,
   ) => Promise<void>;
 }
 
-/** Where the egress listens in the messages; the sockets are on the port that was free. */
+/** The address of the egress in the messages; the sockets use a free port. */
 const SAID = { address: '127.0.0.1', port: 10_002 };
 
 export async function startControlledZone(t: Test, options: ControlledZoneOptions = {}): Promise<ControlledZone> {

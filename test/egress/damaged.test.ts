@@ -1,5 +1,5 @@
-// Bytes of TLS that go wrong on the way, behind the handshake or later, on either side: both
-// connections end at once, and the record says why.
+// TLS bytes that are damaged on the way, right after the handshake or later, on either side: both
+// connections end at once, and the record has the reason.
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
@@ -11,7 +11,7 @@ import type { Zone } from './zone.ts';
 
 const VERSIONS = ['TLSv1.3', 'TLSv1.2'] as const;
 
-/** Records that no honest peer sends, and what OpenSSL says of them. */
+/** Records that no honest peer sends, with OpenSSL's text for them. */
 const DAMAGES = {
   'a record that cannot be decrypted': [
     () => record(23, randomBytes(64)),
@@ -34,7 +34,7 @@ for (const concurrency of CONCURRENCIES) {
       await using zone = await startZone(t, { concurrency });
       const relay = await startRelay(() => zone.egress.port);
       for (const [i, kind] of KINDS.entries()) {
-        // Ends in plain TCP and in TLS alike.
+        // Ends in plain TCP and in TLS alternately.
         const sni = i % 2 === 0 ? 'legacy{mesh=default}' : 'api{mesh=default}';
         const client = await zone.connect(sni, zone.mesh.client('frontend'), {
           port: relay.port,

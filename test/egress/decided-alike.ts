@@ -1,5 +1,5 @@
-// decide(snapshot, facts), explain and the traffic must come to the same judgement: every
-// scenario's records are judged and explained again.
+// Checks that decide(snapshot, facts), explain and traffic come to the same judgement: the records
+// of every scenario are judged and explained again.
 import { NORMAL_ENDS, REFUSALS } from '../../src/base/refusal.ts';
 import { assumedView } from '../../src/explain/assumed-view.ts';
 import { explain } from '../../src/explain/explain.ts';
@@ -9,7 +9,10 @@ import type { SessionRecord } from '../../src/model/session-record.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { decide } from '../../src/routing/decide.ts';
 
-/** Null: alike, or nothing to compare (another snapshot). Otherwise what differs. */
+/**
+ * Returns null for equal judgements, or nothing to compare (another snapshot). Otherwise returns
+ * the difference.
+ */
 export function decidedAlike(snapshot: Snapshot, record: SessionRecord): string | null {
   if (record.snapshotVersion !== snapshot.version) return null;
   return decidedOtherwise(snapshot, record) ?? explainedOtherwise(snapshot, record);
@@ -33,7 +36,7 @@ function explainedOtherwise(snapshot: Snapshot, record: SessionRecord): string |
   const trace = explain(snapshot, factsOfRecord(record), assumedView);
   if (trace.reason !== record.reason) return `traffic ended with ${record.reason}, explain with ${trace.reason ?? 'nothing'}`;
   const got = record.connectMs >= 0 || Object.hasOwn(NORMAL_ENDS, record.reason);
-  // One that gave way to others had its endpoint, and no handshake with it.
+  // A session that was ended for others had its endpoint, and no handshake with it.
   const wasRefusedLate = record.reason === 'upstream-tls-failed' || record.reason === 'over-limit';
   if (got && !wasRefusedLate && trace.outcome !== 'allowed')
     return `the session got to its endpoint, explain ends at ${trace.endsAt}`;
@@ -42,12 +45,13 @@ function explainedOtherwise(snapshot: Snapshot, record: SessionRecord): string |
   return null;
 }
 
-/** What the traffic judged; null where it never came to a judgement that `decide` makes. */
+/** Returns the judgement of traffic; null where it made none that `decide` makes. */
 function judgementOf({ reason }: SessionRecord): string | null {
   if (Object.hasOwn(NORMAL_ENDS, reason)) return 'allowed';
   const { step } = REFUSALS[reason as keyof typeof REFUSALS];
   if (step === 'route' || step === 'permission') return reason;
-  // Only after the decision is an endpoint dialled; what its names resolve to is not in the record.
+  // An endpoint is dialled only after the decision; the addresses of its names are not in the
+  // record.
   return DIALLED.has(reason) ? 'allowed' : null;
 }
 

@@ -5,7 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import t from 'tap';
 import { gone, startZone } from './zone.ts';
 
-/** A wire that holds back what the client sends after its hello, until it is released. */
+/** Makes a wire that holds back what the client sends after its hello, until it is released. */
 async function wire(to: number): Promise<{ port: number; held: Promise<void>; release: () => void; close: () => void }> {
   const { promise: held, resolve: holds } = Promise.withResolvers<void>();
   const { promise: released, resolve: release } = Promise.withResolvers<void>();

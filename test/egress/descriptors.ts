@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 
-/** How many files and sockets this process has open. */
+/** Counts the open files and sockets of this process. */
 export function descriptors(): number {
   return readdirSync('/proc/self/fd').length;
 }

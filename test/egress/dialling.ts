@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * How many connections to this port on loopback are being made: asked of the kernel, which knows
+ * Counts the connections in the making to this loopback port, by the kernel's table, which shows
  * when the egress has begun.
  */
 export function dialling(port: number): number {

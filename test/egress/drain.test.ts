@@ -83,7 +83,7 @@ for (const concurrency of CONCURRENCIES) {
       await Promise.all(over);
       for (const relay of relays) {
         await relay.over();
-        // Encrypted, so that the type is all that can be seen: an alert.
+        // Encrypted, so that only the type is visible: an alert.
         t.equal(relay.lastAnswer()[0], 21);
         await relay.close();
       }
@@ -173,7 +173,7 @@ t.test('connections that wait in the accept queue when it gets quiet are served 
   const clock = new FakeClock({ wall: Date.now() });
   await using zone = await startZone(t, { clock });
   const drain = zone.egress.drain(10_000);
-  // All of them are in the queue, none is accepted, when the time of quiet is over: this thread has
+  // All of them are in the queue and none is accepted when the quiet time is over: this thread has
   // done nothing else yet.
   const clients = Array.from({ length: 300 }, () => zone.connect('backend{mesh=default}', zone.mesh.client('frontend')));
   await connectsAreMade();
@@ -189,8 +189,8 @@ t.test('connections that wait in the accept queue when it gets quiet are served 
 });
 
 t.test('with two data sides, clients that come while they close are served or refused, and not reset', async (t) => {
-  // Between the last look at the queue and the close lie microseconds, which no program can close:
-  // on a busy machine one batch may fall into them, but not each time.
+  // Microseconds lie between the last look at the queue and the close, and cannot be removed: on a
+  // busy machine one batch may fall into them, but not each time.
   const lost: number[] = [];
   while (lost.length < 10 && !lost.some((count) => count <= 2)) lost.push(await lostWhileClosing(t));
   t.ok(
@@ -200,8 +200,8 @@ t.test('with two data sides, clients that come while they close are served or re
 });
 
 /**
- * Clients keep coming while an egress with two data sides drains; gives how many were connected and
- * never accepted.
+ * Makes clients connect while an egress with two data sides drains; returns how many were connected
+ * and never accepted.
  */
 async function lostWhileClosing(t: Test): Promise<number> {
   await using zone = await startZone(t, { concurrency: 2 });
@@ -221,8 +221,8 @@ async function lostWhileClosing(t: Test): Promise<number> {
     over.push(new Promise((resolve) => socket.once('close', resolve)));
     socket.resume();
   }
-  // No more at once than a turn or two of a loop can take: what is behind that in the queue at the
-  // end is reset, whoever closes it.
+  // At most what a turn or two of a loop can take: further connections in the queue at the end are
+  // reset by any program.
   while (turnedAway < 20) {
     for (let i = 0; i < 10; i++) come();
     await Promise.all(over.splice(0));
@@ -234,14 +234,14 @@ async function lostWhileClosing(t: Test): Promise<number> {
 }
 
 /**
- * Node makes the system call of a connect in the next tick. The loop has not turned since: nothing
- * was accepted.
+ * Node makes the system call of a connect in the next tick. The loop has not turned since, so
+ * nothing was accepted.
  */
 async function connectsAreMade(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => process.nextTick(resolve));
 }
 
-/** Whether a new connection is refused. One that is not is closed again. */
+/** Tells whether a new connection is refused; closes it otherwise. */
 function refused(zone: Zone): Promise<boolean> {
   const socket = connect(zone.egress.port, '127.0.0.1');
   return new Promise((resolve) => {
@@ -254,7 +254,7 @@ function refused(zone: Zone): Promise<boolean> {
   });
 }
 
-/** What it came to; null where it is still under way. */
+/** Returns the outcome; null while it is pending. */
 async function settled(outcome: Promise<string>): Promise<string | null> {
   return Promise.race([outcome, new Promise<null>((resolve) => setImmediate(() => resolve(null)))]);
 }

@@ -1,5 +1,5 @@
-// Health checks, outlier detection, breakers and rate limits, from the policies that an operator
-// writes to what a client sees.
+// Health checks, outlier detection, breakers and rate limits, from an operator's policies to what a
+// client sees.
 import t from 'tap';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
@@ -31,7 +31,7 @@ spec: { targetRef: { kind: Mesh }, to: [{ targetRef: { kind: MeshExternalService
 `;
 }
 
-/** One session from begin to end: its endpoint and how many were tried. */
+/** Makes one whole session; returns its endpoint and the number of attempts. */
 async function session(zone: Zone, sni = SNI, client = zone.otherMesh.client('anybody')) {
   const seen = zone.records.length;
   const socket = await zone.connect(sni, client);

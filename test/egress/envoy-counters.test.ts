@@ -1,4 +1,4 @@
-// What alerts are made of in Envoy's words: refused certificates by the check that they failed, and
+// The counters that alerts use, in Envoy's form: refused certificates by the failed check, and
 // ejections by their detector.
 import t from 'tap';
 import { get } from 'node:http';
@@ -10,7 +10,7 @@ import { until } from './until.ts';
 import { CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Certificate, Zone } from './zone.ts';
 
-/** By the end of their names. */
+/** Keyed by the end of their names. */
 async function stats(zone: Zone): Promise<ReadonlyMap<string, number>> {
   const request = get({ port: zone.egress.adminPort, host: '127.0.0.1', path: '/stats', agent: false });
   const [response] = (await once(request, 'response')) as [AsyncIterable<Buffer>];

@@ -1,5 +1,5 @@
 /**
- * An egress that is configured by files tells of its sessions in Envoy's words too, on its own
+ * Tests that an egress configured by files reports its sessions in Envoy's form too, on its own
  * admin port.
  */
 import t from 'tap';

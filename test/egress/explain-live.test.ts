@@ -1,4 +1,4 @@
-// A running egress is asked about a path: what it knows beside its configuration counts too, and
+// Asks a running egress about a path: what it knows besides its configuration counts too, and
 // `--probe` dials.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -54,7 +54,7 @@ function sniOf(name: string): string {
   return name === 'held' ? HELD : `${name}{mesh=default}`;
 }
 
-/** One session that ends in whatever way it does. */
+/** Makes one session and waits for any end. */
 async function session(zone: Zone, name: string): Promise<void> {
   const before = zone.records.length;
   const socket = await zone.connect(sniOf(name), zone.mesh.client('frontend'));

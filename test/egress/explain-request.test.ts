@@ -1,5 +1,5 @@
-// `explain` of a request on the command line, of a folder and of a running egress, beside what the
-// egress answers to that request.
+// Compares `explain` of a request on the command line, for a folder and for a running egress, with
+// the egress's answer to that request.
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -81,7 +81,7 @@ async function ask(...args: readonly string[]): Promise<{ readonly code: number;
 
 const requestStep = ({ steps }: Trace) => steps.find(({ step }) => step === 'request');
 
-/** A request, its headers beside `Host`, and the status of the egress; null where it is served. */
+/** A request, its headers besides `Host`, and the status of the egress; null where it is served. */
 const CASES: readonly (readonly [client: string, method: string, headers: readonly string[], status: number | null])[] = [
   ['frontend', 'GET', [], null],
   ['frontend', 'GET', ['a: b'], null],

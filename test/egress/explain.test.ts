@@ -1,5 +1,5 @@
-// A refused connection leaves all that it takes to be explained: here by the egress that refused
-// it.
+// Tests that a refused connection leaves all facts that explaining it needs, here by the egress
+// that refused it.
 import { once } from 'node:events';
 import { get } from 'node:http';
 import t from 'tap';

@@ -1,5 +1,5 @@
-// Clients that take all places and do nothing with them: honest ones get in all the same, from
-// other addresses and from the same.
+// Clients that take all places and do nothing with them: honest clients still get in, from other
+// addresses and from the same one.
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
@@ -15,7 +15,7 @@ const FLOOD = 400;
 
 interface Flood {
   readonly options: ZoneOptions;
-  /** Which of the places are taken by it. */
+  /** The places that it takes. */
   readonly sni?: string;
   readonly does: (socket: Socket, hello: Buffer, stop: AbortSignal) => void;
   readonly from?: (i: number) => string;
@@ -82,7 +82,7 @@ async function holds(t: Test, flood: Flood, on: { readonly concurrency: number; 
   await until('the flood was accepted', () => zone.records.length + zone.egress.sessions() >= FLOOD);
   let served = 0;
   for (let i = 0; i < HONEST; i++) {
-    // Some more for each place that became free.
+    // Opens some more for each freed place.
     come(2);
     if (await isServed(zone)) served++;
   }
@@ -96,7 +96,7 @@ async function holds(t: Test, flood: Flood, on: { readonly concurrency: number; 
   );
 }
 
-/** Whether a client of the mesh gets its answer. */
+/** Tells whether a client of the mesh gets its answer. */
 async function isServed(zone: Zone): Promise<boolean> {
   try {
     const socket = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));

@@ -1,4 +1,4 @@
-// Frames of HTTP/2 as bytes, also those that no library sends.
+// Frames of HTTP/2 as bytes, including those that no library sends.
 import type { TLSSocket } from 'node:tls';
 
 export const TYPES = {
@@ -32,7 +32,7 @@ export function uint32(value: number): Buffer {
   return bytes;
 }
 
-/** Literal fields that no table knows, names and values in turns. */
+/** Encodes literal fields without a table; names and values alternate. */
 export function fields(...texts: readonly string[]): Buffer {
   const parts: Buffer[] = [];
   texts.forEach((text, i) => {
@@ -64,7 +64,7 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
-/** The frames that come, as they come; settings are acknowledged. */
+/** Reads frames as they arrive; acknowledges settings. */
 export class Frames {
   readonly seen: Frame[] = [];
   readonly socket: TLSSocket;
@@ -101,7 +101,7 @@ export class Frames {
     for (const each of this.#waiting) each();
   }
 
-  /** Resolves when it holds, or when the connection has ended. */
+  /** Resolves when the condition holds, or when the connection has ended. */
   until(holds: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {
@@ -118,7 +118,7 @@ export class Frames {
     return this.seen.find((each) => each.stream === stream && each.type === type);
   }
 
-  /** Whole, reset, or gone with its connection. */
+  /** True for a stream that is complete, reset, or gone with its connection. */
   isOver(stream: number): boolean {
     return this.seen.some(
       (each) => each.stream === stream && (each.type === TYPES.reset || (each.type < 2 && (each.flags & END_STREAM) !== 0)),

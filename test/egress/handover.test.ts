@@ -1,5 +1,5 @@
-// One listening socket, held by a supervisor, and one egress after another that takes connections
-// from it: what is lost by an upgrade, a way back, and new ones that do not start.
+// One listening socket, held by a supervisor, and one egress after another that accepts from it:
+// tests what an upgrade loses, a way back, and new processes that do not start.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -38,7 +38,7 @@ async function hold(t: Test, zone: ZoneFolder): Promise<Holder> {
     if ('pid' in answer) pids.get(answer.id)?.(answer.pid);
     else exits.get(answer.id)?.(answer);
   });
-  // From here on the holder alone has the socket: this process would accept from it.
+  // From here on only the holder has the socket: this process would accept from it.
   server.close();
   t.teardown(async () => {
     for (const pid of running) process.kill(pid, 'SIGKILL');
@@ -52,7 +52,7 @@ async function hold(t: Test, zone: ZoneFolder): Promise<Holder> {
       const [readinessPort] = await freePorts();
       const started = new Promise<number>((resolve) => pids.set(id, resolve));
       const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) => exits.set(id, resolve));
-      // Two run at once, and the port of the admin pages is that of the ZoneEgress for both.
+      // Two run at once, and the ZoneEgress gives both the same port for the admin pages.
       const own = ['--readiness-port', String(readinessPort), '--admin-bind', `127.0.0.${count + 1}`];
       const command = [process.execPath, MAIN, 'run', ...flags, ...own];
       holder.send({ id, command, env, fds } satisfies StartCommand);
@@ -72,7 +72,10 @@ async function hold(t: Test, zone: ZoneFolder): Promise<Holder> {
   };
 }
 
-/** Connections one after another in several lanes, each with a handshake, an answer and an end. */
+/**
+ * Makes connections one after another in several lanes, each with a handshake, an answer and an
+ * end.
+ */
 function load(zone: ZoneFolder, lanes: number) {
   let stopped = false;
   const count = { served: 0, lost: [] as string[] };
@@ -93,7 +96,7 @@ function load(zone: ZoneFolder, lanes: number) {
   const all = Promise.all(Array.from({ length: lanes }, lane));
   return {
     count,
-    /** So many more are served, so that what happened meanwhile was under load. */
+    /** Serves this many more, so that events meanwhile happen under load. */
     async more(number: number): Promise<void> {
       const goal = count.served + number;
       await until(`${goal} connections`, () => count.served >= goal || count.lost.length > 0);
@@ -149,7 +152,7 @@ t.test('an upgrade, a way back and new ones that do not start lose no connection
 
   back.kill('SIGTERM');
   t.strictSame(await back.exit, { code: 0, signal: null });
-  // Nobody accepts now: a connection waits in the queue of the socket.
+  // No process accepts now: a connection waits in the queue of the socket.
   const early = zone.connect('legacy');
   const next = await holder.start(serve);
   t.equal(await ask(await early, 'waited'), 'waited');

@@ -1,4 +1,4 @@
-// Checks by HTTP and gRPC from the policy that an operator writes to what a client sees.
+// HTTP and gRPC checks, from an operator's policy to what a client sees.
 import { once } from 'node:events';
 import { createSecureServer } from 'node:http2';
 import type { Http2SecureServer } from 'node:http2';

@@ -23,12 +23,12 @@ import { CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
 /**
- * The deadline of the test that waits for it: long, so that what has to come before it does so on a
- * busy machine; shorter than a connect may take.
+ * The deadline of the test that waits for it: long enough for earlier events on a busy machine, and
+ * shorter than a connect may take.
  */
 const SETUP_MS = 4_500;
 /**
- * When the rest of a late hello is sent. A deadline that began anew there would be over this much
+ * When the rest of a late hello is sent. A deadline that started anew there would end this much
  * later.
  */
 const LATE_MS = 3_000;
@@ -199,7 +199,7 @@ for (const concurrency of CONCURRENCIES) {
   });
 }
 
-/** The public corpus, against a listener in front of real connections. */
+/** Sends the public corpus to a listener in front of real connections. */
 function corpusTests(t: Test, concurrency: number): void {
   const samples = corpus();
   const seed = Number(process.env['HELLO_SEED'] ?? Date.now() % 2 ** 31);
@@ -249,7 +249,7 @@ function corpusTests(t: Test, concurrency: number): void {
   });
 }
 
-/** Names of the same in the corpus: what its samples call an outcome. */
+/** Translates the corpus's name of an outcome. */
 function verdictOf(record: SessionRecord, sample: Sample): string {
   switch (record.reason) {
     case 'no-sni':
@@ -276,7 +276,7 @@ function fold(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
-/** Four ways to send the same bytes; byte by byte only what is short. */
+/** Sends the same bytes in four ways; only short ones byte by byte. */
 function ways(bytes: Buffer, random: (below: number) => number): [string, readonly Buffer[]][] {
   const cuts = [random(bytes.length + 1), random(bytes.length + 1)].sort((a, b) => a - b);
   const [first = 0, second = 0] = cuts;
@@ -293,7 +293,7 @@ function chunks(bytes: Buffer, size: number): Buffer[] {
   return Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
 }
 
-/** One write after another, each in a turn of the loop of its own. */
+/** Makes one write after another, each in its own turn of the loop. */
 async function send(socket: Socket, pieces: readonly Buffer[], then: 'wait' | 'end'): Promise<void> {
   for (const piece of pieces) {
     if (piece.length === 0) continue;
@@ -311,7 +311,7 @@ async function drip(socket: Socket, bytes: Buffer): Promise<void> {
   }
 }
 
-/** One connection, what the client does with it, and the record that the egress makes of it. */
+/** Makes one connection, runs the client on it, and returns the record of the egress. */
 async function session(zone: Zone, act: (socket: Socket) => unknown): Promise<SessionRecord> {
   const socket = zone.raw();
   socket.setNoDelay(true);
@@ -331,14 +331,14 @@ async function session(zone: Zone, act: (socket: Socket) => unknown): Promise<Se
   return made;
 }
 
-/** A reset that comes before the accept leaves the egress without the client's address. */
+/** After a reset before the accept, the egress has no address of the client. */
 async function resetWhenAccepted(zone: Zone, socket: Socket, bytes: Buffer): Promise<void> {
   await written(socket, bytes);
   await until('the accept', () => zone.egress.sessions() > 0);
   socket.resetAndDestroy();
 }
 
-/** All that a client reads until the end, in hex. */
+/** Returns all that a client reads until the end, in hex. */
 async function answerTo(zone: Zone, bytes: Buffer): Promise<string> {
   const socket = zone.raw();
   const answer = text(socket, 'hex');
@@ -372,8 +372,8 @@ async function inParallel<T>(items: readonly T[], width: number, act: (item: T) 
 }
 
 /**
- * `hole`, external, answers TLS with silence; `beyond` is a service of two other zones; all are
- * where nobody accepts a connection.
+ * `hole`, external, answers TLS with silence; `beyond` is a service of two other zones; none of
+ * them accepts a connection.
  */
 function servicesAt(port: number): string {
   return `type: ExternalService
@@ -399,7 +399,7 @@ availableServices:
 }
 
 /**
- * A listener whose accept queue is full: the kernel drops what else wants to connect, as a firewall
+ * Makes a listener with a full accept queue: the kernel drops further connections, as a firewall
  * does.
  */
 async function createBlackhole(): Promise<AsyncDisposable & { readonly port: number }> {
@@ -431,8 +431,8 @@ interface Sides extends AsyncDisposable {
 }
 
 /**
- * Data sides alone, with routes for any names, which resources could not have. What is behind them
- * answers, when the client has ended, with the SHA-256 of all that it got.
+ * Starts only data sides, with routes for any names, including ones that resources could not have.
+ * Their endpoint answers, after the client's end, with the SHA-256 of all that it got.
  */
 async function startWorkers(
   t: Test,

@@ -13,7 +13,7 @@ import type { Zone } from './zone.ts';
 
 const SESSIONS = 600;
 const WIDTH = 30;
-/** Sessions of each kind whose end is sure. */
+/** Sessions of each kind with a certain end. */
 const EACH_SURE = 10;
 type Random = (below: number) => number;
 
@@ -29,7 +29,8 @@ for (const concurrency of CONCURRENCIES) {
       const random = randomFrom(seed + concurrency);
       const done = new Map<string, number>();
       let left = SESSIONS;
-      // How those end that go wrong is a matter of the moment; these amid them end as they must.
+      // The ends of hostile sessions depend on the moment; these sessions among them must end as
+      // expected.
       const sure = { closed: honest, 'handshake-failed': garbled, 'client-reset': leaving };
       await Promise.all([
         ...Object.values(sure).map(async (play) => {
@@ -67,7 +68,7 @@ for (const concurrency of CONCURRENCIES) {
 const WRONGS = ['nothing', 'changed', 'cut, then reset', 'cut, then ended', 'garbage', 'doubled', 'split', 'late'] as const;
 type Wrong = (typeof WRONGS)[number];
 
-/** A session as any other. */
+/** Makes an ordinary session. */
 async function honest(zone: Zone): Promise<void> {
   const client = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
   const answer = await ask(client, 'ping');
@@ -76,7 +77,7 @@ async function honest(zone: Zone): Promise<void> {
   await gone(client);
 }
 
-/** A whole hello, then what is no TLS. */
+/** Sends a whole hello, then bytes that are not TLS. */
 async function garbled(zone: Zone): Promise<void> {
   const raw = zone.raw();
   raw.write(await realHello('legacy{mesh=default}'));
@@ -85,7 +86,7 @@ async function garbled(zone: Zone): Promise<void> {
   await gone(raw);
 }
 
-/** A client that resets its connection amid a session. */
+/** Resets its connection during a session. */
 async function leaving(zone: Zone): Promise<void> {
   const raw = zone.raw();
   await once(raw, 'connect');
@@ -97,8 +98,8 @@ async function leaving(zone: Zone): Promise<void> {
 }
 
 /**
- * One mutual TLS session whose encrypted bytes go wrong at its `at`th write, and which is ended in
- * one of several ways.
+ * Makes one mutual TLS session whose encrypted bytes are damaged at its `at`th write, and which
+ * ends in one of several ways.
  */
 function hostile(zone: Zone, random: Random, done: Map<string, number>): Promise<void> {
   const wrong = WRONGS[random(WRONGS.length)] ?? 'nothing';

@@ -1,5 +1,5 @@
-// What becomes of each answer of a service of HTTP/1.1, for clients of HTTP/1.1 and of HTTP/2, and
-// that the next answer on the same connection is its own.
+// What becomes of each answer of an HTTP/1.1 service, for clients of HTTP/1.1 and HTTP/2, and that
+// the next answer on the same connection is its own.
 import { connect as connectHttp2 } from 'node:http2';
 import t from 'tap';
 import { answerOf, answersIn, readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
@@ -9,8 +9,8 @@ const OK = 'HTTP/1.1 200 OK\r\n';
 const CHUNKED = 'Transfer-Encoding: chunked\r\n';
 
 /**
- * Status and body that a client reads, for these bytes of the service. `ends`: the service ends the
- * connection behind them.
+ * The status and body that a client reads for these bytes of the service. `ends`: the service ends
+ * the connection after them.
  */
 const ANSWERS: readonly (readonly [string, string, number, string, 'ends'?])[] = [
   ['plain', answerOf('ab'), 200, 'ab'],

@@ -1,4 +1,4 @@
-// Real clients of HTTP through the egress, to a service that serves its own name only.
+// Real HTTP clients through the egress, to a service that only serves its own name.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ import type { VirtualHost } from './virtual-host.ts';
 const SERVICES = ['http', 'http2'] as const;
 const LARGE = 1_000_001;
 
-/** Stdout of a program that has to end well. */
+/** Returns the stdout of a program that has to exit with 0. */
 function run(program: string, args: readonly string[], cwd?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const options = { cwd, encoding: 'latin1', maxBuffer: 64 * 1024 * 1024, timeout: BOUND_MS } as const;
@@ -35,7 +35,7 @@ interface Setting {
   readonly protocol: (typeof SERVICES)[number];
 }
 
-/** With a service of HTTP/1.1 and with one of HTTP/2. */
+/** Runs with a service of HTTP/1.1 and with one of HTTP/2. */
 async function withEach(t: Test, test: (setting: Setting) => Promise<void>): Promise<void> {
   for (const protocol of SERVICES) {
     await t.test(`a service of ${protocol}`, async (t) => {
@@ -77,7 +77,8 @@ t.test('curl', withCurl, (t) =>
       t.equal(await curl(`${base}/hints`), 'after hints', `${version}: 100 and 103 of the service stay behind`);
       if (protocol === 'http')
         t.equal(hash(await curl(`${base}/until-close?${LARGE}`)), sha256(bodyOf(0, LARGE)), `${version}: an end by closing`);
-      // Of HTTP/2, this client takes an end that comes behind the last byte for an error of the next.
+      // In HTTP/2, this client takes an end right after the last byte for an error of the next
+      // request.
       if (version === '--http2-prior-knowledge') continue;
       t.equal(
         await curl('-w', '%{num_connects} ', `${base}/hello`, `${base}/hello`, '-o', join(folder, 'a'), '-o', join(folder, 'b')),

@@ -1,5 +1,4 @@
-// Connections of clients of HTTP: heads that do not come, and an egress that leaves bytes as they
-// are.
+// Connections of HTTP clients: heads that do not come, and an egress that passes bytes unchanged.
 import t from 'tap';
 import { SHOP, answerOf, readAll, startHttpZone, startRawService } from './http-zone.ts';
 
@@ -57,7 +56,7 @@ t.test('however many requests a connection carries, it is listened to once', asy
   const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
   socket.end(request.repeat(40));
   socket.destroy();
-  // A warning is told in the next turn.
+  // Node emits a warning in the next turn.
   await new Promise((resolve) => setImmediate(resolve));
   t.strictSame(warnings, []);
 });

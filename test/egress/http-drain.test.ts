@@ -1,4 +1,4 @@
-// The way out: clients of HTTP are told to go, what runs comes to its end, and nothing is lost.
+// Drains HTTP clients: they are asked to leave, running requests finish, and nothing is lost.
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -18,7 +18,7 @@ interface Held {
   readonly release: () => void;
 }
 
-/** `/held` is answered when the test says so, `/long` to its half before that. */
+/** `/held` is answered on the test's signal; `/long` sends half of its answer before that. */
 async function startHeld(t: Test): Promise<Held> {
   const held: (() => void)[] = [];
   const service = await startRawService(t, (arrived, socket) => {
@@ -82,7 +82,7 @@ for (const concurrency of CONCURRENCIES) {
 
       const drain = zone.egress.drain(FAR_MS);
       await Promise.all([gone(idle.socket), gone(silent.socket)]);
-      // Each data side was told before its listener closed.
+      // Each data side got the message before its listener closed.
       await until('the listener is closed', () => !listens(zone.egress.port));
       t.equal(zone.egress.sessions(), 2, 'those that run go on');
       release();

@@ -1,5 +1,5 @@
 // The head of a request reaches the service before the first byte of its body, so that a service
-// may answer first, and a client may wait for it.
+// may answer first, and a client may wait for the answer.
 import { connect as connectHttp2, createServer as createHttp2 } from 'node:http2';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
@@ -12,7 +12,7 @@ import { gone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
 interface Client {
-  /** What came back. */
+  /** Returns the answer so far. */
   readonly text: () => string;
   /** Sends a head and no byte of its body. */
   begin(method?: string): void;
@@ -23,7 +23,7 @@ interface Client {
 
 type MakeClient = (zone: Zone) => Promise<Client>;
 
-/** A client of HTTP/1.1 whose body has a length, or comes in chunks. */
+/** A client of HTTP/1.1 whose body has a length, or is chunked. */
 const http1 =
   (length: number | null): MakeClient =>
   async (zone) => {
@@ -72,12 +72,12 @@ const CLIENTS: Readonly<Record<string, { readonly make: MakeClient; readonly len
 };
 
 interface Seen {
-  /** All bytes of one connection, without the names that differ from run to run. */
+  /** All bytes of one connection, without the names that differ between runs. */
   text: string;
   readonly socket: Socket;
 }
 
-/** A bare service, which does what a test says. */
+/** A bare service that does what a test asks for. */
 async function startService(t: Test): Promise<{ readonly port: number; readonly seen: Seen[] }> {
   const seen: Seen[] = [];
   const server = createServer((socket) => {
@@ -99,7 +99,7 @@ async function startService(t: Test): Promise<{ readonly port: number; readonly 
 interface Place {
   readonly client: Client;
   readonly seen: readonly Seen[];
-  /** All bytes that arrived. */
+  /** Returns all bytes that arrived. */
   readonly sent: () => string;
   readonly hasHead: () => boolean;
 }

@@ -31,7 +31,7 @@ spec:
 const RESET = 'upstream connect error or disconnect/reset before headers. reset reason: ';
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 
-/** The first answer to these bytes, as far as its length goes; the connection stays. */
+/** Returns the first answer to these bytes, by its length; the connection stays open. */
 async function answerTo(socket: Socket, bytes: string): Promise<string> {
   let text = '';
   socket.write(bytes);

@@ -1,4 +1,4 @@
-// gRPC as its own library speaks it, on both sides of the egress.
+// gRPC's own library on both sides of the egress.
 import { once } from 'node:events';
 import { Client, credentials, Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type {
@@ -36,7 +36,7 @@ const method = (name: string, requestStream: boolean, responseStream: boolean) =
 interface Service extends AsyncDisposable {
   readonly port: number;
   readonly cancelled: string[];
-  /** Resolves with the next call that its client has given up. */
+  /** Resolves with the next call that its client has cancelled. */
   whenCancelled(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-// Requests are seen like everything else: records, log, metrics, Envoy's pages, decisions, explain.
+// Requests appear everywhere: records, log, metrics, Envoy's pages, decisions, explain.
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { once } from 'node:events';
@@ -41,7 +41,7 @@ interface Seen {
   readonly zone: Zone;
   readonly requests: RequestRecord[];
   readonly lines: Record<string, unknown>[];
-  /** Resolves when so many requests have ended. */
+  /** Resolves when this many requests have ended. */
   readonly ended: (count: number) => Promise<void>;
   readonly page: (path: string) => Promise<string>;
 }

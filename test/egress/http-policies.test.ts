@@ -1,4 +1,4 @@
-// What policies do to requests, through a whole zone: one promise each.
+// What policies do to requests, through a whole zone, one promise each.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createServer as createHttp2Server } from 'node:http2';
@@ -35,7 +35,7 @@ interface ShopOptions {
   readonly protocol?: string;
 }
 
-/** `shop` is an ExternalService, `web` a MeshExternalService, both of these endpoints. */
+/** `shop` is an ExternalService, `web` a MeshExternalService, both with these endpoints. */
 function startShop(t: Test, port: number, options: ShopOptions = {}): Promise<Zone> {
   const { policies = [], endpoints = [port], concurrency = 1, protocol = 'http' } = options;
   return startZone(t, {
@@ -79,7 +79,7 @@ interface Response {
   readonly body: string;
 }
 
-/** Whole answers of one connection, one after another. */
+/** Reads complete answers of one connection, one after another. */
 class Client {
   readonly socket: TLSSocket;
   #text = '';
@@ -248,7 +248,7 @@ t.test('a bandwidth lets an answer through as fast as it says, and whole', async
   const client = await clientOf(zone);
   const startedAt = performance.now();
   t.equal((await client.get()).body, 'x'.repeat(20_480));
-  // 20 KiB at 40 KiB a second, of which the first piece goes at once.
+  // 20 KiB at 40 KiB a second; the first piece is sent at once.
   t.ok(performance.now() - startedAt >= 400, `${performance.now() - startedAt} ms`);
   client.socket.destroy();
 });
@@ -290,7 +290,7 @@ t.test('an endpoint that answers 5xx again and again is ejected, and the others 
   const policies = [meshPolicy('MeshCircuitBreaker', toMesh(conf))];
   await using zone = await startShop(t, bad.port, { policies, endpoints: [bad.port, good.port] });
   const client = await clientOf(zone, WEB);
-  // The control side hears of an answer after it: a request more than the threshold may still go
+  // The control side learns of an answer afterwards: one request above the threshold may still go
   // there.
   let failures = 0;
   let inARow = 0;
@@ -347,7 +347,7 @@ t.test('where no more connections may be made, a request waits for one, and too 
   const one = first.get('/1');
   await came;
   came = new Promise<void>((resolve) => (arrived = resolve));
-  // Of the two one waits; which one is for the process to say.
+  // One of the two waits; the process decides which.
   const others = [second.get('/2'), third.get('/3')];
   const refused = await Promise.race(others);
   t.equal(refused.status, 503);

@@ -1,4 +1,5 @@
-// A change of the configuration is for the next request of a connection: the running one goes on.
+// A change of the configuration applies to the next request of a connection; the running one
+// continues.
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import { SHOP, answerOf, answersIn, startRawService } from './http-zone.ts';
@@ -42,7 +43,7 @@ for (const concurrency of CONCURRENCIES) {
     });
     const second = await startRawService(t, () => answerOf('second'));
 
-    /** Begins an answer at the first service, changes the zone, ends it, asks again. */
+    /** Begins an answer at the first service, changes the zone, finishes the answer, asks again. */
     async function asked(zone: Zone, change: string): Promise<{ readonly socket: TLSSocket; readonly text: () => string }> {
       let text = '';
       const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));

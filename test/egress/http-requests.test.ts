@@ -1,5 +1,5 @@
-// What is made of each request of HTTP/1.1: what the service reads, byte for byte, what the client
-// reads, and that what comes behind it is clean.
+// What becomes of each HTTP/1.1 request: the bytes that the service reads, the answer that the
+// client reads, and a clean connection after it.
 import t from 'tap';
 import { answerOf, answersIn, readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
 import { CONCURRENCIES, gone } from './zone.ts';
@@ -99,7 +99,7 @@ const SERVED: readonly (readonly [string, string, string, string?])[] = [
   ['empty lines first', `\r\n\r\n${get('')}`, 'GET /x HTTP/1.1'],
 ];
 
-/** Bytes of the client, and the one status that it reads. */
+/** Bytes of the client, and the only status that it reads. */
 const REFUSED: readonly (readonly [string, number])[] = [
   ...['host', 'Content-Length', 'close, transfer-encoding'].map((name) => [get(`Connection: ${name}\r\n`), 400] as const),
   ['GET / HTTP/1.1\r\n\r\n', 400],
@@ -174,7 +174,7 @@ const REFUSED: readonly (readonly [string, number])[] = [
   [get('X: 1\r\n'.repeat(3_000)), 431],
   [get(`X: ${'x'.repeat(70_000)}\r\n`), 431],
   [get('', `GET /${'x'.repeat(70_000)} HTTP/1.1`), 431],
-  // What is wrong with a body and comes with its head is known before anything is forwarded.
+  // A fault of a body that comes with its head is found before anything is forwarded.
   ...[
     '2\r\nab\r\nZZ\r\n',
     '2\nab\n0\n\n',
@@ -229,8 +229,8 @@ for (const concurrency of CONCURRENCIES) {
     t.test('what is refused reads one answer, and no byte of it or of what comes behind it arrives', async (t) => {
       const service = await startRawService(t);
       await using zone = await startHttpZone(t, service.port, { concurrency });
-      // Each connection stays for a second after its answer, so that they wait together; a good
-      // client goes on meanwhile.
+      // Each connection stays for a second after its answer, so they wait together; a good client
+      // continues meanwhile.
       const play = async ([bytes, status]: readonly [string, number]): Promise<void> => {
         const answers = answersIn(await readAll(zone, bytes + AFTER));
         t.strictSame(
@@ -253,7 +253,7 @@ for (const concurrency of CONCURRENCIES) {
   });
 }
 
-/** Writes the pieces one after another, each once the service has as much as `arrived` says. */
+/** Writes the pieces one after another, each when the service has as much as `arrived` says. */
 async function inPieces(zone: Zone, pieces: readonly (readonly [string, () => Promise<void>])[]): Promise<string> {
   const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
   let text = '';

@@ -1,4 +1,5 @@
-// Streams of HTTP/2 from end to end: how they are reset, and what is held of those that nobody reads.
+// HTTP/2 streams from end to end: how they are reset, and what is buffered of streams that are not
+// read.
 import { once } from 'node:events';
 import { connect as connectHttp2, createServer } from 'node:http2';
 import type { ClientHttp2Session, ServerHttp2Stream } from 'node:http2';
@@ -19,7 +20,7 @@ t.test('a reset reaches the other side, in both directions, and the connection s
   const server = createServer();
   server.on('stream', (stream, headers) => {
     stream.on('error', () => {});
-    // Without this the library would end a stream as if it were whole before it resets it.
+    // Without this option the library would end a stream as complete before it resets it.
     stream.respond({ ':status': 200 }, { waitForTrailers: true });
     stream.on('wantTrailers', () => stream.sendTrailers({}));
     streams.push(stream);

@@ -1,5 +1,5 @@
-// A zone with one service that speaks HTTP, and the service as a bare TCP server, so that a test
-// reads byte for byte what arrived.
+// A zone with one HTTP service. The service is a bare TCP server, so that a test reads the exact
+// bytes that arrived.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
@@ -10,7 +10,7 @@ import type { Zone, ZoneOptions } from './zone.ts';
 
 export const SHOP = 'shop{mesh=default}';
 
-/** One request as it arrived, whole or cut. */
+/** One request as it arrived, complete or cut. */
 export interface Arrived {
   /** The request line and the headers, without those that the egress adds to every request. */
   readonly head: string;
@@ -23,13 +23,13 @@ export interface RawService {
   readonly port: number;
   readonly arrived: Arrived[];
   readonly connections: () => number;
-  /** Resolves as soon as it holds, which is looked at whenever something happens at the service. */
+  /** Resolves as soon as the condition holds, which is checked at every event of the service. */
   until(holds: () => boolean): Promise<void>;
 }
 
 export type Answer = (request: Arrived, socket: Socket) => string | null;
 
-/** Says which path it was asked for. */
+/** Answers with the path that was asked for. */
 export const echoPath: Answer = ({ head }) => answerOf(`at ${head.split(' ')[1] ?? ''}`);
 
 export function answerOf(body: string, headers = ''): string {
@@ -74,7 +74,7 @@ export async function startRawService(t: Test, answer: Answer = echoPath): Promi
     });
     socket.on('close', () => {
       sockets.delete(socket);
-      // What came without making a request is a request too, so that no test overlooks it.
+      // Bytes that form no request are listed as one too, so that no test overlooks them.
       if (rest !== '' && current === null) arrived.push({ head: `(no head) ${rest}`, body: '', whole: false });
       look();
     });
@@ -104,7 +104,7 @@ export async function startRawService(t: Test, answer: Answer = echoPath): Promi
 }
 
 /**
- * Where the body ends in these bytes, or null. A service reads as the RFC says, so that a second
+ * Finds the end of the body in these bytes, or null. The service reads by the RFC, so that a second
  * request in a body is seen as one.
  */
 function bodyEnd(head: string, bytes: string): number | null {
@@ -126,7 +126,7 @@ function bodyEnd(head: string, bytes: string): number | null {
   return bytes.length < length ? null : length;
 }
 
-/** What every request gets, so that a test names only what is its own. */
+/** Removes what every request gets, so that a test lists only its own headers. */
 function withoutAdded(head: string): string {
   return head
     .replace(/\r\nhost: shop\.partner\.test(?=\r\n|$)/, '')
@@ -141,7 +141,7 @@ export interface HttpZoneOptions extends Omit<ZoneOptions, 'resources'> {
   readonly more?: string;
 }
 
-/** The service is `shop.partner.test`; everybody may use it. */
+/** The service is `shop.partner.test`; every client may use it. */
 export async function startHttpZone(t: Test, port: number, options: HttpZoneOptions = {}): Promise<Zone> {
   const { protocol = 'http', more = '', traffic, ...rest } = options;
   return startZone(t, {
@@ -165,7 +165,8 @@ ${more}`,
 }
 
 /**
- * Sends these bytes on a connection of its own and gives what comes back until the connection ends.
+ * Sends these bytes on a connection of its own and returns what comes back until the connection
+ * ends.
  */
 export async function readAll(zone: Zone, bytes: string | Buffer): Promise<string> {
   const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
@@ -181,8 +182,8 @@ export async function readUntilGone(socket: TLSSocket, bytes: string | Buffer): 
 }
 
 /**
- * The answers that stand in what a client read, each by its length or chunks; what is no answer is
- * the last.
+ * Splits what a client read into answers, each by its length or chunks; bytes that are no answer
+ * come last.
  */
 export function answersIn(text: string): { readonly status: number; readonly head: string; readonly body: string }[] {
   const answers = [];

@@ -86,7 +86,7 @@ spec:
 
 const SHOP = 'shop{mesh=default}';
 
-/** What comes back for these bytes, until the connection ends. */
+/** Returns what comes back for these bytes, until the connection ends. */
 async function exchange(socket: TLSSocket, bytes: string): Promise<string> {
   let text = '';
   socket.setEncoding('latin1');

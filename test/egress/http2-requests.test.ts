@@ -1,5 +1,5 @@
-// What is made of each request of HTTP/2 for a service of HTTP/1.1: what arrives, byte for byte, or
-// how it is refused; and floods.
+// What becomes of each HTTP/2 request for an HTTP/1.1 service: the exact bytes that arrive, or the
+// refusal; and floods.
 import t from 'tap';
 import { answersIn, readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
 import { END_HEADERS, END_STREAM, fields, frame, Frames, GET, request, TYPES, uint32 } from './h2-frames.ts';
@@ -56,7 +56,7 @@ const SERVED: readonly (readonly [string, Buffer, string, string?])[] = [
 ];
 
 /**
- * Bytes of the client that no byte reaches the service of; the stream is reset, answered, or the
+ * Bytes of the client of which none reaches the service; the stream is reset or answered, or the
  * connection ends.
  */
 const REFUSED: readonly (readonly [string, Buffer])[] = [

@@ -1,4 +1,4 @@
-// A compiler that made a mistake: what must not be served is not, whatever compiled it.
+// Tests a compiler with a bug: a result that must not be served is not served, from any compiler.
 import t from 'tap';
 import { serverName } from '../../src/model/names.ts';
 import type { Permission } from '../../src/model/permission.ts';
@@ -6,7 +6,7 @@ import { startEgress } from '../../src/egress.ts';
 import { activeResources, ask, leftovers, startZone } from './zone.ts';
 
 const API = serverName('legacy{mesh=default}');
-/** Of the right shape, and of an action that comes to no decision. */
+/** An action of the right shape that leads to no decision. */
 const UNDECIDED = {
   kind: 'rules',
   by: 'a test',

@@ -1,4 +1,5 @@
-// Every way out ends, whatever does not answer: a reader of the log, a disk, an admin client.
+// Every way to end finishes, even when a reader of the log, a disk or an admin client does not
+// respond.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -11,17 +12,17 @@ import { until } from './until.ts';
 import { MAIN, page, run, writeZone } from './zone-process.ts';
 import { CONCURRENCIES, ask, startZone } from './zone.ts';
 
-/** Reached by a process that waits for ever only. */
+/** Only a process that waits forever reaches this bound. */
 const FOR_EVER_MS = 40_000;
 const { NODE_OPTIONS: _options, ...env } = process.env;
 
-/** A pipe that takes nothing more and that nobody reads. */
+/** Makes a full pipe that is never read. */
 function fullPipe(): { readonly fd: number; readonly path: string; close(): void } {
   const folder = mkdtempSync(join(tmpdir(), 'zone-egress-pipe-'));
   const path = join(folder, 'pipe');
   spawnSync('mkfifo', [path]);
   const filling = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-  // Another description of the same pipe: it blocks, as one that a shell made.
+  // A second description of the same pipe: it blocks, like one that a shell made.
   const fd = openSync(path, constants.O_RDWR);
   for (const size of [4_096, 1]) {
     try {
@@ -131,7 +132,7 @@ t.test('a client that does not read its answer does not hold a listener up', asy
   await asked.promise;
   const startedAt = performance.now();
   await server.close();
-  // By itself the silence of the client would end it after 20 s.
+  // The silence of the client alone would end it after 20 s.
   t.ok(performance.now() - startedAt < 15_000);
   socket.destroy();
 });

@@ -67,7 +67,7 @@ for (const concurrency of CONCURRENCIES) {
       const hello = await realHello('legacy{mesh=default}');
       const stalled = await open(zone, 12);
       for (const { socket } of stalled) socket.write(hello);
-      // A data side that has none may have one, whatever the other has.
+      // A data side without any may have one, independent of the other.
       await until(
         'the others to end',
         async () => zone.records.length >= 11 - concurrency && (await active()) <= 1 + concurrency,
@@ -138,7 +138,7 @@ interface Opened {
   readonly closed: boolean;
 }
 
-/** Connects without a word; what the egress closes is closed here too. */
+/** Connects and sends nothing; closes what the egress closes. */
 async function open(zone: Zone, number: number, from?: string): Promise<Opened[]> {
   const sockets = Array.from({ length: number }, () => {
     if (from === undefined) return zone.raw();
@@ -151,12 +151,12 @@ async function open(zone: Zone, number: number, from?: string): Promise<Opened[]
     void gone(socket).then(() => (state.closed = true));
     return state;
   });
-  // A refused one may be reset before its 'connect'.
+  // A refused connection may be reset before its 'connect'.
   await Promise.all(sockets.map((socket) => Promise.race([once(socket, 'connect').catch(() => undefined), gone(socket)])));
   return opened;
 }
 
-/** One of ten ways to behave, most of them bad. */
+/** Behaves in one of ten ways, most of them bad. */
 function misbehave(socket: Socket, which: number): void {
   const hello = helloFor(['backend{mesh=default}', 'legacy{mesh=default}', 'nowhere{mesh=default}'][which % 3] ?? '');
   switch (which % 10) {
@@ -179,7 +179,7 @@ function misbehave(socket: Socket, which: number): void {
     case 8:
       return void socket.write(hello, () => socket.resetAndDestroy());
     default:
-      return; // says nothing and stays
+      return; // sends nothing and stays
   }
 }
 
@@ -191,7 +191,7 @@ function count(zone: Zone, reason: string): number {
   return zone.records.filter((record) => record.reason === reason).length;
 }
 
-/** The numbers of the data sides that made records. */
+/** Returns the numbers of the data sides that made records. */
 function sidesOf(zone: Zone): ReadonlySet<string> {
   return new Set(zone.records.map(({ id }) => id.split('.')[0] ?? ''));
 }

@@ -1,5 +1,5 @@
-// An egress that has joined a control plane of 3.0 as the Dataplane of one mesh: what a real one
-// sent, with certificates of the test.
+// An egress that has joined a control plane of 3.0 as the Dataplane of one mesh, with recorded
+// messages and certificates of the test.
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -46,7 +46,7 @@ interface Resources {
   secrets: JsonObject[];
 }
 
-/** Clusters and the listener for clients as they were recorded; all endpoints are `port` here. */
+/** Returns the recorded clusters and the listener for clients; all endpoints have `port`. */
 async function recorded(port: number): Promise<Pick<Resources, 'clusters' | 'listeners'>> {
   const [stream] = await readRecording(fileURLToPath(new URL('ads/changes/', DEV)), { until: 9 });
   const [clusters = [], listeners = []] = (['cluster', 'listener'] as const).map((type) =>

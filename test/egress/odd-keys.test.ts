@@ -25,8 +25,8 @@ const DAY_MS = 24 * 3_600_000;
 const dates = { notBefore: Date.now() - DAY_MS, notAfter: Date.now() + DAY_MS };
 
 /**
- * Node's own object form of a certificate is what ends the process; each call of it is counted
- * here, whoever makes it.
+ * Node's object form of a certificate ends the process; each call of it, by any code, is counted
+ * here.
  */
 let objects = 0;
 TLSSocket.prototype.getPeerCertificate = function (): never {
@@ -65,8 +65,8 @@ function root(key: KeyObject, name: string): { readonly cert: string; readonly k
 }
 
 /**
- * The odd key is that of the root, of what lies between, of the server, or of a certificate that
- * nobody asked for.
+ * The odd key is that of the root, of an intermediate, of the server, or of an unrelated
+ * certificate.
  */
 function chainOf(kind: string, place: 'root' | 'between' | 'server' | 'beside'): Chain {
   const odd = KEYS[kind]!();

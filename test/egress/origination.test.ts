@@ -13,8 +13,8 @@ const HOST = 'api.partner.test';
 const HOUR_MS = 3_600_000;
 
 /**
- * The CA of the external services; another that nobody trusts; and a mesh whose certificates are
- * for its inside only.
+ * The CA of the external services; another that is not trusted; and a mesh whose certificates are
+ * only for its inside.
  */
 const partner = await createTestMesh('partner', { keyType: 'ec' });
 const stranger = await createTestMesh('stranger', { keyType: 'ec' });
@@ -23,7 +23,7 @@ const inside = await createTestMesh('inside', { keyType: 'ec' });
 const named = partner.issue({ uris: [], dns: [HOST] });
 const egressClient = partner.issue({ uris: [], dns: ['egress.partner.test'], eku: ['clientAuth'] });
 
-/** What the services of the matrix are set up with. */
+/** The services of the matrix. */
 const SERVERS = {
   named,
   ip: partner.issue({ uris: [], ips: ['127.0.0.1'] }),
@@ -51,10 +51,10 @@ interface Case {
   readonly kind: 'ExternalService' | 'MeshExternalService';
   /** The fields of `networking.tls` or of `spec.tls.verification`. */
   readonly tls?: readonly string[];
-  /** Beside `verification`. */
+  /** Besides `verification`. */
   readonly version?: string;
   readonly protocol?: string;
-  /** What the service sees; nothing: the same as `works: {}`. */
+  /** What the service sees; absent means `works: {}`. */
   readonly works?: Partial<Seen>;
   /** The detail of `upstream-tls-failed`, which names the check. */
   readonly fails?: RegExp;
@@ -213,7 +213,7 @@ for (const concurrency of CONCURRENCIES) {
         await over;
         const record = await recordOf(zone, `case-${i}`);
         if (isHttp) {
-          // The services speak no HTTP; what is looked at here is how they are connected to.
+          // The services do not speak HTTP; only the connection to them is tested.
           t.match(answer, /^HTTP\/1\.1 50[23] /);
           if (each.fails !== undefined) t.match(record, { reason: 'upstream-tls-failed', detail: each.fails });
           else t.match(services.seen(each.to).slice(before), [each.works ?? {}]);
@@ -288,7 +288,7 @@ interface Services extends AsyncDisposable {
   seen(name: ServerName): readonly Seen[];
 }
 
-/** All of SERVERS on loopback; they echo. */
+/** Starts all of SERVERS on loopback; they echo. */
 async function startServices(): Promise<Services> {
   const running = new Map<string, { port: number; seen: Seen[]; close: () => Promise<unknown> }>();
   await Promise.all(

@@ -1,5 +1,5 @@
-// The ports of the egress itself: on which addresses they answer, and that they answer when
-// sessions have taken everything else.
+// The ports of the egress itself: the addresses on which they answer, also when sessions have taken
+// everything else.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
@@ -11,7 +11,7 @@ import { until } from './until.ts';
 import { MAIN, page, run, writeZone } from './zone-process.ts';
 import { CONCURRENCIES, startZone } from './zone.ts';
 
-/** One of each family that this machine has. */
+/** One address of each family that this machine has. */
 const LOOPBACK = ['127.0.0.1', '::1'].filter((ip) =>
   Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === ip)),
 );

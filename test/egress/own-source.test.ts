@@ -1,6 +1,6 @@
 /**
- * An egress on a source that an embedder hands in: it serves what the source gives, and nothing that
- * the source does wrongly costs what was live, the end, or the process.
+ * An egress with an embedder's source: it serves what the source returns, and no fault of the
+ * source affects the live configuration, the end, or the process.
  */
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
@@ -16,7 +16,7 @@ import { activeResources, ask, leftovers } from './zone.ts';
 
 const mesh = await createTestMesh('default', { keyType: 'ec' });
 
-/** Services that everybody in the mesh may reach, all at one port of this machine. */
+/** Makes services that every client of the mesh may reach, all at one port of this machine. */
 function files(services: readonly string[], port: number): { path: string; text: string }[] {
   const egress = 'type: ZoneEgress\nname: egress\nzone: east\nnetworking: { address: 127.0.0.1, port: 10002 }\n';
   const permission =
@@ -34,7 +34,7 @@ function compiled(services: readonly string[], port = 80): Extract<Compiled, { k
   return made;
 }
 
-/** A source whose next answer the test decides, and which notes what is done to it. */
+/** A source whose next answer the test decides, and which records the calls on it. */
 class Scripted implements ConfigSource {
   readonly behaviour = { alwaysWatched: true };
   readonly calls: string[] = [];
@@ -64,7 +64,7 @@ class Scripted implements ConfigSource {
 
 type LogLine = Readonly<Record<string, unknown>>;
 
-/** Close it with `await using`: that is also where it looks for what was left behind. */
+/** Close it with `await using`, which also checks for what was left behind. */
 function start(
   t: Test,
   source: unknown,
@@ -93,7 +93,7 @@ function start(
   };
 }
 
-/** The error that a start ends with. */
+/** Returns the error of a failed start. */
 async function refusal(t: Test, source: unknown, options: Partial<EgressOptions> = {}): Promise<unknown> {
   await using run = start(t, source, options);
   return run.started.then(
@@ -159,7 +159,7 @@ const thrown = (error: unknown): never => {
   throw error;
 };
 
-/** What a load does wrongly, and what the problem says. */
+/** Faults of a load, with the text of the problem. */
 const BAD_LOADS: Readonly<Record<string, readonly [load: () => unknown, problem: RegExp]>> = {
   'it throws': [() => thrown(new Error('no database')), /^the source of the configuration failed: Error: no database/],
   'it throws a text': [() => thrown('no database'), /^the source of the configuration failed: no database/],

@@ -1,5 +1,5 @@
-// Peers that have gone where nobody reads their connection: behind the end of a direction, or
-// because the other side takes nothing.
+// Peers that have gone while their connection is not read: after the end of a direction, or because
+// the other side takes nothing.
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -11,12 +11,9 @@ import type { On, Streams } from './stream-zone.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, startZone } from './zone.ts';
 
-/**
- * What is promised, with as much again for a machine that is busy. The timeouts of these egresses
- * are longer.
- */
+/** The promised time, doubled for a busy machine. The timeouts of these egresses are longer. */
 const PROMISED_MS = 15_000;
-/** A session without a byte for so long was asked for its peers. */
+/** The time of quiet after which a session's peers are checked. */
 const QUIET_MS = 11_000;
 const CHUNK = Buffer.alloc(64 * 1_024, 7);
 
@@ -26,7 +23,7 @@ for (const [relay, options] of Object.entries(RELAYS)) {
     const ends: Promise<void>[] = [];
     for (const path of PATHS) {
       const on: On = { path, version: 'TLSv1.3' };
-      // Each sets its endpoint up by itself; all of them wait for their ends together.
+      // Each sets up its own endpoint; all of them wait for their ends together.
       for (const [what, { goes, reason }] of Object.entries(GOING)) {
         const { record } = await goes(streams, on);
         ends.push(endsInTime(t, record, { what: `${path}: ${what}`, reason }));
@@ -123,7 +120,7 @@ availableServices:
 
 interface Going {
   readonly reason: string;
-  /** Resolves once the peer has gone; with the record to come. */
+  /** Resolves when the peer has gone, with a promise of the record. */
   readonly goes: (streams: Streams, on: On) => Promise<{ readonly record: ReturnType<Streams['record']> }>;
 }
 
@@ -191,8 +188,8 @@ const GOING: Readonly<Record<string, Going>> = {
 };
 
 /**
- * To the kernel a client that has sent its end too has no connection any more, although its bytes
- * wait for an endpoint that takes none for a while.
+ * To the kernel, a client that has also sent its end has no connection any more, although its bytes
+ * still wait for an endpoint that takes none for a while.
  */
 async function staysWhole(t: Test, streams: Streams, { path, version }: On): Promise<[Promise<void>]> {
   const { promise: served, resolve } = Promise.withResolvers<Socket>();
@@ -211,7 +208,7 @@ async function staysWhole(t: Test, streams: Streams, { path, version }: On): Pro
   client.end();
   const endpoint = await served;
   async function whole(): Promise<void> {
-    // Longer than it takes until a quiet session is asked for its peers.
+    // Longer than the time until a quiet session's peers are checked.
     await pause(QUIET_MS);
     let received = 0;
     endpoint.on('data', (chunk: Buffer) => (received += chunk.length));
@@ -223,8 +220,8 @@ async function staysWhole(t: Test, streams: Streams, { path, version }: On): Pro
 }
 
 /**
- * An endpoint that takes what comes, the end too, and neither answers nor closes; resolves with its
- * connection once the client has ended.
+ * An endpoint that reads everything including the end, and neither answers nor closes; resolves
+ * with its connection when the client has ended.
  */
 function serveHanging(streams: Streams): Promise<Socket> {
   return new Promise((resolve) => {
@@ -235,7 +232,7 @@ function serveHanging(streams: Streams): Promise<Socket> {
   });
 }
 
-/** Writes until nothing is taken any more. */
+/** Writes until no more bytes are taken. */
 async function fill(socket: Socket): Promise<void> {
   let taken = 0;
   for (;;) {

@@ -1,4 +1,4 @@
-// `zone-egress run` with the flags of kuma-dp, as a process of its own beside a control plane on
+// Runs `zone-egress run` with kuma-dp's flags, as a process of its own beside a control plane on
 // loopback.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -71,7 +71,7 @@ for (const concurrency of CONCURRENCIES) {
         await using first = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '1s']);
         const flags = ['--resources', zone.folder, '--readiness-port', '0', '--log-level', 'off'];
         const others = [
-          // What serves nobody yet is bound first.
+          // Listeners that do not serve clients are bound first.
           {
             more: [],
             line: `zone-egress: listen on 127.0.0.1:${zone.adminPort} for the admin pages: another socket has this port (EADDRINUSE)\n`,
@@ -271,7 +271,7 @@ t.test('the demo sends one session of each kind and prints each as a line with i
   });
 });
 
-/** Writes random bytes until it is told to stop; resolves with the hash of each way. */
+/** Writes random bytes until it is stopped; resolves with the hash of each direction. */
 async function stream(socket: TLSSocket, stop: () => boolean): Promise<{ readonly up: string; readonly down: string }> {
   const up = createHash('sha256');
   const down = createHash('sha256');

@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import { connect } from 'node:tls';
 
-/** The first flight of Node's own TLS client. */
+/** Returns the first flight of Node's own TLS client. */
 export async function realHello(sni: string): Promise<Buffer> {
   const { promise, resolve } = Promise.withResolvers<Buffer>();
   const wire = new Duplex({

@@ -1,5 +1,5 @@
-// What a client reads whose certificate is refused: an alert that its TLS library turns into words,
-// with every version and cipher, and whatever it has sent already.
+// What a client with a refused certificate reads: an alert that its TLS library turns into words,
+// in every version and cipher, with anything sent before.
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -13,8 +13,8 @@ import { CONCURRENCIES, ask, startZone } from './zone.ts';
 import type { Certificate, Zone } from './zone.ts';
 
 /**
- * By what is wrong: the certificate, and OpenSSL's words for the alert in TLS 1.3; those of TLS 1.2
- * where they differ.
+ * Keyed by the fault: the certificate, and OpenSSL's text for the alert in TLS 1.3; that of TLS 1.2
+ * where it differs.
  */
 type Refused = readonly [certificate: (zone: Zone) => Certificate | null, words: string, words12?: string];
 
@@ -50,8 +50,7 @@ for (const concurrency of CONCURRENCIES) {
     t.test(`${handshake}, ${sides}: each refusal has its word, and an orderly end behind it`, async (t) => {
       await using zone = await startZone(t, { concurrency });
       for (const [what, [certificate, words, words12]] of Object.entries(REFUSED)) {
-        // With a request that is under way already, more of it than the egress has read, and
-        // without.
+        // With a request in progress that is longer than the egress has read, and without one.
         for (const payload of [Buffer.alloc(0), Buffer.alloc(100_000)]) {
           const said = await refusal(zone.egress.port, certificate(zone), { options, payload });
           const expected = options.maxVersion === 'TLSv1.2' ? (words12 ?? words) : words;
@@ -101,14 +100,14 @@ function bad(kind: Parameters<TestMesh['badClient']>[0]): (zone: Zone) => Certif
   return ({ mesh }) => mesh.badClient(kind);
 }
 
-/** What the library says of the alert, and how TCP ends. */
+/** Returns the library's text of the alert, and how TCP ends. */
 async function refusal(
   port: number,
   certificate: Certificate | null,
   { options, payload }: { readonly options: ConnectionOptions; readonly payload: Buffer },
 ): Promise<{ readonly words: string; readonly end: string }> {
   const raw = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true });
-  // Node hides how TCP ends from a socket that TLS has taken over.
+  // Node hides the end of TCP from a socket that TLS has taken over.
   const ended = new Promise<string>((resolve) => raw.on('end', () => resolve('FIN')).on('error', () => resolve('RST')));
   const wire = new Duplex({
     read: () => undefined,
@@ -117,7 +116,7 @@ async function refusal(
   raw.on('data', (chunk: Buffer) => wire.push(chunk));
   const client = connectTls({ socket: wire, ...NAME, ...certificate, ...options });
   const over = new Promise<string>((resolve) => {
-    // By the read that brings it, or by a write that is under way then.
+    // The error comes with the read that brings the alert, or with a write in progress.
     client.on('error', ({ message }: Error) => resolve(/alert [a-z ]+/.exec(message)?.[0] ?? message));
     client.on('end', () => resolve('close_notify'));
   });

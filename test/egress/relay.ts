@@ -1,4 +1,4 @@
-// Between a client and a server: passes bytes on, and adds some of its own.
+// A relay between a client and a server that passes bytes on, and adds some of its own.
 import { once } from 'node:events';
 import { connect as connectTcp, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -6,22 +6,16 @@ import { closed } from '../traffic/closed.ts';
 
 export interface Relay {
   readonly port: number;
-  /**
-   * Adds bytes to those of the connection that was made last: towards the server, or towards the
-   * client.
-   */
+  /** Adds bytes to the latest connection: towards the server, or towards the client. */
   inject(direction: 'up' | 'down', bytes: Buffer): void;
-  /** What the server sent last. */
+  /** Returns the last bytes of the server. */
   lastAnswer(): Buffer;
-  /** The server has closed its side of the last connection. */
+  /** Resolves when the server has closed its side of the last connection. */
   over(): Promise<void>;
   close(): Promise<void>;
 }
 
-/**
- * Passes bytes on; with `behindHandshake` these are added to the client's second flight, in the
- * same write.
- */
+/** Passes bytes on; `behindHandshake` is added to the client's second flight, in the same write. */
 export async function startRelay(to: () => number, options: { readonly behindHandshake?: () => Buffer } = {}): Promise<Relay> {
   const open = new Set<Socket>();
   let last: { readonly client: Socket; readonly server: Socket } | null = null;

@@ -108,7 +108,7 @@ for (const concurrency of CONCURRENCIES) {
       for (const socket of [back, away]) t.equal(await ask(socket, 'ping'), 'ping');
       await change(zone, () => services(['nobody'], ['nobody']));
       await change(zone, () => services(['batch'], ['nobody']));
-      // Both were denied by the same change: once the one has ended, the other's time is over too.
+      // The same change denied both: when the first has ended, the time of the other is over too.
       await gone(away);
       t.match(await zone.record(({ reason }) => reason === 'policy-changed'), { destination: 'away' });
       t.equal(await ask(back, 'pong'), 'pong');
@@ -333,7 +333,7 @@ for (const concurrency of CONCURRENCIES) {
       return found;
     };
 
-    // Swapped as cert-manager's mount does it.
+    // Swapped as cert-manager's mount does.
     putIdentity(join(identities, 'default'), '2', identityOf(first));
     await until('the new certificate is in use', async () => (await serial(first)) !== serialNumber);
     const renewed = await serial(first);
@@ -392,7 +392,7 @@ t.test('a folder that Kubernetes swaps by a link is followed', async (t) => {
   t.strictSame(egress.problems(), []);
 });
 
-/** Does it, and waits until another configuration is live. */
+/** Makes a change, and waits until another configuration is live. */
 async function change(zone: Zone, act: () => void): Promise<void> {
   const { version } = zone.egress.snapshot();
   act();
@@ -416,7 +416,7 @@ async function adminPage(zone: Zone, path: string): Promise<string> {
 }
 
 /**
- * An external service over plain TCP, and a permission for these clients alone. Line 5 has the
+ * An external service over plain TCP, with a permission for only these clients. Line 5 has the
  * address.
  */
 function plainService(name: string, port: number, clients: readonly string[] = ['frontend']): string {
@@ -451,7 +451,7 @@ function identityOf(mesh: TestMesh): IdentityFiles {
 }
 
 /**
- * As a Secret is mounted: the visible names are links through `..data`, which is swapped in one
+ * Mounted like a Secret: the visible names are links through `..data`, which is swapped in one
  * rename.
  */
 function putIdentity(folder: string, version: string, files: IdentityFiles): void {
@@ -465,12 +465,12 @@ function putIdentity(folder: string, version: string, files: IdentityFiles): voi
 }
 
 const CHUNK = 8_192;
-/** 50 streams as fast as they can would leave no time for the reloads. */
+/** 50 streams at full speed would leave no time for the reloads. */
 const PACE_MS = 20;
 
 /**
- * Writes random bytes until it is told to stop, a chunk whenever the last one is on its way back;
- * resolves with the hash of each way.
+ * Writes random bytes until it is stopped, a chunk whenever the last one is on its way back;
+ * resolves with the hash of each direction.
  */
 async function stream(socket: TLSSocket, stop: () => boolean): Promise<{ readonly up: string; readonly down: string }> {
   const up = createHash('sha256');
@@ -481,8 +481,8 @@ async function stream(socket: TLSSocket, stop: () => boolean): Promise<{ readonl
     down.update(bytes);
     ahead -= bytes.length;
   });
-  // Never from inside 'data': Node's end() would throw away a record that is there already and not
-  // read yet.
+  // Never ends inside of 'data': Node's end() would drop a record that has arrived but is not read
+  // yet.
   while (!stop()) {
     if (ahead <= CHUNK) {
       const bytes = randomBytes(CHUNK);

@@ -1,5 +1,5 @@
-// Records of TLS 1.3 as a peer makes them that plays by no rules: sealed with the secrets that Node
-// tells in `keylog`. RFC 8446 5.2, 7.1 and 7.2, for TLS_AES_128_GCM_SHA256.
+// Makes TLS 1.3 records of a peer that breaks the rules, encrypted with the secrets from Node's
+// `keylog`. RFC 8446 5.2, 7.1 and 7.2, for TLS_AES_128_GCM_SHA256.
 import { createCipheriv, createHmac } from 'node:crypto';
 
 export const CIPHER = 'TLS_AES_128_GCM_SHA256';
@@ -11,7 +11,7 @@ export class Sealer {
   #secret: Buffer;
   #sequence: number;
 
-  /** `sent` records went before under this secret. */
+  /** `sent`: number of earlier records under this secret. */
   constructor(secret: Buffer, sent: number) {
     this.#secret = secret;
     this.#sequence = sent;
@@ -32,7 +32,7 @@ export class Sealer {
     return this.seal(APPLICATION_DATA, Buffer.from(text));
   }
 
-  /** A warning that means nothing. */
+  /** Makes a warning without a meaning. */
   warning(): Buffer {
     return this.seal(ALERT, Buffer.from([1, 90]));
   }
@@ -44,7 +44,7 @@ export class Sealer {
     return this.seal(HANDSHAKE, Buffer.concat([Buffer.from([4, 0, 0, body.length]), body]));
   }
 
-  /** Asks for an answer, and goes on under new keys. */
+  /** Makes a key update that asks for an answer, and continues with new keys. */
   keyUpdate(): Buffer {
     const record = this.seal(HANDSHAKE, Buffer.from([24, 0, 0, 1, 1]));
     this.#secret = expand(this.#secret, 'traffic upd', 32);
@@ -53,14 +53,14 @@ export class Sealer {
   }
 }
 
-/** HKDF-Expand-Label with an empty context. */
+/** Computes HKDF-Expand-Label with an empty context. */
 function expand(secret: Buffer, label: string, length: number): Buffer {
   const name = Buffer.from(`tls13 ${label}`);
   const info = Buffer.concat([Buffer.from([0, length, name.length]), name, Buffer.from([0, 1])]);
   return createHmac('sha256', secret).update(info).digest().subarray(0, length);
 }
 
-/** The secret of a line of `keylog`, if it is the one that is named. */
+/** Returns the secret of a line of `keylog`, if the label matches. */
 export function secretOf(line: Buffer, label: 'CLIENT_TRAFFIC_SECRET_0' | 'SERVER_TRAFFIC_SECRET_0'): Buffer | null {
   const [name, , secret] = String(line).trim().split(' ');
   return name === label && secret !== undefined ? Buffer.from(secret, 'hex') : null;

@@ -1,6 +1,6 @@
 // The egress as people and supervisors start it: by npx, npm, a shell or the command itself. A
-// signal to the process that was started, and to no other, has to end it, also one that leaves that
-// process no time to pass it on.
+// signal to only the started process has to end it, even one that leaves that process no time to
+// forward it.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -27,7 +27,7 @@ interface Zone {
   readonly port: number;
   readonly adminPort: number;
   readonly mesh: Awaited<ReturnType<typeof createTestMesh>>;
-  /** The words behind `zone-egress`. */
+  /** The words after `zone-egress`. */
   readonly run: string;
 }
 
@@ -71,7 +71,7 @@ interface Started {
   readonly endInput: () => void;
 }
 
-/** In a process group of its own, all of which is killed when the test is over. */
+/** Starts it in its own process group, which is killed at the end of the test. */
 function start(t: Test, words: readonly string[], cwd = ROOT): Started {
   const [command = '', ...args] = words;
   const child = spawn(command, args, { cwd, env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
@@ -84,7 +84,7 @@ function start(t: Test, words: readonly string[], cwd = ROOT): Started {
     try {
       process.kill(-child.pid!, 'SIGKILL');
     } catch {
-      // All of it has ended.
+      // The group has ended.
     }
   });
   return { pid: child.pid!, said: () => said, exit, endInput: () => child.stdin.end() };
@@ -106,7 +106,7 @@ function refuses(port: number): Promise<boolean> {
   });
 }
 
-/** By the words that are started. */
+/** Keyed by the words of the command line. */
 const WAYS: Readonly<Record<string, (zone: Zone) => readonly string[]>> = {
   npx: ({ run }) => ['npx', '--no-install', 'zone-egress', ...run.split(' ').filter(Boolean)],
   'npm run': ({ folder, run }) => {
@@ -118,13 +118,13 @@ const WAYS: Readonly<Record<string, (zone: Zone) => readonly string[]>> = {
   'sh -c': ({ run }) => ['sh', '-c', `${node} ${JSON.stringify(BIN)} ${run}; exit $?`],
   'sh -c, of npx': ({ run }) => ['sh', '-c', `npx --no-install zone-egress ${run}; exit $?`],
   'the command': ({ run }) => [process.execPath, BIN, ...run.split(' ').filter(Boolean)],
-  // As it is in a package: without the wrapper that a checkout has.
+  // As in a package: without the wrapper of a checkout.
   'sh -c, without the wrapper': ({ run }) => ['sh', '-c', `${node} ${JSON.stringify(MAIN)} ${run}; exit $?`],
 };
 
 /**
- * What gets the signal is the pid of what was started; a terminal's Ctrl-C goes to all of it. A
- * shell, and with it npx, waits out a SIGINT of its own.
+ * The signal goes to the pid of the started process; a terminal's Ctrl-C goes to the whole group. A
+ * shell, and with it npx, waits after a SIGINT of its own.
  */
 const ENDS: Readonly<Record<string, readonly (NodeJS.Signals | 'Ctrl-C')[]>> = {
   npx: ['SIGTERM', 'SIGKILL', 'SIGHUP', 'Ctrl-C'],

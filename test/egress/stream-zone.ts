@@ -1,5 +1,5 @@
-// A zone with one endpoint for each path through the egress, all of which do what a test says: for
-// what happens to bytes, ends and resets.
+// A zone with one endpoint for each path through the egress, all of which do what a test asks for,
+// to test bytes, ends and resets.
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
@@ -33,14 +33,14 @@ export interface On {
 export interface Streams extends AsyncDisposable {
   /** What every endpoint does with its next connections. */
   serve: Serve;
-  /** A mesh client through the egress on this path; with the session's record to come. */
+  /** Connects a mesh client through the egress on this path; the record of the session follows. */
   connect(on: On): Promise<TLSSocket>;
-  /** The TCP connection of a client. */
+  /** Returns the TCP connection of a client. */
   below(client: TLSSocket): Socket;
   record(client: TLSSocket): Promise<SessionRecord>;
 }
 
-/** A zone with one endpoint for each path, all of which do what `serve` says. */
+/** Starts a zone with one endpoint for each path, all of which do what `serve` says. */
 export async function startStreams(t: Parameters<typeof startZone>[0], options: ZoneOptions): Promise<Streams> {
   const zone = await startZone(t, options);
   const { mesh, external } = zone;
@@ -59,7 +59,7 @@ export async function startStreams(t: Parameters<typeof startZone>[0], options: 
   const raws = new WeakMap<TLSSocket, { raw: Socket; port: number; from: number }>();
   return Object.assign(streams, {
     async connect({ path, version }: On): Promise<TLSSocket> {
-      // The kernel gives the port of a session that is over to another one.
+      // The kernel reuses the port of an ended session.
       const from = zone.records.length;
       const raw = zone.raw();
       await once(raw, 'connect');
@@ -117,7 +117,7 @@ interface Endpoint {
   close(): Promise<void>;
 }
 
-/** Unlike the fakes it knows the TCP connection below TLS, which is the one that can be reset. */
+/** Unlike the fakes it knows the TCP connection below TLS, which can be reset. */
 export async function startEndpoint(tls: TlsOptions | null, serve: Serve): Promise<Endpoint> {
   const open = new Set<Socket>();
   const secured = tls === null ? null : createTlsServer({ ...tls, allowHalfOpen: true });
@@ -149,7 +149,7 @@ export async function startEndpoint(tls: TlsOptions | null, serve: Serve): Promi
   };
 }
 
-/** How a connection is over: the code of its error, or `end`. */
+/** Resolves with the end of a connection: the code of its error, or `end`. */
 export function failureOf(socket: Socket): Promise<string> {
   return new Promise((resolve) => {
     socket.on('error', (error: Error & { code?: string }) => resolve(error.code ?? error.message));

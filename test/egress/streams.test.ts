@@ -130,7 +130,7 @@ async function promises(t: Test, streams: Streams, on: On): Promise<void> {
 
   if (on.version === 'TLSv1.2') return;
   await t.test('a reader that does not read holds the writer back, and loses nothing', async (t) => {
-    // More than the kernel's buffers on both connections may grow to together.
+    // More than the kernel's buffers on both connections can grow to together.
     const total = 96 * MIB;
     const chunk = PAYLOAD.subarray(0, 64 * KIB);
     const { promise: paused, resolve } = Promise.withResolvers<Socket>();
@@ -173,7 +173,7 @@ t.test('a quiet session ends after the idle timeout, and one that still trickles
 });
 
 async function trickles(t: Test, streams: Streams, on: On, idleTimeoutMs: number): Promise<void> {
-  // The endpoint echoes, and to whoever asks for it it goes on talking by itself.
+  // The endpoint echoes; on request it also sends by itself.
   streams.serve = (socket) => {
     socket.on('data', (bytes: Buffer) => {
       socket.write(bytes);
@@ -186,13 +186,13 @@ async function trickles(t: Test, streams: Streams, on: On, idleTimeoutMs: number
   };
   const [quiet, sending, listening] = await Promise.all([streams.connect(on), streams.connect(on), streams.connect(on)]);
   t.equal(await ask(quiet, 'ping'), 'ping', on.path);
-  // What trickles may come along.
+  // Bytes of the trickle may follow.
   t.match(await ask(listening, 'talk'), /^talk\.*$/);
   for (const socket of [sending, listening]) socket.resume();
   let over = false;
   const quietEnd = gone(quiet).then(() => (over = true));
   const startedAt = performance.now();
-  // Half as long again: the others outlive what ends the quiet one.
+  // Half as long again: the others outlive the end of the quiet one.
   while (!over || performance.now() - startedAt < 1.5 * idleTimeoutMs) {
     sending.write('.');
     await pause(50);
@@ -237,7 +237,7 @@ t.test('what a client sends while its endpoint is being connected arrives, and i
     const client = await zone.connect(sniOf('terminated', 'TLSv1.3'), zone.mesh.client('frontend'));
     client.end(PAYLOAD.subarray(0, 300 * KIB));
     for (const socket of [raw, client]) if (!socket.writableFinished) await once(socket, 'finish');
-    // Everything is with the egress, or on its way to it, before the endpoint has an address.
+    // All bytes are with the egress, or on their way to it, before the endpoint has an address.
     await pause(50);
     answer();
     t.equal(await passed, sha(Buffer.concat([hello, PAYLOAD.subarray(0, 300 * KIB)])), 'passed through, from the hello on');
@@ -259,7 +259,7 @@ async function receiveAll(socket: Socket, done: (digest: string) => void): Promi
 
 type Test = Parameters<typeof startZone>[0];
 
-/** What the endpoint of the next connection came to. */
+/** Returns the result of the endpoint of the next connection. */
 function serveOnce<Result>(streams: Streams, serve: (socket: Socket) => Promise<Result>): Promise<Result> {
   return new Promise((resolve, reject) => {
     streams.serve = (socket) => void serve(socket).then(resolve, reject);

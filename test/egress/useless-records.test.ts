@@ -1,5 +1,5 @@
-// Peers that send record after record with nothing in it: their connection ends before they cost
-// anything, with a client certificate or without, and from a service too.
+// Peers that keep sending empty records: their connection ends before they cost much, with a client
+// certificate or without, and from a service too.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
@@ -22,7 +22,7 @@ const EITHER: Readonly<Record<string, Make>> = {
   'key updates, and a byte in each sixteenth record': (sealer, i) => (i % 16 === 15 ? sealer.data('x') : sealer.keyUpdate()),
 };
 const OF_SERVICES: Readonly<Record<string, Make>> = { ...EITHER, tickets: (sealer) => sealer.ticket() };
-/** What Node's servers send by themselves behind a handshake. */
+/** The records that Node's servers send by themselves after a handshake. */
 const TICKETS = 2;
 
 function many(make: Make, sealer: Sealer): Buffer {
@@ -95,7 +95,7 @@ for (const concurrency of CONCURRENCIES) {
   });
 }
 
-/** A client of the mesh whose records are made here from now on. */
+/** A client of the mesh whose records the test makes from now on. */
 async function clientBehind(relay: Relay, zone: Zone): Promise<{ readonly client: TLSSocket; readonly sealer: Sealer }> {
   const client = connectTls({
     port: relay.port,
@@ -109,7 +109,7 @@ async function clientBehind(relay: Relay, zone: Zone): Promise<{ readonly client
   let secret: Buffer | null = null;
   client.on('keylog', (line: Buffer) => (secret = secretOf(line, 'CLIENT_TRAFFIC_SECRET_0') ?? secret));
   await once(client, 'secureConnect');
-  // Behind an answer everything that Node sends by itself has gone through.
+  // After an answer, all records that Node sends by itself have passed.
   if ((await ask(client, 'ping')) !== 'ping' || secret === null) throw new Error('there is no session');
   return { client, sealer: new Sealer(secret, 1) };
 }

@@ -1,6 +1,6 @@
-// A service that serves one name only, as a partner's load balancer does, and the plain port that a
-// sidecar opens beside its app. Real clients speak to the port, so that what they get is what an
-// app of the mesh gets.
+// A service that only serves one name, as a partner's load balancer does, and the plain port that a
+// sidecar opens beside its app. Real clients use the port, so they get what an app of the mesh
+// gets.
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttp1 } from 'node:http';
@@ -17,13 +17,13 @@ export const NAME = 'shop.partner.test';
 
 export interface VirtualHost {
   readonly port: number;
-  /** Methods and targets in the order in which they came. */
+  /** Methods and targets in the order of arrival. */
   readonly seen: string[];
-  /** Sends the next event of each stream of events. */
+  /** Sends the next event of each event stream. */
   nextEvent(): void;
 }
 
-/** Byte i of a body is `i % 251`, so that a piece in the wrong place is seen. */
+/** Byte i of a body is `i % 251`, so that a misplaced piece is noticed. */
 export function bodyOf(from: number, to: number): Buffer {
   const bytes = Buffer.alloc(to - from);
   for (let i = 0; i < bytes.length; i++) bytes[i] = (from + i) % 251;
@@ -112,7 +112,7 @@ export interface Listening extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Listens on a port of its own; disposing ends its connections too. */
+/** Listens on a port of its own; disposing also ends its connections. */
 export async function listen(server: Server): Promise<Listening> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
@@ -132,7 +132,7 @@ export async function listen(server: Server): Promise<Listening> {
   };
 }
 
-/** The port of a sidecar: each connection goes to the egress in TLS of its own. */
+/** The port of a sidecar: each connection goes to the egress in its own TLS. */
 export async function startSidecar(zone: Zone): Promise<Listening> {
   return listen(
     createTcp({ allowHalfOpen: true, noDelay: true }, (app) => {

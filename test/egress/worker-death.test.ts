@@ -5,7 +5,7 @@ import t from 'tap';
 import { ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
-/** The data sides' threads, as Node tells of them. */
+/** Watches the data sides' threads by Node's events. */
 function watchWorkers(): { readonly workers: Worker[]; stop(): void } {
   const workers: Worker[] = [];
   const onWorker = (message: unknown): void => void workers.push((message as { worker: Worker }).worker);
@@ -13,7 +13,7 @@ function watchWorkers(): { readonly workers: Worker[]; stop(): void } {
   return { workers, stop: () => void unsubscribe('worker_threads', onWorker) };
 }
 
-/** Enough connections that every data side gets some: each outcome must be the same. */
+/** Makes enough connections that every data side gets some: all outcomes must be equal. */
 async function outcomes(zone: Zone, sni: string): Promise<Set<string>> {
   const seen = new Set<string>();
   for (let i = 0; i < 40; i++) {

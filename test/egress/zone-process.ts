@@ -1,4 +1,5 @@
-// `zone-egress` in a process of its own, as an operator runs it, with a zone on loopback around it.
+// Runs `zone-egress` in a process of its own, as an operator does, with a zone on loopback around
+// it.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -25,11 +26,11 @@ export interface ZoneFolder extends AsyncDisposable {
   readonly port: number;
   readonly adminPort: number;
   readonly readinessPort: number;
-  /** A session of `frontend` with this service, its handshake done. */
+  /** Makes a session of `frontend` with this service, with its handshake done. */
   connect(service: string): Promise<TLSSocket>;
 }
 
-/** A folder to serve, with what its services lead to. */
+/** Writes a folder to serve, with the endpoints of its services. */
 export async function writeZone(): Promise<ZoneFolder> {
   const mesh = await createTestMesh('default');
   const ingress = await createFakeZoneIngress({ ...mesh.client('backend'), trust: mesh.ca.cert });
@@ -96,12 +97,12 @@ export interface Process extends AsyncDisposable {
   readonly exit: Promise<{ readonly code: number | null; readonly signal: string | null }>;
   exited(): boolean;
   kill(signal: NodeJS.Signals): void;
-  /** Its log so far. */
+  /** Returns its log so far. */
   lines(): readonly Record<string, unknown>[];
   stderr(): string;
 }
 
-/** `zone-egress run` in a process of its own; resolves when it says that it is ready. */
+/** Starts `zone-egress run` in a process of its own; resolves when it reports that it is ready. */
 export async function run(zone: ZoneFolder, flags: readonly string[]): Promise<Process> {
   const child = start(['run', '--resources', zone.folder, '--readiness-port', String(zone.readinessPort), ...flags]);
   const { output, exit } = child;
@@ -143,8 +144,7 @@ export function start(args: readonly string[]): {
   readonly output: { stdout: string; stderr: string };
   readonly exit: Promise<{ readonly code: number | null; readonly signal: string | null }>;
 } {
-  // Without what the runner of the tests puts into the environment: this is the command as an
-  // operator runs it.
+  // Without the variables of the test runner: this is the command as an operator runs it.
   const { NODE_OPTIONS: _options, ...env } = process.env;
   const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
@@ -157,7 +157,7 @@ export function start(args: readonly string[]): {
   return { process: child, output, exit };
 }
 
-/** Status and body. */
+/** Returns status and body. */
 export async function page(
   port: number,
   path: string,
@@ -173,8 +173,8 @@ export async function page(
 }
 
 /**
- * Below the range that the kernel takes ports for outgoing connections from: nobody else takes one
- * before the process binds it.
+ * Below the kernel's range for ports of outgoing connections: no other process takes one before it
+ * is bound.
  */
 export async function freePorts(): Promise<[number, number, number]> {
   const ports: number[] = [];

@@ -1,6 +1,6 @@
 // A whole zone on loopback for one test: an egress with real sockets and real TLS, another zone's
-// ingress, external services. Closes everything at the end of the test and fails it when something
-// was left behind.
+// ingress, external services. At the end of the test it closes everything, and fails the test when
+// something was left behind.
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
@@ -25,7 +25,7 @@ export type Certificate = { readonly cert: string; readonly key: string };
 
 export interface ZoneOptions extends Partial<Omit<EgressOptions, 'resources'>> {
   /**
-   * More documents, or others in place of the usual external services and permissions. Gets the
+   * Makes further documents, or replaces the usual external services and permissions. Gets the
    * ports of the fakes.
    */
   readonly resources?: (ports: Ports) => string;
@@ -40,7 +40,7 @@ export interface Ports {
   readonly tcp: number;
 }
 
-/** Close it with `await using`: that is also where it looks for what was left behind. */
+/** Close it with `await using`, which also checks for what was left behind. */
 export interface Zone extends AsyncDisposable {
   readonly egress: Egress;
   readonly mesh: TestMesh;
@@ -52,17 +52,17 @@ export interface Zone extends AsyncDisposable {
   readonly ports: Ports;
   /** The folder that the egress serves; `zone.yaml` has everything. */
   readonly folder: string;
-  /** A mesh client: resolves when its handshake with whoever answers is done. */
+  /** Connects a mesh client: resolves when its handshake with the other side is done. */
   connect(sni: string, client: Certificate, options?: ConnectionOptions): Promise<TLSSocket>;
   raw(): Socket;
   /** Every record so far, oldest first. */
   readonly records: readonly SessionRecord[];
-  /** The first record, past or coming, that fits. */
+  /** Resolves with the first record, past or to come, that fits. */
   record(fits: (record: SessionRecord) => boolean): Promise<SessionRecord>;
   write(file: string, text: string): void;
 }
 
-/** What each concurrency has to promise alike. */
+/** Every promise holds for each of these concurrencies. */
 export const CONCURRENCIES = [1, 2] as const;
 
 export async function startZone(t: Test, options: ZoneOptions = {}): Promise<Zone> {
@@ -87,7 +87,7 @@ export async function startZone(t: Test, options: ZoneOptions = {}): Promise<Zon
   );
 
   const { resources: _made, tcp: _tcp, tls: _tls, keyType: _key, ...given } = options;
-  // A test that is about the deadline sets its own; no other may meet it on a busy machine.
+  // A test of the deadline sets its own; no other test may reach it on a busy machine.
   const traffic = { setupTimeoutMs: BOUND_MS, ...given.traffic };
   const egress = await startEgress({ resources: folder, port: 0, admin: { port: 0 }, ...given, traffic });
   const records: SessionRecord[] = [];
@@ -169,7 +169,7 @@ export async function ask(socket: Socket, text: string | Buffer): Promise<string
   return answer.toString('latin1');
 }
 
-/** Resolves when the connection is over, whether by an end, an error or a reset. */
+/** Resolves when the connection is over, by an end, an error or a reset. */
 export async function gone(socket: Socket): Promise<void> {
   socket.resume();
   socket.once('end', () => socket.end());
@@ -193,7 +193,7 @@ availableServices:
 
 /**
  * `api` over TLS with a client certificate, `legacy` over plain TCP, both for `frontend`; `ledger`
- * for everybody in mesh other.
+ * for every client of mesh other.
  */
 export function usualServices(external: TestMesh): (ports: Ports) => string {
   const client = external.issue({ uris: [], dns: ['egress.partner.test'] });
@@ -231,7 +231,7 @@ spec:
 `;
 }
 
-/** Kinds of resources that a test could leave behind; the rest belongs to the runner. */
+/** Kinds of resources that a test could leave behind; others belong to the runner. */
 const COUNTED: ReadonlySet<string> = new Set([
   'TCPSocketWrap',
   'TCPServerWrap',
@@ -249,9 +249,7 @@ export function activeResources(): ReadonlyMap<string, number> {
   return counts;
 }
 
-/**
- * What is there beyond what was there before, after giving the kernel and the loop time to let go.
- */
+/** Returns what exists beyond `before`, after a time for the kernel and the loop to release it. */
 export async function leftovers(before: ReadonlyMap<string, number>): Promise<string[]> {
   const until = performance.now() + BOUND_MS;
   for (;;) {

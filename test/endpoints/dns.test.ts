@@ -12,7 +12,7 @@ interface Question {
   readonly fail: (code: string) => Promise<void>;
 }
 
-/** Lets everything run that waits for a promise. */
+/** Runs everything that waits for a promise. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function setUp(options: Partial<ResolverOptions> = {}) {
@@ -35,7 +35,7 @@ function setUp(options: Partial<ResolverOptions> = {}) {
     onFailure: (name, message) => void failures.push(`${name} ${message}`),
     ...options,
   });
-  /** The oldest question without an answer. */
+  /** Returns the oldest question without an answer. */
   const next = (): Question => {
     const question = questions.shift();
     if (question === undefined) throw new Error('nothing was looked up');
@@ -116,7 +116,7 @@ t.test('a name in use is looked up every 5 s, and a change is told', async (t) =
 t.test('where DNS tells a TTL the next look-up comes after it, not before 1 s and not after 60 s', async (t) => {
   const { resolver, clock, questions, next } = setUp();
   resolver.want(names('a.test'));
-  /** Milliseconds from an answer with this TTL to the next look-up. */
+  /** Returns the milliseconds from an answer with this TTL to the next look-up. */
   const restAfter = async (ttl: number | null): Promise<number> => {
     await next().answer(['10.0.0.1'], ttl);
     resolver.touch('a.test');

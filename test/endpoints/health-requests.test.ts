@@ -1,4 +1,4 @@
-// Checks by HTTP and gRPC, over real sockets and real TLS.
+// HTTP and gRPC checks, over real sockets and real TLS.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
@@ -317,7 +317,7 @@ t.test(
   },
 );
 
-/** What a service of gRPC answers; `message` is a HealthCheckResponse. */
+/** The answer of a gRPC service; `message` is a HealthCheckResponse. */
 interface GrpcAnswer {
   readonly status?: number;
   readonly type?: string;

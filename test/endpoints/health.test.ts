@@ -34,7 +34,7 @@ interface Backend extends AsyncDisposable {
   readonly port: number;
   readonly sockets: Socket[];
   accepted: number;
-  /** Whatever it does with bytes that come. */
+  /** Handles the bytes that come. */
   onData: (socket: Socket, text: string) => void;
   stop(): Promise<void>;
   start(): Promise<void>;

@@ -6,7 +6,7 @@ import type { AttemptOutcome } from '../../src/model/messages.ts';
 
 const SECOND = 1_000;
 
-/** Without the rates, so that a test is about what it names. */
+/** Without the rates, so that a test is only about what it names. */
 const CONSECUTIVE: Partial<OutlierDetection> = {
   maxEjectionPercent: 100,
   successRate: { ...OUTLIER_DEFAULTS.successRate, enforcing: 0 },

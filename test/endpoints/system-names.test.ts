@@ -16,10 +16,10 @@ interface Records {
   readonly addresses: readonly string[];
   readonly ttl: number;
 }
-/** `silent` never answers, `empty` has other records only. */
+/** `silent` never answers, `empty` has only other records. */
 type Zone = Map<string, Records | 'silent' | 'servfail' | 'empty'>;
 
-/** A DNS server over UDP. What it was asked for stands in `asked`: name and type. */
+/** A DNS server over UDP. `asked` lists the questions: name and type. */
 async function dnsServer(t: Test, zone: Zone) {
   const socket = createSocket('udp4');
   const asked: string[] = [];
@@ -206,7 +206,7 @@ t.test('24 dead names: a good one is answered, follows its changes, and files ar
   const resolver = createResolver({
     clock: systemClock({ keepAlive: true }),
     lookup: (name, family) => names.find(name, family),
-    // None of them fails before the test is over: what follows is done while they hang.
+    // None of them fails before the test is over: the rest happens while they hang.
     deadlineMs: 600_000,
     onAnswer(name, resolution) {
       log.push(`${name} ${resolution.kind === 'resolved' ? resolution.addresses.join() : 'failed'}`);

@@ -1,4 +1,4 @@
-// A watch of endpoints over real sockets, with a clock that a test turns.
+// A watch of endpoints over real sockets, with a clock that a test advances.
 import { connect } from 'node:net';
 import type { Test } from 'tap';
 import { EndpointWatch } from '../../src/endpoints/watch.ts';
@@ -16,9 +16,9 @@ export interface Watching extends Disposable {
   readonly watch: EndpointWatch;
   readonly told: string[];
   readonly names: Map<string, Resolution>;
-  /** Checks that have ended. */
+  /** Number of ended checks. */
   checks: number;
-  /** Cranks the clock, then waits for `count` checks to end. */
+  /** Advances the clock, then waits for `count` checks to end. */
   after(ms: number, count?: number): Promise<void>;
 }
 

@@ -1,5 +1,5 @@
-// explain is decide with its reasons: on any configuration and any connection both come to the same
-// end.
+// explain is decide with its reasons: both come to the same end for any configuration and any
+// connection.
 import t from 'tap';
 import fc from 'fast-check';
 import { explain } from '../../src/explain/explain.ts';

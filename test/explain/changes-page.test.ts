@@ -1,4 +1,4 @@
-// The examples of docs/changes.md are what its commands print. `UPDATE_README=1 npm test --
+// The examples of docs/changes.md are the output of its commands. `UPDATE_README=1 npm test --
 // test/explain/changes-page.test.ts` writes them.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -54,7 +54,7 @@ t.test('the page shows what diff and simulate print for the zone that generate z
       ...args.map((arg) => arg.replace(/^(my-zone|changed-zone|sessions)/, `${dir}/$1`)),
     );
     t.same([code, err], [3, '']);
-    // Keys are new each time, and with them the versions.
+    // Keys are new each time, and so are the versions.
     const plain = out
       .replaceAll(`${dir}/`, '')
       .replace(/(configuration) [0-9a-f]{16}(?:(, was) [0-9a-f]{16})?/, (_, word: string, was?: string) =>

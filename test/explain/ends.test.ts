@@ -1,4 +1,4 @@
-// Every way in which a session ends, explained by its record: at which step it ends.
+// Explains every end of a session by its record, with the step at which it ends.
 import t from 'tap';
 import { NORMAL_ENDS, REFUSALS } from '../../src/base/refusal.ts';
 import type { EndReason } from '../../src/base/refusal.ts';
@@ -16,7 +16,7 @@ const config = compiled();
 const frontend = 'spiffe://default/frontend';
 
 /**
- * Of a session to `api`, which has TLS to its endpoint, or to `reports`, which has none; as far as
+ * A session to `api`, which has TLS to its endpoint, or to `reports`, which has none, with how far
  * it got.
  */
 const reached = {
@@ -50,7 +50,7 @@ function ended(record: SessionRecord): Trace {
 
 type Reached = keyof typeof reached;
 
-/** Codes that belong to one step come there; others come wherever a session is at that moment. */
+/** Codes of one step occur there; others occur at the present step of a session. */
 const ENDS: Readonly<Record<EndReason, readonly (readonly [Reached, Trace['endsAt'], Partial<SessionRecord>?])[]>> = {
   'hello-timeout': [['accepted', 'hello']],
   'hello-too-large': [['accepted', 'hello']],

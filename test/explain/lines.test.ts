@@ -1,4 +1,4 @@
-// What clients and files of others may put on the terminal of an operator.
+// What clients and other people's files may put on an operator's terminal.
 import t from 'tap';
 import { diffConfigurations } from '../../src/explain/diff.ts';
 import { explain } from '../../src/explain/explain.ts';

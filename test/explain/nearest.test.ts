@@ -1,4 +1,4 @@
-// What an SNI without a route may have been meant to be.
+// Finds the SNIs that an SNI without a route may have been meant to be.
 import t from 'tap';
 import { nearestRoutes } from '../../src/explain/nearest.ts';
 import { NO_SOURCES } from '../../src/explain/trace.ts';

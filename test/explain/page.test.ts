@@ -1,4 +1,4 @@
-// The examples of docs/explain.md are what their commands print. `UPDATE_README=1 npm test --
+// The examples of docs/explain.md are the output of their commands. `UPDATE_README=1 npm test --
 // test/explain/page.test.ts` writes it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -14,7 +14,7 @@ const EXAMPLE =
 const REQUEST =
   /(<!-- explain-request -->\n```yaml\n([\s\S]*?)```\n\n```sh\nnpx zone-egress (explain .*) --resources my-zone\/resources\n```\n\n)```text\n([\s\S]*?)```\n(<!-- \/explain-request -->)/;
 
-/** The folder of the sample zone, with this beside it. */
+/** Makes the folder of the sample zone, with these files added. */
 async function folder(t: Test, more: Readonly<Record<string, string>> = {}): Promise<string> {
   const dir = t.testdir({});
   const others = Object.entries(more).map(([path, text]) => ({ path, text }));
@@ -25,12 +25,12 @@ async function folder(t: Test, more: Readonly<Record<string, string>> = {}): Pro
   return dir;
 }
 
-/** What a command of the page prints, as the page shows it. */
+/** Returns the output of a command of the page, in the form of the page. */
 async function printed(t: Test, line: string, dir: string): Promise<string> {
   const args = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare = '']) => quoted ?? bare);
   const { code, out, err } = await runCommand(...args, '--resources', `${dir}/resources`);
   t.strictSame({ code, err }, { code: 3, err: '' });
-  // Its keys are new each time, and with them the version.
+  // Its keys are new each time, and so is the version.
   return out.replaceAll(`${dir}/`, 'my-zone/').replace(/configuration [0-9a-f]{16}/, 'configuration 0123456789abcdef');
 }
 

@@ -1,4 +1,4 @@
-// A zone in one file of resources, compiled, for tests that ask why.
+// A zone in one file of resources, compiled, for tests of explain.
 import { explain } from '../../src/explain/explain.ts';
 import type { ConnectionFacts } from '../../src/explain/facts.ts';
 import { assumedView } from '../../src/explain/assumed-view.ts';
@@ -101,7 +101,7 @@ export function facts(serverName: string | null, ...uris: readonly string[]): Co
 
 const usual = compiled();
 
-/** As `zone-egress explain --resources` does. */
+/** Asks as `zone-egress explain --resources` does. */
 export function ask(serverName: string | null, ...uris: readonly string[]): Trace {
   return explain(usual.snapshot, facts(serverName, ...uris), assumedView, sourcesOf(usual));
 }

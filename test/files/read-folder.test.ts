@@ -5,7 +5,7 @@ import t from 'tap';
 import { MAX_FILE_BYTES, readFileBelow, readResourceFolder } from '../../src/files/read-folder.ts';
 import { withoutRoot } from '../data.ts';
 
-/** Node cannot make one. */
+/** Node cannot make a FIFO. */
 function makeFifo(path: string): void {
   execFileSync('sh', ['-c', 'mkfifo "$0"', path]);
 }

@@ -8,9 +8,9 @@ import { watchFolder } from '../../src/files/watch-folder.ts';
 import type { WatchOptions } from '../../src/files/watch-folder.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 
-/** A poll this rare never comes: what is seen was reported by the system. */
+/** A poll this rare never comes: every change that is seen was reported by the system. */
 const NO_POLL = { debounceMs: 10, pollMs: 3_600_000 };
-/** Nothing that is reported counts before the poll does. */
+/** The poll comes before any event of the system. */
 const POLL = { debounceMs: 1, pollMs: 20 };
 
 async function watching(t: Test, dir: string, options: Partial<WatchOptions> = NO_POLL) {
@@ -26,7 +26,7 @@ async function watching(t: Test, dir: string, options: Partial<WatchOptions> = N
   });
   t.teardown(() => watcher.close());
   await watcher.ready;
-  /** Does it and waits until it is told. */
+  /** Makes a change and waits until it is reported. */
   const sees = async (what: string, change: () => void): Promise<void> => {
     const before = changes;
     const next = new Promise<void>((resolve) => (told = resolve));

@@ -150,7 +150,7 @@ for (const version of VERSIONS) {
         {
           minVersion: version,
           maxVersion: version,
-          // The bad client does not mind that its own key is weak.
+          // The bad client accepts its own weak key.
           ciphers: 'DEFAULT:@SECLEVEL=0',
           ...(client === null ? {} : client),
         },
@@ -251,7 +251,7 @@ interface IntermediateOptions {
   readonly by?: CertificateAndKey;
 }
 
-/** Always with the same key, so that what one of them issued fits every other. */
+/** Always with the same key, so that a certificate of one of them fits every other. */
 function intermediate(options: IntermediateOptions = {}): CertificateAndKey {
   const { pathLength, by = mesh.ca, ...more } = options;
   const cert = issueCertificate({
@@ -287,7 +287,7 @@ function chained(leaf: CertificateAndKey, ...above: readonly CertificateAndKey[]
   return { cert: leaf.cert + above.map(({ cert }) => cert).join(''), key: leaf.key };
 }
 
-/** NameConstraints that permit URIs of one host only. */
+/** NameConstraints that allow only URIs of one host. */
 function onlyHost(host: string): { oid: string; critical: boolean; value: Uint8Array } {
   const base = Buffer.concat([Buffer.from([0x86, host.length]), Buffer.from(host)]);
   const wrap = (tag: number, body: Buffer): Buffer => Buffer.concat([Buffer.from([tag, body.length]), body]);

@@ -24,7 +24,7 @@ t.test('the second time the same client comes out, without another look at the c
   const gate = createGate();
   const first = gate(name, facts());
   t.strictSame(first, verifyClient(name, facts()));
-  // A fresh object of the same bytes, as each connection has; of those bytes alone.
+  // A new object of only the same bytes, as each connection has.
   const again = gate(name, facts({ certificate: { raw: Buffer.from(certificate.raw) } as X509Certificate }));
   t.equal(again.kind === 'verified' && first.kind === 'verified' && again.client === first.client, true);
 });

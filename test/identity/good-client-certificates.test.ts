@@ -1,5 +1,5 @@
 /**
- * Client certificates that pass, under every form of mesh CA; and what a connection may not do
+ * Client certificates that pass, under every form of mesh CA, and what a connection must not do
  * after that.
  */
 import { generateKeyPairSync } from 'node:crypto';
@@ -175,7 +175,7 @@ t.test('a client that asks for renegotiation is refused', async (t) => {
   t.type(answer, Error);
 });
 
-/** A leaf with nothing but its name. */
+/** A leaf with only its name. */
 function bareLeafOf(mesh: TestMesh): CertificateAndKey {
   const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   const cert = issueCertificate({

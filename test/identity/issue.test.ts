@@ -85,7 +85,7 @@ t.test('the name of the issuer is copied byte for byte, in whatever string types
   const ca = new X509Certificate(LEGACY_NAME);
   const cert = issueCertificate({
     caCert: LEGACY_NAME,
-    // Whose key signs does not matter to the name.
+    // The name does not depend on the signing key.
     caKey: cas.EC.key,
     publicKey: generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey,
     uris: ['spiffe://default/a'],

@@ -26,7 +26,7 @@ const now = Date.UTC(2026, 5, 1);
 const mesh = await createTestMesh('default', { nowMs: now });
 const other = await createTestMesh('payments', { nowMs: now });
 
-/** A store with a clock of the test's own, and what it told. */
+/** A store with the test's own clock, and its reports. */
 class Bench {
   readonly clock = new FakeClock({ wall: now });
   readonly told: MeshCredentials[] = [];
@@ -45,7 +45,7 @@ class Bench {
     this.#events.emit('told');
   }
 
-  /** What the next word from the store is about is up to the caller. */
+  /** The caller knows what the next report is about. */
   async next(): Promise<void> {
     await once(this.#events, 'told');
   }
@@ -86,7 +86,7 @@ function folderOf(path: string): Config {
   return { snapshot: { ...EMPTY_SNAPSHOT, meshes: new Map([[one.name, one]]) }, secrets: new Map() };
 }
 
-/** What a control plane would send. */
+/** Makes what a control plane would send. */
 function given(pair: CertificateAndKey, trust: string = mesh.ca.cert): Config {
   const secrets = new Map([pair.cert, pair.key, trust].map((text) => [hashOf(text), text]));
   const identity = { kind: 'given', cert: hashOf(pair.cert), key: hashOf(pair.key) } as const;
@@ -94,7 +94,7 @@ function given(pair: CertificateAndKey, trust: string = mesh.ca.cert): Config {
   return { snapshot: { ...EMPTY_SNAPSHOT, meshes: new Map([[one.name, one]]) }, secrets };
 }
 
-/** What cert-manager would put. */
+/** Makes what cert-manager would write. */
 function egressPair(lifetimeMs = 24 * HOUR, more: Parameters<typeof mesh.issue>[0] = {}): CertificateAndKey {
   return mesh.issue({ uris: egressUris('default'), notBefore: now - 10_000, notAfter: now + lifetimeMs, ...more });
 }
@@ -409,7 +409,7 @@ t.test('where the system tells of changes, a new certificate is taken at once', 
   const folder = t.testdir();
   put(folder, egressPair());
   const { snapshot, secrets } = folderOf(folder);
-  // The watch holds no process open; this does.
+  // The watch does not hold the process open; this does.
   const holder = createServer().listen(0, '127.0.0.1');
   t.teardown(() => holder.close());
   await made.live(snapshot, secrets);
@@ -426,7 +426,7 @@ t.test('the symlink swap of a Kubernetes mount is noticed, also by the poll alon
   const renewed = egressPair(48 * HOUR);
   put(join(folder, 'one'), egressPair());
   put(join(folder, 'two'), renewed);
-  // The watch on the mount sees nothing of a link that lies elsewhere.
+  // The watch on the mount gets no event for a link to another place.
   symlinkSync(join(folder, 'one'), join(folder, '..data'));
   for (const file of ['tls.crt', 'tls.key', 'ca.crt']) symlinkSync(join(folder, '..data', file), join(mount, file));
   const { snapshot, secrets } = folderOf(mount);

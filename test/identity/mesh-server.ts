@@ -1,6 +1,6 @@
 /**
  * One mesh's TLS server as traffic runs it, fed with sockets whose first bytes were read and put
- * back; and clients of it.
+ * back, and its clients.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -24,8 +24,8 @@ export type Outcome =
 export interface MeshServer {
   readonly port: number;
   /**
-   * What the server made of a client that connected with these options; `use` has the client after
-   * its handshake, before it closes.
+   * Returns the server's judgement of a client with these options; `use` has the client after its
+   * handshake, before it closes.
    */
   meet(
     options: ConnectionOptions,

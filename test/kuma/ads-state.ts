@@ -12,8 +12,8 @@ interface Recorded {
 }
 
 /**
- * What an egress holds after the message with this number of a recorded state-of-the-world
- * conversation. CDS and LDS say everything each time; EDS and SDS add to what is known.
+ * Returns what an egress has after the message with this number of a recorded state-of-the-world
+ * conversation. CDS and LDS repeat everything each time; EDS and SDS add to what is known.
  */
 export function readAdsState(folder: URL, until: number): EnvoyRouting {
   return readResources(adsResources(folder, until));
@@ -32,7 +32,7 @@ export function adsResources(folder: URL, until: number): readonly Named[] {
   return all.map(([name, resource]) => ({ name, resource }));
 }
 
-/** The secrets as well, which are no part of a routing: SDS adds to what is known. */
+/** Includes the secrets, which are no part of a routing: SDS adds to what is known. */
 export function readSecrets(folder: URL, until: number): readonly Named[] {
   const secrets = new Map<string, Recorded>();
   for (const file of readdirSync(folder).sort()) {
@@ -48,8 +48,8 @@ function nameOf({ name, clusterName }: Recorded): string {
 }
 
 /**
- * Of one recorded response, whole: a resource or a chain that did not change is a reference to an
- * earlier file.
+ * Returns the complete resources of one recorded response: an unchanged resource or chain refers to
+ * an earlier file.
  */
 export function resourcesOf(folder: URL, file: string): readonly Recorded[] {
   const { href } = new URL(file, folder);
@@ -58,7 +58,7 @@ export function resourcesOf(folder: URL, file: string): readonly Recorded[] {
   return known;
 }
 
-/** Recordings do not change, and each refers to the ones before many times. */
+/** Recordings do not change, and each refers to earlier ones many times. */
 const read = new Map<string, readonly Recorded[]>();
 
 function readResourcesOf(folder: URL, file: string): readonly Recorded[] {

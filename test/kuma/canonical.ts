@@ -1,13 +1,13 @@
 import type { Principal } from '../../src/model/permission.ts';
 
-/** Nobody, as an expression. */
+/** No client, as an expression. */
 export const NOBODY: Principal = { kind: 'or', any: [] };
 export const ANYBODY: Principal = { kind: 'any' };
 
 /**
- * A set of clients, written in one way only, however it was said: every combination of the URIs
- * that make a difference, with what becomes of it. A client has one value for a tag and one service
- * in a mesh, as Kuma's certificates have; `other` is any value that is not named, or none.
+ * Writes a set of clients in one canonical form: every combination of the URIs that matter, with
+ * its outcome. A client has one value for a tag and one service in a mesh, as Kuma's certificates
+ * have; `other` is any value that is not named, or none.
  */
 export function canonical(clients: Principal): readonly string[] {
   const variables = reduced(variablesOf(clients), clients);
@@ -19,7 +19,7 @@ export function canonical(clients: Principal): readonly string[] {
 }
 
 interface Variable {
-  /** What all of its values begin with. */
+  /** The common prefix of its values. */
   readonly name: string;
   readonly values: readonly string[];
 }
@@ -56,7 +56,7 @@ function atomsOf(clients: Principal): readonly Atom[] {
 }
 
 /**
- * A tag or the service of a mesh, and its value; any other URI is a variable of its own, there or
+ * A tag or the service of a mesh, and its value; any other URI is a variable of its own, present or
  * not.
  */
 function split({ match, value }: Atom): readonly [string, string] {
@@ -64,7 +64,7 @@ function split({ match, value }: Atom): readonly [string, string] {
   return parts === null ? [`${match} ${value}`, ' yes'] : [parts[1] ?? '', parts[2] ?? ''];
 }
 
-/** Without the values that never make a difference. */
+/** Leaves out values that never matter. */
 function reduced(variables: readonly Variable[], clients: Principal): readonly Variable[] {
   const kept = variables.map(({ name, values }, i) => ({
     name,

@@ -3,11 +3,11 @@ import { NOT_BUILT } from './model.ts';
 export interface Comparison {
   /** One line for each path. */
   readonly differences: readonly string[];
-  /** Paths with what the other side has and ours cannot say yet. */
+  /** Paths with what the other side has and ours lacks so far. */
   readonly notBuilt: readonly string[];
 }
 
-/** Compares plain data: what Kuma gives, and what we make of the same. */
+/** Compares plain data: Kuma's result and ours for the same input. */
 export function compare(expected: unknown, got: unknown, path = ''): Comparison {
   const differences: string[] = [];
   const notBuilt: string[] = [];

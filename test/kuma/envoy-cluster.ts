@@ -3,17 +3,17 @@ import type { BalancerModel, BreakersModel, ClusterModel, EndpointModel, TlsMode
 import type { EnvoyNode } from './envoy-node.ts';
 import { certificateHashes, keyHash } from './fingerprint.ts';
 
-/** A cluster as Envoy has it, and what only the cluster knows of the routes that lead to it. */
+/** A cluster in Envoy's form, with what only the cluster knows of the routes that lead to it. */
 export interface EnvoyCluster {
   readonly model: ClusterModel;
   readonly http: '1' | '2' | null;
-  /** Whether a rewrite of the Host header has an effect. */
+  /** True when a rewrite of the Host header has an effect. */
   readonly resolves: boolean;
-  /** Empty: there are no subsets, so metadata of a route chooses nothing. */
+  /** Empty means no subsets, so metadata of a route chooses nothing. */
   readonly subsetKeys: readonly (readonly string[])[];
 }
 
-/** `assignment`: what EDS said of this cluster. Defaults are Envoy's. */
+/** `assignment`: the EDS resource of this cluster. Defaults are Envoy's. */
 export function readCluster(cluster: EnvoyNode, assignment: EnvoyNode | undefined): EnvoyCluster {
   cluster.skip('altStatName', 'edsClusterConfig');
   const name = cluster.text('name') ?? '';
@@ -97,7 +97,7 @@ function readBreakers(cluster: EnvoyNode): BreakersModel {
   const breakers = cluster.object('circuitBreakers');
   const [threshold, ...more] = breakers?.objects('thresholds') ?? [];
   for (const other of more) other.report('a second threshold');
-  // Of how Envoy counts and keeps connections.
+  // Concerns how Envoy counts and keeps connections.
   threshold?.skip('maxConnectionPools', 'trackRemaining');
   const model = {
     maxConnections: threshold?.number('maxConnections') ?? 1_024,
@@ -110,7 +110,7 @@ function readBreakers(cluster: EnvoyNode): BreakersModel {
   return model;
 }
 
-/** Envoy's defaults of `enforcing…` are kept apart for each detector: some are on, some are off. */
+/** Envoy's defaults of `enforcing…` differ between detectors: some are on, some are off. */
 function readOutlier(cluster: EnvoyNode): OutlierDetection | null {
   const outlier = cluster.object('outlierDetection');
   if (outlier === undefined) return null;
@@ -150,7 +150,7 @@ function readOutlier(cluster: EnvoyNode): OutlierDetection | null {
 }
 
 function readHealthCheck(check: EnvoyNode): HealthCheck {
-  // What Envoy writes of it to a log.
+  // Concerns Envoy's own log.
   check.skip('eventLogPath', 'alwaysLogHealthCheckFailures', 'eventLogger');
   const model: HealthCheck = {
     probe: readProbe(check),
@@ -201,7 +201,7 @@ interface Socket {
   readonly tls: TlsModel;
 }
 
-/** The first socket whose match is among the endpoint's metadata is the endpoint's. */
+/** An endpoint uses the first socket whose match is in its metadata. */
 function socketsOf(cluster: EnvoyNode, http: '1' | '2' | null): readonly Socket[] {
   const sockets = cluster.objects('transportSocketMatches').flatMap((item) => {
     item.skip('name');
@@ -232,7 +232,7 @@ function readTls(context: EnvoyNode, http: '1' | '2' | null): TlsModel {
       return chain === undefined || key === undefined ? [] : [...certificateHashes(bytes(chain)), keyHash(bytes(key))];
     }),
     minVersion: version('tlsMinimumProtocolVersion'),
-    // Envoy's own for a client.
+    // Envoy's default for a client.
     maxVersion: version('tlsMaximumProtocolVersion'),
     alpn: http === null ? [] : [http === '1' ? 'http/1.1' : 'h2'],
     renegotiation: context.flag('allowRenegotiation'),
@@ -241,7 +241,7 @@ function readTls(context: EnvoyNode, http: '1' | '2' | null): TlsModel {
   return model;
 }
 
-/** Where systems keep their bundle; a control plane sends the place that the proxy told it. */
+/** The places of systems' bundles; a control plane sends the one that the proxy named. */
 const SYSTEM: readonly string[] = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem'];
 
 function bytes(source: EnvoyNode): string {
@@ -272,7 +272,7 @@ function readEndpoints(assignment: EnvoyNode, sockets: readonly Socket[], family
       const metadata = item.object('metadata')?.object('filterMetadata');
       const tags = metadata?.record('envoy.lb') ?? {};
       const labels = metadata?.record('envoy.transport_socket_match') ?? {};
-      // Kuma gives both the same; a subset and a socket by different ones is nothing that we have.
+      // Kuma gives both the same tags; a subset and a socket with different ones do not exist here.
       if (JSON.stringify(Object.entries(tags).sort()) !== JSON.stringify(Object.entries(labels).sort()))
         metadata?.report('differ');
       const weight = item.number('loadBalancingWeight') ?? 1;
@@ -298,7 +298,8 @@ function readEndpoints(assignment: EnvoyNode, sockets: readonly Socket[], family
 }
 
 /**
- * By what names an endpoint, so that a change of its weight or priority is a change in one place.
+ * Sorts by what names an endpoint, so that a change of its weight or priority is a change in one
+ * place.
  */
 export function sortEndpoints(endpoints: readonly EndpointModel[]): readonly EndpointModel[] {
   const key = ({ address, port, tags }: EndpointModel): string => JSON.stringify([address, port, Object.entries(tags).sort()]);

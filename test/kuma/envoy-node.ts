@@ -1,7 +1,6 @@
 /**
- * One object of Envoy's configuration, as proto3 JSON. Whoever reads it takes its fields one by
- * one; `done` reports those that nobody took, so that nothing of a configuration is left out in
- * silence.
+ * One object of Envoy's configuration, as proto3 JSON. A reader takes its fields one by one; `done`
+ * reports those not taken, so that no part of a configuration is silently left out.
  */
 export class EnvoyNode {
   readonly path: string;
@@ -27,7 +26,7 @@ export class EnvoyNode {
     return this.#fields.has(name);
   }
 
-  /** Known, and without a meaning here. */
+  /** Marks fields that are known and have no meaning here. */
   skip(...names: readonly string[]): void {
     for (const name of names) this.#taken.add(name);
   }
@@ -75,7 +74,7 @@ export class EnvoyNode {
     return this.#list(name).map((value, i) => new EnvoyNode(value, `${this.path}.${name}[${i}]`, this.#unread));
   }
 
-  /** A map whose keys are free. */
+  /** A map with arbitrary keys. */
   entries(): readonly (readonly [string, unknown])[] {
     for (const key of this.#fields.keys()) this.#taken.add(key);
     return [...this.#fields];

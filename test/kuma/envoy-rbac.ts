@@ -3,7 +3,8 @@ import { ANYBODY, NOBODY } from './canonical.ts';
 import type { EnvoyNode } from './envoy-node.ts';
 
 /**
- * Who passes one RBAC filter of a chain with this SNI, and who is counted as denied by its shadow.
+ * Returns who passes one RBAC filter of a chain with this SNI, and who is counted as denied by its
+ * shadow.
  */
 export function readRbac(filter: EnvoyNode, sni: string): { readonly allowed: Principal; readonly shadowDenied: Principal } {
   filter.skip('statPrefix', 'shadowRulesStatPrefix');
@@ -21,7 +22,7 @@ export function readRbac(filter: EnvoyNode, sni: string): { readonly allowed: Pr
   return { allowed: and(allowed), shadowDenied: shadow.length === 0 ? NOBODY : not(and(shadow)) };
 }
 
-/** The old form. An RBAC without policies allows nobody, or denies nobody. */
+/** Reads the old form. An RBAC without policies allows no client, or denies none. */
 function passing(rules: EnvoyNode, sni: string): Principal {
   const action = rules.text('action') ?? 'ALLOW';
   const policies = rules.object('policies');
@@ -117,8 +118,8 @@ function matchesText(matcher: EnvoyNode | undefined, text: string): boolean {
 }
 
 /**
- * The new form: the first matcher that matches decides; what none matches goes to `onNoMatch`, and
- * without one is denied.
+ * Reads the new form: the first matcher that matches decides; a client that matches none goes to
+ * `onNoMatch`, and is denied without one.
  */
 function matching(matcher: EnvoyNode, sni: string): Principal {
   const list = matcher.object('matcherList');

@@ -9,7 +9,7 @@ export function certificateHashes(text: string): readonly string[] {
   return pems === null ? [sha256(text)] : pems.map((pem) => sha256(new X509Certificate(pem).raw));
 }
 
-/** The same for a key in PKCS#1 and in PKCS#8. */
+/** The same hash for a key in PKCS#1 and in PKCS#8. */
 export function keyHash(text: string): string {
   return text.includes('-----BEGIN ') ? sha256(createPrivateKey(text).export({ type: 'pkcs8', format: 'der' })) : sha256(text);
 }

@@ -1,7 +1,7 @@
 /**
  * Reads what a control plane sends to its zone egress: the resources of a golden file
- * (`readGolden`) or of a recorded conversation (ads-state.ts). Listeners of the proxy itself
- * (admin, readiness) are left out, and so are secrets.
+ * (`readGolden`) or of a recorded conversation (ads-state.ts). It leaves out listeners of the proxy
+ * itself (admin, readiness), and secrets.
  */
 import { parse } from 'yaml';
 import type { Principal } from '../../src/model/permission.ts';
@@ -14,7 +14,7 @@ import { and, or, readRbac } from './envoy-rbac.ts';
 import type { ClientsModel, ClusterModel, RequestsModel, RouteModel, Routing } from './model.ts';
 
 export interface EnvoyRouting extends Routing {
-  /** All clusters, by the name of the resource: a golden may have some that no chain leads to. */
+  /** All clusters, by the name of the resource: a golden may have some without a chain. */
   readonly clusters: Readonly<Record<string, ClusterModel>>;
 }
 
@@ -104,7 +104,7 @@ function readChain(chain: EnvoyNode, sni: string, clusters: ReadonlyMap<string, 
     clients: context === undefined ? null : readClients(context),
     allowed: canonical(allowed),
     shadowDenied: canonical(and([allowed, or(found.shadow)])),
-    // Metadata that no selector has falls back to any endpoint.
+    // Metadata without a selector falls back to any endpoint.
     subset: subsetKeys.some((selector) => [...selector].sort().join() === keys) ? found.metadata : {},
     idleTimeoutMs: found.idleTimeoutMs,
     rateLimit: found.rateLimit,
@@ -157,7 +157,7 @@ function readClients(context: EnvoyNode): ClientsModel {
   return model;
 }
 
-/** What the filters of one chain come to; filled one by one. */
+/** The result of the filters of one chain, filled one by one. */
 interface Found {
   cluster: string;
   metadata: Readonly<Record<string, string>>;
@@ -181,7 +181,7 @@ function readFilter(filter: EnvoyNode, sni: string, found: Found): void {
   const config = filter.object('typedConfig');
   filter.done();
   if (config === undefined) return;
-  // Envoy goes by the type too; names are free.
+  // Envoy uses the type too; names are arbitrary.
   switch (config.type.replace('envoy.extensions.filters.', '')) {
     case 'network.rbac.v3.RBAC':
     case 'http.rbac.v3.RBAC': {
@@ -217,11 +217,11 @@ function readFilter(filter: EnvoyNode, sni: string, found: Found): void {
       found.requests.faults.push(readFault(config));
       return config.done();
     case 'http.local_ratelimit.v3.LocalRateLimit':
-      // Its buckets are those of the routes.
+      // The buckets belong to the routes.
       config.skip('statPrefix');
       return config.done();
     default:
-      // Known by name, and compared as such: what it does in detail is for whoever builds it.
+      // Known and compared by name; its details matter to the reader who implements it.
       found.filters.push(config.type);
   }
 }

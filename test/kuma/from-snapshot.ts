@@ -12,7 +12,7 @@ import { and, not, or } from './envoy-rbac.ts';
 import { certificateHashes, keyHash } from './fingerprint.ts';
 import type { BalancerModel, ClusterModel, EndpointModel, RequestsModel, RouteModel, Routing, TlsModel } from './model.ts';
 
-/** The same of a snapshot. */
+/** Reads the same from a snapshot. */
 export function readSnapshot({ routes, clusters }: Snapshot, secrets: Secrets): Routing {
   const models: Record<string, RouteModel> = {};
   for (const route of routes.values()) {

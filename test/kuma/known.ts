@@ -6,8 +6,8 @@ interface Known {
 }
 
 /**
- * Where this egress differs from Kuma's on purpose. An entry that explains nothing any more has to
- * go.
+ * Intended differences between this egress and Kuma's. An entry that explains nothing any more has
+ * to go.
  */
 export const ON_PURPOSE: readonly Known[] = [
   {
@@ -26,9 +26,9 @@ export const ON_PURPOSE: readonly Known[] = [
 ];
 
 export interface Judged {
-  /** Differences that nobody has explained. */
+  /** Differences without an explanation. */
   readonly unexplained: readonly string[];
-  /** Reason -> how often. */
+  /** Reason -> number of differences. */
   readonly onPurpose: ReadonlyMap<string, number>;
   readonly notBuilt: ReadonlyMap<string, number>;
 }

@@ -1,6 +1,6 @@
 /**
- * Pairs of what Kuma was given and what it made of it for a zone egress, whole zones: a recorded
- * control plane, and Kuma's own tests.
+ * Pairs of Kuma's input and its result for a zone egress, whole zones: a recorded control plane,
+ * and Kuma's own tests.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
@@ -17,7 +17,7 @@ import { compiledZone, holdPair, newTally, tell } from './pair.ts';
 const tally = newTally();
 const GREEN = 'scenarios/tp-team-green.yaml';
 
-/** The changes of the recording, each with the number of the last message that it led to. */
+/** The changes of the recording, each with the number of the last message that it caused. */
 const HISTORY: readonly (readonly [what: string, until: number, change: Change])[] = [
   ['the first configuration', 12, {}],
   ['a new ExternalService', 18, { scenarios: ['scenarios/es-new.yaml'] }],
@@ -51,8 +51,8 @@ t.test('the recorded zone is served as the control plane had its egress serve it
 });
 
 /**
- * How control planes of other versions differ from 2.14.3. Neither of them applied the policies of
- * the recorded zone to its egress.
+ * Differences of control planes of other versions from 2.14.3. Neither of them applied the policies
+ * of the recorded zone to its egress.
  */
 const OLDER: readonly (readonly [version: string, differences: readonly RegExp[]])[] = [
   ['2.12.14', [/mes-prio\.9100\.default\.mes"\]\.cluster\.endpoints\[0\]\.priority: expected 0, got 1$/]],
@@ -85,7 +85,7 @@ t.test('older control planes had the same zone served in the same way, but for w
 
 /**
  * Kuma's unit tests have a text that is no certificate, and a permission of another mesh that their
- * builder lets through.
+ * builder accepts.
  */
 const PEM = Buffer.from(ca.cert).toString('base64');
 const completed = (input: string): string =>

@@ -11,10 +11,7 @@ interface Offered {
   readonly instances: number;
 }
 
-/**
- * What the ingresses offered, by the Dataplanes that ran behind them and the ExternalService of
- * zone-2.
- */
+/** What the ingresses offered, by the Dataplanes behind them and the ExternalService of zone-2. */
 const OFFERED: readonly Offered[] = [
   { zone: 'zone-2', mesh: 'default', service: 'backend', version: 'v1', instances: 1 },
   { zone: 'zone-2', mesh: 'default', service: 'backend', version: 'v2', instances: 1 },
@@ -24,19 +21,19 @@ const OFFERED: readonly Offered[] = [
   { zone: 'zone-3', mesh: 'default', service: 'backend', version: 'v1', instances: 1 },
 ];
 
-/** What was changed in the zone while it was recorded. */
+/** A change of the zone during the recording. */
 export interface Change {
-  /** A file that was not there. */
+  /** A file that did not exist. */
   readonly without?: string;
-  /** Files of `scenarios/`, which come in place of resources with the same name. */
+  /** Files of `scenarios/`, which replace resources of the same name. */
   readonly scenarios?: readonly string[];
-  /** In place of what is offered of that name and version. */
+  /** Replaces what is offered of that name and version. */
   readonly offered?: readonly Offered[];
 }
 
 /**
- * The resources of the recorded zone as its control plane had them: those of the global one with
- * the names and labels that they get on the way.
+ * Returns the resources of the recorded zone as its control plane had them: those of the global one
+ * with the names and labels that they get on the way.
  */
 export function liveZone({ without, scenarios = [], offered = [] }: Change): readonly SourceFile[] {
   const folder = new URL('resources/', LIVE);
@@ -73,8 +70,8 @@ function available({ zone, mesh, service, version, instances }: Offered): object
 }
 
 /**
- * The CA and the pair that the services of the recording used. The key, a throw-away one, is only
- * in what was sent to the egress.
+ * The CA and the pair of the recording's services. The key, a throw-away one, is only in what was
+ * sent to the egress.
  */
 function withPems(text: string): string {
   const pki = (file: string): string => readFileSync(new URL(`resources/pki/${file}`, LIVE), 'utf8');
@@ -91,8 +88,8 @@ function recordedKey(): string {
 }
 
 /**
- * Kuma's way from the global control plane to a zone: a hash in the name, and labels that say what
- * it was.
+ * Changes resources as Kuma does from the global control plane to a zone: a hash in the name, and
+ * labels with the origin.
  */
 function synced({ type = '', mesh, name = '', ...spec }: Readonly<Record<string, string>>): string {
   if (mesh === undefined) return stringify({ type, name, ...spec });
@@ -102,7 +99,7 @@ function synced({ type = '', mesh, name = '', ...spec }: Readonly<Record<string,
 
 const ALPHABET = 'bcdfghjklmnpqrstvwxz2456789';
 
-/** FNV-1a of mesh and name, in hex, with letters that spell no words. */
+/** FNV-1a of mesh and name, in hex, with letters that form no words. */
 function hashedName(mesh: string, name: string): string {
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(mesh + name)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);

@@ -2,42 +2,42 @@ import type { HealthCheck, OutlierDetection } from '../../src/model/cluster.ts';
 import type { ConnectionRateLimit } from '../../src/model/route.ts';
 
 /**
- * What a zone egress does, in plain data without names that only one side knows: Envoy's
- * configuration and our Snapshot are both brought to this, with every default written out, and then
- * compared. Lists that have no order are sorted.
+ * The effect of a zone egress as plain data without names that only one side knows. Envoy's
+ * configuration and our Snapshot are both converted to it, with every default written out, and
+ * compared. Lists without an order are sorted.
  */
 export interface Routing {
-  /** By SNI. */
+  /** Keyed by SNI. */
   readonly routes: Readonly<Record<string, RouteModel>>;
-  /** Paths of what the reader met and does not understand: never left out in silence. */
+  /** Paths that the reader does not understand: they are never silently left out. */
   readonly unread: readonly string[];
 }
 
 /**
- * In place of a value: our side has no such field yet. A comparison lists it, unless the other side
- * has nothing there either.
+ * Replaces a value where our side has no such field yet. A comparison lists it, unless the other
+ * side has nothing there either.
  */
 export const NOT_BUILT = 'not built';
 
 export interface RouteModel {
   readonly mode: 'passthrough' | 'terminate';
-  /** Who may finish the handshake; null where the egress is no party to it. */
+  /** The clients that may finish the handshake; null where the egress is not part of it. */
   readonly clients: ClientsModel | null;
-  /** As `canonical.ts` writes it. */
+  /** In the form of `canonical.ts`. */
   readonly allowed: readonly string[];
-  /** Clients that are let in and counted as if they were not. */
+  /** Clients that are admitted and counted as denied. */
   readonly shadowDenied: readonly string[];
-  /** Of the endpoints' tags; empty admits all. */
+  /** Tags of the endpoints; empty admits all. */
   readonly subset: Readonly<Record<string, string>>;
-  /** Of a session on which nothing moves. */
+  /** Timeout of a session without any byte. */
   readonly idleTimeoutMs: number;
-  /** Of new connections. */
+  /** Limit of new connections. */
   readonly rateLimit: ConnectionRateLimit | null;
-  /** The version of HTTP that the service speaks. */
+  /** The HTTP version of the service. */
   readonly http: '1' | '2' | null;
   /** What is done to requests. */
   readonly requests: RequestsModel;
-  /** What else is done, by the filter's type. */
+  /** Other filters, by type. */
   readonly filters: readonly string[];
   readonly cluster: ClusterModel;
 }
@@ -45,10 +45,10 @@ export interface RouteModel {
 export interface RequestsModel {
   /** Only where the cluster has names. */
   readonly hostRewrite: boolean;
-  /** From the end of the request to the end of its answer; 0 is no limit. */
+  /** From the end of the request to the end of its answer; 0 means no limit. */
   readonly timeoutMs: number;
   readonly streamIdleMs: number;
-  /** For whom, as the pattern that Kuma makes of tags; empty for all. */
+  /** The clients, as the pattern that Kuma makes of tags; empty for all. */
   readonly limits: readonly (LimitModel & { readonly clients: string })[];
   readonly faults: readonly (FaultModel & { readonly clients: string })[];
   /** One line each. */
@@ -63,7 +63,7 @@ interface LimitModel {
 }
 
 export interface FaultModel {
-  /** Of each: the value, and how many of ten thousand. */
+  /** Of each: the value, and the number of ten thousand. */
   readonly delayMs: readonly [number, number] | null;
   readonly abort: readonly [number, number] | null;
   readonly kibPerSecond: readonly [number, number] | null;
@@ -71,7 +71,7 @@ export interface FaultModel {
 
 export interface ClientsModel {
   readonly certificateRequired: boolean;
-  /** A URI SAN must begin with it; empty does not ask. */
+  /** A URI SAN must begin with it; empty does not check. */
   readonly uriPrefix: string;
   /** Names of the secrets. */
   readonly trust: string;
@@ -85,7 +85,7 @@ export interface ClusterModel {
   readonly localityWeighting: boolean;
   readonly overprovisioningFactor: number;
   readonly panicThresholdPercent: number;
-  /** Refuse rather than use endpoints that are not healthy. */
+  /** True refuses instead of using endpoints that are not healthy. */
   readonly failInPanic: boolean;
   readonly breakers: BreakersModel;
   readonly outlier: OutlierDetection | null;
@@ -95,7 +95,7 @@ export interface ClusterModel {
 
 export type BalancerModel = Readonly<Record<string, string | number>> & { readonly kind: string };
 
-/** Envoy's pools are of how it keeps connections. */
+/** Leaves out pools, which concern how Envoy keeps connections. */
 export interface BreakersModel {
   readonly maxConnections: number;
   readonly maxPendingRequests: number;
@@ -106,11 +106,11 @@ export interface BreakersModel {
 export interface EndpointModel {
   readonly address: string;
   readonly port: number;
-  /** Of a name: which addresses are asked for; null where there is nothing to resolve. */
+  /** The address family of a name; null where there is nothing to resolve. */
   readonly family: 'v4' | 'any' | null;
   readonly weight: number;
   readonly priority: number;
-  /** The zone of the locality; empty where it is not said. */
+  /** The zone of the locality; empty where none is given. */
   readonly zone: string;
   /** Counts only where localities are weighted. */
   readonly localityWeight: number;

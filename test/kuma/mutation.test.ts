@@ -1,7 +1,7 @@
 /**
- * The comparison is worth what it notices: one leaf of each kind is changed, in what was read and
- * in Envoy's own configuration, and the change must come out. What Envoy's configuration may say
- * differently without a difference for us is the list at the end.
+ * Tests the comparison itself: one leaf of each kind is changed, in the result and in Envoy's own
+ * configuration, and the change must be found. The list at the end has the parts of Envoy's
+ * configuration that may change without an effect here.
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
@@ -12,7 +12,7 @@ import { goldenResources, readResources } from './from-envoy.ts';
 import type { EnvoyRouting, Named } from './from-envoy.ts';
 import { NOT_BUILT } from './model.ts';
 
-/** All that the recording and the goldens of policies have between them. */
+/** Everything that the recording and the goldens of policies contain. */
 function everything(): readonly Named[] {
   const policies = (file: string): readonly Named[] => goldenResources(readFileSync(new URL(`policies/${file}`, KUMA), 'utf8'));
   const renamed = (file: string, prefix: string): readonly Named[] =>
@@ -55,7 +55,7 @@ function withLeaf(root: unknown, [key, ...rest]: readonly string[], value: Leaf[
   return copy;
 }
 
-/** The first leaf of each kind: indices, and names where they are free, do not make a kind. */
+/** The first leaf of each kind: indices, and arbitrary names, do not make a kind. */
 function oneOfEachKind(root: unknown, kindOf: (path: readonly string[]) => string): ReadonlyMap<string, Leaf> {
   const kinds = new Map<string, Leaf>();
   for (const leaf of leaves(root)) {
@@ -102,7 +102,7 @@ t.test('what is not built is listed where the other side has something, and neve
   t.same(notBuilt, ['.a: expected {"x":1}, not built']);
 });
 
-/** Names without a meaning, what belongs to HTTP, and what Envoy itself does not look at here. */
+/** Names without a meaning, parts of HTTP, and parts that Envoy itself ignores here. */
 const WITHOUT_MEANING: readonly RegExp[] = [
   /@type$/,
   /[sS]tatPrefix$|altStatName$/,
@@ -116,7 +116,7 @@ const WITHOUT_MEANING: readonly RegExp[] = [
   /metadataMatch\.filterMetadata\.envoy\.lb\.mesh$/,
   /circuitBreakers\.thresholds\.(?:maxConnectionPools|maxRequests|maxRetries|trackRemaining)$/,
   /subZone$/,
-  // The only one of its kind is about another chain than its own.
+  // The only one of its kind is about another chain.
   /httpFilters\..*singlePredicate\.valueMatch\.exact$/,
   /outlierDetection\.enforcing(?:SuccessRate|FailurePercentage)$/,
 ];
@@ -143,7 +143,7 @@ t.test('a change of Envoy’s configuration is a difference or is unread, except
   t.ok(kinds.size - silent.length >= 60, `${kinds.size} kinds of leaf, ${silent.length} of them without a meaning here`);
 });
 
-/** Of the proxy itself, which is not read. */
+/** Belongs to the proxy itself, which is not read. */
 function isOwn(resources: readonly Named[], index = ''): boolean {
   return /^kuma:/.test(resources[Number(index)]?.name ?? '');
 }

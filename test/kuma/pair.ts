@@ -13,7 +13,7 @@ export interface Own {
   readonly clusters: Readonly<Record<string, ClusterModel>>;
 }
 
-/** What we make of these files. */
+/** Returns our result for these files. */
 export function compiledZone(t: Test, title: string, files: readonly SourceFile[]): Own {
   const compiled = compile(files, withIdentities);
   t.same(linesOf(compiled, 'error'), [], `${title}: no errors`);
@@ -36,7 +36,7 @@ export interface Tally {
   /** Routes or clusters of these pairs. */
   items: number;
   equalItems: number;
-  /** Of all differences on purpose and of all that is not built. */
+  /** Reasons of all intended differences and of everything that is not built. */
   readonly reasons: Set<string>;
 }
 
@@ -45,8 +45,8 @@ export function newTally(): Tally {
 }
 
 /**
- * One pair: what Kuma made of a zone, and what we make of it, by the names of routes or clusters.
- * `root` is what paths begin with.
+ * Compares one pair: Kuma's result for a zone and ours, by the names of routes or clusters. `root`
+ * is the beginning of the paths.
  */
 export function holdPair(t: Test, tally: Tally, title: string, expected: Items, got: Items, root: string): void {
   const names = Object.keys(expected);

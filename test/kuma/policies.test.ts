@@ -1,7 +1,7 @@
 /**
- * Golden files of Kuma that come without the resources that gave them. Each has the part that its
- * test is about and little else, so only that part is compared, with what a zone gives that must
- * give it.
+ * Golden files of Kuma that come without the resources that produced them. Each has the part that
+ * its test is about and little else, so only that part is compared, with the result of a zone that
+ * must produce it.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
@@ -24,7 +24,7 @@ function golden(path: string): EnvoyRouting {
 
 const zone = (t: Test, text: string): Own => compiledZone(t, 'zone', [{ path: 'zone.yaml', text }]);
 
-/** These fields of each of these. */
+/** Takes these fields of each of these. */
 function part<Model extends object, Field extends keyof Model>(
   models: Readonly<Record<string, Model>>,
   names: readonly string[],
@@ -37,8 +37,7 @@ function part<Model extends object, Field extends keyof Model>(
 
 t.test('who may reach an external service, by MeshTrafficPermissions of two meshes', withKuma, async (t) => {
   const { routes } = golden('policies/meshtrafficpermission-egress.yaml');
-  // The chain of external-service-2 has no ExternalService behind it, which only a unit test can
-  // have.
+  // The chain of external-service-2 has no ExternalService, which only a unit test can have.
   const names = Object.keys(routes).filter((name) => !name.startsWith('external-service-2'));
   t.equal(names.length, 3);
   const fields = ['allowed', 'shadowDenied'] as const;
@@ -46,7 +45,7 @@ t.test('who may reach an external service, by MeshTrafficPermissions of two mesh
   holdPair(t, tally, 'permissions', part(routes, names, ...fields), part(own, names, ...fields), 'routes');
 });
 
-/** By the name of the golden's resource, which is what tells the meshes apart. */
+/** Keyed by the name of the golden's resource, which distinguishes the meshes. */
 function ofMeshes(clusters: Readonly<Record<string, ClusterModel>>): Readonly<Record<string, ClusterModel>> {
   const named = (mesh: string): ClusterModel | undefined => clusters[`${mesh}_external___extsvc_9000`];
   const [first, second] = [named('default'), named('mesh2')];
@@ -144,8 +143,8 @@ t.test('an egress that belongs to one mesh is read as what it is', withKuma, asy
 });
 
 /**
- * Nothing in it is about what is compared: consistent hashing of HTTP requests would be, and the
- * policy of the test has none.
+ * It contains nothing to compare: only consistent hashing of HTTP requests would be, and the policy
+ * of the test has none.
  */
 const NOTHING_IN_IT = 'policies/meshloadbalancingstrategy-egress.listeners.yaml';
 

@@ -1,4 +1,4 @@
-/** Inputs for golden files that come without: each zone must give what the file says. */
+/** Inputs for golden files without any: each zone must produce the content of the file. */
 
 const egress = `type: ZoneEgress
 name: egress
@@ -90,7 +90,7 @@ export const HEALTH_CHECKS: string = zone(
 
 const failover = (zone: string): string => `{from: {zones: [zone-1]}, to: {type: Only, zones: [${zone}]}}`;
 
-/** An egress has no endpoint of its own zone, so that one of the golden file is not here. */
+/** An egress has no endpoint of its own zone, so that one of the golden file is left out. */
 export const PRIORITIES: string = zone(
   mesh('mesh-1'),
   offering('mesh-1', 'zone-2', '192.168.1.2', 'eds-cluster', ', kuma.io/protocol: http, kuma.io/zone: zone-2'),

@@ -1,7 +1,7 @@
 import type { RequestRecord } from '../../src/model/request-record.ts';
 import type { SessionRecord } from '../../src/model/session-record.ts';
 
-/** A session that ended well; tests change what they are about. */
+/** Makes a session that ended well; tests change the fields that they are about. */
 export function sessionRecord(changes: Partial<SessionRecord> = {}): SessionRecord {
   return Object.freeze({
     id: '0.1',
@@ -38,7 +38,7 @@ export function sessionRecord(changes: Partial<SessionRecord> = {}): SessionReco
   });
 }
 
-/** What the client of no route leaves behind. */
+/** Makes the record of a client without a route. */
 export function unmatched(changes: Partial<SessionRecord> = {}): SessionRecord {
   return sessionRecord({
     reason: 'no-route',
@@ -56,7 +56,7 @@ export function unmatched(changes: Partial<SessionRecord> = {}): SessionRecord {
   });
 }
 
-/** A request that its service answered; tests change what they are about. */
+/** Makes a request that its service answered; tests change the fields that they are about. */
 export function requestRecord(changes: Partial<RequestRecord> = {}): RequestRecord {
   return Object.freeze({
     id: '0.1.1',

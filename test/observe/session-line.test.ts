@@ -45,7 +45,7 @@ t.test('quotes and backslashes are kept', async (t) => {
   t.equal(parsed(sessionFields(sessionRecord({ detail }), '')).detail, detail);
 });
 
-/** Each UTF-16 unit for itself. */
+/** Each UTF-16 unit on its own. */
 function shown(value: string, most: number): string {
   let text = '';
   for (const char of value.slice(0, most).split('')) {

@@ -67,7 +67,7 @@ t.test('no cluster but those of the configuration keeps counters, and no cluster
 t.test('a total of ended and open connections never goes back', async (t) => {
   const { tried } = new TrafficCounters().cluster('a');
   t.equal(tried.of(3, 2), 5);
-  // Closed, and its record is still under way.
+  // Closed, and its record is still on its way.
   t.equal(tried.of(3, 1), 5);
   t.equal(tried.of(6, 1), 7);
 });

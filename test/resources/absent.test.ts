@@ -1,4 +1,4 @@
-// What was written and is not served: why, and where that could be changed.
+// Destinations that are written but not served: the reason, and where it could be changed.
 import t from 'tap';
 import type { Absent } from '../../src/model/compiled.ts';
 import { serverName } from '../../src/model/names.ts';

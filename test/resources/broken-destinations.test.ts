@@ -27,7 +27,7 @@ const mes = (more: string, name = 'mes'): string =>
   `type: MeshExternalService\nmesh: default\nname: ${name}\nspec:\n  match: {type: HostnameGenerator, port: 443, protocol: tcp}\n  endpoints: [{address: 10.0.0.9, port: 443}]\n  ${more}\n`;
 const verified = (more: string): string => `tls: {enabled: true, verification: {${more}}}`;
 
-/** What is wrong with one destination; what its clients are told. */
+/** The fault of one destination, and what its clients are answered. */
 const BROKEN: readonly (readonly [string, readonly string[], RegExp])[] = [
   ['a Secret that is not there', [es('caCert: {secret: gone}')], /networking\.tls\.caCert: no Secret "gone"/],
   [

@@ -193,7 +193,7 @@ t.test('ten thousand services compile in the time of a breath', async (t) => {
   );
   const zi = `type: ZoneIngress\nname: zi\nzone: zone-2\nnetworking: {port: 1, advertisedAddress: 192.0.2.1, advertisedPort: 1}\navailableServices:\n${services.join('')}`;
   const ms = cpuMs(() => t.equal(snapshotOf(compileZone(zi)).routes.size, 10_000));
-  // What is quadratic takes minutes; a slow machine takes seconds.
+  // Quadratic work takes minutes; a slow machine takes seconds.
   t.ok(ms < 30_000, `${Math.round(ms)} ms`);
 });
 

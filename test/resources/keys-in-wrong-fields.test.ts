@@ -144,7 +144,7 @@ t.test(
         if (before === undefined || line === '---') continue;
         tried++;
         const text = lines.with(i, `${before}${JSON.stringify(key)}`).join('\n');
-        // An apiVersion is told at the kind; a health check may receive any bytes.
+        // A wrong apiVersion is reported at the kind; a health check may expect any bytes.
         const isTold = !/apiVersion|cG9uZw/.test(line);
         check(t, { text, key, line: isTold ? i + 1 : null, form });
       }
@@ -214,7 +214,7 @@ function check(
     t.fail(`${form}: nothing is said of line ${line}`);
 }
 
-/** Whether 16 characters in a row of the key, of those that are secret, stand in the text. */
+/** Tells whether the text contains 16 consecutive characters of the secret part of the key. */
 function leaks(told: string, key: string): boolean {
   for (let i = 0; i + 16 <= key.length; i += 4) {
     const part = key.slice(i, i + 16);

@@ -2,8 +2,8 @@ import t from 'tap';
 import { ALLOW_ALL, compileTexts, compileZone, EGRESS, external, lines, linesOf, MESH } from './fixtures/compiling.ts';
 
 /**
- * The messages of one document that stands after a ZoneEgress and a mesh, without the place of the
- * document in the file.
+ * Returns the messages of one document after a ZoneEgress and a mesh, without its place in the
+ * file.
  */
 function say(text: string): readonly string[] {
   const before = [EGRESS, MESH].join('---\n').split('\n').length;

@@ -1,6 +1,6 @@
 /**
- * A kind is one file and one line: a copy of the sources gets a new kind so, and everything else
- * follows by itself: what reads it, the checks that all kinds have, and the types.
+ * A kind is one file and one line: a copy of the sources gets a new kind that way, and everything
+ * else follows: its reader, the checks of all kinds, and the types.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ const RESOURCES = ['b', 'a', 'plaid', 'a']
   .map((name) => `type: MeshColour\nmesh: default\nname: ${name}\nspec: { colour: ${name} }\n`)
   .join('---\n');
 
-/** Reads the resources; its types hold only where those of the set follow the kind. */
+/** Reads the resources; its types only hold if those of the set follow the kind. */
 const PROBE = `import { createFindings } from './resources/findings.ts';
 import { createParseCache } from './resources/parse-cache.ts';
 import { readResources } from './resources/resource-set.ts';

@@ -16,8 +16,8 @@ function full(text: string): { readonly values: readonly Value[]; readonly probl
 }
 
 /**
- * Whether the quick reader took it; then it must have what the full parser has, and that one must
- * have nothing to say.
+ * Tells whether the quick reader accepted it; then it must equal the result of the full parser,
+ * which must report nothing.
  */
 function agrees(text: string): boolean {
   const quick = parsePlainYaml('a.yaml', text);

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { compileTexts, compileZone, EGRESS, lines, MESH } from './fixtures/compiling.ts';
 
-/** The errors of one policy; its `spec` is on line 4. */
+/** Returns the errors of one policy; its `spec` is on line 4. */
 function errors(kind: string, spec: string): readonly string[] {
   const compiled = compileZone(`type: ${kind}\nmesh: default\nname: x\nspec: ${spec}\n`);
   return lines(compiled)
@@ -186,7 +186,7 @@ t.test('MeshFaultInjection: with the index behind the kind of fault, as Kuma has
   );
 });
 
-/** Of the older kinds, whose fields are not under `spec`. */
+/** Does it for the older kinds, whose fields are not under `spec`. */
 function legacy(kind: string, fields: string): readonly string[] {
   return lines(compileZone(`type: ${kind}\nmesh: default\nname: x\n${fields}\n`))
     .filter((line) => !line.includes(' warning: '))

@@ -123,8 +123,8 @@ const M = 4_000_000;
 const each = (count: number, line: (i: number) => string): string => Array.from({ length: count }, (_, i) => line(i)).join('');
 
 /**
- * Files that took a minute, or would by other means; what is said of each, or nothing where it is
- * read.
+ * Files that took a minute, or would in other implementations; with the message for each, or none
+ * where it is read.
  */
 const HOSTILE: Readonly<Record<string, readonly [text: string, told: RegExp | null]>> = {
   '40,000 anchors': [each(40_000, (i) => `a${i}: &b${i} x\n`), null],
@@ -158,7 +158,8 @@ t.test('a hostile file is refused or read within two seconds of CPU', async (t) 
     if (told === null) t.same([values.length, problems], [1, []], name);
     else t.match(problems[0], told, name);
     t.ok(problems.length <= 20, `${name}: ${problems.length} problems`);
-    // A minute before; CPU of this process alone, so that the load of the machine does not count.
+    // It took a minute before. Measures CPU time of only this process, so that the load of the
+    // machine does not count.
     t.ok((user + system) / 1e6 < 8, `${name}: ${Math.round((user + system) / 1e3)} ms`);
   }
 });

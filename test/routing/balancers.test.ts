@@ -9,10 +9,10 @@ import { endpoint } from './endpoints.ts';
 
 const PICKS = 100_000;
 
-/** What each policy promises beyond what all do. */
+/** The promises of each policy beyond the common ones. */
 interface Promised {
   readonly settings: Balancer;
-  /** Envoy's RANDOM does not look at weights. */
+  /** Envoy's RANDOM ignores weights. */
   readonly byWeight: boolean;
 }
 
@@ -20,7 +20,8 @@ const policies: Readonly<Record<BalancerKind, Promised>> = {
   'round-robin': { settings: { kind: 'round-robin' }, byWeight: true },
   'least-request': { settings: { kind: 'least-request', choiceCount: 2 }, byWeight: true },
   random: { settings: { kind: 'random' }, byWeight: false },
-  // A ring is as even as it has points: with Envoy's 1,024 shares are off by some percent.
+  // A ring is as even as its number of points: with Envoy's 1,024 points shares are off by some
+  // percent.
   'ring-hash': {
     settings: { kind: 'ring-hash', minimumRingSize: 65_536, maximumRingSize: 65_536, hashFunction: 'xx-hash' },
     byWeight: true,
@@ -36,7 +37,7 @@ function poolOf(weights: readonly number[]): Pool {
   return { targets, weights };
 }
 
-/** The facts of one pick among many, each made from the number before. */
+/** Makes the facts of one pick among many from the number before. */
 function factsAt(turn: number, next: () => number): PickFacts {
   const hashKey = { hi: Math.floor(next() * 2 ** 32), lo: Math.floor(next() * 2 ** 32) };
   return { turn, hashKey, active: null, next: draws(next()) };
@@ -52,11 +53,11 @@ function sharesOf(pool: Pool, settings: Balancer): number[] {
   return counts.map((count) => count / PICKS);
 }
 
-/** Small pools with weights that are 0, usual, or as large as they can be. */
+/** Small pools with weights that are 0, usual, or maximal. */
 const anyWeights = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 100 }), fc.constant(4_294_967_295)), {
   maxLength: 24,
 });
-/** A small table: what is promised for every pool does not depend on its size. */
+/** A small table: promises for every pool do not depend on its size. */
 const smaller: Readonly<Partial<Record<BalancerKind, Balancer>>> = {
   'ring-hash': { kind: 'ring-hash', minimumRingSize: 64, maximumRingSize: 128, hashFunction: 'murmur-hash-2' },
   maglev: { kind: 'maglev', tableSize: 251 },

@@ -15,7 +15,7 @@ function chosen(home: Cluster, change: Partial<EndpointView> = {}, subset: Reado
 
 const ips = ({ targets }: Chosen): string[] => targets.map(({ ip }) => ip);
 
-/** How often each address is the first choice, over turns with independent draws. */
+/** Counts how often each address is the first choice, over turns with independent draws. */
 function firsts(home: Cluster, turns: number, change: Partial<EndpointView> = {}): Record<string, number> {
   const counts: Record<string, number> = {};
   const next = draws(0.6);

@@ -3,7 +3,7 @@ import type { EndpointView } from '../../src/model/endpoint-view.ts';
 import { meshName, serverName } from '../../src/model/names.ts';
 import type { PassthroughRoute } from '../../src/model/route.ts';
 
-/** A plain endpoint at an address, for tests to change what they are about. */
+/** A plain endpoint at an address; tests change the fields that they are about. */
 export function endpoint(change: Partial<Endpoint> & { readonly ip?: string; readonly name?: string }): Endpoint {
   const { ip = '10.0.0.1', name, ...rest } = change;
   const address = name === undefined ? ({ kind: 'ip', ip } as const) : ({ kind: 'name', name, family: 'v4' } as const);

@@ -61,7 +61,7 @@ const rule = (principal: object): Permission => ({
 const { tls } = endpoint;
 const GONE = contentHash('f'.repeat(64));
 
-/** Each made by hand: what is broken, the snapshot, and what must be found. */
+/** Hand-made: the fault, the snapshot, and what must be found. */
 const BROKEN: readonly (readonly [what: string, broken: Snapshot, invariant: string, about: string])[] = [
   [
     'a route that is kept under a name in capitals',
@@ -228,7 +228,7 @@ t.test('whatever is compiled from files violates nothing, and every route of it 
   fc.assert(
     fc.property(fc.array(documents, { minLength: 1, maxLength: 14 }), fc.boolean(), (texts, isPlain) => {
       const meshes = MESHES.map((name) => meshYaml(name, isPlain && name === 'other'));
-      // Two resources of one name are an error of their own.
+      // Two resources of one name are a separate error.
       const unique = [...new Map(texts.map((text) => [/^type.*\n(?:mesh.*\n)?name.*$/m.exec(text)?.[0], text])).values()];
       const outcome = compileTexts([EGRESS, ...meshes, ...unique]);
       if (outcome.kind === 'invalid') return true;

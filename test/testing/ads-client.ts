@@ -1,4 +1,4 @@
-/** A plain gRPC client of ADS: it sends what a test says and keeps what comes, in order. */
+/** A plain gRPC client of ADS: it sends what a test asks for and keeps what comes, in order. */
 import { on } from 'node:events';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
@@ -65,7 +65,7 @@ export class AdsClient implements Disposable {
     this.#call.write(create(DiscoveryRequestSchema, { typeUrl, responseNonce: nonce }));
   }
 
-  /** The next message as it came. */
+  /** Returns the next message as it came. */
   async bytes(): Promise<Buffer> {
     const { value } = (await this.#messages.next()) as { readonly value: readonly [Buffer] };
     return value[0];
@@ -75,7 +75,7 @@ export class AdsClient implements Disposable {
     return fromBinary(DiscoveryResponseSchema, await this.bytes());
   }
 
-  /** The next response, which has to be of this type; it is accepted at once. */
+  /** Returns the next response, which must have this type, and accepts it at once. */
   async take(type: AdsType, names: readonly string[] = []): Promise<DiscoveryResponse> {
     const response = await this.response();
     if (response.typeUrl !== TYPE_URLS[type]) throw new Error(`expected ${TYPE_URLS[type]}, came ${response.typeUrl}`);

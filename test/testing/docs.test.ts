@@ -1,5 +1,5 @@
-// Every example of the documents about tests runs as it stands there, but for the name of the
-// package and of the folder.
+// Every example of the documents about tests runs as printed, except for the name of the package
+// and of the folder.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MAIN = join(ROOT, 'src', 'main.ts');
 const ENTRY = new URL('../../src/testing/public.ts', import.meta.url).href;
-/** Without what the test runner puts into the environment of its children. */
+/** Without the variables that the test runner sets for its children. */
 const env = {
   ...Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.includes('TAP'))),
   NODE_OPTIONS: '',
@@ -28,7 +28,7 @@ t.before(async () => {
   await run(process.execPath, [MAIN, 'generate', 'zone', 'my-zone'], { cwd: dir, env });
 });
 
-/** What an example has to print. */
+/** The expected output of an example. */
 const SAYS: Readonly<Record<string, RegExp>> = {
   'docs/testing.md first': /^refused at permission: denied\n[^]*to make it pass: /,
   'docs/testing.md resources': /^hello\n$/,
@@ -37,9 +37,7 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   'docs/testing.md fetch': /method: 'GET',\s+path: '\/get'/,
 };
 
-/**
- * Jest is no dependency here: its functions, as far as the example uses them, on Node's own runner.
- */
+/** Replaces Jest, which is no dependency, by the functions of the example on Node's own runner. */
 const JEST = `import assert from 'node:assert';
 import { after as afterAll, before as beforeAll, test } from 'node:test';
 const expect = (value) => ({ toBe: (wanted) => assert.strictEqual(value, wanted) });

@@ -1,4 +1,6 @@
-/** The bootstrap of the fake control plane is the recorded one: documents, refusals, headers. */
+/**
+ * The bootstrap of the fake control plane equals the recorded one: documents, refusals, headers.
+ */
 import { readFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { fileURLToPath } from 'node:url';
@@ -66,7 +68,7 @@ function post(
   });
 }
 
-/** What kuma-dp 2.14.3 asked with. */
+/** The request of kuma-dp 2.14.3. */
 function recordedRequest(): JsonObject {
   const text = readFileSync(`${FOLDER}bootstrap/kuma-dp.request.http`, 'utf8');
   return JSON.parse(text.slice(text.indexOf('{'))) as JsonObject;
@@ -77,7 +79,7 @@ function documentIn({ body }: Answer): unknown {
 }
 
 /**
- * A document with what depends on the moment taken out: the order of features is that of a Go map,
+ * Removes what depends on the moment from a document: the order of features is that of a Go map,
  * trust and address are the server's.
  */
 function comparable(document: unknown, port: number): unknown {
@@ -101,7 +103,7 @@ t.test('answers every recorded case: status, content type, body', async (t) => {
     const { status, content_type: contentType = null, body = '' } = recorded;
     const sent: JsonObject = { ...base, ...whole, ...recorded.changed };
     for (const key of recorded.dropped) Reflect.deleteProperty(sent, key);
-    // The recording left out what was secret.
+    // The recording left out secrets.
     if (recorded.case.startsWith('no-token')) sent['dataplaneToken'] = '';
     if (recorded.case === 'ca-cert-not-a-ca') sent['caCert'] = (await controlPlane.admin.issueServer('127.0.0.1')).cert;
     const headers: Record<string, string> = { accept: 'application/json', 'content-type': 'application/json' };

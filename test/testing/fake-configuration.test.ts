@@ -1,5 +1,5 @@
 /**
- * What `fakeConfiguration` builds is what Kuma sends: every resource that both have is compared,
+ * The result of `fakeConfiguration` is what Kuma sends: every resource that both have is compared,
  * message by message.
  */
 import { readFileSync } from 'node:fs';
@@ -117,7 +117,7 @@ async function recordedZone(): Promise<FakeConfigurationOptions> {
   };
 }
 
-/** Recorded JSON through the messages, so that both sides are written alike. */
+/** Converts recorded JSON through the messages, so that both sides have one form. */
 function recorded(file: string, schema: DescMessage, registry: Registry): Map<string, JsonObject> {
   const { resources } = JSON.parse(readFileSync(`${FOLDER}${file}`, 'utf8')) as { resources: readonly JsonObject[] };
   return byName(
@@ -133,7 +133,7 @@ function byName(messages: readonly Message[], schema: DescMessage, registry: Reg
 }
 
 /**
- * Of an admin listener and of secrets the material is another; a MeshLoadBalancingStrategy of the
+ * The material of an admin listener and of secrets differs; a MeshLoadBalancingStrategy of the
  * recorded zone sets the balancer.
  */
 function neutral(value: JsonValue | undefined, keepMaterial = false): JsonValue {

@@ -1,7 +1,4 @@
-/**
- * The control plane that tests stand in front of an egress behaves as the recorded one did, and
- * breaks as a test wants it to.
- */
+/** The fake control plane behaves as the recorded one did, and fails as a test asks it to. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
@@ -50,7 +47,7 @@ function connect(t: Test, controlPlane: FakeControlPlane, token: string | null =
   return client;
 }
 
-/** The initial fetch as Envoy does it. */
+/** Makes the initial fetch as Envoy does. */
 async function fetchAll(client: AdsClient, node = nodeOf('egress-1')): Promise<string[]> {
   client.send('cluster', { node });
   const versions = [(await client.take('cluster')).versionInfo];
@@ -65,7 +62,7 @@ async function fetchAll(client: AdsClient, node = nodeOf('egress-1')): Promise<s
 
 let probes = 0;
 
-/** Whether nothing was answered by the time the control plane has heard a later request. */
+/** Tells whether no answer came by the time the control plane has received a later request. */
 async function silent(controlPlane: FakeControlPlane, client: AdsClient): Promise<boolean> {
   const probe = `probe ${++probes}`;
   const before = controlPlane.responses.length;
@@ -294,8 +291,7 @@ t.test('refuses streams in the words of the recorded failures', async (t) => {
     'scope-ingress': tokens.issue({ scope: ['ingress'] }),
     'other-zone': tokens.issue({ zone: 'zone-2' }),
   };
-  // A client of Node.js cannot send the header twice, and the last two are of streams that were
-  // accepted.
+  // A Node.js client cannot send the header twice, and the last two belong to accepted streams.
   const OTHERWISE = ['two-authorization-headers', 'second-stream-b', 'second-stream-c-after-close', 'node-id-changes'];
   let checked = 0;
   for (const name of readdirSync(`${FOLDER}ads/failures`)) {
@@ -442,7 +438,7 @@ t.test(
   'reads an admin listener as a control plane does: mutual TLS 1.3, no SNI, a new connection each time, left open',
   async (t) => {
     const controlPlane = await startWith(t);
-    // By name, so that there is something that could be sent as SNI.
+    // By name, so that there is one that could be sent as SNI.
     const server = await controlPlane.admin.issueServer('localhost');
     const sockets: TLSSocket[] = [];
     const listener = createServer(
@@ -492,7 +488,7 @@ t.test('the client of the egress plays recordings to their end', async (t) => {
   const nacked = (n: number): RegExp =>
     new RegExp(`^request ${n} \\(cluster\\): recorded a NACK \\(.*Multiple health checks.*\\), came an ACK$`);
   const DIFFERENCES: Readonly<Record<string, readonly RegExp[]>> = {
-    // Envoy gives up the names of a mesh some seconds after its chains, one by one.
+    // Envoy drops the names of a mesh some seconds after its chains, one by one.
     'ads/sotw': [...[47, 50, 52, 54, 57].map(nacked), /^request 81 \(secret\): recorded \[.*mesh-rot.*\], came \[(?!.*mesh-rot)/],
     'versions/2.9.19/ads/initial': [],
     'versions/2.12.14/ads/initial': [],

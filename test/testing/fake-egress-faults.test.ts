@@ -1,5 +1,5 @@
-// What can go wrong between an egress and a destination, with toxiproxy's names: on open
-// connections too, and undone at the end of its scope.
+// Faults between an egress and a destination, with toxiproxy's names: on open connections too, and
+// removed at the end of their scope.
 import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
@@ -26,7 +26,7 @@ function connect(egress: FakeEgress, name = 'httpbin'): Promise<TLSSocket> {
   return egress.client({ service: 'web' }).connect(name);
 }
 
-/** Cranks the clock until the bytes are there; gives how much time that took. */
+/** Advances the clock until the bytes are there; returns the time that it took. */
 async function arrival(clock: FakeClock, socket: TLSSocket, bytes: number, stepMs: number): Promise<number> {
   const startedAt = clock.now();
   let got = 0;
@@ -233,7 +233,7 @@ t.test('a service that does not answer is told in the note of the session', asyn
   t.match(session.note, /the service did not answer: connect ECONNREFUSED 127\.0\.0\.1:1/);
 });
 
-/** Some turns of the loop: what is on its way over loopback arrives. */
+/** Runs some turns of the loop, so that bytes on loopback arrive. */
 async function ping(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 }

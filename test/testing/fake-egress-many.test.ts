@@ -1,5 +1,4 @@
-// Many fakes in one process, side by side and one after the other; and what becomes of one that
-// nobody closes.
+// Many fakes in one process, side by side and one after the other; and a fake that is never closed.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +30,7 @@ async function one(): Promise<void> {
 }
 
 t.test('200 fakes in one process, 20 at a time: each sees its own sessions only, and nothing is left', async (t) => {
-  // What a process builds up once is there after the first ones.
+  // The first fakes have built up what a process builds up once.
   await Promise.all(Array.from({ length: 20 }, one));
   const before = activeResources();
   gc();
@@ -45,7 +44,7 @@ t.test('200 fakes in one process, 20 at a time: each sees its own sessions only,
   t.comment(`the heap grew by ${grown.toFixed(1)} MiB over 200 fakes`);
 });
 
-/** Runs a script of its own process; gives what it said. */
+/** Runs a script in a process of its own; returns its output. */
 async function script(
   t: { teardown(fn: () => void): void },
   body: string,
@@ -98,13 +97,13 @@ t.test('a signal closes it; one that was given before keeps it from starting', a
   t.strictSame(await leftovers(before), []);
 });
 
-/** A full collection, whatever the flags of the runner. */
+/** Makes a full collection, with any flags of the runner. */
 function gc(): void {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
 }
 
-/** What a fake hangs on the end of the process. */
+/** Counts the listeners of fakes at the end of the process. */
 function rememberers(): number {
   return process.listeners('exit').filter(({ name }) => name === 'tell').length;
 }

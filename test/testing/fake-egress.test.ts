@@ -1,5 +1,5 @@
-// The zone egress that other people's tests start: real sockets, real mutual TLS, the engine that
-// traffic goes through.
+// The zone egress for tests of other projects: real sockets, real mutual TLS, the engine of real
+// traffic.
 import { AssertionError } from 'node:assert';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
@@ -38,7 +38,7 @@ async function start(t: Test, options: FakeEgressOptions = {}): Promise<FakeEgre
   return Object.defineProperty(egress, Symbol.asyncDispose, { value: dispose });
 }
 
-/** How an AssertionError of a promise reads. */
+/** Returns the AssertionError of a promise. */
 async function failure(promise: Promise<unknown>): Promise<AssertionError> {
   const error: unknown = await promise.then(
     () => new Error('it did not fail'),
@@ -338,7 +338,7 @@ for (const [when, wall] of [
     clock.advance(200_000);
     await gone(idle);
     await egress.expectSession({ reason: 'idle-timeout' });
-    // The egress renews at 80 % of a day, off this turn of the loop: the old certificate serves
+    // The egress renews at 80 % of a day, in another turn of the loop: the old certificate serves
     // until the new one is there.
     const validTo = (idle: TLSSocket): string => idle.getPeerCertificate().valid_to;
     const first = validTo(await web.connect('httpbin'));

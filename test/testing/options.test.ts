@@ -1,5 +1,4 @@
-// Callers from JavaScript have no compiler: whatever the public functions take is held against what
-// they may take.
+// Callers from JavaScript have no compiler: the public functions check their options.
 import t from 'tap';
 import type { Test } from 'tap';
 import { startEgress } from '../../src/egress.ts';
@@ -19,7 +18,7 @@ const {
 type Loose = (...args: readonly unknown[]) => unknown;
 const loose = (fn: unknown): Loose => fn as Loose;
 
-/** What is given, and what the error says. */
+/** An option, and the text of the error. */
 type Refused = readonly [given: unknown, message: string | RegExp];
 
 const pair = { cert: 'c', key: 'k' };
@@ -158,7 +157,7 @@ const FUNCTIONS: Readonly<Record<string, { readonly call: Loose; readonly refuse
   },
 };
 
-/** What an error says: also of a function that rejects. */
+/** Returns the error of a function, also of one that rejects. */
 async function errorOf(call: () => unknown): Promise<unknown> {
   try {
     await call();
@@ -178,7 +177,7 @@ async function refuses(t: Test, call: () => unknown, message: string | RegExp): 
 
 t.test('every function of the two entries is looked at here', async (t) => {
   const functions = Object.entries(entry).filter(([, value]) => typeof value === 'function');
-  // The errors are made by the fakes, not by those who use them.
+  // The fakes make these errors, not their users.
   const errors = ['ConfigError', 'ConnectionRefused'];
   t.same(
     functions
@@ -277,7 +276,7 @@ t.test('so does everything that a fake egress offers', async (t) => {
     [() => loose(mesh.issue.bind(mesh))({ uri: [] }), /^issue: unknown option "uri", did you mean "uris"\?/],
   ];
   for (const [call, message] of cases) await refuses(t, call, message);
-  // What was refused is no expectation, and no listener is left.
+  // A refused call leaves no expectation and no listener.
   await egress.verify();
   const controlPlane = await createFakeControlPlane();
   await refuses(

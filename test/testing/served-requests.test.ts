@@ -1,4 +1,4 @@
-// The fake serves HTTP as its client speaks it, and keeps what arrived.
+// The fake serves HTTP in its client's version, and keeps what arrived.
 import { connect as connectHttp2 } from 'node:http2';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';

@@ -1,5 +1,5 @@
-// What cannot be told is not told, and is no error: the client is refused either way. What can is
-// in test/egress/refused-certificates.test.ts.
+// An alert that cannot be sent is no error: the client is refused in any case. The others are in
+// test/egress/refused-certificates.test.ts.
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import { tellOfCertificate } from '../../src/traffic/certificate-alert.ts';

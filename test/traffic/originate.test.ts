@@ -7,7 +7,7 @@ import type { Endpoint, TlsOrigination } from '../../src/model/cluster.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { Origination } from '../../src/traffic/originate.ts';
 
-/** Of a service that asks for a new handshake as soon as it is connected: whether it got one. */
+/** Connects to a service that asks for a new handshake at once; tells whether it got one. */
 async function renegotiated(allowRenegotiation: boolean): Promise<boolean> {
   const mesh = await createTestMesh('partner', { keyType: 'ec' });
   const server = createServer({ ...mesh.issue({ uris: [], dns: ['api.test'] }), maxVersion: 'TLSv1.2' });

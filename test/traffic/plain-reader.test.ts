@@ -1,6 +1,6 @@
 /**
- * A sink that takes every write later, as TLS does and a slow reader: the buffer grows all the
- * same, and nothing in a held one is overwritten.
+ * A sink that takes every write later, as TLS and a slow reader do: the buffer still grows, and no
+ * held buffer is overwritten.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ for (const intoTls of [false, true]) {
       const sizes: number[] = [];
       const sink = new Writable({
         write(chunk: Buffer, _, done) {
-          // Looked at only when the write is done: who reads into it meanwhile is found out.
+          // Read only when the write is done: a read into the buffer meanwhile is noticed.
           setTimeout(() => {
             hash.update(chunk);
             done();
@@ -72,7 +72,7 @@ t.test('closed while a write holds a buffer that is replaced already, both go ba
   t.equal(pool.lent, 0);
 });
 
-/** A reader of a paused socket whose peer sends the data and ends. */
+/** Makes a reader of a paused socket whose peer sends the data and ends. */
 async function connected(t: Test, data: Buffer): Promise<{ pool: BufferPool; reader: PlainReader; source: Socket }> {
   const server = createServer((socket) => {
     socket.on('error', () => {});

@@ -14,8 +14,8 @@ import type { Leg } from '../../src/traffic/leg.ts';
 type Path = 'adopted-handle' | 'public-api';
 
 /**
- * A relay between a client and a server, as the passthrough path makes it, without the rest of the
- * egress.
+ * Makes a relay between a client and a server, as the passthrough path does, without the rest of
+ * the egress.
  */
 async function relay(path: Path, onServer: (socket: Socket) => void): Promise<Relay> {
   const pool = new BufferPool();
@@ -200,7 +200,7 @@ for (const path of ['adopted-handle', 'public-api'] as const) {
     });
 
     t.test('a slow reader holds the fast writer back, and loses nothing', async (t) => {
-      const total = 96 * 1024 * 1024; // more than the kernel’s buffers on both connections may grow to together
+      const total = 96 * 1024 * 1024; // more than the kernel’s buffers on both connections can grow to together
       const { promise: accepted, resolve } = Promise.withResolvers<Socket>();
       const r = await relay(path, (socket) => {
         socket.on('error', () => {});
@@ -221,7 +221,7 @@ for (const path of ['adopted-handle', 'public-api'] as const) {
       }
       client.once('connect', send);
       const server = await accepted;
-      // Until nothing moves any more: the writer is held back by the reader that does not read.
+      // Waits until no byte moves: the reader does not read, so the writer is held back.
       let before = -1;
       while (before !== r.counted.up) {
         before = r.counted.up;

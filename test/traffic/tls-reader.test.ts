@@ -22,15 +22,15 @@ interface Watched {
   /** Sizes of the writes to the endpoint. */
   readonly writes: readonly number[];
   /**
-   * Memory that the records came in, and whether a record had all of it: on Node 26 it does not,
-   * and the garbage collector frees it.
+   * The memory of the records, and whether a record had all of it: not on Node 26, where the
+   * garbage collector frees it.
    */
   readonly chunks: readonly { readonly memory: ArrayBufferLike; readonly whole: boolean }[];
   readonly ended: Promise<string>;
   close(): void;
 }
 
-/** A client that speaks TLS, joined with an endpoint that does not. */
+/** Joins a TLS client with a plain endpoint. */
 async function joined(onEndpoint: (socket: Socket) => void): Promise<Watched> {
   const pool = new BufferPool();
   const writes: number[] = [];

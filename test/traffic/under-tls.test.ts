@@ -25,7 +25,7 @@ interface Accepted {
 class Front {
   readonly tcp: Server;
   readonly tls: TlsServer;
-  /** Of each that ended: the local error, and what TLS had said last. */
+  /** For each ended connection, the local error, and the last TLS error. */
   readonly failed: (Error | null)[] = [];
   lastError: Error | null = null;
   readonly accepted: Promise<Accepted>[] = [];
@@ -90,7 +90,7 @@ async function opened(): Promise<{ front: Front; client: TLSSocket } & Accepted>
   return { front, client, ...accepted };
 }
 
-/** So many bytes of whole records, of at most 16 KB. */
+/** Makes this many bytes of whole records, of at most 16 KB. */
 function records(length: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let at = 0; at < length; at += 16 * 1024) {
@@ -134,7 +134,7 @@ t.test(
       await once(client, 'end');
       const sent = randomBytes(size);
       client.end(sent);
-      // By now what fits has arrived, and both directions of the connection may be over.
+      // All that fits has arrived by now, and both directions of the connection may be over.
       for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
       t.ok(sent.equals(await read(tls)), `${size} bytes`);
       await closed(raw);
@@ -149,7 +149,7 @@ t.test('records of all sizes arrive whole where TLS stops reading again and agai
   const sent: Buffer[] = [];
   for (let i = 0; i < 400; i++) sent.push(randomBytes(i % 2 === 0 ? 10 : 16 * 1024));
   const hash = createHash('sha256');
-  // As a relay does whose other side is slow. A TLS socket stops reading when its buffer is full.
+  // Like a relay with a slow other side. A TLS socket stops reading when its buffer is full.
   tls.on('data', (chunk: Buffer) => {
     hash.update(chunk);
     if (tls.isPaused()) return;
@@ -161,7 +161,7 @@ t.test('records of all sizes arrive whole where TLS stops reading again and agai
   let stops = 0;
   raw.on('pause', () => stops++);
   void (async () => {
-    // Several that wait would be one record.
+    // Several waiting writes would become one record.
     for (const bytes of sent) await new Promise((resolve) => client.write(bytes, resolve));
     client.end();
   })();

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import t from 'tap';
 import { Unproven } from '../../src/traffic/unproven.ts';
 
-/** Of a socket only what it has received counts here. */
+/** Only the number of received bytes of a socket counts here. */
 function socket(bytesRead = 0): Socket & { bytesRead: number } {
   return { bytesRead } as Socket & { bytesRead: number };
 }

@@ -130,8 +130,8 @@ t.test('every changed byte of a hello ends in a verdict', async (t) => {
 });
 
 /**
- * What a connection does: appends what comes, and asks the parser again only when `needed` bytes
- * are there.
+ * Feeds the parser as a connection does: appends what comes, and asks it again only when `needed`
+ * bytes are there.
  */
 function feed(bytes: Buffer, size: () => number): HelloResult {
   let needed = 0;

@@ -280,7 +280,7 @@ t.test('no text makes a description throw', async (t) => {
   t.pass('any text');
 });
 
-/** What the parts of a name encode to. */
+/** Encodes the decoded parts of a name again. */
 function again(sni: string): string {
   const described = describeSni(sni);
   if (described.form === 'tag') return encodeTagSni({ ...described.tags, 'kuma.io/service': described.service });

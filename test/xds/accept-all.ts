@@ -8,7 +8,7 @@ import { ClusterLoadAssignmentSchema } from '#envoy/config/endpoint/v3/endpoint_
 import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
 import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 
-/** Why a resource is to be refused, or undefined to accept it. */
+/** Returns why a resource is refused, or undefined to accept it. */
 export type Judge = (type: AdsType, name: string, resource: unknown) => string | undefined;
 
 /** Decodes, and accepts what the judge does not refuse. */

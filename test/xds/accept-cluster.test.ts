@@ -1,4 +1,4 @@
-/** Clusters and endpoints are refused where Envoy refuses them, and nowhere else. */
+/** Clusters and endpoints are refused exactly where Envoy refuses them. */
 import { generateKeyPairSync } from 'node:crypto';
 import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';

@@ -1,4 +1,4 @@
-/** The client against a real gRPC server, on a clock that the test cranks. */
+/** The client against a real gRPC server, on a clock that the test advances. */
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
@@ -27,10 +27,7 @@ const node = create(NodeSchema, {
 interface Started {
   readonly client: AdsClient;
   readonly clock: FakeClock;
-  /**
-   * The next event of this kind, in the order in which they came; others on the way are kept in
-   * `events`.
-   */
+  /** Resolves with the next event of this kind, in order; other events stay in `events`. */
   readonly next: <Kind extends AdsEvent['kind']>(kind: Kind) => Promise<Extract<AdsEvent, { kind: Kind }>>;
   readonly events: AdsEvent[];
   readonly states: AdsState[];
@@ -78,7 +75,7 @@ async function controlPlane(t: Test, ...args: Parameters<typeof startControlPlan
 
 const SECRETS = ['identity', 'ca'];
 
-/** A first conversation, to its end. */
+/** Plays a first conversation to its end. */
 async function talk(stream: Stream): Promise<void> {
   await stream.next();
   stream.send('cluster', 'c1', '1', [staticCluster('static'), edsCluster('remote')]);
@@ -213,7 +210,7 @@ t.test('a token that cannot be read or sent is said without its text, and read a
     t.notMatch(message, /hidden/);
     clock.advance(30_000);
   }
-  // The empty one has the same text as the one before: it is not said again.
+  // The empty one has the same text as the one before, so it is not reported again.
   await new Promise(setImmediate);
   clock.advance(30_000);
   await server.stream();
@@ -251,8 +248,8 @@ t.test(
     const startedAt = clock.now();
     let early = 0;
     for (let n = 0; waits.at(-1) !== 30_000; n++) {
-      // Also for a reason that an operator would have to mend: right after a restart it mends
-      // itself.
+      // Holds also for a reason that an operator would have to correct: right after a restart it
+      // passes by itself.
       (await server.stream()).end(16, `there is no signing key with KID ${n}`);
       if (clock.now() - startedAt < 30_000) early++;
       const { retryInMs } = await next('disconnected');
@@ -547,7 +544,7 @@ t.test('close before the first connection stands, and from within an event', asy
 
 interface Relay {
   readonly port: number;
-  /** From now on nothing comes through, and nobody is told. */
+  /** Stops all bytes from now on, without an end. */
   freeze(): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The bootstrap of real control planes, asked for and read: 2.14.3, 2.12.14, 2.9.19 recorded, and
- * Kuma's own expectations for the other flavours.
+ * Requests and reads the bootstrap of real control planes: 2.14.3, 2.12.14, 2.9.19 recorded, and
+ * Kuma's own expectations for the other variants.
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
@@ -25,7 +25,7 @@ function refusal(body: string): string {
   return outcome.kind === 'refused' ? outcome.why : 'read';
 }
 
-/** What of the recorded request is text. */
+/** The texts of the recorded request. */
 interface RecordedTexts {
   readonly caCert: string;
   readonly dataplaneToken: string;
@@ -69,10 +69,10 @@ t.test('the request is the one of kuma-dp, but for what this egress is and does'
   t.same(
     [...differences].sort(),
     [
-      // Not ours to have: OpenTelemetry by a pipe, DNS for sidecars.
+      // Features that this egress lacks: OpenTelemetry by a pipe, DNS for sidecars.
       'dnsPort',
       'otelEnv',
-      // What we do of the four; what we are.
+      // The supported ones of the four features, and the identity of this egress.
       'features',
       'version',
     ].sort(),

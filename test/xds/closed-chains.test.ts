@@ -1,7 +1,4 @@
-/**
- * Of what a control plane sends, whatever would keep somebody out and is not evaluated here keeps
- * everybody out.
- */
+/** A restriction from a control plane that is not evaluated here refuses every client. */
 import { clone, create, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { AnySchema, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
@@ -43,7 +40,7 @@ import { answerOf } from './recorded.ts';
 const CONTEXT = { name: 'egress-1', zone: 'zone-1', adminPort: 9_901 };
 const mesh = await createTestMesh('default', { keyType: 'ec' });
 
-/** One HTTP service, one of TCP, and the admin listener, after `change`. */
+/** One HTTP service, one TCP service, and the admin listener, after `change`. */
 function sent(change: (configuration: FakeConfiguration) => void = () => {}): FakeConfiguration {
   const made = fakeConfiguration({
     address: '127.0.0.1',

@@ -1,6 +1,6 @@
 /**
- * Field by field, what a cluster of a control plane says of endpoints, of how they are picked and
- * of what protects them.
+ * Reads, field by field, what a control plane's cluster says of endpoints, of balancing and of
+ * protection.
  */
 import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';

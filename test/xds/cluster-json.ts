@@ -12,7 +12,7 @@ import { everyMessage } from './registry.ts';
 
 const registry: Registry = await everyMessage();
 
-/** Resources as proto3 JSON: a cluster of one address, with what a test adds. */
+/** Resources as proto3 JSON: a cluster of one address, with the fields of a test. */
 export function clusterOf(fields: JsonObject = {}): Cluster {
   return fromJson(ClusterSchema, { name: 'es', loadAssignment: assignmentJson([{}]), ...fields }, { registry });
 }
@@ -49,7 +49,7 @@ export function tlsSocket(context: JsonObject): JsonObject {
   return { name: 'envoy.transport_sockets.tls', typedConfig };
 }
 
-/** The same bytes with a field that the messages do not have. */
+/** Adds a field that the messages do not have to the same bytes. */
 export function withField(any: Any, field: number): Any {
   const bytes = Buffer.concat([any.value, varint(field * 8), Buffer.of(1)]);
   return { ...any, value: bytes };

@@ -9,10 +9,10 @@ import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '#envoy/service/
 import type { Said } from './recorded.ts';
 import { saidIn } from './recorded.ts';
 
-/** A gRPC server that says what a test says, and keeps what it hears. */
+/** A gRPC server that sends what a test asks for, and keeps what it receives. */
 export interface ControlPlane {
   readonly port: number;
-  /** The next stream that a client opens, in the order in which they come. */
+  /** Resolves with the next stream that a client opens, in order. */
   readonly stream: () => Promise<Stream>;
   /** Ends all connections at once. */
   stop(): void;
@@ -20,9 +20,9 @@ export interface ControlPlane {
 
 export interface Stream {
   readonly authorization: readonly string[];
-  /** The next request, in the order in which they came. */
+  /** Resolves with the next request, in order. */
   readonly next: () => Promise<Said>;
-  /** How many requests came that were not taken with `next`. */
+  /** Number of requests that were not taken with `next`. */
   readonly waiting: number;
   send(type: AdsType, version: string, nonce: string, resources: readonly Any[]): void;
   sendBytes(bytes: Uint8Array): void;

@@ -1,4 +1,4 @@
-/** Every delta conversation that was recorded, heard again: what is said to it, and what is live. */
+/** Plays every recorded delta conversation again: compares the requests, and what is live. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { create, fromBinary } from '@bufbuild/protobuf';
@@ -58,7 +58,7 @@ async function recordingOf(base: URL, path: string, beside?: string): Promise<Re
   return readRecording(fileURLToPath(new URL(path, base)), options);
 }
 
-/** An answer to a response, or a change of names; Envoy gives names up later and one by one. */
+/** An answer to a response, or a change of names; Envoy drops names later and one by one. */
 function inShort(type: AdsType, said: readonly DeltaDiscoveryRequest[]): readonly string[] {
   const names = new Set<string>();
   return said
@@ -90,7 +90,7 @@ t.test('690 s of a real Envoy and a control plane of 3.0: of each type the same 
     t.equal(protocol, 'delta');
     heard.said.length = 0;
     hear(heard, events);
-    // Where no connection stood nothing was said in the recording.
+    // Without a connection the recording has no requests.
     if (!events.some(({ kind }) => kind === 'request')) continue;
     for (const type of ADS_TYPES) t.same(inShort(type, heard.said), recordedInShort(type, events), `stream ${at + 1}: ${type}`);
     answers += events.filter(({ kind }) => kind === 'response').length;

@@ -1,4 +1,4 @@
-/** What is said in the delta form: events in, requests out; no network, no clock. */
+/** The conversation in the delta form: events in, requests out; no network, no clock. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { anyUnpack } from '@bufbuild/protobuf/wkt';
 import type { Any } from '@bufbuild/protobuf/wkt';
@@ -15,7 +15,7 @@ import type { Judge } from './accept-all.ts';
 import { acceptAll } from './accept-all.ts';
 import { edsCluster, endpoints, listener, secret, staticCluster } from './resources.ts';
 
-/** By name: a version, and the resource. */
+/** Keyed by name: a version, and the resource. */
 type Sent = Readonly<Record<string, readonly [version: string, resource: Any]>>;
 
 class Talk {

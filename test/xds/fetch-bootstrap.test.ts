@@ -1,6 +1,6 @@
 /**
- * The bootstrap over real HTTPS: every answer of a real control plane, and what else a network can
- * do.
+ * The bootstrap over real HTTPS: every answer of a real control plane, and the other faults of a
+ * network.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -79,7 +79,7 @@ interface ControlPlane {
   readonly server: Server;
 }
 
-/** Answers one after the other; the last one again and again. */
+/** Answers in order; repeats the last answer. */
 async function controlPlane(t: Test, answers: readonly Answer[]): Promise<ControlPlane> {
   const asked: Asked[] = [];
   return serve(t, asked, (request, response) => {
@@ -127,13 +127,13 @@ function optionsFor(url: string, more: Partial<ControlPlaneOptions> = {}): Contr
 
 interface Fetched {
   readonly outcome: Bootstrap | BootstrapError;
-  /** What was said between the tries. */
+  /** The reports between the attempts. */
   readonly problems: readonly (BootstrapProblem & { readonly attempt: number; readonly retryInMs: number })[];
-  /** When the tries ended, in fake time. */
+  /** When the attempts ended, in fake time. */
   readonly tookMs: number;
 }
 
-/** Waits between tries pass at once. */
+/** Waits between attempts pass at once. */
 async function fetched(t: Test, options: ControlPlaneOptions): Promise<Fetched> {
   const clock = new FakeClock();
   const problems: Fetched['problems'][number][] = [];
@@ -171,7 +171,7 @@ const NO_REASON = /refused the bootstrap \(500\): its log says why/;
 const YAML = /YAML in place of JSON/;
 
 /**
- * Of each recorded case that is not read: what the operator is told, and whether it is tried again.
+ * For each recorded case that is not read: the operator's message, and whether it is tried again.
  */
 const VERDICTS: Readonly<Record<string, readonly [code: BootstrapProblem['code'], isRetried: boolean, message: RegExp]>> = {
   'ok-minimal-without-ca-cert': ['refused', false, NOT_A_CA],

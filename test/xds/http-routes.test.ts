@@ -1,4 +1,4 @@
-// What the filters and routes of a chain of HTTP come to, read from Envoy's messages.
+// Reads the filters and routes of an HTTP chain from Envoy's messages.
 import { fromJson } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
@@ -17,7 +17,7 @@ interface Chain {
   readonly routes?: readonly JsonObject[];
   readonly faults?: readonly JsonObject[];
   readonly limits?: boolean;
-  /** In this order, in place of limits and faults. */
+  /** In this order, instead of limits and faults. */
   readonly filters?: readonly JsonObject[];
   readonly manager?: JsonObject;
 }
@@ -264,7 +264,7 @@ const TLS = {
   },
 };
 
-/** The faults of each of these server names of one chain, or why no client may use it. */
+/** Returns the faults of each of these server names of one chain, or why no client may use it. */
 function faultsByName(filter: JsonObject, names: readonly string[]): Readonly<Record<string, unknown>> {
   const typedConfig = typed('network.http_connection_manager.v3.HttpConnectionManager', {
     httpFilters: [filter, typed('http.router.v3.Router')].map((each) => ({ name: 'x', typedConfig: each })),

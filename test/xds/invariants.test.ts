@@ -1,6 +1,6 @@
 /**
- * Whatever a control plane sends, and whatever is changed in it on the way, is a snapshot that may
- * be served: what cannot be is a route that refuses.
+ * Any message of a control plane, and any change of it on the way, makes a snapshot that may be
+ * served: an impossible part becomes a refusing route.
  */
 import fc from 'fast-check';
 import t from 'tap';
@@ -38,7 +38,7 @@ t.test('after each message of a recorded conversation nothing is violated but wh
   t.ok(routes >= 46, `${routes} routes`);
 });
 
-/** Changes one leaf of plain JSON: which, and into what, is drawn. */
+/** Changes one leaf of plain JSON; both the leaf and the value are drawn. */
 function changed(root: unknown, pick: (most: number) => number): unknown {
   if (Array.isArray(root)) {
     const list = root as readonly unknown[];
@@ -66,7 +66,8 @@ function changed(root: unknown, pick: (most: number) => number): unknown {
 type Json = Readonly<Record<string, unknown>>;
 
 /**
- * What is held of changed resources: those that are refused, or are no message any more, are not.
+ * Returns the state with changed resources: those that are refused, or are no message any more, are
+ * left out.
  */
 function stateOf(resources: readonly Json[]): AdsState {
   const state = {
@@ -80,7 +81,7 @@ function stateOf(resources: readonly Json[]): AdsState {
       const one = make();
       map.set(one.name, one);
     } catch {
-      // Refused.
+      // The resource is refused.
     }
   }
   const of = <Resource>(accept: (any: ReturnType<typeof anyOf>) => Acceptance<Resource>, any: ReturnType<typeof anyOf>) =>
@@ -106,7 +107,7 @@ t.test('what is changed in it, at a place and into a value that are drawn, viola
       for (const draw of draws) {
         let next = 0;
         const pick = (most: number): number => (draw[next++ % draw.length] ?? 0) % most;
-        // Half of the changes go to the listener, which has most to get wrong.
+        // Half of the changes go to the listener, which has the most to get wrong.
         const at = pick(2) === 0 ? resources.findIndex(({ filterChains }) => filterChains !== undefined) : pick(resources.length);
         resources[at] = changed(resources[at], pick) as Json;
       }

@@ -1,4 +1,7 @@
-/** What real control planes sent to the egress of one mesh, accepted and made a Snapshot, message by message. */
+/**
+ * Accepts and translates what real control planes sent to the egress of one mesh, message by
+ * message.
+ */
 import { fileURLToPath } from 'node:url';
 import { create } from '@bufbuild/protobuf';
 import t from 'tap';
@@ -16,7 +19,7 @@ import { DEV, LIVE } from '../data.ts';
 
 interface Heard {
   readonly findings: readonly Finding[];
-  /** After each mark of the recording: what was live before it. */
+  /** For each mark of the recording, the live snapshot before it. */
   readonly before: ReadonlyMap<string, Snapshot>;
   readonly last: Snapshot;
 }

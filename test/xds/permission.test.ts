@@ -19,7 +19,8 @@ function read(json: object, more: Partial<typeof FACTS> = {}): ReturnType<typeof
 }
 
 /**
- * `allow`, `deny`, `shadow` (allowed and counted) or `unsupported`, of a client with these URIs.
+ * Returns `allow`, `deny`, `shadow` (allowed and counted) or `unsupported` for a client with these
+ * URIs.
  */
 function outcome(permission: Permission | null, uris: readonly string[]): string {
   const mesh = meshName('default');

@@ -16,8 +16,8 @@ export interface AcceptedCluster {
 }
 
 /**
- * Clusters as they were sent, but for those of the proxy itself; one that is refused is an error.
- * By the name of the resource.
+ * Returns clusters as they were sent, except those of the proxy itself, by the name of the
+ * resource; a refused one is an error.
  */
 export function acceptedClusters(resources: readonly Named[], registry: Registry): ReadonlyMap<string, AcceptedCluster> {
   const anys = resources.map(({ name, resource }) => ({ name, any: fromJson(AnySchema, resource as JsonValue, { registry }) }));
@@ -39,7 +39,7 @@ export function acceptedClusters(resources: readonly Named[], registry: Registry
   return clusters;
 }
 
-/** What an egress holds after the message with this number. */
+/** Returns what an egress has after the message with this number. */
 export function clustersAfter(folder: URL, until: number, registry: Registry): ReadonlyMap<string, AcceptedCluster> {
   return acceptedClusters(adsResources(folder, until), registry);
 }

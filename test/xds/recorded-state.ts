@@ -40,7 +40,7 @@ function plain<Desc extends DescMessage>(schema: Desc, name: string, json: unkno
   return { name, resource, hash, version: '1', updatedAt: 0 };
 }
 
-/** What an egress holds after the message with this number of a recorded conversation. */
+/** Returns what an egress has after the message with this number of a recorded conversation. */
 export function recordedState(folder: URL, until: number = Infinity, memory: ListenerMemory = new Map()): AdsState {
   const clusters = new Map<string, Held<Cluster>>();
   const endpoints = new Map<string, Held<ClusterLoadAssignment>>();

@@ -29,7 +29,7 @@ export interface Line {
 }
 
 /**
- * What a request says, without what no control plane looks at: the order of names and whether a
+ * The content of a request, without what no control plane reads: the order of names, and whether a
  * field is empty or absent.
  */
 export interface Said {
@@ -75,7 +75,7 @@ export function saidIn({ typeUrl, node, resourceNames, versionInfo, responseNonc
   };
 }
 
-/** As it goes over a stream of the state of the world. */
+/** In the form of a stream of the state of the world. */
 export function saidInAsk(ask: Ask): Said {
   return saidIn(fromBinary(DiscoveryRequestSchema, stateOfTheWorld.write(ask)));
 }
@@ -85,8 +85,8 @@ export function answerOf(response: DiscoveryResponse): Answer {
 }
 
 /**
- * As it came: the bytes where they were kept, else from its JSON; null where not all of it was
- * kept, because other responses have the same resources.
+ * Returns a response as it came: the bytes where they were kept, else made from its JSON; null
+ * where a part was not kept, because other responses have the same resources.
  */
 export function responseOf(folder: URL, { file }: Line, registry: Registry): DiscoveryResponse | null {
   if (file === undefined) return null;

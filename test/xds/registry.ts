@@ -4,7 +4,7 @@ import { createRegistry } from '@bufbuild/protobuf';
 
 const PROTO = new URL('../../generated/envoy/', import.meta.url);
 
-/** Every generated message: recorded JSON has some that the sources do not read. */
+/** Returns every generated message: recorded JSON has some that the sources do not read. */
 export async function everyMessage(): Promise<Registry> {
   const files: DescFile[] = [];
   for (const path of globSync('**/*_pb.js', { cwd: PROTO })) {

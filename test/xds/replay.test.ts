@@ -1,6 +1,6 @@
 /**
- * What Envoy and a synthetic client said to real control planes, and what this client says when it
- * hears the same.
+ * Compares what Envoy and a synthetic client sent to real control planes with what this client
+ * sends for the same answers.
  */
 import { create } from '@bufbuild/protobuf';
 import t from 'tap';
@@ -31,7 +31,7 @@ interface Replay {
   readonly findings: Finding[];
   readonly subscriptions: Subscriptions;
   /**
-   * The resources of each type as last received: for recordings that keep a response only where it
+   * The resources of each type as last received, for recordings that keep a response only where it
    * differs.
    */
   readonly last: Map<AdsType, DiscoveryResponse>;
@@ -82,7 +82,7 @@ function hearAll(state: Replay, folder: URL, lines: readonly Line[] = linesOf(fo
 
 t.test('a first conversation and 220 seconds of changes: every request is Envoy’s, in its order', async (t) => {
   const state = replay();
-  // Up to here Envoy and we agree; a mesh that goes is the next test.
+  // Up to here Envoy and this client agree; the next test is about a mesh that is removed.
   const lines = linesOf(SOTW).filter(({ n = 0 }) => n < 80);
   hearAll(state, SOTW, lines);
   // The answers to the last two responses of the 79 are the 80th and 81st request.
@@ -132,7 +132,8 @@ for (const folder of ['sotw-reconnect', 'sotw-cp-restart']) {
 }
 
 /**
- * Four requests of each stream that never reached a control plane, after the first `before` ones.
+ * Leaves out four requests of each stream that never reached a control plane, after the first
+ * `before` ones.
  */
 function withoutFailed(said: readonly Said[], streams: number, before: number): readonly Said[] {
   return [...said.slice(0, before), ...said.slice(before + 4 * streams)];
@@ -192,8 +193,8 @@ for (const path of SYNTHETIC) {
 }
 
 /**
- * The text of a refusal is the synthetic client's own; that there is one is compared. Who first
- * said the node is of the order between types.
+ * The text of a refusal is the synthetic client's own; only its presence is compared. The first
+ * request with the node depends on the order between types.
  */
 function ofType(said: readonly Said[], type: AdsType): unknown {
   return said

@@ -7,7 +7,7 @@ import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
 import { SecretSchema } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { DownstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 
-/** The least that the conversation looks at; `mark` makes the bytes other ones. */
+/** The least that the conversation reads; `mark` changes the bytes. */
 
 export function staticCluster(name: string, mark = ''): Any {
   const type = { case: 'type' as const, value: Cluster_DiscoveryType.STATIC };

@@ -21,7 +21,7 @@ import { edsCluster, endpoints, listener, secret, staticCluster } from './resour
 
 const node = create(NodeSchema, { id: '.egress-1', cluster: 'egress' });
 
-/** A conversation in short: `say` answers with what is asked, nonces count as Kuma's do. */
+/** A conversation in short form: `say` returns the requests; nonces count as Kuma's do. */
 class Talk {
   readonly subscriptions: Subscriptions;
   readonly findings: Finding[] = [];
@@ -63,7 +63,7 @@ class Talk {
     return this.#take(this.subscriptions.on({ kind: 'elapsed', now: this.now })).map(inShort);
   }
 
-  /** To the end of a first conversation. */
+  /** Plays to the end of a first conversation. */
   start(): void {
     this.open();
     this.say('cluster', 'c1', [staticCluster('static'), edsCluster('remote')]);
@@ -290,7 +290,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** As far as it must be for listeners to be asked for: chance alone comes there too seldom. */
+/** As far as it takes until listeners are requested: random steps get there too seldom. */
 const BEGUN: readonly Step[] = [{ kind: 'open' }, { kind: 'say', type: 'cluster', picks: [], mark: 1 }];
 
 /** Small worlds, so that names meet. Mark 5 is refused. */
@@ -332,7 +332,9 @@ t.test('whatever comes in whatever order: nothing half there is live, every resp
       const subscriptions = new Subscriptions(node, acceptAll(isBad), stateOfTheWorld);
       /** Not waited for: not answered in time, or refused. */
       const excused = new Set<string>();
-      /** By type and nonce, on this stream: was it refused? Taken out when it is answered. */
+      /**
+       * Keyed by type and nonce on this stream: whether it was refused. Removed with the answer.
+       */
       let open = new Map<string, boolean>();
       let heard = new Set<string>();
       const accepted = new Set<string>(ADS_TYPES.map((type) => `${type} `));

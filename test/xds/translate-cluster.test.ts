@@ -1,4 +1,4 @@
-/** What control planes have sent of clusters, and the clusters that files of the same zone give. */
+/** Clusters of control planes, and those that files of the same zone give. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import type { Registry } from '@bufbuild/protobuf';
 import t from 'tap';
@@ -40,7 +40,7 @@ function translate({ cluster, assignment }: AcceptedCluster): TranslatedCluster 
   return translateCluster({ cluster, assignment, secret: () => undefined });
 }
 
-/** Which field of the resource left verification out is not sent. */
+/** The field of the resource that left verification out is not sent. */
 const REASON = /\.tls\.trust\.reason: expected ".+", got "the control plane sends no CA for it"$/;
 
 function differences(sent: ReadonlyMap<string, AcceptedCluster>, own: Zone): readonly string[] {
@@ -56,7 +56,7 @@ function differences(sent: ReadonlyMap<string, AcceptedCluster>, own: Zone): rea
   return lines;
 }
 
-/** Control planes do not agree about the order. */
+/** Control planes do not agree on the order. */
 function sorted(cluster: Cluster | undefined): object {
   const key = ({ address, port }: Endpoint): string => JSON.stringify([address, port]);
   const endpoints = cluster?.endpoints.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
@@ -69,7 +69,7 @@ const EXTRA = { zone: 'zone-2', mesh: 'default', service: 'extra', instances: 1 
 
 /**
  * The changes of the recording that concern clusters, each with the number of the last message that
- * it led to.
+ * it caused.
  */
 const HISTORY: readonly (readonly [what: string, until: number, change: Change])[] = [
   ['the first configuration', 12, {}],
@@ -147,7 +147,7 @@ const PEM = Buffer.from(ca.cert).toString('base64');
 /** Envoy as a client stops at 1.2; the same check of several meshes is one. */
 const ON_PURPOSE = /\.tls\.maxVersion: expected "TLSv1.2", got "TLSv1.3"$|\.healthChecks\[[1-9]\d*\]: expected .*, got nothing$/;
 
-/** How another reader of Envoy's configuration, made for tests, reads them otherwise. */
+/** Differences to another reader of Envoy's configuration, made for tests. */
 function otherwise(resources: readonly Named[], sent: ReadonlyMap<string, AcceptedCluster>): readonly string[] {
   const { clusters } = readResources(resources);
   return [...sent].flatMap(([name, item]) => {
@@ -194,7 +194,7 @@ t.test('to a proxy that asks for other names for things, the same clusters are s
   const text = readFileSync(new URL('ads/variants/unified-naming/differences.json', LIVE), 'utf8');
   const resources = (JSON.parse(text) as readonly Difference[]).flatMap(({ path, variant }) => {
     const name = /^\/cds\/([^/]+)$/.exec(path)?.[1];
-    // Of certificates only that there are some was kept.
+    // Only the presence of certificates was kept.
     const isWhole = variant !== undefined && !JSON.stringify(variant).includes('"(long)"');
     return name === undefined || !isWhole ? [] : [{ name, resource: variant }];
   });

@@ -1,7 +1,4 @@
-/**
- * What control planes have sent their egresses, and what it becomes here: the same as from the
- * files, and the same as Envoy does with it.
- */
+/** What becomes of a control plane's messages: the same as from files, and the same as in Envoy. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { fromBinary, toJsonString } from '@bufbuild/protobuf';
@@ -33,7 +30,7 @@ import { anyOf, held, recordedState, registry } from './recorded-state.ts';
 const CONTEXT: TranslateContext = { name: 'egress-1', zone: 'zone-1', adminPort: 9901 };
 const SOTW = new URL('ads/sotw/', LIVE);
 
-/** One endpoint each, so that a decision about a client is all that is left. */
+/** One endpoint each, so that only the decision about a client is left. */
 function anyCluster({ clusters }: AdsState): ReadonlyMap<string, TranslatedCluster> {
   const endpoint = {
     address: { kind: 'ip', ip: '192.0.2.1' },
@@ -56,7 +53,9 @@ function translate(state: AdsState): Translated {
   return createTranslator(anyCluster)(state, CONTEXT);
 }
 
-/** Each configuration that was recorded whole, by the number of the message that completed it. */
+/**
+ * Each configuration that was recorded completely, by the number of the message that completed it.
+ */
 const RECORDINGS: readonly (readonly [folder: string, ...until: readonly number[]])[] = [
   ['ads/sotw/', 12, 15, 21, 25, 32, 40, 61, 65, 76, 82],
   ['ads/variants/unified-naming/', Infinity],
@@ -140,7 +139,7 @@ const ON_PURPOSE: readonly Known[] = [
   { path: /^\.meshes.*\.trust: expected/, reason: 'the CA of the files is another one than that of the recording' },
 ];
 
-/** Alternatives and conditions in one order. */
+/** Puts alternatives and conditions into one order. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;
@@ -191,7 +190,7 @@ function decisionOf(translated: Translated, route: Route, uris: readonly string[
   return decision.allowed.shadowDenied ? 'shadow' : 'allowed';
 }
 
-/** Whom the recorded permissions are about, and somebody else. */
+/** The clients of the recorded permissions, and another one. */
 const CLIENTS: readonly (readonly string[])[] = [
   ['spiffe://default/frontend', 'kuma://team/red'],
   ['spiffe://default/other', 'kuma://team/blue'],
@@ -203,7 +202,7 @@ const CLIENTS: readonly (readonly string[])[] = [
 
 type Json = Record<string, unknown>;
 
-/** Changes of a filter that must be seen in some decision. */
+/** Changes of a filter that must change some decision. */
 const MUTATIONS: readonly (readonly [what: string, mutate: (rbac: Json) => boolean])[] = [
   ['the rules deny', (rbac) => setAction(rbac, 'rules', 'DENY')],
   ['nobody is named', (rbac) => replaceIn(rbac, 'rules', 'policies', {})],
@@ -260,7 +259,7 @@ t.test('each recorded authorisation filter decides: changed, it decides otherwis
     const [rbac] = rbacsIn(chain);
     const [sni = ''] = (chain['filterChainMatch'] as { readonly serverNames: readonly string[] }).serverNames;
     const route = before.snapshot.routes.get(serverName(sni));
-    // Of equal filters one: what differs is the name that they count under.
+    // Keeps one of several equal filters: only the names that they count under differ.
     const key = JSON.stringify({ ...rbac, statPrefix: '' });
     if (rbac === undefined || route === undefined || seen.has(key)) continue;
     seen.add(key);
@@ -296,7 +295,7 @@ function chainOf(sni: string): Json {
   return structuredClone(chains.find(({ filterChainMatch }) => filterChainMatch.serverNames.includes(sni)) ?? {});
 }
 
-/** The recorded chain of this service with a change; the route that it becomes. */
+/** Returns the route of this service's recorded chain after a change. */
 function routeOf(
   sni: string,
   change: (chain: Json) => void,

@@ -1,6 +1,4 @@
-/**
- * How a server is spoken to in TLS, as a control plane says it: verified as it asks, or not at all.
- */
+/** TLS to a server as a control plane asks for it: verified as asked, or not at all. */
 import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { TlsOrigination } from '../../src/model/cluster.ts';
@@ -36,7 +34,7 @@ function withTls(common: JsonObject, given: Given = {}, context: JsonObject = {}
   return translate({ transportSocket: tlsSocket({ commonTlsContext: common, ...context }) }, given);
 }
 
-/** Of the only endpoint. */
+/** TLS of the only endpoint. */
 function tlsOf({ cluster }: TranslatedCluster): TlsOrigination {
   return cluster.endpoints[0]!.tls!;
 }

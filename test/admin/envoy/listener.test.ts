@@ -1,6 +1,6 @@
 /**
- * The listener that a control plane asks for: real sockets, real TLS, as kuma-cp was recorded to
- * call it.
+ * Tests the listener that a control plane asks for: real sockets, real TLS, with the requests that
+ * were recorded of kuma-cp.
  */
 import { once } from 'node:events';
 import { get as httpGet } from 'node:http';
@@ -33,9 +33,9 @@ interface Opened {
   readonly client: AdminClient;
   readonly at: string;
   readonly port: number;
-  /** Of a second CA that the listener trusts. */
+  /** A mesh under a second CA that the listener trusts. */
   readonly mesh: TestMesh;
-  /** Has another certificate from now on. */
+  /** Gives it another certificate from now on. */
   readonly rotate: () => Promise<void>;
 }
 
@@ -88,7 +88,7 @@ function plain(port: number, path: string): Promise<{ status: number; body: stri
 async function ended(socket: Socket): Promise<void> {
   socket.on('error', () => undefined);
   socket.resume();
-  // Not `once`, which rejects for an error before it.
+  // `once` is not used, because it rejects for an earlier error.
   if (!socket.closed) await new Promise<void>((resolve) => void socket.on('close', () => resolve()));
 }
 
@@ -199,7 +199,7 @@ t.test('who connects and says nothing is ended, before TLS and after it', async 
   const half = connect(port, '127.0.0.1');
   await once(half, 'connect');
   half.write('GET /ready HTTP/1.1\r\n');
-  // Answered on another connection, so the bytes above were read.
+  // The answer on another connection shows that the bytes above were read.
   t.equal((await plain(port, '/ready')).status, 200);
   await client.inspect(`127.0.0.1:${port}`, { path: '/ready' });
   clock.advance(5_001);

@@ -1,6 +1,6 @@
 /**
- * Each page, against what a real Envoy answered for the same configuration and against Envoy's own
- * message types.
+ * Compares each page with the answer of a real Envoy for the same configuration, and with Envoy's
+ * own message types.
  */
 import { fromJson } from '@bufbuild/protobuf';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
@@ -31,8 +31,8 @@ async function getJson(facts: EnvoyFacts, target: string): Promise<JsonObject> {
 }
 
 /**
- * Every path of fields that occurs, without what is inside maps and lists of the recording's own
- * making.
+ * Returns every path of fields that occurs, without the content of maps and lists that the
+ * recording made.
  */
 function shapeOf(value: JsonValue, path = ''): readonly string[] {
   if (Array.isArray(value)) return [...new Set(value.flatMap((item) => shapeOf(item, path)))];
@@ -54,7 +54,7 @@ function only(value: unknown, name: string): JsonObject {
   return found;
 }
 
-/** Of a dump, what neither time nor the run decides. */
+/** Keeps the parts of a dump that depend neither on time nor on the run. */
 function comparable(value: JsonValue): JsonValue {
   if (Array.isArray(value)) return value.map(comparable);
   if (typeof value !== 'object' || value === null) return value;
@@ -158,7 +158,7 @@ t.test('/clusters has the lines and the fields of Envoy', async (t) => {
       .split('\n')
       .filter((line) => line.startsWith('default:backend::'))
       .map((line) => line.slice(0, line.lastIndexOf('::')));
-  // What is open is known of a cluster, not of each of its hosts.
+  // Open sessions are known for a cluster, not for each of its hosts.
   const theirs = keysOf(recordedText('admin/clusters.txt')).filter((line) => !/::[cr][xq]_active$/.test(line));
   t.same(keysOf((await get(facts, '/clusters')).body), theirs);
 

@@ -1,6 +1,6 @@
 /**
- * An egress that holds what a recorded one held, so that its answers can be compared with those of
- * Envoy.
+ * Makes an egress with the state of a recorded one, so that its answers can be compared with those
+ * of Envoy.
  */
 import { readFileSync } from 'node:fs';
 import type { EnvoyFacts } from '../../../src/admin/envoy/facts.ts';
@@ -26,7 +26,7 @@ export function recordedBytes(path: string): Buffer {
   return readFileSync(new URL(path, LIVE));
 }
 
-/** Without a control plane, and with nothing to serve. */
+/** Makes facts without a control plane, and with nothing to serve. */
 export function emptyFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
   return {
     now: () => NOW,
@@ -51,7 +51,7 @@ export function emptyFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
   };
 }
 
-/** What the recorded egress held after its first fetch. */
+/** Makes the state of the recorded egress after its first fetch. */
 export function recordedFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
   recorded ??= readFacts();
   return { ...recorded, traffic: new TrafficCounters(), ...changes };

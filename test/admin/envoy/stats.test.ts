@@ -1,6 +1,6 @@
 /**
- * Statistics against a real Envoy's of the same configuration, and against who reads them: Grafana,
- * the GUI of Kuma, Prometheus.
+ * Compares statistics with those of a real Envoy for the same configuration, and with the queries
+ * of Grafana, Kuma's GUI and Prometheus.
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
@@ -18,7 +18,7 @@ const ALL: StatsQuery = { usedOnly: false, matches: () => true };
 const USED: StatsQuery = { usedOnly: true, matches: () => true };
 const DASHBOARD = new URL('grafana/kuma-zone-egress.json', KUMA);
 
-/** What an HTTP service of the recorded egress was asked: answered well, failed, and denied. */
+/** Makes requests of an HTTP service of the recorded egress: answered, failed, and denied. */
 function requestFacts(): EnvoyFacts {
   const traffic = new TrafficCounters();
   const es = { cluster: 'default:es-http', destination: 'es-http' } as const;
@@ -40,7 +40,7 @@ async function prometheus(facts: EnvoyFacts, query: StatsQuery = ALL): Promise<s
   return [...statsPrometheus(await envoyStats(facts), query)].join('');
 }
 
-/** One session to a service of another zone, one to an external service, one that may not. */
+/** Makes one session to a service of another zone, one to an external service, and a denied one. */
 function busyFacts(): EnvoyFacts {
   const traffic = new TrafficCounters();
   const terminated = {
@@ -87,7 +87,7 @@ t.test('every name is one that the recorded Envoy has', async (t) => {
         .map(nameOf),
     );
   const theirs = names(gunzipSync(recordedBytes('admin/stats.txt.gz')).toString());
-  // Envoy has these of some clusters only: of those with endpoints over ADS, with TLS, or with
+  // Envoy has these only for some clusters: those with endpoints over ADS, with TLS, or with
   // outlier detection.
   const some = /^cluster\..*\.(update_rejected|ssl\.\w+|outlier_detection\.\w+)$/;
   const ofCluster = (name: string): string => name.split('.').slice(-2).join('.');
@@ -95,8 +95,8 @@ t.test('every name is one that the recorded Envoy has', async (t) => {
   const unknown = [...names(await text(busyFacts()))].filter((name) => {
     if (theirs.has(name)) return false;
     if (some.test(name) && (ofAnyCluster.has(ofCluster(name)) || name.endsWith('.update_rejected'))) return false;
-    // What one listener denied is one number there for all services that a MeshTrafficPermission is
-    // about; here each has its own.
+    // Envoy has one number of denials for all services of a MeshTrafficPermission; here each
+    // service has its own.
     if (/\.rbac\.(allowed|denied|shadow_denied)$/.test(name)) return false;
     return true;
   });
@@ -106,7 +106,7 @@ t.test('every name is one that the recorded Envoy has', async (t) => {
 t.test('every series has the family and the labels that the recorded Envoy has', async (t) => {
   const key = ({ family, labels }: Series): string => `${family}{${Object.keys(labels).sort().join()}}`;
   const theirs = new Set(seriesOf(gunzipSync(recordedBytes('admin/stats.prometheus.txt.gz')).toString()).map(key));
-  // As the recorded Envoy of a mesh with chains of their own has them (mesh-scoped).
+  // The recorded Envoy of a mesh with its own chains has them (mesh-scoped).
   for (const name of ['allowed', 'denied', 'shadow_denied'])
     theirs.add(`envoy_rbac_${name}{envoy_http_conn_manager_prefix,listener}`);
   const unknown = new Set(
@@ -145,7 +145,7 @@ t.test('the numbers are those of the sessions', async (t) => {
     'cluster.default_es-tcp.upstream_cx_total: 1',
     'cluster.default_es-tcp.upstream_cx_tx_bytes_total: 100',
     'cluster.default_es-tcp.upstream_cx_rx_bytes_total: 2000',
-    // One that ended, and two that are open.
+    // One session that ended, and two open ones.
     'cluster.default_backend.upstream_cx_total: 3',
     'cluster.default_backend.upstream_cx_active: 2',
     'cluster.default_backend.upstream_rq_total: 3',
@@ -219,7 +219,7 @@ interface Query {
   readonly matchers: string;
 }
 
-/** Selectors of a query, without the labels that a scrape adds to each series. */
+/** Returns the selectors of a query, without the labels that a scrape adds to each series. */
 function selectorsIn(expression: string): readonly Query[] {
   return [...expression.matchAll(/\b(envoy_\w+)\{([^}]*)\}/g)].map(([, metric = '', matchers = '']) => ({
     metric,
@@ -278,7 +278,7 @@ t.test('every query of Kuma’s dashboard for zone egresses finds its series, or
   t.ok(found > 40, `${found} find their series`);
 });
 
-/** What dashboards ask of services that speak HTTP: a series, or why there is none. */
+/** The queries of dashboards about HTTP services: a series, or why there is none. */
 const HTTP_QUERIES: readonly (readonly [selector: string, value: number | string])[] = [
   ['envoy_cluster_upstream_rq_total{envoy_cluster_name="default_es-http"}', 2],
   ['envoy_cluster_upstream_rq_total{envoy_cluster_name="default_es-http-refused"}', 0],

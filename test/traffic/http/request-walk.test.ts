@@ -1,4 +1,4 @@
-// One request after another through the walk, on real sockets: what ends them by the clock.
+// One request after another through the walk, on real sockets: tests their timeouts.
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import t from 'tap';
@@ -95,7 +95,7 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts, retrie
   return { port, outcomes };
 }
 
-/** All that comes back until the connection ends. */
+/** Returns all that comes back until the connection ends. */
 async function exchange(port: number, bytes: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   socket.on('error', () => {});

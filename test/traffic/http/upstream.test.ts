@@ -20,7 +20,7 @@ interface Bed {
   readonly clock: FakeClock;
   readonly web: Cluster;
   dials: number;
-  /** Connections that have ended. */
+  /** Number of ended connections. */
   left: number;
   lease(of?: { readonly mesh?: string; readonly cluster?: Cluster; readonly fresh?: boolean }): Promise<Lease>;
 }
@@ -60,7 +60,7 @@ function startBed(t: Test, port: number, http: 'http1' | 'http2', httpPool?: Htt
   return bed;
 }
 
-/** Answers each request with 200; gives what a request came to. */
+/** Answers each request with 200; returns the outcome of a request. */
 function carried(lease: Lease): Promise<string> {
   return new Promise((resolve) => {
     let status = 0;
