@@ -5,6 +5,7 @@ import type { Problem } from '../base/problem.ts';
 import { diffInTurns } from '../model/changes.ts';
 import type { Compiled } from '../model/compiled.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import { identityOf } from '../model/route.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import type { Invariant } from '../routing/invariants.ts';
 import { behaviourOf } from './sources/config-source.ts';
@@ -188,7 +189,7 @@ function staleVersion({ version }: Snapshot): Problem {
  */
 function canServe({ routes }: Snapshot, credentials: readonly MeshCredentials[]): boolean {
   const known = new Set(credentials.map(({ mesh }) => mesh));
-  return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || known.has(mesh));
+  return [...routes.values()].some((route) => route.kind === 'passthrough' || known.has(identityOf(route)));
 }
 
 const NOWHERE = { file: 'configuration', line: 0, column: 0 } as const;

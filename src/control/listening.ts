@@ -64,6 +64,11 @@ export class Listening {
   async open(listener: ListenerConfig): Promise<void> {
     this.#opened = listener;
     if (listener.absent === true) return;
+    const [other] = listener.more ?? [];
+    if (other !== undefined) {
+      const message = `listen for ${other.name} on ${other.address}:${other.port}: one process listens at one place; give all of them the address and port ${listener.address}:${listener.port}`;
+      throw Object.assign(new Error(message), { code: 'EINVAL' });
+    }
     if (this.#options.follows) await this.follow(listener);
     else await this.#listen(listener);
   }

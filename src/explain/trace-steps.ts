@@ -1,6 +1,7 @@
 import { REFUSALS } from '../base/refusal.ts';
 import type { EndReason, Refusal } from '../base/refusal.ts';
 import type { HttpRoute } from '../model/http-route.ts';
+import { identityOf } from '../model/route.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Target } from '../routing/choose.ts';
@@ -132,7 +133,7 @@ export class ReasonedSteps {
     const { route: found } = this.#routed;
     const { client } = this.#facts;
     const isAsked = found.kind === 'terminate' && found.unsupported === undefined;
-    const recorded = this.#recorded('identity') ?? this.#live?.identity(found.mesh) ?? null;
+    const recorded = this.#recorded('identity') ?? this.#live?.identity(identityOf(found)) ?? null;
     if (isAsked && client.kind === 'rejected') return this.#refuse('identity', client.refusal);
     if (isAsked && recorded !== null) return this.#refuse('identity', recorded);
     const claims = client.kind === 'claims' ? client.claims : null;

@@ -169,8 +169,10 @@ export async function issueEgressIdentity(options: {
   readonly caKey: string;
   readonly lifetimeMs: number;
   readonly nowMs: number;
+  /** The one SPIFFE id to issue. Absent: what a zone egress of the mesh shows. */
+  readonly id?: string;
 }): Promise<EgressIdentity> {
-  const { mesh, caCert, caKey, lifetimeMs, nowMs } = options;
+  const { mesh, caCert, caKey, lifetimeMs, nowMs, id } = options;
   const ca = readPem(caCert, 'the CA certificate');
   if (ca.notAfter <= nowMs) throw new Error(`the CA of mesh ${mesh} expired ${new Date(ca.notAfter).toISOString()}`);
   const key = await generateKey('ec');
@@ -180,7 +182,7 @@ export async function issueEgressIdentity(options: {
     caCert,
     caKey,
     publicKey: key,
-    uris: egressUris(mesh),
+    uris: id === undefined ? egressUris(mesh) : [id],
     notBefore,
     notAfter,
     keyUsage: WORKLOAD_KEY_USAGE,

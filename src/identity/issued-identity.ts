@@ -24,6 +24,8 @@ export interface IssueSource {
   /** PEM to send after the leaf; empty where the CA is a root. */
   readonly chain: string;
   readonly lifetimeMs: number;
+  /** Absent: the id of a zone egress of the mesh. */
+  readonly id?: string;
 }
 
 /**
@@ -35,7 +37,7 @@ export class IssuedIdentity implements MeshIdentity {
   readonly #clock: Clock;
   readonly #events: IdentityEvents;
   readonly #source: IssueSource;
-  readonly #trust: string;
+  readonly #trust: IssuedTrust;
   #credentials: MeshCredentials;
   /** On the wall clock. */
   #renewAt: number;
@@ -52,7 +54,8 @@ export class IssuedIdentity implements MeshIdentity {
     deps: { readonly clock: Clock; readonly events: IdentityEvents },
   ) {
     this.#source = source;
-    this.#trust = first.credentials.trust;
+    const { trust, trustDomains } = first.credentials;
+    this.#trust = { trust, ...(trustDomains === undefined ? {} : { trustDomains }) };
     this.#credentials = first.credentials;
     this.#renewAt = first.renewAt;
     this.#clock = deps.clock;
@@ -141,7 +144,10 @@ export type Issued =
   | { readonly kind: 'issued'; readonly credentials: MeshCredentials; readonly renewAt: number }
   | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
 
-export async function issueCredentials(source: IssueSource, trust: string, nowMs: number): Promise<Issued> {
+/** What clients are verified by. */
+export type IssuedTrust = Pick<MeshCredentials, 'trust' | 'trustDomains'>;
+
+export async function issueCredentials(source: IssueSource, trusted: IssuedTrust, nowMs: number): Promise<Issued> {
   const { mesh, chain } = source;
   const file = meshOrigin(mesh);
   let identity: EgressIdentity;
@@ -152,6 +158,6 @@ export async function issueCredentials(source: IssueSource, trust: string, nowMs
     return { kind: 'bad', problems: [identityProblem(file, `issue a certificate for mesh ${mesh}: ${why}`)] };
   }
   const { cert, key, notBefore, notAfter, renewAt } = identity;
-  const made = makeCredentials({ mesh, file, trust, cert: cert + chain, key, notBefore, notAfter });
+  const made = makeCredentials({ mesh, file, ...trusted, cert: cert + chain, key, notBefore, notAfter });
   return made.kind === 'made' ? { kind: 'issued', credentials: made.credentials, renewAt } : made;
 }

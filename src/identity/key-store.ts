@@ -11,7 +11,7 @@ import { identityProblem, meshOrigin } from './mesh-credentials.ts';
 import { FolderIdentity } from './folder-identity.ts';
 import { GivenIdentity, readGiven } from './given-identity.ts';
 import { IssuedIdentity, issueCredentials } from './issued-identity.ts';
-import type { IssueSource } from './issued-identity.ts';
+import type { IssueSource, IssuedTrust } from './issued-identity.ts';
 import { sameCredentials } from './mesh-identity.ts';
 import type { MeshIdentity } from './mesh-identity.ts';
 import { readBundle, readPrivateKey, readTrust } from './pem.ts';
@@ -59,6 +59,7 @@ export interface KeyStoreOptions {
 interface Held {
   readonly identity: MeshIdentity;
   readonly trust: ContentHash;
+  readonly trustDomains: Mesh['trustDomains'] | undefined;
   readonly source: IdentitySource;
 }
 
@@ -88,7 +89,8 @@ class Store implements KeyStore {
       const isRefused = result.identity === null;
       problems.push(...result.problems.map((each) => (isRefused && each.severity === 'error' ? { ...each, refuses } : each)));
       if (result.identity !== null) {
-        held.set(mesh.name, { identity: result.identity, trust: mesh.trust, source: mesh.identity });
+        const { trust, trustDomains, identity: source } = mesh;
+        held.set(mesh.name, { identity: result.identity, trust, trustDomains, source });
       }
     }
     const credentials = [...held.values()].map(({ identity }) => identity.credentials);
@@ -149,7 +151,7 @@ class Store implements KeyStore {
     const held = this.#held.get(mesh.name);
     const sameSource = held !== undefined && sameIssueSource(held.source, source);
     const isGood = held !== undefined && isValidAt(held.identity.credentials, nowMs);
-    if (isGood && sameSource && held.trust === mesh.trust) {
+    if (isGood && sameSource && sameTrust(held, mesh)) {
       return { identity: held.identity, problems: [] };
     }
     const read = readIssueSource(mesh, source, secrets, nowMs);
@@ -186,7 +188,7 @@ class Store implements KeyStore {
    */
   #prepareGiven(mesh: Mesh, source: Extract<IdentitySource, { kind: 'given' }>, secrets: Secrets): MeshResult {
     const held = this.#held.get(mesh.name);
-    if (held !== undefined && held.trust === mesh.trust && sameGivenSource(held.source, source)) {
+    if (held !== undefined && sameTrust(held, mesh) && sameGivenSource(held.source, source)) {
       return { identity: held.identity, problems: [] };
     }
     const { name, trust } = mesh;
@@ -202,7 +204,7 @@ class Store implements KeyStore {
     const given = readGiven(parts, this.#options.clock.wall());
     if (given.kind === 'good') return { identity: new GivenIdentity(given.credentials), problems: [] };
     // With the same trust, the previous certificate is better than none.
-    const before = held !== undefined && held.trust === trust && held.source.kind === 'given' ? held.identity : null;
+    const before = held !== undefined && sameTrust(held, mesh) && held.source.kind === 'given' ? held.identity : null;
     return { identity: before, problems: given.problems };
   }
 
@@ -218,12 +220,12 @@ interface MeshResult {
 }
 
 type ReadSource =
-  | { readonly kind: 'read'; readonly source: IssueSource; readonly trust: string }
+  | { readonly kind: 'read'; readonly source: IssueSource; readonly trust: IssuedTrust }
   | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
 
 function readIssueSource(
   mesh: Mesh,
-  { caCert, caKey, lifetimeMs }: Extract<IdentitySource, { kind: 'issue' }>,
+  { caCert, caKey, lifetimeMs, id }: Extract<IdentitySource, { kind: 'issue' }>,
   secrets: Secrets,
   nowMs: number,
 ): ReadSource {
@@ -248,8 +250,24 @@ function readIssueSource(
     (certificate) => !isRoot(certificate),
   );
   const pem = (certificates: readonly X509Certificate[]): string => certificates.map(String).join('');
-  const source = { mesh: name, caCert: pem([ca]), caKey: key.export({ type: 'pkcs8', format: 'pem' }).toString(), lifetimeMs };
-  return { kind: 'read', source: { ...source, chain: pem(chain) }, trust: trust.pem };
+  const keyText = key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const source = { mesh: name, caCert: pem([ca]), caKey: keyText, lifetimeMs, ...(id === undefined ? {} : { id }) };
+  return {
+    kind: 'read',
+    source: { ...source, chain: pem(chain) },
+    trust: { trust: trust.pem, ...domainsOf(mesh, secrets, nowMs) },
+  };
+}
+
+/** A domain whose bundle cannot be used has no clients; the others have. */
+function domainsOf({ trustDomains }: Mesh, secrets: Secrets, nowMs: number): Pick<IssuedTrust, 'trustDomains'> {
+  if (trustDomains === undefined) return {};
+  return {
+    trustDomains: trustDomains.flatMap(({ name, trust }) => {
+      const read = readTrust(secrets.get(trust) ?? '', nowMs);
+      return read.kind === 'bad' ? [] : [{ name, trust: read.pem }];
+    }),
+  };
 }
 
 function isRoot(certificate: X509Certificate): boolean {
@@ -258,8 +276,18 @@ function isRoot(certificate: X509Certificate): boolean {
 
 function sameIssueSource(a: IdentitySource, b: IdentitySource): boolean {
   return (
-    a.kind === 'issue' && b.kind === 'issue' && a.caCert === b.caCert && a.caKey === b.caKey && a.lifetimeMs === b.lifetimeMs
+    a.kind === 'issue' &&
+    b.kind === 'issue' &&
+    a.caCert === b.caCert &&
+    a.caKey === b.caKey &&
+    a.lifetimeMs === b.lifetimeMs &&
+    a.id === b.id
   );
+}
+
+/** Another name of a domain is another trust, whatever its bundle. */
+function sameTrust(a: Pick<Held, 'trust' | 'trustDomains'>, b: Mesh): boolean {
+  return a.trust === b.trust && JSON.stringify(a.trustDomains) === JSON.stringify(b.trustDomains);
 }
 
 function sameGivenSource(a: IdentitySource, b: IdentitySource): boolean {

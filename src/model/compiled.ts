@@ -27,14 +27,23 @@ export type Compiled =
   | { readonly kind: 'invalid'; readonly problems: readonly Problem[] };
 
 export interface ListenerConfig {
-  /** Name of the ZoneEgress resource. */
+  /** Name of the ZoneEgress resource, or of the first Dataplane. */
   readonly name: string;
   /** Empty where the resource names no address: it then listens on every address of the machine. */
   readonly address: string;
   readonly port: number;
   readonly adminPort: number;
+  /** Lists further places to listen at; each serves every server name. Absent: there are none. */
+  readonly more?: readonly ListenerPlace[];
   /** True where a control plane has sent no listener, so the egress must not listen now. */
   readonly absent?: true;
+}
+
+export interface ListenerPlace {
+  /** Of a Dataplane, `mesh.name`. */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
 }
 
 export interface Origin {

@@ -26,6 +26,11 @@ export interface PassthroughRoute extends RouteBase {
 /** An external service: the egress terminates the mesh mTLS. */
 export interface TerminateRoute extends RouteBase {
   readonly kind: 'terminate';
+  /**
+   * Which of `meshes` its mTLS ends with, where the mesh has several: one that is being migrated
+   * has one for its ZoneEgress and one for its Dataplane. Absent: that with the name of the mesh.
+   */
+  readonly identity?: MeshName;
   readonly permission: Permission;
   readonly protocol: 'tcp' | 'http' | 'http2' | 'grpc' | 'kafka';
   /** How its requests are served. Absent passes bytes unchanged. */
@@ -41,4 +46,9 @@ export interface TerminateRoute extends RouteBase {
 export interface ConnectionRateLimit {
   readonly connections: number;
   readonly intervalMs: number;
+}
+
+/** The key in `meshes` of what the mTLS of the route ends with. */
+export function identityOf(route: Route): MeshName {
+  return route.kind === 'terminate' ? (route.identity ?? route.mesh) : route.mesh;
 }

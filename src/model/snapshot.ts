@@ -13,11 +13,13 @@ export interface Snapshot {
   readonly zone: string;
   readonly routes: ReadonlyMap<ServerName, Route>;
   readonly clusters: ReadonlyMap<string, Cluster>;
+  /** By the name of the mesh, or by what the routes name in its place (`identityOf`). */
   readonly meshes: ReadonlyMap<MeshName, Mesh>;
 }
 
 /** What is needed to terminate the mTLS of one mesh. */
 export interface Mesh {
+  /** Equals its key in the map. */
   readonly name: MeshName;
   /** PEM bundle that client certificates must lead to. */
   readonly trust: ContentHash;
@@ -37,7 +39,14 @@ export interface TrustDomain {
 
 export type IdentitySource =
   /** The egress issues certificates with the CA key of the mesh. */
-  | { readonly kind: 'issue'; readonly caCert: ContentHash; readonly caKey: ContentHash; readonly lifetimeMs: number }
+  | {
+      readonly kind: 'issue';
+      readonly caCert: ContentHash;
+      readonly caKey: ContentHash;
+      readonly lifetimeMs: number;
+      /** The SPIFFE id to issue. Absent: that of a zone egress of the mesh. */
+      readonly id?: string;
+    }
   /** Another program puts certificates into a folder: `tls.crt`, `tls.key`, `ca.crt`. */
   | { readonly kind: 'folder'; readonly path: string }
   /** A control plane sends certificates, leaf first; a new one is a new configuration. */

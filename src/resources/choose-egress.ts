@@ -1,16 +1,28 @@
 import { quote } from '../base/key-material.ts';
 import type { Findings } from './findings.ts';
+import type { DataplaneDefinition } from './kinds/dataplane.ts';
 import type { ZoneEgress } from './kinds/zone-egress.ts';
+import { zoneOfDataplanes } from './scoped/own-dataplanes.ts';
 
 /**
  * Finds the ZoneEgress that this process is: the one with that name, or the only one. Null where
- * the choice is not clear, which is reported.
+ * the choice is not clear, which is reported, and where only Dataplanes are served.
  */
-export function chooseEgress(egresses: readonly ZoneEgress[], name: string | undefined, findings: Findings): ZoneEgress | null {
+export function chooseEgress(
+  egresses: readonly ZoneEgress[],
+  dataplanes: readonly DataplaneDefinition[],
+  name: string | undefined,
+  findings: Findings,
+): ZoneEgress | null {
   const nowhere = { file: '--name', line: 0, column: 0 };
   const names = egresses.map(({ meta }) => meta.name).join(', ');
+  if (dataplanes.length > 0 && isNoneOf(egresses, dataplanes, name)) return null;
   if (egresses.length === 0) {
-    findings.error({ ...nowhere, file: 'resources' }, '', 'no ZoneEgress is among the resources: it says where to listen');
+    findings.error(
+      { ...nowhere, file: 'resources' },
+      '',
+      'no ZoneEgress is among the resources, and no Dataplane with a ZoneEgress listener: it says where to listen',
+    );
     return null;
   }
   if (name === undefined) {
@@ -28,9 +40,34 @@ export function chooseEgress(egresses: readonly ZoneEgress[], name: string | und
   return null;
 }
 
+function isNoneOf(
+  egresses: readonly ZoneEgress[],
+  dataplanes: readonly DataplaneDefinition[],
+  name: string | undefined,
+): boolean {
+  if (egresses.length === 0) return true;
+  const isCalled = ({ meta }: ZoneEgress | DataplaneDefinition): boolean => meta.name === name || meta.displayName === name;
+  return !egresses.some(isCalled) && dataplanes.some(isCalled);
+}
+
 /** Returns the zone of the resource, else the option. */
-export function zoneOfEgress(egress: ZoneEgress | null, option: string | undefined, findings: Findings): string {
-  if (egress === null) return option ?? '';
+export function zoneOfEgress(
+  egress: ZoneEgress | null,
+  dataplanes: readonly DataplaneDefinition[],
+  option: string | undefined,
+  findings: Findings,
+): string {
+  if (egress === null) {
+    const zone = option !== undefined && option !== '' ? option : zoneOfDataplanes(dataplanes);
+    const [first] = dataplanes;
+    if (zone === '' && first !== undefined)
+      findings.error(
+        first.meta.at,
+        'labels["kuma.io/zone"]',
+        'is not set: say the zone here or with --zone; trust domains are made of it',
+      );
+    return zone;
+  }
   const { zone, meta } = egress;
   if (zone === '') {
     if (option === undefined || option === '') {

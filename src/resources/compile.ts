@@ -1,6 +1,7 @@
 import { forbids } from '../base/problem.ts';
-import type { Absent, AbsentReason, Compiled, Origin } from '../model/compiled.ts';
+import type { Absent, AbsentReason, Compiled, ListenerConfig, ListenerPlace, Origin } from '../model/compiled.ts';
 import { meshName } from '../model/names.ts';
+import { identityOf } from '../model/route.ts';
 import { encodeHashSni } from '../wire/sni.ts';
 import { chooseEgress, zoneOfEgress } from './choose-egress.ts';
 import { addAbsent } from './context.ts';
@@ -10,10 +11,12 @@ import { destinationsOf } from './destinations.ts';
 import { addExternalServices } from './external.ts';
 import { createFindings } from './findings.ts';
 import { isIpv6 } from './hosts.ts';
+import type { DataplaneDefinition } from './kinds/dataplane.ts';
+import type { ZoneEgress } from './kinds/zone-egress.ts';
 import { createLoader } from './load.ts';
 import type { ReadFile } from './load.ts';
 import { addMeshExternalService } from './mesh-external.ts';
-import { identityOf } from './mesh-identity.ts';
+import { meshIdentityOf } from './mesh-identity.ts';
 import type { IdentityFolders } from './mesh-identity.ts';
 import { addPassthrough, servicesByMesh } from './passthrough.ts';
 import type { ServicesByMesh } from './passthrough.ts';
@@ -22,8 +25,12 @@ import type { ParseCache } from './parse-cache.ts';
 import { createPemStore } from './pem.ts';
 import type { PemStore } from './pem.ts';
 import { meshPolicies } from './policies/mesh-policies.ts';
+import type { MeshPolicies } from './policies/mesh-policies.ts';
 import { readResources } from './resource-set.ts';
 import type { MeshResources } from './resource-set.ts';
+import { selectsDataplane } from './scoped/dataplane-labels.ts';
+import { egressDataplanes, ofZone, placesOf } from './scoped/own-dataplanes.ts';
+import { addScopedMesh } from './scoped/scoped-mesh.ts';
 import { snapshotVersion } from './snapshot-version.ts';
 import type { SourceFile } from './yaml.ts';
 
@@ -62,12 +69,15 @@ export interface CompileOptions {
 export function compile(files: readonly SourceFile[], options: CompileOptions): Compiled {
   const findings = createFindings(options.strict ?? false);
   const resources = readResources(files, options.cache ?? createParseCache(), findings);
-  const egress = chooseEgress(resources.egresses, options.name, findings);
+  const candidates = egressDataplanes(resources, options.name);
+  const egress = chooseEgress(resources.egresses, candidates, options.name, findings);
   const pems = createPemStore();
+  const zone = zoneOfEgress(egress, candidates, options.zone, findings);
+  const dataplanes = ofZone(candidates, zone, findings);
   const context: Context = {
     findings,
     loader: createLoader(resources, pems, { readFile: options.readFile, nowMs: options.nowMs }),
-    zone: zoneOfEgress(egress, options.zone, findings),
+    zone,
     family: egress !== null && isIpv6(egress.address) ? 'any' : 'v4',
     routes: new Map(),
     clusters: new Map(),
@@ -75,23 +85,36 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
     origins: new Map(),
     absent: new Map(),
   };
-  const remote = servicesByMesh(resources.ingresses, context);
   const folders = options.identities === undefined ? null : { path: options.identities, readFile: options.readFile };
-  for (const mesh of resources.meshes) addMesh(context, mesh, remote, folders, pems);
+  const remote = servicesByMesh(resources.ingresses, context);
+  for (const mesh of resources.meshes) addMesh(context, mesh, { egress, dataplanes, remote, folders, pems });
   const problems = findings.problems();
-  if (egress === null || forbids(problems) || !canServe(context)) return { kind: 'invalid', problems };
-  const { routes, clusters, meshes, zone, origins, absent } = context;
+  const listener = listenerOf(egress, dataplanes);
+  if (listener === null || forbids(problems) || !canServe(context)) return { kind: 'invalid', problems };
+  const { routes, clusters, meshes, origins, absent } = context;
   for (const name of routes.keys()) absent.delete(name);
   const content = { zone, routes, clusters, meshes };
   return {
     kind: 'compiled',
     snapshot: deepFreeze({ version: snapshotVersion(content), ...content }),
     secrets: pems.secrets,
-    listener: { name: egress.meta.name, address: egress.address, port: egress.port, adminPort: egress.adminPort },
+    listener,
     problems,
     origins,
     absent,
   };
+}
+
+/** Returns where to listen; null where there is nowhere, which is reported. */
+function listenerOf(egress: ZoneEgress | null, dataplanes: readonly DataplaneDefinition[]): ListenerConfig | null {
+  const [first] = dataplanes;
+  const own = egress === null ? [] : [{ name: egress.meta.name, address: egress.address, port: egress.port }];
+  const isOwn = ({ address, port }: ListenerPlace): boolean =>
+    own.some((place) => place.address === address && place.port === port);
+  const [place, ...more] = [...own, ...placesOf(dataplanes).filter((each) => !isOwn(each))];
+  const adminPort = egress?.adminPort ?? first?.adminPort;
+  if (place === undefined || adminPort === undefined) return null;
+  return { ...place, adminPort, ...(more.length === 0 ? {} : { more }) };
 }
 
 /**
@@ -100,31 +123,60 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
  */
 function canServe({ routes, meshes }: Context): boolean {
   if (routes.size === 0) return true;
-  return [...routes.values()].some(({ kind, mesh }) => kind === 'passthrough' || meshes.get(mesh)?.identity.kind !== 'none');
+  return [...routes.values()].some(
+    (route) => route.kind === 'passthrough' || meshes.get(identityOf(route))?.identity.kind !== 'none',
+  );
+}
+
+interface Compiling {
+  readonly egress: ZoneEgress | null;
+  readonly dataplanes: readonly DataplaneDefinition[];
+  readonly remote: ServicesByMesh;
+  readonly folders: IdentityFolders | null;
+  readonly pems: PemStore;
+}
+
+/** Adds everything of one mesh: what the ZoneEgress serves of it, and what its Dataplanes do. */
+function addMesh(context: Context, resources: MeshResources, compiling: Compiling): void {
+  const { egress, pems, folders } = compiling;
+  const all = compiling.dataplanes.filter(({ meta }) => meta.mesh === resources.mesh.meta.name);
+  const [dataplane] = all;
+  const policies = meshPolicies(
+    resources,
+    context.zone,
+    (targetRef) => dataplane !== undefined && selectsDataplane(targetRef, dataplane, context.zone),
+  );
+  if (egress !== null) addZoneEgressMesh(context, resources, policies, { ...compiling, isScoped: dataplane !== undefined });
+  if (dataplane !== undefined) {
+    addScopedMesh(context, resources, { dataplane, all }, { policies, pems, folders: folders !== null });
+  } else if (egress === null && resources.meshExternalServices.length > 0) {
+    const message = `no Dataplane of it has a ZoneEgress listener: its ${resources.meshExternalServices.length} MeshExternalServices are not served`;
+    context.findings.warn(resources.mesh.meta.at, '', message);
+  }
+  if (egress !== null || dataplane !== undefined) policies.tell(context.findings);
 }
 
 /**
- * Adds everything of one mesh. Without mTLS there is no SNI to route by, so none of it is served.
+ * Adds what the ZoneEgress serves of one mesh. Without mTLS there is no SNI to route by, so none of
+ * it is served.
  */
-function addMesh(
+function addZoneEgressMesh(
   context: Context,
   resources: MeshResources,
-  remote: ServicesByMesh,
-  folders: IdentityFolders | null,
-  pems: PemStore,
+  policies: MeshPolicies,
+  { remote, folders, pems, isScoped }: Compiling & { readonly isScoped: boolean },
 ): void {
   const { mesh, externalServices, meshExternalServices, meshPermissions, routes, virtualOutbounds } = resources;
   const { name, at } = mesh.meta;
   context.origins.set(`mesh:${name}`, at);
   if (mesh.mtls === null) {
     tellAbsent(context, resources, remote, 'mesh-without-mtls');
-    const count = externalServices.length + meshExternalServices.length;
+    const count = externalServices.length + (isScoped ? 0 : meshExternalServices.length);
     if (count > 0) context.findings.warn(at, 'mtls', `is not enabled: its ${count} external services are not served`);
     return;
   }
   const offered = remote.get(name) ?? new Map<string, never>();
   const destinations = destinationsOf(routes, virtualOutbounds, offered);
-  const policies = meshPolicies(resources, context.zone);
   if (mesh.zoneEgress) {
     for (const [service, offers] of [...offered].sort(([a], [b]) => (a < b ? -1 : 1))) {
       addPassthrough(context, resources, service, offers, destinations, policies);
@@ -133,8 +185,7 @@ function addMesh(
   const before = context.routes.size;
   addExternalServices(context, resources, destinations, offered, policies);
   for (const service of meshExternalServices) addMeshExternalService(context, resources, service, policies);
-  policies.tell(context.findings);
-  if (meshExternalServices.length > 0 && meshPermissions.length > 0 && !mesh.forbidsMeshExternalServices) {
+  if (meshExternalServices.length > 0 && !isScoped && meshPermissions.length > 0 && !mesh.forbidsMeshExternalServices) {
     const message =
       'is not set: every client may reach the MeshExternalServices; on a zone egress no MeshTrafficPermission applies to them';
     context.findings.warn(at, 'routing.defaultForbidMeshExternalServiceAccess', message);
@@ -142,7 +193,7 @@ function addMesh(
   // A mesh whose routes all pass through needs no certificate here, so its CA key need not be
   // shared.
   if (context.routes.size === before) return;
-  context.meshes.set(meshName(name), identityOf(resources, mesh.mtls, folders, context.loader, pems, context.findings));
+  context.meshes.set(meshName(name), meshIdentityOf(resources, mesh.mtls, folders, context.loader, pems, context.findings));
 }
 
 /** Records every destination of a mesh that one of its settings keeps out. */

@@ -1,3 +1,4 @@
+import { cut } from '../base/key-material.ts';
 import type { Origin } from '../model/compiled.ts';
 import type { Fields } from './fields.ts';
 
@@ -44,4 +45,75 @@ export function readDataSource(
     return null;
   }
   return { kind, value, path: fields.path, at: parent.place(name) };
+}
+
+/** The types of Kuma's newer form, with the field that each is written under. */
+const SECURE_TYPES = ['EnvVar', 'InsecureInline', 'File', 'Secret'] as const;
+type SecureType = (typeof SECURE_TYPES)[number];
+const HOLDERS: Readonly<Record<SecureType, string>> = {
+  EnvVar: 'envVar',
+  InsecureInline: 'insecureInline',
+  File: 'file',
+  Secret: 'secretRef',
+};
+
+/** In either of Kuma's forms: the newer one has a `type`. */
+export function readEitherSource(parent: Fields, name: string, older: readonly DataSourceKind[]): DataSource | null | undefined {
+  const isNewer = [...Object.values(HOLDERS), 'type'].some((field) => field !== 'file' && parent.namesIn(name).includes(field));
+  return isNewer ? readSecureSource(parent, name) : readDataSource(parent, name, older);
+}
+
+/**
+ * `{ type: InsecureInline, insecureInline: { value } }` and so on, with Kuma's messages. Undefined
+ * and null as in `readDataSource`.
+ */
+export function readSecureSource(parent: Fields, name: string): DataSource | null | undefined {
+  if (!parent.has(name)) return undefined;
+  const fields = parent.object(name, ['type', ...Object.values(HOLDERS)]);
+  if (fields === undefined) return null;
+  const text = fields.text('type') ?? '';
+  const type = SECURE_TYPES.find((each) => each === text);
+  if (type === undefined) {
+    fields.error(
+      'type',
+      `${JSON.stringify(cut(text))} must be one of [${SECURE_TYPES.map((each) => JSON.stringify(each)).join(', ')}]`,
+    );
+    return null;
+  }
+  const holder = fields.object(
+    HOLDERS[type],
+    type === 'Secret' ? ['kind', 'name'] : type === 'File' ? ['path'] : ['name', 'value'],
+  );
+  if (holder === undefined) {
+    if (!fields.has(HOLDERS[type])) fields.error(HOLDERS[type], 'must be defined');
+    return null;
+  }
+  const at = { path: fields.path, at: parent.place(name) };
+  const value = (field: string, read: 'text' | 'opaque'): string | null => {
+    const found = holder[read](field);
+    if (found !== undefined && found !== '') return found;
+    if (found === '' || !holder.has(field)) holder.error(field, 'must be defined');
+    return null;
+  };
+  switch (type) {
+    case 'InsecureInline': {
+      const inline = value('value', 'opaque');
+      return inline === null ? null : { kind: 'inlineString', value: inline, ...at };
+    }
+    case 'File': {
+      const path = value('path', 'text');
+      return path === null ? null : { kind: 'file', value: path, ...at };
+    }
+    case 'Secret': {
+      const kind = holder.text('kind') ?? '';
+      if (kind !== 'Secret') holder.error('kind', `${JSON.stringify(cut(kind))} must be one of ["Secret"]`);
+      const secret = value('name', 'text');
+      return secret === null || kind !== 'Secret' ? null : { kind: 'secret', value: secret, ...at };
+    }
+    case 'EnvVar':
+      fields.error('type', 'is EnvVar, a variable of the control plane: use Secret, File or InsecureInline');
+      return null;
+    default:
+      return type satisfies never;
+  }
 }

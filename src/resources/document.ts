@@ -30,6 +30,7 @@ export interface Meta {
   readonly at: Origin;
   readonly nameAt: Origin;
   readonly meshAt: Origin;
+  readonly kindAt: Origin;
 }
 
 /** A resource whose kind is supported, before its fields are read. */
@@ -109,6 +110,7 @@ function universal(map: MapValue, type: MapEntry, all: Findings): readonly Docum
       at: map.at,
       nameAt: top.place('name'),
       meshAt: top.place('mesh'),
+      kindAt: type.value.at,
     },
     'universal',
     findings,
@@ -190,6 +192,7 @@ function kubernetesDocument(map: MapValue, kind: ReadKind, findings: Findings): 
       at: map.at,
       nameAt: metadata.place('name'),
       meshAt: byLabel ? metadata.place('labels') : top.place('mesh'),
+      kindAt: map.entries.get('kind')?.value.at ?? map.at,
     },
     'kubernetes',
     findings,
@@ -233,6 +236,7 @@ function kubernetesSecret(map: MapValue, all: Findings): readonly Document[] {
       at: map.at,
       nameAt: metadata.place('name'),
       meshAt: metadata.place('labels'),
+      kindAt: map.entries.get('kind')?.value.at ?? map.at,
     },
     'kubernetes',
     findings,

@@ -13,6 +13,8 @@ export interface Fields {
   readonly path: string;
   readonly at: Origin;
   has(name: string): boolean;
+  /** Lists the names in the map under this name, as written; none where it is no map. */
+  namesIn(name: string): readonly string[];
   /** Tells whether the field is an empty text, map or list. */
   isEmpty(name: string): boolean;
   /**
@@ -102,6 +104,11 @@ class MapFields implements Fields {
 
   has(name: string): boolean {
     return this.#opened.byName.has(name);
+  }
+
+  namesIn(name: string): readonly string[] {
+    const value = this.#value(name);
+    return value?.kind === 'map' ? [...value.entries.keys()] : [];
   }
 
   isEmpty(name: string): boolean {

@@ -5,6 +5,9 @@
 export { mesh as Mesh } from './kinds/mesh.ts';
 export { zoneEgress as ZoneEgress } from './kinds/zone-egress.ts';
 export { zoneIngress as ZoneIngress } from './kinds/zone-ingress.ts';
+export { dataplane as Dataplane } from './kinds/dataplane.ts';
+export { meshIdentity as MeshIdentity } from './kinds/mesh-identity.ts';
+export { meshTrust as MeshTrust } from './kinds/mesh-trust.ts';
 export { externalService as ExternalService } from './kinds/external-service.ts';
 export { meshExternalService as MeshExternalService } from './kinds/mesh-external-service.ts';
 export { trafficPermission as TrafficPermission } from './kinds/traffic-permission.ts';

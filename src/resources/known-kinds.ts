@@ -10,12 +10,13 @@ export type ReadKind = keyof typeof KINDS;
 
 const NO_EFFECT = 'has no effect on a zone egress';
 const NOT_APPLIED = 'not applied by Kuma on a zone egress';
+/** Kuma applies them to an egress of one mesh, by their `rules`. */
+const NOT_READ = 'not applied by Kuma on a ZoneEgress, and not read here for a Dataplane';
 
 const OTHERS: ReadonlyMap<string, string> = new Map([
   ...[
     'CircuitBreaker',
     'HealthCheck',
-    'MeshAccessLog',
     'MeshGlobalRateLimit',
     'MeshMetric',
     'MeshOPA',
@@ -23,7 +24,6 @@ const OTHERS: ReadonlyMap<string, string> = new Map([
     'MeshProxyPatch',
     'MeshRetry',
     'MeshTLS',
-    'MeshTimeout',
     'MeshTrace',
     'OPAPolicy',
     'ProxyTemplate',
@@ -32,17 +32,15 @@ const OTHERS: ReadonlyMap<string, string> = new Map([
     'TrafficLog',
     'TrafficTrace',
   ].map((kind) => [kind, NOT_APPLIED] as const),
+  ...['MeshAccessLog', 'MeshTimeout'].map((kind) => [kind, NOT_READ] as const),
   ...[
     'ContainerPatch',
-    'Dataplane',
     'DataplaneInsight',
     'HostnameGenerator',
     'MeshGatewayConfig',
     'MeshGatewayInstance',
-    'MeshIdentity',
     'MeshInsight',
     'MeshOpenTelemetryBackend',
-    'MeshTrust',
     'MeshZoneAddress',
     'ServiceInsight',
     'Workload',

@@ -54,7 +54,7 @@ export function addMeshExternalService(
   const name = meshName(mesh.mesh.meta.name);
   const namespace = meta.labels.get('k8s.kuma.io/namespace') ?? meta.namespace;
   const cluster = `${name}_${meta.displayName}_${namespace}_${zone}_extsvc_${port}`;
-  const endpoints = endpointsOf(context, mesh, service);
+  const endpoints = externalEndpoints(context, mesh, service);
   const broken = brokenBy(service.findings.broken());
   const how = { connectTimeoutMs: CONNECT_TIMEOUT_MS, ...upstreamHttp(service.protocol), ...broken };
   const made = { name: cluster, endpoints, ...how };
@@ -76,7 +76,7 @@ export function addMeshExternalService(
   );
 }
 
-function endpointsOf(context: Context, mesh: MeshResources, service: MeshExternalService): readonly Endpoint[] {
+export function externalEndpoints(context: Context, mesh: MeshResources, service: MeshExternalService): readonly Endpoint[] {
   const { meta, tls, endpoints } = service;
   let origination: TlsOrigination | null = null;
   tellUnused(service, context.findings);

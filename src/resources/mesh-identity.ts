@@ -21,7 +21,7 @@ export interface IdentityFolders {
  * Reads what terminating the mTLS of a mesh needs. Where a part is missing, which is reported, only
  * the terminated routes of the mesh are refused.
  */
-export function identityOf(
+export function meshIdentityOf(
   resources: MeshResources,
   backend: CaBackend,
   folders: IdentityFolders | null,

@@ -44,14 +44,14 @@ function isEffective({ meta, isShadow }: MeshTrafficPermission, findings: Findin
  * Warns about policies that admit and refuse no client on an egress; their only effect is that
  * TrafficPermissions no longer count.
  */
-function tellUseless({ meta, hasRules, from, targetRef, notUnderstood }: MeshTrafficPermission, findings: Findings): void {
+function tellUseless({ meta, rules, from, targetRef, notUnderstood }: MeshTrafficPermission, findings: Findings): void {
   const also = 'but as long as it is there, no TrafficPermission of the mesh counts';
   if (targetRef?.kind === 'Dataplane') {
     findings.warn(targetRef.at, targetRef.path, `a policy for Dataplanes selects nothing on a zone egress, ${also}`);
   } else if (targetRef !== null && [...targetRef.tags.keys()].some((tag) => tag !== SERVICE_TAG)) {
     const message = `selects nothing on a zone egress, where an external service has no tag but ${SERVICE_TAG}, ${also}`;
     findings.warn(targetRef.at, `${targetRef.path}.tags`, message);
-  } else if (hasRules && from.length === 0 && notUnderstood === null) {
+  } else if (rules.length > 0 && from.length === 0 && notUnderstood === null) {
     findings.warn(meta.at, 'spec.rules', `the rules form lets no client in on a zone egress: use from; ${also}`);
   }
 }

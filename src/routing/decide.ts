@@ -8,6 +8,7 @@ import type { Refusal } from '../base/refusal.ts';
 import type { ClientClaims, VerifiedClient } from '../model/client.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
+import { identityOf } from '../model/route.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { authorise, authoriseClaims } from './authorise.ts';
@@ -105,7 +106,7 @@ export function decide(snapshot: Snapshot, { serverName, client, viewOf }: Decis
 /** Refuses a route whose mesh has no usable identity: its mTLS cannot be terminated. */
 function missingIdentity({ meshes }: Snapshot, route: Route): Refusal | null {
   if (route.kind !== 'terminate') return null;
-  const identity = meshes.get(route.mesh)?.identity;
+  const identity = meshes.get(identityOf(route))?.identity;
   if (identity?.kind !== 'none') return null;
   return refuse('identity-unavailable', `there is no certificate for mesh ${route.mesh}: ${identity.why}`);
 }

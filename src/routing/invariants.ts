@@ -8,6 +8,7 @@ import type { Cluster, Endpoint } from '../model/cluster.ts';
 import { serverName } from '../model/names.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import type { Permission, Principal } from '../model/permission.ts';
+import { identityOf } from '../model/route.ts';
 import type { Route } from '../model/route.ts';
 import type { Mesh, Secrets, Snapshot } from '../model/snapshot.ts';
 
@@ -74,7 +75,7 @@ export function* lookForViolations(
       );
     checkRoute(route, clusters, complain);
     if (route.unsupported !== undefined) continue;
-    if (route.kind === 'terminate') wanted.add(route.mesh);
+    if (route.kind === 'terminate') wanted.add(identityOf(route));
     const other = usedBy.get(route.cluster);
     if (other === undefined) usedBy.set(route.cluster, route.mesh);
     else if (other !== route.mesh)

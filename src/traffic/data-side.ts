@@ -11,6 +11,7 @@ import type { ContentHash } from '../model/names.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
+import { identityOf } from '../model/route.ts';
 import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { authorise } from '../routing/authorise.ts';
@@ -345,7 +346,12 @@ export class DataSide implements SessionContext {
     if (route === null) return;
     const now = this.#snapshot.routes.get(route.serverName);
     if (now === route && session.policyEnd === null) return;
-    const same = now !== undefined && now.kind === route.kind && now.mesh === route.mesh && now.destination === route.destination;
+    const same =
+      now !== undefined &&
+      now.kind === route.kind &&
+      now.mesh === route.mesh &&
+      identityOf(now) === identityOf(route) &&
+      now.destination === route.destination;
     // Requests are judged one by one, so that a denied client gets its answer.
     if (same && (session.servesRequests || authorise(now, session.client).kind === 'allowed')) {
       session.route = now;

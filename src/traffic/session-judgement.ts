@@ -1,6 +1,7 @@
 import { Refused, refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
 import type { Cluster } from '../model/cluster.ts';
+import { identityOf } from '../model/route.ts';
 import type { Route } from '../model/route.ts';
 import { admit, clusterOf, findRoute, refusesEveryClient } from '../routing/decide.ts';
 import type { AdmittedClient, RoutedHello } from '../routing/decide.ts';
@@ -18,10 +19,10 @@ export function routeNow(session: Session, name: string | null, context: Session
   session.draft.judgedBy(snapshot);
   const routed = unlessRefused(findRoute(snapshot, name));
   const { route } = routed;
-  if (before !== null && (route.kind !== before.kind || route.mesh !== before.mesh)) {
+  if (before !== null && (route.kind !== before.kind || route.mesh !== before.mesh || identityOf(route) !== identityOf(before))) {
     throw new Refused(refuse('policy-changed', `the route of ${route.serverName} changed while the session was set up`));
   }
-  if (session.client !== null && session.trust !== context.terminator.generation(route.mesh)) {
+  if (session.client !== null && session.trust !== context.terminator.generation(identityOf(route))) {
     throw new Refused(refuse('client-not-trusted', `the trust of mesh ${route.mesh} changed while the session was set up`));
   }
   session.route = route;

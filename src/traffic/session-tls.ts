@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { CertificateSummary } from '../model/client.ts';
+import { identityOf } from '../model/route.ts';
 import type { TerminateRoute } from '../model/route.ts';
 import type { SessionContext } from './session-context.ts';
 import type { Session } from './session-state.ts';
@@ -20,6 +21,7 @@ export async function terminateTls(
   const leave = takeHandshakePlace(session, context, startedAt);
   const { socket, client, trust } = await context.terminator.terminate(session.steps, accepted, {
     mesh: to.route.mesh,
+    identity: identityOf(to.route),
     name: sniffed.hello.serverName,
     peeked: sniffed.bytes,
     wallMs: context.clock.wall(),

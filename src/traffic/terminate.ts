@@ -100,9 +100,9 @@ export class Terminator {
     this.#renewals.renewed(credentials.mesh);
   }
 
-  /** Returns the generation of the mesh's current trust; undefined without credentials. */
-  generation(mesh: MeshName): ContentHash | undefined {
-    return this.#servers.get(mesh)?.generation;
+  /** Returns the generation of the current trust; undefined without credentials of this name. */
+  generation(identity: MeshName): ContentHash | undefined {
+    return this.#servers.get(identity)?.generation;
   }
 
   remove(mesh: MeshName): void {
@@ -119,13 +119,13 @@ export class Terminator {
    * `name` is its SNI.
    */
   async terminate(steps: SessionSteps, raw: Socket, options: TerminateOptions): Promise<Terminated> {
-    const { mesh, wallMs, onHandshake, onCertificate } = options;
-    let entry = this.#servers.get(mesh);
+    const { mesh, identity, wallMs, onHandshake, onCertificate } = options;
+    let entry = this.#servers.get(identity);
     // The clock may have jumped, or the machine may have slept: a new certificate is made while the
     // session waits.
     if (entry !== undefined && !isValidAt(entry.credentials, wallMs)) {
-      await steps.step<void>((done) => this.#renewals.whenRenewed(mesh, done));
-      entry = this.#servers.get(mesh);
+      await steps.step<void>((done) => this.#renewals.whenRenewed(identity, done));
+      entry = this.#servers.get(identity);
     }
     if (entry === undefined) throw new Refused(refuse('identity-unavailable', `there is no certificate for mesh ${mesh}`));
     if (entry.credentials.notAfter <= wallMs) {
@@ -235,7 +235,10 @@ interface HandshakeOptions {
 }
 
 export interface TerminateOptions {
+  /** The mesh that the client has to be of. */
   readonly mesh: MeshName;
+  /** Names the credentials that it is ended with. */
+  readonly identity: MeshName;
   /** The SNI as sent. */
   readonly name: string | null;
   readonly peeked: Buffer;

@@ -11,7 +11,9 @@ t.test('the only ZoneEgress needs no name; of several the name chooses', async (
 });
 
 t.test('none, several or a wrong name is an error that lists what there is', async (t) => {
-  t.same(lines(compileTexts([])), ['resources no ZoneEgress is among the resources: it says where to listen']);
+  t.same(lines(compileTexts([])), [
+    'resources no ZoneEgress is among the resources, and no Dataplane with a ZoneEgress listener: it says where to listen',
+  ]);
   t.same(lines(compileTexts([EGRESS, SECOND])), ['--name has to be set: 2 ZoneEgresses are among the resources: egress, other']);
   t.same(lines(compileTexts([EGRESS, SECOND], { name: 'x' })), [
     '--name "x": no ZoneEgress has this name; there are: egress, other',

@@ -124,7 +124,7 @@ t.test('kinds that are not used leave one warning each', async (t) => {
     'type: ZoneEgres\nname: b\n',
   ]);
   t.same(lines(compiled), [
-    'zone.yaml:11:7 warning: type: MeshTimeout: not applied by Kuma on a zone egress',
+    'zone.yaml:11:7 warning: type: MeshTimeout: not applied by Kuma on a ZoneEgress, and not read here for a Dataplane',
     'zone.yaml:16:7 warning: type: Dataplane: has no effect on a zone egress',
     'zone.yaml:21:7 warning: kind: Deployment of apps/v1 is no resource of Kuma: not used',
     'zone.yaml:27:7 warning: type: a Secret of this type is no secret of Kuma (system.kuma.io/secret): not used',

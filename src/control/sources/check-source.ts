@@ -4,7 +4,7 @@ import { amount, anything, byKind, byName, callback, flag, having, listOf, mapOf
 import { oneOf, options, port, text, whole } from '../../base/shape.ts';
 import type { Check, ShapeChecks } from '../../base/shape.ts';
 import type { Cluster, Endpoint } from '../../model/cluster.ts';
-import type { Absent, Compiled, ListenerConfig, Origin } from '../../model/compiled.ts';
+import type { Absent, Compiled, ListenerConfig, ListenerPlace, Origin } from '../../model/compiled.ts';
 import type { Permission, PermissionRule } from '../../model/permission.ts';
 import type { PassthroughRoute, TerminateRoute } from '../../model/route.ts';
 import type { Mesh, Snapshot, TrustDomain } from '../../model/snapshot.ts';
@@ -90,6 +90,7 @@ const route = byKind('a route', {
   terminate: options<TerminateRoute>(
     {
       ...ROUTE,
+      identity: name,
       permission,
       protocol: oneOf(['tcp', 'http', 'http2', 'grpc', 'kafka']),
       http: plain,
@@ -149,11 +150,13 @@ const SNAPSHOT: ShapeChecks<Snapshot> = {
   ),
 };
 
+const places = listOf(options<ListenerPlace>({ name: text, address: text, port }, ['name', 'address', 'port']));
+
 const GOOD: ShapeChecks<Good> = {
   kind: text,
   snapshot: options<Snapshot>(SNAPSHOT, ['version', 'zone', 'routes', 'clusters', 'meshes']),
   secrets: mapOf(text),
-  listener: options<ListenerConfig>({ name: text, address: text, port, adminPort: port, absent: flag }, [
+  listener: options<ListenerConfig>({ name: text, address: text, port, adminPort: port, more: places, absent: flag }, [
     'name',
     'address',
     'port',

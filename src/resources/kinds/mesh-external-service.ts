@@ -1,6 +1,6 @@
 import { cut } from '../../base/key-material.ts';
 import type { Origin } from '../../model/compiled.ts';
-import { readDataSource, SPEC_DATA_SOURCES } from '../data-source.ts';
+import { readEitherSource, SPEC_DATA_SOURCES } from '../data-source.ts';
 import type { DataSource } from '../data-source.ts';
 import type { Document, Meta } from '../document.ts';
 import type { Fields } from '../fields.ts';
@@ -120,7 +120,7 @@ function readTls(spec: Fields): WrittenTls<MeshExternalTls> {
   if (hasCert && !hasKey) verification?.error('clientKey', 'must be defined when clientCert is defined');
   if (hasKey && !hasCert) verification?.error('clientCert', 'must be defined when clientKey is defined');
   const source = (name: string): DataSource | null | undefined =>
-    verification === undefined ? undefined : readDataSource(verification, name, SPEC_DATA_SOURCES);
+    verification === undefined ? undefined : readEitherSource(verification, name, SPEC_DATA_SOURCES);
   const read = {
     path: tls.path,
     at: tls.at,

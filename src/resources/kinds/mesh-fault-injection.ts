@@ -22,7 +22,7 @@ function readMeshFaultInjection(document: Document, findings: Findings): MeshFau
   const read = readPolicy(document, { top: TOP, to: ['Mesh'], from: FROM, hasRules: true, conf: readConf }, findings);
   const { policy, spec } = read;
   checkGatewayLists(read);
-  if (policy.hasRules && policy.from.length > 0) {
+  if (policy.rules.length > 0 && policy.from.length > 0) {
     findings.error(spec.at, 'spec', "field 'from' must be empty when 'rules' is defined");
   }
   return policy;

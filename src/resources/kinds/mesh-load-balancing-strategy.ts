@@ -7,6 +7,7 @@ import { confOf, readPolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
 import { policyKind } from './kind.ts';
 import type { PolicyKind } from './kind.ts';
+import type { TargetKind, TargetRef } from './target-ref.ts';
 
 export type MeshLoadBalancingStrategy = Policy<StrategyConf>;
 
@@ -46,12 +47,17 @@ interface RingHashConf {
 
 const TOP = ['Mesh', 'MeshSubset', 'MeshGateway', 'MeshService', 'MeshServiceSubset', 'Dataplane'] as const;
 const TO = ['Mesh', 'MeshService', 'MeshMultiZoneService', 'MeshHTTPRoute'] as const;
+/** Kuma takes MeshExternalServices from 3.0 on, where the policy is for Dataplanes. */
+function toKinds(top: TargetRef | null): readonly TargetKind[] {
+  return top?.kind === 'Dataplane' ? [...TO, 'MeshExternalService'] : TO;
+}
+
 const TYPES = ['RoundRobin', 'LeastRequest', 'RingHash', 'Random', 'Maglev'] as const;
 const HASHES = ['XXHash', 'MurmurHash2'] as const;
 const TO_TYPES = ['None', 'Only', 'Any', 'AnyExcept'] as const;
 
 function readMeshLoadBalancingStrategy(document: Document, findings: Findings): MeshLoadBalancingStrategy {
-  return readPolicy(document, { top: TOP, to: TO, conf: readConf }, findings).policy;
+  return readPolicy(document, { top: TOP, to: toKinds, conf: readConf }, findings).policy;
 }
 
 function readConf(item: Fields): StrategyConf {

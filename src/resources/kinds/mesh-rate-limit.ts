@@ -52,7 +52,7 @@ function readMeshRateLimit(document: Document, findings: Findings): MeshRateLimi
   const read = readPolicy(document, { top: TOP, to: ['Mesh'], from: ['Mesh'], hasRules: true, conf: readConf }, findings);
   const { policy, spec } = read;
   checkGatewayLists(read);
-  if (policy.hasRules && (policy.to.length > 0 || policy.from.length > 0)) {
+  if (policy.rules.length > 0 && (policy.to.length > 0 || policy.from.length > 0)) {
     findings.error(spec.at, 'spec', "fields 'to' and 'from' must be empty when 'rules' is defined");
   }
   return policy;

@@ -2,6 +2,8 @@ import type { Document, Meta } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
 import { MATCH_ALL } from '../tags.ts';
+import { readMatches } from './rule-match.ts';
+import type { RuleMatch } from './rule-match.ts';
 import { readTargetRef } from './target-ref.ts';
 import type { TargetRef } from './target-ref.ts';
 import { policyKind } from './kind.ts';
@@ -13,7 +15,8 @@ export interface MeshTrafficPermission {
   readonly targetRef: TargetRef | null;
   /** Empty where the policy has the `rules` form. */
   readonly from: readonly FromItem[];
-  readonly hasRules: boolean;
+  /** Holds the `rules` form, which an egress of one mesh goes by. */
+  readonly rules: readonly RuleLists[];
   /** True for the label `kuma.io/effect: shadow`: Kuma only simulates the policy. */
   readonly isShadow: boolean;
   /**
@@ -47,13 +50,13 @@ function readMeshTrafficPermission(document: Document, findings: Findings): Mesh
   if (from.length === 0 && rules.length === 0) {
     findings.error(spec.at, path, "at least one of 'from' or 'rules' has to be defined");
   }
-  for (const rule of rules) checkRule(rule);
+  const read = rules.map(readRule);
   const items = from.flatMap((item) => readFrom(item, findings) ?? []);
   return {
     meta: document.meta,
     targetRef,
     from: items,
-    hasRules: rules.length > 0,
+    rules: read,
     isShadow: document.meta.labels.get('kuma.io/effect') === 'shadow',
     notUnderstood: findings.unknowns() > before ? 'it has fields that are not known' : obscure(items),
   };
@@ -82,32 +85,21 @@ function obscure(items: readonly FromItem[]): string | null {
   return null;
 }
 
-const LISTS = ['allow', 'allowWithShadowDeny', 'deny'];
+const LISTS = ['allow', 'allowWithShadowDeny', 'deny'] as const;
 
-function checkRule(rule: Fields): void {
-  const conf = rule.object('default', LISTS);
-  let count = 0;
-  for (const list of LISTS) {
-    for (const [i, match] of (conf?.objects(list, ['spiffeID', 'sni']) ?? []).entries()) {
-      count++;
-      const value = match.object('spiffeID', ['type', 'value'])?.text('value');
-      const problem = value === undefined ? null : spiffeIdProblem(value);
-      if (problem !== null) {
-        // Kuma leaves `default` out of the path.
-        const path = `${rule.path}.${list}[${i}].spiffeID`;
-        match.errorAt(match.place('spiffeID'), path, `must be a valid Spiffe ID: ${problem}`);
-      }
-    }
-  }
-  if (count === 0) {
-    rule.errorAt(rule.at, rule.path, "at least one of 'allow', 'allowWithShadowDeny', 'deny' has to be defined");
-  }
+export interface RuleLists {
+  readonly allow: readonly RuleMatch[];
+  readonly allowWithShadowDeny: readonly RuleMatch[];
+  readonly deny: readonly RuleMatch[];
 }
 
-function spiffeIdProblem(value: string): string | null {
-  if (!value.startsWith('spiffe://')) return 'scheme is missing or invalid';
-  if (value === 'spiffe://' || value.startsWith('spiffe:///')) return 'trust domain is missing';
-  return value.endsWith('/') ? 'path cannot have a trailing slash' : null;
+function readRule(rule: Fields): RuleLists {
+  const conf = rule.object('default', LISTS);
+  const read = (list: (typeof LISTS)[number]): readonly RuleMatch[] => readMatches(conf, list, rule.path);
+  if (LISTS.every((list) => conf?.has(list) !== true || conf.isEmpty(list))) {
+    rule.errorAt(rule.at, rule.path, "at least one of 'allow', 'allowWithShadowDeny', 'deny' has to be defined");
+  }
+  return { allow: read('allow'), allowWithShadowDeny: read('allowWithShadowDeny'), deny: read('deny') };
 }
 
 export const meshTrafficPermission: PolicyKind<MeshTrafficPermission, 'meshPermissions'> = policyKind(

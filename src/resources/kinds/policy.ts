@@ -2,6 +2,8 @@ import type { Document, Meta } from '../document.ts';
 import type { Fields } from '../fields.ts';
 import type { Findings } from '../findings.ts';
 import type { ReadKind } from '../known-kinds.ts';
+import { readMatches } from './rule-match.ts';
+import type { RuleMatch } from './rule-match.ts';
 import { readTargetRef } from './target-ref.ts';
 import type { TargetKind, TargetRef } from './target-ref.ts';
 
@@ -13,8 +15,8 @@ export interface Policy<Conf> {
   readonly targetRef: TargetRef | null;
   readonly to: readonly PolicyItem<Conf>[];
   readonly from: readonly PolicyItem<Conf>[];
-  /** True for the `rules` form, which a zone egress ignores. */
-  readonly hasRules: boolean;
+  /** Holds the `rules` form, which only an egress of one mesh goes by. */
+  readonly rules: readonly PolicyRule<Conf>[];
   /** True for the label `kuma.io/effect: shadow`: Kuma only simulates the policy. */
   readonly isShadow: boolean;
 }
@@ -24,9 +26,16 @@ export interface PolicyItem<Conf> {
   readonly conf: Conf;
 }
 
+export interface PolicyRule<Conf> {
+  /** Empty: everything. */
+  readonly matches: readonly RuleMatch[];
+  readonly conf: Conf;
+}
+
 export interface PolicyShape<Conf> {
   readonly top: readonly TargetKind[];
-  readonly to?: readonly TargetKind[];
+  /** By the target of the policy, where that makes a difference. */
+  readonly to?: readonly TargetKind[] | ((top: TargetRef | null) => readonly TargetKind[]);
   readonly from?: readonly TargetKind[];
   readonly hasRules?: boolean;
   /** Reads `default` of an item, which may be absent. */
@@ -44,7 +53,8 @@ export function readPolicy<Conf>(document: Document, shape: PolicyShape<Conf>, f
   const spec = document.spec(['targetRef', ...lists.filter((list) => list !== undefined)]);
   const targetRef = readTargetRef(spec, 'targetRef', shape.top, findings) ?? null;
   const items = (name: 'to' | 'from'): readonly PolicyItem<Conf>[] => {
-    const kinds = shape[name];
+    const given = shape[name];
+    const kinds = typeof given === 'function' ? given(targetRef) : given;
     if (kinds === undefined) return [];
     return (spec.objects(name, ['targetRef', 'default']) ?? []).flatMap((item) => {
       const ref = readTargetRef(item, 'targetRef', kinds, findings);
@@ -53,15 +63,19 @@ export function readPolicy<Conf>(document: Document, shape: PolicyShape<Conf>, f
       return ref === undefined || ref === null ? [] : [{ targetRef: ref, conf }];
     });
   };
-  const rules = shape.hasRules === true ? (spec.objects('rules', ['matches', 'default']) ?? []) : [];
-  for (const rule of rules) shape.conf(rule);
+  const rules = (shape.hasRules === true ? (spec.objects('rules', ['matches', 'default']) ?? []) : []).flatMap((rule) => {
+    const matches = readMatches(rule, 'matches');
+    const conf = shape.conf(rule);
+    // Matches of which none can be used must not become a rule about everything.
+    return matches.length === 0 && rule.has('matches') && !rule.isEmpty('matches') ? [] : [{ matches, conf }];
+  });
   const policy: Policy<Conf> = {
     kind: document.kind,
     meta: document.meta,
     targetRef,
     to: items('to'),
     from: items('from'),
-    hasRules: rules.length > 0,
+    rules,
     isShadow: document.meta.labels.get('kuma.io/effect') === 'shadow',
   };
   return { policy, spec };

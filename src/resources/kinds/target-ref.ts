@@ -18,6 +18,8 @@ export interface TargetRef {
   readonly sectionName: string;
   /** True when the target includes gateways. */
   readonly includesGateways: boolean;
+  /** Nothing but gateways is. */
+  readonly onlyGateways: boolean;
   readonly at: Origin;
   readonly path: string;
 }
@@ -91,6 +93,7 @@ export function checkTargetRef(ref: Fields, kinds: readonly TargetKind[], findin
     namespace: ref.text('namespace') ?? '',
     sectionName: ref.text('sectionName') ?? '',
     includesGateways: includesGateways(kind, proxyTypes),
+    onlyGateways: kind === 'MeshGateway' || (proxyTypes !== undefined && !proxyTypes.includes('Sidecar')),
     at: ref.at,
     path: ref.path,
   };

@@ -13,7 +13,7 @@ export interface ZoneEgress {
 }
 
 /** Kuma's default of `bootstrapServer.params.adminPort`. */
-const DEFAULT_ADMIN_PORT = 9901;
+export const DEFAULT_ADMIN_PORT = 9901;
 
 export function readZoneEgress(document: Document): ZoneEgress {
   const spec = document.spec(['zone', 'networking']);

@@ -103,6 +103,7 @@ export function defaultBreaker(
     namespace: '',
     sectionName: '',
     includesGateways: true,
+    onlyGateways: false,
     at: meta.at,
     path: '',
   } as const;
@@ -112,7 +113,7 @@ export function defaultBreaker(
     targetRef: null,
     to: [{ targetRef: mesh, conf: { connectionLimits: BREAKER_DEFAULTS } }],
     from: [],
-    hasRules: false,
+    rules: [],
     isShadow: false,
   };
 }

@@ -8,26 +8,22 @@ import type { MeshExternalService } from '../kinds/mesh-external-service.ts';
 import type { FaultConf } from '../kinds/mesh-fault-injection.ts';
 import type { RateLimitConf } from '../kinds/mesh-rate-limit.ts';
 import type { Policy } from '../kinds/policy.ts';
+import type { TargetRef } from '../kinds/target-ref.ts';
 import type { MeshResources } from '../resource-set.ts';
 import { selects } from '../tags.ts';
-import { breakerFeatures, breakerFields, defaultBreaker } from './circuit-breaker.ts';
-import { healthFeatures, healthFields } from './health-check.ts';
+import { defaultBreaker } from './circuit-breaker.ts';
 import { faultsOf, olderFaults, requestLimits } from './http-policies.ts';
-import {
-  balancingFeatures,
-  balancingFields,
-  hashPolicies,
-  inertBalancing,
-  serviceFeatures,
-  withLocality,
-} from './load-balancing.ts';
-import type { Feature } from './not-yet.ts';
+import { serviceFeatures, withLocality } from './load-balancing.ts';
+import { meshExternal } from './mesh-external.ts';
+import type { Note } from './mesh-external.ts';
 import { outcomes } from './overridden.ts';
 import type { PolicyOutcome } from './overridden.ts';
 import { fromRules, meshwideToRules } from './service-rules.ts';
 import type { ServiceRules } from './service-rules.ts';
+import { connectionLimit, inertLimit, limitFeatures } from './rate-limit.ts';
+import { scopedPolicies } from './scoped-policies.ts';
+import type { ScopedOutcome } from './scoped-policies.ts';
 import { toRules } from './to-rules.ts';
-import type { Ruled } from './to-rules.ts';
 import { createUses } from './uses.ts';
 
 /** The policies of one mesh that Kuma applies on a zone egress. */
@@ -40,6 +36,8 @@ export interface MeshPolicies {
     service: MeshExternalService,
     cluster: Cluster,
   ): { readonly cluster: Cluster; readonly http: Partial<HttpRoute> };
+  /** Of an egress of one mesh, by the policies that select its Dataplane. */
+  ofScoped(service: MeshExternalService, sni: string, cluster: Cluster): ScopedOutcome;
   ofExternal(services: readonly ExternalService[]): {
     readonly rateLimit: ConnectionRateLimit | null;
     readonly http: Partial<HttpRoute>;
@@ -48,13 +46,17 @@ export interface MeshPolicies {
   tell(findings: Findings): void;
 }
 
-export function meshPolicies(resources: MeshResources, here: string): MeshPolicies {
+/** `selects`: of an egress of one mesh, whether a policy with this target is about it. */
+export function meshPolicies(
+  resources: MeshResources,
+  here: string,
+  selects: (targetRef: TargetRef | null) => boolean = () => false,
+): MeshPolicies {
   const { circuitBreakers, healthChecks, strategies, rateLimits, faultInjections, legacyHttp } = resources;
   const initial = defaultBreaker(resources.mesh, circuitBreakers);
   const uses = createUses((policy) => policy === initial?.meta);
-  const breakers = toRules(initial === null ? circuitBreakers : [...circuitBreakers, initial]);
-  const checks = toRules(healthChecks);
-  const meshExternalStrategies = toRules(strategies);
+  const allBreakers = initial === null ? circuitBreakers : [...circuitBreakers, initial];
+  const legacy = { breakers: toRules(allBreakers), checks: toRules(healthChecks), strategies: toRules(strategies) };
   const serviceStrategies = meshwideToRules(strategies);
   const limits = fromRules(rateLimits);
   const faults = fromRules(faultInjections);
@@ -73,23 +75,8 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
       const conf = note(serviceStrategies.of(service), service, serviceFeatures);
       return conf === null ? cluster : withLocality(conf, cluster, here);
     },
-    ofMeshExternal(service, cluster) {
-      const { meta, protocol } = service;
-      const name = meta.displayName;
-      const breaker = note(breakers.of(meta), name, (conf) => breakerFeatures(conf, protocol));
-      const check = note(checks.of(meta), name, (conf) => healthFeatures(conf, protocol));
-      const strategy = note(meshExternalStrategies.of(meta), name, (conf) => balancingFeatures(conf, protocol), inertBalancing);
-      return {
-        cluster: {
-          ...cluster,
-          // Follows the order of Kuma's plugins: a later one overwrites an earlier one.
-          ...(strategy === null ? {} : balancingFields(strategy)),
-          ...(check === null ? {} : healthFields(check, protocol)),
-          ...(breaker === null ? {} : breakerFields(breaker)),
-        },
-        http: strategy === null ? {} : hashPolicies(strategy),
-      };
-    },
+    ofMeshExternal: (service, cluster) => meshExternal(service, cluster, legacy, note),
+    ofScoped: scopedPolicies({ ...resources, circuitBreakers: allBreakers }, { selects, uses, note }),
     ofExternal: (services) => external(services, { limits, faults, legacyHttp, uses, note }),
     tell(findings) {
       const all: readonly Told[] = [
@@ -104,14 +91,6 @@ export function meshPolicies(resources: MeshResources, here: string): MeshPolici
     },
   };
 }
-
-/** Notes which policies made a result, and returns the result. */
-type Note = <Conf>(
-  ruled: Ruled<Conf> | null,
-  name: string,
-  features: (conf: Conf) => readonly Feature[],
-  inert?: (conf: Conf) => string,
-) => Conf | null;
 
 interface ForExternal extends Pick<MeshResources, 'legacyHttp'> {
   readonly limits: ServiceRules<RateLimitConf>;
@@ -129,18 +108,8 @@ function external(
   if (first === undefined) return { rateLimit: null, http: {} };
   const { service } = first;
   const speaksHttp = services.some(({ protocol }) => protocol === 'http' || protocol === 'http2' || protocol === 'grpc');
-  const limit = note(
-    limits.of(service),
-    service,
-    ({ tcp, http }) => [
-      ...(tcp?.rate === undefined || tcp.disabled === true ? [] : (['connection rate limits'] as const)),
-      ...(speaksHttp && http?.rate !== undefined && http.disabled !== true ? (['HTTP rate limits'] as const) : []),
-    ],
-    ({ tcp }) => (tcp === undefined && !speaksHttp ? 'limits of requests are for what speaks HTTP' : ''),
-  );
-  const tcp = limit?.tcp;
-  const isLimited = tcp?.rate !== undefined && tcp.disabled !== true;
-  const rateLimit = isLimited ? { connections: tcp.rate.num, intervalMs: tcp.rate.intervalMs } : null;
+  const limit = note(limits.of(service), service, (conf) => limitFeatures(conf, speaksHttp), inertLimit(speaksHttp));
+  const rateLimit = connectionLimit(limit);
   if (!speaksHttp) return { rateLimit, http: {} };
   note(faults.of(service), service, (conf) => ((conf.faults ?? []).length > 0 ? ['HTTP faults'] : []));
   const older = legacyHttp.filter(({ destinations }) =>

@@ -12,10 +12,11 @@ export type Feature =
   | 'HTTP rate limits'
   | 'HTTP faults'
   | 'HTTP hash policies'
-  | 'loadBalancer of services';
+  | 'loadBalancer of services'
+  | 'rules for certain clients';
 
 /** Features that Kuma has and this egress has not. */
-export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>();
+export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>(['rules for certain clients']);
 
 /** Features without an effect in Kuma too; the names of services follow each text. */
 export const NO_EFFECT: ReadonlyMap<Feature, string> = new Map<Feature, string>([

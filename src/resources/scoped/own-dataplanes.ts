@@ -1,0 +1,44 @@
+import { quote } from '../../base/key-material.ts';
+import type { ListenerPlace } from '../../model/compiled.ts';
+import type { Findings } from '../findings.ts';
+import type { DataplaneDefinition } from '../kinds/dataplane.ts';
+import type { ResourceSet } from '../resource-set.ts';
+import { ZONE_TAG } from '../tags.ts';
+
+/** The Dataplanes with a ZoneEgress listener, by mesh and then by name. */
+export function egressDataplanes({ meshes }: ResourceSet, name: string | undefined): readonly DataplaneDefinition[] {
+  const all = meshes.flatMap(({ dataplanes }) => dataplanes.filter(({ egresses }) => egresses.length > 0));
+  const named = all.filter(({ meta }) => meta.name === name || meta.displayName === name);
+  return named.length > 0 ? named : all;
+}
+
+/** The zone that their labels name, where they agree. */
+export function zoneOfDataplanes(dataplanes: readonly DataplaneDefinition[]): string {
+  const zones = new Set(dataplanes.flatMap(({ meta }) => meta.labels.get(ZONE_TAG) ?? []));
+  const [zone = ''] = zones;
+  return zones.size === 1 ? zone : '';
+}
+
+/** Without those of other zones, which is said. */
+export function ofZone(
+  dataplanes: readonly DataplaneDefinition[],
+  zone: string,
+  findings: Findings,
+): readonly DataplaneDefinition[] {
+  return dataplanes.filter(({ meta }) => {
+    const own = meta.labels.get(ZONE_TAG) ?? zone;
+    if (own !== zone)
+      findings.warn(meta.at, `labels["${ZONE_TAG}"]`, `is ${quote(own)}, and this zone is ${quote(zone)}: not served`);
+    return own === zone;
+  });
+}
+
+/**
+ * Each place once: several Dataplanes may share one, and are told apart by what clients ask for.
+ */
+export function placesOf(dataplanes: readonly DataplaneDefinition[]): readonly ListenerPlace[] {
+  const places = dataplanes.flatMap(({ meta, egresses }) =>
+    egresses.map(({ address, port }) => ({ name: `${meta.mesh}.${meta.name}`, address, port })),
+  );
+  return [...new Map(places.toReversed().map((place) => [`${place.address} ${place.port}`, place])).values()].toReversed();
+}
