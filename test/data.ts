@@ -40,7 +40,11 @@ export const withKuma: Condition = only(
 /** Permissions of files do not stop root. */
 export const withoutRoot: Condition = only(process.getuid?.() !== 0, 'root may read and write every file');
 export const withDevFull: Condition = only(existsSync('/dev/full'), 'this system has no /dev/full');
-/** Programs that are HTTP clients. */
+/** What `kernel-timers.ts` reads. */
+export function withKernelTimers(told: boolean): Condition {
+  return only(told, 'this system does not tell the timers of its connections in /proc/net/tcp');
+}
+/** Programs that are clients of HTTP. */
 export const withCurl: Condition = only(runs('curl', '--version', /HTTP2/), 'there is no curl with HTTP/2');
 export const withGo: Condition = only(runs('go', 'version', /go1\.(?:2[4-9]|[3-9]\d)/), 'there is no Go from 1.24 on');
 export const withPython: Condition = only(runs('python3', '--version', /Python 3/), 'there is no Python 3');

@@ -1,5 +1,6 @@
 import { connect as connectTcp } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import { KEEP_ALIVE } from '../base/keep-alive.ts';
 import { createLocalAddresses } from '../base/local-addresses.ts';
 import { EndpointWatch } from '../endpoints/watch.ts';
 import type { EndpointWatchOptions } from '../endpoints/watch.ts';
@@ -31,7 +32,7 @@ export function watchEndpoints(options: WatchOptions): EndpointWatch {
     dial({ endpoint, ip }: Target) {
       const to = { host: ip, port: endpoint.port };
       if (endpoint.tls === null)
-        return { socket: connectTcp({ ...to, autoSelectFamily: false, noDelay: true }), ready: 'connect' };
+        return { socket: connectTcp({ ...to, autoSelectFamily: false, noDelay: true, ...KEEP_ALIVE }), ready: 'connect' };
       const { socket } = dialTls(to, origination.connectionOptions(endpoint.tls, endpoint));
       socket.allowHalfOpen = false;
       return { socket, ready: 'secureConnect' };

@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { connectTls } from '../base/connect-tls.ts';
 import type { TlsTarget } from '../base/connect-tls.ts';
+import { KEEP_ALIVE } from '../base/keep-alive.ts';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { CertificateCheck, Refusal, RefusalCode } from '../base/refusal.ts';
 import { socketReason } from '../base/tls-words.ts';
@@ -83,6 +84,7 @@ function attemptPlain(steps: SessionSteps, target: Target, options: ConnectOptio
     port: target.endpoint.port,
     allowHalfOpen: true,
     noDelay: true,
+    ...KEEP_ALIVE,
     autoSelectFamily: false,
     ...(reader === null
       ? {}
@@ -117,7 +119,7 @@ export function dialTls(
   to: { readonly host: string; readonly port: number },
   options: TlsTarget,
 ): { readonly socket: TLSSocket; readonly below: Socket } {
-  const below = connectTcp({ ...to, allowHalfOpen: true, noDelay: true, autoSelectFamily: false });
+  const below = connectTcp({ ...to, allowHalfOpen: true, noDelay: true, ...KEEP_ALIVE, autoSelectFamily: false });
   const under = new UnderTls(below);
   const socket = connectTls({ socket: under, ...options });
   endOnTlsError(socket);

@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
+import { KEEP_ALIVE } from '../base/keep-alive.ts';
 
 export interface ListenOptions {
   /** Empty listens on every address. */
@@ -43,7 +44,7 @@ export class Listener {
 
   constructor(clock: Clock, onConnection: (socket: Socket) => void) {
     this.#clock = clock;
-    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...KEEP_ALIVE }, (socket) => {
       this.#lastAcceptAt = clock.now();
       this.#accepts++;
       onConnection(socket);

@@ -52,8 +52,8 @@ export class Session {
   legs: Joined | null = null;
   /** Its places among the unproven sessions; null once the client is proven. */
   unproven: UnprovenPlace[] | null = [];
-  /** The kernel probes the peers after this much time without a byte. */
-  keepAliveMs: number = Infinity;
+  /** The kernel asks whether the peers are there sooner than of other connections. */
+  askedSooner = false;
   /**
    * The accepted socket; null once both legs are joined, because its handle may have moved then.
    */

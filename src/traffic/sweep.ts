@@ -15,11 +15,10 @@ const ASK_HALF_CLOSED_MS = 2_000;
  */
 const ASK_QUIET_MS = 8_000;
 /**
- * The kernel probes the other machine, which may have gone silently, after this much time without a
- * byte.
+ * The kernel asks the other machine, which may have gone without a word, sooner than of other
+ * connections (KEEP_ALIVE): after so long without a byte.
  */
 const KEEP_ALIVE_HALF_CLOSED_MS = 15_000;
-const KEEP_ALIVE_QUIET_MS = 60_000;
 
 /**
  * The part of libuv's handle that this file uses. Node does not document it. Where it is missing,
@@ -97,7 +96,7 @@ export class Sweep {
     if (quietMs >= askAfterMs && session.quietSweeps % Math.ceil(askAfterMs / this.#everyMs) === 0) {
       if (hasGone(client)) return lost('client');
       if (hasGone(endpoint)) return lost('endpoint');
-      keepAlive(session, halfClosed ? KEEP_ALIVE_HALF_CLOSED_MS : KEEP_ALIVE_QUIET_MS);
+      if (halfClosed) askSooner(session);
     }
     if (idleTimeoutMs > 0 && quietMs >= idleTimeoutMs)
       session.steps.end(refuse('idle-timeout', `no byte in either direction for ${idleTimeoutMs} ms`));
@@ -136,9 +135,9 @@ function isDisconnected(socket: Socket | null): boolean {
   return handle !== null && typeof handle.getpeername === 'function' && handle.getpeername({}) !== 0;
 }
 
-function keepAlive(session: Session, afterMs: number): void {
+function askSooner(session: Session): void {
   const { legs } = session;
-  if (legs === null || session.keepAliveMs <= afterMs) return;
-  session.keepAliveMs = afterMs;
-  for (const { raw } of [legs.client, legs.endpoint]) if (!raw.destroyed) raw.setKeepAlive(true, afterMs);
+  if (legs === null || session.askedSooner) return;
+  session.askedSooner = true;
+  for (const { raw } of [legs.client, legs.endpoint]) if (!raw.destroyed) raw.setKeepAlive(true, KEEP_ALIVE_HALF_CLOSED_MS);
 }
