@@ -2,9 +2,10 @@
 // same certificates and the same far end.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../test/free-ports.ts';
 import type { Bed, MeshName, Work } from './bed.ts';
 import { peers } from './peers/peers.ts';
-import { freePorts, startNode } from './processes.ts';
+import { startNode } from './processes.ts';
 
 export interface StartOptions {
   readonly workers: number;
@@ -55,7 +56,7 @@ export function allContenders(main = 'src/main.ts'): readonly Contender[] {
 async function startEgress(main: string, bed: Bed, { workers, routes = 0 }: StartOptions): Promise<Running> {
   const folder = join(bed.folder, `egress-${workers}-${routes}-${Math.random().toString(36).slice(2)}`);
   mkdirSync(folder);
-  const [port = 0, adminPort = 0] = await freePorts(2);
+  const [port, adminPort] = [await freePort(), await freePort()];
   writeFileSync(join(folder, 'zone.yaml'), zoneYaml(bed, { routes, port, adminPort }));
   let changes = 0;
   const change = (): void =>

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
+import { freePort } from '../test/free-ports.ts';
 import { createChurn, KINDS } from './soak/churn.ts';
 import type { FarEndPorts } from './soak/far-end.ts';
-import { freePorts, residentBytes, start } from './processes.ts';
+import { residentBytes, start } from './processes.ts';
 
 const MB = 1e6;
 const SAMPLE_MS = 10_000;
@@ -70,7 +71,7 @@ const [mesh, partner] = await Promise.all([
   createTestMesh('partner', { keyType: 'ec' }),
 ]);
 const farEnd = await startFarEnd();
-const [port = 0, adminPort = 0] = await freePorts(2);
+const [port, adminPort] = [await freePort(), await freePort()];
 writeFileSync(join(folder, 'zone.yaml'), zoneYaml());
 writeFileSync(probe, '');
 const egress = await startEgress();

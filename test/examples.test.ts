@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { freePort } from './egress/free-port.ts';
+import { freePort } from './free-ports.ts';
 import { until } from './egress/until.ts';
 import { env, npm, pack, root } from './packed.ts';
 

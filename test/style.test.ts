@@ -135,6 +135,28 @@ t.test('no two exported names differ in a letter, a case or a plural only', asyn
   );
 });
 
+/**
+ * A port that was taken with `listen(0)` and given back, to listen on it later or to be refused:
+ * another process may have it by then.
+ */
+const GIVEN_BACK: readonly RegExp[] = [
+  /\blisten\((?:0|\{ port: 0)[^\n]*\n(?:[^\n]*(?:'listening'|\bconst (?:\w+|\{ \w+ \}) =)[^\n]*\n){0,3}(?![^\n]*(?:teardown|close:))[^\n]*\.close\(/,
+  /const (\w+) = await (?:create|start)\w+\((?![^;]*\bport\b)[^;]*;\s*(?:const \{[^}]*\} = \1;\s*)?(?:await )?\1\.(?:close|stop)\(\)[^]*\bport\b/,
+];
+
+function takesPortsWithoutHolding(path: string, text: string): readonly string[] {
+  return GIVEN_BACK.some((form) => form.test(text)) ? [path] : [];
+}
+
+t.test('tests and measurements take ports to be used later from test/free-ports.ts', async (t) => {
+  const others = [...filesIn('test'), ...filesIn('perf')].filter(({ path }) => path !== 'test/style.test.ts');
+  t.ok(others.length > 300, `${others.length} files`);
+  t.same(
+    others.flatMap(({ path, text }) => takesPortsWithoutHolding(path, text)),
+    [],
+  );
+});
+
 t.test('these checks find what they look for', async (t) => {
   const body = '  call();\n'.repeat(60);
   t.same(longFunctions('a.ts', `function f() {\n${body}}`), ['a.ts:1: 62 lines']);
@@ -144,6 +166,23 @@ t.test('these checks find what they look for', async (t) => {
   t.same(longFunctions('a.ts', `/**\n * Does it. Over 60\n * lines: it is a list.\n */\nfunction f() {\n${body}}`), []);
   t.same(longFunctions('a.ts', `function f() {\n${'  call();\n'.repeat(58)}}`), []);
   t.same(wideComments('a.ts', `// ${'x'.repeat(97)}\n  // ${'x'.repeat(97)}\nconst a = '${'x'.repeat(120)}';`), ['a.ts:2']);
+
+  const listening = "const server = createServer().listen(0, '127.0.0.1');\n  await once(server, 'listening');\n";
+  const closing = "  server.close();\n  await once(server, 'close');\n";
+  const port = '  const { port } = server.address() as AddressInfo;\n';
+  t.same(takesPortsWithoutHolding('a.ts', `${listening}${port}${closing}  return port;\n}`), ['a.ts']);
+  t.same(takesPortsWithoutHolding('a.ts', `${listening}${port}${closing}  await connect(port);\n`), ['a.ts']);
+  t.same(
+    takesPortsWithoutHolding('a.ts', 'const dead = await createFake();\n  await dead.close();\n  await connect(dead.port);\n'),
+    ['a.ts'],
+  );
+  t.same(
+    takesPortsWithoutHolding('a.ts', 'const dead = await createFake({ port: await freePort() });\n  await dead.close();'),
+    [],
+  );
+  const answers = '  await answerOf(port);\n'.repeat(20);
+  t.same(takesPortsWithoutHolding('a.ts', `${listening}${port}${answers}${closing}`), []);
+  t.same(takesPortsWithoutHolding('a.ts', `${listening}  t.teardown(async () => {\n  ${closing}});\n${port}  return port;`), []);
 
   const near = (...texts: readonly string[]): readonly string[] => nearNames(texts.flatMap((text) => exportsOf('a.ts', text)));
   t.same(near('export interface Decision {', 'export class Decisions {'), ['Decision Decisions']);

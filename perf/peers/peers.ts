@@ -6,11 +6,12 @@ import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { freePort } from '../../test/free-ports.ts';
 import type { Bed } from '../bed.ts';
 import { sniOf } from '../contenders.ts';
 import type { Contender, Running, StartOptions } from '../contenders.ts';
 import { CACHE } from '../generator.ts';
-import { freePorts, stop } from '../processes.ts';
+import { stop } from '../processes.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const NAMES = ['envoy', 'haproxy', 'nginx'] as const;
@@ -78,8 +79,11 @@ async function startPeer(peer: Peer, bed: Bed, { workers, routes = 0 }: StartOpt
   const { name, binary, buffer } = peer;
   const folder = join(bed.folder, `${name}-${buffer}-${Math.random().toString(36).slice(2)}`);
   mkdirSync(folder);
-  const [pass = 0, term = 0, ec = 0, re = 0, admin = 0] = await freePorts(5);
-  const ports: Ports = name === 'envoy' ? { pass, term: pass, ec: pass, re: pass, admin } : { pass, term, ec, re, admin };
+  const [pass, admin] = [await freePort(), await freePort()];
+  const ports: Ports =
+    name === 'envoy'
+      ? { pass, term: pass, ec: pass, re: pass, admin }
+      : { pass, term: await freePort(), ec: await freePort(), re: await freePort(), admin };
   const write = (changed: number): void => {
     for (const [file, text] of configuration(peer, { bed, folder, ports, workers, routes, changed })) {
       writeFileSync(join(folder, `${file}.new`), text);

@@ -16,6 +16,7 @@ import { factsOfRecord } from '../../src/explain/facts.ts';
 import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import { RecentDecisions } from '../../src/observe/decisions.ts';
 import { facts as asked } from '../explain/zone.ts';
+import { freePort } from '../free-ports.ts';
 import { sessionRecord, unmatched } from '../observe/record.ts';
 import { LIVE } from '../data.ts';
 
@@ -424,11 +425,12 @@ t.test('the readiness listener gives a request 1 s, and one answer per connectio
 });
 
 t.test('close ends silent and idle connections at once, and lets a request finish', async (t) => {
+  const port = await freePort();
   let release: (text: string) => void = () => undefined;
   const metrics = new Promise<string>((resolve) => (release = resolve));
   const asked = new Promise<void>((resolve) => {
     const slow = { ...state, metrics: () => (resolve(), metrics) };
-    void createAdminServer({ address: '127.0.0.1', port: 0, allowedHosts: [], state: slow }).then(started);
+    void createAdminServer({ address: '127.0.0.1', port, allowedHosts: [], state: slow }).then(started);
   });
   let server: Awaited<ReturnType<typeof createAdminServer>> | undefined;
   let busy: Promise<Answer> | undefined;
@@ -454,7 +456,7 @@ t.test('close ends silent and idle connections at once, and lets a request finis
   release('x 1\n');
   t.match(await busy, { status: 200, body: 'x 1\n', headers: { connection: 'close' } });
   await closed;
-  await t.rejects(exchange(server?.port ?? 0, request('GET /ready')), { code: 'ECONNREFUSED' });
+  await t.rejects(exchange(port, request('GET /ready')), { code: 'ECONNREFUSED' });
 });
 
 t.test('a port that is taken is an error with the system code and the address', async (t) => {

@@ -1,13 +1,14 @@
 // The external services of the recording with Envoy, each on its own port on loopback.
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { createFakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
 import type { FakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
+import { freePort } from '../free-ports.ts';
 
 export interface Services extends AsyncDisposable {
   /** Keyed by the recorded port. */
@@ -76,7 +77,7 @@ export async function startServices(mesh: TestMesh, external: TestMesh): Promise
       [18_087, echo.port],
       ...recorded.map((port, i): [number, number] => [port, others[i]!.port]),
       [18_098, hole.port],
-      [18_099, await closedPort()],
+      [18_099, await freePort()],
     ]),
     zone2,
     zone3,
@@ -94,15 +95,6 @@ function countsUntilTheEnd(socket: Socket): void {
   let length = 0;
   socket.on('data', (chunk: Buffer) => (length += chunk.length));
   socket.on('end', () => socket.end(`got ${length} bytes\n`));
-}
-
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /**

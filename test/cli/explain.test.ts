@@ -7,6 +7,7 @@ import type { Test } from 'tap';
 import type { Trace } from '../../src/explain/trace.ts';
 import { startEgress } from '../../src/egress.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
+import { freePort } from '../free-ports.ts';
 import { runCommand } from './running.ts';
 import type { Ran } from './running.ts';
 
@@ -111,10 +112,7 @@ t.test('a running egress answers as its folder does, and for sessions that ended
 });
 
 t.test('where nobody answers, or somebody else does, explain says so', async (t) => {
-  await using egress = await startEgress({ resources: [{ path: 'zone.yaml', text: ZONE }], port: 0, admin: { port: 0 } });
-  const { adminPort } = egress;
-  await egress.close();
-  t.match(await run(...API, '--admin', `http://127.0.0.1:${adminPort}`), {
+  t.match(await run(...API, '--admin', `http://127.0.0.1:${await freePort()}`), {
     code: 69,
     err: /ask http:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/,
   });

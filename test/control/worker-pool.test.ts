@@ -7,6 +7,7 @@ import { encodeHashSni } from '../../src/wire/sni.ts';
 import { BOUND_MS, FAR_MS, until } from '../egress/until.ts';
 import { ask, gone, startZone } from '../egress/zone.ts';
 import type { Zone } from '../egress/zone.ts';
+import { freePort } from '../free-ports.ts';
 
 /** Collects the threads of data sides in the order of their start, from Node's events. */
 function workersOf(t: Test): readonly Worker[] {
@@ -75,7 +76,7 @@ t.test('data sides that took the place of dead ones know it all: routes, certifi
 
 t.test('a data side that took the place of a dead one knows which endpoints are bad', async (t) => {
   const workers = workersOf(t);
-  const bad = await createFakeExternalService();
+  const bad = await createFakeExternalService({ port: await freePort() });
   const sni = encodeHashSni({ kind: 'mes', name: 'ledger', mesh: 'default', port: 9_000 });
   await using zone = await startZone(t, {
     concurrency: 2,

@@ -26,6 +26,7 @@ import { withNamespaces } from '../data.ts';
 import { until } from '../egress/until.ts';
 import { ask, gone } from '../egress/zone.ts';
 import { page, writeZone } from '../egress/zone-process.ts';
+import { freePort } from '../free-ports.ts';
 import { clone, env, root } from '../packed.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'zone-egress-image-'));
@@ -149,7 +150,8 @@ t.test('the health check asks the readiness port of the process, wherever it is'
   t.equal(await health(['run', '--readiness-port=0']), '0 ', 'nothing to ask');
   status = 503;
   t.equal(await health(['run', `--readiness-port=${port}`]), '1 HTTP/1.1 503 Service Unavailable');
-  t.equal(await health(['run', '--readiness-port=1']), '1 nothing listens on the readiness port 1');
+  const nobody = await freePort();
+  t.equal(await health(['run', `--readiness-port=${nobody}`]), `1 nothing listens on the readiness port ${nobody}`);
 });
 
 t.test(

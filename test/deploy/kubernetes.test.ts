@@ -14,8 +14,9 @@ import { STANDALONE, STANDALONE_METRICS } from '../../deploy/kubernetes/standalo
 import type { Container, Manifest, Volume } from '../../deploy/kubernetes/types.ts';
 import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
 import { KUMA, withKuma } from '../data.ts';
-import { MAIN, freePorts, page } from '../egress/zone-process.ts';
+import { MAIN, page } from '../egress/zone-process.ts';
 import { until } from '../egress/until.ts';
+import { freePort } from '../free-ports.ts';
 import { env, root } from '../packed.ts';
 import { problemsOf } from './api-schema.ts';
 
@@ -173,7 +174,7 @@ t.test('standalone: its container serves its ConfigMap, with the keys of the Sec
   execFileSync(process.execPath, [MAIN, 'generate', 'zone', join(dir, 'my-zone')], { env });
   const container = podOf(STANDALONE).containers[0]!;
   const { mountPath } = container.volumeMounts[0]!;
-  const [port, adminPort, readinessPort] = await freePorts();
+  const [port, adminPort, readinessPort] = [await freePort(), await freePort(), await freePort()];
   const { data } = only(STANDALONE, 'ConfigMap') as Manifest as Manifest & { data: Readonly<Record<string, string>> };
   for (const [name, text] of Object.entries(data))
     write(
@@ -205,7 +206,7 @@ t.test('joined: its container finds its control plane by the variables of the ma
   // It answers that it has no such Pod: a bootstrap would lead to the fixed port of the admin
   // pages.
   await using cp = await createFakeControlPlane();
-  const [, , readinessPort] = await freePorts();
+  const readinessPort = await freePort();
   const container = podOf(JOINED).containers[0]!;
   const token = cp.tokens.issue();
   write(dir, '/var/run/secrets/kuma.io/cp-ca/ca.crt', cp.caCert);

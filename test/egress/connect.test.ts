@@ -1,6 +1,5 @@
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
@@ -8,6 +7,7 @@ import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { createFakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
+import { freePort } from '../free-ports.ts';
 import { realHello } from './real-hello.ts';
 import { dialling } from './dialling.ts';
 import { FAR_MS, until } from './until.ts';
@@ -29,7 +29,7 @@ const INSIDE = {
 const SELF = { literal: '127.0.0.1', any: '0.0.0.0', name: 'self.test', anyname: 'anywhere.test', mapped: '::ffff:127.0.0.1' };
 
 /** Ports without a listener. */
-const CLOSED = await closedPorts(9);
+const CLOSED = await Promise.all(Array.from({ length: 9 }, freePort));
 
 const BLOCKED_LISTENER = `
 const { parentPort, workerData } = require('node:worker_threads');
@@ -432,14 +432,6 @@ async function refusedOnce(zone: Zone, name: string): Promise<void> {
 
 function recordOf(zone: Zone, name: string): ReturnType<Zone['record']> {
   return zone.record(({ destination }) => destination === name);
-}
-
-async function closedPorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
 
 interface Blackhole extends AsyncDisposable {

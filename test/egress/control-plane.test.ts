@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
 import { startControlledZone } from './controlled-zone.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../free-ports.ts';
 import { FAR_MS, until } from './until.ts';
 import { ask, gone } from './zone.ts';
 

@@ -16,6 +16,7 @@ import { createFakeZoneIngress } from '../../src/testing/egress/fake-zone-ingres
 import type { FakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
+import { freePort } from '../free-ports.ts';
 import { decidedAlike } from './decided-alike.ts';
 import { until } from './until.ts';
 import { activeResources, leftovers } from './zone.ts';
@@ -74,7 +75,9 @@ export async function startControlledZone(t: Test, options: ControlledZoneOption
     passthrough: { backend: { remotes: [{ zone: 'zone-2', address: '127.0.0.1', port: ingress.port }] } },
     ...options.configuration,
   };
-  const controlPlane = await createFakeControlPlane({ nackBackoffMs: 50, deregistrationDelayMs: 200, ...options.fake });
+  // A port that stays its own while it is stopped.
+  const kept = { port: await freePort(), nackBackoffMs: 50, deregistrationDelayMs: 200 };
+  const controlPlane = await createFakeControlPlane({ ...kept, ...options.fake });
   const all = fakeConfiguration(configuration);
   controlPlane.set(options.empty === true ? { clusters: all.clusters, endpoints: all.endpoints } : all);
   const log: Record<string, unknown>[] = [];

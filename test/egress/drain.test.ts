@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { freePort } from '../free-ports.ts';
 import { listens } from './listens.ts';
 import { startRelay } from './relay.ts';
 import type { Relay } from './relay.ts';
@@ -16,7 +17,7 @@ import type { Zone } from './zone.ts';
 for (const concurrency of CONCURRENCIES) {
   t.test(`with ${concurrency} data side${concurrency === 1 ? '' : 's'}`, async (t) => {
     t.test('a drain says so at once, accepts while it is not quiet, then closes and waits for the sessions', async (t) => {
-      await using zone = await startZone(t, { concurrency, readiness: { bind: '127.0.0.1', port: 0 } });
+      await using zone = await startZone(t, { port: await freePort(), concurrency, readiness: { bind: '127.0.0.1', port: 0 } });
       t.match(await ready(zone), { admin: '200 LIVE', readiness: '200 LIVE' });
       const running = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
       t.equal(await ask(running, 'ping'), 'ping');
@@ -46,7 +47,7 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('sessions that do not end are cut when the drain time is over, and recorded as drained', async (t) => {
-      await using zone = await startZone(t, { concurrency });
+      await using zone = await startZone(t, { port: await freePort(), concurrency });
       const sockets = [
         await zone.connect('backend{mesh=default}', zone.mesh.client('frontend')),
         await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend')),
@@ -69,7 +70,7 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('where TLS ends here, a session that is cut ends with a close_notify', async (t) => {
-      await using zone = await startZone(t, { concurrency });
+      await using zone = await startZone(t, { port: await freePort(), concurrency });
       const relays: Relay[] = [];
       const over: Promise<void>[] = [];
       for (const sni of ['legacy{mesh=default}', 'api{mesh=default}']) {
@@ -90,7 +91,7 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('without sessions a drain is clean as soon as it was quiet', async (t) => {
-      await using zone = await startZone(t, { concurrency });
+      await using zone = await startZone(t, { port: await freePort(), concurrency });
       const startedAt = performance.now();
       t.equal(await zone.egress.drain(FAR_MS).done, 'clean');
       t.ok(performance.now() - startedAt < BOUND_MS, 'long before the drain time is over');
@@ -98,7 +99,7 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('a drain of no time ends everything at once', async (t) => {
-      await using zone = await startZone(t, { concurrency });
+      await using zone = await startZone(t, { port: await freePort(), concurrency });
       const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
       t.equal(await ask(socket, 'ping'), 'ping');
       const over = gone(socket);
@@ -108,7 +109,7 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('hurry ends the waiting: nothing is accepted any more, what is open is cut', async (t) => {
-      await using zone = await startZone(t, { concurrency });
+      await using zone = await startZone(t, { port: await freePort(), concurrency });
       const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
       t.equal(await ask(socket, 'ping'), 'ping');
       const over = gone(socket);
@@ -123,7 +124,7 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('hurry counts while sessions are waited for, too', async (t) => {
-      await using zone = await startZone(t, { concurrency });
+      await using zone = await startZone(t, { port: await freePort(), concurrency });
       const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
       const over = gone(socket);
       const startedAt = performance.now();
@@ -137,7 +138,7 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('clients that go on coming do not put off the close for longer than half of the drain time', async (t) => {
-      await using zone = await startZone(t, { concurrency });
+      await using zone = await startZone(t, { port: await freePort(), concurrency });
       const startedAt = performance.now();
       const drain = zone.egress.drain(20_000);
       let closed = false;
@@ -154,7 +155,7 @@ for (const concurrency of CONCURRENCIES) {
 
 t.test('hurry does not wait for the time of quiet either', async (t) => {
   const clock = new FakeClock({ wall: Date.now() });
-  await using zone = await startZone(t, { clock });
+  await using zone = await startZone(t, { port: await freePort(), clock });
   const socket = await zone.connect('backend{mesh=default}', zone.mesh.client('frontend'));
   t.equal(await ask(socket, 'ping'), 'ping');
   const over = gone(socket);
@@ -171,7 +172,7 @@ t.test('hurry does not wait for the time of quiet either', async (t) => {
 
 t.test('connections that wait in the accept queue when it gets quiet are served before the listener closes', async (t) => {
   const clock = new FakeClock({ wall: Date.now() });
-  await using zone = await startZone(t, { clock });
+  await using zone = await startZone(t, { port: await freePort(), clock });
   const drain = zone.egress.drain(10_000);
   // All of them are in the queue and none is accepted when the quiet time is over: this thread has
   // done nothing else yet.
@@ -204,7 +205,7 @@ t.test('with two data sides, clients that come while they close are served or re
  * and never accepted.
  */
 async function lostWhileClosing(t: Test): Promise<number> {
-  await using zone = await startZone(t, { concurrency: 2 });
+  await using zone = await startZone(t, { port: await freePort(), concurrency: 2 });
   const drain = zone.egress.drain(2_000);
   let connected = 0;
   let turnedAway = 0;

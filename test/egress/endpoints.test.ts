@@ -3,6 +3,7 @@
 import t from 'tap';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
+import { freePort } from '../free-ports.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone, ZoneOptions } from './zone.ts';
@@ -52,7 +53,7 @@ for (const concurrency of CONCURRENCIES) {
     const start = (resources: NonNullable<ZoneOptions['resources']>) => startZone(t, { concurrency, resources });
 
     t.test('an endpoint that a check finds bad takes no traffic, and comes back when the check finds it good', async (t) => {
-      let other = await createFakeExternalService();
+      let other = await createFakeExternalService({ port: await freePort() });
       const check = about(
         'MeshHealthCheck',
         '{ interval: 50ms, noTrafficInterval: 50ms, timeout: 60s, unhealthyThreshold: 1, healthyThreshold: 1, tcp: {} }',
@@ -79,13 +80,12 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('an endpoint that sessions fail on is ejected, and is tried again when the ejection is over', async (t) => {
-      const dead = await createFakeExternalService();
-      await dead.close();
+      const dead = await freePort();
       const breaker = about(
         'MeshCircuitBreaker',
         '{ outlierDetection: { interval: 100ms, baseEjectionTime: 8s, maxEjectionPercent: 50, detectors: { totalFailures: { consecutive: 2 } } } }',
       );
-      await using zone = await start(({ tcp }) => ledger([tcp, dead.port], breaker));
+      await using zone = await start(({ tcp }) => ledger([tcp, dead], breaker));
       while (!(await hasMetric(zone, 'zone_egress_endpoints{health="ejected"} 1'))) await session(zone);
       const failed = zone.records.filter(({ attempts }) => attempts === 2).length;
       t.ok(failed >= 2, `${failed} sessions were carried by the second attempt`);

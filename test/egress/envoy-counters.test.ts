@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
+import { freePort } from '../free-ports.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Certificate, Zone } from './zone.ts';
@@ -108,8 +109,7 @@ destinations: [{ match: { kuma.io/service: '*' } }]
   );
 
   t.test(`on ${concurrency} data sides an ejection is counted for its cluster by its detector`, async (t) => {
-    const dead = await createFakeExternalService();
-    await dead.close();
+    const dead = await freePort();
     const sni = encodeHashSni({ kind: 'mes', name: 'ledger', mesh: 'other', port: 9_000 });
     await using zone = await startZone(t, {
       concurrency,
@@ -118,7 +118,7 @@ mesh: other
 name: ledger
 spec:
   match: { type: HostnameGenerator, port: 9000, protocol: tcp }
-  endpoints: [{ address: 127.0.0.1, port: ${tcp} }, { address: 127.0.0.1, port: ${dead.port} }]
+  endpoints: [{ address: 127.0.0.1, port: ${tcp} }, { address: 127.0.0.1, port: ${dead} }]
 ---
 type: MeshCircuitBreaker
 mesh: other

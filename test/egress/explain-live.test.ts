@@ -2,13 +2,12 @@
 // `--probe` dials.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import type { Trace } from '../../src/explain/trace.ts';
-import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { runCommand } from '../cli/running.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
+import { freePort } from '../free-ports.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
@@ -37,15 +36,6 @@ destinations: [{ match: { kuma.io/service: '*' } }]
 
 function tlsOf(ca: string): string {
   return `, tls: { enabled: true, serverName: api.partner.test, caCert: { inlineString: ${JSON.stringify(ca)} } }`;
-}
-
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 const HELD = encodeHashSni({ kind: 'mes', name: 'held', mesh: 'default', port: 9_000 });
@@ -79,7 +69,7 @@ for (const concurrency of CONCURRENCIES) {
     t.test(
       'a path whose sessions end at the endpoint is not called allowed, and --probe says what dialling gives now',
       async (t) => {
-        const dead = await closedPort();
+        const dead = await freePort();
         await using zone = await startZone(t, {
           concurrency,
           resources: ({ tcp }) =>
@@ -130,9 +120,7 @@ for (const concurrency of CONCURRENCIES) {
     );
 
     t.test('an endpoint that is back passes again with the first session, or with --probe before it', async (t) => {
-      const service = await createFakeExternalService();
-      const { port } = service;
-      await service.close();
+      const port = await freePort();
       await using zone = await startZone(t, {
         concurrency,
         resources: () => PERMISSION + external('plain', `127.0.0.1:${port}`),

@@ -6,10 +6,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
+import { freePort } from '../free-ports.ts';
 import type { Answer, StartCommand } from './fixtures/socket-holder.ts';
 import { until } from './until.ts';
 import { ask, gone } from './zone.ts';
-import { MAIN, freePorts, page, writeZone } from './zone-process.ts';
+import { MAIN, page, writeZone } from './zone-process.ts';
 import type { ZoneFolder } from './zone-process.ts';
 
 const HOLDER = join(import.meta.dirname, 'fixtures/socket-holder.ts');
@@ -49,7 +50,7 @@ async function hold(t: Test, zone: ZoneFolder): Promise<Holder> {
   return {
     async start(flags, { fds = '1' } = {}) {
       const id = ++count;
-      const [readinessPort] = await freePorts();
+      const readinessPort = await freePort();
       const started = new Promise<number>((resolve) => pids.set(id, resolve));
       const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) => exits.set(id, resolve));
       // Two run at once, and the ZoneEgress gives both the same port for the admin pages.

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer as createHttp2Server } from 'node:http2';
 import { connect as connectHttp2 } from 'node:http2';
-import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import t from 'tap';
 import type { Test } from 'tap';
+import { freePort } from '../free-ports.ts';
 import { startRaw } from '../raw-server.ts';
 import { gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
@@ -92,12 +92,7 @@ t.test('what a service does wrong is answered as Envoy does, and the connection 
   }
 
   await t.test('refuses connections', async (t) => {
-    const closed = createServer().listen(0, '127.0.0.1');
-    await once(closed, 'listening');
-    const { port } = closed.address() as AddressInfo;
-    closed.close();
-    await once(closed, 'close');
-    await using zone = await startHttp(t, port);
+    await using zone = await startHttp(t, await freePort());
     const socket = await zone.connect('shop{mesh=default}', zone.mesh.client('frontend'));
     t.equal((await answerTo(socket, GET)).split('\r\n\r\n')[1], `${RESET}remote connection failure`);
     socket.destroy();

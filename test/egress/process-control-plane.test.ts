@@ -17,7 +17,7 @@ import { createFakeControlPlane } from '../../src/testing/control-plane/fake-con
 import type { FakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../free-ports.ts';
 import { until } from './until.ts';
 import { ask, gone } from './zone.ts';
 
@@ -91,7 +91,7 @@ t.test('a control plane that does not take it is one line and exit 1', async (t)
 });
 
 t.test('a signal ends the wait for a control plane that is not there', async (t) => {
-  const cp = await createFakeControlPlane();
+  const cp = await createFakeControlPlane({ port: await freePort() });
   await cp.close();
   const readiness = await freePort();
   await using egress = run(cp, { port: 10_002, readiness });

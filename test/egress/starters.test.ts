@@ -13,7 +13,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../free-ports.ts';
 import { until } from './until.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

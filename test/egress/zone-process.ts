@@ -6,7 +6,6 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
-import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +16,7 @@ import { createFakeExternalService } from '../../src/testing/egress/fake-externa
 import { createFakeZoneIngress } from '../../src/testing/egress/fake-zone-ingress.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
+import { freePort } from '../free-ports.ts';
 import { until } from './until.ts';
 
 export const MAIN: string = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -35,7 +35,7 @@ export async function writeZone(): Promise<ZoneFolder> {
   const mesh = await createTestMesh('default');
   const ingress = await createFakeZoneIngress({ ...mesh.client('backend'), trust: mesh.ca.cert });
   const tcp = await createFakeExternalService();
-  const [port, adminPort, readinessPort] = await freePorts();
+  const [port, adminPort, readinessPort] = [await freePort(), await freePort(), await freePort()];
   const folder = mkdtempSync(join(tmpdir(), 'zone-egress-process-'));
   writeFileSync(join(folder, 'zone.yaml'), zoneYaml(mesh, { port, adminPort, ingress: ingress.port, tcp: tcp.port }));
   const sockets = new Set<Socket>();
@@ -170,24 +170,6 @@ export async function page(
   let text = '';
   for await (const chunk of response) text += String(chunk);
   return `${response.statusCode} ${text}`;
-}
-
-/**
- * Below the kernel's range for ports of outgoing connections: no other process takes one before it
- * is bound.
- */
-export async function freePorts(): Promise<[number, number, number]> {
-  const ports: number[] = [];
-  while (ports.length < 3) {
-    const port = 12_000 + Math.floor(Math.random() * 18_000);
-    const server = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-    });
-    if (free && !ports.includes(port)) ports.push(port);
-  }
-  return ports as [number, number, number];
 }
 
 export async function refused(port: number): Promise<boolean> {

@@ -13,6 +13,7 @@ import type { Test } from 'tap';
 import type { HealthCheck, HealthProbe, TlsOrigination } from '../../src/model/cluster.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { until } from '../egress/until.ts';
+import { freePort } from '../free-ports.ts';
 import { cluster, endpoint } from '../routing/endpoints.ts';
 import { at, snapshot, startWatch } from './watching.ts';
 
@@ -412,11 +413,7 @@ t.test('a stream that is reset, or an endless answer, is a failure of several', 
 
 t.test('a port on which nobody listens is a failure, by every kind of request', async (t) => {
   const closed = await startHttp(t, (_, response: ServerResponse) => void response.end());
-  const gone = createTcpServer().listen(0, '127.0.0.1');
-  await once(gone, 'listening');
-  const { port } = gone.address() as AddressInfo;
-  gone.close();
-  await once(gone, 'close');
+  const port = await freePort();
   for (const each of [http(), http({ http2: true }), grpc()]) {
     using watching = startWatch(t);
     watching.watch.want(snapshot(cluster([at(port)], { healthChecks: [each] })));

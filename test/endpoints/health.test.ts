@@ -1,11 +1,12 @@
 import { createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import t from 'tap';
 import { CheckCount } from '../../src/endpoints/health.ts';
 import { answered } from '../../src/endpoints/probe.ts';
 import { OUTLIER_DEFAULTS } from '../../src/model/cluster.ts';
 import type { HealthCheck } from '../../src/model/cluster.ts';
 import { until } from '../egress/until.ts';
+import { freePort } from '../free-ports.ts';
 import { cluster, endpoint } from '../routing/endpoints.ts';
 import { at, snapshot, startWatch } from './watching.ts';
 
@@ -42,11 +43,9 @@ interface Backend extends AsyncDisposable {
 
 async function startBackend(): Promise<Backend> {
   let server: Server;
-  let port = 0;
+  const port = await freePort();
   const backend: Backend = {
-    get port() {
-      return port;
-    },
+    port,
     sockets: [],
     accepted: 0,
     onData: (socket) => socket.write('pong'),
@@ -59,7 +58,6 @@ async function startBackend(): Promise<Backend> {
         socket.on('data', (chunk: Buffer) => backend.onData(socket, chunk.toString()));
       });
       await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-      port = (server.address() as AddressInfo).port;
     },
     async stop() {
       const closed = new Promise((resolve) => server.close(resolve));

@@ -15,6 +15,7 @@ import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { createZoneTokens } from '../../src/testing/control-plane/zone-tokens.ts';
 import { createAdsClient } from '../../src/xds/stream/ads-client.ts';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
+import { freePort } from '../free-ports.ts';
 import { acceptAll } from '../xds/accept-all.ts';
 import { ADS_TYPES } from '../../src/xds/messages/ads-state.ts';
 import { ClusterSchema } from '#envoy/config/cluster/v3/cluster_pb.js';
@@ -405,8 +406,8 @@ t.test('refuses every token for a while', async (t) => {
 });
 
 t.test('a restart ends streams with OK, forgets who was there, and listens on the same port', async (t) => {
-  const controlPlane = await startWith(t);
-  const { port } = controlPlane;
+  const port = await freePort();
+  const controlPlane = await startWith(t, { port });
   const client = connect(t, controlPlane);
   const before = await fetchAll(client);
   await controlPlane.stop();

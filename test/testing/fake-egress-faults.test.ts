@@ -7,6 +7,7 @@ import type { Test } from 'tap';
 import { FakeClock, createFakeEgress } from '../../src/testing/public.ts';
 import type { FakeEgress, FakeEgressOptions, Toxic } from '../../src/testing/public.ts';
 import { activeResources, ask, gone, leftovers } from '../egress/zone.ts';
+import { freePort } from '../free-ports.ts';
 
 async function start(t: Test, options: FakeEgressOptions = {}): Promise<FakeEgress> {
   const before = activeResources();
@@ -227,10 +228,11 @@ t.test('what no fault can be is said: a name, a field, a number, a destination',
 });
 
 t.test('a service that does not answer is told in the note of the session', async (t) => {
-  await using egress = await start(t, { external: { httpbin: { to: '127.0.0.1:1' } } });
+  const to = `127.0.0.1:${await freePort()}`;
+  await using egress = await start(t, { external: { httpbin: { to } } });
   await gone(await connect(egress));
   const session = await egress.expectSession({ destination: 'httpbin' });
-  t.match(session.note, /the service did not answer: connect ECONNREFUSED 127\.0\.0\.1:1/);
+  t.match(session.note, `the service did not answer: connect ECONNREFUSED ${to}`);
 });
 
 /** Runs some turns of the loop, so that bytes on loopback arrive. */

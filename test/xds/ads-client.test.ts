@@ -12,6 +12,7 @@ import { createAdsClient } from '../../src/xds/stream/ads-client.ts';
 import type { AdsState } from '../../src/xds/messages/ads-state.ts';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
 import { DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
+import { freePort } from '../free-ports.ts';
 import type { Judge } from './accept-all.ts';
 import { acceptAll } from './accept-all.ts';
 import type { ControlPlane, Stream } from './control-plane.ts';
@@ -476,11 +477,10 @@ t.test('a response of 20 MB is taken', async (t) => {
 });
 
 t.test('nobody at the address, and a control plane that comes later', async (t) => {
-  const gone = await startControlPlane();
-  gone.stop();
-  const { clock, next } = start(t, gone.port);
+  const port = await freePort();
+  const { clock, next } = start(t, port);
   t.match(await next('disconnected'), { reason: 'unreachable', code: 14, message: /ECONNREFUSED/ });
-  const server = await controlPlane(t, undefined, gone.port);
+  const server = await controlPlane(t, undefined, port);
   clock.advance(500);
   t.match(await (await server.stream()).next(), { type: 'cluster' });
 });
