@@ -6,6 +6,7 @@ import { plural, simulationText } from '../explain/print-simulation.ts';
 import { sessionsIn } from '../explain/recorded.ts';
 import type { ReadSessions } from '../explain/recorded.ts';
 import { simulate } from '../explain/simulate.ts';
+import { simulateRequests } from '../explain/simulate-requests.ts';
 import { plainDocument } from '../resources/plain-document.ts';
 import { EXIT_NO_INPUT } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
@@ -28,15 +29,17 @@ export function simulateCommand({ resources, from, expect, output }: SimulateCom
     const expectations = expect === null ? [] : readExpectations(expect);
     const { snapshot, origins, absent = new Map() } = await loadFolder(resources, terminal);
     const read = from.kind === 'admin' ? await askForSessions(from.url) : readSessions(from.files);
-    const simulation = simulate(snapshot, read.records, { origins, absent });
-    const compared = compareWith(simulation.changes, expectations);
+    const sources = { origins, absent };
+    const simulation = simulate(snapshot, read.records, sources);
+    const requests = simulateRequests(snapshot, read.requests, sources);
+    const compared = compareWith([...simulation.changes, ...requests.changes], expectations);
     if (output === 'json') {
       const { unexpected, missing } = compared;
       const { unreadable, unknownVersion } = read;
-      const told = { ...simulation, unreadable, unknownVersion, unexpected: unexpected.length, missing };
+      const told = { ...simulation, requests, unreadable, unknownVersion, unexpected: unexpected.length, missing };
       terminal.out(`${JSON.stringify(told, null, 2)}\n`);
     } else {
-      terminal.out(simulationText(simulation, compared));
+      terminal.out(simulationText({ sessions: simulation, requests }, compared));
       for (const line of unread(read)) terminal.out(`${line}\n`);
     }
     return compared.unexpected.length > 0 ? EXIT_CHANGED : 0;
@@ -45,7 +48,7 @@ export function simulateCommand({ resources, from, expect, output }: SimulateCom
 
 function unread({ unreadable, unknownVersion }: ReadSessions): readonly string[] {
   return [
-    ...(unreadable > 0 ? [`skipped: ${plural(unreadable, 'line')} cannot be read as a session`] : []),
+    ...(unreadable > 0 ? [`skipped: ${plural(unreadable, 'line')} cannot be read as a session or a request`] : []),
     ...(unknownVersion > 0 ? [`skipped: ${plural(unknownVersion, 'line')} of another version`] : []),
   ];
 }
@@ -54,7 +57,10 @@ function readSessions(files: readonly string[]): ReadSessions {
   const all = files.map((file) => ({ file, ...sessionsIn(read(file)) }));
   // A replay without any record is an error, not an unchanged result. An empty file is fine:
   // recording has just started another.
-  const nothing = all.find(({ records, unreadable, unknownVersion }) => records.length === 0 && unreadable + unknownVersion > 0);
+  const nothing = all.find(
+    ({ records, requests, unreadable, unknownVersion }) =>
+      records.length + requests.length === 0 && unreadable + unknownVersion > 0,
+  );
   if (nothing !== undefined) {
     const other =
       nothing.unknownVersion > 0 ? ` that can be read: ${plural(nothing.unknownVersion, 'line')} of another version` : '';
@@ -62,6 +68,7 @@ function readSessions(files: readonly string[]): ReadSessions {
   }
   return {
     records: all.flatMap(({ records }) => records),
+    requests: all.flatMap(({ requests }) => requests),
     unreadable: all.reduce((sum, { unreadable }) => sum + unreadable, 0),
     unknownVersion: all.reduce((sum, { unknownVersion }) => sum + unknownVersion, 0),
   };

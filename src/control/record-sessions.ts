@@ -9,8 +9,8 @@ export interface RecordOptions {
 }
 
 /**
- * Writes each ended session; returns the function that stops it. Rejects where the file cannot be
- * opened; later errors of the file are only reported.
+ * Writes each ended session and request; returns the function that stops it. Rejects where the file
+ * cannot be opened; later errors of the file are only reported.
  */
 export async function recordSessions(
   { file, maxBytes }: RecordOptions,
@@ -26,9 +26,12 @@ export async function recordSessions(
     onFailure: (err) => log.error({ err, file }, 'sessions cannot be recorded: they are left out and counted until they can'),
     onRecovered: () => log.info({ file }, 'sessions are recorded again'),
   });
-  const stop = observer.onRecord((record) => recorder.write(record));
+  const stops = [
+    observer.onRecord((record) => recorder.write(record)),
+    observer.onRequest((record) => recorder.writeRequest(record)),
+  ];
   return async () => {
-    stop();
+    for (const stop of stops) stop();
     await recorder.close();
   };
 }

@@ -3,10 +3,12 @@
  * difference: two snapshots without a difference here have one version.
  */
 import { diffSnapshots, sameValue } from '../model/changes.ts';
+import type { HttpRoute } from '../model/http-route.ts';
 import type { Cluster, Endpoint } from '../model/cluster.ts';
 import type { Route } from '../model/route.ts';
 import type { Mesh, Snapshot } from '../model/snapshot.ts';
 import { endpointName } from './other-endpoints.ts';
+import { faultText, limitText } from './request-step.ts';
 import { isWeakerThanAll, tlsChange } from './tls-change.ts';
 import { filePlaceOf } from './trace.ts';
 import type { FilePlace, Sources } from './trace.ts';
@@ -138,8 +140,30 @@ function fieldTexts(before: object, after: object, left: readonly string[] = [])
   return [...new Set([...old.keys(), ...now.keys()])].flatMap((name) => {
     const [then, value] = [old.get(name) as unknown, now.get(name) as unknown];
     if (left.includes(name) || sameValue(then, value)) return [];
+    if (name === 'http') return httpTexts(then as HttpRoute | undefined, value as HttpRoute | undefined);
     return [isPlain(then) && isPlain(value) ? `${name}: ${shown(value)}, was ${shown(then)}` : name];
   });
+}
+
+/** What is done to the requests of a service that speaks HTTP. */
+function httpTexts(before: HttpRoute | undefined, after: HttpRoute | undefined): readonly string[] {
+  if (before === undefined) return ['http: requests are served one by one, were passed as bytes'];
+  if (after === undefined) return ['http: requests are passed as bytes, were served one by one'];
+  const listed = (of: HttpRoute): object => ({
+    ...of,
+    rateLimits: (of.rateLimits ?? []).map(limitText).join('; ') || 'none',
+    faults: (of.faults ?? []).map(faultText).join('; ') || 'none',
+    timeouts: undefined,
+    ...Object.fromEntries(Object.entries(of.timeouts ?? {}).map(([name, ms]) => [`timeouts.${name}`, ms as unknown])),
+  });
+  const texts = fieldTexts(listed(before), listed(after)).map((text) => `http.${text}`);
+  // The same limit for other clients.
+  const isHidden = (name: 'rateLimits' | 'faults'): boolean =>
+    !sameValue(before[name], after[name]) && !texts.some((text) => text.startsWith(`http.${name}`));
+  return [
+    ...texts,
+    ...(['rateLimits', 'faults'] as const).filter(isHidden).map((name) => `http.${name}: other clients or answers`),
+  ];
 }
 
 function isPlain(value: unknown): value is string | number | boolean | undefined {

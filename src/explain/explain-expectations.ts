@@ -1,6 +1,8 @@
 import { serverName } from '../model/names.ts';
 import { CHANGE_KINDS } from './simulate.ts';
 import type { Change } from './simulate.ts';
+import { REQUEST_CHANGE_KINDS } from './simulate-requests.ts';
+import type { RequestChange } from './simulate-requests.ts';
 
 /** An intended change. */
 export interface ExplainExpectation {
@@ -11,16 +13,27 @@ export interface ExplainExpectation {
   readonly outcome: string;
   /** A kind of change. Absent means any with this outcome. */
   readonly change?: string;
+  /** Of requests only, with their method or the pattern of their path. */
+  readonly method?: string;
+  readonly path?: string;
 }
 
 export interface Compared {
-  readonly unexpected: readonly Change[];
-  readonly expected: readonly Change[];
+  readonly unexpected: readonly AnyChange[];
+  readonly expected: readonly AnyChange[];
   /** Expected changes that do not happen. */
   readonly missing: readonly ExplainExpectation[];
 }
 
-const FIELDS = ['sni', 'client', 'outcome', 'change'];
+/** Of sessions, or of requests. */
+export type AnyChange = Change | RequestChange;
+
+export function isOfRequests(change: AnyChange): change is RequestChange {
+  return 'method' in change;
+}
+
+const FIELDS = ['sni', 'client', 'outcome', 'change', 'method', 'path'];
+const KINDS: readonly unknown[] = [...new Set<string>([...CHANGE_KINDS, ...REQUEST_CHANGE_KINDS])];
 
 /** Reads a list of `sni`, `client`, `outcome`; returns a sentence for anything else. */
 export function expectationsIn(value: unknown): readonly ExplainExpectation[] | string {
@@ -45,15 +58,14 @@ function complaintOf(item: unknown): string | null {
   const noText = fields.find(([, value]) => typeof value !== 'string')?.[0];
   if (noText !== undefined) return `${noText} must be a text`;
   const change = fields.find(([name]) => name === 'change')?.[1];
-  if (change !== undefined && !(CHANGE_KINDS as readonly unknown[]).includes(change))
-    return `change ${JSON.stringify(change)}: allowed are ${CHANGE_KINDS.join(', ')}`;
+  if (change !== undefined && !KINDS.includes(change)) return `change ${JSON.stringify(change)}: allowed are ${KINDS.join(', ')}`;
   return null;
 }
 
-export function compareWith(changes: readonly Change[], expectations: readonly ExplainExpectation[]): Compared {
+export function compareWith(changes: readonly AnyChange[], expectations: readonly ExplainExpectation[]): Compared {
   const met = new Set<ExplainExpectation>();
-  const expected: Change[] = [];
-  const unexpected: Change[] = [];
+  const expected: AnyChange[] = [];
+  const unexpected: AnyChange[] = [];
   for (const change of changes) {
     const fitting = expectations.filter((expectation) => fits(expectation, change));
     for (const expectation of fitting) met.add(expectation);
@@ -62,10 +74,13 @@ export function compareWith(changes: readonly Change[], expectations: readonly E
   return { expected, unexpected, missing: expectations.filter((expectation) => !met.has(expectation)) };
 }
 
-function fits({ sni, client, outcome, change: kind }: ExplainExpectation, change: Change): boolean {
+function fits({ sni, client, outcome, change: kind, ...request }: ExplainExpectation, change: AnyChange): boolean {
   if (serverName(sni) !== serverName(change.sni)) return false;
   if (client !== undefined && !change.client.includes(client)) return false;
   if (kind !== undefined && kind !== change.kind) return false;
+  const { method, path } = request;
+  const { method: its, path: of } = isOfRequests(change) ? change : { method: undefined, path: undefined };
+  if ((method !== undefined && method !== its) || (path !== undefined && path !== of)) return false;
   const isRefused = change.after !== 'allowed' && change.after !== 'unknown';
   return outcome === change.after || (outcome === 'refused' && isRefused);
 }

@@ -121,7 +121,7 @@ function requestView(
 }
 
 /** The answer that traffic gives (`src/traffic/http/local-reply.ts`). */
-function statusOf(http: HttpRoute, { code }: Refusal): number {
+export function statusOf(http: HttpRoute, { code }: Refusal): number {
   switch (code) {
     case 'denied':
       return http.answersDenied ? 403 : 0;

@@ -28,11 +28,10 @@ export interface AskedRequest {
   readonly path: string;
   /** As the client sends it; empty where it is not known. */
   readonly authority: string;
-  /**
-   * Names in lower case and values, alternating; null where they are not known, as for a recorded
-   * request.
-   */
-  readonly headers: FlatHeaders | null;
+  /** Names in lower case and values, alternating. */
+  readonly headers: FlatHeaders;
+  /** Names of the headers whose values are known, as a record has some. Absent means all. */
+  readonly known?: readonly string[];
   /** For a recorded request, the status of its answer; 0 without an answer. */
   readonly answered?: number;
 }
@@ -96,7 +95,7 @@ export function factsOfRequest(request: RequestRecord): ConnectionFacts {
     permission: '',
     shadowDenied: false,
     endpoint: request.endpoint,
-    endpointTls: false,
+    endpointTls: request.endpointTls,
     attempts: request.attempts,
     bytesUp: request.bytesUp,
     bytesDown: request.bytesDown,
@@ -107,7 +106,9 @@ export function factsOfRequest(request: RequestRecord): ConnectionFacts {
     requests: 1,
     ...(flags.split(',').includes('RL') ? { limit: 'request-rate' } : {}),
   };
-  return { ...factsOfRecord(record), request: { method, path, authority, headers: null, answered } };
+  const known = Object.keys(request.headers);
+  const headers = Object.entries(request.headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
+  return { ...factsOfRecord(record), request: { method, path, authority, headers, known, answered } };
 }
 
 function clientOf(record: SessionRecord): ClientFacts {

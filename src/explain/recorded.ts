@@ -1,10 +1,14 @@
-import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import { isFields, isLike, isReason } from './recorded-fields.ts';
+import type { Fields } from './recorded-fields.ts';
+import { requestIn } from './recorded-request.ts';
 
 /** The sessions of a recording: `run --record`, or the page `/decisions`. */
 export interface ReadSessions {
   readonly records: readonly SessionRecord[];
-  /** Number of lines that are no session, e.g. one that a full disk cut. */
+  readonly requests: readonly RequestRecord[];
+  /** Number of lines that are neither, e.g. one that a full disk cut. */
   readonly unreadable: number;
   /** Number of lines of an unknown version. */
   readonly unknownVersion: number;
@@ -12,19 +16,33 @@ export interface ReadSessions {
 
 const KNOWN_VERSION = 1;
 
-/** Reads lines of JSON, each a session, or one document with the list `decisions`. */
+/**
+ * Reads lines of JSON, each a session or a request, or one document with the lists `decisions` and
+ * `requests`.
+ */
 export function sessionsIn(text: string): ReadSessions {
   const whole = parsed(text);
-  const items = isFields(whole) && Array.isArray(whole.decisions) ? (whole.decisions as readonly unknown[]) : linesOf(text);
+  const items = isFields(whole) && Array.isArray(whole.decisions) ? itemsOf(whole) : linesOf(text);
   const records: SessionRecord[] = [];
+  const requests: RequestRecord[] = [];
   let unreadable = 0;
   let unknownVersion = 0;
   for (const item of items) {
     if (isFields(item) && item.version !== undefined && item.version !== KNOWN_VERSION) unknownVersion++;
-    else if (isFields(item) && isSession(item)) records.push({ ...BLANK, ...item });
+    else if (isFields(item) && item.kind === 'request') {
+      const request = requestIn(item);
+      if (request === null) unreadable++;
+      else requests.push(request);
+    } else if (isFields(item) && isSession(item)) records.push({ ...BLANK, ...item });
     else unreadable++;
   }
-  return { records, unreadable, unknownVersion };
+  return { records, requests, unreadable, unknownVersion };
+}
+
+function itemsOf({ decisions, requests = [] }: Fields): readonly unknown[] {
+  const listed = Array.isArray(requests) ? (requests as readonly unknown[]) : [requests];
+  const marked = listed.map((item) => (isFields(item) ? { kind: 'request', ...item } : item));
+  return [...(decisions as readonly unknown[]), ...marked];
 }
 
 function* linesOf(text: string): Generator<unknown> {
@@ -42,12 +60,6 @@ function parsed(text: string): unknown {
   } catch {
     return null;
   }
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Values of fields that a line lacks. */
@@ -89,16 +101,7 @@ const NEEDED = ['id', 'reason', 'sni', 'mode', 'uris', 'helloMs', 'connectMs'] a
 
 function isSession(fields: Fields): fields is Fields & Pick<SessionRecord, (typeof NEEDED)[number]> {
   if (NEEDED.some((name) => fields[name] === undefined)) return false;
-  for (const [name, blank] of Object.entries(BLANK)) {
-    const value = fields[name];
-    if (value === undefined) continue;
-    if (Array.isArray(blank) ? !isTexts(value) : typeof value !== typeof blank) return false;
-  }
-  const { reason, mode } = fields as { readonly reason: string; readonly mode: string };
-  if (!Object.hasOwn(REFUSALS, reason) && !Object.hasOwn(NORMAL_ENDS, reason)) return false;
+  if (!isLike(fields, BLANK) || !isReason(fields.reason)) return false;
+  const { mode } = fields;
   return mode === '' || mode === 'passthrough' || mode === 'terminate';
-}
-
-function isTexts(value: unknown): boolean {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }

@@ -4,7 +4,8 @@ import type { Refusal } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
 import { checkHttp1, UNSERVED } from '../routing/check-head.ts';
 import type { UnservedHead } from '../routing/check-head.ts';
-import { holds } from '../routing/sender-rules.ts';
+import { limitOf, mayHold } from '../routing/request-rules.ts';
+import type { KnownSender } from '../routing/request-rules.ts';
 import { printable } from '../routing/route.ts';
 import { fieldsOf } from '../wire/flat-headers.ts';
 import type { AskedRequest } from './facts.ts';
@@ -27,12 +28,15 @@ export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: 
   }
   const limits = http.rateLimits ?? [];
   const faults = http.faults ?? [];
-  const headers = asked?.headers ?? null;
-  const limit = headers === null ? undefined : limits.find(({ clients }) => holds(clients, { headers, uris }));
-  const met = headers === null ? [] : faults.filter(({ clients }) => holds(clients, { headers, uris }));
+  const sender = asked === null ? null : senderOf(asked, uris);
+  const isMet = (clients: RequestRateLimit['clients']): boolean | null => (sender === null ? null : mayHold(clients, sender));
+  const limit = sender === null ? undefined : limitOf(http, sender);
+  const countsIt = (each: RequestRateLimit): boolean | null =>
+    limit !== undefined ? each === limit : isMet(each.clients) === false ? false : null;
+  const met = faults.filter(({ clients }) => isMet(clients) === true);
   const candidates = [
-    ...limits.map((each) => candidate(limitText(each), headers === null ? null : each === limit)),
-    ...faults.map((each) => candidate(faultText(each), headers === null ? null : met.includes(each))),
+    ...limits.map((each) => candidate(limitText(each), countsIt(each))),
+    ...faults.map((each) => candidate(faultText(each), isMet(each.clients))),
   ];
   const abort = met.find(({ abort }) => abort !== undefined && abort.percent >= 100)?.abort;
   const refusal =
@@ -40,12 +44,15 @@ export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: 
   return { refusal, status: abort?.status ?? null, text: textOf(http, asked), candidates };
 }
 
+export function senderOf({ headers, known }: AskedRequest, uris: readonly string[]): KnownSender {
+  return { headers, uris, known: known ?? null };
+}
+
 /**
  * Checks the head as traffic checks that of HTTP/1.1. A question that names no Host, and one whose
  * headers are not known, is about a request with a Host that can be served.
  */
-function unservedHead({ method, path, headers }: AskedRequest): UnservedHead | null {
-  const known = headers ?? [];
+function unservedHead({ method, path, headers: known }: AskedRequest): UnservedHead | null {
   const named = fieldsOf(known).hosts.length > 0 ? known : [...known, 'host', 'any'];
   const checked = checkHttp1({ version: '1.1', method, target: path, headers: named, fields: fieldsOf(named) });
   return checked.kind === 'unserved' ? checked : null;
@@ -64,11 +71,11 @@ function candidate(name: string, isMet: boolean | null): Candidate {
   return { name, outcome: 'rejected', field: '', wanted: '', found, place: null };
 }
 
-function limitText({ requests, intervalMs, status = 429 }: RequestRateLimit): string {
+export function limitText({ requests, intervalMs, status = 429 }: RequestRateLimit): string {
   return `rate limit of ${requests} requests in ${intervalMs} ms, then ${status}`;
 }
 
-function faultText({ delay, abort, bandwidth }: HttpFault): string {
+export function faultText({ delay, abort, bandwidth }: HttpFault): string {
   const parts = [
     ...(delay === undefined ? [] : [`delay of ${delay.ms} ms for ${delay.percent} %`]),
     ...(abort === undefined ? [] : [`abort with ${abort.status} for ${abort.percent} %`]),

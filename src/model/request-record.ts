@@ -3,8 +3,8 @@ import type { EndReason } from '../base/refusal.ts';
 /**
  * One frozen value per request of an HTTP service, made when its answer is complete or never will
  * be; refused requests have one too. It feeds the log line, the metrics and the recent decisions,
- * and controls nothing. Flat, so that it can be posted in batches. Texts of a client are printable
- * and bounded; it has no query of a path, no headers and no bodies.
+ * and controls nothing. Plain, so that it can be posted in batches. Texts of a client are printable
+ * and bounded; it has no query of a path, no bodies, and of the headers those that a rule reads.
  */
 export interface RequestRecord {
   /** The id of the session, a dot, a counter. */
@@ -43,6 +43,8 @@ export interface RequestRecord {
   readonly details: string;
   /** `address:port`; empty where the request reached no endpoint. */
   readonly endpoint: string;
+  /** Whether TLS is spoken to it. */
+  readonly endpointTls: boolean;
   /** Connections that were tried for it, and those that were made: 0 with a pooled one. */
   readonly attempts: number;
   readonly connections: number;
@@ -56,7 +58,17 @@ export interface RequestRecord {
   /** From the head of the request to the head of the service's answer; -1 without an answer. */
   readonly serviceTimeMs: number;
   readonly totalMs: number;
+  /** What a simulation judges it again by. */
+  readonly headers: RecordedHeaders;
+  /** Names the rate limit of the route that counted it; empty where none did. */
+  readonly rateLimit: string;
 }
+
+/**
+ * The headers that a rule of the route reads, and `x-kuma-tags`: all values by name, none where the
+ * client sent none. A name that is not there is not known.
+ */
+export type RecordedHeaders = Readonly<Record<string, readonly string[]>>;
 
 /**
  * Envoy's flags that occur here: no endpoint, connection failed, connection ended, reset by the

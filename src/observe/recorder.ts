@@ -1,11 +1,12 @@
 /**
- * Writes the facts of ended sessions to disk, one line of JSON each, in the form of
+ * Writes the facts of ended sessions and requests to disk, one line of JSON each, in the form of
  * `docs/recording.md`, and never payload. Writing holds up no session: lines wait in memory. Where
  * the disk is too slow or full, they are dropped and counted.
  */
 import { open, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Clock } from '../base/clock.ts';
+import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 
 /**
@@ -33,6 +34,7 @@ export interface RecorderOptions {
 export interface Recorder {
   /** Returns at once; the line is written later. */
   write(record: SessionRecord): void;
+  writeRequest(record: RequestRecord): void;
   /** Resolves when every earlier line is written, or dropped. */
   flush(): Promise<void>;
   /**
@@ -87,8 +89,16 @@ class Writer implements Recorder {
   }
 
   write(record: SessionRecord): void {
+    this.#add({ version: RECORDING_VERSION, ...record });
+  }
+
+  writeRequest(record: RequestRecord): void {
+    this.#add({ version: RECORDING_VERSION, kind: 'request', ...record });
+  }
+
+  #add(fields: object): void {
     if (this.#closed) return;
-    const line = `${JSON.stringify({ version: RECORDING_VERSION, ...record })}\n`;
+    const line = `${JSON.stringify(fields)}\n`;
     const bytes = Buffer.byteLength(line);
     if (this.#waitingBytes + bytes > this.#options.maxWaitingBytes) return this.#options.onLines('dropped', 1);
     this.#waiting.push(line);

@@ -37,7 +37,7 @@ function isFound(rule: SenderRule, { headers, uris }: Sender): boolean | null {
 /**
  * The header in which a sidecar sends the tags of its client: `&kuma.io/service=a,b&&version=1&`.
  */
-const TAGS_HEADER = 'x-kuma-tags';
+export const TAGS_HEADER = 'x-kuma-tags';
 
 function hasTags(any: readonly Readonly<Record<string, string>>[], values: readonly string[]): boolean {
   // The text before the first `&` and after the last one is no tag, as in Kuma's pattern.

@@ -4,6 +4,8 @@
  * slot is not limited; that happens only while a change removes it.
  */
 import type { Clock } from '../base/clock.ts';
+import { takeToken } from '../base/token-bucket.ts';
+import type { BucketTake } from '../base/token-bucket.ts';
 import { BREAKER_DEFAULTS } from '../model/cluster.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { RequestRateLimit } from '../model/http-route.ts';
@@ -217,9 +219,8 @@ export class Breakers {
   }
 
   /**
-   * Takes tokens. The bucket is one number, the moment when it was empty, in microseconds: the time
-   * since then is its content. It uses the wall clock, the only clock that threads share: a step
-   * forward fills the bucket once, a step back empties it once.
+   * Uses the wall clock, the only clock that threads share: a step forward fills the bucket once, a
+   * step back empties it once.
    */
   #takeToken(slot: number, tokens: number, intervalMs: number): boolean {
     for (;;) {
@@ -230,19 +231,8 @@ export class Breakers {
     }
   }
 
-  /** `isAhead`: the clock went back since; the bucket starts anew. */
-  #bucket(
-    seen: bigint,
-    tokens: number,
-    intervalMs: number,
-  ): { readonly admitted: boolean; readonly next: number; readonly isAhead: boolean } {
-    const now = Math.round(this.#clock.wall() * 1_000);
-    const whole = intervalMs * 1_000;
-    const one = whole / tokens;
-    const empty = Math.min(now, Math.max(Number(seen), now - whole));
-    // Rounds in favour of the client, so that three thirds of an interval are an interval.
-    const admitted = now - empty >= Math.floor(one);
-    return { admitted, next: admitted ? Math.floor(empty + one) : empty, isAhead: Number(seen) > now };
+  #bucket(seen: bigint, tokens: number, intervalMs: number): BucketTake {
+    return takeToken(Number(seen), { wallMs: this.#clock.wall(), tokens, intervalMs });
   }
 }
 

@@ -1,10 +1,15 @@
 // A real egress records what real clients did; the recording is replayed over other folders.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import t from 'tap';
-import { gone, startZone } from '../egress/zone.ts';
+import { until } from '../egress/until.ts';
+import { CONCURRENCIES, gone, startZone } from '../egress/zone.ts';
 import type { Zone } from '../egress/zone.ts';
 import { runCommand } from './running.ts';
 import type { Simulation } from '../../src/explain/simulate.ts';
+import type { RequestSimulation } from '../../src/explain/simulate-requests.ts';
 
 /** Returns the folder of the zone with a change. */
 function other(zone: Zone, dir: string, from: string, to: string): string {
@@ -97,6 +102,136 @@ for (const concurrency of [1, 2]) {
   );
 }
 
+const SHOP_ZONE = (port: number): string => `type: ExternalService
+name: shop
+mesh: default
+tags: { kuma.io/service: shop, kuma.io/protocol: http }
+networking: { address: 'shop.partner.test:${port}' }
+---
+type: MeshTrafficPermission
+name: shop
+mesh: default
+spec:
+  targetRef: { kind: Mesh }
+  from:
+    - targetRef: { kind: MeshService, name: frontend }
+      default: { action: Allow }
+---
+type: RateLimit
+name: limited
+mesh: default
+sources: [{ match: { kuma.io/service: limited } }]
+destinations: [{ match: { kuma.io/service: shop } }]
+conf: { http: { requests: 2, interval: 1h, onRateLimit: { status: 423 } } }
+`;
+
+for (const concurrency of CONCURRENCIES)
+  t.test(`requests that an egress records are replayed, limits with them (concurrency ${concurrency})`, async (t) => {
+    const dir = t.testdir({ open: {}, closed: {}, tight: {}, wide: {}, teapot: {}, bytes: {} });
+    const file = `${dir}/sessions.ndjson`;
+    const service = createServer((request, response) => void request.resume().on('end', () => response.end('ok')));
+    await once(service.listen(0, '127.0.0.1'), 'listening');
+    t.teardown(() => {
+      service.closeAllConnections();
+      service.close();
+    });
+    {
+      await using zone = await startZone(t, {
+        concurrency,
+        record: { file },
+        lookup: async () => ['127.0.0.1'],
+        traffic: { allowedResolved: ['127.0.0.0/8'] },
+        resources: () => SHOP_ZONE((service.address() as AddressInfo).port),
+      });
+      const seen: number[] = [];
+      zone.egress.onRequest(({ status }) => seen.push(status));
+      const ask = async (client: string, paths: readonly string[], tags = client): Promise<void> => {
+        const socket = await zone.connect('shop{mesh=default}', zone.mesh.client(client));
+        for (const [i, path] of paths.entries())
+          socket.write(
+            `GET ${path} HTTP/1.1\r\nHost: shop\r\nx-kuma-tags: &kuma.io/service=${tags}&\r\n${i + 1 === paths.length ? 'Connection: close\r\n' : ''}\r\n`,
+          );
+        socket.resume();
+        await gone(socket);
+      };
+      await ask('frontend', ['/orders/1', '/orders/2']);
+      await ask('frontend', ['/cart', '/cart', '/cart'], 'limited');
+      await ask('batch', ['/orders/3']);
+      await until('the requests have ended', () => seen.length === 6);
+      t.same(seen.toSorted(), [200, 200, 200, 200, 403, 423]);
+      other(zone, `${dir}/open`, 'kind: MeshService, name: frontend', 'kind: Mesh');
+      other(zone, `${dir}/closed`, 'kind: MeshService, name: frontend', 'kind: MeshService, name: nobody');
+      other(zone, `${dir}/tight`, 'requests: 2', 'requests: 1');
+      other(zone, `${dir}/wide`, 'requests: 2', 'requests: 9');
+      other(
+        zone,
+        `${dir}/teapot`,
+        'type: RateLimit',
+        'type: FaultInjection\nname: teapot\nmesh: default\nsources: [{ match: { kuma.io/service: frontend } }]\ndestinations: [{ match: { kuma.io/service: shop, kuma.io/protocol: http } }]\nconf: { abort: { httpStatus: 418, percentage: 100 } }\n---\ntype: RateLimit',
+      );
+      other(zone, `${dir}/bytes`, ', kuma.io/protocol: http', '');
+      const admin = ['--admin', `http://127.0.0.1:${zone.egress.adminPort}`, '-o', 'json'];
+      const live = await runCommand('simulate', '--resources', `${dir}/open`, ...admin);
+      t.match(JSON.parse(live.out), {
+        requests: {
+          requests: 2,
+          changes: [{ kind: 'newly-allowed', status: { before: 403, after: null } }],
+        },
+      });
+
+      const same = await runCommand('simulate', '--resources', zone.folder, '--decisions', file, '-o', 'json');
+      t.equal(same.code, 0, same.out);
+      t.match(JSON.parse(same.out), {
+        changes: [],
+        requests: { requests: 6, replayed: 6, changes: [], skipped: [], headersUnknown: 0 },
+      });
+    }
+    const over = async (folder: string): Promise<readonly object[]> => {
+      const { code, out } = await runCommand('simulate', '--resources', `${dir}/${folder}`, '--decisions', file, '-o', 'json');
+      t.equal(code, 3, folder);
+      const { changes } = (JSON.parse(out) as { readonly requests: RequestSimulation }).requests;
+      return changes.map(({ kind, client, method, path, status, requests, of }) => ({
+        is: `${kind} ${client[0]?.replace('spiffe://default/', '')} ${method} ${path} ${status.before} ${status.after}`,
+        requests,
+        of,
+      }));
+    };
+    t.same(await over('open'), [{ is: 'newly-allowed batch GET /orders/{id} 403 null', requests: 1, of: 1 }]);
+    t.same(await over('closed'), [
+      { is: 'newly-denied frontend GET /orders/{id} null 403', requests: 2, of: 2 },
+      { is: 'newly-denied frontend GET /cart null 403', requests: 2, of: 3 },
+      { is: 'refused-otherwise frontend GET /cart 423 403', requests: 1, of: 3 },
+    ]);
+    t.same(await over('tight'), [{ is: 'newly-limited frontend GET /cart null 423', requests: 1, of: 3 }]);
+    t.same(await over('wide'), [{ is: 'no-longer-limited frontend GET /cart 423 null', requests: 1, of: 3 }]);
+    t.same(await over('teapot'), [{ is: 'newly-faulted frontend GET /orders/{id} null 418', requests: 2, of: 2 }]);
+    const bytes = await over('bytes');
+    t.ok(
+      bytes.some((each) => JSON.stringify(each).includes('not-looked-at frontend GET /orders/{id} null null')),
+      JSON.stringify(bytes),
+    );
+
+    const from = ['--decisions', file];
+    const text = await runCommand('simulate', '--resources', `${dir}/open`, ...from);
+    t.match(
+      text.out,
+      /\n1 of 6 requests is answered otherwise\n\nNEWLY ALLOWED: 1 path, 1 request\n {2}GET \/orders\/\{id\} of shop\{mesh=default\} from spiffe:\/\/default\/batch: was denied \(403\), is allowed: is let in by MeshTrafficPermission default\/shop \(.*zone\.yaml:\d+\); 1 of 1 request, e\.g\. [\d.]+\n/,
+    );
+    writeFileSync(
+      `${dir}/expect.yaml`,
+      "- { sni: 'shop{mesh=default}', outcome: over-limit, change: newly-limited, method: GET, path: /cart }\n",
+    );
+    const expect = ['--expect', `${dir}/expect.yaml`];
+    t.match(await runCommand('simulate', '--resources', `${dir}/tight`, ...from, ...expect), {
+      code: 0,
+      out: /expected: 1 change\n {2}GET \/cart/,
+    });
+    t.match(await runCommand('simulate', '--resources', `${dir}/open`, ...from, ...expect), {
+      code: 3,
+      out: /expected, and does not happen:\n {2}GET \/cart of shop\{mesh=default\}: over-limit\n/,
+    });
+  });
+
 t.test('lines that cannot be read are counted aloud, and a file without any session is an error', async (t) => {
   const dir = t.testdir({
     'torn.ndjson': '{"version":1,"id":"0.\n',
@@ -112,7 +247,7 @@ t.test('lines that cannot be read are counted aloud, and a file without any sess
   writeFileSync(`${dir}/half.ndjson`, `${readFileSync(`${dir}/good.ndjson`, 'utf8')}{"version":1,"id":"0.\n{"version":9}\n`);
   t.match(await runCommand(...over, `${dir}/half.ndjson`), {
     code: 0,
-    out: /1 line cannot be read as a session\nskipped: 1 line of another version\n$/,
+    out: /1 line cannot be read as a session or a request\nskipped: 1 line of another version\n$/,
   });
   t.match(await runCommand(...over, `${dir}/torn.ndjson`), { code: 66, err: /torn\.ndjson: there is no recorded session in it/ });
   t.match(await runCommand(...over, `${dir}/later.ndjson`), {

@@ -278,3 +278,31 @@ t.test('a mesh that comes to another CA is a difference of that mesh', async (t)
   );
   t.same(found.meshes, [{ kind: 'changed', mesh: 'default', fields: ['the CA that clients must lead to'] }]);
 });
+
+t.test('what is done to requests is told field by field', async (t) => {
+  const store = `${ZONE}---
+type: ExternalService
+mesh: default
+name: store
+tags: { kuma.io/service: store, kuma.io/protocol: http }
+networking: { address: 203.0.113.9:80 }
+`;
+  const limit = (requests: number, from: string): string => `---
+type: RateLimit
+name: limit
+mesh: default
+sources: [{ match: { kuma.io/service: '${from}' } }]
+destinations: [{ match: { kuma.io/service: store } }]
+conf: { http: { requests: ${requests}, interval: 10s } }
+`;
+  const fieldsOf = (before: string, after: string): readonly string[] =>
+    diff(before, after).routes.find(({ destination }) => destination === 'store')?.fields ?? [];
+  t.same(fieldsOf(store, `${store}${limit(3, 'a')}`), [
+    'http.rateLimits: rate limit of 3 requests in 10000 ms, then 429, was none',
+  ]);
+  t.same(fieldsOf(`${store}${limit(3, 'a')}`, `${store}${limit(3, 'b')}`), ['http.rateLimits: other clients or answers']);
+  t.match(
+    fieldsOf(store, store.replace(', kuma.io/protocol: http }\nnetworking: { address: 203', ' }\nnetworking: { address: 203')),
+    [/^protocol: tcp, was http$/, /^http: requests are passed as bytes, were served one by one$/],
+  );
+});

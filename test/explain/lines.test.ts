@@ -10,7 +10,8 @@ import { simulationText } from '../../src/explain/print-simulation.ts';
 import { traceText } from '../../src/explain/print.ts';
 import { sessionsIn } from '../../src/explain/recorded.ts';
 import { simulate } from '../../src/explain/simulate.ts';
-import { sessionRecord } from '../observe/record.ts';
+import { simulateRequests } from '../../src/explain/simulate-requests.ts';
+import { requestRecord, sessionRecord } from '../observe/record.ts';
 import { compiled, facts, sourcesOf } from './zone.ts';
 
 const CLEAR = '\x1b[2J';
@@ -52,7 +53,18 @@ t.test('a recording that somebody made up prints its lines and no others', async
   const { records } = sessionsIn(JSON.stringify({ version: 1, ...mean }));
   const simulation = simulate(config.snapshot, records, sourcesOf(config));
   const expected = [{ sni: `x${CLEAR}`, outcome: 'allowed' }];
-  const text = simulationText(simulation, compareWith(simulation.changes, expected));
+  const made = requestRecord({
+    sni: 'gone{mesh=default}',
+    method: `G${CLEAR}`,
+    path: `/${CSI}`,
+    mesh: 'default\nNEWLY ALLOWED: 0 paths',
+  });
+  const read = sessionsIn(JSON.stringify({ version: 1, kind: 'request', ...made }));
+  const requests = simulateRequests(config.snapshot, read.requests, sourcesOf(config));
+  t.equal(requests.changes.length, 1);
+  const compared = compareWith([...simulation.changes, ...requests.changes], expected);
+  const text = simulationText({ sessions: simulation, requests }, compared);
+  t.match(text, 'G\\x1b[2J /');
   t.match(text, 'gone\\x9b31m{mesh=default} from spiffe://default/\\u{202e}web: was allowed');
   t.match(text, 'x\\x1b[2J: allowed');
   t.notMatch(text, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);

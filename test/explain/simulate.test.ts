@@ -3,6 +3,7 @@ import { compareWith, expectationsIn } from '../../src/explain/explain-expectati
 import { simulationText } from '../../src/explain/print-simulation.ts';
 import { sessionsIn } from '../../src/explain/recorded.ts';
 import { simulate } from '../../src/explain/simulate.ts';
+import { simulateRequests } from '../../src/explain/simulate-requests.ts';
 import type { Change, Simulation } from '../../src/explain/simulate.ts';
 import type { SessionRecord } from '../../src/model/session-record.ts';
 import { plainDocument } from '../../src/resources/plain-document.ts';
@@ -202,7 +203,7 @@ t.test('a recording is read line by line: what is torn, of another version or no
   );
   t.same([read.unreadable, read.unknownVersion], [5, 1]);
   t.equal(sessionsIn(JSON.stringify({ decisions: [api(), denied] }, null, 2)).records.length, 2, 'the page /decisions');
-  t.same(sessionsIn(''), { records: [], unreadable: 0, unknownVersion: 0 });
+  t.same(sessionsIn(''), { records: [], requests: [], unreadable: 0, unknownVersion: 0 });
   const { id, reason, sni, mode, uris, helloMs, connectMs } = api();
   t.match(
     sessionsIn(line({ id, reason, sni, mode, uris, helloMs, connectMs })).records,
@@ -222,7 +223,10 @@ t.test('as text: what is newly allowed comes first and in capitals', async (t) =
   );
   const compared = compareWith(simulation.changes, [{ sni: 'x', outcome: 'denied' }]);
   t.equal(
-    simulationText(simulation, compared).replaceAll(simulation.configuration.version, 'VERSION'),
+    simulationText({ sessions: simulation, requests: simulateRequests(compiled(yaml).snapshot, []) }, compared).replaceAll(
+      simulation.configuration.version,
+      'VERSION',
+    ),
     `2 of 3 sessions come to another end with configuration VERSION
 
 NEWLY ALLOWED: 1 path, 1 session

@@ -82,6 +82,7 @@ export function requestRecord(changes: Partial<RequestRecord> = {}): RequestReco
     flags: '',
     details: 'via_upstream',
     endpoint: '127.0.0.1:18080',
+    endpointTls: false,
     attempts: 1,
     connections: 1,
     connectMs: 2,
@@ -90,6 +91,8 @@ export function requestRecord(changes: Partial<RequestRecord> = {}): RequestReco
     bytesDown: 10,
     serviceTimeMs: 7,
     totalMs: 9,
+    headers: {},
+    rateLimit: '',
     ...changes,
   });
 }

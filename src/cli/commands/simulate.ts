@@ -20,13 +20,13 @@ const OPTIONS: OptionTable = {
   decisions: {
     kind: 'list',
     value: 'FILE',
-    help: 'sessions that were recorded: of run --record, or a saved page /decisions; repeat or separate by commas',
+    help: 'sessions and requests that were recorded: of run --record, or a saved page /decisions; repeat or separate by commas',
   },
-  admin: { kind: 'text', value: 'URL', help: 'the last sessions of the egress whose admin pages are here' },
+  admin: { kind: 'text', value: 'URL', help: 'the last sessions and refused requests of the egress whose admin pages are here' },
   expect: {
     kind: 'text',
     value: 'FILE',
-    help: 'YAML or JSON: the changes that are meant, a list of sni, outcome and perhaps client',
+    help: 'YAML or JSON: the changes that are meant, a list of sni, outcome and perhaps client, change, method and path',
   },
   output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
   name,
@@ -37,7 +37,7 @@ const OPTIONS: OptionTable = {
 export const simulate: CommandEntry = command({
   usage: [
     'zone-egress simulate --resources DIR --decisions FILE | --admin URL [--expect FILE] [-o text|json]',
-    'Replays recorded sessions over another configuration and prints what changes, what is newly allowed first. Exit 0 nothing, 3 a change that was not expected.',
+    'Replays recorded sessions and requests over another configuration and prints what changes, what is newly allowed first. Exit 0 nothing, 3 a change that was not expected.',
   ],
   options: OPTIONS,
   parse(argv, env): SimulateCommand {

@@ -85,7 +85,11 @@ export class HttpRequests {
       pools: this.#pools,
       client: session.client,
       uris: session.uris,
-      judge: () => session.judge(),
+      judge() {
+        const judged = session.judge();
+        if (judged.kind === 'allowed') draft.admitted(judged.http);
+        return judged;
+      },
       targets: (cluster, hash) => session.targets(cluster, hash),
       dialled: {
         attempt(target) {
@@ -119,7 +123,10 @@ export class HttpRequests {
         session.refused(refusal);
         this.#onRefused(refusal);
       },
-      admit: (route, limit, index) => breakers.admitRequest(route, limit, index),
+      admit(route, limit, index) {
+        draft.countedBy(limit);
+        return breakers.admitRequest(route, limit, index);
+      },
       enter: (cluster) => breakers.enterRequest(cluster),
       enterRetry: (cluster) => breakers.enterRetry(cluster),
       outcome: (cluster, target, outcome) => this.#plane.attempted(cluster, target, outcome),

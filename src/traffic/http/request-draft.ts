@@ -3,6 +3,8 @@ import type { EndReason, Refusal } from '../../base/refusal.ts';
 import type { RequestRecord, ResponseFlag } from '../../model/request-record.ts';
 import { addressKey } from '../../model/endpoint-view.ts';
 import type { Target } from '../../routing/choose.ts';
+import type { HttpRoute, RequestRateLimit } from '../../model/http-route.ts';
+import { limitId, recordedHeaders } from '../../routing/request-rules.ts';
 import { printable } from '../../routing/route.ts';
 import type { RequestHead } from './exchange.ts';
 import { RESET_CAUSES, resetDetails } from './local-reply.ts';
@@ -42,6 +44,8 @@ export class RequestDraft {
   #bytesDown = 0;
   #forwarded = false;
   #whole = false;
+  #http: HttpRoute | null = null;
+  #limit: RequestRateLimit | null = null;
 
   constructor(head: RequestHead | null, facts: RequestFacts, now: { readonly wallMs: number; readonly nowMs: number }) {
     this.#facts = facts;
@@ -53,6 +57,16 @@ export class RequestDraft {
   /** Records why it is not served; the first reason counts. */
   refused(refusal: Refusal): void {
     this.#refusal ??= refusal;
+  }
+
+  /** It is served as the route says. */
+  admitted(http: HttpRoute): void {
+    this.#http = http;
+  }
+
+  /** This limit counts it. */
+  countedBy(limit: RequestRateLimit): void {
+    this.#limit = limit;
   }
 
   replied(reply: LocalReply): void {
@@ -134,6 +148,7 @@ export class RequestDraft {
       flags: this.#flags.join(','),
       details,
       endpoint: target === null ? '' : addressKey(target.ip, target.endpoint.port),
+      endpointTls: (target?.endpoint.tls ?? null) !== null,
       attempts: this.#attempts,
       connections: this.#connections,
       connectMs: micros(this.#connectMs),
@@ -142,6 +157,8 @@ export class RequestDraft {
       bytesDown: this.#bytesDown,
       serviceTimeMs: micros(this.#serviceTimeMs),
       totalMs: micros(nowMs - this.#startedMs),
+      headers: head === null ? {} : recordedHeaders(this.#http, head.headers),
+      rateLimit: this.#limit === null ? '' : limitId(this.#limit),
     });
   }
 

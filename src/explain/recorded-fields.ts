@@ -1,0 +1,27 @@
+/**
+ * What a line of a recording has to look like: recordings are files that other programs may have
+ * written.
+ */
+import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** What is there of these fields has the type of the blank one. */
+export function isLike(fields: Fields, blanks: object): boolean {
+  return Object.entries(blanks).every(([name, blank]) => {
+    const value = fields[name];
+    return value === undefined || (Array.isArray(blank) ? isTexts(value) : typeof value === typeof blank);
+  });
+}
+
+export function isReason(reason: unknown): boolean {
+  return typeof reason === 'string' && (Object.hasOwn(REFUSALS, reason) || Object.hasOwn(NORMAL_ENDS, reason));
+}
+
+export function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}

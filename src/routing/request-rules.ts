@@ -1,0 +1,85 @@
+/** What the rules of a route read of requests, for those who judge one again from its record. */
+import { hashOf } from '../model/hash-of.ts';
+import type { HttpRoute, RequestRateLimit, SenderRule } from '../model/http-route.ts';
+import type { RecordedHeaders } from '../model/request-record.ts';
+import { valuesOf } from '../wire/flat-headers.ts';
+import type { FlatHeaders } from '../wire/flat-headers.ts';
+import { holds, TAGS_HEADER } from './sender-rules.ts';
+
+/** Values of these are secrets, and in no record. */
+const SECRET: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key']);
+
+/** A record keeps no more names than this, and no name whose values are longer. */
+const MAX_NAMES = 16;
+const MAX_CHARS = 2_048;
+
+const ONLY_TAGS: readonly string[] = [TAGS_HEADER];
+const namesOf = new WeakMap<HttpRoute, readonly string[]>();
+const idOf = new WeakMap<RequestRateLimit, string>();
+
+/** What a record keeps of the headers of a request. `http` is null where no route admitted it. */
+export function recordedHeaders(http: HttpRoute | null, headers: FlatHeaders): RecordedHeaders {
+  const kept: Record<string, readonly string[]> = {};
+  for (const name of http === null ? ONLY_TAGS : headersRead(http)) {
+    const values = valuesOf(headers, name);
+    if (values.reduce((sum, { length }) => sum + length, 0) <= MAX_CHARS) kept[name] = values;
+  }
+  return kept;
+}
+
+/** In lower case. `x-kuma-tags` is always among them: Kuma's own rules go by it. */
+function headersRead(http: HttpRoute): readonly string[] {
+  const known = namesOf.get(http);
+  if (known !== undefined) return known;
+  const rules = [...(http.rateLimits ?? []), ...(http.faults ?? [])].flatMap(({ clients = [] }) => clients);
+  const names = rules.map(headerOf).filter((name) => name !== null && !SECRET.has(name)) as string[];
+  const read = [...new Set([TAGS_HEADER, ...names])].slice(0, MAX_NAMES);
+  namesOf.set(http, read);
+  return read;
+}
+
+function headerOf(rule: SenderRule): string | null {
+  return rule.kind === 'tags' ? TAGS_HEADER : rule.kind === 'header' ? rule.name : null;
+}
+
+/** By which a limit is known again: what reads the same and allows the same has the same. */
+export function limitId(limit: RequestRateLimit): string {
+  const known = idOf.get(limit);
+  if (known !== undefined) return known;
+  const id = hashOf(JSON.stringify(limit)).slice(0, 16);
+  idOf.set(limit, id);
+  return id;
+}
+
+/** What is known of who sends a request. */
+export interface KnownSender {
+  readonly headers: FlatHeaders;
+  readonly uris: readonly string[];
+  /** The headers whose values are known; null: all. */
+  readonly known: readonly string[] | null;
+}
+
+/** Whether a request is one that the rules are about; null where that cannot be known. */
+export function mayHold(rules: readonly SenderRule[] | undefined, { known, ...sender }: KnownSender): boolean | null {
+  if (known === null) return holds(rules, sender);
+  const isKnown = (rule: SenderRule): boolean => {
+    const name = headerOf(rule);
+    return name === null || known.includes(name);
+  };
+  const all = rules ?? [];
+  if (!holds(all.filter(isKnown), sender)) return false;
+  return all.every(isKnown) ? true : null;
+}
+
+/**
+ * The limit that counts a request, the first that is about it; undefined where that cannot be
+ * known.
+ */
+export function limitOf({ rateLimits = [] }: HttpRoute, sender: KnownSender): RequestRateLimit | null | undefined {
+  for (const limit of rateLimits) {
+    const isMet = mayHold(limit.clients, sender);
+    if (isMet === null) return undefined;
+    if (isMet) return limit;
+  }
+  return null;
+}
