@@ -4,10 +4,15 @@ import { diff } from './commands/diff.ts';
 import { explain } from './commands/explain.ts';
 import { fake } from './commands/fake.ts';
 import { generateCerts } from './commands/generate-certs.ts';
+import { generateDataplaneToken } from './commands/generate-dataplane-token.ts';
+import { generatePublicKey } from './commands/generate-public-key.ts';
+import { generateSigningKey } from './commands/generate-signing-key.ts';
 import { generateZone } from './commands/generate-zone.ts';
+import { generateZoneToken } from './commands/generate-zone-token.ts';
 import { routes } from './commands/routes.ts';
 import { run } from './commands/run.ts';
 import { simulate } from './commands/simulate.ts';
+import { tokenInspect } from './commands/token-inspect.ts';
 import { validate } from './commands/validate.ts';
 
 /**
@@ -24,5 +29,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   fake,
   'generate certs': generateCerts,
   'generate zone': generateZone,
+  'generate signing-key': generateSigningKey,
+  'generate public-key': generatePublicKey,
+  'generate zone-token': generateZoneToken,
+  'generate dataplane-token': generateDataplaneToken,
+  'token inspect': tokenInspect,
   demo,
 };

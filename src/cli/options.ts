@@ -139,3 +139,15 @@ export function onePositional(given: Given, missing: string): string {
   if (second !== undefined) throw new Error(`one folder only, got ${JSON.stringify(second)} too`);
   return one;
 }
+
+/** Throws where something follows the options. */
+export function noPositional({ positionals: [first] }: Given, command: string): void {
+  if (first !== undefined) throw new Error(`${command} takes options only, got ${JSON.stringify(first)}`);
+}
+
+/** The text of an option that `command` cannot do without. */
+export function required(given: Given, name: string, command: string): string {
+  const text = given.text(name);
+  if (text === null) throw new Error(`${command} needs --${name}`);
+  return text;
+}

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { X509Certificate } from 'node:crypto';
 import { systemClock } from '../base/clock.ts';
 import { assumedView } from '../explain/assumed-view.ts';
@@ -16,6 +15,7 @@ import { EXIT_NO_INPUT } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { ExplainCommand } from './commands/explain.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
+import { fileText } from './file-text.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Longer than an egress dials for one question. */
@@ -65,7 +65,7 @@ async function askedOfFolder(folder: Folder, about: ExplainCommand['about'], ter
 
 function clientOf({ sni, from, cert }: Connection, config: Good): ClientFacts {
   if (cert === null) return from.length === 0 ? { kind: 'none' } : { kind: 'claims', claims: claimed(from) };
-  const pem = read(cert);
+  const pem = fileText(cert);
   const found = routeOf(config.snapshot, sni);
   // Without a route, and where TLS passes through, the certificate is not checked.
   if (found.kind !== 'terminate') return { kind: 'none' };
@@ -123,7 +123,7 @@ function parsed(body: string): unknown {
 
 /** Returns the URI names of the leaf; the egress does not verify them for an explanation. */
 function urisIn(file: string): readonly string[] {
-  const pem = read(file);
+  const pem = fileText(file);
   let names: string;
   try {
     names = new X509Certificate(pem).subjectAltName ?? '';
@@ -133,12 +133,4 @@ function urisIn(file: string): readonly string[] {
   const uris = names.split(', ').flatMap((name) => (name.startsWith('URI:') ? [name.slice('URI:'.length)] : []));
   if (uris.length === 0) throw new Stopped(EXIT_NO_INPUT, `read ${file}: the certificate has no URI names`);
   return uris;
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new Stopped(EXIT_NO_INPUT, `read ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
-  }
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { compareWith, expectationsIn } from '../explain/explain-expectations.ts';
 import type { ExplainExpectation } from '../explain/explain-expectations.ts';
@@ -12,6 +11,7 @@ import { EXIT_NO_INPUT } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { SimulateCommand } from './commands/simulate.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
+import { fileText } from './file-text.ts';
 import type { Terminal } from './terminal.ts';
 
 const EXIT_CHANGED = 3;
@@ -54,7 +54,7 @@ function unread({ unreadable, unknownVersion }: ReadSessions): readonly string[]
 }
 
 function readSessions(files: readonly string[]): ReadSessions {
-  const all = files.map((file) => ({ file, ...sessionsIn(read(file)) }));
+  const all = files.map((file) => ({ file, ...sessionsIn(fileText(file)) }));
   // A replay without any record is an error, not an unchanged result. An empty file is fine:
   // recording has just started another.
   const nothing = all.find(
@@ -88,7 +88,7 @@ async function askForSessions(url: string): Promise<ReadSessions> {
 function readExpectations(file: string): readonly ExplainExpectation[] {
   let value: unknown;
   try {
-    value = plainDocument({ path: file, text: read(file) });
+    value = plainDocument({ path: file, text: fileText(file) });
   } catch (error) {
     if (error instanceof Stopped) throw error;
     throw new Stopped(EXIT_USAGE, error instanceof Error ? error.message : String(error));
@@ -96,12 +96,4 @@ function readExpectations(file: string): readonly ExplainExpectation[] {
   const expectations = expectationsIn(value);
   if (typeof expectations === 'string') throw new Stopped(EXIT_USAGE, `${file}: ${expectations}`);
   return expectations;
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new Stopped(EXIT_NO_INPUT, `read ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
-  }
 }

@@ -86,7 +86,7 @@ t.test('a certificate is judged as traffic would: its names, and whether it lead
     detail: /does not lead to the CA of mesh default/,
   });
   t.match(await ask('no.crt'), { code: 66, err: /read .*no\.crt: there is no PEM certificate in it/ });
-  t.match(await ask('missing.crt'), { code: 66, err: /read .*missing\.crt: ENOENT/ });
+  t.match(await ask('missing.crt'), { code: 66, err: /read .*missing\.crt: there is no such file \(ENOENT\)/ });
 });
 
 t.test('a running egress answers as its folder does, and for sessions that ended', async (t) => {

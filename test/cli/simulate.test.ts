@@ -255,7 +255,7 @@ t.test('lines that cannot be read are counted aloud, and a file without any sess
     err: /no recorded session in it that can be read: 2 lines of another version/,
   });
   t.match(await runCommand(...over, `${dir}/empty.ndjson`), { code: 0, out: /^none of 0 sessions/ });
-  t.match(await runCommand(...over, `${dir}/missing`), { code: 66, err: /missing: ENOENT/ });
+  t.match(await runCommand(...over, `${dir}/missing`), { code: 66, err: /missing: there is no such file \(ENOENT\)/ });
 });
 
 t.test('what cannot be simulated is said with what can', async (t) => {
@@ -278,7 +278,11 @@ t.test('what cannot be simulated is said with what can', async (t) => {
       /entry 1: outcome is missing/,
     ],
     [['--resources', `${dir}/resources`, '--decisions', 'x', '--expect', `${dir}/broken.yaml`], 64, /broken\.yaml:1/],
-    [['--resources', `${dir}/resources`, '--decisions', 'x', '--expect', `${dir}/none`], 66, /none: ENOENT/],
+    [
+      ['--resources', `${dir}/resources`, '--decisions', 'x', '--expect', `${dir}/none`],
+      66,
+      /none: there is no such file \(ENOENT\)/,
+    ],
   ];
   for (const [args, code, err] of cases) t.match(await runCommand('simulate', ...args), { code, err }, args.join(' '));
 });

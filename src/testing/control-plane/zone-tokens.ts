@@ -3,9 +3,10 @@
  * the refusals are those of a real one; refusals that were never recorded have similar texts.
  */
 import { Buffer } from 'node:buffer';
-import { generateKeyPair, randomUUID, sign, verify } from 'node:crypto';
+import { generateKeyPair } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
+import { isSignedBy, tokenLife, zoneToken } from '../../identity/proxy-token.ts';
 
 export interface ZoneTokenRequest {
   /** Absent means the zone of the control plane; empty means any zone. */
@@ -54,18 +55,10 @@ export async function createZoneTokens(options: { readonly zone: string; readonl
   return {
     publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
     issue(request = {}) {
-      const now = Math.floor(wall() / 1_000);
-      const notBefore = request.notBefore === undefined ? now - 5 : Math.floor(request.notBefore / 1_000);
-      const claims = {
-        Zone: request.zone ?? zone,
-        Scope: request.scope ?? ['egress'],
-        exp: now + Math.floor((request.validForMs ?? 30 * DAY_MS) / 1_000),
-        nbf: notBefore,
-        iat: notBefore,
-        jti: randomUUID(),
-      };
-      const signed = `${encode({ alg: 'RS256', kid: KEY_ID, typ: 'JWT' })}.${encode(claims)}`;
-      return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
+      const life = tokenLife(wall(), request.validForMs ?? 30 * DAY_MS);
+      const notBefore = request.notBefore === undefined ? life.notBefore : Math.floor(request.notBefore / 1_000);
+      const subject = { zone: request.zone ?? zone, scope: request.scope ?? ['egress'] };
+      return zoneToken(subject, { ...life, notBefore }, { key: privateKey, kid: KEY_ID });
     },
     refusal(token) {
       const parsed = parse(token, publicKey, wall() / 1_000);
@@ -87,8 +80,8 @@ export async function createZoneTokens(options: { readonly zone: string; readonl
 
 /** Returns the claims, or golang-jwt's error. */
 function parse(token: string, key: KeyObject, nowSeconds: number): Claims | string {
-  const [header = '', payload = '', signature = '', ...more] = token.split('.');
-  if (token.split('.').length !== 3 || more.length > 0) return 'token is malformed: token contains an invalid number of segments';
+  const [header = '', payload = ''] = token.split('.');
+  if (token.split('.').length !== 3) return 'token is malformed: token contains an invalid number of segments';
   for (const [part, what] of [
     [header, 'header'],
     [payload, 'claim'],
@@ -111,15 +104,10 @@ function parse(token: string, key: KeyObject, nowSeconds: number): Claims | stri
   if (kid !== KEY_ID)
     return `token is unverifiable: error while executing keyfunc: there is no signing key with KID ${kid}. GlobalSecret of name "zone-token-signing-key-${kid}" is not found. If signing key was rotated, regenerate the token`;
   if (alg !== 'RS256') return `token signature is invalid: signing method ${String(alg)} is invalid`;
-  if (!verify('sha256', Buffer.from(`${header}.${payload}`), key, Buffer.from(signature, 'base64url')))
-    return 'token signature is invalid: crypto/rsa: verification error';
+  if (!isSignedBy(token, key)) return 'token signature is invalid: crypto/rsa: verification error';
   if ((claims.exp ?? Infinity) <= nowSeconds) return 'token has invalid claims: token is expired';
   if ((claims.nbf ?? 0) > nowSeconds) return 'token has invalid claims: token is not valid yet';
   return claims;
-}
-
-function encode(value: unknown): string {
-  return Buffer.from(JSON.stringify(value)).toString('base64url');
 }
 
 function decode(part: string): unknown {

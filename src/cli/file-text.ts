@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { EXIT_NO_INPUT } from './exit-codes.ts';
+import { Stopped } from './load-folder.ts';
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'this user may not read it',
+  EISDIR: 'it is a folder',
+};
+
+/** The text of a file that the command line names; `-` is standard input. Throws `Stopped`. */
+export function fileText(path: string): string {
+  try {
+    return readFileSync(path === '-' ? 0 : path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new Stopped(EXIT_NO_INPUT, `read ${path}: ${REASONS[code] ?? 'it cannot be read'} (${code})`);
+  }
+}

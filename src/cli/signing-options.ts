@@ -1,0 +1,27 @@
+import { required } from './options.ts';
+import type { Given, OptionTable } from './options.ts';
+
+/** How a token is signed and how long it is valid; the names are those of kumactl. */
+export interface SigningOptions {
+  readonly validForMs: number;
+  readonly signingKeyPath: string;
+  readonly kid: string;
+}
+
+export const SIGNING_OPTIONS: OptionTable = {
+  'valid-for': { kind: 'duration', value: 'DUR', help: 'how long the token is valid, such as 720h' },
+  'signing-key-path': { kind: 'text', value: 'FILE', help: 'private key that signs tokens' },
+  kid: { kind: 'text', value: 'ID', help: 'id of the key: the number at the end of the name of its secret' },
+};
+
+/** Throws what is missing of `command`, and a life that is none. */
+export function signingOptions(given: Given, command: string): SigningOptions {
+  required(given, 'valid-for', command);
+  const validForMs = given.duration('valid-for');
+  if (validForMs < 1_000) throw new Error(`--valid-for ${given.text('valid-for') ?? ''}: allowed is a second or more`);
+  return {
+    validForMs,
+    signingKeyPath: required(given, 'signing-key-path', command),
+    kid: required(given, 'kid', command),
+  };
+}

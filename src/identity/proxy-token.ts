@@ -1,0 +1,109 @@
+/**
+ * Tokens by which a proxy proves to a control plane who it is: JWT, RS256, claims named as the
+ * fields of Kuma's Go structs (`pkg/tokens/builtin/zone/token.go`, `.../issuer/token.go`), in their
+ * order. The bytes of header and claims are those that `kumactl generate` makes.
+ */
+import { Buffer } from 'node:buffer';
+import { createPrivateKey, createPublicKey, randomUUID, sign, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+
+/** Proves a zone proxy of Kuma 2.x. */
+export interface ZoneTokenSubject {
+  /** An empty text stands for any zone. */
+  readonly zone: string;
+  readonly scope: readonly string[];
+}
+
+/** Proves a Dataplane; each field that is not empty binds the token to it. */
+export interface DataplaneTokenSubject {
+  readonly mesh: string;
+  readonly name: string;
+  readonly tags: Readonly<Record<string, readonly string[]>>;
+  readonly proxyType: string;
+  readonly workload: string;
+}
+
+export interface TokenLife {
+  /** Seconds since the Unix epoch. */
+  readonly expiresAt: number;
+  /** Seconds since the Unix epoch. The token is issued at the same second. */
+  readonly notBefore: number;
+}
+
+export interface SigningKey {
+  readonly key: KeyObject;
+  /** The number at the end of the name of the secret that holds the key, such as `1`. */
+  readonly kid: string;
+}
+
+/** Kuma dates a token five seconds back, so that a clock that is a little slow accepts it. */
+const BACK_DATED_SECONDS = 5;
+
+/** The life of a token that is made now; `nowMs` is in milliseconds since the Unix epoch. */
+export function tokenLife(nowMs: number, validForMs: number): TokenLife {
+  const now = Math.floor(nowMs / 1_000);
+  return { expiresAt: now + Math.floor(validForMs / 1_000), notBefore: now - BACK_DATED_SECONDS };
+}
+
+export function zoneToken({ zone, scope }: ZoneTokenSubject, life: TokenLife, key: SigningKey): string {
+  return signed({ Zone: zone, Scope: scope, ...registered(life) }, key);
+}
+
+export function dataplaneToken(subject: DataplaneTokenSubject, life: TokenLife, key: SigningKey): string {
+  const { name, mesh, proxyType, workload } = subject;
+  // Go writes the keys of a map in order.
+  const tags = Object.fromEntries(Object.entries(subject.tags).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return signed({ Name: name, Mesh: mesh, Tags: tags, Type: proxyType, Workload: workload, ...registered(life) }, key);
+}
+
+function registered({ expiresAt, notBefore }: TokenLife): object {
+  return { exp: expiresAt, nbf: notBefore, iat: notBefore, jti: randomUUID() };
+}
+
+function signed(claims: object, { key, kid }: SigningKey): string {
+  const text = `${encode({ alg: 'RS256', kid, typ: 'JWT' })}.${encode(claims)}`;
+  return `${text}.${sign('sha256', Buffer.from(text), key).toString('base64url')}`;
+}
+
+/** Whether `key` signed the token. A text that is no token has no good signature. */
+export function isSignedBy(token: string, key: KeyObject): boolean {
+  const [header = '', claims = '', signature = ''] = token.split('.');
+  return verify('sha256', Buffer.from(`${header}.${claims}`), key, Buffer.from(signature, 'base64url'));
+}
+
+/**
+ * The private key of a file that `generate signing-key` or `kumactl generate signing-key` wrote, as
+ * PEM or as base64 of PEM. Throws an error without any part of the text.
+ */
+export function signingKeyIn(text: string): KeyObject {
+  const pem = pemIn(text);
+  const key = rsaKey(() => createPrivateKey(pem));
+  if (key === null) throw new Error('the file holds no RSA private key in PEM');
+  return key;
+}
+
+/** The public key of a file: PEM or base64 of PEM, as a key of its own or that of a private key. */
+export function publicKeyIn(text: string): KeyObject {
+  const pem = pemIn(text);
+  const key = rsaKey(() => createPublicKey(pem));
+  if (key === null) throw new Error('the file holds no RSA public key in PEM');
+  return key;
+}
+
+function rsaKey(read: () => KeyObject): KeyObject | null {
+  try {
+    const key = read();
+    return key.asymmetricKeyType === 'rsa' ? key : null;
+  } catch {
+    return null;
+  }
+}
+
+function pemIn(text: string): string {
+  const trimmed = text.trim();
+  return trimmed.startsWith('-----BEGIN') ? trimmed : Buffer.from(trimmed, 'base64').toString('utf8');
+}
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
