@@ -1,36 +1,77 @@
-/** The most bytes that a client may spend on frames without a request or a body. */
+import type { Readable } from 'node:stream';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
+
+/** The most bytes that a peer may spend on frames without a request or a body. */
 const MOST_BYTES = 16 * 1024;
 const BYTES_PER_SECOND = 2 * 1024;
 /** Allowance for each stream: windows, its reset, its end, priorities. */
 const BYTES_PER_STREAM = 512;
 /**
- * Allowance for each piece that is written to the client, which answers it with windows and pings.
+ * Allowance for each piece that is written to the peer, which answers it with windows and pings.
  */
 const BYTES_PER_WRITE = 64;
 /** One byte of allowance for this many written bytes. */
 const WRITTEN_PER_BYTE = 16;
 /** Size of a frame, padding included. */
 const BYTES_PER_FRAME = 9 + 256;
+/**
+ * What waits in a stream that is not read came in frames that are not counted: each may have had
+ * one byte.
+ */
+const BYTES_PER_WAITING = 10;
+/** What Node reads of a socket at once. */
+const BYTES_PER_READ = 64 * 1024;
+/**
+ * A peer that has not seen yet that its stream was cut off sends as much as the window of the
+ * connection lets it.
+ */
+const BYTES_ON_THE_WAY = 65_535;
+const MOST_ON_THE_WAY = 1024 * 1024;
+
+/** The reason that a flood ends its connection for. */
+export const FLOOD = 'a flood of bytes that ask for nothing';
 
 /**
- * Bounds the bytes that an HTTP/2 connection spends on frames without a request: pings, settings,
- * priorities, windows, unknown frames. The library bounds some kinds and does not report others;
- * all of them are bytes that were read and belong to no head and no body.
+ * Bounds the bytes that a connection spends on what asks for nothing: pings, settings, priorities,
+ * windows, unknown frames, interim answers, extensions of chunks. The libraries bound some kinds and
+ * do not report others; all of them are bytes that were read and belong to no head and no body.
  */
 export class ControlBudget {
+  readonly #mostBytes: number;
+  readonly #streams = new Set<Readable>();
   #readBytes = 0;
   #earned = 0;
   #excess = 0;
+  /** What may still come of streams that were cut off; it stays until it has come. */
+  #onTheWay = 0;
   #lookedAtMs: number;
 
-  constructor(nowMs: number) {
+  constructor(nowMs: number, mostBytes: number = MOST_BYTES) {
     this.#lookedAtMs = nowMs;
+    this.#mostBytes = mostBytes;
   }
 
-  stream(headBytes: number): void {
+  /** A request has begun. */
+  begun(headBytes: number): void {
     this.#earned += headBytes + BYTES_PER_STREAM;
   }
 
+  /** The body that comes on this stream is counted also while nobody reads it. */
+  reads(stream: Readable): void {
+    this.#streams.add(stream);
+    stream.on('data', (chunk: Buffer) => this.body(chunk.length));
+    stream.once('close', () => {
+      this.#streams.delete(stream);
+      this.#earned += stream.readableLength * BYTES_PER_WAITING;
+    });
+  }
+
+  /** A stream is cut off on this side, and its peer may still be sending. */
+  cutOff(): void {
+    this.#onTheWay = Math.min(this.#onTheWay + BYTES_ON_THE_WAY, MOST_ON_THE_WAY);
+  }
+
+  /** A piece of a body, or a head that ends something. */
   body(bytes: number): void {
     this.#earned += bytes + BYTES_PER_FRAME;
   }
@@ -39,13 +80,28 @@ export class ControlBudget {
     this.#earned += BYTES_PER_WRITE + bytes / WRITTEN_PER_BYTE;
   }
 
-  /** Tells whether the connection has spent too much, given the bytes read so far. */
-  isSpent(readBytes: number, nowMs: number): boolean {
+  /**
+   * Tells whether the connection has spent too much, given the bytes read so far. `midRead`: the
+   * last of them are not taken apart yet.
+   */
+  isSpent(readBytes: number, nowMs: number, midRead = false): boolean {
     const earned = this.#earned + ((nowMs - this.#lookedAtMs) / 1_000) * BYTES_PER_SECOND;
     this.#excess = Math.max(0, this.#excess + readBytes - this.#readBytes - earned);
+    const late = Math.min(this.#onTheWay, this.#excess);
+    this.#onTheWay -= late;
+    this.#excess -= late;
     this.#readBytes = readBytes;
     this.#earned = 0;
     this.#lookedAtMs = nowMs;
-    return this.#excess > MOST_BYTES;
+    const most = this.#mostBytes + (midRead ? BYTES_PER_READ : 0);
+    if (this.#excess <= most) return false;
+    let waiting = 0;
+    for (const stream of this.#streams) waiting += stream.readableLength;
+    return this.#excess > most + waiting * BYTES_PER_WAITING;
   }
+}
+
+/** Counts the bytes that a head took at most, with what stands around names and values. */
+export function bytesOf(headers: FlatHeaders): number {
+  return headers.reduce((bytes, text) => bytes + text.length + 16, 0);
 }

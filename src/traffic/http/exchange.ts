@@ -65,4 +65,12 @@ export interface ResponseBody {
 }
 
 /** Error codes of RFC 9113, section 7. */
-export const H2 = { noError: 0, protocol: 1, internal: 2, refusedStream: 7, cancel: 8, http11Required: 13 } as const;
+export const H2 = {
+  noError: 0,
+  protocol: 1,
+  internal: 2,
+  refusedStream: 7,
+  cancel: 8,
+  enhanceYourCalm: 11,
+  http11Required: 13,
+} as const;

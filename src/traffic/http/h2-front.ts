@@ -9,11 +9,12 @@ import type { Readable } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { ignoreError } from '../../base/ignore-error.ts';
 import { checkHttp2 } from '../../routing/check-head.ts';
-import { ControlBudget } from './control-budget.ts';
+import { ControlBudget, FLOOD } from './control-budget.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import { LINGER_MS, MAX_HEAD_BYTES } from './front-connection.ts';
 import type { FrontConnection } from './front-connection.ts';
+import type { FloodWatch } from './flood-watch.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { fieldsOf } from '../../wire/flat-headers.ts';
 import { requestBody } from './request-body.ts';
@@ -37,12 +38,14 @@ export interface OpenH2 {
    * request that crosses it on the way is not begun, which its client knows by the number.
    */
   goAway(): void;
-  /** Ends the connection when its client floods it; call it regularly. */
-  look(): void;
 }
 
 /** Serves the socket until it ends. */
-export function openH2(socket: Socket, connection: FrontConnection, clock: Clock): OpenH2 {
+export function openH2(
+  socket: Socket,
+  connection: FrontConnection,
+  { clock, watch }: { readonly clock: Clock; readonly watch: FloodWatch },
+): OpenH2 {
   const budget = new ControlBudget(clock.now());
   const session: ServerHttp2Session = performServerHandshake(socket, {
     maxHeaderListPairs: 128,
@@ -68,7 +71,7 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
     stream.on('error', ignoreError);
     const headBytes = raw.reduce((bytes, text) => bytes + text.length, 0);
-    budget.stream(headBytes + 16 * raw.length);
+    budget.begun(headBytes + 16 * raw.length);
     const head = headOf(raw);
     const exchange = new H2Exchange(stream, head, {
       hasBody: (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0,
@@ -88,14 +91,13 @@ export function openH2(socket: Socket, connection: FrontConnection, clock: Clock
       stream.additionalHeaders({ ':status': 100 });
     void connection.serve(exchange);
   });
-  return {
-    goAway,
-    look() {
-      if (session.destroyed || !budget.isSpent(socket.bytesRead, clock.now())) return;
-      connection.onRefused(null, 'a flood of frames that ask for nothing', null);
-      session.destroy(new Error('a flood'), constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    },
-  };
+  const stop = watch.add(() => {
+    if (session.destroyed || !budget.isSpent(socket.bytesRead, clock.now())) return;
+    connection.onRefused(null, FLOOD, null);
+    session.destroy(new Error(FLOOD), H2.enhanceYourCalm);
+  });
+  socket.once('close', stop);
+  return { goAway };
 }
 
 /**
@@ -150,8 +152,8 @@ class H2Exchange implements Exchange {
     this.#clock = clock;
     this.head = head;
     this.body = hasBody ? requestBody(stream) : null;
-    if (hasBody) stream.on('data', (chunk: Buffer) => budget.body(chunk.length));
-    stream.on('trailers', (headers: object) => budget.stream(JSON.stringify(headers).length));
+    if (hasBody) budget.reads(stream);
+    stream.on('trailers', (headers: object) => budget.body(JSON.stringify(headers).length));
   }
 
   get bodyIsRead(): boolean {
@@ -208,9 +210,7 @@ class H2Exchange implements Exchange {
         stream.end();
         if (!this.bodyIsRead) this.#throwAwayRest();
       },
-      reset(code) {
-        if (!stream.destroyed) stream.close(code);
-      },
+      reset: (code) => this.#cut(code),
     };
   }
 
@@ -221,9 +221,16 @@ class H2Exchange implements Exchange {
   #throwAwayRest(): void {
     const stream = this.#stream;
     let timer: Timer | null = null;
-    stream.once('finish', () => (timer = this.#clock.after(LINGER_MS, () => stream.close(H2.noError))));
+    stream.once('finish', () => (timer = this.#clock.after(LINGER_MS, () => this.#cut(H2.noError))));
     stream.once('close', () => timer?.cancel());
     this.body?.destroy();
+  }
+
+  #cut(code: number): void {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return;
+    if (!this.bodyIsRead) this.#budget.cutOff();
+    stream.close(code);
   }
 }
 

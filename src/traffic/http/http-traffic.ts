@@ -1,6 +1,4 @@
-import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Timer } from '../../base/clock.ts';
 import { refuse } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { HttpTimeouts } from '../../model/http-route.ts';
@@ -10,17 +8,14 @@ import type { SessionContext } from '../session-context.ts';
 import { SessionSteps } from '../session-steps.ts';
 import { ConnectionLife } from './connection-life.ts';
 import { readFirstBytes } from './first-bytes.ts';
+import { FloodWatch } from './flood-watch.ts';
 import type { FrontConnection } from './front-connection.ts';
 import { H1Front } from './h1-front.ts';
 import { openH2 } from './h2-front.ts';
-import type { OpenH2 } from './h2-front.ts';
 import { HttpRequests } from './http-session.ts';
 import type { HttpSession } from './http-session.ts';
 import { UpstreamPools } from './upstream.ts';
 import type { Dialled, WantedConnection } from './upstream.ts';
-
-/** Interval of the checks of what HTTP/2 clients spend. */
-const LOOK_MS = 500;
 
 /**
  * The HTTP side of one data side: the codecs towards clients, the connections to services, and
@@ -31,12 +26,12 @@ export class HttpTraffic {
   readonly #h1: H1Front;
   readonly #pools: UpstreamPools;
   readonly #lives = new Set<ConnectionLife>();
-  readonly #opened = new Map<Socket, OpenH2>();
-  #looking: Timer | null = null;
+  readonly #watch: FloodWatch;
   #draining = false;
 
   constructor(plane: SessionContext) {
     this.#plane = plane;
+    this.#watch = new FloodWatch(plane.clock);
     this.#h1 = new H1Front(plane.clock, plane.settings.setupTimeoutMs);
     this.#pools = new UpstreamPools({
       clock: plane.clock,
@@ -72,10 +67,6 @@ export class HttpTraffic {
       stop();
       life.closed();
       this.#lives.delete(life);
-      this.#opened.delete(socket);
-      if (this.#opened.size > 0) return;
-      this.#looking?.cancel();
-      this.#looking = null;
     });
     return {
       close() {
@@ -101,11 +92,7 @@ export class HttpTraffic {
   }
 
   #openH2(socket: TLSSocket, front: FrontConnection, life: ConnectionLife): void {
-    const opened = openH2(socket, front, this.#plane.clock);
-    this.#opened.set(socket, opened);
-    this.#looking ??= this.#plane.clock.every(LOOK_MS, () => {
-      for (const each of this.#opened.values()) each.look();
-    });
+    const opened = openH2(socket, front, { clock: this.#plane.clock, watch: this.#watch });
     life.speaksHttp2(() => opened.goAway());
   }
 

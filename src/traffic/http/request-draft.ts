@@ -34,6 +34,8 @@ export class RequestDraft {
   #reply: LocalReply | null = null;
   #status = 0;
   #details = '';
+  /** Why the service's part ended, in brackets. */
+  #why = '';
   #host = '';
   #target: Target | null = null;
   #attempts = 0;
@@ -108,11 +110,12 @@ export class RequestDraft {
 
   /** Records that the service ended before its answer was complete; a local reply may follow. */
   reset(reason: ResetReason, detail: string): void {
+    const why = detail === '' ? '' : ` (${printable(detail)})`;
+    this.#why = why;
     if (this.#status === 0) return;
     const { code, flag } = RESET_CAUSES[reason];
     this.#flags.push(flag);
     this.#details = resetDetails(reason, true);
-    const why = detail === '' ? '' : ` (${printable(detail)})`;
     this.refused(refuse(code, `the answer was cut off: ${reason}${why}`));
   }
 
@@ -169,7 +172,7 @@ export class RequestDraft {
       const { code, flag, details } = reply.cause;
       if (flag !== '') this.#flags.push(flag);
       const body = reply.body === '' ? '' : ` ${JSON.stringify(reply.body)}`;
-      return { reason: refusal?.code ?? code, detail: refusal?.detail ?? `answered ${reply.status}${body}`, details };
+      return { reason: refusal?.code ?? code, detail: refusal?.detail ?? `answered ${reply.status}${body}${this.#why}`, details };
     }
     if (refusal !== null) return { reason: refusal.code, detail: refusal.detail, details: this.#details };
     if (this.#whole) return { reason: 'closed', detail: '', details: 'via_upstream' };

@@ -1,7 +1,9 @@
 import type { Readable } from 'node:stream';
+import type { Clock } from '../../base/clock.ts';
 import type { HttpPool } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
 import type { ResponseHead } from './exchange.ts';
+import type { FloodWatch } from './flood-watch.ts';
 import type { FlatHeaders, HeadFields } from '../../wire/flat-headers.ts';
 import type { ResetReason } from './local-reply.ts';
 
@@ -67,6 +69,8 @@ export interface Connection {
 export interface ConnectionOptions {
   readonly target: Target;
   readonly pool: HttpPool;
+  readonly clock: Clock;
+  readonly watch: FloodWatch;
   onGone(): void;
   /** Called when a place is free again. */
   onRoom(): void;

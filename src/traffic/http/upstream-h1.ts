@@ -4,6 +4,7 @@ import { Refused } from '../../base/refusal.ts';
 import type { Target } from '../../routing/choose.ts';
 import { isSoundAnswer } from '../../routing/check-head.ts';
 import { fieldsOf } from '../../wire/flat-headers.ts';
+import { bytesOf, ControlBudget, FLOOD } from './control-budget.ts';
 import { earlyHead } from './early-head.ts';
 import type { EarlyHead } from './early-head.ts';
 import { H2 } from './exchange.ts';
@@ -15,12 +16,16 @@ import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, Ups
 
 class UnsoundAnswer extends Error {}
 
+/** What may have been read of a body that is held back is within. */
+const MOST_EXCESS_BYTES = 256 * 1024;
+
 export class Http1Connection implements Connection {
   readonly target: Target;
   readonly #client: Client;
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly isLeaving = false;
+  readonly #budget: ControlBudget;
   #closed = false;
   busy = 0;
   used = 0;
@@ -46,7 +51,10 @@ export class Http1Connection implements Connection {
       },
     });
     this.#client.once('connect', () => takeContinue(socket));
+    this.#budget = new ControlBudget(options.clock.now(), MOST_EXCESS_BYTES);
+    const stop = options.watch.add(() => this.#look(false));
     socket.once('close', () => {
+      stop();
       this.#closed = true;
       options.onGone();
       void this.#client.destroy();
@@ -83,6 +91,12 @@ export class Http1Connection implements Connection {
     if (this.busy === 0) this.#socket.destroy();
   }
 
+  #look(midRead: boolean): void {
+    if (this.#socket.destroyed) return;
+    if (!this.#budget.isSpent(this.#socket.bytesRead, this.#options.clock.now(), midRead)) return;
+    this.#socket.destroy(new UnsoundAnswer(FLOOD));
+  }
+
   /** Over 60 lines: the events of one request share whether it is over. */
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {
     let controller: Dispatcher.DispatchController | null = null;
@@ -90,6 +104,7 @@ export class Http1Connection implements Connection {
     let over = false;
     let early: EarlyHead | null = null;
     const socket = this.#socket;
+    const budget = this.#budget;
     const finish = (): boolean => {
       if (over) return false;
       over = true;
@@ -115,22 +130,26 @@ export class Http1Connection implements Connection {
         },
         // Runs before the end of the body is written.
         onRequestSent: () => early?.cancel(),
-        onResponseStart(given, status) {
+        onResponseStart: (given, status) => {
           // Interim answers such as 100 and 103 are not forwarded.
-          if (status >= 100 && status < 200) return;
+          if (status >= 100 && status < 200) return this.#look(true);
           const headers = rawTexts(given.rawHeaders);
+          budget.begun(bytesOf(headers));
           const fields = fieldsOf(headers);
           if (!isSoundAnswer(status, headers, fields)) return given.abort(new UnsoundAnswer());
           begun = true;
           listener.onHead({ status, headers, fields });
         },
         onResponseData(given, chunk) {
+          budget.body(chunk.length);
           // The parser reuses this buffer.
           if (!listener.onData(Buffer.from(chunk))) given.pause();
         },
         onResponseEnd: (given) => {
           if (!finish()) return;
-          listener.onEnd(rawTexts(given.rawTrailers));
+          const trailers = rawTexts(given.rawTrailers);
+          budget.body(bytesOf(trailers));
+          listener.onEnd(trailers);
           // The library ends a connection that is not kept within this turn.
           queueMicrotask(() => this.#release());
         },

@@ -4,18 +4,25 @@ import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { ignoreError } from '../../base/ignore-error.ts';
 import type { Target } from '../../routing/choose.ts';
+import { bytesOf, ControlBudget, FLOOD } from './control-budget.ts';
 import { H2 } from './exchange.ts';
 import { grouped, MAX_SENT_HEAD_BYTES, REPEATABLE } from './h2-front.ts';
 import { fieldsOf } from '../../wire/flat-headers.ts';
+import type { ResetReason } from './local-reply.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { idleMsOf, textOf } from './upstream-connection.ts';
 import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
+
+const COSTLY = ['goaway', 'altsvc', 'origin', 'ping', 'remoteSettings'] as const;
 
 export class Http2Connection implements Connection {
   readonly target: Target;
   readonly #session: ClientHttp2Session;
   readonly #options: ConnectionOptions;
   readonly #socket: Socket;
+  readonly #budget: ControlBudget;
+  /** What is not answered whole, and how it fails. */
+  readonly #running = new Map<ClientHttp2Stream, () => void>();
   #closed = false;
   isLeaving = false;
   busy = 0;
@@ -40,7 +47,15 @@ export class Http2Connection implements Connection {
       this.isLeaving = true;
       if (this.busy === 0) this.#end();
     });
+    this.#budget = new ControlBudget(options.clock.now());
+    // Each of these costs as much as a request: they are looked at as they come.
+    for (const event of COSTLY) this.#session.on(event, () => this.#look(true));
+    socket.once(
+      'close',
+      options.watch.add(() => this.#look(false)),
+    );
     this.#session.setTimeout(idleMsOf(options.pool), () => this.busy === 0 && this.#end());
+    socket.once('end', () => this.#ended());
     socket.once('close', () => options.onGone());
   }
 
@@ -76,6 +91,22 @@ export class Http2Connection implements Connection {
     if (this.busy === 0) this.#end();
   }
 
+  #look(midRead: boolean): void {
+    if (this.#session.destroyed) return;
+    if (!this.#budget.isSpent(this.#socket.bytesRead, this.#options.clock.now(), midRead)) return;
+    this.#session.destroy(new BrokenConnection(FLOOD), H2.enhanceYourCalm);
+  }
+
+  /**
+   * The service has ended its side, and the socket stays half open. What came whole is still read,
+   * nothing else comes.
+   */
+  #ended(): void {
+    this.#closed = true;
+    for (const [stream, fail] of this.#running) if (!stream.closed && stream.state?.remoteClose !== 1) fail();
+    if (this.busy === 0) this.#end();
+  }
+
   /**
    * The session alone would wait for the service to end the connection, which some services never
    * do.
@@ -85,12 +116,14 @@ export class Http2Connection implements Connection {
     setImmediate(() => this.#socket.destroySoon());
   }
 
+  /** Over 60 lines: the events of one request share whether it is over. */
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {
     let stream: ClientHttp2Stream;
     let over = false;
     const finish = (): boolean => {
       if (over) return false;
       over = true;
+      this.#running.delete(stream);
       this.#release();
       return true;
     };
@@ -104,42 +137,69 @@ export class Http2Connection implements Connection {
       queueMicrotask(() => listener.onUnsent(textOf(error)));
       return { resume() {}, cancel() {} };
     }
+    const budget = this.#budget;
+    budget.begun(0);
     let trailers: FlatHeaders = [];
     let failure: Error | null = null;
     stream.on('error', (error: Error) => (failure = error));
+    stream.on('headers', () => this.#look(true));
     stream.on('response', (_headers, flags, raw?: unknown) => {
       const flat = Array.isArray(raw) ? (raw as string[]) : [];
+      budget.body(bytesOf(flat));
       const status = Number(flat[flat.indexOf(':status') + 1] ?? 0);
       const headers = flat.filter((_, i) => flat[i - (i % 2)]?.startsWith(':') !== true);
       const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
       listener.onHead({ status, headers, fields: fieldsOf(headers), isWhole });
     });
-    stream.on('trailers', (_headers, _flags, raw?: unknown) => (trailers = Array.isArray(raw) ? (raw as string[]) : []));
+    stream.on('trailers', (_headers, _flags, raw?: unknown) => {
+      trailers = Array.isArray(raw) ? (raw as string[]) : [];
+      budget.body(bytesOf(trailers));
+    });
+    budget.reads(stream);
     stream.on('data', (chunk: Buffer) => {
       if (!listener.onData(chunk)) stream.pause();
     });
     stream.on('close', () => {
       if (!finish()) return;
-      if (stream.rstCode === H2.noError && stream.readableEnded) return listener.onEnd(trailers);
-      const reason =
-        stream.rstCode === H2.refusedStream
-          ? 'remote refused stream reset'
-          : stream.rstCode === H2.noError
-            ? 'connection termination'
-            : stream.rstCode === H2.protocol
-              ? 'protocol error'
-              : 'remote reset';
-      listener.onReset(reason, stream.rstCode ?? H2.internal, failure === null ? '' : textOf(failure));
+      const { rstCode = H2.internal } = stream;
+      if (rstCode === H2.noError && stream.readableEnded) return listener.onEnd(trailers);
+      const reason = this.#socket.destroyed && failure === null ? 'connection termination' : reasonOf(rstCode, failure);
+      listener.onReset(reason, rstCode, failure === null ? '' : textOf(failure));
     });
-    if (request.body !== null) copyBody(request.body, stream, (bytes) => listener.onSent(bytes));
+    this.#running.set(stream, () => {
+      if (!finish()) return;
+      listener.onReset('connection termination', H2.internal, 'the service ended the connection');
+      stream.destroy();
+    });
+    if (request.body !== null) {
+      copyBody(request.body, stream, (bytes) => {
+        budget.written(bytes);
+        listener.onSent(bytes);
+      });
+    }
     return {
       resume: () => stream.resume(),
       cancel: () => {
-        if (finish()) stream.close(H2.cancel);
+        if (!finish()) return;
+        budget.cutOff();
+        stream.close(H2.cancel);
       },
     };
   }
 }
+
+/** The service broke the rules of the whole connection, or floods it. */
+class BrokenConnection extends Error {}
+
+function reasonOf(code: number, failure: NodeJS.ErrnoException | null): ResetReason {
+  if (failure instanceof BrokenConnection || BROKEN.has(failure?.code ?? '')) return 'protocol error';
+  if (code === H2.refusedStream) return 'remote refused stream reset';
+  if (code === H2.noError) return 'connection termination';
+  return code === H2.protocol ? 'protocol error' : 'remote reset';
+}
+
+/** What the library ends a connection with that breaks the rules. */
+const BROKEN: ReadonlySet<string> = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES']);
 
 /**
  * Copies the body of a request into a stream of HTTP/2, with back-pressure; a body that is cut off

@@ -9,6 +9,7 @@ import { Refused, refuse } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
 import type { Full } from '../breakers.ts';
+import { FloodWatch } from './flood-watch.ts';
 import type { Connection, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
 import { Http1Connection } from './upstream-h1.ts';
 import { Http2Connection } from './upstream-h2.ts';
@@ -90,10 +91,12 @@ interface Pool {
 export class UpstreamPools {
   readonly #host: PoolsHost;
   readonly #pools = new Map<string, Pool>();
+  readonly #watch: FloodWatch;
   #closed = false;
 
   constructor(host: PoolsHost) {
     this.#host = host;
+    this.#watch = new FloodWatch(host.clock);
   }
 
   /**
@@ -184,6 +187,8 @@ export class UpstreamPools {
     const options = {
       target,
       pool: limits,
+      clock: this.#host.clock,
+      watch: this.#watch,
       onRoom: () => this.#serve(home),
       onGone: () => {
         leave();

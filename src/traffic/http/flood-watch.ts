@@ -1,0 +1,29 @@
+import type { Clock, Timer } from '../../base/clock.ts';
+
+/** Between two looks at what peers spend. */
+const LOOK_MS = 500;
+
+/** Looks at each connection once in a while, with one timer for all. */
+export class FloodWatch {
+  readonly #clock: Clock;
+  readonly #looks = new Set<() => void>();
+  #timer: Timer | null = null;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Gives back how to stop. */
+  add(look: () => void): () => void {
+    this.#looks.add(look);
+    this.#timer ??= this.#clock.every(LOOK_MS, () => {
+      for (const each of this.#looks) each();
+    });
+    return () => {
+      this.#looks.delete(look);
+      if (this.#looks.size > 0) return;
+      this.#timer?.cancel();
+      this.#timer = null;
+    };
+  }
+}
