@@ -76,6 +76,9 @@ function running(observation: Observation, configuration: Configuration, served:
     get port() {
       return listening.at?.port ?? 0;
     },
+    get listeners() {
+      return listening.all;
+    },
     snapshot() {
       const live = configuration.live();
       if (live === null) throw new Error('no configuration is live');

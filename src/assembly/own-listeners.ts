@@ -1,24 +1,29 @@
 import type { OwnListener } from '../model/messages.ts';
 
-type At = { readonly address: string; readonly port: number } | null;
+interface BoundAt {
+  readonly address: string;
+  readonly port: number;
+}
+
+type At = BoundAt | null;
 
 export interface OwnListeners {
   /**
-   * Adds a listener; `at` returns its bound address at the moment of the call, null while it is
-   * closed.
+   * Adds a listener, or several; `at` returns where they are bound at the moment of the call, null
+   * while one is closed.
    */
-  add(at: () => At): void;
+  add(at: () => At | readonly BoundAt[]): void;
   /** Call it when one of them was opened, closed or moved. */
   changed(): void;
 }
 
 /** Collects where this process listens, so that no endpoint can lead back to the egress. */
 export function ownListeners(tell: (own: readonly OwnListener[]) => void): OwnListeners {
-  const all: (() => At)[] = [];
+  const all: (() => At | readonly BoundAt[])[] = [];
   return {
     add: (at) => void all.push(at),
     changed() {
-      const bound = all.map((at) => at()).filter((at) => at !== null);
+      const bound = all.flatMap((at) => at() ?? []);
       tell(bound.map(({ address, port }) => ({ ip: address === '' ? '::' : address, port })));
     },
   };

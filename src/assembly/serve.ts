@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { packageVersion } from '../base/version.ts';
 import { unlessAborted } from '../base/unless-aborted.ts';
 import { within } from '../base/within.ts';
-import { Listening } from '../control/listening.ts';
+import { ListeningPlaces } from '../control/listening-places.ts';
 import { behaviourOf } from '../control/sources/config-source.ts';
 import type { ConfigSource } from '../control/sources/config-source.ts';
 import { createAdminPages } from './admin-pages.ts';
@@ -23,7 +23,7 @@ import { readiness } from './readiness.ts';
 export interface Served extends Follower {
   readonly pages: AdminPages;
   readonly ending: Drainage;
-  readonly listening: Listening;
+  readonly listening: ListeningPlaces;
   /** 0 without such a listener. */
   readonly ports: { readonly admin: number; readonly readiness: number };
   /** Resolves when the listener for clients is open. */
@@ -106,28 +106,32 @@ function listenForClients(
   { bind, port, inheritedSocket }: Pick<EgressOptions, 'bind' | 'port' | 'inheritedSocket'>,
   { clock, observation, configuration, source }: ServeOptions,
   own: OwnListeners,
-): Listening {
+): ListeningPlaces {
   const { movesListener } = behaviourOf(source);
-  const listening = new Listening({
+  const { workers } = configuration.dataPlane;
+  const listening = new ListeningPlaces({
     clock,
-    workers: configuration.dataPlane.workers,
+    workersAt: (place) => ({
+      listen: (address, at, inherited) => workers.listen(address, at, inherited, place),
+      close: () => workers.closeListener(place),
+    }),
     follows: movesListener,
     ...(bind === undefined ? {} : { bind }),
     ...(port === undefined ? {} : { port }),
     ...(inheritedSocket === undefined ? {} : { inherited: inheritedSocket }),
-    onChange(at) {
-      if (movesListener) observation.listener(at);
+    onChange(at, isFirst) {
+      if (movesListener || !isFirst) observation.listener(at);
       own.changed();
     },
     onFailure: (error) => observation.observer.log.error({ err: error }, 'the listener could not be opened; it is tried again'),
   });
-  own.add(() => listening.at);
+  own.add(() => listening.all);
   return listening;
 }
 
 interface OpenParts extends ServeOptions {
   readonly pages: AdminPages;
-  readonly listening: Listening;
+  readonly listening: ListeningPlaces;
   readonly own: OwnListeners;
 }
 
@@ -152,7 +156,9 @@ async function open(options: EgressOptions, parts: OpenParts): Promise<Served['p
   const ports = { admin: admin?.port ?? 0, readiness: ready?.port ?? 0 };
   const { mode, source: from } = source.about ?? { mode: 'own source', source: '' };
   const about = { version: packageVersion(), mode, source: from, name: listener.name };
-  log.info({ ...about, ...listening.at, ...ports, workers: workers.count }, 'zone egress is ready');
+  const [, ...more] = listening.all;
+  const also = more.length === 0 ? {} : { also: more };
+  log.info({ ...about, ...listening.at, ...also, ...ports, workers: workers.count }, 'zone egress is ready');
   const flags = options.ignoredFlags ?? [];
   if (flags.length > 0) log.debug({ flags }, 'these flags have no meaning for this egress');
   return ports;

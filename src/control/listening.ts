@@ -1,11 +1,16 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Problem } from '../base/problem.ts';
 import type { ListenerConfig } from '../model/compiled.ts';
-import type { WorkerPool } from './worker-pool.ts';
+
+/** What the workers do at one place. */
+export interface ListeningWorkers {
+  listen(address: string, port: number, inherited?: number): Promise<number>;
+  close(): Promise<void>;
+}
 
 export interface ListeningOptions {
   readonly clock: Clock;
-  readonly workers: Pick<WorkerPool, 'listen' | 'closeListeners'>;
+  readonly workers: ListeningWorkers;
   /** Overrides the address of the configuration. */
   readonly bind?: string;
   readonly port?: number;
@@ -64,11 +69,6 @@ export class Listening {
   async open(listener: ListenerConfig): Promise<void> {
     this.#opened = listener;
     if (listener.absent === true) return;
-    const [other] = listener.more ?? [];
-    if (other !== undefined) {
-      const message = `listen for ${other.name} on ${other.address}:${other.port}: one process listens at one place; give all of them the address and port ${listener.address}:${listener.port}`;
-      throw Object.assign(new Error(message), { code: 'EINVAL' });
-    }
     if (this.#options.follows) await this.follow(listener);
     else await this.#listen(listener);
   }
@@ -90,7 +90,7 @@ export class Listening {
     if (this.#at !== null) {
       this.#at = null;
       this.#options.onChange(null);
-      await this.#options.workers.closeListeners({ quietMs: 0, atMostMs: 0 });
+      await this.#options.workers.close();
     }
     if (listener.absent === true || this.#ended) return;
     await this.#listen(listener).catch((error: unknown) => {

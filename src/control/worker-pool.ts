@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { diffInTurns, diffMaps, diffSnapshots, splitChange } from '../model/changes.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
+import { EVERY_PLACE } from '../model/messages.ts';
 import type { EndpointReport, FromData, OwnListener, SlotChange, ToData } from '../model/messages.ts';
 import type { SnapshotChange } from '../model/changes.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
@@ -50,7 +51,15 @@ interface HealthChange {
   readonly health: EndpointHealth;
 }
 
-type Waiting = Partial<Record<FromData['kind'], (message: FromData) => void>>;
+/** By kind; where several of one kind may be asked for at once, by kind and place. */
+type Waiting = Record<string, (message: FromData) => void>;
+
+function keyOf(message: FromData): string {
+  return 'place' in message ? `${message.kind} ${message.place}` : message.kind;
+}
+
+/** The first of several places to listen at. */
+export const FIRST_PLACE = '';
 
 /**
  * All data sides, and what was sent to them: one that dies is replaced by another, which receives
@@ -76,7 +85,7 @@ export class WorkerPool {
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #secrets: Secrets = new Map();
   #own: readonly OwnListener[] = [];
-  #listening: { readonly address: string; readonly port: number } | null = null;
+  readonly #listening = new Map<string, { readonly address: string; readonly port: number }>();
   #closing: Promise<unknown> | null = null;
   #stopping = false;
   #draining = false;
@@ -200,21 +209,35 @@ export class WorkerPool {
   /**
    * Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is
    * bound exclusively first: otherwise a second process would start without an error. An inherited
-   * socket has its port already, and one data side.
+   * socket has its port already, and one data side. `place` names the listener where there are
+   * several.
    */
-  async listen(address: string, port: number, inherited?: number): Promise<number> {
+  async listen(address: string, port: number, inherited?: number, place: string = FIRST_PLACE): Promise<number> {
     if (inherited !== undefined && this.count > 1) throw new Error('an inherited socket is for one worker');
     const bound = this.count === 1 ? port : await bindOnce(address, port);
     this.#closing = null;
-    if (this.count > 1) this.#listening = { address, port: bound };
-    const results = this.#all('listening', 'listen-failed');
+    if (this.count > 1) this.#listening.set(place, { address, port: bound });
+    const results = this.#all(`listening ${place}`, `listen-failed ${place}`);
     const from = inherited === undefined ? {} : { inherited };
-    this.#postAll({ kind: 'listen', address, port: bound, reusePort: this.count > 1, ...from });
+    this.#postAll({ kind: 'listen', place, address, port: bound, reusePort: this.count > 1, ...from });
+    let at = bound;
     for (const result of await results) {
-      if (result.kind === 'listen-failed') throw Object.assign(new Error(result.message), { code: result.code });
-      if (result.kind === 'listening') this.#listening = { address, port: result.port };
+      if (result.kind === 'listen-failed') {
+        this.#listening.delete(place);
+        throw Object.assign(new Error(result.message), { code: result.code });
+      }
+      if (result.kind === 'listening') at = result.port;
     }
-    return this.#listening?.port ?? bound;
+    this.#listening.set(place, { address, port: at });
+    return at;
+  }
+
+  /** Resolves when no data side listens at this place any more. */
+  async closeListener(place: string): Promise<void> {
+    if (!this.#listening.delete(place)) return;
+    const closed = this.#all(`listener-closed ${place}`);
+    this.#postAll({ kind: 'close-listener', place, quietMs: 0, atMostMs: 0 });
+    await closed;
   }
 
   /**
@@ -222,9 +245,9 @@ export class WorkerPool {
    * both calls.
    */
   async closeListeners(options: { readonly quietMs: number; readonly atMostMs: number }): Promise<void> {
-    this.#closing ??= this.#all('listener-closed');
-    this.#listening = null;
-    this.#postAll({ kind: 'close-listener', ...options });
+    this.#closing ??= this.#all(`listener-closed ${EVERY_PLACE}`);
+    this.#listening.clear();
+    this.#postAll({ kind: 'close-listener', place: EVERY_PLACE, ...options });
     await this.#closing;
   }
 
@@ -300,15 +323,15 @@ export class WorkerPool {
   }
 
   /** Resolves with the next message of one of these kinds from every data side. */
-  #all(...kinds: readonly FromData['kind'][]): Promise<FromData[]> {
-    return Promise.all(this.#links.map(({ worker }) => this.#next(worker, kinds)));
+  #all(...keys: readonly string[]): Promise<FromData[]> {
+    return Promise.all(this.#links.map(({ worker }) => this.#next(worker, keys)));
   }
 
-  #next(worker: number, kinds: readonly FromData['kind'][]): Promise<FromData> {
+  #next(worker: number, keys: readonly string[]): Promise<FromData> {
     return new Promise((resolve) => {
-      for (const kind of kinds) {
-        (this.#waiting[worker] ??= {})[kind] = (message) => {
-          for (const each of kinds) delete this.#waiting[worker]?.[each];
+      for (const key of keys) {
+        (this.#waiting[worker] ??= {})[key] = (message) => {
+          for (const each of keys) delete this.#waiting[worker]?.[each];
           resolve(message);
         };
       }
@@ -367,7 +390,7 @@ export class WorkerPool {
     else if (message.kind === 'relay') onRelay(message.path);
     else if (message.kind === 'alive') this.#watch.answered(worker);
     else if (message.kind === 'fault') onFault(message.message, message.stack);
-    this.#waiting[worker]?.[message.kind]?.(message);
+    this.#waiting[worker]?.[keyOf(message)]?.(message);
   }
 
   /**
@@ -383,7 +406,10 @@ export class WorkerPool {
     this.#options.onFault(`data side ${worker} died with ${lost} sessions and is replaced: ${error.message}`, error.stack ?? '');
     if (this.#stopping) return;
     // Without a listener the new one has nothing to close.
-    this.#waiting[worker]?.['listener-closed']?.({ kind: 'listener-closed' });
+    for (const [key, answer] of Object.entries(this.#waiting[worker] ?? {})) {
+      const [, place] = /^listener-closed (.*)$/.exec(key) ?? [];
+      if (place !== undefined) answer({ kind: 'listener-closed', place });
+    }
     this.#options.clock.after(deaths === 1 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** deaths, LONGEST_DELAY_MS), () => {
       if (this.#stopping) return;
       this.#connect(worker, null);
@@ -408,10 +434,10 @@ export class WorkerPool {
       { kind: 'slots', clusters: this.#clusterSlots.all, routes: this.#routeSlots.all },
       ...[...this.#health.values()].map((change) => ({ kind: 'health', ...change }) as const),
       ...pieces.map((change, i) => ({ kind: 'change', change, last: i === pieces.length - 1 }) as const),
-      ...(this.#listening === null ? [] : [{ kind: 'listen', ...this.#listening, reusePort: true } as const]),
+      ...[...this.#listening].map(([place, at]) => ({ kind: 'listen', place, ...at, reusePort: true }) as const),
       ...(this.#draining ? [{ kind: 'drain' } as const] : []),
       // The message may have been posted while no data side could receive it.
-      ...(this.#closing === null ? [] : [{ kind: 'close-listener', quietMs: 0, atMostMs: 0 } as const]),
+      ...(this.#closing === null ? [] : [{ kind: 'close-listener', place: EVERY_PLACE, quietMs: 0, atMostMs: 0 } as const]),
     ];
   }
 }

@@ -27,6 +27,8 @@ export type ToData =
   /** `inherited` is the descriptor of a socket that listens already, instead of a new one. */
   | {
       readonly kind: 'listen';
+      /** Names the listener among those of a data side. */
+      readonly place: string;
       readonly address: string;
       readonly port: number;
       readonly reusePort: boolean;
@@ -34,19 +36,22 @@ export type ToData =
     }
   /** Addresses of all listeners of this process, which are never dialled. */
   | { readonly kind: 'own-listeners'; readonly ownListeners: readonly OwnListener[] }
-  /**
-   * Accepts until no connection came for `quietMs`, at most for `atMostMs`; then there are no new
-   * sessions.
-   */
   /** The process is about to end: clients whose protocol allows it are asked to leave. */
   | { readonly kind: 'drain' }
-  | { readonly kind: 'close-listener'; readonly quietMs: number; readonly atMostMs: number }
+  /**
+   * Accepts until no connection came for `quietMs`, at most for `atMostMs`; then there are no new
+   * sessions at this place. `EVERY_PLACE` closes all of them.
+   */
+  | { readonly kind: 'close-listener'; readonly place: string; readonly quietMs: number; readonly atMostMs: number }
   /** Ends every remaining session with the reason `drained`. */
   | { readonly kind: 'end-sessions' }
   /** Asks for `alive`: the thread still takes messages. */
   | { readonly kind: 'ask-alive' }
   /** Ends everything now. */
   | { readonly kind: 'stop' };
+
+/** Stands for all listeners of a data side. */
+export const EVERY_PLACE = '*';
 
 /** Slots by name. */
 export type SlotChange = Delta<string, number>;
@@ -84,9 +89,10 @@ export interface OwnListener {
 
 /** Messages from a data side to the control side. */
 export type FromData =
-  | { readonly kind: 'listening'; readonly port: number }
-  | { readonly kind: 'listen-failed'; readonly code: string; readonly message: string }
-  | { readonly kind: 'listener-closed' }
+  | { readonly kind: 'listening'; readonly place: string; readonly port: number }
+  | { readonly kind: 'listen-failed'; readonly place: string; readonly code: string; readonly message: string }
+  /** With `EVERY_PLACE` none is left. */
+  | { readonly kind: 'listener-closed'; readonly place: string }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'alive' }
   /** The snapshot of this version is live. */

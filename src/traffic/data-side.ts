@@ -6,6 +6,7 @@ import { ComingSnapshot } from '../model/changes.ts';
 import type { Cluster } from '../model/cluster.ts';
 import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
+import { EVERY_PLACE } from '../model/messages.ts';
 import type { AttemptOutcome, EndpointReport, FromData, OwnListener, ToData } from '../model/messages.ts';
 import type { ContentHash } from '../model/names.ts';
 import type { RequestRecord } from '../model/request-record.ts';
@@ -94,7 +95,8 @@ export class DataSide implements SessionContext {
   #records: SessionRecord[] = [];
   #requests: RequestRecord[] = [];
   #reports: EndpointReport[] = [];
-  #listener: Listener | null = null;
+  readonly #listeners = new Map<string, Listener>();
+  #closesAll = false;
   #accepted = 0;
   #started: Promise<void> | null = null;
 
@@ -167,11 +169,7 @@ export class DataSide implements SessionContext {
       case 'drain':
         return this.http.drain();
       case 'close-listener':
-        if (this.#listener === null) return this.#send({ kind: 'listener-closed' });
-        return this.#listener.closeWhenQuiet(message, () => {
-          this.#listener = null;
-          this.#send({ kind: 'listener-closed' });
-        });
+        return this.#closeListener(message);
       case 'end-sessions':
         for (const session of this.#sessions) session.steps.end(refuse('drained', 'the drain time is over'));
         return;
@@ -300,17 +298,20 @@ export class DataSide implements SessionContext {
   }
 
   async #listen(message: Extract<ToData, { kind: 'listen' }>): Promise<void> {
-    const { address, port, reusePort, inherited } = message;
+    const { place, address, port, reusePort, inherited } = message;
     const { backlog, unref } = this.settings;
     await this.start();
-    this.#listener ??= new Listener(this.clock, (socket) => this.#accept(socket));
+    const listener = this.#listeners.get(place) ?? new Listener(this.clock, (socket) => this.#accept(socket));
+    this.#listeners.set(place, listener);
+    this.#closesAll = false;
     this.#sweep.start();
     try {
-      const bound = await this.#listener.listen({ address, port, reusePort, backlog, unref, inherited });
-      this.#send({ kind: 'listening', port: bound });
+      const bound = await listener.listen({ address, port, reusePort, backlog, unref, inherited });
+      this.#send({ kind: 'listening', place, port: bound });
     } catch (error) {
       const { code, message: text } = error as Error & { code?: string };
-      this.#send({ kind: 'listen-failed', code: code ?? '', message: text });
+      this.#listeners.delete(place);
+      this.#send({ kind: 'listen-failed', place, code: code ?? '', message: text });
     }
   }
 
@@ -319,6 +320,22 @@ export class DataSide implements SessionContext {
     const { surplusSessions, shareOfSessions } = this.limits;
     const number = Math.min(surplusSessions, this.unproven.size - shareOfSessions);
     for (let i = 0; i < number; i++) this.unproven.makeRoom(this.clock.now());
+  }
+
+  #closeListener({ place, ...options }: Extract<ToData, { kind: 'close-listener' }>): void {
+    const isAll = place === EVERY_PLACE;
+    this.#closesAll ||= isAll;
+    const closing = isAll ? [...this.#listeners.keys()] : [place].filter((each) => this.#listeners.has(each));
+    if (closing.length === 0) this.#send({ kind: 'listener-closed', place });
+    for (const each of closing) this.#listeners.get(each)?.closeWhenQuiet(options, () => this.#listenerClosed(each));
+  }
+
+  #listenerClosed(place: string): void {
+    this.#listeners.delete(place);
+    this.#send({ kind: 'listener-closed', place });
+    if (!this.#closesAll || this.#listeners.size > 0) return;
+    this.#closesAll = false;
+    this.#send({ kind: 'listener-closed', place: EVERY_PLACE });
   }
 
   #own(listeners: readonly OwnListener[]): void {
@@ -396,7 +413,6 @@ export class DataSide implements SessionContext {
   #stop(): void {
     this.#sweep.stop();
     const stopped = (): void => {
-      this.#listener = null;
       this.http.close();
       this.terminator.close();
       for (const session of this.#sessions) session.steps.end(refuse('drained', 'the egress was stopped'));
@@ -408,8 +424,9 @@ export class DataSide implements SessionContext {
         this.#send({ kind: 'stopped' });
       });
     };
-    if (this.#listener === null) stopped();
-    else this.#listener.close(stopped);
+    for (const listener of this.#listeners.values()) listener.close(() => undefined);
+    this.#listeners.clear();
+    stopped();
   }
 
   #guard(act: () => void): void {

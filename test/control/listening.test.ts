@@ -17,7 +17,7 @@ function setUp(follows: boolean) {
         done.push(`listen ${address}:${port}`);
         return taken.has(port) ? Promise.reject(new Error('it is taken')) : Promise.resolve(port);
       },
-      closeListeners() {
+      close() {
         done.push('close');
         return Promise.resolve();
       },

@@ -32,6 +32,8 @@ export interface ScopedZone extends AsyncDisposable {
   readonly records: readonly SessionRecord[];
   readonly log: readonly Record<string, unknown>[];
   connect(sni: string, client: Certificate, options?: ConnectionOptions): Promise<TLSSocket>;
+  /** What the egress loads next. */
+  documents: readonly string[];
 }
 
 export interface ScopedZoneOptions extends Partial<Omit<EgressOptions, 'resources'>> {
@@ -61,6 +63,7 @@ export async function startScopedZone(t: Test, options: ScopedZoneOptions): Prom
       frontendOnly(mesh.name),
     ]),
   );
+  const state = { documents: texts };
   const log: Record<string, unknown>[] = [];
   const egress = await startEgress({
     port: 0,
@@ -68,7 +71,7 @@ export async function startScopedZone(t: Test, options: ScopedZoneOptions): Prom
     zone: 'zone-1',
     logLevel: 'info',
     logDestination: { write: (line) => void log.push(JSON.parse(line) as Record<string, unknown>) },
-    resources: texts.map((text, i) => ({ path: `${i}.yaml`, text })),
+    resources: () => state.documents.map((text, i) => ({ path: `${i}.yaml`, text })),
     ...rest,
   });
   const records: SessionRecord[] = [];
@@ -79,6 +82,12 @@ export async function startScopedZone(t: Test, options: ScopedZoneOptions): Prom
     meshes,
     records,
     log,
+    get documents() {
+      return state.documents;
+    },
+    set documents(next) {
+      state.documents = [...next];
+    },
     async connect(sni, client, more = {}) {
       const socket = connectTls({
         port: egress.port,

@@ -40,5 +40,6 @@ export function placesOf(dataplanes: readonly DataplaneDefinition[]): readonly L
   const places = dataplanes.flatMap(({ meta, egresses }) =>
     egresses.map(({ address, port }) => ({ name: `${meta.mesh}.${meta.name}`, address, port })),
   );
-  return [...new Map(places.toReversed().map((place) => [`${place.address} ${place.port}`, place])).values()].toReversed();
+  const keys = places.map(({ address, port }) => `${address} ${port}`);
+  return places.filter((_, i) => keys.indexOf(keys[i] ?? '') === i);
 }
