@@ -99,7 +99,7 @@ const OF_THE_JUDGEMENT =
 
 /** Other callers of one of them, with the purpose. */
 const ASKS_PART_OF_IT: ReadonlyMap<string, string> = new Map([
-  ['src/traffic/data-side.ts', 'a session whose bytes flow: whether its permission still lets it pass'],
+  ['src/traffic/session-recheck.ts', 'a session whose bytes flow: whether its permission still lets it pass'],
   ['src/explain/sentences.ts', 'which rule alone would let a client pass'],
   ['src/explain/access-change.ts', 'whether a client may pass in one of two configurations'],
   ['src/cli/run-explain.ts', 'the mesh whose trust a certificate in a file is checked with'],

@@ -10,9 +10,8 @@ import type { KeyStore } from '../identity/key-store.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { Resolution } from '../model/endpoint-view.ts';
 import type { OwnListener } from '../model/messages.ts';
-import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
-import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
+import { namesIn } from '../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
@@ -45,7 +44,6 @@ export interface DataPlaneOptions extends Pick<EgressOptions, 'concurrency' | 'l
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { clock, settings, observation } = options;
   const { metrics } = observation.observer;
-  let live: Snapshot = EMPTY_SNAPSHOT;
   const showEndpoints = (): void => metrics.endpoints(watch.counts);
 
   const workers: WorkerPool = new WorkerPool({
@@ -53,15 +51,15 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     settings,
     count: options.concurrency ?? 1,
     onRecords(records) {
-      for (const record of records) {
-        observation.observer.record(record);
-        keepFresh(live, resolver, record);
-      }
+      for (const record of records) observation.observer.record(record);
     },
     onRequests(records) {
       for (const record of records) observation.observer.recordRequest(record);
     },
     onResolve: (name, family) => void resolver.resolve(name, family),
+    onNamesInUse(names) {
+      for (const name of names) resolver.touch(name);
+    },
     onCredentialsNeeded: (mesh) => keyStore.refresh(mesh),
     onReports: (reports) => watch.report(reports),
     onRelay: (path) => observation.relay(path),
@@ -81,7 +79,6 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     keyStore,
     async goLive({ snapshot, secrets }, credentials) {
       await workers.goLive({ snapshot, secrets, credentials });
-      live = snapshot;
       // Ten thousand services take some milliseconds in each of these: sessions have a turn in
       // between.
       await nextTurn();
@@ -146,11 +143,4 @@ function meshKeys(clock: Clock, workers: WorkerPool, observation: Observation): 
     },
     onProblem: (problem) => observation.credentialsProblem(problem),
   });
-}
-
-/** Marks a name that sessions use, so that it is looked up again before it is too old. */
-function keepFresh({ clusters }: Snapshot, resolver: Resolver, { cluster }: SessionRecord): void {
-  for (const { address } of clusters.get(cluster)?.endpoints ?? []) {
-    if (address.kind === 'name') resolver.touch(address.name);
-  }
 }

@@ -15,8 +15,7 @@ import type { EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
-import { hashes } from '../routing/balancers/table.ts';
-import { xxHash64 } from '../routing/balancers/xx-hash-64.ts';
+import { hashKeyOf } from '../routing/balancers/table.ts';
 import type { Target } from '../routing/choose.ts';
 import { printable } from '../routing/route.ts';
 import type { Full } from '../traffic/breakers.ts';
@@ -165,6 +164,6 @@ function view(cluster: Cluster, client: string, { workers, allowedResolved }: Ex
     localAddresses: localAddresses(),
     allowedResolved,
     health: workers.healthOf(cluster.name),
-    ...(cluster.balancer !== undefined && hashes(cluster.balancer) && client !== '' ? { hashKey: xxHash64(client) } : {}),
+    ...hashKeyOf(cluster, client),
   };
 }

@@ -30,6 +30,8 @@ export interface WorkerPoolOptions {
   readonly onRecords: (records: readonly SessionRecord[]) => void;
   readonly onRequests?: (records: readonly RequestRecord[]) => void;
   readonly onResolve: (name: string, family: 'v4' | 'any') => void;
+  /** Called with the names that traffic uses, again as long as it does. */
+  readonly onNamesInUse?: (names: readonly string[]) => void;
   /** Called when a session needs the certificate of a mesh that is out of date. */
   readonly onCredentialsNeeded: (mesh: MeshName) => void;
   readonly onRelay: (path: 'adopted-handle' | 'public-api') => void;
@@ -385,6 +387,7 @@ export class WorkerPool {
     if (message.kind === 'records') onRecords(message.records);
     else if (message.kind === 'requests') this.#options.onRequests?.(message.records);
     else if (message.kind === 'resolve') onResolve(message.name, message.family);
+    else if (message.kind === 'names-in-use') this.#options.onNamesInUse?.(message.names);
     else if (message.kind === 'credentials-needed') onCredentialsNeeded(message.mesh);
     else if (message.kind === 'endpoint-reports') onReports?.(message.reports);
     else if (message.kind === 'relay') onRelay(message.path);

@@ -102,6 +102,8 @@ export type FromData =
   /** A session came for this mesh, and its certificate is not valid at this moment. */
   | { readonly kind: 'credentials-needed'; readonly mesh: MeshName }
   | { readonly kind: 'resolve'; readonly name: string; readonly family: 'v4' | 'any' }
+  /** Names that traffic uses; each comes again as long as it is in use. */
+  | { readonly kind: 'names-in-use'; readonly names: readonly string[] }
   /**
    * Reports on clusters with health checks or outlier detection, in the order in which the attempts
    * ended.

@@ -1,39 +1,39 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
-import { localAddresses } from '../base/local-addresses.ts';
 import { refuse } from '../base/refusal.ts';
 import { ComingSnapshot } from '../model/changes.ts';
 import type { Cluster } from '../model/cluster.ts';
 import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import { EVERY_PLACE } from '../model/messages.ts';
-import type { AttemptOutcome, EndpointReport, FromData, OwnListener, ToData } from '../model/messages.ts';
+import type { AttemptOutcome, EndpointReport, FromData, ToData } from '../model/messages.ts';
 import type { ContentHash } from '../model/names.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
-import { identityOf } from '../model/route.ts';
 import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { authorise } from '../routing/authorise.ts';
-import { hashes } from '../routing/balancers/table.ts';
-import { xxHash64 } from '../routing/balancers/xx-hash-64.ts';
 import type { Target } from '../routing/choose.ts';
+import { Admission } from './admission.ts';
 import { probeAdoption } from './adopt.ts';
 import { Breakers } from './breakers.ts';
 import { BufferPool } from './buffers.ts';
 import type { SessionContext } from './session-context.ts';
 import { EndpointUse } from './endpoint-use.ts';
+import { EndpointViews } from './endpoint-views.ts';
 import { HttpOnDemand } from './http-on-demand.ts';
 import { ignoreError } from '../base/ignore-error.ts';
 import { Limits } from './limits.ts';
 import { Listener } from './listener.ts';
 import { NameTable } from './name-table.ts';
+import { NamesInUse } from './names-in-use.ts';
 import { Origination } from './originate.ts';
 import type { OriginationDeps } from './originate.ts';
+import { Outbox } from './outbox.ts';
 import { Renewals } from './renewals.ts';
 import { SessionDraft } from './session-draft.ts';
 import { runSession } from './session.ts';
+import { recheck } from './session-recheck.ts';
 import { clientAddressOf } from './session-state.ts';
 import type { Session } from './session-state.ts';
 import { Sweep } from './sweep.ts';
@@ -55,12 +55,6 @@ export interface DataSideOptions {
   readonly checkServerName: OriginationDeps['checkServerName'];
   readonly send: (message: FromData) => void;
 }
-
-/** File descriptors that sessions must leave free. */
-const KEPT_DESCRIPTORS = 128;
-
-/** Records are sent when this many wait, or in the next turn of the loop. */
-const BATCH = 256;
 
 /**
  * The data side: sessions, and the state that messages from the control side update. Each thread of
@@ -84,17 +78,17 @@ export class DataSide implements SessionContext {
   readonly #worker: number;
   readonly #sessions = new Set<Session>();
   readonly #sweep: Sweep;
+  readonly #admission: Admission;
+  readonly #views: EndpointViews;
+  readonly #inUse: NamesInUse;
+  readonly #records: Outbox<SessionRecord>;
+  readonly #requests: Outbox<RequestRecord>;
+  readonly #reports: Outbox<EndpointReport>;
   readonly #secrets = new Map<ContentHash, string>();
   readonly #unprovenOf = new WeakMap<Cluster, Unproven>();
-  readonly #turns = new WeakMap<Cluster, { next: number }>();
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   /** Pieces of a change that is not live yet. */
   #coming: ComingSnapshot | null = null;
-  #ownListeners: readonly OwnListener[] = [];
-  #localAddresses: ReadonlySet<string> = new Set();
-  #records: SessionRecord[] = [];
-  #requests: RequestRecord[] = [];
-  #reports: EndpointReport[] = [];
   readonly #listeners = new Map<string, Listener>();
   #closesAll = false;
   #accepted = 0;
@@ -106,11 +100,16 @@ export class DataSide implements SessionContext {
     this.pool = new BufferPool(options.largeBufferBytes);
     this.limits = new Limits(options.limitsMemory, options.settings, options.worker);
     this.breakers = new Breakers(options.breakerMemory, { clock: options.clock, side: options.worker });
+    const { clock, settings, limits, unproven } = this;
+    this.#admission = new Admission({ clock, settings, limits, unproven });
     this.#sweep = new Sweep({
-      clock: options.clock,
-      settings: options.settings,
+      clock,
+      settings,
       sessions: this.#sessions,
-      before: () => this.#giveBack(),
+      before: () => {
+        this.#admission.giveBack();
+        this.#inUse.look(clock.now());
+      },
     });
     this.terminator = new Terminator(
       options.meshTls,
@@ -125,6 +124,12 @@ export class DataSide implements SessionContext {
       checkServerName: options.checkServerName,
     });
     this.http = new HttpOnDemand(this);
+    this.#inUse = new NamesInUse((names) => this.#send({ kind: 'names-in-use', names }));
+    const { names, endpoints } = this;
+    this.#views = new EndpointViews({ worker: options.worker, settings, names, endpoints, inUse: this.#inUse });
+    this.#records = new Outbox((records) => this.#send({ kind: 'records', records }));
+    this.#requests = new Outbox((records) => this.#send({ kind: 'requests', records }));
+    this.#reports = new Outbox((reports) => this.#send({ kind: 'endpoint-reports', reports }));
   }
 
   /** Finds out which relay works here; accepts no connection before that. */
@@ -164,8 +169,7 @@ export class DataSide implements SessionContext {
       case 'listen':
         return void this.#listen(message);
       case 'own-listeners':
-        this.#own(message.ownListeners);
-        return;
+        return this.#views.setOwnListeners(message.ownListeners);
       case 'drain':
         return this.http.drain();
       case 'close-listener':
@@ -183,21 +187,7 @@ export class DataSide implements SessionContext {
   }
 
   view(cluster: Cluster, client: string): EndpointView {
-    let turn = this.#turns.get(cluster);
-    if (turn === undefined) {
-      turn = { next: this.#worker };
-      this.#turns.set(cluster, turn);
-    }
-    return {
-      turn: turn.next++,
-      names: this.names.answers,
-      ownListeners: this.#ownListeners,
-      localAddresses: this.#localAddresses,
-      allowedResolved: this.settings.allowedResolved,
-      draw: Math.random(),
-      ...this.endpoints.of(cluster.name),
-      ...(cluster.balancer !== undefined && hashes(cluster.balancer) ? { hashKey: xxHash64(client) } : {}),
-    };
+    return this.#views.of(cluster, client);
   }
 
   unprovenOf(cluster: Cluster): Unproven {
@@ -212,9 +202,7 @@ export class DataSide implements SessionContext {
    */
   attempted(cluster: Cluster, { endpoint, ip }: Target, outcome: AttemptOutcome): void {
     if (cluster.outlierDetection === undefined && cluster.healthChecks === undefined) return;
-    this.#reports.push({ cluster: cluster.name, key: addressKey(ip, endpoint.port), outcome });
-    if (this.#reports.length === 1) setImmediate(() => this.#sendReports());
-    else if (this.#reports.length >= BATCH) this.#sendReports();
+    this.#reports.add({ cluster: cluster.name, key: addressKey(ip, endpoint.port), outcome });
   }
 
   draft(accepted: Socket): SessionDraft {
@@ -235,13 +223,11 @@ export class DataSide implements SessionContext {
     session.policyEnd?.();
     this.#sessions.delete(session);
     this.limits.leaveSession(session.clientAddress);
-    this.#report(session.draft.record(this.clock.now()));
+    this.#records.add(session.draft.record(this.clock.now()));
   }
 
   reportRequest(record: RequestRecord): void {
-    this.#requests.push(record);
-    if (this.#requests.length === 1) setImmediate(() => this.#sendRequests());
-    else if (this.#requests.length >= BATCH) this.#sendRequests();
+    this.#requests.add(record);
   }
 
   fault(error: unknown): void {
@@ -257,7 +243,7 @@ export class DataSide implements SessionContext {
   #accept(socket: Socket): void {
     if (this.settings.unref) socket.unref();
     const source = clientAddressOf(socket);
-    const refusal = this.#admit(socket, source);
+    const refusal = this.#admission.admit(socket, source);
     if (refusal === null) {
       void runSession(socket, this);
       return;
@@ -267,34 +253,7 @@ export class DataSide implements SessionContext {
     draft.judgedBy(this.#snapshot);
     draft.finish('over-limit', refusal);
     socket.resetAndDestroy();
-    this.#report(draft.record(this.clock.now()));
-  }
-
-  /**
-   * Takes a place for a session. Where none is left, ends an unproven session to free its place;
-   * returns a sentence where there is none of those either.
-   */
-  #admit(socket: Socket, source: string): string | null {
-    const { maxDescriptors } = this.settings;
-    // The kernel assigns the lowest free descriptor. The rest stays for the admin pages, look-ups
-    // and files.
-    const kept = Math.min(KEPT_DESCRIPTORS, Math.floor(maxDescriptors / 4));
-    if (maxDescriptors > 0 && descriptorOf(socket) >= maxDescriptors - kept)
-      return `${maxDescriptors - kept} files are open (limit ${maxDescriptors}, of which ${kept} are kept for other uses)`;
-    const full = this.limits.enterSession(source);
-    if (full === null) return null;
-    const now = this.clock.now();
-    const { shareOfSessions: share, surplusSessions: surplus } = this.limits;
-    if (full.of === 'process' && this.unproven.size < share && surplus < 2 * share) {
-      this.limits.forceSession(source);
-      return null;
-    }
-    // Frees the place that another data side has used above the limit.
-    if (surplus > 0 && this.unproven.size > share) this.unproven.makeRoom(now);
-    const isRoom = full.of === 'source' ? this.unproven.makeRoomIn(source, now) : this.unproven.makeRoom(now);
-    if (!isRoom) return full.detail;
-    this.limits.forceSession(source);
-    return null;
+    this.#records.add(draft.record(this.clock.now()));
   }
 
   async #listen(message: Extract<ToData, { kind: 'listen' }>): Promise<void> {
@@ -315,13 +274,6 @@ export class DataSide implements SessionContext {
     }
   }
 
-  /** Returns places above the limit that data sides below their share have used. */
-  #giveBack(): void {
-    const { surplusSessions, shareOfSessions } = this.limits;
-    const number = Math.min(surplusSessions, this.unproven.size - shareOfSessions);
-    for (let i = 0; i < number; i++) this.unproven.makeRoom(this.clock.now());
-  }
-
   #closeListener({ place, ...options }: Extract<ToData, { kind: 'close-listener' }>): void {
     const isAll = place === EVERY_PLACE;
     this.#closesAll ||= isAll;
@@ -338,76 +290,16 @@ export class DataSide implements SessionContext {
     this.#send({ kind: 'listener-closed', place: EVERY_PLACE });
   }
 
-  #own(listeners: readonly OwnListener[]): void {
-    this.#ownListeners = listeners;
-    this.#localAddresses = localAddresses();
-  }
-
   #goLive(snapshot: Snapshot): void {
     this.#coming = null;
     this.#snapshot = snapshot;
     this.http.keep(snapshot.clusters);
     this.names.keep(namesIn(snapshot));
+    const drain = { clock: this.clock, drainTimeMs: this.settings.drainTimeMs };
     for (const session of this.#sessions) {
-      if (session.joined) this.#recheck(session);
+      if (session.joined) recheck(session, snapshot, drain);
     }
     this.#send({ kind: 'live', version: snapshot.version });
-  }
-
-  /**
-   * Judges a joined session again. One whose route is gone, or that is denied now, ends after the
-   * drain time; one that is allowed again continues.
-   */
-  #recheck(session: Session): void {
-    const { route } = session;
-    if (route === null) return;
-    const now = this.#snapshot.routes.get(route.serverName);
-    if (now === route && session.policyEnd === null) return;
-    const same =
-      now !== undefined &&
-      now.kind === route.kind &&
-      now.mesh === route.mesh &&
-      identityOf(now) === identityOf(route) &&
-      now.destination === route.destination;
-    // Requests are judged one by one, so that a denied client gets its answer.
-    if (same && (session.servesRequests || authorise(now, session.client).kind === 'allowed')) {
-      session.route = now;
-      session.policyEnd?.();
-      session.policyEnd = null;
-    } else if (session.policyEnd === null) {
-      const why = same ? 'the client is denied now' : 'the route is gone';
-      const timer = this.clock.after(this.settings.drainTimeMs, () =>
-        session.steps.end(refuse('policy-changed', `${why}, since snapshot ${this.#snapshot.version}`)),
-      );
-      session.policyEnd = () => timer.cancel();
-    }
-  }
-
-  #report(record: SessionRecord): void {
-    this.#records.push(record);
-    if (this.#records.length === 1) setImmediate(() => this.#sendRecords());
-    else if (this.#records.length >= BATCH) this.#sendRecords();
-  }
-
-  #sendRecords(): void {
-    if (this.#records.length === 0) return;
-    const records = this.#records;
-    this.#records = [];
-    this.#send({ kind: 'records', records });
-  }
-
-  #sendRequests(): void {
-    if (this.#requests.length === 0) return;
-    const records = this.#requests;
-    this.#requests = [];
-    this.#send({ kind: 'requests', records });
-  }
-
-  #sendReports(): void {
-    if (this.#reports.length === 0) return;
-    const reports = this.#reports;
-    this.#reports = [];
-    this.#send({ kind: 'endpoint-reports', reports });
   }
 
   #stop(): void {
@@ -419,8 +311,8 @@ export class DataSide implements SessionContext {
       // Walks end in microtasks; their records must be sent before the message that nothing is
       // left.
       setImmediate(() => {
-        this.#sendRecords();
-        this.#sendRequests();
+        this.#records.flush();
+        this.#requests.flush();
         this.#send({ kind: 'stopped' });
       });
     };
@@ -436,9 +328,4 @@ export class DataSide implements SessionContext {
       this.fault(error);
     }
   }
-}
-
-/** Returns -1 where this Node keeps the descriptor elsewhere. */
-function descriptorOf(socket: Socket): number {
-  return (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle?.fd ?? -1;
 }

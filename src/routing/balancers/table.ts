@@ -1,10 +1,12 @@
-import type { Balancer, BalancerKind } from '../../model/cluster.ts';
+import type { Balancer, BalancerKind, Cluster } from '../../model/cluster.ts';
+import type { EndpointView } from '../../model/endpoint-view.ts';
 import { leastRequest } from './least-request.ts';
 import { maglev } from './maglev.ts';
 import type { OrderBy, PickFacts, Pool } from './pool.ts';
 import { random } from './random.ts';
 import { ringHash } from './ring-hash.ts';
 import { roundRobin } from './round-robin.ts';
+import { xxHash64 } from './xx-hash-64.ts';
 
 interface Policy<Kind extends BalancerKind> {
   readonly orderBy: OrderBy<Extract<Balancer, { kind: Kind }>>;
@@ -25,6 +27,14 @@ const POLICIES = {
 
 export function hashes(balancer: Balancer): boolean {
   return POLICIES[balancer.kind].hashes;
+}
+
+/**
+ * Returns the key of consistent hashing for a client, as Envoy makes it: the hash of its IP address
+ * as text. Returns nothing for other balancers, and where the address is not known.
+ */
+export function hashKeyOf({ balancer }: Cluster, client: string): Pick<EndpointView, 'hashKey'> {
+  return balancer !== undefined && hashes(balancer) && client !== '' ? { hashKey: xxHash64(client) } : {};
 }
 
 /** Returns the pool's indexes in the order to try; see `OrderBy`. */
