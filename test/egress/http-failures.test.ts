@@ -6,25 +6,14 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { freePort } from '../free-ports.ts';
 import { startRaw } from '../raw-server.ts';
+import { shopService } from './http-zone.ts';
 import { gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
 async function startHttp(t: Test, port: number, protocol = 'http'): Promise<Zone> {
   return startZone(t, {
     traffic: { allowedResolved: ['127.0.0.0/8'] },
-    resources: () => `type: ExternalService
-name: shop
-mesh: default
-tags: { kuma.io/service: shop, kuma.io/protocol: ${protocol} }
-networking: { address: '127.0.0.1:${port}' }
----
-type: MeshTrafficPermission
-name: all
-mesh: default
-spec:
-  targetRef: { kind: Mesh }
-  from: [{ targetRef: { kind: Mesh }, default: { action: Allow } }]
-`,
+    resources: () => shopService(`127.0.0.1:${port}`, { protocol }),
   });
 }
 

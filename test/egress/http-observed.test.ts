@@ -3,15 +3,13 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { RequestRecord } from '../../src/egress.ts';
+import { readUntilGone, shopService, SHOP } from './http-zone.ts';
 import { until } from './until.ts';
-import { CONCURRENCIES, gone, startZone } from './zone.ts';
+import { CONCURRENCIES, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
-
-const SHOP = 'shop{mesh=default}';
 
 async function startService(t: Test): Promise<number> {
   const server: Server = createServer((request, response) => {
@@ -55,21 +53,7 @@ async function startSeen(t: Test, concurrency: 1 | 2): Promise<Seen> {
     logDestination: { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
     lookup: async () => ['127.0.0.1'],
     traffic: { allowedResolved: ['127.0.0.0/8'] },
-    resources: () => `type: ExternalService
-name: shop
-mesh: default
-tags: { kuma.io/service: shop, kuma.io/protocol: http }
-networking: { address: 'shop.partner.test:${port}' }
----
-type: MeshTrafficPermission
-name: shop
-mesh: default
-spec:
-  targetRef: { kind: MeshService, name: shop }
-  from:
-    - targetRef: { kind: MeshService, name: frontend }
-      default: { action: Allow }
-`,
+    resources: () => shopService(`shop.partner.test:${port}`, { clients: ['frontend'] }),
   });
   const requests: RequestRecord[] = [];
   zone.egress.onRequest((record) => requests.push(record));
@@ -80,15 +64,6 @@ spec:
     ended: (count) => until(`${count} requests have ended`, () => requests.length >= count),
     page: async (path) => (await fetch(`http://127.0.0.1:${zone.egress.adminPort}${path}`)).text(),
   };
-}
-
-async function exchange(socket: TLSSocket, bytes: string): Promise<string> {
-  let text = '';
-  socket.setEncoding('latin1');
-  socket.on('data', (chunk: string) => (text += chunk));
-  socket.write(bytes);
-  await gone(socket);
-  return text;
 }
 
 function get(path: string, more = ''): string {
@@ -103,7 +78,7 @@ for (const concurrency of CONCURRENCIES) {
       const { zone, requests, lines, ended, page } = await startSeen(t, concurrency);
       await using _ = zone;
       const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
-      await exchange(socket, `${get('/a?token=secret', 'X-Request-Id: me\r\n')}${get('/bad', LAST)}`);
+      await readUntilGone(socket, `${get('/a?token=secret', 'X-Request-Id: me\r\n')}${get('/bad', LAST)}`);
       await ended(2);
       const session = await zone.record(({ destination }) => destination === 'shop');
       t.match(session, { reason: 'closed', attempts: 1, requests: 2 });
@@ -172,7 +147,7 @@ for (const concurrency of CONCURRENCIES) {
       const { zone, requests, lines, ended, page } = await startSeen(t, concurrency);
       await using _ = zone;
       const socket = await zone.connect(SHOP, zone.mesh.client('batch'));
-      await exchange(socket, `${get('/x')}${get('/y', LAST)}`);
+      await readUntilGone(socket, `${get('/x')}${get('/y', LAST)}`);
       await ended(2);
       t.match(requests, [
         { reason: 'denied', status: 403, path: '/x', details: 'rbac_access_denied_matched_policy[none]', endpoint: '' },
@@ -196,11 +171,11 @@ for (const concurrency of CONCURRENCIES) {
       const { zone, requests, ended, page } = await startSeen(t, concurrency);
       await using _ = zone;
       const client = zone.mesh.client('frontend');
-      await exchange(await zone.connect(SHOP, client), get('/cut'));
+      await readUntilGone(await zone.connect(SHOP, client), get('/cut'));
       await ended(1);
-      await exchange(await zone.connect(SHOP, client), get('/gone', LAST));
+      await readUntilGone(await zone.connect(SHOP, client), get('/gone', LAST));
       await ended(2);
-      await exchange(await zone.connect(SHOP, client), 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n');
+      await readUntilGone(await zone.connect(SHOP, client), 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n');
       await ended(3);
       const leaving = await zone.connect(SHOP, client);
       leaving.write(get('/never'));

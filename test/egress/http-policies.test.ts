@@ -9,7 +9,7 @@ import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import type { Test } from 'tap';
 import { encodeHashSni } from '../../src/wire/sni.ts';
-import { answerOf, SHOP, startRawService } from './http-zone.ts';
+import { answerOf, SHOP, shopService, startRawService } from './http-zone.ts';
 import { CONCURRENCIES, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
@@ -43,25 +43,13 @@ function startShop(t: Test, port: number, options: ShopOptions = {}): Promise<Zo
     traffic: { allowedResolved: ['127.0.0.0/8'] },
     resources: () =>
       [
-        `type: ExternalService
-name: shop
-mesh: default
-tags: { kuma.io/service: shop, kuma.io/protocol: ${protocol} }
-networking: { address: '127.0.0.1:${port}' }
-`,
+        shopService(`127.0.0.1:${port}`, { protocol }),
         `type: MeshExternalService
 name: web
 mesh: default
 spec:
   match: { type: HostnameGenerator, port: 80, protocol: ${protocol} }
   endpoints: [${endpoints.map((each) => `{ address: 127.0.0.1, port: ${each} }`).join(', ')}]
-`,
-        `type: MeshTrafficPermission
-name: all
-mesh: default
-spec:
-  targetRef: { kind: Mesh }
-  from: [{ targetRef: { kind: Mesh }, default: { action: Allow } }]
 `,
         ...policies,
       ].join('---\n'),

@@ -2,25 +2,13 @@
 // continues.
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
-import { SHOP, answerOf, answersIn, startRawService } from './http-zone.ts';
+import { SHOP, answerOf, answersIn, shopService, startRawService } from './http-zone.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
 function shop(port: number, { protocol = 'http', clients = ['frontend'] } = {}): string {
-  return `type: ExternalService
-name: shop
-mesh: default
-tags: { kuma.io/service: shop, kuma.io/protocol: ${protocol} }
-networking: { address: '127.0.0.1:${port}' }
----
-type: MeshTrafficPermission
-name: shop
-mesh: default
-spec:
-  targetRef: { kind: MeshService, name: shop }
-  from: [${clients.map((name) => `{ targetRef: { kind: MeshService, name: ${name} }, default: { action: Allow } }`).join(', ')}]
-`;
+  return shopService(`127.0.0.1:${port}`, { protocol, clients });
 }
 
 function get(path: string): string {

@@ -136,6 +136,31 @@ function withoutAdded(head: string): string {
     .replace(/\r\nx-envoy-original-host: a(?=\r\n|$)/, '');
 }
 
+/**
+ * The service `shop` at this address, and who may use it: clients of these names, or every client
+ * of the mesh where none is named.
+ */
+export function shopService(
+  address: string,
+  { protocol = 'http', clients = [] }: { readonly protocol?: string; readonly clients?: readonly string[] } = {},
+): string {
+  const all = '{ targetRef: { kind: Mesh }, default: { action: Allow } }';
+  const named = clients.map((name) => `{ targetRef: { kind: MeshService, name: ${name} }, default: { action: Allow } }`);
+  return `type: ExternalService
+name: shop
+mesh: default
+tags: { kuma.io/service: shop, kuma.io/protocol: ${protocol} }
+networking: { address: '${address}' }
+---
+type: MeshTrafficPermission
+name: shop
+mesh: default
+spec:
+  targetRef: ${named.length === 0 ? '{ kind: Mesh }' : '{ kind: MeshService, name: shop }'}
+  from: [${named.length === 0 ? all : named.join(', ')}]
+`;
+}
+
 export interface HttpZoneOptions extends Omit<ZoneOptions, 'resources'> {
   readonly protocol?: 'http' | 'http2' | 'grpc';
   readonly more?: string;
@@ -148,19 +173,7 @@ export async function startHttpZone(t: Test, port: number, options: HttpZoneOpti
     lookup: async () => ['127.0.0.1'],
     ...rest,
     traffic: { allowedResolved: ['127.0.0.0/8'], ...traffic },
-    resources: () => `type: ExternalService
-name: shop
-mesh: default
-tags: { kuma.io/service: shop, kuma.io/protocol: ${protocol} }
-networking: { address: 'shop.partner.test:${port}' }
----
-type: MeshTrafficPermission
-name: all
-mesh: default
-spec:
-  targetRef: { kind: Mesh }
-  from: [{ targetRef: { kind: Mesh }, default: { action: Allow } }]
-${more}`,
+    resources: () => `${shopService(`shop.partner.test:${port}`, { protocol })}${more}`,
   });
 }
 

@@ -3,9 +3,9 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import type { Test } from 'tap';
+import { readUntilGone, shopService, SHOP } from './http-zone.ts';
 import { CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
@@ -66,34 +66,8 @@ spec:
   match: { type: HostnameGenerator, port: 80, protocol: http }
   endpoints: [{ address: web.partner.test, port: ${port} }]
 ---
-type: ExternalService
-name: shop
-mesh: default
-tags: { kuma.io/service: shop, kuma.io/protocol: http }
-networking: { address: 'shop.partner.test:${port}' }
----
-type: MeshTrafficPermission
-name: shop
-mesh: default
-spec:
-  targetRef: { kind: MeshService, name: shop }
-  from:
-    - targetRef: { kind: MeshService, name: frontend }
-      default: { action: Allow }
-`,
+${shopService(`shop.partner.test:${port}`, { clients: ['frontend'] })}`,
   });
-}
-
-const SHOP = 'shop{mesh=default}';
-
-/** Returns what comes back for these bytes, until the connection ends. */
-async function exchange(socket: TLSSocket, bytes: string): Promise<string> {
-  let text = '';
-  socket.setEncoding('latin1');
-  socket.on('data', (chunk: string) => (text += chunk));
-  socket.write(bytes);
-  await gone(socket);
-  return text;
 }
 
 for (const concurrency of CONCURRENCIES) {
@@ -103,7 +77,7 @@ for (const concurrency of CONCURRENCIES) {
       t.teardown(() => service.close());
       await using zone = await startHttpZone(t, service.port, concurrency);
       const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
-      const answer = await exchange(
+      const answer = await readUntilGone(
         socket,
         'GET /p?q=1 HTTP/1.1\r\nHost: shop.mesh\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: close, x-mine\r\nX-Mine: 1\r\n\r\n',
       );
@@ -127,7 +101,7 @@ for (const concurrency of CONCURRENCIES) {
       t.teardown(() => service.close());
       await using zone = await startHttpZone(t, service.port, concurrency);
       const socket = await zone.connect(SHOP, zone.mesh.client('batch'));
-      const answer = await exchange(socket, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+      const answer = await readUntilGone(socket, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
       t.match(answer, /^HTTP\/1\.1 403 Forbidden\r\ncontent-length: 19\r\ncontent-type: text\/plain\r\n/);
       t.match(answer, /\r\n\r\nRBAC: access denied$/);
       t.equal(service.seen.length, 0);
@@ -141,7 +115,7 @@ for (const concurrency of CONCURRENCIES) {
       const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
       const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
       const post = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n';
-      const answer = await exchange(socket, `${get}${post}${get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')}`);
+      const answer = await readUntilGone(socket, `${get}${post}${get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')}`);
       t.equal(answer.match(/HTTP\/1\.1 200 OK/g)?.length, 3);
       t.same(
         service.seen.map(({ method, body }) => [method, body]),
@@ -193,7 +167,7 @@ for (const concurrency of CONCURRENCIES) {
       // Each connection stays for a second after its answer, so they wait together.
       const play = async ([bytes, status]: (typeof cases)[number]): Promise<void> => {
         const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
-        const answer = await exchange(socket, bytes);
+        const answer = await readUntilGone(socket, bytes);
         t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), JSON.stringify(bytes.slice(0, 90)));
         t.match(answer, /\r\nconnection: close\r\n/);
       };
