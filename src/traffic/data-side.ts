@@ -20,7 +20,7 @@ import { Breakers } from './breakers.ts';
 import { BufferPool } from './buffers.ts';
 import type { SessionContext } from './session-context.ts';
 import { EndpointUse } from './endpoint-use.ts';
-import { EndpointViews } from './endpoint-views.ts';
+import { ViewMaker } from './view-maker.ts';
 import { HttpOnDemand } from './http-on-demand.ts';
 import { ignoreError } from '../base/ignore-error.ts';
 import { Limits } from './limits.ts';
@@ -79,7 +79,7 @@ export class DataSide implements SessionContext {
   readonly #sessions = new Set<Session>();
   readonly #sweep: Sweep;
   readonly #admission: Admission;
-  readonly #views: EndpointViews;
+  readonly #views: ViewMaker;
   readonly #inUse: NamesInUse;
   readonly #records: Outbox<SessionRecord>;
   readonly #requests: Outbox<RequestRecord>;
@@ -126,7 +126,7 @@ export class DataSide implements SessionContext {
     this.http = new HttpOnDemand(this);
     this.#inUse = new NamesInUse((names) => this.#send({ kind: 'names-in-use', names }));
     const { names, endpoints } = this;
-    this.#views = new EndpointViews({ worker: options.worker, settings, names, endpoints, inUse: this.#inUse });
+    this.#views = new ViewMaker({ worker: options.worker, settings, names, endpoints, inUse: this.#inUse });
     this.#records = new Outbox((records) => this.#send({ kind: 'records', records }));
     this.#requests = new Outbox((records) => this.#send({ kind: 'requests', records }));
     this.#reports = new Outbox((reports) => this.#send({ kind: 'endpoint-reports', reports }));

@@ -13,7 +13,7 @@ interface Turn extends UseMark {
 }
 
 /** Makes the view that a choice of endpoints is made from, and counts the choices. */
-export class EndpointViews {
+export class ViewMaker {
   readonly #worker: number;
   readonly #settings: TrafficSettings;
   readonly #names: NameTable;
