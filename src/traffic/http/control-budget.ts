@@ -33,8 +33,8 @@ export const FLOOD = 'a flood of bytes that ask for nothing';
 
 /**
  * Bounds the bytes that a connection spends on what asks for nothing: pings, settings, priorities,
- * windows, unknown frames, interim answers, extensions of chunks. The libraries bound some kinds and
- * do not report others; all of them are bytes that were read and belong to no head and no body.
+ * windows, unknown frames, interim answers, extensions of chunks. The libraries bound some kinds
+ * and do not report others; all of them are bytes that were read and belong to no head and no body.
  */
 export class ControlBudget {
   readonly #mostBytes: number;
