@@ -1,7 +1,7 @@
 /** Tests the output of `npm test` by running it on tests that fail, hang, crash and are skipped. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
 
@@ -42,17 +42,24 @@ function folderOfRuns(): string {
   return '.tap';
 }
 
-/** Returns the runner's output for these files, and its exit code. */
+/** Returns the environment without the variables of the runner that runs this file. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^_?TAP|^NODE_OPTIONS$/.test(name)));
+}
+
+/** Returns the runner's output for these files. */
 async function tapOf(files: Readonly<Record<string, string>>): Promise<string> {
-  // Inside of the project, because the tests have to find tap.
+  // Inside of the project, because the tests have to find tap; a project of its own, because the
+  // runner empties the folder `.tap` of its project, to which the processes of this run write.
   const folder = mkdtempSync(join(folderOfRuns(), 'summary-'));
   try {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), BEGIN + text);
-    const { TAP_CHILD_ID: _, ...env } = process.env;
-    const tap = join('node_modules', 'tap', 'dist', 'esm', 'run.mjs');
+    const { tap: settings } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly tap: object };
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', tap: settings }));
+    const tap = resolve('node_modules', 'tap', 'dist', 'esm', 'run.mjs');
     const args = ['run', '--disable-coverage', '--allow-empty-coverage', '-R', 'tap', '-j', '1'];
-    const child = run(process.execPath, [tap, ...args, ...Object.keys(files).map((name) => join(folder, name))], { env });
-    return (await child.catch((error: { stdout: string }) => error)).stdout.replaceAll(`${folder}/`, '');
+    const child = run(process.execPath, [tap, ...args, ...Object.keys(files)], { cwd: folder, env: plainEnvironment() });
+    return (await child.catch((error: { stdout: string }) => error)).stdout;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -70,11 +77,12 @@ t.test('outer', async (t) => {
     'd.test.ts': "t.test('it hangs', { timeout: 500 }, () => new Promise((r) => setTimeout(r, 1_000)));",
   });
   const { failures, skipped, whole, files, passed, failed, skips } = await summaryOf(tap);
-  t.equal(failures.length, 5, failures.join('\n'));
-  t.match(failures[0], /^a\.test\.ts > outer > inner > one is two\n[^]*\n {4}-2\n {4}\+1\n/);
-  t.match(failures[1], /^a\.test\.ts > outer > thrown > boom\n[^]*a\.test\.ts:5/);
-  t.match(failures[2], /^c\.test\.ts\n[^]*exitCode: 3\n/);
-  t.match(failures[3], /^d\.test\.ts > it hangs > timeout!\n/);
+  const extra = { tap };
+  t.equal(failures.length, 5, 'five failures', extra);
+  t.match(failures[0], /^a\.test\.ts > outer > inner > one is two\n[^]*\n {4}-2\n {4}\+1\n/, 'the difference', extra);
+  t.match(failures[1], /^a\.test\.ts > outer > thrown > boom\n[^]*a\.test\.ts:5/, 'the thrown error', extra);
+  t.match(failures[2], /^c\.test\.ts\n[^]*exitCode: 3\n/, 'the exit code', extra);
+  t.match(failures[3], /^d\.test\.ts > it hangs > timeout!\n/, 'the timeout', extra);
   t.same(skipped, [['no data', ['b.test.ts > no data here']]]);
   const totals = /^# \{ total: \d+, pass: (\d+), fail: (\d+), \w+: (\d+) \}/m.exec(tap)?.slice(1).map(Number);
   t.same({ whole, files, counts: [passed, failed, skips] }, { whole: true, files: 4, counts: totals });
@@ -92,8 +100,7 @@ t.test('a folder stands for the tests in it', async (t) => {
   mkdirSync(join(folder, 'inner'));
   for (const name of ['one.test.ts', 'inner/two.test.ts', 'none.ts'])
     writeFileSync(join(folder, name), `${BEGIN}t.pass('ran');\n`);
-  const { TAP_CHILD_ID: _, ...env } = process.env;
-  const { stdout } = await run(process.execPath, ['scripts/test.mjs', '-R', 'tap', folder], { env });
+  const { stdout } = await run(process.execPath, ['scripts/test.mjs', '-R', 'tap', folder], { env: plainEnvironment() });
   const ran = [...stdout.matchAll(/^ok \d+ - (\S+)/gm)].map(([, name = '']) => name.replace(`${folder}/`, ''));
   t.same(ran.sort(), ['inner/two.test.ts', 'one.test.ts']);
 });

@@ -90,7 +90,12 @@ for (const concurrency of CONCURRENCIES) {
       const failed = zone.records.filter(({ attempts }) => attempts === 2).length;
       t.ok(failed >= 2, `${failed} sessions were carried by the second attempt`);
       t.ok(await hasMetric(zone, 'zone_egress_ejections_total{detector="consecutive_5xx",result="ejected"} 1'));
-      for (let i = 0; i < 6; i++) t.equal((await session(zone)).attempts, 1, 'the dead endpoint is not tried');
+      for (let i = 0; i < 6; i++) {
+        const { attempts } = await session(zone);
+        // On a slow machine the ejection may be over before the last of these.
+        if (await hasMetric(zone, 'zone_egress_endpoints{health="healthy"} 2')) break;
+        t.equal(attempts, 1, 'the dead endpoint is not tried');
+      }
       await until('the ejection to be over', () => hasMetric(zone, 'zone_egress_endpoints{health="healthy"} 2'));
       let attempts = 0;
       while (attempts < 2) attempts = (await session(zone)).attempts;

@@ -102,16 +102,18 @@ t.test('SIGTERM ends it while the disk of its recording hangs in the kernel', as
 for (const concurrency of CONCURRENCIES) {
   t.test(`the last line says how the drain ended, with ${concurrency} data sides`, async (t) => {
     await using zone = await writeZone();
-    await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '1s']);
+    await using egress = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '600s']);
     const [ends, stays] = [await zone.connect('legacy'), await zone.connect('backend')];
     for (const socket of [ends, stays]) t.equal(await ask(socket, 'ping'), 'ping');
     egress.kill('SIGTERM');
     await until('it drains', () => egress.lines().some(({ msg }) => msg === 'draining'));
     ends.end();
+    await until('one has ended', () => egress.lines().some(({ reason }) => reason === 'closed'));
+    // Ends the drain now, which cuts the other.
+    egress.kill('SIGTERM');
     t.strictSame(await egress.exit, { code: 1, signal: null });
     const last = egress.lines().at(-1);
-    t.match(last, { level: 'info', msg: 'drained: some sessions were cut', ended: 1, cut: 1 });
-    t.ok(Number(last?.tookMs) >= 1_000, `${String(last?.tookMs)} ms`);
+    t.match(last, { level: 'info', msg: 'drained: some sessions were cut', ended: 1, cut: 1, tookMs: Number });
   });
 }
 

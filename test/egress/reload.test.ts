@@ -96,23 +96,37 @@ for (const concurrency of CONCURRENCIES) {
     });
 
     t.test('a session that is allowed again within the drain time goes on', async (t) => {
-      await using zone = await startZone(t, { concurrency, watch: true, traffic: { drainTimeMs: 5_000 } });
+      const drainTimeMs = 5_000;
+      await using zone = await startZone(t, { concurrency, watch: true, traffic: { drainTimeMs } });
       const services = (back: readonly string[], away: readonly string[]): void =>
         zone.write(
           'two.yaml',
           [plainService('back', zone.ports.tcp, back), plainService('away', zone.ports.tcp, away)].join('---\n'),
         );
-      await change(zone, () => services(['batch'], ['batch']));
-      const back = await zone.connect('back{mesh=default}', zone.mesh.client('batch'));
-      const away = await zone.connect('away{mesh=default}', zone.mesh.client('batch'));
-      for (const socket of [back, away]) t.equal(await ask(socket, 'ping'), 'ping');
-      await change(zone, () => services(['nobody'], ['nobody']));
-      await change(zone, () => services(['batch'], ['nobody']));
-      // The same change denied both: when the first has ended, the time of the other is over too.
-      await gone(away);
-      t.match(await zone.record(({ reason }) => reason === 'policy-changed'), { destination: 'away' });
-      t.equal(await ask(back, 'pong'), 'pong');
-      t.equal(zone.egress.sessions(), 1);
+      for (;;) {
+        await change(zone, () => services(['batch'], ['batch']));
+        const back = await zone.connect('back{mesh=default}', zone.mesh.client('batch'));
+        const away = await zone.connect('away{mesh=default}', zone.mesh.client('batch'));
+        for (const socket of [back, away]) t.equal(await ask(socket, 'ping'), 'ping');
+        const [from, seen] = [performance.now(), zone.records.length];
+        await change(zone, () => services(['nobody'], ['nobody']));
+        await change(zone, () => services(['batch'], ['nobody']));
+        const isLate = performance.now() - from >= drainTimeMs;
+        // The same change denied both: when the first has ended, the time of the other is over too.
+        await gone(away);
+        if (isLate) {
+          // The two changes took longer than the drain time: a slow machine says nothing here.
+          back.destroy();
+          await until('both have ended', () => zone.egress.sessions() === 0);
+          continue;
+        }
+        t.match(await zone.record((record) => record.reason === 'policy-changed' && zone.records.indexOf(record) >= seen), {
+          destination: 'away',
+        });
+        t.equal(await ask(back, 'pong'), 'pong');
+        t.equal(zone.egress.sessions(), 1);
+        return;
+      }
     });
 
     t.test('a bad file changes nothing and is told with its place; the next good one applies', async (t) => {

@@ -505,7 +505,7 @@ t.test('an address that takes connections and never answers is given up after 5 
 t.test('a network that swallows everything is found out by pings', async (t) => {
   const server = await controlPlane(t);
   const relay = await startRelay(t, server.port);
-  const { client, next } = start(t, relay.port, { keepAlive: { timeMs: 100, timeoutMs: 100 } });
+  const { client, next } = start(t, relay.port, { keepAlive: { timeMs: 100, timeoutMs: 3_000 } });
   await talk(await server.stream());
   const before = client.state();
   relay.freeze();
