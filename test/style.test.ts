@@ -157,6 +157,56 @@ t.test('tests and measurements take ports to be used later from test/free-ports.
   );
 });
 
+/**
+ * Words that make the subject of a sentence a riddle, and openings that leave its subject out. A
+ * comment names the client, the caller or the operator instead.
+ */
+const WORDS = /\b(?:nobody|whoever|somebody|anybody|everybody|told(?! apart)|said|whom)\b/i;
+const OPENINGS = /^(?:What|Who|Whose|Whom|Of|By|Such|Those|Whether)\b/;
+
+/** Comments of a file as text, one for each block, without code in backticks. */
+function commentsOf(path: string, text: string): readonly { readonly at: string; readonly text: string }[] {
+  const form = /^[ \t]*\/\*\*?([^]*?)\*\/|(?:^[ \t]*\/\/.*\n?)+|(?<=[;,{})] )\/\/ .*$/gm;
+  return [...text.matchAll(form)].map((match) => ({
+    at: `${path}:${text.slice(0, match.index).split('\n').length}`,
+    text: (match[1] ?? match[0])
+      .replace(/^[ \t]*(?:\/\*\*?|\*\/|\*|\/\/) ?/gm, '')
+      .replace(/`[^`]*`/g, '`')
+      .trim(),
+  }));
+}
+
+function riddles(path: string, text: string): readonly string[] {
+  return commentsOf(path, text)
+    .filter((comment) => WORDS.test(comment.text) || OPENINGS.test(comment.text))
+    .map(({ at, text: found }) => `${at}: ${found.slice(0, 60)}`);
+}
+
+t.test('no comment leaves open who does a thing: its sentences name their subject', async (t) => {
+  t.ok(files.flatMap(({ path, text }) => commentsOf(path, text)).length > 3_000, 'the comments are found');
+  t.same(
+    files.flatMap(({ path, text }) => riddles(path, text)),
+    [],
+  );
+});
+
+/** Names that two files export on purpose, with the reason. */
+const SHARED_NAMES: ReadonlyMap<string, string> = new Map([
+  ['createFakeControlPlane', 'the entry of the package loads the file of that name on demand'],
+  ['fakeConfiguration', 'the same'],
+]);
+
+function sharedNames(all: readonly Exported[]): readonly string[] {
+  const paths = new Map<string, Set<string>>();
+  for (const { name, path } of all) paths.set(name, (paths.get(name) ?? new Set()).add(path));
+  return [...paths].filter(([, { size }]) => size > 1).map(([name]) => name);
+}
+
+t.test('no name is exported by two files', async (t) => {
+  const shared = sharedNames(files.flatMap(({ path, text }) => exportsOf(path, text)));
+  t.same([...shared].sort(), [...SHARED_NAMES.keys()].sort());
+});
+
 t.test('these checks find what they look for', async (t) => {
   const body = '  call();\n'.repeat(60);
   t.same(longFunctions('a.ts', `function f() {\n${body}}`), ['a.ts:1: 62 lines']);
@@ -191,4 +241,19 @@ t.test('these checks find what they look for', async (t) => {
   t.same(near('export type Listen =', 'export type Listed ='), ['Listed Listen']);
   t.same(near('export interface Snapshot {', 'export function snapshot('), []);
   t.same(near('export class Http1Line {', 'export class Http2Line {'), []);
+
+  t.same(riddles('a.ts', '/** Of a client. */\nconst a = 1;\n// Told by nobody.\n'), [
+    'a.ts:1: Of a client.',
+    'a.ts:3: Told by nobody.',
+  ]);
+  t.same(
+    riddles('a.ts', 'const a = 1; // what somebody wrote\n/**\n * Returns the client that\n * everybody knows.\n */').length,
+    2,
+  );
+  t.same(riddles('a.ts', "/** Calls `told` for names that can be told apart. */\nconst a = 'nobody';"), []);
+  t.same(sharedNames([...exportsOf('a.ts', 'export type Found ='), ...exportsOf('b.ts', 'export interface Found {')]), ['Found']);
+  t.same(
+    sharedNames([...exportsOf('a.ts', 'export type Found =\nexport function Found('), ...exportsOf('b.ts', 'type Found =')]),
+    [],
+  );
 });

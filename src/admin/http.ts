@@ -16,7 +16,7 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-export interface ServeOptions extends HandleOptions, ListenOn {}
+export interface HttpServerOptions extends HandleOptions, ListenOn {}
 
 export interface HandleOptions {
   /** May refuse a request before any page is made. Absent admits all. */
@@ -31,7 +31,7 @@ export interface HandleOptions {
   readonly fault: (error: unknown) => void;
   /** From accept, or from the end of the last answer, to a whole request. */
   readonly requestTimeoutMs?: number;
-  /** Whether a connection may be used again after its answer. Default: true. */
+  /** False ends a connection after its answer. Default: true. */
   readonly reuse?: boolean;
 }
 
@@ -66,7 +66,7 @@ const CLOSE_MS = 2_000;
 const PIECE_BYTES = 32_768;
 const PIECE_MS = 5;
 
-export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
+export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
   const bounded = new BoundedServer(options);
   const { server } = bounded;
   await listenOn(server, options);

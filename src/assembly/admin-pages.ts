@@ -134,7 +134,7 @@ async function followSource(
   } catch (err) {
     observation.observer.log.error(
       { err },
-      'the admin listener that the control plane wants could not be opened: it cannot look into this egress',
+      'the admin listener that the control plane wants could not be opened: the control plane cannot read this egress',
     );
   }
   if (envoyAdmin.at?.port !== before?.port || envoyAdmin.at?.address !== before?.address) own.changed();

@@ -19,9 +19,7 @@ export function checkSources(options: SourceOptions): void {
   if (source === undefined) return;
   for (const key of NOT_OF_A_SOURCE)
     if (options[key] !== undefined)
-      throw new TypeError(
-        `startEgress: ${key} does not go together with source: the source says what is loaded, and how it is read`,
-      );
+      throw new TypeError(`startEgress: ${key} cannot be combined with source: the source decides what is loaded, and how`);
 }
 
 const NOT_OF_A_SOURCE = ['resources', 'controlPlane', 'name', 'zone', 'identities', 'strict', 'configThread'] as const;

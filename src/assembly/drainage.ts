@@ -52,7 +52,7 @@ export function drainage({ clock, observer, workers, acceptThroughout, sharesQue
       return {
         done: done.finally(() => {
           telling.cancel();
-          // Those of a data side that hangs: it sends no record of them.
+          // Counts the sessions of a data side that hangs: it sends no records of them.
           if (drained !== null) drained.lost = workers.limits.sessions;
         }),
         hurry() {

@@ -80,7 +80,7 @@ function reactions({ log, metrics, traffic }: Observer): Omit<Observation, 'obse
       log.warn({}, message);
     },
     sourceSilent(forMs) {
-      log.warn({ forMs }, 'the source of the configuration does not answer; what is live stays live');
+      log.warn({ forMs }, 'the source of the configuration does not answer; the live configuration stays');
     },
     relay(path) {
       metrics.relay(path);
@@ -96,7 +96,7 @@ function reactions({ log, metrics, traffic }: Observer): Omit<Observation, 'obse
     },
     endpointHealth({ cluster, key: endpoint, health }, why) {
       if (health === 'healthy') log.info({ cluster, endpoint }, 'an endpoint is healthy again');
-      else log.warn({ cluster, endpoint, health, why }, 'an endpoint is not used any more');
+      else log.warn({ cluster, endpoint, health, why }, 'an endpoint is no longer used');
     },
     endpointDetected(detector, result, cluster) {
       metrics.ejection(detector, result);

@@ -31,7 +31,7 @@ export interface Served extends Follower {
   close(): Promise<void>;
 }
 
-export interface ServeOptions {
+export interface ServeParts {
   readonly clock: Clock;
   readonly observation: Observation;
   readonly configuration: Configuration;
@@ -41,7 +41,7 @@ export interface ServeOptions {
 /** The longest wait for each part that has to end. */
 const CLOSE_MS = 4_000;
 
-export function serve(options: EgressOptions, given: ServeOptions): Served {
+export function serve(options: EgressOptions, given: ServeParts): Served {
   const { clock, observation, configuration, source } = given;
   const { dataPlane } = configuration;
   const own = ownListeners((all) => dataPlane.setOwnListeners(all));
@@ -90,7 +90,7 @@ export function serve(options: EgressOptions, given: ServeOptions): Served {
         // A synchronous throw counts as ended too: the other parts still have to end.
         const ended = (async () => void (await end()))();
         if (await within(CLOSE_MS, ended)) return;
-        log.warn({ what, afterMs: CLOSE_MS }, 'the end does not wait for it any longer');
+        log.warn({ what, afterMs: CLOSE_MS }, 'the shutdown no longer waits for it');
       }
       await done('the source of the configuration', () => source.close?.());
       await done('a data side', () => dataPlane.workers.stop());
@@ -104,7 +104,7 @@ export function serve(options: EgressOptions, given: ServeOptions): Served {
 
 function listenForClients(
   { bind, port, inheritedSocket }: Pick<EgressOptions, 'bind' | 'port' | 'inheritedSocket'>,
-  { clock, observation, configuration, source }: ServeOptions,
+  { clock, observation, configuration, source }: ServeParts,
   own: OwnListeners,
 ): ListeningPlaces {
   const { movesListener } = behaviourOf(source);
@@ -129,7 +129,7 @@ function listenForClients(
   return listening;
 }
 
-interface OpenParts extends ServeOptions {
+interface OpenParts extends ServeParts {
   readonly pages: AdminPages;
   readonly listening: ListeningPlaces;
   readonly own: OwnListeners;
@@ -160,6 +160,6 @@ async function open(options: EgressOptions, parts: OpenParts): Promise<Served['p
   const also = more.length === 0 ? {} : { also: more };
   log.info({ ...about, ...listening.at, ...also, ...ports, workers: workers.count }, 'zone egress is ready');
   const flags = options.ignoredFlags ?? [];
-  if (flags.length > 0) log.debug({ flags }, 'these flags have no meaning for this egress');
+  if (flags.length > 0) log.debug({ flags }, 'these flags have no effect on this egress');
   return ports;
 }

@@ -57,7 +57,7 @@ export function hostProblem(certificate: X509Certificate | null, host: string): 
   const name = host.replace(/\.$/, '');
   const isFor = isIP(host) === 0 ? certificate?.checkHost(name) : certificate?.checkIP(host);
   if (isFor !== undefined) return undefined;
-  const names = certificate?.subjectAltName ?? certificate?.subject.split('\n').join(', ') ?? 'nobody';
+  const names = certificate?.subjectAltName ?? certificate?.subject.split('\n').join(', ') ?? 'no name';
   const why = `Hostname/IP does not match certificate's altnames: ${host} is not in the cert's list: ${shortened(names)}`;
   return Object.assign(new Error(why), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
 }

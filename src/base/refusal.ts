@@ -92,8 +92,9 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   misconfigured: {
     step: 'endpoint',
     meaning:
-      'the destination is known, but what was written for it cannot be used: a Secret that is not there, a certificate or key that does not fit, a field that is wrong',
-    remedy: 'mend what the detail names; `validate` and the problems at load (/config_errors) say where it is written',
+      'the destination is known, but its resource cannot be used: a missing Secret, a certificate or key that does not fit, or a wrong field',
+    remedy:
+      'correct the resource that the detail names; `validate` and the problems at load (/config_errors) say where it is written',
   },
   'no-endpoint': {
     step: 'endpoint',
@@ -137,13 +138,13 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
   },
   'request-timeout': {
     step: 'splice',
-    meaning: 'a request or its answer took longer than the route allows, or nothing of them moved for too long',
+    meaning: 'a request or its answer took longer than the route allows, or no byte of them moved for too long',
     remedy: 'look at the service first; otherwise raise the timeout of the MeshTimeout that the detail names',
   },
   'fault-injected': {
     step: 'request',
     meaning: 'a MeshFaultInjection or FaultInjection answered the request in place of the service',
-    remedy: 'take the fault away where it is not meant for this client',
+    remedy: 'remove the fault if it is not meant for this client',
   },
   'endpoint-failed': {
     step: 'splice',

@@ -1,4 +1,4 @@
-import type { Env, Given, OptionTable } from './options.ts';
+import type { Env, ParsedOptions, OptionTable } from './options.ts';
 import { pairs } from './values.ts';
 
 /**
@@ -77,14 +77,14 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     env: ['KUMA_CONTROL_PLANE_RETRY_BACKOFF'],
     fallback: '3s',
     variableOnly: true,
-    help: 'between two tries to get the bootstrap',
+    help: 'pause between two attempts to get the bootstrap',
   },
   'retry-max-duration': {
     kind: 'duration',
     env: ['KUMA_CONTROL_PLANE_RETRY_MAX_DURATION'],
     fallback: '5m',
     variableOnly: true,
-    help: 'how long it is tried',
+    help: 'how long to try for the bootstrap',
   },
   'system-ca-path': {
     kind: 'text',
@@ -175,7 +175,7 @@ const TELLING = [
  * Returns the first flag or variable that only makes sense with a control plane; null where there
  * is none.
  */
-export function tellsOfControlPlane(given: Given): string | null {
+export function tellsOfControlPlane(given: ParsedOptions): string | null {
   for (const name of TELLING) {
     const source = given.source(name);
     if (source !== null) return source;
@@ -184,7 +184,7 @@ export function tellsOfControlPlane(given: Given): string | null {
 }
 
 /** Throws where kuma-dp would refuse. */
-export function controlPlaneFlags(given: Given, env: Env, proxyType: ProxyType = 'egress'): ControlPlaneFlags {
+export function controlPlaneFlags(given: ParsedOptions, env: Env, proxyType: ProxyType = 'egress'): ControlPlaneFlags {
   const url = given.text('cp-address') ?? DEFAULT_CP_ADDRESS;
   checkUrl(given.source('cp-address') ?? '--cp-address', url);
   const resource = given.text('dataplane');
@@ -239,7 +239,7 @@ function checkUrl(source: string, text: string): void {
 }
 
 /** Returns the mesh; `default` without an option, as in kuma-dp. */
-function meshIn(given: Given): string {
+function meshIn(given: ParsedOptions): string {
   return given.text('mesh') ?? 'default';
 }
 
@@ -247,7 +247,7 @@ function meshIn(given: Given): string {
 const UNFILLED = /[$(){}]/;
 
 /** Returns `--name`, else the name of the Pod. */
-function nameIn(given: Given, env: Env): string {
+function nameIn(given: ParsedOptions, env: Env): string {
   const name = given.text('name') ?? '';
   if (name !== '' && !UNFILLED.test(name)) return name;
   const { POD_NAME: pod, POD_NAMESPACE: namespace } = env;
@@ -263,7 +263,7 @@ function nameIn(given: Given, env: Env): string {
 }
 
 /** Reads kuma-dp's names of the two forms of ADS. */
-function deltaIn(given: Given): boolean {
+function deltaIn(given: ParsedOptions): boolean {
   const transport = given.text('xds-transport');
   if (transport === 'DELTA_GRPC' || transport === 'GRPC') return transport === 'DELTA_GRPC';
   throw new Error(`${given.source('xds-transport') ?? ''} ${JSON.stringify(transport)}: allowed are GRPC and DELTA_GRPC`);

@@ -108,7 +108,8 @@ async function fileOf(path: string | null, what: string, machine: Machine): Prom
 function warningsOf({ skipVerify, url, caCert, caCertFile }: ControlPlaneFlags): readonly string[] {
   const warnings: string[] = [];
   const isPlain = new URL(url).protocol === 'http:';
-  if (isPlain) warnings.push(`--cp-address ${url}: without TLS everybody on the way can read the token and change the answer`);
+  if (isPlain)
+    warnings.push(`--cp-address ${url}: without TLS anyone on the network path can read the token and change the answer`);
   else if (skipVerify) {
     warnings.push(
       '--skip-verify: the certificate of the control plane is not verified; any server that answers there gets the token',

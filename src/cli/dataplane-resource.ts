@@ -27,7 +27,9 @@ export function readDataplaneResource(file: string, text: string): ProxyResource
   const problems = findings.problems();
   const errors = problems.filter(({ severity }) => severity === 'error');
   if (errors.length > 0 || read === null)
-    throw new Error(errors.length === 0 ? `${file}: is no map, which a Dataplane is` : errors.map(formatProblem).join('\n'));
+    throw new Error(
+      errors.length === 0 ? `${file}: is not a map, which a Dataplane has to be` : errors.map(formatProblem).join('\n'),
+    );
   const plain = plainYaml(file, text);
   if (plain.kind === 'wrong') throw new Error(plain.why);
   return { ...read, json: JSON.stringify(plain.map), warnings: problems.map(formatProblem) };
@@ -72,7 +74,7 @@ function readNetworking(map: MapValue, findings: Findings): void {
   const egresses = listeners.filter((each) => each.text('type') === 'ZoneEgress');
   if (egresses.length === 0)
     networking.error('listeners', 'must have one with `type: ZoneEgress`: without it this Dataplane is no zone egress');
-  if (egresses.length > 1) egresses[1]?.warn('type', 'is a second ZoneEgress: only the first listener that comes is served');
+  if (egresses.length > 1) egresses[1]?.warn('type', 'is a second ZoneEgress listener: only the first is served');
   if (networking.has('inbound')) networking.warn('inbound', 'is not served: this egress is no sidecar');
 }
 

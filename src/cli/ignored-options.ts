@@ -1,4 +1,4 @@
-import type { Given, OptionTable } from './options.ts';
+import type { ParsedOptions, OptionTable } from './options.ts';
 
 const text = { kind: 'text', help: '' } as const;
 const list = { kind: 'list', help: '' } as const;
@@ -57,7 +57,7 @@ export const IGNORED_OPTIONS: OptionTable = {
 };
 
 /** Returns the given flags and variables, except those in `used`, which have an effect. */
-export function ignoredIn(given: Given, used: readonly string[] = []): readonly string[] {
+export function ignoredIn(given: ParsedOptions, used: readonly string[] = []): readonly string[] {
   return Object.keys(IGNORED_OPTIONS)
     .filter((name) => !used.includes(name))
     .flatMap((name) => given.source(name) ?? []);

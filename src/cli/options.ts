@@ -26,7 +26,7 @@ export interface OptionSpec {
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
-export interface Given {
+export interface ParsedOptions {
   readonly positionals: readonly string[];
   text(name: string): string | null;
   list(name: string): readonly string[];
@@ -44,7 +44,7 @@ export interface Given {
  * Reads options. Unknown flags and invalid values are errors that list what is allowed. A variable
  * wins over a flag, as in kuma-dp; an empty variable does not count.
  */
-export function readOptions(argv: readonly string[], env: Env, table: OptionTable): Given {
+export function readOptions(argv: readonly string[], env: Env, table: OptionTable): ParsedOptions {
   const { values, positionals } = flagsIn(argv, table);
   const all = new Map<string, readonly string[]>();
   const sources = new Map<string, string>();
@@ -133,7 +133,7 @@ function asGoTakesThem(
   return { args, switches };
 }
 
-export function onePositional(given: Given, missing: string): string {
+export function onePositional(given: ParsedOptions, missing: string): string {
   const [one, second] = given.positionals;
   if (one === undefined) throw new Error(missing);
   if (second !== undefined) throw new Error(`one folder only, got ${JSON.stringify(second)} too`);

@@ -60,7 +60,7 @@ async function askedOfFolder(folder: Folder, about: ExplainCommand['about'], ter
     client: clientOf(about, config),
   };
   const trace = explain(snapshot, facts, assumedView, { origins, absent });
-  return { ...trace, notes: [...trace.notes, 'no egress is asked: names are taken to resolve, endpoints to be healthy'] };
+  return { ...trace, notes: [...trace.notes, 'no running egress was asked: names count as resolvable, endpoints as healthy'] };
 }
 
 function clientOf({ sni, from, cert }: Connection, config: Good): ClientFacts {
@@ -110,7 +110,7 @@ async function askedOfAdmin(url: string, { about, probe }: Pick<ExplainCommand, 
 function traceIn(body: string, url: string): Trace {
   const value = parsed(body);
   if (typeof value === 'object' && value !== null && 'version' in value && value.version === TRACE_VERSION) return value as Trace;
-  throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: what answers there is no zone egress of this version`);
+  throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: the answer is not from a zone egress of this version`);
 }
 
 function parsed(body: string): unknown {

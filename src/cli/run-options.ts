@@ -1,10 +1,10 @@
+import type { LogLevel } from '../observe/log.ts';
 import { CONTROL_PLANE_OPTIONS, PROXY_TYPES, controlPlaneFlags, tellsOfControlPlane } from './control-plane-flags.ts';
 import type { ControlPlaneFlags, ProxyType } from './control-plane-flags.ts';
 import { IGNORED_OPTIONS, ignoredIn } from './ignored-options.ts';
 import { readOptions } from './options.ts';
-import type { Env, Given, OptionSpec, OptionTable } from './options.ts';
+import type { Env, ParsedOptions, OptionSpec, OptionTable } from './options.ts';
 import { level } from './values.ts';
-import type { LogLevel } from './values.ts';
 
 export interface RunOptions {
   /** A folder; null where a control plane is the source. Never both. */
@@ -50,7 +50,7 @@ export const SOURCE_OPTIONS: Readonly<Record<'name' | 'zone' | 'strict' | 'ident
     kind: 'text',
     env: ['KUMA_DATAPLANE_NAME'],
     value: 'NAME',
-    help: 'which ZoneEgress of the folder, or of those that a control plane has',
+    help: 'name of the ZoneEgress, in the folder or at the control plane',
   },
   zone: {
     kind: 'text',
@@ -58,7 +58,7 @@ export const SOURCE_OPTIONS: Readonly<Record<'name' | 'zone' | 'strict' | 'ident
     value: 'ZONE',
     help: 'name of this zone, where the ZoneEgress has none',
   },
-  strict: { kind: 'flag', env: ['ZONE_EGRESS_STRICT'], help: 'unknown fields and kinds are errors' },
+  strict: { kind: 'flag', env: ['ZONE_EGRESS_STRICT'], help: 'report unknown fields and kinds as errors' },
   identities: {
     kind: 'text',
     env: ['ZONE_EGRESS_IDENTITIES'],
@@ -124,21 +124,21 @@ export const RUN_OPTIONS: OptionTable = {
     env: ['ZONE_EGRESS_SETUP_TIMEOUT'],
     fallback: '15s',
     value: 'DUR',
-    help: 'from accept until bytes flow',
+    help: 'time from accept until bytes flow',
   },
   'idle-timeout': {
     kind: 'duration',
     env: ['ZONE_EGRESS_IDLE_TIMEOUT'],
     fallback: '1h',
     value: 'DUR',
-    help: 'without a byte in either direction; 0s is off',
+    help: 'time without a byte in either direction; 0s is off',
   },
   'half-closed-timeout': {
     kind: 'duration',
     env: ['ZONE_EGRESS_HALF_CLOSED_TIMEOUT'],
     fallback: '5m',
     value: 'DUR',
-    help: 'without a byte in either direction after one side has ended; 0s is off',
+    help: 'time without a byte in either direction after one side has ended; 0s is off',
   },
   'max-hello-bytes': {
     kind: 'count',
@@ -192,7 +192,7 @@ export const RUN_OPTIONS: OptionTable = {
     env: ['ZONE_EGRESS_RECORD_MAX_SIZE'],
     fallback: '100MB',
     value: 'SIZE',
-    help: 'a recording of this size makes room for the next: FILE.1 to FILE.5 are kept',
+    help: 'size at which the next recording file begins; FILE.1 to FILE.5 are kept',
   },
   'log-level': {
     kind: 'level',
@@ -266,7 +266,7 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
  * Chooses a folder or a control plane, never both. With nothing but the type of the proxy it is a
  * control plane.
  */
-function sourceIn(given: Given, env: Env, proxyType: ProxyType): Pick<RunOptions, 'resources' | 'controlPlane'> {
+function sourceIn(given: ParsedOptions, env: Env, proxyType: ProxyType): Pick<RunOptions, 'resources' | 'controlPlane'> {
   const resources = given.text('resources');
   const telling = tellsOfControlPlane(given);
   if (resources !== null) {
@@ -287,7 +287,7 @@ function sourceIn(given: Given, env: Env, proxyType: ProxyType): Pick<RunOptions
   return { resources: null, controlPlane: controlPlaneFlags(given, env, proxyType) };
 }
 
-function proxyTypeIn(given: Given): ProxyType {
+function proxyTypeIn(given: ParsedOptions): ProxyType {
   const text = given.text('proxy-type') ?? 'egress';
   const known = PROXY_TYPES.find((each) => each === text);
   const source = given.source('proxy-type') ?? '';

@@ -81,7 +81,7 @@ async function askForSessions(url: string): Promise<ReadSessions> {
   if (answer.status !== 200) throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${answer.status}: ${answer.body.trim()}`);
   const read = sessionsIn(answer.body);
   if (read.unreadable > 0)
-    throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: what answers there is no zone egress of this version`);
+    throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: the answer is not from a zone egress of this version`);
   return read;
 }
 

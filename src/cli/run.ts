@@ -66,7 +66,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
     supervisor === null
       ? null
       : report(supervisor, systemClock({ keepAlive: false }), (message) =>
-          terminal.err(`zone-egress: the service manager hears nothing of this process: ${message}\n`),
+          terminal.err(`zone-egress: the service manager gets no reports from this process: ${message}\n`),
         );
   const served = serveUntilSignal(egress, {
     onDrain: () => told?.stopping(),
@@ -124,7 +124,7 @@ export async function start(options: EgressOptions, terminal: Terminal): Promise
   }
 }
 
-export interface ServeOptions {
+export interface UntilSignalOptions {
   readonly drainTimeMs: number;
   readonly drainExitCode: number;
   readonly terminal: Terminal;
@@ -134,7 +134,7 @@ export interface ServeOptions {
 }
 
 /** SIGTERM and SIGINT drain, a second one ends now, SIGHUP reloads. */
-export function serveUntilSignal(egress: Egress, options: ServeOptions): Promise<number> {
+export function serveUntilSignal(egress: Egress, options: UntilSignalOptions): Promise<number> {
   const { terminal } = options;
   const clock = systemClock();
   return new Promise((resolve, reject) => {

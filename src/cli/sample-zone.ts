@@ -167,7 +167,7 @@ spec:
   - { address: 127.0.0.1, port: ${SAMPLE_PORTS.externalTcp} }
 `;
 
-const PERMISSIONS = `# Without a permission nobody reaches an ExternalService. A MeshExternalService is open to its mesh unless routing.defaultForbidMeshExternalServiceAccess.
+const PERMISSIONS = `# Without a permission no client reaches an ExternalService. A MeshExternalService is open to its mesh unless routing.defaultForbidMeshExternalServiceAccess.
 type: TrafficPermission
 mesh: default
 name: frontend-to-outside

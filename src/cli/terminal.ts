@@ -1,4 +1,4 @@
-/** What a command may use of the process; main.ts and tests provide it. */
+/** The parts of the process that a command may use; main.ts and tests provide them. */
 export interface Terminal {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;

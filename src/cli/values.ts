@@ -1,7 +1,6 @@
+import type { LogLevel } from '../observe/log.ts';
 import { isCidr } from '../routing/addresses.ts';
 import type { OptionSpec } from './options.ts';
-
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
 
 /** Throws, with the allowed values of `source` (a flag or a variable), where `text` is not one. */
 export function check(source: string, { kind, most }: OptionSpec, text: string): void {

@@ -23,6 +23,6 @@ export function strayVariables(env: Env): readonly string[] {
     .filter((name) => /^(ZONE_EGRESS|KUMA)_/.test(name) && !known.has(name) && !OF_A_SERVICE.test(name))
     .flatMap((name) => {
       const near = didYouMean(name, known);
-      return near === '' && name.startsWith('KUMA_') ? [] : `the variable ${name} means nothing here${near}`;
+      return near === '' && name.startsWith('KUMA_') ? [] : `the variable ${name} has no effect${near}`;
     });
 }

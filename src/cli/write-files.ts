@@ -25,7 +25,7 @@ export function writeFiles(
 ): number {
   const inTheWay = files.map(({ path }) => join(dir, path)).filter((path) => existsSync(path));
   if (inTheWay.length > 0 && !force) {
-    terminal.err(`zone-egress: these files are there already, --force replaces them: ${inTheWay.join(', ')}\n`);
+    terminal.err(`zone-egress: these files exist already; --force replaces them: ${inTheWay.join(', ')}\n`);
     return EXIT_CANNOT_CREATE;
   }
   for (const file of files) {

@@ -42,7 +42,7 @@ function problemOf(
   at: Omit<Problem, 'severity' | 'field' | 'message'> = NOWHERE,
 ): Problem {
   const { file, line, column } = at;
-  const message = `${text}: a mistake of this program (invariant ${invariant}), please report it; what was live stays`;
+  const message = `${text}: a bug of zone-egress (invariant ${invariant}), please report it; the previous configuration stays live`;
   return { severity: 'error', file, line, column, field: about, message };
 }
 

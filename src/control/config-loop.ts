@@ -16,7 +16,7 @@ import { whatChanged } from './what-changed.ts';
 import type { WhatChanged } from './what-changed.ts';
 
 /**
- * What identity/ prepares before a configuration goes live: the certificates of the meshes, and the
+ * Prepares the certificates of the meshes before a configuration goes live, and reports the
  * problems of those without one.
  */
 export interface CredentialStore<
@@ -179,7 +179,7 @@ async function isSame(before: Snapshot, now: Snapshot): Promise<boolean> {
 
 /** Refuses a changed configuration with an unchanged version: all later code compares versions. */
 function staleVersion({ version }: Snapshot): Problem {
-  const message = `the snapshot has the version ${JSON.stringify(version)} of the one that is live, and another content: the version has to change with it`;
+  const message = `the snapshot has the version ${JSON.stringify(version)} of the live one but other content: the version must change with the content`;
   return { ...NOWHERE, severity: 'error', field: '', message };
 }
 

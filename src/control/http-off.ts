@@ -17,7 +17,7 @@ export function lostWithoutHttp({ snapshot, origins }: Extract<Compiled, { kind:
       line,
       column,
       field: '',
-      message: `${route.destination}: of HTTP this egress does not do these, because http is off: ${lostOf(route.http).join(', ')}`,
+      message: `${route.destination}: http is off, so this egress does not do these: ${lostOf(route.http).join(', ')}`,
     });
   }
   return [...said.values()];

@@ -11,7 +11,7 @@ import { dialTls } from '../traffic/connect.ts';
 import { Origination } from '../traffic/originate.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
-export interface WatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'onDetected' | 'onHealth'> {
+export interface HealthWatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'onDetected' | 'onHealth'> {
   readonly clock: Clock;
   readonly workers: WorkerPool;
   readonly allowedResolved: readonly string[];
@@ -21,7 +21,7 @@ export interface WatchOptions extends Pick<EndpointWatchOptions, 'onCheck' | 'on
  * Makes a watch of endpoints that connects as sessions do: with the TLS of the endpoint, and never
  * to an address that they must not dial. Health goes to the data sides.
  */
-export function watchEndpoints(options: WatchOptions): EndpointWatch {
+export function watchEndpoints(options: HealthWatchOptions): EndpointWatch {
   const { clock, workers, allowedResolved, onHealth } = options;
   const origination = new Origination({ secret: (hash) => workers.secret(hash), systemTrust, checkServerName });
   const localOnes = createLocalAddresses();

@@ -8,7 +8,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Resolution } from '../model/endpoint-view.ts';
 import { createSystemNames } from './system-names.ts';
-import type { Found } from './system-names.ts';
+import type { ResolvedAddresses } from './system-names.ts';
 
 /** The addresses to look up: A records only, or AAAA records too. */
 export type Family = 'v4' | 'any';
@@ -19,7 +19,7 @@ export interface ResolverOptions {
    * Looks a name up. The default asks as the operating system does, with hosts file, search list
    * and ndots, which a bare DNS client ignores.
    */
-  readonly lookup?: (name: string, family: Family) => Promise<readonly string[] | Found>;
+  readonly lookup?: (name: string, family: Family) => Promise<readonly string[] | ResolvedAddresses>;
   /**
    * Called for every first answer, for every changed one, and again for each `resolve` of a known
    * name, because its caller has lost the answer.
@@ -305,7 +305,7 @@ class DnsResolver implements Resolver {
       this.#pump();
     });
     this.#deadlines.add(deadline);
-    let found: Found = { addresses: [], ttl: null };
+    let found: ResolvedAddresses = { addresses: [], ttl: null };
     let trouble = 'it has no address';
     try {
       found = foundOf(await this.#lookup(entry.name, family), family);
@@ -325,7 +325,7 @@ class DnsResolver implements Resolver {
     this.#pump();
   }
 
-  #succeed(entry: Entry, { addresses, ttl }: Found): void {
+  #succeed(entry: Entry, { addresses, ttl }: ResolvedAddresses): void {
     entry.failures = 0;
     entry.ttlMs = ttl === null ? null : ttl * 1_000;
     this.#settle(entry, { kind: 'resolved', addresses });
@@ -371,7 +371,7 @@ export function isDnsName(name: string): boolean {
   return !/^(?:[0-9]+|0[xX][0-9A-Fa-f]*)$/.test(labels.at(-1) ?? '');
 }
 
-function foundOf(answer: readonly string[] | Found, family: Family): Found {
+function foundOf(answer: readonly string[] | ResolvedAddresses, family: Family): ResolvedAddresses {
   const { addresses, ttl } = 'addresses' in answer ? answer : { addresses: answer, ttl: null };
   return { addresses: sorted(addresses, family), ttl };
 }

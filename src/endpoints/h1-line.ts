@@ -3,7 +3,7 @@ import type { ClientRequest, ClientRequestArgs, IncomingMessage } from 'node:htt
 import type { Duplex } from 'node:stream';
 import { ignoreError } from '../base/ignore-error.ts';
 import { bodyKeeper, errorText, headerMap, whenReady } from './http-line.ts';
-import type { HttpLine, LineOptions, Question, Told } from './http-line.ts';
+import type { HttpLine, LineOptions, CheckRequest, OnCheckResponse } from './http-line.ts';
 
 /** One connection of HTTP/1.1, kept by Node's own agent. */
 class OneSocket extends Agent {
@@ -38,10 +38,10 @@ export class Http1Line implements HttpLine {
     this.#agent = new OneSocket(options);
   }
 
-  ask({ method, host, path, headers, body, keepBytes }: Question, told: Told): () => void {
+  ask({ method, host, path, headers, body, keepBytes }: CheckRequest, told: OnCheckResponse): () => void {
     let over = false;
     let sent: ClientRequest | null = null;
-    const finish = (answer: Parameters<Told>[0]): void => {
+    const finish = (answer: Parameters<OnCheckResponse>[0]): void => {
       if (over) return;
       over = true;
       if (typeof answer === 'string') this.#drop(sent);
@@ -74,7 +74,7 @@ export class Http1Line implements HttpLine {
   }
 }
 
-function read(response: IncomingMessage, keepBytes: number, finish: Told): void {
+function read(response: IncomingMessage, keepBytes: number, finish: OnCheckResponse): void {
   const { take, whole } = bodyKeeper(keepBytes);
   response.on('error', (error) => finish(errorText(error)));
   response.on('data', (chunk: Buffer) => {

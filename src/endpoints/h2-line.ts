@@ -2,7 +2,7 @@ import { connect } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2';
 import type { Socket } from 'node:net';
 import { bodyKeeper, errorText, headerMap, whenReady } from './http-line.ts';
-import type { HttpLine, LineOptions, Question, Told } from './http-line.ts';
+import type { HttpLine, LineOptions, CheckRequest, OnCheckResponse } from './http-line.ts';
 
 /** One connection of HTTP/2. */
 export class Http2Line implements HttpLine {
@@ -17,10 +17,10 @@ export class Http2Line implements HttpLine {
     this.#options = options;
   }
 
-  ask(question: Question, told: Told): () => void {
+  ask(question: CheckRequest, told: OnCheckResponse): () => void {
     let over = false;
     let stop: () => void = () => this.close();
-    const finish = (answer: Parameters<Told>[0]): void => {
+    const finish = (answer: Parameters<OnCheckResponse>[0]): void => {
       if (over) return;
       over = true;
       this.#isAsked = false;
@@ -79,7 +79,7 @@ export class Http2Line implements HttpLine {
   }
 }
 
-function headersOf({ method, scheme, host, path, headers }: Question): OutgoingHttpHeaders {
+function headersOf({ method, scheme, host, path, headers }: CheckRequest): OutgoingHttpHeaders {
   const all: Record<string, string | string[]> = {};
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';
@@ -90,7 +90,7 @@ function headersOf({ method, scheme, host, path, headers }: Question): OutgoingH
   return { ...all, ':method': method, ':scheme': scheme, ':authority': host, ':path': path };
 }
 
-function exchange(stream: ClientHttp2Stream, { body, keepBytes }: Question, finish: Told): void {
+function exchange(stream: ClientHttp2Stream, { body, keepBytes }: CheckRequest, finish: OnCheckResponse): void {
   const { take, whole } = bodyKeeper(keepBytes);
   let status = 0;
   let headers = headerMap([]);

@@ -7,7 +7,7 @@ import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
 import type { Dialling } from './probe.ts';
 
-export interface Question {
+export interface CheckRequest {
   readonly method: string;
   readonly scheme: 'http' | 'https';
   readonly host: string;
@@ -19,7 +19,7 @@ export interface Question {
   readonly keepBytes: number;
 }
 
-export interface Answer {
+export interface CheckResponse {
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
   readonly trailers: ReadonlyMap<string, string>;
@@ -27,11 +27,11 @@ export interface Answer {
 }
 
 /** A text says why there is no answer. */
-export type Told = (answer: Answer | string) => void;
+export type OnCheckResponse = (answer: CheckResponse | string) => void;
 
 export interface HttpLine {
   /** Calls `told` once, unless it is cancelled before; returns the function that cancels. */
-  ask(question: Question, told: Told): () => void;
+  ask(question: CheckRequest, told: OnCheckResponse): () => void;
   close(): void;
 }
 

@@ -21,7 +21,7 @@ export type TcpCheck = HealthCheck & { readonly probe: Extract<HealthProbe, { ki
 /** Null for healthy, otherwise the reason. */
 export type Unhealthiness = string | null;
 
-export interface Found {
+export interface ProbeResult {
   readonly finding: Unhealthiness;
   /** True makes the endpoint unhealthy alone; otherwise several in a row are needed. */
   readonly decides: boolean;
@@ -29,7 +29,7 @@ export interface Found {
 
 export interface EndpointProbe {
   /** Calls `done` once, unless it is closed before. */
-  run(done: (found: Found) => void): void;
+  run(done: (found: ProbeResult) => void): void;
   /** Ends the running check, and the kept connection. */
   close(): void;
 }
@@ -57,7 +57,7 @@ export class TcpProbe implements EndpointProbe {
     this.#reuse = check.reuseConnection && this.#receive.length > 0;
   }
 
-  run(found: (found: Found) => void): void {
+  run(found: (found: ProbeResult) => void): void {
     const done = (finding: Unhealthiness): void => found({ finding, decides: false });
     const kept = this.#kept;
     this.#kept = null;

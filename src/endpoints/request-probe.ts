@@ -6,8 +6,8 @@ import type { Clock } from '../base/clock.ts';
 import type { HealthCheck, HealthProbe } from '../model/cluster.ts';
 import { Http1Line } from './h1-line.ts';
 import { Http2Line } from './h2-line.ts';
-import type { Answer, HttpLine, Question } from './http-line.ts';
-import type { Dialling, EndpointProbe, Found } from './probe.ts';
+import type { CheckResponse, HttpLine, CheckRequest } from './http-line.ts';
+import type { Dialling, EndpointProbe, ProbeResult } from './probe.ts';
 
 /** The address of a check, and its name there. */
 export interface ProbeTarget {
@@ -24,7 +24,7 @@ type RequestCheck = HealthCheck & { readonly probe: Exclude<HealthProbe, { kind:
 const USER_AGENT = 'Envoy/HC';
 
 /** The finding for a healthy service, and for one that announces its end. */
-const WELL: Found = { finding: null, decides: false };
+const WELL: ProbeResult = { finding: null, decides: false };
 
 /** With this header a service asks to be taken out at once. */
 const LEAVE_HEADER = 'x-envoy-immediate-health-check-fail';
@@ -33,8 +33,8 @@ export class RequestProbe implements EndpointProbe {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #line: HttpLine;
-  readonly #question: Question;
-  readonly #judge: (answer: Answer) => Found;
+  readonly #question: CheckRequest;
+  readonly #judge: (answer: CheckResponse) => ProbeResult;
   #stop: (() => void) | null = null;
 
   constructor({ probe, timeoutMs, reuseConnection: reuse }: RequestCheck, { clock, dial, host, isTls }: ProbeTarget) {
@@ -47,8 +47,8 @@ export class RequestProbe implements EndpointProbe {
     this.#judge = probe.kind === 'http' ? (answer) => judgeHttp(answer, probe) : judgeGrpc;
   }
 
-  run(done: (found: Found) => void): void {
-    const finish = (found: Found): void => {
+  run(done: (found: ProbeResult) => void): void {
+    const finish = (found: ProbeResult): void => {
       this.#stop = null;
       timer.cancel();
       done(found);
@@ -76,9 +76,9 @@ export class RequestProbe implements EndpointProbe {
   }
 }
 
-type To = Pick<Question, 'host' | 'scheme'>;
+type To = Pick<CheckRequest, 'host' | 'scheme'>;
 
-function httpQuestion(probe: Extract<HealthProbe, { kind: 'http' }>, { host, scheme }: To): Question {
+function httpQuestion(probe: Extract<HealthProbe, { kind: 'http' }>, { host, scheme }: To): CheckRequest {
   const { method = 'GET', path, headers = [] } = probe;
   return {
     method,
@@ -93,9 +93,9 @@ function httpQuestion(probe: Extract<HealthProbe, { kind: 'http' }>, { host, sch
 
 /** A failed connection is one failure of several; a bad answer is enough alone. */
 function judgeHttp(
-  { status, headers }: Answer,
+  { status, headers }: CheckResponse,
   { expectedStatuses, retriableStatuses = [] }: Extract<HealthProbe, { kind: 'http' }>,
-): Found {
+): ProbeResult {
   if (headers.has(LEAVE_HEADER)) return decided(`it asks to be left alone (${LEAVE_HEADER})`);
   if (expectedStatuses.includes(status)) return WELL;
   return retriableStatuses.includes(status) ? counted(`status ${status}`) : decided(`status ${status}`);
@@ -105,7 +105,7 @@ function judgeHttp(
 const MAX_MESSAGE_BYTES = 4_096;
 
 /** `HealthCheckRequest` has one field, the name of the service. */
-function grpcQuestion({ serviceName, authority, headers = [] }: Extract<HealthProbe, { kind: 'grpc' }>, to: To): Question {
+function grpcQuestion({ serviceName, authority, headers = [] }: Extract<HealthProbe, { kind: 'grpc' }>, to: To): CheckRequest {
   const name = Buffer.from(serviceName);
   const message = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, ...varint(name.length)]), name]);
   const prefix = Buffer.alloc(5);
@@ -124,7 +124,7 @@ function grpcQuestion({ serviceName, authority, headers = [] }: Extract<HealthPr
 const SERVING = 1;
 const STATES: readonly string[] = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 
-function judgeGrpc({ status, headers, trailers, body }: Answer): Found {
+function judgeGrpc({ status, headers, trailers, body }: CheckResponse): ProbeResult {
   if (status !== 200) return decided(`status ${status}`);
   const type = headers.get('content-type') ?? '';
   if (!/^application\/grpc(?:[+;]|$)/.test(type)) return decided(`its answer is ${type === '' ? 'of no type' : type}`);
@@ -156,10 +156,10 @@ function withAgent(headers: readonly string[]): readonly string[] {
   return isWritten ? headers : ['user-agent', USER_AGENT, ...headers];
 }
 
-function counted(finding: string): Found {
+function counted(finding: string): ProbeResult {
   return { finding, decides: false };
 }
 
-function decided(finding: string): Found {
+function decided(finding: string): ProbeResult {
   return { finding, decides: true };
 }

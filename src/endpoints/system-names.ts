@@ -12,7 +12,7 @@ import { hostname } from 'node:os';
 import type { Clock } from '../base/clock.ts';
 import type { Family } from './dns.ts';
 
-export interface Found {
+export interface ResolvedAddresses {
   readonly addresses: readonly string[];
   /** How long the addresses may be kept, in seconds; null where no record says so. */
   readonly ttl: number | null;
@@ -20,7 +20,7 @@ export interface Found {
 
 export interface SystemNames {
   /** Rejects with an error whose `code` is one of Node's own. */
-  find(name: string, family: Family): Promise<Found>;
+  find(name: string, family: Family): Promise<ResolvedAddresses>;
   close(): void;
 }
 
@@ -78,7 +78,7 @@ class Names implements SystemNames {
     this.#client = this.#newClient();
   }
 
-  async find(name: string, family: Family): Promise<Found> {
+  async find(name: string, family: Family): Promise<ResolvedAddresses> {
     const files = await this.#system();
     if (this.#closed) throw failure('ECANCELLED');
     const inHosts = files.hosts.get(withoutDot(name).toLowerCase()) ?? [];
@@ -105,7 +105,7 @@ class Names implements SystemNames {
    * Returns the first of these that exists. As in glibc, a server that fails does not end the
    * search, a silent one does.
    */
-  async #inDns(names: readonly string[], family: Family): Promise<Found> {
+  async #inDns(names: readonly string[], family: Family): Promise<ResolvedAddresses> {
     let worst = failure('ENOTFOUND');
     for (const name of names) {
       const answer = await this.#ask(name, family);
@@ -116,7 +116,7 @@ class Names implements SystemNames {
     throw worst;
   }
 
-  async #ask(name: string, family: Family): Promise<Found | Failure> {
+  async #ask(name: string, family: Family): Promise<ResolvedAddresses | Failure> {
     const client = this.#client;
     const asked = [client.resolve4(name, { ttl: true }), ...(family === 'any' ? [client.resolve6(name, { ttl: true })] : [])];
     const answers = await Promise.allSettled(asked);
@@ -135,7 +135,7 @@ class Names implements SystemNames {
     );
   }
 
-  async #lastWord(name: string, family: Family): Promise<Found> {
+  async #lastWord(name: string, family: Family): Promise<ResolvedAddresses> {
     this.#lastWords++;
     try {
       return { addresses: await (this.#options.lastWord ?? bySystem)(name, family), ttl: null };
@@ -171,7 +171,7 @@ class Names implements SystemNames {
   }
 }
 
-function foundIn(records: readonly { readonly address: string; readonly ttl: number }[]): Found {
+function foundIn(records: readonly { readonly address: string; readonly ttl: number }[]): ResolvedAddresses {
   return { addresses: records.map(({ address }) => address), ttl: Math.min(...records.map(({ ttl }) => ttl)) };
 }
 

@@ -10,7 +10,7 @@ import type { Route } from '../model/route.ts';
 import { authoriseClaims } from '../routing/authorise.ts';
 
 export interface AccessChange {
-  /** SPIFFE ids, with other URI names where those count, or `anybody else of mesh …`. */
+  /** SPIFFE ids, with other URI names where those count, or `any other client of mesh …`. */
   readonly newly: readonly string[];
   readonly noLonger: readonly string[];
   /**
@@ -88,7 +88,7 @@ function probesOf(routes: readonly (Route | null)[]): { readonly probes: readonl
 
 function labelOf(ids: readonly string[], tags: readonly string[], mesh: MeshName): string {
   const isOther = ids.includes(`spiffe://${mesh}/${NOBODY}`);
-  const who = isOther ? `anybody else of mesh ${mesh}` : ids.map(starred).join(' and ');
+  const who = isOther ? `any other client of mesh ${mesh}` : ids.map(starred).join(' and ');
   return tags.length === 0 ? who : `${who}${WITH}${tags.map(starred).sort().join(', ')}`;
 }
 

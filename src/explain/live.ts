@@ -1,5 +1,5 @@
 /**
- * What a running egress knows besides its configuration: limits that are reached now, the ends of
+ * Knowledge of a running egress besides its configuration: limits that are reached now, the ends of
  * the last sessions, and the results of dialling the endpoints.
  */
 import { REFUSALS, refuse } from '../base/refusal.ts';

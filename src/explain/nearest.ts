@@ -58,7 +58,7 @@ const RANKS: Readonly<Record<Exclude<NearMissKind, 'case'>, number>> = {
   address: 9,
 };
 
-/** What an SNI means in each of Kuma's forms; null for a form that it has not. */
+/** The meaning of an SNI in each of Kuma's forms; null for a form that it has not. */
 interface Meaning {
   readonly form: 'tag' | 'hash' | 'kri';
   readonly name: string;

@@ -25,7 +25,7 @@ export function endpointChange(
     const more = endpoints.length > named.length ? ` and ${endpoints.length - named.length} more` : '';
     return `went to ${record.endpoint}, goes to ${named.join(', ')}${more} now`;
   }
-  // Whether TLS was used is known only for a connection that was made.
+  // The use of TLS is known only for a connection that was made.
   if (record.connectMs < 0) return null;
   if (record.endpointTls && same.every(({ tls }) => tls === null))
     return `${record.endpoint} was spoken to in TLS, and is in plain text now`;

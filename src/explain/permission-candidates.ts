@@ -102,7 +102,7 @@ function uriMiss(principal: Extract<Principal, { kind: 'uri' }>, uris: readonly 
 export function principalName(principal: Principal): string {
   switch (principal.kind) {
     case 'any':
-      return 'everybody';
+      return 'every client';
     case 'uri':
       return valueText(principal);
     case 'uri-list':

@@ -45,7 +45,7 @@ const SIGNS = { added: '+', removed: '-', changed: '~' } as const;
 
 function accessLines({ sni, place, decidedElsewhere }: RouteDiff, who: readonly string[]): readonly string[] {
   if (who.length === 0) return [];
-  if (decidedElsewhere) return [`${sni}: whom the other zone lets in${inFile(place)}`];
+  if (decidedElsewhere) return [`${sni}: the clients that the other zone admits${inFile(place)}`];
   const more = who.length > MAX_NAMED ? `, and ${who.length - MAX_NAMED} more` : '';
   return [`${sni}: ${who.slice(0, MAX_NAMED).join(', ')}${more}${inFile(place)}`];
 }

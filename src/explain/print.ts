@@ -77,7 +77,9 @@ function background({ configuration, record, connection, notes }: Trace): readon
   if (record !== null) lines.push(`session ${record.id} from ${connection.clientAddress}, ${record.startedAt}: ${record.reason}`);
   if (connection.certificateIssuer !== '' || connection.certificateExpiry !== '') {
     const { from, certificateIssuer: issuer, certificateExpiry: expiry } = connection;
-    lines.push(`certificate of ${from.length === 0 ? 'nobody' : from.join(', ')}, issued by ${issuer}, expires ${expiry}`);
+    lines.push(
+      `certificate ${from.length === 0 ? 'without a URI name' : `of ${from.join(', ')}`}, issued by ${issuer}, expires ${expiry}`,
+    );
   }
   return [...lines, ...notes.map((note) => `note: ${note}`)];
 }

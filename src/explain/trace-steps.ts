@@ -38,7 +38,7 @@ interface Explained extends Sources {
 export class ReasonedSteps {
   readonly #steps = new Map<TraceStepName, TraceStep>();
   endsAt: TraceStepName | null = null;
-  /** What a session would dial, in order; empty where it does not get so far. */
+  /** The targets that a session would dial, in order; empty where it does not get so far. */
   targets: readonly Target[] = [];
   nearest: readonly NearMiss[] = [];
   /** The status with which the egress answers the request itself, where a step decides so. */

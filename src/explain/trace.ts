@@ -15,11 +15,11 @@ export interface Trace {
   readonly outcome: 'allowed' | 'refused';
   /** Why it ended; null where no session was recorded. */
   readonly reason: EndReason | null;
-  /** Where it ended; null where it passes all steps. */
+  /** The step where it ended; null where it passes all steps. */
   readonly endsAt: Step | null;
   /** One sentence; empty where it passes. */
   readonly detail: string;
-  /** What to change so that it passes; null where it passes. */
+  /** The change with which it would pass; null where it passes. */
   readonly advice: Advice | null;
   /** Names that would have matched, nearest first. */
   readonly nearest: readonly NearMiss[];
@@ -101,7 +101,7 @@ export type NearMissKind =
 
 export interface Advice {
   readonly text: string;
-  /** What to change, e.g. `Mesh default`; empty where it is no resource. */
+  /** The resource to change, e.g. `Mesh default`; empty where it is no resource. */
   readonly resource: string;
   readonly place: FilePlace | null;
 }
@@ -178,7 +178,7 @@ export interface ProbeView {
   readonly ms: number;
 }
 
-/** What the compiler of the configuration knows besides the snapshot. */
+/** Facts that the compiler of the configuration knows besides the snapshot. */
 export interface Sources {
   readonly origins: ReadonlyMap<string, Origin>;
   readonly absent: ReadonlyMap<string, Absent>;

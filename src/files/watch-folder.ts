@@ -8,7 +8,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { scanFolder } from './scan.ts';
 import type { ScannedFolder } from './scan.ts';
 
-export interface WatchOptions {
+export interface FolderWatchOptions {
   readonly clock: Clock;
   /** Called after each change, once it was quiet for `debounceMs`. */
   readonly onChange: () => void;
@@ -36,7 +36,7 @@ const MAX_DEBOUNCES = 10;
 /** Looking takes at most a twentieth of the time: a folder of many files is polled less often. */
 const MIN_REST = 20;
 
-export function watchFolder(dir: string, options: WatchOptions): FolderWatcher {
+export function watchFolder(dir: string, options: FolderWatchOptions): FolderWatcher {
   return new Watch(dir, options);
 }
 
@@ -56,7 +56,7 @@ class Watch implements FolderWatcher {
   #again = false;
   #closed = false;
 
-  constructor(dir: string, { clock, onChange, debounceMs = 100, pollMs = 2_000, since }: WatchOptions) {
+  constructor(dir: string, { clock, onChange, debounceMs = 100, pollMs = 2_000, since }: FolderWatchOptions) {
     this.#dir = dir;
     this.#clock = clock;
     this.#onChange = onChange;

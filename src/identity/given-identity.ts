@@ -23,7 +23,7 @@ export class GivenIdentity implements MeshIdentity {
   close(): void {}
 }
 
-export type Given =
+export type GivenIdentityRead =
   | { readonly kind: 'good'; readonly credentials: MeshCredentials }
   /**
    * Problems are warnings: an error in one mesh must not keep a whole configuration from going
@@ -44,9 +44,9 @@ export function readGiven(
     readonly key: string;
   },
   nowMs: number,
-): Given {
+): GivenIdentityRead {
   const { mesh } = parts;
-  const bad = (message: string): Given => ({
+  const bad = (message: string): GivenIdentityRead => ({
     kind: 'bad',
     problems: [identityProblem(meshOrigin(mesh), `mesh ${mesh} is not served: ${message}`, 'warning')],
   });

@@ -95,7 +95,7 @@ class Store implements KeyStore {
     }
     const credentials = [...held.values()].map(({ identity }) => identity.credentials);
     const prepared = Object.freeze({ problems, credentials });
-    // Where every mesh has an error there is nothing to commit.
+    // There is nothing to commit where every mesh has an error.
     if (held.size > 0 || !hasErrors(problems)) this.#prepared.set(prepared, held);
     return prepared;
   }

@@ -203,7 +203,7 @@ function readNames(altNames: readonly GeneralName[]): Names {
     if (!/^[\x21-\x7e]*$/.test(text) || /[,"'\\]/.test(text)) {
       return {
         kind: 'bad',
-        why: `a ${kind.toUpperCase()} name of the client certificate holds a character that has no place in it`,
+        why: `a ${kind.toUpperCase()} name of the client certificate contains a character that is not allowed`,
       };
     }
     if (kind === 'uri') uris.push(text);

@@ -28,14 +28,14 @@ export interface VerifiedClient extends ClientClaims {
   readonly [verified]: true;
 }
 
-/** What a refusal may report of a certificate, as far as it could be read. */
+/** The parts of a certificate that a refusal may report, as far as they could be read. */
 export interface CertificateSummary {
   readonly spiffeIds: readonly string[];
   readonly issuer: string;
   readonly expiry: string;
 }
 
-/** What the TLS server of a mesh knows of its peer after the handshake. */
+/** The facts that the TLS server of a mesh has about its peer after the handshake. */
 export interface PeerFacts {
   readonly certificate: X509Certificate | undefined;
   /** True when OpenSSL has led the certificate to the trust of the mesh. */

@@ -1,8 +1,8 @@
 import type { ContentHash, MeshName } from './names.ts';
 
 /**
- * What a data side needs to terminate the mTLS of one mesh. The control side makes it; the private
- * key never leaves the process.
+ * The credentials that a data side needs to terminate the mTLS of one mesh. The control side makes
+ * them; the private key never leaves the process.
  */
 export interface MeshCredentials {
   readonly mesh: MeshName;

@@ -8,7 +8,7 @@ export interface CircuitBreaker {
   readonly maxPendingRequests?: number;
   /** HTTP requests in progress. */
   readonly maxRequests?: number;
-  /** Those among them that are sent a second time. */
+  /** Number of those that are sent a second time. */
   readonly maxRetries?: number;
   /** Belongs to Envoy's connection pools and has no effect here. */
   readonly maxConnectionPools?: number;

@@ -17,7 +17,7 @@ export interface Snapshot {
   readonly meshes: ReadonlyMap<MeshName, Mesh>;
 }
 
-/** What is needed to terminate the mTLS of one mesh. */
+/** A mesh whose mTLS the egress terminates. */
 export interface Mesh {
   /** Equals its key in the map. */
   readonly name: MeshName;

@@ -76,7 +76,9 @@ export class LoadReport {
     for (const invariant of broken) metrics.count('zone_egress_invariant_violations_total', { invariant });
     log.error(
       { ...fields, problems: texts(problems) },
-      this.#named ? 'the configuration is rejected; what was live stays' : 'the configuration is rejected; none was live before',
+      this.#named
+        ? 'the configuration is rejected; the previous one stays live'
+        : 'the configuration is rejected; none was live before',
     );
     this.#wasBad = 'rejected';
   }
@@ -114,7 +116,7 @@ export class LoadReport {
     if (refusing.length > 0)
       log.error(
         { ...fields, problems: texts(refusing) },
-        'what has these errors is refused; the rest of the configuration is served',
+        'resources with these errors are refused; the rest of the configuration is served',
       );
     if (others.length > 0) log.warn({ ...fields, problems: texts(others) }, 'the configuration has warnings');
   }
@@ -123,9 +125,10 @@ export class LoadReport {
   #logRecovery(fields: LoadFields, { version, changed }: { readonly version: string; readonly changed: boolean }): void {
     const { log } = this.#to;
     const { errors } = fields;
-    if (this.#wasBad === 'rejected' && errors > 0) log.info(fields, 'the configuration is good again, but for what has errors');
+    if (this.#wasBad === 'rejected' && errors > 0)
+      log.info(fields, 'the configuration is good again, except for resources with errors');
     if (this.#wasBad !== null && errors === 0) {
-      const same = changed ? '' : '; it is the same as what was live';
+      const same = changed ? '' : '; it equals the live one';
       log.info({ ...fields, version }, `the configuration is good again${same}`);
     }
     this.#wasBad = errors > 0 ? 'errors' : null;

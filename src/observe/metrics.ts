@@ -18,10 +18,10 @@ export interface MetricInfo {
 
 // prettier-ignore
 export const METRICS = {
-  zone_egress_sessions_total: { type: 'counter', unit: '', labels: ['mode', 'mesh', 'reason'], help: 'Sessions that ended, refused ones too; mode and mesh are empty where no route was found' },
+  zone_egress_sessions_total: { type: 'counter', unit: '', labels: ['mode', 'mesh', 'reason'], help: 'Sessions that ended, including refused ones; mode and mesh are empty where no route was found' },
   zone_egress_sessions_active: { type: 'gauge', unit: '', labels: [], help: 'Accepted connections that have not ended' },
   zone_egress_handshakes_active: { type: 'gauge', unit: '', labels: [], help: 'TLS handshakes with clients under way' },
-  zone_egress_requests_total: { type: 'counter', unit: '', labels: ['mesh', 'code_class', 'reason'], help: 'Requests of services that speak HTTP, refused ones too; code_class is that of the answer (2xx), empty where none went out' },
+  zone_egress_requests_total: { type: 'counter', unit: '', labels: ['mesh', 'code_class', 'reason'], help: 'Requests to HTTP services, including refused ones; code_class is the class of the answer (2xx), empty without an answer' },
   zone_egress_bytes_total: { type: 'counter', unit: 'bytes', labels: ['direction', 'mode', 'mesh'], help: 'Payload bytes of sessions that ended; up is from the client to the endpoint' },
   zone_egress_phase_seconds: { type: 'histogram', unit: 'seconds', labels: ['phase'], help: 'Duration of the phases hello, handshake and connect of the sessions that got through them' },
   zone_egress_session_seconds: { type: 'histogram', unit: 'seconds', labels: [], help: 'From accept to close, of sessions that were connected to an endpoint' },
@@ -36,7 +36,7 @@ export const METRICS = {
   zone_egress_control_plane_connected: { type: 'gauge', unit: '', labels: [], help: '1 while the control plane answers on the stream; 0 with a folder as the source' },
   zone_egress_control_plane_refused: { type: 'gauge', unit: '', labels: ['type'], help: '1 while the last response of this type is refused; the control plane then repeats it and sends nothing newer' },
   zone_egress_certificate_expiry_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: ['mesh'], help: 'When the certificate of the egress in this mesh expires' },
-  zone_egress_unverified_destinations: { type: 'gauge', unit: '', labels: [], help: 'Destinations that TLS is spoken to without verifying the server' },
+  zone_egress_unverified_destinations: { type: 'gauge', unit: '', labels: [], help: 'Destinations whose TLS does not verify the server' },
   zone_egress_dns_names: { type: 'gauge', unit: '', labels: [], help: 'Names that the live configuration needs resolved' },
   zone_egress_dns_failures_total: { type: 'counter', unit: '', labels: [], help: 'Look-ups that failed or timed out, also where the last good answer stays in use' },
   zone_egress_endpoints: { type: 'gauge', unit: '', labels: ['health'], help: 'Endpoints that are checked or may be ejected: healthy, unhealthy (by checks) or ejected (by outlier detection)' },

@@ -255,7 +255,7 @@ function countConnected(to: ClusterCounters, record: SessionRecord): void {
 }
 
 /**
- * Where both sides ended in order the first one is not known. Envoy sees the endpoint's end,
+ * The order is not known where both sides ended without an error. Envoy sees the endpoint's end,
  * because it has passed on the client's.
  */
 function isEndedByEndpoint(reason: EndReason): boolean {

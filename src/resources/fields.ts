@@ -251,7 +251,7 @@ export const MAX_INT32 = 0x7fff_ffff;
 
 /** The message quotes no part of the value. */
 const KEY_MESSAGE =
-  'looks like a key, a certificate or a token, which this field would show to everybody: keys go under inline (base64), inlineString, or into a Secret';
+  'looks like a key, a certificate or a token, which this field would show to every reader of the configuration: keys go under inline (base64), inlineString, or into a Secret';
 
 function openTags(map: MapValue, path: string, findings: Findings): TagField {
   const tags = new Map<string, string>();

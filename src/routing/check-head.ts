@@ -11,7 +11,7 @@ export interface Http1Head {
   readonly method: string;
   readonly target: string;
   readonly headers: FlatHeaders;
-  /** What `fieldsOf` reads in the same headers. */
+  /** The result of `fieldsOf` for the same headers. */
   readonly fields: HeadFields;
 }
 
@@ -42,7 +42,7 @@ const MAX_HEADERS = 100;
 /** Printable ASCII without the characters that end a host or belong to another part of a URL. */
 const HOST = /^(?!.*[/,<>"\\#?@^`{|}])[\x21-\x7e]+$/;
 const PATH = /^\/[\x21-\x22\x24-\x7e]*$/;
-/** Headers that tell where a message ends and whom it is for: no connection may claim them. */
+/** Headers for the end of a message and its recipient: `Connection` must not name them. */
 const OF_THE_MESSAGE = ['host', 'content-length', 'transfer-encoding'] as const;
 
 /**

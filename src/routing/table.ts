@@ -11,7 +11,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 export interface RoutingTable {
   readonly version: string;
   readonly zone: string;
-  /** By mesh, then by SNI. */
+  /** Keyed by mesh, then by SNI. */
   readonly routes: readonly RouteRow[];
 }
 
@@ -20,10 +20,10 @@ export interface RouteRow {
   readonly mesh: string;
   readonly destination: string;
   readonly mode: Route['kind'];
-  /** Those that the route admits. */
+  /** Endpoints that the route admits. */
   readonly endpoints: readonly EndpointRow[];
   readonly who: string;
-  /** What decides on it; empty where this egress does not. */
+  /** The name of what decides; empty where this egress does not decide. */
   readonly by: string;
   readonly tls: string;
 }
@@ -44,11 +44,11 @@ function rowOf(route: Route, cluster: Cluster | undefined): RouteRow {
   const { serverName: sni, mesh, destination, kind: mode } = route;
   const all = cluster?.endpoints ?? [];
   const why = route.unsupported ?? cluster?.broken;
-  const nobody = why === undefined ? null : `nobody: ${why}`;
+  const refused = why === undefined ? null : `no client: ${why}`;
   if (route.kind === 'passthrough') {
     const subset = Object.entries(route.subset);
     const admitted = all.filter(({ tags }) => subset.every(([tag, value]) => tags[tag] === value));
-    const [who, tls] = [nobody ?? 'as the other zone says', "the client's own"];
+    const [who, tls] = [refused ?? 'the other zone decides', "the client's own"];
     return { sni, mesh, destination, mode, endpoints: admitted.map(endpointRow), who, by: '', tls };
   }
   const { permission } = route;
@@ -60,7 +60,7 @@ function rowOf(route: Route, cluster: Cluster | undefined): RouteRow {
     destination,
     mode,
     endpoints: all.map(endpointRow),
-    who: nobody ?? whoText(permission),
+    who: refused ?? whoText(permission),
     by: permission.by,
     tls,
   };
@@ -73,29 +73,29 @@ function endpointRow({ address, port, weight, priority, zone }: Endpoint): Endpo
 function whoText(permission: Permission): string {
   switch (permission.kind) {
     case 'allow-all':
-      return 'everybody in the mesh';
+      return 'every client of the mesh';
     case 'deny-all':
-      return 'nobody';
+      return 'no client';
     case 'unsupported':
-      return `nobody: ${permission.why}`;
+      return `no client: ${permission.why}`;
     case 'all-of':
       return permission.all.map((part) => `(${whoText(part)})`).join(' and ');
     case 'rules':
-      return permission.rules.length === 0 ? 'nobody' : permission.rules.map(ruleText).join('; ');
+      return permission.rules.length === 0 ? 'no client' : permission.rules.map(ruleText).join('; ');
     default:
       return permission satisfies never;
   }
 }
 
 function ruleText({ action, principal }: PermissionRule): string {
-  const whom = principalText(principal);
-  return action === 'allow' ? whom : action === 'deny' ? `not ${whom}` : `${whom} (shadow deny)`;
+  const clients = principalText(principal);
+  return action === 'allow' ? clients : action === 'deny' ? `not ${clients}` : `${clients} (shadow deny)`;
 }
 
 function principalText(principal: Principal): string {
   switch (principal.kind) {
     case 'any':
-      return 'everybody';
+      return 'every client';
     case 'uri-list':
       return `only ${principal.value}${principal.match === 'prefix' ? '*' : ''}`;
     case 'uri':
@@ -132,10 +132,10 @@ function byMeshAndSni(a: RouteRow, b: RouteRow): number {
 }
 
 const HEAD = ['SNI', 'MESH', 'DESTINATION', 'MODE', 'ENDPOINTS', 'WHO MAY', 'TLS'];
-/** A cell names so many of a list. */
+/** The most entries of a list in a cell. */
 const NAMED = 3;
 
-/** In columns, one route a line. */
+/** Writes columns, one route a line. */
 export function tableText({ routes }: RoutingTable): string {
   const rows = [HEAD, ...routes.map(cells)];
   const widths = HEAD.map((_, column) => rows.reduce((widest, row) => Math.max(widest, row[column]?.length ?? 0), 0));

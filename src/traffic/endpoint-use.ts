@@ -4,7 +4,7 @@ import type { EndpointHealth, EndpointView } from '../model/endpoint-view.ts';
 import type { Target } from '../routing/choose.ts';
 
 /**
- * What this data side knows of the endpoints of clusters: their health, which the control side
+ * The state of the endpoints of clusters on this data side: their health, which the control side
  * sends, and the number of its own sessions on each. It does not count sessions of other data
  * sides: the kernel spreads connections evenly enough to compare two endpoints.
  */

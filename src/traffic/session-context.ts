@@ -19,7 +19,7 @@ import type { Session } from './session-state.ts';
 import type { Terminator } from './terminate.ts';
 import type { Unproven } from './unproven.ts';
 
-/** What a session needs of its data side. */
+/** The side of the data side that a session uses. */
 export interface SessionContext {
   readonly clock: Clock;
   readonly settings: TrafficSettings;
@@ -30,7 +30,7 @@ export interface SessionContext {
    * the endpoint that it is passed through to.
    */
   readonly unproven: Unproven;
-  /** Those of them that are in a handshake with the egress. */
+  /** Unproven sessions in a handshake with the egress. */
   readonly handshaking: Unproven;
   readonly endpoints: EndpointUse;
   readonly pool: BufferPool;

@@ -14,7 +14,7 @@ import { admitNow, clusterNow, unlessRefused } from './session-judgement.ts';
 import type { Session } from './session-state.ts';
 import { SessionSteps } from './session-steps.ts';
 
-/** What the requests of one connection share. */
+/** State that the requests of one connection share. */
 interface Requests {
   readonly context: SessionContext;
   /** The SNI of the connection. */

@@ -14,7 +14,7 @@ import type { Splice } from './splice.ts';
 import type { UnprovenPlace, Unproven } from './unproven.ts';
 
 const GAVE_WAY =
-  'all places were taken: of the client address that held most, this connection had waited longest without a handshake that was done';
+  'all places were taken: this connection of the client address with most places had waited longest for its handshake';
 
 /** The state of a session while bytes flow. */
 interface Joined {

@@ -14,7 +14,7 @@ import { UnderTls } from './under-tls.ts';
 import type { SessionSteps } from './session-steps.ts';
 
 /**
- * What identity/ provides: the set-up of a mesh's TLS server, and the only gate to a
+ * The functions of identity/: the set-up of a mesh's TLS server, and the only gate to a
  * VerifiedClient.
  */
 export interface MeshTls {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 
 /**
- * Of the source with most places, a connection that has sent nothing for this long is ended before
+ * A connection of the source with most places that has sent nothing for this long is ended before
  * older ones that have.
  */
 const SILENT_MS = 1_000;

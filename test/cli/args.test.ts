@@ -189,9 +189,9 @@ t.test('a variable that is nearly one of ours is said; those of others are not',
     HOME: '/',
   };
   t.strictSame(strayVariables(env), [
-    'the variable ZONE_EGRESS_DRAIN_EXITCODE means nothing here, did you mean "ZONE_EGRESS_DRAIN_EXIT_CODE"?',
-    'the variable ZONE_EGRESS_SOMETHING_ELSE means nothing here',
-    'the variable KUMA_DATAPLANE_DRAINTIME means nothing here, did you mean "KUMA_DATAPLANE_DRAIN_TIME"?',
+    'the variable ZONE_EGRESS_DRAIN_EXITCODE has no effect, did you mean "ZONE_EGRESS_DRAIN_EXIT_CODE"?',
+    'the variable ZONE_EGRESS_SOMETHING_ELSE has no effect',
+    'the variable KUMA_DATAPLANE_DRAINTIME has no effect, did you mean "KUMA_DATAPLANE_DRAIN_TIME"?',
   ]);
 });
 

@@ -135,7 +135,7 @@ t.test('a Dataplane that cannot be a zone egress is refused with its place, and 
     [DATAPLANE.replace('address: 192.0.2.8\n', 'address: 0.0.0.0\n'), /networking\.address: must not be 0\.0\.0\.0 or ::/],
     [`${DATAPLANE}  - {type: ZoneEgress, port: 10002}\n`, /192\.0\.2\.8:10002 is that of another listener of this Dataplane/],
     ['apiVersion: kuma.io/v1alpha1\nkind: Dataplane\nmesh: m\n', /a proxy brings a resource in Universal form/],
-    ['[]\n', /is no map, which a Dataplane is/],
+    ['[]\n', /is not a map, which a Dataplane has to be/],
     [`${DATAPLANE}---\n${DATAPLANE}`, /has 2 documents; allowed is one, the Dataplane/],
     ['# nothing\n', '--dataplane: has no resource in it; a Dataplane is needed, or --name'],
   ];
@@ -242,7 +242,7 @@ t.test('no verification, or no TLS, is said loudly', async (t) => {
     warnings: [/^--skip-verify: the certificate .* gets the token$/],
   });
   t.match((await load(['--name=e', '--cp-address=http://cp:5678'])).warnings, [
-    /^--cp-address http:\/\/cp:5678: without TLS everybody/,
+    /^--cp-address http:\/\/cp:5678: without TLS anyone/,
   ]);
   t.same((await load(['--name=e'])).warnings, []);
 });

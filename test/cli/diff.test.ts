@@ -19,7 +19,7 @@ t.test('diff exits with 0 where two folders serve the same, and with 3 where the
   const open = folder('new', ZONE.replace('{ match: { kuma.io/service: frontend } }', "{ match: { kuma.io/service: '*' } }"));
   t.match(await runCommand('diff', before, open), {
     code: 3,
-    out: /NEWLY ALLOWED\n {2}api\{mesh=default\}: .*anybody else of mesh default \(.*new\/zone\.yaml:\d+\)/,
+    out: /NEWLY ALLOWED\n {2}api\{mesh=default\}: .*any other client of mesh default \(.*new\/zone\.yaml:\d+\)/,
   });
   const { code, out } = await runCommand('diff', before, open, '-o', 'json');
   t.equal(code, 3);

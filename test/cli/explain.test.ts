@@ -120,7 +120,7 @@ t.test('where nobody answers, or somebody else does, explain says so', async (t)
     const somebody = createServer((_, response) => void response.end(body));
     await once(somebody.listen(0, '127.0.0.1'), 'listening');
     const { port } = somebody.address() as AddressInfo;
-    t.match(await run(...API, '--admin', `http://127.0.0.1:${port}`), { code: 69, err: /no zone egress of this version/ });
+    t.match(await run(...API, '--admin', `http://127.0.0.1:${port}`), { code: 69, err: /not from a zone egress of this version/ });
     somebody.close();
   }
 });
@@ -135,7 +135,7 @@ t.test('what cannot be asked is a usage error that says what can', async (t) => 
     [[...API, ...dir, '--probe'], /--probe needs --admin URL and --sni NAME/],
     [['--id', '0.1', '--sni', 'x', ...admin], /--id goes without --sni/],
     [[...API], /needs --resources DIR or --admin URL/],
-    [[...API, ...dir, ...admin], /--resources and --admin: one of them/],
+    [[...API, ...dir, ...admin], /give only one of --resources and --admin/],
     [[...API, '--admin', 'https://x'], /allowed is http:\/\/HOST:PORT/],
     [[...API, ...dir, '--from', 'spiffe://a/b', '--cert', 'x'], /one of them/],
     [[...API, ...dir, '-o', 'yaml'], /allowed are text and json/],

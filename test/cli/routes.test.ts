@@ -54,7 +54,7 @@ t.test('routes: prints the computed routing of a folder as a table', async (t) =
     out,
     [
       'SNI                    MESH     DESTINATION  MODE         ENDPOINTS           WHO MAY                 TLS',
-      "backend{mesh=default}  default  backend      passthrough  192.0.2.2:10001 x2  as the other zone says  the client's own",
+      "backend{mesh=default}  default  backend      passthrough  192.0.2.2:10001 x2  the other zone decides  the client's own",
       '',
     ].join('\n'),
   );

@@ -268,7 +268,7 @@ t.test('what cannot be simulated is said with what can', async (t) => {
   const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
     [[], 64, /needs --resources DIR/],
     [['--resources', 'x'], 64, /needs --decisions FILE of recorded sessions, or --admin URL/],
-    [['--resources', 'x', '--decisions', 'y', '--admin', 'http://127.0.0.1:1'], 64, /one of them/],
+    [['--resources', 'x', '--decisions', 'y', '--admin', 'http://127.0.0.1:1'], 64, /give only one of --decisions and --admin/],
     [['--resources', 'x', '--admin', 'https://127.0.0.1:1'], 64, /allowed is http:\/\/HOST:PORT/],
     [['--resources', 'x', '--decisions', 'y', 'z'], 64, /takes no arguments/],
     [['--resources', `${dir}/resources`, '--decisions', `${dir}/x.ndjson`], 78, /bad\.yaml:2/],

@@ -41,7 +41,7 @@ t.test('a file that is there stays, and so none is written', async (t) => {
   t.equal(writeFiles(dir, FILES, { force: false, terminal }), 73);
   t.equal(readFileSync(join(dir, 'deep/b.key'), 'utf8'), 'old');
   t.throws(() => statSync(join(dir, 'a.txt')), { code: 'ENOENT' });
-  t.same(said, [`zone-egress: these files are there already, --force replaces them: ${join(dir, 'deep/b.key')}\n`]);
+  t.same(said, [`zone-egress: these files exist already; --force replaces them: ${join(dir, 'deep/b.key')}\n`]);
 });
 
 t.test('what is in the way is one sentence and exit 73', async (t) => {

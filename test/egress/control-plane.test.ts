@@ -56,7 +56,7 @@ t.test('over delta ADS it serves the same: a change, a removal, a refusal, and a
   t.match(refusals()[0], { type: 'cluster', error: /unreadable/ });
   t.equal(await ask(await zone.connect('legacy{mesh=default}', zone.mesh.client('batch')), 'ping'), 'ping');
   mend();
-  await until('it is good again', () => zone.log.some(({ msg }) => /is good again/.test(String(msg))));
+  await until('it is good again', () => zone.log.some(({ msg }) => /are accepted again/.test(String(msg))));
 
   const { version } = zone.egress.snapshot();
   const before = controlPlane.requests.length;
@@ -83,7 +83,7 @@ t.test('what it sent last outlives the control plane, and the next one is joined
   const running = await zone.connect('legacy{mesh=default}', frontend);
   t.equal(await ask(running, 'ping'), 'ping');
   await zone.controlPlane.stop();
-  await until('it is noticed', () => zone.log.some(({ msg }) => /control plane is gone/.test(String(msg))));
+  await until('it is noticed', () => zone.log.some(({ msg }) => /control plane is lost/.test(String(msg))));
   const meanwhile = await zone.connect('legacy{mesh=default}', frontend);
   t.equal(await ask(meanwhile, 'ping'), 'ping');
   await zone.controlPlane.start();
@@ -99,10 +99,10 @@ t.test('what cannot be used is refused with a reason, once in the log, and what 
   await until('it is refused again and again', () => refusals().length >= 3);
   const socket = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
   t.equal(await ask(socket, 'ping'), 'ping');
-  t.equal(zone.log.filter(({ msg }) => /what the control plane sent is refused/.test(String(msg))).length, 1);
+  t.equal(zone.log.filter(({ msg }) => /resources of the control plane are refused/.test(String(msg))).length, 1);
   t.match(await zone.egress.metrics(), /zone_egress_control_plane_refused\{type="cluster"\} 1/);
   mend();
-  await until('it is good again', () => zone.log.some(({ msg }) => /is good again/.test(String(msg))));
+  await until('it is good again', () => zone.log.some(({ msg }) => /are accepted again/.test(String(msg))));
   t.match(await zone.egress.metrics(), /zone_egress_control_plane_refused\{type="cluster"\} 0/);
 });
 
@@ -262,7 +262,11 @@ t.test(
       const refusedAt = controlPlane.requests.length;
       await until('the next streams are refused too', () => controlPlane.requests.length >= refusedAt + 3);
       t.match(deleted(), [
-        { level: 'error', msg: /was deleted at the control plane; what it sent last is served/, advice: /create the ZoneEgress/ },
+        {
+          level: 'error',
+          msg: /was deleted at the control plane; its last configuration stays live/,
+          advice: /create the ZoneEgress/,
+        },
       ]);
       t.equal(log.filter(({ reason }) => reason === 'name-not-found').length, 0, 'it is said once');
       t.match(await shown(), /ZoneEgress of this egress was deleted at the control plane.*kumactl apply/);

@@ -29,13 +29,13 @@ t.test('with http off, bytes pass as they are, whatever they say', async (t) => 
   const answer = new Promise<string>((resolve) => socket.once('data', (chunk: Buffer) => resolve(chunk.toString())));
   socket.write('BREW /x HTTP/1.0\r\nHost: b\r\nX-A: 1\r\n\r\n');
   t.equal(await answer, answerOf('ab'));
-  const lost = zone.egress.problems().filter(({ message }) => message.includes('because http is off'));
+  const lost = zone.egress.problems().filter(({ message }) => message.includes('http is off'));
   t.equal(lost.length, 1, 'what is lost is said once for the service');
   t.match(lost, [
     {
       severity: 'warning',
       line: /[1-9]/,
-      message: /^shop: of HTTP this egress does not do these, .*the name of the endpoint in Host, .*403/,
+      message: /^shop: http is off, so this egress does not do these: .*the name of the endpoint in Host, .*403/,
     },
   ]);
   t.match(service.arrived, [{ head: 'BREW /x HTTP/1.0\r\nHost: b\r\nX-A: 1', whole: true }]);

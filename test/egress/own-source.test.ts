@@ -187,7 +187,7 @@ const BAD_LOADS: Readonly<Record<string, readonly [load: () => unknown, problem:
     /listener\.port: "80" is not allowed/,
   ],
   'a problem without a place': [() => ({ kind: 'invalid', problems: ['bad'] }), /problems\[0\]: "bad" is not allowed/],
-  'no problems': [() => ({ kind: 'invalid', problems: [] }), /invalid and has no error that says why/],
+  'no problems': [() => ({ kind: 'invalid', problems: [] }), /an invalid configuration without any error/],
   'a route without a permission': [() => withRoute({ permission: undefined }), /snapshot\.routes\.api.*permission is missing/],
   'a misspelt permission': [
     () => withRoute({ permission: { kind: 'alow-all', by: '' } }),
@@ -204,7 +204,7 @@ const BAD_LOADS: Readonly<Record<string, readonly [load: () => unknown, problem:
   'a cluster that is not there': [() => withRoute({ cluster: 'elsewhere' }), /its cluster elsewhere is not there/],
   'the same version with another content': [
     () => ({ ...compiled(['billing']), snapshot: { ...compiled(['billing']).snapshot, version: snapshot.version } }),
-    /version "\w+" of the one that is live, and another content/,
+    /version "\w+" of the live one but other content/,
   ],
 };
 
@@ -245,7 +245,7 @@ t.test('what the embedder changes in place afterwards is not what is live', asyn
   const egress = await run.started;
   own.routes.delete('api{mesh=default}' as never);
   t.equal(egress.snapshot().routes.size, 2);
-  t.match(await egress.reload(), { kind: 'rejected', problems: [{ message: /another content/ }] }, 'under the same version');
+  t.match(await egress.reload(), { kind: 'rejected', problems: [{ message: /but other content/ }] }, 'under the same version');
   own.version = 'another';
   t.match(await egress.reload(), { kind: 'live', changed: true });
   t.equal(egress.snapshot().routes.size, 1, 'the same Map with another content is a change');
@@ -276,7 +276,7 @@ t.test('what is no source is a TypeError that names the member, before anything 
   for (const beside of [{ resources: 'folder' }, { strict: true }, { name: 'egress' }, { zone: 'east' }, { configThread: true }])
     t.match(await refusal(t, source, beside), {
       name: 'TypeError',
-      message: /^startEgress: \w+ does not go together with source/,
+      message: /^startEgress: \w+ cannot be combined with source/,
     });
   t.strictSame(source.calls, []);
 });
@@ -346,9 +346,9 @@ t.test('a thousand events make no more loads than can be done one after another'
 t.test('a watch that fails, or gives back nothing to stop it, ends the start', async (t) => {
   const failing: Readonly<Record<string, readonly [watch: () => unknown, error: RegExp]>> = {
     'it throws': [() => thrown(new Error('no events')), /no events/],
-    'it gives back nothing': [() => undefined, /source\.watch\(\) gave back no function that stops it/],
-    'it is async': [() => Promise.resolve(() => {}), /gave back no function/],
-    'it is async and rejects': [() => Promise.reject(new Error('no events')), /gave back no function/],
+    'it gives back nothing': [() => undefined, /source\.watch\(\) returned no function that stops it/],
+    'it is async': [() => Promise.resolve(() => {}), /returned no function/],
+    'it is async and rejects': [() => Promise.reject(new Error('no events')), /returned no function/],
   };
   for (const [what, [watch, error]] of Object.entries(failing)) {
     const source = Object.assign(new Scripted(() => Promise.resolve(good)), { watch: watch as ConfigSource['watch'] });

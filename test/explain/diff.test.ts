@@ -41,7 +41,7 @@ function routeOf(permission: Permission): TerminateRoute {
 }
 
 t.test('permissions are compared as sets over the clients that either names, and anybody else of the mesh', async (t) => {
-  const OTHER = 'anybody else of mesh default';
+  const OTHER = 'any other client of mesh default';
   const two = rules(rule('allow', service('a')), rule('allow', service('b')));
   const cases: readonly (readonly [
     what: string,
@@ -216,7 +216,7 @@ t.test('the whole difference, as it is printed: what opens access and what weake
     `configuration NEW, was OLD
 
 NEWLY ALLOWED
-  api{mesh=default}: spiffe://default/checkout, anybody else of mesh default (zone.yaml:52)
+  api{mesh=default}: spiffe://default/checkout, any other client of mesh default (zone.yaml:52)
   cards{mesh=payments}: spiffe://payments/till (zone.yaml:58)
 
 TLS WEAKENED
@@ -244,7 +244,7 @@ t.test('-o json: every difference by its place', async (t) => {
     routes.find(({ sni }) => sni === 'api{mesh=default}'),
     {
       kind: 'changed',
-      newlyAllowed: ['spiffe://default/checkout', 'anybody else of mesh default'],
+      newlyAllowed: ['spiffe://default/checkout', 'any other client of mesh default'],
       noLongerAllowed: [],
       fields: ['permission'],
       place: { line: 52 },

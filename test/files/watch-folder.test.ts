@@ -5,7 +5,7 @@ import type { Test } from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import { readResourceFolder } from '../../src/files/read-folder.ts';
 import { watchFolder } from '../../src/files/watch-folder.ts';
-import type { WatchOptions } from '../../src/files/watch-folder.ts';
+import type { FolderWatchOptions } from '../../src/files/watch-folder.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 
 /** A poll this rare never comes: every change that is seen was reported by the system. */
@@ -13,7 +13,7 @@ const NO_POLL = { debounceMs: 10, pollMs: 3_600_000 };
 /** The poll comes before any event of the system. */
 const POLL = { debounceMs: 1, pollMs: 20 };
 
-async function watching(t: Test, dir: string, options: Partial<WatchOptions> = NO_POLL) {
+async function watching(t: Test, dir: string, options: Partial<FolderWatchOptions> = NO_POLL) {
   let changes = 0;
   let told: () => void = () => undefined;
   const watcher = watchFolder(dir, {

@@ -96,7 +96,7 @@ const bad: Bad[] = [
     'with an https URI only': mesh.issue({ uris: ['https://default/frontend'] }),
   }),
 
-  ...untrusted('has a character that joins or quotes names', /holds a character that has no place in it/, {
+  ...untrusted('has a character that joins or quotes names', /contains a character that is not allowed/, {
     'with a comma and a second name inside a URI': mesh.issue({ uris: ['http://x/, URI:spiffe://default/admin'] }),
     'the same beside a good id': mesh.issue({ uris: [...good, 'http://x/, URI:spiffe://default/admin'] }),
     'with a SPIFFE id inside a DNS name': mesh.issue({ uris: good, dns: ['x, URI:spiffe://default/admin'] }),

@@ -58,7 +58,7 @@ t.test('a route is shown with its endpoints, who may use it, what decides, and h
           { address: '10.0.0.1:443', weight: 1, priority: 0, zone: '' },
           { address: '[2001:db8::1]:443', weight: 3, priority: 1, zone: '' },
         ],
-        who: 'everybody in the mesh',
+        who: 'every client of the mesh',
         by: 'TrafficPermission default/all',
         tls: 'TLS to api.test, own CA',
       },
@@ -80,7 +80,7 @@ t.test('a service of another zone is shown with the endpoints of its tags only',
     {
       mode: 'passthrough',
       endpoints: [{ address: '10.0.0.1:443' }],
-      who: 'as the other zone says',
+      who: 'the other zone decides',
       by: '',
       tls: "the client's own",
     },
@@ -91,12 +91,12 @@ t.test('a service of another zone is shown with the endpoints of its tags only',
 t.test('who may is said of every kind of permission and principal', async (t) => {
   const who = (permission: Permission): string | undefined => rowsOf([terminate(permission)], [])[0]?.who;
   const uri = (value: string, match: 'exact' | 'prefix' = 'exact') => ({ kind: 'uri', match, value }) as const;
-  t.equal(who({ kind: 'deny-all', by: 'x' }), 'nobody');
+  t.equal(who({ kind: 'deny-all', by: 'x' }), 'no client');
   t.equal(
     who({ kind: 'unsupported', by: 'x', why: 'it has fields that are not known' }),
-    'nobody: it has fields that are not known',
+    'no client: it has fields that are not known',
   );
-  t.equal(who({ kind: 'rules', by: 'x', rules: [] }), 'nobody');
+  t.equal(who({ kind: 'rules', by: 'x', rules: [] }), 'no client');
   const rules = [
     { action: 'deny', by: 'x', principal: uri('spiffe://m/bad') },
     {
@@ -108,16 +108,16 @@ t.test('who may is said of every kind of permission and principal', async (t) =>
   ] as const;
   t.equal(
     who({ kind: 'rules', by: 'x', rules }),
-    'not spiffe://m/bad; spiffe://m/* and not (kuma://a/b); (spiffe://m/c or everybody) (shadow deny)',
+    'not spiffe://m/bad; spiffe://m/* and not (kuma://a/b); (spiffe://m/c or every client) (shadow deny)',
   );
 });
 
 t.test('several permissions, and a route that nobody may use, are said so', async (t) => {
   const all = [ALLOW, { kind: 'deny-all', by: 'y' }] as const;
-  t.equal(rowsOf([terminate({ kind: 'all-of', by: 'x', all })], [])[0]?.who, '(everybody in the mesh) and (nobody)');
+  t.equal(rowsOf([terminate({ kind: 'all-of', by: 'x', all })], [])[0]?.who, '(every client of the mesh) and (no client)');
   const rules = [{ action: 'allow', by: 'x', principal: { kind: 'uri-list', match: 'exact', value: 'spiffe://m/a' } }] as const;
   t.equal(rowsOf([terminate({ kind: 'rules', by: 'x', rules })], [])[0]?.who, 'only spiffe://m/a');
-  t.equal(rowsOf([{ ...terminate(), unsupported: 'no filters' }], [])[0]?.who, 'nobody: no filters');
+  t.equal(rowsOf([{ ...terminate(), unsupported: 'no filters' }], [])[0]?.who, 'no client: no filters');
 });
 
 t.test('what is not verified is said of TLS', async (t) => {
@@ -147,5 +147,5 @@ t.test('the table has a line for each route, by mesh and SNI, and names three of
     lines.map((line) => line.split(/ {2,}/)[0]),
     ['SNI', 'y{mesh=a}', 'z{mesh=a}', 'es{mesh=b}'],
   );
-  t.match(lines[1], / {2}10\.0\.0\.1:443, 10\.0\.0\.2:443 x2 p1, 10\.0\.0\.3:443, 2 more {2}everybody in the mesh {2,}none$/);
+  t.match(lines[1], / {2}10\.0\.0\.1:443, 10\.0\.0\.2:443 x2 p1, 10\.0\.0\.3:443, 2 more {2}every client of the mesh {2,}none$/);
 });

@@ -8,7 +8,7 @@ import type { RecordedEvent, Recording } from '../../src/testing/control-plane/r
 import type { AdsType } from '../../src/xds/messages/ads-state.ts';
 import { ADS_TYPES, TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
 import { delta } from '../../src/xds/stream/delta.ts';
-import type { Ask } from '../../src/xds/stream/protocol.ts';
+import type { AdsRequest } from '../../src/xds/stream/protocol.ts';
 import type { Finding, Outcome } from '../../src/xds/stream/subscriptions.ts';
 import { Subscriptions } from '../../src/xds/stream/subscriptions.ts';
 import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
@@ -39,7 +39,7 @@ function take(heard: Heard, { requests, findings }: Outcome): void {
   heard.findings.push(...findings);
 }
 
-function written(ask: Ask): DeltaDiscoveryRequest {
+function written(ask: AdsRequest): DeltaDiscoveryRequest {
   return fromBinary(DeltaDiscoveryRequestSchema, delta.write(ask));
 }
 

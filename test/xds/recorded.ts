@@ -6,7 +6,7 @@ import type { AdsType } from '../../src/xds/messages/ads-state.ts';
 import { ADS_TYPES, TYPE_URLS } from '../../src/xds/messages/ads-state.ts';
 import type { DiscoveryRequest, DiscoveryResponse } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
-import type { Answer, Ask } from '../../src/xds/stream/protocol.ts';
+import type { AdsResponse, AdsRequest } from '../../src/xds/stream/protocol.ts';
 import { stateOfTheWorld } from '../../src/xds/stream/state-of-the-world.ts';
 import { resourcesOf } from '../kuma/ads-state.ts';
 
@@ -76,11 +76,11 @@ export function saidIn({ typeUrl, node, resourceNames, versionInfo, responseNonc
 }
 
 /** In the form of a stream of the state of the world. */
-export function saidInAsk(ask: Ask): Said {
+export function saidInAsk(ask: AdsRequest): Said {
   return saidIn(fromBinary(DiscoveryRequestSchema, stateOfTheWorld.write(ask)));
 }
 
-export function answerOf(response: DiscoveryResponse): Answer {
+export function answerOf(response: DiscoveryResponse): AdsResponse {
   return stateOfTheWorld.read(toBinary(DiscoveryResponseSchema, response));
 }
 

@@ -25,7 +25,7 @@ export interface EnvoyListenerOptions {
   readonly fault: (error: unknown) => void;
 }
 
-/** What may change while it is open; open connections keep what they began with. */
+/** The settings that may change while it is open; open connections keep what they began with. */
 export interface EnvoyAccess {
   readonly plaintextPaths: readonly string[];
   /** PEM texts; null refuses every TLS client. */

@@ -8,7 +8,7 @@ export interface DemoCommand {
   readonly dir: string;
 }
 
-export const demo: CommandEntry = command({
+export const demoEntry: CommandEntry = command({
   usage: [
     'zone-egress demo [DIR] [--once]',
     'Runs a sample zone on loopback and sends one session of each kind through it. `npm start` is this.',

@@ -21,10 +21,10 @@ const OPTIONS: OptionTable = {
   identities,
 };
 
-export const diff: CommandEntry = command({
+export const diffEntry: CommandEntry = command({
   usage: [
     'zone-egress diff OLD NEW [-o text|json] [--name NAME] [--zone ZONE] [--identities DIR]',
-    'Compares what an egress serves from two folders: who may newly pass, weaker TLS, routes, endpoints. Exit 0 the same, 3 differences.',
+    'Compares what an egress serves from two folders: newly allowed clients, weaker TLS, routes, endpoints. Exit 0 the same, 3 differences.',
   ],
   options: OPTIONS,
   parse(argv, env): DiffCommand {

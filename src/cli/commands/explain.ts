@@ -1,7 +1,7 @@
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { readOptions } from '../options.ts';
-import type { Given, OptionTable } from '../options.ts';
+import type { ParsedOptions, OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
 
 export interface ExplainCommand {
@@ -44,19 +44,19 @@ const OPTIONS: OptionTable = {
     help: 'SPIFFE id of the client, spiffe://mesh/service, and other URI names of its certificate; repeat or separate by commas',
   },
   cert: { kind: 'text', value: 'FILE', help: 'the certificate of the client (PEM, the leaf first), instead of --from' },
-  method: { kind: 'text', value: 'METHOD', help: 'of a service that speaks HTTP: the method of the request, e.g. GET' },
-  path: { kind: 'text', value: 'PATH', help: 'the path of the request; default /' },
-  header: { kind: 'text', value: 'NAME:VALUE', help: 'a header of the request, host among them; repeat for more' },
+  method: { kind: 'text', value: 'METHOD', help: 'method of the request to an HTTP service, e.g. GET' },
+  path: { kind: 'text', value: 'PATH', help: 'path of the request; default /' },
+  header: { kind: 'text', value: 'NAME:VALUE', help: 'header of the request, also host; repeat for more' },
   id: {
     kind: 'text',
     value: 'ID',
     help: 'a session that ended or a request that was refused: the id of its log line or of /decisions; with --admin',
   },
-  resources: { kind: 'text', env: ['ZONE_EGRESS_RESOURCES'], value: 'DIR', help: 'ask what this folder of resources says' },
-  admin: { kind: 'text', value: 'URL', help: 'ask the egress whose admin pages are here, e.g. http://127.0.0.1:9901' },
+  resources: { kind: 'text', env: ['ZONE_EGRESS_RESOURCES'], value: 'DIR', help: 'answer from this folder of resources' },
+  admin: { kind: 'text', value: 'URL', help: 'answer from the egress with these admin pages, e.g. http://127.0.0.1:9901' },
   probe: {
     kind: 'flag',
-    help: 'with --admin and --sni: the egress dials the endpoint now, shakes hands where it has TLS, and says what came of it; nothing is sent',
+    help: 'with --admin and --sni: the egress dials the endpoint now, makes the handshake where it has TLS, and reports the result; it sends no data',
   },
   output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
   name,
@@ -64,7 +64,7 @@ const OPTIONS: OptionTable = {
   identities,
 };
 
-export const explain: CommandEntry = command({
+export const explainEntry: CommandEntry = command({
   usage: [
     'zone-egress explain --sni NAME [--from spiffe://mesh/service | --cert FILE] [--method GET --path /x --header NAME:VALUE] --resources DIR | --admin URL [--probe] [-o text|json]',
     'Says why a connection passes or not, step by step, and what to change. --id ID --admin URL asks about a session that ended. Exit 0 allowed, 3 refused.',
@@ -84,7 +84,7 @@ export const explain: CommandEntry = command({
   run: async (parsed, terminal) => (await import('../run-explain.ts')).explainCommand(parsed, terminal),
 });
 
-function aboutOf(given: Given): ExplainCommand['about'] {
+function aboutOf(given: ParsedOptions): ExplainCommand['about'] {
   const [method, path, headers] = [given.text('method'), given.text('path'), given.each('header')];
   const [id, sni, cert, from] = [given.text('id'), given.text('sni'), given.text('cert'), given.list('from')];
   if (id !== null) {
@@ -93,7 +93,7 @@ function aboutOf(given: Given): ExplainCommand['about'] {
     return { kind: 'record', id };
   }
   if (sni === null) throw new Error('explain needs --sni NAME, or --id ID of a session that ended');
-  if (cert !== null && from.length > 0) throw new Error('--from and --cert are two ways to say who the client is: one of them');
+  if (cert !== null && from.length > 0) throw new Error('--from and --cert both name the client: give only one of them');
   return {
     kind: 'connection',
     sni,
@@ -105,10 +105,10 @@ function aboutOf(given: Given): ExplainCommand['about'] {
   };
 }
 
-function againstOf(given: Given, about: ExplainCommand['about']): ExplainCommand['against'] {
+function againstOf(given: ParsedOptions, about: ExplainCommand['about']): ExplainCommand['against'] {
   const url = given.text('admin');
   const dir = url !== null && given.source('resources') !== '--resources' ? null : given.text('resources');
-  if (url !== null && dir !== null) throw new Error('--resources and --admin: one of them');
+  if (url !== null && dir !== null) throw new Error('give only one of --resources and --admin');
   if (url !== null) {
     const parsed = URL.parse(url);
     if (parsed?.protocol !== 'http:') throw new Error(`--admin ${JSON.stringify(url)}: allowed is http://HOST:PORT`);

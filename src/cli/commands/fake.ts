@@ -24,18 +24,18 @@ const OPTIONS: OptionTable = {
   override: {
     kind: 'pairs',
     value: 'NAME=HOST:PORT',
-    help: 'where a service is, instead of what the resources say: by its name or its address; repeat or separate by commas',
+    help: 'address of a service that replaces the one in the resources, by its name or its address; repeat or separate by commas',
   },
   'allow-outside': {
     kind: 'list',
     value: 'HOST[:PORT]',
-    help: 'may be dialled although it is not on loopback; repeat or separate by commas',
+    help: 'address outside of loopback that may be dialled; repeat or separate by commas',
   },
-  zone: { kind: 'text', value: 'ZONE', help: 'where the resources have no ZoneEgress' },
-  port: { kind: 'port', fallback: '0', value: 'PORT', help: 'of the egress; 0 takes a free one' },
+  zone: { kind: 'text', value: 'ZONE', help: 'name of the zone, where the resources have no ZoneEgress' },
+  port: { kind: 'port', fallback: '0', value: 'PORT', help: 'port of the egress; 0 takes a free one' },
 };
 
-export const fake: CommandEntry = command({
+export const fakeEntry: CommandEntry = command({
   usage: [
     'zone-egress fake --resources DIR [--client MESH/SERVICE] [--override NAME=HOST:PORT]',
     'Runs an egress for tests in any language on loopback: prints one line of JSON with addresses and certificate files, ends when standard input does.',

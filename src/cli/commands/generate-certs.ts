@@ -1,7 +1,7 @@
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { onePositional, readOptions } from '../options.ts';
-import type { Given, OptionTable } from '../options.ts';
+import type { ParsedOptions, OptionTable } from '../options.ts';
 
 export interface GenerateCertsOptions {
   readonly dir: string;
@@ -22,10 +22,10 @@ const OPTIONS: OptionTable = {
   },
   'key-type': { kind: 'text', fallback: 'ec', value: 'TYPE', help: 'rsa or ec' },
   days: { kind: 'count', fallback: '365', value: 'N', help: 'life of the client certificates' },
-  force: { kind: 'flag', help: 'overwrite files that are there' },
+  force: { kind: 'flag', help: 'overwrite existing files' },
 };
 
-export const generateCerts: CommandEntry = command({
+export const generateCertsEntry: CommandEntry = command({
   usage: [
     'zone-egress generate certs DIR [options]',
     'Writes a mesh CA and client certificates with the SANs that Kuma gives. For tests: keys in plain files.',
@@ -35,7 +35,7 @@ export const generateCerts: CommandEntry = command({
   run: async (options, terminal) => (await import('../generate-certs.ts')).generateCertsCommand(options, terminal),
 });
 
-function optionsOf(given: Given): GenerateCertsOptions {
+function optionsOf(given: ParsedOptions): GenerateCertsOptions {
   const keyType = given.text('key-type');
   if (keyType !== 'rsa' && keyType !== 'ec') throw new Error(`--key-type ${keyType ?? ''}: allowed are rsa and ec`);
   const mesh = given.text('mesh') ?? 'default';

@@ -7,7 +7,7 @@ export interface GenerateZoneCommand {
   readonly force: boolean;
 }
 
-export const generateZone: CommandEntry = command({
+export const generateZoneEntry: CommandEntry = command({
   usage: ['zone-egress generate zone DIR [--force]', 'Writes a sample zone to start from: resources, certificates, a README.'],
   options: {},
   parse(argv, env): GenerateZoneCommand {

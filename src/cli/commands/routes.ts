@@ -13,10 +13,10 @@ export interface RoutesCommand {
 
 const { name, zone, identities } = SOURCE_OPTIONS;
 
-export const routes: CommandEntry = command({
+export const routesEntry: CommandEntry = command({
   usage: [
     'zone-egress routes DIR [-o table|json|yaml] [--name NAME] [--zone ZONE] [--identities DIR]',
-    'Prints what an egress serves from the folder: SNI, destination, endpoints, who may, TLS. Exit 0, or 78 when something is wrong.',
+    'Prints what an egress serves from the folder: SNI, destination, endpoints, allowed clients, TLS. Exit 0, or 78 when something is wrong.',
   ],
   options: {},
   parse(argv, env): RoutesCommand {

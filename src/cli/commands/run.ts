@@ -3,7 +3,7 @@ import type { CommandEntry } from '../command-spec.ts';
 import { CONTROL_PLANE_OPTIONS } from '../control-plane-flags.ts';
 import { RUN_OPTIONS, runOptions } from '../run-options.ts';
 
-export const run: CommandEntry = command({
+export const runEntry: CommandEntry = command({
   usage: [
     'zone-egress run --resources DIR | --cp-address URL [options]',
     'Serves a folder of Kuma resources, or what a control plane sends, until SIGTERM.',

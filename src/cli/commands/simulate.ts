@@ -1,7 +1,7 @@
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { readOptions } from '../options.ts';
-import type { Given, OptionTable } from '../options.ts';
+import type { ParsedOptions, OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
 import type { FolderOptions } from '../load-folder.ts';
 import { adminUrl, outputForm } from '../values.ts';
@@ -26,7 +26,7 @@ const OPTIONS: OptionTable = {
   expect: {
     kind: 'text',
     value: 'FILE',
-    help: 'YAML or JSON: the changes that are meant, a list of sni, outcome and perhaps client, change, method and path',
+    help: 'YAML or JSON: the intended changes, a list of sni, outcome and perhaps client, change, method and path',
   },
   output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
   name,
@@ -34,10 +34,10 @@ const OPTIONS: OptionTable = {
   identities,
 };
 
-export const simulate: CommandEntry = command({
+export const simulateEntry: CommandEntry = command({
   usage: [
     'zone-egress simulate --resources DIR --decisions FILE | --admin URL [--expect FILE] [-o text|json]',
-    'Replays recorded sessions and requests over another configuration and prints what changes, what is newly allowed first. Exit 0 nothing, 3 a change that was not expected.',
+    'Replays recorded sessions and requests over another configuration and prints the changes, newly allowed clients first. Exit 0 nothing, 3 a change that was not expected.',
   ],
   options: OPTIONS,
   parse(argv, env): SimulateCommand {
@@ -56,10 +56,10 @@ export const simulate: CommandEntry = command({
   run: async (parsed, terminal) => (await import('../run-simulate.ts')).simulateCommand(parsed, terminal),
 });
 
-function sessionsFrom(given: Given): SimulateCommand['from'] {
+function sessionsFrom(given: ParsedOptions): SimulateCommand['from'] {
   const files = given.list('decisions');
   const url = given.text('admin');
-  if (url !== null && files.length > 0) throw new Error('--decisions and --admin: one of them');
+  if (url !== null && files.length > 0) throw new Error('give only one of --decisions and --admin');
   if (url !== null) return { kind: 'admin', url: adminUrl(url) };
   if (files.length === 0)
     throw new Error('simulate needs --decisions FILE of recorded sessions, or --admin URL of a running egress');

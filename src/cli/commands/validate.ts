@@ -12,7 +12,7 @@ export interface ValidateCommand {
   readonly output: 'text' | 'json';
 }
 
-export const validate: CommandEntry = command({
+export const validateEntry: CommandEntry = command({
   usage: [
     'zone-egress validate DIR [--strict] [--name NAME] [--zone ZONE] [--identities DIR] [-o text|json]',
     'Prints every problem as file:line:col field: message. Exit 0, 78 when something is wrong, or 66 when there is no such folder.',

@@ -34,7 +34,7 @@ export type FromConfigThread =
   /** A bug, with its stack. */
   | { readonly kind: 'fault'; readonly stack: string };
 
-/** What both ends know of the last load that compiled. */
+/** State of both ends about the last load that compiled. */
 interface Known {
   readonly snapshot: Snapshot;
   readonly secrets: Secrets;

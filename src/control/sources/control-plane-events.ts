@@ -12,7 +12,7 @@ export interface EventSinks {
   readonly refused: (type: string, isRefused: boolean) => void;
 }
 
-const RESOURCE_DELETED = 'the resource of this egress was deleted at the control plane; what it sent last is served meanwhile';
+const RESOURCE_DELETED = 'the resource of this egress was deleted at the control plane; its last configuration stays live';
 
 /**
  * Logs one line for each event. The client reports a repeated event once, so this cannot flood the
@@ -28,34 +28,34 @@ export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSin
       const { reason, message, advice, retryInMs, wasLive } = event;
       const fields = { reason, message, retryInMs: Math.round(retryInMs), ...(advice === null ? {} : { advice }) };
       if (reason === 'resource-deleted') return log.error(fields, RESOURCE_DELETED);
-      if (wasLive) return log.warn(fields, 'the control plane is gone; what it sent last stays live');
-      return log.warn(fields, 'the control plane does not take the stream; what is live stays live');
+      if (wasLive) return log.warn(fields, 'the connection to the control plane is lost; its last configuration stays live');
+      return log.warn(fields, 'the control plane refuses the stream; the live configuration stays');
     }
     case 'name-taken':
-      return log.error({ message: event.message, forMs: event.forMs }, 'another proxy has the name of this egress');
+      return log.error({ message: event.message, forMs: event.forMs }, 'another proxy uses the name of this egress');
     case 'silent':
       return log.warn({ forMs: event.forMs, advice: event.message }, 'the control plane sends nothing');
     case 'refused':
       refused(event.type, true);
       return log.error(
         { type: event.type, version: event.version, message: event.message },
-        'what the control plane sent is refused, and so it sends nothing else until it is mended; what was live stays',
+        'resources of the control plane are refused, and it sends nothing newer until they are corrected; the live configuration stays',
       );
     case 'recovered':
       refused(event.type, false);
       return log.info(
         { type: event.type, version: event.version, refusals: event.refusals },
-        'what the control plane sends is good again',
+        'the resources of the control plane are accepted again',
       );
     case 'tolerated':
       return log.warn(
         { type: event.type, name: event.name, remark: event.remark },
-        'Envoy would refuse what the control plane sent',
+        'Envoy would refuse resources that the control plane sent',
       );
     case 'not-answered':
       return log.warn(
         { type: event.type, names: event.names.slice(0, 20), count: event.names.length, timeoutMs: event.timeoutMs },
-        'the control plane does not send what was asked for; what needs it refuses',
+        'the control plane does not send requested resources; routes that need them refuse',
       );
     case 'unasked':
       return log.warn({ typeUrl: event.typeUrl }, 'the control plane sent resources of a type that this egress does not ask for');
@@ -71,7 +71,7 @@ export function controlPlaneProblems(status: Pick<AdsStatus, 'phase' | 'lastErro
   const what =
     reason === 'resource-deleted'
       ? RESOURCE_DELETED
-      : `there is no stream from the control plane, and what it sent last stays live: ${message}`;
+      : `there is no stream from the control plane, and its last configuration stays live: ${message}`;
   const text = advice === null ? what : `${what}; ${advice}`;
   return [{ severity: 'warning', file: 'control plane', line: 0, column: 0, field: '', message: text }];
 }

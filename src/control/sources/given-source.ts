@@ -41,7 +41,7 @@ export function givenSource(source: ConfigSource, onFault: OnSourceFault): Confi
         stopped = true;
         // The result of an async function may reject, which must not end the process.
         Promise.resolve(stop).catch(fault('watch'));
-        throw new TypeError('startEgress: source.watch() gave back no function that stops it');
+        throw new TypeError('startEgress: source.watch() returned no function that stops it');
       }
       return () => {
         if (stopped) return;
@@ -70,12 +70,10 @@ function takeOver(given: Compiled): Compiled {
   try {
     checkCompiled(given, 'load()');
   } catch (error) {
-    return refused(`the source of the configuration gave something else than a configuration: ${textOf(error)}`);
+    return refused(`the source of the configuration returned a value that is no configuration: ${textOf(error)}`);
   }
   if (given.kind === 'invalid')
-    return hasErrors(given.problems)
-      ? given
-      : refused('the source calls its configuration invalid and has no error that says why', given);
+    return hasErrors(given.problems) ? given : refused('the source reports an invalid configuration without any error', given);
   if (forbids(given.problems)) return { kind: 'invalid', problems: given.problems };
   const { version, zone, routes, clusters, meshes } = given.snapshot;
   const snapshot: Snapshot = deepFreeze({

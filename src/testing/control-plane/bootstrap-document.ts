@@ -30,7 +30,7 @@ export interface AskedBootstrap {
   readonly spireResources?: { readonly socketPath?: string };
 }
 
-export interface FakeBootstrapFacts {
+export interface BootstrapDocumentFacts {
   readonly version: KumaVersion;
   /** The host that the proxy has to dial for the control plane. */
   readonly xdsHost: string;
@@ -54,7 +54,7 @@ const FILE_CREDENTIALS = 'envoy.grpc_credentials.file_based_metadata';
  * Makes plain data that is the document when written as YAML. Keys are sorted, as in Kuma. Over 60
  * lines: one document, in the order in which Kuma writes it.
  */
-export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapFacts): unknown {
+export function bootstrapDocument(request: AskedBootstrap, facts: BootstrapDocumentFacts): unknown {
   const { mesh = '', name = '', workdir = '', features = [] } = request;
   const { version, xdsHost } = facts;
   const inlineBytes = Buffer.from(facts.caCert).toString('base64');
@@ -136,7 +136,7 @@ export function bootstrapDocument(request: AskedBootstrap, facts: FakeBootstrapF
   };
 }
 
-function metadataOf(request: AskedBootstrap, facts: FakeBootstrapFacts, socketPath: string | null): Record<string, unknown> {
+function metadataOf(request: AskedBootstrap, facts: BootstrapDocumentFacts, socketPath: string | null): Record<string, unknown> {
   const latest = isLatest(facts.version);
   const { dataplaneResource = '', dnsPort = 0, readinessPort = 0, dynamicMetadata = {}, otelEnv } = request;
   return {
@@ -178,7 +178,7 @@ function envoyGrpc({ dataplaneToken = '' }: AskedBootstrap): unknown {
   };
 }
 
-function googleGrpc(request: AskedBootstrap, facts: FakeBootstrapFacts, inlineBytes: string): unknown {
+function googleGrpc(request: AskedBootstrap, facts: BootstrapDocumentFacts, inlineBytes: string): unknown {
   const secretData = { filename: request.dataplaneTokenPath };
   return {
     googleGrpc: {
@@ -206,7 +206,7 @@ function googleGrpc(request: AskedBootstrap, facts: FakeBootstrapFacts, inlineBy
   };
 }
 
-function adsCluster({ xdsHost, xdsPort }: FakeBootstrapFacts): unknown {
+function adsCluster({ xdsHost, xdsPort }: BootstrapDocumentFacts): unknown {
   return {
     ...http2Cluster('ads_cluster', { socketAddress: { address: xdsHost, portValue: xdsPort } }),
     transportSocket: {

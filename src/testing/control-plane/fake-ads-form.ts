@@ -42,7 +42,7 @@ export interface FakeServed {
   readonly bad: boolean;
 }
 
-/** What a stream has of one type. */
+/** The state of one type on a stream. */
 export interface FakeWatched {
   readonly ask: FakeAsk;
   /** True after the first answer. */
@@ -111,7 +111,7 @@ function stateOfTheWorldForm(): FakeForm {
 function deltaForm(): FakeForm {
   const names = new Map<string, Set<string>>();
   const isWhole = new Map<string, boolean>();
-  /** What the proxy has, by type and name, refused resources included. */
+  /** The resources of the proxy, by type and name, including refused ones. */
   const sent = new Map<AdsType, Map<string, string>>();
 
   function changes(type: AdsType, { resources, bad }: FakeServed, { ask }: FakeWatched) {

@@ -93,7 +93,7 @@ export class FakeAds {
     return this.#streams.size;
   }
 
-  /** Those that exist now without a proxy that brings them. */
+  /** ZoneEgresses that exist now without a proxy that brings them. */
   get zoneEgresses(): readonly string[] {
     return [...this.#preCreated];
   }

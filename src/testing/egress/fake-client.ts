@@ -90,7 +90,7 @@ export class ConnectionRefused extends Error {
   }
 }
 
-/** What a client needs of its fake. */
+/** The parts of the fake that a client needs. */
 export interface ClientWorld {
   readonly address: string;
   readonly port: () => number;
@@ -217,7 +217,7 @@ function peerProblem(socket: TLSSocket, mesh: TestMesh, now: number): string | n
   if (!certificate.verify(new X509Certificate(mesh.ca.cert).publicKey))
     return `the certificate of the other side (${certificate.subjectAltName ?? 'without a name'}) is not of the CA of mesh ${mesh.name}`;
   if (!(certificate.subjectAltName ?? '').includes(`spiffe://${mesh.name}/`))
-    return `the certificate of the other side names ${certificate.subjectAltName ?? 'nobody'}, and nothing in mesh ${mesh.name}`;
+    return `the certificate of the other side names ${certificate.subjectAltName ?? 'no client'}, and not mesh ${mesh.name}`;
   return Date.parse(certificate.validTo) < now ? `the certificate of the other side expired ${certificate.validTo}` : null;
 }
 

@@ -368,7 +368,7 @@ class RunningFake implements FakeEgress {
     if (typeof to !== 'string') return to.sni;
     const routes = [...this.snapshot().routes.values()];
     const named = routes.filter((route) => route.destination === to && route.mesh === mesh);
-    // Of several names, the one without further tags.
+    // The shortest name, which has no further tags.
     const [plainest] = named.map(({ serverName }) => serverName).sort((a, b) => a.length - b.length);
     if (plainest !== undefined) return plainest;
     const isSni = to.includes('{') || routes.some(({ serverName }) => serverName === to);

@@ -17,7 +17,7 @@ export interface FakeExternalServiceOptions {
     readonly alpn?: readonly string[];
     readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3';
   };
-  /** What it does with a connection. Default: `echo`. */
+  /** Its reaction to a connection. Default: `echo`. */
   readonly behaviour?: Behaviour;
   /** The same as a function; it overrides `behaviour`. */
   readonly onConnection?: (socket: Socket) => void;

@@ -15,7 +15,7 @@ export interface FakeZoneIngressOptions {
   readonly key: string;
   /** CA of the mesh: the destination verifies clients, the egress in between does not. */
   readonly trust: string;
-  /** What the destination does with a connection. Default: `echo`. */
+  /** The destination's reaction to a connection. Default: `echo`. */
   readonly behaviour?: Behaviour;
   readonly onConnection?: (socket: TLSSocket) => void;
   readonly address?: string;

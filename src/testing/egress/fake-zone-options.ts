@@ -39,7 +39,7 @@ export interface FakeMeshOptions {
 export interface FakeServiceOptions {
   /** Default: `west`. */
   readonly zone?: string;
-  /** What it does with a connection; default: `echo`. */
+  /** Its reaction to a connection; default: `echo`. */
   readonly behaviour?: Behaviour;
   readonly onConnection?: (socket: Socket) => void;
 }

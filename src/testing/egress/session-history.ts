@@ -26,8 +26,8 @@ export interface WaitOptions {
 export const waitOptions: Check = optionsOf<WaitOptions>({ timeout: amount });
 
 /**
- * What happened so far, oldest first: read it like an array, or follow it with `for await` until
- * the fake is closed.
+ * All entries so far, oldest first: read it like an array, or follow it with `for await` until the
+ * fake is closed.
  */
 export interface History<Entry extends object> extends Iterable<Entry>, AsyncIterable<Entry> {
   readonly length: number;

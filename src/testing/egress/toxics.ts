@@ -136,7 +136,7 @@ export class ActiveToxic {
   }
 }
 
-/** What a link needs besides its sockets. */
+/** The surroundings of a link besides its sockets. */
 export interface ToxicWorld {
   readonly clock: Clock;
   /** Returns a number in [0, 1). */

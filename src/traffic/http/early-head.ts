@@ -79,6 +79,6 @@ function sendHead(socket: Socket, head: string, length: number | null): void {
     const isEnd = rest === 'content-length: 0\r\n\r\n' || rest === '\r\n';
     if (isEnd && length === null) return write('0\r\n\r\n');
     if (isEnd && length === 0) return true;
-    throw new Error('the body of the request does not go with its head');
+    throw new Error('the body of the request does not match its head');
   });
 }

@@ -12,7 +12,7 @@ export interface RequestHead {
   readonly authority: string;
   /** Names in lower case; without pseudo-headers. */
   readonly headers: FlatHeaders;
-  /** What `fieldsOf` reads in them. */
+  /** The result of `fieldsOf` for them. */
   readonly fields: HeadFields;
   readonly isGrpc: boolean;
 }

@@ -1,7 +1,7 @@
 import type { Exchange, RequestHead } from './exchange.ts';
 import type { LocalReply } from './local-reply.ts';
 
-/** What a client connection offers its codec. */
+/** The side of a client connection that its codec uses. */
 export interface FrontConnection {
   serve(exchange: Exchange): Promise<void>;
   /** True when the answers of this connection are the last. */

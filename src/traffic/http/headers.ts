@@ -38,13 +38,13 @@ const ORDERS: ReadonlySet<string> = new Set([
   'x-envoy-upstream-rq-timeout-ms',
 ]);
 
-/** Returns what stands between the lines of a header that Envoy joins into one; null for others. */
+/** Returns the separator of a header whose lines Envoy joins into one; null for other headers. */
 function jointOf(name: string): string | null {
   return name === 'cookie' ? '; ' : name === 'accept' || name === 'vary' ? ',' : null;
 }
 
 export interface RequestRewrite {
-  /** What `fieldsOf` reads in the same headers. */
+  /** The result of `fieldsOf` for the same headers. */
   readonly fields: HeadFields;
   /** The authority as the client sent it. */
   readonly authority: string;

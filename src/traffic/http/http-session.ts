@@ -13,7 +13,7 @@ import { serveRequest } from './request-walk.ts';
 import type { JudgedRequest, RequestHost } from './request-walk.ts';
 import type { DialListener, UpstreamPools } from './upstream.ts';
 
-/** What a session offers its requests. */
+/** The side of a session that its requests use. */
 export interface HttpSession {
   judge(): JudgedRequest;
   /** Address of the client. */
@@ -57,7 +57,7 @@ export class HttpRequests {
       await serveRequest(watched(exchange, draft), this.#host(draft));
     } catch (error) {
       this.#plane.fault(error);
-      draft.refused(refuse('internal-error', 'a mistake of the egress: the log has the stack'));
+      draft.refused(refuse('internal-error', 'a bug of the egress: the log has the stack'));
       if (!exchange.answered) exchange.reply(resetReply('protocol error'));
     }
     this.#report(draft);

@@ -31,7 +31,7 @@ interface Allowed {
 /** The judgement of the next request of a connection, in the live configuration. */
 export type JudgedRequest = ({ readonly kind: 'allowed' } & Allowed) | { readonly kind: 'refused'; readonly refusal: Refusal };
 
-/** What a request needs of its connection. */
+/** The side of a connection that a request uses. */
 export interface RequestHost {
   readonly clock: Clock;
   readonly pools: UpstreamPools;
@@ -124,7 +124,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
 
   const leave = host.enter(cluster);
   if (leave === null) {
-    host.why(refuse('over-limit', `${cluster.name} has all requests that it may have (maxRequests of its circuit breaker)`));
+    host.why(refuse('over-limit', `${cluster.name} has its maximum of requests (maxRequests of its circuit breaker)`));
     return exchange.reply(resetReply('overflow'));
   }
   const request: Request = {

@@ -100,7 +100,7 @@ export function connectProblem(url: string, error: unknown): BootstrapProblem {
     return {
       code: 'not-trusted',
       isRetried: true,
-      message: `${base}its certificate is not signed by whom is trusted (${code}): give --ca-cert-file the CA of the control plane`,
+      message: `${base}its certificate is not signed by a trusted CA (${code}): give --ca-cert-file the CA of the control plane`,
     };
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
     return {

@@ -294,7 +294,7 @@ class Connection {
     const forMs = triesDelta ? SILENT_SOTW_MS : SILENT_MS;
     if (!this.#silentSaid) this.#emit({ kind: 'silent', message: explainSilence(node, target, { forMs, triesDelta }), forMs });
     this.#silentSaid = true;
-    // Where neither form is answered, the form of the bootstrap is the one to wait for.
+    // The form of the bootstrap is the one to wait for where neither form is answered.
     const goesBack = this.#protocol !== this.#options.protocol;
     if (this.#isClosed() || !(triesDelta || goesBack)) return;
     this.#protocol = triesDelta ? 'delta' : this.#options.protocol;

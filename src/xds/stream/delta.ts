@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DeltaDiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { DeltaDiscoveryRequestSchema, DeltaDiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { TYPE_URLS } from '../messages/ads-state.ts';
-import type { Answer, Ask, Protocol } from './protocol.ts';
+import type { AdsResponse, AdsRequest, Protocol } from './protocol.ts';
 import { refusalStatus } from './refusal-status.ts';
 
 /**
@@ -15,7 +15,7 @@ export const delta: Protocol = {
   emptyAsksForAll: true,
   refusedComesAgain: false,
   write: (ask) => toBinary(DeltaDiscoveryRequestSchema, requestOf(ask)),
-  read(bytes): Answer {
+  read(bytes): AdsResponse {
     const response = fromBinary(DeltaDiscoveryResponseSchema, bytes);
     const { typeUrl, systemVersionInfo: version, nonce, removedResources: removed } = response;
     // A resource without content extends a lifetime, which this egress does not use.
@@ -26,7 +26,7 @@ export const delta: Protocol = {
   },
 };
 
-function requestOf(ask: Ask): DeltaDiscoveryRequest {
+function requestOf(ask: AdsRequest): DeltaDiscoveryRequest {
   const { type, node, names, before, again, versions, nonce, isAnswer, refusal } = ask;
   const asked = new Set(before);
   const wanted = new Set(names);

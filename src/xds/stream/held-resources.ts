@@ -6,7 +6,7 @@ import type { Cluster } from '#envoy/config/cluster/v3/cluster_pb.js';
 import type { ClusterLoadAssignment } from '#envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '#envoy/config/listener/v3/listener_pb.js';
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import type { Answer, SentResource } from './protocol.ts';
+import type { AdsResponse, SentResource } from './protocol.ts';
 import { RemarkMemory } from './remark-memory.ts';
 import { endpointResourceName, secretNamesOfCluster, secretNamesOfListener } from '../messages/resource-names.ts';
 
@@ -21,14 +21,14 @@ export interface Accept {
   readonly secret: (any: Any) => Acceptance<Secret>;
 }
 
-export interface Refused {
+export interface RefusedResource {
   /** Empty where not even a name could be read: then no part of the response is applied. */
   readonly name: string;
   readonly why: string;
 }
 
 interface Applied {
-  readonly refused: readonly Refused[];
+  readonly refused: readonly RefusedResource[];
   /** Only new ones: a remark on the same resource is not repeated. */
   readonly remarks: readonly { readonly name: string; readonly remark: string }[];
 }
@@ -54,12 +54,12 @@ interface ByType {
 const NOTHING: Needs = { endpoint: null, secrets: [] };
 
 /**
- * What a control plane has sent, and what of it is live. `state` is the published part: it has a
- * cluster once its endpoints are there, and a listener once its secrets are; until then it has the
- * version before. Clusters and listeners go when a response lacks them; endpoints and secrets go
- * when nothing refers to them. A chain may refer to a removed cluster until its listener follows.
- * From a response with a refused resource the good ones are applied, as Envoy does, and the version
- * stays.
+ * The resources that a control plane has sent, and the live part of them. `state` is the published
+ * part: it has a cluster once its endpoints are there, and a listener once its secrets are; until
+ * then it has the version before. Clusters and listeners go when a response lacks them; endpoints
+ * and secrets go when nothing refers to them. A chain may refer to a removed cluster until its
+ * listener follows. From a response with a refused resource the good ones are applied, as Envoy
+ * does, and the version stays.
  */
 export class HeldResources {
   readonly #accept: Accept;
@@ -105,7 +105,7 @@ export class HeldResources {
   }
 
   /** `wall`: milliseconds since the Unix epoch. */
-  apply(type: AdsType, answer: Answer, wall: number): Applied {
+  apply(type: AdsType, answer: AdsResponse, wall: number): Applied {
     const applied = this.#applyType(type, answer, wall);
     if (applied.refused.length === 0 && this.#state.versions[type] !== answer.version)
       this.#state = { ...this.#state, versions: { ...this.#state.versions, [type]: answer.version } };
@@ -124,7 +124,7 @@ export class HeldResources {
     return this.#missing[of];
   }
 
-  #applyType(type: AdsType, answer: Answer, wall: number): Applied {
+  #applyType(type: AdsType, answer: AdsResponse, wall: number): Applied {
     switch (type) {
       case 'cluster':
         return this.#take(type, this.#known.cluster, this.#state.clusters, answer, wall, this.#accept.cluster, (cluster) => ({
@@ -149,7 +149,7 @@ export class HeldResources {
     type: AdsType,
     known: Map<string, Held<Resource>>,
     live: ReadonlyMap<string, Held<Resource>>,
-    { resources, removed, isWhole }: Answer,
+    { resources, removed, isWhole }: AdsResponse,
     wall: number,
     accept: (any: Any) => Acceptance<Resource>,
     needsOf: (resource: Resource) => Needs,
@@ -160,7 +160,7 @@ export class HeldResources {
     const gone = new Set(removed);
     const next = new Map<string, Held<Resource>>();
     const versions = new Map<string, string>();
-    const refused: Refused[] = [];
+    const refused: RefusedResource[] = [];
     const remarks = new Map<string, readonly string[]>();
     for (const sent of resources) {
       const sha256 = hash('sha256', sent.any.value, 'hex');

@@ -3,7 +3,7 @@ import type { AdsType } from '../messages/ads-state.ts';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
 
 /** An answer of a control plane, in either form of ADS. */
-export interface Answer {
+export interface AdsResponse {
   readonly typeUrl: string;
   /** Version of the type as a whole. */
   readonly version: string;
@@ -24,7 +24,7 @@ export interface SentResource {
 }
 
 /** A request to a control plane, before it is encoded. */
-export interface Ask {
+export interface AdsRequest {
   readonly type: AdsType;
   /** Set in the first request of a stream; null in all others. */
   readonly node: Node | null;
@@ -57,7 +57,7 @@ export interface Protocol {
   readonly emptyAsksForAll: boolean;
   /** True when a refused resource is sent again by itself; otherwise it has to be requested. */
   readonly refusedComesAgain: boolean;
-  write(ask: Ask): Uint8Array;
+  write(ask: AdsRequest): Uint8Array;
   /** Throws for bytes that are no message. */
-  read(bytes: Uint8Array): Answer;
+  read(bytes: Uint8Array): AdsResponse;
 }

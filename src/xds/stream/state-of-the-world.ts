@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DiscoveryRequest } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { DiscoveryRequestSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { TYPE_URLS } from '../messages/ads-state.ts';
-import type { Answer, Ask, Protocol } from './protocol.ts';
+import type { AdsResponse, AdsRequest, Protocol } from './protocol.ts';
 import { refusalStatus } from './refusal-status.ts';
 
 /**
@@ -14,7 +14,7 @@ export const stateOfTheWorld: Protocol = {
   emptyAsksForAll: false,
   refusedComesAgain: true,
   write: (ask) => toBinary(DiscoveryRequestSchema, requestOf(ask)),
-  read(bytes): Answer {
+  read(bytes): AdsResponse {
     const { typeUrl, versionInfo: version, nonce, resources } = fromBinary(DiscoveryResponseSchema, bytes);
     return {
       typeUrl,
@@ -27,7 +27,7 @@ export const stateOfTheWorld: Protocol = {
   },
 };
 
-function requestOf({ type, node, names, version, nonce, refusal }: Ask): DiscoveryRequest {
+function requestOf({ type, node, names, version, nonce, refusal }: AdsRequest): DiscoveryRequest {
   return create(DiscoveryRequestSchema, {
     typeUrl: TYPE_URLS[type],
     versionInfo: version,

@@ -41,7 +41,7 @@ export type ProblemReason =
 
 export interface StreamProblem {
   readonly reason: ProblemReason;
-  /** What to do about it; null where waiting is all, or nothing is known. */
+  /** Advice for the operator; null where waiting is all, or nothing is known. */
   readonly advice: string | null;
 }
 

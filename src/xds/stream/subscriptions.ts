@@ -1,16 +1,16 @@
 import type { AdsState, AdsType } from '../messages/ads-state.ts';
 import { ADS_TYPES, TYPE_URLS } from '../messages/ads-state.ts';
-import type { Accept, Need, Refused } from './held-resources.ts';
+import type { Accept, Need, RefusedResource } from './held-resources.ts';
 import { HeldResources } from './held-resources.ts';
 import type { Node } from '#envoy/config/core/v3/base_pb.js';
-import type { Answer, Ask, Protocol } from './protocol.ts';
+import type { AdsResponse, AdsRequest, Protocol } from './protocol.ts';
 
 /**
  * Events of the stream. `now` is monotonic, `wall` is since the Unix epoch, both in milliseconds.
  */
 export type StreamEvent =
   | { readonly kind: 'opened'; readonly now: number }
-  | { readonly kind: 'answer'; readonly answer: Answer; readonly now: number; readonly wall: number }
+  | { readonly kind: 'answer'; readonly answer: AdsResponse; readonly now: number; readonly wall: number }
   | { readonly kind: 'ended' }
   /** `deadline` has passed. */
   | { readonly kind: 'elapsed'; readonly now: number };
@@ -21,7 +21,7 @@ export type Finding =
       readonly kind: 'refused';
       readonly type: AdsType;
       readonly version: string;
-      readonly resources: readonly Refused[];
+      readonly resources: readonly RefusedResource[];
       /** The text that the control plane gets. */
       readonly message: string;
     }
@@ -35,7 +35,7 @@ export type Finding =
 
 export interface Outcome {
   /** To be sent in this order. */
-  readonly requests: readonly Ask[];
+  readonly requests: readonly AdsRequest[];
   readonly findings: readonly Finding[];
 }
 
@@ -114,7 +114,7 @@ export class Subscriptions {
   /** Refused resources by type and name, which this stream would not send again by itself. */
   readonly #refused = new Map<string, RefusedAsk>();
   #protocol: Protocol;
-  #unsent: Ask[] = [];
+  #unsent: AdsRequest[] = [];
   #open = false;
   #nodeSent = false;
 
@@ -170,7 +170,7 @@ export class Subscriptions {
     }
   }
 
-  #opened(now: number): readonly Ask[] {
+  #opened(now: number): readonly AdsRequest[] {
     this.#forgetStream();
     this.#open = true;
     this.#topics.cluster.subscribed = true;
@@ -196,7 +196,7 @@ export class Subscriptions {
   }
 
   /** Schedules another request for a refused resource that would not be sent again by itself. */
-  #noteRefused(type: AdsType, answer: Answer, refused: readonly Refused[], now: number): void {
+  #noteRefused(type: AdsType, answer: AdsResponse, refused: readonly RefusedResource[], now: number): void {
     if (this.#protocol.refusedComesAgain) return;
     for (const { name } of [...answer.resources, ...answer.removed.map((name) => ({ name }))]) {
       const key = `${type} ${name}`;
@@ -209,7 +209,7 @@ export class Subscriptions {
   }
 
   /** Makes one request for each type with a refused resource that is due. */
-  #askAgain(now: number): readonly Ask[] {
+  #askAgain(now: number): readonly AdsRequest[] {
     const due = [...this.#refused.values()].filter(({ dueAt }) => dueAt <= now);
     // The answer sets the time of the next request; without an answer there is none.
     for (const each of due) each.dueAt = Infinity;
@@ -219,7 +219,7 @@ export class Subscriptions {
     });
   }
 
-  #answered(answer: Answer, now: number, wall: number): Outcome {
+  #answered(answer: AdsResponse, now: number, wall: number): Outcome {
     const type = ADS_TYPES.find((each) => TYPE_URLS[each] === answer.typeUrl);
     if (type === undefined || this.#topics[type].asked === null)
       return { requests: [], findings: [{ kind: 'unasked', typeUrl: answer.typeUrl }] };
@@ -251,7 +251,7 @@ export class Subscriptions {
     return { requests, findings };
   }
 
-  #count(type: AdsType, version: string, refused: readonly Refused[], at: number): readonly Finding[] {
+  #count(type: AdsType, version: string, refused: readonly RefusedResource[], at: number): readonly Finding[] {
     const topic = this.#topics[type];
     if (refused.length === 0) {
       const refusals = topic.refusedInRow;
@@ -271,7 +271,7 @@ export class Subscriptions {
    * Makes requests for the types whose names have changed, except `except`, whose answer is about
    * to send them.
    */
-  #changedNames(except: AdsType | null): Ask[] {
+  #changedNames(except: AdsType | null): AdsRequest[] {
     return ADS_TYPES.filter((type) => type !== except && this.#hasChanged(type)).map((type) => this.#request(type));
   }
 
@@ -295,7 +295,7 @@ export class Subscriptions {
   }
 
   /** Clusters wait until none of them is half complete, and then go first. */
-  #sendable(type: AdsType | null, answer?: Ask): readonly Ask[] {
+  #sendable(type: AdsType | null, answer?: AdsRequest): readonly AdsRequest[] {
     const waits = this.#topics.listener.subscribed && this.#held.missing('cluster').length > 0;
     if (waits && type === 'cluster' && answer !== undefined) {
       this.#unsent.push(answer);
@@ -306,7 +306,7 @@ export class Subscriptions {
     return answer === undefined ? unsent : [...unsent, answer];
   }
 
-  #request(type: AdsType, { isAnswer = false, refusal = null, again = [] }: Partial<Ask> = {}): Ask {
+  #request(type: AdsType, { isAnswer = false, refusal = null, again = [] }: Partial<AdsRequest> = {}): AdsRequest {
     const topic = this.#topics[type];
     const before = topic.asked;
     const names = type === 'endpoint' || type === 'secret' ? this.#held.wanted(type) : [];
@@ -337,7 +337,7 @@ function topic(): Topic {
 }
 
 /** Writes Envoy's message, which control planes and their users know. */
-function refusalMessage(type: AdsType, refused: readonly Refused[]): string {
+function refusalMessage(type: AdsType, refused: readonly RefusedResource[]): string {
   const reasons = refused.map(({ name, why }) => (name === '' ? why : `${name}: ${why}`)).join(', ');
   const message = `Error adding/updating ${WHAT[type]} ${reasons}`;
   return message.length <= MAX_MESSAGE ? message : `${message.slice(0, MAX_MESSAGE)}...(truncated)`;

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import { ChannelCredentials, Client, connectivityState, Metadata } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
 import { VerifiedChannel } from './verified-channel.ts';
-import type { Answer, Ask, Protocol } from './protocol.ts';
+import type { AdsResponse, AdsRequest, Protocol } from './protocol.ts';
 import type { StreamEnd } from './stream-problem.ts';
 
 export interface AdsTarget {
@@ -42,13 +42,13 @@ export interface StreamOptions {
 export interface StreamHandlers {
   /** Called when the connection is made: requests are sent from now on. */
   onReady(): void;
-  onAnswer(answer: Answer): void;
+  onAnswer(answer: AdsResponse): void;
   /** Called once, and not after `close`. */
   onEnd(end: StreamEnd): void;
 }
 
 export interface AdsStream {
-  send(ask: Ask): void;
+  send(ask: AdsRequest): void;
   /** Ends the stream and its connection at once. */
   close(): void;
 }
@@ -64,7 +64,7 @@ export function openStream({ protocol, target, tls, keepAlive, token }: StreamOp
   const client = new Client(addressOf(target), credentials(tls, target.host), channelOptions(keepAlive));
   const metadata = new Metadata();
   if (token !== null && tls.kind === 'tls') metadata.set('authorization', token);
-  const encode = (ask: Ask): Buffer => Buffer.from(protocol.write(ask));
+  const encode = (ask: AdsRequest): Buffer => Buffer.from(protocol.write(ask));
   const call = client.makeBidiStreamRequest(protocol.method, encode, (bytes: Buffer) => protocol.read(bytes), metadata);
   let over = false;
   const end = (status: StreamEnd | null): void => {
@@ -75,7 +75,7 @@ export function openStream({ protocol, target, tls, keepAlive, token }: StreamOp
     if (status !== null) handlers.onEnd(status);
   };
   call.on('error', onCallError);
-  call.on('data', (answer: Answer) => {
+  call.on('data', (answer: AdsResponse) => {
     if (!over) handlers.onAnswer(answer);
   });
   call.on('status', ({ code, details }: { readonly code: number; readonly details: string }) =>

@@ -10,18 +10,18 @@ import type { TransportSocket } from '#envoy/config/core/v3/base_pb.js';
 import { typeOf, unknownField, unpack } from '../messages/typed-config.ts';
 
 /** A secret that is requested by name, or one inside of the chain. */
-export type Given<Value> =
+export type SecretOrInline<Value> =
   { readonly kind: 'secret'; readonly name: string } | { readonly kind: 'inline'; readonly value: Value };
 
 /**
- * What a chain needs to terminate the mTLS of its mesh. Two chains of a mesh with the same `key`
- * have the same content.
+ * The certificates with which a chain terminates the mTLS of its mesh. Two chains of a mesh with
+ * the same `key` have the same certificates.
  */
 export interface ChainTls {
   /** Empty where neither the names of the secrets nor the clients' prefix contain it. */
   readonly mesh: string;
-  readonly identity: Given<TlsCertificate>;
-  readonly trust: Given<CertificateValidationContext>;
+  readonly identity: SecretOrInline<TlsCertificate>;
+  readonly trust: SecretOrInline<CertificateValidationContext>;
 }
 
 export type ChainTlsRead =
@@ -135,18 +135,18 @@ function validationSecrets({ validationContextType: type }: CommonTlsContext): r
 }
 
 /** Takes the first of several certificates: clients of a mesh accept any of them. */
-function identityOf(common: CommonTlsContext): Given<TlsCertificate> | null {
+function identityOf(common: CommonTlsContext): SecretOrInline<TlsCertificate> | null {
   const [inline] = common.tlsCertificates;
   if (inline !== undefined) return { kind: 'inline', value: inline };
   return secretOf(common.tlsCertificateSdsSecretConfigs[0]);
 }
 
-function trustOf(common: CommonTlsContext): Given<CertificateValidationContext> | null {
+function trustOf(common: CommonTlsContext): SecretOrInline<CertificateValidationContext> | null {
   const { validationContextType: type } = common;
   if (type.case === 'validationContext') return { kind: 'inline', value: type.value };
   return secretOf(validationSecrets(common)[0]);
 }
 
-function secretOf(config: SdsSecretConfig | undefined): Given<never> | null {
+function secretOf(config: SdsSecretConfig | undefined): SecretOrInline<never> | null {
   return config?.sdsConfig?.configSourceSpecifier.case === 'ads' ? { kind: 'secret', name: config.name } : null;
 }

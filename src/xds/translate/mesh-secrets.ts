@@ -8,7 +8,7 @@ import type { Mesh } from '../../model/snapshot.ts';
 import type { AdsState, Held } from '../messages/ads-state.ts';
 import { dataText } from '../messages/data-text.ts';
 import { SPIFFE_VALIDATOR, validationComplaint } from './downstream-tls.ts';
-import type { ChainTls, Given } from './downstream-tls.ts';
+import type { ChainTls, SecretOrInline } from './downstream-tls.ts';
 import type { CertificateValidationContext, TlsCertificate } from '#envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import type { Secret } from '#envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { SPIFFECertValidatorConfigSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js';
@@ -54,7 +54,7 @@ interface TrustText {
 type Unavailable = Extract<MeshRead, { kind: 'unavailable' }>;
 
 function resolved<Value>(
-  given: Given<Value>,
+  given: SecretOrInline<Value>,
   secrets: AdsState['secrets'],
   take: (secret: Secret) => Value | null,
 ): Unavailable | { readonly kind: 'value'; readonly value: Value } {

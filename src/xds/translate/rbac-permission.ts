@@ -223,7 +223,7 @@ function actionName(name: string, facts: ChainFacts): string {
   return name.startsWith('kri_') ? policyName(name, facts) : `no MeshTrafficPermission for ${facts.destination}`;
 }
 
-/** Where Kuma names no policy, it has none that admits a client. */
+/** Kuma names no policy where it has none that admits a client. */
 function deciderOf({ rules, matcher }: NetworkRbac | HttpRbac, facts: ChainFacts): string {
   const [key] = Object.keys(rules?.policies ?? {}).sort();
   if (matcher !== undefined) return `MeshTrafficPermission of mesh ${facts.mesh}`;

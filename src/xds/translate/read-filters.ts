@@ -47,7 +47,7 @@ export interface ChainFilters {
    * nowhere.
    */
   readonly unsupported: readonly string[];
-  /** What Envoy would do to HTTP and this egress does not. */
+  /** Effects on HTTP that Envoy has and this egress has not. */
   readonly undone: readonly string[];
   readonly remarks: readonly string[];
 }

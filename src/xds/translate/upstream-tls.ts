@@ -32,7 +32,7 @@ export interface UpstreamTlsContextOf {
 
 export type UpstreamTlsRead =
   | { readonly kind: 'tls'; readonly tls: TlsOrigination; readonly remarks: readonly string[] }
-  /** Such a cluster is never used without TLS or verification. */
+  /** The cluster is never used without TLS or verification. */
   | { readonly kind: 'unusable'; readonly why: string };
 
 interface Unusable {
