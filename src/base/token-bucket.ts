@@ -1,12 +1,12 @@
 /**
- * A bucket of tokens is one number: the moment when it was empty, in microseconds since the Unix
- * epoch; what has passed since is what is in it. 0 is a full one.
+ * One step of a token bucket. A bucket is one number: the moment when it was empty, in microseconds
+ * since the Unix epoch; the time since then is its content. 0 is a full bucket.
  */
 export interface BucketTake {
   readonly admitted: boolean;
-  /** What the bucket is then. */
+  /** The bucket after the step. */
   readonly next: number;
-  /** The clock went back since; the bucket begins anew. */
+  /** True when the clock went back since: the bucket starts anew. */
   readonly isAhead: boolean;
 }
 
@@ -19,7 +19,7 @@ export function takeToken(
   const whole = at.intervalMs * 1_000;
   const one = whole / at.tokens;
   const empty = Math.min(now, Math.max(seen, now - whole));
-  // Rounded in favour of the client, so that a third of an interval three times is an interval.
+  // Rounds in favour of the client, so that three thirds of an interval are an interval.
   const admitted = now - empty >= Math.floor(one);
   return { admitted, next: admitted ? Math.floor(empty + one) : empty, isAhead: seen > now };
 }

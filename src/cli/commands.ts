@@ -4,15 +4,15 @@ import { diffEntry } from './commands/diff.ts';
 import { explainEntry } from './commands/explain.ts';
 import { fakeEntry } from './commands/fake.ts';
 import { generateCertsEntry } from './commands/generate-certs.ts';
-import { generateDataplaneToken } from './commands/generate-dataplane-token.ts';
-import { generatePublicKey } from './commands/generate-public-key.ts';
-import { generateSigningKey } from './commands/generate-signing-key.ts';
+import { generateDataplaneTokenEntry } from './commands/generate-dataplane-token.ts';
+import { generatePublicKeyEntry } from './commands/generate-public-key.ts';
+import { generateSigningKeyEntry } from './commands/generate-signing-key.ts';
 import { generateZoneEntry } from './commands/generate-zone.ts';
-import { generateZoneToken } from './commands/generate-zone-token.ts';
+import { generateZoneTokenEntry } from './commands/generate-zone-token.ts';
 import { routesEntry } from './commands/routes.ts';
 import { runEntry } from './commands/run.ts';
 import { simulateEntry } from './commands/simulate.ts';
-import { tokenInspect } from './commands/token-inspect.ts';
+import { tokenInspectEntry } from './commands/token-inspect.ts';
 import { validateEntry } from './commands/validate.ts';
 
 /**
@@ -29,10 +29,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   fake: fakeEntry,
   'generate certs': generateCertsEntry,
   'generate zone': generateZoneEntry,
-  'generate signing-key': generateSigningKey,
-  'generate public-key': generatePublicKey,
-  'generate zone-token': generateZoneToken,
-  'generate dataplane-token': generateDataplaneToken,
-  'token inspect': tokenInspect,
+  'generate signing-key': generateSigningKeyEntry,
+  'generate public-key': generatePublicKeyEntry,
+  'generate zone-token': generateZoneTokenEntry,
+  'generate dataplane-token': generateDataplaneTokenEntry,
+  'token inspect': tokenInspectEntry,
   demo: demoEntry,
 };

@@ -8,7 +8,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder',
 };
 
-/** The text of a file that the command line names; `-` is standard input. Throws `Stopped`. */
+/** Reads the text of a file from the command line; `-` is standard input. Throws `Stopped`. */
 export function fileText(path: string): string {
   try {
     return readFileSync(path === '-' ? 0 : path, 'utf8');

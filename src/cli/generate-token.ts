@@ -45,7 +45,10 @@ function withSigning(
   return withKey(signingKeyPath, signingKeyIn, terminal, (key) => token(life, { key, kid }));
 }
 
-/** Prints what `made` makes of the key in the file. No new line follows, as with kumactl. */
+/**
+ * Prints what `made` returns of the key in the file, without a line feed at the end, as kumactl
+ * does.
+ */
 function withKey(path: string, read: (text: string) => Key, terminal: Terminal, made: (key: Key) => string): Promise<number> {
   return untilStopped(terminal, () => {
     terminal.out(made(keyIn(path, read)));

@@ -140,13 +140,13 @@ export function onePositional(given: ParsedOptions, missing: string): string {
   return one;
 }
 
-/** Throws where something follows the options. */
-export function noPositional({ positionals: [first] }: Given, command: string): void {
+/** Throws where an argument follows the options. */
+export function noPositional({ positionals: [first] }: ParsedOptions, command: string): void {
   if (first !== undefined) throw new Error(`${command} takes options only, got ${JSON.stringify(first)}`);
 }
 
-/** The text of an option that `command` cannot do without. */
-export function required(given: Given, name: string, command: string): string {
+/** Returns the text of an option that `command` requires. */
+export function required(given: ParsedOptions, name: string, command: string): string {
   const text = given.text(name);
   if (text === null) throw new Error(`${command} needs --${name}`);
   return text;

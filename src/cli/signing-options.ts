@@ -1,7 +1,7 @@
 import { required } from './options.ts';
-import type { Given, OptionTable } from './options.ts';
+import type { ParsedOptions, OptionTable } from './options.ts';
 
-/** How a token is signed and how long it is valid; the names are those of kumactl. */
+/** The signing and the validity of a token, by the names of kumactl. */
 export interface SigningOptions {
   readonly validForMs: number;
   readonly signingKeyPath: string;
@@ -14,8 +14,8 @@ export const SIGNING_OPTIONS: OptionTable = {
   kid: { kind: 'text', value: 'ID', help: 'id of the key: the number at the end of the name of its secret' },
 };
 
-/** Throws what is missing of `command`, and a life that is none. */
-export function signingOptions(given: Given, command: string): SigningOptions {
+/** Throws for a missing option of `command`, and for an invalid lifetime. */
+export function signingOptions(given: ParsedOptions, command: string): SigningOptions {
   required(given, 'valid-for', command);
   const validForMs = given.duration('valid-for');
   if (validForMs < 1_000) throw new Error(`--valid-for ${given.text('valid-for') ?? ''}: allowed is a second or more`);

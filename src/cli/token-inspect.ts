@@ -8,7 +8,9 @@ import { checkedToken } from './token.ts';
 import { tokenReport } from './token-report.ts';
 import type { TokenReport } from './token-report.ts';
 
-/** Prints what a token says and why a control plane would refuse it; never the token itself. */
+/**
+ * Prints the content of a token and why a control plane would refuse it; never the token itself.
+ */
 export function tokenInspectCommand(options: TokenInspectCommand, terminal: Terminal): Promise<number> {
   const { file, publicKeyPath, output } = options;
   return untilStopped(terminal, () => {
@@ -28,7 +30,7 @@ function tokenIn(file: string): string {
   }
 }
 
-/** Whether the key of the file signed the token; null where no key is given. */
+/** Tells whether the key of the file signed the token; null without a key. */
 function signature(token: string, publicKeyPath: string | null): boolean | null {
   if (publicKeyPath === null) return null;
   const text = fileText(publicKeyPath);

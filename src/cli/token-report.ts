@@ -1,13 +1,13 @@
-/** What a token of a proxy says, in words, and what a control plane of Kuma refuses of it; pure. */
+/** The content of a proxy's token in words, and why Kuma's control plane would refuse it; pure. */
 export interface TokenReport {
   readonly kind: 'zone' | 'dataplane' | 'other';
-  /** One sentence's part: what the token proves. */
+  /** A part of a sentence: the identity that the token proves. */
   readonly what: string;
   readonly lines: readonly (readonly [name: string, value: string])[];
   readonly header: JsonObject;
   readonly claims: JsonObject;
   readonly signature: 'good' | 'wrong' | 'unchecked';
-  /** Why a control plane would refuse it for an egress. Empty where nothing speaks against it. */
+  /** Why a control plane would refuse it for an egress. Empty where it would accept it. */
   readonly problems: readonly string[];
 }
 
@@ -20,7 +20,7 @@ export interface TokenFacts {
   readonly isSigned: boolean | null;
 }
 
-/** Takes a token that `checkedToken` has taken. */
+/** Takes a token that `checkedToken` has accepted. */
 export function tokenReport(token: string, { nowMs, isSigned }: TokenFacts): TokenReport {
   const [header = {}, claims = {}] = token.split('.').slice(0, 2).map(objectIn);
   const kind = kindOf(claims);
@@ -91,12 +91,15 @@ function named(what: string, name: unknown, otherwise: string): string {
   return name === undefined || name === '' ? otherwise : `${what} ${shown(name)}`;
 }
 
-/** A plain name as it is; all else as JSON, so that no control character reaches a terminal. */
+/**
+ * Writes a plain name as it is, and any other value as JSON, so that no control character reaches a
+ * terminal.
+ */
 function shown(value: unknown): string {
   return typeof value === 'string' && /^[\w./:-]+$/.test(value) ? value : (JSON.stringify(value) ?? 'nothing');
 }
 
-/** `2026-11-30 12:00:00Z (in 30 days)` of seconds since the Unix epoch. */
+/** Writes `2026-11-30 12:00:00Z (in 30 days)` for seconds since the Unix epoch. */
 function moment(seconds: unknown, nowMs: number): string {
   const date = typeof seconds === 'number' ? new Date(seconds * 1_000) : null;
   if (date === null || Number.isNaN(date.getTime())) return 'no limit';

@@ -145,7 +145,7 @@ function fieldTexts(before: object, after: object, left: readonly string[] = [])
   });
 }
 
-/** What is done to the requests of a service that speaks HTTP. */
+/** Writes the changes to the requests of an HTTP service. */
 function httpTexts(before: HttpRoute | undefined, after: HttpRoute | undefined): readonly string[] {
   if (before === undefined) return ['http: requests are served one by one, were passed as bytes'];
   if (after === undefined) return ['http: requests are passed as bytes, were served one by one'];
@@ -157,7 +157,7 @@ function httpTexts(before: HttpRoute | undefined, after: HttpRoute | undefined):
     ...Object.fromEntries(Object.entries(of.timeouts ?? {}).map(([name, ms]) => [`timeouts.${name}`, ms as unknown])),
   });
   const texts = fieldTexts(listed(before), listed(after)).map((text) => `http.${text}`);
-  // The same limit for other clients.
+  // Tells whether only the clients of a limit differ.
   const isHidden = (name: 'rateLimits' | 'faults'): boolean =>
     !sameValue(before[name], after[name]) && !texts.some((text) => text.startsWith(`http.${name}`));
   return [

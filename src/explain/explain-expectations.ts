@@ -13,7 +13,7 @@ export interface ExplainExpectation {
   readonly outcome: string;
   /** A kind of change. Absent means any with this outcome. */
   readonly change?: string;
-  /** Of requests only, with their method or the pattern of their path. */
+  /** For requests only, their method or the pattern of their path. */
   readonly method?: string;
   readonly path?: string;
 }
@@ -25,7 +25,7 @@ export interface Compared {
   readonly missing: readonly ExplainExpectation[];
 }
 
-/** Of sessions, or of requests. */
+/** A change of sessions, or of requests. */
 export type AnyChange = Change | RequestChange;
 
 export function isOfRequests(change: AnyChange): change is RequestChange {

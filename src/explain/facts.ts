@@ -30,7 +30,7 @@ export interface AskedRequest {
   readonly authority: string;
   /** Names in lower case and values, alternating. */
   readonly headers: FlatHeaders;
-  /** Names of the headers whose values are known, as a record has some. Absent means all. */
+  /** Names of the headers whose values are known, e.g. from a record. Absent means all. */
   readonly known?: readonly string[];
   /** For a recorded request, the status of its answer; 0 without an answer. */
   readonly answered?: number;

@@ -1,17 +1,14 @@
-/**
- * What a line of a recording has to look like: recordings are files that other programs may have
- * written.
- */
+/** Checks the form of a line of a recording: other programs may have written it. */
 import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 
-export type Fields = Readonly<Record<string, unknown>>;
+export type RecordedFields = Readonly<Record<string, unknown>>;
 
-export function isFields(value: unknown): value is Fields {
+export function isFields(value: unknown): value is RecordedFields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What is there of these fields has the type of the blank one. */
-export function isLike(fields: Fields, blanks: object): boolean {
+/** Tells whether each present field has the type of the blank one. */
+export function isLike(fields: RecordedFields, blanks: object): boolean {
   return Object.entries(blanks).every(([name, blank]) => {
     const value = fields[name];
     return value === undefined || (Array.isArray(blank) ? isTexts(value) : typeof value === typeof blank);

@@ -1,8 +1,8 @@
 import type { RequestRecord } from '../model/request-record.ts';
 import { isFields, isLike, isReason, isTexts } from './recorded-fields.ts';
-import type { Fields } from './recorded-fields.ts';
+import type { RecordedFields } from './recorded-fields.ts';
 
-/** Of fields that a line does not have. */
+/** Values of fields that a line lacks. */
 const BLANK: Omit<RequestRecord, 'headers'> = {
   id: '',
   session: '',
@@ -39,11 +39,11 @@ const BLANK: Omit<RequestRecord, 'headers'> = {
   rateLimit: '',
 };
 
-/** What it takes to judge one again. */
+/** Fields without which a request cannot be judged again. */
 const NEEDED = ['id', 'reason', 'startedAt', 'sni', 'mesh', 'uris', 'method', 'path', 'headers'] as const;
 
-/** Null where the line is no request. */
-export function requestIn(fields: Fields): RequestRecord | null {
+/** Returns null where the line is no request. */
+export function requestIn(fields: RecordedFields): RequestRecord | null {
   if (NEEDED.some((name) => fields[name] === undefined) || !isLike(fields, BLANK) || !isReason(fields.reason)) return null;
   const { headers } = fields;
   if (!isFields(headers) || !Object.values(headers).every(isTexts)) return null;

@@ -1,7 +1,7 @@
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { isFields, isLike, isReason } from './recorded-fields.ts';
-import type { Fields } from './recorded-fields.ts';
+import type { RecordedFields } from './recorded-fields.ts';
 import { requestIn } from './recorded-request.ts';
 
 /** The sessions of a recording: `run --record`, or the page `/decisions`. */
@@ -39,7 +39,7 @@ export function sessionsIn(text: string): ReadSessions {
   return { records, requests, unreadable, unknownVersion };
 }
 
-function itemsOf({ decisions, requests = [] }: Fields): readonly unknown[] {
+function itemsOf({ decisions, requests = [] }: RecordedFields): readonly unknown[] {
   const listed = Array.isArray(requests) ? (requests as readonly unknown[]) : [requests];
   const marked = listed.map((item) => (isFields(item) ? { kind: 'request', ...item } : item));
   return [...(decisions as readonly unknown[]), ...marked];
@@ -99,7 +99,7 @@ const BLANK: SessionRecord = {
 /** Fields without which a session cannot be judged again. */
 const NEEDED = ['id', 'reason', 'sni', 'mode', 'uris', 'helloMs', 'connectMs'] as const;
 
-function isSession(fields: Fields): fields is Fields & Pick<SessionRecord, (typeof NEEDED)[number]> {
+function isSession(fields: RecordedFields): fields is RecordedFields & Pick<SessionRecord, (typeof NEEDED)[number]> {
   if (NEEDED.some((name) => fields[name] === undefined)) return false;
   if (!isLike(fields, BLANK) || !isReason(fields.reason)) return false;
   const { mode } = fields;

@@ -1,4 +1,4 @@
-/** What a configuration makes of recorded requests, in the stages of traffic. */
+/** Judges recorded requests in a configuration, in the stages of traffic. */
 import { takeToken } from '../base/token-bucket.ts';
 import type { RefusalCode } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
@@ -14,24 +14,22 @@ import { statusOf } from './explain.ts';
 import { factsOfRequest } from './facts.ts';
 import { limitText, senderOf } from './request-step.ts';
 
-/** A request over the configuration that is tried. */
+/** A request in the configuration under test. */
 export interface RequestNow {
   readonly outcome: 'allowed' | RefusalCode;
   /**
-   * What the egress answers itself: 0 ends the connection, null leaves the answer to the service.
+   * The status that the egress answers itself: 0 ends the connection, null leaves the answer to the
+   * service.
    */
   readonly status: number | null;
   readonly decision: Decision;
-  /** The limit or the fault that answers it; empty where none does. */
+  /** The limit or the fault that answers it; empty without one. */
   readonly by: string;
-  /**
-   * A rule reads a header that was not recorded: what it makes of the request is taken from the
-   * record.
-   */
+  /** True when a rule reads a header that was not recorded: its effect is taken from the record. */
   readonly isPartial: boolean;
 }
 
-/** In the order of the records. */
+/** Returns the results in the order of the records. */
 export function requestsNow(snapshot: Snapshot, records: readonly RequestRecord[]): readonly RequestNow[] {
   const asked = records.map((record) => askOne(snapshot, record));
   const refused = refusedByLimits(asked);
@@ -44,11 +42,11 @@ export function requestsNow(snapshot: Snapshot, records: readonly RequestRecord[
 
 interface Asked {
   readonly record: RequestRecord;
-  /** As far as it is known without the limit. */
+  /** The result without the limit. */
   readonly now: RequestNow;
-  /** What it comes to where the limit lets it through. */
+  /** The result where the limit admits it. */
   readonly after: RequestNow;
-  /** The limit that counts it; null where none does. */
+  /** The limit that counts it; null without one. */
   readonly limit: RequestRateLimit | null;
 }
 
@@ -79,14 +77,14 @@ function askOne(snapshot: Snapshot, record: RequestRecord): Asked {
   return { record, now: limit === null ? faulted : now, after: faulted, limit };
 }
 
-/** Whether a request takes a token, or is refused, is a draw. */
+/** Tells whether chance decides if a request takes a token, or is refused. */
 function isPart(limit: RequestRateLimit | null): boolean {
   return limit !== null && ((limit.percent ?? 100) < 100 || (limit.enforcedPercent ?? 100) < 100);
 }
 
 /**
- * Of a fault that is a draw, and of one whose rules cannot be known, the record says how it fell
- * out.
+ * Applies faults. The record decides about a fault that is drawn, and about one whose rules cannot
+ * be evaluated.
  */
 function withFaults(
   { faults = [] }: HttpRoute,
@@ -106,8 +104,8 @@ function withFaults(
 }
 
 /**
- * A limit that counts the same requests as it did is taken to have refused the same ones; any other
- * is replayed with the times of the records, from a full bucket.
+ * Finds the requests that limits refuse. A limit that counts the same requests as before refuses
+ * the same ones; any other is replayed with the times of the records, from a full bucket.
  */
 function refusedByLimits(asked: readonly Asked[]): ReadonlySet<RequestRecord> {
   const then = new Map<string, number>();
@@ -140,7 +138,7 @@ function refusedByLimits(asked: readonly Asked[]): ReadonlySet<RequestRecord> {
   return refused;
 }
 
-/** By a rate limit, not by a breaker of the cluster. */
+/** Tells whether a rate limit refused it, and not a breaker of the cluster. */
 export function wasLimited({ reason, flags }: RequestRecord): boolean {
   return reason === 'over-limit' && flags.split(',').includes('RL');
 }

@@ -1,5 +1,5 @@
 /**
- * Recorded requests over another configuration: which of them are answered otherwise, by client,
+ * Judges recorded requests in another configuration: finds those with another answer, by client,
  * service, method and pattern of the path.
  */
 import type { EndReason, RefusalCode } from '../base/refusal.ts';
@@ -14,7 +14,7 @@ import { NO_SOURCES, filePlaceOf } from './trace.ts';
 import type { FilePlace, Sources } from './trace.ts';
 
 export type RequestChangeKind =
-  /** Was refused by the permission or the configuration, passes now. */
+  /** Refused by the permission or the configuration before, passes now. */
   | 'newly-allowed'
   | 'no-longer-limited'
   | 'no-longer-faulted'
@@ -24,12 +24,12 @@ export type RequestChangeKind =
   | 'no-longer-routed'
   /** Passes to another service, endpoint or Host. */
   | 'other-route'
-  /** Is not looked at any more: the bytes of its connection pass as they are. */
+  /** No longer read as a request: the bytes of its connection pass unchanged. */
   | 'not-looked-at'
-  /** Was refused and is, with another answer. */
+  /** Refused before and now, with different answers. */
   | 'refused-otherwise';
 
-/** The order in which they are listed. */
+/** In the order of the listing. */
 export const REQUEST_CHANGE_KINDS: readonly RequestChangeKind[] = [
   'newly-allowed',
   'no-longer-limited',
@@ -43,7 +43,7 @@ export const REQUEST_CHANGE_KINDS: readonly RequestChangeKind[] = [
   'refused-otherwise',
 ];
 
-/** All requests of one kind that change alike. */
+/** All requests of one kind with the same change. */
 export interface RequestChange {
   readonly kind: RequestChangeKind;
   readonly sni: string;
@@ -55,25 +55,27 @@ export interface RequestChange {
   readonly path: string;
   readonly before: 'allowed' | RefusalCode;
   readonly after: 'allowed' | RefusalCode;
-  /** Answered by the egress itself; 0 where the connection ends, null where the service answers. */
+  /**
+   * The answer of the egress itself; 0 where the connection ends, null where the service answers.
+   */
   readonly status: { readonly before: number | null; readonly after: number | null };
   readonly text: string;
   readonly place: FilePlace | null;
   readonly requests: number;
-  /** So many of this client, service, method and path were replayed. */
+  /** Number of replayed requests of this client, service, method and path. */
   readonly of: number;
   /** The id of one of them. */
   readonly example: string;
 }
 
 export interface RequestSimulation {
-  /** All that were read. */
+  /** Number of requests read. */
   readonly requests: number;
   readonly replayed: number;
   readonly changes: readonly RequestChange[];
-  /** What no configuration decides, by how it ended. */
+  /** Requests that no configuration decides, by how they ended. */
   readonly skipped: readonly { readonly reason: EndReason; readonly requests: number }[];
-  /** A rule reads a header of theirs that was not recorded. */
+  /** Requests for which a rule reads a header that was not recorded. */
   readonly headersUnknown: number;
 }
 
@@ -117,7 +119,7 @@ export function simulateRequests(
   };
 }
 
-/** These say nothing of the configuration. */
+/** Ends that do not depend on the configuration. */
 const NOT_JUDGED: ReadonlySet<EndReason> = new Set<EndReason>([
   'malformed-request',
   'internal-error',
@@ -125,7 +127,10 @@ const NOT_JUDGED: ReadonlySet<EndReason> = new Set<EndReason>([
   'drained',
 ]);
 
-/** What the configuration of then made of it; what the service and the network did is not in it. */
+/**
+ * Returns the judgement of the recorded configuration, without the effects of the service and the
+ * network.
+ */
 function outcomeThen(record: RequestRecord): 'allowed' | RefusalCode {
   const end = endOf(recordOf(record));
   if (end.kind === 'normal' || record.forwarded) return 'allowed';
@@ -165,7 +170,7 @@ function changeOf(
     before,
     after: now.outcome,
     status,
-    // A limit or a fault is not where the permission is.
+    // A limit or a fault is not at the place of the permission.
     place: now.by === '' ? place : null,
     requests: 1,
     of: 1,
@@ -209,7 +214,7 @@ function describe(
   return isLookedAt ? null : { kind: 'not-looked-at', text: 'its bytes pass as they are now: no rule for requests holds' };
 }
 
-/** Where a request that passes as before goes now, where that is somewhere else. */
+/** Returns the new target of a request that passes as before; null for the same one. */
 function elsewhere(record: RequestRecord, { decision }: RequestNow): string | null {
   if (decision.kind !== 'allowed') return null;
   const { route, targets } = decision;

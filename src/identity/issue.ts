@@ -169,7 +169,7 @@ export async function issueEgressIdentity(options: {
   readonly caKey: string;
   readonly lifetimeMs: number;
   readonly nowMs: number;
-  /** The one SPIFFE id to issue. Absent: what a zone egress of the mesh shows. */
+  /** The one SPIFFE id to issue. Absent means that of a zone egress of the mesh. */
   readonly id?: string;
 }): Promise<EgressIdentity> {
   const { mesh, caCert, caKey, lifetimeMs, nowMs, id } = options;

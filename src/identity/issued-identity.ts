@@ -24,7 +24,7 @@ export interface IssueSource {
   /** PEM to send after the leaf; empty where the CA is a root. */
   readonly chain: string;
   readonly lifetimeMs: number;
-  /** Absent: the id of a zone egress of the mesh. */
+  /** Absent means the id of a zone egress of the mesh. */
   readonly id?: string;
 }
 
@@ -144,7 +144,7 @@ export type Issued =
   | { readonly kind: 'issued'; readonly credentials: MeshCredentials; readonly renewAt: number }
   | { readonly kind: 'bad'; readonly problems: readonly Problem[] };
 
-/** What clients are verified by. */
+/** The trust that verifies clients. */
 export type IssuedTrust = Pick<MeshCredentials, 'trust' | 'trustDomains'>;
 
 export async function issueCredentials(source: IssueSource, trusted: IssuedTrust, nowMs: number): Promise<Issued> {

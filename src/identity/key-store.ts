@@ -259,7 +259,7 @@ function readIssueSource(
   };
 }
 
-/** A domain whose bundle cannot be used has no clients; the others have. */
+/** A domain whose bundle cannot be used has no clients; other domains are not affected. */
 function domainsOf({ trustDomains }: Mesh, secrets: Secrets, nowMs: number): Pick<IssuedTrust, 'trustDomains'> {
   if (trustDomains === undefined) return {};
   return {
@@ -285,7 +285,7 @@ function sameIssueSource(a: IdentitySource, b: IdentitySource): boolean {
   );
 }
 
-/** Another name of a domain is another trust, whatever its bundle. */
+/** Another name of a domain is another trust, even with the same bundle. */
 function sameTrust(a: Pick<Held, 'trust' | 'trustDomains'>, b: Mesh): boolean {
   return a.trust === b.trust && JSON.stringify(a.trustDomains) === JSON.stringify(b.trustDomains);
 }

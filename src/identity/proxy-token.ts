@@ -1,20 +1,21 @@
 /**
- * Tokens by which a proxy proves to a control plane who it is: JWT, RS256, claims named as the
- * fields of Kuma's Go structs (`pkg/tokens/builtin/zone/token.go`, `.../issuer/token.go`), in their
- * order. The bytes of header and claims are those that `kumactl generate` makes.
+ * Makes and checks tokens by which a proxy proves its identity to a control plane: JWT, RS256,
+ * claims named as the fields of Kuma's Go structs (`pkg/tokens/builtin/zone/token.go`,
+ * `.../issuer/token.go`), in their order. The bytes of header and claims are those of `kumactl
+ * generate`.
  */
 import { Buffer } from 'node:buffer';
 import { createPrivateKey, createPublicKey, randomUUID, sign, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 
-/** Proves a zone proxy of Kuma 2.x. */
+/** Identifies a zone proxy of Kuma 2.x. */
 export interface ZoneTokenSubject {
-  /** An empty text stands for any zone. */
+  /** Empty for any zone. */
   readonly zone: string;
   readonly scope: readonly string[];
 }
 
-/** Proves a Dataplane; each field that is not empty binds the token to it. */
+/** Identifies a Dataplane; each field that is not empty binds the token to it. */
 export interface DataplaneTokenSubject {
   readonly mesh: string;
   readonly name: string;
@@ -32,14 +33,14 @@ export interface TokenLife {
 
 export interface SigningKey {
   readonly key: KeyObject;
-  /** The number at the end of the name of the secret that holds the key, such as `1`. */
+  /** The number at the end of the name of the secret with the key, such as `1`. */
   readonly kid: string;
 }
 
-/** Kuma dates a token five seconds back, so that a clock that is a little slow accepts it. */
+/** Kuma dates a token five seconds back, so that a slightly slow clock accepts it. */
 const BACK_DATED_SECONDS = 5;
 
-/** The life of a token that is made now; `nowMs` is in milliseconds since the Unix epoch. */
+/** Returns the validity of a token made now; `nowMs` is in milliseconds since the Unix epoch. */
 export function tokenLife(nowMs: number, validForMs: number): TokenLife {
   const now = Math.floor(nowMs / 1_000);
   return { expiresAt: now + Math.floor(validForMs / 1_000), notBefore: now - BACK_DATED_SECONDS };
@@ -65,14 +66,14 @@ function signed(claims: object, { key, kid }: SigningKey): string {
   return `${text}.${sign('sha256', Buffer.from(text), key).toString('base64url')}`;
 }
 
-/** Whether `key` signed the token. A text that is no token has no good signature. */
+/** Tells whether `key` signed the token. A text that is no token has no valid signature. */
 export function isSignedBy(token: string, key: KeyObject): boolean {
   const [header = '', claims = '', signature = ''] = token.split('.');
   return verify('sha256', Buffer.from(`${header}.${claims}`), key, Buffer.from(signature, 'base64url'));
 }
 
 /**
- * The private key of a file that `generate signing-key` or `kumactl generate signing-key` wrote, as
+ * Reads the private key of a file from `generate signing-key` or `kumactl generate signing-key`, as
  * PEM or as base64 of PEM. Throws an error without any part of the text.
  */
 export function signingKeyIn(text: string): KeyObject {
@@ -82,7 +83,7 @@ export function signingKeyIn(text: string): KeyObject {
   return key;
 }
 
-/** The public key of a file: PEM or base64 of PEM, as a key of its own or that of a private key. */
+/** Reads the public key of a file: PEM or base64 of PEM, a public key or that of a private key. */
 export function publicKeyIn(text: string): KeyObject {
   const pem = pemIn(text);
   const key = rsaKey(() => createPublicKey(pem));

@@ -33,14 +33,14 @@ export interface ListenerConfig {
   readonly address: string;
   readonly port: number;
   readonly adminPort: number;
-  /** Lists further places to listen at; each serves every server name. Absent: there are none. */
+  /** Further places to listen at; each serves every server name. Absent means none. */
   readonly more?: readonly ListenerPlace[];
   /** True where a control plane has sent no listener, so the egress must not listen now. */
   readonly absent?: true;
 }
 
 export interface ListenerPlace {
-  /** Of a Dataplane, `mesh.name`. */
+  /** `mesh.name` for a Dataplane. */
   readonly name: string;
   readonly address: string;
   readonly port: number;

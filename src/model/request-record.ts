@@ -43,7 +43,7 @@ export interface RequestRecord {
   readonly details: string;
   /** `address:port`; empty where the request reached no endpoint. */
   readonly endpoint: string;
-  /** Whether TLS is spoken to it. */
+  /** True when TLS is used to it. */
   readonly endpointTls: boolean;
   /** Connections that were tried for it, and those that were made: 0 with a pooled one. */
   readonly attempts: number;
@@ -58,15 +58,15 @@ export interface RequestRecord {
   /** From the head of the request to the head of the service's answer; -1 without an answer. */
   readonly serviceTimeMs: number;
   readonly totalMs: number;
-  /** What a simulation judges it again by. */
+  /** The headers by which a simulation judges it again. */
   readonly headers: RecordedHeaders;
-  /** Names the rate limit of the route that counted it; empty where none did. */
+  /** The rate limit of the route that counted it; empty without one. */
   readonly rateLimit: string;
 }
 
 /**
  * The headers that a rule of the route reads, and `x-kuma-tags`: all values by name, none where the
- * client sent none. A name that is not there is not known.
+ * client sent none. A missing name is unknown.
  */
 export type RecordedHeaders = Readonly<Record<string, readonly string[]>>;
 

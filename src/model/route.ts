@@ -27,8 +27,9 @@ export interface PassthroughRoute extends RouteBase {
 export interface TerminateRoute extends RouteBase {
   readonly kind: 'terminate';
   /**
-   * Which of `meshes` its mTLS ends with, where the mesh has several: one that is being migrated
-   * has one for its ZoneEgress and one for its Dataplane. Absent: that with the name of the mesh.
+   * The key in `meshes` of the identity that terminates its mTLS, where the mesh has several:
+   * during a migration it has one for its ZoneEgress and one for its Dataplane. Absent means the
+   * name of the mesh.
    */
   readonly identity?: MeshName;
   readonly permission: Permission;
@@ -48,7 +49,7 @@ export interface ConnectionRateLimit {
   readonly intervalMs: number;
 }
 
-/** The key in `meshes` of what the mTLS of the route ends with. */
+/** Returns the key in `meshes` of the identity that terminates the mTLS of the route. */
 export function identityOf(route: Route): MeshName {
   return route.kind === 'terminate' ? (route.identity ?? route.mesh) : route.mesh;
 }

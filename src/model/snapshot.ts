@@ -13,7 +13,7 @@ export interface Snapshot {
   readonly zone: string;
   readonly routes: ReadonlyMap<ServerName, Route>;
   readonly clusters: ReadonlyMap<string, Cluster>;
-  /** By the name of the mesh, or by what the routes name in its place (`identityOf`). */
+  /** Keyed by the name of the mesh, or by the name that routes use instead (`identityOf`). */
   readonly meshes: ReadonlyMap<MeshName, Mesh>;
 }
 
@@ -44,7 +44,7 @@ export type IdentitySource =
       readonly caCert: ContentHash;
       readonly caKey: ContentHash;
       readonly lifetimeMs: number;
-      /** The SPIFFE id to issue. Absent: that of a zone egress of the mesh. */
+      /** The SPIFFE id to issue. Absent means that of a zone egress of the mesh. */
       readonly id?: string;
     }
   /** Another program puts certificates into a folder: `tls.crt`, `tls.key`, `ca.crt`. */

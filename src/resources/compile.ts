@@ -105,7 +105,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
   };
 }
 
-/** Returns where to listen; null where there is nowhere, which is reported. */
+/** Returns where to listen; null without any place, which is reported. */
 function listenerOf(egress: ZoneEgress | null, dataplanes: readonly DataplaneDefinition[]): ListenerConfig | null {
   const [first] = dataplanes;
   const own = egress === null ? [] : [{ name: egress.meta.name, address: egress.address, port: egress.port }];
@@ -136,7 +136,7 @@ interface Compiling {
   readonly pems: PemStore;
 }
 
-/** Adds everything of one mesh: what the ZoneEgress serves of it, and what its Dataplanes do. */
+/** Adds everything of one mesh: the routes of the ZoneEgress, and those of its Dataplanes. */
 function addMesh(context: Context, resources: MeshResources, compiling: Compiling): void {
   const { egress, pems, folders } = compiling;
   const all = compiling.dataplanes.filter(({ meta }) => meta.mesh === resources.mesh.meta.name);
@@ -157,8 +157,8 @@ function addMesh(context: Context, resources: MeshResources, compiling: Compilin
 }
 
 /**
- * Adds what the ZoneEgress serves of one mesh. Without mTLS there is no SNI to route by, so none of
- * it is served.
+ * Adds the routes of the ZoneEgress for one mesh. Without mTLS there is no SNI to route by, so none
+ * is served.
  */
 function addZoneEgressMesh(
   context: Context,

@@ -57,15 +57,15 @@ const HOLDERS: Readonly<Record<SecureType, string>> = {
   Secret: 'secretRef',
 };
 
-/** In either of Kuma's forms: the newer one has a `type`. */
+/** Reads either of Kuma's forms: the newer one has a `type`. */
 export function readEitherSource(parent: Fields, name: string, older: readonly DataSourceKind[]): DataSource | null | undefined {
   const isNewer = [...Object.values(HOLDERS), 'type'].some((field) => field !== 'file' && parent.namesIn(name).includes(field));
   return isNewer ? readSecureSource(parent, name) : readDataSource(parent, name, older);
 }
 
 /**
- * `{ type: InsecureInline, insecureInline: { value } }` and so on, with Kuma's messages. Undefined
- * and null as in `readDataSource`.
+ * Reads `{ type: InsecureInline, insecureInline: { value } }` and so on, with Kuma's messages.
+ * Undefined and null as in `readDataSource`.
  */
 export function readSecureSource(parent: Fields, name: string): DataSource | null | undefined {
   if (!parent.has(name)) return undefined;

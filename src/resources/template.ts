@@ -1,18 +1,18 @@
 /**
- * The few forms of Go's templates that names are made by: `{{ .Field }}` and `{{ label "key" }}`.
- * What else Go takes is not read here.
+ * The forms of Go's templates that make names: `{{ .Field }}` and `{{ label "key" }}`. Other forms
+ * are not read.
  */
 const ACTION = /\{\{\s*(?:\.([A-Za-z]+)|label\s+"([^"]*)")\s*\}\}/g;
 
 export interface TemplateValues {
-  /** By the name of the field, e.g. `Mesh`. */
+  /** Keyed by the name of the field, e.g. `Mesh`. */
   readonly fields: Readonly<Record<string, string>>;
   readonly labels: ReadonlyMap<string, string>;
 }
 
 export type Rendered = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'problem'; readonly problem: string };
 
-/** Why it cannot be read; null where it can. */
+/** Returns why it cannot be read; null where it can. */
 export function templateProblem(template: string): string | null {
   const rest = template.replace(ACTION, '');
   return /\{\{|\}\}/.test(rest) ? 'only {{ .Field }} and {{ label "key" }} are read here' : null;

@@ -1,4 +1,7 @@
-/** What the rules of a route read of requests, for those who judge one again from its record. */
+/**
+ * Finds what the rules of a route read of requests, for code that judges a request again from its
+ * record.
+ */
 import { hashOf } from '../model/hash-of.ts';
 import type { HttpRoute, RequestRateLimit, SenderRule } from '../model/http-route.ts';
 import type { RecordedHeaders } from '../model/request-record.ts';
@@ -6,10 +9,10 @@ import { valuesOf } from '../wire/flat-headers.ts';
 import type { FlatHeaders } from '../wire/flat-headers.ts';
 import { holds, TAGS_HEADER } from './sender-rules.ts';
 
-/** Values of these are secrets, and in no record. */
+/** Values of these are secrets, and are in no record. */
 const SECRET: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key']);
 
-/** A record keeps no more names than this, and no name whose values are longer. */
+/** The most names in a record; a name with longer values is left out. */
 const MAX_NAMES = 16;
 const MAX_CHARS = 2_048;
 
@@ -17,7 +20,10 @@ const ONLY_TAGS: readonly string[] = [TAGS_HEADER];
 const namesOf = new WeakMap<HttpRoute, readonly string[]>();
 const idOf = new WeakMap<RequestRateLimit, string>();
 
-/** What a record keeps of the headers of a request. `http` is null where no route admitted it. */
+/**
+ * Returns the headers of a request that its record keeps. `http` is null where no route admitted
+ * it.
+ */
 export function recordedHeaders(http: HttpRoute | null, headers: FlatHeaders): RecordedHeaders {
   const kept: Record<string, readonly string[]> = {};
   for (const name of http === null ? ONLY_TAGS : headersRead(http)) {
@@ -27,7 +33,7 @@ export function recordedHeaders(http: HttpRoute | null, headers: FlatHeaders): R
   return kept;
 }
 
-/** In lower case. `x-kuma-tags` is always among them: Kuma's own rules go by it. */
+/** In lower case. Includes `x-kuma-tags`, which Kuma's own rules read. */
 function headersRead(http: HttpRoute): readonly string[] {
   const known = namesOf.get(http);
   if (known !== undefined) return known;
@@ -42,7 +48,7 @@ function headerOf(rule: SenderRule): string | null {
   return rule.kind === 'tags' ? TAGS_HEADER : rule.kind === 'header' ? rule.name : null;
 }
 
-/** By which a limit is known again: what reads the same and allows the same has the same. */
+/** Identifies a limit: limits that read and allow the same have the same id. */
 export function limitId(limit: RequestRateLimit): string {
   const known = idOf.get(limit);
   if (known !== undefined) return known;
@@ -51,15 +57,15 @@ export function limitId(limit: RequestRateLimit): string {
   return id;
 }
 
-/** What is known of who sends a request. */
+/** The known facts about the sender of a request. */
 export interface KnownSender {
   readonly headers: FlatHeaders;
   readonly uris: readonly string[];
-  /** The headers whose values are known; null: all. */
+  /** The headers whose values are known; null means all. */
   readonly known: readonly string[] | null;
 }
 
-/** Whether a request is one that the rules are about; null where that cannot be known. */
+/** Tells whether the rules cover a request; null where that cannot be known. */
 export function mayHold(rules: readonly SenderRule[] | undefined, { known, ...sender }: KnownSender): boolean | null {
   if (known === null) return holds(rules, sender);
   const isKnown = (rule: SenderRule): boolean => {
@@ -71,10 +77,7 @@ export function mayHold(rules: readonly SenderRule[] | undefined, { known, ...se
   return all.every(isKnown) ? true : null;
 }
 
-/**
- * The limit that counts a request, the first that is about it; undefined where that cannot be
- * known.
- */
+/** Returns the first limit that covers a request; undefined where that cannot be known. */
 export function limitOf({ rateLimits = [] }: HttpRoute, sender: KnownSender): RequestRateLimit | null | undefined {
   for (const limit of rateLimits) {
     const isMet = mayHold(limit.clients, sender);

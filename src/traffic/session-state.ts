@@ -52,7 +52,7 @@ export class Session {
   legs: Joined | null = null;
   /** Its places among the unproven sessions; null once the client is proven. */
   unproven: UnprovenPlace[] | null = [];
-  /** The kernel asks whether the peers are there sooner than of other connections. */
+  /** True when the kernel probes the peers sooner than those of other connections. */
   askedSooner = false;
   /**
    * The accepted socket; null once both legs are joined, because its handle may have moved then.

@@ -15,8 +15,8 @@ const ASK_HALF_CLOSED_MS = 2_000;
  */
 const ASK_QUIET_MS = 8_000;
 /**
- * The kernel asks the other machine, which may have gone without a word, sooner than of other
- * connections (KEEP_ALIVE): after so long without a byte.
+ * The kernel probes the other machine, which may have gone silently, after this much time without a
+ * byte: sooner than on other connections (KEEP_ALIVE).
  */
 const KEEP_ALIVE_HALF_CLOSED_MS = 15_000;
 

@@ -235,9 +235,9 @@ interface HandshakeOptions {
 }
 
 export interface TerminateOptions {
-  /** The mesh that the client has to be of. */
+  /** The mesh that the client must belong to. */
   readonly mesh: MeshName;
-  /** Names the credentials that it is ended with. */
+  /** The name of the credentials that terminate it. */
   readonly identity: MeshName;
   /** The SNI as sent. */
   readonly name: string | null;

@@ -1,7 +1,7 @@
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { noPositional, readOptions } from '../options.ts';
-import type { Given, OptionTable } from '../options.ts';
+import type { ParsedOptions, OptionTable } from '../options.ts';
 import { SIGNING_OPTIONS, signingOptions } from '../signing-options.ts';
 import type { SigningOptions } from '../signing-options.ts';
 import { items, pairs } from '../values.ts';
@@ -32,7 +32,7 @@ const OPTIONS: OptionTable = {
 };
 const PROXY_TYPES: readonly string[] = ['dataplane', 'ingress', 'egress'];
 
-export const generateDataplaneToken: CommandEntry = command({
+export const generateDataplaneTokenEntry: CommandEntry = command({
   usage: [
     'zone-egress generate dataplane-token --mesh NAME --valid-for DUR --signing-key-path FILE --kid ID [--name NAME] [--workload NAME]',
     'Prints a token by which an egress joins as a Dataplane of one mesh, which is the form of Kuma 3.',
@@ -56,7 +56,7 @@ export const generateDataplaneToken: CommandEntry = command({
   run: async (parsed, terminal) => (await import('../generate-token.ts')).generateDataplaneTokenCommand(parsed, terminal),
 });
 
-function tagsOf(given: Given): Readonly<Record<string, readonly string[]>> {
+function tagsOf(given: ParsedOptions): Readonly<Record<string, readonly string[]>> {
   const tags = given.each('tag').flatMap(pairs);
   for (const [key, values] of tags) {
     if (key === '' || items(values).length === 0)

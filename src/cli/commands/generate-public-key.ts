@@ -7,7 +7,7 @@ const OPTIONS: OptionTable = {
   'signing-key-path': { kind: 'text', value: 'FILE', help: 'private key that signs tokens' },
 };
 
-export const generatePublicKey: CommandEntry = command({
+export const generatePublicKeyEntry: CommandEntry = command({
   usage: [
     'zone-egress generate public-key --signing-key-path FILE',
     'Prints the public key of a signing key, with which a control plane verifies tokens.',

@@ -14,7 +14,7 @@ const OPTIONS: OptionTable = {
   },
 };
 
-export const generateSigningKey: CommandEntry = command({
+export const generateSigningKeyEntry: CommandEntry = command({
   usage: [
     'zone-egress generate signing-key [--format pem|pem-base64]',
     'Prints a new private key that signs tokens, as kumactl generate signing-key does.',

@@ -17,7 +17,7 @@ const OPTIONS: OptionTable = {
   ...SIGNING_OPTIONS,
 };
 
-export const generateZoneToken: CommandEntry = command({
+export const generateZoneTokenEntry: CommandEntry = command({
   usage: [
     'zone-egress generate zone-token --zone NAME --valid-for DUR --signing-key-path FILE --kid ID',
     'Prints a token by which a zone egress of Kuma 2 joins its control plane, signed without asking the control plane.',

@@ -16,7 +16,7 @@ const OPTIONS: OptionTable = {
   output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
 };
 
-export const tokenInspect: CommandEntry = command({
+export const tokenInspectEntry: CommandEntry = command({
   usage: [
     'zone-egress token inspect FILE [--public-key-path FILE] [-o text|json]',
     'Prints what a token is for and until when, and why a control plane would refuse it. Exit 0, or 78 when it would.',

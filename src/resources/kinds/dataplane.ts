@@ -6,10 +6,10 @@ import { hostKind, isPort } from '../hosts.ts';
 import type { Kind } from './kind.ts';
 import { DEFAULT_ADMIN_PORT } from './zone-egress.ts';
 
-/** A proxy of one mesh. Of one that is no zone egress nothing but its name is read. */
+/** A proxy of one mesh. Only the name is read for one that is no zone egress. */
 export interface DataplaneDefinition {
   readonly meta: Meta;
-  /** Its ZoneEgress listeners; empty where it is another proxy, such as a sidecar. */
+  /** Its ZoneEgress listeners; empty for another proxy, such as a sidecar. */
   readonly egresses: readonly ZoneEgressListener[];
   readonly adminPort: number;
 }
@@ -20,7 +20,7 @@ export interface ZoneEgressListener {
   readonly address: string;
   readonly port: number;
   readonly at: Origin;
-  /** Of the resource, e.g. `networking.listeners[0]`. */
+  /** Path in the resource, e.g. `networking.listeners[0]`. */
   readonly path: string;
 }
 
@@ -59,7 +59,7 @@ function readDataplane(document: Document): DataplaneDefinition {
   return { meta, egresses, adminPort };
 }
 
-/** Kuma's words for what is wrong with them; a ZoneIngress is said. */
+/** Reads listeners with Kuma's messages; reports a ZoneIngress. */
 function readListeners(listeners: readonly Fields[]): readonly ZoneEgressListener[] {
   const places = new Set<string>();
   const names = new Set<string>();

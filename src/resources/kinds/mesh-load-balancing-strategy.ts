@@ -47,7 +47,7 @@ interface RingHashConf {
 
 const TOP = ['Mesh', 'MeshSubset', 'MeshGateway', 'MeshService', 'MeshServiceSubset', 'Dataplane'] as const;
 const TO = ['Mesh', 'MeshService', 'MeshMultiZoneService', 'MeshHTTPRoute'] as const;
-/** Kuma takes MeshExternalServices from 3.0 on, where the policy is for Dataplanes. */
+/** Since 3.0 Kuma allows MeshExternalServices where the policy is for Dataplanes. */
 function toKinds(top: TargetRef | null): readonly TargetKind[] {
   return top?.kind === 'Dataplane' ? [...TO, 'MeshExternalService'] : TO;
 }

@@ -15,7 +15,7 @@ export interface MeshTrafficPermission {
   readonly targetRef: TargetRef | null;
   /** Empty where the policy has the `rules` form. */
   readonly from: readonly FromItem[];
-  /** Holds the `rules` form, which an egress of one mesh goes by. */
+  /** The `rules` form, which an egress of one mesh uses. */
   readonly rules: readonly RuleLists[];
   /** True for the label `kuma.io/effect: shadow`: Kuma only simulates the policy. */
   readonly isShadow: boolean;

@@ -4,7 +4,7 @@ import type { Document, Meta } from '../document.ts';
 import type { Findings } from '../findings.ts';
 import type { Kind } from './kind.ts';
 
-/** What clients of one trust domain are verified by. */
+/** The trust for clients of one trust domain. */
 export interface MeshTrust {
   readonly meta: Meta;
   /** Empty where it is not written, which is reported. */

@@ -15,7 +15,7 @@ export interface Policy<Conf> {
   readonly targetRef: TargetRef | null;
   readonly to: readonly PolicyItem<Conf>[];
   readonly from: readonly PolicyItem<Conf>[];
-  /** Holds the `rules` form, which only an egress of one mesh goes by. */
+  /** The `rules` form, which only an egress of one mesh uses. */
   readonly rules: readonly PolicyRule<Conf>[];
   /** True for the label `kuma.io/effect: shadow`: Kuma only simulates the policy. */
   readonly isShadow: boolean;
@@ -27,14 +27,14 @@ export interface PolicyItem<Conf> {
 }
 
 export interface PolicyRule<Conf> {
-  /** Empty: everything. */
+  /** Empty matches everything. */
   readonly matches: readonly RuleMatch[];
   readonly conf: Conf;
 }
 
 export interface PolicyShape<Conf> {
   readonly top: readonly TargetKind[];
-  /** By the target of the policy, where that makes a difference. */
+  /** Depends on the target of the policy, where that matters. */
   readonly to?: readonly TargetKind[] | ((top: TargetRef | null) => readonly TargetKind[]);
   readonly from?: readonly TargetKind[];
   readonly hasRules?: boolean;
@@ -66,7 +66,7 @@ export function readPolicy<Conf>(document: Document, shape: PolicyShape<Conf>, f
   const rules = (shape.hasRules === true ? (spec.objects('rules', ['matches', 'default']) ?? []) : []).flatMap((rule) => {
     const matches = readMatches(rule, 'matches');
     const conf = shape.conf(rule);
-    // Matches of which none can be used must not become a rule about everything.
+    // A rule without any usable match must not become a rule about everything.
     return matches.length === 0 && rule.has('matches') && !rule.isEmpty('matches') ? [] : [{ matches, conf }];
   });
   const policy: Policy<Conf> = {

@@ -1,10 +1,10 @@
 import { cut } from '../../base/key-material.ts';
 import type { Fields } from '../fields.ts';
 
-/** Whom a rule is about: each part that is there has to match. */
+/** The clients of a rule: each present part must match. */
 export interface RuleMatch {
   readonly spiffeId: TextMatch | null;
-  /** By what the client asks for. */
+  /** A match of the client's SNI. */
   readonly sni: TextMatch | null;
 }
 
@@ -16,7 +16,7 @@ export interface TextMatch {
 const FIELDS: readonly string[] = ['spiffeID', 'sni'];
 
 /**
- * Each match of a list; one that says nothing is left out, which is reported. `base` is the path in
+ * Reads each match of a list; leaves out an empty one, which is reported. `base` is the path in
  * Kuma's messages.
  */
 export function readMatches(parent: Fields | undefined, list: string, base?: string): readonly RuleMatch[] {
@@ -25,13 +25,13 @@ export function readMatches(parent: Fields | undefined, list: string, base?: str
     const spiffeId = readText(match, 'spiffeID', path);
     const sni = readText(match, 'sni', path);
     if (!match.has('spiffeID') && !match.has('sni')) match.errorAt(match.at, path, 'must have at least one of spiffeID, sni');
-    // Half of a match would be about more clients than was meant.
+    // Half of a match would select more clients than intended.
     if (spiffeId === undefined || sni === undefined || (spiffeId === null && sni === null)) return [];
     return [{ spiffeId, sni }];
   });
 }
 
-/** Null where it is not written; undefined where it is, and cannot be used. */
+/** Returns null where it is not written; undefined where it cannot be used. */
 function readText(match: Fields, name: 'spiffeID' | 'sni', path: string): TextMatch | null | undefined {
   if (!match.has(name)) return null;
   const fields = match.object(name, ['type', 'value']);

@@ -18,7 +18,7 @@ export interface TargetRef {
   readonly sectionName: string;
   /** True when the target includes gateways. */
   readonly includesGateways: boolean;
-  /** Nothing but gateways is. */
+  /** True when the target includes only gateways. */
   readonly onlyGateways: boolean;
   readonly at: Origin;
   readonly path: string;

@@ -1,4 +1,4 @@
-/** What policies do to a MeshExternalService, of a ZoneEgress and of a Dataplane alike. */
+/** Applies policies to a MeshExternalService, for a ZoneEgress and a Dataplane alike. */
 import type { Cluster } from '../../model/cluster.ts';
 import type { HttpRoute } from '../../model/http-route.ts';
 import type { CircuitBreakerConf } from '../kinds/mesh-circuit-breaker.ts';
@@ -19,7 +19,7 @@ export type Note = <Conf>(
   inert?: (conf: Conf) => string,
 ) => Conf | null;
 
-/** What is said about MeshExternalServices by `to` items. */
+/** The `to` items about MeshExternalServices. */
 export interface ByTo {
   readonly breakers: ToRules<CircuitBreakerConf>;
   readonly checks: ToRules<HealthCheckConf>;

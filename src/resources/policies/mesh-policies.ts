@@ -36,7 +36,7 @@ export interface MeshPolicies {
     service: MeshExternalService,
     cluster: Cluster,
   ): { readonly cluster: Cluster; readonly http: Partial<HttpRoute> };
-  /** Of an egress of one mesh, by the policies that select its Dataplane. */
+  /** For an egress of one mesh, applies the policies that select its Dataplane. */
   ofScoped(service: MeshExternalService, sni: string, cluster: Cluster): ScopedOutcome;
   ofExternal(services: readonly ExternalService[]): {
     readonly rateLimit: ConnectionRateLimit | null;
@@ -46,7 +46,7 @@ export interface MeshPolicies {
   tell(findings: Findings): void;
 }
 
-/** `selects`: of an egress of one mesh, whether a policy with this target is about it. */
+/** `selects`: for an egress of one mesh, tells whether a policy with this target applies to it. */
 export function meshPolicies(
   resources: MeshResources,
   here: string,

@@ -22,7 +22,7 @@ export interface ScopedOutcome {
 type Lists = Pick<MeshResources, 'circuitBreakers' | 'healthChecks' | 'strategies' | 'rateLimits' | 'faultInjections'>;
 
 /**
- * What the policies that select a Dataplane do to a MeshExternalService: `to` items by the service,
+ * Applies the policies that select a Dataplane to a MeshExternalService: `to` items by the service,
  * `rules` by its server name.
  */
 export function scopedPolicies(

@@ -4,14 +4,19 @@ import { mergeConfs } from './merge.ts';
 import { byNameFirstLast, byPolicy } from './order.ts';
 import type { Ruled, RuledPart } from './to-rules.ts';
 
-/** What the `rules` of policies of one kind say about a server name of an egress of one mesh. */
+/** The `rules` of policies of one kind for a server name of an egress of one mesh. */
 export interface ScopedRules<Conf> {
   of(sni: string): Ruled<Conf> | null;
-  /** Rules about this server name that are for certain clients only, which is not evaluated. */
+  /**
+   * Returns rules about this server name that are only for certain clients, which are not
+   * evaluated.
+   */
   forClients(sni: string): readonly Omit<RuledPart<Conf>, 'item'>[];
 }
 
-/** Of policies that select the Dataplane; the later one in Kuma's order counts. */
+/**
+ * Collects the rules of policies that select the Dataplane; the later one in Kuma's order counts.
+ */
 export function scopedRules<Conf extends object>(policies: readonly Policy<Conf>[]): ScopedRules<Conf> {
   const sorted = policies
     .filter(({ isShadow }) => !isShadow)

@@ -3,7 +3,7 @@ import type { TargetRef } from '../kinds/target-ref.ts';
 import { selects } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 
-/** With those that a control plane computes. */
+/** Returns its labels with those that a control plane computes. */
 export function labelsOf({ meta }: DataplaneDefinition, zone: string): Tags {
   return new Map([
     ...meta.labels,
@@ -16,7 +16,7 @@ export function labelsOf({ meta }: DataplaneDefinition, zone: string): Tags {
   ]);
 }
 
-/** Whether a policy's target selects a Dataplane that is a zone egress. It has no tags. */
+/** Tells whether a policy's target selects a Dataplane that is a zone egress. It has no tags. */
 export function selectsDataplane(targetRef: TargetRef | null, dataplane: DataplaneDefinition, zone: string): boolean {
   if (targetRef === null) return true;
   if (targetRef.onlyGateways) return false;

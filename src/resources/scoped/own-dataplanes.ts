@@ -5,21 +5,21 @@ import type { DataplaneDefinition } from '../kinds/dataplane.ts';
 import type { ResourceSet } from '../resource-set.ts';
 import { ZONE_TAG } from '../tags.ts';
 
-/** The Dataplanes with a ZoneEgress listener, by mesh and then by name. */
+/** Returns the Dataplanes with a ZoneEgress listener, by mesh and then by name. */
 export function egressDataplanes({ meshes }: ResourceSet, name: string | undefined): readonly DataplaneDefinition[] {
   const all = meshes.flatMap(({ dataplanes }) => dataplanes.filter(({ egresses }) => egresses.length > 0));
   const named = all.filter(({ meta }) => meta.name === name || meta.displayName === name);
   return named.length > 0 ? named : all;
 }
 
-/** The zone that their labels name, where they agree. */
+/** Returns the zone of their labels, where they agree. */
 export function zoneOfDataplanes(dataplanes: readonly DataplaneDefinition[]): string {
   const zones = new Set(dataplanes.flatMap(({ meta }) => meta.labels.get(ZONE_TAG) ?? []));
   const [zone = ''] = zones;
   return zones.size === 1 ? zone : '';
 }
 
-/** Without those of other zones, which is said. */
+/** Leaves out those of other zones, which is reported. */
 export function ofZone(
   dataplanes: readonly DataplaneDefinition[],
   zone: string,
@@ -34,7 +34,8 @@ export function ofZone(
 }
 
 /**
- * Each place once: several Dataplanes may share one, and are told apart by what clients ask for.
+ * Returns each place once: several Dataplanes may share one, and are distinguished by the SNI of
+ * their clients.
  */
 export function placesOf(dataplanes: readonly DataplaneDefinition[]): readonly ListenerPlace[] {
   const places = dataplanes.flatMap(({ meta, egresses }) =>

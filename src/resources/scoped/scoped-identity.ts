@@ -7,7 +7,7 @@ import type { Context } from '../context.ts';
 import type { DataSource } from '../data-source.ts';
 import type { Findings } from '../findings.ts';
 import type { DataplaneDefinition } from '../kinds/dataplane.ts';
-import type { IdentityProvider, MeshIdentity } from '../kinds/mesh-identity.ts';
+import type { IdentityProvider, MeshIdentityResource } from '../kinds/mesh-identity.ts';
 import type { PemPair, PemStore } from '../pem.ts';
 import type { MeshResources } from '../resource-set.ts';
 import { renderGoTemplate } from '../template.ts';
@@ -19,9 +19,9 @@ const DEFAULT_TRUST_DOMAIN = '{{ .Mesh }}.{{ .Zone }}.mesh.local';
 const DEFAULT_PATH = { universal: '/workload/{{ .Workload }}', kubernetes: '/ns/{{ .Namespace }}/sa/{{ .ServiceAccount }}' };
 
 /**
- * What the mTLS of a mesh ends with at its Dataplane: the certificate of the MeshIdentity that
- * selects it, and the MeshTrusts of the mesh. Where something is missing, which is reported, only
- * what ends there is refused.
+ * Makes the identity that terminates the mTLS of a mesh at its Dataplane: the certificate of the
+ * MeshIdentity that selects it, and the MeshTrusts of the mesh. Where a part is missing, which is
+ * reported, only the terminated routes are refused.
  */
 export function scopedIdentity(
   context: Context,
@@ -78,8 +78,8 @@ export function scopedIdentity(
   };
 }
 
-/** The one that asks for most labels; of those the first by name. */
-function matching(identities: readonly MeshIdentity[], labels: Tags): MeshIdentity | null {
+/** Returns the one whose selector has the most labels; the first by name among equals. */
+function matching(identities: readonly MeshIdentityResource[], labels: Tags): MeshIdentityResource | null {
   const [first] = identities
     .filter(({ selector }) => selector !== null && selects(selector, labels))
     .toSorted((a, b) => (b.selector?.size ?? 0) - (a.selector?.size ?? 0) || (a.meta.name < b.meta.name ? -1 : 1));
@@ -91,7 +91,7 @@ interface Issued {
   readonly lifetimeMs: number;
   readonly id: string;
   readonly trustDomain: string;
-  /** Clients are verified by its CA too. */
+  /** True when its CA verifies clients too. */
   readonly isTrusted: boolean;
 }
 
@@ -102,7 +102,7 @@ interface Issuing {
   readonly findings: Findings;
 }
 
-function issuedBy(identity: MeshIdentity, { context, resources, dataplane, findings }: Issuing): Issued | null {
+function issuedBy(identity: MeshIdentityResource, { context, resources, dataplane, findings }: Issuing): Issued | null {
   const { provider, meta } = identity;
   if (provider.kind === 'none') return null;
   if (provider.kind === 'spire') {
@@ -129,9 +129,9 @@ function caProblem(ca: X509Certificate, { allowsSelfSigned }: Extract<IdentityPr
   return null;
 }
 
-/** The SPIFFE id of the Dataplane, as the templates of its MeshIdentity make it. */
+/** Returns the SPIFFE id of the Dataplane, from the templates of its MeshIdentity. */
 function namesOf(
-  { trustDomain, path, meta }: MeshIdentity,
+  { trustDomain, path, meta }: MeshIdentityResource,
   dataplane: DataplaneDefinition,
   zone: string,
   findings: Findings,
@@ -163,7 +163,7 @@ function namesOf(
 }
 
 function sourcesOf(
-  { meta }: MeshIdentity,
+  { meta }: MeshIdentityResource,
   { ca }: Extract<IdentityProvider, { kind: 'bundled' }>,
   { secrets, mesh }: MeshResources,
   findings: Findings,
@@ -187,7 +187,7 @@ interface DomainText extends TrustDomain {
   readonly text: string;
 }
 
-/** Each domain once, with all that is trusted in it; sorted by name. */
+/** Returns each domain once, with all of its trust; sorted by name. */
 function trustOf(
   resources: MeshResources,
   { pair, trustDomain, isTrusted }: Issued,

@@ -15,16 +15,16 @@ import type { MeshResources } from '../resource-set.ts';
 import { scopedIdentity } from './scoped-identity.ts';
 import { scopedPermissions } from './scoped-permissions.ts';
 
-/** What serves a mesh by its Dataplanes. */
+/** The Dataplanes that serve a mesh. */
 export interface ScopedMesh {
-  /** The first by name: the one whose identity is shown. */
+  /** The first by name, whose identity is shown. */
   readonly dataplane: DataplaneDefinition;
   readonly all: readonly DataplaneDefinition[];
 }
 
 /**
- * The MeshExternalServices of a mesh, for the Dataplanes of this zone that have a ZoneEgress
- * listener. `hasLegacy`: a ZoneEgress ends the mTLS of this mesh too, with an identity of its own.
+ * Adds the MeshExternalServices of a mesh, for the Dataplanes of this zone that have a ZoneEgress
+ * listener. `hasLegacy`: a ZoneEgress terminates the mTLS of this mesh too, with its own identity.
  */
 export function addScopedMesh(
   context: Context,
@@ -77,7 +77,7 @@ function addService(
   const { meta, port, protocol } = service;
   const name = meshName(mesh.mesh.meta.name);
   const named = namesOf(context, name, service);
-  // Before its cluster, which may have the name of the other's.
+  // Checked before the cluster is added, which may have the same name as that of the other.
   if (named === null || isTaken(context, serverName(named.sni), meta.displayName, meta.at)) return;
   const { sni } = named;
   const family = isIpv6(dataplane.egresses[0]?.address ?? '') ? 'any' : 'v4';
@@ -111,12 +111,12 @@ function addService(
 
 interface Names {
   readonly sni: string;
-  /** Both empty for one that was made at the global control plane. */
+  /** Both are empty for a resource of the global control plane. */
   readonly zone: string;
   readonly namespace: string;
 }
 
-/** Null where the service is not served, which is said. */
+/** Returns null where the service is not served, which is reported. */
 function namesOf(context: Context, mesh: MeshName, service: MeshExternalService): Names | null {
   const { meta, port, extension } = service;
   const zone = zoneOf(service, context.zone);
@@ -147,7 +147,7 @@ function namesOf(context: Context, mesh: MeshName, service: MeshExternalService)
   return { sni, zone, namespace };
 }
 
-/** Of one that was made in a zone; where it does not say in which, it is of this one. */
+/** Returns the zone of a resource made in a zone; this zone where it names none. */
 function zoneOf({ zone, meta }: MeshExternalService, here: string): string {
   if (zone !== '') return meta.labels.get('kuma.io/origin') === 'global' ? '' : zone;
   return meta.labels.get('kuma.io/origin') === 'zone' ? here : '';

@@ -8,15 +8,15 @@ import { meshPermissionName } from '../mesh-permissions.ts';
 import type { MeshResources } from '../resource-set.ts';
 import { selectsDataplane } from './dataplane-labels.ts';
 
-/** Who may reach the services of a mesh through its Dataplanes. */
+/** The clients that may reach the services of a mesh through its Dataplanes. */
 export interface ScopedPermissions {
   of(sni: string, destination: string): Permission;
 }
 
 /**
- * The `rules` of every MeshTrafficPermission that selects the Dataplane, each for the server names
- * that it is about: what one denies is denied, and what none allows. Of several Dataplanes each has
- * to let a client in, as they share their routes here.
+ * Merges the `rules` of every MeshTrafficPermission that selects the Dataplane, by server name: a
+ * client that one denies, or that none allows, is refused. Several Dataplanes share their routes
+ * here, so each has to allow a client.
  */
 export function scopedPermissions(
   { meshPermissions, mesh }: MeshResources,
@@ -32,7 +32,7 @@ export function scopedPermissions(
   const selecting = unique(
     dataplanes.map((dataplane) => effective.filter(({ targetRef }) => selectsDataplane(targetRef, dataplane, zone))),
   );
-  // It keeps clients out of something, and it is not known of what.
+  // It refuses clients of an unknown destination.
   const unclear = effective.find(
     ({ targetRef, rules }) => !CLEAR.includes(targetRef?.kind ?? 'Mesh') && rules.some(({ deny }) => deny.length > 0),
   );
@@ -78,7 +78,7 @@ function permissionOf(
   return { kind: 'rules', by: of.by, rules: reached };
 }
 
-/** Null where the match is about another server name. */
+/** Returns null where the match is about another server name. */
 function principalOf({ sni, spiffeId }: RuleMatch, name: string): Principal | null {
   if (sni !== null) {
     const wanted = serverName(sni.value);

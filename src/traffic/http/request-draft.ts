@@ -61,12 +61,12 @@ export class RequestDraft {
     this.#refusal ??= refusal;
   }
 
-  /** It is served as the route says. */
+  /** Records that it is served by the route. */
   admitted(http: HttpRoute): void {
     this.#http = http;
   }
 
-  /** This limit counts it. */
+  /** Records the limit that counts it. */
   countedBy(limit: RequestRateLimit): void {
     this.#limit = limit;
   }
