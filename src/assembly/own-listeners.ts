@@ -9,7 +9,7 @@ type At = BoundAt | null;
 
 export interface OwnListeners {
   /**
-   * Adds a listener, or several; `at` returns where they are bound at the moment of the call, null
+   * Adds a listener, or several; `at` returns their bound addresses at the moment of the call, null
    * while one is closed.
    */
   add(at: () => At | readonly BoundAt[]): void;

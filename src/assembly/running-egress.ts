@@ -12,7 +12,7 @@ export interface Egress extends AsyncDisposable {
   readonly address: string;
   /** 0 while it does not listen, which a control plane may ask for. */
   readonly port: number;
-  /** Lists every place where it listens, the first of them as `address` and `port` have it. */
+  /** Every place where it listens; the first one is that of `address` and `port`. */
   readonly listeners: readonly { readonly name: string; readonly address: string; readonly port: number }[];
   /** 0 without an admin listener. */
   readonly adminPort: number;

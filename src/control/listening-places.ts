@@ -5,23 +5,25 @@ import type { ListeningOptions, ListeningWorkers } from './listening.ts';
 
 export interface ListeningPlacesOptions extends Omit<ListeningOptions, 'workers' | 'onChange'> {
   readonly workersAt: (place: string) => ListeningWorkers;
-  /** `isFirst`: of the first place, which `at` gives. Null: nothing listens at this place now. */
+  /**
+   * `isFirst`: for the first place, which `at` returns. Null while nothing listens at this place.
+   */
   readonly onChange: (at: BoundPlace | null, isFirst: boolean) => void;
 }
 
 export type BoundPlace = { readonly address: string; readonly port: number };
 
 /**
- * Every place where clients are served. The first one is that of the ZoneEgress, or of the first
- * Dataplane: the start needs it. The others open, move and close as each configuration says, and
- * one that cannot be opened is tried again; it does not stop the others.
+ * Every place for clients. The first one is that of the ZoneEgress, or of the first Dataplane, and
+ * the start needs it. The others open, move and close with each configuration; one that cannot be
+ * opened is tried again and does not stop the others.
  */
 export class ListeningPlaces {
   readonly #options: ListeningPlacesOptions;
   readonly #first: Listening;
   readonly #others = new Map<string, { readonly name: string; readonly listening: Listening }>();
   #opened: ListenerConfig | null = null;
-  /** One change after another. */
+  /** Changes run one after another. */
   #last: Promise<void> = Promise.resolve();
   #ended = false;
 
@@ -34,7 +36,7 @@ export class ListeningPlaces {
     });
   }
 
-  /** Returns the first place; null: nothing listens there. */
+  /** Returns the first place; null while nothing listens there. */
   get at(): BoundPlace | null {
     return this.#first.at;
   }
@@ -46,7 +48,7 @@ export class ListeningPlaces {
     return [...(first === null ? [] : [{ name: this.#opened?.name ?? '', ...first }]), ...others];
   }
 
-  /** True where a configuration is there, and it has no listener. */
+  /** True when a configuration exists that has no listener. */
   get isAbsent(): boolean {
     return this.#first.isAbsent;
   }
@@ -65,7 +67,7 @@ export class ListeningPlaces {
     return this.#last;
   }
 
-  /** Lists what a configuration asks for and does not get without a restart. */
+  /** Lists what a configuration changes without an effect until a restart. */
   unmet(listener: ListenerConfig): readonly Problem[] {
     return this.#first.unmet(this.#sorted(listener));
   }
@@ -107,7 +109,9 @@ export class ListeningPlaces {
     });
   }
 
-  /** With the place that is open first, where it is still wanted: no session moves for an order. */
+  /**
+   * Puts the open place first, where it is still wanted, so that an order alone moves no session.
+   */
   #sorted(listener: ListenerConfig): ListenerConfig {
     const { more = [], ...first } = listener;
     const opened = this.#opened;
@@ -119,7 +123,7 @@ export class ListeningPlaces {
     return { ...first, ...kept, more: others };
   }
 
-  /** Each other place once, as it is bound: options may have one address or port for all. */
+  /** Returns each other place once, as it is bound: options may set one address or port for all. */
   #othersOf(listener: ListenerConfig): ReadonlyMap<string, ListenerPlace> {
     if (listener.absent === true) return new Map();
     const { bind, port } = this.#options;

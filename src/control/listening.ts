@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { Problem } from '../base/problem.ts';
 import type { ListenerConfig } from '../model/compiled.ts';
 
-/** What the workers do at one place. */
+/** The part of the workers that serves one place. */
 export interface ListeningWorkers {
   listen(address: string, port: number, inherited?: number): Promise<number>;
   close(): Promise<void>;

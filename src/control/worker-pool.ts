@@ -53,7 +53,7 @@ interface HealthChange {
   readonly health: EndpointHealth;
 }
 
-/** By kind; where several of one kind may be asked for at once, by kind and place. */
+/** Keyed by kind; by kind and place where several of one kind may be pending. */
 type Waiting = Record<string, (message: FromData) => void>;
 
 function keyOf(message: FromData): string {
@@ -211,8 +211,7 @@ export class WorkerPool {
   /**
    * Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is
    * bound exclusively first: otherwise a second process would start without an error. An inherited
-   * socket has its port already, and one data side. `place` names the listener where there are
-   * several.
+   * socket has its port already, and one data side. `place` names one of several listeners.
    */
   async listen(address: string, port: number, inherited?: number, place: string = FIRST_PLACE): Promise<number> {
     if (inherited !== undefined && this.count > 1) throw new Error('an inherited socket is for one worker');

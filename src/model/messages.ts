@@ -50,7 +50,7 @@ export type ToData =
   /** Ends everything now. */
   | { readonly kind: 'stop' };
 
-/** Stands for all listeners of a data side. */
+/** Means all listeners of a data side. */
 export const EVERY_PLACE = '*';
 
 /** Slots by name. */
@@ -91,7 +91,7 @@ export interface OwnListener {
 export type FromData =
   | { readonly kind: 'listening'; readonly place: string; readonly port: number }
   | { readonly kind: 'listen-failed'; readonly place: string; readonly code: string; readonly message: string }
-  /** With `EVERY_PLACE` none is left. */
+  /** With `EVERY_PLACE`, all are closed. */
   | { readonly kind: 'listener-closed'; readonly place: string }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'alive' }

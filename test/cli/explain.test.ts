@@ -120,7 +120,10 @@ t.test('where nobody answers, or somebody else does, explain says so', async (t)
     const somebody = createServer((_, response) => void response.end(body));
     await once(somebody.listen(0, '127.0.0.1'), 'listening');
     const { port } = somebody.address() as AddressInfo;
-    t.match(await run(...API, '--admin', `http://127.0.0.1:${port}`), { code: 69, err: /not from a zone egress of this version/ });
+    t.match(await run(...API, '--admin', `http://127.0.0.1:${port}`), {
+      code: 69,
+      err: /not from a zone egress of this version/,
+    });
     somebody.close();
   }
 });

@@ -14,7 +14,7 @@ import { listen } from './virtual-host.ts';
 import type { Zone } from './zone.ts';
 
 const RESET = 'upstream connect error or disconnect/reset before headers. reset reason: ';
-const FLOOD = 'a flood of bytes that ask for nothing';
+const FLOOD = 'a flood of bytes without a request';
 const GET = 'GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
 
 interface Attack {

@@ -14,25 +14,22 @@ const BYTES_PER_WRITE = 64;
 const WRITTEN_PER_BYTE = 16;
 /** Size of a frame, padding included. */
 const BYTES_PER_FRAME = 9 + 256;
-/**
- * What waits in a stream that is not read came in frames that are not counted: each may have had
- * one byte.
- */
+/** An unread stream stores frames that are not counted: each may have had one byte. */
 const BYTES_PER_WAITING = 10;
-/** What Node reads of a socket at once. */
+/** The size of one read of Node. */
 const BYTES_PER_READ = 64 * 1024;
 /**
- * A peer that has not seen yet that its stream was cut off sends as much as the window of the
- * connection lets it.
+ * A peer that does not know yet that its stream was cut off sends at most the window of the
+ * connection.
  */
 const BYTES_ON_THE_WAY = 65_535;
 const MOST_ON_THE_WAY = 1024 * 1024;
 
-/** The reason that a flood ends its connection for. */
-export const FLOOD = 'a flood of bytes that ask for nothing';
+/** The reason for ending the connection of a flood. */
+export const FLOOD = 'a flood of bytes without a request';
 
 /**
- * Bounds the bytes that a connection spends on what asks for nothing: pings, settings, priorities,
+ * Bounds the bytes that a connection spends without a request: pings, settings, priorities,
  * windows, unknown frames, interim answers, extensions of chunks. The libraries bound some kinds
  * and do not report others; all of them are bytes that were read and belong to no head and no body.
  */
@@ -42,7 +39,9 @@ export class ControlBudget {
   #readBytes = 0;
   #earned = 0;
   #excess = 0;
-  /** What may still come of streams that were cut off; it stays until it has come. */
+  /**
+   * The bytes that may still come on streams that were cut off; they count until they have come.
+   */
   #onTheWay = 0;
   #lookedAtMs: number;
 
@@ -51,12 +50,12 @@ export class ControlBudget {
     this.#mostBytes = mostBytes;
   }
 
-  /** A request has begun. */
+  /** Call it when a request has begun. */
   begun(headBytes: number): void {
     this.#earned += headBytes + BYTES_PER_STREAM;
   }
 
-  /** The body that comes on this stream is counted also while nobody reads it. */
+  /** Counts the body of this stream, even while it is not read. */
   reads(stream: Readable): void {
     this.#streams.add(stream);
     stream.on('data', (chunk: Buffer) => this.body(chunk.length));
@@ -66,12 +65,12 @@ export class ControlBudget {
     });
   }
 
-  /** A stream is cut off on this side, and its peer may still be sending. */
+  /** Call it when a stream is cut off on this side while its peer may still be sending. */
   cutOff(): void {
     this.#onTheWay = Math.min(this.#onTheWay + BYTES_ON_THE_WAY, MOST_ON_THE_WAY);
   }
 
-  /** A piece of a body, or a head that ends something. */
+  /** Counts a piece of a body, or a head that ends something. */
   body(bytes: number): void {
     this.#earned += bytes + BYTES_PER_FRAME;
   }
@@ -82,7 +81,7 @@ export class ControlBudget {
 
   /**
    * Tells whether the connection has spent too much, given the bytes read so far. `midRead`: the
-   * last of them are not taken apart yet.
+   * last of them are not parsed yet.
    */
   isSpent(readBytes: number, nowMs: number, midRead = false): boolean {
     const earned = this.#earned + ((nowMs - this.#lookedAtMs) / 1_000) * BYTES_PER_SECOND;
@@ -101,7 +100,7 @@ export class ControlBudget {
   }
 }
 
-/** Counts the bytes that a head took at most, with what stands around names and values. */
+/** Returns the most bytes that a head took, with the bytes around names and values. */
 export function bytesOf(headers: FlatHeaders): number {
   return headers.reduce((bytes, text) => bytes + text.length + 16, 0);
 }

@@ -1,9 +1,9 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 
-/** Between two looks at what peers spend. */
+/** Interval of the checks of what peers spend. */
 const LOOK_MS = 500;
 
-/** Looks at each connection once in a while, with one timer for all. */
+/** Checks each connection regularly, with one timer for all. */
 export class FloodWatch {
   readonly #clock: Clock;
   readonly #looks = new Set<() => void>();
@@ -13,7 +13,7 @@ export class FloodWatch {
     this.#clock = clock;
   }
 
-  /** Gives back how to stop. */
+  /** Returns the function that stops it. */
   add(look: () => void): () => void {
     this.#looks.add(look);
     this.#timer ??= this.#clock.every(LOOK_MS, () => {

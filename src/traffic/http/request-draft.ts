@@ -34,7 +34,7 @@ export class RequestDraft {
   #reply: LocalReply | null = null;
   #status = 0;
   #details = '';
-  /** Why the service's part ended, in brackets. */
+  /** The reason why the service ended, in brackets. */
   #why = '';
   #host = '';
   #target: Target | null = null;

@@ -16,7 +16,7 @@ import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, Ups
 
 class UnsoundAnswer extends Error {}
 
-/** What may have been read of a body that is held back is within. */
+/** The most bytes that may have been read of a body that is held back. */
 const MOST_EXCESS_BYTES = 256 * 1024;
 
 export class Http1Connection implements Connection {

@@ -21,7 +21,7 @@ export class Http2Connection implements Connection {
   readonly #options: ConnectionOptions;
   readonly #socket: Socket;
   readonly #budget: ControlBudget;
-  /** What is not answered whole, and how it fails. */
+  /** Requests without a complete answer, with the function that fails each. */
   readonly #running = new Map<ClientHttp2Stream, () => void>();
   #closed = false;
   isLeaving = false;
@@ -48,7 +48,7 @@ export class Http2Connection implements Connection {
       if (this.busy === 0) this.#end();
     });
     this.#budget = new ControlBudget(options.clock.now());
-    // Each of these costs as much as a request: they are looked at as they come.
+    // Each of these costs as much as a request, so they are counted as they come.
     for (const event of COSTLY) this.#session.on(event, () => this.#look(true));
     socket.once(
       'close',
@@ -98,8 +98,8 @@ export class Http2Connection implements Connection {
   }
 
   /**
-   * The service has ended its side, and the socket stays half open. What came whole is still read,
-   * nothing else comes.
+   * The service has ended its side, and the socket stays half-open. Complete frames are still read;
+   * no more bytes come.
    */
   #ended(): void {
     this.#closed = true;
@@ -188,7 +188,7 @@ export class Http2Connection implements Connection {
   }
 }
 
-/** The service broke the rules of the whole connection, or floods it. */
+/** Thrown when the service breaks the rules of the whole connection, or floods it. */
 class BrokenConnection extends Error {}
 
 function reasonOf(code: number, failure: NodeJS.ErrnoException | null): ResetReason {
@@ -198,7 +198,7 @@ function reasonOf(code: number, failure: NodeJS.ErrnoException | null): ResetRea
   return code === H2.protocol ? 'protocol error' : 'remote reset';
 }
 
-/** What the library ends a connection with that breaks the rules. */
+/** The library's error codes for a connection that breaks the rules. */
 const BROKEN: ReadonlySet<string> = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES']);
 
 /**
