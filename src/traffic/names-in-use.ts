@@ -4,7 +4,7 @@ import { Outbox } from './outbox.ts';
 /** A name that traffic uses is reported at most this often. */
 const REPORT_MS = 60_000;
 
-/** Whether the names of a cluster were reported in this period. */
+/** Tells whether the names of a cluster were reported in this period. */
 export interface UseMark {
   isReported: boolean;
 }
