@@ -7,6 +7,8 @@ import ts from 'typescript';
 
 const MAX_LINES = 60;
 const MAX_COLUMNS = 100;
+/** A type guard, a better type or a generic makes most casts unnecessary: take this down, not up. */
+const MAX_CASTS = 150;
 /** The begin of the sentence that justifies a longer function in its comment. */
 const REASON = /\bOver 60 lines: \S.{10,}/;
 
@@ -42,6 +44,17 @@ function longFunctions(path: string, text: string): readonly string[] {
   return found;
 }
 
+/** Casts (`as X`), without `as const`. */
+function castsIn(path: string, text: string): number {
+  let count = 0;
+  const visit = (node: ts.Node): void => {
+    if (ts.isAsExpression(node) && node.type.getText() !== 'const') count++;
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true));
+  return count;
+}
+
 function wideComments(path: string, text: string): readonly string[] {
   return text
     .split('\n')
@@ -54,6 +67,11 @@ t.test('no function is over 60 lines without a reason beside it', async (t) => {
     files.flatMap(({ path, text }) => longFunctions(path, text)),
     [],
   );
+});
+
+t.test('casts do not grow in number', async (t) => {
+  const casts = files.reduce((sum, { path, text }) => sum + castsIn(path, text), 0);
+  t.ok(casts <= MAX_CASTS, `${casts} casts; allowed are ${MAX_CASTS}`);
 });
 
 t.test('no line of a comment is over 100 columns', async (t) => {
@@ -233,6 +251,8 @@ t.test('these checks find what they look for', async (t) => {
   const answers = '  await answerOf(port);\n'.repeat(20);
   t.same(takesPortsWithoutHolding('a.ts', `${listening}${port}${answers}${closing}`), []);
   t.same(takesPortsWithoutHolding('a.ts', `${listening}  t.teardown(async () => {\n  ${closing}});\n${port}  return port;`), []);
+
+  t.equal(castsIn('a.ts', "const a = b as C, d = e as unknown as F, g = ['h'] as const; // i as J"), 3);
 
   const near = (...texts: readonly string[]): readonly string[] => nearNames(texts.flatMap((text) => exportsOf('a.ts', text)));
   t.same(near('export interface Decision {', 'export class Decisions {'), ['Decision Decisions']);

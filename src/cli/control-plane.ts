@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { SYSTEM_BUNDLES } from '../base/system-bundles.ts';
+import { errorCode } from '../base/error-code.ts';
 import { systemTrust } from '../identity/system-trust.ts';
 import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
 import type { ControlPlaneFlags } from './control-plane-flags.ts';
@@ -100,8 +101,7 @@ async function fileOf(path: string | null, what: string, machine: Machine): Prom
   try {
     return await machine.readFile(path);
   } catch (error) {
-    const { code } = error as { readonly code?: string };
-    throw new Error(`could not read ${what} ${path}: ${code ?? messageOf(error)}`, { cause: error });
+    throw new Error(`could not read ${what} ${path}: ${errorCode(error) || messageOf(error)}`, { cause: error });
   }
 }
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { errorCode } from '../base/error-code.ts';
 import { EXIT_NO_INPUT } from './exit-codes.ts';
 import { Stopped } from './load-folder.ts';
 
@@ -13,7 +14,7 @@ export function fileText(path: string): string {
   try {
     return readFileSync(path === '-' ? 0 : path, 'utf8');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    const code = errorCode(error) || 'unknown error';
     throw new Stopped(EXIT_NO_INPUT, `read ${path}: ${REASONS[code] ?? 'it cannot be read'} (${code})`);
   }
 }

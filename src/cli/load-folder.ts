@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { formatProblem } from '../base/problem.ts';
+import { errorCode } from '../base/error-code.ts';
 import { folderSource } from '../control/sources/folder-source.ts';
 import type { GoodConfig } from '../model/compiled.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
@@ -29,7 +30,7 @@ export function folderProblem(dir: string): string | null {
     readdirSync(dir);
     return null;
   } catch (error) {
-    const code = (error as { readonly code?: string }).code ?? 'unknown error';
+    const code = errorCode(error) || 'unknown error';
     return `${dir} read folder: ${code === 'ENOENT' ? 'no such file or folder' : 'it cannot be read'} (${code})`;
   }
 }

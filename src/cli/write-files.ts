@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { errorCode } from '../base/error-code.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface FileToWrite {
@@ -33,7 +34,7 @@ export function writeFiles(
     try {
       write(target, file);
     } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
+      const code = errorCode(error);
       if (code === '') throw error;
       terminal.err(`zone-egress: write ${target}: ${REASONS[code] ?? 'the system refuses it'} (${code})\n`);
       return NO_PERMISSION.has(code) ? EXIT_NO_PERMISSION : EXIT_CANNOT_CREATE;

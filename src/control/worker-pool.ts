@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { nextTurn, systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
+import { boundPort } from '../base/bound-port.ts';
 import { diffInTurns, diffMaps, diffSnapshots, splitChange } from '../model/changes.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
@@ -450,7 +450,7 @@ function bindOnce(address: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ port, exclusive: true, ...(address === '' ? {} : { host: address }) }, () => {
-      const bound = (server.address() as AddressInfo).port;
+      const bound = boundPort(server);
       server.close(() => resolve(bound));
     });
   });

@@ -6,6 +6,7 @@
 import { isIP, isIPv4 } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { Clock, Timer } from '../base/clock.ts';
+import { endsInNumber } from '../base/ends-in-number.ts';
 import type { Resolution } from '../model/endpoint-view.ts';
 import { createSystemNames } from './system-names.ts';
 import type { ResolvedAddresses } from './system-names.ts';
@@ -368,7 +369,7 @@ export function isDnsName(name: string): boolean {
   const labels = (name.endsWith('.') ? name.slice(0, -1) : name).split('.');
   if (!labels.every((label) => /^(?!-)[A-Za-z0-9_-]{1,63}$/.test(label) && !label.endsWith('-'))) return false;
   if (labels.join('.').length > 253) return false;
-  return !/^(?:[0-9]+|0[xX][0-9A-Fa-f]*)$/.test(labels.at(-1) ?? '');
+  return !endsInNumber(name);
 }
 
 function foundOf(answer: readonly string[] | ResolvedAddresses, family: Family): ResolvedAddresses {

@@ -10,6 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { isIP, isIPv4 } from 'node:net';
 import { hostname } from 'node:os';
 import type { Clock } from '../base/clock.ts';
+import { errorCode } from '../base/error-code.ts';
 import type { Family } from './dns.ts';
 
 export interface ResolvedAddresses {
@@ -262,5 +263,5 @@ function failure(code: string): Failure {
 }
 
 function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? 'ESERVFAIL';
+  return errorCode(error) || 'ESERVFAIL';
 }

@@ -1,5 +1,6 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import { certificateBlocks } from '../base/certificate-blocks.ts';
 
 export type Bundle =
   | { readonly kind: 'bundle'; readonly certificates: readonly X509Certificate[]; readonly pem: string }
@@ -12,10 +13,9 @@ const MAX_CERTIFICATES = 1_000;
  * text is an error: it would trust no client at all.
  */
 export function readBundle(text: string): Bundle {
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  const begins = text.match(/-----BEGIN CERTIFICATE-----/g)?.length ?? 0;
-  if (begins === 0) return bad(text.trim() === '' ? 'it is empty' : 'there is no PEM certificate in it');
-  if (begins !== blocks.length) return bad('a certificate in it is cut off or damaged');
+  const { blocks, isCutOff } = certificateBlocks(text);
+  if (isCutOff) return bad('a certificate in it is cut off or damaged');
+  if (blocks.length === 0) return bad(text.trim() === '' ? 'it is empty' : 'there is no PEM certificate in it');
   if (blocks.length > MAX_CERTIFICATES) return bad(`it has ${blocks.length} certificates (limit ${MAX_CERTIFICATES})`);
   const certificates: X509Certificate[] = [];
   for (const [i, block] of blocks.entries()) {

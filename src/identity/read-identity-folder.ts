@@ -3,6 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '../base/problem.ts';
+import { errorCode } from '../base/error-code.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { MeshName } from '../model/names.ts';
 import { readCertificate } from './der.ts';
@@ -136,5 +137,5 @@ async function readText(path: string): Promise<Text> {
 }
 
 function codeOf(error: unknown): string {
-  return (error as { code?: string }).code ?? 'unknown error';
+  return errorCode(error) || 'unknown error';
 }

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { endsInNumber } from '../base/ends-in-number.ts';
 
 /**
  * Tells whether Kuma takes a host for an IP address or a DNS name. Null also for the spellings that
@@ -8,8 +9,7 @@ import { isIP } from 'node:net';
 export function hostKind(host: string): 'ip' | 'name' | null {
   if (isIP(host) !== 0) return host.includes('%') ? null : 'ip';
   if (!DNS_NAME.test(host) || host.replaceAll('.', '').length > 255) return null;
-  const last = host.replace(/\.$/, '').split('.').at(-1) ?? '';
-  return /^(?:\d+|0x[0-9a-f]*)$/i.test(last) ? null : 'name';
+  return endsInNumber(host) ? null : 'name';
 }
 
 export function isIpv6(host: string): boolean {

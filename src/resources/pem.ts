@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import { certificateBlocks } from '../base/certificate-blocks.ts';
 import { hashOf } from '../model/hash-of.ts';
 import type { ContentHash } from '../model/names.ts';
 import { pairUseProblem, trustProblem } from './tls-material.ts';
@@ -102,11 +103,9 @@ export function createPemStore(): PemStore {
 }
 
 function readBundle(text: string, hash: ContentHash): PemBundle | PemProblem {
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
-  const begun = text.match(/-----BEGIN CERTIFICATE-----/g)?.length ?? 0;
+  const { blocks, isCutOff } = certificateBlocks(text);
+  if (isCutOff) return { kind: 'problem', of: 'cert', message: 'holds a certificate that is cut off' };
   if (blocks.length === 0) return { kind: 'problem', of: 'cert', message: 'holds no certificate in PEM form' };
-  // OpenSSL would silently use the certificates before it.
-  if (begun !== blocks.length) return { kind: 'problem', of: 'cert', message: 'holds a certificate that is cut off' };
   const certificates: X509Certificate[] = [];
   for (const [i, block] of blocks.entries()) {
     try {

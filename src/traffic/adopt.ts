@@ -1,8 +1,8 @@
 import { Socket, connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { BufferPool } from './buffers.ts';
 import { ignoreError } from '../base/ignore-error.ts';
+import { boundPort } from '../base/bound-port.ts';
 import { PlainReader } from './plain-reader.ts';
 
 /**
@@ -61,7 +61,7 @@ export async function probeAdoption(clock: Clock): Promise<boolean> {
       server.listen(0, '127.0.0.1', resolve);
     });
     const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-    const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
+    const client = connect({ port: boundPort(server), host: '127.0.0.1', allowHalfOpen: true });
     client.on('error', ignoreError);
     client.end(Buffer.alloc(total, 7));
     const works = await echoes(clock, { accepted: await accepted, client, total });

@@ -1,7 +1,8 @@
 import { createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 import { KEEP_ALIVE } from '../base/keep-alive.ts';
+import { boundPort } from '../base/bound-port.ts';
 
 export interface ListenOptions {
   /** Empty listens on every address. */
@@ -70,7 +71,7 @@ export class Listener {
           // An error of accept() (no descriptors left) must not end the process; the limit on
           // sessions is lower than the number of descriptors.
           server.on('error', ignoreAcceptError);
-          resolve((server.address() as AddressInfo).port);
+          resolve(boundPort(server));
         },
       );
     });

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { createServer } from 'node:tls';
 import type { Server, TLSSocket, TlsOptions } from 'node:tls';
 import { Refused, refuse } from '../base/refusal.ts';
+import { errorCode } from '../base/error-code.ts';
 import type { CertificateSummary, PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import { isValidAt } from '../model/credentials.ts';
@@ -264,7 +265,7 @@ const T = 0x54;
 function authorizationCode(socket: TLSSocket): string | null {
   const error: unknown = socket.authorizationError;
   if (typeof error === 'string') return error;
-  return error instanceof Error ? ((error as Error & { code?: string }).code ?? error.message) : null;
+  return error instanceof Error ? errorCode(error) || error.message : null;
 }
 
 /**

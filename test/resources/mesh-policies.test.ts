@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Cluster } from '../../src/model/cluster.ts';
 import type { Compiled } from '../../src/model/compiled.ts';
+import * as KINDS from '../../src/resources/kinds.ts';
 import {
   compileTexts,
   compileZone,
@@ -368,4 +369,55 @@ t.test('a policy whose settings are not for what it selects is told of', async (
   t.same(says('MeshRateLimit', requests, external('es'), ALLOW), [
     'has no effect here: limits of requests are for what speaks HTTP (es)',
   ]);
+});
+
+/** Policies without effect of each kind that acts on clusters or requests. */
+const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
+  MeshCircuitBreaker: policy('MeshCircuitBreaker', 'p', limits(20)),
+  MeshHealthCheck: policy('MeshHealthCheck', 'p', '{to: [{targetRef: {kind: Mesh}, default: {tcp: {}}}]}'),
+  MeshLoadBalancingStrategy: policy(
+    'MeshLoadBalancingStrategy',
+    'p',
+    '{to: [{targetRef: {kind: MeshService, name: a}, default: {}}]}',
+  ),
+  MeshRateLimit: policy('MeshRateLimit', 'p', '{from: [{targetRef: {kind: Mesh}, default: {local: {}}}]}'),
+  MeshFaultInjection: policy('MeshFaultInjection', 'p', '{from: [{targetRef: {kind: Mesh}, default: {http: []}}]}'),
+  RateLimit: `type: RateLimit
+mesh: default
+name: p
+sources: [{match: {kuma.io/service: '*'}}]
+destinations: [{match: {kuma.io/service: b}}]
+conf: {http: {requests: 1, interval: 1s}}
+`,
+  FaultInjection: `type: FaultInjection
+mesh: default
+name: p
+sources: [{match: {kuma.io/service: '*'}}]
+destinations: [{match: {kuma.io/service: b, kuma.io/protocol: http}}]
+conf: {abort: {httpStatus: 500, percentage: 50}}
+`,
+};
+
+/** Lists of resources of a mesh that are no policies of clusters or requests, and what they are. */
+const NO_POLICIES: ReadonlyMap<string, string> = new Map([
+  ['permissions', 'who may reach a service: each is part of the rules of its routes'],
+  ['meshPermissions', 'the same in the newer form'],
+  ['routes', 'routes of sidecars and gateways, which name the destinations that sidecars know'],
+  ['virtualOutbounds', 'names of sidecars'],
+  ['dataplanes', 'the services of this zone'],
+]);
+
+t.test('every policy kind without effect is told, with the reason', async (t) => {
+  const kept = Object.entries(KINDS).filter(
+    ([, { scope, aboutOne, byName, list }]) =>
+      scope === 'mesh' && !aboutOne && !byName && list !== null && !NO_POLICIES.has(list),
+  );
+  t.same(kept.map(([kind]) => kind).sort(), Object.keys(WITHOUT_EFFECT).sort(), 'a new kind has a policy here');
+  for (const [kind, text] of Object.entries(WITHOUT_EFFECT)) {
+    const told = lines(compileZone(text));
+    t.ok(
+      told.some((line) => line.includes(`${kind} p: selects nothing on this egress: here it is about`)),
+      `${kind}: ${told.join('\n')}`,
+    );
+  }
 });

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { certificateBlocks } from '../../base/certificate-blocks.ts';
 import type { LazyJson } from '../../base/lazy-json.ts';
 import { readCertificate } from '../../identity/der.ts';
 import type { GeneralName } from '../../identity/der.ts';
@@ -20,14 +21,15 @@ export function certificatesJson(all: readonly MeshCredentials[], nowMs: number)
 
 /** Returns the certificates of a PEM text that can be read. */
 export function readableCertificates(pem: string): readonly X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  return blocks.slice(0, MAX_CERTIFICATES).flatMap((block) => {
-    try {
-      return [new X509Certificate(block)];
-    } catch {
-      return [];
-    }
-  });
+  return certificateBlocks(pem)
+    .blocks.slice(0, MAX_CERTIFICATES)
+    .flatMap((block) => {
+      try {
+        return [new X509Certificate(block)];
+      } catch {
+        return [];
+      }
+    });
 }
 
 function details(certificate: X509Certificate, nowMs: number): Record<string, LazyJson> {

@@ -1,9 +1,10 @@
 import { createServer as createTcpServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { ignoreError } from '../../base/ignore-error.ts';
 import { callback, listOf, name, oneOf, options, port as portNumber, text } from '../../base/shape.ts';
 import type { Check } from '../../base/shape.ts';
+import { boundPort } from '../../base/bound-port.ts';
 import { HttpService } from './served-requests.ts';
 import type { ServedRequest } from './served-requests.ts';
 import type { History } from './session-history.ts';
@@ -95,7 +96,7 @@ export function listen(server: Server, at: { readonly address: string; readonly 
     server.once('error', reject);
     server.listen({ host: at.address, port: at.port, backlog: 4_096 }, () => {
       server.removeListener('error', reject);
-      resolve((server.address() as AddressInfo).port);
+      resolve(boundPort(server));
     });
   });
 }
