@@ -9,6 +9,7 @@ import { generatePublicKeyEntry } from './commands/generate-public-key.ts';
 import { generateSigningKeyEntry } from './commands/generate-signing-key.ts';
 import { generateZoneEntry } from './commands/generate-zone.ts';
 import { generateZoneTokenEntry } from './commands/generate-zone-token.ts';
+import { migrateEntry } from './commands/migrate.ts';
 import { routesEntry } from './commands/routes.ts';
 import { runEntry } from './commands/run.ts';
 import { simulateEntry } from './commands/simulate.ts';
@@ -26,6 +27,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   explain: explainEntry,
   simulate: simulateEntry,
   diff: diffEntry,
+  migrate: migrateEntry,
   fake: fakeEntry,
   'generate certs': generateCertsEntry,
   'generate zone': generateZoneEntry,

@@ -1,0 +1,117 @@
+/** The resources of an egress of one mesh that take over what a ZoneEgress serves. */
+import type { DataSource } from '../resources/data-source.ts';
+import type { ExternalService } from '../resources/kinds/external-service.ts';
+
+export interface MadeResource {
+  readonly type: string;
+  readonly mesh: string;
+  readonly name: string;
+  readonly [field: string]: unknown;
+}
+
+/** The name of all that a migration makes. */
+export const MADE = 'zone-egress';
+
+export function meshIdentity(mesh: string): MadeResource {
+  return {
+    type: 'MeshIdentity',
+    mesh,
+    name: 'identity',
+    spec: {
+      selector: { dataplane: { matchLabels: {} } },
+      spiffeID: { trustDomain: '{{ .Mesh }}.{{ .Zone }}.mesh.local' },
+      provider: {
+        type: 'Bundled',
+        bundled: { meshTrustCreation: 'Enabled', insecureAllowSelfSigned: true, autogenerate: { enabled: true } },
+      },
+    },
+  };
+}
+
+export function dataplane(mesh: string, at: { readonly address: string; readonly port: number }): MadeResource {
+  return {
+    type: 'Dataplane',
+    mesh,
+    name: MADE,
+    labels: { 'kuma.io/workload': MADE },
+    networking: {
+      address: at.address,
+      listeners: [{ type: 'ZoneEgress', address: at.address, port: at.port, name: 'egress-port', state: 'NotReady' }],
+    },
+  };
+}
+
+/** Whom a permission lets in to one server name; no id lets in every client of the mesh. */
+export interface Admitted {
+  readonly sni: string;
+  readonly ids: readonly string[];
+}
+
+export function permission(mesh: string, admitted: readonly Admitted[]): MadeResource {
+  const allow = admitted.flatMap(({ sni, ids }) => {
+    const asked = { sni: { type: 'Exact', value: sni } };
+    return ids.length === 0 ? [asked] : ids.map((value) => ({ spiffeID: { type: 'Exact', value }, ...asked }));
+  });
+  return {
+    type: 'MeshTrafficPermission',
+    mesh,
+    name: MADE,
+    spec: {
+      targetRef: { kind: 'Dataplane', labels: { 'kuma.io/listener-zoneegress': 'enabled' } },
+      rules: [{ default: { allow } }],
+    },
+  };
+}
+
+export interface Successor {
+  readonly resource: MadeResource;
+  /** Secrets to be made of what is written inline, which is not printed. */
+  readonly secrets: readonly { readonly name: string; readonly of: DataSource }[];
+}
+
+/** The MeshExternalService of an ExternalService; a sentence where there can be none. */
+export function successorOf(services: readonly ExternalService[]): Successor | string {
+  const [first] = services;
+  if (first === undefined) return 'it has no endpoint';
+  const { service, meta, tls, protocol } = first;
+  if (protocol === 'kafka') return 'a MeshExternalService does not know the protocol kafka: use tcp';
+  if (services.some((each) => each.protocol !== protocol || each.port !== first.port))
+    return 'its endpoints have several ports or protocols, and a MeshExternalService has one: write one for each';
+  const name = service
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 63);
+  if (name === '') return 'no name can be made of its kuma.io/service';
+  const secrets: { name: string; of: DataSource }[] = [];
+  const source = (of: DataSource | null | undefined, what: string): object | undefined => {
+    if (of === undefined || of === null) return undefined;
+    if (of.kind === 'file') return { type: 'File', file: { path: of.value } };
+    const secret = of.kind === 'secret' ? of.value : `${name}-${what}`;
+    if (of.kind !== 'secret') secrets.push({ name: secret, of });
+    return { type: 'Secret', secretRef: { kind: 'Secret', name: secret } };
+  };
+  const verification = tls && {
+    mode: tls.caCert === undefined ? 'SkipAll' : tls.skipHostnameVerification ? 'SkipSAN' : 'Secured',
+    ...(tls.serverName === '' ? {} : { serverName: tls.serverName }),
+    ...defined({ caCert: source(tls.caCert, 'ca') }),
+    ...defined({ clientCert: source(tls.clientCert, 'cert'), clientKey: source(tls.clientKey, 'key') }),
+  };
+  return {
+    secrets,
+    resource: {
+      type: 'MeshExternalService',
+      mesh: meta.mesh,
+      name,
+      spec: {
+        match: { type: 'HostnameGenerator', port: first.port, protocol },
+        endpoints: services.map(({ host, port }) => ({ address: host, port })),
+        ...(verification === null ? {} : { tls: { enabled: true, verification } }),
+      },
+    },
+  };
+}
+
+function defined(fields: Readonly<Record<string, object | undefined>>): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,79 @@
+import type { AccessReport, MeshPlan, MigrationPlan } from './migration.ts';
+import type { MadeResource } from './migration-resources.ts';
+
+/** The steps in their order: YAML to apply, with the report and what to do by hand as comments. */
+export function migrationText(
+  plan: MigrationPlan,
+  access: readonly AccessReport[],
+  { zone, toYaml }: { readonly zone: string; readonly toYaml: (value: unknown) => string },
+): string {
+  const { meshes } = plan;
+  const all = (of: (mesh: MeshPlan) => readonly (MadeResource | null)[]): readonly MadeResource[] =>
+    meshes.flatMap((mesh) => of(mesh).filter((each) => each !== null));
+  const steps: readonly (readonly [heading: readonly string[], resources: readonly MadeResource[]])[] = [
+    [
+      [
+        'Step 1: identities. Sidecars go on with the ZoneEgress and their old certificates.',
+        'Up to Kuma 2.14 set meshServices.mode: Exclusive in each Mesh first.',
+        'Clients of another zone: apply a MeshTrust of its trust domain on the global control plane.',
+      ],
+      all(({ identity }) => [identity]),
+    ],
+    [['Step 2: what takes the place of ExternalServices.'], all(({ services }) => services)],
+    [
+      ['Step 3: who may pass. Without these nobody does: the default of an egress of one mesh is deny.'],
+      all((mesh) => [mesh.permission]),
+    ],
+    [
+      [
+        'Step 4: the Dataplanes, not ready yet. Then give this egress the new files, or start it with',
+        '--proxy-type=dataplane for each mesh, with the token of:',
+        ...meshes.map(({ mesh }) => `  kumactl generate dataplane-token --mesh ${mesh} --workload zone-egress --valid-for 720h`),
+      ],
+      all(({ dataplane }) => [dataplane]),
+    ],
+  ];
+  const last = [
+    'Step 5, mesh by mesh: when the egress serves it, take `state: NotReady` out of its Dataplane and apply it.',
+    'All sidecars of the mesh in this zone switch at once to the new names, ids and permissions.',
+    'Step 6: when no session asks for an old name any more, delete the ZoneEgress, the zone token,',
+    `routing.zoneEgress and routing.defaultForbidMeshExternalServiceAccess of the Meshes (${meshes.map(({ mesh }) => mesh).join(', ')}), and`,
+    'the ExternalServices and TrafficPermissions that have a successor above.',
+  ];
+  return [
+    ...comment(report(plan, access, zone)),
+    ...steps.flatMap(([heading, resources]) => [
+      '',
+      ...comment(heading),
+      ...(resources.length === 0 ? ['# Nothing to apply.'] : resources.flatMap((each) => ['---', toYaml(each).trimEnd()])),
+    ]),
+    '',
+    ...comment(last),
+    '',
+  ].join('\n');
+}
+
+function report({ meshes }: MigrationPlan, access: readonly AccessReport[], zone: string): readonly string[] {
+  const lines = [`Migration of zone ${zone} from its ZoneEgress to an egress of each mesh.`];
+  for (const { mesh, trustDomain, destinations, tasks } of meshes) {
+    lines.push('', `Mesh ${mesh}: ids begin with spiffe://${trustDomain}/workload/`);
+    for (const { name, from, before, after, lost } of destinations) {
+      lines.push(lost === '' ? `  ${from} ${name}: ${before} -> ${after}` : `  ${from} ${name}: no successor: ${lost}`);
+      for (const { change } of access.filter((each) => each.mesh === mesh && each.name === name)) {
+        if (change.newly.length > 0) lines.push(`    gains access: ${change.newly.join(', ')}`);
+        if (change.noLonger.length > 0) lines.push(`    loses access: ${change.noLonger.join(', ')}`);
+      }
+    }
+    for (const task of tasks) lines.push(`  By hand: ${task}.`);
+    if (destinations.some(({ from }) => from === 'ExternalService'))
+      lines.push(
+        '  Dataplanes need the label kuma.io/workload with the name of their service, and clients call',
+        '  what was an ExternalService by the hostname of its MeshExternalService.',
+      );
+  }
+  return lines;
+}
+
+function comment(lines: readonly string[]): readonly string[] {
+  return lines.map((line) => (line === '' ? '#' : `# ${line}`));
+}
