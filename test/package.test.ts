@@ -91,7 +91,7 @@ t.test('its command runs from the compiled files', async (t) => {
   t.equal(node([join(installed, 'src/bin.mjs'), 'version']), `zone-egress ${version}\n`);
 });
 
-t.test('its entries lead to code and types for whoever imports ES modules, and nothing else can be imported', async (t) => {
+t.test('its entries lead to code and types for ES modules, and nothing else can be imported', async (t) => {
   const tarball = readFileSync(packed);
   const { messages, pkg } = await publint({
     pack: { tarball: tarball.buffer.slice(tarball.byteOffset, tarball.byteOffset + tarball.length) },
@@ -131,7 +131,7 @@ const THEIR_TEST = `
   await egress.verify();
 `;
 
-t.test('zone-egress/testing works in somebody else’s tests: with node:test and with tap', async (t) => {
+t.test('zone-egress/testing works in the tests of another project: with node:test and with tap', async (t) => {
   writeFileSync(
     join(project, 'node.test.js'),
     `import assert from 'node:assert';

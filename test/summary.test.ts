@@ -65,7 +65,7 @@ async function tapOf(files: Readonly<Record<string, string>>): Promise<string> {
   }
 }
 
-t.test('what fails is told with its path and its difference, and once; the counts are those of tap', async (t) => {
+t.test('a failure is printed once with its path and its difference; the counts are those of tap', async (t) => {
   const tap = await tapOf({
     'a.test.ts': `
 t.test('outer', async (t) => {

@@ -57,7 +57,7 @@ t.test('a heap that grew is collected once its thread is quiet, and not again wh
   t.equal(clock.timers, 0);
 });
 
-t.test('never while the thread has something to do, nor with many sessions, whom it would hold up', async (t) => {
+t.test('never while the thread is busy, nor with many sessions, which it would hold up', async (t) => {
   const { clock, told, stop } = watched();
   told.busy = 0.2;
   clock.advance(60_000);

@@ -4,7 +4,7 @@ import type { Mark } from './rows.ts';
 
 const MARKS: Readonly<Record<Mark, string>> = {
   better: 'better here',
-  less: 'less is said here',
+  less: 'less detail here',
   other: 'different',
 };
 

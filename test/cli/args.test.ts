@@ -132,7 +132,7 @@ t.test('help lists every option of run with its default and its variable', async
   t.match(helpText(''), /zone-egress generate zone DIR/);
 });
 
-t.test('a slip in a command, a flag or a topic of help is told the nearest that there is, of every command', async (t) => {
+t.test('a misspelt command, flag or topic of help gets the nearest existing one, for every command', async (t) => {
   const slip = (word: string): string => word + word.slice(-1);
   for (const [name, { options }] of Object.entries(COMMANDS)) {
     const words = name.split(' ');
@@ -175,7 +175,7 @@ t.test('what help, version and flags do not know is a usage error', async (t) =>
   t.notMatch(helpText('generate'), /zone-egress run/);
 });
 
-t.test('a variable that is nearly one of ours is said; those of others are not', async (t) => {
+t.test('a variable that resembles one of ours is reported; others are not', async (t) => {
   const env = {
     ZONE_EGRESS_DRAIN_EXITCODE: '1',
     ZONE_EGRESS_SOMETHING_ELSE: '1',

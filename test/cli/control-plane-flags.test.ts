@@ -202,7 +202,7 @@ t.test('what kuma-dp refuses is refused', async (t) => {
   for (const [argv, env, message] of cases) t.match(refusal(argv, env), message, argv.join(' '));
 });
 
-t.test('flags and variables of kuma-dp without a meaning here are taken and told', async (t) => {
+t.test('flags and variables of kuma-dp without an effect are accepted and logged', async (t) => {
   const { ignored, resources } = parsed(
     [
       '--proxy-type=egress',

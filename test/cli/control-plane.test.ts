@@ -42,7 +42,7 @@ function from(files: Readonly<Record<string, string>>): { readonly machine: Part
   };
 }
 
-t.test('the resource is rendered, checked and told as JSON', async (t) => {
+t.test('the resource is rendered, checked and sent as JSON', async (t) => {
   const template = 'type: ZoneEgress\nname: {{ name }}\nnetworking:\n  address: {{ address }}\n  port: 10002\n';
   const options = await load(['-d', '/r.yaml', '-v', 'name=e1', '-v', 'address=192.0.2.1'], from({ '/r.yaml': template }));
   t.equal(options.name, 'e1');
@@ -106,7 +106,7 @@ networking:
   - {type: ZoneEgress, address: 192.0.2.8, port: 10002, name: egress-port}
 `;
 
-t.test('a Dataplane with a ZoneEgress listener is checked and told as it was written', async (t) => {
+t.test('a Dataplane with a ZoneEgress listener is checked and sent as it was written', async (t) => {
   const options = await load(['--proxy-type=dataplane', '--dataplane', DATAPLANE]);
   t.match(options, { name: 'egress-b', mesh: 'mesh-b', warnings: [] });
   t.same(JSON.parse(options.resource ?? ''), {
@@ -183,7 +183,7 @@ async function fromDisk(t: Test, path: string): Promise<ControlPlaneOptions> {
   return loadControlPlane(controlPlane);
 }
 
-t.test('an inline token wins over a file, and no path is told', async (t) => {
+t.test('an inline token wins over a file, and no path is sent', async (t) => {
   const options = await load(
     ['--name=e', `--dataplane-token= ${jwt()} `, '--dataplane-token-file=/t'],
     from({ '/t': jwt({ n: 2 }) }),
@@ -193,7 +193,7 @@ t.test('an inline token wins over a file, and no path is told', async (t) => {
   t.equal(await (await load(['--name=e'])).token(), null, 'none where there is none');
 });
 
-t.test('what is wrong with a token is said at the start, in kuma-dp’s words, without the token', async (t) => {
+t.test('a fault of a token is reported at the start, with kuma-dp’s text, without the token', async (t) => {
   const prefix =
     /^dataplane token is invalid, in Kubernetes you must mount a serviceAccount token, in universal you must start your proxy with a generated token\.: /;
   const whole = jwt();
@@ -224,7 +224,7 @@ t.test('what is wrong with a token is said at the start, in kuma-dp’s words, w
   }
 });
 
-t.test('whom to trust: the file or text that is given, else the system', async (t) => {
+t.test('the trust is the given file or text, else that of the system', async (t) => {
   t.match(await load(['--name=e', '--ca-cert-file=/ca'], from({ '/ca': 'PEM' })), { caCert: 'PEM', systemTrust: null });
   const env = { KUMA_CONTROL_PLANE_CA_CERT: 'INLINE' };
   t.match(await load(['--name=e', '--ca-cert-file=/ca'], { env }), { caCert: 'INLINE' });
@@ -236,7 +236,7 @@ t.test('whom to trust: the file or text that is given, else the system', async (
   });
 });
 
-t.test('no verification, or no TLS, is said loudly', async (t) => {
+t.test('TLS without verification, and no TLS, is a warning', async (t) => {
   t.match(await load(['--name=e', '--skip-verify']), {
     skipVerify: true,
     warnings: [/^--skip-verify: the certificate .* gets the token$/],

@@ -111,7 +111,7 @@ t.test('a running egress answers as its folder does, and for sessions that ended
   t.match(await run(...API, '--from', 'frontend', ...admin), { code: 64, err: /a client carries a SPIFFE id/ });
 });
 
-t.test('where nobody answers, or somebody else does, explain says so', async (t) => {
+t.test('explain reports an admin address without an answer, or with an answer of another program', async (t) => {
   t.match(await run(...API, '--admin', `http://127.0.0.1:${await freePort()}`), {
     code: 69,
     err: /ask http:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/,

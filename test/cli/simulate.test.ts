@@ -258,7 +258,7 @@ t.test('lines that cannot be read are counted aloud, and a file without any sess
   t.match(await runCommand(...over, `${dir}/missing`), { code: 66, err: /missing: there is no such file \(ENOENT\)/ });
 });
 
-t.test('what cannot be simulated is said with what can', async (t) => {
+t.test('a simulation that is not possible gets an error that lists what is', async (t) => {
   const dir = t.testdir({
     resources: { 'bad.yaml': 'type: Mesh\nname: "a b"\n' },
     'x.ndjson': '',

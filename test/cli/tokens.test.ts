@@ -149,7 +149,7 @@ t.test('JSON holds header, claims and problems, and not the signature', async (t
   t.notMatch(out, token.split('.')[2] ?? 'none');
 });
 
-t.test('what is missing or wrong on the command line is said, and no part of a key is printed', async (t) => {
+t.test('missing and wrong arguments are reported, and no part of a key is printed', async (t) => {
   const key = await keyFile(t);
   const dir = folder(t);
   const signing = ['--signing-key-path', key, '--kid', '1'];

@@ -125,7 +125,7 @@ const SERVICES: Readonly<Record<string, { readonly text: string; readonly says: 
   'an expired CA': { text: external({ ca: ended.cert }), says: /tls\.caCert: verifies no certificate now: expired/, warns: true },
 };
 
-t.test('a client certificate or a CA that cannot be used is said with its place, and run says the same', async (t) => {
+t.test('a client certificate or a CA that cannot be used is reported with its place, and run reports the same', async (t) => {
   for (const [title, { text, says, warns }] of Object.entries(SERVICES)) {
     const dir = folder({ 'mesh.yaml': mesh.resources, 'zone.yaml': ZONE, 'partner.yaml': text });
     const { code, out } = await run('validate', dir);
@@ -149,7 +149,7 @@ t.test('weak keys are taken for a service that is spoken to in TLS 1.0, as OpenS
   t.equal(code, 0, out);
 });
 
-t.test('a CA of a mesh that cannot issue, or that nobody would trust, is said at its Secret', async (t) => {
+t.test('a CA of a mesh that cannot issue, or that no client would trust, is reported at its Secret', async (t) => {
   const of = async (key: KeyObject, digest: 'sha256' | 'sha1' = 'sha256', dates = {}): Promise<string> => {
     const ca = selfSigned({
       key,

@@ -230,7 +230,7 @@ t.test('what a control plane has not sent yet is a warning, and the rest goes li
   t.match(await next, { kind: 'rejected', broken: ['name'] }, 'what is a mistake stays one');
 });
 
-t.test('a load that does not answer is said once, after half a minute; one that answers is not', async (t) => {
+t.test('a load without an answer is logged once, after half a minute; one with an answer is not', async (t) => {
   const clock = new FakeClock();
   const { loop, log, answer } = loopOf({ clock });
   const quick = loop.load();

@@ -27,7 +27,7 @@ function hang(worker: Worker): void {
   for (let i = 0; i < 50; i++) worker.postMessage({ kind: 'secrets', set: [], removed });
 }
 
-t.test('a data side that hangs is said, then replaced, and what it owed is answered', async (t) => {
+t.test('a data side that hangs is reported, then replaced, and its pending answers come', async (t) => {
   const workers = workersOf(t);
   const watchClock = new FakeClock();
   const said: string[] = [];

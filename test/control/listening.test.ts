@@ -95,7 +95,7 @@ t.test('changes come one after another, also where they meet a retry', async (t)
   ]);
 });
 
-t.test('the listener of a folder is opened once, and what changes about it is said', async (t) => {
+t.test('the listener of a folder is opened once, and a change of it is reported', async (t) => {
   const { listening, taken, did } = setUp(false);
   taken.add(10_002);
   await t.rejects(listening.open(AT), /taken/);

@@ -21,7 +21,7 @@ t.test('each name has a place of its own for as long as it is there', async (t) 
   ]);
 });
 
-t.test('a place is given to another name only when nobody holds anything there, and never twice', async (t) => {
+t.test('a place is assigned to another name only when it is completely free, and never twice', async (t) => {
   const held = new Set([3]);
   const slots = new Slots((slot) => !held.has(slot));
   slots.add(names(SLOTS));

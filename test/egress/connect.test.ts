@@ -181,7 +181,7 @@ for (const concurrency of CONCURRENCIES) {
       t.equal((await recordOf(zone, 'again')).reason, 'closed');
     });
 
-    t.test('no name may lead inside the machine, to its neighbours on the link or to everybody', async (t) => {
+    t.test('no name may lead inside the machine, to its neighbours on the link or to a multicast address', async (t) => {
       const answers = new Map<string, string>(Object.entries(INSIDE).map(([name, address]) => [`${name}.test`, address]));
       await using zone = await startZone(t, {
         concurrency,

@@ -200,7 +200,7 @@ t.test('a drain tells clients of HTTP to go at once, not at its end', async (t) 
   await drain.done;
 });
 
-t.test('the control plane looks into it where it said, with its certificate only', async (t) => {
+t.test('the control plane reads its pages at the address that it sent, only with its certificate', async (t) => {
   const port = await freePort();
   await using zone = await startControlledZone(t);
   const server = await zone.controlPlane.admin.issueServer('127.0.0.1');

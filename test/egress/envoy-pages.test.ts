@@ -12,7 +12,7 @@ async function page({ egress }: Zone, path: string): Promise<{ status: number; b
 }
 
 for (const concurrency of CONCURRENCIES) {
-  t.test(`sessions are told while they are open and after they ended, with ${concurrency} data side(s)`, async (t) => {
+  t.test(`sessions are shown while they are open and after they ended, with ${concurrency} data side(s)`, async (t) => {
     await using zone = await startZone(t, { concurrency });
     const { mesh } = zone;
     const stats = async (): Promise<readonly string[]> => (await page(zone, '/stats')).body.split('\n');

@@ -241,7 +241,7 @@ spec:
       t.match(await asked(zone, 'slow'), { code: 3, trace: { reason: 'over-limit', endsAt: 'route', detail: /rate limit/ } });
     });
 
-    t.test('names that do not resolve and sessions that went idle are told too', async (t) => {
+    t.test('names that do not resolve and sessions that went idle are events too', async (t) => {
       await using zone = await startZone(t, {
         concurrency,
         traffic: { idleTimeoutMs: 300 },

@@ -128,7 +128,7 @@ t.test('an answer that goes wrong after its head cuts the client off, and no oth
   session.destroy();
 });
 
-t.test('what belongs to one connection stays on it; what Envoy says of itself is said', async (t) => {
+t.test('headers of one connection stay on it; Envoy’s own headers are added', async (t) => {
   const service = await startRawService(t, () =>
     answerOf(
       'ab',

@@ -94,7 +94,7 @@ for (const concurrency of CONCURRENCIES) {
       t.strictSame([...new Set(zone.records.slice(0, 4).map(({ reason }) => reason))], ['closed']);
     });
 
-    t.test('clients of HTTP/2 are told which request was the last, and it comes to its end', async (t) => {
+    t.test('clients of HTTP/2 learn which request was the last, and it is finished', async (t) => {
       const { service, release } = await startHeld(t);
       await using zone = await startHttpZone(t, service.port, { concurrency });
       const running = await frames(
@@ -126,7 +126,7 @@ for (const concurrency of CONCURRENCIES) {
   });
 }
 
-t.test('clients that come while it drains are served once, and told then', async (t) => {
+t.test('clients that come during a drain are served once, and then asked to leave', async (t) => {
   const { service } = await startHeld(t);
   const clock = new FakeClock({ wall: Date.now() });
   await using zone = await startHttpZone(t, service.port, { clock });

@@ -89,7 +89,7 @@ t.test('what a service does wrong is answered as Envoy does, and the connection 
   });
 });
 
-t.test('a second answer behind the first reaches nobody', async (t) => {
+t.test('a second answer after the first reaches no client', async (t) => {
   const answer = (text: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
   const port = await startRaw(t, (socket) => socket.on('data', () => socket.write(answer('mine') + answer('stolen'))));
   await using zone = await startHttp(t, port);

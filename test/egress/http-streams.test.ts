@@ -53,7 +53,7 @@ t.test('a reset reaches the other side, in both directions, and the connection s
   session.destroy();
 });
 
-t.test('of 500 streams that nobody reads little is taken from the service', async (t) => {
+t.test('500 unread streams take little from the service', async (t) => {
   let taken = 0;
   const chunk = Buffer.alloc(16_384);
   const server = createServer();

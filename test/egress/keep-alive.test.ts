@@ -66,7 +66,7 @@ for (const [relay, options] of Object.entries(RELAYS)) {
   });
 }
 
-t.test('clients that have said nothing yet are asked for', told, async (t) => {
+t.test('the peers of clients that have sent nothing yet are checked', told, async (t) => {
   await using zone = await startZone(t);
   const raw = zone.raw();
   await once(raw, 'connect');

@@ -45,7 +45,7 @@ const OUTPUTS = ['standard output', 'standard error', 'both'] as const;
 
 for (const concurrency of CONCURRENCIES) {
   for (const full of OUTPUTS) {
-    t.test(`SIGTERM ends it while nobody reads ${full}, with ${concurrency} data sides`, async (t) => {
+    t.test(`SIGTERM ends it while ${full} is not read, with ${concurrency} data sides`, async (t) => {
       await using zone = await writeZone();
       const pipe = fullPipe();
       const args = [MAIN, 'run', '--resources', zone.folder, '--readiness-port', String(zone.readinessPort)];

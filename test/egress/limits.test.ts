@@ -60,7 +60,7 @@ for (const concurrency of CONCURRENCIES) {
       t.equal(await ask(held, 'ping'), 'ping', 'who was there before is untouched');
     });
 
-    t.test('handshakes under way are limited by themselves; those that stall make room, and hold up nobody', async (t) => {
+    t.test('concurrent handshakes have their own limit; stalled ones are ended, and hold up no client', async (t) => {
       await using zone = await startZone(t, { concurrency, traffic: { maxHandshakes: 2 } });
       const active = async (): Promise<number> =>
         Number(/^zone_egress_handshakes_active (\d+)$/m.exec(await zone.egress.metrics())?.[1]);

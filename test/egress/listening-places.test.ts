@@ -27,7 +27,7 @@ for (const concurrency of CONCURRENCIES) {
       }
     });
 
-    t.test('one that cannot be opened does not stop the others, and is said', async (t) => {
+    t.test('one that cannot be opened does not stop the others, and is reported', async (t) => {
       // Of a network for documentation: no machine has this address.
       const documents: ScopedZoneOptions['documents'] = ({ name }, usual) =>
         usual.map((text) =>

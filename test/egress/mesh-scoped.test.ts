@@ -218,7 +218,7 @@ t.test('a trust domain that comes and goes is known at once, and costs no sessio
   t.equal(await ask(await zone.connect(sni, workload(zone1, ZONE_1, 'frontend')), 'ping'), 'ping');
 });
 
-t.test('without a MeshIdentity there is no listener, and the reason is said', async (t) => {
+t.test('without a MeshIdentity there is no listener, and the reason is reported', async (t) => {
   await using zone = await start(t);
   zone.controlPlane.set({ clusters: [], listeners: [] });
   await until('it is said', () => JSON.stringify(zone.log).includes('no MeshIdentity selects this Dataplane'));

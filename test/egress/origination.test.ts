@@ -232,7 +232,7 @@ for (const concurrency of CONCURRENCIES) {
   });
 }
 
-t.test('a service without caCert is told of at load, and counted as unverified', async (t) => {
+t.test('a service without caCert is reported at load, and counted as unverified', async (t) => {
   await using services = await startServices();
   const cases = { unverified: es('named', [NAME], {}), verified: es('named', [CA, NAME], {}) };
   await using zone = await startZone(t, { resources: () => resourcesOf(cases, services) });

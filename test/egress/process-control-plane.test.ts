@@ -59,7 +59,7 @@ t.test('it joins with the flags of kuma-dp, serves, and ends as kuma-dp does', a
   t.equal(egress.errors(), '');
 });
 
-t.test('an admin port that somebody else has ends it before it serves a client or says that it is ready', async (t) => {
+t.test('an admin port in use ends it before it serves a client or reports that it is ready', async (t) => {
   await using cp = await createFakeControlPlane();
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');

@@ -129,7 +129,7 @@ for (const concurrency of CONCURRENCIES) {
       }
     });
 
-    t.test('a bad file changes nothing and is told with its place; the next good one applies', async (t) => {
+    t.test('a bad file changes nothing and is reported with its place; the next good one applies', async (t) => {
       await using zone = await startZone(t, { concurrency, watch: true });
       const running = await zone.connect('api{mesh=default}', zone.mesh.client('frontend'));
       t.equal(await ask(running, 'ping'), 'ping');

@@ -50,7 +50,7 @@ function shown(resolution: Resolution): string {
 
 const names = (...list: string[]): ReadonlyMap<string, Family> => new Map(list.map((name) => [name, 'v4']));
 
-t.test('a wanted name is looked up before anybody asks, and is then known at once', async (t) => {
+t.test('a wanted name is looked up before the first question, and is then known at once', async (t) => {
   const { resolver, questions, answers, next } = setUp();
   resolver.want(names('api.test'));
   t.match(questions, [{ name: 'api.test', family: 'v4' }]);
@@ -91,7 +91,7 @@ t.test('many who ask for a cold name wait for one look-up', async (t) => {
   t.equal(clock.timers, 0);
 });
 
-t.test('whoever asks for a name that is known is told again', async (t) => {
+t.test('a question for a known name is answered again', async (t) => {
   const { resolver, answers, next } = setUp();
   resolver.want(names('a.test'));
   await next().answer(['10.0.0.1']);
@@ -99,7 +99,7 @@ t.test('whoever asks for a name that is known is told again', async (t) => {
   t.same(answers, ['a.test 10.0.0.1', 'a.test 10.0.0.1']);
 });
 
-t.test('a name in use is looked up every 5 s, and a change is told', async (t) => {
+t.test('a name in use is looked up every 5 s, and a change is reported', async (t) => {
   const { resolver, clock, questions, answers, next } = setUp();
   resolver.want(names('a.test'));
   await next().answer(['10.0.0.1']);
@@ -201,7 +201,7 @@ t.test('a name that never resolved is tried again: soon when it is used, less an
   t.match(await asked, { kind: 'resolved' });
 });
 
-t.test('no more look-ups run at once than there are places, and those that somebody waits for go first', async (t) => {
+t.test('no more look-ups run at once than there are places, and names with waiting callers go first', async (t) => {
   const { resolver, questions, next } = setUp({ maxConcurrent: 2 });
   resolver.want(names('a.test', 'b.test', 'c.test', 'd.test'));
   t.same(
@@ -277,7 +277,7 @@ t.test(
   },
 );
 
-t.test('who asks waits 5 s at most and everybody who waits for the name is told, even in the queue', async (t) => {
+t.test('a caller waits 5 s at most, and each caller of the name gets an answer, even in the queue', async (t) => {
   const { resolver, clock, questions, answers, next } = setUp({ maxConcurrent: 1 });
   const first = resolver.resolve('a.test', 'v4');
   clock.advance(1_000);

@@ -411,7 +411,7 @@ t.test('a stream that is reset, or an endless answer, is a failure of several', 
   await until('the connection to be gone', () => service.connections.size === 0);
 });
 
-t.test('a port on which nobody listens is a failure, by every kind of request', async (t) => {
+t.test('a port without a listener is a failure, for every kind of request', async (t) => {
   const closed = await startHttp(t, (_, response: ServerResponse) => void response.end());
   const port = await freePort();
   for (const each of [http(), http({ http2: true }), grpc()]) {

@@ -40,7 +40,7 @@ function routeOf(permission: Permission): TerminateRoute {
   };
 }
 
-t.test('permissions are compared as sets over the clients that either names, and anybody else of the mesh', async (t) => {
+t.test('permissions are compared as sets over the clients that either names, and the other clients of the mesh', async (t) => {
   const OTHER = 'any other client of mesh default';
   const two = rules(rule('allow', service('a')), rule('allow', service('b')));
   const cases: readonly (readonly [
@@ -138,7 +138,7 @@ t.test('permissions are compared as sets over the clients that either names, and
   }
 });
 
-t.test('very many rules with tags are compared too, and it is said that not all combinations were', async (t) => {
+t.test('very many rules with tags are compared too, with a note that not all combinations were', async (t) => {
   const many = (count: number): Permission =>
     rules(...Array.from({ length: count }, (_, i) => rule('allow', all(service(`s${i}`), version(`v${i}`)))));
   const { newly, isPartial } = accessChange(routeOf(many(149)), routeOf(many(150)));
@@ -279,7 +279,7 @@ t.test('a mesh that comes to another CA is a difference of that mesh', async (t)
   t.same(found.meshes, [{ kind: 'changed', mesh: 'default', fields: ['the CA that clients must lead to'] }]);
 });
 
-t.test('what is done to requests is told field by field', async (t) => {
+t.test('the changes to requests are listed field by field', async (t) => {
   const store = `${ZONE}---
 type: ExternalService
 mesh: default

@@ -41,7 +41,7 @@ t.test('an SNI in any form can neither move the cursor nor begin a line', async 
   }
 });
 
-t.test('a recording that somebody made up prints its lines and no others', async (t) => {
+t.test('a forged recording prints its lines and no others', async (t) => {
   const mean = sessionRecord({
     id: `${CLEAR}0.1`,
     sni: `gone${CSI}{mesh=default}`,
@@ -71,7 +71,7 @@ t.test('a recording that somebody made up prints its lines and no others', async
   t.notMatch(text, /^NEWLY ALLOWED/m);
 });
 
-t.test('resources of somebody else are compared in lines of their own', async (t) => {
+t.test('resources from another author are compared in lines of their own', async (t) => {
   const sources = sourcesOf(config);
   const after = { ...config.snapshot, version: 'other', zone: `west${CLEAR}${FORGED}` };
   const text = diffText(diffConfigurations({ snapshot: config.snapshot, sources }, { snapshot: after, sources }));

@@ -14,7 +14,7 @@ import { ask, compiled, facts, sourcesOf, ZONE } from './zone.ts';
 
 const first = ({ nearest }: Trace) => nearest[0] ?? null;
 
-t.test('a slip of the pen is told with the name that was meant, and where that is written', async (t) => {
+t.test('a misspelt name is reported with the nearest one and its place', async (t) => {
   const trace = ask('backedn{mesh=default}');
   t.match(first(trace), {
     kind: 'spelling',
@@ -91,7 +91,7 @@ spec: { match: { type: HostnameGenerator, port: 9000, protocol: tcp }, endpoints
   t.match(asked(name.replace(/^a..../, 'a0000')), { name });
 });
 
-t.test('a client that carries almost the id of a rule is told both', async (t) => {
+t.test('a client with nearly the id of a rule sees both ids', async (t) => {
   t.match(first(ask('api{mesh=default}', 'spiffe://default/Frontend')), { kind: 'case', name: 'spiffe://default/frontend' });
   t.match(first(ask('api{mesh=default}', 'spiffe://default/fronted')), { kind: 'spelling', name: 'spiffe://default/frontend' });
   t.equal(first(ask('api{mesh=default}', 'spiffe://default/batch')), null);

@@ -90,7 +90,7 @@ t.test('what no configuration decides is skipped and counted', async (t) => {
   );
 });
 
-t.test('each kind of change is told, with the answers before and after', async (t) => {
+t.test('each kind of change is listed, with the answers before and after', async (t) => {
   const denied = refused({
     reason: 'denied',
     status: 403,

@@ -85,7 +85,7 @@ t.test('a path that was refused and is let in now is found, with what lets it in
   });
 });
 
-t.test('what changes is told by its kind', async (t) => {
+t.test('changes are listed by their kind', async (t) => {
   const gone = ZONE.replace('name: api\ntags: { kuma.io/service: api,', 'name: api\ntags: { kuma.io/service: other,');
   const elsewhere = ZONE.replace('advertisedAddress: 10.0.1.1', 'advertisedAddress: 10.0.1.9');
   const remote = ZONE.replace('kuma.io/service: backend, version: v1', 'kuma.io/service: api');

@@ -127,7 +127,7 @@ t.test('a folder that does not exist yet is seen when it comes', async (t) => {
   await sees('filled', () => writeFileSync(join(dir, 'a.yaml'), 'a'));
 });
 
-t.test('what changed between reading and watching is told', async (t) => {
+t.test('a change between reading and watching is reported', async (t) => {
   const dir = t.testdir({ 'a.yaml': 'one' });
   const { fingerprint } = await readResourceFolder(dir);
   const same = await watching(t, dir, { ...NO_POLL, since: fingerprint });
@@ -137,7 +137,7 @@ t.test('what changed between reading and watching is told', async (t) => {
   t.equal(changes(), 1);
 });
 
-t.test('what is no resource is not told, and a burst of writes is told once it is quiet', async (t) => {
+t.test('a file that is no resource is not reported, and a burst of writes is reported once it is quiet', async (t) => {
   const dir = t.testdir({ 'a.yaml': 'one' });
   const { sees, changes } = await watching(t, dir, { debounceMs: 50, pollMs: 3_600_000 });
   await sees('only the last', () => {

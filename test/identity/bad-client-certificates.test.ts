@@ -196,7 +196,7 @@ t.test('what OpenSSL did not authorise is never verified, whatever the error is 
   }
 });
 
-t.test('a rejected client is told of as far as its certificate could be read', async (t) => {
+t.test('a rejected client is recorded as far as its certificate could be read', async (t) => {
   const server = await startMeshServer(await credentialsFor('default', mesh.ca));
   t.teardown(() => server.close());
   const outcome = await server.meet({ ...payments.client('till') });

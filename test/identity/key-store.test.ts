@@ -126,7 +126,7 @@ t.test('each mesh gets a certificate, and nothing is handed out before the commi
   }
 });
 
-t.test('a configuration that leaves a mesh as it was leaves its certificate, and a mesh that is gone is told of', async (t) => {
+t.test('an unchanged mesh keeps its certificate, and a removed mesh is reported', async (t) => {
   const made = bench(t);
   const both = issuing({ name: 'default', ca: mesh.ca }, { name: 'payments', ca: other.ca });
   const [first] = await made.live(both.snapshot, both.secrets);
@@ -238,7 +238,7 @@ t.test('a renewal between prepare and commit has the last word', async (t) => {
   t.equal(made.told[2], made.told[1]);
 });
 
-t.test('where the CA ends, the last certificate stays and the problem is told with growing pauses', async (t) => {
+t.test('where the CA ends, the last certificate stays and the problem is reported with growing pauses', async (t) => {
   const made = bench(t);
   const ending = await createCa({ mesh: 'default', keyType: 'ec', nowMs: now, lifetimeMs: 10 * HOUR });
   const { snapshot, secrets } = issuing({ name: 'default', ca: ending });
@@ -382,7 +382,7 @@ t.test('a folder with something missing or wrong refuses the configuration, with
   }
 });
 
-t.test('new files in a folder are taken without being asked; a bad set is told of and the last good one stays', async (t) => {
+t.test('new files in a folder are loaded by themselves; a bad set is reported and the last good one stays', async (t) => {
   const made = bench(t);
   const folder = t.testdir();
   put(folder, egressPair());
@@ -439,7 +439,7 @@ t.test('the symlink swap of a Kubernetes mount is noticed, also by the poll alon
   t.same(made.problems, []);
 });
 
-t.test('a certificate in a folder that nobody renews is told of once, at nine tenths of its life', async (t) => {
+t.test('a certificate in a folder that is not renewed is reported once, at nine tenths of its life', async (t) => {
   const made = bench(t);
   const folder = t.testdir();
   put(folder, egressPair(HOUR));

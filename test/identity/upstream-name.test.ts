@@ -97,7 +97,7 @@ t.test('addresses become the bytes that certificates hold', async (t) => {
   for (const [text, hex] of cases) t.equal(ipBytes(text)?.toString('hex') ?? null, hex, text);
 });
 
-t.test('an address that a certificate has as a DNS name is said as what it is, with what to do', async (t) => {
+t.test('an address as a DNS name in a certificate is reported, with what to do', async (t) => {
   const certificate = server({ dns: ['127.0.0.1', 'api.test'] });
   t.equal(
     checkServerName(certificate, exact('127.0.0.1')),

@@ -7,7 +7,7 @@ import { and, not, or } from './envoy-rbac.ts';
 const uri = (value: string, match: 'exact' | 'prefix' = 'exact'): Principal => ({ kind: 'uri', match, value });
 const [a, b, red] = [uri('spiffe://default/a'), uri('spiffe://default/b'), uri('kuma://team/red')];
 
-t.test('the same clients are written in the same way, however they are said', async (t) => {
+t.test('equal sets of clients are written in the same way', async (t) => {
   t.same(canonical(ANYBODY), ['allow anybody']);
   t.same(canonical(or([a, not(a)])), ['allow anybody']);
   t.same(canonical(NOBODY), ['deny anybody']);

@@ -90,7 +90,7 @@ t.test('a change in one field of a model is one line, with the path of that fiel
   t.ok(kinds.size >= 45, `${kinds.size} kinds of field`);
 });
 
-t.test('an element too many or too few is told', async (t) => {
+t.test('an element too many or too few is found', async (t) => {
   const list = { a: [1, 2], b: { x: 'y' } };
   t.same(compare(list, { a: [1], b: {} }).differences, ['.a[1]: expected 2, got nothing', '.b.x: expected "y", got nothing']);
   t.same(compare({ a: [1], b: {} }, list).differences, ['.a[1]: expected nothing, got 2', '.b.x: expected nothing, got "y"']);

@@ -119,7 +119,7 @@ t.test('lines that are left out are counted, and the sessions behind them are to
   t.equal(observer.decisions().length, 30);
 });
 
-t.test('a good load is told with its version, and every line after it names zone and egress', async (t) => {
+t.test('a good load is logged with its version, and every line after it names zone and egress', async (t) => {
   const { observer, clock, lines } = setUp();
   observer.load({ kind: 'live', changed: true, config, problems: [warning] }, 12.4);
   observer.load({ kind: 'live', changed: false, config, problems: [] }, 3);
@@ -138,7 +138,7 @@ t.test('a good load is told with its version, and every line after it names zone
   t.match(text, 'zone_egress_dns_names 1\n');
 });
 
-t.test('a warning is told once, and again where it was gone in between', async (t) => {
+t.test('a warning is logged once, and again where it was gone in between', async (t) => {
   const { observer, lines } = setUp();
   const other = { ...warning, line: 9 };
   for (const problems of [[warning], [warning], [warning, other], [other], [warning, other]])

@@ -94,21 +94,25 @@ t.test('a line that is larger than the limit has a file of its own', async (t) =
   );
 });
 
-t.test('a full disk is said once and counted; when there is room again, sessions are recorded again', withDevFull, async (t) => {
-  const { recorder, file, counts, said, lines } = await keeping(t, {}, t.fixture('symlink', '/dev/full'));
-  for (const id of ['1', '2', '3']) {
-    recorder.write(sessionRecord({ id }));
+t.test(
+  'a full disk is reported once and counted; when there is room again, sessions are recorded again',
+  withDevFull,
+  async (t) => {
+    const { recorder, file, counts, said, lines } = await keeping(t, {}, t.fixture('symlink', '/dev/full'));
+    for (const id of ['1', '2', '3']) {
+      recorder.write(sessionRecord({ id }));
+      await recorder.flush();
+    }
+    t.same(counts, { written: 0, dropped: 3 });
+    t.same(said, ['ENOSPC']);
+    unlinkSync(file);
+    recorder.write(sessionRecord({ id: '4' }));
     await recorder.flush();
-  }
-  t.same(counts, { written: 0, dropped: 3 });
-  t.same(said, ['ENOSPC']);
-  unlinkSync(file);
-  recorder.write(sessionRecord({ id: '4' }));
-  await recorder.flush();
-  t.same(ids(lines()), ['4']);
-  t.same(counts, { written: 1, dropped: 3 });
-  t.same(said, ['ENOSPC', 'recovered']);
-});
+    t.same(ids(lines()), ['4']);
+    t.same(counts, { written: 1, dropped: 3 });
+    t.same(said, ['ENOSPC', 'recovered']);
+  },
+);
 
 t.test('what waits for the disk is bounded: more is left out and counted', async (t) => {
   const { recorder, counts, lines } = await keeping(t, { maxWaitingBytes: 5_000 });

@@ -45,7 +45,7 @@ t.test('a handshake counts as verified, or by what the client lacked', async (t)
   t.match(counters.cluster('default:es'), { allowed: 1, denied: 1, attempts: 1 });
 });
 
-t.test('attempts that failed are told from the one that nobody waited for', async (t) => {
+t.test('failed attempts are distinguished from the one whose client left', async (t) => {
   const counters = new TrafficCounters();
   counters.record(sessionRecord({ reason: 'connect-refused', attempts: 3, connectMs: -1 }));
   counters.record(sessionRecord({ reason: 'connect-timeout', attempts: 1, connectMs: -1 }));

@@ -38,7 +38,7 @@ t.test(
   },
 );
 
-t.test('a value of any other type in any field is told at that field', async (t) => {
+t.test('a value of any other type in any field is reported at that field', async (t) => {
   const lines = TEXT.split('\n');
   const isMeta = /^(?:---|type|apiVersion|kind)/;
   for (const [i, line] of lines.entries()) {

@@ -100,7 +100,7 @@ t.test('names and meshes follow the rules of Kuma', async (t) => {
   t.same(named('es', "''"), ['zone.yaml:18:7 mesh: cannot be empty']);
 });
 
-t.test('a mesh that is not there is told, with the one that was meant', async (t) => {
+t.test('an unknown mesh is reported, with the nearest name', async (t) => {
   const compiled = compileZone(external('es').replace('mesh: default', 'mesh: defualt'));
   t.same(lines(compiled), [
     'zone.yaml:12:7 warning: mesh: no Mesh "defualt" is among the resources, did you mean "default"?; this ExternalService has no effect',
@@ -181,7 +181,7 @@ t.test('all problems come at once, sorted by file and line', async (t) => {
   t.same(linesOf(compiled, 'error').length, 3);
 });
 
-t.test('a mesh that is written where Kuma does not look for it is told, with the mesh that counts', async (t) => {
+t.test('a mesh at a place that Kuma ignores is reported, with the mesh that counts', async (t) => {
   const permission = (kind: string, where: string, spec: string): string =>
     `apiVersion: kuma.io/v1alpha1\nkind: ${kind}\n${where}spec: ${spec}\n`;
   const newer = '{from: [{targetRef: {kind: Mesh}, default: {action: Deny}}]}';

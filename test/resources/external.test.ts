@@ -173,7 +173,7 @@ t.test('nothing in a snapshot can be changed', async (t) => {
   }
 });
 
-t.test('an error of one external service refuses that one; warnings are told with it', async (t) => {
+t.test('an error of one external service refuses that one; warnings are reported with it', async (t) => {
   const compiled = compileZone(external('es', 'networking: {address: "ext.test:0"}'), external('other'));
   t.equal(linesOf(compiled, 'error').length, 1);
   t.same(

@@ -164,7 +164,7 @@ t.test('a key as the name of a field or of a tag is in no problem either', async
   }
 });
 
-t.test('a file that cannot be parsed is told without the line that has the key', async (t) => {
+t.test('a file that cannot be parsed is reported without the line that has the key', async (t) => {
   for (const [form, key] of Object.entries(FORMS)) {
     for (const broken of [
       key,

@@ -138,7 +138,7 @@ t.test('a policy selects by labels, and by the zone and namespace that it is in'
   t.notOk('circuitBreaker' in ofMes(compileZone(mes('m'), elsewhere)));
 });
 
-t.test('a shadow policy changes nothing, and is told of', async (t) => {
+t.test('a shadow policy changes nothing, and is reported', async (t) => {
   const shadow = policy('MeshCircuitBreaker', 'a', limits(20), 'labels: {kuma.io/effect: shadow}\n');
   const compiled = compileZone(mes('m'), shadow);
   t.notOk('circuitBreaker' in ofMes(compiled));
@@ -313,7 +313,7 @@ t.test('policies of HTTP are on the routes of services that speak it, and select
   );
 });
 
-t.test('what Kuma never applies on an egress is said once for each resource', async (t) => {
+t.test('a setting that Kuma never applies on an egress is reported once for each resource', async (t) => {
   const kinds = ['MeshTimeout', 'MeshRetry', 'MeshAccessLog', 'MeshTrace', 'MeshMetric', 'MeshProxyPatch', 'ProxyTemplate'];
   const compiled = compileZone(...kinds.map((kind) => `type: ${kind}\nmesh: default\nname: p\nspec: {}\n`));
   t.same(
@@ -328,7 +328,7 @@ t.test('what Kuma never applies on an egress is said once for each resource', as
 const warningsOf = (...texts: readonly string[]): readonly string[] =>
   lines(compileZone(...texts)).map((line) => line.replace(/^\S+ warning: /, ''));
 
-t.test('a limit that the policy of Kuma’s own sets back is said, and which service has it', async (t) => {
+t.test('a limit that Kuma’s own policy resets is reported, with its service', async (t) => {
   t.same(warningsOf(mes('m'), policy('MeshCircuitBreaker', 'z', limits(20))), [
     'MeshCircuitBreaker z: its connectionLimits.maxConnections does not count: mesh-circuit-breaker-all-default, which Kuma makes with the mesh, sets it too (m)',
   ]);
@@ -336,14 +336,14 @@ t.test('a limit that the policy of Kuma’s own sets back is said, and which ser
   t.same(warningsOf(mes('m'), policy('MeshCircuitBreaker', 'z', limits(1_024))), [], 'nor where both say the same');
 });
 
-t.test('a policy of which nothing counts, because another says otherwise, is told of', async (t) => {
+t.test('a policy without any effect, because another overrides it, is reported', async (t) => {
   const [a, b] = [policy('MeshCircuitBreaker', 'a', limits(20)), policy('MeshCircuitBreaker', 'b', limits(30))];
   t.same(warningsOf(mes('m'), a, b), ['MeshCircuitBreaker b: nothing of it counts: a says otherwise']);
   const named = policy('MeshCircuitBreaker', 'n', limits(5, '{kind: MeshExternalService, name: m}'));
   t.same(warningsOf(mes('m'), mes('other'), a, named), [], 'one that counts for another service is in use');
 });
 
-t.test('a policy whose settings are not for what it selects is told of', async (t) => {
+t.test('a policy whose settings do not fit its targets is reported', async (t) => {
   const toMesh = (conf: string): string => `{to: [{targetRef: {kind: Mesh}, default: ${conf}}]}`;
   const says = (kind: string, spec: string, ...texts: readonly string[]): readonly string[] =>
     warningsOf(...texts, policy(kind, 'a', spec)).map((line) => line.replace(/^\w+ a: /, ''));

@@ -69,7 +69,7 @@ t.test('ExternalService: serverName counts before the host; an address is never 
   t.equal(tlsOf(externalTls(CA, 'ext.test.:443')).serverName, 'ext.test', 'without the dot of a full name');
 });
 
-t.test('ExternalService: without a CA nothing is verified, and that is said loudly', async (t) => {
+t.test('ExternalService: without a CA nothing is verified, which is a warning', async (t) => {
   const compiled = externalTls('serverName: other.test');
   t.same(tlsOf(compiled).trust, { kind: 'none', reason: 'networking.tls.caCert is not set' });
   t.equal(tlsOf(compiled).names, null);
@@ -183,7 +183,7 @@ t.test('TLS that is not enabled is plain, and its sources are not looked for', a
   t.equal([...snapshotOf(compiled).clusters.values()][0]?.endpoints[0]?.tls, null);
 });
 
-t.test('TLS that is written and neither enabled nor disabled is plain, and said to be', async (t) => {
+t.test('TLS settings without `enabled` mean plain TCP, which is reported', async (t) => {
   const compiled = compileZone(
     ALLOW_ALL,
     external('es', 'networking: {address: "ext.test:443", tls: {caCert: {secret: nowhere}}}'),

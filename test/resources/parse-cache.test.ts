@@ -28,7 +28,7 @@ t.test('a compile with what was parsed before gives what one without gives', asy
   }
 });
 
-t.test('what is wrong in a file is said again with every compile, until the file is right or gone', async (t) => {
+t.test('an error in a file is reported with every compile, until the file is right or gone', async (t) => {
   const cache = createParseCache();
   const broken = { path: 'broken.yaml', text: 'a: [1, 2\n' };
   const say = (files: readonly { path: string; text: string }[]): readonly string[] =>

@@ -186,7 +186,7 @@ t.test('a name of an ingress is resolved to IPv4, or to both where the egress ha
   t.same(address(EGRESS.replace('10.0.0.1', '"2001:db8::1"')), { kind: 'name', name: 'ingress.test', family: 'any' });
 });
 
-t.test('what an ingress does not say is told', async (t) => {
+t.test('fields that an ingress lacks are reported', async (t) => {
   const text = `type: ZoneIngress\nname: zi\nzone: zone-2\nnetworking: {port: 1, advertisedAddress: 192.0.2.1, advertisedPort: 1}\navailableServices:\n- tags: {kuma.io/service: a}\n- {tags: {kuma.io/service: b}, mesh: default}\n`;
   const compiled = compileZone(text);
   t.same(lines(compiled), [

@@ -27,7 +27,7 @@ const TO_ALL = "[{match: {kuma.io/service: '*'}}]";
 
 const uri = (value: string): object => ({ kind: 'uri', match: 'exact', value });
 
-t.test('TrafficPermission: nobody passes where none selects the service', async (t) => {
+t.test('TrafficPermission: every client is refused where none selects the service', async (t) => {
   const compiled = compileZone(external('es'), traffic('other', FROM_A, '[{match: {kuma.io/service: other}}]'));
   t.same(permission(compiled), { kind: 'deny-all', by: 'no permission for es' });
   t.same(lines(compiled), [
@@ -36,7 +36,7 @@ t.test('TrafficPermission: nobody passes where none selects the service', async 
   ]);
 });
 
-t.test('a permission for a service that nobody offers is told of, with the name that was meant', async (t) => {
+t.test('a permission for an unknown service is reported, with the nearest name', async (t) => {
   const told = (destinations: string): readonly string[] =>
     lines(compileZone(external('payments'), ALLOW_ALL, traffic('p', FROM_A, destinations))).filter((line) =>
       line.includes('/p:'),
@@ -102,7 +102,7 @@ t.test('TrafficPermission: of equals the one created later decides, else the fir
   t.equal(permission(compileZone(external('es'), dated, older)).by, 'TrafficPermission default/dated');
 });
 
-t.test('TrafficPermission: with a field that nobody knows it lets nobody pass', async (t) => {
+t.test('TrafficPermission: with an unknown field it refuses every client', async (t) => {
   const compiled = compileZone(external('es'), traffic('tp', "[{match: {kuma.io/service: '*'}, notMatch: {team: red}}]", TO_ALL));
   t.same(permission(compiled), {
     kind: 'unsupported',
@@ -128,7 +128,7 @@ function deciding(compiled: Compiled, service = 'es'): string {
   return found.kind === 'rules' ? `${found.rules[0]?.action} ${found.rules[0]?.by}` : `${found.kind} ${found.by}`;
 }
 
-t.test('MeshTrafficPermission: several Deny entries beside an Allow each keep out whom they name', async (t) => {
+t.test('MeshTrafficPermission: several Deny entries beside an Allow each refuse the clients that they name', async (t) => {
   const named = (name: string): string => item(`{kind: MeshService, name: ${name}}`, 'Deny');
   const compiled = compileZone(
     external('es'),
@@ -254,7 +254,7 @@ t.test('MeshTrafficPermission: what does not select the service does not count',
   t.equal(permission(compileZone(external('es'), ALLOW_ALL, open)).kind, 'rules', 'no target is the whole mesh');
 });
 
-t.test('MeshTrafficPermission: what lets nobody in here says so', async (t) => {
+t.test('MeshTrafficPermission: a policy that admits no client here is reported', async (t) => {
   const shadow = mesh('m', '{kind: Mesh}', DENY, 'labels: {kuma.io/effect: shadow}\n');
   const dataplane = mesh('m', '{kind: Dataplane}', DENY);
   const rules =
@@ -270,7 +270,7 @@ t.test('MeshTrafficPermission: what lets nobody in here says so', async (t) => {
   }
 });
 
-t.test('MeshTrafficPermission: what cannot be evaluated lets nobody pass, and is told once', async (t) => {
+t.test('MeshTrafficPermission: a rule that cannot be evaluated refuses every client, and is reported once', async (t) => {
   const unknown = mesh('m', '{kind: Mesh}', `[{targetRef: {kind: Mesh}, default: {action: Allow, unless: [x]}}]`);
   const labels = mesh('m', '{kind: Mesh}', `[{targetRef: {kind: MeshService, labels: {a: b}}, default: {action: Deny}}]`);
   const star = mesh(
@@ -300,7 +300,7 @@ t.test('a policy of another mesh changes nothing', async (t) => {
   t.equal(permission(compiled).kind, 'allow-all');
 });
 
-t.test('MeshExternalServices are for everybody or for nobody, and a policy that is not applied to them says so', async (t) => {
+t.test('MeshExternalServices allow every client or none, and a policy that is not applied to them is reported', async (t) => {
   const service =
     'type: MeshExternalService\nmesh: default\nname: mes\nspec:\n  match: {port: 80}\n  endpoints: [{address: 192.0.2.1, port: 80}]\n';
   const find = (compiled: Compiled): Permission | undefined => {

@@ -222,7 +222,7 @@ t.test('RateLimit and FaultInjection, the older ones', async (t) => {
   );
 });
 
-t.test('MeshService and MeshMultiZoneService are checked, and said to have no effect here', async (t) => {
+t.test('MeshService and MeshMultiZoneService are checked, and reported to have no effect here', async (t) => {
   const name = 'n'.repeat(64);
   const service = `type: MeshService\nmesh: default\nname: ${name}\nspec: {selector: {dataplaneRef: {name: a}, dataplaneTags: {a: b}}}\n`;
   t.same(lines(compileZone(service)), [

@@ -280,7 +280,7 @@ t.test('a mesh whose identity cannot be used is refused, and the others are serv
   t.match(compiled, { listener: { address: '10.0.0.8', port: 10_002, more: undefined } }, 'both share one place');
 });
 
-t.test('other proxies, other zones and other destinations are said, and not served', async (t) => {
+t.test('other proxies, other zones and other destinations are reported, and not served', async (t) => {
   const sidecar = 'type: Dataplane\nmesh: m\nname: web\nnetworking: { address: 10.0.0.3, inbound: [{ port: 1 }] }\n';
   const elsewhere = dataplaneYaml('m')
     .replace('name: egress', 'name: west')

@@ -33,7 +33,7 @@ function routeWith(permission: Permission): TerminateRoute {
 
 const uri = (value: string, match: 'exact' | 'prefix' = 'exact'): Principal => ({ kind: 'uri', match, value });
 
-t.test('where no rule matches, nobody passes', async (t) => {
+t.test('where no rule matches, the client is refused', async (t) => {
   const none = authorise(routeWith({ kind: 'rules', by: 'TrafficPermission a', rules: [] }), frontend);
   t.match(none, { kind: 'refusal', code: 'denied', detail: /no rule allows spiffe:\/\/default\/frontend to reach api/ });
   t.match(authorise(routeWith({ kind: 'deny-all', by: 'no permission' }), frontend), { kind: 'refusal', code: 'denied' });
@@ -57,7 +57,7 @@ t.test('the first rule that matches decides', async (t) => {
   });
 });
 
-t.test('a shadow deny allows, and is told', async (t) => {
+t.test('a shadow deny allows, and is counted', async (t) => {
   const permission = {
     kind: 'rules',
     by: 'x',
@@ -101,7 +101,7 @@ t.test('a restriction that cannot be evaluated refuses', async (t) => {
   });
 });
 
-t.test('a client of another mesh is refused even by a permission that allows everybody', async (t) => {
+t.test('a client of another mesh is refused even by a permission that allows every client', async (t) => {
   t.match(authorise(routeWith({ kind: 'allow-all', by: 'x' }), client('other', ['spiffe://other/frontend'])), {
     kind: 'refusal',
     code: 'wrong-mesh',

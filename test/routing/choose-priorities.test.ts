@@ -113,7 +113,7 @@ t.test('a panic threshold of 0 never panics; exactly at the threshold there is n
   t.strictSame(panics(levels(30), rounded), [false], '30.2 is 30, as in Envoy');
 });
 
-t.test('so few healthy endpoints that they round to nothing still take the traffic, where nobody panics', async (t) => {
+t.test('so few healthy endpoints that they round to 0 still take the traffic, where no level panics', async (t) => {
   const low = { overprovisioningFactor: 0.1, panicThresholdPercent: 1 };
   const few = [
     { endpoints: 0, healthy: 0 },

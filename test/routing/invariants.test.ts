@@ -165,7 +165,7 @@ t.test('each violation that is made by hand is found, and nothing else', async (
   }
 });
 
-t.test('a route that says that nobody may use it needs no cluster and no certificate', async (t) => {
+t.test('a route that refuses every client needs no cluster and no certificate', async (t) => {
   const nobody = withRoute({ unsupported: 'it cannot be' });
   t.same(violationsOf({ ...nobody, clusters: without(nobody.clusters, 'default:api') }, secrets), []);
 });

@@ -88,7 +88,7 @@ t.test('a service of another zone is shown with the endpoints of its tags only',
   t.equal(rowsOf([route], endpoints)[0]?.endpoints.length, 1);
 });
 
-t.test('who may is said of every kind of permission and principal', async (t) => {
+t.test('the column WHO MAY describes every kind of permission and principal', async (t) => {
   const who = (permission: Permission): string | undefined => rowsOf([terminate(permission)], [])[0]?.who;
   const uri = (value: string, match: 'exact' | 'prefix' = 'exact') => ({ kind: 'uri', match, value }) as const;
   t.equal(who({ kind: 'deny-all', by: 'x' }), 'no client');
@@ -112,7 +112,7 @@ t.test('who may is said of every kind of permission and principal', async (t) =>
   );
 });
 
-t.test('several permissions, and a route that nobody may use, are said so', async (t) => {
+t.test('several permissions, and a route that no client may use, are shown', async (t) => {
   const all = [ALLOW, { kind: 'deny-all', by: 'y' }] as const;
   t.equal(rowsOf([terminate({ kind: 'all-of', by: 'x', all })], [])[0]?.who, '(every client of the mesh) and (no client)');
   const rules = [{ action: 'allow', by: 'x', principal: { kind: 'uri-list', match: 'exact', value: 'spiffe://m/a' } }] as const;
@@ -120,7 +120,7 @@ t.test('several permissions, and a route that nobody may use, are said so', asyn
   t.equal(rowsOf([{ ...terminate(), unsupported: 'no filters' }], [])[0]?.who, 'no client: no filters');
 });
 
-t.test('what is not verified is said of TLS', async (t) => {
+t.test('TLS without verification is shown', async (t) => {
   const tls = (more: Partial<TlsOrigination>): string | undefined =>
     rowsOf([terminate()], [endpoint('10.0.0.1', { tls: { ...TLS, ...more } })])[0]?.tls;
   t.equal(tls({ trust: { kind: 'none', reason: 'x' }, names: null }), 'TLS to api.test, not verified');

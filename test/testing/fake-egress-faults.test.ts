@@ -213,7 +213,7 @@ t.test('toxicity is the share of the connections that are hit', async (t) => {
   t.equal(await ask(await connect(egress), 'hit'), 'h');
 });
 
-t.test('what no fault can be is said: a name, a field, a number, a destination', async (t) => {
+t.test('an invalid fault is an error: its name, field, number or destination', async (t) => {
   await using egress = await start(t);
   for (const [destination, toxic, message] of [
     ['httpbin', { type: 'lag' }, /fault "lag": allowed are latency, /],
@@ -227,7 +227,7 @@ t.test('what no fault can be is said: a name, a field, a number, a destination',
     await t.rejects(egress.fault(destination, toxic as unknown as Toxic), { message }, String(message));
 });
 
-t.test('a service that does not answer is told in the note of the session', async (t) => {
+t.test('a service that does not answer is in the note of the session', async (t) => {
   const to = `127.0.0.1:${await freePort()}`;
   await using egress = await start(t, { external: { httpbin: { to } } });
   await gone(await connect(egress));

@@ -72,7 +72,7 @@ t.test('a forgotten close does not keep the process, and says so at its end', as
   t.match(stderr, /^zone-egress\/testing: a fake egress was not closed, made at file:.*main\.mjs:2:/);
 });
 
-t.test('a forgotten socket keeps the process for some seconds only, and is told by name', async (t) => {
+t.test('a forgotten socket keeps the process for some seconds only, and is reported by name', async (t) => {
   const { stderr, code } = await script(
     t,
     `const egress = await createFakeEgress(${DECLARE});\nawait egress.client({ service: 'web' }).connect('httpbin');\n`,

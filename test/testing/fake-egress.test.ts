@@ -81,7 +81,7 @@ t.test('what is not declared is refused and recorded, with what would have match
   t.equal(egress.refusals.at(0), egress.sessions.at(-1));
 });
 
-t.test('without a permission nobody passes: the socket ends, and the refusal says what to change', async (t) => {
+t.test('without a permission every client is refused: the socket ends, and the refusal says what to change', async (t) => {
   await using egress = await start(t);
   const socket = await egress.client({ service: 'batch' }).connect('httpbin');
   await gone(socket);
@@ -329,7 +329,7 @@ for (const [when, wall] of [
   ['in the past', Date.UTC(2026, 0, 1)],
   ['from now on', Date.now()],
 ] as const) {
-  t.test(`an injected clock, ${when}, moves idle time-outs, certificates and drains; nobody sleeps`, async (t) => {
+  t.test(`an injected clock, ${when}, moves idle time-outs, certificates and drains, without sleeping`, async (t) => {
     const clock = new FakeClock({ wall });
     await using egress = await start(t, { clock, traffic: { idleTimeoutMs: 60_000 } });
     const web = egress.client({ service: 'web' });
@@ -352,7 +352,7 @@ for (const [when, wall] of [
   });
 }
 
-t.test('a mesh of yours may be shared, and what cannot be is said', async (t) => {
+t.test('your own mesh may be shared, and an invalid one is an error', async (t) => {
   const mesh = await createTestMesh('default');
   await using egress = await start(t, { meshes: { default: { mesh } }, external: { httpbin: {} } });
   t.equal(egress.mesh('default'), mesh);
@@ -394,7 +394,7 @@ t.test(
   },
 );
 
-t.test('a client takes nobody for the egress who is not of its mesh', async (t) => {
+t.test('a client accepts only an egress of its mesh', async (t) => {
   await using egress = await start(t);
   const other = await createTestMesh('default');
   egress.zoneIngress('backend')?.renew({ ...other.client('backend'), trust: egress.mesh().ca.cert });

@@ -256,7 +256,7 @@ t.test('memory of reads and of writes is free when they are done', async (t) => 
   front.close();
 });
 
-t.test('handshakes that take turns are told apart, those that fail too', async (t) => {
+t.test('handshakes that alternate are told apart, those that fail too', async (t) => {
   const front = new Front();
   const port = await front.listen();
   const refusedOnes = Array.from({ length: 4 }, () =>

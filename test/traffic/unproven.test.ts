@@ -23,7 +23,7 @@ t.test('the source that holds most gives way, with its oldest', (t) => {
   t.end();
 });
 
-t.test('one that said nothing for a second goes before an older one that did', (t) => {
+t.test('one that sent nothing for a second is ended before an older one that did', (t) => {
   const { unproven, gone, enter } = setUp();
   const talks = enter('one', 0, 'talks');
   enter('one', 10, 'silent');

@@ -195,7 +195,7 @@ t.test('without TLS no token is sent', async (t) => {
   t.same((await server.stream()).authorization, []);
 });
 
-t.test('a token that cannot be read or sent is said without its text, and read again', async (t) => {
+t.test('a token that cannot be read or sent is reported without its text, and read again', async (t) => {
   const server = await controlPlane(t);
   const tokens = [
     async () => Promise.reject(new Error('ENOENT: no such file')),
@@ -273,7 +273,7 @@ t.test(
   },
 );
 
-t.test('a stream that breaks over and over after its first response is not tried without a pause, and said once', async (t) => {
+t.test('a stream that breaks over and over after its first response is tried with pauses, and reported once', async (t) => {
   const server = await controlPlane(t);
   const { clock, client, next, events } = start(t, server.port);
   for (let n = 0; n < 6; n++) {
@@ -291,7 +291,7 @@ t.test('a stream that breaks over and over after its first response is not tried
   t.equal(events.filter(({ kind }) => kind === 'disconnected').length, 1);
 });
 
-t.test('a busy name is tried every second, said once with what it means, and after 30 s called taken', async (t) => {
+t.test('a busy name is tried every second, reported once with what it means, and after 30 s called taken', async (t) => {
   const server = await controlPlane(t);
   const { clock, client, events } = start(t, server.port);
   const refuse = async (): Promise<void> => {
@@ -389,7 +389,7 @@ t.test('garbage ends the stream and not the state', async (t) => {
   await server.stream();
 });
 
-t.test('what nobody asked for is told once for each type, and no more than ten of them', async (t) => {
+t.test('an unrequested type is reported once, and at most ten types are', async (t) => {
   const server = await controlPlane(t);
   const { events, next } = start(t, server.port);
   const stream = await server.stream();
@@ -476,7 +476,7 @@ t.test('a response of 20 MB is taken', async (t) => {
   t.equal(client.state().clusters.size, 1);
 });
 
-t.test('nobody at the address, and a control plane that comes later', async (t) => {
+t.test('an address without a listener, and a control plane that comes later', async (t) => {
   const port = await freePort();
   const { clock, next } = start(t, port);
   t.match(await next('disconnected'), { reason: 'unreachable', code: 14, message: /ECONNREFUSED/ });
@@ -513,7 +513,7 @@ t.test('a network that swallows everything is found out by pings', async (t) => 
   t.equal(client.state(), before);
 });
 
-t.test('close ends the stream, and nothing is said after', async (t) => {
+t.test('close ends the stream, and nothing is sent afterwards', async (t) => {
   const server = await controlPlane(t);
   const { client, clock, events, states } = start(t, server.port);
   const stream = await server.stream();

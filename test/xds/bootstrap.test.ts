@@ -219,7 +219,7 @@ t.test('a control plane that calls itself otherwise is asked for that name', asy
   );
 });
 
-t.test('what cannot be used is said with its place, without what is secret', async (t) => {
+t.test('an unusable part of a bootstrap is reported with its place, without secrets', async (t) => {
   const yaml = recorded('bootstrap/kuma-dp.bootstrap.yaml');
   const cases: readonly [body: string, why: RegExp][] = [
     ['<html>', /no JSON: is this the data plane server/],

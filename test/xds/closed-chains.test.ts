@@ -115,7 +115,7 @@ function adminListener({ listeners }: FakeConfiguration): Listener {
   return listeners.find(({ name }) => name === 'kuma:envoy:admin')!;
 }
 
-t.test('HTTP routes that do not lead every request of every host to the one service lead nobody there', async (t) => {
+t.test('HTTP routes that do not lead every request of every host to the one service refuse every client', async (t) => {
   t.equal(routeTo('web', translated()).unsupported, undefined, 'as Kuma sends it');
   const withHosts = (change: (hosts: VirtualHost[]) => void): Route =>
     routeTo(
@@ -149,7 +149,7 @@ t.test('HTTP routes that do not lead every request of every host to the one serv
   for (const [what, change] of Object.entries(cases)) t.match(withHosts(change).unsupported, /different places|not all/, what);
 });
 
-t.test('limits that another service keeps for all proxies are not kept here, so nobody passes', async (t) => {
+t.test('limits that another service keeps for all proxies are not kept here, so every client is refused', async (t) => {
   for (const type of ['ratelimit.v3.RateLimit', 'rate_limit_quota.v3.RateLimitQuotaFilterConfig']) {
     const value = create(AnySchema, { typeUrl: `type.googleapis.com/envoy.extensions.filters.http.${type}` });
     const route = routeTo(
@@ -222,7 +222,7 @@ t.test('a listener that is not on a TCP port is opened nowhere else', async (t) 
   }
 });
 
-t.test('admin pages are open to nobody whom a chain of the control plane would not let in', async (t) => {
+t.test('admin pages refuse every client that a chain of the control plane would refuse', async (t) => {
   t.match(translated().admin, { plaintextPaths: ['/ready'], tls: { clientName: 'kuma-cp' } });
   const read = (at: 'plain' | 'secured', change: (chain: FilterChain) => void): Translated =>
     translated((made) =>

@@ -76,7 +76,7 @@ t.test('names are resolved in the family that is asked for', async (t) => {
   t.same(mixed.endpoints[0]?.address, { kind: 'ip', ip: '::1' });
 });
 
-t.test('endpoints that cannot be connected to are left out, and said', async (t) => {
+t.test('endpoints that cannot be connected to are left out, with a remark', async (t) => {
   const left = (endpoint: JsonObject): TranslatedCluster =>
     translate({ type: 'STRICT_DNS', loadAssignment: { clusterName: 'es', endpoints: [{ lbEndpoints: [endpoint] }] } });
   for (const [endpoint, why] of [

@@ -82,7 +82,7 @@ function recordedInShort(type: AdsType, events: readonly RecordedEvent[]): reado
   );
 }
 
-t.test('690 s of a real Envoy and a control plane of 3.0: of each type the same is said, stream by stream', async (t) => {
+t.test('690 s of a real Envoy and a control plane of 3.0: the same requests for each type, stream by stream', async (t) => {
   const recording = await recordingOf(DEV, 'ads/changes/');
   const heard = start(asEnvoy);
   let answers = 0;

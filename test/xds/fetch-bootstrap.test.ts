@@ -265,13 +265,13 @@ t.test('it is tried every 3 s, a last time when the 5 min are over, and then it 
   t.equal(asked.length, 5);
 });
 
-t.test('the API of a control plane in place of its data plane server is told and tried again, as kuma-dp does', async (t) => {
+t.test('the API of a control plane in place of its data plane server is reported and tried again, as kuma-dp does', async (t) => {
   const { url } = await controlPlane(t, [{ status: 404, body: '404: Page Not Found' }, GOOD]);
   const { problems } = await fetched(t, optionsFor(url));
   t.match(problems, [{ code: 'no-endpoint', message: /not its API \(5681\) and not the global one/ }]);
 });
 
-t.test('the token goes to nobody who is not verified', async (t) => {
+t.test('the token is sent only to a verified server', async (t) => {
   const { url, asked } = await controlPlane(t, [GOOD]);
   const short = { retryMaxMs: 1 };
   const other = selfSigned({
@@ -295,7 +295,7 @@ t.test('the token goes to nobody who is not verified', async (t) => {
   t.equal(asked.length, 3);
 });
 
-t.test('a certificate for another name is told', async (t) => {
+t.test('a certificate for another name is reported', async (t) => {
   const { server } = await controlPlane(t, [GOOD]);
   (server as ReturnType<typeof createServer>).setSecureContext({
     key: tls.key,

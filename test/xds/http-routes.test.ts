@@ -105,7 +105,7 @@ t.test('faults are read with their shares and clients', async (t) => {
   ]);
 });
 
-t.test('a pattern that is not one of tags lets nobody pass', async (t) => {
+t.test('a pattern that is not one of tags refuses every client', async (t) => {
   for (const regex of ['frontend', '(a+)+$', '.*&kuma.io/service=[^&]*(a|b)[,&].*', '.*&a=[^&]*b[,&]']) {
     const fault = { abort: { httpStatus: 500, percentage: { numerator: 100 } }, headers: [tagsHeader(regex)] };
     t.match(read({ faults: [fault] }).unsupported, [/the header x-kuma-tags in a way that is not evaluated/], regex);
@@ -127,7 +127,7 @@ t.test('timeouts of the route and of the manager; what is a default or never end
   t.match(read({ routes: [own, routed()] }).unsupported, [/its HTTP routes treat requests differently/]);
 });
 
-t.test('what a manager and its routes ask for and is not done is said', async (t) => {
+t.test('settings of a manager and its routes without an effect are remarks', async (t) => {
   t.same(read({}).undone, [], 'as Kuma sends it');
   const managers: readonly JsonObject[] = [
     { accessLog: [{ name: 'x' }] },
@@ -171,7 +171,7 @@ t.test('hash policies', async (t) => {
   ]);
 });
 
-t.test('a limit that cannot be evaluated lets nobody pass, and one for a share of requests keeps its shares', async (t) => {
+t.test('a limit that cannot be evaluated refuses every client, and one for a share of requests keeps its shares', async (t) => {
   const share = (numerator: number): JsonObject => ({ defaultValue: { numerator }, runtimeKey: 'x' });
   const half = limited(5, { filterEnabled: share(50), filterEnforced: share(20) });
   t.match(read({ limits: true, routes: [half] }).http?.rateLimits, [{ percent: 50, enforcedPercent: 20 }]);
@@ -299,7 +299,7 @@ t.test('a fault with a matcher is for the server names and clients that it does 
   t.match(faultsByName(matchedFault(not(both)), ['a.test', 'b.test']), { 'a.test': [abort], 'b.test': undefined });
 });
 
-t.test('a fault whose matcher is not understood lets nobody pass', async (t) => {
+t.test('a fault whose matcher is not understood refuses every client', async (t) => {
   const why = /it has a fault for certain clients, by a matcher that is not evaluated/;
   for (const filter of [
     matchedFault(isClient({ safeRegex: { regex: 'a' } })),

@@ -53,7 +53,7 @@ const list = (...matchers: readonly (readonly [object, object])[]): object => ({
   matcherList: { matchers: matchers.map(([predicate, onMatch]) => ({ predicate, onMatch })) },
 });
 
-t.test('rules: whoever a policy names passes, a DENY turns it round, LOG lets everybody through', async (t) => {
+t.test('rules: a client that a policy names passes, a DENY inverts it, LOG admits every client', async (t) => {
   const cases: readonly [title: string, filter: object, a: string, b: string][] = [
     ['nothing at all', {}, 'allow', 'allow'],
     ['no policies', { rules: {} }, 'deny', 'deny'],
@@ -142,7 +142,7 @@ t.test('a matcher compares all URIs of the certificate at once, as Envoy does', 
   t.equal(outcome(any, ['kuma://team/red', A]), 'allow', 'rules look at each of them');
 });
 
-t.test('what restricts and cannot be evaluated lets nobody in, and says what it is', async (t) => {
+t.test('a restriction that cannot be evaluated refuses every client, with its name', async (t) => {
   const cidr = { addressPrefix: '10.0.0.0', prefixLen: 8 };
   const header = { name: 'x', presentMatch: true };
   const metadata = { filter: 'x', path: [{ key: 'a' }], value: { presentMatch: true } };
@@ -212,7 +212,7 @@ function policiesOf(): object {
   return { principals: [{ any: true }], permissions: [{ any: true }] };
 }
 
-t.test('a field of a newer Envoy, wherever it stands, lets nobody in', async (t) => {
+t.test('a field of a newer Envoy, at any place, refuses every client', async (t) => {
   const plain = fromRecord(RBACSchema, rules([{ any: true }]));
   // Field 100, a varint: at the end of the filter, and inside of its rules.
   const outside = fromBinary(RBACSchema, Buffer.concat([toBinary(RBACSchema, plain), Buffer.from([0xa0, 0x06, 1])]));

@@ -139,7 +139,7 @@ function withoutFailed(said: readonly Said[], streams: number, before: number): 
   return [...said.slice(0, before), ...said.slice(before + 4 * streams)];
 }
 
-t.test('after all of it the state is what the control plane last said', async (t) => {
+t.test('after all of it the state is the last one of the control plane', async (t) => {
   const state = replay();
   hearAll(state, SOTW);
   const { clusters, endpoints, listeners, secrets, versions } = state.subscriptions.state;

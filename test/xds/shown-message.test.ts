@@ -81,7 +81,7 @@ t.test('the token for the control plane is hidden', async (t) => {
   t.match(text, /\{"key":"authorization","value":"\[redacted\]"\},\{"key":"x-zone","value":"zone-1"\}/);
 });
 
-t.test('an extension that nobody here knows shows its type and nothing else', async (t) => {
+t.test('an unknown extension shows its type and nothing else', async (t) => {
   for (const [typeUrl, value] of [
     ['type.googleapis.com/com.example.Extension', new TextEncoder().encode('a secret')],
     // Cut off.

@@ -47,7 +47,7 @@ for (const folder of ['ads/failures/', 'versions/2.9.19/ads/', 'versions/2.12.14
   });
 }
 
-t.test('ends that are no words of Kuma are told by their code', async (t) => {
+t.test('ends without a text of Kuma are reported by their code', async (t) => {
   const reasonOf = (code: number, message: string): string => explainEnd({ code, message }).reason;
   t.equal(reasonOf(0, ''), 'ended');
   t.equal(reasonOf(2, 'something new'), 'unknown');

@@ -208,7 +208,7 @@ t.test('a secret that is refused does not keep its listener waiting: there is no
   t.same([...talk.state.secrets.keys()], ['ca']);
 });
 
-t.test('endpoints and secrets that nobody asked for are not looked at', async (t) => {
+t.test('endpoints and secrets that were not requested are ignored', async (t) => {
   const talk = new Talk((_type, name) => (name === 'other' ? 'bad' : undefined));
   talk.start();
   t.same(talk.say('endpoint', 'e2', [endpoints('remote', 150), endpoints('other')]), ['endpoint@e2#5 remote']);
@@ -234,14 +234,14 @@ t.test('the same content under a new version is the same value, with the version
   t.equal(talk.state.versions.cluster, 'c2');
 });
 
-t.test('a response of a type that was not asked for is said and not answered', async (t) => {
+t.test('a response of a type that was not requested is reported and not answered', async (t) => {
   const talk = new Talk();
   talk.open();
   t.same(talk.say('secret', 's1', [secret('id')]), []);
   t.same(talk.findings, [{ kind: 'unasked', typeUrl: TYPE_URLS.secret }]);
 });
 
-t.test('what is tolerated is said once for as long as it is the same', async (t) => {
+t.test('a tolerated fault is reported once for as long as it is the same', async (t) => {
   const accept = acceptAll();
   const cluster = (any: Any): Acceptance<Cluster> => {
     const judged = accept.cluster(any);

@@ -89,7 +89,7 @@ for (const [what, until, change] of HISTORY) {
   });
 }
 
-t.test('several health checks on a cluster are taken, all of them, and said; the same ones are one', async (t) => {
+t.test('several health checks of a cluster are all used, with a remark; equal ones count as one', async (t) => {
   const sent = clustersAfter(SOTW, 48, registry).get('default_mes-lb___extsvc_9101')!;
   t.equal(sent.cluster.healthChecks.length, 33, 'one more for each mesh, each time');
   t.match(sent.remarks, [/^it has 33 health checks, which Envoy refuses/]);
@@ -99,7 +99,7 @@ t.test('several health checks on a cluster are taken, all of them, and said; the
   t.equal(translate({ ...sent, cluster: { ...sent.cluster, healthChecks } }).cluster.healthChecks?.length, 2);
 });
 
-t.test('what is encrypted and not verified is said of each cluster that is so, and of no other', async (t) => {
+t.test('each cluster with TLS and no verification is reported, and no other', async (t) => {
   const said = [...clustersAfter(SOTW, 12, registry)].flatMap(([name, item]) => {
     const { remarks } = translate(item);
     return remarks.length === 0 ? [] : [[name, remarks]];

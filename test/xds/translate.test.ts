@@ -331,7 +331,7 @@ function validationOf(chain: Json): Json {
   return (commonOf(chain)['combinedValidationContext'] as { defaultValidationContext: Json }).defaultValidationContext;
 }
 
-t.test('a chain that asks for what is not done here lets nobody in, and the others are served', async (t) => {
+t.test('a chain with an unsupported restriction refuses every client, and the others are served', async (t) => {
   const filter = (name: string, more: Json = {}): Json => ({ name: 'x', typedConfig: { '@type': type(name), ...more } });
   const cases: readonly [sni: string, change: (chain: Json) => void, why: RegExp][] = [
     [
@@ -436,7 +436,7 @@ t.test('several authorisation filters of one chain each have to allow', async (t
   t.equal(decisionOf(translated, route, ['kuma://team/red']), 'denied');
 });
 
-t.test('a chain without an authorisation filter lets in whoever its TLS lets in', async (t) => {
+t.test('a chain without an authorisation filter admits every client that its TLS admits', async (t) => {
   const { route, translated } = routeOf(TCP, (chain) => filtersOf(chain).shift());
   t.match(route, { permission: { kind: 'allow-all', by: 'no authorisation filter in mesh default' } });
   if (route !== undefined) t.equal(decisionOf(translated, route, ['spiffe://default/somebody']), 'allowed');

@@ -58,7 +58,7 @@ t.test('a CA may be inline, in a secret, or in a secret beside names that are in
   ]);
 });
 
-t.test('the bundle of the system is known by its path, other files are read by whoever may', async (t) => {
+t.test('the bundle of the system is known by its path, other files are read by the given function', async (t) => {
   const at = (filename: string): JsonObject => ({ validationContext: { trustedCa: { filename }, ...NAMES } });
   for (const path of ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem'])
     t.equal(trustText(withTls(at(path))), 'system');
@@ -70,7 +70,7 @@ t.test('the bundle of the system is known by its path, other files are read by w
   t.match(withTls(at('/my/ca.pem')).unusable, /its CA is not known: it is in the file \/my\/ca\.pem, which is not read here/);
 });
 
-t.test('without a CA nothing is verified, which is said; names are not checked then', async (t) => {
+t.test('without a CA nothing is verified, which is a remark; names are not checked then', async (t) => {
   for (const common of [
     {},
     { validationContext: {} },
@@ -213,7 +213,7 @@ const UNUSABLE: readonly (readonly [what: string, common: JsonObject, why: RegEx
 ];
 
 for (const [what, common, why, given] of UNUSABLE) {
-  t.test(`nobody is connected, neither plain nor unverified, where TLS asks for what cannot be done: ${what}`, async (t) => {
+  t.test(`no endpoint is connected, neither plain nor unverified, where TLS asks for what cannot be done: ${what}`, async (t) => {
     const { cluster, unusable } = withTls(common, given);
     t.match(unusable, why);
     t.same(cluster.endpoints, []);
@@ -231,7 +231,7 @@ t.test('nor where the transport socket is another one, or has fields that are no
   t.match(translateCluster({ cluster, secret: () => undefined }).unusable, /UpstreamTlsContext field 99/);
 });
 
-t.test('nor where a newer field of the cluster chooses the sockets; other newer fields are only said', async (t) => {
+t.test('nor where a newer field of the cluster chooses the sockets; other newer fields are only remarks', async (t) => {
   const withNewer = (field: number): TranslatedCluster => {
     const accepted = acceptCluster(withField(clusterAny(), field));
     if (accepted.kind === 'refused') throw new Error(accepted.why);

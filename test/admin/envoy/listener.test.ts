@@ -170,7 +170,7 @@ t.test('a new certificate is for new connections, and an answer under way is not
   t.match(await underWay, { status: 200, body: /^# own/ });
 });
 
-t.test('a certificate that cannot be used is said, and the one before stays', async (t) => {
+t.test('a certificate that cannot be used is reported, and the one before stays', async (t) => {
   const { admin, client, at } = await opened(t);
   const wanted = { address: '127.0.0.1', port: 0, plaintextPaths: [], tls: { ...HASHES, clientName: 'kuma-cp' } };
   await t.rejects(admin.follow(wanted, () => 'no PEM'));
@@ -207,7 +207,7 @@ t.test('who connects and says nothing is ended, before TLS and after it', async 
   t.pass('all three ended');
 });
 
-t.test('a crowd that shows nothing keeps nobody out', async (t) => {
+t.test('many silent connections keep no client out', async (t) => {
   const { client, at, port } = await opened(t);
   const crowd = Array.from({ length: 100 }, () => connect(port, '127.0.0.1'));
   for (const socket of crowd) socket.on('error', () => undefined);

@@ -199,7 +199,7 @@ t.test('/listeners, /certs, /memory and /server_info are messages of Envoy', asy
   });
 });
 
-t.test('what is not there, and what is not allowed, is said in Envoy’s words', async (t) => {
+t.test('missing pages and forbidden methods are answered with Envoy’s text', async (t) => {
   const facts = emptyFacts();
   t.match(await get(facts, '/nope'), { status: 404, body: /^invalid path\. admin commands are:\n {2}\// });
   t.match(await get(facts, '/help'), { status: 200, body: /^admin commands are:\n/ });
@@ -217,7 +217,7 @@ t.test('what is not there, and what is not allowed, is said in Envoy’s words',
   t.match(await get(leaving, '/ready'), { status: 503, body: 'TERMINATING\n' });
 });
 
-t.test('with a configuration from files there is no dump, and everything else is told', async (t) => {
+t.test('with a configuration from files there is no dump, and all other pages exist', async (t) => {
   t.match(await get(emptyFacts(), '/config_dump'), { status: 404, body: /see \/routes/ });
   t.match(await getJson(emptyFacts(), '/server_info'), { state: 'LIVE' });
   t.notMatch((await get(emptyFacts(), '/stats')).body, /control_plane/);
