@@ -3,16 +3,14 @@
  * traffic uses them, and kept when a look-up fails. It does not decide what may be dialled:
  * routing/choose.ts checks the address. Each name has one answer.
  */
-import { isIP, isIPv4 } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { Clock, Timer } from '../base/clock.ts';
-import { endsInNumber } from '../base/ends-in-number.ts';
 import type { Resolution } from '../model/endpoint-view.ts';
+import { failed, failureReason, foundOf, only, sameResolution } from './dns-answers.ts';
+import type { Family } from './dns-answers.ts';
+import { isDnsName } from './dns-name.ts';
 import { createSystemNames } from './system-names.ts';
 import type { ResolvedAddresses } from './system-names.ts';
-
-/** The addresses to look up: A records only, or AAAA records too. */
-export type Family = 'v4' | 'any';
 
 export interface ResolverOptions {
   readonly clock: Clock;
@@ -311,7 +309,7 @@ class DnsResolver implements Resolver {
     try {
       found = foundOf(await this.#lookup(entry.name, family), family);
     } catch (error) {
-      trouble = reason(error);
+      trouble = failureReason(error);
     }
     deadline.cancel();
     this.#deadlines.delete(deadline);
@@ -357,73 +355,4 @@ class DnsResolver implements Resolver {
     entry.next?.cancel();
     entry.next = this.#clock.after(Math.max(restMs, tookMs), () => this.#look(entry));
   }
-}
-
-/**
- * Tells whether a resolver may get a text: ASCII labels of a host name, underscores allowed, with
- * or without the dot at the end. With a number as last label it would be an odd spelling of an
- * address.
- */
-export function isDnsName(name: string): boolean {
-  if (name.length === 0 || name.length > 254 || isIP(name) !== 0) return false;
-  const labels = (name.endsWith('.') ? name.slice(0, -1) : name).split('.');
-  if (!labels.every((label) => /^(?!-)[A-Za-z0-9_-]{1,63}$/.test(label) && !label.endsWith('-'))) return false;
-  if (labels.join('.').length > 253) return false;
-  return !endsInNumber(name);
-}
-
-function foundOf(answer: readonly string[] | ResolvedAddresses, family: Family): ResolvedAddresses {
-  const { addresses, ttl } = 'addresses' in answer ? answer : { addresses: answer, ttl: null };
-  return { addresses: sorted(addresses, family), ttl };
-}
-
-/**
- * Returns each address once, IPv4 first, in an order that does not change with the server's
- * rotation.
- */
-function sorted(addresses: readonly string[], family: Family): readonly string[] {
-  const usable = ofFamily(
-    addresses.filter((ip) => isIP(ip) !== 0),
-    family,
-  );
-  return [...new Set(usable)].sort((a, b) => isIP(a) - isIP(b) || (a < b ? -1 : 1));
-}
-
-function only(resolution: Resolution, family: Family): Resolution {
-  if (resolution.kind === 'failed' || family === 'any') return resolution;
-  return { kind: 'resolved', addresses: ofFamily(resolution.addresses, family) };
-}
-
-/**
- * Prefers IPv4 where it is wanted and exists; a name with only IPv6 addresses is reached by them,
- * or the connection reports it.
- */
-function ofFamily(addresses: readonly string[], family: Family): readonly string[] {
-  const four = family === 'v4' ? addresses.filter((ip) => isIPv4(ip)) : [];
-  return four.length > 0 ? four : addresses;
-}
-
-function sameResolution(a: Resolution, b: Resolution): boolean {
-  if (a.kind === 'failed' || b.kind === 'failed') return a.kind === 'failed' && b.kind === 'failed' && a.message === b.message;
-  return a.addresses.length === b.addresses.length && a.addresses.every((ip, i) => ip === b.addresses[i]);
-}
-
-function failed(message: string): Extract<Resolution, { kind: 'failed' }> {
-  return { kind: 'failed', message };
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOTFOUND: 'no such name',
-  ENODATA: 'it has no address',
-  EAI_AGAIN: 'the resolver does not answer now',
-  ETIMEOUT: 'the resolver does not answer',
-  ECONNREFUSED: 'the resolver does not answer',
-  ESERVFAIL: 'the server failed',
-};
-
-function reason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === undefined) return message;
-  const known = REASONS[code];
-  return known === undefined ? code : `${known} (${code})`;
 }

@@ -11,7 +11,7 @@ import { isIP, isIPv4 } from 'node:net';
 import { hostname } from 'node:os';
 import type { Clock } from '../base/clock.ts';
 import { errorCode } from '../base/error-code.ts';
-import type { Family } from './dns.ts';
+import type { Family } from './dns-answers.ts';
 
 export interface ResolvedAddresses {
   readonly addresses: readonly string[];

@@ -1,7 +1,9 @@
 import t from 'tap';
 import fc from 'fast-check';
-import { createResolver, isDnsName } from '../../src/endpoints/dns.ts';
-import type { Family, ResolverOptions } from '../../src/endpoints/dns.ts';
+import { createResolver } from '../../src/endpoints/dns.ts';
+import type { ResolverOptions } from '../../src/endpoints/dns.ts';
+import type { Family } from '../../src/endpoints/dns-answers.ts';
+import { isDnsName } from '../../src/endpoints/dns-name.ts';
 import type { Resolution } from '../../src/model/endpoint-view.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 

@@ -6,7 +6,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import { createResolver } from '../../src/endpoints/dns.ts';
-import type { Family } from '../../src/endpoints/dns.ts';
+import type { Family } from '../../src/endpoints/dns-answers.ts';
 import { createSystemNames } from '../../src/endpoints/system-names.ts';
 import type { SystemNames, SystemNamesOptions } from '../../src/endpoints/system-names.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
