@@ -7,10 +7,14 @@ import { join } from 'node:path';
 import { createTestMesh } from '../src/testing/egress/test-mesh.ts';
 import type { TestMesh } from '../src/testing/egress/test-mesh.ts';
 import { startGenerator } from './generator.ts';
+import { startHttpService } from './http-service.ts';
+import type { HttpService } from './http-service.ts';
 
 /** The work on the bytes: none, TLS that ends here, or TLS that ends and begins anew. */
 export type Work = 'passthrough' | 'terminated' | 're-encrypted';
 export const WORKS: readonly Work[] = ['passthrough', 'terminated', 're-encrypted'];
+/** Requests of a service that speaks this are carried one by one. */
+export type HttpWork = 'http1' | 'http2';
 export type MeshName = 'default' | 'ec';
 
 export interface Bed {
@@ -25,6 +29,8 @@ export interface Bed {
   readonly plain: number;
   readonly tls: number;
   readonly farPid: number;
+  /** Null where there is none. */
+  readonly http: HttpService | null;
   close(): Promise<void>;
 }
 
@@ -62,6 +68,7 @@ export async function makeBed({ port = 0, tlsPort = 0 }: FarEndOptions = {}): Pr
     cert: join(folder, 'far.pem'),
     key: join(folder, 'far.key'),
   });
+  const http = await startHttpService();
   return {
     folder,
     meshes: [rsa, ec].map((mesh) => mesh.resources + permission(mesh)).join('---\n'),
@@ -69,8 +76,10 @@ export async function makeBed({ port = 0, tlsPort = 0 }: FarEndOptions = {}): Pr
     plain: Number(far.ready.plain),
     tls: Number(far.ready.tls),
     farPid: far.pid,
+    http,
     async close() {
       await far.stop();
+      await http?.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };

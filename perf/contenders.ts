@@ -3,7 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../test/free-ports.ts';
-import type { Bed, MeshName, Work } from './bed.ts';
+import type { Bed, HttpWork, MeshName, Work } from './bed.ts';
 import { peers } from './peers/peers.ts';
 import { startNode } from './processes.ts';
 
@@ -25,7 +25,7 @@ export interface Running {
   /** The root of its processes; null without any, because bytes go straight to the far end. */
   readonly pid: number | null;
   /** Returns null for work that it does not do. */
-  at(work: Work, mesh?: MeshName): Target | null;
+  at(work: Work | HttpWork, mesh?: MeshName): Target | null;
   /** Changes its configuration a little and makes it load the change. Null where it cannot. */
   readonly reload: (() => void) | null;
   stop(): Promise<void>;
@@ -39,9 +39,17 @@ export interface Contender {
   start(bed: Bed, options: StartOptions): Promise<Running>;
 }
 
-export function sniOf(work: Work, mesh: MeshName = 'default'): string {
-  return `${{ passthrough: 'pass', terminated: 'term', 're-encrypted': 're' }[work]}{mesh=${mesh}}`;
+export function sniOf(work: Work | HttpWork, mesh: MeshName = 'default'): string {
+  return `${SERVICES[work]}{mesh=${mesh}}`;
 }
+
+const SERVICES: Readonly<Record<Work | HttpWork, string>> = {
+  passthrough: 'pass',
+  terminated: 'term',
+  're-encrypted': 're',
+  http1: 'http1',
+  http2: 'http2',
+};
 
 /** `main` is the program of this egress: the sources, or the build. */
 export function allContenders(main = 'src/main.ts'): readonly Contender[] {
@@ -63,7 +71,8 @@ async function startEgress(main: string, bed: Bed, { workers, routes = 0 }: Star
     writeFileSync(join(folder, 'changed.yaml'), externalService('default', 'changed', bed.plain + (++changes % 2)));
   change();
   const egressProcess = await startNode(
-    [main, 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0'],
+    // prettier-ignore
+    [main, 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0', '--allow-resolved', '127.0.0.0/8'],
     (line) => line.msg === 'zone egress is ready',
   );
   return {
@@ -87,11 +96,10 @@ const pipe: Contender = {
     const relay = await startNode(['perf/pipe-relay.ts', bed.folder, String(bed.plain), String(bed.tls)]);
     return {
       pid: relay.pid,
-      at: (work, mesh = 'default') => ({
-        host: '127.0.0.1',
-        port: Number(relay.ready[`${work}-${mesh}`]),
-        sni: sniOf(work, mesh),
-      }),
+      at: (work, mesh = 'default') =>
+        work === 'http1' || work === 'http2'
+          ? null
+          : { host: '127.0.0.1', port: Number(relay.ready[`${work}-${mesh}`]), sni: sniOf(work, mesh) },
       reload: null,
       stop: () => relay.stop(),
     };
@@ -111,10 +119,11 @@ const direct: Contender = {
   async start(bed) {
     return {
       ...nothing,
-      at: (work, mesh = 'default') =>
-        work === 're-encrypted' || mesh !== 'default'
-          ? null
-          : { host: '127.0.0.1', port: work === 'passthrough' ? bed.plain : bed.tls, sni: 'far.test' },
+      at(work, mesh = 'default') {
+        const ports = { passthrough: bed.plain, terminated: bed.tls, http1: bed.http?.http1, http2: bed.http?.http2 };
+        const port = work === 're-encrypted' || mesh !== 'default' ? undefined : ports[work];
+        return port === undefined ? null : { host: '127.0.0.1', port, sni: 'far.test' };
+      },
     };
   },
 };
@@ -138,15 +147,25 @@ availableServices:
 ${offered.map((name) => `- { mesh: default, instances: 1, tags: { kuma.io/service: ${name}, kuma.io/zone: west } }\n`).join('')}`,
     externalService('default', 'term', bed.plain),
     externalService('ec', 'term', bed.plain),
+    // By a name, which becomes the Host of their requests.
+    externalService('default', 'http1', bed.http?.http1 ?? bed.plain, { host: 'localhost', protocol: 'http' }),
+    externalService('default', 'http2', bed.http?.http2 ?? bed.plain, { host: 'localhost', protocol: 'http2' }),
     externalService(
       'default',
       're',
       bed.tls,
+      {},
       `, tls: { enabled: true, serverName: far.test, caCert: { inlineString: ${JSON.stringify(bed.farCa)} } }`,
     ),
   ].join('---\n');
 }
 
-function externalService(mesh: string, name: string, port: number, more = ''): string {
-  return `type: ExternalService\nmesh: ${mesh}\nname: ${name}-${mesh}\ntags: { kuma.io/service: ${name}, kuma.io/protocol: tcp }\nnetworking: { address: '127.0.0.1:${port}'${more} }\n`;
+function externalService(
+  mesh: string,
+  name: string,
+  port: number,
+  { host = '127.0.0.1', protocol = 'tcp' }: { readonly host?: string; readonly protocol?: string } = {},
+  more = '',
+): string {
+  return `type: ExternalService\nmesh: ${mesh}\nname: ${name}-${mesh}\ntags: { kuma.io/service: ${name}, kuma.io/protocol: ${protocol} }\nnetworking: { address: '${host}:${port}'${more} }\n`;
 }

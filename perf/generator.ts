@@ -12,7 +12,7 @@ import type { Started } from './processes.ts';
 export const CACHE: string = fileURLToPath(new URL('../node_modules/.cache/', import.meta.url));
 const SOURCES = fileURLToPath(new URL('generator/', import.meta.url));
 
-export type Mode = 'serve' | 'bulk' | 'rate' | 'hold' | 'ping';
+export type Mode = 'serve' | 'bulk' | 'rate' | 'hold' | 'ping' | 'http-serve' | 'http';
 export type Options = Readonly<Record<string, string | number | undefined>>;
 
 /**
@@ -31,20 +31,31 @@ export interface Load {
   readonly p99: number;
   readonly p999?: number;
   readonly max: number;
+  /** Seconds of CPU that the generator itself took. */
+  readonly ownCpu?: number;
 }
 
 let command: readonly string[] | undefined;
 
 /** Starts it until it waits for a line; with `serve`, until it listens. */
 export function startGenerator(mode: Mode, options: Options): Promise<Started> {
-  command ??= native() ?? [process.execPath, join(SOURCES, 'fallback.ts')];
-  const [program = '', ...first] = command;
+  const [program = '', ...first] = theCommand();
   const words = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
   return start(program, [...first, mode, ...words]);
 }
 
 export async function go(generator: Started): Promise<Load> {
   return (await generator.ask('go')) as unknown as Load;
+}
+
+function theCommand(): readonly string[] {
+  command ??= native() ?? [process.execPath, join(SOURCES, 'fallback.ts')];
+  return command;
+}
+
+/** The one in TypeScript has no HTTP: it would be dearer than what it measures. */
+export function speaksHttp(): boolean {
+  return theCommand().length === 1;
 }
 
 export function generatorName(): string {

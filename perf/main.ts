@@ -6,6 +6,7 @@ import { allContenders } from './contenders.ts';
 import type { Contender, Running } from './contenders.ts';
 import { connections } from './connections.ts';
 import { handshakes } from './handshakes.ts';
+import { http } from './http.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
 import { missingPeers } from './peers/peers.ts';
@@ -20,7 +21,7 @@ import { targetOf, TARGET_OPTIONS } from './target.ts';
 import { throughput } from './throughput.ts';
 import { workers } from './workers.ts';
 
-const QUESTIONS: readonly Question[] = [throughput, connections, handshakes, latency, memory, reload, routes, workers];
+const QUESTIONS: readonly Question[] = [throughput, connections, handshakes, http, latency, memory, reload, routes, workers];
 
 const { values } = parseArgs({
   options: {

@@ -53,6 +53,7 @@ export function start(
               const answer = parse(text);
               if (answer === null) return;
               ended = () => {};
+              answers.close();
               answered(answer);
             });
             child.stdin.write(`${question}\n`);

@@ -115,6 +115,8 @@ export interface Measured extends Load {
   readonly cpu: number;
   /** CPU seconds of the whole machine. */
   readonly machine: number;
+  /** The same of the generator. */
+  readonly endSeconds: number;
 }
 
 /**
@@ -135,7 +137,7 @@ export async function drive(
     const cpu = pid === null ? 0 : cpuSeconds(pid) - cpuBefore;
     if (load.errors > 0 && errors === 'throw')
       throw new Error(`${mode}: ${load.errors} of ${load.connections} connections: ${load.firstError}`);
-    return { ...load, cpu, machine };
+    return { ...load, cpu, machine, endSeconds: load.ownCpu ?? 0 };
   } finally {
     await generator.stop();
   }

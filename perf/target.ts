@@ -1,6 +1,6 @@
-// A running egress at any address: its route has to lead to the far end of this run, whose port is
-// given too.
-import type { Work } from './bed.ts';
+// An egress that runs already, anywhere: its route has to lead to the far end of this run, whose
+// port is given too.
+import type { HttpWork, Work } from './bed.ts';
 import { WORKS } from './bed.ts';
 import type { Contender } from './contenders.ts';
 import type { ClientFiles } from './question.ts';
@@ -40,7 +40,7 @@ export function targetOf(values: Values): GivenTarget | null {
   if (work === undefined) throw new Error(`--work ${values.work}: allowed is ${WORKS.join(', ')}`);
   if (work !== 'passthrough' && (cert === undefined || key === undefined))
     throw new Error(`--work ${work} needs --cert and --key, the certificate of a client in the mesh`);
-  const at = (wanted: Work): { host: string; port: number; sni: string } | null =>
+  const at = (wanted: Work | HttpWork): { host: string; port: number; sni: string } | null =>
     wanted === work ? { host, port: Number(port), sni } : null;
   return {
     farEndPort: Number(values['far-end-port']),

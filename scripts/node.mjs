@@ -25,7 +25,7 @@ install({ dev, tap: false });
 // The value of the image: see docs/decisions/garbage.md.
 const env = { MALLOC_ARENA_MAX: '2', ...process.env };
 // When this process is killed and cannot forward a signal, the egress notices.
-if (/\bmain\.ts$/.test(args[0] ?? '')) env.ZONE_EGRESS_WRAPPER = String(process.pid);
+if (/\bsrc[\\/]main\.ts$/.test(args[0] ?? '')) env.ZONE_EGRESS_WRAPPER = String(process.pid);
 const flags = dev ? [] : ['--max-semi-space-size=4'];
 child = spawn(node, [...flags, ...args], { cwd: dev ? root : process.cwd(), stdio: 'inherit', env });
 // A terminal sends Ctrl-C to the whole group and npm forwards it once more: the child counts

@@ -1,5 +1,6 @@
 // The far end: two ports, plain and TLS, that do what the header of a connection says. A ClientHello in front of it is skipped: on the passthrough path it arrives here.
 #define _GNU_SOURCE
+#include "http.h"
 #include "stream.h"
 #include <arpa/inet.h>
 #include <endian.h>
@@ -30,7 +31,7 @@ struct served {
 static int poller;
 static char scratch[READ_MOST];
 
-static int listen_at(const char *host, int port, int *bound) {
+int listen_at(const char *host, int port, int *bound) {
   struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   socklen_t length = sizeof at;
   int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

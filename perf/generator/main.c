@@ -1,5 +1,6 @@
-// The load generator and the far end of a run: `generator serve|bulk|rate|hold|ping key=value …`. Prints JSON lines; begins when a line comes in.
+// The load generator and the far end of a run: `generator serve|bulk|rate|hold|ping|http-serve|http key=value …`. Prints JSON lines; begins when a line comes in.
 // Built by perf/generator.ts with `cc -O2 *.c -lssl -lcrypto`; perf/generator/fallback.ts does the same in TypeScript, slower.
+#include "http.h"
 #include "stream.h"
 #include <errno.h>
 #include <stdio.h>
@@ -33,10 +34,12 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   memset(block, 0x5a, sizeof block);
-  if (argc < 2) die("serve, bulk, rate, hold or ping");
+  if (argc < 2) die("serve, bulk, rate, hold, ping, http-serve or http");
   errno = 0;
   if (strcmp(argv[1], "serve") == 0) serve();
   else if (strcmp(argv[1], "ping") == 0) ping();
+  else if (strcmp(argv[1], "http-serve") == 0) http_serve();
+  else if (strcmp(argv[1], "http") == 0) http_load();
   else load(argv[1]);
   fflush(stdout);
   return 0;

@@ -109,11 +109,13 @@ async function startPeer(peer: Peer, bed: Bed, { workers, routes = 0 }: StartOpt
   let changes = 0;
   return {
     pid,
-    at: (work, mesh = 'default') => ({
-      host: '127.0.0.1',
-      port: work === 'passthrough' ? ports.pass : work === 're-encrypted' ? ports.re : mesh === 'ec' ? ports.ec : ports.term,
-      sni: sniOf(work, mesh),
-    }),
+    at(work, mesh = 'default') {
+      const isHttp = work === 'http1' || work === 'http2';
+      if (isHttp && name !== 'envoy') return null;
+      const port =
+        work === 'passthrough' ? ports.pass : work === 're-encrypted' ? ports.re : mesh === 'ec' ? ports.ec : ports.term;
+      return { host: '127.0.0.1', port, sni: sniOf(work, mesh) };
+    },
     reload() {
       write(++changes);
       // Envoy notices the moved file; the other two get a signal.
@@ -146,6 +148,8 @@ function configuration(peer: Peer, facts: Facts): ReadonlyMap<string, string> {
     ADMIN_PORT: ports.admin,
     PLAIN: bed.plain,
     TLS: bed.tls,
+    HTTP1: bed.http?.http1 ?? bed.plain,
+    HTTP2: bed.http?.http2 ?? bed.plain,
     WORKERS: workers,
     BUFFER: peer.buffer,
     PIPE: Math.max(peer.buffer, 65_536),
@@ -157,7 +161,7 @@ function configuration(peer: Peer, facts: Facts): ReadonlyMap<string, string> {
   const filled = (file: string): string =>
     readFileSync(join(HERE, file), 'utf8')
       .replaceAll(own, folder)
-      .replace(/__([A-Z_]+)__/g, (_, word: string) => String(words[word] ?? ''));
+      .replace(/__([A-Z_]+[0-9]?)__/g, (_, word: string) => String(words[word] ?? ''));
   const names = [...(changed % 2 === 1 ? ['changed'] : []), ...Array.from({ length: routes }, (_, i) => `route-${i}`)];
   if (peer.name === 'envoy') {
     files.set('envoy-listener.yaml', withChains(filled('envoy-listener.yaml'), names, routes > 0));
