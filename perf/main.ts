@@ -47,7 +47,7 @@ const HELP = `npm run perf -- [options]
   --egress FILE       src/main.ts; dist/src/main.js is what \`npm run build\` made of it, which starts sooner
   --rounds N          5: contenders take turns within a round; the table has medians
   --seconds S         1: scales the work of a run
-  --keep              puts the table and the chart into perf/README.md
+  --keep              puts the table and the chart into perf/README.md; of one question only its table
   --smoke             a moment of each question, without peers: does it all work?
   --target HOST:PORT  an egress that runs, in place of all these: see perf/README.md
     --pid N --sni NAME --work passthrough|terminated|re-encrypted --cert FILE --key FILE --far-end-port N --far-end-tls-port N

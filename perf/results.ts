@@ -29,16 +29,30 @@ export function write(run: RunOfAll): readonly string[] {
   return writeAs(run.startedAt.toISOString().slice(0, 19).replaceAll(':', ''), run);
 }
 
+/** Replaces the kept run of perf/README.md; a run of one question replaces that of this question. */
 export function keep(run: RunOfAll): void {
+  const about = `\`\`\`text\n${aboutOf(run)}\n`;
+  const [only, ...others] = run.answers;
+  if (only !== undefined && others.length === 0) {
+    const { name } = only.question;
+    const from = `<!-- kept run of ${name}: written by --question ${name} --keep -->`;
+    return replaceBetween(from, `<!-- end of kept run of ${name} -->`, `${about}\n${table(only)}\`\`\``);
+  }
   writeAs('kept', run);
-  const readme = readFileSync(README, 'utf8');
-  const from = readme.indexOf(FROM);
-  const to = readme.indexOf(TO);
-  if (from < 0 || to < from) throw new Error(`perf/README.md: keep the run between ${FROM} and ${TO}: they are not there`);
-  const about = `\`\`\`text\n${aboutOf(run)}\n\`\`\``;
   const more = 'Medians; minimum, maximum and the other columns are in [results/kept.txt](results/kept.txt).';
-  const shown = `${FROM}\n\n${about}\n\n${summary(run.answers)}\n${more}\n\n![the headline figures of this run](results/kept.svg)\n\n`;
-  writeFileSync(README, readme.slice(0, from) + shown + readme.slice(to));
+  replaceBetween(
+    FROM,
+    TO,
+    `${about}\`\`\`\n\n${summary(run.answers)}\n${more}\n\n![the headline figures of this run](results/kept.svg)`,
+  );
+}
+
+function replaceBetween(from: string, to: string, text: string): void {
+  const readme = readFileSync(README, 'utf8');
+  const start = readme.indexOf(from);
+  const end = readme.indexOf(to);
+  if (start < 0 || end < start) throw new Error(`perf/README.md: keep the run between ${from} and ${to}: they are not there`);
+  writeFileSync(README, `${readme.slice(0, start)}${from}\n\n${text}\n\n${readme.slice(end)}`);
 }
 
 function writeAs(name: string, run: RunOfAll): readonly string[] {

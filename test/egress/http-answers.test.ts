@@ -1,8 +1,9 @@
 // What becomes of each answer of an HTTP/1.1 service, for clients of HTTP/1.1 and HTTP/2, and that
 // the next answer on the same connection is its own.
+import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import t from 'tap';
-import { answerOf, answersIn, readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
+import { answerOf, answersIn, readAll, readUntilGone, SHOP, startHttpZone, startRawService } from './http-zone.ts';
 import type { Zone } from './zone.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\n';
@@ -73,6 +74,25 @@ function startAnswers(t: Parameters<typeof startRawService>[0]): ReturnType<type
     return null;
   });
 }
+
+t.test('an answer that comes whole goes out in one record, and the head of one that is cut off arrives', async (t) => {
+  const service = await startRawService(t, ({ head }, socket) => {
+    if (!head.includes('/cut')) return answerOf('ab');
+    socket.end(`${OK}Content-Length: 10\r\n\r\nab`);
+    return null;
+  });
+  await using zone = await startHttpZone(t, service.port);
+  const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
+  for (const path of ['/1', '/2', '/3']) {
+    const piece = once(socket, 'data');
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    // TLS hands over each record by itself.
+    const [chunk] = (await piece) as [Buffer];
+    t.match(chunk.toString(), /^HTTP\/1\.1 200 [^]*\r\n\r\nab$/, path);
+  }
+  const text = await readUntilGone(socket, 'GET /cut HTTP/1.1\r\nHost: a\r\n\r\n');
+  t.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nab$/, 'what came of the answer');
+});
 
 t.test('what a client of HTTP/1.1 reads', async (t) => {
   const service = await startAnswers(t);

@@ -32,6 +32,7 @@ export class H1Connection {
   #held = false;
   /** The deadline of a head that was late while other requests waited. */
   #late: Timer | null = null;
+  #gathering = false;
   #lingering: Timer | null = null;
   /** True when the connection ends with the current answer. */
   ending = false;
@@ -93,6 +94,25 @@ export class H1Connection {
 
   inTurn(act: () => Promise<void> | void): void {
     this.#tail = this.#tail.then(act, act);
+  }
+
+  /** Sends the writes of this turn together: the head of an answer and its first bytes. */
+  gather(): void {
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.socket.cork();
+    queueMicrotask(this.#uncork);
+  }
+
+  readonly #uncork = (): void => {
+    this.#gathering = false;
+    this.socket.uncork();
+  };
+
+  /** Ends the connection within an answer, and sends what was written of it before. */
+  cut(): void {
+    if (this.#gathering) this.socket.uncork();
+    this.socket.destroy();
   }
 
   /** Call it when the answer of the running request is sent. */

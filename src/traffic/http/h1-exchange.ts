@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { ignoreError } from '../../base/ignore-error.ts';
+import { freeMemory } from '../free-memory.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
 import type { H1Connection } from './h1-connection.ts';
 import { wireReply } from './local-reply.ts';
@@ -109,9 +110,10 @@ export class H1Exchange implements Exchange {
     response.writeHead(status, STATUS_CODES[status] ?? '', out);
     this.answered = connection.answering = true;
     if (last) connection.ending = true;
+    connection.gather();
     response.flushHeaders();
     return {
-      write: (chunk) => response.write(chunk),
+      write: (chunk) => response.write(chunk, () => freeMemory(chunk)),
       onDrain: (listener) => void response.on('drain', listener),
       end: () => {
         response.end();
@@ -122,7 +124,7 @@ export class H1Exchange implements Exchange {
         if (response.writableFinished) finish();
         else response.once('finish', finish);
       },
-      reset: () => connection.socket.destroy(),
+      reset: () => connection.cut(),
     };
   }
 }

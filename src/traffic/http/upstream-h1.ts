@@ -4,6 +4,7 @@ import { Refused } from '../../base/refusal.ts';
 import type { Target } from '../../routing/choose.ts';
 import { isSoundAnswer } from '../../routing/check-head.ts';
 import { fieldsOf } from '../../wire/flat-headers.ts';
+import { freeWhatIsWritten } from '../free-memory.ts';
 import { bytesOf, ControlBudget, FLOOD } from './control-budget.ts';
 import { earlyHead } from './early-head.ts';
 import type { EarlyHead } from './early-head.ts';
@@ -34,6 +35,7 @@ export class Http1Connection implements Connection {
     this.target = options.target;
     this.#options = options;
     this.#socket = socket;
+    freeWhatIsWritten(socket);
     const idleMs = idleMsOf(options.pool);
     let given = false;
     this.#client = new Http1Client('http://service', {
@@ -142,8 +144,8 @@ export class Http1Connection implements Connection {
         },
         onResponseData(given, chunk) {
           budget.body(chunk.length);
-          // The parser reuses this buffer.
-          if (!listener.onData(Buffer.from(chunk))) given.pause();
+          // A piece of what was read from the socket, which the parser does not touch again.
+          if (!listener.onData(chunk)) given.pause();
         },
         onResponseEnd: (given) => {
           if (!finish()) return;
