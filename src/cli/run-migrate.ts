@@ -69,7 +69,8 @@ function pairOf({ cert, key }: CertificateAndKey): (path: string) => { readonly 
 }
 
 /**
- * What the plan makes, with Secrets in place of those that a control plane or an operator will make.
+ * Writes the resources of the plan, with Secrets instead of those that a control plane or an
+ * operator will make.
  */
 function plannedFiles(
   { meshes }: MigrationPlan,

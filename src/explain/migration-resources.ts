@@ -12,7 +12,7 @@ export interface MadeResource {
 /** The name of all that a migration makes. */
 export const MADE = 'zone-egress';
 
-export function meshIdentity(mesh: string): MadeResource {
+export function madeIdentity(mesh: string): MadeResource {
   return {
     type: 'MeshIdentity',
     mesh,
@@ -28,7 +28,7 @@ export function meshIdentity(mesh: string): MadeResource {
   };
 }
 
-export function dataplane(mesh: string, at: { readonly address: string; readonly port: number }): MadeResource {
+export function madeDataplane(mesh: string, at: { readonly address: string; readonly port: number }): MadeResource {
   return {
     type: 'Dataplane',
     mesh,
@@ -41,13 +41,13 @@ export function dataplane(mesh: string, at: { readonly address: string; readonly
   };
 }
 
-/** Whom a permission lets in to one server name; no id lets in every client of the mesh. */
+/** Names the clients of one server name; no id lets in every client of the mesh. */
 export interface Admitted {
   readonly sni: string;
   readonly ids: readonly string[];
 }
 
-export function permission(mesh: string, admitted: readonly Admitted[]): MadeResource {
+export function madePermission(mesh: string, admitted: readonly Admitted[]): MadeResource {
   const allow = admitted.flatMap(({ sni, ids }) => {
     const asked = { sni: { type: 'Exact', value: sni } };
     return ids.length === 0 ? [asked] : ids.map((value) => ({ spiffeID: { type: 'Exact', value }, ...asked }));

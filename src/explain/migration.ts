@@ -1,6 +1,6 @@
 /**
- * From a ZoneEgress to an egress of each mesh: what to apply, in an order that drops no traffic, and
- * what changes for whom.
+ * Plans the way from a ZoneEgress to an egress of each mesh: the resources to apply, in an order
+ * that drops no traffic, and the clients whose access changes.
  */
 import { meshName } from '../model/names.ts';
 import type { Permission, Principal } from '../model/permission.ts';
@@ -12,7 +12,7 @@ import type { MeshResources } from '../resources/resource-set.ts';
 import { describeSni, encodeKriSni } from '../wire/sni.ts';
 import { accessChange } from './access-change.ts';
 import type { AccessChange } from './access-change.ts';
-import { dataplane, meshIdentity, permission, successorOf } from './migration-resources.ts';
+import { madeDataplane, madeIdentity, madePermission, successorOf } from './migration-resources.ts';
 import type { Admitted, MadeResource, Successor } from './migration-resources.ts';
 
 export interface MigrationPlan {
@@ -29,7 +29,7 @@ export interface MeshPlan {
   /** Null where the mesh has one. */
   readonly dataplane: MadeResource | null;
   readonly destinations: readonly DestinationPlan[];
-  /** What has to be done by hand, in whole sentences. */
+  /** Lists the tasks of the operator, in whole sentences. */
   readonly tasks: readonly string[];
 }
 
@@ -89,10 +89,10 @@ function planMesh(
   return {
     mesh,
     trustDomain,
-    identity: resources.meshIdentities.length > 0 ? null : meshIdentity(mesh),
+    identity: resources.meshIdentities.length > 0 ? null : madeIdentity(mesh),
     services,
-    permission: admitted.length === 0 ? null : permission(mesh, admitted),
-    dataplane: resources.dataplanes.some(({ egresses }) => egresses.length > 0) ? null : dataplane(mesh, egress),
+    permission: admitted.length === 0 ? null : madePermission(mesh, admitted),
+    dataplane: resources.dataplanes.some(({ egresses }) => egresses.length > 0) ? null : madeDataplane(mesh, egress),
     destinations: planned.map(({ admitted: _, ...plan }) => plan),
     tasks,
   };
@@ -138,9 +138,8 @@ function lost(route: TerminateRoute, from: DestinationPlan['from'], why: string)
 }
 
 /**
- * The SPIFFE ids whom a permission lets in, as they will be: empty is every client of the mesh, null
- * nobody. Clients by other tags than their service have no successor; a permission that denies some
- * is kept to those whom it allows by name.
+ * Returns the SPIFFE ids that a permission lets in, as they will be. An empty list is every client
+ * of the mesh, null is no client. Clients by other tags than their service have no successor.
  */
 function idsOf(of: Permission, mesh: string, trustDomain: string): readonly string[] | null {
   if (of.kind === 'allow-all') return [];
@@ -153,7 +152,7 @@ function idsOf(of: Permission, mesh: string, trustDomain: string): readonly stri
       return denied.size === 0 ? [] : ids.length === 0 ? null : ids;
     }
     const id = principal.kind === 'uri' && principal.match === 'exact' ? renamed(principal.value, mesh, trustDomain) : null;
-    // What cannot be said of the new ids keeps out whoever it may be about.
+    // A Deny without a new id may be about every client, so all of them stay out.
     if (id === null && action === 'deny') return null;
     if (id === null) continue;
     if (action === 'deny') denied.add(id);
@@ -182,8 +181,8 @@ export interface AccessReport {
 }
 
 /**
- * Who gains and who loses access: the routes of the ZoneEgress, with the ids that their clients will
- * have, beside those that the planned resources compile to.
+ * Compares the access before and after: the routes of the ZoneEgress, with the ids that their
+ * clients will have, beside those that the planned resources compile to.
  */
 export function accessReports({ meshes }: MigrationPlan, before: Snapshot, after: Snapshot): readonly AccessReport[] {
   return meshes.flatMap(({ mesh, trustDomain, destinations }) =>
@@ -207,7 +206,7 @@ function withIds(of: Permission, mesh: string, trustDomain: string): Permission 
   return {
     ...of,
     rules: of.rules.map((rule) => {
-      // A client has one SPIFFE id from then on and no tags: what any of them may do counts as allowed.
+      // A client will have one id and no tags: it counts as allowed where one with tags is.
       const tagged: Principal = rule.action === 'deny' ? { kind: 'or', any: [] } : { kind: 'any' };
       return { ...rule, principal: withId(rule.principal, (uri) => renamed(uri, mesh, trustDomain), tagged) };
     }),
