@@ -12,6 +12,11 @@ interface RouteBase {
   readonly destination: string;
   /** Name of a cluster of the same snapshot. */
   readonly cluster: string;
+  /**
+   * Ends a joined session after so long without a byte in either direction; 0 never ends it. Absent
+   * means the idle timeout of the egress.
+   */
+  readonly idleMs?: number;
   /** Why a known route must not be used: refuses with `unsupported-policy`. */
   readonly unsupported?: string;
 }

@@ -87,7 +87,8 @@ export class Sweep {
   }
 
   #lookAtJoined(session: Session, { client, endpoint, lost }: NonNullable<Session['legs']>): void {
-    const { idleTimeoutMs, halfClosedTimeoutMs } = this.#settings;
+    const { halfClosedTimeoutMs } = this.#settings;
+    const idleTimeoutMs = session.route?.idleMs ?? this.#settings.idleTimeoutMs;
     session.quietSweeps = session.moved ? 0 : session.quietSweeps + 1;
     session.moved = false;
     const quietMs = session.quietSweeps * this.#everyMs;

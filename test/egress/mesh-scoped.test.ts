@@ -9,7 +9,7 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { Test } from 'tap';
 import { startEgress } from '../../src/egress.ts';
-import type { ControlPlaneOptions, Egress, SessionRecord } from '../../src/egress.ts';
+import type { ControlPlaneOptions, Egress, EgressOptions, SessionRecord } from '../../src/egress.ts';
 import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
 import type { FakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
 import { readRecording } from '../../src/testing/control-plane/recording.ts';
@@ -96,7 +96,11 @@ interface Joined extends AsyncDisposable {
   connect(sni: string, client: Certificate): Promise<TLSSocket>;
 }
 
-async function start(t: Test, given: Partial<ControlPlaneOptions> = {}): Promise<Joined> {
+interface StartOptions extends Partial<ControlPlaneOptions> {
+  readonly traffic?: EgressOptions['traffic'];
+}
+
+async function start(t: Test, { traffic, ...given }: StartOptions = {}): Promise<Joined> {
   const [zone1, zone2] = await Promise.all([ZONE_1, ZONE_2].map((name) => createTestMesh(name, { keyType: 'ec' })));
   const tcp = await createFakeExternalService();
   const identity = zone1!.issue({ uris: [`spiffe://${ZONE_1}/workload/egress-b`] });
@@ -116,6 +120,7 @@ async function start(t: Test, given: Partial<ControlPlaneOptions> = {}): Promise
     logDestination: { write: (line) => void log.push(JSON.parse(line) as Record<string, unknown>) },
     logLevel: 'info',
     controlPlane: options,
+    ...(traffic === undefined ? {} : { traffic }),
   });
   const records: SessionRecord[] = [];
   egress.onRecord((record) => void records.push(record));
@@ -266,4 +271,49 @@ t.test('a control plane that became 3.0 and is silent now is asked over delta, a
       advice: /--proxy-type=dataplane/,
     },
   ]);
+});
+
+/** Returns the listeners with this idle timeout in the tcp_proxy of the chain of a server name. */
+function withIdleTimeout(listeners: readonly JsonObject[], sni: string, idleTimeout: string): JsonObject[] {
+  const isProxy = (type: unknown): boolean => String(type).endsWith('.TcpProxy');
+  return listeners.map((listener) => ({
+    ...listener,
+    filterChains: (listener['filterChains'] as JsonObject[]).map((chain) => {
+      const { serverNames = [] } = chain['filterChainMatch'] as { readonly serverNames?: readonly string[] };
+      if (!serverNames.includes(sni)) return chain;
+      const filters = (chain['filters'] as { readonly typedConfig: JsonObject }[]).map((filter) =>
+        isProxy(filter.typedConfig['@type']) ? { ...filter, typedConfig: { ...filter.typedConfig, idleTimeout } } : filter,
+      );
+      return { ...chain, filters };
+    }),
+  }));
+}
+
+t.test('the idle timeout of a chain of TCP counts for its sessions, in place of that of the egress', async (t) => {
+  await using zone = await start(t, { traffic: { idleTimeoutMs: 1_000 } });
+  const [own, longer, never] = [
+    'sni.extsvc.mesh-b.zone-1.b-zone1.9000',
+    'sni.extsvc.mesh-b.b-tcp.9000',
+    'sni.extsvc.mesh-b.b-shadow.9003',
+  ];
+  const { version } = zone.egress.snapshot();
+  const listeners = withIdleTimeout(withIdleTimeout(zone.resources.listeners, longer, '2s'), never, '0s');
+  zone.controlPlane.set({ ...zone.resources, listeners });
+  await until('the timeouts are live', () => zone.egress.snapshot().version !== version);
+  const frontend = workload(zone.zone1, ZONE_1, 'frontend');
+  const connected = async (sni: string): Promise<TLSSocket> => {
+    const socket = await zone.connect(sni, frontend);
+    t.equal(await ask(socket, 'ping'), 'ping', sni);
+    return socket;
+  };
+  const open = await connected(never);
+  const [first, second] = [await connected(own), await connected(longer)];
+  await Promise.all([gone(first), gone(second)]);
+  await until('both are recorded', () => zone.records.filter(({ reason }) => reason === 'idle-timeout').length === 2);
+  const of = (sni: string): SessionRecord | undefined => zone.records.find((record) => record.sni === sni);
+  t.match(of(own), { detail: 'no byte in either direction for 1000 ms' });
+  t.match(of(longer), { detail: 'no byte in either direction for 2000 ms' });
+  t.ok((of(longer)?.totalMs ?? 0) >= 2_000, 'not before');
+  t.equal(await ask(open, 'more'), 'more', 'a chain with 0s is never ended');
+  t.notMatch(JSON.stringify(zone.log), /idle timeout of/, 'nothing says that it has no effect');
 });

@@ -40,7 +40,7 @@ function routeModel(route: Route, cluster: ClusterModel, isNamed: boolean): Rout
     allowed: canonical(allowed),
     shadowDenied: canonical(shadow),
     subset: route.kind === 'passthrough' ? route.subset : {},
-    idleTimeoutMs: DEFAULT_TRAFFIC_SETTINGS.idleTimeoutMs,
+    idleTimeoutMs: route.idleMs ?? DEFAULT_TRAFFIC_SETTINGS.idleTimeoutMs,
     rateLimit: route.kind === 'terminate' ? (route.rateLimit ?? null) : null,
     http: route.kind === 'passthrough' ? null : httpOf(route.protocol),
     requests: requestsModel(route, isNamed),

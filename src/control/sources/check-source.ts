@@ -82,7 +82,7 @@ function principal(value: unknown, at: string): void {
   })(value, at);
 }
 
-const ROUTE = { kind: text, serverName: name, mesh: name, destination: text, cluster: text, unsupported: text };
+const ROUTE = { kind: text, serverName: name, mesh: name, destination: text, cluster: text, idleMs: amount, unsupported: text };
 const ROUTE_NEEDS = ['serverName', 'mesh', 'destination', 'cluster'] as const;
 
 const route = byKind('a route', {

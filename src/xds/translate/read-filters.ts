@@ -38,6 +38,8 @@ export interface ChainFilters {
   readonly metadata: Readonly<Record<string, string>>;
   readonly rbac: readonly (NetworkRbac | HttpRbac)[];
   readonly rateLimit: ConnectionRateLimit | null;
+  /** Idle timeout of the bytes that it passes; null where it says none. */
+  readonly idleMs: number | null;
   /** Null where it does not speak HTTP. */
   readonly http: HttpRoute | null;
   /** Faults beside those of `http`, each with the matcher of its clients. */
@@ -63,14 +65,13 @@ interface Found {
   protocol: 'tcp' | 'http';
   metadata: Readonly<Record<string, string>>;
   rateLimit: ConnectionRateLimit | null;
+  idleMs: number | null;
   http: HttpRoute | null;
   readonly rbac: (NetworkRbac | HttpRbac)[];
   readonly unsupported: string[];
   readonly undone: string[];
   readonly remarks: string[];
 }
-
-const DEFAULT_IDLE_MS = 3_600_000;
 
 export function readFilters(chain: FilterChain): ChainFilters {
   const found: Found = {
@@ -79,6 +80,7 @@ export function readFilters(chain: FilterChain): ChainFilters {
     protocol: 'tcp',
     metadata: {},
     rateLimit: null,
+    idleMs: null,
     http: null,
     rbac: [],
     unsupported: [],
@@ -131,9 +133,7 @@ function readTcpProxy(proxy: TcpProxy, found: Found): void {
   else found.unsupported.push(`it leads to ${to.case === undefined ? 'no cluster' : 'several clusters by weight'}`);
   if (tunnelingConfig !== undefined) found.unsupported.push('it tunnels through HTTP');
   readMetadata(metadataMatch, found);
-  const idleMs = idleTimeout === undefined ? DEFAULT_IDLE_MS : durationMs(idleTimeout);
-  if (idleMs !== DEFAULT_IDLE_MS)
-    found.remarks.push(`its idle timeout of ${idleMs} ms has no effect: that of this egress counts`);
+  found.idleMs = idleTimeout === undefined ? null : durationMs(idleTimeout);
   if (maxDownstreamConnectionDuration !== undefined) found.remarks.push('its longest duration of a connection has no effect');
 }
 

@@ -134,17 +134,17 @@ function factsOf(name: string, of: { mesh: string; cluster: string; chain: strin
   }
 }
 
-function passthrough(facts: Facts, { cluster, protocol, rbac }: ChainFilters, unsupported: readonly string[]): Route {
+function passthrough(facts: Facts, { cluster, protocol, rbac, idleMs }: ChainFilters, unsupported: readonly string[]): Route {
   const reasons = [...unsupported];
   if (protocol === 'http') reasons.push('it speaks HTTP where the mTLS does not end');
   const permissions = rbac.flatMap((filter) => filterPermission(filter, facts).permission ?? []);
   if (permissions.some(({ kind }) => kind !== 'allow-all')) reasons.push('it authorises clients whose mTLS does not end here');
-  return { kind: 'passthrough', ...base(facts, cluster, reasons), subset: {} };
+  return { kind: 'passthrough', ...base(facts, { cluster, idleMs }, reasons), subset: {} };
 }
 
 function terminate(
   facts: Facts,
-  { cluster, protocol, rbac, rateLimit, http, matched }: ChainFilters,
+  { cluster, protocol, rbac, rateLimit, idleMs, http, matched }: ChainFilters,
   { unsupported, remarks }: { readonly unsupported: readonly string[]; readonly remarks: string[] },
 ): TerminateRoute {
   const faults = matchedFaults(matched, facts);
@@ -159,7 +159,7 @@ function terminate(
   const limited = rateLimit === null ? {} : { rateLimit };
   return {
     kind: 'terminate',
-    ...base(facts, cluster, [...unsupported, ...faults.unsupported]),
+    ...base(facts, { cluster, idleMs }, [...unsupported, ...faults.unsupported]),
     permission: permissionOf(all, facts),
     protocol,
     ...(http === null ? {} : { http: withFaults(http, faults.faults) }),
@@ -205,9 +205,16 @@ function permissionOf(all: readonly Permission[], { mesh }: Facts): Permission {
 
 function base(
   { serverName: name, mesh, destination }: Facts,
-  cluster: string,
+  { cluster, idleMs }: Pick<ChainFilters, 'cluster' | 'idleMs'>,
   reasons: readonly string[],
-): Pick<Route, 'serverName' | 'mesh' | 'destination' | 'cluster' | 'unsupported'> {
+): Pick<Route, 'serverName' | 'mesh' | 'destination' | 'cluster' | 'idleMs' | 'unsupported'> {
   const unsupported = reasons.length === 0 ? {} : { unsupported: [...new Set(reasons)].join('; ') };
-  return { serverName: serverName(name), mesh: meshName(mesh), destination, cluster, ...unsupported };
+  return {
+    serverName: serverName(name),
+    mesh: meshName(mesh),
+    destination,
+    cluster,
+    ...(idleMs === null ? {} : { idleMs }),
+    ...unsupported,
+  };
 }
