@@ -74,7 +74,7 @@ const PAGES = {
   '/routes': 'what is served: ?output=json|table',
   '/decisions': 'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&mesh=',
   '/explain':
-    'why a connection passes or not: ?sni=&from=spiffe://mesh/service, or ?id= of a decision; &probe=true dials the endpoint; &output=json|text',
+    'why a connection or a request passes or not: ?sni=&from=spiffe://mesh/service (&method=GET&path=/x&header=name:value for a request), or ?id= of a decision; &probe=true dials the endpoint; &output=json|text',
   '/config_errors': 'findings of the last load of the configuration, and why a control plane does not answer',
   '/help': 'more pages, as Envoy has them: /config_dump, /clusters, /stats, …',
 } as const;

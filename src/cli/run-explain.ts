@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { systemClock } from '../base/clock.ts';
 import { assumedView } from '../explain/assumed-view.ts';
+import { claimedClient } from '../explain/claimed-client.ts';
 import { explain } from '../explain/explain.ts';
 import type { ClientFacts } from '../explain/facts.ts';
 import { askedRequest } from '../explain/question.ts';
@@ -10,6 +11,8 @@ import type { Trace } from '../explain/trace.ts';
 import { verifyPresented } from '../identity/assumed-client.ts';
 import { claimsOf } from '../identity/claims.ts';
 import type { Compiled } from '../model/compiled.ts';
+import type { ContentHash } from '../model/names.ts';
+import { identityOf } from '../model/route.ts';
 import { routeOf } from '../routing/route.ts';
 import { EXIT_NO_INPUT } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
@@ -64,13 +67,21 @@ async function askedOfFolder(folder: Folder, about: ExplainCommand['about'], ter
 }
 
 function clientOf({ sni, from, cert }: Connection, config: Good): ClientFacts {
-  if (cert === null) return from.length === 0 ? { kind: 'none' } : { kind: 'claims', claims: claimed(from) };
+  if (cert === null) return from.length === 0 ? { kind: 'none' } : claimedClient(config.snapshot, sni, claimed(from));
   const pem = fileText(cert);
   const found = routeOf(config.snapshot, sni);
   // Without a route, and where TLS passes through, the certificate is not checked.
   if (found.kind !== 'terminate') return { kind: 'none' };
-  const trust = config.snapshot.meshes.get(found.mesh)?.trust;
-  const presented = { pem, trust: trust === undefined ? null : (config.secrets.get(trust) ?? null), nowMs: Date.now() };
+  const { trust, trustDomains } = config.snapshot.meshes.get(identityOf(found)) ?? {};
+  const textOf = (name: ContentHash | undefined): string | null =>
+    name === undefined ? null : (config.secrets.get(name) ?? null);
+  const domains = trustDomains?.map(({ name, trust: bundle }) => ({ name, trust: textOf(bundle) ?? '' }));
+  const presented = {
+    pem,
+    trust: textOf(trust),
+    nowMs: Date.now(),
+    ...(domains === undefined ? {} : { trustDomains: domains }),
+  };
   const verified = verifyPresented(found.mesh, presented);
   if (typeof verified === 'string') throw new Stopped(EXIT_NO_INPUT, `read ${cert}: ${verified}`);
   if (verified.kind === 'verified') return { kind: 'claims', claims: verified.client };

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { REFUSALS, refuse } from '../base/refusal.ts';
 import type { EndReason, Refusal, RefusalCode, Step } from '../base/refusal.ts';
 import { explainWithTargets } from '../explain/explain.ts';
+import { claimedClient } from '../explain/claimed-client.ts';
 import { factsOfRecord, factsOfRequest } from '../explain/facts.ts';
 import type { ConnectionFacts } from '../explain/facts.ts';
 import type { Live } from '../explain/live.ts';
@@ -13,6 +14,8 @@ import type { Cluster } from '../model/cluster.ts';
 import type { GoodConfig } from '../model/compiled.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { Route } from '../model/route.ts';
+import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import { hashKeyOf } from '../routing/balancers/table.ts';
@@ -78,9 +81,9 @@ function judge(
   question: Question,
   known: Pick<Live, 'sessions' | 'probes'>,
 ): Judged | Exclude<Answer, { kind: 'trace' }> {
-  const facts = factsOf(question, parts);
-  if ('kind' in facts) return facts;
   const config = parts.live();
+  const facts = factsOf(question, parts, config?.snapshot ?? EMPTY_SNAPSHOT);
+  if ('kind' in facts) return facts;
   if (config === null) return { kind: 'no-record', why: 'no configuration is live yet' };
   const { snapshot, origins, absent = new Map() } = config;
   const viewOf = (cluster: Cluster): EndpointView => view(cluster, facts.clientAddress, parts);
@@ -136,7 +139,11 @@ function isAtEndpoint(reason: EndReason): boolean {
 
 const AT_ENDPOINT: ReadonlySet<Step> = new Set(['endpoint', 'tls']);
 
-function factsOf(question: Question, { record, request }: ExplainParts): ConnectionFacts | Exclude<Answer, { kind: 'trace' }> {
+function factsOf(
+  question: Question,
+  { record, request }: ExplainParts,
+  snapshot: Snapshot,
+): ConnectionFacts | Exclude<Answer, { kind: 'trace' }> {
   if ('id' in question) {
     const found = record(question.id);
     if (found !== null) return factsOfRecord(found);
@@ -151,7 +158,8 @@ function factsOf(question: Question, { record, request }: ExplainParts): Connect
   const unknown = { serverName, alpn: [], tlsVersion: '', clientAddress: '', record: null, ...about };
   if (from.length === 0) return { ...unknown, client: { kind: 'none' } };
   const claims = claimsOf(from);
-  return typeof claims === 'string' ? { kind: 'bad-question', why: claims } : { ...unknown, client: { kind: 'claims', claims } };
+  if (typeof claims === 'string') return { kind: 'bad-question', why: claims };
+  return { ...unknown, client: claimedClient(snapshot, serverName, claims) };
 }
 
 function view(cluster: Cluster, client: string, { workers, allowedResolved }: ExplainParts): EndpointView {

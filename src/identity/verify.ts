@@ -81,11 +81,11 @@ function domainsOf(mesh: MeshName, { trustDomains }: PeerFacts): ReadonlySet<str
 }
 
 /** Refuses a chain to the CA of one trust domain for a client of another. */
-function bundleProblem(certificate: X509Certificate, trustDomain: string, { trustDomains }: PeerFacts): Wrong | null {
+function bundleProblem(certificate: X509Certificate, trustDomain: string, { trustDomains, chain }: PeerFacts): Wrong | null {
   const domain = trustDomains?.find(({ name }) => name === trustDomain);
   if (domain === undefined) return null;
   const bundle = bundleOf(domain);
-  const error = chainError(sentChain(certificate), bundle);
+  const error = chainError(chain ?? sentChain(certificate), bundle);
   if (error === null) return null;
   return untrusted(
     `the client certificate is of trust domain ${trustDomain} and does not lead to a CA of it (${error})`,
