@@ -102,11 +102,11 @@ for (const concurrency of CONCURRENCIES) {
       await using hole = await blackhole();
       await using zone = await startZone(t, {
         concurrency,
-        traffic: { setupTimeoutMs: 600 },
+        traffic: { setupTimeoutMs: 3_000 },
         resources: () => mes('dark', [ip(hole.port)]),
       });
       await refusedOnce(zone, sni('dark'));
-      t.match(await recordOf(zone, 'dark'), { reason: 'connect-timeout', detail: 'connect dark: not done 600 ms after accept' });
+      t.match(await recordOf(zone, 'dark'), { reason: 'connect-timeout', detail: 'connect dark: not done 3000 ms after accept' });
     });
 
     t.test('a client that goes away while the endpoint is being connected ends the attempt', async (t) => {
