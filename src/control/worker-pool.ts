@@ -210,19 +210,19 @@ export class WorkerPool {
 
   /**
    * Listens; resolves with the port. Several data sides share it by `reusePort`, so the port is
-   * bound exclusively first: otherwise a second process would start without an error. An inherited
+   * bound first: otherwise a second process would start without an error. An inherited
    * socket has its port already, and one data side. `place` names one of several listeners.
    */
   async listen(address: string, port: number, inherited?: number, place: string = FIRST_PLACE): Promise<number> {
     if (inherited !== undefined && this.count > 1) throw new Error('an inherited socket is for one worker');
-    const bound = this.count === 1 ? port : await bindOnce(address, port);
+    const { port: bound, release } = this.count === 1 ? { port, release() {} } : await bindFirst(address, port);
     this.#closing = null;
     if (this.count > 1) this.#listening.set(place, { address, port: bound });
     const results = this.#all(`listening ${place}`, `listen-failed ${place}`);
     const from = inherited === undefined ? {} : { inherited };
     this.#postAll({ kind: 'listen', place, address, port: bound, reusePort: this.count > 1, ...from });
     let at = bound;
-    for (const result of await results) {
+    for (const result of await results.finally(release)) {
       if (result.kind === 'listen-failed') {
         this.#listening.delete(place);
         throw Object.assign(new Error(result.message), { code: result.code });
@@ -444,14 +444,20 @@ export class WorkerPool {
   }
 }
 
-/** Binds a port exclusively, to be sure that no other process has it, and releases it. */
-function bindOnce(address: string, port: number): Promise<number> {
+/**
+ * Binds a port, to be sure that no other process has it. A given port is free again for the data
+ * sides when this resolves. A port that the kernel chose stays bound beside theirs until it is
+ * released: the kernel would give it to another process, or to an outgoing connection, in between.
+ */
+function bindFirst(address: string, port: number): Promise<{ readonly port: number; readonly release: () => void }> {
   const server = createServer();
+  const host = address === '' ? {} : { host: address };
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, exclusive: true, ...(address === '' ? {} : { host: address }) }, () => {
+    server.listen({ port, exclusive: true, reusePort: port === 0, ...host }, () => {
       const bound = boundPort(server);
-      server.close(() => resolve(bound));
+      if (port === 0) resolve({ port: bound, release: () => void server.close() });
+      else server.close(() => resolve({ port: bound, release() {} }));
     });
   });
 }

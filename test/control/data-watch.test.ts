@@ -84,14 +84,14 @@ t.test('beside a data side that hangs it is ready, drains and ends, and says wha
   const { done } = zone.egress.drain(200);
   t.equal(await ready(), 503);
   t.equal(await done, 'cut');
+  await until('those of the other have ended', () => zone.egress.sessions() < 20);
   const lost = zone.egress.sessions();
-  t.ok(lost > 0 && lost < 20, `${lost} of 20 sessions were on the one that hangs`);
+  t.ok(lost > 0, `${lost} of 20 sessions were on the one that hangs`);
   for (const socket of sockets) socket.destroy();
   await zone[Symbol.asyncDispose]();
-  t.match(
-    log.filter(({ msg }) => /did not stop within 2000 ms/.test(String(msg))).map(({ level }) => level),
-    ['warn'],
-  );
+  // On a busy machine the other may be late too.
+  const late = log.filter(({ msg }) => /did not stop within 2000 ms/.test(String(msg))).map(({ level }) => level);
+  t.same([...new Set(late)], ['warn']);
   t.match(
     log.find(({ msg }) => /^drained/.test(String(msg))),
     { msg: 'drained: some sessions were cut', ended: 0, cut: 20 },

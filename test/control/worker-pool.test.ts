@@ -2,6 +2,10 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Worker } from 'node:worker_threads';
 import t from 'tap';
 import type { Test } from 'tap';
+import { systemClock } from '../../src/base/clock.ts';
+import { WorkerPool } from '../../src/control/worker-pool.ts';
+import { DEFAULT_TRAFFIC_SETTINGS } from '../../src/model/settings.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 import { BOUND_MS, FAR_MS, until } from '../egress/until.ts';
@@ -39,9 +43,37 @@ sources: [{ match: { kuma.io/service: frontend } }]
 destinations: [{ match: { kuma.io/service: named } }]
 `;
 
+t.test('a port that the kernel chose is held until every data side listens on it', async (t) => {
+  const workers = workersOf(t);
+  const servers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap').length;
+  const pool = new WorkerPool({
+    clock: systemClock({ keepAlive: false }),
+    watchClock: new FakeClock(),
+    count: 2,
+    settings: { ...DEFAULT_TRAFFIC_SETTINGS, unref: false },
+    onRecords() {},
+    onResolve() {},
+    onCredentialsNeeded() {},
+    onRelay() {},
+    onFault: (message) => t.fail(message),
+    onSilence() {},
+  });
+  t.teardown(() => pool.stop());
+  await pool.start();
+  const before = servers();
+  const held: number[] = [];
+  for (const worker of workers)
+    worker.on('message', ({ kind }: { kind: string }) => void (kind === 'listening' && held.push(servers() - before)));
+  t.ok((await pool.listen('127.0.0.1', 0)) > 0);
+  t.same(held, [1, 1]);
+  await until('it is released', () => servers() === before);
+});
+
 t.test('data sides that took the place of dead ones know it all: routes, certificates, secrets, names', async (t) => {
   const workers = workersOf(t);
   await using zone = await startZone(t, {
+    // Nothing listens on it between two data sides.
+    port: await freePort(),
     concurrency: 2,
     lookup: () => Promise.resolve(['127.0.0.1']),
     traffic: { allowedResolved: ['127.0.0.0/8'] },
@@ -79,6 +111,7 @@ t.test('a data side that took the place of a dead one knows which endpoints are 
   const bad = await createFakeExternalService({ port: await freePort() });
   const sni = encodeHashSni({ kind: 'mes', name: 'ledger', mesh: 'default', port: 9_000 });
   await using zone = await startZone(t, {
+    port: await freePort(),
     concurrency: 2,
     resources: ({ tcp }) => `type: MeshExternalService
 mesh: default
