@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
+import { keepsOwnPieces } from './small-pieces.ts';
 
 /** The most bytes that a peer may spend on frames without a request or a body. */
 const MOST_BYTES = 16 * 1024;
@@ -14,8 +15,11 @@ const BYTES_PER_WRITE = 64;
 const WRITTEN_PER_BYTE = 16;
 /** Size of a frame, padding included. */
 const BYTES_PER_FRAME = 9 + 256;
-/** An unread stream stores frames that are not counted: each may have had one byte. */
-const BYTES_PER_WAITING = 10;
+/**
+ * An unread stream stores frames that are not counted. The allowance is for nine bytes in each on
+ * average, the size of its head: a smaller frame takes far more memory than it has bytes.
+ */
+const BYTES_PER_WAITING = 2;
 /** The size of one read of Node. */
 const BYTES_PER_READ = 64 * 1024;
 /**
@@ -57,6 +61,7 @@ export class ControlBudget {
 
   /** Counts the body of this stream, even while it is not read. */
   reads(stream: Readable): void {
+    keepsOwnPieces(stream);
     this.#streams.add(stream);
     stream.on('data', (chunk: Buffer) => this.body(chunk.length));
     stream.once('close', () => {

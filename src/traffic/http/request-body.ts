@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { ownPiece } from './small-pieces.ts';
 
 /**
  * Makes a stream of its own for the body of a request. Its reader may destroy it, as an HTTP client
@@ -18,7 +19,7 @@ export function requestBody(source: Readable): Readable {
     },
   });
   const onData = (chunk: Buffer): void => {
-    if (!body.push(chunk)) source.pause();
+    if (!body.push(ownPiece(chunk))) source.pause();
   };
   source.pause();
   source.on('data', onData);
