@@ -48,7 +48,7 @@ export interface PeerFacts {
    * certificate leads to the bundle of some domain.
    */
   readonly trustDomains?: readonly TrustedDomain[];
-  /** What was presented, the leaf first. Absent means what the connection holds. */
+  /** The presented chain, the leaf first. Absent means what the connection holds. */
   readonly chain?: readonly X509Certificate[];
 }
 
