@@ -189,6 +189,11 @@ export function controlPlaneFlags(given: ParsedOptions, env: Env, proxyType: Pro
   checkUrl(given.source('cp-address') ?? '--cp-address', url);
   const resource = given.text('dataplane');
   const resourceFile = given.text('dataplane-file');
+  const files = given.each('dataplane-file');
+  if (files.length > 1)
+    throw new Error(
+      `--dataplane-file is given ${files.length} times: allowed is once, because a process joins a control plane as one proxy`,
+    );
   const hasResource = resource !== null || resourceFile !== null;
   if (hasResource && (given.source('name') ?? given.source('mesh')) !== null)
     throw new Error(
