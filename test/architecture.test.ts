@@ -61,7 +61,7 @@ interface Ban {
 const SOURCE_BANS: readonly Ban[] = [
   {
     what: 'process is for main.ts and bin.mjs',
-    pattern: /(?<![.\w])process\.(?!cpuUsage|memoryUsage|constrainedMemory|uptime|version|on\()/,
+    pattern: /(?<![.\w])process\.(?!cpuUsage|memoryUsage|constrainedMemory|uptime|version|nextTick\(|on\()/,
     except: /^src\/(main\.ts|bin\.mjs|starters\.mjs|testing\/egress\/unclosed-fakes\.ts)$/,
   },
   {

@@ -40,6 +40,8 @@ export const withKuma: Condition = only(
 /** Permissions of files do not stop root. */
 export const withoutRoot: Condition = only(process.getuid?.() !== 0, 'root may read and write every file');
 export const withDevFull: Condition = only(existsSync('/dev/full'), 'this system has no /dev/full');
+/** Changes the limits of a process that runs. */
+export const withPrlimit: Condition = only(runs('prlimit', '--version', /util-linux/), 'there is no prlimit');
 /** What `kernel-timers.ts` reads. */
 export function withKernelTimers(told: boolean): Condition {
   return only(told, 'this system does not tell the timers of its connections in /proc/net/tcp');

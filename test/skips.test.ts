@@ -28,6 +28,7 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withPython: { 'test/egress/http-clients.test.ts': 1 },
   withDevFull: { 'test/observe/recorder.test.ts': 1 },
   withKernelTimers: { 'test/egress/keep-alive.test.ts': 1 },
+  withPrlimit: { 'test/egress/no-descriptors.test.ts': 2 },
   withNamespaces: { 'test/deploy/image.test.ts': 1 },
   withFreePorts: { 'test/egress/process.test.ts': 1 },
 };

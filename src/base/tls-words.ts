@@ -1,3 +1,5 @@
+import { ownLack } from './own-lack.ts';
+
 /** `reason` has OpenSSL's own text, without the addresses in its library. */
 export type SocketError = Error & { readonly code?: string; readonly reason?: string };
 
@@ -7,6 +9,8 @@ export type SocketError = Error & { readonly code?: string; readonly reason?: st
  */
 export function socketReason({ code, reason, message }: SocketError): string {
   if (code === undefined) return message;
+  const lack = ownLack(code);
+  if (lack !== null) return lack;
   const words = reason ?? message;
   // Node has no code of its own for these errors; only OpenSSL's text tells them apart.
   if (code === 'UNSPECIFIED') return WEAK[message] ?? `the certificate is refused: ${words}`;

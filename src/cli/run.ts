@@ -17,6 +17,9 @@ const RESERVED_DESCRIPTORS = 256;
 const DESCRIPTORS_PER_SESSION = 2;
 /** Sessions that are allowed even with few descriptors. */
 const FEWEST_SESSIONS = 16;
+/** With fewer the egress would start, and find none for its first sessions. */
+const FEWEST_DESCRIPTORS = 64;
+const DESCRIPTORS_PER_WORKER = 16;
 /** npm and a terminal both forward Ctrl-C: a SIGINT within this time is the same one. */
 const SAME_SIGNAL_MS = 500;
 
@@ -34,6 +37,11 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   const inherited = terminal.inheritedSocket?.() ?? null;
   if (inherited !== null && 'problem' in inherited) {
     terminal.err(`zone-egress: ${inherited.problem}\n`);
+    return EXIT_CONFIG;
+  }
+  const lack = descriptorLack(terminal.descriptorLimit(), workersOf(options, terminal));
+  if (lack !== null) {
+    terminal.err(`zone-egress: ${lack}\n`);
     return EXIT_CONFIG;
   }
   const isControlled = 'controlPlane' in source;
@@ -174,6 +182,13 @@ function withSocket(
   const remark = `--concurrency ${concurrency}: an inherited socket is served by one worker; start more instances for more CPUs`;
   const warnings = [...(egress.warnings ?? []), ...(concurrency > 1 ? [remark] : [])];
   return { ...egress, inheritedSocket: inherited.fd, concurrency: 1, warnings };
+}
+
+function descriptorLack(limit: number | null, workers: number): string | null {
+  const needed = FEWEST_DESCRIPTORS + DESCRIPTORS_PER_WORKER * (workers - 1);
+  if (limit === null || limit >= needed) return null;
+  const withWorkers = workers === 1 ? '' : ` with ${workers} workers`;
+  return `this process may have ${limit} open files, and an egress${withWorkers} needs at least ${needed} to serve at all: raise the limit (ulimit -n)`;
 }
 
 function workersOf({ concurrency }: RunOptions, terminal: Terminal): number {

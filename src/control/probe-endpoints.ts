@@ -59,6 +59,8 @@ export function createProber({ clock, workers }: { readonly clock: Clock; readon
         origination,
         timeoutMs: Math.min(cluster.connectTimeoutMs, LONGEST_MS),
         unref: true,
+        // A few at a time, by its own limit.
+        maxDescriptors: 0,
         onAttempt: () => undefined,
         onOutcome: () => undefined,
       });

@@ -5,6 +5,7 @@
  * all checks of its cluster pass.
  */
 import type { Clock, Timer } from '../base/clock.ts';
+import { isOwnLack } from '../base/own-lack.ts';
 import type { HealthCheck } from '../model/cluster.ts';
 import { TcpProbe } from './probe.ts';
 import type { EndpointProbe, Unhealthiness } from './probe.ts';
@@ -140,8 +141,11 @@ function startCheck({ check, endpoint, counts, answered, queue, options }: Check
     probe.run(({ finding, decides }) => {
       finished = null;
       onCheck(finding);
-      counts.add(finding === null, decides, check);
-      answered(finding);
+      // A lack of the egress says nothing of the endpoint.
+      if (finding === null || !isOwnLack(finding)) {
+        counts.add(finding === null, decides, check);
+        answered(finding);
+      }
       if (!stopped) rest(jittered(endpoint.traffic() ? check.intervalMs : check.noTrafficIntervalMs, check, draw));
       done();
     });

@@ -3,6 +3,7 @@
  * no redirects and judges no answer.
  */
 import type { Socket } from 'node:net';
+import { ownLack } from '../base/own-lack.ts';
 import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
 import type { Dialling } from './probe.ts';
@@ -74,7 +75,7 @@ export function whenReady({ socket, ready }: Dialling, done: (error: string | nu
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const known: SocketError = error;
-  return known.code === 'UNSPECIFIED' ? socketReason(known) : (known.code ?? known.message);
+  return known.code === 'UNSPECIFIED' || ownLack(known.code) !== null ? socketReason(known) : (known.code ?? known.message);
 }
 
 /** The first value of a name counts. */

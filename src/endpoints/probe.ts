@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { ignoreError } from '../base/ignore-error.ts';
+import { ownLack } from '../base/own-lack.ts';
 import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
 import type { HealthCheck, HealthProbe } from '../model/cluster.ts';
@@ -88,7 +89,7 @@ export class TcpProbe implements EndpointProbe {
       else if (answer.length > MAX_ANSWER_BYTES) finish(`${answer.length} bytes came, and not the expected ones`);
     };
     const onError = (error: SocketError): void =>
-      finish(error.code === 'UNSPECIFIED' ? socketReason(error) : (error.code ?? error.message));
+      finish(error.code === 'UNSPECIFIED' || ownLack(error.code) !== null ? socketReason(error) : (error.code ?? error.message));
     const onClose = (): void => finish('closed by the endpoint');
 
     this.#stop = () => {

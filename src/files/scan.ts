@@ -4,6 +4,7 @@
  */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { ownLack } from '../base/own-lack.ts';
 import type { Problem } from '../base/problem.ts';
 
 export interface Scan {
@@ -50,6 +51,8 @@ export function fileProblem(file: string, message: string, severity: Problem['se
 export function systemReason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === undefined) return message;
+  const lack = ownLack(code);
+  if (lack !== null) return lack;
   const known = REASONS[code];
   return known === undefined ? code : `${known} (${code})`;
 }
@@ -60,7 +63,6 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'no permission',
   ELOOP: 'its links go in a circle',
   ENOTDIR: 'not a folder',
-  EMFILE: 'too many open files',
 };
 
 interface Found {

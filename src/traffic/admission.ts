@@ -1,11 +1,9 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import type { TrafficSettings } from '../model/settings.ts';
+import { descriptorRefusal } from './descriptors.ts';
 import type { Limits } from './limits.ts';
 import type { Unproven } from './unproven.ts';
-
-/** File descriptors that sessions must leave free. */
-const KEPT_DESCRIPTORS = 128;
 
 /** Decides whether a connection gets a place for a session. */
 export class Admission {
@@ -31,12 +29,8 @@ export class Admission {
    * returns a sentence where there is none of those either.
    */
   admit(socket: Socket, source: string): string | null {
-    const { maxDescriptors } = this.#settings;
-    // The kernel assigns the lowest free descriptor. The rest stays for the admin pages, look-ups
-    // and files.
-    const kept = Math.min(KEPT_DESCRIPTORS, Math.floor(maxDescriptors / 4));
-    if (maxDescriptors > 0 && descriptorOf(socket) >= maxDescriptors - kept)
-      return `${maxDescriptors - kept} files are open (limit ${maxDescriptors}, of which ${kept} are kept for other uses)`;
+    const lack = descriptorRefusal(socket, this.#settings.maxDescriptors, 'client');
+    if (lack !== null) return lack;
     const full = this.#limits.enterSession(source);
     if (full === null) return null;
     const now = this.#clock.now();
@@ -59,9 +53,4 @@ export class Admission {
     const number = Math.min(surplusSessions, this.#unproven.size - shareOfSessions);
     for (let i = 0; i < number; i++) this.#unproven.makeRoom(this.#clock.now());
   }
-}
-
-/** Returns -1 where this Node keeps the descriptor elsewhere. */
-function descriptorOf(socket: Socket): number {
-  return (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle?.fd ?? -1;
 }

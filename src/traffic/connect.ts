@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { connectTls } from '../base/connect-tls.ts';
 import type { TlsTarget } from '../base/connect-tls.ts';
 import { KEEP_ALIVE } from '../base/keep-alive.ts';
+import { ownLack } from '../base/own-lack.ts';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { CertificateCheck, Refusal, RefusalCode } from '../base/refusal.ts';
 import { socketReason } from '../base/tls-words.ts';
@@ -13,6 +14,7 @@ import { addressKey } from '../model/endpoint-view.ts';
 import type { AttemptOutcome } from '../model/messages.ts';
 import type { Target } from '../routing/choose.ts';
 import type { BufferPool } from './buffers.ts';
+import { descriptorRefusal } from './descriptors.ts';
 import { ignoreError } from '../base/ignore-error.ts';
 import { WrongName } from './originate.ts';
 import type { Origination } from './originate.ts';
@@ -34,6 +36,8 @@ export interface ConnectOptions {
   readonly asStream?: boolean;
   /** True makes sockets that do not hold the process open. */
   readonly unref: boolean;
+  /** The limit of open files of the process; 0 where it is not known. */
+  readonly maxDescriptors: number;
   readonly onAttempt: (target: Target) => void;
   readonly onOutcome: (target: Target, outcome: AttemptOutcome) => void;
 }
@@ -157,6 +161,11 @@ function attempt(
         ),
       );
     }
+    // Node gives the socket its descriptor in a tick that is queued already.
+    process.nextTick(() => {
+      const lack = descriptorRefusal(below, options.maxDescriptors, 'service');
+      if (lack !== null) fail(new Refused(refuse('over-limit', `connect ${where}: ${lack}`)));
+    });
     // A socket has an `error` listener at every moment, also between two owners and after its end.
     for (const each of below === socket ? [socket] : [socket, below]) {
       each.on('error', ignoreError);
@@ -217,7 +226,7 @@ export function refusedAfterHandshake(error: SocketError): Refusal | null {
 function codeOf(error: SocketError, ready: string): RefusalCode {
   // This process has no file descriptor left. The endpoint is not to blame: no other is tried, and
   // none counts as failed.
-  if (error.code === 'EMFILE' || error.code === 'ENFILE') return 'over-limit';
+  if (ownLack(error.code) !== null) return 'over-limit';
   if (error.code === 'ETIMEDOUT') return 'connect-timeout';
   return ready === 'connect' || NETWORK_CODES.has(error.code ?? '') ? 'connect-refused' : 'upstream-tls-failed';
 }

@@ -37,6 +37,7 @@ export async function connectCluster(
     origination,
     timeoutMs: cluster.connectTimeoutMs,
     unref: settings.unref,
+    maxDescriptors: settings.maxDescriptors,
     onAttempt(target) {
       session.draft.attempt(target);
       leave?.();

@@ -100,11 +100,12 @@ export interface Process extends AsyncDisposable {
   /** Returns its log so far. */
   lines(): readonly Record<string, unknown>[];
   stderr(): string;
+  readonly pid: number;
 }
 
 /** Starts `zone-egress run` in a process of its own; resolves when it reports that it is ready. */
-export async function run(zone: ZoneFolder, flags: readonly string[]): Promise<Process> {
-  const child = start(['run', '--resources', zone.folder, '--readiness-port', String(zone.readinessPort), ...flags]);
+export async function run(zone: ZoneFolder, flags: readonly string[], openFiles?: number): Promise<Process> {
+  const child = start(['run', '--resources', zone.folder, '--readiness-port', String(zone.readinessPort), ...flags], openFiles);
   const { output, exit } = child;
   const lines = (): Record<string, unknown>[] =>
     output.stdout
@@ -123,6 +124,7 @@ export async function run(zone: ZoneFolder, flags: readonly string[]): Promise<P
     kill: (signal) => void child.process.kill(signal),
     lines,
     stderr: () => output.stderr,
+    pid: child.process.pid ?? 0,
     async [Symbol.asyncDispose]() {
       child.process.kill('SIGKILL');
       await exit;
@@ -139,14 +141,21 @@ export async function finish(
   return { code, ...output };
 }
 
-export function start(args: readonly string[]): {
+/** `openFiles`: at most so many files may be open in the process. */
+export function start(
+  args: readonly string[],
+  openFiles?: number,
+): {
   readonly process: ChildProcess;
   readonly output: { stdout: string; stderr: string };
   readonly exit: Promise<{ readonly code: number | null; readonly signal: string | null }>;
 } {
   // Without the variables of the test runner: this is the command as an operator runs it.
   const { NODE_OPTIONS: _options, ...env } = process.env;
-  const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const command = [process.execPath, MAIN, ...args];
+  const limited = openFiles === undefined ? command : ['sh', '-c', `ulimit -n ${openFiles}; exec "$0" "$@"`, ...command];
+  const [program = '', ...rest] = limited;
+  const child = spawn(program, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));

@@ -1,5 +1,5 @@
-import { createServer } from 'node:net';
-import type { Server, Socket } from 'node:net';
+import { Socket, connect, createServer } from 'node:net';
+import type { Server } from 'node:net';
 import t from 'tap';
 import { CheckCount } from '../../src/endpoints/health.ts';
 import { answered } from '../../src/endpoints/probe.ts';
@@ -29,6 +29,10 @@ function check(
     reuseConnection: true,
     ...rest,
   };
+}
+
+function httpCheck(): HealthCheck {
+  return { ...check(), probe: { kind: 'http', path: '/', expectedStatuses: [200], http2: false } };
 }
 
 interface Backend extends AsyncDisposable {
@@ -122,6 +126,31 @@ t.test('an endpoint that stops answering is unhealthy after so many checks, and 
   await watching.after(5_000);
   t.same(watching.told.slice(1), ['healthy']);
 });
+
+for (const code of ['EMFILE', 'ENFILE']) {
+  t.test(`a check without a descriptor for it (${code}) says nothing of the endpoint`, async (t) => {
+    await using backend = await startBackend();
+    let lacks = true;
+    using watching = startWatch(t, {
+      dial({ endpoint: { port }, ip }) {
+        if (!lacks) return { socket: connect({ host: ip, port }), ready: 'connect' };
+        const socket = new Socket();
+        process.nextTick(() => socket.destroy(Object.assign(new Error(`connect ${code}`), { code })));
+        return { socket, ready: 'connect' };
+      },
+    });
+    const checked = cluster([at(backend.port)], { healthChecks: [check(), httpCheck()] });
+    watching.watch.want(snapshot(checked));
+    await watching.after(0, 2);
+    for (let i = 0; i < 4; i++) await watching.after(60_000, 2);
+    t.same(watching.told, []);
+    t.same(watching.watch.counts, { healthy: 1, unhealthy: 0, ejected: 0 });
+    lacks = false;
+    await backend.stop();
+    await watching.after(60_000, 2);
+    t.same(watching.told, ['unhealthy: ECONNREFUSED'], 'the first answer decides');
+  });
+}
 
 t.test(
   'what is checked only by being connected closes each time; what answers keeps its connection, unless it is told not to',

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import type { Clock } from '../../base/clock.ts';
+import { isOwnLack } from '../../base/own-lack.ts';
 import { listOf, name, options as shapeOf, text } from '../../base/shape.ts';
 import { forbids } from '../../base/problem.ts';
 import type { Problem } from '../../base/problem.ts';
@@ -14,7 +15,7 @@ import { watchesOf } from './folder-watches.ts';
 
 /** A folder, which also returns what it read last, for a watch in another thread. */
 export interface FolderSource extends ConfigSource {
-  /** Null before the first load. */
+  /** Null before the first load, and after one that lacked what it needs to read. */
   fingerprint(): string | null;
 }
 
@@ -40,18 +41,29 @@ export function folderSource(options: FolderSourceOptions): FolderSource {
   let loaded: string | undefined;
   const cache = createParseCache();
   const watches = watchesOf(dir, clock);
+  function noted(compiled: Compiled, fingerprint: string, lacks: boolean): Compiled {
+    loaded = lacks ? undefined : fingerprint;
+    if (lacks) watches.retry();
+    return compiled;
+  }
   return {
     about: { mode: 'folder', source: dir },
     async load(): Promise<Compiled> {
       const { files, problems, fingerprint } = await readResourceFolder(dir);
-      loaded = fingerprint;
+      let lacks = problems.some(({ message }) => isOwnLack(message));
+      if (files.length === 0 && forbids(problems)) return noted({ kind: 'invalid', problems }, fingerprint, lacks);
+      const read = readerBelow([dir, options.identities]);
       const compiled = compile(files, {
         ...compileOptions(options),
         nowMs: (clock ?? wall).wall(),
         cache,
-        readFile: readerBelow([dir, options.identities]),
+        readFile(path) {
+          const found = read(path);
+          lacks ||= 'error' in found && isOwnLack(found.error);
+          return found;
+        },
       });
-      return withProblems(compiled, problems);
+      return noted(withProblems(compiled, problems), fingerprint, lacks);
     },
     fingerprint: () => loaded ?? null,
     watch: (changed) => watches.begin(changed, loaded),

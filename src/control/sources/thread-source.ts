@@ -37,6 +37,7 @@ export function threadSource(options: FolderSourceOptions & { readonly clock: Cl
       if (arrived === null) return void setImmediate(() => started.postMessage({ kind: 'more' } satisfies ToConfigThread));
       if (arrived instanceof Error) return settle(arrived);
       loaded = arrived.fingerprint;
+      if (loaded === null) watches.retry();
       settle(arrived.compiled);
     });
     // These listeners stay while no load runs: a death without a listener would end the process.

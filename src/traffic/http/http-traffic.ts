@@ -133,6 +133,7 @@ export class HttpTraffic {
         origination: plane.origination,
         timeoutMs: cluster.connectTimeoutMs,
         unref: plane.settings.unref,
+        maxDescriptors: plane.settings.maxDescriptors,
         asStream: true,
         onAttempt(target) {
           tried = target;
