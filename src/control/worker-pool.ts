@@ -153,6 +153,8 @@ export class WorkerPool {
     readonly credentials: readonly MeshCredentials[];
   }): Promise<void> {
     const before = this.#snapshot;
+    const credentialsBefore = new Map(this.#credentials);
+    const secretsBefore = this.#secrets;
     const secrets = diffMaps(this.#secrets, next.secrets);
     const change = await diffInTurns(before, next.snapshot, nextTurn);
     const pieces = splitChange(change);
@@ -166,12 +168,17 @@ export class WorkerPool {
     if (secrets.set.length > 0) this.#postAll({ kind: 'secrets', set: secrets.set, removed: [] });
     for (const credentials of next.credentials) this.setCredentials(credentials);
     await nextTurn();
-    const live = this.#all('live');
-    for (const [i, piece] of pieces.entries()) {
-      if (i > 0) await nextTurn();
-      this.#postAll({ kind: 'change', change: piece, last: i === pieces.length - 1 });
+    const failures = await this.#sendChange(pieces);
+    if (failures.length > 0) {
+      this.#snapshot = before;
+      for (const { mesh } of next.credentials) this.#restoreCredentials(mesh, credentialsBefore);
+      const back = await diffInTurns(next.snapshot, before, nextTurn);
+      await this.#sendChange(splitChange(wholeWith(before, back)));
+      this.#removeSlots(back);
+      this.#secrets = secretsBefore;
+      if (secrets.set.length > 0) this.#postAll({ kind: 'secrets', set: [], removed: secrets.set.map(([hash]) => hash) });
+      throw new Error(`${failures.join('; ')}; the previous configuration stays live in all of them`);
     }
-    await live;
     this.#secrets = next.secrets;
     await nextTurn();
     this.#removeSlots(change);
@@ -319,6 +326,24 @@ export class WorkerPool {
     this.#options.onSilence?.(message);
   }
 
+  /** Sends a change in its pieces; resolves with a sentence for each data side that failed. */
+  async #sendChange(pieces: readonly SnapshotChange[]): Promise<readonly string[]> {
+    const answers = this.#all('live', 'change-failed');
+    for (const [i, change] of pieces.entries()) {
+      if (i > 0) await nextTurn();
+      this.#postAll({ kind: 'change', change, last: i === pieces.length - 1 });
+    }
+    return (await answers).flatMap((answer, worker) =>
+      answer.kind === 'change-failed' ? [`data side ${worker} could not take the change: ${answer.message}`] : [],
+    );
+  }
+
+  #restoreCredentials(mesh: MeshName, before: ReadonlyMap<MeshName, MeshCredentials>): void {
+    const credentials = before.get(mesh);
+    if (credentials === undefined) this.removeCredentials(mesh);
+    else this.setCredentials(credentials);
+  }
+
   #postAll(message: ToData): void {
     for (const link of this.#links) link.post(message);
   }
@@ -442,6 +467,20 @@ export class WorkerPool {
       ...(this.#closing === null ? [] : [{ kind: 'close-listener', place: EVERY_PLACE, quietMs: 0, atMostMs: 0 } as const]),
     ];
   }
+}
+
+/**
+ * A change that leads to `snapshot` from it, from an empty one, and from the one that `back` leads
+ * away from: a data side may have any of the three.
+ */
+function wholeWith(snapshot: Snapshot, back: SnapshotChange): SnapshotChange {
+  const whole = diffSnapshots(EMPTY_SNAPSHOT, snapshot);
+  return {
+    ...whole,
+    routes: { ...whole.routes, removed: back.routes.removed },
+    clusters: { ...whole.clusters, removed: back.clusters.removed },
+    meshes: { ...whole.meshes, removed: back.meshes.removed },
+  };
 }
 
 /**

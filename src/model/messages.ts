@@ -97,6 +97,8 @@ export type FromData =
   | { readonly kind: 'alive' }
   /** The snapshot of this version is live. */
   | { readonly kind: 'live'; readonly version: string }
+  /** The change is not live; the snapshot before it is. */
+  | { readonly kind: 'change-failed'; readonly message: string }
   | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }
   | { readonly kind: 'requests'; readonly records: readonly RequestRecord[] }
   /** A session came for this mesh, and its certificate is not valid at this moment. */

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { refuse } from '../base/refusal.ts';
 import { ComingSnapshot } from '../model/changes.ts';
+import type { SnapshotChange } from '../model/changes.ts';
 import type { Cluster } from '../model/cluster.ts';
 import { addressKey } from '../model/endpoint-view.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
@@ -89,6 +90,8 @@ export class DataSide implements SessionContext {
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   /** Pieces of a change that is not live yet. */
   #coming: ComingSnapshot | null = null;
+  /** Set once a piece of a change has failed; its later pieces are dropped. */
+  #changeFailure: string | null = null;
   readonly #listeners = new Map<string, Listener>();
   #closesAll = false;
   #accepted = 0;
@@ -157,9 +160,7 @@ export class DataSide implements SessionContext {
       case 'credentials-removed':
         return this.terminator.remove(message.mesh);
       case 'change':
-        this.#coming ??= new ComingSnapshot(this.#snapshot);
-        this.#coming.add(message.change);
-        return message.last ? this.#goLive(this.#coming.done()) : undefined;
+        return this.#change(message.change, message.last);
       case 'resolved':
         return this.names.set(message.name, message.resolution);
       case 'health':
@@ -290,14 +291,31 @@ export class DataSide implements SessionContext {
     this.#send({ kind: 'listener-closed', place: EVERY_PLACE });
   }
 
+  /** Answers each change after its last piece: it is live, or nothing of it is. */
+  #change(piece: SnapshotChange, last: boolean): void {
+    try {
+      this.#coming ??= new ComingSnapshot(this.#snapshot);
+      if (this.#changeFailure === null) this.#coming.add(piece);
+      if (last && this.#changeFailure === null) return this.#goLive(this.#coming.done());
+    } catch (error) {
+      this.#changeFailure = error instanceof Error ? error.message : String(error);
+    }
+    if (!last) return;
+    this.#send({ kind: 'change-failed', message: this.#changeFailure ?? '' });
+    this.#coming = null;
+    this.#changeFailure = null;
+  }
+
   #goLive(snapshot: Snapshot): void {
+    // Throws before anything has changed.
+    const names = namesIn(snapshot);
     this.#coming = null;
     this.#snapshot = snapshot;
     this.http.keep(snapshot.clusters);
-    this.names.keep(namesIn(snapshot));
+    this.names.keep(names);
     const drain = { clock: this.clock, drainTimeMs: this.settings.drainTimeMs };
     for (const session of this.#sessions) {
-      if (session.joined) recheck(session, snapshot, drain);
+      if (session.joined) this.#guard(() => recheck(session, snapshot, drain));
     }
     this.#send({ kind: 'live', version: snapshot.version });
   }

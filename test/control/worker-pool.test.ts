@@ -4,13 +4,17 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import { WorkerPool } from '../../src/control/worker-pool.ts';
+import type { ContentHash } from '../../src/model/names.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../../src/model/settings.ts';
+import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { createFakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 import { BOUND_MS, FAR_MS, until } from '../egress/until.ts';
 import { ask, gone, startZone } from '../egress/zone.ts';
 import type { Zone } from '../egress/zone.ts';
+import { cluster } from '../routing/endpoints.ts';
 import { freePort } from '../free-ports.ts';
 
 /** Collects the threads of data sides in the order of their start, from Node's events. */
@@ -67,6 +71,49 @@ t.test('a port that the kernel chose is held until every data side listens on it
   t.ok((await pool.listen('127.0.0.1', 0)) > 0);
   t.same(held, [1, 1]);
   await until('it is released', () => servers() === before);
+});
+
+t.test('a change that one data side cannot take is live in none, and the next one is taken', async (t) => {
+  for (const count of [1, 2]) {
+    const workers = workersOf(t);
+    const pool = new WorkerPool({
+      clock: systemClock({ keepAlive: false }),
+      watchClock: new FakeClock(),
+      count,
+      settings: { ...DEFAULT_TRAFFIC_SETTINGS, unref: false },
+      onRecords() {},
+      onResolve() {},
+      onCredentialsNeeded() {},
+      onRelay() {},
+      onFault: (message) => t.fail(message),
+      onSilence() {},
+    });
+    t.teardown(() => pool.stop());
+    await pool.start();
+    const answers: string[] = [];
+    for (const worker of workers)
+      worker.on('message', ({ kind, version = '' }: { kind: string; version?: string }) => {
+        if (kind === 'live' || kind === 'change-failed') answers.push(`${kind} ${version}`);
+      });
+    const goLive = (version: string, clusters: readonly string[], broken: string | null = null): Promise<void> => {
+      const made = clusters.map(
+        (name) => [name, { ...cluster([]), name, ...(name === broken ? { endpoints: null } : {}) }] as const,
+      );
+      const snapshot = { ...EMPTY_SNAPSHOT, version, clusters: new Map(made) } as unknown as Snapshot;
+      return pool.goLive({ snapshot, secrets: new Map([[version as ContentHash, version]]), credentials: [] });
+    };
+    await goLive('one', ['a', 'b']);
+    await t.rejects(goLive('two', ['b', 'c'], 'c'), {
+      message: /^data side 0 could not take the change: .*; the previous configuration stays live in all of them$/,
+    });
+    t.equal(pool.secret('two' as ContentHash), undefined);
+    t.equal(pool.secret('one' as ContentHash), 'one');
+    await goLive('three', ['b', 'c', 'd']);
+    if (count === 2) {
+      const expected = ['live one', 'change-failed ', 'live one', 'live three'].flatMap((each) => [each, each]);
+      t.strictSame([...answers].sort(), [...expected].sort());
+    }
+  }
 });
 
 t.test('data sides that took the place of dead ones know it all: routes, certificates, secrets, names', async (t) => {
