@@ -42,7 +42,9 @@ export async function serveHttpClient(
   await session.steps.step<void>((done) => {
     const connection = http.open(tls, forRequests(session, to, seen));
     tls.once('close', done);
+    session.clientLost = done;
     return () => {
+      session.clientLost = null;
       tls.removeListener('close', done);
       connection.close();
     };

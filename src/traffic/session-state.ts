@@ -60,6 +60,8 @@ export class Session {
   accepted: Socket | null;
   /** True when the requests of its client are judged one by one. */
   servesRequests = false;
+  /** Ends a session with requests as the close of its client's connection does. */
+  clientLost: (() => void) | null = null;
   /** Cancels the end that a changed policy has scheduled. */
   policyEnd: (() => void) | null = null;
 

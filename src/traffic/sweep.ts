@@ -81,7 +81,7 @@ export class Sweep {
     const { idleTimeoutMs } = this.#settings;
     session.quietSweeps = session.moved ? 0 : session.quietSweeps + 1;
     session.moved = false;
-    if (isDisconnected(session.accepted)) return session.steps.end(refuse('client-gone', 'the client reset the connection'));
+    if (isDisconnected(session.accepted)) return session.clientLost?.();
     if (idleTimeoutMs > 0 && session.quietSweeps * this.#everyMs >= idleTimeoutMs)
       session.steps.end(refuse('idle-timeout', `no request and no byte of one for ${idleTimeoutMs} ms`));
   }
