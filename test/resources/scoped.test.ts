@@ -99,6 +99,53 @@ t.test('rules of MeshTrafficPermissions decide: deny first, what none allows is 
   );
 });
 
+t.test('a permission for one listener opens no other listener of its Dataplane', async (t) => {
+  const two = dataplaneYaml('m').replace(
+    'name: egress-port }]',
+    'name: a }, { type: ZoneEgress, address: 10.0.0.8, port: 10003, name: b }]',
+  );
+  const permission = (...more: readonly string[]) =>
+    terminated(compileScoped([MESH, two, ...USUAL.slice(2), ...more]), SNI).permission;
+  const about = `[{ sni: { type: Exact, value: ${SNI} } }]`;
+  const forOne = (name: string, section: string): string =>
+    permissionYaml('m', name, `allow: ${about}`, `{ kind: Dataplane, sectionName: "${section}" }`);
+  const none = { kind: 'deny-all', by: 'no MeshTrafficPermission for partner' };
+  t.match(permission(forOne('p', 'a')), { kind: 'all-of', all: [{ kind: 'allow-all' }, none] });
+  t.match(permission(forOne('p', '10003')), { kind: 'all-of', all: [none, { kind: 'allow-all' }] });
+  const allow = { kind: 'allow-all' };
+  t.match(permission(forOne('p', 'a'), forOne('q', 'b')), { kind: 'all-of', all: [allow, allow] }, 'each is open by its own');
+  t.match(permission(permissionYaml('m', 'p', `allow: ${about}`, '{ kind: Dataplane }')), allow);
+});
+
+t.test('a Deny by a label that only a control plane knows refuses; an Allow by it opens nothing', async (t) => {
+  const about = `[{ sni: { type: Exact, value: ${SNI} } }]`;
+  const all = permissionYaml('m', 'a', `allow: ${about}`);
+  const by = (list: string, labels: string): string =>
+    permissionYaml('m', 'p', `${list}: ${about}`, `{ kind: Dataplane, labels: { ${labels} } }`);
+  const compiled = (dataplane: string, ...more: readonly string[]) =>
+    compileScoped([MESH, dataplane, ...USUAL.slice(2), ...more]);
+  const permission = (dataplane: string, ...more: readonly string[]) => terminated(compiled(dataplane, ...more), SNI).permission;
+  const plain = dataplaneYaml('m');
+  for (const label of [
+    'kuma.io/proxy-type: sidecar',
+    'kuma.io/proxy-type: sidecar, kuma.io/mesh: m',
+    'k8s.kuma.io/namespace: default',
+    'k8s.kuma.io/service-account: default',
+  ]) {
+    t.match(permission(plain, all, by('deny', label)), { kind: 'unsupported', by: 'MeshTrafficPermission m/p' }, label);
+    t.match(permission(plain, by('allow', label)), { kind: 'deny-all' }, label);
+    const warned = linesOf(compiled(plain, by('allow', label)), 'warning').join('\n');
+    t.match(warned, /spec\.targetRef\.labels: .*a control plane computes/, label);
+  }
+  // The other label says that it is another Dataplane, whatever the unknown one is.
+  const elsewhere = 'kuma.io/proxy-type: sidecar, kuma.io/workload: other';
+  t.match(permission(plain, all, by('deny', elsewhere)), { kind: 'allow-all' });
+  const written = plain.replace('{ kuma.io/workload', '{ kuma.io/proxy-type: sidecar, kuma.io/workload');
+  t.match(permission(written, all, by('deny', 'kuma.io/proxy-type: sidecar')), { kind: 'deny-all' });
+  t.match(permission(written, all, by('deny', 'kuma.io/proxy-type: gateway')), { kind: 'allow-all' });
+  t.match(permission(written, by('allow', 'kuma.io/proxy-type: sidecar')), { kind: 'allow-all' });
+});
+
 t.test('clients of each MeshTrust are trusted, and of the identity unless it says otherwise', async (t) => {
   const other = makeCa('other');
   const trust = (domain: string, pem: string): string =>

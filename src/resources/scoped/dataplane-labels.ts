@@ -3,9 +3,21 @@ import type { TargetRef } from '../kinds/target-ref.ts';
 import { selects } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 
+const NAMESPACE = 'k8s.kuma.io/namespace';
+
+/** Labels that a control plane computes from more than the resource, or not in each version. */
+const COMPUTED: ReadonlySet<string> = new Set([
+  NAMESPACE,
+  'k8s.kuma.io/service-account',
+  'kuma.io/proxy-type',
+  'kuma.io/workload',
+  'kuma.io/zone',
+]);
+
 /** Returns its labels with those that a control plane computes. */
 export function labelsOf({ meta }: DataplaneDefinition, zone: string): Tags {
   return new Map([
+    ...(meta.namespace === '' ? [] : [[NAMESPACE, meta.namespace] as const]),
     ...meta.labels,
     ['kuma.io/display-name', meta.displayName],
     ['kuma.io/env', meta.form],
@@ -43,4 +55,16 @@ export function selectsDataplane(targetRef: TargetRef | null, dataplane: Datapla
     default:
       return targetRef.kind satisfies never;
   }
+}
+
+/**
+ * Lists the labels of a target that leave open whether it selects the Dataplane: a control plane
+ * computes them, and the resource does not have them. Empty where another field decides.
+ */
+export function openLabels(targetRef: TargetRef | null, dataplane: DataplaneDefinition, zone: string): readonly string[] {
+  if (targetRef?.kind !== 'Dataplane') return [];
+  const known = labelsOf(dataplane, zone);
+  const open = [...targetRef.labels.keys()].filter((label) => COMPUTED.has(label) && !known.has(label));
+  const rest = new Map([...targetRef.labels].filter(([label]) => !open.includes(label)));
+  return selectsDataplane({ ...targetRef, labels: rest }, dataplane, zone) ? open : [];
 }

@@ -6,7 +6,7 @@ import type { MeshTrafficPermission } from '../kinds/mesh-traffic-permission.ts'
 import type { RuleMatch } from '../kinds/rule-match.ts';
 import { meshPermissionName } from '../mesh-permissions.ts';
 import type { MeshResources } from '../resource-set.ts';
-import { selectsDataplane } from './dataplane-labels.ts';
+import { openLabels, selectsDataplane } from './dataplane-labels.ts';
 
 /** The clients that may reach the services of a mesh through its Dataplanes. */
 export interface ScopedPermissions {
@@ -15,8 +15,8 @@ export interface ScopedPermissions {
 
 /**
  * Merges the `rules` of every MeshTrafficPermission that selects the Dataplane, by server name: a
- * client that one denies, or that none allows, is refused. Several Dataplanes share their routes
- * here, so each has to allow a client.
+ * client that one denies, or that none allows, is refused. Several Dataplanes, and the listeners of
+ * each, share their routes here, so each has to allow a client.
  */
 export function scopedPermissions(
   { meshPermissions, mesh }: MeshResources,
@@ -29,19 +29,28 @@ export function scopedPermissions(
       findings.warn(meta.at, 'spec.from', 'lets no client in through an egress of one mesh: use rules');
   }
   const effective = meshPermissions.filter(({ isShadow }) => !isShadow);
+  const listeners = dataplanes.flatMap((dataplane) => dataplane.egresses.map((egress) => ({ ...dataplane, egresses: [egress] })));
   const selecting = unique(
-    dataplanes.map((dataplane) => effective.filter(({ targetRef }) => selectsDataplane(targetRef, dataplane, zone))),
+    listeners.map((listener) => effective.filter(({ targetRef }) => selectsDataplane(targetRef, listener, zone))),
   );
   // It refuses clients of an unknown destination.
-  const unclear = effective.find(
-    ({ targetRef, rules }) => !CLEAR.includes(targetRef?.kind ?? 'Mesh') && rules.some(({ deny }) => deny.length > 0),
-  );
+  const unclear = effective.find((policy) => !CLEAR.includes(policy.targetRef?.kind ?? 'Mesh') && denies(policy));
+  const open = openPolicies(effective, listeners, zone);
+  for (const { policy, label } of open) {
+    const message = `${label} is a label that a control plane computes, and the Dataplane does not have it here: write it among its labels`;
+    findings.warn(policy.targetRef?.at ?? policy.meta.at, 'spec.targetRef.labels', message);
+  }
+  const openDeny = open.find(({ policy }) => denies(policy));
   const by = `MeshTrafficPermission of mesh ${mesh.meta.name}`;
   return {
     of(sni, destination) {
       if (unclear !== undefined) {
         const why = `it denies, and its targetRef of kind ${unclear.targetRef?.kind ?? ''} is not evaluated for a Dataplane`;
         return { kind: 'unsupported', by: meshPermissionName(unclear), why };
+      }
+      if (openDeny !== undefined) {
+        const why = `it denies, and the label ${openDeny.label} of its targetRef is not known for a Dataplane`;
+        return { kind: 'unsupported', by: meshPermissionName(openDeny.policy), why };
       }
       const all = selecting.map((policies) => permissionOf(policies, { sni: serverName(sni), destination, by }));
       const [first] = all;
@@ -51,6 +60,22 @@ export function scopedPermissions(
 }
 
 const CLEAR: readonly string[] = ['Mesh', 'Dataplane'];
+
+function denies({ rules }: MeshTrafficPermission): boolean {
+  return rules.some(({ deny }) => deny.length > 0);
+}
+
+/** Returns the policies of which a label leaves open whether they select one of the listeners. */
+function openPolicies(
+  policies: readonly MeshTrafficPermission[],
+  listeners: readonly DataplaneDefinition[],
+  zone: string,
+): readonly { readonly policy: MeshTrafficPermission; readonly label: string }[] {
+  return policies.flatMap((policy) => {
+    const [label] = listeners.flatMap((listener) => openLabels(policy.targetRef, listener, zone));
+    return label === undefined ? [] : [{ policy, label }];
+  });
+}
 
 function unique(lists: readonly (readonly MeshTrafficPermission[])[]): readonly (readonly MeshTrafficPermission[])[] {
   return [...new Map(lists.map((list) => [JSON.stringify(list.map(({ meta }) => meta.name)), list])).values()];
