@@ -1,3 +1,5 @@
+import { oneLine } from '../explain/lines.ts';
+
 /** The content of a proxy's token in words, and why Kuma's control plane would refuse it; pure. */
 export interface TokenReport {
   readonly kind: 'zone' | 'dataplane' | 'other';
@@ -83,7 +85,7 @@ function scopeOf({ Scope: scope }: JsonObject): readonly string[] {
 function tagsOf(tags: unknown): string {
   if (typeof tags !== 'object' || tags === null) return '';
   return Object.entries(tags)
-    .map(([key, values]) => `tag ${key}=${Array.isArray(values) ? values.map(shown).join('|') : shown(values)}`)
+    .map(([key, values]) => `tag ${shown(key)}=${Array.isArray(values) ? values.map(shown).join('|') : shown(values)}`)
     .join(', ');
 }
 
@@ -96,7 +98,7 @@ function named(what: string, name: unknown, otherwise: string): string {
  * terminal.
  */
 function shown(value: unknown): string {
-  return typeof value === 'string' && /^[\w./:-]+$/.test(value) ? value : (JSON.stringify(value) ?? 'nothing');
+  return typeof value === 'string' && /^[\w./:-]+$/.test(value) ? value : oneLine(JSON.stringify(value) ?? 'nothing');
 }
 
 /** Writes `2026-11-30 12:00:00Z (in 30 days)` for seconds since the Unix epoch. */

@@ -101,6 +101,23 @@ t.test('a control plane that keeps Kuma’s rules takes the token, and refuses o
   t.match(tokens.refusal(tokens.issue({ zone: 'west' })), /zone from requestor: east is different than in token: west/);
 });
 
+t.test('no name in a token moves a cursor or turns the writing', (t) => {
+  const bad = 'a\u001b[31m\u009b2J\u007f\u202ez';
+  const segment = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const report = (claims: object) =>
+    tokenReport(checkedToken(`${segment({ alg: bad, kid: bad })}.${segment(claims)}.AA`), { nowMs: 0, isSigned: null });
+  for (const claims of [
+    { Zone: bad, Scope: [bad], jti: bad },
+    { Mesh: bad, Name: bad, Type: bad, Tags: { [bad]: [bad] }, jti: bad },
+    { [bad]: bad },
+  ]) {
+    const { what, lines, problems } = report(claims);
+    for (const text of [what, ...lines.flat(), ...problems]) t.notMatch(text, /[\p{Cc}\p{Cf}]/u, JSON.stringify(text));
+    t.match(what, /\\x9b2J.*\\u\{202e\}z/);
+  }
+  t.end();
+});
+
 t.test('what Kuma made is read: who it is for, until when, and what is refused of it', (t) => {
   const during = 1_795_500_000_000;
   const report = (name: string, nowMs = during) => tokenReport(checkedToken(recorded(name)), { nowMs, isSigned: null });
