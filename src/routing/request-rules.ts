@@ -9,8 +9,8 @@ import { valuesOf } from '../wire/flat-headers.ts';
 import type { FlatHeaders } from '../wire/flat-headers.ts';
 import { holds, TAGS_HEADER } from './sender-rules.ts';
 
-/** Values of these are secrets, and are in no record. */
-const SECRET: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key']);
+/** Headers of such names may have secrets, and are in no record. */
+const SECRET = /auth|cookie|token|secret|passw|credential|session|signature|key|csrf|xsrf/;
 
 /** The most names in a record; a name with longer values is left out. */
 const MAX_NAMES = 16;
@@ -38,7 +38,7 @@ function headersRead(http: HttpRoute): readonly string[] {
   const known = namesOf.get(http);
   if (known !== undefined) return known;
   const rules = [...(http.rateLimits ?? []), ...(http.faults ?? [])].flatMap(({ clients = [] }) => clients);
-  const names = rules.map(headerOf).filter((name) => name !== null && !SECRET.has(name)) as string[];
+  const names = rules.map(headerOf).filter((name) => name !== null && !SECRET.test(name)) as string[];
   const read = [...new Set([TAGS_HEADER, ...names])].slice(0, MAX_NAMES);
   namesOf.set(http, read);
   return read;

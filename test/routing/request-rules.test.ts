@@ -11,8 +11,31 @@ const http = (...rateLimits: readonly RequestRateLimit[]): HttpRoute => ({
 });
 
 t.test('a record keeps the headers that rules read and x-kuma-tags, no secrets and nothing that is long', async (t) => {
-  const route = http(limit(header('a')), limit(header('authorization'), header('cookie')), limit(header('long')));
-  const headers = ['a', '1', 'b', '2', 'a', '3', 'authorization', 'Bearer x', 'cookie', 'id=1', 'long', 'x'.repeat(3_000)];
+  const route = http(
+    limit(header('a')),
+    limit(header('authorization'), header('cookie'), header('x-auth-token'), header('api-key'), header('x-amz-security-token')),
+    limit(header('long')),
+  );
+  const headers = [
+    'a',
+    '1',
+    'b',
+    '2',
+    'a',
+    '3',
+    'authorization',
+    'Bearer x',
+    'cookie',
+    'id=1',
+    'x-auth-token',
+    'y',
+    'api-key',
+    'z',
+    'x-amz-security-token',
+    'w',
+    'long',
+    'x'.repeat(3_000),
+  ];
   t.same(recordedHeaders(route, headers), { 'x-kuma-tags': [], a: ['1', '3'] });
   t.same(recordedHeaders(null, ['x-kuma-tags', '&a=b&', 'c', 'd']), { 'x-kuma-tags': ['&a=b&'] });
   const many = http(...Array.from({ length: 100 }, (_, i) => limit(header(`h${i}`))));
