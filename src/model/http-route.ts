@@ -5,7 +5,10 @@ import type { Principal } from './permission.ts';
  * effect.
  */
 export interface HttpRoute {
-  /** True sets `Host` to the name of the chosen endpoint, where it has one. */
+  /**
+   * True sets `Host` to the name of the chosen endpoint, where it has one, as Kuma's egress does
+   * since kumahq/kuma#8403.
+   */
   readonly autoHostRewrite: boolean;
   /** True answers each request of a denied client with 403; otherwise its connection is closed. */
   readonly answersDenied: boolean;
