@@ -7,9 +7,9 @@ const waiting = new WeakSet<Socket>();
 
 /**
  * Ends a TCP connection with a reset. libuv refuses a reset while an end is in progress (`end` was
- * called, and the kernel has not taken everything yet; libuv/libuv#2425 does not allow both). Node
- * then loses the descriptor and never emits `close`. So the reset comes after the end; a peer that takes nothing more is destroyed
- * after a time.
+ * called, and the kernel has not taken everything yet; libuv/libuv#2425 allows one of the two).
+ * Node then loses the descriptor and never emits `close`. So the reset comes after the end; a peer
+ * that takes nothing more is destroyed after a time.
  */
 export function resetTcp(socket: Socket): void {
   resetBelow(socket, socket);
