@@ -2,18 +2,19 @@
 // test -- test/wire/sni.test.ts`; a folder means its tests. It prints each failure at once and ends
 // with a summary; the complete TAP goes to a file. With `-R NAME` a reporter of tap prints instead.
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { install, nodeBinary, root } from './setup.mjs';
 import { tapSummary } from './tap-summary.mjs';
+import { testsOf } from './tests-of.mjs';
 
 const DETAILS = join('.tap', 'last-run.tap');
 
 const node = nodeBinary();
 install({ dev: true });
 const tap = join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs');
-const args = process.argv.slice(2).flatMap(testsOf);
+const args = process.argv.slice(2).flatMap((arg) => testsOf(root, arg));
 const flags = ['run', '--disable-coverage', '--allow-empty-coverage'];
 // Each of some two hundred test files, and each process and thread of theirs, strips the types of
 // the same sources. Keeping Node's result saves a third of the CPU time.
@@ -26,13 +27,6 @@ if (args.some((arg) => /^(-R|--reporter\b)/.test(arg))) {
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code) => process.exit(code ?? 1));
 } else await summarised();
-
-/** Tap takes a folder for a test file. */
-function testsOf(arg) {
-  if (arg.startsWith('-') || !statSync(join(root, arg), { throwIfNoEntry: false })?.isDirectory()) return [arg];
-  const names = readdirSync(join(root, arg), { recursive: true }).filter((name) => name.endsWith('.test.ts'));
-  return names.length === 0 ? [arg] : names.sort().map((name) => join(arg, name));
-}
 
 async function summarised() {
   const startedAt = Date.now();

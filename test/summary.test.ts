@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 
 const SUMMARY = new URL('../scripts/tap-summary.mjs', import.meta.url).href;
+const TESTS_OF = new URL('../scripts/tests-of.mjs', import.meta.url).href;
 const BEGIN = "import t from 'tap';\n";
 /** A skip of a test inside of the run, not one of this file. */
 const SKIPPED = JSON.stringify(Object.fromEntries([['skip', 'skipped: no data']]));
@@ -95,12 +96,17 @@ t.test('a run that was cut off is not taken for a good one', async (t) => {
 });
 
 t.test('a folder stands for the tests in it', async (t) => {
-  const folder = mkdtempSync(join(folderOfRuns(), 'folder-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  mkdirSync(join(folder, 'inner'));
-  for (const name of ['one.test.ts', 'inner/two.test.ts', 'none.ts'])
-    writeFileSync(join(folder, name), `${BEGIN}t.pass('ran');\n`);
-  const { stdout } = await run(process.execPath, ['scripts/test.mjs', '-R', 'tap', folder], { env: plainEnvironment() });
-  const ran = [...stdout.matchAll(/^ok \d+ - (\S+)/gm)].map(([, name = '']) => name.replace(`${folder}/`, ''));
-  t.same(ran.sort(), ['inner/two.test.ts', 'one.test.ts']);
+  // The runner itself is not started here: it would empty `.tap`, to which this run writes.
+  const root = t.testdir({ tests: { 'one.test.ts': '', 'none.ts': '', inner: { 'two.test.ts': '' } }, bare: { 'none.ts': '' } });
+  const program = `
+const { testsOf } = await import(process.argv[1]);
+console.log(JSON.stringify(['tests', 'tests/one.test.ts', '-R', 'bare', 'absent'].map((arg) => testsOf(process.argv[2], arg))));`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program, TESTS_OF, root]);
+  t.same(JSON.parse(stdout), [
+    ['tests/inner/two.test.ts', 'tests/one.test.ts'],
+    ['tests/one.test.ts'],
+    ['-R'],
+    ['bare'],
+    ['absent'],
+  ]);
 });
