@@ -39,8 +39,9 @@ export class Admission {
       this.#limits.forceSession(source);
       return null;
     }
-    // Frees the place that another data side has used above the limit.
-    if (surplus > 0 && this.#unproven.size > share) this.#unproven.makeRoom(now);
+    // Frees the place that another data side has used above the limit. Without a share none does:
+    // such a surplus is a session that makes room and has not left its place yet.
+    if (share > 0 && surplus > 0 && this.#unproven.size > share) this.#unproven.makeRoom(now);
     const isRoom = full.of === 'source' ? this.#unproven.makeRoomIn(source, now) : this.#unproven.makeRoom(now);
     if (!isRoom) return full.detail;
     this.#limits.forceSession(source);
@@ -50,6 +51,7 @@ export class Admission {
   /** Returns places above the limit that data sides below their share have used. */
   giveBack(): void {
     const { surplusSessions, shareOfSessions } = this.#limits;
+    if (shareOfSessions === 0) return;
     const number = Math.min(surplusSessions, this.#unproven.size - shareOfSessions);
     for (let i = 0; i < number; i++) this.#unproven.makeRoom(this.#clock.now());
   }
