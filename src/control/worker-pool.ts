@@ -63,6 +63,24 @@ function keyOf(message: FromData): string {
 /** The first of several places to listen at. */
 export const FIRST_PLACE = '';
 
+interface NextLive {
+  readonly snapshot: Snapshot;
+  readonly secrets: Secrets;
+  readonly credentials: readonly MeshCredentials[];
+}
+
+interface Live {
+  readonly snapshot: Snapshot;
+  readonly secrets: Secrets;
+  readonly credentials: ReadonlyMap<MeshName, MeshCredentials>;
+}
+
+interface FailedChange {
+  readonly change: SnapshotChange;
+  readonly next: NextLive;
+  readonly before: Live;
+}
+
 /**
  * All data sides, and what was sent to them: one that dies is replaced by another, which receives
  * the same.
@@ -75,9 +93,8 @@ export class WorkerPool {
   readonly breakers: Breakers;
   readonly #clusterSlots = new Slots((slot) => this.breakers.isFree(slot));
   readonly #routeSlots = new Slots(() => true);
-  /** Token buckets by route; those that a change removes stay until it is live. */
+  /** Token buckets of the live routes. */
   readonly #buckets = new Map<string, readonly string[]>();
-  #unused: string[] = [];
   readonly #links: DataLink[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #credentials = new Map<MeshName, MeshCredentials>();
@@ -147,16 +164,10 @@ export class WorkerPool {
    * Sends secrets first, then credentials, then the snapshot that needs them; then removes what is
    * no longer needed. Resolves when it is live everywhere.
    */
-  async goLive(next: {
-    readonly snapshot: Snapshot;
-    readonly secrets: Secrets;
-    readonly credentials: readonly MeshCredentials[];
-  }): Promise<void> {
-    const before = this.#snapshot;
-    const credentialsBefore = new Map(this.#credentials);
-    const secretsBefore = this.#secrets;
+  async goLive(next: NextLive): Promise<void> {
+    const before: Live = { snapshot: this.#snapshot, secrets: this.#secrets, credentials: new Map(this.#credentials) };
     const secrets = diffMaps(this.#secrets, next.secrets);
-    const change = await diffInTurns(before, next.snapshot, nextTurn);
+    const change = await diffInTurns(before.snapshot, next.snapshot, nextTurn);
     const pieces = splitChange(change);
     await nextTurn();
     // Throws without free slots, before anything has changed.
@@ -170,18 +181,12 @@ export class WorkerPool {
     await nextTurn();
     const failures = await this.#sendChange(pieces);
     if (failures.length > 0) {
-      this.#snapshot = before;
-      for (const { mesh } of next.credentials) this.#restoreCredentials(mesh, credentialsBefore);
-      const back = await diffInTurns(next.snapshot, before, nextTurn);
-      await this.#sendChange(splitChange(wholeWith(before, back)));
-      this.#removeSlots(back);
-      this.#secrets = secretsBefore;
-      if (secrets.set.length > 0) this.#postAll({ kind: 'secrets', set: [], removed: secrets.set.map(([hash]) => hash) });
+      await this.#takeBack({ change, next, before });
       throw new Error(`${failures.join('; ')}; the previous configuration stays live in all of them`);
     }
     this.#secrets = next.secrets;
     await nextTurn();
-    this.#removeSlots(change);
+    this.#settleSlots(change);
     this.#forgetNames(next.snapshot);
     if (secrets.removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed: secrets.removed });
   }
@@ -277,28 +282,34 @@ export class WorkerPool {
 
   #addSlots(change: SnapshotChange): void {
     const clusters = this.#clusterSlots.add(change.clusters.set.map(([name]) => name));
-    const needed: string[] = [];
-    for (const [name, route] of change.routes.set) {
-      const buckets = bucketsOf(route);
-      this.#unused.push(...(this.#buckets.get(name) ?? []).filter((each) => !buckets.includes(each)));
-      if (buckets.length === 0) this.#buckets.delete(name);
-      else this.#buckets.set(name, buckets);
-      needed.push(...buckets);
-    }
-    const routes = this.#routeSlots.add(needed);
+    const routes = this.#routeSlots.add(change.routes.set.flatMap(([, route]) => bucketsOf(route)));
     for (const [, slot] of routes.set) this.breakers.refill(slot);
     this.#tellSlots(clusters, routes);
   }
 
-  #removeSlots(change: SnapshotChange): void {
-    for (const name of change.routes.removed) {
-      this.#unused.push(...(this.#buckets.get(name) ?? []));
-      this.#buckets.delete(name);
-    }
-    const clusters = this.#clusterSlots.remove(change.clusters.removed);
-    const routes = this.#routeSlots.remove(this.#unused);
-    this.#unused = [];
-    this.#tellSlots(clusters, routes);
+  /** Removes the slots that are not needed now that the change is live. */
+  #settleSlots(change: SnapshotChange): void {
+    const wanted = [...change.routes.set, ...change.routes.removed.map((name) => [name, null] as const)];
+    const unused = wanted.flatMap(([name, route]) => {
+      const [before, now] = [this.#buckets.get(name) ?? [], route === null ? [] : bucketsOf(route)];
+      if (now.length === 0) this.#buckets.delete(name);
+      else this.#buckets.set(name, now);
+      return before.filter((each) => !now.includes(each));
+    });
+    this.#removeSlots(change.clusters.removed, unused);
+  }
+
+  /** Removes the slots that only a change needs which is not live. */
+  #dropSlots(change: SnapshotChange, back: SnapshotChange): void {
+    const unused = change.routes.set.flatMap(([name, route]) => {
+      const live = this.#buckets.get(name) ?? [];
+      return bucketsOf(route).filter((each) => !live.includes(each));
+    });
+    this.#removeSlots(back.clusters.removed, unused);
+  }
+
+  #removeSlots(clusters: readonly string[], buckets: readonly string[]): void {
+    this.#tellSlots(this.#clusterSlots.remove(clusters), this.#routeSlots.remove(buckets));
   }
 
   #tellSlots(clusters: SlotChange, routes: SlotChange): void {
@@ -338,10 +349,20 @@ export class WorkerPool {
     );
   }
 
-  #restoreCredentials(mesh: MeshName, before: ReadonlyMap<MeshName, MeshCredentials>): void {
-    const credentials = before.get(mesh);
-    if (credentials === undefined) this.removeCredentials(mesh);
-    else this.setCredentials(credentials);
+  /** Leads every data side back from a change that one of them could not take. */
+  async #takeBack({ change, next, before }: FailedChange): Promise<void> {
+    this.#snapshot = before.snapshot;
+    for (const { mesh } of next.credentials) {
+      const credentials = before.credentials.get(mesh);
+      if (credentials === undefined) this.removeCredentials(mesh);
+      else this.setCredentials(credentials);
+    }
+    const back = await diffInTurns(next.snapshot, before.snapshot, nextTurn);
+    await this.#sendChange(splitChange(wholeWith(before.snapshot, back)));
+    this.#dropSlots(change, back);
+    this.#secrets = before.secrets;
+    const { removed } = diffMaps(next.secrets, before.secrets);
+    if (removed.length > 0) this.#postAll({ kind: 'secrets', set: [], removed });
   }
 
   #postAll(message: ToData): void {

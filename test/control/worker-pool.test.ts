@@ -6,6 +6,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { WorkerPool } from '../../src/control/worker-pool.ts';
 import type { ContentHash } from '../../src/model/names.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../../src/model/settings.ts';
+import type { TerminateRoute } from '../../src/model/route.ts';
 import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
@@ -114,6 +115,45 @@ t.test('a change that one data side cannot take is live in none, and the next on
       t.strictSame([...answers].sort(), [...expected].sort());
     }
   }
+});
+
+t.test('a limit that a failed change would have removed holds on', async (t) => {
+  const pool = new WorkerPool({
+    clock: systemClock({ keepAlive: false }),
+    watchClock: new FakeClock(),
+    count: 1,
+    settings: { ...DEFAULT_TRAFFIC_SETTINGS, unref: false },
+    onRecords() {},
+    onResolve() {},
+    onCredentialsNeeded() {},
+    onRelay() {},
+    onFault: (message) => t.fail(message),
+    onSilence() {},
+  });
+  t.teardown(() => pool.stop());
+  await pool.start();
+  const limited = {
+    kind: 'terminate',
+    serverName: 'a{mesh=default}',
+    mesh: 'default',
+    destination: 'a',
+    cluster: 'a',
+    permission: { kind: 'allow-all', by: 'test' },
+    rateLimit: { connections: 1, intervalMs: FAR_MS },
+  } as unknown as TerminateRoute;
+  const { rateLimit: _, ...unlimited } = limited;
+  const goLive = (version: string, route: object, endpoints: readonly [] | null = []): Promise<void> => {
+    const clusters = new Map([['a', { ...cluster([]), name: 'a', endpoints }]]);
+    const snapshot = { ...EMPTY_SNAPSHOT, version, routes: new Map([[limited.serverName, route]]), clusters };
+    return pool.goLive({ snapshot: snapshot as unknown as Snapshot, secrets: new Map(), credentials: [] });
+  };
+  await goLive('one', limited);
+  t.equal(pool.breakers.admit(limited), null);
+  t.match(pool.breakers.admit(limited), { limit: 'rate' });
+  await t.rejects(goLive('two', unlimited, null), { message: /could not take the change/ });
+  t.match(pool.breakers.admit(limited), { limit: 'rate' }, 'after the failed change');
+  await goLive('three', { ...limited, destination: 'b' });
+  t.match(pool.breakers.admit(limited), { limit: 'rate' }, 'after the next one');
 });
 
 t.test('data sides that took the place of dead ones know it all: routes, certificates, secrets, names', async (t) => {
