@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { errorCode } from '../base/error-code.ts';
-import { EXIT_NO_INPUT } from './exit-codes.ts';
+import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { Stopped } from './load-folder.ts';
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -16,5 +16,15 @@ export function fileText(path: string): string {
   } catch (error) {
     const code = errorCode(error) || 'unknown error';
     throw new Stopped(EXIT_NO_INPUT, `read ${path}: ${REASONS[code] ?? 'it cannot be read'} (${code})`);
+  }
+}
+
+/** Parses the text of a file from the command line. Throws `Stopped`, with the error of `parse`. */
+export function parsedFile<Value>(path: string, parse: (text: string) => Value): Value {
+  const text = fileText(path);
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new Stopped(EXIT_CONFIG, `${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

@@ -5,9 +5,8 @@ import type { SigningKey, TokenLife } from '../identity/proxy-token.ts';
 import type { GenerateDataplaneTokenCommand } from './commands/generate-dataplane-token.ts';
 import type { KeyFormat } from './commands/generate-signing-key.ts';
 import type { GenerateZoneTokenCommand } from './commands/generate-zone-token.ts';
-import { EXIT_CONFIG } from './exit-codes.ts';
-import { fileText } from './file-text.ts';
-import { Stopped, untilStopped } from './load-folder.ts';
+import { parsedFile } from './file-text.ts';
+import { untilStopped } from './load-folder.ts';
 import type { SigningOptions } from './signing-options.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -51,16 +50,7 @@ function withSigning(
  */
 function withKey(path: string, read: (text: string) => Key, terminal: Terminal, made: (key: Key) => string): Promise<number> {
   return untilStopped(terminal, () => {
-    terminal.out(made(keyIn(path, read)));
+    terminal.out(made(parsedFile(path, read)));
     return Promise.resolve(0);
   });
-}
-
-function keyIn(path: string, read: (text: string) => Key): Key {
-  const text = fileText(path);
-  try {
-    return read(text);
-  } catch (error) {
-    throw new Stopped(EXIT_CONFIG, `${path}: ${error instanceof Error ? error.message : 'the key cannot be used'}`);
-  }
 }

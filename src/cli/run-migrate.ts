@@ -31,16 +31,17 @@ export function migrateCommand({ dir, name, zone, output }: MigrateCommand, term
     for (const problem of problems) terminal.err(`${formatProblem(problem)}\n`);
     const ca = await createCa({ mesh: 'migration', keyType: 'ec', nowMs: Date.now() });
     const options = { ...(name === null ? {} : { name }), ...(zone === null ? {} : { zone }) };
-    const egress = chooseEgress(setOf(files).egresses, [], name ?? undefined, createFindings(false));
+    const { egresses, meshes } = readResources(files, createParseCache(), createFindings(false));
+    const egress = chooseEgress(egresses, [], name ?? undefined, createFindings(false));
     if (egress === null)
       throw new Stopped(EXIT_CONFIG, `${dir}: no ZoneEgress to migrate, or --name has to say which of several`);
     // Certificates say nothing of who may pass: any pair stands for those of the control plane.
     const before = compiled(files, { ...options, name: egress.meta.name, identities: 'any', readFile: pairOf(ca) }, terminal);
     const here = before.snapshot.zone;
-    const plan = planMigration({ snapshot: before.snapshot, meshes: setOf(files).meshes, zone: here }, egress);
+    const plan = planMigration({ snapshot: before.snapshot, meshes, zone: here }, egress);
     if (plan.meshes.length === 0)
       throw new Stopped(EXIT_CONFIG, `${dir}: no mesh has a destination whose mTLS ends at the ZoneEgress`);
-    const made = plannedFiles(plan, setOf(files).meshes, ca);
+    const made = plannedFiles(plan, meshes, ca);
     const after = compiled([...files, ...made], { zone: here, name: egress.meta.name }, terminal);
     const access = accessReports(plan, before.snapshot, after.snapshot);
     terminal.out(
@@ -51,10 +52,6 @@ export function migrateCommand({ dir, name, zone, output }: MigrateCommand, term
     const isLost = plan.meshes.some(({ destinations }) => destinations.some(({ lost }) => lost !== ''));
     return access.length > 0 || isLost ? EXIT_ACCESS_CHANGES : 0;
   });
-}
-
-function setOf(files: readonly SourceFile[]): ReturnType<typeof readResources> {
-  return readResources(files, createParseCache(), createFindings(false));
 }
 
 function compiled(files: readonly SourceFile[], options: Parameters<typeof compile>[1], terminal: Terminal): GoodConfig {

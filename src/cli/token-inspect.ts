@@ -1,8 +1,8 @@
 import { isSignedBy, publicKeyIn } from '../identity/proxy-token.ts';
 import type { TokenInspectCommand } from './commands/token-inspect.ts';
 import { EXIT_CONFIG } from './exit-codes.ts';
-import { fileText } from './file-text.ts';
-import { Stopped, untilStopped } from './load-folder.ts';
+import { parsedFile } from './file-text.ts';
+import { untilStopped } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 import { checkedToken } from './token.ts';
 import { tokenReport } from './token-report.ts';
@@ -14,31 +14,12 @@ import type { TokenReport } from './token-report.ts';
 export function tokenInspectCommand(options: TokenInspectCommand, terminal: Terminal): Promise<number> {
   const { file, publicKeyPath, output } = options;
   return untilStopped(terminal, () => {
-    const token = tokenIn(file);
-    const report = tokenReport(token, { nowMs: Date.now(), isSigned: signature(token, publicKeyPath) });
+    const token = parsedFile(file, checkedToken);
+    const key = publicKeyPath === null ? null : parsedFile(publicKeyPath, publicKeyIn);
+    const report = tokenReport(token, { nowMs: Date.now(), isSigned: key === null ? null : isSignedBy(token, key) });
     terminal.out(output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : textOf(report));
     return Promise.resolve(report.problems.length === 0 ? 0 : EXIT_CONFIG);
   });
-}
-
-function tokenIn(file: string): string {
-  const text = fileText(file);
-  try {
-    return checkedToken(text);
-  } catch (error) {
-    throw new Stopped(EXIT_CONFIG, `${file}: ${error instanceof Error ? error.message : 'it is no token'}`);
-  }
-}
-
-/** Tells whether the key of the file signed the token; null without a key. */
-function signature(token: string, publicKeyPath: string | null): boolean | null {
-  if (publicKeyPath === null) return null;
-  const text = fileText(publicKeyPath);
-  try {
-    return isSignedBy(token, publicKeyIn(text));
-  } catch (error) {
-    throw new Stopped(EXIT_CONFIG, `${publicKeyPath}: ${error instanceof Error ? error.message : 'the key cannot be used'}`);
-  }
 }
 
 const SIGNATURES = { good: 'good', wrong: 'wrong', unchecked: 'not checked; --public-key-path FILE checks it' } as const;

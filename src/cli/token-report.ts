@@ -1,3 +1,4 @@
+import { objectIn } from './token.ts';
 import { oneLine } from '../explain/lines.ts';
 
 /** The content of a proxy's token in words, and why Kuma's control plane would refuse it; pure. */
@@ -24,7 +25,10 @@ export interface TokenFacts {
 
 /** Takes a token that `checkedToken` has accepted. */
 export function tokenReport(token: string, { nowMs, isSigned }: TokenFacts): TokenReport {
-  const [header = {}, claims = {}] = token.split('.').slice(0, 2).map(objectIn);
+  const [header = {}, claims = {}] = token
+    .split('.')
+    .slice(0, 2)
+    .map((part): JsonObject => ({ ...objectIn(part) }));
   const kind = kindOf(claims);
   return {
     kind,
@@ -120,9 +124,4 @@ function spanOf(ms: number): string {
   const [unit, name] = UNITS.find(([size]) => ms >= size) ?? [1_000, 'second'];
   const count = Math.floor(ms / unit);
   return `${count} ${name}${count === 1 ? '' : 's'}`;
-}
-
-function objectIn(segment: string): JsonObject {
-  const value: unknown = JSON.parse(Buffer.from(segment, 'base64url').toString('utf8'));
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

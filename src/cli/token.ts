@@ -25,7 +25,8 @@ function jwtProblem(token: string): string | null {
   return null;
 }
 
-function objectIn(segment: string): object | null {
+/** Returns the JSON object of a part of a token; null where it has none. */
+export function objectIn(segment: string): object | null {
   if (!/^[A-Za-z0-9_-]+$/.test(segment)) return null;
   try {
     const value: unknown = JSON.parse(Buffer.from(segment, 'base64url').toString('utf8'));

@@ -1,6 +1,7 @@
 import type { Problem } from '../base/problem.ts';
 import type { ListenerConfig, ListenerPlace } from '../model/compiled.ts';
 import { Listening } from './listening.ts';
+import { FIRST_PLACE } from './worker-pool.ts';
 import type { ListeningOptions, ListeningWorkers } from './listening.ts';
 
 export interface ListeningPlacesOptions extends Omit<ListeningOptions, 'workers' | 'onChange'> {
@@ -31,7 +32,7 @@ export class ListeningPlaces {
     this.#options = options;
     this.#first = new Listening({
       ...options,
-      workers: options.workersAt(''),
+      workers: options.workersAt(FIRST_PLACE),
       onChange: (at) => options.onChange(at, true),
     });
   }

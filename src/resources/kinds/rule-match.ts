@@ -1,4 +1,5 @@
 import { cut } from '../../base/key-material.ts';
+import { serverName } from '../../model/names.ts';
 import type { Fields } from '../fields.ts';
 
 /** The clients of a rule: each present part must match. */
@@ -11,6 +12,13 @@ export interface RuleMatch {
 export interface TextMatch {
   readonly type: 'exact' | 'prefix';
   readonly value: string;
+}
+
+/** Tells whether a match covers a server name; one without an SNI covers all. */
+export function coversServerName({ sni }: RuleMatch, name: string): boolean {
+  if (sni === null) return true;
+  const wanted = serverName(sni.value);
+  return sni.type === 'exact' ? wanted === name : name.startsWith(wanted);
 }
 
 const FIELDS: readonly string[] = ['spiffeID', 'sni'];

@@ -1,3 +1,4 @@
+import { coversServerName } from '../kinds/rule-match.ts';
 import type { RuleMatch } from '../kinds/rule-match.ts';
 import type { Policy } from '../kinds/policy.ts';
 import { mergeConfs } from './merge.ts';
@@ -32,9 +33,6 @@ export function scopedRules<Conf extends object>(policies: readonly Policy<Conf>
   };
 }
 
-function isAbout({ sni, spiffeId }: RuleMatch, name: string, forClients: boolean): boolean {
-  if ((spiffeId !== null) !== forClients) return false;
-  if (sni === null) return true;
-  const wanted = sni.value.toLowerCase();
-  return sni.type === 'exact' ? wanted === name : name.startsWith(wanted);
+function isAbout(match: RuleMatch, name: string, forClients: boolean): boolean {
+  return (match.spiffeId !== null) === forClients && coversServerName(match, name);
 }

@@ -3,6 +3,7 @@ import { serverName } from '../../model/names.ts';
 import type { Findings } from '../findings.ts';
 import type { DataplaneDefinition } from '../kinds/dataplane.ts';
 import type { MeshTrafficPermission } from '../kinds/mesh-traffic-permission.ts';
+import { coversServerName } from '../kinds/rule-match.ts';
 import type { RuleMatch } from '../kinds/rule-match.ts';
 import { meshPermissionName } from '../mesh-permissions.ts';
 import type { MeshResources } from '../resource-set.ts';
@@ -104,11 +105,9 @@ function permissionOf(
 }
 
 /** Returns null where the match is about another server name. */
-function principalOf({ sni, spiffeId }: RuleMatch, name: string): Principal | null {
-  if (sni !== null) {
-    const wanted = serverName(sni.value);
-    if (sni.type === 'exact' ? wanted !== name : !name.startsWith(wanted)) return null;
-  }
+function principalOf(match: RuleMatch, name: string): Principal | null {
+  if (!coversServerName(match, name)) return null;
+  const { spiffeId } = match;
   return spiffeId === null ? { kind: 'any' } : { kind: 'uri-list', match: spiffeId.type, value: spiffeId.value };
 }
 
