@@ -1,3 +1,4 @@
+import { oneLine } from './lines.ts';
 import type { AccessReport, MeshPlan, MigrationPlan } from './migration.ts';
 import type { MadeResource } from './migration-resources.ts';
 
@@ -75,5 +76,5 @@ function report({ meshes }: MigrationPlan, access: readonly AccessReport[], zone
 }
 
 function comment(lines: readonly string[]): readonly string[] {
-  return lines.map((line) => (line === '' ? '#' : `# ${line}`));
+  return lines.map((line) => (line === '' ? '#' : `# ${oneLine(line)}`));
 }

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { migrationText } from '../../src/explain/print-migration.ts';
 import { compile } from '../../src/resources/compile.ts';
 import { LIVE } from '../data.ts';
 import { ca, linesOf, snapshotOf } from '../resources/fixtures/compiling.ts';
@@ -159,4 +160,16 @@ t.test('what cannot be migrated is said', async (t) => {
   });
   const bad = await runCommand('migrate', folder(`${dir}/bad`, `${ZONE}---\ntype: Mesh\nname: "a b"\n`));
   t.match(bad, { code: 78, out: '', err: /zone\.yaml:\d+:\d+ name/ });
+});
+
+t.test('a name with a line feed stays in the comment', async (t) => {
+  const destination = { name: 'a\nkind: Mesh', before: 'a', after: '', from: 'ExternalService', lost: 'b\u2028c' } as const;
+  const mesh = { mesh: 'default', trustDomain: 'd', identity: null, services: [], permission: null, dataplane: null, tasks: [] };
+  const plan = { meshes: [{ ...mesh, destinations: [destination] }] };
+  const text = migrationText(plan, [], { zone: 'east', toYaml: String });
+  t.match(text, /\n# {3}ExternalService a\\x0akind: Mesh: no successor: b\\u\{2028\}c\n/);
+  t.same(
+    text.split('\n').filter((line) => line !== '' && !line.startsWith('#')),
+    [],
+  );
 });
