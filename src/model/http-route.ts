@@ -41,7 +41,7 @@ export interface HttpTimeouts {
   /** A client connection takes no new requests after this time. */
   readonly maxConnectionMs?: number;
   /**
-   * From the first byte of the head of an HTTP/1.1 request to its last; at most the time in which a
+   * From the first byte of the head of a request to its last; at most the time in which a
    * connection must be set up.
    */
   readonly headersMs?: number;

@@ -48,7 +48,8 @@ export function countRequest(to: HttpCounters, record: RequestRecord): void {
   to.timeMs.observe(record.totalMs);
   if (reason === 'denied' || reason === 'unsupported-policy') to.denied++;
   else if (reason === 'malformed-request') to.malformed++;
-  else to.allowed++;
+  // A request whose head never came was not judged.
+  else if (record.method !== '') to.allowed++;
   to.attempts += record.attempts;
   to.connections += record.connections;
   // Envoy counts its own answer for a service that failed or cannot be reached as an answer of the

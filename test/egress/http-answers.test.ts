@@ -187,6 +187,29 @@ t.test(
   },
 );
 
+t.test('trailers that belong to the connection or describe the message stay behind, and the process goes on', async (t) => {
+  const dropped = ['Connection', 'Keep-Alive', 'Proxy-Connection', 'Upgrade', 'TE', 'HTTP2-Settings', 'Host', 'Trailer'];
+  const service = await startRawService(t, ({ head }) => {
+    const name = /^\S+ \/trailer\/(\S+) /.exec(head)?.[1];
+    if (name === undefined) return answerOf('next');
+    return `${OK}${CHUNKED}\r\n2\r\nab\r\n0\r\nX-A: 1\r\n${name}: x\r\n${name}: y\r\n\r\n`;
+  });
+  await using zone = await startHttpZone(t, service.port);
+  const session = await openSession(zone);
+  for (const name of [...dropped, 'Content-Type', 'Location', 'Authorization']) {
+    const stream = session.request({ ':path': `/trailer/${name}` });
+    stream.on('error', () => {});
+    const trailers: object[] = [];
+    stream.on('trailers', (headers: object) => trailers.push(headers));
+    stream.resume();
+    await once(stream, 'close');
+    t.match(trailers, [{ 'x-a': '1' }], name);
+    t.equal(name.toLowerCase() in (trailers[0] ?? {}), !dropped.includes(name), name);
+    t.strictSame(await read(session, '/next'), [200, 'next', 0], name);
+  }
+  session.destroy();
+});
+
 t.test('HEAD has a length and no body', async (t) => {
   const service = await startRawService(t, ({ head }) =>
     head.startsWith('HEAD') ? `${OK}Content-Length: 9\r\n\r\n` : answerOf('next'),

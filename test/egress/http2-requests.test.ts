@@ -198,6 +198,27 @@ t.test('a field that the library leaves out as malformed does not change another
   }
 });
 
+t.test('a stream that is reset in the same read as its head leaves everything as it is', async (t) => {
+  const service = await startRawService(t);
+  await using zone = await startHttpZone(t, service.port);
+  const reset = frame(TYPES.reset, 0, 1, uint32(8));
+  for (const head of [
+    request(1, [...POST, 'expect', '100-continue'], false),
+    request(1, POST, false),
+    request(1, GET),
+    request(1, swapped(':method', 'TRACE'), false),
+    request(1, swapped(':path', 'x')),
+    large(22_000),
+  ]) {
+    const client = new Frames(await zone.connect(SHOP, zone.mesh.client('frontend')));
+    client.socket.write(Buffer.concat([head, reset, request(3, swapped(':path', '/after'))]));
+    await client.until(() => client.isOver(3));
+    t.ok(client.ended || client.of(3, TYPES.data)?.payload.toString() === 'at /after');
+    client.socket.destroy();
+  }
+  t.equal(answersIn(await readAll(zone, AFTER))[0]?.body, 'at /after');
+});
+
 t.test('floods end their connection, and others are served meanwhile', async (t) => {
   const service = await startRawService(t);
   await using zone = await startHttpZone(t, service.port);

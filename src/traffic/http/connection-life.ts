@@ -17,16 +17,25 @@ export class ConnectionLife {
   readonly #clock: Clock;
   readonly #socket: Socket;
   readonly #idleMs: number;
+  readonly #onSilent: (idleMs: number) => void;
   readonly #duration: Timer | null;
   #idle: Timer | null = null;
   #running = 0;
+  #begun = false;
   #isLast = false;
   /** Sends GOAWAY to a client of HTTP/2; null where the end of the connection is the signal. */
   #goAway: (() => void) | null = null;
 
-  constructor(clock: Clock, socket: Socket, { idleMs = HTTP_TIMEOUT_DEFAULTS.idleMs, maxConnectionMs = 0 }: HttpTimeouts) {
+  /** `onSilent`: called when it ends because no request ever came. */
+  constructor(
+    clock: Clock,
+    socket: Socket,
+    { idleMs = HTTP_TIMEOUT_DEFAULTS.idleMs, maxConnectionMs = 0 }: HttpTimeouts,
+    onSilent: (idleMs: number) => void,
+  ) {
     this.#clock = clock;
     this.#socket = socket;
+    this.#onSilent = onSilent;
     this.#idleMs = idleMs;
     this.#duration = maxConnectionMs === 0 ? null : clock.after(maxConnectionMs, () => this.leave());
     this.#watch();
@@ -42,6 +51,7 @@ export class ConnectionLife {
   }
 
   begin(): void {
+    this.#begun = true;
     this.#running++;
     this.#idle?.cancel();
   }
@@ -76,6 +86,7 @@ export class ConnectionLife {
   }
 
   #quiet(): void {
+    if (!this.#begun && !this.#isLast) this.#onSilent(this.#idleMs);
     this.#isLast = true;
     if (this.#goAway === null) this.#socket.destroySoon();
     else this.#goAway();

@@ -69,6 +69,7 @@ export const H2 = {
   noError: 0,
   protocol: 1,
   internal: 2,
+  settingsTimeout: 4,
   refusedStream: 7,
   cancel: 8,
   enhanceYourCalm: 11,

@@ -8,11 +8,18 @@ export interface FrontConnection {
   readonly closing: boolean;
   /** The connection ends when a head takes longer than this. Absent uses the common limit. */
   readonly headTimeoutMs?: number;
-  /**
-   * Called for a request that no codec could read, with its answer, or null where the connection
-   * just ends. `head` holds what is known of it.
-   */
-  onRefused(reply: LocalReply | null, detail: string, head: RequestHead | null): void;
+  /** Called for a request that no codec could read. */
+  onUnread(unread: UnreadRequest): void;
+}
+
+export interface UnreadRequest {
+  /** Null where the connection just ends. */
+  readonly reply: LocalReply | null;
+  readonly why: string;
+  /** Holds what is known of it; null for nothing. */
+  readonly head: RequestHead | null;
+  /** True when the client took too long; otherwise what it sent cannot be served. */
+  readonly late?: true;
 }
 
 /** Envoy's `max_request_headers_kb` is 60. */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LINGER_MS } from './front-connection.ts';
-import type { FrontConnection } from './front-connection.ts';
+import type { FrontConnection, UnreadRequest } from './front-connection.ts';
 import { rawReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
 
@@ -125,10 +125,12 @@ export class H1Connection {
    * Handles a late head, during which the connection may not have been read: once no other request
    * is left, it gets the full time again.
    */
-  endWhenAlone(ms: number, reply: LocalReply): void {
+  endWhenAlone(ms: number, late: UnreadRequest & { readonly reply: LocalReply }): void {
     this.inTurn(() => {
       this.#late = this.#clock.after(ms, () => {
-        if (this.isIdle) this.end(reply);
+        if (!this.isIdle || this.ending) return;
+        this.front.onUnread(late);
+        this.end(late.reply);
       });
     });
   }

@@ -92,7 +92,7 @@ export class H1Front {
     connection.inTurn(() => {
       const headers = lowerNames(request.rawHeaders);
       const head = unreadHead('CONNECT', request.url ?? '', headers, fieldsOf(headers));
-      connection.front.onRefused(REPLIES.notFound, 'CONNECT is not served', head);
+      connection.front.onUnread({ reply: REPLIES.notFound, why: 'CONNECT is not served', head });
       connection.end(REPLIES.notFound);
     });
   }
@@ -104,7 +104,7 @@ export class H1Front {
     const checked = checkHttp1({ version: request.httpVersion, method, target: request.url ?? '', headers, fields });
     if (checked.kind === 'unserved') {
       const reply = REPLIES[checked.answer];
-      connection.front.onRefused(reply, checked.why, unreadHead(method, request.url ?? '', headers, fields));
+      connection.front.onUnread({ reply, why: checked.why, head: unreadHead(method, request.url ?? '', headers, fields) });
       return connection.end(reply);
     }
     // The parser failed inside of the body while earlier requests were served.
@@ -135,11 +135,18 @@ export class H1Front {
     }
     // The parser repeats its error for all later bytes.
     if (connection.ending || connection.failed !== null) return;
-    if (isLate && !connection.isIdle)
-      return connection.endWhenAlone(this.#headTimeoutOf(connection.front), REPLIES.requestTimeout);
+    const { front } = connection;
+    const headMs = this.#headTimeoutOf(front);
+    const late = {
+      reply: REPLIES.requestTimeout,
+      why: `the head was not complete after ${headMs} ms`,
+      head: null,
+      late: true,
+    } as const;
+    if (isLate && !connection.isIdle) return connection.endWhenAlone(headMs, late);
     const reply = replyToParser(error);
     connection.failed = reply;
-    connection.front.onRefused(reply, `${error.code}`, null);
+    front.onUnread(isLate ? late : { reply, why: `${error.code}`, head: null });
     const { last } = connection;
     // Earlier requests get their answers first. The request with the error cannot continue.
     if (last === null || last.complete) connection.inTurn(() => connection.end(reply));

@@ -18,6 +18,7 @@ import type { FloodWatch } from './flood-watch.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { fieldsOf } from '../../wire/flat-headers.ts';
 import { requestBody } from './request-body.ts';
+import { SlowClient } from './slow-client.ts';
 import { REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
 
@@ -44,7 +45,7 @@ export interface OpenH2 {
 export function openH2(
   socket: Socket,
   connection: FrontConnection,
-  { clock, watch }: { readonly clock: Clock; readonly watch: FloodWatch },
+  { clock, watch, setupMs }: { readonly clock: Clock; readonly watch: FloodWatch; readonly setupMs: number },
 ): OpenH2 {
   const budget = new ControlBudget(clock.now());
   const session: ServerHttp2Session = performServerHandshake(socket, {
@@ -63,6 +64,7 @@ export function openH2(
   });
   session.on('error', ignoreError);
   session.on('frameError', ignoreError);
+  const slow = watchClient(session, socket, { connection, clock, watch, setupMs, budget });
   // Envoy first sends a GOAWAY for any number. The library takes no stream after any GOAWAY, so
   // only the one with the last number is sent.
   const goAway = (): void => {
@@ -70,6 +72,7 @@ export function openH2(
   };
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
     stream.on('error', ignoreError);
+    slow.headIsOver(stream.id ?? 0);
     const headBytes = raw.reduce((bytes, text) => bytes + text.length, 0);
     budget.begun(headBytes + 16 * raw.length);
     const head = headOf(raw);
@@ -83,21 +86,48 @@ export function openH2(
     const refused = headBytes > MAX_HEAD_BYTES ? TOO_LARGE : checkHttp2(head);
     if (refused !== null) {
       const reply = REPLIES[refused.answer];
-      connection.onRefused(reply, refused.why, head);
+      connection.onUnread({ reply, why: refused.why, head });
       exchange.reply(reply);
       return;
     }
-    if (exchange.body !== null && head.fields.expects.some((each) => each.toLowerCase() === '100-continue'))
+    // The client may have reset the stream in the same read.
+    const isOpen = !stream.destroyed && !stream.closed;
+    if (isOpen && exchange.body !== null && head.fields.expects.some((each) => each.toLowerCase() === '100-continue'))
       stream.additionalHeaders({ ':status': 100 });
     void connection.serve(exchange);
   });
+  return { goAway };
+}
+
+interface ClientWatch {
+  readonly connection: FrontConnection;
+  readonly clock: Clock;
+  readonly watch: FloodWatch;
+  readonly setupMs: number;
+  readonly budget: ControlBudget;
+}
+
+/** Ends the connection of a client that floods it, or does not finish what it has begun. */
+function watchClient(
+  session: ServerHttp2Session,
+  socket: Socket,
+  { connection, clock, watch, setupMs, budget }: ClientWatch,
+): SlowClient {
+  const headMs = Math.min(connection.headTimeoutMs ?? Infinity, setupMs);
+  const slow = new SlowClient(session, socket, { settingsMs: setupMs, headMs }, clock.now());
+  const end = (why: string, code: number, late?: true): void => {
+    connection.onUnread({ reply: null, why, head: null, ...(late === true ? { late } : {}) });
+    session.destroy(new Error(why), code);
+  };
   const stop = watch.add(() => {
-    if (session.destroyed || !budget.isSpent(socket.bytesRead, clock.now())) return;
-    connection.onRefused(null, FLOOD, null);
-    session.destroy(new Error(FLOOD), H2.enhanceYourCalm);
+    if (session.destroyed) return;
+    const late = slow.look(clock.now());
+    if (late !== null) return end(late.why, late.code, true);
+    // The bytes of a head count when it is complete.
+    if (!slow.readsHead && budget.isSpent(socket.bytesRead, clock.now())) end(FLOOD, H2.enhanceYourCalm);
   });
   socket.once('close', stop);
-  return { goAway };
+  return slow;
 }
 
 /**
@@ -194,7 +224,7 @@ class H2Exchange implements Exchange {
       stream.respond({ ':status': status, ...grouped(headers) }, { ...options, sendDate: false } as ServerStreamResponseOptions);
       // Without trailers the library sends an empty piece that ends the stream. Closing it here
       // would reset it, and a strict client takes a reset answer for an incomplete one.
-      if (options.waitForTrailers === true) stream.on('wantTrailers', () => stream.sendTrailers(grouped(trailers)));
+      if (options.waitForTrailers === true) stream.on('wantTrailers', () => sendTrailers(stream, trailers));
     }
     this.answered = true;
     this.#onAnswer();
@@ -231,6 +261,18 @@ class H2Exchange implements Exchange {
     if (stream.destroyed || stream.closed) return;
     if (!this.bodyIsRead) this.#budget.cutOff();
     stream.close(code);
+  }
+}
+
+/**
+ * Leaves an answer incomplete whose trailers the library refuses: in this event its error would end
+ * the process.
+ */
+function sendTrailers(stream: ServerHttp2Stream, trailers: FlatHeaders): void {
+  try {
+    stream.sendTrailers(grouped(trailers));
+  } catch {
+    stream.close(H2.internal);
   }
 }
 

@@ -123,6 +123,20 @@ export function responseHeaders(
   return out;
 }
 
+/** Headers that say where a message ends or belongs: none of them may come behind its body. */
+const NOT_BEHIND_A_BODY: ReadonlySet<string> = new Set(['content-length', 'host', 'te', 'trailer']);
+
+/**
+ * Makes the trailers for the client. A trailer that belongs to the connection of the service, or
+ * that describes the message, is dropped.
+ */
+export function responseTrailers(trailers: FlatHeaders): string[] {
+  return trailers.filter((_, i) => {
+    const name = trailers[i - (i % 2)] ?? '';
+    return !name.startsWith(':') && !HOP_BY_HOP.has(name) && !NOT_BEHIND_A_BODY.has(name);
+  });
+}
+
 /** The value that clients of Kuma's egress see. */
 export const SERVER = 'envoy';
 

@@ -5,8 +5,8 @@ import type { Hash64 } from '../../model/endpoint-view.ts';
 import type { Target } from '../../routing/choose.ts';
 import type { SessionContext } from '../session-context.ts';
 import type { Exchange, RequestHead } from './exchange.ts';
+import type { UnreadRequest } from './front-connection.ts';
 import { resetReply } from './local-reply.ts';
-import type { LocalReply } from './local-reply.ts';
 import { RequestDraft } from './request-draft.ts';
 import type { RequestFacts } from './request-draft.ts';
 import { serveRequest } from './request-walk.ts';
@@ -63,13 +63,10 @@ export class HttpRequests {
     this.#report(draft);
   }
 
-  /**
-   * Records a request that no codec could read, with its answer, or null where the connection just
-   * ended.
-   */
-  unread(reply: LocalReply | null, detail: string, head: RequestHead | null): void {
-    const answered = reply === null ? detail : `answered ${reply.status}: ${detail}`;
-    const refusal = refuse('malformed-request', answered);
+  /** Records a request that no codec could read. */
+  unread({ reply, why, head, late }: UnreadRequest): void {
+    const answered = reply === null ? why : `answered ${reply.status}: ${why}`;
+    const refusal = refuse(late === true ? 'request-timeout' : 'malformed-request', answered);
     this.#session.refused(refusal);
     const draft = this.#draft(head);
     draft.refused(refusal);

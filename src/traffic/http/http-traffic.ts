@@ -49,7 +49,9 @@ export class HttpTraffic {
     const judged = session.judge();
     // The timeouts of the route as it is now.
     const timeouts = judged.kind === 'allowed' ? (judged.http.timeouts ?? {}) : {};
-    const life = new ConnectionLife(clock, socket, timeouts);
+    const life = new ConnectionLife(clock, socket, timeouts, (ms) =>
+      session.refused(refuse('idle-timeout', `no request came for ${ms} ms`)),
+    );
     const front = this.#frontOf(session, life, timeouts);
     socket.allowHalfOpen = false;
     const stop = readFirstBytes(socket, {
@@ -57,7 +59,7 @@ export class HttpTraffic {
       withinMs: settings.setupTimeoutMs,
       onProtocol: (protocol) => (protocol === 'http2' ? this.#openH2(socket, front, life) : this.#h1.open(socket, front)),
       onSlow(bytes) {
-        session.refused(refuse('malformed-request', `no protocol after ${bytes} bytes and ${settings.setupTimeoutMs} ms`));
+        session.refused(refuse('request-timeout', `no protocol after ${bytes} bytes and ${settings.setupTimeoutMs} ms`));
         socket.destroy();
       },
     });
@@ -92,7 +94,8 @@ export class HttpTraffic {
   }
 
   #openH2(socket: TLSSocket, front: FrontConnection, life: ConnectionLife): void {
-    const opened = openH2(socket, front, { clock: this.#plane.clock, watch: this.#watch });
+    const { clock, settings } = this.#plane;
+    const opened = openH2(socket, front, { clock, watch: this.#watch, setupMs: settings.setupTimeoutMs });
     life.speaksHttp2(() => opened.goAway());
   }
 
@@ -111,7 +114,7 @@ export class HttpTraffic {
         await requests.serve(exchange);
         life.end();
       },
-      onRefused: (reply, detail, head) => requests.unread(reply, detail, head),
+      onUnread: (unread) => requests.unread(unread),
     };
   }
 

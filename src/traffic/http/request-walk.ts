@@ -14,7 +14,7 @@ import { injectFaults, limitedReply, limitFor } from './faults.ts';
 import type { Injected } from './faults.ts';
 import { requestHash } from './hash-key.ts';
 import type { RequestHash } from './hash-key.ts';
-import { requestHeaders, responseHeaders } from './headers.ts';
+import { requestHeaders, responseHeaders, responseTrailers } from './headers.ts';
 import { replyTo, resetReply } from './local-reply.ts';
 import type { LocalReply, ResetReason } from './local-reply.ts';
 import { pacedBody } from './paced-body.ts';
@@ -290,7 +290,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
         return answer?.write(chunk) ?? true;
       },
       onEnd(trailers) {
-        answer?.end(trailers);
+        answer?.end(responseTrailers(trailers));
         host.completed();
         resolve('done');
       },

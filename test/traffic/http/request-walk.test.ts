@@ -66,7 +66,7 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts, retrie
   const port = await startRaw(t, (socket) => {
     front.open(socket, {
       closing: false,
-      onRefused: () => {},
+      onUnread: () => {},
       serve: (exchange) =>
         serveRequest(exchange, {
           clock,
@@ -216,7 +216,7 @@ t.test('the head of a request that does not come whole in the time of its route 
   const connectionOf = (headTimeoutMs?: number) => ({
     closing: false,
     ...(headTimeoutMs === undefined ? {} : { headTimeoutMs }),
-    onRefused: (_: unknown, detail: string) => void refused.push(detail),
+    onUnread: ({ why }: { readonly why: string }) => void refused.push(why),
     serve: async () => {},
   });
   const patient = await startRaw(t, (socket) => front.open(socket, connectionOf()));
@@ -225,7 +225,7 @@ t.test('the head of a request that does not come whole in the time of its route 
   waiting.write('GET / HTTP/1.1\r\nHo');
   const answer = await exchange(hasty, 'GET / HTTP/1.1\r\nHo');
   t.match(answer, /^HTTP\/1\.1 408 [\s\S]*\r\n\r\nrequest header timeout$/);
-  t.same(refused, ['ERR_HTTP_REQUEST_TIMEOUT']);
+  t.same(refused, ['the head was not complete after 50 ms']);
   t.notOk(waiting.destroyed, 'that of another route goes on');
   waiting.destroy();
 });
