@@ -56,6 +56,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     onRequests(records) {
       for (const record of records) observation.observer.recordRequest(record);
     },
+    onAccessLines(lines) {
+      for (const line of lines) observation.accessLine(line);
+    },
     onResolve: (name, family) => void resolver.resolve(name, family),
     onNamesInUse(names) {
       for (const name of names) resolver.touch(name);

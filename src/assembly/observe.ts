@@ -9,7 +9,10 @@ import { packageVersion } from '../base/version.ts';
 import { within } from '../base/within.ts';
 import { recordSessions } from '../control/record-sessions.ts';
 import type { EndpointWatchOptions } from '../endpoints/watch.ts';
+import type { AccessLogLine } from '../model/access-log.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import { createAccessFiles } from '../observe/access-files.ts';
+import type { AccessFiles } from '../observe/access-files.ts';
 import { createObserver } from '../observe/observer.ts';
 import type { Observer } from '../observe/observer.ts';
 import type { EgressOptions } from './egress-options.ts';
@@ -19,6 +22,8 @@ export interface Observation {
   /** Starts the recording of sessions, where the options ask for one. */
   record(): Promise<void>;
   endRecording(): Promise<void>;
+  /** Writes a line of the access log of a route. */
+  accessLine(line: AccessLogLine): void;
   /** Reports an error that was caught far from its cause. */
   fault(error: unknown): void;
   workerFault(message: string, stack: string): void;
@@ -51,6 +56,7 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
     ...(options.logDestination === undefined ? {} : { destination: options.logDestination }),
   });
   observer.metrics.workers(options.concurrency ?? 1);
+  const accessFiles = accessFilesOf(observer, clock);
   let endRecording: () => Promise<void> = () => Promise.resolve();
   return {
     observer,
@@ -58,15 +64,30 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
       if (options.record !== undefined) endRecording = await recordSessions(options.record, observer, clock);
     },
     endRecording: () => endRecording(),
+    accessLine: ({ path, line }) => accessFiles.write(path, line),
     ...reactions(observer),
     async close() {
+      await accessFiles.close();
       await within(LAST_LINES_MS, observer.flush());
       observer.close();
     },
   };
 }
 
-function reactions({ log, metrics, traffic }: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'close'> {
+function accessFilesOf({ log, metrics }: Observer, clock: Clock): AccessFiles {
+  return createAccessFiles({
+    clock,
+    onLines: (result, count) => metrics.accessLines(result, count),
+    onFailure: (file, err) => log.error({ err, file }, 'an access log cannot be written: its lines are left out and counted'),
+    onRecovered: (file) => log.info({ file }, 'an access log is written again'),
+  });
+}
+
+function reactions({
+  log,
+  metrics,
+  traffic,
+}: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'accessLine' | 'close'> {
   return {
     fault(error) {
       metrics.fault();

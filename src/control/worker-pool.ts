@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import { nextTurn, systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { boundPort } from '../base/bound-port.ts';
+import type { AccessLogLine } from '../model/access-log.ts';
 import { diffInTurns, diffMaps, diffSnapshots, splitChange } from '../model/changes.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
@@ -29,6 +30,7 @@ export interface WorkerPoolOptions {
   readonly settings: TrafficSettings;
   readonly onRecords: (records: readonly SessionRecord[]) => void;
   readonly onRequests?: (records: readonly RequestRecord[]) => void;
+  readonly onAccessLines?: (lines: readonly AccessLogLine[]) => void;
   readonly onResolve: (name: string, family: 'v4' | 'any') => void;
   /** Called with the names that traffic uses, again as long as it does. */
   readonly onNamesInUse?: (names: readonly string[]) => void;
@@ -431,6 +433,7 @@ export class WorkerPool {
     const { onRecords, onResolve, onCredentialsNeeded, onRelay, onFault, onReports } = this.#options;
     if (message.kind === 'records') onRecords(message.records);
     else if (message.kind === 'requests') this.#options.onRequests?.(message.records);
+    else if (message.kind === 'access-lines') this.#options.onAccessLines?.(message.lines);
     else if (message.kind === 'resolve') onResolve(message.name, message.family);
     else if (message.kind === 'names-in-use') this.#options.onNamesInUse?.(message.names);
     else if (message.kind === 'credentials-needed') onCredentialsNeeded(message.mesh);

@@ -52,7 +52,7 @@ export function simulationText(
         'session',
       ),
     ),
-    ...requestLines(requests, unexpected.filter(isOfRequests)),
+    ...logRequest(requests, unexpected.filter(isOfRequests)),
   ];
   if (expected.length > 0)
     lines.push('', `expected: ${plural(expected.length, 'change')}`, ...expected.map((each) => `  ${lineOf(each)}`));
@@ -60,10 +60,7 @@ export function simulationText(
   return linesText([...lines, '', ...notesOf(sessions), ...requestNotes(requests), '']).replace(/\n{3,}/g, '\n\n');
 }
 
-function requestLines(
-  { requests, replayed, changes }: RequestSimulation,
-  unexpected: readonly RequestChange[],
-): readonly string[] {
+function logRequest({ requests, replayed, changes }: RequestSimulation, unexpected: readonly RequestChange[]): readonly string[] {
   if (requests === 0) return [];
   const count = changes.reduce((sum, each) => sum + each.requests, 0);
   const head = `${count === 0 ? 'none' : count} of ${plural(replayed, 'request')} ${count === 1 ? 'is' : 'are'} answered otherwise`;

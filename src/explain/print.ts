@@ -11,7 +11,7 @@ export function traceText(trace: Trace): string {
     '',
     ...trace.steps.flatMap((step) => stepLines(step, trace)),
     '',
-    ...(trace.request === undefined ? [] : requestLines(trace.request)),
+    ...(trace.request === undefined ? [] : logRequest(trace.request)),
     ...(trace.probes ?? []).map(probeText),
     ...(trace.probes === undefined ? [] : ['']),
     ...background(trace),
@@ -60,7 +60,7 @@ function candidateText({ name, outcome, field, wanted, found, place }: Candidate
   }
 }
 
-function requestLines({ method, path, authority, host, status }: RequestView): readonly string[] {
+function logRequest({ method, path, authority, host, status }: RequestView): readonly string[] {
   const what = method === '' ? 'each request' : `${method} ${path}`;
   const as = host === authority ? 'the Host of the client' : `the Host ${host}`;
   if (status === null) return [`${what} goes out with ${as === 'the Host ' ? 'its own Host' : as}`, ''];

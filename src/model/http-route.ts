@@ -13,6 +13,8 @@ export interface HttpRoute {
   /** True answers each request of a denied client with 403; otherwise its connection is closed. */
   readonly answersDenied: boolean;
   readonly timeouts?: HttpTimeouts;
+  /** The first whose clients include the sender replaces those of `timeouts`. */
+  readonly clientTimeouts?: readonly ClientTimeouts[];
   /** The first limit whose clients include the sender counts. */
   readonly rateLimits?: readonly RequestRateLimit[];
   /** Applied in this order, each on its own. Requests that pass them are limited afterwards. */
@@ -45,6 +47,11 @@ export interface HttpTimeouts {
    * connection must be set up.
    */
   readonly headersMs?: number;
+}
+
+/** Timeouts of requests of certain clients; those of `timeouts` count for an absent field. */
+export interface ClientTimeouts extends Pick<HttpTimeouts, 'requestMs' | 'streamIdleMs'> {
+  readonly clients: readonly SenderRule[];
 }
 
 export const HTTP_TIMEOUT_DEFAULTS = { streamIdleMs: 300_000, idleMs: 3_600_000 } as const;

@@ -1,3 +1,4 @@
+import type { AccessLogLine } from './access-log.ts';
 import type { Delta, SnapshotChange } from './changes.ts';
 import type { MeshCredentials } from './credentials.ts';
 import type { EndpointHealth, Resolution } from './endpoint-view.ts';
@@ -101,6 +102,8 @@ export type FromData =
   | { readonly kind: 'change-failed'; readonly message: string }
   | { readonly kind: 'records'; readonly records: readonly SessionRecord[] }
   | { readonly kind: 'requests'; readonly records: readonly RequestRecord[] }
+  /** Lines for the access logs of routes, in their order. */
+  | { readonly kind: 'access-lines'; readonly lines: readonly AccessLogLine[] }
   /** A session came for this mesh, and its certificate is not valid at this moment. */
   | { readonly kind: 'credentials-needed'; readonly mesh: MeshName }
   | { readonly kind: 'resolve'; readonly name: string; readonly family: 'v4' | 'any' }

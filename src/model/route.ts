@@ -1,3 +1,4 @@
+import type { AccessLogTarget } from './access-log.ts';
 import type { HttpRoute } from './http-route.ts';
 import type { Permission } from './permission.ts';
 import type { MeshName, ServerName } from './names.ts';
@@ -19,6 +20,8 @@ interface RouteBase {
   readonly idleMs?: number;
   /** Why a known route must not be used: refuses with `unsupported-policy`. */
   readonly unsupported?: string;
+  /** Access logs of its sessions, or of its requests where it speaks HTTP. */
+  readonly accessLogs?: readonly AccessLogTarget[];
 }
 
 /** A service of another zone: the client's bytes go unchanged to that zone's ingress. */

@@ -65,6 +65,8 @@ export interface Events {
   fault(): void;
   /** Counts lines of the recording of sessions. */
   recorded(result: 'written' | 'dropped', count: number): void;
+  /** Counts lines of the access logs of routes. */
+  accessLines(result: 'written' | 'dropped', count: number): void;
   /** Counts a failed look-up. */
   dnsFailed(): void;
   controlPlane(connected: boolean): void;
@@ -153,6 +155,7 @@ function eventsIn(metrics: Metrics): Events {
     workers: (count) => metrics.set('zone_egress_workers', {}, count),
     fault: () => metrics.count('zone_egress_faults_total', {}),
     recorded: (result, count) => metrics.count('zone_egress_recorded_total', { result }, count),
+    accessLines: (result, count) => metrics.count('zone_egress_access_log_lines_total', { result }, count),
     dnsFailed: () => metrics.count('zone_egress_dns_failures_total', {}),
     controlPlane: (connected) => metrics.set('zone_egress_control_plane_connected', {}, connected ? 1 : 0),
     controlPlaneRefused: (type, isRefused) => metrics.set('zone_egress_control_plane_refused', { type }, isRefused ? 1 : 0),

@@ -28,9 +28,8 @@ import { meshPolicies } from './policies/mesh-policies.ts';
 import type { MeshPolicies } from './policies/mesh-policies.ts';
 import { readResources } from './resource-set.ts';
 import type { MeshResources } from './resource-set.ts';
-import { selectsDataplane } from './scoped/dataplane-labels.ts';
 import { egressDataplanes, ofZone, placesOf } from './scoped/own-dataplanes.ts';
-import { addScopedMesh } from './scoped/scoped-mesh.ts';
+import { addScopedMesh, scopedOf, tellPartly } from './scoped/scoped-mesh.ts';
 import { snapshotVersion } from './snapshot-version.ts';
 import type { SourceFile } from './yaml.ts';
 
@@ -141,13 +140,10 @@ function addMesh(context: Context, resources: MeshResources, compiling: Compilin
   const { egress, pems, folders } = compiling;
   const all = compiling.dataplanes.filter(({ meta }) => meta.mesh === resources.mesh.meta.name);
   const [dataplane] = all;
-  const policies = meshPolicies(
-    resources,
-    context.zone,
-    (targetRef) => dataplane !== undefined && selectsDataplane(targetRef, dataplane, context.zone),
-  );
+  const policies = meshPolicies(resources, context.zone, scopedOf(all, context.zone));
   if (egress !== null) addZoneEgressMesh(context, resources, policies, { ...compiling, isScoped: dataplane !== undefined });
   if (dataplane !== undefined) {
+    tellPartly(resources, all, context);
     addScopedMesh(context, resources, { dataplane, all }, { policies, pems, folders: folders !== null });
   } else if (egress === null && resources.meshExternalServices.length > 0) {
     const message = `no Dataplane of it has a ZoneEgress listener: its ${resources.meshExternalServices.length} MeshExternalServices are not served`;

@@ -23,6 +23,8 @@ export { meshHealthCheck as MeshHealthCheck } from './kinds/mesh-health-check.ts
 export { meshLoadBalancingStrategy as MeshLoadBalancingStrategy } from './kinds/mesh-load-balancing-strategy.ts';
 export { meshRateLimit as MeshRateLimit } from './kinds/mesh-rate-limit.ts';
 export { meshFaultInjection as MeshFaultInjection } from './kinds/mesh-fault-injection.ts';
+export { meshTimeout as MeshTimeout } from './kinds/mesh-timeout.ts';
+export { meshAccessLog as MeshAccessLog } from './kinds/mesh-access-log.ts';
 export { meshService as MeshService } from './kinds/mesh-service.ts';
 export { meshMultiZoneService as MeshMultiZoneService } from './kinds/mesh-service.ts';
 export { rateLimit as RateLimit } from './kinds/legacy-http-policy.ts';

@@ -10,8 +10,6 @@ export type ReadKind = keyof typeof KINDS;
 
 const NO_EFFECT = 'has no effect on a zone egress';
 const NOT_APPLIED = 'not applied by Kuma on a zone egress';
-/** Kuma applies them to an egress of one mesh, by their `rules`. */
-const NOT_READ = 'not applied by Kuma on a ZoneEgress, and not read here for a Dataplane';
 
 const OTHERS: ReadonlyMap<string, string> = new Map([
   ...[
@@ -32,7 +30,6 @@ const OTHERS: ReadonlyMap<string, string> = new Map([
     'TrafficLog',
     'TrafficTrace',
   ].map((kind) => [kind, NOT_APPLIED] as const),
-  ...['MeshAccessLog', 'MeshTimeout'].map((kind) => [kind, NOT_READ] as const),
   ...[
     'ContainerPatch',
     'DataplaneInsight',

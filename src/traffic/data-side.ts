@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { refuse } from '../base/refusal.ts';
+import type { AccessLogLine } from '../model/access-log.ts';
 import { ComingSnapshot } from '../model/changes.ts';
 import type { SnapshotChange } from '../model/changes.ts';
 import type { Cluster } from '../model/cluster.ts';
@@ -15,6 +16,7 @@ import type { TrafficSettings } from '../model/settings.ts';
 import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Target } from '../routing/choose.ts';
+import { logSession } from './access-lines.ts';
 import { Admission } from './admission.ts';
 import { probeAdoption } from './adopt.ts';
 import { Breakers } from './breakers.ts';
@@ -84,6 +86,7 @@ export class DataSide implements SessionContext {
   readonly #inUse: NamesInUse;
   readonly #records: Outbox<SessionRecord>;
   readonly #requests: Outbox<RequestRecord>;
+  readonly #accessLines: Outbox<AccessLogLine>;
   readonly #reports: Outbox<EndpointReport>;
   readonly #secrets = new Map<ContentHash, string>();
   readonly #unprovenOf = new WeakMap<Cluster, Unproven>();
@@ -132,6 +135,7 @@ export class DataSide implements SessionContext {
     this.#views = new ViewMaker({ worker: options.worker, settings, names, endpoints, inUse: this.#inUse });
     this.#records = new Outbox((records) => this.#send({ kind: 'records', records }));
     this.#requests = new Outbox((records) => this.#send({ kind: 'requests', records }));
+    this.#accessLines = new Outbox((lines) => this.#send({ kind: 'access-lines', lines }));
     this.#reports = new Outbox((reports) => this.#send({ kind: 'endpoint-reports', reports }));
   }
 
@@ -224,7 +228,13 @@ export class DataSide implements SessionContext {
     session.policyEnd?.();
     this.#sessions.delete(session);
     this.limits.leaveSession(session.clientAddress);
-    this.#records.add(session.draft.record(this.clock.now()));
+    const record = session.draft.record(this.clock.now());
+    this.#records.add(record);
+    if (session.route?.accessLogs !== undefined) logSession(session.route, record, 'TcpConnectionEnd', this);
+  }
+
+  accessLine(line: AccessLogLine): void {
+    this.#accessLines.add(line);
   }
 
   reportRequest(record: RequestRecord): void {
@@ -331,6 +341,7 @@ export class DataSide implements SessionContext {
       setImmediate(() => {
         this.#records.flush();
         this.#requests.flush();
+        this.#accessLines.flush();
         this.#send({ kind: 'stopped' });
       });
     };

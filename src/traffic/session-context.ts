@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import type { AccessLogLine } from '../model/access-log.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { EndpointView } from '../model/endpoint-view.ts';
 import type { TrafficSettings } from '../model/settings.ts';
@@ -53,5 +54,7 @@ export interface SessionContext {
   openSession(session: Session): void;
   closeSession(session: Session): void;
   reportRequest(record: RequestRecord): void;
+  /** Sends a line to an access log of a route. */
+  accessLine(line: AccessLogLine): void;
   fault(error: unknown): void;
 }

@@ -9,6 +9,7 @@ import type { Allowed } from '../routing/authorise.ts';
 import type { Target } from '../routing/choose.ts';
 import { printable } from '../routing/route.ts';
 import type { ClientHello } from '../wire/client-hello.ts';
+import type { SessionAccess } from './access-lines.ts';
 
 const NONE: readonly string[] = [];
 /** The longest text of a client that a record keeps, so that ten thousand records stay small. */
@@ -160,6 +161,19 @@ export class SessionDraft {
       cluster,
       spiffeIds: this.#spiffeIds,
       uris: this.#uris,
+    };
+  }
+
+  /** Returns the access logs of the route, and what they tell of the session; null without any. */
+  access(): SessionAccess | null {
+    const logs = this.#route?.accessLogs;
+    if (logs === undefined) return null;
+    return {
+      logs,
+      clientPort: this.#clientPort,
+      tlsVersion: this.#tlsVersion,
+      certificateIssuer: this.#issuer,
+      certificateExpiry: this.#expiry,
     };
   }
 

@@ -74,6 +74,7 @@ function forRequests(session: Session, to: Requests, seen: Seen): HttpSession {
     },
     sent: (target) => draft.sent(target),
     nextRequest: () => draft.nextRequest(),
+    access: () => draft.access(),
     moved(direction, bytes) {
       draft.moved(direction, bytes);
       session.moved = true;

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { EndReason } from '../base/refusal.ts';
 import { chooseEndpoints } from '../routing/decide.ts';
+import { logSession } from './access-lines.ts';
 import { clientLeg } from './leg.ts';
 import { connectCluster, namesKnown } from './session-connect.ts';
 import type { SessionContext } from './session-context.ts';
@@ -70,6 +71,7 @@ async function walkSteps(session: Session, accepted: Socket, context: SessionCon
   const broken = tls === null ? null : tlsErrorOf(tls);
   if (broken !== null) throw new Refused(refuse('tls-error', `TLS with the client: ${broken}`));
   deadline.cancel();
+  if (route.accessLogs !== undefined) logSession(route, draft.record(clock.now()), 'TcpUpstreamConnected', context);
   const { leg: client, late } = clientLeg(accepted, tls, context);
   return relay(session, { client, endpoint }, [tls === null ? sniffed.bytes : null, late]);
 }

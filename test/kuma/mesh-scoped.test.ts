@@ -81,8 +81,6 @@ const REASONS: readonly Reason[] = [
     path: /\.protocol: expected "http", got "(?:http2|grpc)"$/,
     reason: 'Envoy is not told which HTTP a service speaks; files say it',
   },
-  { path: /\.(?:http\.timeouts|idleMs): expected .*, got nothing$/, reason: 'MeshTimeout is not read from files' },
-  { path: /\.httpPool: expected \{"idleMs":3600000\}, got nothing$/, reason: 'an hour is the default where nothing is written' },
   {
     path: /\.tags(?:\.mesh|\["kuma\.io\/(?:display-name|mesh|origin|env|zone)"\]): expected/,
     reason: 'labels that the control plane adds; nothing is chosen by them',

@@ -314,14 +314,11 @@ t.test('policies of HTTP are on the routes of services that speak it, and select
 });
 
 t.test('a setting that Kuma never applies on an egress is reported once for each resource', async (t) => {
-  const kinds = ['MeshTimeout', 'MeshRetry', 'MeshAccessLog', 'MeshTrace', 'MeshMetric', 'MeshProxyPatch', 'ProxyTemplate'];
+  const kinds = ['MeshRetry', 'MeshTrace', 'MeshMetric', 'MeshProxyPatch', 'ProxyTemplate'];
   const compiled = compileZone(...kinds.map((kind) => `type: ${kind}\nmesh: default\nname: p\nspec: {}\n`));
   t.same(
     lines(compiled).map((line) => line.replace(/^\S+ warning: type: /, '')),
-    kinds.map((kind) => {
-      const ofDataplanes = kind === 'MeshTimeout' || kind === 'MeshAccessLog';
-      return `${kind}: not applied by Kuma on a ${ofDataplanes ? 'ZoneEgress, and not read here for a Dataplane' : 'zone egress'}`;
-    }),
+    kinds.map((kind) => `${kind}: not applied by Kuma on a zone egress`),
   );
 });
 
@@ -380,6 +377,8 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
     'p',
     '{to: [{targetRef: {kind: MeshService, name: a}, default: {}}]}',
   ),
+  MeshTimeout: policy('MeshTimeout', 'p', '{rules: [{default: {idleTimeout: 1s}}]}'),
+  MeshAccessLog: policy('MeshAccessLog', 'p', '{rules: [{default: {backends: [{type: File, file: {path: /tmp/x}}]}}]}'),
   MeshRateLimit: policy('MeshRateLimit', 'p', '{from: [{targetRef: {kind: Mesh}, default: {local: {}}}]}'),
   MeshFaultInjection: policy('MeshFaultInjection', 'p', '{from: [{targetRef: {kind: Mesh}, default: {http: []}}]}'),
   RateLimit: `type: RateLimit

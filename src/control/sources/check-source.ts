@@ -3,6 +3,7 @@ import type { Problem } from '../../base/problem.ts';
 import { amount, anything, byKind, byName, callback, flag, having, listOf, mapOf, name } from '../../base/shape.ts';
 import { oneOf, options, port, text, whole } from '../../base/shape.ts';
 import type { Check, ShapeChecks } from '../../base/shape.ts';
+import type { AccessLogTarget } from '../../model/access-log.ts';
 import type { Cluster, Endpoint } from '../../model/cluster.ts';
 import type { Absent, Compiled, ListenerConfig, ListenerPlace, Origin } from '../../model/compiled.ts';
 import type { Permission, PermissionRule } from '../../model/permission.ts';
@@ -82,7 +83,18 @@ function principal(value: unknown, at: string): void {
   })(value, at);
 }
 
-const ROUTE = { kind: text, serverName: name, mesh: name, destination: text, cluster: text, idleMs: amount, unsupported: text };
+const accessLog = options<AccessLogTarget>({ path: name, format: plain, clients: plain, onConnect: flag }, ['path', 'format']);
+
+const ROUTE = {
+  kind: text,
+  serverName: name,
+  mesh: name,
+  destination: text,
+  cluster: text,
+  idleMs: amount,
+  unsupported: text,
+  accessLogs: listOf(accessLog),
+};
 const ROUTE_NEEDS = ['serverName', 'mesh', 'destination', 'cluster'] as const;
 
 const route = byKind('a route', {

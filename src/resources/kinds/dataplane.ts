@@ -12,6 +12,8 @@ export interface DataplaneDefinition {
   /** Its ZoneEgress listeners; empty for another proxy, such as a sidecar. */
   readonly egresses: readonly ZoneEgressListener[];
   readonly adminPort: number;
+  /** `networking.address`; empty for another proxy. */
+  readonly address: string;
 }
 
 export interface ZoneEgressListener {
@@ -43,7 +45,7 @@ function readDataplane(document: Document): DataplaneDefinition {
   const listeners = listed?.objects('listeners', ['type', 'name', 'address', 'port', 'state', 'tags']) ?? [];
   if (listed === undefined || !listeners.some((listener) => listener.text('type') === 'ZoneEgress')) {
     document.findings.warn(meta.kindAt, meta.form === 'universal' ? 'type' : 'kind', 'Dataplane: has no effect on a zone egress');
-    return { meta, egresses: [], adminPort: DEFAULT_ADMIN_PORT };
+    return { meta, egresses: [], adminPort: DEFAULT_ADMIN_PORT, address: '' };
   }
   const address = listed.text('address') ?? '';
   if (hostKind(address) === null) listed.error('address', 'address has to be valid IP address or domain name');
@@ -56,7 +58,7 @@ function readDataplane(document: Document): DataplaneDefinition {
   if (egresses.some((egress) => egress.port === adminPort && egress.address === '127.0.0.1')) {
     admin?.error('port', 'must differ from the port of a listener on 127.0.0.1');
   }
-  return { meta, egresses, adminPort };
+  return { meta, egresses, adminPort, address };
 }
 
 /** Reads listeners with Kuma's messages; reports a ZoneIngress. */

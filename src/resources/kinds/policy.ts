@@ -38,8 +38,8 @@ export interface PolicyShape<Conf> {
   readonly to?: readonly TargetKind[] | ((top: TargetRef | null) => readonly TargetKind[]);
   readonly from?: readonly TargetKind[];
   readonly hasRules?: boolean;
-  /** Reads `default` of an item, which may be absent. */
-  conf(item: Fields): Conf;
+  /** Reads `default` of an item, which may be absent; `matches` are those of a rule. */
+  conf(item: Fields, matches: readonly RuleMatch[]): Conf;
 }
 
 export interface ReadPolicy<Conf> {
@@ -59,13 +59,13 @@ export function readPolicy<Conf>(document: Document, shape: PolicyShape<Conf>, f
     return (spec.objects(name, ['targetRef', 'default']) ?? []).flatMap((item) => {
       const ref = readTargetRef(item, 'targetRef', kinds, findings);
       if (ref === undefined) item.errorAt(item.at, `${item.path}.targetRef.kind`, 'must be defined');
-      const conf = shape.conf(item);
+      const conf = shape.conf(item, []);
       return ref === undefined || ref === null ? [] : [{ targetRef: ref, conf }];
     });
   };
   const rules = (shape.hasRules === true ? (spec.objects('rules', ['matches', 'default']) ?? []) : []).flatMap((rule) => {
     const matches = readMatches(rule, 'matches');
-    const conf = shape.conf(rule);
+    const conf = shape.conf(rule, matches);
     // A rule without any usable match must not become a rule about everything.
     return matches.length === 0 && rule.has('matches') && !rule.isEmpty('matches') ? [] : [{ matches, conf }];
   });

@@ -3,6 +3,7 @@ import type { Cluster } from '../../model/cluster.ts';
 import type { CircuitBreaker, ConsecutiveDetector, OutlierDetection } from '../../model/protection.ts';
 import type { CircuitBreakerConf, MeshCircuitBreaker, OutlierConf } from '../kinds/mesh-circuit-breaker.ts';
 import type { MeshDefinition } from '../kinds/mesh.ts';
+import { isMade, ofWholeMesh } from './default-policy.ts';
 import type { Feature } from './not-yet.ts';
 
 /** Makes the fields that a MeshCircuitBreaker sets in a cluster. */
@@ -83,39 +84,16 @@ function outlierOf(conf: OutlierConf): OutlierDetection {
  * resources lack it. Its limits are Envoy's defaults, but it takes part in the order: it wins over
  * a policy for the mesh whose name sorts after its own.
  */
-export function defaultBreaker(
-  { meta, skippedPolicies }: MeshDefinition,
-  present: readonly MeshCircuitBreaker[],
-): MeshCircuitBreaker | null {
-  const name = `mesh-circuit-breaker-all-${meta.name}`;
-  if (skippedPolicies.some((kind) => kind === '*' || kind === 'MeshCircuitBreaker')) return null;
-  if (present.some(({ meta: { displayName } }) => displayName === name)) return null;
-  // Beside policies without the label for their origin it has none either: Kuma created both in the
-  // same place.
-  const isLabelled = present.some((policy) => policy.meta.labels.has(ORIGIN));
-  const labels = new Map(isLabelled ? [[ORIGIN, 'global']] : []);
-  const mesh = {
-    kind: 'Mesh',
-    name: '',
-    tags: new Map<string, string>(),
-    byLabels: false,
-    labels: new Map<string, string>(),
-    namespace: '',
-    sectionName: '',
-    includesGateways: true,
-    onlyGateways: false,
-    at: meta.at,
-    path: '',
-  } as const;
+export function defaultBreaker(mesh: MeshDefinition, present: readonly MeshCircuitBreaker[]): MeshCircuitBreaker | null {
+  const made = isMade('MeshCircuitBreaker', `mesh-circuit-breaker-all-${mesh.meta.name}`, mesh, present);
+  if (made === null) return null;
   return {
     kind: 'MeshCircuitBreaker',
-    meta: { ...meta, name, displayName: name, mesh: meta.name, labels },
+    meta: made,
     targetRef: null,
-    to: [{ targetRef: mesh, conf: { connectionLimits: BREAKER_DEFAULTS } }],
+    to: [{ targetRef: ofWholeMesh(mesh.meta), conf: { connectionLimits: BREAKER_DEFAULTS } }],
     from: [],
     rules: [],
     isShadow: false,
   };
 }
-
-const ORIGIN = 'kuma.io/origin';

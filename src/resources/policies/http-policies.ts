@@ -1,4 +1,4 @@
-import type { SenderRule, HttpFault, RequestRateLimit } from '../../model/http-route.ts';
+import type { HttpFault, HttpRoute, RequestRateLimit, SenderRule } from '../../model/http-route.ts';
 import { replyHeaders } from '../http.ts';
 import type { LegacyHttpPolicy } from '../kinds/legacy-http-policy.ts';
 import type { FaultConf } from '../kinds/mesh-fault-injection.ts';
@@ -6,6 +6,8 @@ import type { RateLimitConf } from '../kinds/mesh-rate-limit.ts';
 import type { TargetRef } from '../kinds/target-ref.ts';
 import { SERVICE_TAG } from '../tags.ts';
 import type { Tags } from '../tags.ts';
+import { clientRule } from './scoped-rules.ts';
+import type { ClientRuled, MatchedPart } from './scoped-rules.ts';
 import type { RuledPart } from './to-rules.ts';
 
 /**
@@ -37,6 +39,36 @@ export function requestLimits(conf: RateLimitConf | null, older: readonly Legacy
     .flatMap(({ limit, sources, meta }) => (limit === null ? [] : [{ limit, sources, meta }]))
     .toSorted((a, b) => precision(b.sources) - precision(a.sources) || (a.meta.name < b.meta.name ? -1 : 1))
     .map(({ limit, sources }) => ({ ...limit, ...clientsOf(sources) }));
+}
+
+/**
+ * Makes the request limits of a service of a Dataplane: those of certain clients first, then that
+ * of all others.
+ */
+export function limitsForClients(
+  rules: readonly ClientRuled<RateLimitConf>[],
+  base: RateLimitConf | null,
+): Pick<HttpRoute, 'rateLimits'> {
+  const rateLimits: RequestRateLimit[] = [];
+  /** Clients that have no limit, which a later one must not give them. */
+  const free: SenderRule[] = [];
+  for (const { client, ruled } of rules) {
+    const rule = clientRule(client);
+    const [limit] = requestLimits(ruled.conf, []);
+    if (limit === undefined) free.push({ ...rule, not: true });
+    else rateLimits.push({ clients: [rule, ...free], ...limit });
+  }
+  for (const limit of requestLimits(base, []))
+    rateLimits.push({ ...(free.length === 0 ? {} : { clients: [...free] }), ...limit });
+  return rateLimits.length === 0 ? {} : { rateLimits };
+}
+
+/** Makes the faults of a service of a Dataplane: each rule counts on its own. */
+export function faultsForClients(parts: readonly MatchedPart<FaultConf>[]): Pick<HttpRoute, 'faults'> {
+  const faults = parts.flatMap(({ conf, client }) =>
+    (conf.faults ?? []).map((fault): HttpFault => ({ ...fault, ...(client === null ? {} : { clients: [clientRule(client)] }) })),
+  );
+  return faults.length === 0 ? {} : { faults };
 }
 
 export function olderFaults(older: readonly LegacyHttpPolicy[]): readonly HttpFault[] {

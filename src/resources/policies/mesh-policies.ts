@@ -8,7 +8,6 @@ import type { MeshExternalService } from '../kinds/mesh-external-service.ts';
 import type { FaultConf } from '../kinds/mesh-fault-injection.ts';
 import type { RateLimitConf } from '../kinds/mesh-rate-limit.ts';
 import type { Policy } from '../kinds/policy.ts';
-import type { TargetRef } from '../kinds/target-ref.ts';
 import type { MeshResources } from '../resource-set.ts';
 import { selects } from '../tags.ts';
 import { defaultBreaker } from './circuit-breaker.ts';
@@ -22,7 +21,8 @@ import { fromRules, meshwideToRules } from './service-rules.ts';
 import type { ServiceRules } from './service-rules.ts';
 import { connectionLimit, inertLimit, limitFeatures } from './rate-limit.ts';
 import { scopedPolicies } from './scoped-policies.ts';
-import type { ScopedOutcome } from './scoped-policies.ts';
+import type { ServingDataplanes, ScopedOutcome } from './scoped-policies.ts';
+import { defaultTimeout } from './timeouts.ts';
 import { toRules } from './to-rules.ts';
 import { createUses } from './uses.ts';
 
@@ -46,16 +46,14 @@ export interface MeshPolicies {
   tell(findings: Findings): void;
 }
 
-/** `selects`: for an egress of one mesh, tells whether a policy with this target applies to it. */
-export function meshPolicies(
-  resources: MeshResources,
-  here: string,
-  selects: (targetRef: TargetRef | null) => boolean = () => false,
-): MeshPolicies {
+/** `scoped`: the Dataplanes of the mesh that are an egress; null without any. */
+export function meshPolicies(resources: MeshResources, here: string, scoped: ServingDataplanes | null = null): MeshPolicies {
   const { circuitBreakers, healthChecks, strategies, rateLimits, faultInjections, legacyHttp } = resources;
   const initial = defaultBreaker(resources.mesh, circuitBreakers);
-  const uses = createUses((policy) => policy === initial?.meta);
+  const timeout = defaultTimeout(resources.mesh, resources.timeouts);
+  const uses = createUses((policy) => policy === initial?.meta || policy === timeout?.meta);
   const allBreakers = initial === null ? circuitBreakers : [...circuitBreakers, initial];
+  const allTimeouts = timeout === null ? resources.timeouts : [...resources.timeouts, timeout];
   const legacy = { breakers: toRules(allBreakers), checks: toRules(healthChecks), strategies: toRules(strategies) };
   const serviceStrategies = meshwideToRules(strategies);
   const limits = fromRules(rateLimits);
@@ -76,7 +74,7 @@ export function meshPolicies(
       return conf === null ? cluster : withLocality(conf, cluster, here);
     },
     ofMeshExternal: (service, cluster) => meshExternal(service, cluster, legacy, note),
-    ofScoped: scopedPolicies({ ...resources, circuitBreakers: allBreakers }, { selects, uses, note }),
+    ofScoped: scopedPolicies({ ...resources, circuitBreakers: allBreakers, timeouts: allTimeouts }, scoped ?? NONE, note),
     ofExternal: (services) => external(services, { limits, faults, legacyHttp, uses, note }),
     tell(findings) {
       const all: readonly Told[] = [
@@ -85,12 +83,16 @@ export function meshPolicies(
         ...strategies,
         ...rateLimits,
         ...faultInjections,
+        ...resources.timeouts,
+        ...resources.accessLogs,
         ...legacyHttp,
       ];
       for (const policy of all) uses.tell(policy.kind, policy.meta, policy.isShadow === true, WHY[policy.kind] ?? '', findings);
     },
   };
 }
+
+const NONE: ServingDataplanes = { selects: () => false, values: { sourceAddress: '', mesh: '', zone: '', workload: '' } };
 
 interface ForExternal extends Pick<MeshResources, 'legacyHttp'> {
   readonly limits: ServiceRules<RateLimitConf>;
@@ -134,12 +136,15 @@ interface Told {
 }
 
 const OF_MES = 'here it is about MeshExternalServices only, by its to items';
+const OF_DATAPLANES = 'here it is about an egress of one mesh only, a Dataplane with a ZoneEgress listener, by its rules';
 const OF_HTTP = 'here it is about ExternalServices that speak HTTP only';
 
 const WHY: Readonly<Partial<Record<Policy<unknown>['kind'], string>>> = {
   MeshCircuitBreaker: OF_MES,
   MeshHealthCheck: OF_MES,
   MeshLoadBalancingStrategy: 'here it is about services of other zones and external ones, by its to items for the whole mesh',
+  MeshTimeout: OF_DATAPLANES,
+  MeshAccessLog: OF_DATAPLANES,
   MeshRateLimit: 'here it is about ExternalServices only, by its from items',
   MeshFaultInjection: `${OF_HTTP}, by its from items`,
   RateLimit: OF_HTTP,

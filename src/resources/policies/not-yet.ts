@@ -13,10 +13,13 @@ export type Feature =
   | 'HTTP faults'
   | 'HTTP hash policies'
   | 'loadBalancer of services'
-  | 'rules for certain clients';
+  | 'timeouts'
+  | 'access logs'
+  | 'access logs of type Tcp'
+  | 'access logs of type OpenTelemetry';
 
 /** Features that Kuma has and this egress has not. */
-export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>(['rules for certain clients']);
+export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>(['access logs of type Tcp', 'access logs of type OpenTelemetry']);
 
 /** Features without an effect in Kuma too; the names of services follow each text. */
 export const NO_EFFECT: ReadonlyMap<Feature, string> = new Map<Feature, string>([

@@ -20,7 +20,7 @@ export interface Ruled<Conf> {
   readonly parts: readonly Part<Conf>[];
 }
 
-interface Part<Conf> {
+export interface Part<Conf> {
   readonly policy: Policy<Conf>;
   readonly conf: Conf;
 }

@@ -1,6 +1,5 @@
 import type { DataplaneDefinition } from '../kinds/dataplane.ts';
 import type { TargetRef } from '../kinds/target-ref.ts';
-import { selects } from '../tags.ts';
 import type { Tags } from '../tags.ts';
 
 const NAMESPACE = 'k8s.kuma.io/namespace';
@@ -28,23 +27,26 @@ export function labelsOf({ meta }: DataplaneDefinition, zone: string): Tags {
   ]);
 }
 
-/** Tells whether a policy's target selects a Dataplane that is a zone egress. It has no tags. */
+/**
+ * Tells whether a policy's target selects a Dataplane that is a zone egress. Labels must be equal:
+ * `*` is no pattern here. A MeshSubset selects inbounds by their tags, and it has none.
+ */
 export function selectsDataplane(targetRef: TargetRef | null, dataplane: DataplaneDefinition, zone: string): boolean {
   if (targetRef === null) return true;
   if (targetRef.onlyGateways) return false;
   switch (targetRef.kind) {
     case 'Mesh':
       return true;
-    case 'MeshSubset':
-      return targetRef.tags.size === 0;
     case 'Dataplane': {
       const { meta, egresses } = dataplane;
       const { name, namespace, labels, sectionName } = targetRef;
       if (name !== '' && name !== meta.displayName && name !== meta.name) return false;
       if (namespace !== '' && namespace !== meta.namespace) return false;
-      if (!selects(labels, labelsOf(dataplane, zone))) return false;
+      const own = labelsOf(dataplane, zone);
+      if ([...labels].some(([label, value]) => own.get(label) !== value)) return false;
       return sectionName === '' || egresses.some(({ name: own, port }) => own === sectionName || String(port) === sectionName);
     }
+    case 'MeshSubset':
     case 'MeshService':
     case 'MeshServiceSubset':
     case 'MeshGateway':

@@ -10,6 +10,9 @@ import type { DataplaneDefinition } from '../kinds/dataplane.ts';
 import type { MeshExternalService } from '../kinds/mesh-external-service.ts';
 import { externalEndpoints } from '../mesh-external.ts';
 import type { PemStore } from '../pem.ts';
+import { kumaValuesOf } from '../policies/access-logs.ts';
+import type { ServingDataplanes } from '../policies/scoped-policies.ts';
+import { selectsDataplane } from './dataplane-labels.ts';
 import type { MeshPolicies } from '../policies/mesh-policies.ts';
 import type { MeshResources } from '../resource-set.ts';
 import { scopedIdentity } from './scoped-identity.ts';
@@ -61,6 +64,36 @@ export function addScopedMesh(
   if (key !== name) origins.set(`mesh:${key}`, dataplane.meta.at);
 }
 
+/** The Dataplanes of a mesh, as policies see them; null without any. */
+export function scopedOf(dataplanes: readonly DataplaneDefinition[], zone: string): ServingDataplanes | null {
+  const [first] = dataplanes;
+  if (first === undefined) return null;
+  return {
+    selects: (targetRef) => dataplanes.some((dataplane) => selectsDataplane(targetRef, dataplane, zone)),
+    values: kumaValuesOf(first, zone),
+  };
+}
+
+/**
+ * Reports the policies that select some of the Dataplanes, or some of their listeners: all of these
+ * share their routes here.
+ */
+export function tellPartly(
+  resources: MeshResources,
+  dataplanes: readonly DataplaneDefinition[],
+  { zone, findings }: Context,
+): void {
+  const listeners = dataplanes.flatMap((dataplane) => dataplane.egresses.map((egress) => ({ ...dataplane, egresses: [egress] })));
+  const { circuitBreakers, healthChecks, strategies, rateLimits, faultInjections, timeouts, accessLogs } = resources;
+  const lists = [circuitBreakers, healthChecks, strategies, rateLimits, faultInjections, timeouts, accessLogs];
+  for (const { kind, meta, targetRef, isShadow } of lists.flat()) {
+    const selected = listeners.filter((listener) => selectsDataplane(targetRef, listener, zone)).length;
+    if (isShadow || selected === 0 || selected === listeners.length) continue;
+    const message = `${kind} ${meta.name} selects ${selected} of the ${listeners.length} ZoneEgress listeners of mesh ${meta.mesh}, which share their routes here: it applies to all of them`;
+    findings.warn(targetRef?.at ?? meta.at, 'spec.targetRef', message);
+  }
+}
+
 interface Serving {
   readonly key: MeshName;
   readonly dataplane: DataplaneDefinition;
@@ -89,7 +122,7 @@ function addService(
     ...upstreamHttp(protocol),
     ...brokenBy(service.findings.broken()),
   };
-  const { cluster: whole, http, rateLimit } = policies.ofScoped(service, sni, cluster);
+  const { cluster: whole, http, rateLimit, idleMs, accessLogs } = policies.ofScoped(service, sni, cluster);
   if (!addCluster(context, whole, meta.at)) return;
   addRoute(
     context,
@@ -104,6 +137,8 @@ function addService(
       protocol,
       ...httpRoute(protocol, true, http),
       ...(rateLimit === null ? {} : { rateLimit }),
+      ...(idleMs === undefined ? {} : { idleMs }),
+      ...(accessLogs.length === 0 ? {} : { accessLogs }),
     },
     meta.at,
   );

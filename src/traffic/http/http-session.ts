@@ -3,6 +3,8 @@ import type { Refusal } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Hash64 } from '../../model/endpoint-view.ts';
 import type { Target } from '../../routing/choose.ts';
+import { logRequest } from '../access-lines.ts';
+import type { SessionAccess } from '../access-lines.ts';
 import type { SessionContext } from '../session-context.ts';
 import type { Exchange, RequestHead } from './exchange.ts';
 import type { UnreadRequest } from './front-connection.ts';
@@ -33,6 +35,8 @@ export interface HttpSession {
   refused(refusal: Refusal): void;
   /** Called when an answer of the service has begun. */
   answered(): void;
+  /** Returns the access logs of its route and what they tell of the session; null without any. */
+  access(): SessionAccess | null;
   /** Returns the facts of the session that the record of its next request holds. */
   nextRequest(): RequestFacts;
 }
@@ -84,7 +88,7 @@ export class HttpRequests {
       uris: session.uris,
       judge() {
         const judged = session.judge();
-        if (judged.kind === 'allowed') draft.admitted(judged.http);
+        if (judged.kind === 'allowed') draft.admitted(judged.http, judged.cluster.http);
         return judged;
       },
       targets: (cluster, hash) => session.targets(cluster, hash),
@@ -98,16 +102,16 @@ export class HttpRequests {
           session.dialled.connected(ms);
         },
       },
-      sent(target, host) {
-        draft.sent(target, host);
+      sent(target, host, headers) {
+        draft.sent(target, host, headers);
         session.sent(target);
       },
       moved(direction, bytes) {
         draft.moved(direction, bytes);
         session.moved(direction, bytes);
       },
-      answered(status, serviceTimeMs) {
-        draft.responded(status, serviceTimeMs);
+      answered(status, serviceTimeMs, headers) {
+        draft.responded(status, serviceTimeMs, headers);
         session.answered();
       },
       completed: () => draft.completed(),
@@ -136,7 +140,10 @@ export class HttpRequests {
   }
 
   #report(draft: RequestDraft): void {
-    this.#plane.reportRequest(draft.record(this.#plane.clock.now()));
+    const record = draft.record(this.#plane.clock.now());
+    this.#plane.reportRequest(record);
+    const access = this.#session.access();
+    if (access !== null) logRequest(access, record, draft.heads(), this.#plane);
   }
 }
 

@@ -3,9 +3,12 @@ import type { EndReason, Refusal } from '../../base/refusal.ts';
 import type { RequestRecord, ResponseFlag } from '../../model/request-record.ts';
 import { addressKey } from '../../model/endpoint-view.ts';
 import type { Target } from '../../routing/choose.ts';
+import type { Cluster } from '../../model/cluster.ts';
 import type { HttpRoute, RequestRateLimit } from '../../model/http-route.ts';
 import { limitId, recordedHeaders } from '../../routing/request-rules.ts';
 import { printable } from '../../routing/route.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
+import type { LoggedHeads } from '../access-lines.ts';
 import type { RequestHead } from './exchange.ts';
 import { RESET_CAUSES, resetDetails } from './local-reply.ts';
 import type { LocalReply, ResetReason } from './local-reply.ts';
@@ -22,6 +25,7 @@ export type RequestFacts = Pick<
 const MAX_TEXT = 255;
 const MAX_METHOD = 32;
 const MAX_DETAIL = 1_024;
+const NO_HEADERS: FlatHeaders = [];
 
 /** A RequestRecord in the making. */
 export class RequestDraft {
@@ -47,6 +51,9 @@ export class RequestDraft {
   #forwarded = false;
   #whole = false;
   #http: HttpRoute | null = null;
+  #upstream: Cluster['http'] | null = null;
+  #sent: FlatHeaders | null = null;
+  #answer: FlatHeaders | null = null;
   #limit: RequestRateLimit | null = null;
 
   constructor(head: RequestHead | null, facts: RequestFacts, now: { readonly wallMs: number; readonly nowMs: number }) {
@@ -62,8 +69,9 @@ export class RequestDraft {
   }
 
   /** Records that it is served by the route. */
-  admitted(http: HttpRoute): void {
+  admitted(http: HttpRoute, upstream: Cluster['http']): void {
     this.#http = http;
+    this.#upstream = upstream ?? null;
   }
 
   /** Records the limit that counts it. */
@@ -73,11 +81,13 @@ export class RequestDraft {
 
   replied(reply: LocalReply): void {
     this.#reply = reply;
+    this.#answer = reply.headers ?? NO_HEADERS;
     this.#status = reply.status;
   }
 
-  responded(status: number, serviceTimeMs: number): void {
+  responded(status: number, serviceTimeMs: number, headers: FlatHeaders): void {
     this.#status = status;
+    this.#answer = headers;
     this.#serviceTimeMs = serviceTimeMs;
   }
 
@@ -97,9 +107,10 @@ export class RequestDraft {
   }
 
   /** Records the endpoint and the authority that it is sent to. */
-  sent(target: Target, host: string): void {
+  sent(target: Target, host: string, headers: FlatHeaders): void {
     this.#target = target;
     this.#host = host;
+    this.#sent = headers;
     this.#forwarded = true;
   }
 
@@ -130,6 +141,15 @@ export class RequestDraft {
   /** Records that the whole answer was sent. */
   completed(): void {
     this.#whole = true;
+  }
+
+  /** Returns the heads, for access logs: no record has them. */
+  heads(): LoggedHeads {
+    const head = this.#head;
+    const request =
+      head === null ? null : { ...head, authority: this.#host || head.authority, headers: this.#sent ?? head.headers };
+    const upstream = this.#upstream === 'http2' ? 'HTTP/2' : 'HTTP/1.1';
+    return { request, response: this.#answer, upstreamProtocol: this.#forwarded ? upstream : '' };
   }
 
   record(nowMs: number): RequestRecord {

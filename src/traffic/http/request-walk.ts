@@ -7,7 +7,9 @@ import type { HttpRoute, HttpTimeouts, RequestRateLimit } from '../../model/http
 import type { AttemptOutcome } from '../../model/messages.ts';
 import type { Route } from '../../model/route.ts';
 import type { Target } from '../../routing/choose.ts';
+import { holds } from '../../routing/sender-rules.ts';
 import type { Sender } from '../../routing/sender-rules.ts';
+import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, ResponseBody } from './exchange.ts';
 import { injectFaults, limitedReply, limitFor } from './faults.ts';
@@ -58,12 +60,12 @@ export interface RequestHost {
   moved(direction: 'up' | 'down', bytes: number): void;
   /** Called for connections that are made for the request. */
   readonly dialled: DialListener;
-  /** Called when an endpoint takes the request, with this authority. */
-  sent(target: Target, host: string): void;
+  /** Called when an endpoint takes the request, with this authority and head. */
+  sent(target: Target, host: string, headers: FlatHeaders): void;
   /** Reports the outcome of a request at an endpoint. */
   outcome(cluster: Cluster, target: Target, outcome: AttemptOutcome): void;
   /** Called when an answer of the service has begun. */
-  answered(status: number, serviceTimeMs: number): void;
+  answered(status: number, serviceTimeMs: number, headers: FlatHeaders): void;
   /** Called when the whole answer of the service was sent. */
   completed(): void;
   /** Called when the service ended before its answer was complete. */
@@ -134,7 +136,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     cluster,
     mesh: route.mesh,
     startedAt,
-    timers: new RequestTimers(host.clock, timeoutsOf(http, cluster), (which) => {
+    timers: new RequestTimers(host.clock, timeoutsOf(http, cluster, sender), (which) => {
       request.timedOut = which;
       host.timedOut(which);
       request.onEnd?.();
@@ -172,7 +174,13 @@ function isDrawn(percent: number): boolean {
   return Math.random() * 100 < percent;
 }
 
-function timeoutsOf({ timeouts = {} }: HttpRoute, { httpPool }: Cluster): HttpTimeouts {
+function timeoutsOf(
+  { timeouts: ofAll = {}, clientTimeouts = [] }: HttpRoute,
+  { httpPool }: Cluster,
+  sender: Sender,
+): HttpTimeouts {
+  const own = clientTimeouts.find(({ clients }) => holds(clients, sender));
+  const timeouts = own === undefined ? ofAll : { ...ofAll, ...own };
   const limits = [timeouts.maxStreamMs, httpPool?.maxStreamMs].filter((ms) => ms !== undefined && ms > 0);
   return limits.length === 0 ? timeouts : { ...timeouts, maxStreamMs: Math.min(...(limits as number[])) };
 }
@@ -258,7 +266,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
       body,
       headers: requestHeaders(head.headers, { fields: head.fields, authority: head.authority, rewriteTo }),
     };
-    host.sent(lease.target, rewriteTo ?? head.authority);
+    host.sent(lease.target, rewriteTo ?? head.authority, sent.headers);
     const call = lease.send(sent, {
       onSent(bytes) {
         timers.moved();
@@ -272,7 +280,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
           const out = responseHeaders(headers, { fields, serviceTimeMs, wallMs: host.clock.wall() });
           for (const cookie of request.hash?.cookies ?? []) out.push('set-cookie', cookie);
           answer = exchange.respond({ status, headers: out, isWhole });
-          host.answered(status, serviceTimeMs);
+          host.answered(status, serviceTimeMs, out);
         } catch {
           call.cancel();
           exchange.reply(resetReply('protocol error'));

@@ -25,6 +25,8 @@ import type { RBAC as NetworkRbac } from '#envoy/extensions/filters/network/rbac
 import { TcpProxySchema } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { TcpProxy } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import { asksPathOnly } from './route-match.ts';
+import { readAccessLogs } from './read-access-logs.ts';
+import type { ChainAccessLog } from './read-access-logs.ts';
 import { readHttpRoutes } from './read-http-routes.ts';
 import type { HttpFilterConfigs } from './read-http-routes.ts';
 import { typeOf, unpack } from '../messages/typed-config.ts';
@@ -49,6 +51,7 @@ export interface ChainFilters {
    * nowhere.
    */
   readonly unsupported: readonly string[];
+  readonly accessLogs: readonly ChainAccessLog[];
   /** Effects on HTTP that Envoy has and this egress has not. */
   readonly undone: readonly string[];
   readonly remarks: readonly string[];
@@ -67,6 +70,7 @@ interface Found {
   rateLimit: ConnectionRateLimit | null;
   idleMs: number | null;
   http: HttpRoute | null;
+  accessLogs: readonly ChainAccessLog[];
   readonly rbac: (NetworkRbac | HttpRbac)[];
   readonly unsupported: string[];
   readonly undone: string[];
@@ -76,6 +80,7 @@ interface Found {
 export function readFilters(chain: FilterChain): ChainFilters {
   const found: Found = {
     matched: [],
+    accessLogs: [],
     cluster: '',
     protocol: 'tcp',
     metadata: {},
@@ -133,6 +138,8 @@ function readTcpProxy(proxy: TcpProxy, found: Found): void {
   else found.unsupported.push(`it leads to ${to.case === undefined ? 'no cluster' : 'several clusters by weight'}`);
   if (tunnelingConfig !== undefined) found.unsupported.push('it tunnels through HTTP');
   readMetadata(metadataMatch, found);
+  const onConnect = proxy.flushAccessLogOnConnected || proxy.accessLogOptions?.flushAccessLogOnConnected === true;
+  found.accessLogs = readAccessLogs(proxy.accessLog, onConnect, found.remarks);
   found.idleMs = idleTimeout === undefined ? null : durationMs(idleTimeout);
   if (maxDownstreamConnectionDuration !== undefined) found.remarks.push('its longest duration of a connection has no effect');
 }
@@ -167,6 +174,7 @@ function readRateLimit({ tokenBucket, runtimeEnabled, shareKey }: LocalRateLimit
 
 function readHttp(manager: HttpConnectionManager, found: Found): void {
   found.protocol = 'http';
+  found.accessLogs = readAccessLogs(manager.accessLog, false, found.remarks);
   // A filter of connections before it disconnects the clients that it denies.
   const answersDenied = found.rbac.length === 0;
   const filters: HttpFilterConfigs = { rateLimit: undefined, faults: [], limitsFirst: false };

@@ -12,6 +12,7 @@ import { NotEvaluable } from './principals.ts';
 import type { ChainFacts } from './principals.ts';
 import { isNobody, unskipped } from './rbac-matcher.ts';
 import type { FilterChain, FilterChainMatch } from '#envoy/config/listener/v3/listener_components_pb.js';
+import { logsFor } from './read-access-logs.ts';
 import { readFilters } from './read-filters.ts';
 import type { ChainFilters } from './read-filters.ts';
 
@@ -134,19 +135,21 @@ function factsOf(name: string, of: { mesh: string; cluster: string; chain: strin
   }
 }
 
-function passthrough(facts: Facts, { cluster, protocol, rbac, idleMs }: ChainFilters, unsupported: readonly string[]): Route {
+function passthrough(facts: Facts, filters: ChainFilters, unsupported: readonly string[]): Route {
+  const { protocol, rbac } = filters;
   const reasons = [...unsupported];
   if (protocol === 'http') reasons.push('it speaks HTTP where the mTLS does not end');
   const permissions = rbac.flatMap((filter) => filterPermission(filter, facts).permission ?? []);
   if (permissions.some(({ kind }) => kind !== 'allow-all')) reasons.push('it authorises clients whose mTLS does not end here');
-  return { kind: 'passthrough', ...base(facts, { cluster, idleMs }, reasons), subset: {} };
+  return { kind: 'passthrough', ...base(facts, filters, reasons), subset: {} };
 }
 
 function terminate(
   facts: Facts,
-  { cluster, protocol, rbac, rateLimit, idleMs, http, matched }: ChainFilters,
+  filters: ChainFilters,
   { unsupported, remarks }: { readonly unsupported: readonly string[]; readonly remarks: string[] },
 ): TerminateRoute {
+  const { protocol, rbac, rateLimit, http, matched } = filters;
   const faults = matchedFaults(matched, facts);
   const all: Permission[] = [];
   for (const filter of rbac) {
@@ -159,7 +162,7 @@ function terminate(
   const limited = rateLimit === null ? {} : { rateLimit };
   return {
     kind: 'terminate',
-    ...base(facts, { cluster, idleMs }, [...unsupported, ...faults.unsupported]),
+    ...base(facts, filters, [...unsupported, ...faults.unsupported]),
     permission: permissionOf(all, facts),
     protocol,
     ...(http === null ? {} : { http: withFaults(http, faults.faults) }),
@@ -205,9 +208,10 @@ function permissionOf(all: readonly Permission[], { mesh }: Facts): Permission {
 
 function base(
   { serverName: name, mesh, destination }: Facts,
-  { cluster, idleMs }: Pick<ChainFilters, 'cluster' | 'idleMs'>,
+  { cluster, idleMs, accessLogs }: Pick<ChainFilters, 'cluster' | 'idleMs' | 'accessLogs'>,
   reasons: readonly string[],
-): Pick<Route, 'serverName' | 'mesh' | 'destination' | 'cluster' | 'idleMs' | 'unsupported'> {
+): Pick<Route, 'serverName' | 'mesh' | 'destination' | 'cluster' | 'idleMs' | 'unsupported' | 'accessLogs'> {
+  const logs = logsFor(accessLogs, name);
   const unsupported = reasons.length === 0 ? {} : { unsupported: [...new Set(reasons)].join('; ') };
   return {
     serverName: serverName(name),
@@ -215,6 +219,7 @@ function base(
     destination,
     cluster,
     ...(idleMs === null ? {} : { idleMs }),
+    ...(logs.length === 0 ? {} : { accessLogs: logs }),
     ...unsupported,
   };
 }

@@ -25,7 +25,6 @@ export function unreadOfHttp(manager: HttpConnectionManager, config: RouteConfig
 function ofManager(manager: HttpConnectionManager): Readonly<Record<string, boolean>> {
   const { commonHttpProtocolOptions: common } = manager;
   return {
-    'access logs of the control plane': manager.accessLog.length > 0,
     tracing: manager.tracing !== undefined,
     'upgrades to other protocols': manager.upgradeConfigs.length > 0,
     'answers of its own in other words': manager.localReplyConfig !== undefined,
