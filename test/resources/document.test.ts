@@ -117,14 +117,14 @@ t.test('kinds that are not used leave one warning each', async (t) => {
   const compiled = compileTexts([
     EGRESS,
     MESH,
-    'type: MeshTimeout\nmesh: default\nname: a\nspec: {anything: [goes]}\n',
+    'type: MeshRetry\nmesh: default\nname: a\nspec: {anything: [goes]}\n',
     'type: Dataplane\nmesh: default\nname: a\n',
     'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n',
     'apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ntype: Opaque\n',
     'type: ZoneEgres\nname: b\n',
   ]);
   t.same(lines(compiled), [
-    'zone.yaml:11:7 warning: type: MeshTimeout: not applied by Kuma on a ZoneEgress, and not read here for a Dataplane',
+    'zone.yaml:11:7 warning: type: MeshRetry: not applied by Kuma on a zone egress',
     'zone.yaml:16:7 warning: type: Dataplane: has no effect on a zone egress',
     'zone.yaml:21:7 warning: kind: Deployment of apps/v1 is no resource of Kuma: not used',
     'zone.yaml:27:7 warning: type: a Secret of this type is no secret of Kuma (system.kuma.io/secret): not used',

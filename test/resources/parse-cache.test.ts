@@ -43,7 +43,7 @@ t.test('an error in a file is reported with every compile, until the file is rig
 
 t.test('a file with the content of another keeps its own name in messages', async (t) => {
   const cache = createParseCache();
-  const text = 'type: MeshTimeout\nmesh: default\nname: x\n';
+  const text = 'type: MeshRetry\nmesh: default\nname: x\n';
   compile([zone, { path: 'a.yaml', text }], { ...withIdentities, cache });
   t.match(lines(compile([zone, { path: 'b.yaml', text }], { ...withIdentities, cache })), [/^b\.yaml:1:7 warning/]);
 });

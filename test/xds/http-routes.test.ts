@@ -130,7 +130,6 @@ t.test('timeouts of the route and of the manager; what is a default or never end
 t.test('settings of a manager and its routes without an effect are remarks', async (t) => {
   t.same(read({}).undone, [], 'as Kuma sends it');
   const managers: readonly JsonObject[] = [
-    { accessLog: [{ name: 'x' }] },
     { tracing: {} },
     { upgradeConfigs: [{ upgradeType: 'websocket' }] },
     { localReplyConfig: {} },
