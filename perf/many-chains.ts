@@ -5,19 +5,30 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ControlPlaneOptions } from '../src/egress.ts';
 
+export interface ManyChains {
+  readonly child: ChildProcess;
+  readonly controlPlane: ControlPlaneOptions;
+  /** Sends a line to the control plane and returns its answer. */
+  ask(line: string): Promise<Readonly<Record<string, number>>>;
+}
+
 /**
  * Starts a control plane with this many chains as a process of its own; returns how an egress joins
  * it. A line on its standard input changes one service.
  */
-export async function manyChains(
-  chains: number,
-): Promise<{ readonly child: ChildProcess; readonly controlPlane: ControlPlaneOptions }> {
+export async function manyChains(chains: number, form: 'sotw' | 'delta' = 'sotw'): Promise<ManyChains> {
   const file = fileURLToPath(new URL('control-plane-process.ts', import.meta.url));
-  const child = spawn(process.execPath, [file, String(chains)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  const child = spawn(process.execPath, [file, String(chains), form], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const answers = createInterface({ input: child.stdout });
+  const [line] = (await once(answers, 'line')) as [string];
   const { url, caCert, token } = JSON.parse(line) as { url: string; caCert: string; token: string };
   return {
     child,
+    async ask(question) {
+      const answer = once(answers, 'line') as Promise<[string]>;
+      child.stdin.write(`${question}\n`);
+      return JSON.parse((await answer)[0]) as Record<string, number>;
+    },
     controlPlane: {
       url,
       caCert,

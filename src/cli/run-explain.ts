@@ -14,7 +14,7 @@ import type { Compiled } from '../model/compiled.ts';
 import type { ContentHash } from '../model/names.ts';
 import { identityOf } from '../model/route.ts';
 import { routeOf } from '../routing/route.ts';
-import { EXIT_NO_INPUT } from './exit-codes.ts';
+import { EXIT_NO_INPUT, EXIT_UNAVAILABLE } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { ExplainCommand } from './commands/explain.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
@@ -26,7 +26,6 @@ const PROBE_TIMEOUT_MS = 30_000;
 
 const EXIT_REFUSED = 3;
 const EXIT_USAGE = 64;
-const EXIT_UNAVAILABLE = 69;
 
 type Connection = Extract<ExplainCommand['about'], { kind: 'connection' }>;
 type Folder = Extract<ExplainCommand['against'], { kind: 'folder' }>;

@@ -1,90 +1,97 @@
 import { Buffer } from 'node:buffer';
-import { formatProblem } from '../base/problem.ts';
 import { accessReports, planMigration } from '../explain/migration.ts';
 import type { MigrationPlan } from '../explain/migration.ts';
+import { helmValues, standInFor } from '../explain/migration-resources.ts';
 import { migrationText } from '../explain/print-migration.ts';
-import { readResourceFolder } from '../files/read-folder.ts';
 import { createCa } from '../identity/issue.ts';
 import type { CertificateAndKey } from '../identity/issue.ts';
 import type { GoodConfig } from '../model/compiled.ts';
-import { chooseEgress } from '../resources/choose-egress.ts';
-import { compile } from '../resources/compile.ts';
 import type { SourceFile } from '../resources/compile.ts';
-import { createFindings } from '../resources/findings.ts';
 import { formatYaml } from '../resources/format-yaml.ts';
-import { createParseCache } from '../resources/parse-cache.ts';
-import { readResources } from '../resources/resource-set.ts';
-import type { MeshResources } from '../resources/resource-set.ts';
 import type { MigrateCommand } from './commands/migrate.ts';
-import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
-import { folderProblem, Stopped, untilStopped } from './load-folder.ts';
+import { EXIT_CONFIG } from './exit-codes.ts';
+import { Stopped, untilStopped } from './load-folder.ts';
+import { migrateFromAdmin } from './migrate-from-admin.ts';
+import { filesOfApi, filesOfFolder, migrateFromFiles } from './migrate-from-files.ts';
+import { compiledFor } from './migration-input.ts';
+import type { MigrationInput } from './migration-input.ts';
 import type { Terminal } from './terminal.ts';
 
 const EXIT_ACCESS_CHANGES = 3;
 
-/** Reads the folder and nothing else; exit 3 where the migration changes who may pass. */
-export function migrateCommand({ dir, name, zone, output }: MigrateCommand, terminal: Terminal): Promise<number> {
+/** Reads and nothing else; exit 3 where the migration changes who may pass. */
+export function migrateCommand(command: MigrateCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
-    const missing = folderProblem(dir);
-    if (missing !== null) throw new Stopped(EXIT_NO_INPUT, missing);
-    const { files, problems } = await readResourceFolder(dir);
-    for (const problem of problems) terminal.err(`${formatProblem(problem)}\n`);
+    const { from, output } = command;
     const ca = await createCa({ mesh: 'migration', keyType: 'ec', nowMs: Date.now() });
-    const options = { ...(name === null ? {} : { name }), ...(zone === null ? {} : { zone }) };
-    const { egresses, meshes } = readResources(files, createParseCache(), createFindings(false));
-    const egress = chooseEgress(egresses, [], name ?? undefined, createFindings(false));
-    if (egress === null)
-      throw new Stopped(EXIT_CONFIG, `${dir}: no ZoneEgress to migrate, or --name has to say which of several`);
-    // Certificates say nothing of who may pass: any pair stands for those of the control plane.
-    const before = compiled(files, { ...options, name: egress.meta.name, identities: 'any', readFile: pairOf(ca) }, terminal);
-    const here = before.snapshot.zone;
-    const plan = planMigration({ snapshot: before.snapshot, meshes, zone: here }, egress);
+    const input = await readInput(command, ca, terminal);
+    const plan = planMigration(input.source);
     if (plan.meshes.length === 0)
-      throw new Stopped(EXIT_CONFIG, `${dir}: no mesh has a destination whose mTLS ends at the ZoneEgress`);
-    const made = plannedFiles(plan, meshes, ca);
-    const after = compiled([...files, ...made], { zone: here, name: egress.meta.name }, terminal);
-    const access = accessReports(plan, before.snapshot, after.snapshot);
+      throw new Stopped(EXIT_CONFIG, `${nameOf(from)}: no mesh has a destination whose mTLS ends at the ZoneEgress`);
+    const access = accessReports(plan, input.source.snapshot, afterwards(plan, input, { ca, terminal }).snapshot);
+    const { zone } = input.source;
     terminal.out(
       output === 'json'
-        ? `${JSON.stringify({ ...plan, access }, null, 2)}\n`
-        : migrationText(plan, access, { zone: here, toYaml: formatYaml }),
+        ? `${JSON.stringify({ ...plan, access, helm: helmValues(plan.meshes) }, null, 2)}\n`
+        : migrationText(plan, access, { zone, toYaml: formatYaml }),
     );
     const isLost = plan.meshes.some(({ destinations }) => destinations.some(({ lost }) => lost !== ''));
     return access.length > 0 || isLost ? EXIT_ACCESS_CHANGES : 0;
   });
 }
 
-function compiled(files: readonly SourceFile[], options: Parameters<typeof compile>[1], terminal: Terminal): GoodConfig {
-  const config = compile(files, options);
-  if (config.kind === 'compiled') return config;
-  for (const problem of config.problems) if (problem.severity === 'error') terminal.err(`${formatProblem(problem)}\n`);
-  throw new Stopped(EXIT_CONFIG, 'the resources have errors: `zone-egress validate` says which');
+async function readInput(command: MigrateCommand, ca: CertificateAndKey, terminal: Terminal): Promise<MigrationInput> {
+  const { from } = command;
+  switch (from.kind) {
+    case 'folder':
+      return migrateFromFiles(await filesOfFolder(from.dir, terminal), { ...command, where: from.dir, ca, terminal });
+    case 'api': {
+      const { files, zone } = await filesOfApi(from, terminal);
+      return migrateFromFiles(files, { ...command, zone: command.zone ?? zone, where: nameOf(from), ca, terminal });
+    }
+    case 'admin':
+      return migrateFromAdmin(from.url, { zone: command.zone, ca, terminal });
+    default:
+      return from satisfies never;
+  }
 }
 
-function pairOf({ cert, key }: CertificateAndKey): (path: string) => { readonly text: string } {
-  return (path) => ({ text: path.endsWith('.key') ? key : cert });
+function nameOf(from: MigrateCommand['from']): string {
+  return from.kind === 'folder' ? from.dir : from.kind === 'api' ? from.url.href : from.url;
+}
+
+function afterwards(
+  plan: MigrationPlan,
+  { source, files, name, existing }: MigrationInput,
+  { ca, terminal }: { readonly ca: CertificateAndKey; readonly terminal: Terminal },
+): GoodConfig {
+  const made = plannedFile(plan, { existing, ca, isComplete: files.length > 0 });
+  const options = files.length > 0 ? { zone: source.zone, name } : { zone: source.zone };
+  return compiledFor([...files, made], options, terminal);
 }
 
 /**
  * Writes the resources of the plan, with Secrets instead of those that a control plane or an
- * operator will make.
+ * operator will make, and, where no resources are known, with a stand-in for each that is served.
  */
-function plannedFiles(
+function plannedFile(
   { meshes }: MigrationPlan,
-  existing: readonly MeshResources[],
-  { cert, key }: CertificateAndKey,
-): readonly SourceFile[] {
-  const all = meshes.flatMap((plan): readonly object[] => {
-    const { meshIdentities = [], secrets } = existing.find(({ mesh }) => mesh.meta.name === plan.mesh) ?? {};
-    const names = [
-      ...meshIdentities.map(({ meta }) => meta.displayName),
-      ...(plan.identity === null ? [] : [plan.identity.name]),
-    ];
-    const pairs = names.flatMap((name) => [[`${name}-root-ca`, cert] as const, [`${name}-private-key`, key] as const]);
+  {
+    existing,
+    ca,
+    isComplete,
+  }: Pick<MigrationInput, 'existing'> & { readonly ca: CertificateAndKey; readonly isComplete: boolean },
+): SourceFile {
+  const all = meshes.flatMap((plan): readonly (object | null)[] => {
+    const { identities = [], secrets = new Set<string>() } = existing.get(plan.mesh) ?? {};
+    const names = [...identities, ...(plan.identity === null ? [] : [plan.identity.name])];
+    const pairs = names.flatMap((name) => [[`${name}-root-ca`, ca.cert] as const, [`${name}-private-key`, ca.key] as const]);
     const made = pairs
-      .filter(([name]) => secrets?.has(name) !== true)
+      .filter(([name]) => !secrets.has(name))
       .map(([name, text]) => ({ type: 'Secret', mesh: plan.mesh, name, data: Buffer.from(text).toString('base64') }));
-    return [plan.identity, ...plan.services, plan.permission, plan.dataplane, ...made].filter((each) => each !== null);
+    const unknown = plan.destinations.filter(({ from, lost }) => from === 'MeshExternalService' && lost === '');
+    const standIns = isComplete ? [] : [{ type: 'Mesh', name: plan.mesh }, ...unknown.map(({ after }) => standInFor(after))];
+    return [plan.identity, ...plan.services, plan.permission, plan.dataplane, ...made, ...standIns];
   });
-  return [{ path: 'migration', text: all.map((resource) => formatYaml(resource)).join('---\n') }];
+  return { path: 'migration', text: all.flatMap((each) => (each === null ? [] : [formatYaml(each)])).join('---\n') };
 }

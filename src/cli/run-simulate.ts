@@ -7,7 +7,7 @@ import type { ReadSessions } from '../explain/recorded.ts';
 import { simulate } from '../explain/simulate.ts';
 import { simulateRequests } from '../explain/simulate-requests.ts';
 import { plainDocument } from '../resources/plain-document.ts';
-import { EXIT_NO_INPUT } from './exit-codes.ts';
+import { EXIT_NO_INPUT, EXIT_UNAVAILABLE } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { SimulateCommand } from './commands/simulate.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
@@ -16,7 +16,6 @@ import type { Terminal } from './terminal.ts';
 
 const EXIT_CHANGED = 3;
 const EXIT_USAGE = 64;
-const EXIT_UNAVAILABLE = 69;
 /** The number that an egress remembers by default. */
 const LAST_DECISIONS = 10_000;
 

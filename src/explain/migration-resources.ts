@@ -1,6 +1,7 @@
 /** The resources of an egress of one mesh that take over what a ZoneEgress serves. */
 import type { DataSource } from '../resources/data-source.ts';
-import type { ExternalService } from '../resources/kinds/external-service.ts';
+import { describeSni } from '../wire/sni.ts';
+import type { ExternalShape } from './migration-known.ts';
 
 export interface MadeResource {
   readonly type: string;
@@ -70,10 +71,10 @@ export interface Successor {
 }
 
 /** The MeshExternalService of an ExternalService; a sentence where there can be none. */
-export function successorOf(services: readonly ExternalService[]): Successor | string {
+export function successorOf(services: readonly ExternalShape[]): Successor | string {
   const [first] = services;
   if (first === undefined) return 'it has no endpoint';
-  const { service, meta, tls, protocol } = first;
+  const { service, mesh, tls, protocol } = first;
   if (protocol === 'kafka') return 'a MeshExternalService does not know the protocol kafka: use tcp';
   if (services.some((each) => each.protocol !== protocol || each.port !== first.port))
     return 'its endpoints have several ports or protocols, and a MeshExternalService has one: write one for each';
@@ -101,7 +102,7 @@ export function successorOf(services: readonly ExternalService[]): Successor | s
     secrets,
     resource: {
       type: 'MeshExternalService',
-      mesh: meta.mesh,
+      mesh,
       name,
       spec: {
         match: { type: 'HostnameGenerator', port: first.port, protocol },
@@ -114,4 +115,31 @@ export function successorOf(services: readonly ExternalService[]): Successor | s
 
 function defined(fields: Readonly<Record<string, object | undefined>>): object {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+/** Makes a MeshExternalService with this server name, to compile in place of an unknown one. */
+export function standInFor(sni: string): MadeResource | null {
+  const parts = describeSni(sni);
+  if (parts.form !== 'kri') return null;
+  const { mesh, zone, namespace, name, section } = parts;
+  const ofZone = { 'kuma.io/origin': 'zone', 'kuma.io/zone': zone };
+  return {
+    type: 'MeshExternalService',
+    mesh,
+    name,
+    labels: {
+      'kuma.io/display-name': name,
+      ...(zone === '' ? { 'kuma.io/origin': 'global' } : ofZone),
+      ...(namespace === '' ? {} : { 'k8s.kuma.io/namespace': namespace }),
+    },
+    spec: {
+      match: { type: 'HostnameGenerator', port: Number(section), protocol: 'tcp' },
+      endpoints: [{ address: 'stand-in.invalid', port: Number(section) }],
+    },
+  };
+}
+
+/** The values of Kuma's chart with which it deploys an egress of each mesh. */
+export function helmValues(meshes: readonly { readonly mesh: string }[]): object {
+  return { meshes: meshes.map(({ mesh }) => ({ name: mesh, egress: { enabled: true } })) };
 }

@@ -6,12 +6,10 @@ import { meshName } from '../model/names.ts';
 import type { Permission, Principal } from '../model/permission.ts';
 import type { Route, TerminateRoute } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import type { ExternalService } from '../resources/kinds/external-service.ts';
-import type { ZoneEgress } from '../resources/kinds/zone-egress.ts';
-import type { MeshResources } from '../resources/resource-set.ts';
 import { describeSni, encodeKriSni } from '../wire/sni.ts';
 import { accessChange } from './access-change.ts';
 import type { AccessChange } from './access-change.ts';
+import type { ExternalShape, KnownMesh, ServiceName } from './migration-known.ts';
 import { madeDataplane, madeIdentity, madePermission, successorOf } from './migration-resources.ts';
 import type { Admitted, MadeResource, Successor } from './migration-resources.ts';
 
@@ -28,6 +26,8 @@ export interface MeshPlan {
   readonly permission: MadeResource | null;
   /** Null where the mesh has one. */
   readonly dataplane: MadeResource | null;
+  /** False where the mesh may have an identity or a Dataplane that is not known here. */
+  readonly isComplete: boolean;
   readonly destinations: readonly DestinationPlan[];
   /** Lists the tasks of the operator, in whole sentences. */
   readonly tasks: readonly string[];
@@ -48,34 +48,39 @@ interface Planned extends DestinationPlan {
   readonly admitted: Admitted | null;
 }
 
+export interface MigrationSource {
+  readonly snapshot: Snapshot;
+  readonly meshes: readonly KnownMesh[];
+  readonly zone: string;
+  /** Where the ZoneEgress listens. */
+  readonly at: { readonly address: string; readonly port: number };
+}
+
 /** Plans each mesh of which something ends its mTLS at the ZoneEgress. */
-export function planMigration(
-  { snapshot, meshes, zone }: { readonly snapshot: Snapshot; readonly meshes: readonly MeshResources[]; readonly zone: string },
-  egress: ZoneEgress,
-): MigrationPlan {
+export function planMigration({ snapshot, meshes, zone, at }: MigrationSource): MigrationPlan {
   return {
-    meshes: meshes.flatMap((mesh) => {
+    meshes: meshes.flatMap((known) => {
       const routes = [...snapshot.routes.values()].filter(
         (route): route is TerminateRoute =>
-          route.kind === 'terminate' && route.mesh === mesh.mesh.meta.name && describeSni(route.serverName).form !== 'kri',
+          route.kind === 'terminate' && route.mesh === known.mesh && describeSni(route.serverName).form !== 'kri',
       );
-      return routes.length === 0 ? [] : [planMesh(mesh, routes, { zone, egress })];
+      return routes.length === 0 ? [] : [planMesh(known, routes, { zone, at })];
     }),
   };
 }
 
 function planMesh(
-  resources: MeshResources,
+  known: KnownMesh,
   routes: readonly TerminateRoute[],
-  { zone, egress }: { readonly zone: string; readonly egress: ZoneEgress },
+  { zone, at }: Pick<MigrationSource, 'zone' | 'at'>,
 ): MeshPlan {
-  const mesh = resources.mesh.meta.name;
+  const { mesh } = known;
   const trustDomain = `${mesh}.${zone}.mesh.local`;
-  const tasks: string[] = [];
+  const tasks: string[] = [...known.schemaChanges];
   const services: MadeResource[] = [];
   const planned = routes.map((route): Planned => {
-    const own = resources.externalServices.filter(({ service }) => service === route.destination);
-    if (own.length === 0) return planMeshExternal(resources, route, trustDomain);
+    const own = known.external(route);
+    if (own.length === 0) return planMeshExternal(route, known.meshExternal(route), trustDomain);
     const successor = successorOf(own);
     if (typeof successor === 'string') return lost(route, 'ExternalService', successor);
     const plan = planExternal(route, successor, trustDomain);
@@ -89,22 +94,19 @@ function planMesh(
   return {
     mesh,
     trustDomain,
-    identity: resources.meshIdentities.length > 0 ? null : madeIdentity(mesh),
+    identity: known.hasIdentity === true ? null : madeIdentity(mesh),
     services,
     permission: admitted.length === 0 ? null : madePermission(mesh, admitted),
-    dataplane: resources.dataplanes.some(({ egresses }) => egresses.length > 0) ? null : madeDataplane(mesh, egress),
+    dataplane: known.hasDataplane === true ? null : madeDataplane(mesh, at),
+    isComplete: known.hasIdentity !== null && known.hasDataplane !== null,
     destinations: planned.map(({ admitted: _, ...plan }) => plan),
     tasks,
   };
 }
 
-function planMeshExternal(resources: MeshResources, route: TerminateRoute, trustDomain: string): Planned {
-  const service = resources.meshExternalServices.find(({ meta }) => meta.displayName === route.destination);
-  if (service === undefined) return lost(route, 'MeshExternalService', 'its resource is not among the files');
-  const { meta, port, zone } = service;
-  const inZone = meta.labels.get('kuma.io/origin') === 'global' ? '' : zone;
-  const namespace = inZone === '' ? '' : (meta.labels.get('k8s.kuma.io/namespace') ?? meta.namespace);
-  return named(route, { from: 'MeshExternalService', zone: inZone, namespace, name: meta.displayName, port, trustDomain });
+function planMeshExternal(route: TerminateRoute, service: ServiceName | string, trustDomain: string): Planned {
+  if (typeof service === 'string') return lost(route, 'MeshExternalService', service);
+  return named(route, { from: 'MeshExternalService', ...service, trustDomain });
 }
 
 function planExternal(route: TerminateRoute, { resource }: Successor, trustDomain: string): Planned {
@@ -115,14 +117,7 @@ function planExternal(route: TerminateRoute, { resource }: Successor, trustDomai
 
 function named(
   route: TerminateRoute,
-  of: {
-    readonly from: DestinationPlan['from'];
-    readonly zone: string;
-    readonly namespace: string;
-    readonly name: string;
-    readonly port: number;
-    readonly trustDomain: string;
-  },
+  of: ServiceName & { readonly from: DestinationPlan['from']; readonly trustDomain: string },
 ): Planned {
   const { from, zone, namespace, name, port, trustDomain } = of;
   const encoded = encodeKriSni({ kind: 'extsvc', mesh: route.mesh, zone, namespace, name, section: String(port) });
@@ -167,10 +162,11 @@ function renamed(uri: string, mesh: string, trustDomain: string): string | null 
   return uri.startsWith(prefix) ? `spiffe://${trustDomain}/workload/${uri.slice(prefix.length)}` : null;
 }
 
-function secretTasks(services: readonly ExternalService[], { secrets }: Successor): readonly string[] {
+function secretTasks(services: readonly ExternalShape[], { secrets }: Successor): readonly string[] {
   return secrets.map(({ name, of }) => {
     const { file, line } = of.at;
-    return `make the Secret ${name} of mesh ${services[0]?.meta.mesh ?? ''} from ${of.path} at ${file}:${line}`;
+    const place = line === 0 ? file : `${file}:${line}`;
+    return `make the Secret ${name} of mesh ${services[0]?.mesh ?? ''} from ${of.path} at ${place}`;
   });
 }
 

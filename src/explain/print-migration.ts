@@ -1,5 +1,6 @@
 import { oneLine } from './lines.ts';
 import type { AccessReport, MeshPlan, MigrationPlan } from './migration.ts';
+import { MADE } from './migration-resources.ts';
 import type { MadeResource } from './migration-resources.ts';
 
 /** The steps in their order: YAML to apply, with the report and what to do by hand as comments. */
@@ -25,21 +26,7 @@ export function migrationText(
       ['Step 3: who may pass. Without these nobody does: the default of an egress of one mesh is deny.'],
       all((mesh) => [mesh.permission]),
     ],
-    [
-      [
-        'Step 4: the Dataplanes, not ready yet. Then give this egress the new files, or start it with',
-        '--proxy-type=dataplane for each mesh, with the token of:',
-        ...meshes.map(({ mesh }) => `  kumactl generate dataplane-token --mesh ${mesh} --workload zone-egress --valid-for 720h`),
-      ],
-      all(({ dataplane }) => [dataplane]),
-    ],
-  ];
-  const last = [
-    'Step 5, mesh by mesh: when the egress serves it, take `state: NotReady` out of its Dataplane and apply it.',
-    'All sidecars of the mesh in this zone switch at once to the new names, ids and permissions.',
-    'Step 6: when no session asks for an old name any more, delete the ZoneEgress, the zone token,',
-    `routing.zoneEgress and routing.defaultForbidMeshExternalServiceAccess of the Meshes (${meshes.map(({ mesh }) => mesh).join(', ')}), and`,
-    'the ExternalServices and TrafficPermissions that have a successor above.',
+    [dataplaneStep(meshes), all(({ dataplane }) => [dataplane])],
   ];
   return [
     ...comment(report(plan, access, zone)),
@@ -49,14 +36,47 @@ export function migrationText(
       ...(resources.length === 0 ? ['# Nothing to apply.'] : resources.flatMap((each) => ['---', toYaml(each).trimEnd()])),
     ]),
     '',
-    ...comment(last),
+    ...comment(lastSteps(meshes)),
     '',
   ].join('\n');
 }
 
+function dataplaneStep(meshes: readonly MeshPlan[]): readonly string[] {
+  return [
+    'Step 4: the Dataplanes, not ready yet. Then give this egress the new files, or start it with',
+    '--proxy-type=dataplane for each mesh, with a token of one of these forms:',
+    ...meshes.flatMap(({ mesh }) => [
+      `  kumactl generate dataplane-token --mesh ${mesh} --workload ${MADE} --valid-for 720h`,
+      `  zone-egress generate dataplane-token --mesh ${mesh} --workload ${MADE} --valid-for 720h --signing-key-path KEY --kid ID`,
+    ]),
+    'On Kubernetes these values of Kuma’s chart take the place of the Dataplanes. Its Pods are ready',
+    'at once, and step 5 comes with them: apply the steps before in time.',
+    '  meshes:',
+    ...meshes.map(({ mesh }) => `    - { name: ${mesh}, egress: { enabled: true } }`),
+    'Leave the values egress.* as they are until step 6: without them its Deployment is deleted.',
+  ];
+}
+
+/** The resources to delete, by their names. */
+function lastSteps(meshes: readonly MeshPlan[]): readonly string[] {
+  return [
+    'Step 5, mesh by mesh: when the egress serves it, take `state: NotReady` out of its Dataplane and apply it.',
+    'All sidecars of the mesh in this zone switch at once to the new names, ids and permissions.',
+    'Step 6: when no session asks for an old name any more (in `/decisions` and in the log of the ZoneEgress), delete',
+    '  the ZoneEgress, the zone token of scope egress, and the values egress.* of the chart;',
+    ...meshes.flatMap(({ mesh, destinations }) => [
+      `  routing.zoneEgress and routing.defaultForbidMeshExternalServiceAccess of Mesh ${mesh};`,
+      ...destinations
+        .filter(({ from, lost }) => from === 'ExternalService' && lost === '')
+        .map(({ name }) => `  the ExternalServices of ${name} in mesh ${mesh}, with the TrafficPermissions to it;`),
+    ]),
+    'then upgrade the control plane to 3.0. Not before: it deletes the old Deployment, with all sessions through it.',
+  ];
+}
+
 function report({ meshes }: MigrationPlan, access: readonly AccessReport[], zone: string): readonly string[] {
   const lines = [`Migration of zone ${zone} from its ZoneEgress to an egress of each mesh.`];
-  for (const { mesh, trustDomain, destinations, tasks } of meshes) {
+  for (const { mesh, trustDomain, destinations, tasks, isComplete } of meshes) {
     lines.push('', `Mesh ${mesh}: ids begin with spiffe://${trustDomain}/workload/`);
     for (const { name, from, before, after, lost } of destinations) {
       lines.push(lost === '' ? `  ${from} ${name}: ${before} -> ${after}` : `  ${from} ${name}: no successor: ${lost}`);
@@ -66,6 +86,11 @@ function report({ meshes }: MigrationPlan, access: readonly AccessReport[], zone
       }
     }
     for (const task of tasks) lines.push(`  By hand: ${task}.`);
+    if (!isComplete)
+      lines.push(
+        '  Not known here: whether the mesh has a MeshIdentity or a Dataplane already. Leave out what it has. Rules of its',
+        '  MeshTrafficPermissions are not known either: who passes because of them is not in this report.',
+      );
     if (destinations.some(({ from }) => from === 'ExternalService'))
       lines.push(
         '  Dataplanes need the label kuma.io/workload with the name of their service, and clients call',

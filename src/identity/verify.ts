@@ -33,7 +33,7 @@ export function verifyClient(mesh: MeshName, peer: PeerFacts): Verification {
   const problem =
     chainProblem(mesh, peer, claimed, domains) ??
     leafProblem(certificate, der.certificate, peer.nowMs) ??
-    (names.kind === 'bad' ? untrusted(names.why, 'bad-certificate', 'names') : null);
+    (names.kind === 'bad' ? untrusted(names.why, 'bad-certificate', 'names') : firstNameProblem(names.uris, peer));
   const refusedAs = (wrong: Wrong): Verification =>
     // Envoy's SPIFFE validator sends one alert for every fault.
     rejected(peer.trustDomains === undefined ? wrong : { ...wrong, alert: 'certificate-unknown' }, certificate, claimed);
@@ -73,6 +73,20 @@ function chainProblem(
     );
   }
   return untrusted(`the client certificate does not lead to the CA of mesh ${mesh}: ${why} (${code})`, alert);
+}
+
+/**
+ * Refuses a client whose first URI name is no SPIFFE id, where trust domains decide: Envoy's SPIFFE
+ * validator reads that name alone.
+ */
+function firstNameProblem(uris: readonly string[], { trustDomains }: PeerFacts): Wrong | null {
+  const [first] = uris;
+  if (trustDomains === undefined || first === undefined || claimsSpiffe(first) || !uris.some(claimsSpiffe)) return null;
+  return untrusted(
+    `the first URI name of the client certificate, ${shown(first)}, is no SPIFFE id: with trust domains it has to be one`,
+    'certificate-unknown',
+    'names',
+  );
 }
 
 /** Returns the trust domains that clients of a mesh may belong to. */

@@ -9,6 +9,8 @@ export interface DataSource {
   /** Path and place of the data source, e.g. `networking.tls.caCert`. */
   readonly path: string;
   readonly at: Origin;
+  /** True for the form of 3.0, which has a `type`. */
+  readonly isNewForm?: true;
 }
 
 export type DataSourceKind = 'secret' | 'file' | 'inline' | 'inlineString';
@@ -88,7 +90,7 @@ export function readSecureSource(parent: Fields, name: string): DataSource | nul
     if (!fields.has(HOLDERS[type])) fields.error(HOLDERS[type], 'must be defined');
     return null;
   }
-  const at = { path: fields.path, at: parent.place(name) };
+  const at = { path: fields.path, at: parent.place(name), isNewForm: true } as const;
   const value = (field: string, read: 'text' | 'opaque'): string | null => {
     const found = holder[read](field);
     if (found !== undefined && found !== '') return found;

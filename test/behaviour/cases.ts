@@ -6,25 +6,21 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
-import type { SessionRecord } from '../../src/egress.ts';
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { encodeHashSni } from '../../src/wire/sni.ts';
 import { drip, speakTcp, speakTls } from './client.ts';
-import type { Play, Seen, TlsPlay } from './client.ts';
+import type { Play, TlsPlay } from './client.ts';
 import { helloFor, inOneRecord, inRecordsOf } from './hellos.ts';
+import * as players from './players.ts';
+import { outcomeOf, PING, TLS12 } from './players.ts';
 import { until } from '../egress/until.ts';
 import { wordsOfSeen } from './words.ts';
 import type { Limit } from './words.ts';
 import { CONNECT_MS, SETUP_MS } from './zone.ts';
 import type { Zone } from './zone.ts';
 
-export interface Outcome {
-  readonly words: string;
-  readonly record: SessionRecord;
-}
-
-export type Case = (zone: Zone) => Promise<Outcome>;
-type Client = (zone: Zone) => CertificateAndKey | null;
+export type Case = players.Case<Zone>;
+type Client = players.Client<Zone>;
 
 const frontend: Client = (zone) => zone.frontend;
 const nobody: Client = ({ mesh }) => mesh.client('nobody');
@@ -40,49 +36,19 @@ const SETUP: Limit = { ms: SETUP_MS, word: '15 s' };
 const CONNECT: Limit = { ms: CONNECT_MS, word: '5 s' };
 const TCP = 'es-tcp{mesh=default}';
 const HTTP = 'es-http{mesh=default}';
-const TLS12: ConnectionOptions = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' };
 const suite = (ciphers: string): ConnectionOptions => ({ ...TLS12, ciphers });
 
-async function outcomeOf(zone: Zone, seen: Seen, words: string = wordsOfSeen(seen)): Promise<Outcome> {
-  return { words, record: await zone.record(seen.port) };
-}
-
-function tls(sni: string, client: Client, tlsOptions: ConnectionOptions, play: TlsPlay, limit?: Limit): Case {
-  return async (zone) => {
-    const seen = await speakTls(zone.at, { servername: sni, ...client(zone), ...tlsOptions }, play);
-    return outcomeOf(zone, seen, wordsOfSeen(seen, limit));
-  };
-}
-
-const PING: TlsPlay = { play: ({ tls }) => void tls.write('ping\n'), wants: 'ping\n' };
-
-/** Sends a line and expects it back; waits for the refusal of a refused connection. */
-function echo(sni: string, client: Client = frontend, tlsOptions: ConnectionOptions = {}, limit?: Limit): Case {
-  return tls(sni, client, tlsOptions, PING, limit);
-}
-
-/** Makes a handshake and sends no byte after it. */
-function silent(sni: string, client: Client = frontend, tlsOptions: ConnectionOptions = {}): Case {
-  return tls(sni, client, tlsOptions, {});
-}
-
-const LINGERING: Limit = { ms: 1_000, word: '1 s' };
-
-/** A client whose last request is refused sees the end a second later, unless it ends first. */
-function refusedHttp(sni: string, lines: readonly string[], client: Client = frontend): Case {
-  return http(sni, lines, client, {}, LINGERING);
-}
-
-function http(
-  sni: string,
-  lines: readonly string[],
-  client: Client = frontend,
-  tlsOptions: ConnectionOptions = {},
-  limit?: Limit,
-): Case {
-  const text = lines.join('\r\n') + (lines.includes('') ? '' : '\r\n\r\n');
-  return tls(sni, client, tlsOptions, { play: (play) => void play.tls.write(text) }, limit);
-}
+/** The players for the client of most cases. */
+const tls = (sni: string, client: Client, tlsOptions: ConnectionOptions, play: TlsPlay): Case =>
+  players.tls(sni, client, play, { tlsOptions });
+const echo = (sni: string, client: Client = frontend, tlsOptions: ConnectionOptions = {}, limit?: Limit): Case =>
+  players.echo(sni, client, { tlsOptions, ...(limit === undefined ? {} : { limit }) });
+const silent = (sni: string, client: Client = frontend, tlsOptions: ConnectionOptions = {}): Case =>
+  players.silent(sni, client, { tlsOptions });
+const http = (sni: string, lines: readonly string[], client: Client = frontend, tlsOptions: ConnectionOptions = {}): Case =>
+  players.http(sni, lines, client, { tlsOptions });
+const refusedHttp = (sni: string, lines: readonly string[], client: Client = frontend): Case =>
+  players.refusedHttp(sni, lines, client);
 
 function tcp(play: (socket: Socket) => unknown, options: { readonly stays?: boolean; readonly hurried?: boolean } = {}): Case {
   return async (zone) => {
@@ -93,7 +59,7 @@ function tcp(play: (socket: Socket) => unknown, options: { readonly stays?: bool
 
 const send = (bytes: string | Buffer, options: { readonly stays?: boolean; readonly hurried?: boolean } = {}): Case =>
   tcp((socket) => void socket.write(bytes), options);
-const hello = (name: string | Buffer): Case => send(inOneRecord(helloFor(name)));
+const { hello } = players;
 
 /** Sends the client’s own hello, byte by byte or over the given time. */
 function drippedHello(sni: string, overMs: number, options: { readonly hurried?: boolean } = {}): Case {
@@ -145,18 +111,6 @@ const bigTransfer: Case = async (zone) => {
   return outcomeOf(zone, seen, same ? `${seen.got.length} bytes each way` : `other bytes, ${seen.got.length} of them`);
 };
 
-const certificate: Case = async (zone) => {
-  let words = '';
-  const play = (play: Play): void => {
-    const { subjectaltname = '', issuer } = play.tls.getPeerCertificate();
-    const uris = [...subjectaltname.matchAll(/URI:([^,"]+)/g)].map(([, uri]) => uri);
-    words = `${uris.join(', ')}; issuer ${[issuer.O, issuer.OU, issuer.CN].join('/')}`;
-    play.tls.write('ping\n');
-  };
-  const seen = await speakTls(zone.at, { servername: TCP, ...zone.frontend }, { play, wants: 'ping\n' });
-  return outcomeOf(zone, seen, words);
-};
-
 const resetAfterData: Case = async (zone) => {
   const options = { servername: 'es-sink{mesh=default}', ...zone.frontend };
   const play = async ({ tls, raw }: Play): Promise<void> => {
@@ -206,7 +160,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   tls_record_header_only: send(Buffer.of(22, 3, 1, 0, 200), { hurried: true }),
   alert_record_first: send(Buffer.of(21, 3, 1, 0, 2, 1, 0)),
   sslv2_hello: send(Buffer.from('802e0100020015000000100100800200800600400400800700c0', 'hex')),
-  no_sni: send(inOneRecord(helloFor(null))),
+  no_sni: hello(null),
   unknown_sni: hello('nowhere{mesh=default}'),
   known_service_without_mesh: hello('es-tcp'),
   sni_upper_case: echo(TCP.toUpperCase()),
@@ -360,7 +314,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   big_transfer_10MB: bigTransfer,
   session_resumption_tls13: resumes({}),
   session_resumption_tls12: resumes(TLS12),
-  server_certificate_chain: certificate,
+  server_certificate_chain: players.shownCertificate(TCP, frontend),
 };
 
 function withRecordVersion(bytes: Buffer, minor: number): Buffer {

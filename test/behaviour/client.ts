@@ -45,12 +45,12 @@ interface Ended {
 
 /**
  * Speaks only TCP. `play` gets the connected socket; `stays` means that the connection is not ended
- * after the answer.
+ * after the answer, `quiet` that no answer is expected either.
  */
 export async function speakTcp(
   at: At,
   play: (socket: Socket) => unknown,
-  options: { readonly stays?: boolean } = {},
+  options: { readonly stays?: boolean; readonly quiet?: boolean } = {},
 ): Promise<Seen> {
   const socket = connectTcp({ ...at, allowHalfOpen: true, noDelay: true });
   const ending = endOf(socket);
@@ -65,7 +65,8 @@ export async function speakTcp(
   const port = socket.localPort ?? 0;
   await play(socket);
   if (options.stays === true) await within(Promise.race([ending, answered]), BOUND_MS);
-  const ended = await within(ending, options.stays === true ? OPEN_MS : BOUND_MS);
+  const isWatched = options.stays === true || options.quiet === true;
+  const ended = await within(ending, isWatched ? OPEN_MS : BOUND_MS);
   await turn();
   socket.destroy();
   const got = Buffer.concat(read);

@@ -3,8 +3,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { CASES } from './cases.ts';
-import type { Outcome } from './cases.ts';
 import { tables } from './page.ts';
+import type { Outcome } from './players.ts';
 import { live } from './recorded-zone.ts';
 import { ROWS } from './rows.ts';
 import { wordsOfRecorded } from './words.ts';

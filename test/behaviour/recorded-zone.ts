@@ -16,17 +16,21 @@ export function live(file: string): string {
   return readFileSync(new URL(file, LIVE), 'utf8');
 }
 
+/** What takes the place of the recorded services. */
 export interface Substitutes {
-  readonly meshes: readonly TestMesh[];
   /** Keyed by the recorded port. */
   readonly ports: ReadonlyMap<number, number>;
   /** Trust for the TLS services, and the certificate that is shown to them. */
   readonly external: { readonly caCert: string; readonly client: CertificateAndKey };
+}
+
+export interface ZoneSubstitutes extends Substitutes {
+  readonly meshes: readonly TestMesh[];
   /** Only for `es-blackhole`, which has Kuma's 5 s. */
   readonly connectTimeoutMs: number;
 }
 
-export function recordedZone(substitutes: Substitutes): EnvoyResources {
+export function recordedZone(substitutes: ZoneSubstitutes): EnvoyResources {
   const put = (file: string): JsonObject[] => resourcesOf(file).map((resource) => replaced(resource, substitutes) as JsonObject);
   return {
     clusters: put('002-response-cds.json').map((cluster) =>
@@ -56,7 +60,7 @@ function resourcesOf(file: string): readonly JsonObject[] {
   return (JSON.parse(live(`ads/sotw/${file}`)) as { resources: JsonObject[] }).resources;
 }
 
-function replaced(value: JsonValue, substitutes: Substitutes): JsonValue {
+export function replaced(value: JsonValue, substitutes: Substitutes): JsonValue {
   if (Array.isArray(value)) return value.map((item) => replaced(item, substitutes));
   if (typeof value !== 'object' || value === null) return value;
   const { caCert, client } = substitutes.external;

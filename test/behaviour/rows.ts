@@ -15,11 +15,14 @@ export type Row = readonly [name: string, envoy: string, ours: string, record: E
 
 const why = (mark: Mark, text: string): Why => ({ mark, text });
 
-const ALERT = why('better', 'an alert that its TLS library turns into words, and an orderly end');
-const AT_ONCE = why('better', 'ended when it is denied, and not when it first speaks');
+export const ALERT: Why = why('better', 'an alert that its TLS library turns into words, and an orderly end');
+export const AT_ONCE: Why = why('better', 'ended when it is denied, and not when it first speaks');
 const BOTH_ENDPOINTS = why('better', 'endpoints of two versions behind one address are both kept, so that a version has one');
-const NEXT_ENDPOINT = why('better', 'the next endpoint is tried within the session');
-const ORDERLY = why('better', 'the end of TLS, and no reset that its next write runs into; the reason is in the record');
+export const NEXT_ENDPOINT: Why = why('better', 'the next endpoint is tried within the session');
+export const ORDERLY: Why = why(
+  'better',
+  'the end of TLS, and no reset that its next write runs into; the reason is in the record',
+);
 const OVERLONG = why('better', 'no TLS has such a record, so nothing more is waited for');
 const RESET = why('better', 'a reset is passed on as a reset: close_notify would look like an orderly end');
 
@@ -35,7 +38,7 @@ const NO_TICKET = why(
   'a resumed session would skip the client’s certificate: each is verified anew, for the price of a whole handshake',
 );
 const FIRST_BYTE = why('better', 'the first byte shows that it is not TLS, so nothing more is waited for');
-const READ = why('other', 'what was sent was read and not only looked at, so the kernel has no reason for a reset');
+export const READ: Why = why('other', 'what was sent was read and not only looked at, so the kernel has no reason for a reset');
 
 export const ROWS: readonly Row[] = [
   ['connect_and_say_nothing_16s', 'FIN after 15 s', 'same', 'hello-timeout'],

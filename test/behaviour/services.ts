@@ -77,6 +77,7 @@ export async function startServices(mesh: TestMesh, external: TestMesh): Promise
       [18_087, echo.port],
       ...recorded.map((port, i): [number, number] => [port, others[i]!.port]),
       [18_098, hole.port],
+      [18_085, await freePort()],
       [18_099, await freePort()],
     ]),
     zone2,

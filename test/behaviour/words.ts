@@ -20,6 +20,10 @@ export interface Recorded {
   readonly second?: string;
   readonly san?: readonly (readonly string[])[];
   readonly issuer?: string;
+  /** What each of several connections read, or how it ended. */
+  readonly connections?: readonly string[];
+  /** The first lines of the answers to several requests. */
+  readonly status?: readonly string[];
 }
 
 /** A limit that ends a case: its duration here, and in Kuma. */
@@ -43,12 +47,14 @@ export function wordsOfRecorded(case_: Recorded): string {
   if (log !== undefined) return log.replace(/^sink: read (\d+) bytes, ended by eof.*/, 'the service read $1 bytes and an end');
   if (each !== undefined) return `${each} bytes each way`;
   if (second !== undefined) return second === 'reused=True' ? 'the second session is resumed' : 'no session is resumed';
+  if (case_.connections !== undefined) return counted(case_.connections.map(connectionWords));
+  if (case_.status !== undefined) return statusWords(case_.status);
   if (san !== undefined) return `${san.map(([, uri]) => uri).join(', ')}; issuer ${rdn(case_.issuer ?? '')}`;
   const { handshake, tls_end: tlsEnd, end = '', got = '', first = '', ms = 0 } = case_;
   const alert =
     /alert (.+)$/.exec(case_.error ?? '')?.[1] ??
     (case_.alert_read_afterwards ?? case_.alert ?? '')
-      .replace(/^.*ALERT_|^fatal /, '')
+      .replace(/^.*ALERT_|^fatal |^UNEXPECTED_EOF.*/, '')
       .replaceAll('_', ' ')
       .toLowerCase();
   // Envoy never agreed on ALPN.
@@ -103,17 +109,43 @@ function handshakeWords(version: string, cipher: string, alpn: string | null): s
   return [version, ...(version === 'TLSv1.3' ? [] : [cipher]), ...(alpn === null ? [] : [`ALPN ${alpn}`])].join(' ');
 }
 
-function answerWords(got: string): readonly string[] {
+/** Several answers of one connection begin with a status line each. */
+export function answerWords(got: string): readonly string[] {
   if (got === '') return [];
+  return [counted(got.split(/(?=HTTP\/1\.1 \d)/).map(oneAnswer))];
+}
+
+function oneAnswer(got: string): string {
   const [head = '', rest = ''] = got.split('\r\n\r\n');
   // An empty body in chunks.
   const body = rest === '0' ? '' : rest;
   const [status = '', ...lines] = head.split('\r\n');
-  if (got.startsWith('\0\0')) return ['HTTP/2 SETTINGS'];
-  if (!status.startsWith('HTTP/')) return [JSON.stringify(got)];
+  if (got.startsWith('\0\0')) return 'HTTP/2 SETTINGS';
+  if (!status.startsWith('HTTP/')) return JSON.stringify(got);
   const server = lines.find((line) => line.startsWith('server: ')) ?? '';
   const said = body.startsWith('{') ? requestWords(body) : body === '' ? '' : JSON.stringify(body);
-  return [[status, server === '' ? '' : `(${server})`, said].filter((part) => part !== '').join(' ')];
+  return [status, server === '' ? '' : `(${server})`, said].filter((part) => part !== '').join(' ');
+}
+
+/** Writes equal neighbours once, with their number. */
+export function counted(words: readonly string[]): string {
+  const runs: { readonly word: string; times: number }[] = [];
+  for (const word of words) {
+    const last = runs.at(-1);
+    if (last?.word === word) last.times++;
+    else runs.push({ word, times: 1 });
+  }
+  return runs.map(({ word, times }) => (times === 1 ? word : `${times} × ${word}`)).join(', ');
+}
+
+/** What one of several connections read, or how it ended. */
+export function connectionWords(read: string): string {
+  return read === 'FIN' || read === 'RST' ? read : JSON.stringify(read);
+}
+
+/** The statuses of many requests, each once, because chance decides about their order. */
+export function statusWords(lines: readonly string[]): string {
+  return [...new Set(lines.map((line) => line.split(' ')[1] ?? ''))].sort().join(' or ');
 }
 
 /**
@@ -126,7 +158,7 @@ function requestWords(body: string): string {
   const told = headers.filter(([name, value]) => !(name === 'connection' && value === 'keep-alive') && name !== 'content-length');
   const length = headers.filter(([name]) => name === 'content-length');
   const shown = [...told, ...length].map(([name, value]) =>
-    /^(host|x-envoy-original-host)$/i.test(name) ? `${name}=${value}` : name,
+    /^(host|x-envoy-original-host|x-envoy-expected-rq-timeout-ms)$/i.test(name) ? `${name}=${value}` : name,
   );
   return `to ${request.replace(' HTTP/1.1', '')} with ${shown.length === 0 ? 'no header' : shown.join(', ')}`;
 }

@@ -1,18 +1,18 @@
 // An egress joined to a control plane that sends the recorded configuration, with all clients and
 // services. There are two: one has short limits, for cases that end by one.
 import { startEgress } from '../../src/egress.ts';
-import type { Egress, SessionRecord } from '../../src/egress.ts';
+import type { Egress } from '../../src/egress.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
 import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import type { Test } from 'tap';
 import { joining } from '../egress/controlled-zone.ts';
-import { decidedAlike } from '../egress/decided-alike.ts';
-import { until } from '../egress/until.ts';
 import { activeResources, leftovers } from '../egress/zone.ts';
 import type { At } from './client.ts';
+import type { Stage } from './players.ts';
 import { recordedZone } from './recorded-zone.ts';
+import { keepRecords } from './records.ts';
 import { startServices } from './services.ts';
 import type { Services } from './services.ts';
 
@@ -20,8 +20,7 @@ import type { Services } from './services.ts';
 export const SETUP_MS = 5_000;
 export const CONNECT_MS = 3_000;
 
-export interface Zone extends AsyncDisposable {
-  readonly at: At;
+export interface Zone extends Stage, AsyncDisposable {
   /** With a deadline of `SETUP_MS`. */
   readonly hurried: At;
   readonly mesh: TestMesh;
@@ -29,8 +28,6 @@ export interface Zone extends AsyncDisposable {
   readonly mesh3: TestMesh;
   readonly services: Services;
   readonly frontend: CertificateAndKey;
-  /** Returns the record of the session from this port of a client. */
-  record(port: number): Promise<SessionRecord>;
 }
 
 export async function startRecordedZone(t: Test): Promise<Zone> {
@@ -50,8 +47,7 @@ export async function startRecordedZone(t: Test): Promise<Zone> {
     }),
   });
   const token = controlPlane.tokens.issue();
-  const records: { readonly egress: Egress; readonly record: SessionRecord }[] = [];
-  const given = new Set<SessionRecord>();
+  const records = keepRecords(t);
   async function join(name: string, setupTimeoutMs?: number): Promise<Egress> {
     const networking = { address: '127.0.0.2', port: 10_002 };
     const resource = JSON.stringify({ type: 'ZoneEgress', name, zone: 'zone-1', networking });
@@ -62,16 +58,13 @@ export async function startRecordedZone(t: Test): Promise<Zone> {
       traffic: { allowedResolved: ['127.0.0.0/8'], ...(setupTimeoutMs === undefined ? {} : { setupTimeoutMs }) },
       controlPlane: joining(controlPlane, token, { name, resource }),
     });
-    egress.onRecord((record) => void records.push({ egress, record }));
+    records.watch(egress);
     return egress;
   }
   const [egress, hurried] = await Promise.all([join('egress-1'), join('egress-2', SETUP_MS)]);
 
   async function close(): Promise<void> {
-    for (const { egress, record } of records) {
-      const problem = decidedAlike(egress.snapshot(), record);
-      if (problem !== null) t.fail(problem, { record });
-    }
+    records.judgeAgain();
     await Promise.all([egress.close(), hurried.close()]);
     await controlPlane.close();
     await services[Symbol.asyncDispose]();
@@ -86,14 +79,7 @@ export async function startRecordedZone(t: Test): Promise<Zone> {
     mesh3,
     services,
     frontend: mesh.client('frontend'),
-    async record(port) {
-      // The kernel reuses the port of an ended session.
-      const at = (): number => records.findLastIndex(({ record }) => record.clientPort === port && !given.has(record));
-      await until('the record', () => at() >= 0);
-      const { record } = records[at()]!;
-      given.add(record);
-      return record;
-    },
+    record: (port) => records.take(port),
     [Symbol.asyncDispose]: close,
   };
 }

@@ -136,8 +136,8 @@ spec:
 });
 
 t.test('the recorded migration: all that its control plane needed was a permission', async (t) => {
-  const dir = `${t.testdir({})}/recorded`;
-  cpSync(fileURLToPath(new URL('mesh-scoped/client/migration/', LIVE)), dir, { recursive: true });
+  const dir = t.testdir({});
+  cpSync(fileURLToPath(new URL('mesh-scoped/client/migration/resources.yaml', LIVE)), `${dir}/resources.yaml`);
   const { code, out, err } = await runCommand('migrate', dir, '--zone', 'zone-1');
   t.equal(err, '');
   t.equal(code, 0);
@@ -164,7 +164,8 @@ t.test('what cannot be migrated is said', async (t) => {
 
 t.test('a name with a line feed stays in the comment', async (t) => {
   const destination = { name: 'a\nkind: Mesh', before: 'a', after: '', from: 'ExternalService', lost: 'b\u2028c' } as const;
-  const mesh = { mesh: 'default', trustDomain: 'd', identity: null, services: [], permission: null, dataplane: null, tasks: [] };
+  const resources = { identity: null, services: [], permission: null, dataplane: null };
+  const mesh = { mesh: 'default', trustDomain: 'd', ...resources, isComplete: true, tasks: [] };
   const plan = { meshes: [{ ...mesh, destinations: [destination] }] };
   const text = migrationText(plan, [], { zone: 'east', toYaml: String });
   t.match(text, /\n# {3}ExternalService a\\x0akind: Mesh: no successor: b\\u\{2028\}c\n/);

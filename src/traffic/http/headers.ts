@@ -50,6 +50,8 @@ export interface RequestRewrite {
   readonly authority: string;
   /** Host name of the endpoint that replaces the authority; null keeps the client's. */
   readonly rewriteTo: string | null;
+  /** The time that the route gives the service for its answer. Absent or 0 has no end. */
+  readonly requestMs?: number;
   /** Makes a request id where the client sent none. */
   readonly requestId?: () => string;
 }
@@ -57,7 +59,7 @@ export interface RequestRewrite {
 /** Makes the head for the service; `host` is its first line, for HTTP/2 too. */
 export function requestHeaders(
   headers: FlatHeaders,
-  { fields: { connectionNames: named }, authority, rewriteTo, requestId = randomUUID }: RequestRewrite,
+  { fields: { connectionNames: named }, authority, rewriteTo, requestMs = 0, requestId = randomUUID }: RequestRewrite,
 ): string[] {
   const out: string[] = ['host', rewriteTo ?? authority];
   /** Index in `out` of the values to which further lines of the same header are joined. */
@@ -88,6 +90,7 @@ export function requestHeaders(
   }
   if (!hasProto) out.push('x-forwarded-proto', 'https');
   if (!hasId) out.push('x-request-id', requestId());
+  if (requestMs > 0) out.push('x-envoy-expected-rq-timeout-ms', String(Math.round(requestMs)));
   if (rewriteTo !== null && authority !== '' && !original) out.push('x-envoy-original-host', authority);
   return out;
 }

@@ -264,7 +264,12 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
       method: head.method,
       path: head.path,
       body,
-      headers: requestHeaders(head.headers, { fields: head.fields, authority: head.authority, rewriteTo }),
+      headers: requestHeaders(head.headers, {
+        fields: head.fields,
+        authority: head.authority,
+        rewriteTo,
+        requestMs: http.timeouts?.requestMs ?? 0,
+      }),
     };
     host.sent(lease.target, rewriteTo ?? head.authority, sent.headers);
     const call = lease.send(sent, {
