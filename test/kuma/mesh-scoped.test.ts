@@ -19,14 +19,40 @@ import { Subscriptions } from '../../src/xds/stream/subscriptions.ts';
 import { createTranslator } from '../../src/xds/translate/translate.ts';
 import type { Translated } from '../../src/xds/translate/translate.ts';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
-import { DEV } from '../data.ts';
+import { DEV, LIVE } from '../data.ts';
 import { ca, linesOf, snapshotOf } from '../resources/fixtures/compiling.ts';
-import { authorityYaml } from '../resources/fixtures/scoped.ts';
+import { authorityYaml, compileScoped, dataplaneYaml, identityYaml } from '../resources/fixtures/scoped.ts';
 import { compare } from './compare.ts';
 
+interface Version {
+  readonly name: string;
+  readonly ads: URL;
+  readonly resources: URL;
+  readonly routes: number;
+  /** The message after which a second trust domain is trusted, over the protocol of the version. */
+  readonly trusting: number;
+}
+
+const VERSIONS: readonly Version[] = [
+  {
+    name: '3.0',
+    ads: new URL('ads/changes/', DEV),
+    resources: new URL('resources/', DEV),
+    routes: 17,
+    trusting: 46,
+  },
+  {
+    name: '2.14',
+    ads: new URL('mesh-scoped/ads/', LIVE),
+    resources: new URL('mesh-scoped/resources/', LIVE),
+    routes: 12,
+    trusting: 22,
+  },
+];
+
 /** What the control plane had its egress serve, at the start of the recording. */
-async function fromControlPlane(): Promise<Translated> {
-  const [stream] = await readRecording(fileURLToPath(new URL('ads/changes/', DEV)), { until: 9 });
+async function fromControlPlane({ ads }: Version, until: number = 9): Promise<Translated> {
+  const [stream] = await readRecording(fileURLToPath(ads), { until });
   const accept = {
     cluster: acceptCluster,
     endpoint: acceptAssignment,
@@ -42,15 +68,19 @@ async function fromControlPlane(): Promise<Translated> {
 }
 
 /** The applied resources, with the certificates that were sent in place of their names. */
-function fromFiles({ snapshot, secrets }: Translated): Snapshot {
+function fromFiles(
+  { resources: folder }: Version,
+  { snapshot, secrets }: Translated,
+  more: readonly { readonly path: string; readonly text: string }[] = [],
+): Snapshot {
   const tls = snapshot.clusters.get('kri_extsvc_mesh-b___b-tls-mutual_9445')?.endpoints[0]?.tls;
+  const trust = snapshot.clusters.get('kri_extsvc_mesh-b___b-tls_9443')?.endpoints[0]?.tls?.trust;
   const pem = (hash: string | undefined): string => JSON.stringify(secrets.get(hash as never) ?? 'none');
   const texts: Readonly<Record<string, string>> = {
-    __EXT_CA_STR__: pem(tls?.trust.kind === 'bundle' ? tls.trust.ca : undefined),
+    __EXT_CA_STR__: pem(trust?.kind === 'bundle' ? trust.ca : undefined),
     __EXT_CLIENT_CRT_STR__: pem(tls?.clientCertificate?.cert),
     __EXT_CLIENT_KEY_STR__: pem(tls?.clientCertificate?.key),
   };
-  const folder = new URL('resources/', DEV);
   const paths = [
     ...readdirSync(folder).filter((file) => file.endsWith('.yaml')),
     'proxies/dp-egress-b.yaml',
@@ -60,7 +90,7 @@ function fromFiles({ snapshot, secrets }: Translated): Snapshot {
     path,
     text: readFileSync(new URL(path, folder), 'utf8').replace(/__EXT_\w+_STR__/g, (name) => texts[name] ?? name),
   }));
-  const compiled = compile([...files, { path: 'ca.yaml', text: authorityYaml('mesh-b', ca) }], { zone: 'zone-1' });
+  const compiled = compile([...files, ...more, { path: 'ca.yaml', text: authorityYaml('mesh-b', ca) }], { zone: 'zone-1' });
   t.same(linesOf(compiled, 'error'), [], 'no errors');
   return snapshotOf(compiled);
 }
@@ -85,6 +115,10 @@ const REASONS: readonly Reason[] = [
     path: /\.tags(?:\.mesh|\["kuma\.io\/(?:display-name|mesh|origin|env|zone)"\]): expected/,
     reason: 'labels that the control plane adds; nothing is chosen by them',
   },
+  {
+    path: /\.endpoints\[\d\]\.priority: expected 1, got 0$/,
+    reason: '2.14 gives each endpoint of an egress of one mesh the priority 1, whatever is written; 3.0 and files keep it',
+  },
   { path: /\.tls\.trust\.reason: expected/, reason: 'files name the field that turns verification off' },
   { path: /healthChecks\[0\]\.probe\.headers: expected/, reason: 'the tags of the egress are a header of Kuma’s own sidecars' },
   {
@@ -95,28 +129,33 @@ const REASONS: readonly Reason[] = [
 
 const byKey = <Value>(map: ReadonlyMap<string, Value>): Readonly<Record<string, Value>> => Object.fromEntries(map);
 
-t.test('from files and from the recorded control plane comes one Snapshot, but for a list of reasons', async (t) => {
-  const controlPlane = await fromControlPlane();
-  const own = fromFiles(controlPlane);
-  const used = new Set<Reason>();
-  const { snapshot } = controlPlane;
+/** The lines of two Snapshots that no reason explains; marks the reasons that explain one. */
+function unexplained(expected: Snapshot, got: Snapshot, used: Set<Reason>): readonly string[] {
   const maps: readonly (readonly [unknown, unknown])[] = [
-    [byKey<Route>(snapshot.routes), byKey<Route>(own.routes)],
-    [byKey<Cluster>(snapshot.clusters), byKey<Cluster>(own.clusters)],
-    [byKey(snapshot.meshes), byKey(own.meshes)],
+    [byKey<Route>(expected.routes), byKey<Route>(got.routes)],
+    [byKey<Cluster>(expected.clusters), byKey<Cluster>(got.clusters)],
+    [byKey(expected.meshes), byKey(got.meshes)],
   ];
-  t.equal(snapshot.routes.size, 17);
-  for (const [expected, got] of maps) {
-    const { differences } = compare(expected, got);
-    const unexplained = differences.filter((line) => {
+  return maps.flatMap(([one, other]) =>
+    compare(one, other).differences.filter((line) => {
       const found = REASONS.find(({ path }) => path.test(line.replace(/^\["mesh-b"\]/, 'mesh-b')));
       if (found !== undefined) used.add(found);
       return found === undefined;
-    });
-    t.same(unexplained, []);
+    }),
+  );
+}
+
+t.test('from files and from the recorded control planes comes one Snapshot, but for a list of reasons', async (t) => {
+  const used = new Set<Reason>();
+  for (const version of VERSIONS) {
+    const controlPlane = await fromControlPlane(version);
+    const own = fromFiles(version, controlPlane);
+    const { snapshot } = controlPlane;
+    t.equal(snapshot.routes.size, version.routes, version.name);
+    t.same(unexplained(snapshot, own, used), [], version.name);
+    t.same([...own.routes.keys()].sort(), [...snapshot.routes.keys()].sort());
+    t.same([...own.clusters.keys()].sort(), [...snapshot.clusters.keys()].sort());
   }
-  t.same([...own.routes.keys()].sort(), [...snapshot.routes.keys()].sort());
-  t.same([...own.clusters.keys()].sort(), [...snapshot.clusters.keys()].sort());
   t.same(
     REASONS.filter((reason) => !used.has(reason)).map(({ reason }) => reason),
     [],
@@ -124,25 +163,107 @@ t.test('from files and from the recorded control plane comes one Snapshot, but f
   );
 });
 
+t.test('a second trust domain, by a MeshTrust, is the same from both', async (t) => {
+  const trustYaml = readFileSync(new URL('mesh-scoped/resources/scenarios/meshtrust-zone-2.yaml', LIVE), 'utf8');
+  for (const version of VERSIONS) {
+    const controlPlane = await fromControlPlane(version, version.trusting);
+    const own = fromFiles(version, controlPlane, [{ path: 'trust.yaml', text: trustYaml }]);
+    const [theirs, ours] = [controlPlane.snapshot, own].map(({ meshes }) => [...meshes.values()][0]?.trustDomains ?? []);
+    t.same(
+      theirs!.map(({ name }) => name),
+      ['mesh-b.zone-1.mesh.local', 'mesh-b.zone-2.mesh.local'],
+      version.name,
+    );
+    t.same(
+      ours!.map(({ name }) => name),
+      theirs!.map(({ name }) => name),
+    );
+    // The bundle in the scenario is that of the run with 2.14.
+    if (version.name === '2.14') t.equal(ours![1]?.trust, theirs![1]?.trust, 'with the same bundle');
+  }
+});
+
 const NAMES = ['frontend', 'other', 'egress-b'].map((name) => `spiffe://mesh-b.zone-1.mesh.local/workload/${name}`);
 const CLIENTS = [...NAMES, 'spiffe://mesh-b.zone-1.mesh.local/ns/x', 'spiffe://mesh-b.zone-2.mesh.local/workload/frontend'];
 
 t.test('both let in the same clients', async (t) => {
   const { decide } = await import('../../src/routing/decide.ts');
-  const controlPlane = await fromControlPlane();
-  const own = fromFiles(controlPlane);
-  const judged = (snapshot: Snapshot): readonly string[] =>
-    [...controlPlane.snapshot.routes.keys()].flatMap((sni) =>
-      CLIENTS.map((uri) => {
-        const client = { mesh: 'mesh-b', spiffeIds: [uri], uris: [uri], issuer: '', expiry: '' } as never;
-        const decision = decide(snapshot, { serverName: sni, client, viewOf: () => ({ ...VIEW }) as never });
-        return `${sni} ${uri}: ${decision.kind === 'refused' && decision.refusal.code === 'denied' ? 'denied' : 'let in'}`;
-      }),
-    );
-  const lines = judged(controlPlane.snapshot);
-  t.same(judged(own), lines);
-  t.ok(lines.some((line) => line.endsWith('denied')));
-  t.ok(lines.some((line) => line.endsWith('let in')));
+  for (const version of VERSIONS) {
+    const controlPlane = await fromControlPlane(version);
+    const own = fromFiles(version, controlPlane);
+    const judged = (snapshot: Snapshot): readonly string[] =>
+      [...controlPlane.snapshot.routes.keys()].flatMap((sni) =>
+        CLIENTS.map((uri) => {
+          const client = { mesh: 'mesh-b', spiffeIds: [uri], uris: [uri], issuer: '', expiry: '' } as never;
+          const decision = decide(snapshot, { serverName: sni, client, viewOf: () => ({ ...VIEW }) as never });
+          return `${sni} ${uri}: ${decision.kind === 'refused' && decision.refusal.code === 'denied' ? 'denied' : 'let in'}`;
+        }),
+      );
+    const lines = judged(controlPlane.snapshot);
+    t.same(judged(own), lines);
+    t.ok(lines.some((line) => line.endsWith('denied')));
+    t.ok(lines.some((line) => line.endsWith('let in')));
+  }
 });
+
+/** One service, with its certificates written in each form that Kuma has had. */
+const FORMS: Readonly<Record<string, (text: string, secret: string) => string>> = {
+  'inlineString, up to 2.14': (text) => `{ inlineString: ${JSON.stringify(text)} }`,
+  'inline, up to 2.14': (text) => `{ inline: ${Buffer.from(text).toString('base64')} }`,
+  'secret, up to 2.14': (_, secret) => `{ secret: ${secret} }`,
+  'InsecureInline, 3.0': (text) => `{ type: InsecureInline, insecureInline: { value: ${JSON.stringify(text)} } }`,
+  'secretRef, 3.0': (_, secret) => `{ type: Secret, secretRef: { kind: Secret, name: ${secret} } }`,
+};
+
+const PROVIDED = (source: (text: string, secret: string) => string): string => `type: MeshIdentity
+mesh: mesh-b
+name: identity
+spec:
+  selector: { dataplane: { matchLabels: {} } }
+  provider:
+    type: Bundled
+    bundled:
+      insecureAllowSelfSigned: true
+      ca: { certificate: ${source(ca.cert, 'identity-root-ca')}, privateKey: ${source(ca.key, 'identity-private-key')} }
+`;
+
+t.test(
+  'one Snapshot comes from each form of the schema: inline or Secret, of 2.x or of 3.0, a CA that is provided or made',
+  async (t) => {
+    const snapshotIn = (form: (text: string, secret: string) => string, identity: string): Snapshot => {
+      const service = `type: MeshExternalService
+mesh: mesh-b
+name: secured
+spec:
+  match: { type: HostnameGenerator, port: 9443, protocol: tcp }
+  endpoints: [{ address: 192.0.2.1, port: 443 }]
+  tls:
+    enabled: true
+    verification:
+      mode: Secured
+      serverName: tls.ext.test
+      caCert: ${form(ca.cert, 'identity-root-ca')}
+      clientCert: ${form(ca.cert, 'identity-root-ca')}
+      clientKey: ${form(ca.key, 'identity-private-key')}
+`;
+      const compiled = compileScoped([
+        'type: Mesh\nname: mesh-b\n',
+        dataplaneYaml('mesh-b'),
+        'type: Workload\nmesh: mesh-b\nname: egress\n',
+        identity,
+        authorityYaml('mesh-b', ca),
+        service,
+      ]);
+      t.same(linesOf(compiled, 'error'), []);
+      return snapshotOf(compiled);
+    };
+    const shown = ({ routes, clusters, meshes }: Snapshot): object => [byKey(routes), byKey(clusters), byKey(meshes)];
+    const first = snapshotIn(FORMS['InsecureInline, 3.0']!, identityYaml('mesh-b'));
+    t.equal(first.routes.size, 1);
+    for (const [name, form] of Object.entries(FORMS)) t.same(shown(snapshotIn(form, identityYaml('mesh-b'))), shown(first), name);
+    for (const name of ['InsecureInline, 3.0', 'secretRef, 3.0'])
+      t.same(shown(snapshotIn(FORMS[name]!, PROVIDED(FORMS[name]!))), shown(first), `a MeshIdentity with its own CA: ${name}`);
+  },
+);
 
 const VIEW = { turn: 0, names: new Map(), ownListeners: [], localAddresses: new Set(), allowedResolved: [], draw: 0 };
