@@ -33,7 +33,7 @@ async function measure(chains: number, form: 'sotw' | 'delta'): Promise<void> {
   const first = await quiet(controlPlane);
   const firstStall = delay.max / 1e6;
   delay.reset();
-  const live = egress.snapshot();
+  const { version } = egress.snapshot();
   const resent: number[] = [];
   let changes = 0;
   let before = first;
@@ -42,7 +42,7 @@ async function measure(chains: number, form: 'sotw' | 'delta'): Promise<void> {
     const after = await quiet(controlPlane);
     resent.push(after - before);
     before = after;
-    if (egress.snapshot() !== live) changes++;
+    if (egress.snapshot().version !== version) changes++;
   }
   const cells = [first, Math.max(...resent), firstStall.toFixed(0), (delay.max / 1e6).toFixed(0), changes];
   const widths = [16, 20, 19, 28, 13];
