@@ -10,7 +10,7 @@ import { env, root } from '../packed.ts';
 
 /** Programs of other projects. test/deploy/image.test.ts tries `npm run image`. */
 const OTHERS =
-  /^(sudo )?(docker|kubectl|helm|kumactl|systemctl|systemd-creds|systemd-analyze|install|journalctl|npm install|systemd-sysusers|npm run image)\b/;
+  /^(sudo )?(echo|docker|kubectl|helm|kumactl|systemctl|systemd-creds|systemd-analyze|install|journalctl|npm install|systemd-sysusers|npm run image)\b/;
 
 const dir = mkdtempSync(join(tmpdir(), 'zone-egress-docs-'));
 t.teardown(() => rmSync(dir, { recursive: true, force: true }));

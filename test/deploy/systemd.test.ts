@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import { inheritedSocket } from '../../src/cli/inherited-socket.ts';
 import { systemdOf } from '../../src/cli/supervisor.ts';
+import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
 import { until } from '../egress/until.ts';
 import { MAIN, writeZone } from '../egress/zone-process.ts';
+import { freePort } from '../free-ports.ts';
 import { env, root } from '../packed.ts';
 
 function unit(name: string): ReadonlyMap<string, string> {
@@ -65,6 +67,52 @@ t.test('its command says that it is ready, that it lives, and that it stops', as
   egress.kill('SIGTERM');
   t.strictSame(await exit, [0, null]);
   t.ok(states().includes('STOPPING=1'));
+});
+
+t.test('the drop-in joins a control plane with the credentials that it loads', async (t) => {
+  const text = readFileSync(join(root, 'deploy/systemd/joined.conf'), 'utf8');
+  const credentials = [...text.matchAll(/^LoadCredential=([^:]+):\/etc\/zone-egress\/(.+)$/gm)].map(([, id]) => id);
+  t.strictSame(credentials, ['token', 'cp-ca.pem']);
+  t.match(text, /^ExecStart=\nExecStart=/m, 'the command replaces that of the unit');
+  const [, command = ''] = /^ExecStart=(\/.+)$/m.exec(text) ?? [];
+  t.strictSame(command.split(' ').slice(0, 4), (service.get('ExecStart') ?? '').split(' ').slice(0, 4));
+  const dir = mkdtempSync(join(tmpdir(), 'zone-egress-credentials-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  // It answers that it has no such ZoneEgress yet.
+  await using cp = await createFakeControlPlane();
+  const token = cp.tokens.issue();
+  for (const [name, content] of [
+    ['token', token],
+    ['cp-ca.pem', cp.caCert],
+    ['egress.yaml', `type: ZoneEgress\nname: egress-1\nnetworking: { address: 127.0.0.1, port: ${await freePort()} }\n`],
+  ] as const)
+    writeFileSync(join(dir, name), content);
+  const [, variables = ''] = /^Environment=(.+)$/m.exec(text) ?? [];
+  const egress = spawn(process.execPath, [MAIN, ...command.replace('/etc/zone-egress', dir).split(' ').slice(3)], {
+    env: {
+      ...env,
+      ...Object.fromEntries(
+        variables
+          .replaceAll('%d', dir)
+          .split(' ')
+          .map((each) => each.split('=') as [string, string]),
+      ),
+      KUMA_CONTROL_PLANE_URL: cp.url,
+      KUMA_READINESS_PORT: String(await freePort()),
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.teardown(() => egress.kill('SIGKILL'));
+  const exit = once(egress, 'exit');
+  let output = '';
+  for (const stream of [egress.stdout, egress.stderr]) stream.on('data', (chunk: Buffer) => (output += String(chunk)));
+  await until('it has asked', () => {
+    if (egress.exitCode !== null) throw new Error(output);
+    return cp.bootstraps.length > 0;
+  });
+  t.match(JSON.parse(cp.bootstraps[0]!.request.body), { name: 'egress-1', proxyType: 'egress', dataplaneToken: token });
+  egress.kill('SIGTERM');
+  t.strictSame(await exit, [0, null]);
 });
 
 t.test('what a supervisor says counts only for the process that it is for', async (t) => {
