@@ -50,6 +50,7 @@ export function withKernelTimers(told: boolean): Condition {
 export const withCurl: Condition = only(runs('curl', '--version', /HTTP2/), 'there is no curl with HTTP/2');
 export const withGo: Condition = only(runs('go', 'version', /go1\.(?:2[4-9]|[3-9]\d)/), 'there is no Go from 1.24 on');
 export const withPython: Condition = only(runs('python3', '--version', /Python 3/), 'there is no Python 3');
+export const withHelm: Condition = only(runs('helm', 'version', /v[34]\./), 'there is no Helm on PATH');
 /** The sample zone of the demo listens on fixed ports. */
 export function withFreePorts(free: boolean, error: string): Condition {
   return only(free, `the fixed ports of the sample zone are taken: ${error.trim()}`);

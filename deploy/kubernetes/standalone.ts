@@ -2,15 +2,18 @@ import { DRAIN_SECONDS, availability, deployment, networkPolicy, service, servic
 import type { Manifest, Metadata } from './types.ts';
 
 const NAMESPACE = 'zone-egress';
-const selector = { 'app.kubernetes.io/name': 'zone-egress', 'app.kubernetes.io/instance': 'zone-egress' };
-const labels = { ...selector, 'app.kubernetes.io/part-of': 'zone-egress' };
-const named = (name: string): Metadata => ({ name, namespace: NAMESPACE, labels });
+const selector = {
+  app: 'zone-egress',
+  'app.kubernetes.io/name': 'zone-egress',
+  'app.kubernetes.io/instance': 'zone-egress',
+};
+const named = (name: string): Metadata => ({ name, namespace: NAMESPACE, labels: selector });
 const metadata = named('zone-egress');
 
 /**
  * Resources to start from: one mesh, one external service, one permission. Keys are in a Secret.
  */
-const RESOURCES: Readonly<Record<string, string>> = {
+export const RESOURCES: Readonly<Record<string, string>> = {
   '10-mesh.yaml': `type: Mesh
 name: default
 mtls:
@@ -51,7 +54,7 @@ export const STANDALONE: readonly Manifest[] = [
   {
     apiVersion: 'v1',
     kind: 'Namespace',
-    metadata: { name: NAMESPACE, labels: { ...labels, 'pod-security.kubernetes.io/enforce': 'restricted' } },
+    metadata: { name: NAMESPACE, labels: { ...selector, 'pod-security.kubernetes.io/enforce': 'restricted' } },
   },
   serviceAccount(metadata),
   { apiVersion: 'v1', kind: 'ConfigMap', metadata: named('zone-egress-resources'), data: RESOURCES },
@@ -69,6 +72,7 @@ export const STANDALONE: readonly Manifest[] = [
       '0.0.0.0',
       '--drain-time',
       `${DRAIN_SECONDS}s`,
+      '--log-level=info',
     ],
     env: [],
     ports: [
@@ -95,7 +99,7 @@ export const STANDALONE_METRICS: readonly Manifest[] = [
   {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { ...named('zone-egress-admin'), labels: { ...labels, 'zone-egress/pages': 'admin' } },
+    metadata: { ...named('zone-egress-admin'), labels: { ...selector, 'zone-egress/pages': 'admin' } },
     spec: { clusterIP: 'None', selector, ports: [{ name: 'admin', port: 9901, protocol: 'TCP', targetPort: 'admin' }] },
   },
   {
@@ -103,7 +107,7 @@ export const STANDALONE_METRICS: readonly Manifest[] = [
     kind: 'ServiceMonitor',
     metadata,
     spec: {
-      selector: { matchLabels: { 'zone-egress/pages': 'admin' } },
+      selector: { matchLabels: { ...selector, 'zone-egress/pages': 'admin' } },
       endpoints: [{ port: 'admin', path: '/stats/prometheus', interval: '30s' }],
     },
   },

@@ -68,6 +68,6 @@ export interface KeyToPath {
 
 export interface Projection {
   readonly configMap?: { readonly name: string; readonly items?: readonly KeyToPath[] };
-  readonly secret?: { readonly name: string };
+  readonly secret?: { readonly name: string; readonly items?: readonly KeyToPath[] };
   readonly serviceAccountToken?: { readonly path: string; readonly expirationSeconds: number };
 }

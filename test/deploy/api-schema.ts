@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 interface Schema {
   readonly type?: string;
   readonly format?: string;
+  readonly enum?: readonly string[];
+  readonly pattern?: string;
   readonly $ref?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly required?: readonly string[];
@@ -15,9 +17,13 @@ interface Schema {
   }[];
 }
 
-const definitions = JSON.parse(readFileSync(new URL('../data/kubernetes/api-1.33.json', import.meta.url), 'utf8')) as Readonly<
-  Record<string, Schema>
->;
+type Definitions = Readonly<Record<string, Schema>>;
+
+const read = (name: string): Definitions =>
+  JSON.parse(readFileSync(new URL(`../data/kubernetes/${name}`, import.meta.url), 'utf8')) as Definitions;
+
+/** The kinds of Kubernetes, and ServiceMonitor of the operator of Prometheus. */
+const definitions: Definitions = { ...read('api-1.33.json'), ...read('service-monitor-v1.json') };
 
 /** Kinds whose values are written in more than one type. */
 const EITHER: Readonly<Record<string, readonly string[]>> = {
@@ -55,8 +61,14 @@ function check(schema: Schema, value: unknown, path: string): readonly string[] 
   const found = Array.isArray(value) ? 'array' : Number.isInteger(value) ? 'integer' : value === null ? 'null' : typeof value;
   const wanted = schema.type ?? (schema.properties === undefined ? undefined : 'object');
   if (wanted !== undefined && found !== wanted) return [`${path}: ${found} instead of ${wanted}`];
+  if (typeof value === 'string') return checkText(schema, value, path);
   if (Array.isArray(value)) return value.flatMap((each, at) => check(schema.items ?? {}, each, `${path}[${at}]`));
   return typeof value === 'object' && value !== null ? checkObject(schema, value as Record<string, unknown>, path) : [];
+}
+
+function checkText({ enum: allowed, pattern }: Schema, value: string, path: string): readonly string[] {
+  if (allowed?.includes(value) === false) return [`${path}: ${value} instead of ${allowed.join(', ')}`];
+  return pattern !== undefined && !new RegExp(pattern).test(value) ? [`${path}: ${value} does not match ${pattern}`] : [];
 }
 
 function checkObject(schema: Schema, value: Readonly<Record<string, unknown>>, path: string): readonly string[] {

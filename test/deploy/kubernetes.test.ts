@@ -55,7 +55,7 @@ t.test('the YAML is what the TypeScript beside it makes', async (t) => {
 });
 
 t.test('the API takes every manifest, and would refuse what is wrong', async (t) => {
-  for (const manifest of [...STANDALONE, ...JOINED, STANDALONE_METRICS[0]!])
+  for (const manifest of Object.values(FILES).flat())
     t.strictSame(problemsOf(JSON.parse(JSON.stringify(manifest)) as Manifest), [], `${manifest.kind} ${manifest.metadata.name}`);
   const deployment = only<DeploymentSpec>(JOINED, 'Deployment');
   const pod = deployment.spec.template.spec;
@@ -67,6 +67,13 @@ t.test('the API takes every manifest, and would refuse what is wrong', async (t)
   ]);
   t.strictSame(wrong({ selector: {} }), ['Deployment.spec.template: missing']);
   t.strictSame(problemsOf({ apiVersion: 'v2', kind: 'Service' }), ['no such kind: v2 Service']);
+  const monitor = STANDALONE_METRICS[1] as Manifest & { readonly spec: { readonly endpoints: readonly [object] } };
+  const wrongEndpoint = (endpoint: object): readonly string[] =>
+    problemsOf({ ...monitor, spec: { ...monitor.spec, endpoints: [{ ...monitor.spec.endpoints[0], ...endpoint }] } } as Manifest);
+  t.strictSame(wrongEndpoint({ paht: '/' }), ['ServiceMonitor.spec.endpoints[0].paht: unknown field']);
+  t.match(wrongEndpoint({ interval: 'often' }), [/endpoints\[0\]\.interval: often does not match/]);
+  t.match(wrongEndpoint({ scheme: 'ftp' }), [/endpoints\[0\]\.scheme: ftp instead of http/]);
+  t.strictSame(problemsOf({ ...monitor, spec: { endpoints: [] } } as Manifest), ['ServiceMonitor.spec.selector: missing']);
 });
 
 for (const [name, manifests] of Object.entries(SETS)) {
