@@ -162,6 +162,7 @@ t.test(`the README has at most ${MOST_WORDS} words, and leads to every page for 
   const deploy = readdirSync(new URL('../docs/deploy/', import.meta.url));
   t.ok(deploy.length > 2, `${deploy.length} pages of docs/deploy`);
   for (const page of deploy) t.ok(text.includes(`](docs/deploy/${page})`), page);
+  t.ok(text.includes('](docs/guides/README.md)'), 'the list of guides');
   // The maintainer's map; the README leads to it through CONTRIBUTING.
   const docs = readdirSync(new URL('../docs/', import.meta.url)).filter((page) => page.endsWith('.md') && page !== 'tour.md');
   t.ok(docs.length > 8, `${docs.length} pages of docs`);
