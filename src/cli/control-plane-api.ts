@@ -49,6 +49,8 @@ const PATHS: Readonly<Record<ReadKind, string | null>> = {
   MeshLoadBalancingStrategy: 'meshloadbalancingstrategies',
   MeshRateLimit: 'meshratelimits',
   MeshFaultInjection: 'meshfaultinjections',
+  MeshTimeout: 'meshtimeouts',
+  MeshAccessLog: 'meshaccesslogs',
   MeshService: 'meshservices',
   MeshMultiZoneService: 'meshmultizoneservices',
   RateLimit: 'rate-limits',
