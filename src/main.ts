@@ -121,8 +121,8 @@ async function run(command: Command): Promise<number> {
       terminal.out(helpText(command.topic));
       return 0;
     case 'usage-error':
-      terminal.err(`zone-egress: ${command.message}\n`);
-      return 64;
+      terminal.err(command.code === undefined ? `zone-egress: ${command.message}\n` : `${command.message}\n`);
+      return command.code ?? 64;
     case 'command':
       for (const line of strayVariables(process.env)) terminal.err(`zone-egress: ${line}\n`);
       return command.execute(terminal);

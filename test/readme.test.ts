@@ -8,7 +8,7 @@ import { CONTROL_PLANE_OPTIONS } from '../src/cli/control-plane-flags.ts';
 import { optionUsage } from '../src/cli/help.ts';
 import { IGNORED_OPTIONS } from '../src/cli/ignored-options.ts';
 import type { OptionTable } from '../src/cli/options.ts';
-import { RUN_OPTIONS } from '../src/cli/run-options.ts';
+import { CONFIG_OPTION, RUN_OPTIONS } from '../src/cli/run-options.ts';
 import { BALANCING_DEFAULTS, BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../src/model/cluster.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../src/model/settings.ts';
 import { METRICS } from '../src/observe/metrics.ts';
@@ -102,7 +102,7 @@ interface Made {
 }
 
 const TABLES: readonly Made[] = [
-  { name: 'run-options', page: 'options.md', text: table(OPTION_HEAD, optionRows(RUN_OPTIONS)) },
+  { name: 'run-options', page: 'options.md', text: table(OPTION_HEAD, optionRows({ ...CONFIG_OPTION, ...RUN_OPTIONS })) },
   { name: 'control-plane-options', page: 'options.md', text: table(OPTION_HEAD, optionRows(CONTROL_PLANE_OPTIONS)) },
   { name: 'endpoints', page: 'resources.md', text: table(['what', 'default'], DEFAULTS) },
   {
@@ -170,7 +170,7 @@ t.test(`the README has at most ${MOST_WORDS} words, and leads to every page for 
 });
 
 t.test('every option that the reference names is one', async (t) => {
-  const known = new Set([...Object.keys(RUN_OPTIONS), ...Object.keys(CONTROL_PLANE_OPTIONS)]);
+  const known = new Set([...Object.keys(CONFIG_OPTION), ...Object.keys(RUN_OPTIONS), ...Object.keys(CONTROL_PLANE_OPTIONS)]);
   const pages = readdirSync(REFERENCE).map((page) => new URL(page, REFERENCE));
   const named = pages.flatMap((page) =>
     [...readFileSync(page, 'utf8').matchAll(/`--([a-z-]+)[` ]/g)].map(([, option = '']) => option),

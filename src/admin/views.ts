@@ -21,6 +21,8 @@ export interface Readiness {
   readonly ok: boolean;
   /** Envoy's states: LIVE, PRE_INITIALIZING, TERMINATING. */
   readonly text: string;
+  /** One sentence for people, where the state alone does not say enough. */
+  readonly note?: string;
 }
 
 export interface ShownDecisions {
@@ -39,7 +41,7 @@ export function textView(status: number, text: string): View {
 }
 
 export function readyView(readiness: Readiness): View {
-  return textView(readiness.ok ? 200 : 503, readiness.text);
+  return textView(readiness.ok ? 200 : 503, [readiness.text, readiness.note ?? []].flat().join('\n'));
 }
 
 export function metricsView(text: string): View {

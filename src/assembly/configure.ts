@@ -71,7 +71,10 @@ export function configure(options: ConfigureOptions): Configuration {
       problems = [...result.problems, ...(result.kind === 'live' ? follower().unmet(result.config) : [])];
       if (!settings.http && result.kind === 'live') problems = [...problems, ...lostWithoutHttp(result.config)];
       observation.observer.load({ ...result, problems }, tookMs);
-      if (result.kind === 'live') usable.resolve();
+      if (result.kind !== 'live') return;
+      source.wentLive?.();
+      observation.keptConfiguration(source.keptSince?.() ?? null);
+      usable.resolve();
     },
     onSilence: (forMs) => observation.sourceSilent(forMs),
   });

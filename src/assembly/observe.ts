@@ -29,6 +29,8 @@ export interface Observation {
   workerFault(message: string, stack: string): void;
   workerSilence(message: string): void;
   sourceSilent(forMs: number): void;
+  /** `since` is null when the live configuration is a present one. */
+  keptConfiguration(since: number | null): void;
   relay(path: 'adopted-handle' | 'public-api'): void;
   nameFailed(name: string, message: string): void;
   endpointHealth: EndpointWatchOptions['onHealth'];
@@ -103,6 +105,7 @@ function reactions({
     sourceSilent(forMs) {
       log.warn({ forMs }, 'the source of the configuration does not answer; the live configuration stays');
     },
+    keptConfiguration: (since) => metrics.keptConfiguration(since),
     relay(path) {
       metrics.relay(path);
       if (path === 'public-api')

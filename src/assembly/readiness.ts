@@ -7,6 +7,11 @@ export interface ReadinessFacts {
   isListening(): boolean;
   /** True when a live configuration has no listener for clients. */
   hasNothingToListenFor(): boolean;
+  /**
+   * Returns when the live configuration was kept, in milliseconds since the Unix epoch; null for a
+   * present one.
+   */
+  keptSince?(): number | null;
 }
 
 /**
@@ -15,6 +20,12 @@ export interface ReadinessFacts {
  */
 export function readiness(facts: ReadinessFacts): Readiness {
   if (facts.isEnding()) return { ok: false, text: 'TERMINATING' };
-  if (facts.isListening() || facts.hasNothingToListenFor()) return { ok: true, text: 'LIVE' };
+  if (facts.isListening() || facts.hasNothingToListenFor())
+    return { ok: true, text: 'LIVE', ...noteOf(facts.keptSince?.() ?? null) };
   return { ok: false, text: 'PRE_INITIALIZING' };
+}
+
+function noteOf(keptSince: number | null): Pick<Readiness, 'note'> {
+  if (keptSince === null) return {};
+  return { note: `the control plane is away: the configuration was kept at ${new Date(keptSince).toISOString()}` };
 }

@@ -42,17 +42,11 @@ export interface ServeParts {
 const CLOSE_MS = 4_000;
 
 export function serve(options: EgressOptions, given: ServeParts): Served {
-  const { clock, observation, configuration, source } = given;
+  const { observation, configuration, source } = given;
   const { dataPlane } = configuration;
   const own = ownListeners((all) => dataPlane.setOwnListeners(all));
   const listening = listenForClients(options, given, own);
-  const ending = drainage({
-    clock,
-    observer: observation.observer,
-    workers: dataPlane.workers,
-    acceptThroughout: behaviourOf(source).announcesEnd,
-    sharesQueue: options.inheritedSocket !== undefined,
-  });
+  const ending = endingOf(options, given);
   const pages = createAdminPages({
     ...given,
     own,
@@ -62,6 +56,7 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
         isEnding: () => ending.isEnding(),
         isListening: () => listening.at !== null,
         hasNothingToListenFor: () => configuration.live() !== null && listening.isAbsent,
+        keptSince: () => source.keptSince?.() ?? null,
       }),
   });
   let ports = { admin: 0, readiness: 0 };
@@ -100,6 +95,16 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
       await observation.close();
     },
   };
+}
+
+function endingOf({ inheritedSocket }: EgressOptions, { clock, observation, configuration, source }: ServeParts): Drainage {
+  return drainage({
+    clock,
+    observer: observation.observer,
+    workers: configuration.dataPlane.workers,
+    acceptThroughout: behaviourOf(source).announcesEnd,
+    sharesQueue: inheritedSocket !== undefined,
+  });
 }
 
 function listenForClients(

@@ -1,4 +1,7 @@
 import type { CommandEntry } from './command-spec.ts';
+import { completionEntries } from './commands/completion.ts';
+import { configPrintEntry } from './commands/config-print.ts';
+import { configSchemaEntry } from './commands/config-schema.ts';
 import { demoEntry } from './commands/demo.ts';
 import { diffEntry } from './commands/diff.ts';
 import { explainEntry } from './commands/explain.ts';
@@ -9,6 +12,7 @@ import { generatePublicKeyEntry } from './commands/generate-public-key.ts';
 import { generateSigningKeyEntry } from './commands/generate-signing-key.ts';
 import { generateZoneEntry } from './commands/generate-zone.ts';
 import { generateZoneTokenEntry } from './commands/generate-zone-token.ts';
+import { manEntry } from './commands/man.ts';
 import { migrateEntry } from './commands/migrate.ts';
 import { routesEntry } from './commands/routes.ts';
 import { runEntry } from './commands/run.ts';
@@ -36,5 +40,9 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   'generate zone-token': generateZoneTokenEntry,
   'generate dataplane-token': generateDataplaneTokenEntry,
   'token inspect': tokenInspectEntry,
+  'config print': configPrintEntry,
+  'config schema': configSchemaEntry,
+  ...completionEntries,
+  man: manEntry,
   demo: demoEntry,
 };

@@ -39,6 +39,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     kind: 'text',
     env: ['KUMA_DATAPLANE_RUNTIME_TOKEN'],
     value: 'TOKEN',
+    secret: true,
     help: 'the same as text, which the list of processes shows; wins over the file',
   },
   'dataplane-file': {
@@ -58,6 +59,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     kind: 'pairs',
     short: 'v',
     value: 'K=V',
+    secret: true,
     help: 'what {{ K }} stands for in the template; repeat or separate by commas',
   },
   'work-dir': {
@@ -103,6 +105,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     kind: 'text',
     env: ['KUMA_DATAPLANE_RUNTIME_ENVOY_XDS_TRANSPORT_PROTOCOL_VARIANT'],
     fallback: 'GRPC',
+    choices: ['GRPC', 'DELTA_GRPC'],
     variableOnly: true,
     help: 'DELTA_GRPC offers incremental ADS; the bootstrap says which one is spoken',
   },

@@ -9,10 +9,10 @@ import { check, durationMs, isTrue, items, sizeInBytes } from './values.ts';
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
 /** `pairs` are `key=value`, one or several between commas each time it is given. */
-type Kind = 'text' | 'list' | 'cidrs' | 'pairs' | 'flag' | 'count' | 'port' | 'duration' | 'bytes' | 'level';
+export type OptionKind = 'text' | 'list' | 'cidrs' | 'pairs' | 'flag' | 'count' | 'port' | 'duration' | 'bytes' | 'level';
 
 export interface OptionSpec {
-  readonly kind: Kind;
+  readonly kind: OptionKind;
   readonly short?: string;
   readonly env?: readonly string[];
   readonly fallback?: string;
@@ -20,6 +20,10 @@ export interface OptionSpec {
   readonly value?: string;
   /** The largest count. */
   readonly most?: number;
+  /** Every allowed value, for completion and the schema of the file; its reader checks them. */
+  readonly choices?: readonly string[];
+  /** True for a value that is never printed. */
+  readonly secret?: true;
   /** True for an option without a flag, as in kuma-dp. */
   readonly variableOnly?: true;
 }
@@ -36,26 +40,32 @@ export interface ParsedOptions {
   count(name: string): number;
   duration(name: string): number;
   bytes(name: string): number;
-  /** Returns the flag or variable that set it; null for its default. */
+  /** Returns the flag, the variable or the place in the file that set it; null for its default. */
   source(name: string): string | null;
 }
 
+/** Values of a configuration file by option, with the place of each, as `egress.yaml:3:1 name`. */
+export type FileValues = ReadonlyMap<string, { readonly texts: readonly string[]; readonly at: string }>;
+
+const NO_FILE: FileValues = new Map();
+
 /**
  * Reads options. Unknown flags and invalid values are errors that list what is allowed. A variable
- * wins over a flag, as in kuma-dp; an empty variable does not count.
+ * wins over a flag, as in kuma-dp, and both over the file; an empty variable does not count.
  */
-export function readOptions(argv: readonly string[], env: Env, table: OptionTable): ParsedOptions {
+export function readOptions(argv: readonly string[], env: Env, table: OptionTable, file: FileValues = NO_FILE): ParsedOptions {
   const { values, positionals } = flagsIn(argv, table);
   const all = new Map<string, readonly string[]>();
   const sources = new Map<string, string>();
   for (const [name, spec] of Object.entries(table)) {
     const variable = spec.env?.find((key) => (env[key] ?? '') !== '');
     const flags = values.get(name);
-    if (variable !== undefined) sources.set(name, variable);
-    else if (flags !== undefined) sources.set(name, `--${name}`);
-    const texts =
-      variable === undefined ? (flags ?? (spec.fallback === undefined ? [] : [spec.fallback])) : [env[variable] ?? ''];
-    for (const text of texts) check(variable ?? `--${name}`, spec, text);
+    const inFile = file.get(name);
+    const source = variable ?? (flags === undefined ? inFile?.at : `--${name}`);
+    if (source !== undefined) sources.set(name, source);
+    const otherwise = flags ?? inFile?.texts ?? (spec.fallback === undefined ? [] : [spec.fallback]);
+    const texts = variable === undefined ? otherwise : [env[variable] ?? ''];
+    for (const text of texts) check(source ?? `--${name}`, spec, text);
     if (texts.length > 0) all.set(name, texts);
   }
   const text = (name: string): string | null => all.get(name)?.at(-1) ?? null;

@@ -2,18 +2,21 @@ import { withoutKeys } from '../base/key-material.ts';
 import { didYouMean } from '../base/did-you-mean.ts';
 import { COMMANDS } from './commands.ts';
 import type { Invocation } from './command-spec.ts';
+import { ConfigFileError } from './config-file.ts';
 import { UnknownOption } from './options.ts';
 import type { Env } from './options.ts';
 
 /**
- * Turns argv and environment into one Command; pure. A variable wins over its flag, as in kuma-dp.
- * Unknown flags and invalid values are errors that list what is allowed.
+ * Turns argv and environment into one Command; pure but for the file of `--config`. A variable
+ * wins over its flag, as in kuma-dp. Unknown flags and invalid values are errors that list what is
+ * allowed.
  */
 export type Command =
   | ({ readonly kind: 'command'; readonly name: string } & Invocation)
   | { readonly kind: 'version' }
   | { readonly kind: 'help'; readonly topic: string }
-  | { readonly kind: 'usage-error'; readonly message: string };
+  /** `code`: the exit code, where it is not that of wrong usage. */
+  | { readonly kind: 'usage-error'; readonly message: string; readonly code?: number };
 
 export function parseCommand(argv: readonly string[], env: Env): Command {
   const [first, ...rest] = argv;
@@ -27,7 +30,10 @@ export function parseCommand(argv: readonly string[], env: Env): Command {
     return find([first, ...rest], env);
   } catch (error) {
     // After a flag with a misspelt name, the error may quote its value.
-    return { kind: 'usage-error', message: withoutKeys(error instanceof Error ? error.message : String(error)) };
+    const message = withoutKeys(error instanceof Error ? error.message : String(error));
+    return error instanceof ConfigFileError
+      ? { kind: 'usage-error', message, code: error.code }
+      : { kind: 'usage-error', message };
   }
 }
 

@@ -2,9 +2,10 @@ import type { LogLevel } from '../observe/log.ts';
 import { CONTROL_PLANE_OPTIONS, PROXY_TYPES, controlPlaneFlags, tellsOfControlPlane } from './control-plane-flags.ts';
 import type { ControlPlaneFlags, ProxyType } from './control-plane-flags.ts';
 import { IGNORED_OPTIONS, ignoredIn } from './ignored-options.ts';
+import { readConfigFile } from './config-file.ts';
 import { readOptions } from './options.ts';
 import type { Env, ParsedOptions, OptionSpec, OptionTable } from './options.ts';
-import { level } from './values.ts';
+import { levelOrNull } from './values.ts';
 
 export interface RunOptions {
   /** A folder; null where a control plane is the source. Never both. */
@@ -34,6 +35,8 @@ export interface RunOptions {
   readonly allowedResolved: readonly string[];
   /** True serves requests of HTTP services one by one. */
   readonly http: boolean;
+  /** The folder for the last good configuration of a control plane; null keeps none. */
+  readonly stateDir: string | null;
   /** The file for records of sessions; null records none. */
   readonly record: string | null;
   readonly recordMaxBytes: number;
@@ -179,7 +182,14 @@ export const RUN_OPTIONS: OptionTable = {
     env: ['ZONE_EGRESS_HTTP'],
     fallback: 'on',
     value: 'WHETHER',
+    choices: ['on', 'off'],
     help: 'on or off; off passes the bytes of services that speak HTTP untouched, as those of any other',
+  },
+  'state-dir': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_STATE_DIR'],
+    value: 'DIR',
+    help: 'keep the last good configuration of the control plane here, with its keys (mode 0600), to start on while it is away',
   },
   record: {
     kind: 'text',
@@ -210,27 +220,62 @@ export const RUN_OPTIONS: OptionTable = {
   },
 };
 
+/** The file itself cannot name another. */
+export const CONFIG_OPTION: OptionTable = {
+  config: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_CONFIG'],
+    value: 'FILE',
+    help: 'YAML file with these options by name; flags win over it, and variables over flags',
+  },
+};
+
 const PROXY_TYPE: OptionTable = {
   'proxy-type': {
     kind: 'text',
     env: ['KUMA_DATAPLANE_PROXY_TYPE'],
+    value: 'TYPE',
+    choices: PROXY_TYPES,
     help: 'egress joins as the ZoneEgress of a zone, dataplane as the Dataplane of one mesh',
   },
 };
 
+/** Has an effect for a Dataplane only. */
+const MESH: OptionTable = {
+  mesh: {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_MESH'],
+    value: 'MESH',
+    help: 'mesh of a Dataplane that is at the control plane already, with --proxy-type=dataplane; default without it',
+  },
+};
+
+/** Everything that `--config` may set, beside the flags of kuma-dp that have no effect. */
+export const FILE_OPTIONS: OptionTable = { ...RUN_OPTIONS, ...CONTROL_PLANE_OPTIONS, ...PROXY_TYPE, ...MESH };
+
+/** Returns the options as given by flags, variables, and the file that one of them names. */
+export function givenToRun(argv: readonly string[], env: Env, more: OptionTable = {}): ParsedOptions {
+  const table = { ...CONFIG_OPTION, ...FILE_OPTIONS, ...IGNORED_OPTIONS, ...more };
+  const path = readOptions(argv, env, table).text('config');
+  return path === null ? readOptions(argv, env, table) : readOptions(argv, env, table, readConfigFile(path, FILE_OPTIONS));
+}
+
 export function runOptions(argv: readonly string[], env: Env): RunOptions {
-  const given = readOptions(argv, env, { ...RUN_OPTIONS, ...CONTROL_PLANE_OPTIONS, ...PROXY_TYPE, ...IGNORED_OPTIONS });
+  return checkedRunOptions(givenToRun(argv, env), env);
+}
+
+export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
   if (given.positionals.length > 0)
     throw new Error(`run takes no arguments beside its flags, got ${JSON.stringify(given.positionals[0])}`);
   const proxyType = proxyTypeIn(given);
   const maxHelloBytes = given.count('max-hello-bytes');
   if (maxHelloBytes < 512 || maxHelloBytes > 65_536)
-    throw new Error(`--max-hello-bytes ${maxHelloBytes}: allowed is 512 to 65536`);
+    throw new Error(`${given.source('max-hello-bytes') ?? ''} ${maxHelloBytes}: allowed is 512 to 65536`);
   const http = given.text('http') ?? 'on';
   if (http !== 'on' && http !== 'off')
     throw new Error(`${given.source('http') ?? '--http'} ${JSON.stringify(http)}: allowed is on or off`);
   if (given.duration('setup-timeout') === 0)
-    throw new Error('--setup-timeout 0s: allowed is more than 0; every connection needs a deadline');
+    throw new Error(`${given.source('setup-timeout') ?? ''} 0s: allowed is more than 0; every connection needs a deadline`);
   return {
     ...sourceIn(given, env, proxyType),
     name: given.text('name'),
@@ -253,9 +298,10 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
     maxSessionsPerSource: given.count('max-sessions-per-source'),
     allowedResolved: given.list('allow-resolved'),
     http: http === 'on',
+    stateDir: given.text('state-dir'),
     record: given.text('record'),
     recordMaxBytes: given.bytes('record-max-size'),
-    logLevel: level(given.text('log-level') ?? 'info'),
+    logLevel: levelOrNull(given.text('log-level') ?? '') ?? 'info',
     logSample: given.count('log-sample'),
     // For a Dataplane the mesh has an effect.
     ignored: ignoredIn(given, proxyType === 'dataplane' ? ['mesh'] : []),
@@ -274,6 +320,9 @@ function sourceIn(given: ParsedOptions, env: Env, proxyType: ProxyType): Pick<Ru
       throw new Error(
         `${given.source('resources') ?? ''} and ${telling}: a folder or a control plane is the source, not both; leave one of them out`,
       );
+    const keeping = given.source('state-dir');
+    if (keeping !== null)
+      throw new Error(`${keeping}: is for a control plane; a folder of resources is the source here, and is read at each start`);
     return { resources, controlPlane: null };
   }
   if (telling === null && given.source('proxy-type') === null)

@@ -92,7 +92,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
  * Reads and checks everything that the flags name; returns an exit code after it printed a fault.
  */
 async function sourceOf(
-  { resources, controlPlane }: RunOptions,
+  { resources, controlPlane, stateDir }: RunOptions,
   terminal: Terminal,
 ): Promise<{ readonly resources: string } | { readonly controlPlane: ControlPlaneOptions } | number> {
   if (resources !== null) {
@@ -103,7 +103,8 @@ async function sourceOf(
   }
   if (controlPlane === null) throw new Error('run without a source');
   try {
-    return { controlPlane: await loadControlPlane(controlPlane) };
+    const kept = stateDir === null ? {} : { stateDir };
+    return { controlPlane: { ...(await loadControlPlane(controlPlane)), ...kept } };
   } catch (error) {
     terminal.err(`zone-egress: ${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT_CONFIG;

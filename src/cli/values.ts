@@ -2,20 +2,30 @@ import type { LogLevel } from '../observe/log.ts';
 import { isCidr } from '../routing/addresses.ts';
 import type { OptionSpec } from './options.ts';
 
-/** Throws, with the allowed values of `source` (a flag or a variable), where `text` is not one. */
-export function check(source: string, { kind, most }: OptionSpec, text: string): void {
-  const wrong = (allowed: string, given = text): Error => new Error(`${source} ${JSON.stringify(given)}: allowed is ${allowed}`);
-  if (kind === 'flag' && !isTrue(text) && !FALSE.includes(text)) throw wrong('true or false');
+/**
+ * Throws, with the allowed values of `source` (a flag, a variable or a place in a file), where
+ * `text` is not one.
+ */
+export function check(source: string, spec: OptionSpec, text: string): void {
+  const problem = valueProblem(spec, text);
+  if (problem !== null) throw new Error(`${source} ${problem}`);
+}
+
+/** Returns the value and what is allowed in its place; null for a good value. */
+export function valueProblem({ kind, most }: Pick<OptionSpec, 'kind' | 'most'>, text: string): string | null {
+  const wrong = (allowed: string, given = text): string => `${JSON.stringify(given)}: allowed is ${allowed}`;
+  if (kind === 'flag' && !isTrue(text) && !FALSE.includes(text)) return wrong('true or false');
   if ((kind === 'count' || kind === 'port') && !(most === undefined ? /^\d{1,9}$/ : /^\d{1,15}$/).test(text))
-    throw wrong('a whole number from 0');
-  if (kind === 'count' && most !== undefined && Number(text) > most) throw wrong(`0 to ${most}`);
+    return wrong('a whole number from 0');
+  if (kind === 'count' && most !== undefined && Number(text) > most) return wrong(`0 to ${most}`);
   const noCidr = kind === 'cidrs' ? items(text).find((item) => !isCidr(item)) : undefined;
-  if (noCidr !== undefined) throw wrong('a CIDR block such as 127.0.0.0/8 or fe80::/10', noCidr);
-  if (kind === 'port' && Number(text) > 65_535) throw wrong('a port from 0 to 65535');
-  if (kind === 'duration' && durationMs(text) === null) throw wrong('a duration such as 500ms, 30s, 5m, 1h or 1m30s');
-  if (kind === 'bytes' && sizeInBytes(text) === null) throw wrong('a size such as 100MB, 512KB, 2GB, from 1KB on');
-  if (kind === 'level') level(text);
-  if (kind === 'text' && text === '') throw wrong('a text that is not empty');
+  if (noCidr !== undefined) return wrong('a CIDR block such as 127.0.0.0/8 or fe80::/10', noCidr);
+  if (kind === 'port' && Number(text) > 65_535) return wrong('a port from 0 to 65535');
+  if (kind === 'duration' && durationMs(text) === null) return wrong('a duration such as 500ms, 30s, 5m, 1h or 1m30s');
+  if (kind === 'bytes' && sizeInBytes(text) === null) return wrong('a size such as 100MB, 512KB, 2GB, from 1KB on');
+  if (kind === 'level' && levelOrNull(text) === null)
+    return `${JSON.stringify(text)}: allowed are debug, info, warn, error and off`;
+  return kind === 'text' && text === '' ? wrong('a text that is not empty') : null;
 }
 
 /** Go's ParseBool accepts these. */
@@ -75,9 +85,10 @@ function commaSeparated(text: string): readonly string[] {
   return [...text.matchAll(field)].map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '');
 }
 
-export function level(text: string): LogLevel {
-  if (text === 'debug' || text === 'info' || text === 'warn' || text === 'error' || text === 'off') return text;
-  throw new Error(`--log-level ${JSON.stringify(text)}: allowed are debug, info, warn, error and off`);
+export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'off'];
+
+export function levelOrNull(text: string): LogLevel | null {
+  return LOG_LEVELS.find((each) => each === text) ?? null;
 }
 
 export function outputForm(text: string): 'text' | 'json' {

@@ -63,6 +63,10 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'no permission',
   ELOOP: 'its links go in a circle',
   ENOTDIR: 'not a folder',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space is left',
+  EDQUOT: 'no space is left of the quota',
+  ENAMETOOLONG: 'the name is too long',
 };
 
 interface Found {

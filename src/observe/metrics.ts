@@ -35,6 +35,8 @@ export const METRICS = {
   zone_egress_config_last_success_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When a load last succeeded' },
   zone_egress_control_plane_connected: { type: 'gauge', unit: '', labels: [], help: '1 while the control plane answers on the stream; 0 with a folder as the source' },
   zone_egress_control_plane_refused: { type: 'gauge', unit: '', labels: ['type'], help: '1 while the last response of this type is refused; the control plane then repeats it and sends nothing newer' },
+  zone_egress_kept_configuration_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When the live configuration was kept, while it comes from --state-dir because the control plane is away; otherwise 0' },
+  zone_egress_kept_writes_total: { type: 'counter', unit: '', labels: ['result'], help: 'Writes of the live configuration to --state-dir: written or failed' },
   zone_egress_certificate_expiry_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: ['mesh'], help: 'When the certificate of the egress in this mesh expires' },
   zone_egress_unverified_destinations: { type: 'gauge', unit: '', labels: [], help: 'Destinations whose TLS does not verify the server' },
   zone_egress_dns_names: { type: 'gauge', unit: '', labels: [], help: 'Names that the live configuration needs resolved' },

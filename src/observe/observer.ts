@@ -72,6 +72,10 @@ export interface Events {
   controlPlane(connected: boolean): void;
   /** Sets whether the last resources of a type from the control plane are refused. */
   controlPlaneRefused(type: string, isRefused: boolean): void;
+  /** `since` in milliseconds since the Unix epoch; null while the live configuration is present. */
+  keptConfiguration(since: number | null): void;
+  /** Counts a write of the configuration to the folder of `--state-dir`. */
+  keptWritten(result: 'written' | 'failed'): void;
   /** `notAfter` in milliseconds since the Unix epoch. */
   certificate(mesh: string, notAfter: number): void;
   certificateGone(mesh: string): void;
@@ -159,6 +163,9 @@ function eventsIn(metrics: Metrics): Events {
     dnsFailed: () => metrics.count('zone_egress_dns_failures_total', {}),
     controlPlane: (connected) => metrics.set('zone_egress_control_plane_connected', {}, connected ? 1 : 0),
     controlPlaneRefused: (type, isRefused) => metrics.set('zone_egress_control_plane_refused', { type }, isRefused ? 1 : 0),
+    keptConfiguration: (since) =>
+      metrics.set('zone_egress_kept_configuration_timestamp_seconds', {}, since === null ? 0 : since / 1e3),
+    keptWritten: (result) => metrics.count('zone_egress_kept_writes_total', { result }),
     certificate: (mesh, notAfter) => metrics.set('zone_egress_certificate_expiry_timestamp_seconds', { mesh }, notAfter / 1e3),
     endpoints(counts) {
       for (const [health, count] of Object.entries(counts)) metrics.set('zone_egress_endpoints', { health }, count);

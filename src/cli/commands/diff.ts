@@ -15,7 +15,7 @@ export interface DiffCommand {
 const { name, zone, identities } = SOURCE_OPTIONS;
 
 const OPTIONS: OptionTable = {
-  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
+  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', choices: ['text', 'json'], help: 'text or json' },
   name,
   zone,
   identities,

@@ -58,7 +58,7 @@ const OPTIONS: OptionTable = {
     kind: 'flag',
     help: 'with --admin and --sni: the egress dials the endpoint now, makes the handshake where it has TLS, and reports the result; it sends no data',
   },
-  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
+  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', choices: ['text', 'json'], help: 'text or json' },
   name,
   zone,
   identities,

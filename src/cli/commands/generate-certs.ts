@@ -20,7 +20,7 @@ const OPTIONS: OptionTable = {
     value: 'NAME',
     help: 'client certificate for this kuma.io/service; repeat or separate by commas',
   },
-  'key-type': { kind: 'text', fallback: 'ec', value: 'TYPE', help: 'rsa or ec' },
+  'key-type': { kind: 'text', fallback: 'ec', value: 'TYPE', choices: ['rsa', 'ec'], help: 'rsa or ec' },
   days: { kind: 'count', fallback: '365', value: 'N', help: 'life of the client certificates' },
   force: { kind: 'flag', help: 'overwrite existing files' },
 };

@@ -10,6 +10,7 @@ const OPTIONS: OptionTable = {
     kind: 'text',
     fallback: 'pem-base64',
     value: 'FORMAT',
+    choices: ['pem', 'pem-base64'],
     help: 'pem, or pem-base64 as the data of a GlobalSecret takes it',
   },
 };

@@ -62,7 +62,14 @@ const OPTIONS = {
   'client-cert-file': { kind: 'text', value: 'FILE', help: 'with --cp-api: PEM of the certificate to show, as for kumactl' },
   'client-key-file': { kind: 'text', value: 'FILE', help: 'with --cp-api: PEM of its key' },
   'skip-verify': { kind: 'flag', help: 'with --cp-api: take any certificate; the token goes to any server that answers' },
-  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text (YAML to apply, with comments) or json' },
+  output: {
+    kind: 'text',
+    short: 'o',
+    fallback: 'text',
+    value: 'FORM',
+    choices: ['text', 'json'],
+    help: 'text (YAML to apply, with comments) or json',
+  },
   name,
   zone,
 } as const satisfies OptionTable;

@@ -1,6 +1,7 @@
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { onePositional, readOptions } from '../options.ts';
+import type { OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
 
 export interface RoutesCommand {
@@ -13,19 +14,28 @@ export interface RoutesCommand {
 
 const { name, zone, identities } = SOURCE_OPTIONS;
 
+const OPTIONS: OptionTable = {
+  name,
+  zone,
+  identities,
+  output: {
+    kind: 'text',
+    short: 'o',
+    fallback: 'table',
+    value: 'FORM',
+    choices: ['table', 'json', 'yaml'],
+    help: 'table, json or yaml',
+  },
+};
+
 export const routesEntry: CommandEntry = command({
   usage: [
     'zone-egress routes DIR [-o table|json|yaml] [--name NAME] [--zone ZONE] [--identities DIR]',
     'Prints what an egress serves from the folder: SNI, destination, endpoints, allowed clients, TLS. Exit 0, or 78 when something is wrong.',
   ],
-  options: {},
+  options: OPTIONS,
   parse(argv, env): RoutesCommand {
-    const given = readOptions(argv, env, {
-      name,
-      zone,
-      identities,
-      output: { kind: 'text', short: 'o', fallback: 'table', help: 'table, json or yaml' },
-    });
+    const given = readOptions(argv, env, OPTIONS);
     return {
       dir: onePositional(given, 'routes needs the folder of resources'),
       output: output(given.text('output') ?? 'table'),

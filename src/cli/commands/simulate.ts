@@ -28,7 +28,7 @@ const OPTIONS: OptionTable = {
     value: 'FILE',
     help: 'YAML or JSON: the intended changes, a list of sni, outcome and perhaps client, change, method and path',
   },
-  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
+  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', choices: ['text', 'json'], help: 'text or json' },
   name,
   zone,
   identities,

@@ -13,7 +13,7 @@ export interface TokenInspectCommand {
 
 const OPTIONS: OptionTable = {
   'public-key-path': { kind: 'text', value: 'FILE', help: 'verifies the signature with this public or private key' },
-  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', help: 'text or json' },
+  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', choices: ['text', 'json'], help: 'text or json' },
 };
 
 export const tokenInspectEntry: CommandEntry = command({

@@ -1,6 +1,7 @@
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { onePositional, readOptions } from '../options.ts';
+import type { OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
 
 export interface ValidateCommand {
@@ -12,17 +13,19 @@ export interface ValidateCommand {
   readonly output: 'text' | 'json';
 }
 
+const OPTIONS: OptionTable = {
+  ...SOURCE_OPTIONS,
+  output: { kind: 'text', short: 'o', fallback: 'text', value: 'FORM', choices: ['text', 'json'], help: 'text or json' },
+};
+
 export const validateEntry: CommandEntry = command({
   usage: [
     'zone-egress validate DIR [--strict] [--name NAME] [--zone ZONE] [--identities DIR] [-o text|json]',
     'Prints every problem as file:line:col field: message. Exit 0, 78 when something is wrong, or 66 when there is no such folder.',
   ],
-  options: {},
+  options: OPTIONS,
   parse(argv, env): ValidateCommand {
-    const given = readOptions(argv, env, {
-      ...SOURCE_OPTIONS,
-      output: { kind: 'text', short: 'o', fallback: 'text', help: 'text or json' },
-    });
+    const given = readOptions(argv, env, OPTIONS);
     return {
       dir: onePositional(given, 'validate needs the folder of resources'),
       strict: given.flag('strict'),

@@ -29,6 +29,8 @@ const OPTIONAL: Readonly<Record<Exclude<keyof ConfigSource, 'load' | 'watch'>, C
   start: callback,
   adminListener: callback,
   controlFacts: callback,
+  wentLive: callback,
+  keptSince: callback,
   close: callback,
 };
 

@@ -45,6 +45,13 @@ export interface ConfigSource {
    * none.
    */
   controlFacts?(): ControlFacts | null;
+  /** Called each time that the result of the last load is live everywhere. */
+  wentLive?(): void;
+  /**
+   * Returns when the live configuration was kept, in milliseconds since the Unix epoch, where it is
+   * an older one because the origin of the source is away. Absent or null: it is the present one.
+   */
+  keptSince?(): number | null;
   /**
    * Ends everything that the source holds, started or not, including watches. A running load
    * settles. It may be called twice.

@@ -1,5 +1,6 @@
 import type { Problem } from '../../base/problem.ts';
 import type { AdsEvent, AdsStatus } from '../../xds/stream/ads-client.ts';
+import type { KeptEvent } from './kept-start.ts';
 
 /** The parts of log and metrics that events of a control plane use. */
 export interface EventSinks {
@@ -59,6 +60,36 @@ export function tellEvent(event: AdsEvent, { log, connected, refused }: EventSin
       );
     case 'unasked':
       return log.warn({ typeUrl: event.typeUrl }, 'the control plane sent resources of a type that this egress does not ask for');
+    default:
+      return event satisfies never;
+  }
+}
+
+/** Logs how the kept configuration is used. */
+export function tellKept(event: KeptEvent, log: EventSinks['log']): void {
+  switch (event.kind) {
+    case 'used': {
+      const { path: file, savedAt, why } = event;
+      const keptAt = new Date(savedAt).toISOString();
+      return log.warn({ file, keptAt, why }, 'the control plane is away: the egress starts on the configuration that was kept');
+    }
+    case 'refused':
+      return log.error(
+        { file: event.path },
+        `the kept configuration is not used: ${event.why}; the start waits for the control plane`,
+      );
+    case 'none':
+      return log.warn(
+        { file: event.path, why: event.why },
+        'the control plane is away, and no configuration was kept: the start waits for the control plane',
+      );
+    case 'join-failed':
+      return log.error(
+        { message: event.message, retryInMs: event.retryInMs },
+        'the control plane does not take this egress; the kept configuration stays live',
+      );
+    case 'taken-over':
+      return log.info({}, 'the configuration of the control plane is live in place of the kept one');
     default:
       return event satisfies never;
   }

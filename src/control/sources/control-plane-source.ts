@@ -13,9 +13,14 @@ import { createAdsClient } from '../../xds/stream/ads-client.ts';
 import type { AdsClient, AdsEvent } from '../../xds/stream/ads-client.ts';
 import type { AdsState } from '../../xds/messages/ads-state.ts';
 import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
+import type { BootstrapProblem } from '../../xds/bootstrap/bootstrap-problem.ts';
+import type { Accept } from '../../xds/stream/held-resources.ts';
 import { createClusterTranslator } from '../../xds/translate/translate-clusters.ts';
 import { createTranslator } from '../../xds/translate/translate.ts';
 import type { ConfigSource, SourceBehaviour } from './config-source.ts';
+import type { KeptConfiguration } from './kept-configuration.ts';
+import { KeptStart } from './kept-start.ts';
+import type { Join, KeptEvent } from './kept-start.ts';
 
 export interface ControlPlaneSourceOptions {
   /** The origin of its URL, without parts that may contain secrets. */
@@ -25,8 +30,9 @@ export interface ControlPlaneSourceOptions {
   readonly clock: Clock;
   /**
    * Asks for the bootstrap until it is answered. Rejects for a fault that waiting does not cure.
+   * Calls `onRetry` for each attempt that is followed by another.
    */
-  readonly bootstrap: (signal: AbortSignal) => Promise<Bootstrap>;
+  readonly bootstrap: (signal: AbortSignal, onRetry: (problem: BootstrapProblem) => void) => Promise<Bootstrap>;
   /** Called for each stream. */
   readonly token: () => Promise<string | null>;
   /** Name of the ZoneEgress or the Dataplane. */
@@ -37,6 +43,9 @@ export interface ControlPlaneSourceOptions {
   readonly resource: string | null;
   readonly readFile: ReadFile;
   readonly onEvent: (event: AdsEvent) => void;
+  /** Keeps the last good configuration for a start without the control plane. Absent keeps none. */
+  readonly kept?: KeptConfiguration;
+  readonly onKept?: (event: KeptEvent) => void;
 }
 
 /** A control plane decides everything, and errors in its resources are corrected there. */
@@ -53,51 +62,81 @@ const BEHAVIOUR: SourceBehaviour = {
  * milliseconds.
  */
 const NO_LISTENER_MS = 5_000;
+/** While a kept configuration serves clients, a listener that is late must not cost them theirs. */
+const NO_LISTENER_KEPT_MS = 30_000;
 
 /**
  * Makes a control plane the source. Its last state outlives it; a load returns the present state.
  * Over 60 lines: one object over the state of one stream; each of its methods is short.
  */
 export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSource {
-  const { name } = options;
+  const { name, kept } = options;
   const { zone, adminPort } = readResource(options.resource);
   const translate = createTranslator(createClusterTranslator(options.readFile));
-  const first = firstState(options.clock);
   const ended = new AbortController();
   let joined: { readonly bootstrap: Bootstrap; readonly client: AdsClient } | null = null;
   let admin: AdminListener | null = null;
   let changed: (() => void) | null = null;
   let loaded: AdsState | null = null;
+  /** When the last loaded and the live configuration were kept; null for present ones. */
+  let loadedSince: number | null = null;
+  let liveSince: number | null = null;
+  const keptStart =
+    kept === undefined
+      ? null
+      : new KeptStart({
+          clock: options.clock,
+          kept,
+          accept: acceptAll(),
+          onEvent: (event) => options.onKept?.(event),
+          streamFailure: () => joined?.client.status().lastError ?? null,
+          onTakeOver: () => changed?.(),
+        });
+  const first = firstState(options.clock, () => keptStart !== null && keptStart.used !== null);
 
-  async function join(): Promise<void> {
-    const bootstrap = await options.bootstrap(ended.signal);
+  const join: Join = async (onRetry) => {
+    const bootstrap = await options.bootstrap(ended.signal, onRetry);
     if (ended.signal.aborted) return;
     const client: AdsClient = openStream(options, bootstrap, (state) => {
       first.see(state, () => client.status().warming);
-      changed?.();
+      if ((keptStart?.used ?? null) === null) changed?.();
     });
     joined = { bootstrap, client };
     await first.came;
+  };
+
+  function present(): AdsState {
+    const state = keptStart?.used?.state ?? joined?.client.state();
+    if (state === undefined) throw new Error('load from a control plane that was not joined');
+    return state;
   }
 
   return {
     about: { mode: 'control plane', source: options.origin },
     warnings: options.warnings,
     behaviour: BEHAVIOUR,
-    start: (signal) => unlessAborted(signal, join),
+    start: (signal) => unlessAborted(signal, () => (keptStart === null ? join(() => undefined) : keptStart.start(join))),
     async load(): Promise<Compiled> {
-      if (joined === null) throw new Error('load from a control plane that was not joined');
-      const state = joined.client.state();
+      const keptProblem = keptStart?.problem() ?? null;
+      loadedSince = keptStart?.used?.savedAt ?? null;
+      const state = present();
       loaded = state;
       const { remarks, admin: wanted, listener, ...rest } = await inTurns(translate.steps(state, { name, zone, adminPort }));
       admin = wanted;
       const nothing = { name, address: '', port: 0, adminPort, absent: true } as const;
       const said = listener === null && options.mesh !== undefined ? [...remarks, noListener(options.mesh)] : remarks;
-      return { kind: 'compiled', ...rest, problems: said.map(problemOf), listener: listener ?? nothing };
+      const problems = [...(keptProblem === null ? [] : [keptProblem]), ...said.map(problemOf)];
+      return { kind: 'compiled', ...rest, problems, listener: listener ?? nothing };
     },
+    wentLive() {
+      if (loadedSince === null && liveSince !== null) options.onKept?.({ kind: 'taken-over' });
+      liveSince = loadedSince;
+      if (loadedSince === null && loaded !== null) kept?.keep(loaded);
+    },
+    keptSince: () => liveSince,
     watch(onChange) {
       changed = onChange;
-      if (joined !== null && joined.client.state() !== loaded) onChange();
+      if ((joined !== null || (keptStart?.used ?? null) !== null) && present() !== loaded) onChange();
       return () => {
         if (changed === onChange) changed = null;
       };
@@ -108,11 +147,12 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
       const { bootstrap, client } = joined;
       return { bootstrap, state: client.state(), status: client.status() };
     },
-    close() {
+    async close() {
       ended.abort();
+      keptStart?.close();
       joined?.client.close();
       first.giveUp();
-      return Promise.resolve();
+      await kept?.close();
     },
   };
 }
@@ -122,7 +162,10 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
  * for its certificates for longer than a missing one is awaited. A control plane without a listener
  * for this egress sends nothing about listeners.
  */
-function firstState(clock: Clock): {
+function firstState(
+  clock: Clock,
+  hasKept: () => boolean,
+): {
   readonly came: Promise<void>;
   see(state: AdsState, isWarming: () => boolean): void;
   giveUp(): void;
@@ -136,7 +179,7 @@ function firstState(clock: Clock): {
   return {
     came: promise,
     see(state, isWarming) {
-      if (state.versions.listener === '') none ??= clock.after(NO_LISTENER_MS, resolve);
+      if (state.versions.listener === '') none ??= clock.after(hasKept() ? NO_LISTENER_KEPT_MS : NO_LISTENER_MS, resolve);
       else {
         none?.cancel();
         if (!isWarming()) came();
@@ -151,7 +194,6 @@ function openStream(
   { node, ads }: Bootstrap,
   onState: (state: AdsState) => void,
 ): AdsClient {
-  const chains: ListenerMemory = new Map();
   return createAdsClient({
     clock,
     node,
@@ -160,15 +202,20 @@ function openStream(
     tls: ads.tls,
     token: ads.auth.kind === 'none' ? () => Promise.resolve(null) : token,
     ...(ads.keepAlive === null ? {} : { keepAlive: ads.keepAlive }),
-    accept: {
-      cluster: acceptCluster,
-      endpoint: acceptAssignment,
-      listener: (any) => acceptListener(any, chains),
-      secret: acceptSecret,
-    },
+    accept: acceptAll(),
     onState,
     onEvent,
   });
+}
+
+function acceptAll(): Accept {
+  const chains: ListenerMemory = new Map();
+  return {
+    cluster: acceptCluster,
+    endpoint: acceptAssignment,
+    listener: (any) => acceptListener(any, chains),
+    secret: acceptSecret,
+  };
 }
 
 function problemOf({ about, text }: { readonly about: string; readonly text: string }): Problem {

@@ -28,6 +28,8 @@ export function givenSource(source: ConfigSource, onFault: OnSourceFault): Confi
     ...(source.behaviour === undefined ? {} : { behaviour: source.behaviour }),
     ...(source.adminListener === undefined ? {} : { adminListener: () => source.adminListener?.() ?? null }),
     ...(source.controlFacts === undefined ? {} : { controlFacts: () => source.controlFacts?.() ?? null }),
+    ...(source.wentLive === undefined ? {} : { wentLive: () => void caught(() => source.wentLive?.()).catch(fault('tell')) }),
+    ...(source.keptSince === undefined ? {} : { keptSince: () => source.keptSince?.() ?? null }),
     async start(signal) {
       await source.start?.(signal);
     },

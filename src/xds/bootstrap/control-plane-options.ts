@@ -50,6 +50,11 @@ export interface ControlPlaneOptions {
    * True offers incremental ADS. Without it the control plane may still ask for incremental ADS.
    */
   readonly delta?: boolean;
+  /**
+   * Folder for the last good configuration, from which the egress starts while the control plane is
+   * away. It has private keys, in files that only the owner may read. Absent keeps none.
+   */
+  readonly stateDir?: string;
   readonly dynamicMetadata: Readonly<Record<string, string>>;
   /** Warnings for the log at the start. */
   readonly warnings: readonly string[];
