@@ -7,7 +7,7 @@ import { diffInTurns, diffMaps, diffSnapshots, splitChange } from '../model/chan
 import type { MeshCredentials } from '../model/credentials.ts';
 import type { EndpointHealth, Resolution } from '../model/endpoint-view.ts';
 import { EVERY_PLACE } from '../model/messages.ts';
-import type { EndpointReport, FromData, OwnListener, SlotChange, ToData } from '../model/messages.ts';
+import type { EndpointReport, FromData, OpenSessions, OwnListener, SlotChange, ToData } from '../model/messages.ts';
 import type { SnapshotChange } from '../model/changes.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import type { RequestRecord } from '../model/request-record.ts';
@@ -270,6 +270,15 @@ export class WorkerPool {
   drain(): void {
     this.#draining = true;
     this.#postAll({ kind: 'drain' });
+  }
+
+  /**
+   * Resolves with the open sessions of every data side. One that does not answer leaves it pending.
+   */
+  async openSessions(): Promise<readonly OpenSessions[]> {
+    const answers = this.#all('open-sessions');
+    this.#postAll({ kind: 'ask-open-sessions' });
+    return (await answers).flatMap((answer) => (answer.kind === 'open-sessions' ? [answer.open] : []));
   }
 
   endSessions(): void {

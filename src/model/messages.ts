@@ -48,8 +48,18 @@ export type ToData =
   | { readonly kind: 'end-sessions' }
   /** Asks for `alive`: the thread still takes messages. */
   | { readonly kind: 'ask-alive' }
+  /** Asks for `open-sessions`. */
+  | { readonly kind: 'ask-open-sessions' }
   /** Ends everything now. */
   | { readonly kind: 'stop' };
+
+/** The sessions of a data side that have not ended. */
+export interface OpenSessions {
+  /** The age of the oldest, in milliseconds; 0 without one. */
+  readonly oldestMs: number;
+  /** Sessions by `mesh/destination`; those without a route yet are under an empty name. */
+  readonly destinations: ReadonlyMap<string, number>;
+}
 
 /** Means all listeners of a data side. */
 export const EVERY_PLACE = '*';
@@ -96,6 +106,7 @@ export type FromData =
   | { readonly kind: 'listener-closed'; readonly place: string }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'alive' }
+  | { readonly kind: 'open-sessions'; readonly open: OpenSessions }
   /** The snapshot of this version is live. */
   | { readonly kind: 'live'; readonly version: string }
   /** The change is not live; the snapshot before it is. */

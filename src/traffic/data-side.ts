@@ -30,6 +30,7 @@ import { Limits } from './limits.ts';
 import { Listener } from './listener.ts';
 import { NameTable } from './name-table.ts';
 import { NamesInUse } from './names-in-use.ts';
+import { openSessionsOf } from './open-sessions.ts';
 import { Origination } from './originate.ts';
 import type { OriginationDeps } from './originate.ts';
 import { Outbox } from './outbox.ts';
@@ -184,6 +185,8 @@ export class DataSide implements SessionContext {
         return;
       case 'ask-alive':
         return this.#send({ kind: 'alive' });
+      case 'ask-open-sessions':
+        return this.#send({ kind: 'open-sessions', open: openSessionsOf(this.#sessions, this.clock.now()) });
       case 'stop':
         return this.#stop();
       default:

@@ -34,6 +34,8 @@ export class Session {
   readonly clientAddress: string;
   /** `address:port` of the client, for messages. */
   readonly from: string;
+  /** Monotonic milliseconds. */
+  readonly openedAt: number;
   /** Set when the route is found. */
   route: Route | null = null;
   /** True when the TLS handshake with the client is done, before its certificate is judged. */
@@ -65,7 +67,8 @@ export class Session {
   /** Cancels the end that a changed policy has scheduled. */
   policyEnd: (() => void) | null = null;
 
-  constructor(accepted: Socket, draft: SessionDraft, scope: Scope) {
+  constructor(accepted: Socket, draft: SessionDraft, scope: Scope, openedAt: number) {
+    this.openedAt = openedAt;
     this.accepted = accepted;
     this.draft = draft;
     this.scope = scope;
@@ -102,12 +105,13 @@ export class Session {
 }
 
 export function openSession(accepted: Socket, context: SessionContext): Session {
-  const session = new Session(accepted, context.draft(accepted), new Scope(context.clock));
+  const now = context.clock.now();
+  const session = new Session(accepted, context.draft(accepted), new Scope(context.clock), now);
   // Added first after accept, and never removed: a reset without a listener would end the process.
   accepted.on('error', ignoreError);
   session.draft.judgedBy(context.snapshot());
   context.openSession(session);
-  session.holds(context.unproven, context.clock.now());
+  session.holds(context.unproven, now);
   return session;
 }
 

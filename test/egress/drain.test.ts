@@ -153,6 +153,34 @@ for (const concurrency of CONCURRENCIES) {
   });
 }
 
+for (const concurrency of CONCURRENCIES) {
+  t.test(`a drain logs how many sessions are left, the oldest and where they go (data sides: ${concurrency})`, async (t) => {
+    // Threads have clocks of their own: the control side's alone is turned.
+    const clock = new FakeClock({ wall: Date.now() });
+    const log: Record<string, unknown>[] = [];
+    await using zone = await startZone(t, {
+      concurrency,
+      clock,
+      logLevel: 'info',
+      logDestination: { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) },
+    });
+    const frontend = zone.mesh.client('frontend');
+    const sockets = [];
+    for (const service of ['legacy', 'backend', 'legacy']) sockets.push(await zone.connect(`${service}{mesh=default}`, frontend));
+    for (const socket of sockets) t.equal(await ask(socket, 'ping'), 'ping');
+    const drain = zone.egress.drain(60_000);
+    const still = () => log.filter(({ msg }) => msg === 'still draining');
+    clock.advance(5_000);
+    await until('it is logged', () => still().length === 1);
+    t.match(still(), [
+      { sessions: 3, leftMs: 55_000, oldestMs: Number, destinations: { 'default/legacy': 2, 'default/backend': 1 } },
+    ]);
+    drain.hurry();
+    await clock.advanceUntil(drain.done, 1);
+    t.equal(await drain.done, 'cut');
+  });
+}
+
 t.test('hurry does not wait for the time of quiet either', async (t) => {
   const clock = new FakeClock({ wall: Date.now() });
   await using zone = await startZone(t, { port: await freePort(), clock });

@@ -111,21 +111,25 @@ const MAX_HEADER_BYTES = 65_536;
 function headerOf(bytes: Uint8Array): Header | string {
   const end = bytes.subarray(0, MAX_HEADER_BYTES).indexOf(NEWLINE);
   const line = new TextDecoder().decode(bytes.subarray(0, Math.max(0, end)));
-  let header: Partial<Header> | null;
+  let header: unknown;
   try {
-    header = JSON.parse(line) as Partial<Header> | null;
+    header = JSON.parse(line);
   } catch {
     return 'it is no kept configuration of a zone egress, or its first line is damaged';
   }
-  const format = header?.zoneEgressState;
-  if (format === undefined) return 'it is no kept configuration of a zone egress';
+  if (!isObject(header) || header.zoneEgressState === undefined) return 'it is no kept configuration of a zone egress';
+  const { zoneEgressState: format, writtenBy } = header;
   if (format !== FORMAT)
-    return `it has format ${JSON.stringify(format)}, written by version ${JSON.stringify(header?.writtenBy)}; this version reads format ${FORMAT}`;
+    return `it has format ${JSON.stringify(format)}, written by version ${JSON.stringify(writtenBy)}; this version reads format ${FORMAT}`;
   return isHeader(header) ? header : 'its first line is damaged';
 }
 
-function isHeader(header: Partial<Header> | null): header is Header {
-  const { controlPlane, name, mesh, savedAt, writtenBy, lengths, sha256 } = header ?? {};
+function isObject(value: unknown): value is Partial<Header> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isHeader(header: Partial<Header>): header is Header {
+  const { controlPlane, name, mesh, savedAt, writtenBy, lengths, sha256 } = header;
   return (
     [controlPlane, name, mesh, writtenBy, sha256].every((text) => typeof text === 'string') &&
     typeof savedAt === 'number' &&
