@@ -33,7 +33,7 @@ export interface RequestRecord {
   /** The authority as the client sent it, and the one that was sent to the service. */
   readonly authority: string;
   readonly host: string;
-  /** `x-request-id`, where the client sent one. */
+  /** `x-request-id` as it was sent to the service, else that of the client. */
   readonly requestId: string;
   /** The status of the answer to the client; 0 without an answer. */
   readonly status: number;

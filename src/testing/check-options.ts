@@ -8,6 +8,7 @@ import type { Check, ShapeChecks } from '../base/shape.ts';
 import { clock, signal, traffic } from '../control/option-checks.ts';
 import type { Question } from '../explain/question.ts';
 
+import type { RequestWants } from './egress/fake-request.ts';
 import type { SessionWants } from './egress/session-expectations.ts';
 import type { FakeClientOptions } from './egress/fake-client.ts';
 import type { FakeEgressOptions } from './egress/fake-egress-api.ts';
@@ -169,3 +170,46 @@ export const sessionWants: Check = wantsOf(REASONS);
 /** The reasons of a carried session. Refusals have only the other reasons. */
 export const carriedWants: Check = wantsOf(REASONS.filter((reason) => !isRefused(reason)));
 export const refusalWants: Check = wantsOf(REASONS.filter(isRefused));
+
+const anything: Check = () => {};
+
+/** The fields of a request of an HTTP service. */
+export const requestWants: Check = options<RequestWants>({
+  id: wanted(text),
+  session: wanted(text),
+  reason: wanted(oneOf(REASONS)),
+  detail: wanted(text),
+  startedAt: wanted(number),
+  snapshotVersion: wanted(text),
+  clientAddress: wanted(text),
+  sni: wanted(text),
+  mesh: wanted(text),
+  destination: wanted(text),
+  cluster: wanted(text),
+  spiffeIds: wantedList(text),
+  uris: wantedList(text),
+  protocol: wanted(oneOf(['HTTP/1.1', 'HTTP/2', ''])),
+  method: wanted(text),
+  path: wanted(text),
+  authority: wanted(text),
+  host: wanted(text),
+  requestId: wanted(text),
+  status: wanted(number),
+  flags: wanted(text),
+  details: wanted(text),
+  endpoint: wanted(text),
+  endpointTls: wanted(flag),
+  attempts: wanted(number),
+  connections: wanted(number),
+  connectMs: wanted(number),
+  forwarded: wanted(flag),
+  bytesUp: wanted(number),
+  bytesDown: wanted(number),
+  serviceTimeMs: wanted(number),
+  totalMs: wanted(number),
+  headers: anything,
+  rateLimit: wanted(text),
+  refused: wanted(flag),
+  from: wantedList(text),
+  received: anything,
+});

@@ -18,6 +18,7 @@ export type {
 export { ConnectionRefused } from './egress/fake-client.ts';
 export type { ClientFiles, ConnectTo, Connector, FakeClient, FakeClientOptions, FetchDispatcher } from './egress/fake-client.ts';
 export type { Explanation, FakeSession } from './egress/fake-session.ts';
+export type { FakeRequest, RequestWants } from './egress/fake-request.ts';
 export type { ServedRequest } from './egress/served-requests.ts';
 export type { SessionWants } from './egress/session-expectations.ts';
 export type { Fits, History, WaitOptions } from './egress/session-history.ts';

@@ -38,3 +38,39 @@ t.test('HTTP/2 is served to who speaks it, and what no request has is refused', 
   silent.resume();
   await once(silent, 'close');
 });
+
+t.test('the history of requests has who asked, what was asked, and what arrived', async (t) => {
+  await using egress = await createFakeEgress({
+    external: { shop: { behaviour: 'http', protocol: 'http' } },
+    permissions: [{ from: 'web', to: 'shop' }],
+  });
+  const socket = await egress.client({ service: 'web' }).connect('shop');
+  socket.resume();
+  socket.write('PUT /a?token=1 HTTP/1.1\r\nHost: shop.mesh\r\nX-A: 1\r\nContent-Length: 4\r\n\r\nbody');
+  const request = await egress.expectRequest({ from: 'web', destination: 'shop', path: '/a' });
+  t.match(request, {
+    method: 'PUT',
+    authority: 'shop.mesh',
+    status: 200,
+    refused: false,
+    spiffeIds: ['spiffe://default/web'],
+    received: {
+      path: '/a?token=1',
+      host: request.host,
+      body: 'body',
+      headers: { 'x-a': '1', 'x-request-id': request.requestId },
+    },
+  });
+  t.match(request.requestId, /^[0-9a-f-]{36}$/, 'the egress has made one');
+  socket.write('GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n');
+  t.match(await egress.expectRequest({ status: 400 }), { refused: true, received: null, from: ['web'] });
+  t.equal(egress.requests.length, 2);
+  await t.rejects(egress.expectRequest({ path: '/a', status: 201 }, { timeout: 1 }), {
+    name: 'AssertionError',
+    message:
+      /expected a request with path "\/a", status 201: none in 1 ms\nnear: web -> PUT shop\.mesh\/a: 200\n {4}status: wanted 201, was 200/,
+  });
+  await t.rejects(async () => egress.expectRequest({ methd: 'GET' } as never), /methd/);
+  socket.destroy();
+  await t.rejects(egress.verify(), /unmet: a request with path "\/a", status 201/);
+});

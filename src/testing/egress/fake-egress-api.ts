@@ -7,6 +7,7 @@ import type { Snapshot } from '../../model/snapshot.ts';
 import type { SessionWants } from './session-expectations.ts';
 import type { FakeClient, FakeClientOptions } from './fake-client.ts';
 import type { FakeExternalService } from './fake-external-service.ts';
+import type { FakeRequest, RequestWants } from './fake-request.ts';
 import type { Explanation, FakeSession } from './fake-session.ts';
 import type { FakeZoneIngress } from './fake-zone-ingress.ts';
 import type { FakeZoneOptions } from './fake-zone-options.ts';
@@ -91,6 +92,8 @@ export interface FakeEgress extends AsyncDisposable {
   readonly sessions: History<FakeSession>;
   /** The sessions that carried no bytes to a service. */
   readonly refusals: History<FakeSession>;
+  /** Requests of HTTP services that ended, including refused ones. */
+  readonly requests: History<FakeRequest>;
   readonly events: EventEmitter<{ [Name in keyof FakeEgressEvents]: FakeEgressEvents[Name] }>;
   /** Returns what clients may ask for in the present configuration. */
   destinations(): readonly FakeDestination[];
@@ -107,6 +110,8 @@ export interface FakeEgress extends AsyncDisposable {
   expectSession(wants: SessionWants, options?: WaitOptions): Promise<FakeSession>;
   /** Rejects with an AssertionError that shows the nearest sessions and their differences. */
   expectRefused(wants: SessionWants, options?: WaitOptions): Promise<FakeSession>;
+  /** Rejects with an AssertionError that shows the nearest requests and their differences. */
+  expectRequest(wants: RequestWants, options?: WaitOptions): Promise<FakeRequest>;
   /**
    * Rejects where a refusal was not expected, an expectation was not met, or a socket is open.
    * Waits a moment for sessions that are ending.

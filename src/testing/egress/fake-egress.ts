@@ -14,6 +14,7 @@ import { systemClock } from '../../base/clock.ts';
 import { amount, oneOf } from '../../base/shape.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Question } from '../../explain/question.ts';
+import type { RequestRecord } from '../../model/request-record.ts';
 import type { SessionRecord } from '../../model/session-record.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import { startEgress } from '../../egress.ts';
@@ -30,6 +31,7 @@ import {
   egressOptions,
   question as checkQuestion,
   refusalWants,
+  requestWants,
   sessionWants,
   zoneOptions,
 } from '../check-options.ts';
@@ -38,6 +40,8 @@ import { CHANNELS } from './fake-egress-api.ts';
 import type { FakeDestination, FakeEgress, FakeEgressEvents, FakeEgressOptions, FakeFault } from './fake-egress-api.ts';
 import type { ConnectTo, FakeClient, FakeClientOptions } from './fake-client.ts';
 import type { FakeExternalService } from './fake-external-service.ts';
+import { fakeRequest, RequestExpectations } from './fake-request.ts';
+import type { FakeRequest, RequestWants } from './fake-request.ts';
 import { fakeSession, traced } from './fake-session.ts';
 import type { Explanation, FakeSession } from './fake-session.ts';
 import { FakeZone } from './fake-zone.ts';
@@ -89,7 +93,9 @@ class RunningFake implements FakeEgress {
   readonly #outside: AddressesOutside;
   readonly #sessions = new RecordedHistory<FakeSession>('session', sessionWants);
   readonly #refusals = new RecordedHistory<FakeSession>('refusal', refusalWants);
+  readonly #requests = new RecordedHistory<FakeRequest>('request', requestWants);
   readonly #expectations = new Expectations(this.#sessions);
+  readonly #requestExpectations = new RequestExpectations(this.#requests);
   /** Open sockets of clients, with their names. */
   readonly #sockets = new Map<Socket, string>();
   /** The open sockets whose session has ended: a socket that the test does not read is no leak. */
@@ -144,6 +150,7 @@ class RunningFake implements FakeEgress {
     }
     this.#declared = declared;
     this.#egress.onRecord((record) => this.#record(record));
+    this.#egress.onRequest((record) => this.#recordRequest(record));
   }
 
   get address(): string {
@@ -164,6 +171,10 @@ class RunningFake implements FakeEgress {
 
   get refusals(): History<FakeSession> {
     return this.#refusals;
+  }
+
+  get requests(): History<FakeRequest> {
+    return this.#requests;
   }
 
   destinations(): readonly FakeDestination[] {
@@ -225,12 +236,26 @@ class RunningFake implements FakeEgress {
     return this.#expect('refusal', wants, options);
   }
 
+  expectRequest(wants: RequestWants, options: WaitOptions = {}): Promise<FakeRequest> {
+    requestWants(wants, 'expectRequest');
+    waitOptions(options, 'expectRequest');
+    const expected = this.#requestExpectations.expect(wants, options);
+    // `verify` reports a rejection that is not awaited.
+    expected.catch(() => undefined);
+    return expected;
+  }
+
   async verify(): Promise<void> {
     for (let waited = 0; waited < SETTLE_MS && this.open() > this.#sockets.size - this.#ended.size; waited += LOOK_MS)
       await pause(LOOK_MS);
     // Records come a turn of the loop after the end of their session.
     await pause(0);
-    const found = [...this.#expectations.unexpected(), ...this.#expectations.unmet(), ...this.#leaks()];
+    const found = [
+      ...this.#expectations.unexpected(),
+      ...this.#expectations.unmet(),
+      ...this.#requestExpectations.unmet(),
+      ...this.#leaks(),
+    ];
     if (found.length === 0) return;
     const message = [
       `the fake egress saw ${found.length} thing${found.length === 1 ? '' : 's'} that should not be`,
@@ -313,6 +338,7 @@ class RunningFake implements FakeEgress {
     if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
     this.#sessions.close();
     this.#refusals.close();
+    this.#requests.close();
     this.#memory.closed();
     if (this.#egress !== null) this.#emit('close');
   }
@@ -342,6 +368,10 @@ class RunningFake implements FakeEgress {
     if (session.refused) this.#refusals.add(session);
     this.#emit('session', session);
     if (session.refused) this.#emit('refusal', session);
+  }
+
+  #recordRequest(record: RequestRecord): void {
+    this.#requests.add(fakeRequest(record, record.forwarded ? this.#zone.received(record.requestId) : null));
   }
 
   #expect(what: 'session' | 'refusal', wants: SessionWants, options: WaitOptions): Promise<FakeSession> {

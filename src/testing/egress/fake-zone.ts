@@ -9,6 +9,7 @@ import { externalOf, ingressOf } from './declared-resources.ts';
 import type { External, FakeService } from './declared-resources.ts';
 import { createFakeExternalService } from './fake-external-service.ts';
 import type { FakeExternalService } from './fake-external-service.ts';
+import type { ServedRequest } from './served-requests.ts';
 import { createFakeZoneIngress } from './fake-zone-ingress.ts';
 import type { FakeZoneIngress } from './fake-zone-ingress.ts';
 import type {
@@ -153,6 +154,16 @@ export class FakeZone {
   /** Returns the fake of a declared service, to see what arrived. */
   externalService(name: string): FakeExternalService | undefined {
     return [...this.#externals.values()].find((one) => isCalled(name, one))?.service ?? undefined;
+  }
+
+  /** Returns the request with this `x-request-id` as it arrived at a declared fake. */
+  received(requestId: string): ServedRequest | null {
+    const isIt = ({ headers }: ServedRequest): boolean => headers['x-request-id'] === requestId;
+    for (const { service } of this.#externals.values()) {
+      const found = service?.requests.toArray().findLast(isIt);
+      if (found !== undefined) return found;
+    }
+    return null;
   }
 
   ingress(name: string): FakeZoneIngress | undefined {

@@ -166,7 +166,7 @@ export class RequestDraft {
       path: head === null ? '' : bounded(withoutQuery(head.path)),
       authority: head === null ? '' : bounded(head.authority),
       host: this.#host,
-      requestId: head === null ? '' : bounded(head.fields.requestId),
+      requestId: head === null ? '' : bounded(head.fields.requestId || sentId(this.#sent)),
       status: this.#status,
       flags: this.#flags.join(','),
       details,
@@ -199,6 +199,12 @@ export class RequestDraft {
     this.#flags.push('DC');
     return { reason: 'client-reset', detail: '', details: 'downstream_remote_disconnect' };
   }
+}
+
+/** Returns the id that the egress made for a request without one; it is among the last headers. */
+function sentId(headers: FlatHeaders | null): string {
+  const at = headers?.lastIndexOf('x-request-id') ?? -1;
+  return at < 0 ? '' : (headers?.[at + 1] ?? '');
 }
 
 function withoutQuery(path: string): string {
