@@ -112,6 +112,21 @@ t.test('the licences of all that is in it lie beside it', async (t) => {
   for (const { name, version } of runtimePackages(root)) t.ok(text.includes(`\n${name} ${version} (`), name);
 });
 
+t.test('the program has no machine code, so that it is the same on each kind of processor', async (t) => {
+  const machine = files.filter((name) => {
+    const path = join(app, name);
+    return (
+      lstatSync(path).isFile() && /^(?:\x7fELF|MZ|\xcf\xfa\xed\xfe)/.test(readFileSync(path).subarray(0, 4).toString('latin1'))
+    );
+  });
+  t.strictSame(machine, []);
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Readonly<Record<string, { readonly os?: unknown; readonly cpu?: unknown }>>;
+  };
+  const bound = runtimePackages(root).filter(({ path }) => packages[path]?.os !== undefined || packages[path]?.cpu !== undefined);
+  t.strictSame(bound, []);
+});
+
 t.test('the Dockerfile names the pinned Node', async (t) => {
   const { optionalDependencies } = JSON.parse(readFileSync(join(root, 'scripts/package.json'), 'utf8')) as {
     optionalDependencies: Readonly<Record<string, string>>;
@@ -209,5 +224,8 @@ t.test(
     await over;
     t.strictSame(await exit, [0, null], output);
     t.match(output, /drained: every session has ended/);
+    // .ci/run prints these lines.
+    const facts = status.split('\n').filter((line) => /^(NSpid|Uid|CapEff|NoNewPrivs|VmRSS):/.test(line));
+    for (const line of [...facts, ...output.trimEnd().split('\n'), 'exit code 0']) t.comment(`container: ${line}`);
   },
 );
