@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import t from 'tap';
 import type { Test } from 'tap';
+import { REFUSALS } from '../src/base/refusal.ts';
 import type { EnvoyResources } from '../src/testing/control-plane/envoy-resources.ts';
 import { createFakeControlPlane } from '../src/testing/control-plane/fake-control-plane.ts';
 import { capacityTable } from './capacity-table.ts';
@@ -181,6 +182,20 @@ for (const name of PAGES) {
     }
   });
 }
+
+t.test('the reasons that troubleshooting names are codes of refusals', async (t) => {
+  const rows = readFileSync(join(GUIDES, 'troubleshooting.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| '));
+  const named = rows.flatMap((row) =>
+    [...(row.split(' | ')[1] ?? '').matchAll(/`([a-z]+(?:-[a-z]+)*)`/g)].map(([, code = '']) => code),
+  );
+  t.ok(named.length > 20, `${named.length} reasons`);
+  t.strictSame(
+    named.filter((code) => !Object.hasOwn(REFUSALS, code)),
+    [],
+  );
+});
 
 t.test('the table of capacity is made from the kept run of perf', async (t) => {
   const file = join(GUIDES, 'capacity.md');
