@@ -16,11 +16,12 @@ import { systemClock } from './base/clock.ts';
 
 export type { EgressOptions, ResourceFiles } from './assembly/egress-options.ts';
 export type { Egress } from './assembly/running-egress.ts';
+export type { ProxyRoster, RosterEntry } from './control/sources/proxy-roster.ts';
 export type { ControlPlaneOptions } from './xds/bootstrap/control-plane-options.ts';
 export { BootstrapError } from './xds/bootstrap/bootstrap-problem.ts';
 export type { LoadResult } from './control/config-loop.ts';
 export { ConfigError } from './control/sources/config-source.ts';
-export type { ConfigSource, SourceBehaviour } from './control/sources/config-source.ts';
+export type { ConfigSource, JoinedProxy, SourceBehaviour } from './control/sources/config-source.ts';
 export { compile as compileResources } from './resources/compile.ts';
 export type { CompileOptions } from './resources/compile.ts';
 export type { Compiled } from './model/compiled.ts';

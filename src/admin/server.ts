@@ -10,6 +10,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { explainView } from './explain-view.ts';
 import { isEnvoyPath } from './envoy/paths.ts';
 import type { EnvoyPage } from './envoy/pages.ts';
+import type { ProxyState } from './proxy-state.ts';
 import { serveHttp } from './http.ts';
 import type { HttpServer } from './http.ts';
 import {
@@ -18,6 +19,7 @@ import {
   metricsView,
   parseDecisionsQuery,
   problemsView,
+  proxiesView,
   readyView,
   routesView,
   textView,
@@ -28,7 +30,10 @@ export type AdminServer = HttpServer;
 
 /** The state of the pages, read anew for each request. */
 export interface AdminState {
-  ready(): Readiness;
+  /** Returns the state of the process, or of one of its proxies; null where it has no such one. */
+  ready(proxy?: string | null): Readiness | null;
+  /** Lists the proxies as which the process has joined its control plane. */
+  proxies?(): readonly ProxyState[];
   /** Returns Prometheus text. */
   metrics(): Promise<string>;
   /** Returns records newest first. */
@@ -60,7 +65,7 @@ export interface AdminServerOptions {
 export interface ReadinessServerOptions {
   readonly address: string;
   readonly port: number;
-  readonly ready: () => Readiness;
+  readonly ready: AdminState['ready'];
   readonly fault?: (error: unknown) => void;
 }
 
@@ -69,7 +74,8 @@ const READINESS_TIMEOUT_MS = 1_000;
 
 const PAGES = {
   '/': 'this list',
-  '/ready': '200 while new connections are taken, else 503',
+  '/ready': '200 while new connections are taken, else 503; ?dataplane=mesh.name for one of several proxies',
+  '/dataplanes': 'as which proxies this process has joined its control plane, and how each does: ?output=json|table',
   '/stats/prometheus': 'metrics in the Prometheus text format',
   '/routes': 'what is served: ?output=json|table',
   '/decisions': 'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&mesh=',
@@ -110,7 +116,7 @@ export function createReadinessServer(options: ReadinessServerOptions): Promise<
     requestTimeoutMs: READINESS_TIMEOUT_MS,
     reuse: false,
     admit: () => null,
-    page: (path) => (path === '/ready' ? readyView(ready()) : null),
+    page: (path, search) => (path === '/ready' ? readyView(ready(dataplaneIn(search))) : null),
   });
 }
 
@@ -119,7 +125,9 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
     case '/':
       return indexView(PAGES);
     case '/ready':
-      return readyView(state.ready());
+      return readyView(state.ready(dataplaneIn(search)));
+    case '/dataplanes':
+      return proxiesView(state.proxies?.() ?? [], search);
     case '/stats/prometheus':
       return metricsView(await state.metrics());
     case '/routes':
@@ -137,6 +145,10 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
     default:
       return path satisfies never;
   }
+}
+
+function dataplaneIn(search: string): string | null {
+  return new URLSearchParams(search).get('dataplane');
 }
 
 /**

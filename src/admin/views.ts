@@ -5,6 +5,7 @@ import type { Problem } from '../base/problem.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { ProxyState } from './proxy-state.ts';
 import { routingTable, tableText } from '../routing/table.ts';
 
 export interface View {
@@ -40,8 +41,29 @@ export function textView(status: number, text: string): View {
   return { status, contentType: TEXT, body: `${text}\n` };
 }
 
-export function readyView(readiness: Readiness): View {
+export function readyView(readiness: Readiness | null): View {
+  if (readiness === null) return textView(404, 'there is no such proxy: /dataplanes of the admin port lists them');
   return textView(readiness.ok ? 200 : 503, [readiness.text, readiness.note ?? []].flat().join('\n'));
+}
+
+/** Lists the proxies as which the process has joined, one a line in the table. */
+export function proxiesView(all: readonly ProxyState[], search: string): View {
+  const output = outputIn(search);
+  if (output === null) return textView(400, OUTPUTS);
+  const shown = all.map(({ id, mesh, name, state, sentence }) => ({ id, mesh, name, state, sentence }));
+  if (output === 'json') return jsonView({ dataplanes: shown });
+  const widest = Math.max(0, ...shown.map(({ id }) => id.length));
+  const lines = shown.map(({ id, state, sentence }) => `${id.padEnd(widest)}  ${state.padEnd(7)}  ${sentence}`);
+  return textView(200, lines.length === 0 ? 'this process has joined no control plane' : lines.join('\n'));
+}
+
+const OUTPUTS = 'the allowed parameter is output, with json or table';
+
+/** Returns the form that the query asks for; null where the query is invalid. */
+function outputIn(search: string): 'json' | 'table' | null {
+  const [[name, output] = ['output', 'json'], ...more] = new URLSearchParams(search);
+  if (name !== 'output' || more.length > 0) return null;
+  return output === 'json' || output === 'table' ? output : null;
 }
 
 export function metricsView(text: string): View {

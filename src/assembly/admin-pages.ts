@@ -1,23 +1,20 @@
-import { createEnvoyAdmin } from '../admin/envoy/admin.ts';
-import type { EnvoyAdmin } from '../admin/envoy/admin.ts';
-import { envoyPages } from '../admin/envoy/pages.ts';
 import { createAdminServer, createReadinessServer } from '../admin/server.ts';
 import type { AdminServer } from '../admin/server.ts';
 import type { Readiness } from '../admin/views.ts';
 import type { Clock } from '../base/clock.ts';
-import { envoyFacts } from '../control/envoy-facts.ts';
 import type { EnvoyFactsOptions } from '../control/envoy-facts.ts';
 import { explainLive, probeLive } from '../control/explain-live.ts';
 import type { ExplainParts } from '../control/explain-live.ts';
 import { createProber } from '../control/probe-endpoints.ts';
 import { controlPlaneProblems } from '../control/sources/control-plane-events.ts';
-import type { ConfigSource } from '../control/sources/config-source.ts';
+import type { ConfigSource, JoinedProxy } from '../control/sources/config-source.ts';
 import type { Answer, Question } from '../explain/question.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Configuration } from './configure.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
 import type { OwnListeners } from './own-listeners.ts';
+import { createProxyAdmins } from './proxy-admins.ts';
 
 /** The listeners for people, probes, Prometheus and a control plane. They only read. */
 export interface AdminPages {
@@ -39,7 +36,8 @@ export interface AdminPagesOptions {
   readonly source: ConfigSource;
   readonly clientsAt: EnvoyFactsOptions['clientsAt'];
   readonly own: OwnListeners;
-  readonly ready: () => Readiness;
+  /** Returns the state of the process, or that of one of its proxies; null where there is none. */
+  readonly ready: (proxy: string | null) => Readiness | null;
 }
 
 /** Over 60 lines: it lists what the pages need of every other part. */
@@ -51,20 +49,18 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
   const fault = (error: unknown): void => observation.fault(error);
   const prober = createProber({ clock, workers });
   const explained = explainParts(options, prober);
-  const facts = envoyFacts({
+  const about = {
     clock,
     workers,
     live: () => configuration.live(),
     clientsAt,
     observer,
-    control: () => source.controlFacts?.() ?? null,
     allowedResolved,
     servesHttp,
-    ready,
-    adminAt: () => envoyAdmin.at,
-  });
-  const envoyAdmin: EnvoyAdmin = createEnvoyAdmin({ clock, facts, fault });
-  own.add(() => envoyAdmin.at);
+    ready: () => ready(null) ?? NOT_YET,
+  };
+  const admins = createProxyAdmins({ source, observation, configuration, own, clock, about });
+  const proxies = (): readonly JoinedProxy[] => source.proxies?.() ?? [];
   const servers: AdminServer[] = [];
 
   function opened(server: AdminServer): AdminServer {
@@ -82,24 +78,29 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
           address: bind,
           port: port ?? otherwise,
           allowedHosts,
-          envoy: envoyPages(facts),
+          envoy: admins.page,
           fault,
           state: {
             ready,
+            proxies,
             metrics: () => observer.text(workers.limits),
             decisions: (query) => observer.decisions(query),
             requests: (query) => observer.requests(query),
             snapshot: () => configuration.live()?.snapshot ?? EMPTY_SNAPSHOT,
-            problems: () => [...configuration.problems(), ...controlPlaneProblems(source.controlFacts?.()?.status)],
+            problems() {
+              const all = proxies();
+              const several = { several: source.controlFacts === undefined };
+              return [...configuration.problems(), ...all.flatMap((proxy) => controlPlaneProblems(proxy, several))];
+            },
             explain: (question) => explainLive(explained, question),
             probe: (question) => probeLive(explained, question),
           },
         }),
       ),
-    followSource: () => followSource(source, envoyAdmin, { observation, configuration, own }),
+    followSource: () => admins.follow(),
     stop: () => prober.close(),
     async close() {
-      await Promise.all([envoyAdmin.close(), ...servers.map((server) => server.close())]);
+      await Promise.all([admins.close(), ...servers.map((server) => server.close())]);
     },
   };
 }
@@ -121,21 +122,4 @@ function explainParts(
   };
 }
 
-/** A listener that cannot be bound is logged, and nothing else depends on it. */
-async function followSource(
-  source: ConfigSource,
-  envoyAdmin: EnvoyAdmin,
-  { observation, configuration, own }: Pick<AdminPagesOptions, 'observation' | 'configuration' | 'own'>,
-): Promise<void> {
-  if (source.adminListener === undefined) return;
-  const before = envoyAdmin.at;
-  try {
-    await envoyAdmin.follow(source.adminListener(), (hash) => configuration.dataPlane.workers.secret(hash));
-  } catch (err) {
-    observation.observer.log.error(
-      { err },
-      'the admin listener that the control plane wants could not be opened: the control plane cannot read this egress',
-    );
-  }
-  if (envoyAdmin.at?.port !== before?.port || envoyAdmin.at?.address !== before?.address) own.changed();
-}
+const NOT_YET: Readiness = { ok: false, text: 'PRE_INITIALIZING' };

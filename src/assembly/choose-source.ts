@@ -2,31 +2,39 @@ import type { Clock } from '../base/clock.ts';
 import type { ConfigSource } from '../control/sources/config-source.ts';
 import { givenSource } from '../control/sources/given-source.ts';
 import { folderSource, memorySource } from '../control/sources/folder-source.ts';
+import { fixedRoster } from '../control/sources/proxy-roster.ts';
 import { threadSource } from '../control/sources/thread-source.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
 
 type SourceOptions = Pick<
   EgressOptions,
-  'resources' | 'controlPlane' | 'source' | 'configThread' | 'name' | 'zone' | 'identities' | 'strict'
+  'resources' | 'controlPlane' | 'proxies' | 'source' | 'configThread' | 'name' | 'zone' | 'identities' | 'strict'
 >;
 
 /** Throws a TypeError where the options name no source, or more than one. */
 export function checkSources(options: SourceOptions): void {
-  const { resources, controlPlane, source } = options;
-  if (resources === undefined && controlPlane === undefined && source === undefined)
-    throw new TypeError('startEgress needs resources, controlPlane or source');
+  const { resources, controlPlane, proxies, source } = options;
+  if (resources === undefined && controlPlane === undefined && proxies === undefined && source === undefined)
+    throw new TypeError('startEgress needs resources, controlPlane or source, or proxies');
+  if (proxies !== undefined && (resources ?? controlPlane) !== undefined)
+    throw new TypeError('startEgress: proxies cannot be combined with resources or controlPlane');
   if (source === undefined) return;
   for (const key of NOT_OF_A_SOURCE)
     if (options[key] !== undefined)
       throw new TypeError(`startEgress: ${key} cannot be combined with source: the source decides what is loaded, and how`);
 }
 
-const NOT_OF_A_SOURCE = ['resources', 'controlPlane', 'name', 'zone', 'identities', 'strict', 'configThread'] as const;
+const NOT_OF_A_SOURCE = ['resources', 'controlPlane', 'proxies', 'name', 'zone', 'identities', 'strict', 'configThread'] as const;
 
 /** Chooses the source. No other code knows all sources; a new one is a line here. */
 export async function chooseSource(options: SourceOptions, clock: Clock, observation: Observation): Promise<ConfigSource> {
-  const { resources = [], controlPlane, source, name, zone, identities, strict } = options;
+  const { resources = [], controlPlane, proxies, source, name, zone, identities, strict } = options;
+  if (proxies !== undefined) {
+    const { severalControlPlanes } = await import('../control/sources/join-control-plane.ts');
+    return severalControlPlanes('read' in proxies ? proxies : fixedRoster(proxies), clock, observation.observer);
+  }
+  observation.observer.metrics.controlPlane(false, null);
   if (source !== undefined) return givenSource(source, (error) => observation.fault(error));
   if (controlPlane !== undefined) {
     // gRPC and Envoy's messages take a second to load, so they are loaded only to join a control

@@ -4,6 +4,7 @@ import { clock, signal, traffic } from '../control/option-checks.ts';
 import type { RecordOptions } from '../control/record-sessions.ts';
 import { checkSource } from '../control/sources/check-source.ts';
 import type { ConfigSource, Rewrite } from '../control/sources/config-source.ts';
+import type { ProxyRoster } from '../control/sources/proxy-roster.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
 
@@ -12,11 +13,16 @@ export type ResourceFiles = readonly { readonly path: string; readonly text: str
 export interface EgressOptions {
   /**
    * A folder of Kuma resource files, the files themselves, or a function that returns them at each
-   * load. One of `resources`, `controlPlane` and `source` is required.
+   * load. One of `resources`, `controlPlane`, `proxies` and `source` is required.
    */
   readonly resources?: string | ResourceFiles | (() => ResourceFiles);
   /** Joins a control plane in place of kuma-dp and Envoy, and follows it until the end. */
   readonly controlPlane?: ControlPlaneOptions;
+  /**
+   * Joins a control plane as several proxies, each on its own: the Dataplanes of several meshes,
+   * and a ZoneEgress during a migration. A roster may change while the egress runs.
+   */
+  readonly proxies?: readonly ControlPlaneOptions[] | ProxyRoster;
   /** Your own source of configurations (docs/config-sources.md). */
   readonly source?: ConfigSource;
   /** Name of the ZoneEgress, where there are several. */
@@ -94,6 +100,10 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
     function: checked.callback,
   }),
   controlPlane: checked.having('options of a control plane', 'token'),
+  proxies: checked.either('a list of options of a control plane, or a roster with read() and watch()', {
+    list: checked.listOf(checked.having('options of a control plane', 'token')),
+    object: checked.having('a roster', 'read', 'watch'),
+  }),
   source: checkSource,
   name: checked.text,
   zone: checked.text,

@@ -1,4 +1,6 @@
 import type { Readiness } from '../admin/views.ts';
+import type { JoinedProxy } from '../control/sources/config-source.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 
 /** Facts that decide whether the egress is ready, at the moment of the question. */
 export interface ReadinessFacts {
@@ -12,6 +14,8 @@ export interface ReadinessFacts {
    * present one.
    */
   keptSince?(): number | null;
+  /** False while the egress has to join a control plane, and no proxy of it has. */
+  hasJoined?(): boolean;
 }
 
 /**
@@ -20,6 +24,7 @@ export interface ReadinessFacts {
  */
 export function readiness(facts: ReadinessFacts): Readiness {
   if (facts.isEnding()) return { ok: false, text: 'TERMINATING' };
+  if (facts.hasJoined?.() === false) return { ok: false, text: 'PRE_INITIALIZING' };
   if (facts.isListening() || facts.hasNothingToListenFor())
     return { ok: true, text: 'LIVE', ...noteOf(facts.keptSince?.() ?? null) };
   return { ok: false, text: 'PRE_INITIALIZING' };
@@ -28,4 +33,30 @@ export function readiness(facts: ReadinessFacts): Readiness {
 function noteOf(keptSince: number | null): Pick<Readiness, 'note'> {
   if (keptSince === null) return {};
   return { note: `the control plane is away: the configuration was kept at ${new Date(keptSince).toISOString()}` };
+}
+
+export interface ProxyReadinessFacts {
+  readonly isEnding: () => boolean;
+  readonly isOpen: (place: { readonly address: string; readonly port: number }) => boolean;
+  /** Returns the configuration that the workers serve; null before the first. */
+  readonly live: () => { readonly snapshot: Snapshot } | null;
+}
+
+/** Returns the state of one of several proxies; null where there is no such one. */
+export function proxyReadiness(proxy: JoinedProxy | undefined, facts: ProxyReadinessFacts): Readiness | null {
+  if (proxy === undefined) return null;
+  const { state, place } = proxy;
+  if (facts.isEnding() || state === 'leaving') return { ok: false, text: 'TERMINATING' };
+  const isOpen = place === null || facts.isOpen(place);
+  return state === 'live' && isOpen && isServed(proxy, facts.live())
+    ? { ok: true, text: 'LIVE' }
+    : { ok: false, text: 'PRE_INITIALIZING' };
+}
+
+/** The routes that a proxy was sent are served a moment later: when it is live in each worker. */
+function isServed({ mesh, snapshot }: JoinedProxy, live: { readonly snapshot: Snapshot } | null): boolean {
+  if (live === null) return false;
+  return [...snapshot.routes.values()].every(
+    (route) => (mesh !== '' && route.mesh !== mesh) || live.snapshot.routes.has(route.serverName),
+  );
 }

@@ -2,6 +2,7 @@
  * The third of three steps: opens the listeners for clients and for readers of the egress, and
  * keeps them open until the end.
  */
+import type { Readiness } from '../admin/views.ts';
 import type { Clock } from '../base/clock.ts';
 import { packageVersion } from '../base/version.ts';
 import { unlessAborted } from '../base/unless-aborted.ts';
@@ -18,7 +19,7 @@ import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
 import { ownListeners } from './own-listeners.ts';
 import type { OwnListeners } from './own-listeners.ts';
-import { readiness } from './readiness.ts';
+import { proxyReadiness, readiness } from './readiness.ts';
 
 export interface Served extends Follower {
   readonly pages: AdminPages;
@@ -51,13 +52,7 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
     ...given,
     own,
     clientsAt: () => listening.at,
-    ready: () =>
-      readiness({
-        isEnding: () => ending.isEnding(),
-        isListening: () => listening.at !== null,
-        hasNothingToListenFor: () => configuration.live() !== null && listening.isAbsent,
-        keptSince: () => source.keptSince?.() ?? null,
-      }),
+    ready: (proxy) => readyNow(proxy, { source, listening, configuration, isEnding: () => ending.isEnding() }),
   });
   let ports = { admin: 0, readiness: 0 };
   return {
@@ -104,6 +99,26 @@ function endingOf({ inheritedSocket }: EgressOptions, { clock, observation, conf
     workers: configuration.dataPlane.workers,
     acceptThroughout: behaviourOf(source).announcesEnd,
     sharesQueue: inheritedSocket !== undefined,
+  });
+}
+
+/** Returns the state of the process, or of one of the proxies as which it has joined. */
+function readyNow(
+  proxy: string | null,
+  of: Pick<ServeParts, 'source' | 'configuration'> & Pick<Served, 'listening'> & { readonly isEnding: () => boolean },
+): Readiness | null {
+  const { source, listening, configuration, isEnding } = of;
+  const proxies = source.proxies?.();
+  if (proxy !== null) {
+    const found = proxies?.find(({ id }) => id === proxy);
+    return proxyReadiness(found, { isEnding, isOpen: (place) => listening.isOpen(place), live: () => configuration.live() });
+  }
+  return readiness({
+    isEnding,
+    isListening: () => listening.at !== null,
+    hasNothingToListenFor: () => configuration.live() !== null && listening.isAbsent,
+    keptSince: () => source.keptSince?.() ?? null,
+    hasJoined: () => proxies?.some(({ state }) => state === 'live') ?? true,
   });
 }
 

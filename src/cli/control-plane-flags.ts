@@ -33,7 +33,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     kind: 'text',
     env: ['KUMA_DATAPLANE_RUNTIME_TOKEN_PATH'],
     value: 'FILE',
-    help: 'zone token, or the token of the Dataplane; read anew for each connection',
+    help: 'zone token, or the token of the Dataplane; read anew for each connection; one for each --dataplane-file, or one for all without a .token',
   },
   'dataplane-token': {
     kind: 'text',
@@ -47,7 +47,7 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     short: 'd',
     env: ['KUMA_DATAPLANE_RUNTIME_RESOURCE_PATH'],
     value: 'FILE',
-    help: 'ZoneEgress or Dataplane to register, YAML or JSON, a template; - is standard input',
+    help: 'ZoneEgress or Dataplane to register, YAML or JSON, a template; - is standard input; given several times, or a folder (watched), the process joins as each of them, and the token of NAME.yaml is NAME.token beside it',
   },
   dataplane: {
     kind: 'text',
@@ -144,6 +144,10 @@ export interface ControlPlaneFlags {
   readonly resource: string | null;
   /** `-` is standard input. */
   readonly resourceFile: string | null;
+  /** Every `--dataplane-file`; with more than one the process joins as several proxies. */
+  readonly resourceFiles: readonly string[];
+  /** Every `--dataplane-token-file`. */
+  readonly tokenFiles: readonly string[];
   /** A later one wins over an earlier one of the same key. */
   readonly vars: readonly (readonly [key: string, value: string])[];
   readonly workDir: string | null;
@@ -193,10 +197,8 @@ export function controlPlaneFlags(given: ParsedOptions, env: Env, proxyType: Pro
   const resource = given.text('dataplane');
   const resourceFile = given.text('dataplane-file');
   const files = given.each('dataplane-file');
-  if (files.length > 1)
-    throw new Error(
-      `--dataplane-file is given ${files.length} times: allowed is once, because a process joins a control plane as one proxy`,
-    );
+  const tokenFiles = given.each('dataplane-token-file');
+  checkSeveral(files, tokenFiles, given.source('dataplane'));
   const hasResource = resource !== null || resourceFile !== null;
   if (hasResource && (given.source('name') ?? given.source('mesh')) !== null)
     throw new Error(
@@ -222,6 +224,8 @@ export function controlPlaneFlags(given: ParsedOptions, env: Env, proxyType: Pro
     tokenFile: given.text('dataplane-token-file'),
     resource,
     resourceFile,
+    resourceFiles: files,
+    tokenFiles,
     vars: given.each('dataplane-var').flatMap(pairs),
     workDir: given.text('work-dir') ?? given.text('config-dir'),
     retryBackoffMs: given.duration('retry-backoff'),
@@ -234,6 +238,19 @@ export function controlPlaneFlags(given: ParsedOptions, env: Env, proxyType: Pro
     readinessPort,
     drainTimeMs: given.duration('drain-time'),
   };
+}
+
+/** Each of several files needs a token, and standard input is one file only. */
+function checkSeveral(files: readonly string[], tokenFiles: readonly string[], text: string | null): void {
+  if (files.length > 1 && files.includes('-'))
+    throw new Error(`--dataplane-file is given ${files.length} times, once as -: standard input can be the only one`);
+  if (files.length > 1 && text !== null)
+    throw new Error(`${text} and several --dataplane-file: give the text as a file too, or leave it out`);
+  if (tokenFiles.length > 1 && tokenFiles.length !== files.length)
+    throw new Error(
+      `--dataplane-token-file is given ${tokenFiles.length} times, and --dataplane-file ${files.length} times: allowed is one token for each file in the same order, ` +
+        'one for all, or NAME.token beside each NAME.yaml',
+    );
 }
 
 function checkUrl(source: string, text: string): void {

@@ -11,6 +11,7 @@ import { readDataplaneResource } from './dataplane-resource.ts';
 import { readProxyResource } from './proxy-resource.ts';
 import type { ProxyResource } from './proxy-resource.ts';
 import { renderTemplate } from './template.ts';
+import { tokenDoubts } from './token-doubts.ts';
 import { checkedToken } from './token.ts';
 
 /** Reads facts of the machine; tests pass in their own. */
@@ -38,11 +39,18 @@ export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machin
       `${flags.resourceFile ?? '--dataplane'}: has no resource in it; a ${flags.proxyType === 'egress' ? 'ZoneEgress' : 'Dataplane'} is needed, or --name`,
     );
   const token = tokenOf(flags, machine);
+  let given: string | null;
   try {
-    await token();
+    given = await token();
   } catch (error) {
     throw new Error(`${TOKEN_PREFIX}: ${messageOf(error)}`, { cause: error });
   }
+  const owner = {
+    mesh: flags.proxyType === 'egress' ? '' : mesh,
+    name,
+    workload: resource === null ? undefined : resource.workload,
+  };
+  const doubts = given === null ? [] : tokenDoubts(given, owner, Date.now());
   return {
     url: flags.url,
     ...(caCert === null ? {} : { caCert }),
@@ -63,7 +71,7 @@ export async function loadControlPlane(flags: ControlPlaneFlags, machine: Machin
     maxHeapSizeBytes: flags.maxMemoryBytes,
     delta: flags.delta,
     dynamicMetadata: flags.hostIp === null ? {} : { HOST_IP: flags.hostIp },
-    warnings: [...warningsOf(flags), ...(resource?.warnings ?? [])],
+    warnings: [...flagWarnings(flags), ...(resource?.warnings ?? []), ...doubts],
   };
 }
 
@@ -105,7 +113,8 @@ async function fileOf(path: string | null, what: string, machine: Machine): Prom
   }
 }
 
-function warningsOf({ skipVerify, url, caCert, caCertFile }: ControlPlaneFlags): readonly string[] {
+/** Returns the warnings about the flags themselves. */
+export function flagWarnings({ skipVerify, url, caCert, caCertFile }: ControlPlaneFlags): readonly string[] {
   const warnings: string[] = [];
   const isPlain = new URL(url).protocol === 'http:';
   if (isPlain)
@@ -120,7 +129,7 @@ function warningsOf({ skipVerify, url, caCert, caCertFile }: ControlPlaneFlags):
   return warnings;
 }
 
-const thisMachine: Machine = {
+export const thisMachine: Machine = {
   readFile: (path) => readFile(path, 'utf8'),
   readInput: () => text(createReadStream('', { fd: 0, autoClose: false })),
   systemTrust,

@@ -35,7 +35,7 @@ export function readDataplaneResource(file: string, text: string): ProxyResource
   return { ...read, json: JSON.stringify(plain.map), warnings: problems.map(formatProblem) };
 }
 
-function readDataplane(map: MapValue, findings: Findings): { readonly name: string; readonly mesh: string } {
+function readDataplane(map: MapValue, findings: Findings): Required<Pick<ProxyResource, 'name' | 'mesh' | 'workload'>> {
   const top = opened(map, '', findings);
   const type = top.text('type');
   if (type !== 'Dataplane') {
@@ -48,7 +48,7 @@ function readDataplane(map: MapValue, findings: Findings): { readonly name: stri
         ? 'is missing: a proxy brings a resource in Universal form, with `type: Dataplane`'
         : `must be Dataplane for --proxy-type=dataplane${hint}`,
     );
-    return { name: '', mesh: '' };
+    return { name: '', mesh: '', workload: null };
   }
   const name = top.text('name') ?? '';
   const mesh = top.text('mesh') ?? '';
@@ -60,7 +60,7 @@ function readDataplane(map: MapValue, findings: Findings): { readonly name: stri
   const networking = map.entries.get('networking')?.value;
   if (networking?.kind !== 'map') top.error('networking', 'must be a map with `address` and `listeners`');
   else readNetworking(networking, findings);
-  return { name, mesh };
+  return { name, mesh, workload: labels?.tags.get(WORKLOAD) ?? null };
 }
 
 function readNetworking(map: MapValue, findings: Findings): void {

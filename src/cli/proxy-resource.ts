@@ -8,6 +8,8 @@ export interface ProxyResource {
   readonly name: string;
   /** Mesh of a Dataplane; absent for a ZoneEgress, which belongs to no mesh. */
   readonly mesh?: string;
+  /** The workload of a Dataplane; null without the label. */
+  readonly workload?: string | null;
   /** In the form for a control plane. */
   readonly json: string;
   /** One line each. */

@@ -5,8 +5,9 @@ import { ConfigError } from '../control/sources/config-source.ts';
 import { folderProblem } from './load-folder.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { loadControlPlane } from './control-plane.ts';
+import { namesSeveral, proxyFiles } from './proxy-files.ts';
 import { BootstrapError, startEgress } from '../egress.ts';
-import type { ControlPlaneOptions, Egress, EgressOptions } from '../egress.ts';
+import type { ControlPlaneOptions, Egress, EgressOptions, ProxyRoster } from '../egress.ts';
 import { report } from './supervisor.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Signal, Terminal } from './terminal.ts';
@@ -44,7 +45,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
     terminal.err(`zone-egress: ${lack}\n`);
     return EXIT_CONFIG;
   }
-  const isControlled = 'controlPlane' in source;
+  const isControlled = !('resources' in source);
   // PID 1 ignores a signal without a listener. A signal during the start is kept until after it, or
   // ends the wait for a control plane.
   let early: Signal | null = null;
@@ -88,13 +89,12 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   return served.finally(() => told?.end());
 }
 
+type Source = { readonly resources: string } | { readonly controlPlane: ControlPlaneOptions } | { readonly proxies: ProxyRoster };
+
 /**
  * Reads and checks everything that the flags name; returns an exit code after it printed a fault.
  */
-async function sourceOf(
-  { resources, controlPlane, stateDir }: RunOptions,
-  terminal: Terminal,
-): Promise<{ readonly resources: string } | { readonly controlPlane: ControlPlaneOptions } | number> {
+async function sourceOf({ resources, controlPlane, stateDir }: RunOptions, terminal: Terminal): Promise<Source | number> {
   if (resources !== null) {
     const missing = folderProblem(resources);
     if (missing === null) return { resources };
@@ -104,7 +104,8 @@ async function sourceOf(
   if (controlPlane === null) throw new Error('run without a source');
   try {
     const kept = stateDir === null ? {} : { stateDir };
-    return { controlPlane: { ...(await loadControlPlane(controlPlane)), ...kept } };
+    if (!(await namesSeveral(controlPlane))) return { controlPlane: { ...(await loadControlPlane(controlPlane)), ...kept } };
+    return { proxies: proxyFiles(controlPlane, systemClock({ keepAlive: false }), kept) };
   } catch (error) {
     terminal.err(`zone-egress: ${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT_CONFIG;

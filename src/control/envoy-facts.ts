@@ -7,7 +7,8 @@ import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import type { Observer } from '../observe/observer.ts';
 import { processMemory } from '../observe/process-metrics.ts';
 import { dialable } from '../routing/candidates.ts';
-import type { Good } from './sources/config-source.ts';
+import type { Good, JoinedProxy } from './sources/config-source.ts';
+import { identityKey } from './sources/merge-proxies.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 export interface EnvoyFactsOptions {
@@ -23,11 +24,13 @@ export interface EnvoyFactsOptions {
   readonly ready: () => Readiness;
   /** The address of the listener for the control plane; null while there is none. */
   readonly adminAt: () => { readonly address: string; readonly port: number } | null;
+  /** The part of the process that the pages are about. Absent means all of it. */
+  readonly of?: () => JoinedProxy | null;
 }
 
 /** Collects the facts for the pages in Envoy's form. */
 export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
-  const { clock, workers, live, clientsAt, observer, control, allowedResolved, adminAt } = options;
+  const { clock, workers, live, clientsAt, observer, control, allowedResolved, adminAt, of } = options;
   const startedNow = clock.now();
   const localOnes = createLocalAddresses();
   return {
@@ -37,7 +40,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     version: packageVersion(),
     workers: workers.count,
     ready: options.ready,
-    snapshot: () => live()?.snapshot ?? EMPTY_SNAPSHOT,
+    snapshot: () => (of === undefined ? live()?.snapshot : of()?.snapshot) ?? EMPTY_SNAPSHOT,
     listeners: () => {
       const [clients, admin] = [clientsAt(), adminAt()];
       return [
@@ -59,11 +62,20 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
         allowedResolved,
       }),
     health: (cluster, key) => workers.health(cluster, key),
-    credentials: () => workers.credentials,
+    credentials() {
+      if (of === undefined) return workers.credentials;
+      const proxy = of();
+      return workers.credentials.filter(({ mesh }) => proxy !== null && identitiesOf(proxy).has(mesh));
+    },
     memory: processMemory,
     control,
     metrics: () => observer.text(workers.limits),
   };
+}
+
+/** Returns the names of the identities with which a proxy ends the mTLS of its clients. */
+function identitiesOf({ mesh, snapshot }: JoinedProxy): ReadonlySet<string> {
+  return new Set([...snapshot.meshes.keys()].map((name) => identityKey({ mesh }, name)));
 }
 
 /** Shows all addresses as Envoy does. */

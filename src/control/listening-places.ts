@@ -24,6 +24,8 @@ export class ListeningPlaces {
   readonly #first: Listening;
   readonly #others = new Map<string, { readonly name: string; readonly listening: Listening }>();
   #opened: ListenerConfig | null = null;
+  /** True when the first place is no longer wanted, and others are open. */
+  #isGivenUp = false;
   /** Changes run one after another. */
   #last: Promise<void> = Promise.resolve();
   #ended = false;
@@ -37,9 +39,9 @@ export class ListeningPlaces {
     });
   }
 
-  /** Returns the first place; null while nothing listens there. */
+  /** Returns the first place; another one where it was given up. Null while nothing listens. */
   get at(): BoundPlace | null {
-    return this.#first.at;
+    return this.#first.at ?? (this.#isGivenUp ? (this.all[0] ?? null) : null);
   }
 
   /** Lists every place that is bound, by the name of its resource. */
@@ -49,9 +51,17 @@ export class ListeningPlaces {
     return [...(first === null ? [] : [{ name: this.#opened?.name ?? '', ...first }]), ...others];
   }
 
+  /** True while clients can come to this place of a configuration. */
+  isOpen(place: BoundPlace): boolean {
+    const key = this.#keyOf(place);
+    const opened = this.#opened;
+    if (opened !== null && opened.absent !== true && this.#keyOf(opened) === key) return this.#first.at !== null;
+    return (this.#others.get(key)?.listening.at ?? null) !== null;
+  }
+
   /** True when a configuration exists that has no listener. */
   get isAbsent(): boolean {
-    return this.#first.isAbsent;
+    return this.#first.isAbsent && !this.#isGivenUp;
   }
 
   /** Opens those of the first configuration; rejects where the first place cannot be bound. */
@@ -83,8 +93,11 @@ export class ListeningPlaces {
   async #follow(wanted: ListenerConfig): Promise<void> {
     if (this.#ended) return;
     const listener = this.#sorted(wanted);
-    this.#opened = listener;
-    await this.#first.follow(listener);
+    // An open place would have to close for a moment to become the first one: it stays what it is.
+    this.#isGivenUp =
+      this.#options.follows && listener.absent !== true && !this.#isFirst(listener) && this.#others.has(this.#keyOf(listener));
+    this.#opened = this.#isGivenUp ? { ...listener, absent: true } : listener;
+    await this.#first.follow(this.#opened);
     const places = this.#othersOf(listener);
     for (const [key, { listening }] of this.#others) {
       if (places.has(key)) continue;
@@ -127,13 +140,20 @@ export class ListeningPlaces {
   /** Returns each other place once, as it is bound: options may set one address or port for all. */
   #othersOf(listener: ListenerConfig): ReadonlyMap<string, ListenerPlace> {
     if (listener.absent === true) return new Map();
-    const { bind, port } = this.#options;
-    const keyOf = (place: BoundPlace): string => {
-      const at = port === undefined || port === 0 ? place.port : port;
-      return `${bind ?? place.address} ${at}`;
-    };
-    const places = new Map((listener.more ?? []).map((place) => [keyOf(place), place] as const));
-    places.delete(keyOf(listener));
+    const { name, address, port, more = [] } = listener;
+    const places = new Map([{ name, address, port }, ...more].map((place) => [this.#keyOf(place), place] as const));
+    if (!this.#isGivenUp) places.delete(this.#keyOf(listener));
     return places;
+  }
+
+  #keyOf(place: BoundPlace): string {
+    const { bind, port } = this.#options;
+    const at = port === undefined || port === 0 ? place.port : port;
+    return `${bind ?? place.address} ${at}`;
+  }
+
+  #isFirst({ address, port }: BoundPlace): boolean {
+    const opened = this.#opened;
+    return opened !== null && opened.absent !== true && opened.address === address && opened.port === port;
   }
 }

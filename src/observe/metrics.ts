@@ -33,8 +33,8 @@ export const METRICS = {
   zone_egress_config_problems: { type: 'gauge', unit: '', labels: ['severity'], help: 'Findings of the last load: error or warning' },
   zone_egress_invariant_violations_total: { type: 'counter', unit: '', labels: ['invariant'], help: 'Configurations rejected because the compiled result broke an internal invariant (a bug in zone-egress), by invariant; the previous configuration stays live' },
   zone_egress_config_last_success_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When a load last succeeded' },
-  zone_egress_control_plane_connected: { type: 'gauge', unit: '', labels: [], help: '1 while the control plane answers on the stream; 0 with a folder as the source' },
-  zone_egress_control_plane_refused: { type: 'gauge', unit: '', labels: ['type'], help: '1 while the last response of this type is refused; the control plane then repeats it and sends nothing newer' },
+  zone_egress_control_plane_connected: { type: 'gauge', unit: '', labels: ['mesh', 'dataplane'], help: '1 while the control plane answers on the stream; mesh and dataplane are absent where the process is one proxy only, and a ZoneEgress has an empty mesh' },
+  zone_egress_control_plane_refused: { type: 'gauge', unit: '', labels: ['type', 'mesh', 'dataplane'], help: '1 while the last response of this type is refused; the control plane then repeats it and sends nothing newer' },
   zone_egress_kept_configuration_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When the live configuration was kept, while it comes from --state-dir because the control plane is away; otherwise 0' },
   zone_egress_kept_writes_total: { type: 'counter', unit: '', labels: ['result'], help: 'Writes of the live configuration to --state-dir: written or failed' },
   zone_egress_certificate_expiry_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: ['mesh'], help: 'When the certificate of the egress in this mesh expires' },
@@ -75,7 +75,13 @@ type NameOf<Type extends MetricInfo['type']> = {
 }[MetricName];
 export type CounterName = NameOf<'counter'>;
 export type GaugeName = NameOf<'gauge'>;
-export type LabelsOf<Name extends MetricName> = Readonly<Record<(typeof METRICS)[Name]['labels'][number], string>>;
+type LabelOf<Name extends MetricName> = (typeof METRICS)[Name]['labels'][number];
+/** Labels that are absent in a process that has joined as one proxy only. */
+type OfProxies = 'mesh' | 'dataplane';
+export type LabelsOf<Name extends MetricName> =
+  'dataplane' extends LabelOf<Name>
+    ? Readonly<Record<Exclude<LabelOf<Name>, OfProxies>, string>> & Readonly<Partial<Record<OfProxies, string>>>
+    : Readonly<Record<LabelOf<Name>, string>>;
 
 export interface Metrics {
   /** Adds one session. */

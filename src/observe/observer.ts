@@ -59,6 +59,13 @@ export interface Observer {
   close(): void;
 }
 
+/** Names one of several proxies as which a process has joined. */
+export interface ProxyLabels {
+  /** Empty for a ZoneEgress, whose name is in `dataplane` too. */
+  readonly mesh: string;
+  readonly dataplane: string;
+}
+
 export interface Events {
   relay(path: string): void;
   workers(count: number): void;
@@ -69,9 +76,12 @@ export interface Events {
   accessLines(result: 'written' | 'dropped', count: number): void;
   /** Counts a failed look-up. */
   dnsFailed(): void;
-  controlPlane(connected: boolean): void;
+  /** `of` is null where the process has joined as one proxy only, or as none. */
+  controlPlane(connected: boolean, of: ProxyLabels | null): void;
   /** Sets whether the last resources of a type from the control plane are refused. */
-  controlPlaneRefused(type: string, isRefused: boolean): void;
+  controlPlaneRefused(type: string, isRefused: boolean, of: ProxyLabels | null): void;
+  /** Removes the series of a proxy that has left. */
+  controlPlaneGone(of: ProxyLabels): void;
   /** `since` in milliseconds since the Unix epoch; null while the live configuration is present. */
   keptConfiguration(since: number | null): void;
   /** Counts a write of the configuration to the folder of `--state-dir`. */
@@ -161,8 +171,13 @@ function eventsIn(metrics: Metrics): Events {
     recorded: (result, count) => metrics.count('zone_egress_recorded_total', { result }, count),
     accessLines: (result, count) => metrics.count('zone_egress_access_log_lines_total', { result }, count),
     dnsFailed: () => metrics.count('zone_egress_dns_failures_total', {}),
-    controlPlane: (connected) => metrics.set('zone_egress_control_plane_connected', {}, connected ? 1 : 0),
-    controlPlaneRefused: (type, isRefused) => metrics.set('zone_egress_control_plane_refused', { type }, isRefused ? 1 : 0),
+    controlPlane: (connected, of) => metrics.set('zone_egress_control_plane_connected', { ...of }, connected ? 1 : 0),
+    controlPlaneRefused: (type, is, of) => metrics.set('zone_egress_control_plane_refused', { type, ...of }, is ? 1 : 0),
+    controlPlaneGone(of) {
+      metrics.remove('zone_egress_control_plane_connected', { ...of });
+      for (const type of ['cluster', 'endpoint', 'listener', 'secret'])
+        metrics.remove('zone_egress_control_plane_refused', { type, ...of });
+    },
     keptConfiguration: (since) =>
       metrics.set('zone_egress_kept_configuration_timestamp_seconds', {}, since === null ? 0 : since / 1e3),
     keptWritten: (result) => metrics.count('zone_egress_kept_writes_total', { result }),

@@ -31,6 +31,7 @@ const OPTIONAL: Readonly<Record<Exclude<keyof ConfigSource, 'load' | 'watch'>, C
   controlFacts: callback,
   wentLive: callback,
   keptSince: callback,
+  proxies: callback,
   close: callback,
 };
 

@@ -2,6 +2,8 @@ import type { Problem } from '../../base/problem.ts';
 import type { AdminListener } from '../../model/admin-listener.ts';
 import type { Compiled } from '../../model/compiled.ts';
 import type { ControlFacts } from '../../admin/envoy/facts.ts';
+import type { ProxyState } from '../../admin/proxy-state.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
 
 export type Good = Extract<Compiled, { kind: 'compiled' }>;
 
@@ -52,11 +54,23 @@ export interface ConfigSource {
    * an older one because the origin of the source is away. Absent or null: it is the present one.
    */
   keptSince?(): number | null;
+  /** Lists the proxies as which it has joined a control plane. Absent means none. */
+  proxies?(): readonly JoinedProxy[];
   /**
    * Ends everything that the source holds, started or not, including watches. A running load
    * settles. It may be called twice.
    */
   close?(): Promise<void>;
+}
+
+/** A proxy as which a source has joined a control plane, with what the control plane sent it. */
+export interface JoinedProxy extends ProxyState {
+  /** The routes of this proxy, without those of the other proxies of the process. */
+  readonly snapshot: Snapshot;
+  /** Where it wants clients to come to; null without a listener. */
+  readonly place: { readonly address: string; readonly port: number } | null;
+  readonly adminListener: AdminListener | null;
+  readonly controlFacts: ControlFacts | null;
 }
 
 export interface SourceBehaviour {

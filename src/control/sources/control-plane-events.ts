@@ -1,5 +1,6 @@
 import type { Problem } from '../../base/problem.ts';
-import type { AdsEvent, AdsStatus } from '../../xds/stream/ads-client.ts';
+import type { AdsEvent } from '../../xds/stream/ads-client.ts';
+import type { JoinedProxy } from './config-source.ts';
 import type { KeptEvent } from './kept-start.ts';
 
 /** The parts of log and metrics that events of a control plane use. */
@@ -95,14 +96,23 @@ export function tellKept(event: KeptEvent, log: EventSinks['log']): void {
   }
 }
 
-/** Returns the present problems between the egress and its control plane; none while it answers. */
-export function controlPlaneProblems(status: Pick<AdsStatus, 'phase' | 'lastError'> | undefined): readonly Problem[] {
-  if (status === undefined || status.lastError === null || status.phase === 'live') return [];
-  const { reason, message, advice } = status.lastError;
+/**
+ * Returns the present problems between one of the proxies and its control plane; none while it
+ * answers. `several`: the process has joined as more than one.
+ */
+export function controlPlaneProblems(
+  { id, state, sentence, controlFacts }: JoinedProxy,
+  { several }: { readonly several: boolean },
+): readonly Problem[] {
+  const file = several ? `control plane (${id})` : 'control plane';
+  const at = { severity: 'warning', file, line: 0, column: 0, field: '' } as const;
+  if (several && state === 'refused') return [{ ...at, message: sentence }];
+  const { phase, lastError = null } = controlFacts?.status ?? {};
+  if (lastError === null || phase === 'live') return [];
+  const { reason, message, advice } = lastError;
   const what =
     reason === 'resource-deleted'
       ? RESOURCE_DELETED
       : `there is no stream from the control plane, and its last configuration stays live: ${message}`;
-  const text = advice === null ? what : `${what}; ${advice}`;
-  return [{ severity: 'warning', file: 'control plane', line: 0, column: 0, field: '', message: text }];
+  return [{ ...at, message: advice === null ? what : `${what}; ${advice}` }];
 }

@@ -3,7 +3,9 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import type { Problem } from '../../base/problem.ts';
 import { unlessAborted } from '../../base/unless-aborted.ts';
 import type { AdminListener } from '../../model/admin-listener.ts';
+import type { ControlFacts } from '../../admin/envoy/facts.ts';
 import type { Compiled } from '../../model/compiled.ts';
+import { EMPTY_SNAPSHOT } from '../../model/snapshot.ts';
 import type { ReadFile } from '../../resources/load.ts';
 import { acceptAssignment, acceptCluster } from '../../xds/accept/accept-cluster.ts';
 import { acceptListener } from '../../xds/accept/accept-listener.ts';
@@ -17,10 +19,11 @@ import type { BootstrapProblem } from '../../xds/bootstrap/bootstrap-problem.ts'
 import type { Accept } from '../../xds/stream/held-resources.ts';
 import { createClusterTranslator } from '../../xds/translate/translate-clusters.ts';
 import { createTranslator } from '../../xds/translate/translate.ts';
-import type { ConfigSource, SourceBehaviour } from './config-source.ts';
+import type { ConfigSource, Good, JoinedProxy, SourceBehaviour } from './config-source.ts';
 import type { KeptConfiguration } from './kept-configuration.ts';
 import { KeptStart } from './kept-start.ts';
 import type { Join, KeptEvent } from './kept-start.ts';
+import { proxyState } from './proxy-sentence.ts';
 
 export interface ControlPlaneSourceOptions {
   /** The origin of its URL, without parts that may contain secrets. */
@@ -48,8 +51,15 @@ export interface ControlPlaneSourceOptions {
   readonly onKept?: (event: KeptEvent) => void;
 }
 
+/** One proxy at its control plane. */
+export interface ControlPlaneSource extends ConfigSource {
+  proxies(): readonly [JoinedProxy];
+  /** Ends the pause before the next stream, where there is one: its token may be another by now. */
+  retryNow(): void;
+}
+
 /** A control plane decides everything, and errors in its resources are corrected there. */
-const BEHAVIOUR: SourceBehaviour = {
+export const OF_A_CONTROL_PLANE: SourceBehaviour = {
   inPieces: true,
   awaitsFirst: true,
   alwaysWatched: true,
@@ -69,7 +79,7 @@ const NO_LISTENER_KEPT_MS = 30_000;
  * Makes a control plane the source. Its last state outlives it; a load returns the present state.
  * Over 60 lines: one object over the state of one stream; each of its methods is short.
  */
-export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSource {
+export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlPlaneSource {
   const { name, kept } = options;
   const { zone, adminPort } = readResource(options.resource);
   const translate = createTranslator(createClusterTranslator(options.readFile));
@@ -78,6 +88,7 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
   let admin: AdminListener | null = null;
   let changed: (() => void) | null = null;
   let loaded: AdsState | null = null;
+  let good: Good | null = null;
   /** When the last loaded and the live configuration were kept; null for present ones. */
   let loadedSince: number | null = null;
   let liveSince: number | null = null;
@@ -111,10 +122,16 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
     return state;
   }
 
+  function facts(): ControlFacts | null {
+    if (joined === null) return null;
+    const { bootstrap, client } = joined;
+    return { bootstrap, state: client.state(), status: client.status() };
+  }
+
   return {
     about: { mode: 'control plane', source: options.origin },
     warnings: options.warnings,
-    behaviour: BEHAVIOUR,
+    behaviour: OF_A_CONTROL_PLANE,
     start: (signal) => unlessAborted(signal, () => (keptStart === null ? join(() => undefined) : keptStart.start(join))),
     async load(): Promise<Compiled> {
       const keptProblem = keptStart?.problem() ?? null;
@@ -126,7 +143,8 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
       const nothing = { name, address: '', port: 0, adminPort, absent: true } as const;
       const said = listener === null && options.mesh !== undefined ? [...remarks, noListener(options.mesh)] : remarks;
       const problems = [...(keptProblem === null ? [] : [keptProblem]), ...said.map(problemOf)];
-      return { kind: 'compiled', ...rest, problems, listener: listener ?? nothing };
+      good = { kind: 'compiled', ...rest, problems, listener: listener ?? nothing };
+      return good;
     },
     wentLive() {
       if (loadedSince === null && liveSince !== null) options.onKept?.({ kind: 'taken-over' });
@@ -142,11 +160,14 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
       };
     },
     adminListener: () => admin,
-    controlFacts() {
-      if (joined === null) return null;
-      const { bootstrap, client } = joined;
-      return { bootstrap, state: client.state(), status: client.status() };
+    controlFacts: facts,
+    proxies() {
+      const of = { name, mesh: options.mesh ?? '', good, status: facts()?.status ?? null };
+      return [
+        { ...proxyState({ ...of, refusal: null, leaves: false }), ...partsOf(good), adminListener: admin, controlFacts: facts() },
+      ];
     },
+    retryNow: () => joined?.client.retryNow(),
     async close() {
       ended.abort();
       keptStart?.close();
@@ -155,6 +176,13 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ConfigSo
       await kept?.close();
     },
   };
+}
+
+/** Returns what a proxy serves, and where. */
+export function partsOf(good: Good | null): Pick<JoinedProxy, 'snapshot' | 'place'> {
+  if (good === null || good.listener.absent === true) return { snapshot: good?.snapshot ?? EMPTY_SNAPSHOT, place: null };
+  const { address, port } = good.listener;
+  return { snapshot: good.snapshot, place: { address, port } };
 }
 
 /**

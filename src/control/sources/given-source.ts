@@ -30,6 +30,7 @@ export function givenSource(source: ConfigSource, onFault: OnSourceFault): Confi
     ...(source.controlFacts === undefined ? {} : { controlFacts: () => source.controlFacts?.() ?? null }),
     ...(source.wentLive === undefined ? {} : { wentLive: () => void caught(() => source.wentLive?.()).catch(fault('tell')) }),
     ...(source.keptSince === undefined ? {} : { keptSince: () => source.keptSince?.() ?? null }),
+    ...(source.proxies === undefined ? {} : { proxies: () => source.proxies?.() ?? [] }),
     async start(signal) {
       await source.start?.(signal);
     },

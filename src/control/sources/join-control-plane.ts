@@ -2,14 +2,20 @@ import { platform } from 'node:os';
 import type { Clock } from '../../base/clock.ts';
 import { packageVersion } from '../../base/version.ts';
 import { readFileBelow } from '../../files/read-folder.ts';
-import type { Observer } from '../../observe/observer.ts';
+import type { Observer, ProxyLabels } from '../../observe/observer.ts';
 import type { ControlPlaneOptions } from '../../xds/bootstrap/control-plane-options.ts';
 import { fetchBootstrap } from '../../xds/bootstrap/fetch-bootstrap.ts';
 import { tellEvent, tellKept } from './control-plane-events.ts';
+import type { EventSinks } from './control-plane-events.ts';
 import { controlPlaneSource } from './control-plane-source.ts';
-import type { ControlPlaneSourceOptions } from './control-plane-source.ts';
+import type { ControlPlaneSource, ControlPlaneSourceOptions } from './control-plane-source.ts';
 import { keptConfiguration } from './kept-configuration.ts';
 import type { ConfigSource } from './config-source.ts';
+import type { ProxyRoster } from './proxy-roster.ts';
+import { proxyId } from './proxy-sentence.ts';
+import { severalProxiesSource } from './several-proxies-source.ts';
+
+type Sinks = Pick<Observer, 'log' | 'metrics'>;
 
 /** The first attempts are all logged, later ones one in so many, unless the reason changes. */
 const FIRST_ATTEMPTS = 5;
@@ -19,12 +25,63 @@ const ONE_OF = 20;
  * Makes a control plane the source, with its bootstrap, log lines and metrics. Nothing is requested
  * before it is started.
  */
-export function controlPlaneOf(
+export function controlPlaneOf(controlPlane: ControlPlaneOptions, clock: Clock, sinks: Sinks): ConfigSource {
+  const { log, metrics } = sinks;
+  return joinedAs(controlPlane, clock, { log, metrics, labels: null, heard: () => {} });
+}
+
+/** Makes several proxies the source; log lines and metrics name the one that they are about. */
+export function severalControlPlanes(roster: ProxyRoster, clock: Clock, { log, metrics }: Sinks): ConfigSource {
+  const labelled = new Map<string, ProxyLabels>();
+  const warned = new Map<string, string>();
+  return severalProxiesSource({
+    clock,
+    roster,
+    join({ controlPlane }, heard) {
+      const labels = labelsOf(controlPlane);
+      const own = labelledLog(log, labels);
+      const id = proxyId(controlPlane);
+      labelled.set(id, labels);
+      // A proxy that is tried again and again says them once.
+      const warnings = JSON.stringify(controlPlane.warnings);
+      if (warned.get(id) !== warnings) for (const warning of controlPlane.warnings) own.warn({}, warning);
+      warned.set(id, warnings);
+      return joinedAs(controlPlane, clock, { log: own, metrics, labels, heard });
+    },
+    onRefused({ controlPlane }, { message }, retryInMs) {
+      metrics.controlPlane(false, labelsOf(controlPlane));
+      labelledLog(log, labelsOf(controlPlane)).error({ message, retryInMs }, 'it cannot join the control plane');
+    },
+    onLeave(id, isGone) {
+      const labels = labelled.get(id);
+      if (labels === undefined) return;
+      if (!isGone) {
+        metrics.controlPlane(false, labels);
+        return labelledLog(log, labels).warn(
+          {},
+          'it leaves: it is no longer in the list of proxies, and is served until the drain time is over',
+        );
+      }
+      metrics.controlPlaneGone(labels);
+      labelled.delete(id);
+      warned.delete(id);
+      labelledLog(log, labels).info({}, 'it has left');
+    },
+  });
+}
+
+interface JoinedAs {
+  readonly log: EventSinks['log'];
+  readonly metrics: Sinks['metrics'];
+  readonly labels: ProxyLabels | null;
+  readonly heard: () => void;
+}
+
+function joinedAs(
   controlPlane: ControlPlaneOptions,
   clock: Clock,
-  observer: Pick<Observer, 'log' | 'metrics'>,
-): ConfigSource {
-  const { log, metrics } = observer;
+  { log, metrics, labels, heard }: JoinedAs,
+): ControlPlaneSource {
   let lastMessage = '';
   return controlPlaneSource({
     clock,
@@ -45,19 +102,23 @@ export function controlPlaneOf(
         operatingSystem: platform(),
         onRetry(problem) {
           const { message, attempt, retryInMs } = problem;
-          if (message !== lastMessage || attempt <= FIRST_ATTEMPTS || attempt % ONE_OF === 0)
+          const isOften = labels === null && (attempt <= FIRST_ATTEMPTS || attempt % ONE_OF === 0);
+          // One of several proxies says it once: fifty would write fifty lines each time.
+          if (message !== lastMessage || isOften)
             log.warn({ attempt, retryInMs }, `no bootstrap from the control plane yet: ${message}`);
           lastMessage = message;
           onRetry(problem);
         },
       }),
-    onEvent: (event) =>
+    onEvent(event) {
       tellEvent(event, {
         log,
-        connected: (is) => metrics.controlPlane(is),
-        refused: (type, is) => metrics.controlPlaneRefused(type, is),
-      }),
-    ...keptOf(controlPlane, clock, observer),
+        connected: (is) => metrics.controlPlane(is, labels),
+        refused: (type, is) => metrics.controlPlaneRefused(type, is, labels),
+      });
+      heard();
+    },
+    ...keptOf(controlPlane, clock, { log, metrics }),
   });
 }
 
@@ -65,7 +126,7 @@ export function controlPlaneOf(
 function keptOf(
   { stateDir, url, name, mesh = '' }: ControlPlaneOptions,
   clock: Clock,
-  { log, metrics }: Pick<Observer, 'log' | 'metrics'>,
+  { log, metrics }: Pick<JoinedAs, 'log' | 'metrics'>,
 ): Pick<ControlPlaneSourceOptions, 'kept' | 'onKept'> {
   if (stateDir === undefined) return {};
   let lastProblem: string | null = null;
@@ -87,3 +148,16 @@ function keptOf(
 
 const KEEP_FAILED =
   'the configuration could not be kept, so that a start without the control plane would have an older one or none';
+
+function labelsOf({ name, mesh = '' }: ControlPlaneOptions): ProxyLabels {
+  return { mesh, dataplane: name };
+}
+
+function labelledLog(log: EventSinks['log'], { mesh, dataplane }: ProxyLabels): EventSinks['log'] {
+  const of = mesh === '' ? { zoneEgress: dataplane } : { mesh, dataplane };
+  return {
+    info: (fields, message) => log.info({ ...of, ...fields }, message),
+    warn: (fields, message) => log.warn({ ...of, ...fields }, message),
+    error: (fields, message) => log.error({ ...of, ...fields }, message),
+  };
+}

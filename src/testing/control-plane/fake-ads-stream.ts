@@ -4,7 +4,7 @@ import { ADS_TYPES } from '../../xds/messages/ads-state.ts';
 import type { AdsType } from '../../xds/messages/ads-state.ts';
 import { adsTypeOf } from './envoy-resources.ts';
 import { GARBAGE } from './fake-ads-form.ts';
-import type { FakeAsk, FakeForm } from './fake-ads-form.ts';
+import type { FakeAsk, FakeForm, FakeServed } from './fake-ads-form.ts';
 import { notFound } from './fake-ads.ts';
 import type { AdsPort, FakeAds } from './fake-ads.ts';
 import { readNode } from './fake-node.ts';
@@ -81,7 +81,7 @@ export class FakeAdsStream {
     const isSilent = version === '3.0' && this.#repeats;
     const read = readNode(message.node, isSilent ? '2.14' : version);
     if (read.kind === 'refused' && read.beforeToken) return this.end(UNKNOWN, read.why);
-    const refused = refusal(this.#authorization);
+    const refused = refusal(this.#authorization, read);
     if (refused !== null) return this.end(UNKNOWN, refused);
     if (read.kind === 'refused') return this.end(UNKNOWN, read.why);
     const busy = this.#ads.register(read.id, read.name, read.withResource);
@@ -159,14 +159,18 @@ export class FakeAdsStream {
     });
   }
 
+  #served(type: AdsType): FakeServed {
+    return this.#ads.servedTo(this.#node?.id ?? '')[type];
+  }
+
   #due(type: AdsType, watch: Watch): boolean {
     if (this.#over || this.#silent || this.#asleep() || this.#ads.stalled.has(type) || !watch.open) return false;
-    return this.#form.due(type, this.#ads.served[type], watch);
+    return this.#form.due(type, this.#served(type), watch);
   }
 
   #send(type: AdsType, watch: Watch): void {
     const nonce = String(++this.#nonce);
-    this.#respond(type, watch, nonce, this.#form.answer(type, this.#ads.served[type], watch, nonce));
+    this.#respond(type, watch, nonce, this.#form.answer(type, this.#served(type), watch, nonce));
   }
 
   #respond(type: AdsType, watch: Watch, nonce: string, { versionInfo, bytes }: ReturnType<FakeForm['answer']>): void {

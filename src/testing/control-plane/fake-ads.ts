@@ -54,11 +54,22 @@ export interface AdsListener {
   closed(): void;
 }
 
+/** A proxy that asks to be served. */
+export interface FakeProxy {
+  /** `mesh.name`; `.name` for a ZoneEgress. */
+  readonly id: string;
+  readonly name: string;
+  /** The label `kuma.io/workload` of the Dataplane that it brings; empty without one. */
+  readonly workload: string;
+  /** True where it says that it is a Dataplane. */
+  readonly isDataplane: boolean;
+}
+
 export interface FakeAdsOptions {
   readonly clock: Clock;
   readonly version: KumaVersion;
-  /** Returns why these credentials are not accepted; null when they are. */
-  readonly refusal: (authorization: readonly string[]) => string | null;
+  /** Returns why these credentials are not accepted for this proxy; null when they are. */
+  readonly refusal: (authorization: readonly string[], proxy: FakeProxy) => string | null;
   readonly deregistrationDelayMs: number;
   readonly nackBackoffMs: number;
   readonly firstAnswerMs: number;
@@ -76,7 +87,9 @@ export class FakeAds {
   readonly options: FakeAdsOptions;
   readonly stalled: Set<AdsType> = new Set();
   readonly delays: Map<AdsType, number> = new Map();
-  readonly served: Record<AdsType, Served> = { cluster: empty(), endpoint: empty(), listener: empty(), secret: empty() };
+  readonly served: Record<AdsType, Served> = nothing();
+  /** Resources that certain proxies are sent in place of it, by node id. */
+  readonly #own = new Map<string, Record<AdsType, Served>>();
   readonly #streams = new Set<FakeAdsStream>();
   /** Node ids that count as connected, with the timers of those that have left. */
   readonly #active = new Map<string, Timer | null>();
@@ -137,15 +150,22 @@ export class FakeAds {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Returns what the proxy with this node id is sent. */
+  servedTo(id: string): Readonly<Record<AdsType, Served>> {
+    return this.#own.get(id) ?? this.served;
+  }
+
   /**
    * Types that are not given stay as they are. Unchanged content keeps its version, except
-   * endpoints after changed clusters.
+   * endpoints after changed clusters. `id`: only for the proxy with this node id.
    */
-  set(resources: EnvoyResources): void {
+  set(resources: EnvoyResources, id: string | null = null): void {
     let clustersChanged = false;
+    const own = id === null ? this.served : (this.#own.get(id) ?? nothing());
+    if (id !== null) this.#own.set(id, own);
     for (const type of ADS_TYPES) {
       const given: readonly (Message | JsonObject)[] | undefined = resources[RESOURCE_KEYS[type]];
-      const served = this.served[type];
+      const served = own[type];
       let changed = type === 'endpoint' && clustersChanged && served.resources.size > 0;
       if (given !== undefined) {
         const packed = new Map(given.map((resource) => packResource(type, resource)).map(({ name, any }) => [name, any]));
@@ -231,6 +251,10 @@ export class FakeAds {
 export function notFound(id: string): string {
   const kind = id.startsWith('.') ? 'ZoneEgress' : 'Dataplane';
   return `resource "${id}" not found; create a ${kind} in Kuma CP first or pass it as an argument to kuma-dp`;
+}
+
+function nothing(): Record<AdsType, Served> {
+  return { cluster: empty(), endpoint: empty(), listener: empty(), secret: empty() };
 }
 
 function empty(): Served {

@@ -15,6 +15,8 @@ import type { AdminClient } from './admin-client.ts';
 import { openPort, serverCertificate } from './control-plane-port.ts';
 import type { AdsCall, ControlPlanePort } from './control-plane-port.ts';
 import type { EnvoyResources } from './envoy-resources.ts';
+import { createDataplaneTokens } from './dataplane-tokens.ts';
+import type { DataplaneTokens } from './dataplane-tokens.ts';
 import { FakeAds } from './fake-ads.ts';
 import type { AdsListener, AdsPort, FakeAdsRequest, FakeAdsResponse } from './fake-ads.ts';
 import { answerBootstrap } from './fake-bootstrap.ts';
@@ -76,6 +78,11 @@ export interface FakeControlPlaneOptions {
   readonly recordedBootstrap?: string;
 }
 
+/** Names one proxy: `<mesh>.<name>` for a Dataplane, `.<name>` for a ZoneEgress. */
+export interface ForProxy {
+  readonly of?: string;
+}
+
 export interface FakeControlPlane extends AsyncDisposable {
   /** `https://127.0.0.1:<port>`, as `--cp-address` takes it. */
   readonly url: string;
@@ -83,6 +90,8 @@ export interface FakeControlPlane extends AsyncDisposable {
   /** PEM. */
   readonly caCert: string;
   readonly tokens: ZoneTokens;
+  /** The tokens of Dataplanes; each mesh has a key of its own. */
+  readonly dataplaneTokens: DataplaneTokens;
   readonly admin: AdminClient;
   /** Reads an admin listener as Kuma does; `address` is `127.0.0.2:9901`. */
   readonly inspect: AdminClient['inspect'];
@@ -94,8 +103,11 @@ export interface FakeControlPlane extends AsyncDisposable {
   /** Number of open streams. */
   readonly streams: number;
 
-  /** Replaces the types that are given, and pushes what changed. */
-  set(resources: EnvoyResources): void;
+  /**
+   * Replaces the types that are given, and pushes what changed. `of`: only for the proxy with this
+   * node id, which is sent nothing else from then on.
+   */
+  set(resources: EnvoyResources, options?: ForProxy): void;
   /**
    * Plays the recorded conversation in `folder` from the next stream on, and nothing else. Rejects
    * where it cannot be read.
@@ -121,8 +133,11 @@ export interface FakeControlPlane extends AsyncDisposable {
   sendGarbage(type: AdsType, what?: 'resource' | 'message'): void;
   /** Adds a resource that no proxy can accept, until the returned function is called. */
   nackLoop(type: AdsType): () => void;
-  /** Ends every new stream with UNKNOWN and this text; null stops it. */
-  refuseAuth(text: string | null): void;
+  /**
+   * Ends every new stream with UNKNOWN and this text; null stops it. `of`: only those of the proxy
+   * with this node id.
+   */
+  refuseAuth(text: string | null, options?: ForProxy): void;
   /** Answers every `/bootstrap` request with this; null stops it. */
   refuseBootstrap(answer: FakeBootstrapAnswer | null): void;
   /**
@@ -153,7 +168,9 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     createZoneTokens({ zone, wall: () => clock.wall() }),
     createAdminClient({ nowMs: Date.now() }),
   ]);
-  let refusedAuth: string | null = null;
+  const dataplaneTokens = createDataplaneTokens({ wall: () => clock.wall() });
+  /** The refusals by node id; that of the empty id is for all. */
+  const refusedAuth = new Map<string, string>();
   let refusedBootstrap: FakeBootstrapAnswer | null = null;
   let replay: Replay | null = null;
   let port = options.port ?? 0;
@@ -166,13 +183,16 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     deregistrationDelayMs: options.deregistrationDelayMs ?? 10_000,
     nackBackoffMs: options.nackBackoffMs ?? 5_000,
     firstAnswerMs: options.firstAnswerMs ?? 0,
-    refusal(authorization) {
-      if (refusedAuth !== null) return refusedAuth;
+    refusal(authorization, proxy) {
+      const refused = refusedAuth.get(proxy.id) ?? refusedAuth.get('');
+      if (refused !== undefined) return refused;
       if (authentication === 'none') return null;
       if (authorization.length > 1)
         return `could not extract credential from DiscoveryRequest: request must have exactly 1 "authorization" header, got ${authorization.length}`;
-      const refused = tokens.refusal(authorization[0] ?? '');
-      return refused === null ? null : `authentication failed: ${refused}`;
+      const [mesh = ''] = proxy.id.split('.');
+      const [token = ''] = authorization;
+      const why = proxy.isDataplane && mesh !== '' ? dataplaneTokens.refusal(token, { ...proxy, mesh }) : tokens.refusal(token);
+      return why === null ? null : `authentication failed: ${why}`;
     },
   });
   ads.set(options.resources ?? {});
@@ -226,6 +246,7 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     port,
     caCert: tls.caCert,
     tokens,
+    dataplaneTokens,
     admin,
     inspect: (at, request) => admin.inspect(at, request),
     requests: ads.requests,
@@ -234,9 +255,9 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     get streams() {
       return ads.openStreams + (replay?.openStreams ?? 0);
     },
-    set(resources) {
+    set(resources, { of = null } = {}) {
       envoyResources(resources, 'set');
-      ads.set(resources);
+      ads.set(resources, of);
     },
     async replay(folder, options = {}) {
       replay = new Replay(await readRecording(folder, options));
@@ -259,7 +280,10 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
       ads.setBad(type, true);
       return () => ads.setBad(type, false);
     },
-    refuseAuth: (text) => void (refusedAuth = text),
+    refuseAuth(text, { of = '' } = {}) {
+      if (text === null) refusedAuth.delete(of);
+      else refusedAuth.set(of, text);
+    },
     refuseBootstrap: (answer) => void (refusedBootstrap = answer),
     deleteResource: (name) => ads.deleteResource(name),
     createResource: (name) => ads.createResource(name),

@@ -20,6 +20,9 @@ export type ReadNode =
       readonly id: string;
       /** Name of the ZoneEgress or the Dataplane. */
       readonly name: string;
+      /** The label `kuma.io/workload` of the resource that it brings; empty without one. */
+      readonly workload: string;
+      readonly isDataplane: boolean;
       /** True when the proxy brings the resource; otherwise the ZoneEgress has to exist. */
       readonly withResource: boolean;
       /** True when the control plane fails on it silently. */
@@ -27,6 +30,10 @@ export type ReadNode =
     }
   | {
       readonly kind: 'refused';
+      readonly id: string;
+      readonly name: string;
+      readonly workload: string;
+      readonly isDataplane: boolean;
       readonly why: string;
       /** True for a refusal that comes before the check of the token. */
       readonly beforeToken: boolean;
@@ -40,21 +47,25 @@ export function readNode(node: Node | undefined, version: KumaVersion): ReadNode
   const dot = id.indexOf('.');
   const name = id.slice(dot + 1);
   if (dot < 0 || name === '') {
-    return { kind: 'refused', why: 'invalid node ID: the name should be provided after the dot', beforeToken: true };
+    const why = 'invalid node ID: the name should be provided after the dot';
+    return { kind: 'refused', id, name, workload: '', isDataplane: false, why, beforeToken: true };
   }
   const metadata = node?.metadata ?? {};
   const resource = textOf(metadata['dataplane.resource']);
   const proxyType = textOf(metadata['dataplane.proxyType']);
+  const brought = resourceIn(resource);
+  const proxy = { id, name, workload: workloadIn(brought), isDataplane: proxyType === 'dataplane' };
+  const refused = (why: string): ReadNode => ({ kind: 'refused', ...proxy, why, beforeToken: false });
   if (version === '3.0' && proxyType === 'egress')
     return refused('unsupported proxy type "egress", only "dataplane" is supported');
   if (resource !== '') {
-    const isDataplane = typeIn(resource) === 'Dataplane';
+    const isDataplane = textOf(brought['type']) === 'Dataplane';
     if (proxyType !== (isDataplane ? 'dataplane' : 'egress')) {
       const type = isDataplane ? 'Dataplane' : 'ZoneEgress';
       return refused(`could not register proxy passed in kuma-dp run: invalid type *v1alpha1.${type} for Spec`);
     }
     const mesh = id.slice(0, dot);
-    const resourceName = nameIn(resource);
+    const resourceName = textOf(brought['name']);
     if ((mesh !== '') !== isDataplane || resourceName !== name) {
       const key = `{ZoneEgress  ${resourceName} 0001-01-01 00:00:00 +0000 UTC 0001-01-01 00:00:00 +0000 UTC map[]}`;
       return refused(`proxyId {${mesh} ${name}} does not match proxy resource ${key}`);
@@ -62,27 +73,20 @@ export function readNode(node: Node | undefined, version: KumaVersion): ReadNode
   }
   const admin = portOf(metadata['dataplane.admin.port']);
   const readiness = portOf(metadata['dataplane.readinessReporter.port']);
-  return { kind: 'read', id, name, withResource: resource !== '', silent: version !== '2.9' && admin > 0 && readiness === 0 };
+  return { kind: 'read', ...proxy, withResource: resource !== '', silent: version !== '2.9' && admin > 0 && readiness === 0 };
 }
 
-function refused(why: string): ReadNode {
-  return { kind: 'refused', why, beforeToken: false };
-}
-
-function nameIn(resource: string): string {
+/** Empty for a text that is no resource. */
+function resourceIn(text: string): JsonObject {
   try {
-    return textOf((JSON.parse(resource) as JsonObject)['name']);
+    return JSON.parse(text) as JsonObject;
   } catch {
-    return '';
+    return {};
   }
 }
 
-function typeIn(resource: string): string {
-  try {
-    return textOf((JSON.parse(resource) as JsonObject)['type']);
-  } catch {
-    return '';
-  }
+function workloadIn({ labels }: JsonObject): string {
+  return typeof labels === 'object' && labels !== null && !Array.isArray(labels) ? textOf(labels['kuma.io/workload']) : '';
 }
 
 function textOf(value: JsonValue | undefined): string {

@@ -77,6 +77,8 @@ export interface AdsClient {
   /** Returns the last good state; it outlives the stream that brought it. */
   state(): AdsState;
   status(): AdsStatus;
+  /** Ends the pause before the next stream, where there is one. */
+  retryNow(): void;
   /** Ends the stream, its connection and all timers. No callback runs afterwards. */
   close(): void;
 }
@@ -108,7 +110,12 @@ const NOT_TRIED_CODE = 3;
 export function createAdsClient(options: AdsClientOptions): AdsClient {
   const client = new Connection(options);
   client.connect();
-  return { state: () => client.state, status: () => client.status(), close: () => client.close() };
+  return {
+    state: () => client.state,
+    status: () => client.status(),
+    retryNow: () => client.retryNow(),
+    close: () => client.close(),
+  };
 }
 
 class Connection {
@@ -186,6 +193,12 @@ class Connection {
     );
   }
 
+  retryNow(): void {
+    if (this.#phase !== 'backing-off') return;
+    this.#scope.end();
+    this.connect();
+  }
+
   close(): void {
     this.#phase = 'closed';
     this.#forgetStream();
@@ -225,7 +238,7 @@ class Connection {
           this.#tell({ kind: 'answer', answer, now: this.#clock.now(), wall: this.#clock.wall() });
         },
         onEnd: ({ code, message }) => {
-          const problem = explainEnd({ code, message });
+          const problem = explainEnd({ code, message }, this.#options.node.id);
           const before = this.#connectedSince === null ? `connect to the control plane at ${target.host}:${target.port}: ` : '';
           this.#ended({ code, message: before + message.replace(/ Resolution note: *$/, '') }, problem);
         },

@@ -48,29 +48,53 @@ export interface StreamProblem {
 interface Known {
   readonly reason: ProblemReason;
   readonly text: RegExp;
-  readonly advice: string;
+  readonly advice: string | ((proxy: Asked) => string);
 }
 
-const NEW_TOKEN = 'generate one with `kumactl generate zone-token --zone <zone> --scope egress --valid-for 720h`';
+/** The proxy whose stream ended. */
+interface Asked {
+  readonly kind: 'ZoneEgress' | 'Dataplane';
+  /** Words for the token that it needs. */
+  readonly token: string;
+  readonly newToken: string;
+}
 
-const NEW_DATAPLANE_TOKEN =
-  'generate one with `kumactl generate dataplane-token --mesh <mesh> --workload <workload> --valid-for 720h` (add --name to bind it to the name too)';
+const ZONE_EGRESS: Asked = {
+  kind: 'ZoneEgress',
+  token: 'zone token',
+  newToken: 'generate one with `kumactl generate zone-token --zone <zone> --scope egress --valid-for 720h`',
+};
+
+function newDataplaneToken(mesh: string): string {
+  return `generate one with \`kumactl generate dataplane-token --mesh ${mesh} --workload <workload> --valid-for 720h\` (add --name to bind it to the name too)`;
+}
+
+/** Reads the kind of a proxy in its node id: that of a Dataplane begins with its mesh. */
+function askedBy(id: string): Asked {
+  const [mesh = ''] = id.split('.');
+  if (mesh === '') return ZONE_EGRESS;
+  return { kind: 'Dataplane', token: `dataplane token of mesh ${mesh}`, newToken: newDataplaneToken(mesh) };
+}
 
 /** The first match counts: narrower texts come first. */
 const TEXTS: readonly Known[] = [
   {
     reason: 'busy',
     text: /already an active stream/,
-    advice:
+    advice: ({ kind }) =>
       'the control plane keeps a proxy that brings its own resource registered for 10 s after its stream ended, whatever the cause; to reconnect ' +
-      'without this wait create the ZoneEgress in the control plane and start with --name in place of a resource file',
+      `without this wait create the ${kind} in the control plane and start with --name in place of a resource file`,
   },
   {
     reason: 'token-not-yet-valid',
     text: /token is not (yet valid|valid yet)|used before issued/,
     advice: 'compare the clocks of this machine, of the control plane and of where the token was made',
   },
-  { reason: 'token-expired', text: /token is expired|token has expired/, advice: `the zone token has expired: ${NEW_TOKEN}` },
+  {
+    reason: 'token-expired',
+    text: /token is expired|token has expired/,
+    advice: ({ token, newToken }) => `the ${token} has expired: ${newToken}`,
+  },
   {
     reason: 'mesh-scoped-only',
     text: /unsupported proxy type/,
@@ -81,17 +105,23 @@ const TEXTS: readonly Known[] = [
   {
     reason: 'token-unbound',
     text: /requires a workload-bound token/,
-    advice: `the MeshIdentity of the mesh makes names of workloads, and the token names none: ${NEW_DATAPLANE_TOKEN}`,
+    advice: ({ newToken }) => `the MeshIdentity of the mesh makes names of workloads, and the token names none: ${newToken}`,
   },
   {
     reason: 'workload-missing',
-    text: /missing required label 'kuma\.io\/workload'/,
+    text: /missing required label 'kuma\.io\/workload'|has no workload label required by the token/,
     advice: 'give the Dataplane the label kuma.io/workload, with the workload that its token names',
   },
   {
     reason: 'token-invalid',
-    text: /(?<!zone) from requestor.* is different than in token/,
-    advice: `the token is bound to another name, workload or mesh than this Dataplane has: ${NEW_DATAPLANE_TOKEN}`,
+    text: /(?<!zone) from requestor.* is different than in token|dataplane workload .* is not allowed with this token/,
+    advice: ({ newToken }) => `the token is bound to another name, workload or mesh than this Dataplane has: ${newToken}`,
+  },
+  {
+    reason: 'token-invalid',
+    text: /there is no signing key with KID .* Secret of name "dataplane-token-signing-key-/,
+    advice: ({ newToken }) =>
+      `the mesh of this Dataplane does not exist in the control plane, or its signing key was rotated: check the name of the mesh in the Dataplane, then ${newToken}`,
   },
   {
     reason: 'name-not-found',
@@ -100,11 +130,11 @@ const TEXTS: readonly Known[] = [
       'create the Dataplane under this name in its mesh, or start with a resource file (--dataplane-file); a resource that the control plane does not take, ' +
       'such as one with two listeners on one address and port, ends like this too',
   },
-  { reason: 'token-revoked', text: /revoked/, advice: `the zone token was revoked: ${NEW_TOKEN}` },
+  { reason: 'token-revoked', text: /revoked/, advice: ({ token, newToken }) => `the ${token} was revoked: ${newToken}` },
   {
     reason: 'token-out-of-scope',
     text: /out of token's scope/,
-    advice: `the zone token is not for egresses: ${NEW_TOKEN}`,
+    advice: `the zone token is not for egresses: ${ZONE_EGRESS.newToken}`,
   },
   {
     reason: 'token-of-other-zone',
@@ -114,19 +144,20 @@ const TEXTS: readonly Known[] = [
   {
     reason: 'token-invalid',
     text: /could not parse token|exactly 1 "authorization" header/,
-    advice:
-      'the control plane cannot read the token or did not sign it: it has to be a token of this control plane, alone in its file and without "Bearer": for a ' +
-      `ZoneEgress a zone token, for a Dataplane a dataplane token of its mesh; after the control plane lost its store old tokens are void: ${NEW_TOKEN}, or for a Dataplane with \`kumactl generate dataplane-token\``,
+    advice: ({ kind, token, newToken }) =>
+      'the control plane cannot read the token or did not sign it: it has to be a token of this control plane, alone in its file and without "Bearer", ' +
+      `and for this ${kind} a ${token}; after the control plane lost its store old tokens are void: ${newToken}`,
   },
   {
     reason: 'token-refused',
     text: /authentication failed|could not extract credential/,
-    advice: `the control plane refuses the zone token: ${NEW_TOKEN}`,
+    advice: ({ token, newToken }) => `the control plane refuses the token, which has to be a ${token}: ${newToken}`,
   },
   {
     reason: 'name-not-found',
     text: /resource "[^"]*" not found|resource not found: type="(ZoneEgress|Dataplane)"/i,
-    advice: 'create the ZoneEgress under this name in the control plane, or start with a resource file (--dataplane-file)',
+    advice: ({ kind }) =>
+      `create the ${kind} under this name in the control plane, or start with a resource file (--dataplane-file)`,
   },
   {
     reason: 'name-mismatch',
@@ -147,7 +178,8 @@ const TEXTS: readonly Known[] = [
   {
     reason: 'not-an-egress',
     text: /could not register proxy/,
-    advice: 'the metadata of the node has to say "dataplane.proxyType": "egress", and the resource has to be a ZoneEgress',
+    advice: ({ kind }) =>
+      `the metadata of the node has to say "dataplane.proxyType": "${kind === 'Dataplane' ? 'dataplane' : 'egress'}", and the resource has to be a ${kind}`,
   },
 ];
 
@@ -156,9 +188,13 @@ const RESOURCE_EXHAUSTED = 8;
 const INTERNAL = 13;
 const UNAVAILABLE = 14;
 
-export function explainEnd({ code, message }: StreamEnd): StreamProblem {
+/** `id`: that of the node, which tells a ZoneEgress from a Dataplane. */
+export function explainEnd({ code, message }: StreamEnd, id: string = '.'): StreamProblem {
   const known = TEXTS.find(({ text }) => text.test(message));
-  if (known !== undefined) return { reason: known.reason, advice: known.advice };
+  if (known !== undefined) {
+    const { reason, advice } = known;
+    return { reason, advice: typeof advice === 'string' ? advice : advice(askedBy(id)) };
+  }
   switch (code) {
     case 0:
       return { reason: 'ended', advice: null };

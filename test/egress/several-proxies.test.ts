@@ -1,0 +1,366 @@
+// One process that has joined a control plane as the Dataplanes of several meshes: each is served,
+// none stops another one, and none can be reached with what another one has.
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import type { JsonObject } from '@bufbuild/protobuf';
+import t from 'tap';
+import type { Test } from 'tap';
+import type { ProxyRoster, RosterEntry } from '../../src/egress.ts';
+import { fakeConfiguration } from '../../src/testing/control-plane/fake-configuration.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
+import { freePort } from '../free-ports.ts';
+import { joining } from './controlled-zone.ts';
+import { dataplaneOf, joiningMesh, startJoined } from './joined-zone.ts';
+import type { JoinedZone } from './joined-zone.ts';
+import { until } from './until.ts';
+import { ask, gone } from './zone.ts';
+
+const MESHES = ['mesh-a', 'mesh-b', 'mesh-c'];
+
+interface Shown {
+  readonly id: string;
+  readonly state: string;
+  readonly sentence: string;
+}
+
+async function get(port: number, path: string): Promise<{ readonly status: number; readonly body: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
+  request({ host: '127.0.0.1', port, path, agent: false }, (response) => {
+    text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
+  })
+    .on('error', reject)
+    .end();
+  return promise;
+}
+
+async function dataplanes(zone: JoinedZone): Promise<ReadonlyMap<string, Shown>> {
+  const { body } = await get(zone.egress.adminPort, '/dataplanes');
+  const { dataplanes: all } = JSON.parse(body) as { readonly dataplanes: readonly Shown[] };
+  return new Map(all.map((one) => [one.id, one]));
+}
+
+const WITH_ADMIN = { admin: { port: 0 }, readiness: { bind: '127.0.0.1', port: 0 } } as const;
+
+/** A list of proxies that a test changes. */
+function changing(entries: readonly RosterEntry[]): ProxyRoster & { set(next: readonly RosterEntry[]): void } {
+  let now = entries;
+  let tell: (() => void) | null = null;
+  return {
+    about: 'a list of the test',
+    read: () => Promise.resolve({ entries: now, problems: [] }),
+    watch(changed) {
+      tell = changed;
+      return () => void (tell = null);
+    },
+    set(next) {
+      now = next;
+      tell?.();
+    },
+  };
+}
+
+t.test('each mesh on the shared port is served with its own certificate, to its own clients', async (t) => {
+  await using zone = await startJoined(t, { meshes: MESHES, egress: WITH_ADMIN });
+  t.equal(zone.controlPlane.streams, 3, 'each has a stream of its own');
+  t.equal(zone.egress.listeners.length, 1, 'they share one place');
+  for (const mesh of zone.meshes) {
+    const socket = await zone.connect(mesh.sni, mesh.client('frontend'));
+    t.equal(socket.getPeerCertificate().subjectaltname, `URI:spiffe://${mesh.domain}/workload/egress`, mesh.name);
+    t.equal(await ask(socket, mesh.name), mesh.name);
+    t.equal(mesh.service.connections(), 1);
+  }
+  const shown = await dataplanes(zone);
+  t.same([...shown.keys()], ['mesh-a.egress', 'mesh-b.egress', 'mesh-c.egress']);
+  t.match(shown.get('mesh-b.egress'), {
+    state: 'live',
+    sentence: 'the Dataplane serves 3 routes, and the control plane answers',
+  });
+  const metrics = await zone.egress.metrics();
+  for (const { name } of zone.meshes)
+    t.ok(metrics.includes(`zone_egress_control_plane_connected{mesh="${name}",dataplane="egress"} 1`), name);
+  t.match(await get(zone.egress.readinessPort, '/ready'), { status: 200, body: 'LIVE\n' });
+  t.match(await get(zone.egress.readinessPort, '/ready?dataplane=mesh-c.egress'), { status: 200, body: 'LIVE\n' });
+  t.match(await get(zone.egress.readinessPort, '/ready?dataplane=mesh-d.egress'), { status: 404 });
+});
+
+t.test('nothing of one mesh opens another one: no certificate, no name, no permission', async (t) => {
+  await using zone = await startJoined(t, { meshes: MESHES });
+  for (const mesh of zone.meshes) {
+    for (const other of zone.meshes.filter((each) => each !== mesh)) {
+      for (const [client, reason] of [
+        [other.client('frontend'), 'wrong-mesh'],
+        [other.ca.issue({ uris: [`spiffe://${mesh.domain}/workload/frontend`] }), 'client-not-trusted'],
+      ] as const) {
+        const before = zone.records.length;
+        await zone.connect(mesh.sni, client).then(gone, () => undefined);
+        await until('it is recorded', () => zone.records.length > before);
+        t.match(zone.records.at(-1), { reason, mesh: mesh.name }, `${other.name} to ${mesh.name}`);
+      }
+    }
+    const before = zone.records.length;
+    await gone(await zone.connect(mesh.sni, mesh.client('other')));
+    await until('it is denied', () => zone.records.length > before);
+    t.match(zone.records.at(-1), { reason: 'denied', mesh: mesh.name });
+  }
+  t.ok(zone.meshes.every(({ service }) => service.connections() === 0));
+});
+
+t.test('a session that one mesh has set up cannot be resumed in another one', async (t) => {
+  await using zone = await startJoined(t, { meshes: ['mesh-a', 'mesh-b'] });
+  const [a, b] = zone.meshes;
+  const first = await zone.connect(a!.sni, a!.client('frontend'));
+  t.equal(await ask(first, 'ping'), 'ping');
+  const session = first.getSession();
+  const before = zone.records.length;
+  await zone
+    .connect(b!.sni, a!.client('frontend'), { ...(session === undefined ? {} : { session }) })
+    .then(gone, () => undefined);
+  await until('it is refused', () => zone.records.length > before);
+  t.equal(zone.records.at(-1)?.reason, 'wrong-mesh');
+  t.equal(b!.service.connections(), 0);
+});
+
+t.test('one that the control plane refuses stops no other, and joins once it is let in', async (t) => {
+  await using zone = await startJoined(t, {
+    meshes: MESHES,
+    egress: WITH_ADMIN,
+    before: (controlPlane) =>
+      controlPlane.refuseAuth(
+        'authentication failed: could not parse token: token signature is invalid: crypto/rsa: verification error',
+        { of: 'mesh-b.egress' },
+      ),
+  });
+  const [a, b] = zone.meshes;
+  t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'ping'), 'ping');
+  const refused = (await dataplanes(zone)).get('mesh-b.egress');
+  t.equal(refused?.state, 'refused');
+  t.match(
+    refused?.sentence,
+    /^the Dataplane cannot join: .*kumactl generate dataplane-token --mesh mesh-b .*; this is tried again$/,
+  );
+  t.match(await get(zone.egress.adminPort, '/config_errors'), { body: /control plane \(mesh-b\.egress\)/ });
+  t.match(await get(zone.egress.readinessPort, '/ready'), { status: 200 }, 'the others are served');
+  t.match(await get(zone.egress.readinessPort, '/ready?dataplane=mesh-b.egress'), { status: 503, body: 'PRE_INITIALIZING\n' });
+  t.ok(
+    zone.log.some(({ mesh, dataplane, msg }) => mesh === 'mesh-b' && dataplane === 'egress' && /refuses/.test(String(msg))),
+    'the line of the log names it',
+  );
+  zone.controlPlane.refuseAuth(null, { of: 'mesh-b.egress' });
+  await until('it is live', () => zone.egress.snapshot().routes.has(b!.sni as never));
+  t.equal(await ask(await zone.connect(b!.sni, b!.client('frontend')), 'ping'), 'ping');
+});
+
+t.test('one whose bootstrap is refused stops no other, and is tried again when its file changes', async (t) => {
+  const roster = changing([]);
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a', 'mesh-b'],
+    egress: WITH_ADMIN,
+    proxies(controlPlane) {
+      const bad = { resource: JSON.stringify(dataplaneOf('mesh-b', 'egress', 0)) };
+      roster.set([
+        { controlPlane: joiningMesh(controlPlane, 'mesh-a') },
+        { controlPlane: joiningMesh(controlPlane, 'mesh-b', bad) },
+      ]);
+      return roster;
+    },
+  });
+  const [a, b] = zone.meshes;
+  t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'ping'), 'ping');
+  const refused = (await dataplanes(zone)).get('mesh-b.egress');
+  t.match(refused, { state: 'refused', sentence: /refused the bootstrap \(422\): networking\.port: port must be in the range/ });
+  t.ok(zone.log.some(({ mesh, level }) => mesh === 'mesh-b' && level === 'error'));
+  roster.set([
+    { controlPlane: joiningMesh(zone.controlPlane, 'mesh-a') },
+    { controlPlane: joiningMesh(zone.controlPlane, 'mesh-b') },
+  ]);
+  await until('it is live', () => zone.egress.snapshot().routes.has(b!.sni as never));
+  t.equal(await ask(await zone.connect(b!.sni, b!.client('frontend')), 'ping'), 'ping');
+  t.equal(
+    zone.controlPlane.requests.filter(({ nodeId }) => nodeId === 'mesh-a.egress').length,
+    1,
+    'the other one did not join anew',
+  );
+});
+
+t.test('where none of them can join, the start fails with the reason of each', async (t) => {
+  const starting = startJoined(t, {
+    meshes: [],
+    proxies: (controlPlane) =>
+      MESHES.map((mesh) => joiningMesh(controlPlane, mesh, { resource: JSON.stringify(dataplaneOf(mesh, 'egress', 0)) })),
+  });
+  await t.rejects(starting, {
+    message: /none of the 3 proxies can join.*\n {2}mesh-a\.egress: .*422.*\n {2}mesh-b\.egress: .*\n {2}mesh-c\.egress: /,
+  });
+});
+
+t.test('a token that changes is tried at once', async (t) => {
+  const roster = changing([]);
+  let token = 'other';
+  const entry = (controlPlane: JoinedZone['controlPlane'], mesh: string): RosterEntry => ({
+    controlPlane: joiningMesh(controlPlane, mesh, { token: () => Promise.resolve(mesh === 'mesh-b' ? token : good) }),
+    tokenMark: mesh === 'mesh-b' ? token : '',
+  });
+  let good = '';
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a', 'mesh-b'],
+    egress: WITH_ADMIN,
+    fake: { authentication: 'zoneToken' },
+    async before(controlPlane) {
+      good = await controlPlane.dataplaneTokens.issue({ mesh: 'mesh-a', workload: 'egress' });
+      // The key of the mesh exists, and another mesh has signed the token.
+      await controlPlane.dataplaneTokens.issue({ mesh: 'mesh-b', workload: 'egress' });
+      token = good;
+    },
+    proxies(controlPlane) {
+      roster.set([entry(controlPlane, 'mesh-a'), entry(controlPlane, 'mesh-b')]);
+      return roster;
+    },
+  });
+  t.match((await dataplanes(zone)).get('mesh-b.egress'), { state: 'refused', sentence: /token signature is invalid/ });
+  token = await zone.controlPlane.dataplaneTokens.issue({ mesh: 'mesh-b', workload: 'egress' });
+  roster.set([entry(zone.controlPlane, 'mesh-a'), entry(zone.controlPlane, 'mesh-b')]);
+  await until('it is live', () => zone.egress.snapshot().routes.has(zone.meshes[1]!.sni as never));
+});
+
+t.test('a proxy that comes or goes costs no session of another one, and is drained', async (t) => {
+  const roster = changing([]);
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a', 'mesh-b'],
+    egress: { ...WITH_ADMIN, traffic: { drainTimeMs: 100 } },
+    proxies(controlPlane) {
+      roster.set([{ controlPlane: joiningMesh(controlPlane, 'mesh-a') }]);
+      return roster;
+    },
+  });
+  const [a, b] = zone.meshes;
+  const entries = ['mesh-a', 'mesh-b'].map((mesh) => ({
+    controlPlane: joiningMesh(zone.controlPlane, mesh, { drainTimeMs: 100 }),
+  }));
+  const staying = await zone.connect(a!.sni, a!.client('frontend'));
+  t.equal(await ask(staying, 'before'), 'before');
+  roster.set(entries);
+  await until('it has come', () => zone.egress.snapshot().routes.has(b!.sni as never));
+  const leaving = await zone.connect(b!.sni, b!.client('frontend'));
+  t.equal(await ask(leaving, 'ping'), 'ping');
+  roster.set(entries.slice(0, 1));
+  await until('its stream has ended', () => zone.controlPlane.streams === 1);
+  await gone(leaving);
+  await until('its routes are gone', () => !zone.egress.snapshot().routes.has(b!.sni as never));
+  t.same([...(await dataplanes(zone)).keys()], ['mesh-a.egress']);
+  t.notMatch(await zone.egress.metrics(), /zone_egress_control_plane_connected\{mesh="mesh-b"/);
+  t.equal(await ask(staying, 'after'), 'after');
+  roster.set(entries);
+  await until('it is back', () => zone.egress.snapshot().routes.has(b!.sni as never));
+  t.equal(await ask(await zone.connect(b!.sni, b!.client('frontend')), 'again'), 'again');
+  t.equal(await ask(staying, 'still'), 'still');
+});
+
+t.test('each Dataplane may have a port of its own, and the others stay open when the first one goes', async (t) => {
+  const ports = [await freePort(), await freePort()];
+  const roster = changing([]);
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a', 'mesh-b'],
+    egress: { port: undefined as never },
+    before: (controlPlane, meshes) =>
+      meshes.forEach((mesh, i) => controlPlane.set(mesh.resources(ports[i]), { of: `${mesh.name}.egress` })),
+    proxies(controlPlane) {
+      roster.set(['mesh-a', 'mesh-b'].map((mesh) => ({ controlPlane: joiningMesh(controlPlane, mesh, { drainTimeMs: 0 }) })));
+      return roster;
+    },
+  });
+  const [a, b] = zone.meshes;
+  t.same(
+    zone.egress.listeners.map(({ name, port }) => [name, port]),
+    [
+      ['mesh-a.egress', ports[0]],
+      ['mesh-b.egress', ports[1]],
+    ],
+  );
+  t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend'), { port: ports[0] }), 'a'), 'a');
+  roster.set([{ controlPlane: joiningMesh(zone.controlPlane, 'mesh-b') }]);
+  await until('its place is closed', () => zone.egress.listeners.length === 1);
+  t.equal(zone.egress.port, ports[1]);
+  t.equal(await ask(await zone.connect(b!.sni, b!.client('frontend'), { port: ports[1] }), 'b'), 'b');
+  t.equal(zone.log.filter(({ msg }) => msg === 'the listener for clients is open').length, 2, 'none was opened twice');
+});
+
+t.test('a ZoneEgress beside the Dataplanes: each has its own identity and trust on one port', async (t) => {
+  const legacy = await createTestMesh('mesh-a', { keyType: 'ec' });
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a', 'mesh-b'],
+    egress: WITH_ADMIN,
+    fake: { version: '2.14', delta: true },
+    before(controlPlane, [a]) {
+      const external = { legacy: { address: '127.0.0.1', port: a!.service.port, allow: ['frontend'] } };
+      controlPlane.set(fakeConfiguration({ address: '127.0.0.1', port: 10_002, meshes: [legacy], external }), {
+        of: '.egress-1',
+      });
+    },
+    proxies: (controlPlane) => [
+      joining(controlPlane, controlPlane.tokens.issue()),
+      joiningMesh(controlPlane, 'mesh-a'),
+      joiningMesh(controlPlane, 'mesh-b'),
+    ],
+  });
+  const [a, b] = zone.meshes;
+  t.same([...(await dataplanes(zone)).keys()], ['egress-1', 'mesh-a.egress', 'mesh-b.egress']);
+  t.same([...zone.egress.snapshot().meshes.keys()].sort(), ['mesh-a', 'mesh-a (MeshIdentity)', 'mesh-b (MeshIdentity)']);
+  const old = [...zone.egress.snapshot().routes.values()].find(({ destination }) => destination === 'legacy')!;
+  const socket = await zone.connect(old.serverName, legacy.client('frontend'));
+  t.match(socket.getPeerCertificate().subjectaltname, /^URI:spiffe:\/\/mesh-a\/zone-egress/);
+  t.equal(await ask(socket, 'old'), 'old');
+  for (const mesh of [a!, b!]) t.equal(await ask(await zone.connect(mesh.sni, mesh.client('frontend')), 'new'), 'new');
+  // A client of the other identity of the same mesh.
+  for (const [sni, client, reason] of [
+    [old.serverName, a!.client('frontend'), 'wrong-mesh'],
+    [a!.sni, legacy.client('frontend'), 'client-not-trusted'],
+  ] as const) {
+    const before = zone.records.length;
+    await zone.connect(sni, client).then(gone, () => undefined);
+    await until('it is refused', () => zone.records.length > before);
+    t.match(zone.records.at(-1), { reason, mesh: 'mesh-a' });
+  }
+});
+
+t.test(
+  'what one control plane sends wrong for one Dataplane changes nothing of the others, nor what was live of it',
+  async (t) => {
+    await using zone = await startJoined(t, { meshes: ['mesh-a', 'mesh-b'], egress: WITH_ADMIN });
+    const [a, b] = zone.meshes;
+    const { listeners } = a!.resources();
+    const bad = JSON.parse(JSON.stringify(listeners)) as (JsonObject & { filterChains: JsonObject[] })[];
+    // Envoy refuses two chains for the same server name.
+    for (const { filterChains } of bad) filterChains.push(filterChains[0]!);
+    zone.controlPlane.set({ listeners: bad }, { of: 'mesh-a.egress' });
+    await zone.controlPlane.waitFor(({ error }) => error !== null);
+    const metrics = await zone.egress.metrics();
+    t.match(metrics, /zone_egress_control_plane_refused\{type="listener",mesh="mesh-a",dataplane="egress"\} 1/);
+    t.notMatch(metrics, /zone_egress_control_plane_refused\{type="listener",mesh="mesh-b",dataplane="egress"\} 1/);
+    for (const mesh of [a!, b!])
+      t.equal(await ask(await zone.connect(mesh.sni, mesh.client('frontend')), 'ping'), 'ping', mesh.name);
+  },
+);
+
+async function oneMeshTwice(t: Test): Promise<void> {
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a'],
+    egress: WITH_ADMIN,
+    before(controlPlane, [a]) {
+      const second = JSON.parse(JSON.stringify(a!.resources()).replaceAll('/workload/frontend', '/workload/other')) as ReturnType<
+        NonNullable<typeof a>['resources']
+      >;
+      controlPlane.set(second, { of: 'mesh-a.second' });
+    },
+    proxies: (controlPlane) => [joiningMesh(controlPlane, 'mesh-a'), joiningMesh(controlPlane, 'mesh-a', { name: 'second' })],
+  });
+  const [a] = zone.meshes;
+  t.equal(zone.egress.snapshot().routes.size, 3);
+  for (const workload of ['frontend', 'other']) {
+    const before = zone.records.length;
+    await gone(await zone.connect(a!.sni, a!.client(workload)));
+    await until('it is denied', () => zone.records.length > before);
+    t.match(zone.records.at(-1), { reason: 'denied' }, `${workload} is allowed by one of the two only`);
+  }
+}
+
+t.test('two Dataplanes of one mesh share its routes, and a client has to be allowed by both', oneMeshTwice);
