@@ -82,6 +82,9 @@ async function adminPages(): Promise<readonly (readonly string[])[]> {
       problems: notAsked,
       explain: notAsked,
       probe: notAsked,
+      follow: notAsked,
+      sessions: notAsked,
+      wall: notAsked,
     },
   });
   try {

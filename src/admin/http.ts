@@ -230,7 +230,7 @@ class BoundedServer {
     const last = this.#closing || !reuse || view.status === 405 || hasBody(request);
     response.writeHead(view.status, {
       'content-type': view.contentType,
-      ...(view.pieces === undefined ? { 'content-length': Buffer.byteLength(view.body) } : {}),
+      ...(view.pieces === undefined && view.follows === undefined ? { 'content-length': Buffer.byteLength(view.body) } : {}),
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
       ...(view.status === 405 ? { allow: view.allow ?? 'GET' } : {}),
@@ -238,9 +238,11 @@ class BoundedServer {
     });
     // The server never reads a body: the socket ends with the answer.
     if (last) response.on('finish', () => request.socket.destroySoon());
-    this.#note(request.socket, 'answered');
-    const rest = view.pieces === undefined ? view.body : await sendPieces(response, view.body, view.pieces);
-    response.end(rest);
+    const { pieces, follows, body } = view;
+    // An answer without an end holds up nothing: neither the close of the server nor other clients.
+    this.#note(request.socket, follows === undefined ? 'answered' : 'idle');
+    if (follows !== undefined) await sendAsTheyCome(response, follows);
+    response.end(pieces === undefined ? body : await sendPieces(response, body, pieces));
   }
 }
 
@@ -271,6 +273,15 @@ async function sendPieces(response: ServerResponse, start: string, pieces: Itera
     since = performance.now();
   }
   return text;
+}
+
+/** Sends pieces until there are no more, or the client has left. */
+async function sendAsTheyCome(response: ServerResponse, pieces: AsyncIterable<string>): Promise<void> {
+  response.flushHeaders();
+  for await (const piece of pieces) {
+    if (!response.destroyed && !response.write(piece)) await drained(response);
+    if (response.destroyed) return;
+  }
 }
 
 function drained(response: ServerResponse): Promise<void> {

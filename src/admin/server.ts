@@ -3,28 +3,33 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { ignoreError } from '../base/ignore-error.ts';
 import type { Problem } from '../base/problem.ts';
+import type { ShownAnswer, ShownQuery } from '../model/shown-session.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { DecisionQuery } from '../observe/decisions.ts';
 import { explainView } from './explain-view.ts';
 import { isEnvoyPath } from './envoy/paths.ts';
 import type { EnvoyPage } from './envoy/pages.ts';
 import type { ProxyState } from './proxy-state.ts';
 import { serveHttp } from './http.ts';
 import type { HttpServer } from './http.ts';
+import { parseDecisionsQuery, parseSessionsQuery } from './queries.ts';
 import {
+  decisionLinesView,
   decisionsView,
+  followView,
   indexView,
   metricsView,
-  parseDecisionsQuery,
+  openSessionsView,
   problemsView,
   proxiesView,
   readyView,
   routesView,
   textView,
 } from './views.ts';
-import type { ShownDecisions, Readiness, View } from './views.ts';
+import type { Readiness, View } from './views.ts';
 
 export type AdminServer = HttpServer;
 
@@ -37,9 +42,15 @@ export interface AdminState {
   /** Returns Prometheus text. */
   metrics(): Promise<string>;
   /** Returns records newest first. */
-  decisions(query: ShownDecisions): readonly SessionRecord[];
+  decisions(query: DecisionQuery): readonly SessionRecord[];
   /** Returns refused requests, newest first. */
-  requests(query: ShownDecisions): readonly RequestRecord[];
+  requests(query: DecisionQuery): readonly RequestRecord[];
+  /** Returns records as lines, as they come; null while too many clients follow already. */
+  follow(query: DecisionQuery): AsyncIterable<string> | null;
+  /** Resolves with the sessions that are open; null while too many questions wait. */
+  sessions(query: ShownQuery): Promise<ShownAnswer | null>;
+  /** Milliseconds since the Unix epoch. */
+  wall(): number;
   /** Returns the snapshot that new sessions get. */
   snapshot(): Snapshot;
   /** Returns the problems of the last load. */
@@ -78,7 +89,10 @@ const PAGES = {
   '/dataplanes': 'as which proxies this process has joined its control plane, and how each does: ?output=json|table',
   '/stats/prometheus': 'metrics in the Prometheus text format',
   '/routes': 'what is served: ?output=json|table',
-  '/decisions': 'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&mesh=',
+  '/sessions':
+    'sessions that are open: ?sort=age|idle|bytes|rate&limit=100&offset=0&mesh=&destination=&client=&output=json|table; client is a SPIFFE id or an address, or the beginning of one with * behind it',
+  '/decisions':
+    'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&outcome=served|refused&mesh=&destination=&client=&since=10m&output=json|ndjson; &follow=true writes those to come, a line for each',
   '/explain':
     'why a connection or a request passes or not: ?sni=&from=spiffe://mesh/service (&method=GET&path=/x&header=name:value for a request), or ?id= of a decision; &probe=true dials the endpoint; &output=json|text',
   '/config_errors': 'findings of the last load of the configuration, and why a control plane does not answer',
@@ -132,10 +146,10 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
       return metricsView(await state.metrics());
     case '/routes':
       return routesView(state.snapshot(), search);
-    case '/decisions': {
-      const query = parseDecisionsQuery(search);
-      return typeof query === 'string' ? textView(400, query) : decisionsView(state.decisions(query), state.requests(query));
-    }
+    case '/sessions':
+      return sessionsPage(state, search);
+    case '/decisions':
+      return decisionsPage(state, search);
     case '/explain':
       return explainView(state, search);
     case '/help':
@@ -150,6 +164,27 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
 function dataplaneIn(search: string): string | null {
   return new URLSearchParams(search).get('dataplane');
 }
+
+async function sessionsPage(state: AdminState, search: string): Promise<View> {
+  const asked = parseSessionsQuery(search);
+  if (typeof asked === 'string') return textView(400, asked);
+  const answer = await state.sessions(asked.query);
+  return answer === null ? textView(503, BUSY) : openSessionsView(answer, asked);
+}
+
+function decisionsPage(state: AdminState, search: string): View {
+  const asked = parseDecisionsQuery(search, state.wall());
+  if (typeof asked === 'string') return textView(400, asked);
+  const { query, output, follow } = asked;
+  if (follow) {
+    const lines = state.follow(query);
+    return lines === null ? textView(503, BUSY) : followView(lines);
+  }
+  const show = output === 'json' ? decisionsView : decisionLinesView;
+  return show(state.decisions(query), state.requests(query));
+}
+
+const BUSY = 'too many clients ask at the same time: ask again later';
 
 /**
  * Refuses requests from browsers. A page in a browser can send requests to this port, and, under a

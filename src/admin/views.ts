@@ -1,12 +1,15 @@
 /** Writes the admin pages: state in, text out. */
-import { NORMAL_ENDS, REFUSALS } from '../base/refusal.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
 import type { RequestRecord } from '../model/request-record.ts';
+import type { ShownAnswer } from '../model/shown-session.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { recordLine } from '../observe/record-feed.ts';
 import type { ProxyState } from './proxy-state.ts';
 import { routingTable, tableText } from '../routing/table.ts';
+import { openSessionsTable } from './open-sessions-table.ts';
+import type { AskedSessions } from './queries.ts';
 
 export interface View {
   readonly status: number;
@@ -14,6 +17,8 @@ export interface View {
   readonly body: string;
   /** The text after the body, made while it is written, with turns for others in between. */
   readonly pieces?: Iterable<string>;
+  /** Text that comes until the client leaves, instead of an answer with an end. */
+  readonly follows?: AsyncIterable<string>;
   /** For 405, the allowed methods. Absent means GET. */
   readonly allow?: string;
 }
@@ -26,15 +31,8 @@ export interface Readiness {
   readonly note?: string;
 }
 
-export interface ShownDecisions {
-  readonly limit: number;
-  readonly reason?: string;
-  readonly mesh?: string;
-}
-
-const DEFAULT_LIMIT = 100;
-
 const TEXT = 'text/plain; charset=utf-8';
+const LINES_TYPE = 'application/x-ndjson; charset=utf-8';
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 export function textView(status: number, text: string): View {
@@ -78,6 +76,30 @@ export function decisionsView(records: readonly SessionRecord[], requests: reado
 
 const AT_A_TIME = 100;
 
+/** One record a line, each with its kind. */
+export function decisionLinesView(records: readonly SessionRecord[], requests: readonly RequestRecord[]): View {
+  return { status: 200, contentType: LINES_TYPE, body: '', pieces: decisionLines(records, requests) };
+}
+
+function* decisionLines(records: readonly SessionRecord[], requests: readonly RequestRecord[]): Generator<string> {
+  for (const record of records) yield recordLine('session', record);
+  for (const request of requests) yield recordLine('request', request);
+}
+
+/** Lines that come until the client leaves. */
+export function followView(lines: AsyncIterable<string>): View {
+  return { status: 200, contentType: LINES_TYPE, body: '', follows: lines };
+}
+
+/** `silent` names the data sides whose sessions are missing. */
+export function openSessionsView({ found, sessions, silent }: ShownAnswer, { offset, output }: AskedSessions): View {
+  const shown = sessions.slice(offset);
+  if (output === 'table') return { status: 200, contentType: TEXT, body: openSessionsTable(shown) };
+  if (shown.length <= AT_A_TIME) return jsonView({ found, silent, sessions: shown });
+  const head = `{\n  "found": ${found},\n  "silent": ${JSON.stringify(silent)},\n`;
+  return { status: 200, contentType: JSON_TYPE, body: head, pieces: [...listJson('sessions', shown), '\n}\n'] };
+}
+
 function* decisionsJson(records: readonly SessionRecord[], requests: readonly RequestRecord[]): Generator<string> {
   yield '{\n';
   yield* listJson('decisions', records);
@@ -119,31 +141,6 @@ export function indexView(paths: Readonly<Record<string, string>>): View {
   const widest = Math.max(...Object.keys(paths).map((path) => path.length));
   const lines = Object.entries(paths).map(([path, what]) => `${path.padEnd(widest)}  ${what}`);
   return textView(200, ['zone egress', '', ...lines].join('\n'));
-}
-
-/**
- * Parses the query of /decisions; returns a sentence where it is invalid. Each parameter may occur
- * once.
- */
-export function parseDecisionsQuery(search: string): ShownDecisions | string {
-  const given = new Map<string, string>();
-  for (const [name, value] of new URLSearchParams(search)) {
-    if (name !== 'limit' && name !== 'reason' && name !== 'mesh') return 'allowed parameters are limit, reason and mesh';
-    if (given.has(name)) return `${name} is given twice`;
-    given.set(name, value);
-  }
-  const limit = given.get('limit');
-  if (limit !== undefined && !/^[0-9]{1,9}$/.test(limit)) return 'limit must be a whole number';
-  const reason = given.get('reason');
-  if (reason !== undefined && !Object.hasOwn(REFUSALS, reason) && !Object.hasOwn(NORMAL_ENDS, reason)) {
-    return `reason must be one of ${[...Object.keys(REFUSALS), ...Object.keys(NORMAL_ENDS)].join(', ')}`;
-  }
-  const mesh = given.get('mesh');
-  return {
-    limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
-    ...(reason === undefined ? {} : { reason }),
-    ...(mesh === undefined ? {} : { mesh }),
-  };
 }
 
 export function jsonView(value: unknown): View {

@@ -10,6 +10,7 @@ import { controlPlaneProblems } from '../control/sources/control-plane-events.ts
 import type { ConfigSource, JoinedProxy } from '../control/sources/config-source.ts';
 import type { Answer, Question } from '../explain/question.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
+import { RecordFeed } from '../observe/record-feed.ts';
 import type { Configuration } from './configure.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
@@ -61,6 +62,7 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
   };
   const admins = createProxyAdmins({ source, observation, configuration, own, clock, about });
   const proxies = (): readonly JoinedProxy[] => source.proxies?.() ?? [];
+  const feed = new RecordFeed(observer, clock);
   const servers: AdminServer[] = [];
 
   function opened(server: AdminServer): AdminServer {
@@ -86,6 +88,9 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
             metrics: () => observer.text(workers.limits),
             decisions: (query) => observer.decisions(query),
             requests: (query) => observer.requests(query),
+            follow: (query) => feed.follow(query),
+            sessions: (query) => configuration.dataPlane.sessionFinder.find(query),
+            wall: () => clock.wall(),
             snapshot: () => configuration.live()?.snapshot ?? EMPTY_SNAPSHOT,
             problems() {
               const all = proxies();

@@ -1,5 +1,6 @@
 import { nextTurn } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
+import { SessionFinder } from '../control/session-finder.ts';
 import { watchEndpoints } from '../control/watch-endpoints.ts';
 import { WorkerPool } from '../control/worker-pool.ts';
 import { createResolver } from '../endpoints/dns.ts';
@@ -20,6 +21,7 @@ import type { Observation } from './observe.ts';
 export interface DataPlane {
   readonly workers: WorkerPool;
   readonly keyStore: KeyStore;
+  readonly sessionFinder: SessionFinder;
   /** Resolves when the configuration is live in every worker. */
   goLive(
     config: { readonly snapshot: Snapshot; readonly secrets: Secrets },
@@ -64,10 +66,16 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       for (const name of names) resolver.touch(name);
     },
     onCredentialsNeeded: (mesh) => keyStore.refresh(mesh),
+    onShownSessions: (worker, piece) => sessionFinder.take(worker, piece),
     onReports: (reports) => watch.report(reports),
     onRelay: (path) => observation.relay(path),
     onFault: (message, stack) => observation.workerFault(message, stack),
     onSilence: (message) => observation.workerSilence(message),
+  });
+  const sessionFinder = new SessionFinder({
+    clock,
+    count: workers.count,
+    ask: (ask, query) => workers.askSessions(ask, query),
   });
   const resolver: Resolver = nameResolver(options, (name, resolution) => {
     workers.setName(name, resolution);
@@ -80,6 +88,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   return {
     workers,
     keyStore,
+    sessionFinder,
     async goLive({ snapshot, secrets }, credentials) {
       await workers.goLive({ snapshot, secrets, credentials });
       // Ten thousand services take some milliseconds in each of these: sessions have a turn in

@@ -1,5 +1,8 @@
 import { get } from 'node:http';
+import { systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
+import { EXIT_UNAVAILABLE, EXIT_USAGE } from './exit-codes.ts';
+import { Stopped } from './load-folder.ts';
 
 export interface AdminAnswer {
   readonly status: number;
@@ -7,6 +10,7 @@ export interface AdminAnswer {
 }
 
 const TIMEOUT_MS = 10_000;
+const FOLLOW_SILENCE_MS = 30_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /**
@@ -29,4 +33,81 @@ export function askAdmin(url: string, clock: Clock, timeoutMs: number = TIMEOUT_
     request.on('close', () => deadline.cancel());
     request.on('error', reject);
   });
+}
+
+/**
+ * Returns the text of an admin page. Throws `Stopped` where nothing answers, or the egress refuses
+ * the query.
+ */
+export async function pageOf(url: string, target: string): Promise<string> {
+  const { status, body } = await askAdmin(`${url}${target}`, systemClock()).catch((error: unknown) => {
+    throw noAnswer(url, error);
+  });
+  if (status !== 200) throw refusedBy(url, status, body);
+  return body;
+}
+
+/** A page without an end. */
+export interface FollowedPage {
+  /** Resolves when the egress has ended it; rejects with `Stopped` where it cannot be read. */
+  readonly ended: Promise<void>;
+  stop(): void;
+}
+
+/** Calls `onLine` with each line that is not empty. */
+export function followPage(url: string, target: string, onLine: (line: string) => void): FollowedPage {
+  const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
+  const request = get(`${url}${target}`, { agent: false, timeout: FOLLOW_SILENCE_MS }, (response) => {
+    let text = '';
+    response.setEncoding('utf8');
+    response.on('data', (piece: string) => {
+      text += piece;
+      if (text.length > MAX_BYTES) request.destroy(new Error(`a line is longer than ${MAX_BYTES} bytes`));
+      if (response.statusCode !== 200) return;
+      const lines = text.split('\n');
+      text = lines.pop() ?? '';
+      for (const line of lines) if (line !== '' && !tries(() => onLine(line), reject)) request.destroy();
+    });
+    response.on('end', () => (response.statusCode === 200 ? resolve() : reject(refusedBy(url, response.statusCode ?? 0, text))));
+    response.on('error', (error) => reject(noAnswer(url, error)));
+  });
+  // An egress sends an empty line at least.
+  request.on('timeout', () => request.destroy(new Error(`nothing came for ${FOLLOW_SILENCE_MS / 1_000} s`)));
+  request.on('error', (error) => reject(noAnswer(url, error)));
+  return {
+    ended,
+    stop() {
+      resolve();
+      request.destroy();
+    },
+  };
+}
+
+/** Returns whether `act` ended well; `failed` gets what it threw. */
+function tries(act: () => void, failed: (error: unknown) => void): boolean {
+  try {
+    act();
+    return true;
+  } catch (error) {
+    failed(error);
+    return false;
+  }
+}
+
+function noAnswer(url: string, error: unknown): Stopped {
+  return new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${error instanceof Error ? error.message : String(error)}`);
+}
+
+function refusedBy(url: string, status: number, body: string): Stopped {
+  if (status === 400) return new Stopped(EXIT_USAGE, body.trim());
+  return new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${status}: ${body.trim()}`);
+}
+
+/** Returns null for a text that is no JSON. */
+export function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

@@ -2,6 +2,7 @@ import type { CommandEntry } from './command-spec.ts';
 import { completionEntries } from './commands/completion.ts';
 import { configPrintEntry } from './commands/config-print.ts';
 import { configSchemaEntry } from './commands/config-schema.ts';
+import { decisionsEntry } from './commands/decisions.ts';
 import { demoEntry } from './commands/demo.ts';
 import { diffEntry } from './commands/diff.ts';
 import { explainEntry } from './commands/explain.ts';
@@ -16,6 +17,7 @@ import { manEntry } from './commands/man.ts';
 import { migrateEntry } from './commands/migrate.ts';
 import { routesEntry } from './commands/routes.ts';
 import { runEntry } from './commands/run.ts';
+import { sessionsEntry } from './commands/sessions.ts';
 import { simulateEntry } from './commands/simulate.ts';
 import { tokenInspectEntry } from './commands/token-inspect.ts';
 import { validateEntry } from './commands/validate.ts';
@@ -29,6 +31,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   validate: validateEntry,
   routes: routesEntry,
   explain: explainEntry,
+  sessions: sessionsEntry,
+  decisions: decisionsEntry,
   simulate: simulateEntry,
   diff: diffEntry,
   migrate: migrateEntry,

@@ -2,12 +2,11 @@ import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/sources/config-source.ts';
 import { createFakeEgress } from '../testing/egress/fake-egress.ts';
 import type { FakeEgress } from '../testing/egress/fake-egress-api.ts';
-import { EXIT_CONFIG } from './exit-codes.ts';
+import { EXIT_CONFIG, EXIT_USAGE } from './exit-codes.ts';
 import type { FakeCommand } from './commands/fake.ts';
 import type { Terminal } from './terminal.ts';
 
 /** From sysexits. */
-const EXIT_USAGE = 64;
 
 /** Version of the line: it increases when a field is removed or changes its meaning. */
 const LINE_VERSION = 1;

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { didYouMean } from '../base/did-you-mean.ts';
-import { check, durationMs, isTrue, items, sizeInBytes } from './values.ts';
+import { durationMs } from '../base/duration.ts';
+import { check, isTrue, items, sizeInBytes } from './values.ts';
 
 /**
  * The options of a command as a table: parsing, environment variables and the help text are made

@@ -14,8 +14,8 @@ import type { Compiled } from '../model/compiled.ts';
 import type { ContentHash } from '../model/names.ts';
 import { identityOf } from '../model/route.ts';
 import { routeOf } from '../routing/route.ts';
-import { EXIT_NO_INPUT, EXIT_UNAVAILABLE } from './exit-codes.ts';
-import { askAdmin } from './ask-admin.ts';
+import { EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE } from './exit-codes.ts';
+import { askAdmin, parsedJson } from './ask-admin.ts';
 import type { ExplainCommand } from './commands/explain.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
 import { fileText } from './file-text.ts';
@@ -25,7 +25,6 @@ import type { Terminal } from './terminal.ts';
 const PROBE_TIMEOUT_MS = 30_000;
 
 const EXIT_REFUSED = 3;
-const EXIT_USAGE = 64;
 
 type Connection = Extract<ExplainCommand['about'], { kind: 'connection' }>;
 type Folder = Extract<ExplainCommand['against'], { kind: 'folder' }>;
@@ -118,17 +117,9 @@ async function askedOfAdmin(url: string, { about, probe }: Pick<ExplainCommand, 
 
 /** Throws for a text that is no trace, or has a version that this egress does not know. */
 function traceIn(body: string, url: string): Trace {
-  const value = parsed(body);
+  const value = parsedJson(body);
   if (typeof value === 'object' && value !== null && 'version' in value && value.version === TRACE_VERSION) return value as Trace;
   throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: the answer is not from a zone egress of this version`);
-}
-
-function parsed(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return null;
-  }
 }
 
 /** Returns the URI names of the leaf; the egress does not verify them for an explanation. */

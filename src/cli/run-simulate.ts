@@ -7,7 +7,7 @@ import type { ReadSessions } from '../explain/recorded.ts';
 import { simulate } from '../explain/simulate.ts';
 import { simulateRequests } from '../explain/simulate-requests.ts';
 import { plainDocument } from '../resources/plain-document.ts';
-import { EXIT_NO_INPUT, EXIT_UNAVAILABLE } from './exit-codes.ts';
+import { EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE } from './exit-codes.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { SimulateCommand } from './commands/simulate.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
@@ -15,7 +15,6 @@ import { fileText } from './file-text.ts';
 import type { Terminal } from './terminal.ts';
 
 const EXIT_CHANGED = 3;
-const EXIT_USAGE = 64;
 /** The number that an egress remembers by default. */
 const LAST_DECISIONS = 10_000;
 

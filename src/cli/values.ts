@@ -1,3 +1,4 @@
+import { durationMs } from '../base/duration.ts';
 import type { LogLevel } from '../observe/log.ts';
 import { isCidr } from '../routing/addresses.ts';
 import type { OptionSpec } from './options.ts';
@@ -34,16 +35,6 @@ const FALSE: readonly string[] = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
 
 export function isTrue(text: string): boolean {
   return TRUE.includes(text);
-}
-
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** Reads Go's durations, as kuma-dp does: `1m30s`, `500ms`. Null where the text is none. */
-export function durationMs(text: string): number | null {
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return null;
-  let total = 0;
-  for (const [, number, , unit] of text.matchAll(/(\d+(\.\d+)?)(ms|s|m|h)/g)) total += Number(number) * (UNITS[unit ?? ''] ?? 0);
-  return total;
 }
 
 const SIZES: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9 };

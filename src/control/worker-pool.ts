@@ -10,6 +10,7 @@ import { EVERY_PLACE } from '../model/messages.ts';
 import type { EndpointReport, FromData, OpenSessions, OwnListener, SlotChange, ToData } from '../model/messages.ts';
 import type { SnapshotChange } from '../model/changes.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
+import type { ShownQuery } from '../model/shown-session.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
@@ -42,9 +43,13 @@ export interface WorkerPoolOptions {
   readonly onSilence?: (message: string) => void;
   /** Absent: the real one; see DataWatch. */
   readonly watchClock?: Clock;
+  /** Called with each piece of an answer to `askSessions`. */
+  readonly onShownSessions?: (worker: number, piece: ShownPiece) => void;
   /** Called with the outcomes of sessions at watched endpoints. */
   readonly onReports?: (reports: readonly EndpointReport[]) => void;
 }
+
+export type ShownPiece = Extract<FromData, { kind: 'shown-sessions' }>;
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 30_000;
@@ -281,6 +286,11 @@ export class WorkerPool {
     return (await answers).flatMap((answer) => (answer.kind === 'open-sessions' ? [answer.open] : []));
   }
 
+  /** Asks every data side for its open sessions; `onShownSessions` gets the answers. */
+  askSessions(ask: number, query: ShownQuery): void {
+    this.#postAll({ kind: 'ask-sessions', ask, query });
+  }
+
   endSessions(): void {
     this.#postAll({ kind: 'end-sessions' });
   }
@@ -448,6 +458,7 @@ export class WorkerPool {
     else if (message.kind === 'credentials-needed') onCredentialsNeeded(message.mesh);
     else if (message.kind === 'endpoint-reports') onReports?.(message.reports);
     else if (message.kind === 'relay') onRelay(message.path);
+    else if (message.kind === 'shown-sessions') this.#options.onShownSessions?.(worker, message);
     else if (message.kind === 'alive') this.#watch.answered(worker);
     else if (message.kind === 'fault') onFault(message.message, message.stack);
     this.#waiting[worker]?.[keyOf(message)]?.(message);

@@ -3,6 +3,7 @@ import type { Delta, SnapshotChange } from './changes.ts';
 import type { MeshCredentials } from './credentials.ts';
 import type { EndpointHealth, Resolution } from './endpoint-view.ts';
 import type { ContentHash, MeshName } from './names.ts';
+import type { ShownQuery, ShownSession } from './shown-session.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SessionRecord } from './session-record.ts';
 
@@ -46,6 +47,8 @@ export type ToData =
   | { readonly kind: 'close-listener'; readonly place: string; readonly quietMs: number; readonly atMostMs: number }
   /** Ends every remaining session with the reason `drained`. */
   | { readonly kind: 'end-sessions' }
+  /** Asks for `shown-sessions`. */
+  | { readonly kind: 'ask-sessions'; readonly ask: number; readonly query: ShownQuery }
   /** Asks for `alive`: the thread still takes messages. */
   | { readonly kind: 'ask-alive' }
   /** Asks for `open-sessions`. */
@@ -127,5 +130,14 @@ export type FromData =
   | { readonly kind: 'endpoint-reports'; readonly reports: readonly EndpointReport[] }
   /** The relay in use; sent once at the start. */
   | { readonly kind: 'relay'; readonly path: 'adopted-handle' | 'public-api' }
+  /** A piece of the answer to `ask-sessions` with the same number. */
+  | {
+      readonly kind: 'shown-sessions';
+      readonly ask: number;
+      readonly sessions: readonly ShownSession[];
+      /** The sessions that the query finds, which may be more than it asks for. */
+      readonly found: number;
+      readonly last: boolean;
+    }
   /** A bug or a broken environment, with its stack as text. */
   | { readonly kind: 'fault'; readonly message: string; readonly stack: string };

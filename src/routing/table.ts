@@ -1,3 +1,4 @@
+import { columns } from '../base/columns.ts';
 import type { Cluster, Endpoint, TlsOrigination } from '../model/cluster.ts';
 import { addressKey } from '../model/endpoint-view.ts';
 import type { Permission, PermissionRule, Principal } from '../model/permission.ts';
@@ -137,17 +138,7 @@ const NAMED = 3;
 
 /** Writes columns, one route a line. */
 export function tableText({ routes }: RoutingTable): string {
-  const rows = [HEAD, ...routes.map(cells)];
-  const widths = HEAD.map((_, column) => rows.reduce((widest, row) => Math.max(widest, row[column]?.length ?? 0), 0));
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
+  return columns([HEAD, ...routes.map(cells)]);
 }
 
 function cells({ sni, mesh, destination, mode, endpoints, who, tls }: RouteRow): readonly string[] {

@@ -40,6 +40,7 @@ import { runSession } from './session.ts';
 import { recheck } from './session-recheck.ts';
 import { clientAddressOf } from './session-state.ts';
 import type { Session } from './session-state.ts';
+import { showSessions } from './shown-sessions.ts';
 import { Sweep } from './sweep.ts';
 import { Terminator } from './terminate.ts';
 import type { MeshTls } from './terminate.ts';
@@ -183,6 +184,8 @@ export class DataSide implements SessionContext {
       case 'end-sessions':
         for (const session of this.#sessions) session.steps.end(refuse('drained', 'the drain time is over'));
         return;
+      case 'ask-sessions':
+        return void this.#showSessions(message);
       case 'ask-alive':
         return this.#send({ kind: 'alive' });
       case 'ask-open-sessions':
@@ -286,6 +289,11 @@ export class DataSide implements SessionContext {
       this.#listeners.delete(place);
       this.#send({ kind: 'listen-failed', place, code: code ?? '', message: text });
     }
+  }
+
+  async #showSessions({ ask, query }: Extract<ToData, { kind: 'ask-sessions' }>): Promise<void> {
+    const from = { sessions: this.#sessions, clock: this.clock, worker: this.#worker };
+    await showSessions(from, query, (piece) => this.#send({ kind: 'shown-sessions', ask, ...piece }));
   }
 
   #closeListener({ place, ...options }: Extract<ToData, { kind: 'close-listener' }>): void {

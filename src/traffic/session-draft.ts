@@ -1,6 +1,7 @@
 import type { CertificateCheck, EndReason } from '../base/refusal.ts';
 import type { CertificateSummary, VerifiedClient } from '../model/client.ts';
 import { addressKey } from '../model/endpoint-view.ts';
+import type { ShownSession } from '../model/shown-session.ts';
 import type { Route } from '../model/route.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { BreakerLimit, SessionRecord } from '../model/session-record.ts';
@@ -52,6 +53,13 @@ export class SessionDraft {
   #reason: EndReason = 'internal-error';
   #detail = '';
   #check: CertificateCheck | null = null;
+  #sampledUp = 0;
+  #sampledDown = 0;
+  #sampledAt: number;
+  #rateUp = 0;
+  #rateDown = 0;
+  /** The last sample that found new bytes. */
+  #movedAt: number;
 
   constructor(start: {
     readonly id: string;
@@ -65,6 +73,49 @@ export class SessionDraft {
     this.#acceptedAt = start.nowMs;
     this.#clientAddress = start.address;
     this.#clientPort = start.port;
+    this.#sampledAt = start.nowMs;
+    this.#movedAt = start.nowMs;
+  }
+
+  /** Measures the rates of bytes since the last call. */
+  sample(nowMs: number): void {
+    const ms = nowMs - this.#sampledAt;
+    if (ms <= 0) return;
+    const [up, down] = [this.#bytesUp - this.#sampledUp, this.#bytesDown - this.#sampledDown];
+    this.#rateUp = Math.round((up * 1_000) / ms);
+    this.#rateDown = Math.round((down * 1_000) / ms);
+    if (up + down > 0) this.#movedAt = nowMs;
+    this.#sampledUp = this.#bytesUp;
+    this.#sampledDown = this.#bytesDown;
+    this.#sampledAt = nowMs;
+  }
+
+  /** Returns what is known of it while it is open. */
+  open(nowMs: number): Omit<ShownSession, 'worker' | 'state'> {
+    const route = this.#route;
+    const target = this.#target;
+    const hasNews = this.#bytesUp + this.#bytesDown > this.#sampledUp + this.#sampledDown;
+    return {
+      id: this.#id,
+      startedAt: this.#startedAt,
+      ageMs: Math.round(nowMs - this.#acceptedAt),
+      idleMs: hasNews ? 0 : Math.round(nowMs - this.#movedAt),
+      clientAddress: this.#clientAddress,
+      clientPort: this.#clientPort,
+      spiffeIds: this.#spiffeIds,
+      sni: this.#sni,
+      mode: route === null ? '' : route.kind,
+      mesh: route === null ? '' : route.mesh,
+      destination: route === null ? '' : route.destination,
+      cluster: route === null ? '' : route.cluster,
+      endpoint: target === null ? '' : addressKey(target.ip, target.endpoint.port),
+      endpointTls: target !== null && target.endpoint.tls !== null,
+      bytesUp: this.#bytesUp,
+      bytesDown: this.#bytesDown,
+      rateUp: this.#rateUp,
+      rateDown: this.#rateDown,
+      ...(this.#requests === null ? {} : { requests: this.#requests }),
+    };
   }
 
   /** Records the configuration that judges the session from now on. */

@@ -66,7 +66,9 @@ export class Sweep {
 
   #look(): void {
     this.#before();
+    const nowMs = this.#clock.now();
     for (const session of this.#sessions) {
+      session.draft.sample(nowMs);
       if (session.servesRequests) this.#lookAtRequests(session);
       else if (session.legs === null) lookAtClient(session);
       else this.#lookAtJoined(session, session.legs);

@@ -30,6 +30,9 @@ const state: AdminState = {
   metrics: () => Promise.resolve('# HELP x y\nx 1\n'),
   decisions: (query) => decisions.list(query),
   requests: () => [],
+  follow: () => null,
+  sessions: () => Promise.resolve(null),
+  wall: () => Date.UTC(2026, 0, 1),
   snapshot: () => EMPTY_SNAPSHOT,
   problems: () => [{ severity: 'error', file: 'a.yaml', line: 2, column: 3, field: 'name', message: 'is missing' }],
   explain(question) {

@@ -4,7 +4,7 @@ import { helpText } from '../../src/cli/help.ts';
 import { parseCommand } from '../../src/cli/parse.ts';
 import { sessionLimit } from '../../src/cli/run.ts';
 import { strayVariables } from '../../src/cli/variables.ts';
-import { durationMs } from '../../src/cli/values.ts';
+import { durationMs } from '../../src/base/duration.ts';
 
 t.test('run: defaults are those that the reference names', async (t) => {
   t.match(parseCommand(['run', '--resources', 'zone'], {}), {

@@ -3,6 +3,7 @@ import type { CommandEntry } from '../command-spec.ts';
 import { readOptions } from '../options.ts';
 import type { ParsedOptions, OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
+import { adminUrl, outputForm } from '../values.ts';
 
 export interface ExplainCommand {
   /**
@@ -79,7 +80,7 @@ export const explainEntry: CommandEntry = command({
     const probe = given.flag('probe');
     if (probe && (against.kind === 'folder' || about.kind === 'record'))
       throw new Error('--probe needs --admin URL and --sni NAME: a running egress dials what a new session would dial');
-    return { about, against, probe, output: outputOf(given.text('output') ?? 'text') };
+    return { about, against, probe, output: outputForm(given.text('output') ?? 'text') };
   },
   run: async (parsed, terminal) => (await import('../run-explain.ts')).explainCommand(parsed, terminal),
 });
@@ -109,17 +110,8 @@ function againstOf(given: ParsedOptions, about: ExplainCommand['about']): Explai
   const url = given.text('admin');
   const dir = url !== null && given.source('resources') !== '--resources' ? null : given.text('resources');
   if (url !== null && dir !== null) throw new Error('give only one of --resources and --admin');
-  if (url !== null) {
-    const parsed = URL.parse(url);
-    if (parsed?.protocol !== 'http:') throw new Error(`--admin ${JSON.stringify(url)}: allowed is http://HOST:PORT`);
-    return { kind: 'admin', url: parsed.origin };
-  }
+  if (url !== null) return { kind: 'admin', url: adminUrl(url) };
   if (about.kind === 'record') throw new Error('--id needs --admin URL: the egress remembers its sessions, a folder does not');
   if (dir === null) throw new Error('explain needs --resources DIR or --admin URL');
   return { kind: 'folder', dir, name: given.text('name'), zone: given.text('zone'), identities: given.text('identities') };
-}
-
-function outputOf(text: string): ExplainCommand['output'] {
-  if (text === 'text' || text === 'json') return text;
-  throw new Error(`--output ${JSON.stringify(text)}: allowed are text and json`);
 }

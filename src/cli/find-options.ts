@@ -1,0 +1,33 @@
+import type { OptionTable, ParsedOptions } from './options.ts';
+
+/** Options of the commands that look for sessions in a running egress. */
+export const FIND_OPTIONS: OptionTable = {
+  admin: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN'],
+    value: 'URL',
+    help: 'the admin pages of the egress, e.g. http://127.0.0.1:9901',
+  },
+  mesh: { kind: 'text', value: 'NAME', help: 'only this mesh' },
+  destination: { kind: 'text', value: 'NAME', help: 'only this destination' },
+  client: {
+    kind: 'text',
+    value: 'ID',
+    help: 'only this client: a SPIFFE id or an address, or the beginning of one with * behind it',
+  },
+};
+
+/** Returns the parameters of a page for the options that are given. */
+export function findText(given: ParsedOptions): Readonly<Record<string, string>> {
+  const named = ['mesh', 'destination', 'client'].map((name) => [name, given.text(name)] as const);
+  return Object.fromEntries(named.flatMap(([name, text]) => (text === null ? [] : [[name, text]])));
+}
+
+/** Returns the text of an option that has to be one of these. Throws with what is allowed. */
+export function choice<Text extends string>(given: ParsedOptions, name: string, allowed: readonly Text[]): Text {
+  const text = given.text(name);
+  const found = allowed.find((each) => each === text);
+  if (found !== undefined) return found;
+  const names = `${allowed.slice(0, -1).join(', ')} and ${allowed.at(-1) ?? ''}`;
+  throw new Error(`--${name} ${JSON.stringify(text)}: allowed are ${names}`);
+}

@@ -1,0 +1,13 @@
+import { pageOf } from './ask-admin.ts';
+import type { SessionsCommand } from './commands/sessions.ts';
+import { untilStopped } from './load-folder.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Exits with 0, with 64 for a query that the egress refuses, with 69 where it does not answer. */
+export function sessionsCommand({ url, query, output }: SessionsCommand, terminal: Terminal): Promise<number> {
+  return untilStopped(terminal, async () => {
+    const search = new URLSearchParams({ ...query, output: output === 'text' ? 'table' : 'json' });
+    terminal.out(await pageOf(url, `/sessions?${search.toString()}`));
+    return 0;
+  });
+}

@@ -1,0 +1,44 @@
+import { nextTurn } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
+import type { FromData } from '../model/messages.ts';
+import { isFoundBy, sortKey } from '../model/shown-session.ts';
+import type { ShownSession, ShownQuery, ShownState } from '../model/shown-session.ts';
+import type { Session } from './session-state.ts';
+
+/** The sessions that are looked at, and those that are sent, in one turn of the event loop. */
+const AT_A_TIME = 500;
+
+type Piece = Omit<Extract<FromData, { kind: 'shown-sessions' }>, 'kind' | 'ask'>;
+
+/**
+ * Sends the open sessions that the query finds, in pieces. Ten thousand sessions take twenty turns
+ * of the event loop, and others have theirs in between.
+ */
+export async function showSessions(
+  { sessions, clock, worker }: { readonly sessions: ReadonlySet<Session>; readonly clock: Clock; readonly worker: number },
+  query: ShownQuery,
+  send: (piece: Piece) => void,
+): Promise<void> {
+  const found: ShownSession[] = [];
+  // New sessions come while this goes on: it ends after as many as there were.
+  let left = sessions.size;
+  for (const session of sessions) {
+    if (left-- === 0) break;
+    const open: ShownSession = { ...session.draft.open(clock.now()), worker, state: stateOf(session) };
+    if (isFoundBy(query, open)) found.push(open);
+    if (left % AT_A_TIME === 0) await nextTurn();
+  }
+  const shown = found.sort((a, b) => sortKey(query.sort, b) - sortKey(query.sort, a)).slice(0, query.most);
+  for (let i = 0; i < shown.length; i += AT_A_TIME) {
+    send({ sessions: shown.slice(i, i + AT_A_TIME), found: found.length, last: i + AT_A_TIME >= shown.length });
+    await nextTurn();
+  }
+  if (shown.length === 0) send({ sessions: [], found: found.length, last: true });
+}
+
+function stateOf(session: Session): ShownState {
+  if (session.servesRequests) return 'requests';
+  if (session.joined) return 'relay';
+  if (session.route === null) return 'hello';
+  return session.route.kind === 'terminate' && session.client === null ? 'handshake' : 'connect';
+}
