@@ -174,7 +174,7 @@ t.test('what kuma-dp refuses is refused', async (t) => {
   t.equal(refusal(['-d=f', '--mesh=m']), both);
   t.equal(refusal(['-d=f'], { KUMA_DATAPLANE_NAME: 'e' }), both);
   const cases: readonly [readonly string[], Env, RegExp][] = [
-    [['--dataplane-file=a', '-d', 'b'], {}, /^--dataplane-file is given 2 times: allowed is once/],
+    [['--dataplane-file=a', '-d', '-'], {}, /^--dataplane-file is given 2 times, once as -: standard input can be the only one/],
     [['--cp-address=https://cp'], {}, /needs --dataplane-file.*or --name/],
     [['--cp-address=ftp://cp', '--name=e'], {}, /unsupported URL scheme "ftp", must be http or https/],
     [['--cp-address=cp:5678', '--name=e'], {}, /unsupported URL scheme "cp"/],
