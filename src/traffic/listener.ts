@@ -59,6 +59,8 @@ export class Listener {
     if (options.unref === true) server.unref();
     return new Promise((resolve, reject) => {
       server.once('error', reject);
+      // For a descriptor Node reads the length of the queue only from its second argument: without
+      // it, an inherited socket would have 511 places, and lose connections in a stall of a second.
       server.listen(
         {
           ...at,
@@ -66,6 +68,7 @@ export class Listener {
           exclusive: true,
           ...(reusePort ? { reusePort: true } : {}),
         },
+        backlog,
         () => {
           server.removeListener('error', reject);
           // An error of accept() (no descriptors left) must not end the process; the limit on

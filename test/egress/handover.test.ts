@@ -2,7 +2,8 @@
 // tests what an upgrade loses, a way back, and new processes that do not start.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -14,6 +15,7 @@ import { MAIN, page, writeZone } from './zone-process.ts';
 import type { ZoneFolder } from './zone-process.ts';
 
 const HOLDER = join(import.meta.dirname, 'fixtures/socket-holder.ts');
+const STANDING = join(import.meta.dirname, 'fixtures/standing-listener.ts');
 const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/TAP|KUMA|NODE_OPTIONS/.test(key)));
 
 interface Instance {
@@ -159,6 +161,28 @@ t.test('an upgrade, a way back and new ones that do not start lose no connection
   t.equal(await ask(await early, 'waited'), 'waited');
   next.kill('SIGKILL');
   await next.exit;
+});
+
+t.test('the queue of an inherited socket is as long as that of its own: a stall of the egress loses nothing', async (t) => {
+  const port = await freePort();
+  const server = createServer().listen({ port, host: '127.0.0.1', backlog: 4_096 });
+  await once(server, 'listening');
+  const { fd } = (server as unknown as { readonly _handle: { readonly fd: number } })._handle;
+  const child = spawn(process.execPath, [STANDING], { env, stdio: ['ignore', 'inherit', 'inherit', fd, 'ipc'] });
+  const ended = once(child, 'exit');
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  server.close();
+  await once(child, 'message');
+  // Node's own length is 511. A kernel that allows no more has no room for these.
+  const most = Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
+  const sockets = Array.from({ length: Math.min(600, most) }, () => connect(port, '127.0.0.1'));
+  let connected = 0;
+  for (const socket of sockets) socket.on('error', () => undefined).on('connect', () => void connected++);
+  await until('all are in the queue', () => connected === sockets.length);
+  for (const socket of sockets) socket.destroy();
 });
 
 t.test('more than one socket is refused in one line', async (t) => {
