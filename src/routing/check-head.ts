@@ -39,8 +39,13 @@ export type CheckedHead = { readonly kind: 'head'; readonly path: string; readon
 const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
 /** Envoy's limit, `max_headers_count`. */
 const MAX_HEADERS = 100;
-/** Printable ASCII without the characters that end a host or belong to another part of a URL. */
-const HOST = /^(?!.*[/,<>"\\#?@^`{|}])[\x21-\x7e]+$/;
+/**
+ * Printable ASCII without the characters that end a host or belong to another part of a URL: a name
+ * or an address in brackets, and at most one port. Envoy takes any order of colons and brackets.
+ */
+const HOST = /^(?!.*[/,<>"\\#?@^`{|}])(?:\[[\da-f:.]+\]|[\x21-\x39\x3b-\x5a\x5c\x5e-\x7e]+)(?::\d*)?$/i;
+/** More than a double holds would be sent on as another number. */
+const MAX_LENGTH = Number.MAX_SAFE_INTEGER;
 const PATH = /^\/[\x21-\x22\x24-\x7e]*$/;
 /** Headers for the end of a message and its recipient: `Connection` must not name them. */
 const OF_THE_MESSAGE = ['host', 'content-length', 'transfer-encoding'] as const;
@@ -59,6 +64,7 @@ export function checkHttp1({ version, method, target, headers, fields }: Http1He
     return unserved('notImplemented', 'the only transfer encoding that is served is chunked');
   if (contentLengths.length + transferEncodings.length > 1)
     return unserved('badRequest', 'the request names the end of its body more than once');
+  if (Number(contentLengths[0] ?? 0) > MAX_LENGTH) return unserved('badRequest', 'the length of the body is no exact number');
   const named = OF_THE_MESSAGE.find((name) => connectionNames.has(name));
   if (named !== undefined) return unserved('badRequest', `Connection names ${named}`);
   const unservedMethod = checkMethod(method);
@@ -77,11 +83,15 @@ export function checkHttp2({
   method,
   path,
   authority,
+  fields,
 }: {
   method: string;
   path: string;
   authority: string;
+  fields?: Pick<HeadFields, 'contentLengths'>;
 }): UnservedHead | null {
+  if (Number(fields?.contentLengths[0] ?? 0) > MAX_LENGTH)
+    return unserved('badRequest', 'the length of the body is no exact number');
   if (!KNOWN_METHODS.has(method)) return unserved('badRequest', `the method ${printable(method)} is not known`);
   return checkMethod(method) ?? checkPath(method, path) ?? checkAuthority(authority);
 }
@@ -125,5 +135,6 @@ function isServedEncoding(encodings: readonly string[]): boolean {
 export function isSoundAnswer(status: number, headers: FlatHeaders, fields: HeadFields): boolean {
   const { transferEncodings, contentLengths } = fields;
   if (status < 200 || headers.length / 2 > MAX_HEADERS || !isServedEncoding(transferEncodings)) return false;
+  if (Number(contentLengths[0] ?? 0) > MAX_LENGTH) return false;
   return status !== 204 || (transferEncodings.length === 0 && contentLengths.every((length) => /^0+$/.test(length)));
 }

@@ -23,6 +23,30 @@ const ANSWERS: readonly (readonly [string, string, number, string, 'ends'?])[] =
   ['no reason', 'HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nab', 200, 'ab'],
   ['an odd status', 'HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n', 299, ''],
   ['204', 'HTTP/1.1 204 No Content\r\n\r\n', 204, ''],
+  ...['\t2', ' 2', '2 ', '2   ', '002'].map(
+    (length) => [`length ${JSON.stringify(length)}`, `${OK}Content-Length:${length}\r\n\r\nab`, 200, 'ab'] as const,
+  ),
+  ...['\tchunked', 'ChUnKeD', ' chunked'].map(
+    (encoding) =>
+      [
+        `encoding ${JSON.stringify(encoding)}`,
+        `${OK}Transfer-Encoding:${encoding}\r\n\r\n2\r\nab\r\n0\r\n\r\n`,
+        200,
+        'ab',
+      ] as const,
+  ),
+  // The parser obeys trailers: they must not change how the next answer is read.
+  ...['Connection: close', 'Connection: x', 'Transfer-Encoding: gzip', 'Transfer-Encoding: chunked', 'Upgrade: x', 'Host: b'].map(
+    (trailer) => [`trailer ${trailer}`, `${OK}${CHUNKED}\r\n2\r\nab\r\n0\r\n${trailer}\r\n\r\n`, 200, 'ab'] as const,
+  ),
+  ...['junk', '\r\n\r\n', '\n', '\0', 'HTTP/1.1 200'].map(
+    (junk) => [`junk ${JSON.stringify(junk)}`, answerOf('ab') + junk, 200, 'ab'] as const,
+  ),
+  ['more than its length', `${OK}Content-Length: 2\r\n\r\nabcdef`, 200, 'ab'],
+  ['a second one behind chunks', `${OK}${CHUNKED}\r\n2\r\nab\r\n0\r\n\r\n${answerOf('stolen')}`, 200, 'ab'],
+  ['an upgrade that is not one', answerOf('ab', 'Connection: Upgrade\r\nUpgrade: websocket\r\n'), 200, 'ab'],
+  ['hints with framing', `HTTP/1.1 103 X\r\n${CHUNKED}\r\n${answerOf('ab')}`, 200, 'ab'],
+  ['205', 'HTTP/1.1 205 Reset\r\nContent-Length: 0\r\n\r\n', 205, ''],
   ['204 of length 0', 'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n', 204, ''],
   ['204 and bytes behind it', 'HTTP/1.1 204 No Content\r\n\r\nab', 204, '', 'ends'],
   ['304 and bytes behind it', 'HTTP/1.1 304 Not Modified\r\n\r\nab', 304, '', 'ends'],
@@ -41,8 +65,17 @@ const ANSWERS: readonly (readonly [string, string, number, string, 'ends'?])[] =
       ['two lengths', `${OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab`],
       ['two equal lengths', `${OK}Content-Length: 2\r\nContent-Length: 2\r\n\r\nab`],
       ['a length and chunks', `${OK}Content-Length: 5\r\n${CHUNKED}\r\n0\r\n\r\n`],
-      ...['-1', '+2', '2, 2', '0x2', ''].map(
+      ...['-1', '+2', '2, 2', '0x2', '', '2,', '2;', '2_', '\x0b2', '2\xa0', '18446744073709551616', '9007199254740993'].map(
         (length) => [`length ${length}`, `${OK}Content-Length: ${length}\r\n\r\nab`] as const,
+      ),
+      ...['', 'identity', 'identity, chunked', 'chunked,', ', chunked', 'chunked;x', '\x0bchunked', 'chunked\xa0'].map(
+        (encoding) => [`encoding ${encoding}`, `${OK}Transfer-Encoding: ${encoding}\r\n\r\n2\r\nab\r\n0\r\n\r\n`] as const,
+      ),
+      ...['HTTP/1.2 200 OK', 'HTTP/1.1  200 OK', 'HTTP/1.1\t200 OK', 'ICY 200 OK', 'http/1.1 200 OK', ' HTTP/1.1 200 OK'].map(
+        (line) => [`line ${line}`, `${line}\r\nContent-Length: 2\r\n\r\nab`] as const,
+      ),
+      ...['\0HTTP/1.1 200 OK', 'HTTP/1.1 200 O\rK', 'HTTP/1.1 +200 OK', 'HTTP/1.1 200OK', 'HTTP/1.1 100 X'].map(
+        (line) => [`line ${JSON.stringify(line)}`, `${line}\r\nContent-Length: 2\r\n\r\nab`] as const,
       ),
       ...['gzip', 'gzip, chunked', 'xchunked', 'chunked, chunked', `chunked\r\n${CHUNKED.trimEnd()}`].map(
         (encoding) => [`encoding ${encoding}`, `${OK}Transfer-Encoding: ${encoding}\r\n\r\n2\r\nab\r\n0\r\n\r\n`] as const,

@@ -87,11 +87,13 @@ const REFUSED: readonly (readonly [string, Buffer])[] = [
   ...['G ET', 'GET / HTTP/1.1\r\nx:', 'get', 'BREW', 'TRACE', ''].map(
     (method) => [`method ${JSON.stringify(method)}`, request(1, swapped(':method', method))] as const,
   ),
-  ...['a b', 'u@a', 'a/b', 'a\r\nx: b', ''].map(
+  ...['a b', 'u@a', 'a/b', 'a\r\nx: b', '', 'a:b', 'a:80:90', '[::1', '::1', 'a,b', ':80'].map(
     (authority) => [`authority ${JSON.stringify(authority)}`, request(1, swapped(':authority', authority))] as const,
   ),
   ['a scheme with a space', request(1, swapped(':scheme', 'ht tp'))],
-  ...['+2', '', '2, 2', '-1', '0x2'].map((length) => [`length ${length}`, post(['content-length', length], 'ab')] as const),
+  ...['+2', '', '2, 2', '-1', '0x2', '9007199254740993', '18446744073709551616', '2 '].map(
+    (length) => [`length ${length}`, post(['content-length', length], 'ab')] as const,
+  ),
   ['two lengths', post(['content-length', '2', 'content-length', '3'], 'ab')],
   ['two equal lengths', post(['content-length', '2', 'content-length', '2'], 'ab')],
   ['1,000 headers', request(1, [...GET, ...many(1_000)])],

@@ -151,6 +151,8 @@ export class Http1Connection implements Connection {
           if (!finish()) return;
           const trailers = rawTexts(given.rawTrailers);
           budget.body(bytesOf(trailers));
+          // The parser obeys such a trailer, and would read the next answer in another way.
+          if (trailers.some((name, i) => i % 2 === 0 && OF_THE_CONNECTION.has(name))) this.#closed = true;
           listener.onEnd(trailers);
           // The library ends a connection that is not kept within this turn.
           queueMicrotask(() => this.#release());
@@ -174,9 +176,19 @@ export class Http1Connection implements Connection {
   }
 }
 
+const OF_THE_CONNECTION: ReadonlySet<string> = new Set([
+  'connection',
+  'proxy-connection',
+  'transfer-encoding',
+  'content-length',
+  'upgrade',
+]);
+
+/** The parser leaves white space at the end of values, which does not belong to them. */
 function rawTexts(raw: unknown): string[] {
   if (!Array.isArray(raw)) return [];
-  return lowerNames(raw.map((each: unknown) => (Buffer.isBuffer(each) ? each.toString('latin1') : String(each))));
+  const texts = raw.map((each: unknown) => (Buffer.isBuffer(each) ? each.toString('latin1') : String(each)));
+  return lowerNames(texts.map((text) => (text.endsWith(' ') || text.endsWith('\t') ? text.replace(/[ \t]+$/, '') : text)));
 }
 
 function reasonOf(error: Error, begun: boolean): ResetReason {
