@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { JOINED } from './joined.ts';
+import { MESH_SCOPED } from './mesh-scoped.ts';
 import { STANDALONE, STANDALONE_METRICS } from './standalone.ts';
 import type { Manifest } from './types.ts';
 
@@ -10,6 +11,7 @@ export const FILES: Readonly<Record<string, readonly Manifest[]>> = {
   'standalone.yaml': STANDALONE,
   'standalone-metrics.yaml': STANDALONE_METRICS,
   'joined.yaml': JOINED,
+  'mesh-scoped.yaml': MESH_SCOPED,
 };
 
 export function render(manifests: readonly Manifest[]): string {

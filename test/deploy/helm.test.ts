@@ -12,6 +12,7 @@ import Ajv from 'ajv';
 import t from 'tap';
 import { parse, parseAllDocuments } from 'yaml';
 import { JOINED } from '../../deploy/kubernetes/joined.ts';
+import { MESH_SCOPED } from '../../deploy/kubernetes/mesh-scoped.ts';
 import { RESOURCES, STANDALONE, STANDALONE_METRICS } from '../../deploy/kubernetes/standalone.ts';
 import type { Container, Manifest } from '../../deploy/kubernetes/types.ts';
 import { withHelm } from '../data.ts';
@@ -32,6 +33,11 @@ const standalone = (values: Values = {}): Release => ({
   namespace: 'zone-egress',
   values: { mode: 'standalone', configuration: { files: RESOURCES }, ...values },
 });
+const meshScoped = (values: Values = {}): Release => ({
+  name: 'zone-egress',
+  namespace: 'zone-egress-meshes',
+  values: { mode: 'meshScoped', meshes: ['mesh-a', 'mesh-b'].map((name) => ({ name, egress: { enabled: true } })), ...values },
+});
 const KUMAS_NAMES = { nameOverride: 'kuma', fullnameOverride: 'kuma-egress' };
 
 /** Releases that between them take each way through the templates. */
@@ -44,6 +50,15 @@ const RELEASES: Readonly<Record<string, Release>> = {
     configuration: { files: null, existingConfigMap: 'zone', secretName: 'keys' },
     networkPolicy: { metricsNamespaceLabels: { 'kubernetes.io/metadata.name': 'monitoring' } },
     egress: { podAnnotations: { a: 'b' } },
+  }),
+  'mesh-scoped': meshScoped(),
+  'mesh-scoped, each value': meshScoped({
+    meshes: [
+      { name: 'a', egress: { enabled: true, workload: 'out', tokenSecretName: 'token-of-a' } },
+      { name: 'b', egress: { enabled: false } },
+      { name: 'c' },
+    ],
+    egress: { envVars: { ZONE_EGRESS_HTTP: 'off' } },
   }),
   'a release of another name': { name: 'east', namespace: 'kuma-system', values: {} },
   nothing: joined({ egress: { enabled: false } }),
@@ -120,6 +135,7 @@ t.test('it makes the objects of deploy/kubernetes', async (t) => {
   const inRelease = (manifests: readonly Manifest[]): readonly Manifest[] => manifests.filter(({ kind }) => kind !== 'Namespace');
   const folder = inRelease(STANDALONE);
   t.strictSame(objects(manifestsOf(standalone())), objects(folder));
+  t.strictSame(objects(manifestsOf(meshScoped())), objects(inRelease(MESH_SCOPED)));
   t.strictSame(
     objects(manifestsOf(standalone({ serviceMonitor: { enabled: true } }))),
     objects([...folder, ...STANDALONE_METRICS]),
@@ -171,6 +187,7 @@ t.test('values reach their place', async (t) => {
 t.test('values that do not fit together are refused, with what is allowed', async (t) => {
   for (const [release, message] of [
     [{ ...joined(), namespace: 'default' }, 'the release is in the namespace "default": a control plane of Kuma takes'],
+    [meshScoped({ meshes: [{ name: 'a' }] }), 'no entry of meshes has egress.enabled'],
     [standalone({ configuration: {} }), 'mode standalone serves a folder: set configuration.files'],
     [standalone({ configuration: { files: RESOURCES, existingConfigMap: 'x' } }), 'allowed is one of them'],
     [joined({ serviceMonitor: { enabled: true } }), 'serviceMonitor.enabled with mode joined'],
@@ -215,6 +232,8 @@ t.test('the schema takes the values of each release, and refuses wrong ones by t
     [{ controlPlane: { url: 'cp:5678' } }, '.controlPlane.url should match'],
     [{ configuration: { files: { 'zone.txt': '' } } }, '.configuration.files'],
     [{ configuration: { files: { 'zone.yaml': { type: 'Mesh' } } } }, '.configuration.files'],
+    [{ meshes: [{ egress: { enabled: true } }] }, '.meshes[0] should have required property'],
+    [{ meshes: [{ name: 'a', egress: { enabled: true, replicas: 2 } }] }, '"replicas"'],
     [{ serviceMonitor: { interval: 'often' } }, '.serviceMonitor.interval should match'],
   ] as const)
     t.match(refused(values).join('\n'), place, JSON.stringify(values));

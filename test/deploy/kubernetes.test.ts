@@ -10,6 +10,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { FILES, render } from '../../deploy/kubernetes/render.ts';
 import { replaceEgress } from '../../deploy/kubernetes/kuma/post-render.ts';
 import { JOINED } from '../../deploy/kubernetes/joined.ts';
+import { MESH_SCOPED } from '../../deploy/kubernetes/mesh-scoped.ts';
 import { STANDALONE, STANDALONE_METRICS } from '../../deploy/kubernetes/standalone.ts';
 import type { Container, Manifest, Volume } from '../../deploy/kubernetes/types.ts';
 import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
@@ -41,7 +42,7 @@ function only<Spec>(manifests: readonly Manifest[], kind: string): Manifest & { 
 }
 
 const podOf = (manifests: readonly Manifest[]): PodSpec => only<DeploymentSpec>(manifests, 'Deployment').spec.template.spec;
-const SETS = { standalone: STANDALONE, joined: JOINED } as const;
+const SETS = { standalone: STANDALONE, joined: JOINED, 'mesh-scoped': MESH_SCOPED } as const;
 
 t.test('the YAML is what the TypeScript beside it makes', async (t) => {
   for (const [name, manifests] of Object.entries(FILES)) {
@@ -237,6 +238,61 @@ t.test('joined: its container finds its control plane by the variables of the ma
     dynamicMetadata: { HOST_IP: '10.0.0.1' },
   });
   t.match(egress.output(), /the control plane has no ZoneEgress \\"kuma-egress-1\.kuma-system\\" yet/);
+  egress.child.kill('SIGTERM');
+  t.strictSame(await egress.exit, [0, null]);
+});
+
+t.test('mesh-scoped: its container joins as a Dataplane of each mesh, with the token of each', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'zone-egress-meshes-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  await using cp = await createFakeControlPlane({ authentication: 'none' });
+  const container = podOf(MESH_SCOPED).containers[0]!;
+  const { data } = only(MESH_SCOPED, 'ConfigMap') as Manifest as Manifest & { data: Readonly<Record<string, string>> };
+  const [sources = []] = podOf(MESH_SCOPED).volumes.flatMap(({ projected }) =>
+    projected === undefined ? [] : [projected.sources],
+  );
+  const folder = container.volumeMounts.find(({ name }) => name === 'dataplanes')!.mountPath;
+  write(dir, '/var/run/secrets/kuma.io/cp-ca/ca.crt', cp.caCert);
+  for (const [name, text] of Object.entries(data)) write(dir, join(folder, name), text);
+  const paths = sources.flatMap(({ secret }) => secret?.items ?? []).map(({ path }) => path);
+  const tokens = new Map<string, string>();
+  for (const path of paths) {
+    const mesh = path.replace(/\.token$/, '');
+    tokens.set(mesh, cp.tokens.issue({ zone: mesh }));
+    write(dir, join(folder, path), tokens.get(mesh)!);
+  }
+  t.strictSame(
+    paths,
+    Object.keys(data).map((name) => name.replace(/yaml$/, 'token')),
+  );
+  const egress = runContainer(
+    {
+      ...container,
+      args: container.args.map((arg) =>
+        arg
+          .replace('$(POD_NAME)', 'pod-1')
+          .replace('$(POD_IP)', '127.0.0.1')
+          .replace(`=${folder}`, `=${join(dir, folder)}`),
+      ),
+    },
+    dir,
+    { KUMA_CONTROL_PLANE_URL: cp.url, KUMA_READINESS_PORT: String(await freePort()) },
+  );
+  t.teardown(() => egress.child.kill('SIGKILL'));
+  const asked = (): readonly Record<string, unknown>[] =>
+    cp.bootstraps.map(({ request }) => JSON.parse(request.body) as Record<string, unknown>);
+  await until('it has asked for both', () => {
+    if (egress.child.exitCode !== null) throw new Error(egress.output());
+    return ['mesh-a', 'mesh-b'].every((mesh) => asked().some((each) => each['mesh'] === mesh));
+  });
+  for (const mesh of ['mesh-a', 'mesh-b']) {
+    const request = asked().find((each) => each['mesh'] === mesh);
+    t.match(request, { name: 'pod-1', proxyType: 'dataplane', dataplaneToken: tokens.get(mesh) });
+    t.match(JSON.parse(String(request?.['dataplaneResource'])), {
+      labels: { 'kuma.io/workload': 'zone-egress' },
+      networking: { address: '127.0.0.1', listeners: [{ type: 'ZoneEgress', address: '127.0.0.1', port: 10_002 }] },
+    });
+  }
   egress.child.kill('SIGTERM');
   t.strictSame(await egress.exit, [0, null]);
 });

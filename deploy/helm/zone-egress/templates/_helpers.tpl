@@ -84,6 +84,9 @@ httpGet:
 {{- fail "mode standalone serves a folder: set configuration.files (--set-file 'configuration.files.10-mesh\\.yaml=10-mesh.yaml') or configuration.existingConfigMap" }}
 {{- end }}
 {{- end }}
+{{- if and (eq .Values.mode "meshScoped") (not (include "zone-egress.meshScoped.dataplanes" .)) }}
+{{- fail "mode meshScoped: no entry of meshes has egress.enabled" }}
+{{- end }}
 {{- if and .Values.serviceMonitor.enabled (ne .Values.mode "standalone") }}
 {{- fail (printf "serviceMonitor.enabled with mode %s: the admin pages are on loopback there, because the control plane has a listener at their port" .Values.mode) }}
 {{- end }}
