@@ -18,10 +18,10 @@ const metadata = named('zone-egress');
 /** Each Pod fills in its own name and address, so that several replicas are several Dataplanes. */
 function dataplane(mesh: string): string {
   return `type: Dataplane
-mesh: ${mesh}
+mesh: "${mesh}"
 name: {{ pod }}
 labels:
-  kuma.io/workload: ${WORKLOAD}
+  kuma.io/workload: "${WORKLOAD}"
 networking:
   address: {{ address }}
   listeners:

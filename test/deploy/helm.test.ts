@@ -60,6 +60,16 @@ const RELEASES: Readonly<Record<string, Release>> = {
     ],
     egress: { envVars: { ZONE_EGRESS_HTTP: 'off' } },
   }),
+  // Kubernetes and Helm allow names that YAML reads as numbers.
+  'names that look like numbers': {
+    name: '1e3',
+    namespace: '17',
+    values: {
+      mode: 'standalone',
+      configuration: { existingConfigMap: '1', secretName: '2' },
+      egress: { priorityClassName: '3', podAnnotations: { a: '4' } },
+    },
+  },
   'a release of another name': { name: 'east', namespace: 'kuma-system', values: {} },
   nothing: joined({ egress: { enabled: false } }),
   'all else set': joined({

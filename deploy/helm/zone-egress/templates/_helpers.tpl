@@ -14,8 +14,8 @@
 
 {{- define "zone-egress.selectorLabels" -}}
 app: {{ include "zone-egress.fullname" . }}
-app.kubernetes.io/name: {{ include "zone-egress.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "zone-egress.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "zone-egress.labels" -}}
@@ -31,7 +31,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- /* Everything that names an object of the release has this. */}}
 {{- define "zone-egress.metadata" -}}
 name: {{ include "zone-egress.fullname" . }}
-namespace: {{ .Release.Namespace }}
+namespace: {{ .Release.Namespace | quote }}
 labels:
   {{- include "zone-egress.labels" . | nindent 2 }}
 {{- end }}

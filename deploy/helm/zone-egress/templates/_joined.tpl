@@ -55,7 +55,7 @@ volumeMounts:
 {{- define "zone-egress.controlPlaneCa" -}}
 - name: control-plane-ca
   secret:
-    secretName: {{ .Values.controlPlane.tls.general.secretName }}
+    secretName: {{ .Values.controlPlane.tls.general.secretName | quote }}
     items:
     - key: ca.crt
       path: ca.crt
@@ -63,7 +63,7 @@ volumeMounts:
 
 {{- define "zone-egress.envVars" -}}
 {{- range $name, $value := .Values.egress.envVars }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}

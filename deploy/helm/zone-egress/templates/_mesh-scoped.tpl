@@ -50,7 +50,7 @@ volumeMounts:
     {{- range $mesh := .Values.meshes }}
     {{- if and $mesh.egress $mesh.egress.enabled }}
     - secret:
-        name: {{ $mesh.egress.tokenSecretName | default (printf "%s-token-%s" (include "zone-egress.fullname" $) $mesh.name) }}
+        name: {{ $mesh.egress.tokenSecretName | default (printf "%s-token-%s" (include "zone-egress.fullname" $) $mesh.name) | quote }}
         items:
         - key: token
           path: {{ $mesh.name }}.token
@@ -64,10 +64,10 @@ volumeMounts:
 {{- if and $mesh.egress $mesh.egress.enabled }}
 {{ $mesh.name }}.yaml: |
   type: Dataplane
-  mesh: {{ $mesh.name }}
+  mesh: {{ $mesh.name | quote }}
   name: {{ "{{ pod }}" }}
   labels:
-    kuma.io/workload: {{ $mesh.egress.workload | default (include "zone-egress.fullname" $) }}
+    kuma.io/workload: {{ $mesh.egress.workload | default (include "zone-egress.fullname" $) | quote }}
   networking:
     address: {{ "{{ address }}" }}
     listeners:

@@ -34,7 +34,7 @@ volumeMounts:
   projected:
     sources:
     - configMap:
-        name: {{ include "zone-egress.configMap" . }}
+        name: {{ include "zone-egress.configMap" . | quote }}
     - secret:
-        name: {{ .Values.configuration.secretName }}
+        name: {{ .Values.configuration.secretName | quote }}
 {{- end }}
