@@ -13,6 +13,8 @@ const TESTS = [
   'egress/six-sessions.test.js',
   'egress/streams.test.js',
   'egress/origination.test.js',
+  'egress/resumption.test.js',
+  'egress/session-matrix.test.js',
 ];
 
 install({ dev: true });

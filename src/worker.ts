@@ -3,12 +3,14 @@ import { systemClock } from './base/clock.ts';
 import type { Clock } from './base/clock.ts';
 import { giveBackWhenQuiet } from './base/release-memory.ts';
 import { createGate } from './identity/gate.ts';
+import { Resumption } from './identity/resumption.ts';
 import { meshServerOptions } from './identity/server-context.ts';
 import { systemTrust } from './identity/system-trust.ts';
 import { checkServerName } from './identity/upstream-name.ts';
 import type { FromData, ToData } from './model/messages.ts';
 import type { TrafficSettings } from './model/settings.ts';
 import { DataSide } from './traffic/data-side.ts';
+import type { MeshTls } from './traffic/mesh-server.ts';
 
 /** The start values of a data side, as they are sent to a worker thread. */
 export interface DataSideStart {
@@ -24,16 +26,18 @@ const MARK = 'zone-egress data side';
 
 /**
  * The root of the data side: passes identity's functions to traffic. The control side calls it when
- * both share a thread; otherwise the code below does.
+ * both share a thread; otherwise the code below does. Tests change how TLS is judged.
  */
 export function createDataSide(
   start: DataSideStart,
   to: { readonly clock: Clock; readonly send: (message: FromData) => void },
+  changeTls: (tls: MeshTls) => MeshTls = (tls) => tls,
 ): DataSide {
+  const verify = createGate();
   return new DataSide({
     ...start,
     ...to,
-    meshTls: { serverOptions: meshServerOptions, verify: createGate() },
+    meshTls: changeTls({ serverOptions: meshServerOptions, verify, resumption: new Resumption(verify) }),
     systemTrust,
     checkServerName,
   });

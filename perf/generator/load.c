@@ -108,6 +108,8 @@ static void open_one(struct client *c) {
     c->s.ssl = SSL_new(run.context);
     SSL_set_fd(c->s.ssl, c->s.fd);
     SSL_set_tlsext_host_name(c->s.ssl, run.sni);
+    // As a sidecar says it.
+    SSL_set_alpn_protos(c->s.ssl, (const unsigned char *)"\004kuma", 5);
     SSL_set_connect_state(c->s.ssl);
     if (run.resume) offer_ticket(c->s.ssl);
   }

@@ -37,6 +37,8 @@ export interface RunOptions {
   readonly http: boolean;
   /** The folder for the last good configuration of a control plane; null keeps none. */
   readonly stateDir: string | null;
+  /** True resumes TLS sessions of clients. */
+  readonly resumption: boolean;
   /** The file for records of sessions; null records none. */
   readonly record: string | null;
   readonly recordMaxBytes: number;
@@ -191,6 +193,14 @@ export const RUN_OPTIONS: OptionTable = {
     value: 'DIR',
     help: 'keep the last good configuration of the control plane here, with its keys (mode 0600), to start on while it is away',
   },
+  resumption: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_RESUMPTION'],
+    fallback: 'on',
+    value: 'WHETHER',
+    choices: ['on', 'off'],
+    help: 'on or off; off gives clients no session tickets, and each connection makes a full TLS handshake',
+  },
   record: {
     kind: 'text',
     env: ['ZONE_EGRESS_RECORD'],
@@ -271,9 +281,6 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
   const maxHelloBytes = given.count('max-hello-bytes');
   if (maxHelloBytes < 512 || maxHelloBytes > 65_536)
     throw new Error(`${given.source('max-hello-bytes') ?? ''} ${maxHelloBytes}: allowed is 512 to 65536`);
-  const http = given.text('http') ?? 'on';
-  if (http !== 'on' && http !== 'off')
-    throw new Error(`${given.source('http') ?? '--http'} ${JSON.stringify(http)}: allowed is on or off`);
   if (given.duration('setup-timeout') === 0)
     throw new Error(`${given.source('setup-timeout') ?? ''} 0s: allowed is more than 0; every connection needs a deadline`);
   return {
@@ -297,7 +304,8 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     maxHandshakes: given.count('max-handshakes'),
     maxSessionsPerSource: given.count('max-sessions-per-source'),
     allowedResolved: given.list('allow-resolved'),
-    http: http === 'on',
+    http: isOn(given, 'http'),
+    resumption: isOn(given, 'resumption'),
     stateDir: given.text('state-dir'),
     record: given.text('record'),
     recordMaxBytes: given.bytes('record-max-size'),
@@ -306,6 +314,13 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     // For a Dataplane the mesh has an effect.
     ignored: ignoredIn(given, proxyType === 'dataplane' ? ['mesh'] : []),
   };
+}
+
+function isOn(given: ParsedOptions, option: 'http' | 'resumption'): boolean {
+  const text = given.text(option) ?? 'on';
+  if (text !== 'on' && text !== 'off')
+    throw new Error(`${given.source(option) ?? `--${option}`} ${JSON.stringify(text)}: allowed is on or off`);
+  return text === 'on';
 }
 
 /**

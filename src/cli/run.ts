@@ -228,6 +228,7 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
       maxSessionsPerSource: options.maxSessionsPerSource,
       allowedResolved: options.allowedResolved,
       http: options.http,
+      resumption: options.resumption,
     },
   };
 }

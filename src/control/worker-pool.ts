@@ -16,6 +16,7 @@ import type { SessionRecord } from '../model/session-record.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import { EMPTY_SNAPSHOT, namesIn } from '../model/snapshot.ts';
 import type { Secrets, Snapshot } from '../model/snapshot.ts';
+import { TicketRing } from '../identity/ticket-ring.ts';
 import { Breakers, breakerMemory, bucketsOf } from '../traffic/breakers.ts';
 import { Limits, limitsMemory } from '../traffic/limits.ts';
 import { linkInThread, linkWorker } from './data-link.ts';
@@ -116,6 +117,8 @@ export class WorkerPool {
   #stopping = false;
   #draining = false;
   readonly #watch: DataWatch;
+  /** Null where no session is resumed. */
+  readonly #tickets: TicketRing | null;
   /** Number of deaths of each data side. */
   readonly #deaths = new Map<number, number>();
 
@@ -125,6 +128,9 @@ export class WorkerPool {
     this.#breakerMemory = breakerMemory(options.count);
     this.breakers = new Breakers(this.#breakerMemory, { clock: options.clock, side: 0 });
     this.#watch = this.#watchSides();
+    this.#tickets = options.settings.resumption
+      ? new TicketRing(options.clock, (keys) => this.#postAll({ kind: 'ticket-keys', keys }))
+      : null;
   }
 
   get count(): number {
@@ -164,6 +170,7 @@ export class WorkerPool {
   async start(): Promise<void> {
     // One that shares this thread cannot be watched from it.
     if (this.count > 1) this.#watch.start();
+    this.#tickets?.start();
     await Promise.all(Array.from({ length: this.#options.count }, (_, worker) => this.#startFirst(worker)));
   }
 
@@ -202,10 +209,12 @@ export class WorkerPool {
     if (this.#credentials.get(credentials.mesh) === credentials) return;
     this.#credentials.set(credentials.mesh, credentials);
     this.#postAll({ kind: 'credentials', credentials });
+    this.#tickets?.follow(credentials);
   }
 
   removeCredentials(mesh: MeshName): void {
     this.#credentials.delete(mesh);
+    this.#tickets?.forget(mesh);
     this.#postAll({ kind: 'credentials-removed', mesh });
   }
 
@@ -298,6 +307,7 @@ export class WorkerPool {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#watch.stop();
+    this.#tickets?.close();
     await Promise.all(this.#links.map((link) => link.stop()));
   }
 
@@ -500,6 +510,7 @@ export class WorkerPool {
     return [
       { kind: 'secrets', set: [...this.#secrets], removed: [] },
       ...[...this.#credentials.values()].map((credentials) => ({ kind: 'credentials', credentials }) as const),
+      ...(this.#tickets?.all ?? []).map((keys) => ({ kind: 'ticket-keys', keys }) as const),
       ...[...this.#names].map(([name, resolution]) => ({ kind: 'resolved', name, resolution }) as const),
       { kind: 'own-listeners', ownListeners: this.#own },
       { kind: 'slots', clusters: this.#clusterSlots.all, routes: this.#routeSlots.all },

@@ -23,8 +23,9 @@ const CIPHERS = [
 const CURVES = 'X25519:P-256:P-384';
 
 /**
- * Returns the options of the one TLS server of a mesh. It receives sockets whose hello was already
- * read. Three options are not obvious (docs/decisions/client-verification.md):
+ * Returns the options of the TLS server of a mesh that resumes no session. It receives sockets
+ * whose hello was already read. Three options are not obvious
+ * (docs/decisions/client-verification.md):
  * - `rejectUnauthorized: false`: the server lets every client through its handshake, and
  *   verifyClient is the gate. No byte may be used before it has decided.
  * - The certificate and the trust come through the SNICallback only. Node ignores
@@ -66,8 +67,8 @@ function protocolOptions({ mesh, generation }: MeshCredentials): SecureContextOp
     maxVersion: 'TLSv1.3',
     ciphers: CIPHERS,
     ecdhCurve: CURVES,
-    // A resumed session would skip the client's certificate. Sidecars offer resumption by default
-    // and get a full handshake.
+    // This server resumes nothing: a resumed session would skip the client's certificate. The
+    // servers with a ticket key are made of it (resumption.ts).
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     sessionIdContext: createHash('sha256').update(`${mesh}\0${generation}`).digest('hex').slice(0, 32),
   };

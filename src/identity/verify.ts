@@ -5,7 +5,7 @@ import type { PeerFacts, Verification, VerifiedClient } from '../model/client.ts
 import type { TrustedDomain } from '../model/credentials.ts';
 import type { MeshName, SpiffeId } from '../model/names.ts';
 import type { CertificateAlert } from '../wire/alert.ts';
-import { chainError } from './check-chain.ts';
+import { chainError, sentChain } from './check-chain.ts';
 import { OID, readCertificate } from './der.ts';
 import type { DerCertificate, GeneralName } from './der.ts';
 import { readBundle } from './pem.ts';
@@ -117,18 +117,6 @@ function bundleOf(domain: TrustedDomain): readonly X509Certificate[] {
   bundles.set(domain, certificates);
   return certificates;
 }
-
-/** Returns the leaf and the certificates that the client sent with it. */
-function sentChain(leaf: X509Certificate): readonly X509Certificate[] {
-  const chain = [leaf];
-  for (let next = leaf.issuerCertificate; next !== undefined && chain.length < MAX_SENT; next = next.issuerCertificate) {
-    if (chain.some(({ fingerprint256 }) => fingerprint256 === next?.fingerprint256)) break;
-    chain.push(next);
-  }
-  return chain;
-}
-
-const MAX_SENT = 10;
 
 /**
  * Quotes only a few names: a certificate that leads to no trusted CA may hold any number of them.

@@ -6,6 +6,7 @@ import type { ContentHash, MeshName } from './names.ts';
 import type { ShownQuery, ShownSession } from './shown-session.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SessionRecord } from './session-record.ts';
+import type { TicketKeySet } from './ticket-keys.ts';
 
 /**
  * Messages from the control side to a data side. In one thread they are calls, between threads they
@@ -16,6 +17,8 @@ export type ToData =
   | ({ readonly kind: 'secrets' } & Delta<ContentHash, string>)
   | { readonly kind: 'credentials'; readonly credentials: MeshCredentials }
   | { readonly kind: 'credentials-removed'; readonly mesh: MeshName }
+  /** Sent after the credentials that they belong to. Without them no session is resumed. */
+  | { readonly kind: 'ticket-keys'; readonly keys: TicketKeySet }
   /** A piece of a snapshot change; the snapshot goes live with the last. */
   | { readonly kind: 'change'; readonly change: SnapshotChange; readonly last: boolean }
   | { readonly kind: 'resolved'; readonly name: string; readonly resolution: Resolution }

@@ -70,6 +70,8 @@ export interface SessionRecord {
    * The check that a refused certificate failed, the client's or the service's; absent otherwise.
    */
   readonly check?: CertificateCheck;
+  /** True where the client resumed an earlier session by a ticket; absent otherwise. */
+  readonly resumed?: true;
 }
 
 /** Connections of a cluster, connections being made, new connections of a route. */

@@ -31,6 +31,11 @@ export interface TrafficSettings {
    */
   readonly http: boolean;
   /**
+   * True gives clients session tickets, and resumes their sessions; otherwise each connection makes
+   * a full handshake.
+   */
+  readonly resumption: boolean;
+  /**
    * True uses the public-API relay even where the adopted handle works, for comparison and tests.
    */
   readonly publicApiRelay: boolean;
@@ -54,6 +59,7 @@ export const DEFAULT_TRAFFIC_SETTINGS: TrafficSettings = {
   backlog: 4_096,
   allowedResolved: [],
   http: true,
+  resumption: true,
   publicApiRelay: false,
   unref: false,
 };

@@ -21,6 +21,7 @@ export const METRICS = {
   zone_egress_sessions_total: { type: 'counter', unit: '', labels: ['mode', 'mesh', 'reason'], help: 'Sessions that ended, including refused ones; mode and mesh are empty where no route was found' },
   zone_egress_sessions_active: { type: 'gauge', unit: '', labels: [], help: 'Accepted connections that have not ended' },
   zone_egress_handshakes_active: { type: 'gauge', unit: '', labels: [], help: 'TLS handshakes with clients under way' },
+  zone_egress_resumed_total: { type: 'counter', unit: '', labels: ['mesh'], help: 'Sessions that ended and had resumed an earlier TLS session by a ticket, in place of a full handshake' },
   zone_egress_requests_total: { type: 'counter', unit: '', labels: ['mesh', 'code_class', 'reason'], help: 'Requests to HTTP services, including refused ones; code_class is the class of the answer (2xx), empty without an answer' },
   zone_egress_bytes_total: { type: 'counter', unit: 'bytes', labels: ['direction', 'mode', 'mesh'], help: 'Payload bytes of sessions that ended; up is from the client to the endpoint' },
   zone_egress_phase_seconds: { type: 'histogram', unit: 'seconds', labels: ['phase'], help: 'Duration of the phases hello, handshake and connect of the sessions that got through them' },
@@ -198,11 +199,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   const metrics: Metrics = {
     record(record) {
-      const { ended, up, down, shadowDenied } = sessions.of(record);
+      const { ended, up, down, shadowDenied, resumed } = sessions.of(record);
       ended.add(1);
       up.add(record.bytesUp);
       down.add(record.bytesDown);
       if (record.shadowDenied) shadowDenied.add(1);
+      if (record.resumed === true) resumed.add(1);
       if (record.limit !== undefined) counter('zone_egress_limit_refusals_total').inc({ limit: record.limit });
       times.observe(record);
     },
@@ -237,6 +239,7 @@ interface OfSession {
   readonly up: Tally;
   readonly down: Tally;
   readonly shadowDenied: Tally;
+  readonly resumed: Tally;
 }
 
 /**
@@ -261,6 +264,7 @@ class SessionTallies {
         up: new Tally(this.#counter('zone_egress_bytes_total'), { direction: 'up', mode, mesh }),
         down: new Tally(this.#counter('zone_egress_bytes_total'), { direction: 'down', mode, mesh }),
         shadowDenied: new Tally(this.#counter('zone_egress_shadow_denied_total'), { mesh }),
+        resumed: new Tally(this.#counter('zone_egress_resumed_total'), { mesh }),
       };
       byReason.set(reason, tallies);
     }
@@ -270,8 +274,8 @@ class SessionTallies {
   settle(): void {
     for (const byMode of this.#byMesh.values()) {
       for (const byReason of byMode.values()) {
-        for (const { ended, up, down, shadowDenied } of byReason.values()) {
-          for (const tally of [ended, up, down, shadowDenied]) tally.settle();
+        for (const { ended, up, down, shadowDenied, resumed } of byReason.values()) {
+          for (const tally of [ended, up, down, shadowDenied, resumed]) tally.settle();
         }
       }
     }

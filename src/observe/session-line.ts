@@ -24,7 +24,8 @@ export function sessionFields(record: SessionRecord, startedAt: string): string 
     `,"bytesUp":${record.bytesUp},"bytesDown":${record.bytesDown}` +
     `,"helloMs":${record.helloMs},"handshakeMs":${record.handshakeMs},"connectMs":${record.connectMs},"totalMs":${record.totalMs}` +
     (record.limit === undefined ? '' : `,"limit":"${record.limit}"`) +
-    (record.requests === undefined ? '' : `,"requests":${record.requests}`)
+    (record.requests === undefined ? '' : `,"requests":${record.requests}`) +
+    (record.resumed === undefined ? '' : ',"resumed":true')
   );
 }
 

@@ -33,6 +33,8 @@ export class ListenerCounters {
   sniNotFound = 0;
   /** Handshakes with a verified client, and their versions. */
   handshakes = 0;
+  /** Counts the handshakes that resumed an earlier session. */
+  resumed = 0;
   readonly tlsVersions: Map<string, number> = new Map();
   handshakeFailed = 0;
   noCertificate = 0;
@@ -195,6 +197,7 @@ function countHandshake(to: ListenerCounters, record: SessionRecord): void {
     default:
       if (!isVerified(record)) return;
       to.handshakes++;
+      if (record.resumed === true) to.resumed++;
       if (TLS_VERSIONS.has(record.tlsVersion))
         to.tlsVersions.set(record.tlsVersion, (to.tlsVersions.get(record.tlsVersion) ?? 0) + 1);
   }

@@ -158,6 +158,7 @@ function wantsOf(reasons: readonly string[]): Check {
     totalMs: wanted(number),
     limit: wanted(oneOf(['max-connections', 'max-pending', 'rate'])),
     check: wanted(oneOf(['chain', 'names'])),
+    resumed: wanted(flag),
     refused: wanted(flag),
     from: wantedList(text),
     note: wanted(text),

@@ -27,8 +27,8 @@ export function tellOfCertificate(refusing: Refusing, say: (record: Uint8Array) 
 }
 
 function recordOf({ alert, protocol, socket, secret }: Refusing): Uint8Array | null {
-  // In TLS 1.2 the server has not changed its cipher yet. A resumed session would be an exception,
-  // but resumption is switched off.
+  // In TLS 1.2 the server has not changed its cipher yet, except in a resumed session. That one was
+  // judged before its handshake.
   if (protocol === 'TLSv1.2') return socket.isSessionReused() ? null : certificateAlertRecord(alert);
   if (protocol !== 'TLSv1.3' || secret === null) return null;
   return seal(socket.getCipher().standardName, hexIn(secret), certificateAlert(alert));

@@ -28,6 +28,7 @@ import { HttpOnDemand } from './http-on-demand.ts';
 import { ignoreError } from '../base/ignore-error.ts';
 import { Limits } from './limits.ts';
 import { Listener } from './listener.ts';
+import type { MeshTls } from './mesh-server.ts';
 import { NameTable } from './name-table.ts';
 import { NamesInUse } from './names-in-use.ts';
 import { openSessionsOf } from './open-sessions.ts';
@@ -43,7 +44,6 @@ import type { Session } from './session-state.ts';
 import { showSessions } from './shown-sessions.ts';
 import { Sweep } from './sweep.ts';
 import { Terminator } from './terminate.ts';
-import type { MeshTls } from './terminate.ts';
 import { Unproven } from './unproven.ts';
 
 export interface DataSideOptions {
@@ -119,10 +119,10 @@ export class DataSide implements SessionContext {
         this.#inUse.look(clock.now());
       },
     });
-    this.terminator = new Terminator(
-      options.meshTls,
-      new Renewals(options.clock, (mesh) => this.#send({ kind: 'credentials-needed', mesh })),
-    );
+    this.terminator = new Terminator(options.meshTls, {
+      clock,
+      renewals: new Renewals(clock, (mesh) => this.#send({ kind: 'credentials-needed', mesh })),
+    });
     this.#send = options.send;
     this.#worker = options.worker;
     this.names = new NameTable((name, family) => this.#send({ kind: 'resolve', name, family }));
@@ -165,6 +165,8 @@ export class DataSide implements SessionContext {
         return this.#guard(() => this.terminator.set(message.credentials));
       case 'credentials-removed':
         return this.terminator.remove(message.mesh);
+      case 'ticket-keys':
+        return this.terminator.setTicketKeys(message.keys);
       case 'change':
         return this.#change(message.change, message.last);
       case 'resolved':

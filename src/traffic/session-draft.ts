@@ -29,6 +29,7 @@ export class SessionDraft {
   readonly #clientPort: number;
   #snapshotVersion = '';
   #tlsVersion = '';
+  #resumed = false;
   #bytesUp = 0;
   #bytesDown = 0;
   /** The limit of a cluster or route that refused. */
@@ -134,8 +135,9 @@ export class SessionDraft {
     this.#route = route;
   }
 
-  handshake(tlsVersion: string, ms: number): void {
-    this.#tlsVersion = tlsVersion;
+  handshake({ protocol, resumed }: { readonly protocol: string; readonly resumed: boolean }, ms: number): void {
+    this.#tlsVersion = protocol;
+    this.#resumed = resumed;
     this.#handshakeMs = micros(ms);
   }
 
@@ -269,9 +271,10 @@ export class SessionDraft {
       connectMs: this.#connectMs,
       totalMs: micros(nowMs - this.#acceptedAt),
     };
-    if (this.#limit === null && this.#check === null && this.#requests === null) return Object.freeze(record);
+    if (this.#limit === null && this.#check === null && this.#requests === null && !this.#resumed) return Object.freeze(record);
     return Object.freeze({
       ...record,
+      ...(this.#resumed ? { resumed: true } : {}),
       ...(this.#limit === null ? {} : { limit: this.#limit }),
       ...(this.#check === null ? {} : { check: this.#check }),
       ...(this.#requests === null ? {} : { requests: this.#requests }),

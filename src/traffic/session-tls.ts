@@ -23,11 +23,12 @@ export async function terminateTls(
     mesh: to.route.mesh,
     identity: identityOf(to.route),
     name: sniffed.hello.serverName,
+    ticket: sniffed.hello.ticket,
     peeked: sniffed.bytes,
     wallMs: context.clock.wall(),
-    onHandshake(secured, protocol) {
+    onHandshake(secured, how) {
       session.isSecured = true;
-      draft.handshake(protocol, context.clock.now() - startedAt);
+      draft.handshake(how, context.clock.now() - startedAt);
       session.scope.add(() => {
         if (!session.joined) secured.destroySoon();
       });

@@ -1,27 +1,23 @@
 import type { Socket } from 'node:net';
 import { createServer } from 'node:tls';
 import type { Server, TLSSocket, TlsOptions } from 'node:tls';
+import type { Clock } from '../base/clock.ts';
 import { Refused, refuse } from '../base/refusal.ts';
 import { errorCode } from '../base/error-code.ts';
 import type { CertificateSummary, PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import { isValidAt } from '../model/credentials.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
+import type { TicketKeySet } from '../model/ticket-keys.ts';
+import type { OfferedTicket } from '../wire/client-hello.ts';
 import { tellOfCertificate } from './certificate-alert.ts';
 import { Leaving } from './leaving.ts';
+import { MeshServer } from './mesh-server.ts';
+import type { ChosenServer, MeshTls } from './mesh-server.ts';
 import type { Renewals } from './renewals.ts';
 import { endOnTlsError, tlsErrorOf } from './tls-error.ts';
 import { UnderTls } from './under-tls.ts';
 import type { SessionSteps } from './session-steps.ts';
-
-/**
- * The functions of identity/: the set-up of a mesh's TLS server, and the only gate to a
- * VerifiedClient.
- */
-export interface MeshTls {
-  serverOptions(credentials: MeshCredentials): TlsOptions;
-  verify(mesh: MeshName, peer: PeerFacts): Verification;
-}
 
 export interface Terminated {
   readonly socket: TLSSocket;
@@ -31,12 +27,18 @@ export interface Terminated {
 }
 
 /** The judgement of a client. A fault is a bug of the egress. */
-type Judgement = Verification | { readonly kind: 'other-name' } | { readonly kind: 'fault'; readonly error: unknown };
+type Judgement =
+  Verification | { readonly kind: 'other-name' | 'other-session' } | { readonly kind: 'fault'; readonly error: unknown };
 
-/** A connection whose handshake is done, with the judgement of its client. */
-interface Secured {
+/** A connection whose handshake has just ended. */
+interface Handshaken {
   readonly socket: TLSSocket;
   readonly protocol: string;
+  readonly resumed: boolean;
+}
+
+/** With the judgement of its client. */
+interface Secured extends Handshaken {
   readonly judgement: Judgement;
 }
 
@@ -44,20 +46,15 @@ interface Pending {
   secure(socket: TLSSocket): void;
 }
 
-interface MeshServer {
-  readonly generation: ContentHash;
-  readonly credentials: MeshCredentials;
-  readonly server: Server;
-}
-
 /**
- * Terminates mesh mTLS: one `tls.Server` per mesh that never listens and is fed accepted sockets
- * after their hello was read and put back. Never use `new TLSSocket(socket, { isServer: true })`,
- * which does not verify clients, and never choose trust by SNI within one server. New credentials
- * make a new server; sessions of the old one continue.
+ * Terminates mesh mTLS by `tls.Server`s that never listen and are fed accepted sockets after their
+ * hello was read and put back, each for one mesh. Never use `new TLSSocket(socket, { isServer: true
+ * })`, which does not verify clients, and never choose trust by SNI within one server. New
+ * credentials make a new server; sessions of the old one continue.
  */
 export class Terminator {
   readonly #tls: MeshTls;
+  readonly #clock: Clock;
   readonly #renewals: Renewals;
   readonly #servers = new Map<MeshName, MeshServer>();
   /** Sockets in their handshake. */
@@ -74,14 +71,27 @@ export class Terminator {
    */
   readonly #secrets = new WeakMap<TLSSocket, Buffer>();
 
-  constructor(tls: MeshTls, renewals: Renewals) {
+  constructor(tls: MeshTls, { clock, renewals }: { readonly clock: Clock; readonly renewals: Renewals }) {
     this.#tls = tls;
+    this.#clock = clock;
     this.#renewals = renewals;
   }
 
   /** Throws where OpenSSL refuses the credentials; the old server then stays. */
   set(credentials: MeshCredentials): void {
-    const server = createServer(this.#tls.serverOptions(credentials));
+    const made = new MeshServer(credentials, { clock: this.#clock, tls: this.#tls, make: (options) => this.#make(options) });
+    made.inherit(this.#servers.get(credentials.mesh));
+    this.#servers.set(credentials.mesh, made);
+    this.#renewals.renewed(credentials.mesh);
+  }
+
+  /** Sets the keys of session tickets; the keys that were in use before are gone. */
+  setTicketKeys(keys: TicketKeySet): void {
+    this.#servers.get(keys.mesh)?.takeKeys(keys);
+  }
+
+  #make(options: TlsOptions): Server {
+    const server = createServer(options);
     server.on('secureConnection', (socket) => {
       endOnTlsError(socket);
       const under = UnderTls.current;
@@ -97,8 +107,7 @@ export class Terminator {
       this.#lastError = error;
       this.#wipe(socket);
     });
-    this.#servers.set(credentials.mesh, { generation: credentials.generation, credentials, server });
-    this.#renewals.renewed(credentials.mesh);
+    return server;
   }
 
   /** Returns the generation of the current trust; undefined without credentials of this name. */
@@ -137,11 +146,12 @@ export class Terminator {
         ),
       );
     }
-    const { server, credentials } = entry;
-    const { socket, protocol, judgement } = await this.#handshake(steps, raw, {
-      server,
+    const { credentials } = entry;
+    const chosen = entry.choose(options.ticket, { mesh, nowMs: wallMs });
+    const { socket, protocol, resumed, judgement } = await this.#handshake(steps, raw, {
+      server: chosen.server,
       peeked: options.peeked,
-      judge: (secured) => this.#judge(secured, options, credentials.trustDomains),
+      judge: (secured) => this.#judge(secured, options, { credentials, chosen }),
     });
     // Bytes after the handshake may have ended the socket already.
     if (socket.destroyed) {
@@ -149,7 +159,7 @@ export class Terminator {
         refuse('handshake-failed', `TLS handshake with the client: ${tlsErrorOf(socket) ?? 'the connection was closed'}`),
       );
     }
-    onHandshake(socket, protocol);
+    onHandshake(socket, { protocol, resumed });
     switch (judgement.kind) {
       case 'verified':
         return { socket, client: judgement.client, trust: entry.generation };
@@ -158,6 +168,8 @@ export class Terminator {
         throw new Refused(judgement.refusal);
       case 'other-name':
         throw new Refused(refuse('handshake-failed', `the TLS library read another server name than the hello parser`));
+      case 'other-session':
+        throw new Refused(refuse('handshake-failed', 'the TLS library resumed another session than the hello offers'));
       case 'fault':
         throw judgement.error;
       default:
@@ -166,18 +178,29 @@ export class Terminator {
   }
 
   /** Never throws: it runs in an event of the TLS library. */
-  #judge(socket: TLSSocket, { mesh, name, wallMs }: TerminateOptions, trustDomains: MeshCredentials['trustDomains']): Judgement {
+  #judge(secured: Handshaken, { mesh, name, wallMs }: TerminateOptions, of: JudgedBy): Judgement {
+    const { socket, protocol, resumed } = secured;
+    const { credentials, chosen } = of;
+    const { trustDomains } = credentials;
     try {
       // OpenSSL, a second parser, has read the hello too: where the two disagree on the name, the
-      // client is refused.
-      if (socket.servername !== name) return { kind: 'other-name' };
-      return this.#tls.verify(mesh, {
-        certificate: socket.getPeerX509Certificate(),
+      // client is refused. Of a resumed session of TLS 1.2 Node gives no name.
+      const isNameless = resumed && protocol === 'TLSv1.2' && socket.servername === false;
+      if (socket.servername !== name && !isNameless) return { kind: 'other-name' };
+      const certificate = socket.getPeerX509Certificate();
+      // The session is the one that was judged before the handshake, or the hello that was judged
+      // is not the one that counted (a second hello of TLS 1.3).
+      if (resumed && !isOf(certificate, chosen.resumes)) return { kind: 'other-session' };
+      const verification = this.#tls.verify(mesh, {
+        certificate,
         authorized: socket.authorized,
         authorizationError: authorizationCode(socket),
         nowMs: wallMs,
         ...(trustDomains === undefined ? {} : { trustDomains }),
+        ...(resumed && certificate !== undefined ? { chain: [certificate] } : {}),
       });
+      if (chosen.learns && !resumed && verification.kind === 'verified') this.#tls.resumption.learn(credentials, certificate);
+      return verification;
     } catch (error) {
       return { kind: 'fault', error };
     }
@@ -200,7 +223,8 @@ export class Terminator {
         // Read here once: getProtocol ends the process after the client has gone
         // (docs/native-calls.md).
         const protocol = socket.getProtocol() ?? '';
-        const judgement = judge(socket);
+        const resumed = socket.isSessionReused();
+        const judgement = judge({ socket, protocol, resumed });
         under.secured(socket);
         // The answer to the client's Finished is not written yet: an alert can still replace it.
         if (judgement.kind === 'rejected') {
@@ -210,7 +234,7 @@ export class Terminator {
           );
         }
         this.#wipe(socket);
-        done({ socket, protocol, judgement });
+        done({ socket, protocol, resumed, judgement });
       };
       this.#pending.set(under, { secure: onSecure });
       this.#lastError = null;
@@ -232,7 +256,12 @@ export class Terminator {
 interface HandshakeOptions {
   readonly server: Server;
   readonly peeked: Buffer;
-  readonly judge: (socket: TLSSocket) => Judgement;
+  readonly judge: (secured: Handshaken) => Judgement;
+}
+
+interface JudgedBy {
+  readonly credentials: MeshCredentials;
+  readonly chosen: ChosenServer;
 }
 
 export interface TerminateOptions {
@@ -242,15 +271,22 @@ export interface TerminateOptions {
   readonly identity: MeshName;
   /** The SNI as sent. */
   readonly name: string | null;
+  /** The ticket of an earlier session that the hello offers. */
+  readonly ticket: OfferedTicket;
   readonly peeked: Buffer;
   readonly wallMs: number;
   /**
    * Called when the handshake is done and nothing is verified yet. The called function owns the
    * socket.
    */
-  readonly onHandshake: (socket: TLSSocket, protocol: string) => void;
+  readonly onHandshake: (socket: TLSSocket, how: { readonly protocol: string; readonly resumed: boolean }) => void;
   /** Called for a rejected client, with what could be read of its certificate. */
   readonly onCertificate: (certificate: CertificateSummary) => void;
+}
+
+/** Compares the certificate of a session with the one that was judged. */
+function isOf(certificate: PeerFacts['certificate'], judged: Buffer | null): boolean {
+  return certificate !== undefined && judged !== null && certificate.raw.equals(judged);
 }
 
 /** Recognises `SERVER_TRAFFIC_SECRET_0` by two letters: each handshake writes five lines. */

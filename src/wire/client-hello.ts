@@ -8,7 +8,7 @@ import { hex, latin1, u16, u8 } from './bytes.ts';
 import { MIN_HELLO_BODY, readHelloBody } from './hello-body.ts';
 import type { ClientHello } from './hello-body.ts';
 
-export type { ClientHello } from './hello-body.ts';
+export type { ClientHello, OfferedTicket } from './hello-body.ts';
 
 export type HelloResult =
   /**

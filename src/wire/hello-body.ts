@@ -15,12 +15,19 @@ export interface ClientHello {
    * others (drafts).
    */
   readonly maxVersion: HelloVersion;
+  readonly ticket: OfferedTicket;
   /**
    * Bytes from the start to the end of the hello, record headers included. The bytes after it
    * belong to the next message.
    */
   readonly length: number;
 }
+
+/**
+ * The one ticket of an earlier session that the client offers, of TLS 1.2 or 1.3. `unclear` where
+ * it offers several, or the lengths disagree: only the TLS library knows which one it would take.
+ */
+export type OfferedTicket = Uint8Array | 'unclear' | null;
 
 export type HelloVersion = 'SSLv3' | 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3' | 'unknown';
 
@@ -29,6 +36,8 @@ export const MIN_HELLO_BODY: number = 2 + 32 + 1 + 4 + 2;
 
 const SERVER_NAME = 0;
 const ALPN = 16;
+const SESSION_TICKET = 35;
+const PRE_SHARED_KEY = 41;
 const SUPPORTED_VERSIONS = 43;
 
 const NO_ALPN: readonly string[] = [];
@@ -62,7 +71,7 @@ export function readHelloBody(
   at += 1 + compressions;
   if (at > end) return beyond('compression methods');
 
-  if (at === end) return hello(null, NO_ALPN, { maxVersion: legacyVersion(version), length });
+  if (at === end) return hello(null, NO_ALPN, { maxVersion: legacyVersion(version), ticket: null, length });
   if (at + 2 > end) return beyond('extensions');
   const extensions = u16(bytes, at);
   at += 2;
@@ -92,6 +101,7 @@ function parseExtensions(
   let serverName: string | null = null;
   let alpn = NO_ALPN;
   let maxVersion = legacyVersion(of.version);
+  let ticket: OfferedTicket = null;
 
   for (let at = start; at < end;) {
     if (at + 4 > end) return beyond('extension header');
@@ -115,9 +125,14 @@ function parseExtensions(
       const highest = highestVersion(bytes, data, dataEnd);
       if (highest === null) return 'the list of supported versions is empty, or its lengths disagree';
       maxVersion = highest;
+    } else if (type === SESSION_TICKET) {
+      // An empty one asks for a ticket.
+      if (dataEnd > data) ticket = ticket === null ? bytes.subarray(data, dataEnd) : 'unclear';
+    } else if (type === PRE_SHARED_KEY) {
+      ticket = ticket === null ? readPreSharedKey(bytes, data, dataEnd) : 'unclear';
     }
   }
-  return hello(serverName, alpn, { maxVersion, length: of.length });
+  return hello(serverName, alpn, { maxVersion, ticket, length: of.length });
 }
 
 /**
@@ -164,6 +179,17 @@ function highestVersion(bytes: Uint8Array, start: number, end: number): HelloVer
   return highest === 0x0304 ? 'TLSv1.3' : highest === 0 ? 'unknown' : legacyVersion(highest);
 }
 
+/** Reads RFC 8446 4.2.11 as far as the identities; the TLS library checks the rest. */
+function readPreSharedKey(bytes: Uint8Array, start: number, end: number): OfferedTicket {
+  if (start + 4 > end) return 'unclear';
+  const listEnd = start + 2 + u16(bytes, start);
+  const identity = start + 4;
+  const identityEnd = identity + u16(bytes, start + 2);
+  // The age of the ticket follows its identity.
+  if (listEnd > end || identityEnd === identity || identityEnd + 4 !== listEnd) return 'unclear';
+  return bytes.subarray(identity, identityEnd);
+}
+
 /**
  * A hello without supported_versions means at most TLS 1.2, even when it names a higher version.
  */
@@ -183,9 +209,9 @@ function legacyVersion(version: number): HelloVersion {
 function hello(
   serverName: string | null,
   alpn: readonly string[],
-  rest: { readonly maxVersion: HelloVersion; readonly length: number },
+  rest: { readonly maxVersion: HelloVersion; readonly ticket: OfferedTicket; readonly length: number },
 ): ClientHello | string {
-  return { serverName, alpn, maxVersion: rest.maxVersion, length: rest.length };
+  return { serverName, alpn, maxVersion: rest.maxVersion, ticket: rest.ticket, length: rest.length };
 }
 
 function beyond(what: string): string {

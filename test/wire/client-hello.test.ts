@@ -39,7 +39,13 @@ t.test('the hello of this Node is read: name, ALPN, version, length', async (t) 
     client.on('error', () => undefined);
     const [socket] = (await once(server, 'connection')) as [Socket];
     const [bytes] = (await once(socket, 'data')) as [Buffer];
-    const hello = { serverName: 'Backend.example', alpn: ['kuma', 'h2'], maxVersion: version, length: bytes.length };
+    const hello = {
+      serverName: 'Backend.example',
+      alpn: ['kuma', 'h2'],
+      maxVersion: version,
+      ticket: null,
+      length: bytes.length,
+    };
     t.same(parseClientHello(bytes), { kind: 'hello', hello });
     client.destroy();
     socket.destroy();
@@ -306,4 +312,34 @@ t.test('any well-formed hello, in any records, gives back what was put in', asyn
     { numRuns: 500 },
   );
   t.pass('500 hellos');
+});
+
+t.test('the one ticket that a client offers is found, of TLS 1.2 and of 1.3', async (t) => {
+  const ticketIn = (...extensions: readonly Buffer[]): unknown => {
+    const result = parse({ extensions });
+    if (result.kind !== 'hello') return result.kind;
+    const { ticket } = result.hello;
+    return ticket === null || ticket === 'unclear' ? ticket : Buffer.from(ticket).toString('latin1');
+  };
+  const older = (ticket: string): Buffer => extension(35, Buffer.from(ticket));
+  const identity = (ticket: string): Buffer => Buffer.concat([sized(2, Buffer.from(ticket)), Buffer.alloc(4)]);
+  const binders = sized(2, sized(1, Buffer.alloc(32)));
+  const newer = (...tickets: readonly string[]): Buffer =>
+    extension(41, Buffer.concat([sized(2, Buffer.concat(tickets.map(identity))), binders]));
+  t.equal(ticketIn(), null);
+  t.equal(ticketIn(older('')), null, 'an empty one asks for a ticket');
+  t.equal(ticketIn(older('abc')), 'abc');
+  t.equal(ticketIn(newer('abc')), 'abc');
+  t.equal(ticketIn(older(''), newer('abc')), 'abc');
+  for (const [what, ...extensions] of [
+    ['several', newer('abc', 'def')],
+    ['one of each kind', older('abc'), newer('abc')],
+    ['none in the list', newer()],
+    ['an empty one', newer('')],
+    ['a list beyond the extension', extension(41, Buffer.from([0, 200, 0, 1, 65, 0, 0, 0, 0]))],
+    ['an identity beyond the list', extension(41, Buffer.from([0, 7, 0, 200, 65, 0, 0, 0, 0]))],
+    ['nothing', extension(41, Buffer.alloc(0))],
+    ['one byte', extension(41, Buffer.alloc(1))],
+  ] as const)
+    t.equal(ticketIn(...extensions), 'unclear', what);
 });

@@ -190,6 +190,7 @@ export const LISTENER_STATS: readonly StatRow<ListenerStats>[] = sorted([
   counter('ssl.fail_verify_san', ({ counters }) => counters.wrongNames),
   counter('ssl.handshake', ({ counters }) => counters.handshakes),
   counter('ssl.no_certificate', zero),
+  counter('ssl.session_reused', ({ counters }) => counters.resumed),
 ]);
 
 export const TLS_INSPECTOR_STATS: readonly StatRow<ListenerCounters>[] = sorted([

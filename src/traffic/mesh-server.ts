@@ -1,0 +1,128 @@
+import type { Server, TlsOptions } from 'node:tls';
+import type { Clock } from '../base/clock.ts';
+import type { PeerFacts, Verification } from '../model/client.ts';
+import type { MeshCredentials } from '../model/credentials.ts';
+import type { ContentHash, MeshName } from '../model/names.ts';
+import type { TicketKeySet } from '../model/ticket-keys.ts';
+import type { OfferedTicket } from '../wire/client-hello.ts';
+
+/**
+ * The functions of identity/: the set-up of a mesh's TLS server, the only gate to a VerifiedClient,
+ * and what judges the tickets of its clients.
+ */
+export interface MeshTls {
+  serverOptions(credentials: MeshCredentials): TlsOptions;
+  verify(mesh: MeshName, peer: PeerFacts): Verification;
+  readonly resumption: {
+    /** Makes the options of a server with this ticket key of those of the server without. */
+    serverOptions(options: TlsOptions, key: Uint8Array): TlsOptions;
+    /** Returns the client certificate of a session that may be resumed now, else null. */
+    certificateIn(
+      ticket: Uint8Array,
+      of: { readonly key: Uint8Array; readonly credentials: MeshCredentials; readonly mesh: MeshName; readonly nowMs: number },
+    ): Buffer | null;
+    /** Learns the chain of a client that a full handshake has verified. */
+    learn(credentials: MeshCredentials, certificate: PeerFacts['certificate']): void;
+  };
+}
+
+/** The server for one hello, and the certificate of the session that it may resume. */
+export interface ChosenServer {
+  readonly server: Server;
+  readonly resumes: Buffer | null;
+  /** True when what a full handshake shows is of use for a later resumption. */
+  readonly learns: boolean;
+}
+
+interface KeyServer {
+  readonly key: Uint8Array;
+  /** On the monotonic clock. */
+  readonly until: number;
+  /** Made for the first client that needs it. */
+  server: Server | null;
+}
+
+export interface MeshServerDeps {
+  readonly clock: Clock;
+  readonly tls: MeshTls;
+  /** Makes a server that the terminator listens to. */
+  readonly make: (options: TlsOptions) => Server;
+}
+
+/**
+ * The TLS servers of one identity: one that never resumes a session, and one for each ticket key.
+ * The ticket in the hello is judged first, and chooses among them: OpenSSL resumes only what it
+ * finds at the server of its key, and a hello with any other ticket meets a server that makes a
+ * full handshake. The servers differ in nothing but the key; name and ticket never choose the
+ * trust.
+ */
+export class MeshServer {
+  readonly credentials: MeshCredentials;
+  readonly #options: TlsOptions;
+  readonly #full: Server;
+  readonly #deps: MeshServerDeps;
+  #keys: readonly KeyServer[] = [];
+
+  /** Throws where OpenSSL refuses the credentials. */
+  constructor(credentials: MeshCredentials, deps: MeshServerDeps) {
+    this.credentials = credentials;
+    this.#deps = deps;
+    this.#options = deps.tls.serverOptions(credentials);
+    this.#full = deps.make(this.#options);
+  }
+
+  get generation(): ContentHash {
+    return this.credentials.generation;
+  }
+
+  /** Ignores keys that were made for another trust. */
+  takeKeys({ generation, keys }: TicketKeySet): void {
+    if (generation !== this.generation) return;
+    const now = this.#deps.clock.now();
+    const known = this.#keys;
+    this.#keys = keys.map(({ bytes, lifeMs }) => {
+      const server = known.find(({ key }) => equal(key, bytes))?.server ?? null;
+      return { key: bytes, until: now + lifeMs, server };
+    });
+  }
+
+  /** Takes over the keys of the server that this one replaces, where both have the same trust. */
+  inherit(from: MeshServer | undefined): void {
+    if (from?.generation !== this.generation) return;
+    this.#keys = from.#keys.map(({ key, until }) => ({ key, until, server: null }));
+  }
+
+  choose(ticket: OfferedTicket, of: { readonly mesh: MeshName; readonly nowMs: number }): ChosenServer {
+    const now = this.#deps.clock.now();
+    const [newest] = this.#keys;
+    if (newest === undefined || newest.until <= now) return { server: this.#full, resumes: null, learns: false };
+    const full = { server: this.#full, resumes: null, learns: true };
+    if (ticket === 'unclear') return full;
+    const known = ticket === null ? undefined : this.#keys.find(({ key }) => startsWithName(ticket, key));
+    // Without a ticket, or with one of another mesh, trust or process, which OpenSSL cannot open.
+    if (ticket === null || known === undefined) return { server: this.#serverOf(newest), resumes: null, learns: true };
+    if (known.until <= now) return full;
+    const { key } = known;
+    const resumes = this.#deps.tls.resumption.certificateIn(ticket, { key, credentials: this.credentials, ...of });
+    return resumes === null ? full : { server: this.#serverOf(known), resumes, learns: true };
+  }
+
+  #serverOf(entry: KeyServer): Server {
+    const { tls, make } = this.#deps;
+    entry.server ??= make(tls.resumption.serverOptions(this.#options, entry.key));
+    return entry.server;
+  }
+}
+
+const NAME_BYTES = 16;
+
+/** Names are public, and random. */
+function startsWithName(ticket: Uint8Array, key: Uint8Array): boolean {
+  if (ticket.length < NAME_BYTES) return false;
+  for (let i = 0; i < NAME_BYTES; i++) if (ticket[i] !== key[i]) return false;
+  return true;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
