@@ -4,6 +4,7 @@ import type { NormalEnd, Refusal } from '../base/refusal.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { Hash64 } from '../model/endpoint-view.ts';
 import type { HttpRoute } from '../model/http-route.ts';
+import { identityOf } from '../model/route.ts';
 import type { Target } from '../routing/choose.ts';
 import { chooseEndpoints } from '../routing/decide.ts';
 import type { AdmittedClient } from '../routing/decide.ts';
@@ -14,11 +15,22 @@ import { admitNow, clusterNow, unlessRefused } from './session-judgement.ts';
 import type { Session } from './session-state.ts';
 import { SessionSteps } from './session-steps.ts';
 
-/** State that the requests of one connection share. */
-interface Requests {
+interface Connection {
   readonly context: SessionContext;
   /** The SNI of the connection. */
   readonly name: string | null;
+}
+
+/** State that the requests of one connection share. */
+interface Requests extends Connection {
+  /** The judgement of the last request; it holds while the configuration is the same. */
+  last: JudgedOnce | null;
+}
+
+interface JudgedOnce {
+  readonly admitted: AdmittedClient;
+  readonly http: HttpRoute;
+  readonly cluster: Cluster;
 }
 
 /**
@@ -28,13 +40,15 @@ interface Requests {
 export async function serveHttpClient(
   session: Session,
   tls: TLSSocket,
-  to: Requests & { readonly answersDenied: boolean; readonly served: () => void },
+  connection: Connection & { readonly answersDenied: boolean; readonly served: () => void },
 ): Promise<NormalEnd> {
+  const to: Requests = { context: connection.context, name: connection.name, last: null };
   const http = await to.context.http.load();
   const first = judgeRequest(session, to);
-  if (first.kind === 'refused' && !(to.answersDenied && first.refusal.code === 'denied')) throw new Refused(first.refusal);
+  if (first.kind === 'refused' && !(connection.answersDenied && first.refusal.code === 'denied'))
+    throw new Refused(first.refusal);
   session.steps.check();
-  to.served();
+  connection.served();
   session.joined = true;
   session.servesRequests = true;
   session.draft.servesRequests();
@@ -101,28 +115,36 @@ function judgeRequest(session: Session, to: Requests): JudgedRequest {
 }
 
 /** Throws the refusal of a request. */
-function admitRequest(
-  session: Session,
-  { context, name }: Requests,
-): { readonly admitted: AdmittedClient; readonly http: HttpRoute; readonly cluster: Cluster } {
+function admitRequest(session: Session, to: Requests): JudgedOnce {
+  const { context, name, last } = to;
+  if (last !== null && last.admitted.snapshot === context.snapshot()) {
+    const { route } = last.admitted;
+    if (route === session.route && session.trust === context.terminator.generation(identityOf(route))) return last;
+  }
   const admitted = admitNow(session, name, context);
   const { route } = admitted;
   const { http } = route.kind === 'terminate' ? route : {};
   if (http === undefined) throw new Refused(refuse('policy-changed', `${route.destination} does not speak HTTP any more`));
-  return { admitted, http, cluster: clusterNow(admitted) };
+  to.last = { admitted, http, cluster: clusterNow(admitted) };
+  return to.last;
+}
+
+interface Wanted {
+  readonly cluster: Cluster;
+  readonly hash: Hash64 | null | undefined;
 }
 
 /**
  * Returns the endpoints for a request to this cluster, in the configuration that is live when their
  * names are known.
  */
-async function targetsOf(
-  session: Session,
-  to: Requests,
-  { cluster, hash }: { readonly cluster: Cluster; readonly hash: Hash64 | null | undefined },
-): Promise<readonly Target[]> {
+function targetsOf(session: Session, to: Requests, wanted: Wanted): readonly Target[] | Promise<readonly Target[]> {
+  if (to.context.names.allKnown(wanted.cluster)) return targetsNow(session, to, wanted);
+  return namesAnswered(wanted.cluster, to.context).then(() => targetsNow(session, to, wanted));
+}
+
+function targetsNow(session: Session, to: Requests, { cluster, hash }: Wanted): readonly Target[] {
   const { context } = to;
-  await namesAnswered(cluster, context);
   const { admitted } = admitRequest(session, to);
   const { hashKey, ...view } = context.view(cluster, session.clientAddress);
   const key = hash === undefined ? hashKey : hash;
@@ -132,7 +154,6 @@ async function targetsOf(
 
 /** Waits until every name of the cluster has an answer, at most the connect timeout. */
 async function namesAnswered(cluster: Cluster, { names, clock }: SessionContext): Promise<void> {
-  if (names.allKnown(cluster)) return;
   const steps = new SessionSteps();
   const ms = cluster.connectTimeoutMs;
   const timer = clock.after(ms, () =>

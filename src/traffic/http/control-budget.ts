@@ -1,6 +1,5 @@
 import type { Readable } from 'node:stream';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
-import { keepsOwnPieces } from './small-pieces.ts';
 
 /** The most bytes that a peer may spend on frames without a request or a body. */
 const MOST_BYTES = 16 * 1024;
@@ -23,10 +22,10 @@ const BYTES_PER_WAITING = 2;
 /** The size of one read of Node. */
 const BYTES_PER_READ = 64 * 1024;
 /**
- * A peer that does not know yet that its stream was cut off sends at most the window of the
- * connection.
+ * A peer that does not know yet that its streams were cut off sends at most the window of each, and
+ * of the connection.
  */
-const BYTES_ON_THE_WAY = 65_535;
+const BYTES_ON_THE_WAY = 256 * 1024;
 const MOST_ON_THE_WAY = 1024 * 1024;
 
 /** The reason for ending the connection of a flood. */
@@ -59,15 +58,14 @@ export class ControlBudget {
     this.#earned += headBytes + BYTES_PER_STREAM;
   }
 
-  /** Counts the body of this stream, even while it is not read. */
-  reads(stream: Readable): void {
-    keepsOwnPieces(stream);
+  /** Counts what waits in this stream unread. Call `leave` when the stream is closed. */
+  enter(stream: Readable): void {
     this.#streams.add(stream);
-    stream.on('data', (chunk: Buffer) => this.body(chunk.length));
-    stream.once('close', () => {
-      this.#streams.delete(stream);
-      this.#earned += stream.readableLength * BYTES_PER_WAITING;
-    });
+  }
+
+  leave(stream: Readable): void {
+    this.#streams.delete(stream);
+    this.#earned += stream.readableLength * BYTES_PER_WAITING;
   }
 
   /** Call it when a stream is cut off on this side while its peer may still be sending. */

@@ -1,6 +1,6 @@
-import type { Readable } from 'node:stream';
 import type { FlatHeaders, HeadFields } from '../../wire/flat-headers.ts';
 import type { LocalReply } from './local-reply.ts';
+import type { RequestBody } from './request-body.ts';
 
 export interface RequestHead {
   /** The protocol of the client's connection. */
@@ -25,6 +25,11 @@ export interface ResponseHead {
    * would be read as a second, invalid answer.
    */
   readonly isWhole?: boolean;
+  /**
+   * On HTTP/2, true when the whole answer has come, without trailers: its pieces and its end follow
+   * in this turn, and nothing can cut it off any more.
+   */
+  readonly isComplete?: boolean;
 }
 
 /**
@@ -34,7 +39,7 @@ export interface ResponseHead {
 export interface Exchange {
   readonly head: RequestHead;
   /** Null for a request without a body. */
-  readonly body: Readable | null;
+  readonly body: RequestBody | null;
   /** True when the whole request was read. */
   readonly bodyIsRead: boolean;
   readonly answered: boolean;

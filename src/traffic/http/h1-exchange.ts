@@ -1,6 +1,5 @@
 import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { ignoreError } from '../../base/ignore-error.ts';
 import { freeMemory } from '../free-memory.ts';
@@ -8,12 +7,12 @@ import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchan
 import type { H1Connection } from './h1-connection.ts';
 import { wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
-import { requestBody } from './request-body.ts';
+import { RequestBody } from './request-body.ts';
 
 /** One request of HTTP/1.1 and its answer. */
 export class H1Exchange implements Exchange {
   readonly head: RequestHead;
-  readonly body: Readable | null;
+  readonly body: RequestBody | null;
   answered = false;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -43,7 +42,7 @@ export class H1Exchange implements Exchange {
     const { contentLengths, transferEncodings } = head.fields;
     const [length] = contentLengths;
     const hasBody = (length !== undefined && /[1-9]/.test(length)) || transferEncodings.length > 0;
-    this.body = hasBody ? requestBody(request) : null;
+    this.body = hasBody ? new RequestBody(request) : null;
     request.on('error', ignoreError);
     response.on('error', ignoreError);
   }

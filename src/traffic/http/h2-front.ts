@@ -3,12 +3,12 @@
  * framing, flow control and the defence against floods.
  */
 import { constants, performServerHandshake } from 'node:http2';
-import type { ServerHttp2Session, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
+import type { Http2Session, ServerHttp2Session, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { ignoreError } from '../../base/ignore-error.ts';
 import { checkHttp2 } from '../../routing/check-head.ts';
+import { bodyCame } from './body-memory.ts';
 import { ControlBudget, FLOOD } from './control-budget.ts';
 import { H2 } from './exchange.ts';
 import type { Exchange, RequestHead, ResponseBody, ResponseHead } from './exchange.ts';
@@ -17,8 +17,9 @@ import type { FrontConnection } from './front-connection.ts';
 import type { FloodWatch } from './flood-watch.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { fieldsOf } from '../../wire/flat-headers.ts';
-import { requestBody } from './request-body.ts';
+import { RequestBody } from './request-body.ts';
 import { SlowClient } from './slow-client.ts';
+import { keepsOwnPieces } from './small-pieces.ts';
 import { REPLIES, wireReply } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
 
@@ -30,7 +31,13 @@ export const MAX_SENT_HEAD_BYTES: number = 256 * 1024;
  * yet.
  */
 export const REPEATABLE: Readonly<Record<'strictSingleValueFields', boolean>> = { strictSingleValueFields: false };
-const WINDOW_BYTES = 256 * 1024;
+/** The most bytes of one stream that wait unread. */
+export const WINDOW_BYTES: number = 256 * 1024;
+/**
+ * The library gives bytes back to this window as they come, whether they are read or not: it only
+ * bounds how often that costs a frame.
+ */
+const SESSION_WINDOW_BYTES = 1024 * 1024;
 const TOO_LARGE = { answer: 'headTooLarge', why: `the head of the request has over ${MAX_HEAD_BYTES} bytes` } as const;
 
 export interface OpenH2 {
@@ -62,6 +69,7 @@ export function openH2(
       enablePush: false,
     },
   });
+  setWindow(session, SESSION_WINDOW_BYTES);
   session.on('error', ignoreError);
   session.on('frameError', ignoreError);
   const slow = watchClient(session, socket, { connection, clock, watch, setupMs, budget });
@@ -73,7 +81,8 @@ export function openH2(
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
     stream.on('error', ignoreError);
     slow.headIsOver(stream.id ?? 0);
-    const headBytes = raw.reduce((bytes, text) => bytes + text.length, 0);
+    let headBytes = 0;
+    for (const text of raw) headBytes += text.length;
     budget.begun(headBytes + 16 * raw.length);
     const head = headOf(raw);
     const exchange = new H2Exchange(stream, head, {
@@ -130,6 +139,11 @@ function watchClient(
   return slow;
 }
 
+/** Sets the window of the whole connection. The library throws where its socket is gone already. */
+export function setWindow(session: Http2Session, bytes: number): void {
+  if (!session.destroyed && !session.connecting) session.setLocalWindowSize(bytes);
+}
+
 /**
  * Reads raw headers of HTTP/2: pseudo-headers come first. The parts of a split cookie become one
  * header again.
@@ -153,7 +167,7 @@ function headOf(raw: readonly string[]): RequestHead {
 
 class H2Exchange implements Exchange {
   readonly head: RequestHead;
-  readonly body: Readable | null;
+  readonly body: RequestBody | null;
   answered = false;
   readonly #stream: ServerHttp2Stream;
   readonly #clock: Clock;
@@ -181,9 +195,16 @@ class H2Exchange implements Exchange {
     this.#stream = stream;
     this.#clock = clock;
     this.head = head;
-    this.body = hasBody ? requestBody(stream) : null;
-    if (hasBody) budget.reads(stream);
+    this.body = hasBody ? new RequestBody(stream) : null;
+    if (!hasBody) return;
+    keepsOwnPieces(stream);
+    budget.enter(stream);
+    stream.on('data', ({ length }: Buffer) => {
+      budget.body(length);
+      bodyCame(length);
+    });
     stream.on('trailers', (headers: object) => budget.body(JSON.stringify(headers).length));
+    stream.once('close', () => budget.leave(stream));
   }
 
   get bodyIsRead(): boolean {
@@ -210,6 +231,7 @@ class H2Exchange implements Exchange {
   }
 
   respond(head: ResponseHead): ResponseBody {
+    if (head.isComplete === true) return this.#begin(head, {});
     return this.#begin(head, head.isWhole === true ? { endStream: true } : { waitForTrailers: true });
   }
 
@@ -221,7 +243,7 @@ class H2Exchange implements Exchange {
     const stream = this.#stream;
     let trailers: FlatHeaders = [];
     if (!stream.destroyed && !stream.closed) {
-      stream.respond({ ':status': status, ...grouped(headers) }, { ...options, sendDate: false } as ServerStreamResponseOptions);
+      stream.respond([':status', String(status), ...headers], { ...options, sendDate: false } as ServerStreamResponseOptions);
       // Without trailers the library sends an empty piece that ends the stream. Closing it here
       // would reset it, and a strict client takes a reset answer for an incomplete one.
       if (options.waitForTrailers === true) stream.on('wantTrailers', () => sendTrailers(stream, trailers));
@@ -253,7 +275,7 @@ class H2Exchange implements Exchange {
     let timer: Timer | null = null;
     stream.once('finish', () => (timer = this.#clock.after(LINGER_MS, () => this.#cut(H2.noError))));
     stream.once('close', () => timer?.cancel());
-    this.body?.destroy();
+    this.body?.drop();
   }
 
   #cut(code: number): void {
@@ -277,7 +299,7 @@ function sendTrailers(stream: ServerHttp2Stream, trailers: FlatHeaders): void {
 }
 
 /** Groups headers as `node:http2` takes them: a header that occurs more than once is a list. */
-export function grouped(headers: FlatHeaders): Record<string, string | string[]> {
+function grouped(headers: FlatHeaders): Record<string, string | string[]> {
   const out: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';

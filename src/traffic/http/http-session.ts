@@ -11,8 +11,10 @@ import type { UnreadRequest } from './front-connection.ts';
 import { resetReply } from './local-reply.ts';
 import { RequestDraft } from './request-draft.ts';
 import type { RequestFacts } from './request-draft.ts';
+import { HostOfRequest, WatchedExchange } from './request-host.ts';
+import type { RequestsOfConnection } from './request-host.ts';
 import { serveRequest } from './request-walk.ts';
-import type { JudgedRequest, RequestHost } from './request-walk.ts';
+import type { JudgedRequest } from './request-walk.ts';
 import type { DialListener, UpstreamPools } from './upstream.ts';
 
 /** The side of a session that its requests use. */
@@ -26,7 +28,7 @@ export interface HttpSession {
    * Returns endpoints in the order to try; throws Refused. `hash` is the key for a balancer that
    * hashes, null for a random one.
    */
-  targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
+  targets(cluster: Cluster, hash?: Hash64 | null): readonly Target[] | Promise<readonly Target[]>;
   /** Called when a connection to an endpoint is made for one of its requests. */
   readonly dialled: DialListener;
   /** Called when one of its requests is sent to this endpoint. */
@@ -43,24 +45,18 @@ export interface HttpSession {
 
 /** The requests of one session: each is walked to its end, and has one record. */
 export class HttpRequests {
-  readonly #plane: SessionContext;
-  readonly #pools: UpstreamPools;
-  readonly #session: HttpSession;
-  readonly #onRefused: (refusal: Refusal) => void;
+  readonly #shared: RequestsOfConnection;
 
   constructor(plane: SessionContext, pools: UpstreamPools, session: HttpSession, onRefused: (refusal: Refusal) => void) {
-    this.#plane = plane;
-    this.#pools = pools;
-    this.#session = session;
-    this.#onRefused = onRefused;
+    this.#shared = { plane, pools, session, onRefused };
   }
 
   async serve(exchange: Exchange): Promise<void> {
     const draft = this.#draft(exchange.head);
     try {
-      await serveRequest(watched(exchange, draft), this.#host(draft));
+      await serveRequest(new WatchedExchange(exchange, draft), new HostOfRequest(this.#shared, draft));
     } catch (error) {
-      this.#plane.fault(error);
+      this.#shared.plane.fault(error);
       draft.refused(refuse('internal-error', 'a bug of the egress: the log has the stack'));
       if (!exchange.answered) exchange.reply(resetReply('protocol error'));
     }
@@ -71,101 +67,22 @@ export class HttpRequests {
   unread({ reply, why, head, late }: UnreadRequest): void {
     const answered = reply === null ? why : `answered ${reply.status}: ${why}`;
     const refusal = refuse(late === true ? 'request-timeout' : 'malformed-request', answered);
-    this.#session.refused(refusal);
+    this.#shared.session.refused(refusal);
     const draft = this.#draft(head);
     draft.refused(refusal);
     if (reply !== null) draft.replied(reply);
     this.#report(draft);
   }
 
-  #host(draft: RequestDraft): RequestHost {
-    const session = this.#session;
-    const { breakers, clock } = this.#plane;
-    return {
-      clock,
-      pools: this.#pools,
-      client: session.client,
-      uris: session.uris,
-      judge() {
-        const judged = session.judge();
-        if (judged.kind === 'allowed') draft.admitted(judged.http, judged.cluster.http);
-        return judged;
-      },
-      targets: (cluster, hash) => session.targets(cluster, hash),
-      dialled: {
-        attempt(target) {
-          draft.dialled(target);
-          session.dialled.attempt(target);
-        },
-        connected(ms) {
-          draft.connected(ms);
-          session.dialled.connected(ms);
-        },
-      },
-      sent(target, host, headers) {
-        draft.sent(target, host, headers);
-        session.sent(target);
-      },
-      moved(direction, bytes) {
-        draft.moved(direction, bytes);
-        session.moved(direction, bytes);
-      },
-      answered(status, serviceTimeMs, headers) {
-        draft.responded(status, serviceTimeMs, headers);
-        session.answered();
-      },
-      completed: () => draft.completed(),
-      reset: (reason, detail) => draft.reset(reason, detail),
-      timedOut: (which) => draft.timedOut(which),
-      delayed: () => draft.delayed(),
-      why: (refusal) => draft.refused(refusal),
-      refused: (refusal) => {
-        draft.refused(refusal);
-        session.refused(refusal);
-        this.#onRefused(refusal);
-      },
-      admit(route, limit, index) {
-        draft.countedBy(limit);
-        return breakers.admitRequest(route, limit, index);
-      },
-      enter: (cluster) => breakers.enterRequest(cluster),
-      enterRetry: (cluster) => breakers.enterRetry(cluster),
-      outcome: (cluster, target, outcome) => this.#plane.attempted(cluster, target, outcome),
-    };
-  }
-
   #draft(head: RequestHead | null): RequestDraft {
-    const { clock } = this.#plane;
-    return new RequestDraft(head, this.#session.nextRequest(), { wallMs: clock.wall(), nowMs: clock.now() });
+    const { clock } = this.#shared.plane;
+    return new RequestDraft(head, this.#shared.session.nextRequest(), { wallMs: clock.wall(), nowMs: clock.now() });
   }
 
   #report(draft: RequestDraft): void {
-    const record = draft.record(this.#plane.clock.now());
-    this.#plane.reportRequest(record);
-    const access = this.#session.access();
-    if (access !== null) logRequest(access, record, draft.heads(), this.#plane);
+    const record = draft.record(this.#shared.plane.clock.now());
+    this.#shared.plane.reportRequest(record);
+    const access = this.#shared.session.access();
+    if (access !== null) logRequest(access, record, draft.heads(), this.#shared.plane);
   }
-}
-
-/** Wraps an exchange so that answers of the egress itself are recorded. */
-function watched(exchange: Exchange, draft: RequestDraft): Exchange {
-  return {
-    head: exchange.head,
-    body: exchange.body,
-    get bodyIsRead() {
-      return exchange.bodyIsRead;
-    },
-    get answered() {
-      return exchange.answered;
-    },
-    get gone() {
-      return exchange.gone;
-    },
-    onGone: (listener) => exchange.onGone(listener),
-    reply(reply) {
-      draft.replied(reply);
-      exchange.reply(reply);
-    },
-    respond: (head) => exchange.respond(head),
-  };
 }

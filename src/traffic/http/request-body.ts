@@ -1,6 +1,70 @@
 import { Readable } from 'node:stream';
 import { ownPiece } from './small-pieces.ts';
 
+/** Takes the body of a request piece by piece. */
+export interface BodySink {
+  /** Returns false to hold the next piece back until the body is resumed. */
+  write(piece: Buffer): boolean;
+  end(): void;
+  /** Called where the body ends before it is complete; it may be called twice. */
+  cut(): void;
+}
+
+/**
+ * The body of a request. A client of HTTP/2 takes its pieces as they come; one of HTTP/1.1 needs a
+ * stream. Exactly one of `pour` and `stream` is used.
+ */
+export class RequestBody {
+  readonly #source: Readable;
+  #stream: Readable | null = null;
+  #sink: BodySink | null = null;
+
+  constructor(source: Readable) {
+    this.#source = source;
+    source.pause();
+  }
+
+  stream(): Readable {
+    this.#stream ??= requestBody(this.#source);
+    return this.#stream;
+  }
+
+  pour(sink: BodySink): void {
+    const source = this.#source;
+    this.#sink = sink;
+    source.on('data', this.#onPiece);
+    source.on('end', () => this.#sink?.end());
+    source.on('close', () => {
+      if (!source.readableEnded) this.#sink?.cut();
+    });
+    source.resume();
+  }
+
+  readonly #onPiece = (piece: Buffer): void => {
+    if (this.#sink?.write(ownPiece(piece)) === false) this.#source.pause();
+  };
+
+  resume(): void {
+    this.#source.resume();
+  }
+
+  /** Drops the rest of it. */
+  drop(): void {
+    this.#stream?.destroy();
+    const sink = this.#sink;
+    if (sink === null) return;
+    this.#sink = null;
+    this.#source.removeListener('data', this.#onPiece);
+    if (!this.#source.readableEnded) sink.cut();
+    this.#source.resume();
+  }
+
+  /** Calls the listener when the whole request was read. */
+  whenRead(listener: () => void): void {
+    this.#source.once('end', listener);
+  }
+}
+
 /**
  * Makes a stream of its own for the body of a request. Its reader may destroy it, as an HTTP client
  * does when its connection fails, without destroying the connection on which the answer is sent. A

@@ -15,6 +15,7 @@ export class RequestTimers {
   readonly #timers: Timer[] = [];
   #movedAt: number;
   #idle: Timer | null = null;
+  #isOver = false;
 
   constructor(clock: Clock, timeouts: HttpTimeouts, onTimeout: (which: RequestTimeout) => void) {
     this.#clock = clock;
@@ -36,13 +37,14 @@ export class RequestTimers {
   }
 
   end(): void {
+    this.#isOver = true;
     for (const timer of this.#timers) timer.cancel();
     this.#idle?.cancel();
     this.#idle = null;
   }
 
   #begin(which: RequestTimeout, ms: number | undefined): void {
-    if (ms === undefined || ms === 0) return;
+    if (ms === undefined || ms === 0 || this.#isOver) return;
     this.#timers.push(this.#clock.after(ms, () => this.#fire(which)));
   }
 

@@ -55,7 +55,7 @@ export interface RequestHost {
    * Returns endpoints in the order to try; throws Refused. `hash` is the key for a balancer that
    * hashes, null for a random one.
    */
-  targets(cluster: Cluster, hash?: Hash64 | null): Promise<readonly Target[]>;
+  targets(cluster: Cluster, hash?: Hash64 | null): readonly Target[] | Promise<readonly Target[]>;
   /** Counts bytes of bodies. */
   moved(direction: 'up' | 'down', bytes: number): void;
   /** Called for connections that are made for the request. */
@@ -148,7 +148,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
   };
   whenGone = () => request.onEnd?.();
   if (exchange.body === null) request.timers.requestRead();
-  else exchange.body.once('end', () => request.timers.requestRead());
+  else exchange.body.whenRead(() => request.timers.requestRead());
   try {
     await carry(request);
   } finally {
@@ -234,10 +234,12 @@ async function leased(request: Request, fresh: boolean): Promise<Lease | null> {
   };
   let lease: Lease;
   try {
-    const targets = await host.targets(cluster, hash === null ? undefined : hash.key);
+    const known = host.targets(cluster, hash === null ? undefined : hash.key);
+    const targets = known instanceof Promise ? await known : known;
     if (isOver()) return null;
     const whenOver = (given: () => void): void => void (cancel = given);
-    lease = await host.pools.lease({ mesh: request.mesh, cluster, targets, fresh, whenOver, dialled: host.dialled });
+    const coming = host.pools.lease({ mesh: request.mesh, cluster, targets, fresh, whenOver, dialled: host.dialled });
+    lease = coming instanceof Promise ? await coming : coming;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (!isOver()) refused(exchange, host, error.refusal);
@@ -271,20 +273,26 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
         requestMs: http.timeouts?.requestMs ?? 0,
       }),
     };
+    let waits = false;
+    const onDrain = (): void => {
+      timers.moved();
+      call.resume();
+    };
     host.sent(lease.target, rewriteTo ?? head.authority, sent.headers);
     const call = lease.send(sent, {
       onSent(bytes) {
         timers.moved();
         host.moved('up', bytes);
       },
-      onHead({ status, headers, fields, isWhole = false }) {
+      onHead({ status, headers, fields, isWhole = false, isComplete = false }) {
         timers.moved();
         host.outcome(cluster, lease.target, outcomeOf(status, head.isGrpc ? fields.grpcStatus : null));
         const serviceTimeMs = Math.round(host.clock.now() - startedAt);
         try {
           const out = responseHeaders(headers, { fields, serviceTimeMs, wallMs: host.clock.wall() });
           for (const cookie of request.hash?.cookies ?? []) out.push('set-cookie', cookie);
-          answer = exchange.respond({ status, headers: out, isWhole });
+          // A paced answer lasts, and may be cut off.
+          answer = exchange.respond({ status, headers: out, isWhole, isComplete: isComplete && request.kibPerSecond === null });
           host.answered(status, serviceTimeMs, out);
         } catch {
           call.cancel();
@@ -292,15 +300,14 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
           return resolve('done');
         }
         if (request.kibPerSecond !== null) answer = pacedBody(answer, request.kibPerSecond, host.clock);
-        answer.onDrain(() => {
-          timers.moved();
-          call.resume();
-        });
       },
       onData(chunk) {
         timers.moved();
         host.moved('down', chunk.length);
-        return answer?.write(chunk) ?? true;
+        if (answer === null || answer.write(chunk)) return true;
+        if (!waits) answer.onDrain(onDrain);
+        waits = true;
+        return false;
       },
       onEnd(trailers) {
         answer?.end(responseTrailers(trailers));

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
 import type { HttpPool } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
@@ -6,13 +5,14 @@ import type { ResponseHead } from './exchange.ts';
 import type { FloodWatch } from './flood-watch.ts';
 import type { FlatHeaders, HeadFields } from '../../wire/flat-headers.ts';
 import type { ResetReason } from './local-reply.ts';
+import type { RequestBody } from './request-body.ts';
 
 export interface UpstreamRequest {
   readonly method: string;
   readonly path: string;
   /** `host` comes first. */
   readonly headers: FlatHeaders;
-  readonly body: Readable | null;
+  readonly body: RequestBody | null;
 }
 
 /** The head of an answer as the service sent it, with the headers that are looked at. */

@@ -118,7 +118,7 @@ export class Http1Connection implements Connection {
         method: request.method,
         path: request.path,
         headers: request.headers.filter((_, i) => request.headers[i - (i % 2)] !== 'transfer-encoding'),
-        body: request.body,
+        body: request.body?.stream() ?? null,
       },
       {
         onRequestStart(given) {

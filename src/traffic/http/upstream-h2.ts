@@ -1,15 +1,13 @@
-import { connect as connectHttp2, constants } from 'node:http2';
-import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import { connect as connectHttp2 } from 'node:http2';
+import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
 import { ignoreError } from '../../base/ignore-error.ts';
 import type { Target } from '../../routing/choose.ts';
-import { bytesOf, ControlBudget, FLOOD } from './control-budget.ts';
+import { ControlBudget, FLOOD } from './control-budget.ts';
 import { H2 } from './exchange.ts';
-import { grouped, MAX_SENT_HEAD_BYTES, REPEATABLE } from './h2-front.ts';
-import { fieldsOf } from '../../wire/flat-headers.ts';
-import type { ResetReason } from './local-reply.ts';
-import type { FlatHeaders } from '../../wire/flat-headers.ts';
+import { BrokenConnection, H2Call } from './h2-call.ts';
+import type { CallHost } from './h2-call.ts';
+import { MAX_SENT_HEAD_BYTES, REPEATABLE, setWindow, WINDOW_BYTES } from './h2-front.ts';
 import { idleMsOf, textOf } from './upstream-connection.ts';
 import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
 
@@ -21,8 +19,11 @@ export class Http2Connection implements Connection {
   readonly #options: ConnectionOptions;
   readonly #socket: Socket;
   readonly #budget: ControlBudget;
-  /** Requests without a complete answer, with the function that fails each. */
-  readonly #running = new Map<ClientHttp2Stream, () => void>();
+  /** Requests without a complete answer. */
+  readonly #running = new Set<H2Call>();
+  /** Calls whose answer has begun in this turn. */
+  #gathered: H2Call[] = [];
+  readonly #parts: CallHost;
   #closed = false;
   isLeaving = false;
   busy = 0;
@@ -37,17 +38,32 @@ export class Http2Connection implements Connection {
     socket.read(0);
     this.#session = connectHttp2('http://service', {
       createConnection: () => socket,
-      settings: { enablePush: false, initialWindowSize: 256 * 1024 },
+      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
       maxHeaderListPairs: 512,
       maxSendHeaderBlockLength: MAX_SENT_HEAD_BYTES,
       ...REPEATABLE,
     });
     this.#session.on('error', ignoreError);
+    // With a larger one, services that bound the memory of a connection (Node's own) refuse new
+    // streams while 500 others are not read.
+    setWindow(this.#session, WINDOW_BYTES);
     this.#session.on('goaway', () => {
       this.isLeaving = true;
       if (this.busy === 0) this.#end();
     });
     this.#budget = new ControlBudget(options.clock.now());
+    this.#parts = {
+      budget: this.#budget,
+      socket,
+      look: () => this.#look(true),
+      atTurnEnd: (call) => {
+        if (this.#gathered.push(call) === 1) setImmediate(this.#passOn);
+      },
+      over: (call) => {
+        this.#running.delete(call);
+        this.#release();
+      },
+    };
     // Each of these costs as much as a request, so they are counted as they come.
     for (const event of COSTLY) this.#session.on(event, () => this.#look(true));
     socket.once(
@@ -103,7 +119,7 @@ export class Http2Connection implements Connection {
    */
   #ended(): void {
     this.#closed = true;
-    for (const [stream, fail] of this.#running) if (!stream.closed && stream.state?.remoteClose !== 1) fail();
+    for (const call of this.#running) call.connectionEnded();
     if (this.busy === 0) this.#end();
   }
 
@@ -116,105 +132,26 @@ export class Http2Connection implements Connection {
     setImmediate(() => this.#socket.destroySoon());
   }
 
-  /** Over 60 lines: the events of one request share whether it is over. */
   send(request: UpstreamRequest, listener: UpstreamListener): UpstreamCall {
-    let stream: ClientHttp2Stream;
-    let over = false;
-    const finish = (): boolean => {
-      if (over) return false;
-      over = true;
-      this.#running.delete(stream);
-      this.#release();
-      return true;
-    };
+    const call = new H2Call(this.#parts, listener);
     const [, host = ''] = request.headers;
-    const head = { ':method': request.method, ':path': request.path, ':scheme': 'https', ':authority': host };
+    const head = [':method', request.method, ':path', request.path, ':scheme', 'https', ':authority', host];
+    for (let i = 2; i < request.headers.length; i++) head.push(request.headers[i] ?? '');
     try {
-      const headers = { ...grouped(request.headers.slice(2)), ...head };
-      stream = this.#session.request(headers, { endStream: request.body === null });
+      call.begin(this.#session.request(head, { endStream: request.body === null }), request.body);
     } catch (error) {
-      finish();
+      this.#release();
       queueMicrotask(() => listener.onUnsent(textOf(error)));
       return { resume() {}, cancel() {} };
     }
-    const budget = this.#budget;
-    budget.begun(0);
-    let trailers: FlatHeaders = [];
-    let failure: Error | null = null;
-    stream.on('error', (error: Error) => (failure = error));
-    stream.on('headers', () => this.#look(true));
-    stream.on('response', (_headers, flags, raw?: unknown) => {
-      const flat = Array.isArray(raw) ? (raw as string[]) : [];
-      budget.body(bytesOf(flat));
-      const status = Number(flat[flat.indexOf(':status') + 1] ?? 0);
-      const headers = flat.filter((_, i) => flat[i - (i % 2)]?.startsWith(':') !== true);
-      const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-      listener.onHead({ status, headers, fields: fieldsOf(headers), isWhole });
-    });
-    stream.on('trailers', (_headers, _flags, raw?: unknown) => {
-      trailers = Array.isArray(raw) ? (raw as string[]) : [];
-      budget.body(bytesOf(trailers));
-    });
-    budget.reads(stream);
-    stream.on('data', (chunk: Buffer) => {
-      if (!listener.onData(chunk)) stream.pause();
-    });
-    stream.on('close', () => {
-      if (!finish()) return;
-      const { rstCode = H2.internal } = stream;
-      if (rstCode === H2.noError && stream.readableEnded) return listener.onEnd(trailers);
-      const reason = this.#socket.destroyed && failure === null ? 'connection termination' : reasonOf(rstCode, failure);
-      listener.onReset(reason, rstCode, failure === null ? '' : textOf(failure));
-    });
-    this.#running.set(stream, () => {
-      if (!finish()) return;
-      listener.onReset('connection termination', H2.internal, 'the service ended the connection');
-      stream.destroy();
-    });
-    if (request.body !== null) {
-      copyBody(request.body, stream, (bytes) => {
-        budget.written(bytes);
-        listener.onSent(bytes);
-      });
-    }
-    return {
-      resume: () => stream.resume(),
-      cancel: () => {
-        if (!finish()) return;
-        budget.cutOff();
-        stream.close(H2.cancel);
-      },
-    };
+    this.#running.add(call);
+    return call;
   }
-}
 
-/** Thrown when the service breaks the rules of the whole connection, or floods it. */
-class BrokenConnection extends Error {}
-
-function reasonOf(code: number, failure: NodeJS.ErrnoException | null): ResetReason {
-  if (failure instanceof BrokenConnection || BROKEN.has(failure?.code ?? '')) return 'protocol error';
-  if (code === H2.refusedStream) return 'remote refused stream reset';
-  if (code === H2.noError) return 'connection termination';
-  return code === H2.protocol ? 'protocol error' : 'remote reset';
-}
-
-/** The library's error codes for a connection that breaks the rules. */
-const BROKEN: ReadonlySet<string> = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES']);
-
-/**
- * Copies the body of a request into a stream of HTTP/2, with back-pressure; a body that is cut off
- * resets the stream.
- */
-function copyBody(body: Readable, stream: ClientHttp2Stream, onSent: (bytes: number) => void): void {
-  body.on('data', (chunk: Buffer) => {
-    if (stream.destroyed || stream.writableEnded) return;
-    onSent(chunk.length);
-    if (!stream.write(chunk)) body.pause();
-  });
-  stream.on('drain', () => body.resume());
-  body.on('end', () => stream.end());
-  body.on('close', () => {
-    if (!body.readableEnded && !stream.destroyed) stream.close(H2.cancel);
-  });
-  stream.on('close', () => body.resume());
+  /** Passes on what has come of answers in this turn. */
+  readonly #passOn = (): void => {
+    const calls = this.#gathered;
+    this.#gathered = [];
+    for (const call of calls) call.passOn();
+  };
 }

@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { Refused, refuse } from '../../base/refusal.ts';
-import type { Cluster } from '../../model/cluster.ts';
+import type { Cluster, Endpoint } from '../../model/cluster.ts';
 import type { Target } from '../../routing/choose.ts';
 import type { Full } from '../breakers.ts';
 import { FloodWatch } from './flood-watch.ts';
@@ -104,7 +104,7 @@ export class UpstreamPools {
    * a new one; where none may be made, on the first that has room again. Throws Refused where there
    * is none.
    */
-  async lease(wanted: WantedConnection): Promise<Lease> {
+  lease(wanted: WantedConnection): Lease | Promise<Lease> {
     const [first] = wanted.targets;
     if (first === undefined) throw new Refused(refuse('no-endpoint', `${wanted.cluster.name} has no endpoint`));
     const pool = this.#poolOf(wanted, first);
@@ -294,7 +294,18 @@ function leaseOf(connection: Connection): Lease {
 /**
  * Joins everything that distinguishes connections: another TLS or another protocol is another pool.
  */
-function keyOf(mesh: string, { name, http, httpPool }: Cluster, { ip, endpoint }: Target): string {
+function keyOf(mesh: string, cluster: Cluster, { ip, endpoint }: Target): string {
+  const known = lastKeys.get(endpoint);
+  if (known?.mesh === mesh && known.cluster === cluster && known.ip === ip) return known.key;
+  const { name, http, httpPool } = cluster;
   const { address, port, tls } = endpoint;
-  return JSON.stringify([mesh, name, http, httpPool, ip, port, address, tls]);
+  const key = JSON.stringify([mesh, name, http, httpPool, ip, port, address, tls]);
+  lastKeys.set(endpoint, { mesh, cluster, ip, key });
+  return key;
 }
+
+/** The last key of each endpoint: most requests ask for the same one again. */
+const lastKeys = new WeakMap<
+  Endpoint,
+  { readonly mesh: string; readonly cluster: Cluster; readonly ip: string; readonly key: string }
+>();

@@ -53,7 +53,7 @@ function startBed(t: Test, port: number, http: 'http1' | 'http2', httpPool?: Htt
         return { kind: 'dialled', socket, target, leave: () => void bed.left++ };
       },
     }),
-    lease: ({ mesh = 'default', cluster: of = web, fresh = false } = {}) =>
+    lease: async ({ mesh = 'default', cluster: of = web, fresh = false } = {}) =>
       bed.pools.lease({ mesh, cluster: of, targets: [target], fresh, whenOver: () => {}, dialled: UNHEARD }),
   };
   t.teardown(() => bed.pools.close());
@@ -212,8 +212,8 @@ t.test('who gives up waiting is forgotten, and a stop ends those who wait', asyn
     fresh: false,
     dialled: UNHEARD,
   };
-  const given = never.lease({ ...wanted, whenOver: (given) => (cancel = given) });
-  const stays = never.lease({ ...wanted, whenOver: () => {} });
+  const given = Promise.resolve(never.lease({ ...wanted, whenOver: (given) => (cancel = given) }));
+  const stays = Promise.resolve(never.lease({ ...wanted, whenOver: () => {} }));
   await new Promise((resolve) => setImmediate(resolve));
   cancel();
   t.match(await given.catch((error: unknown) => error), { refusal: { code: 'client-gone' } });
