@@ -1,6 +1,7 @@
 // An egress that has joined a control plane of 3.0 as the Dataplane of one mesh, with recorded
 // messages and certificates of the test.
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -317,3 +318,25 @@ t.test('the idle timeout of a chain of TCP counts for its sessions, in place of 
   t.equal(await ask(open, 'more'), 'more', 'a chain with 0s is never ended');
   t.notMatch(JSON.stringify(zone.log), /idle timeout of/, 'nothing says that it has no effect');
 });
+
+t.test(
+  'the access log of a control plane is written for the server name of its filter, in the format that it sent',
+  async (t) => {
+    await using zone = await start(t);
+    const file = `${t.testdir({})}/log`;
+    const { version } = zone.egress.snapshot();
+    const listeners = JSON.parse(JSON.stringify(zone.resources.listeners).replaceAll('/dev/null', file)) as JsonObject[];
+    zone.controlPlane.set({ ...zone.resources, listeners });
+    await until('it is live', () => zone.egress.snapshot().version !== version);
+    const frontend = workload(zone.zone1, ZONE_1, 'frontend');
+    for (const sni of ['sni.extsvc.mesh-b.b-shadow.9003', 'sni.extsvc.mesh-b.b-tcp.9000']) {
+      const socket = await zone.connect(sni, frontend);
+      t.equal(await ask(socket, 'ping'), 'ping', sni);
+      socket.end();
+    }
+    const lines = (): readonly string[] => (existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : []);
+    await until('two lines', () => lines().length === 2);
+    const line = (bytes: number): string => `sni.extsvc.mesh-b.b-tcp.9000 spiffe://${ZONE_1}/workload/frontend ${bytes}`;
+    t.same(lines(), [line(0), line(4)], 'when it was connected, and at its end');
+  },
+);
