@@ -39,6 +39,7 @@ export const JOINED: readonly Manifest[] = [
     ports: [
       { name: 'mesh', containerPort: 10_002 },
       { name: 'ready', containerPort: 9902 },
+      { name: 'inspect', containerPort: 9901 },
     ],
     mounts: [
       { name: 'control-plane-ca', mountPath: CONTROL_PLANE_CA_PATH, readOnly: true },
@@ -51,5 +52,5 @@ export const JOINED: readonly Manifest[] = [
     ],
   }),
   ...availability(metadata, selector),
-  networkPolicy(metadata, selector, { metrics: false }),
+  networkPolicy(metadata, selector, { metrics: false, inspection: { namespace: metadata.namespace } }),
 ];

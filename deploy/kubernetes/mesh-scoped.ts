@@ -5,6 +5,9 @@ import type { Manifest, Metadata } from './types.ts';
 const NAMESPACE = 'zone-egress-meshes';
 /** The meshes to start from; each has a Dataplane and a Secret with its token. */
 const MESHES = ['mesh-a', 'mesh-b'] as const;
+/** The control plane reads the Dataplane of the first mesh at this port, the next at the next. */
+const INSPECTION = 9910;
+const MOST_MESHES = 90;
 const WORKLOAD = 'zone-egress';
 const DATAPLANES = '/etc/zone-egress/dataplanes';
 const selector = {
@@ -16,7 +19,7 @@ const named = (name: string): Metadata => ({ name, namespace: NAMESPACE, labels:
 const metadata = named('zone-egress');
 
 /** Each Pod fills in its own name and address, so that several replicas are several Dataplanes. */
-function dataplane(mesh: string): string {
+function dataplane(mesh: string, place: number): string {
   return `type: Dataplane
 mesh: "${mesh}"
 name: {{ pod }}
@@ -24,6 +27,8 @@ labels:
   kuma.io/workload: "${WORKLOAD}"
 networking:
   address: {{ address }}
+  admin:
+    port: ${INSPECTION + place}
   listeners:
   - type: ZoneEgress
     address: {{ address }}
@@ -47,7 +52,7 @@ export const MESH_SCOPED: readonly Manifest[] = [
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: named('zone-egress-dataplanes'),
-    data: Object.fromEntries(MESHES.map((mesh) => [`${mesh}.yaml`, dataplane(mesh)])),
+    data: Object.fromEntries(MESHES.map((mesh, place) => [`${mesh}.yaml`, dataplane(mesh, place)])),
   },
   service(metadata, selector),
   deployment({
@@ -94,5 +99,9 @@ export const MESH_SCOPED: readonly Manifest[] = [
     ],
   }),
   ...availability(metadata, selector),
-  networkPolicy(metadata, selector, { metrics: false }),
+  networkPolicy(metadata, selector, {
+    metrics: false,
+    anyClient: true,
+    inspection: { first: INSPECTION, last: INSPECTION + MOST_MESHES - 1 },
+  }),
 ];

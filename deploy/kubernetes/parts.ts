@@ -125,6 +125,21 @@ export interface Admission {
    * allowed`.
    */
   readonly metrics: boolean;
+  /** Sidecars outside of the cluster reach the listener too. */
+  readonly anyClient?: boolean;
+  /**
+   * Who reads the egress for its users: a control plane in this namespace at the port `inspect`, or
+   * one anywhere at a range of ports. Each listener there takes only the certificate of its control
+   * plane.
+   */
+  readonly inspection?: { readonly namespace: string } | { readonly first: number; readonly last: number };
+}
+
+function inspectionRule(inspection: Admission['inspection']): readonly object[] {
+  if (inspection === undefined) return [];
+  if ('first' in inspection) return [{ ports: [{ protocol: 'TCP', port: inspection.first, endPort: inspection.last }] }];
+  const controlPlane = { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': inspection.namespace } } };
+  return [{ from: [controlPlane], ports: [{ protocol: 'TCP', port: 'inspect' }] }];
 }
 
 /**
@@ -132,7 +147,8 @@ export interface Admission {
  * networks treat like any client. Outgoing traffic may reach all addresses except those at which
  * clouds serve the credentials of their machines.
  */
-export function networkPolicy(metadata: Metadata, selector: Readonly<Record<string, string>>, { metrics }: Admission): Manifest {
+export function networkPolicy(metadata: Metadata, selector: Readonly<Record<string, string>>, admission: Admission): Manifest {
+  const { metrics, anyClient = false, inspection } = admission;
   const prometheus = { namespaceSelector: { matchLabels: { 'zone-egress/metrics': 'allowed' } } };
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -142,9 +158,10 @@ export function networkPolicy(metadata: Metadata, selector: Readonly<Record<stri
       podSelector: { matchLabels: selector },
       policyTypes: ['Ingress', 'Egress'],
       ingress: [
-        { from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port: 'mesh' }] },
+        { ...(anyClient ? {} : { from: [{ namespaceSelector: {} }] }), ports: [{ protocol: 'TCP', port: 'mesh' }] },
         { ports: [{ protocol: 'TCP', port: 'ready' }] },
         ...(metrics ? [{ from: [prometheus], ports: [{ protocol: 'TCP', port: 'admin' }] }] : []),
+        ...inspectionRule(inspection),
       ],
       egress: [
         {

@@ -102,12 +102,16 @@ for (const [name, manifests] of Object.entries(SETS)) {
     t.equal(scaled.scaleTargetRef.name, deployment.metadata.name);
     t.ok(scaled.minReplicas >= 2);
     t.notOk('replicas' in deployment.spec, 'the autoscaler alone says how many');
-    const policy = only<{ podSelector: { matchLabels: Record<string, string> }; ingress: { ports: { port: string }[] }[] }>(
-      manifests,
-      'NetworkPolicy',
-    ).spec;
+    const policy = only<{
+      podSelector: { matchLabels: Record<string, string> };
+      ingress: { ports: { port: string | number }[] }[];
+    }>(manifests, 'NetworkPolicy').spec;
     t.ok(selects(policy.podSelector.matchLabels));
-    t.strictSame(new Set(policy.ingress.flatMap((rule) => rule.ports.map(({ port }) => port))), ports, 'each port is reached');
+    // A range of numbers is for the Dataplanes of many meshes.
+    const reached = policy.ingress
+      .flatMap((rule) => rule.ports.map(({ port }) => port))
+      .filter((port) => typeof port === 'string');
+    t.strictSame(new Set(reached), ports, 'each port is reached');
     t.equal(only(manifests, 'ServiceAccount').metadata.name, pod.serviceAccountName);
     t.strictSame(
       container.volumeMounts.map((mount) => mount.name),
@@ -137,6 +141,33 @@ for (const [name, manifests] of Object.entries(SETS)) {
     t.ok((pod.terminationGracePeriodSeconds ?? 30) >= drain + 10);
   });
 }
+
+interface IngressRule {
+  readonly from?: readonly object[];
+  readonly ports: readonly { readonly port: string | number; readonly endPort?: number }[];
+}
+
+const rulesOf = (manifests: readonly Manifest[]): readonly IngressRule[] =>
+  only<{ ingress: readonly IngressRule[] }>(manifests, 'NetworkPolicy').spec.ingress;
+
+t.test('a control plane reaches the listeners by which it inspects the egress, each at a port of its own', async (t) => {
+  const rule = rulesOf(JOINED).find(({ ports }) => ports[0]?.port === 'inspect');
+  t.strictSame(rule?.from, [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kuma-system' } } }]);
+  t.match(
+    podOf(JOINED).containers[0]!.ports.find(({ name }) => name === 'inspect'),
+    { containerPort: 9901 },
+  );
+  const range = rulesOf(MESH_SCOPED)
+    .flatMap(({ ports }) => ports)
+    .find(({ endPort }) => endPort !== undefined)!;
+  const { data } = only(MESH_SCOPED, 'ConfigMap') as Manifest as Manifest & { data: Readonly<Record<string, string>> };
+  const admins = Object.values(data).map((text) => Number(/^ {2}admin:\n {4}port: (\d+)$/m.exec(text)?.[1]));
+  t.equal(new Set(admins).size, admins.length);
+  t.ok(
+    admins.every((port) => port >= Number(range.port) && port <= range.endPort!),
+    admins.join(' '),
+  );
+});
 
 t.test('Prometheus finds the port of the admin pages', async (t) => {
   const [service, monitor] = STANDALONE_METRICS as [Manifest, Manifest];

@@ -32,6 +32,8 @@ ports:
   containerPort: 10002
 - name: ready
   containerPort: 9902
+- name: inspect
+  containerPort: 9901
 volumeMounts:
 - name: control-plane-ca
   mountPath: /var/run/secrets/kuma.io/cp-ca

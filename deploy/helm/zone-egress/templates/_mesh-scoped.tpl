@@ -60,7 +60,7 @@ volumeMounts:
 
 {{- /* Each Pod fills in its own name and address, so that several replicas are several Dataplanes. */}}
 {{- define "zone-egress.meshScoped.dataplanes" -}}
-{{- range $mesh := .Values.meshes }}
+{{- range $place, $mesh := .Values.meshes }}
 {{- if and $mesh.egress $mesh.egress.enabled }}
 {{ $mesh.name }}.yaml: |
   type: Dataplane
@@ -70,6 +70,8 @@ volumeMounts:
     kuma.io/workload: {{ $mesh.egress.workload | default (include "zone-egress.fullname" $) | quote }}
   networking:
     address: {{ "{{ address }}" }}
+    admin:
+      port: {{ add 9910 $place }}
     listeners:
     - type: ZoneEgress
       address: {{ "{{ address }}" }}
