@@ -120,9 +120,7 @@ const inBothVersions = (name: string, client: Holder): readonly (readonly [strin
 
 export const DATAPLANE_CASES: Readonly<Record<string, Play>> = {
   allowed_exact_id_and_sni: echo(TCP, frontend),
-  allowed_exact_id_and_sni_tls12: echo(TCP, frontend, {
-    tlsOptions: { ...TLS12, ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' },
-  }),
+  allowed_exact_id_and_sni_tls12: echo(TCP, frontend, { tlsOptions: TLS12 }),
   allowed_with_alpn_kuma: echo(TCP, frontend, { tlsOptions: { ALPNProtocols: ['kuma'] } }),
   denied_other_id: echo(TCP, other),
   denied_other_id_no_data: silent(TCP, other),

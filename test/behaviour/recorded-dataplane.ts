@@ -1,6 +1,6 @@
 // What real control planes sent to the egress of one mesh, with our own keys and with fakes at the
 // external addresses.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { fromBinary, toJson } from '@bufbuild/protobuf';
@@ -12,6 +12,7 @@ import type { RecordedEvent } from '../../src/testing/control-plane/recording.ts
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { ANY_TYPES } from '../../src/xds/messages/any-types.ts';
 import { DeltaDiscoveryResponseSchema, DiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
+import type { SourceFile } from '../../src/resources/compile.ts';
 import { DEV, LIVE } from '../data.ts';
 import { replaced } from './recorded-zone.ts';
 import type { Substitutes } from './recorded-zone.ts';
@@ -23,14 +24,21 @@ export type DataplaneVersion = Extract<KumaVersion, '2.14' | '3.0'>;
 interface Recordings {
   readonly base: URL;
   readonly ads: string;
+  readonly resources: string;
   readonly behaviour: string;
   /** The message after which the first configuration is complete. */
   readonly until: number;
 }
 
 const RECORDINGS: Readonly<Record<DataplaneVersion, Recordings>> = {
-  '2.14': { base: LIVE, ads: 'mesh-scoped/ads/', behaviour: 'mesh-scoped/behaviour/results.json.gz', until: 9 },
-  '3.0': { base: DEV, ads: 'ads/changes/', behaviour: 'behaviour/results.json.gz', until: 9 },
+  '2.14': {
+    base: LIVE,
+    ads: 'mesh-scoped/ads/',
+    resources: 'mesh-scoped/resources/',
+    behaviour: 'mesh-scoped/behaviour/results.json.gz',
+    until: 9,
+  },
+  '3.0': { base: DEV, ads: 'ads/changes/', resources: 'resources/', behaviour: 'behaviour/results.json.gz', until: 9 },
 };
 
 export interface RecordedCase {
@@ -42,6 +50,23 @@ export interface RecordedCase {
 export function recordedDataplaneCases(version: DataplaneVersion): Readonly<Record<string, RecordedCase>> {
   const { base, behaviour } = RECORDINGS[version];
   return JSON.parse(gunzipSync(readFileSync(new URL(behaviour, base))).toString()) as Record<string, RecordedCase>;
+}
+
+/** The applied resources of the mesh, with the Dataplanes of the egress and of a client. */
+export function recordedDataplaneFiles(version: DataplaneVersion, { ports, external }: Substitutes): readonly SourceFile[] {
+  const folder = new URL(RECORDINGS[version].resources, RECORDINGS[version].base);
+  const texts: Readonly<Record<string, string>> = {
+    __EXT_CA_STR__: JSON.stringify(external.caCert),
+    __EXT_CLIENT_CRT_STR__: JSON.stringify(external.client.cert),
+    __EXT_CLIENT_KEY_STR__: JSON.stringify(external.client.key),
+  };
+  const names = readdirSync(folder).filter((file) => file.endsWith('.yaml') && !file.startsWith('50-'));
+  return [...names, 'proxies/dp-egress-b.yaml', 'proxies/dp-frontend-b.yaml'].map((path) => ({
+    path,
+    text: readFileSync(new URL(path, folder), 'utf8')
+      .replace(/__EXT_\w+_STR__/g, (name) => texts[name] ?? name)
+      .replace(/(?<=\bport: )18\d{3}\b/g, (port) => String(ports.get(Number(port)) ?? port)),
+  }));
 }
 
 export async function recordedDataplane(
