@@ -25,11 +25,19 @@ export interface ServiceName {
   readonly port: number;
 }
 
+export interface KnownDataplane {
+  readonly name: string;
+  /** Empty where it has no label for it. */
+  readonly workload: string;
+  readonly isReady: boolean;
+}
+
 export interface KnownMesh {
   readonly mesh: string;
   /** Null where it is not known. */
   readonly hasIdentity: boolean | null;
-  readonly hasDataplane: boolean | null;
+  /** The Dataplanes with a ZoneEgress listener. Null where they are not known. */
+  readonly dataplanes: readonly KnownDataplane[] | null;
   /** Sentences about what is written in another way in 3.0. */
   readonly schemaChanges: readonly string[];
   /** Returns the ExternalServices of a route; none where a MeshExternalService is behind it. */
@@ -43,7 +51,17 @@ export function knownOfResources(resources: MeshResources): KnownMesh {
   return {
     mesh,
     hasIdentity: resources.meshIdentities.length > 0,
-    hasDataplane: resources.dataplanes.some(({ egresses }) => egresses.length > 0),
+    dataplanes: resources.dataplanes.flatMap(({ meta, egresses }) =>
+      egresses.length === 0
+        ? []
+        : [
+            {
+              name: meta.displayName,
+              workload: meta.labels.get('kuma.io/workload') ?? '',
+              isReady: egresses.some(({ isReady }) => isReady),
+            },
+          ],
+    ),
     schemaChanges: resources.meshExternalServices.flatMap(schemaChanges),
     external: ({ destination }) =>
       resources.externalServices.filter(({ service }) => service === destination).map((each) => ({ ...each, mesh })),
@@ -79,7 +97,7 @@ export function knownOfSnapshot({ routes, clusters }: Snapshot, mesh: string, so
     hasIdentity: [...routes.values()].some((route) => route.mesh === mesh && describeSni(route.serverName).form === 'kri')
       ? true
       : null,
-    hasDataplane: null,
+    dataplanes: null,
     schemaChanges: [],
     external(route) {
       if (describeSni(route.serverName).form !== 'tag') return [];

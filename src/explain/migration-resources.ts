@@ -66,8 +66,10 @@ export function madePermission(mesh: string, admitted: readonly Admitted[]): Mad
 
 export interface Successor {
   readonly resource: MadeResource;
-  /** Secrets to be made of what is written inline, which is not printed. */
+  /** Secrets to be made of what is written inline, which is not printed, or is in a file. */
   readonly secrets: readonly { readonly name: string; readonly of: DataSource }[];
+  /** The fields that name a Secret. */
+  readonly sources: readonly { readonly field: string; readonly secret: string }[];
 }
 
 /** The MeshExternalService of an ExternalService; a sentence where there can be none. */
@@ -85,21 +87,27 @@ export function successorOf(services: readonly ExternalShape[]): Successor | str
     .slice(0, 63);
   if (name === '') return 'no name can be made of its kuma.io/service';
   const secrets: { name: string; of: DataSource }[] = [];
-  const source = (of: DataSource | null | undefined, what: string): object | undefined => {
+  const sources: { field: string; secret: string }[] = [];
+  // In the form of 2.14, whose control plane gets it: that of 3.0 would be dropped there.
+  const source = (of: DataSource | null | undefined, field: string, what: string): object | undefined => {
     if (of === undefined || of === null) return undefined;
-    if (of.kind === 'file') return { type: 'File', file: { path: of.value } };
     const secret = of.kind === 'secret' ? of.value : `${name}-${what}`;
     if (of.kind !== 'secret') secrets.push({ name: secret, of });
-    return { type: 'Secret', secretRef: { kind: 'Secret', name: secret } };
+    sources.push({ field, secret });
+    return { secret };
   };
   const verification = tls && {
     mode: tls.caCert === undefined ? 'SkipAll' : tls.skipHostnameVerification ? 'SkipSAN' : 'Secured',
     ...(tls.serverName === '' ? {} : { serverName: tls.serverName }),
-    ...defined({ caCert: source(tls.caCert, 'ca') }),
-    ...defined({ clientCert: source(tls.clientCert, 'cert'), clientKey: source(tls.clientKey, 'key') }),
+    ...defined({ caCert: source(tls.caCert, 'caCert', 'ca') }),
+    ...defined({
+      clientCert: source(tls.clientCert, 'clientCert', 'cert'),
+      clientKey: source(tls.clientKey, 'clientKey', 'key'),
+    }),
   };
   return {
     secrets,
+    sources,
     resource: {
       type: 'MeshExternalService',
       mesh,

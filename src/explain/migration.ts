@@ -10,7 +10,7 @@ import { describeSni, encodeKriSni } from '../wire/sni.ts';
 import { accessChange } from './access-change.ts';
 import type { AccessChange } from './access-change.ts';
 import type { ExternalShape, KnownMesh, ServiceName } from './migration-known.ts';
-import { madeDataplane, madeIdentity, madePermission, successorOf } from './migration-resources.ts';
+import { MADE, madeDataplane, madeIdentity, madePermission, successorOf } from './migration-resources.ts';
 import type { Admitted, MadeResource, Successor } from './migration-resources.ts';
 
 export interface MigrationPlan {
@@ -26,6 +26,8 @@ export interface MeshPlan {
   readonly permission: MadeResource | null;
   /** Null where the mesh has one. */
   readonly dataplane: MadeResource | null;
+  /** The workloads of its egresses, which their tokens are bound to. */
+  readonly workloads: readonly string[];
   /** False where the mesh may have an identity or a Dataplane that is not known here. */
   readonly isComplete: boolean;
   readonly destinations: readonly DestinationPlan[];
@@ -86,19 +88,26 @@ function planMesh(
     const plan = planExternal(route, successor, trustDomain);
     if (plan.lost === '' && !services.some(({ name }) => name === successor.resource.name)) {
       services.push(successor.resource);
-      tasks.push(...secretTasks(own, successor));
+      tasks.push(...secretTasks(own, successor), ...laterTasks(successor));
     }
     return plan;
   });
   const admitted = planned.flatMap((plan) => (plan.admitted === null ? [] : [plan.admitted]));
+  const dataplanes = known.dataplanes ?? [];
+  const ready = dataplanes.filter(({ isReady }) => isReady).map(({ name }) => name);
+  if (ready.length > 0)
+    tasks.push(
+      `apply the steps before step 4 at once: Dataplane ${ready.join(', ')} is Ready, so the sidecars of the mesh use it already`,
+    );
   return {
     mesh,
     trustDomain,
     identity: known.hasIdentity === true ? null : madeIdentity(mesh),
     services,
     permission: admitted.length === 0 ? null : madePermission(mesh, admitted),
-    dataplane: known.hasDataplane === true ? null : madeDataplane(mesh, at),
-    isComplete: known.hasIdentity !== null && known.hasDataplane !== null,
+    dataplane: dataplanes.length > 0 ? null : madeDataplane(mesh, at),
+    workloads: dataplanes.length > 0 ? [...new Set(dataplanes.map(({ workload }) => workload))] : [MADE],
+    isComplete: known.hasIdentity !== null && known.dataplanes !== null,
     destinations: planned.map(({ admitted: _, ...plan }) => plan),
     tasks,
   };
@@ -167,6 +176,14 @@ function secretTasks(services: readonly ExternalShape[], { secrets }: Successor)
     const { file, line } = of.at;
     const place = line === 0 ? file : `${file}:${line}`;
     return `make the Secret ${name} of mesh ${services[0]?.mesh ?? ''} from ${of.path} at ${place}`;
+  });
+}
+
+/** Control planes up to 2.14 know only the form that is printed. */
+function laterTasks({ resource, sources }: Successor): readonly string[] {
+  return sources.map(({ field, secret }) => {
+    const form = `{ type: Secret, secretRef: { kind: Secret, name: ${secret} } }`;
+    return `after the upgrade to 3.0 write ${field} of MeshExternalService ${resource.name} as ${form}`;
   });
 }
 

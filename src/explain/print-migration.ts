@@ -1,6 +1,5 @@
 import { oneLine } from './lines.ts';
 import type { AccessReport, MeshPlan, MigrationPlan } from './migration.ts';
-import { MADE } from './migration-resources.ts';
 import type { MadeResource } from './migration-resources.ts';
 
 /** The steps in their order: YAML to apply, with the report and what to do by hand as comments. */
@@ -45,10 +44,15 @@ function dataplaneStep(meshes: readonly MeshPlan[]): readonly string[] {
   return [
     'Step 4: the Dataplanes, not ready yet. Then give this egress the new files, or start it with',
     '--proxy-type=dataplane for each mesh, with a token of one of these forms:',
-    ...meshes.flatMap(({ mesh }) => [
-      `  kumactl generate dataplane-token --mesh ${mesh} --workload ${MADE} --valid-for 720h`,
-      `  zone-egress generate dataplane-token --mesh ${mesh} --workload ${MADE} --valid-for 720h --signing-key-path KEY --kid ID`,
-    ]),
+    ...meshes.flatMap(({ mesh, workloads }) =>
+      workloads.flatMap((workload) => {
+        const options = `--mesh ${mesh}${workload === '' ? '' : ` --workload ${workload}`} --valid-for 720h`;
+        return [
+          `  kumactl generate dataplane-token ${options}`,
+          `  zone-egress generate dataplane-token ${options} --signing-key-path KEY --kid ID`,
+        ];
+      }),
+    ),
     'On Kubernetes these values of Kuma’s chart take the place of the Dataplanes. Its Pods are ready',
     'at once, and step 5 comes with them: apply the steps before in time.',
     '  meshes:',

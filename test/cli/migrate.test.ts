@@ -54,6 +54,10 @@ t.test('it keeps the access of today, and exits with 0', async (t) => {
   t.match(out, /ExternalService partner: partner\{mesh=default\} -> sni\.extsvc\.default\.partner\.443/);
   t.match(out, /By hand: make the Secret partner-ca of mesh default from networking\.tls\.caCert at .*zone\.yaml:20/);
   t.notMatch(out, 'secret text');
+  t.match(out, /caCert:\n +secret: partner-ca\n/, 'in the form of 2.14, which has to be migrated first');
+  t.match(out, /after the upgrade to 3\.0 write caCert of MeshExternalService partner as \{ type: Secret, secretRef/);
+  t.match(out, /# {3}meshes:\n# {5}- \{ name: default, egress: \{ enabled: true \} \}\n/, 'the values of the chart');
+  t.match(out, /Step 6[^]*the ExternalServices of partner in mesh default/);
   t.notMatch(out, /gains access|loses access|no successor/);
   const order = ['MeshIdentity', 'MeshExternalService', 'MeshTrafficPermission', 'Dataplane'].map((kind) =>
     out.indexOf(`type: ${kind}\n`),
@@ -147,6 +151,28 @@ t.test('the recorded migration: all that its control plane needed was a permissi
     ['MeshTrafficPermission'],
     'the identity and the Dataplane are there already',
   );
+  t.match(out, /By hand: apply the steps before step 4 at once: Dataplane egress-new is Ready/);
+  t.match(out, /generate dataplane-token --mesh mesh-both --workload egress-new /, 'a token for the Dataplane that is there');
+});
+
+t.test('a certificate in the form of 2.x is said, and one in that of 3.0 is not', async (t) => {
+  const dir = t.testdir({});
+  const tls = (caCert: string): string =>
+    ZONE.replace('port: 80 }] }', `port: 80 }], tls: { enabled: true, verification: { caCert: ${caCert} } } }`);
+  const text = JSON.stringify(ca.cert);
+  const old = await runCommand('migrate', folder(`${dir}/old`, tls(`{ inlineString: ${text} }`)));
+  const form = '{ type: InsecureInline, insecureInline: { value } }';
+  t.match(old, { code: 0, err: '' });
+  t.match(
+    old.out,
+    `write spec.tls.verification.caCert of MeshExternalService ledger (${dir}/old/zone.yaml:14) as ${form}, for 3.0`,
+  );
+  const now = await runCommand(
+    'migrate',
+    folder(`${dir}/new`, tls(`{ type: InsecureInline, insecureInline: { value: ${text} } }`)),
+  );
+  t.match(now, { code: 0, err: '' });
+  t.notMatch(now.out, 'By hand');
 });
 
 t.test('what cannot be migrated is said', async (t) => {
@@ -165,7 +191,7 @@ t.test('what cannot be migrated is said', async (t) => {
 t.test('a name with a line feed stays in the comment', async (t) => {
   const destination = { name: 'a\nkind: Mesh', before: 'a', after: '', from: 'ExternalService', lost: 'b\u2028c' } as const;
   const resources = { identity: null, services: [], permission: null, dataplane: null };
-  const mesh = { mesh: 'default', trustDomain: 'd', ...resources, isComplete: true, tasks: [] };
+  const mesh = { mesh: 'default', trustDomain: 'd', ...resources, workloads: [], isComplete: true, tasks: [] };
   const plan = { meshes: [{ ...mesh, destinations: [destination] }] };
   const text = migrationText(plan, [], { zone: 'east', toYaml: String });
   t.match(text, /\n# {3}ExternalService a\\x0akind: Mesh: no successor: b\\u\{2028\}c\n/);

@@ -21,6 +21,8 @@ export interface ZoneEgressListener {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** Sidecars use it. */
+  readonly isReady: boolean;
   readonly at: Origin;
   /** Path in the resource, e.g. `networking.listeners[0]`. */
   readonly path: string;
@@ -85,7 +87,9 @@ function readListeners(listeners: readonly Fields[]): readonly ZoneEgressListene
     const state = listener.text('state') ?? 'Ready';
     if (!STATES.includes(state)) listener.error('state', `must be one of ${STATES.join(', ')}`);
     if (type === 'ZoneIngress') listener.warn('type', 'ZoneIngress is not served: this is a zone egress only');
-    return type === 'ZoneEgress' ? [{ name, address, port, at: listener.at, path: listener.path }] : [];
+    return type === 'ZoneEgress'
+      ? [{ name, address, port, isReady: state === 'Ready', at: listener.at, path: listener.path }]
+      : [];
   });
 }
 
