@@ -274,7 +274,17 @@ export const CASES: Readonly<Record<string, Case>> = {
   http_bad_request: refusedHttp(HTTP, ['NONSENSE']),
   http_no_host: refusedHttp(HTTP, ['GET / HTTP/1.1', 'Connection: close']),
   http_10: refusedHttp(HTTP, ['GET / HTTP/1.0']),
-  http_h2_preface: http(HTTP, ['PRI * HTTP/2.0', '', 'SM', '', '\0\0\0\x04\0\0\0\0\0']),
+  // Its settings are never acknowledged: after 15 s it is ended, as is any such client.
+  http_h2_preface: tls(
+    HTTP,
+    frontend,
+    {},
+    {
+      play: ({ tls }) => void tls.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0'),
+      wants: 9,
+      stays: true,
+    },
+  ),
   http_connection_upgrade: refusedHttp(HTTP, [
     'GET / HTTP/1.1',
     'host: a',
