@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import t from 'tap';
 import type { ProblemReason } from '../../src/xds/stream/stream-problem.ts';
 import { explainDeletion, explainEnd } from '../../src/xds/stream/stream-problem.ts';
-import { LIVE } from '../data.ts';
+import { DEV, LIVE } from '../data.ts';
 import { linesOf } from './recorded.ts';
 
 const EXPECTED: Readonly<Record<string, ProblemReason>> = {
@@ -26,25 +26,48 @@ const EXPECTED: Readonly<Record<string, ProblemReason>> = {
   'second-stream-c-after-close': 'busy',
   'two-authorization-headers': 'token-invalid',
   'unknown-name-no-resource': 'name-not-found',
+  // Of a Dataplane, at a control plane of 3.0.
+  'duplicate-listener': 'name-not-found',
+  'id-without-mesh': 'name-mismatch',
+  'mesh-unknown': 'token-invalid',
+  'proxytype-egress': 'mesh-scoped-only',
+  'proxytype-egress-zoneegress-resource': 'mesh-scoped-only',
+  'resource-mesh-mismatch': 'name-mismatch',
+  'token-bound-to-name': 'token-invalid',
+  'token-bound-to-name-and-workload-other-name': 'token-invalid',
+  'token-of-other-mesh': 'token-invalid',
+  'token-of-other-workload': 'token-invalid',
+  'token-with-workload-dataplane-without-label': 'workload-missing',
+  'token-without-workload': 'token-unbound',
+  'token-without-workload-dataplane-without-label': 'workload-missing',
+  'zone-token': 'token-invalid',
 };
 
-for (const folder of ['ads/failures/', 'versions/2.9.19/ads/', 'versions/2.12.14/ads/']) {
-  t.test(`${folder}: each end that a control plane gave a stream has a reason and an advice`, async (t) => {
-    const cases = readdirSync(new URL(folder, LIVE)).filter((name) => existsSync(new URL(`${folder}${name}/index.jsonl`, LIVE)));
-    let ends = 0;
-    for (const name of cases) {
-      if (name.startsWith('delta')) continue;
-      for (const { event, code, message = '' } of linesOf(new URL(`${folder}${name}/`, LIVE))) {
-        // 1 is the client's own end.
-        if (event !== 'stream-end' || code === undefined || code === 1) continue;
-        const { reason, advice } = explainEnd({ code, message });
-        t.equal(reason, EXPECTED[name], `${name}: ${message}`);
-        t.type(advice, 'string');
-        ends++;
+const FOLDERS: readonly URL[] = [
+  ...['ads/failures/', 'versions/2.9.19/ads/', 'versions/2.12.14/ads/'].map((folder) => new URL(folder, LIVE)),
+  new URL('failures/', DEV),
+];
+
+for (const folder of FOLDERS) {
+  t.test(
+    `${folder.pathname.split('/test/data/')[1]}: each end that a control plane gave a stream has a reason and an advice`,
+    async (t) => {
+      const cases = readdirSync(folder).filter((name) => existsSync(new URL(`${name}/index.jsonl`, folder)));
+      let ends = 0;
+      for (const name of cases) {
+        if (name.startsWith('delta')) continue;
+        for (const { event, code, message = '' } of linesOf(new URL(`${name}/`, folder))) {
+          // 1 is the client's own end.
+          if (event !== 'stream-end' || code === undefined || code === 1) continue;
+          const { reason, advice } = explainEnd({ code, message });
+          t.equal(reason, EXPECTED[name], `${name}: ${message}`);
+          t.type(advice, 'string');
+          ends++;
+        }
       }
-    }
-    t.ok(ends >= 10, `${ends} ends`);
-  });
+      t.ok(ends >= 10, `${ends} ends`);
+    },
+  );
 }
 
 t.test('ends without a text of Kuma are reported by their code', async (t) => {
