@@ -83,7 +83,7 @@ export function configure(options: ConfigureOptions): Configuration {
     dataPlane,
     settings,
     live: () => loop.live,
-    problems: () => problems,
+    problems: () => [...problems, ...dataPlane.problems()],
     load: () => loop.load(),
     async first(signal) {
       const first = await unlessAborted(signal, () => loop.load());

@@ -1,6 +1,8 @@
 import { nextTurn } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
+import type { Problem } from '../base/problem.ts';
 import { SessionFinder } from '../control/session-finder.ts';
+import { watchCertificateAge } from '../control/certificate-age.ts';
 import { watchEndpoints } from '../control/watch-endpoints.ts';
 import { WorkerPool } from '../control/worker-pool.ts';
 import { createResolver } from '../endpoints/dns.ts';
@@ -21,6 +23,8 @@ import type { Observation } from './observe.ts';
 export interface DataPlane {
   readonly workers: WorkerPool;
   readonly keyStore: KeyStore;
+  /** Returns the present problems of what is live: certificates that nothing renews. */
+  problems(): readonly Problem[];
   readonly sessionFinder: SessionFinder;
   /** Resolves when the configuration is live in every worker. */
   goLive(
@@ -84,12 +88,21 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   });
   const watch = endpointWatch(options, workers, showEndpoints);
   const keyStore = meshKeys(clock, workers, observation);
+  /** The meshes whose certificate comes from a control plane. */
+  let given: ReadonlySet<string> = new Set();
+  const age = watchCertificateAge({
+    clock,
+    credentials: () => workers.credentials.filter(({ mesh }) => given.has(mesh)),
+    onProblem: (problem) => observation.credentialsProblem(problem),
+  });
 
   return {
     workers,
     keyStore,
     sessionFinder,
+    problems: () => age.problems(),
     async goLive({ snapshot, secrets }, credentials) {
+      given = new Set([...snapshot.meshes.values()].flatMap(({ name, identity }) => (identity.kind === 'given' ? [name] : [])));
       await workers.goLive({ snapshot, secrets, credentials });
       // Ten thousand services take some milliseconds in each of these: sessions have a turn in
       // between.
@@ -105,6 +118,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       watch.refresh();
     },
     stop() {
+      age.close();
       keyStore.close();
       resolver.close();
       watch.close();

@@ -189,7 +189,8 @@ class Store implements KeyStore {
   #prepareGiven(mesh: Mesh, source: Extract<IdentitySource, { kind: 'given' }>, secrets: Secrets): MeshResult {
     const held = this.#held.get(mesh.name);
     if (held !== undefined && sameTrust(held, mesh) && sameGivenSource(held.source, source)) {
-      return { identity: held.identity, problems: [] };
+      const { identity } = held;
+      return { identity, problems: identity instanceof GivenIdentity ? identity.problems : [] };
     }
     const { name, trust } = mesh;
     const text = (hash: ContentHash): string => secrets.get(hash) ?? '';
@@ -202,7 +203,7 @@ class Store implements KeyStore {
       key: text(source.key),
     };
     const given = readGiven(parts, this.#options.clock.wall());
-    if (given.kind === 'good') return { identity: new GivenIdentity(given.credentials), problems: [] };
+    if (given.kind === 'good') return { identity: new GivenIdentity(given), problems: given.problems };
     // With the same trust, the previous certificate is better than none.
     const before = held !== undefined && sameTrust(held, mesh) && held.source.kind === 'given' ? held.identity : null;
     return { identity: before, problems: given.problems };

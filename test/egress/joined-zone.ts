@@ -73,7 +73,16 @@ export async function startJoined(t: Test, options: JoinedZoneOptions): Promise<
   const fake = { deregistrationDelayMs: 50, nackBackoffMs: 20, authentication: 'none', ...options.fake } as const;
   const controlPlane = await createFakeControlPlane({ version: '3.0', ...fake });
   for (const mesh of meshes) controlPlane.set(mesh.resources(), { of: `${mesh.name}.egress` });
-  await options.before?.(controlPlane, meshes);
+  const close = async (): Promise<void> => {
+    await controlPlane.close();
+    await Promise.all(meshes.map(({ service }) => service.close()));
+  };
+  try {
+    await options.before?.(controlPlane, meshes);
+  } catch (error) {
+    await close();
+    throw error;
+  }
   const log: Record<string, unknown>[] = [];
   const proxies = (await options.proxies?.(controlPlane, meshes)) ?? meshes.map(({ name }) => joiningMesh(controlPlane, name));
   const starting = startEgress({
@@ -85,8 +94,7 @@ export async function startJoined(t: Test, options: JoinedZoneOptions): Promise<
     proxies,
   });
   const egress = await starting.catch(async (error: unknown) => {
-    await controlPlane.close();
-    await Promise.all(meshes.map(({ service }) => service.close()));
+    await close();
     throw error;
   });
   const records: SessionRecord[] = [];

@@ -341,6 +341,142 @@ t.test(
   },
 );
 
+t.test('a bad token or label of one Dataplane: each has a sentence with what to do, and the others are served', async (t) => {
+  const cases: readonly {
+    readonly what: string;
+    /** Absent means a zone token. */
+    readonly token?: Partial<Parameters<JoinedZone['controlPlane']['dataplaneTokens']['issue']>[0]>;
+    readonly isWithoutLabel?: true;
+    readonly sentence: RegExp;
+  }[] = [
+    {
+      what: 'a zone token',
+      sentence:
+        /token signature is invalid.*for this Dataplane a dataplane token of mesh mesh-b.*kumactl generate dataplane-token --mesh mesh-b/,
+    },
+    { what: 'the token of another mesh', token: { mesh: 'mesh-a' }, sentence: /dataplane token of mesh mesh-b/ },
+    {
+      what: 'a token without the workload that is asked for',
+      token: { workload: '' },
+      sentence: /requires a workload-bound token.*the token names none: generate one with.*--mesh mesh-b --workload/,
+    },
+    {
+      what: 'a token of another workload',
+      token: { workload: 'other' },
+      sentence: /Allowed workload in token is "other".*bound to another name, workload or mesh/,
+    },
+    { what: 'a token of another name', token: { name: 'other' }, sentence: /proxy name from requestor.*bound to another name/ },
+    {
+      what: 'a Dataplane without the label',
+      token: {},
+      isWithoutLabel: true,
+      sentence: /no workload label required by the token.*give the Dataplane the label kuma\.io\/workload/,
+    },
+    {
+      what: 'an expired token',
+      token: { validForMs: -60_000 },
+      sentence: /token is expired.*the dataplane token of mesh mesh-b has expired: generate one with/,
+    },
+  ];
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a', 'mesh-b'],
+    egress: WITH_ADMIN,
+    fake: { authentication: 'zoneToken' },
+    async proxies(controlPlane) {
+      const { dataplaneTokens: tokens } = controlPlane;
+      const good = await tokens.issue({ mesh: 'mesh-a', workload: 'egress' });
+      await tokens.issue({ mesh: 'mesh-b' });
+      const bad = cases.map(async ({ token, isWithoutLabel = false }, i) => {
+        const name = `bad-${i}`;
+        const own =
+          token === undefined ? controlPlane.tokens.issue() : await tokens.issue({ mesh: 'mesh-b', workload: name, ...token });
+        const { labels, ...rest } = dataplaneOf('mesh-b', name);
+        const resource = JSON.stringify(isWithoutLabel ? rest : { ...rest, labels });
+        return joiningMesh(controlPlane, 'mesh-b', { name, resource, token: () => Promise.resolve(own) });
+      });
+      return [joiningMesh(controlPlane, 'mesh-a', { token: () => Promise.resolve(good) }), ...(await Promise.all(bad))];
+    },
+  });
+  const [a] = zone.meshes;
+  t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'ping'), 'ping');
+  const shown = await dataplanes(zone);
+  for (const [i, { what, sentence }] of cases.entries())
+    t.match(shown.get(`mesh-b.bad-${i}`), { state: 'refused', sentence }, what);
+});
+
+t.test('a mesh that loses its MeshIdentity, and one chain that cannot be served', async (t) => {
+  await using zone = await startJoined(t, { meshes: ['mesh-a', 'mesh-b', 'mesh-c'], egress: WITH_ADMIN });
+  const [a, b, c] = zone.meshes;
+  const [listener] = JSON.parse(JSON.stringify(c!.resources().listeners)) as (JsonObject & { filterChains: JsonObject[] })[];
+  const [tcp] = listener!.filterChains.filter(({ name }) => typeof name === 'string' && name.includes('b-tcp'));
+  tcp!['filters'] = [];
+  zone.controlPlane.set({ listeners: [listener!] }, { of: 'mesh-c.egress' });
+  zone.controlPlane.set({ clusters: [], listeners: [] }, { of: 'mesh-b.egress' });
+  const why = /^the Dataplane has joined and serves nothing: .*no MeshIdentity selects this Dataplane/;
+  await until('it is told', async () => why.test((await dataplanes(zone)).get('mesh-b.egress')?.sentence ?? ''));
+  await until('it is live', () => zone.egress.snapshot().routes.get(c!.sni as never)?.unsupported !== undefined);
+  await until('it serves nothing', () => !zone.egress.snapshot().routes.has(b!.sni as never));
+  const shadow = c!.sni.replace('b-tcp.9000', 'b-shadow.9003');
+  t.equal(await ask(await zone.connect(shadow, c!.client('frontend')), 'ping'), 'ping', 'another chain of that mesh');
+  t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'ping'), 'ping', 'another mesh');
+  const before = zone.records.length;
+  await zone.connect(c!.sni, c!.client('frontend')).then(gone, () => undefined);
+  await until('it is refused', () => zone.records.length > before);
+  t.equal(zone.records.at(-1)?.reason, 'unsupported-policy');
+});
+
+t.test('the control plane reads each Dataplane at its own admin port, and sees that one alone', async (t) => {
+  const [first, second] = [await freePort(), await freePort()];
+  const ports = [first, second, first];
+  await using zone = await startJoined(t, {
+    meshes: MESHES,
+    egress: WITH_ADMIN,
+    async before(controlPlane, meshes) {
+      const { caCert } = controlPlane.admin;
+      const server = await controlPlane.admin.issueServer('127.0.0.1');
+      for (const [i, mesh] of meshes.entries()) {
+        const admin = { port: ports[i]!, caCert, server };
+        const own = fakeConfiguration({ address: '127.0.0.1', port: 10_002, meshes: [], admin });
+        const { clusters, listeners, secrets } = mesh.resources();
+        controlPlane.set(
+          {
+            clusters: [...clusters, ...own.clusters],
+            listeners: [...listeners, ...own.listeners.filter(({ name }) => name === 'kuma:envoy:admin')],
+            secrets,
+          },
+          { of: `${mesh.name}.egress` },
+        );
+      }
+    },
+  });
+  for (const [i, port] of [first, second].entries()) {
+    const others = MESHES.filter((_, k) => k !== i);
+    for (const path of ['/config_dump', '/clusters', '/stats']) {
+      const { status, body } = await zone.controlPlane.inspect(`127.0.0.1:${port}`, { path });
+      t.equal(status, 200, path);
+      t.ok(body.includes(`kri_extsvc_${MESHES[i]!}_`), `${path} has its own clusters`);
+      for (const other of others) t.notOk(body.includes(`kri_extsvc_${other}_`), `${path} of ${MESHES[i]!} has none of ${other}`);
+    }
+  }
+  t.ok(
+    zone.log.some(
+      ({ msg, proxy }) => proxy === 'mesh-c.egress' && /give the Dataplane another networking\.admin\.port/.test(String(msg)),
+    ),
+    'a second one at the same place is reported',
+  );
+  t.match(await get(zone.egress.adminPort, '/config_dump'), {
+    status: 400,
+    body: /add \?dataplane=, with one of mesh-a\.egress, /,
+  });
+  const third = await get(zone.egress.adminPort, '/config_dump?dataplane=mesh-c.egress');
+  t.equal(third.status, 200);
+  t.ok(third.body.includes('kri_extsvc_mesh-c_') && !third.body.includes('kri_extsvc_mesh-a_'));
+  t.match(await get(zone.egress.adminPort, '/clusters?dataplane=mesh-x.egress'), {
+    status: 404,
+    body: /allowed for dataplane are/,
+  });
+});
+
 async function oneMeshTwice(t: Test): Promise<void> {
   await using zone = await startJoined(t, {
     meshes: ['mesh-a'],

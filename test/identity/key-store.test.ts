@@ -7,7 +7,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { formatProblem } from '../../src/base/problem.ts';
 import type { Problem } from '../../src/base/problem.ts';
-import { createCa, egressUris, generateKey, issueCertificate } from '../../src/identity/issue.ts';
+import { createCa, egressUris, generateKey, issueCertificate, meshCaSubject, selfSigned } from '../../src/identity/issue.ts';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
 import { createKeyStore } from '../../src/identity/key-store.ts';
 import type { KeyStore } from '../../src/identity/key-store.ts';
@@ -524,3 +524,45 @@ t.test('what is wrong with a given certificate concerns its mesh alone, and the 
   t.same(problems, [], 'an expired one is told to those who connect');
   t.equal(credentials[0]?.notAfter, now - HOUR);
 });
+
+t.test(
+  'a given identity whose trust domain has no trust, and a bundle that has expired, are reported and serve the rest',
+  async (t) => {
+    const { store } = bench(t);
+    const pair = mesh.issue({ uris: ['spiffe://own.test/workload/egress'], notBefore: now - 10_000, notAfter: now + HOUR });
+    const old = selfSigned({
+      key: await generateKey('ec'),
+      subject: meshCaSubject('old'),
+      serial: 0n,
+      notBefore: now - 2 * HOUR,
+      notAfter: now - HOUR,
+      ca: { pathLength: null },
+      keyUsage: ['keyCertSign', 'cRLSign'],
+    });
+    const config = given(pair);
+    const domains: readonly (readonly [string, string])[] = [
+      ['other.test', mesh.ca.cert],
+      ['old.test', old.cert],
+    ];
+    const trustDomains = domains.map(([name, text]) => ({ name, trust: hashOf(text) }));
+    const [only] = config.snapshot.meshes.values();
+    const meshes = new Map([[only!.name, { ...only!, trustDomains }]]);
+    const secrets = new Map([...config.secrets, ...domains.map(([, text]) => [hashOf(text), text] as const)]);
+    const prepared = await store.prepare({ ...config.snapshot, meshes }, secrets);
+    const expected = [
+      {
+        severity: 'warning',
+        message: /bundle of trust domain old\.test: every CA certificate in it expired.*until its MeshTrust has a CA/,
+      },
+      {
+        severity: 'warning',
+        message:
+          /is of trust domain own\.test, and no MeshTrust trusts it \(there are those of other\.test, old\.test\).*create a MeshTrust for own\.test/,
+      },
+    ];
+    t.match(prepared.problems, expected);
+    t.match(prepared.credentials, [{ cert: pair.cert, trustDomains: [{ name: 'other.test' }] }]);
+    store.commit(prepared);
+    t.match((await store.prepare({ ...config.snapshot, meshes }, secrets)).problems, expected, 'as long as it is so');
+  },
+);
