@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { withoutKeys } from './base/key-material.ts';
 import { systemClock } from './base/clock.ts';
 import { packageVersion } from './base/version.ts';
+import { containerGrace } from './cli/grace.ts';
 import { helpText } from './cli/help.ts';
 import { inheritedSocket } from './cli/inherited-socket.ts';
 import { systemdOf } from './cli/supervisor.ts';
@@ -28,6 +29,7 @@ const terminal: Terminal = {
         if (error !== null) failed(`${command} ${args.join(' ')}: ${error.message}`);
       });
     }),
+  grace: () => containerGrace(process.env, process.pid, existsSync),
   inheritedSocket: () => inheritedSocket(process.env, process.pid),
   inputEnd: () =>
     new Promise((resolve) => {

@@ -22,6 +22,10 @@ export interface RunOptions {
   /** 0 uses the CPUs of the cgroup. */
   readonly concurrency: number;
   readonly drainTimeMs: number;
+  /** True where nothing sets it, so that it may follow from the time that a supervisor leaves. */
+  readonly drainTimeIsDefault: boolean;
+  /** Time between SIGTERM and SIGKILL; null where the operator says nothing of it. */
+  readonly graceMs: number | null;
   /** Exit code of a drain that had to cut sessions. */
   readonly drainExitCode: number;
   readonly setupTimeoutMs: number;
@@ -115,6 +119,12 @@ export const RUN_OPTIONS: OptionTable = {
     fallback: '30s',
     value: 'DUR',
     help: 'how long sessions may go on after SIGTERM, and after their route is gone',
+  },
+  'grace-period': {
+    kind: 'duration',
+    env: ['ZONE_EGRESS_GRACE_PERIOD'],
+    value: 'DUR',
+    help: 'time that the supervisor leaves between SIGTERM and SIGKILL; the default drain time is made to fit it, and a longer one is warned of',
   },
   'drain-exit-code': {
     kind: 'count',
@@ -295,6 +305,8 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     readinessPort: given.count('readiness-port'),
     concurrency: given.count('concurrency'),
     drainTimeMs: given.duration('drain-time'),
+    drainTimeIsDefault: given.source('drain-time') === null,
+    graceMs: given.source('grace-period') === null ? null : given.duration('grace-period'),
     drainExitCode: given.count('drain-exit-code'),
     setupTimeoutMs: given.duration('setup-timeout'),
     idleTimeoutMs: given.duration('idle-timeout'),

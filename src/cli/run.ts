@@ -2,6 +2,8 @@ import { systemClock } from '../base/clock.ts';
 import { giveBackWhenQuiet } from '../base/release-memory.ts';
 import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/sources/config-source.ts';
+import { drainPlan } from './grace.ts';
+import type { Grace } from './grace.ts';
 import { folderProblem } from './load-folder.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { loadControlPlane } from './control-plane.ts';
@@ -32,7 +34,14 @@ const EXIT_BOOTSTRAP = 1;
  * when some were cut, 78 for a configuration that cannot be used, 1 for a control plane that
  * refuses it.
  */
-export async function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
+export function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
+  const { drainTimeMs: ms, drainTimeIsDefault: isDefault, graceMs } = options;
+  const given: Grace | null = graceMs === null ? null : { ms: graceMs, of: 'the supervisor (--grace-period)', assumed: false };
+  const { drainTimeMs, warning } = drainPlan({ ms, isDefault }, given ?? terminal.grace?.() ?? null);
+  return serveWith({ ...options, drainTimeMs }, warning === null ? [] : [warning], terminal);
+}
+
+async function serveWith(options: RunOptions, warnings: readonly string[], terminal: Terminal): Promise<number> {
   const source = await sourceOf(options, terminal);
   if (typeof source === 'number') return source;
   const inherited = terminal.inheritedSocket?.() ?? null;
@@ -56,7 +65,7 @@ export async function runCommand(options: RunOptions, terminal: Terminal): Promi
   });
   const egress = await start(
     {
-      ...withSocket(egressOptions(options, terminal), options, inherited),
+      ...withSocket(egressOptions(options, terminal, warnings), options, inherited),
       ...source,
       ...(isControlled ? { signal: waiting.signal } : {}),
     },
@@ -197,7 +206,7 @@ function workersOf({ concurrency }: RunOptions, terminal: Terminal): number {
   return concurrency === 0 ? terminal.cpus() : concurrency;
 }
 
-function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
+function egressOptions(options: RunOptions, terminal: Terminal, warnings: readonly string[]): EgressOptions {
   const descriptors = terminal.descriptorLimit();
   const { maxSessions, warning } = sessionLimit(options.maxSessions, descriptors);
   return {
@@ -214,7 +223,7 @@ function egressOptions(options: RunOptions, terminal: Terminal): EgressOptions {
     logLevel: options.logLevel,
     logSample: options.logSample,
     ignoredFlags: options.ignored,
-    warnings: warning === null ? [] : [warning],
+    warnings: warning === null ? warnings : [...warnings, warning],
     ...(options.record === null ? {} : { record: { file: options.record, maxBytes: options.recordMaxBytes } }),
     traffic: {
       drainTimeMs: options.drainTimeMs,

@@ -1,3 +1,5 @@
+import type { Grace } from './grace.ts';
+
 /** The parts of the process that a command may use; main.ts and tests provide them. */
 export interface Terminal {
   readonly out: (text: string) => void;
@@ -17,6 +19,11 @@ export interface Terminal {
    * means none.
    */
   readonly supervisor?: () => Supervisor | null;
+  /**
+   * Returns the time that the supervisor leaves between SIGTERM and SIGKILL, where it can be known.
+   * Absent means unknown.
+   */
+  readonly grace?: () => Grace | null;
   /** Calls `listener` for each of these signals until the returned function is called. */
   readonly onSignal: (signals: readonly Signal[], listener: (signal: Signal) => void) => () => void;
   /** Reads and drops standard input; resolves when it ends. Absent means none. */
