@@ -5,7 +5,7 @@ import { Agent, request as requestHttp1 } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
-import type { Duplex, Readable, Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { CertificateAndKey } from '../../src/identity/issue.ts';
@@ -98,7 +98,7 @@ export function http2Client(door: Door): Client {
   const live = (): ClientHttp2Session => {
     if (session !== null && !session.closed && !session.destroyed) return session;
     running.clear();
-    session = connectHttp2('https://service', { createConnection: () => connect(door) as Duplex });
+    session = connectHttp2('https://service', { createConnection: () => connect(door) });
     session.on('error', () => {});
     return session;
   };
@@ -139,7 +139,7 @@ export function http2Client(door: Door): Client {
 interface Ends {
   readonly body: Writable;
   readonly answer: Promise<{ readonly status: number; readonly stream: Readable }>;
-  giveUp(): void;
+  readonly giveUp: () => void;
 }
 
 async function run(plan: Plan, { body, answer, giveUp }: Ends): Promise<Outcome> {

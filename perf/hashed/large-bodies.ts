@@ -2,7 +2,6 @@
 // not read. Both ends count and hash the large bodies.
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
-import type { Duplex } from 'node:stream';
 import { startHashedBed } from './bed.ts';
 import type { HashedBed } from './bed.ts';
 import { digestOf } from './body.ts';
@@ -63,7 +62,7 @@ async function carryLarge(bed: HashedBed, { service, make, direction }: Large): 
 }
 
 async function leaveUnread(bed: HashedBed, service: 'one' | 'two', direction: 'up' | 'down'): Promise<void> {
-  const session = connectHttp2('https://service', { createConnection: () => connect(bed.door(service)) as Duplex });
+  const session = connectHttp2('https://service', { createConnection: () => connect(bed.door(service)) });
   session.on('error', () => {});
   await open(session, '/?id=1&down=1000', true);
   const memory = watch(bed);

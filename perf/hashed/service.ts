@@ -4,7 +4,7 @@ import { createServer as createHttp1 } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createHttp2 } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { once } from 'node:events';
 import { isMainThread, parentPort } from 'node:worker_threads';
@@ -88,9 +88,9 @@ function askedOf(path: string): Asked {
 interface Ends {
   readonly body: Readable;
   readonly answer: Writable;
-  begin(): void;
+  readonly begin: () => void;
   /** Ends the request as its fault says. */
-  fail(): void;
+  readonly fail: () => void;
 }
 
 function answerHttp1(request: IncomingMessage, response: ServerResponse): void {
@@ -130,7 +130,7 @@ function answerHttp2(stream: ServerHttp2Stream, headers: { readonly ':path'?: st
       // In the turn of the head, the library would end the stream as complete too.
       if (asked.fault !== 'connection') return void setImmediate(() => stream.close(2));
       cuts.push({ atMs: Date.now(), ids: [...ids] });
-      (session.socket as Socket).destroy();
+      session.socket.destroy();
     },
   });
 }
