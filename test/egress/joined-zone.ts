@@ -19,11 +19,13 @@ import { createFakeExternalService } from '../../src/testing/egress/fake-externa
 import type { FakeExternalService } from '../../src/testing/egress/fake-external-service.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import type { TestMesh } from '../../src/testing/egress/test-mesh.ts';
+import { serverName } from '../../src/model/names.ts';
 import { ANY_TYPES } from '../../src/xds/messages/any-types.ts';
 import { DeltaDiscoveryResponseSchema } from '#envoy/service/discovery/v3/discovery_pb.js';
 import { DEV } from '../data.ts';
 import { joining } from './controlled-zone.ts';
 import { decidedAlike } from './decided-alike.ts';
+import { until } from './until.ts';
 import type { Certificate } from './zone.ts';
 
 export interface JoinedMesh {
@@ -99,6 +101,9 @@ export async function startJoined(t: Test, options: JoinedZoneOptions): Promise<
   });
   const records: SessionRecord[] = [];
   egress.onRecord((record) => void records.push(record));
+  // On a slow machine the start does not wait for all of them.
+  if (options.proxies === undefined && options.before === undefined)
+    await until('all have joined', () => meshes.every(({ sni }) => egress.snapshot().routes.has(serverName(sni))));
   const sockets = new Set<TLSSocket>();
   return {
     egress,

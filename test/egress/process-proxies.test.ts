@@ -63,7 +63,9 @@ t.test('a folder of proxies joins, follows its files, and leaves at the end', as
     return socket;
   };
   await until('it is ready', async () => (await page(readiness, '/ready')) === 'LIVE\n');
+  await until('the first one is live', async () => (await page(readiness, '/ready?dataplane=mesh-a.egress')) === 'LIVE\n');
   t.equal(await ask(await connect(a), 'a'), 'a');
+  await until('the other one is refused', async () => (await page(admin, '/dataplanes')).includes('"refused"'));
   const table = await page(admin, '/dataplanes?output=table');
   t.match(table, /^mesh-a\.egress {2}live {5}the Dataplane serves 3 routes, and the control plane answers$/m);
   t.match(table, /^mesh-b\.egress {2}refused {2}the Dataplane cannot join: .*token signature is invalid/m);

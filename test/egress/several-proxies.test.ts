@@ -6,6 +6,7 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { ProxyRoster, RosterEntry } from '../../src/egress.ts';
+import { serverName } from '../../src/model/names.ts';
 import { fakeConfiguration } from '../../src/testing/control-plane/fake-configuration.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { freePort } from '../free-ports.ts';
@@ -75,6 +76,17 @@ t.test('each mesh on the shared port is served with its own certificate, to its 
     state: 'live',
     sentence: 'the Dataplane serves 3 routes, and the control plane answers',
   });
+  const { body: table } = await get(zone.egress.adminPort, '/routes?output=table');
+  for (const { name, sni, domain } of zone.meshes) {
+    t.match(table, new RegExp(`\\b${name}\\b`), 'the routes of each are listed');
+    const question = (from: string) => `/explain?output=text&sni=${sni}&from=${encodeURIComponent(from)}`;
+    t.match(await get(zone.egress.adminPort, question(`spiffe://${domain}/workload/frontend`)), {
+      status: 200,
+      body: /passes|PASS/i,
+    });
+    const stranger = await get(zone.egress.adminPort, question('spiffe://mesh-z.zone-1.mesh.local/workload/frontend'));
+    t.match(stranger, { status: 200, body: /wrong-mesh/ });
+  }
   const metrics = await zone.egress.metrics();
   for (const { name } of zone.meshes)
     t.ok(metrics.includes(`zone_egress_control_plane_connected{mesh="${name}",dataplane="egress"} 1`), name);
@@ -132,6 +144,7 @@ t.test('one that the control plane refuses stops no other, and joins once it is 
   });
   const [a, b] = zone.meshes;
   t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'ping'), 'ping');
+  await until('it is refused', async () => (await dataplanes(zone)).get('mesh-b.egress')?.state === 'refused');
   const refused = (await dataplanes(zone)).get('mesh-b.egress');
   t.equal(refused?.state, 'refused');
   t.match(
@@ -146,7 +159,7 @@ t.test('one that the control plane refuses stops no other, and joins once it is 
     'the line of the log names it',
   );
   zone.controlPlane.refuseAuth(null, { of: 'mesh-b.egress' });
-  await until('it is live', () => zone.egress.snapshot().routes.has(b!.sni as never));
+  await until('it is live', () => zone.egress.snapshot().routes.has(serverName(b!.sni)));
   t.equal(await ask(await zone.connect(b!.sni, b!.client('frontend')), 'ping'), 'ping');
 });
 
@@ -166,6 +179,7 @@ t.test('one whose bootstrap is refused stops no other, and is tried again when i
   });
   const [a, b] = zone.meshes;
   t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'ping'), 'ping');
+  await until('it is refused', async () => (await dataplanes(zone)).get('mesh-b.egress')?.state === 'refused');
   const refused = (await dataplanes(zone)).get('mesh-b.egress');
   t.match(refused, { state: 'refused', sentence: /refused the bootstrap \(422\): networking\.port: port must be in the range/ });
   t.ok(zone.log.some(({ mesh, level }) => mesh === 'mesh-b' && level === 'error'));
@@ -173,7 +187,7 @@ t.test('one whose bootstrap is refused stops no other, and is tried again when i
     { controlPlane: joiningMesh(zone.controlPlane, 'mesh-a') },
     { controlPlane: joiningMesh(zone.controlPlane, 'mesh-b') },
   ]);
-  await until('it is live', () => zone.egress.snapshot().routes.has(b!.sni as never));
+  await until('it is live', () => zone.egress.snapshot().routes.has(serverName(b!.sni)));
   t.equal(await ask(await zone.connect(b!.sni, b!.client('frontend')), 'ping'), 'ping');
   t.equal(
     zone.controlPlane.requests.filter(({ nodeId }) => nodeId === 'mesh-a.egress').length,
@@ -216,10 +230,11 @@ t.test('a token that changes is tried at once', async (t) => {
       return roster;
     },
   });
-  t.match((await dataplanes(zone)).get('mesh-b.egress'), { state: 'refused', sentence: /token signature is invalid/ });
+  await until('it is refused', async () => (await dataplanes(zone)).get('mesh-b.egress')?.state === 'refused');
+  t.match((await dataplanes(zone)).get('mesh-b.egress'), { sentence: /token signature is invalid/ });
   token = await zone.controlPlane.dataplaneTokens.issue({ mesh: 'mesh-b', workload: 'egress' });
   roster.set([entry(zone.controlPlane, 'mesh-a'), entry(zone.controlPlane, 'mesh-b')]);
-  await until('it is live', () => zone.egress.snapshot().routes.has(zone.meshes[1]!.sni as never));
+  await until('it is live', () => zone.egress.snapshot().routes.has(serverName(zone.meshes[1]!.sni)));
 });
 
 t.test('a proxy that comes or goes costs no session of another one, and is drained', async (t) => {
@@ -239,18 +254,18 @@ t.test('a proxy that comes or goes costs no session of another one, and is drain
   const staying = await zone.connect(a!.sni, a!.client('frontend'));
   t.equal(await ask(staying, 'before'), 'before');
   roster.set(entries);
-  await until('it has come', () => zone.egress.snapshot().routes.has(b!.sni as never));
+  await until('it has come', () => zone.egress.snapshot().routes.has(serverName(b!.sni)));
   const leaving = await zone.connect(b!.sni, b!.client('frontend'));
   t.equal(await ask(leaving, 'ping'), 'ping');
   roster.set(entries.slice(0, 1));
   await until('its stream has ended', () => zone.controlPlane.streams === 1);
   await gone(leaving);
-  await until('its routes are gone', () => !zone.egress.snapshot().routes.has(b!.sni as never));
+  await until('its routes are gone', () => !zone.egress.snapshot().routes.has(serverName(b!.sni)));
   t.same([...(await dataplanes(zone)).keys()], ['mesh-a.egress']);
   t.notMatch(await zone.egress.metrics(), /zone_egress_control_plane_connected\{mesh="mesh-b"/);
   t.equal(await ask(staying, 'after'), 'after');
   roster.set(entries);
-  await until('it is back', () => zone.egress.snapshot().routes.has(b!.sni as never));
+  await until('it is back', () => zone.egress.snapshot().routes.has(serverName(b!.sni)));
   t.equal(await ask(await zone.connect(b!.sni, b!.client('frontend')), 'again'), 'again');
   t.equal(await ask(staying, 'still'), 'still');
 });
@@ -269,6 +284,7 @@ t.test('each Dataplane may have a port of its own, and the others stay open when
     },
   });
   const [a, b] = zone.meshes;
+  await until('both are open', () => zone.egress.listeners.length === 2);
   t.same(
     zone.egress.listeners.map(({ name, port }) => [name, port]),
     [
@@ -303,6 +319,7 @@ t.test('a ZoneEgress beside the Dataplanes: each has its own identity and trust 
     ],
   });
   const [a, b] = zone.meshes;
+  await until('all have joined', () => zone.egress.snapshot().meshes.size === 3);
   t.same([...(await dataplanes(zone)).keys()], ['egress-1', 'mesh-a.egress', 'mesh-b.egress']);
   t.same([...zone.egress.snapshot().meshes.keys()].sort(), ['mesh-a', 'mesh-a (MeshIdentity)', 'mesh-b (MeshIdentity)']);
   const old = [...zone.egress.snapshot().routes.values()].find(({ destination }) => destination === 'legacy')!;
@@ -399,6 +416,7 @@ t.test('a bad token or label of one Dataplane: each has a sentence with what to 
   });
   const [a] = zone.meshes;
   t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'ping'), 'ping');
+  await until('each is refused', async () => [...(await dataplanes(zone)).values()].every(({ state }) => state !== 'joining'));
   const shown = await dataplanes(zone);
   for (const [i, { what, sentence }] of cases.entries())
     t.match(shown.get(`mesh-b.bad-${i}`), { state: 'refused', sentence }, what);
@@ -414,8 +432,8 @@ t.test('a mesh that loses its MeshIdentity, and one chain that cannot be served'
   zone.controlPlane.set({ clusters: [], listeners: [] }, { of: 'mesh-b.egress' });
   const why = /^the Dataplane has joined and serves nothing: .*no MeshIdentity selects this Dataplane/;
   await until('it is told', async () => why.test((await dataplanes(zone)).get('mesh-b.egress')?.sentence ?? ''));
-  await until('it is live', () => zone.egress.snapshot().routes.get(c!.sni as never)?.unsupported !== undefined);
-  await until('it serves nothing', () => !zone.egress.snapshot().routes.has(b!.sni as never));
+  await until('it is live', () => zone.egress.snapshot().routes.get(serverName(c!.sni))?.unsupported !== undefined);
+  await until('it serves nothing', () => !zone.egress.snapshot().routes.has(serverName(b!.sni)));
   const shadow = c!.sni.replace('b-tcp.9000', 'b-shadow.9003');
   t.equal(await ask(await zone.connect(shadow, c!.client('frontend')), 'ping'), 'ping', 'another chain of that mesh');
   t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'ping'), 'ping', 'another mesh');
@@ -449,6 +467,7 @@ t.test('the control plane reads each Dataplane at its own admin port, and sees t
       }
     },
   });
+  await until('all have joined', () => zone.meshes.every(({ sni }) => zone.egress.snapshot().routes.has(serverName(sni))));
   for (const [i, port] of [first, second].entries()) {
     const others = MESHES.filter((_, k) => k !== i);
     for (const path of ['/config_dump', '/clusters', '/stats']) {
@@ -477,6 +496,12 @@ t.test('the control plane reads each Dataplane at its own admin port, and sees t
   });
 });
 
+/** Tells whether two Dataplanes decide about the clients of this name. */
+function isShared(zone: JoinedZone, sni: string): boolean {
+  const route = zone.egress.snapshot().routes.get(serverName(sni));
+  return route?.kind === 'terminate' && route.permission.kind === 'all-of';
+}
+
 async function oneMeshTwice(t: Test): Promise<void> {
   await using zone = await startJoined(t, {
     meshes: ['mesh-a'],
@@ -490,6 +515,8 @@ async function oneMeshTwice(t: Test): Promise<void> {
     proxies: (controlPlane) => [joiningMesh(controlPlane, 'mesh-a'), joiningMesh(controlPlane, 'mesh-a', { name: 'second' })],
   });
   const [a] = zone.meshes;
+  await until('both have joined', async () => [...(await dataplanes(zone)).values()].every(({ state }) => state === 'live'));
+  await until('both are served', () => isShared(zone, a!.sni));
   t.equal(zone.egress.snapshot().routes.size, 3);
   for (const workload of ['frontend', 'other']) {
     const before = zone.records.length;
