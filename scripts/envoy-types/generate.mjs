@@ -40,6 +40,7 @@ const WANTED = [
   'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager',
   'envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit',
   'envoy/extensions/filters/network/rbac/v3/rbac',
+  'envoy/extensions/filters/network/set_filter_state/v3/set_filter_state',
   'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy',
   'envoy/extensions/load_balancing_policies/least_request/v3/least_request',
   'envoy/extensions/load_balancing_policies/maglev/v3/maglev',
@@ -56,6 +57,11 @@ const WANTED = [
   'envoy/extensions/upstreams/http/v3/http_protocol_options',
 ];
 
+const IMPORT_STATE = 'import "envoy/type/matcher/v3/filter_state.proto";';
+const FILTER_STATE = 'repeated type.matcher.v3.FilterStateMatcher filter_state = 16;';
+const STATE_VALUES = `repeated common.set_filter_state.v3.FilterStateValue on_downstream_tls_handshake = 2;
+  repeated common.set_filter_state.v3.FilterStateValue on_downstream_data = 3;`;
+
 if (!existsSync(join(here, 'node_modules'))) npm(here, existsSync(join(here, 'package-lock.json')) ? ['ci'] : ['install']);
 const shipped = join(here, 'node_modules', '@grpc', 'grpc-js-xds', 'deps');
 const work = mkdtempSync(join(tmpdir(), 'zone-egress-proto-'));
@@ -70,6 +76,13 @@ try {
   // OpenCensus is not shipped, and no egress receives it.
   edit('envoy-api/envoy/config/trace/v3/trace.proto', (text) => text.replace(/^import public [^\n]*opencensus[^\n]*\n/m, ''));
   rmSync(join(work, 'envoy-api/envoy/config/trace/v3/opencensus.proto'), { force: true });
+  // Fields that are newer than the shipped protos; Kuma 3.0 sends them to name the client of a route.
+  const routes = 'envoy-api/envoy/config/route/v3/route_components.proto';
+  edit(routes, (text) => text.replace(/^import "envoy\/type\/matcher\/v3\/metadata\.proto";$/m, `${IMPORT_STATE}\n$&`));
+  edit(routes, (text) => text.replace(/^ *repeated type\S+MetadataMatcher dynamic_metadata = 13;$/m, `$&\n${FILTER_STATE}`));
+  edit('envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state.proto', (text) =>
+    text.replace(/^ *repeated \S+FilterStateValue on_new_connection = 1;$/m, `$&\n${STATE_VALUES}`),
+  );
   writeFileSync(
     join(work, 'buf.yaml'),
     'version: v2\nmodules:\n  - path: envoy-api\n  - path: googleapis\n  - path: protoc-gen-validate\n  - path: xds\n',
@@ -83,8 +96,10 @@ try {
   const paths = WANTED.flatMap((name) => ['--path', `envoy-api/${name}.proto`]);
   const { status } = spawnSync(buf, ['generate', ...paths], { cwd: work, stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
+  const license = readFileSync(join(out, 'LICENSE'));
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
+  writeFileSync(join(out, 'LICENSE'), license);
   // Moves Envoy's own packages to the top, beside their imports: `envoy/config/…` becomes
   // `config/…`.
   for (const name of readdirSync(join(work, 'out'))) {

@@ -29,7 +29,7 @@ function lostOf(http: HttpRoute): readonly string[] {
     [http.answersDenied, 'the answer 403 to a client that is denied (its connection is closed)'],
     [(http.rateLimits ?? []).length > 0, 'rate limits of requests'],
     [(http.faults ?? []).length > 0, 'faults'],
-    [http.timeouts !== undefined, 'timeouts of requests'],
+    [http.timeouts !== undefined || http.clientTimeouts !== undefined, 'timeouts of requests'],
     [(http.hashPolicies ?? []).length > 0, 'hash policies'],
     [true, 'statistics and log lines of requests'],
   ] as const;

@@ -4,7 +4,7 @@ import type { Refusal } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
 import { checkHttp1, UNSERVED } from '../routing/check-head.ts';
 import type { UnservedHead } from '../routing/check-head.ts';
-import { limitOf, mayHold } from '../routing/request-rules.ts';
+import { limitOf, mayHold, timeoutsFor } from '../routing/request-rules.ts';
 import type { KnownSender } from '../routing/request-rules.ts';
 import { printable } from '../routing/route.ts';
 import { fieldsOf } from '../wire/flat-headers.ts';
@@ -41,7 +41,7 @@ export function judgeRequest(http: HttpRoute, asked: AskedRequest | null, uris: 
   const abort = met.find(({ abort }) => abort !== undefined && abort.percent >= 100)?.abort;
   const refusal =
     abort === undefined ? null : refuse('fault-injected', `a fault answers every such request with ${abort.status}`);
-  return { refusal, status: abort?.status ?? null, text: textOf(http, asked), candidates };
+  return { refusal, status: abort?.status ?? null, text: textOf(http, asked, uris), candidates };
 }
 
 export function senderOf({ headers, known }: AskedRequest, uris: readonly string[]): KnownSender {
@@ -58,10 +58,12 @@ function unservedHead({ method, path, headers: known }: AskedRequest): UnservedH
   return checked.kind === 'unserved' ? checked : null;
 }
 
-function textOf({ rateLimits = [], faults = [], timeouts = {} }: HttpRoute, asked: AskedRequest | null): string {
+function textOf(http: HttpRoute, asked: AskedRequest | null, uris: readonly string[]): string {
+  const { rateLimits = [], faults = [] } = http;
   const what = asked === null ? 'each request is judged by itself' : `${asked.method} ${printable(asked.path)}`;
   const rules = rateLimits.length + faults.length;
-  const timeout = timeouts.requestMs === undefined ? '' : `, answered within ${timeouts.requestMs} ms`;
+  const { requestMs = 0 } = timeoutsFor(http, asked === null ? { headers: [], uris, known: [] } : senderOf(asked, uris)) ?? {};
+  const timeout = requestMs === 0 ? '' : `, answered within ${requestMs} ms`;
   return `${what}: ${rules === 0 ? 'no rate limit and no fault' : `${rateLimits.length} rate limits, ${faults.length} faults`}${timeout}`;
 }
 

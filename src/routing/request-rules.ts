@@ -3,7 +3,7 @@
  * record.
  */
 import { hashOf } from '../model/hash-of.ts';
-import type { HttpRoute, RequestRateLimit, SenderRule } from '../model/http-route.ts';
+import type { HttpRoute, HttpTimeouts, RequestRateLimit, SenderRule } from '../model/http-route.ts';
 import type { RecordedHeaders } from '../model/request-record.ts';
 import { valuesOf } from '../wire/flat-headers.ts';
 import type { FlatHeaders } from '../wire/flat-headers.ts';
@@ -85,4 +85,17 @@ export function limitOf({ rateLimits = [] }: HttpRoute, sender: KnownSender): Re
     if (isMet) return limit;
   }
   return null;
+}
+
+/**
+ * Returns the timeouts of requests of a sender: its own replace those of all. Undefined where that
+ * cannot be known.
+ */
+export function timeoutsFor({ timeouts = {}, clientTimeouts = [] }: HttpRoute, sender: KnownSender): HttpTimeouts | undefined {
+  for (const { clients, ...own } of clientTimeouts) {
+    const isMet = mayHold(clients, sender);
+    if (isMet === null) return undefined;
+    if (isMet) return { ...timeouts, ...own };
+  }
+  return timeouts;
 }

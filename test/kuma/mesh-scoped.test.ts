@@ -4,7 +4,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { create } from '@bufbuild/protobuf';
+import { create, fromJson, toJson } from '@bufbuild/protobuf';
+import type { JsonObject } from '@bufbuild/protobuf';
 import t from 'tap';
 import type { Cluster } from '../../src/model/cluster.ts';
 import type { Route } from '../../src/model/route.ts';
@@ -14,14 +15,18 @@ import { readRecording } from '../../src/testing/control-plane/recording.ts';
 import { acceptAssignment, acceptCluster } from '../../src/xds/accept/accept-cluster.ts';
 import { acceptListener } from '../../src/xds/accept/accept-listener.ts';
 import { acceptSecret } from '../../src/xds/accept/accept-secret.ts';
+import { ANY_TYPES } from '../../src/xds/messages/any-types.ts';
+import type { AdsState } from '../../src/xds/messages/ads-state.ts';
 import { PROTOCOLS } from '../../src/xds/stream/protocols.ts';
 import { Subscriptions } from '../../src/xds/stream/subscriptions.ts';
 import { createTranslator } from '../../src/xds/translate/translate.ts';
 import type { Translated } from '../../src/xds/translate/translate.ts';
 import { NodeSchema } from '#envoy/config/core/v3/base_pb.js';
+import { ListenerSchema } from '#envoy/config/listener/v3/listener_pb.js';
 import { DEV, LIVE } from '../data.ts';
 import { ca, linesOf, snapshotOf } from '../resources/fixtures/compiling.ts';
 import { authorityYaml, compileScoped, dataplaneYaml, identityYaml } from '../resources/fixtures/scoped.ts';
+import { withClientRules } from './client-routes.ts';
 import { compare } from './compare.ts';
 
 interface Version {
@@ -50,8 +55,20 @@ const VERSIONS: readonly Version[] = [
   },
 ];
 
+/** Changes a listener of the recording. */
+type Change = (listener: JsonObject) => JsonObject;
+
+function changed({ listeners, ...state }: AdsState, change: Change): AdsState {
+  const all = [...listeners].map(([name, held]) => {
+    const json = toJson(ListenerSchema, held.resource, { registry: ANY_TYPES }) as JsonObject;
+    const resource = fromJson(ListenerSchema, name.startsWith('system_') ? json : change(json), { registry: ANY_TYPES });
+    return [name, { ...held, resource }] as const;
+  });
+  return { ...state, listeners: new Map(all) };
+}
+
 /** What the control plane had its egress serve, at the start of the recording. */
-async function fromControlPlane({ ads }: Version, until: number = 9): Promise<Translated> {
+async function fromControlPlane({ ads }: Version, until: number = 9, change: Change = (same) => same): Promise<Translated> {
   const [stream] = await readRecording(fileURLToPath(ads), { until });
   const accept = {
     cluster: acceptCluster,
@@ -64,7 +81,7 @@ async function fromControlPlane({ ads }: Version, until: number = 9): Promise<Tr
   subscriptions.on({ kind: 'opened', now: 0 });
   for (const event of stream!.events)
     if (event.kind === 'response') subscriptions.on({ kind: 'answer', answer: protocol.read(event.bytes), now: 0, wall: 0 });
-  return createTranslator()(subscriptions.state, { name: 'egress-b', zone: 'zone-1', adminPort: 9_901 });
+  return createTranslator()(changed(subscriptions.state, change), { name: 'egress-b', zone: 'zone-1', adminPort: 9_901 });
 }
 
 /** The applied resources, with the certificates that were sent in place of their names. */
@@ -180,6 +197,57 @@ t.test('a second trust domain, by a MeshTrust, is the same from both', async (t)
     );
     // The bundle in the scenario is that of the run with 2.14.
     if (version.name === '2.14') t.equal(ours![1]?.trust, theirs![1]?.trust, 'with the same bundle');
+  }
+});
+
+const ID = 'spiffe://mesh-b.zone-1.mesh.local/workload';
+const spiffe = (type: string, value: string, more = ''): string =>
+  `matches: [{ spiffeID: { type: ${type}, value: "${value}" }${more} }]`;
+const ruled = (kind: string, ...rules: readonly string[]): { readonly path: string; readonly text: string } => ({
+  path: `${kind}.yaml`,
+  text: `type: ${kind}\nmesh: mesh-b\nname: clients\nspec:\n  targetRef: { kind: Dataplane }\n  rules:\n${rules.map((rule) => `  - { ${rule} }\n`).join('')}`,
+});
+const requestRate = (num: number): string => `default: { local: { http: { requestRate: { num: ${num}, interval: 10s } } } }`;
+
+t.test('rules for certain clients are the same from both, for each policy that has them', async (t) => {
+  const used = new Set<Reason>();
+  const [FRONTEND, WORKLOADS] = [{ exact: `${ID}/frontend` }, { prefix: ID }];
+  const open = 'sni.extsvc.mesh-b.b-http-open.81';
+  for (const version of VERSIONS.filter(({ name }) => name === '3.0')) {
+    const timed = await fromControlPlane(version, 9, (listener) =>
+      withClientRules(listener, 'mesh_timeout', [
+        { client: FRONTEND, serverName: open, timeouts: { timeout: '2s', idleTimeout: '9s' } },
+        { client: FRONTEND, timeouts: { timeout: '3s', idleTimeout: '9s' } },
+        { client: WORKLOADS, timeouts: { idleTimeout: '9s' } },
+      ]),
+    );
+    const timeouts = ruled(
+      'MeshTimeout',
+      `${spiffe('Prefix', ID)}, default: { http: { streamIdleTimeout: 9s } }`,
+      `${spiffe('Exact', `${ID}/frontend`)}, default: { http: { requestTimeout: 3s } }`,
+      `${spiffe('Exact', `${ID}/frontend`, `, sni: { type: Exact, value: ${open} }`)}, default: { http: { requestTimeout: 2s } }`,
+    );
+    const lines = unexplained(timed.snapshot, fromFiles(version, timed, [timeouts]), used);
+    // Envoy counts the limit of a service for each of its routes; from files it is counted once.
+    const counted = lines.filter((line) => line.startsWith(`["${open}"].http.rateLimits`));
+    t.same([lines.length - counted.length, counted.length > 0], [0, true], lines.join('\n'));
+    const route = timed.snapshot.routes.get(open as never);
+    t.equal(route?.kind === 'terminate' ? route.http?.clientTimeouts?.length : 0, 3);
+
+    const limited = await fromControlPlane(version, 9, (listener) =>
+      withClientRules(listener, 'mesh_rate_limit', [
+        { client: FRONTEND, limit: null },
+        { client: WORKLOADS, limit: 4 },
+      ]),
+    );
+    const limits = ruled(
+      'MeshRateLimit',
+      `${spiffe('Prefix', ID)}, ${requestRate(4)}`,
+      `${spiffe('Exact', `${ID}/frontend`)}, default: { local: { http: { disabled: true } } }`,
+    );
+    t.same(unexplained(limited.snapshot, fromFiles(version, limited, [limits]), used), []);
+    const unsupported = [...limited.snapshot.routes.values()].filter((each) => each.unsupported !== undefined);
+    t.same(unsupported, [], 'no chain refuses its clients');
   }
 });
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { HttpRoute, RequestRateLimit, SenderRule } from '../../src/model/http-route.ts';
-import { limitId, limitOf, mayHold, recordedHeaders } from '../../src/routing/request-rules.ts';
+import { limitId, limitOf, mayHold, recordedHeaders, timeoutsFor } from '../../src/routing/request-rules.ts';
 
 const header = (name: string): SenderRule => ({ kind: 'header', name, match: { kind: 'exact', value: 'x' } });
 const limit = (...clients: readonly SenderRule[]): RequestRateLimit => ({ requests: 1, intervalMs: 1_000, clients });
@@ -61,4 +61,21 @@ t.test('limits that read and allow the same have one id', async (t) => {
   t.equal(limitId(limit(header('a'))), limitId(limit(header('a'))));
   t.not(limitId(limit(header('a'))), limitId(limit(header('b'))));
   t.not(limitId({ requests: 1, intervalMs: 1 }), limitId({ requests: 2, intervalMs: 1 }));
+});
+
+t.test('the timeouts of a request are those of the first rule that covers its sender, with those of all', async (t) => {
+  const timed: HttpRoute = {
+    autoHostRewrite: false,
+    answersDenied: true,
+    timeouts: { requestMs: 5, streamIdleMs: 6 },
+    clientTimeouts: [
+      { clients: [{ kind: 'header', name: 'x-a', match: { kind: 'present' } }], requestMs: 1 },
+      { clients: [{ kind: 'client', principal: { kind: 'uri-list', match: 'prefix', value: 'spiffe://m/' } }], requestMs: 2 },
+    ],
+  };
+  const uris = ['spiffe://m/web'];
+  t.same(timeoutsFor(timed, { headers: ['x-a', '1'], uris, known: null }), { requestMs: 1, streamIdleMs: 6 });
+  t.same(timeoutsFor(timed, { headers: [], uris, known: null }), { requestMs: 2, streamIdleMs: 6 });
+  t.same(timeoutsFor(timed, { headers: [], uris: ['spiffe://n/web'], known: null }), { requestMs: 5, streamIdleMs: 6 });
+  t.equal(timeoutsFor(timed, { headers: [], uris, known: [] }), undefined, 'the header is not known');
 });

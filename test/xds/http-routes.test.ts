@@ -124,7 +124,9 @@ t.test('timeouts of the route and of the manager; what is a default or never end
     commonHttpProtocolOptions: { idleTimeout: '0s', maxConnectionDuration: '60s', maxStreamDuration: '30s' },
   };
   t.same(timeouts({ manager }), { streamIdleMs: 0, maxStreamMs: 30_000, idleMs: 0, maxConnectionMs: 60_000 });
-  t.match(read({ routes: [own, routed()] }).unsupported, [/its HTTP routes treat requests differently/]);
+  t.same(timeouts({ routes: [own, routed()] }), { requestMs: 7_000, streamIdleMs: 8_000 }, 'no request comes to the second');
+  const byPath = { ...own, match: { prefix: '/api' } };
+  t.match(read({ routes: [byPath, routed()] }).unsupported, [/its HTTP routes treat requests differently/]);
 });
 
 t.test('settings of a manager and its routes without an effect are remarks', async (t) => {
@@ -185,9 +187,9 @@ t.test('a limit that cannot be evaluated refuses every client, and one for a sha
     t.match(read({ limits: true, routes: [limited(5, more)] }).unsupported, [why]);
   }
   const byPath = { ...limited(5), match: { prefix: '/api' } };
-  t.match(read({ limits: true, routes: [byPath, limited(9)] }).unsupported, [/by more than their headers/]);
+  t.match(read({ limits: true, routes: [byPath, limited(9)] }).unsupported, [/by more than their senders/]);
   const byQuery = { ...limited(5), match: { prefix: '/', queryParameters: [{ name: 'a' }] } };
-  t.match(read({ limits: true, routes: [byQuery, limited(9)] }).unsupported, [/by more than their headers/]);
+  t.match(read({ limits: true, routes: [byQuery, limited(9)] }).unsupported, [/by more than their senders/]);
   t.match(read({ filters: [LIMITS, LIMITS], routes: [limited(5)] }).unsupported, [/more than once/]);
   t.match(read({ filters: [{ typedConfig: LIMITS, disabled: true }], routes: [limited(5)] }).unsupported, [
     /local_ratelimit is disabled until a route says otherwise/,

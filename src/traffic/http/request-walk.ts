@@ -87,6 +87,7 @@ interface Request {
   readonly cluster: Cluster;
   readonly mesh: string;
   readonly startedAt: number;
+  readonly timeouts: HttpTimeouts;
   readonly timers: RequestTimers;
   readonly hash: RequestHash | null;
   readonly kibPerSecond: number | null;
@@ -129,6 +130,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     host.why(refuse('over-limit', `${cluster.name} has its maximum of requests (maxRequests of its circuit breaker)`));
     return exchange.reply(resetReply('overflow'));
   }
+  const timeouts = timeoutsOf(http, cluster, sender);
   const request: Request = {
     exchange,
     host,
@@ -136,7 +138,8 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
     cluster,
     mesh: route.mesh,
     startedAt,
-    timers: new RequestTimers(host.clock, timeoutsOf(http, cluster, sender), (which) => {
+    timeouts,
+    timers: new RequestTimers(host.clock, timeouts, (which) => {
       request.timedOut = which;
       host.timedOut(which);
       request.onEnd?.();
@@ -270,7 +273,7 @@ function forward(request: Request, lease: Lease): Promise<'done' | 'stale' | 're
         fields: head.fields,
         authority: head.authority,
         rewriteTo,
-        requestMs: http.timeouts?.requestMs ?? 0,
+        requestMs: request.timeouts.requestMs ?? 0,
       }),
     };
     let waits = false;

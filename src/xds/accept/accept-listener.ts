@@ -29,6 +29,7 @@ import { HttpConnectionManagerSchema } from '#envoy/extensions/filters/network/h
 import type { HttpConnectionManager } from '#envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { LocalRateLimitSchema } from '#envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js';
 import { RBACSchema as NetworkRbacSchema } from '#envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
+import { ConfigSchema as SetFilterStateSchema } from '#envoy/extensions/filters/network/set_filter_state/v3/set_filter_state_pb.js';
 import { TcpProxySchema } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import { DownstreamTlsContextSchema } from '#envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { typeOf, unpack } from '../messages/typed-config.ts';
@@ -112,6 +113,7 @@ const READ: readonly DescMessage[] = [
   HttpConnectionManagerSchema,
   LocalRateLimitSchema,
   ConnectionLimitSchema,
+  SetFilterStateSchema,
   HttpRbacSchema,
   HTTPFaultSchema,
   HttpRateLimitSchema,

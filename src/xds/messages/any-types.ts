@@ -22,6 +22,7 @@ import { file_envoy_extensions_filters_network_connection_limit_v3_connection_li
 import { file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager } from '#envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { file_envoy_extensions_filters_network_local_ratelimit_v3_local_rate_limit } from '#envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js';
 import { file_envoy_extensions_filters_network_rbac_v3_rbac } from '#envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
+import { file_envoy_extensions_filters_network_set_filter_state_v3_set_filter_state } from '#envoy/extensions/filters/network/set_filter_state/v3/set_filter_state_pb.js';
 import { file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import { file_envoy_extensions_load_balancing_policies_least_request_v3_least_request } from '#envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js';
 import { file_envoy_extensions_load_balancing_policies_maglev_v3_maglev } from '#envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.js';
@@ -62,6 +63,7 @@ export const ANY_TYPES: Registry = createRegistry(
   file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager,
   file_envoy_extensions_filters_network_local_ratelimit_v3_local_rate_limit,
   file_envoy_extensions_filters_network_rbac_v3_rbac,
+  file_envoy_extensions_filters_network_set_filter_state_v3_set_filter_state,
   file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy,
   file_envoy_extensions_load_balancing_policies_least_request_v3_least_request,
   file_envoy_extensions_load_balancing_policies_maglev_v3_maglev,

@@ -22,9 +22,12 @@ import { LocalRateLimitSchema } from '#envoy/extensions/filters/network/local_ra
 import type { LocalRateLimit } from '#envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js';
 import { RBACSchema as NetworkRbacSchema } from '#envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
 import type { RBAC as NetworkRbac } from '#envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
+import { ConfigSchema as SetFilterStateSchema } from '#envoy/extensions/filters/network/set_filter_state/v3/set_filter_state_pb.js';
 import { TcpProxySchema } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { TcpProxy } from '#envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
-import { asksPathOnly } from './route-match.ts';
+import { readFilterState } from './filter-state.ts';
+import type { StateValue } from './filter-state.ts';
+import { matchesAll } from './route-match.ts';
 import { readAccessLogs } from './read-access-logs.ts';
 import type { ChainAccessLog } from './read-access-logs.ts';
 import { readHttpRoutes } from './read-http-routes.ts';
@@ -72,6 +75,9 @@ interface Found {
   http: HttpRoute | null;
   accessLogs: readonly ChainAccessLog[];
   readonly rbac: (NetworkRbac | HttpRbac)[];
+  /** Facts of a connection that routes can compare, by key. */
+  readonly state: Map<string, StateValue>;
+  readonly serverNames: readonly string[];
   readonly unsupported: string[];
   readonly undone: string[];
   readonly remarks: string[];
@@ -88,6 +94,8 @@ export function readFilters(chain: FilterChain): ChainFilters {
     idleMs: null,
     http: null,
     rbac: [],
+    state: new Map(),
+    serverNames: chain.filterChainMatch?.serverNames ?? [],
     unsupported: [],
     undone: [],
     remarks: [],
@@ -114,6 +122,11 @@ function readFilter(config: NonNullable<Config>, found: Found): void {
         return taken(unpack(config, HttpConnectionManagerSchema), (manager) => readHttp(manager, found));
       case 'local_ratelimit.v3.LocalRateLimit':
         return taken(unpack(config, LocalRateLimitSchema), (limit) => readRateLimit(limit, found));
+      case 'set_filter_state.v3.Config':
+        return taken(unpack(config, SetFilterStateSchema), (state) => {
+          const why = readFilterState(state, found.state);
+          if (why !== null) found.unsupported.push(`its filter set_filter_state ${why}`);
+        });
       case 'connection_limit.v3.ConnectionLimit':
         return taken(unpack(config, ConnectionLimitSchema), ({ maxConnections, runtimeEnabled }) => {
           if (runtimeEnabled?.defaultValue === false) return;
@@ -185,7 +198,11 @@ function readHttp(manager: HttpConnectionManager, found: Found): void {
   const routes = routeSpecifier.case === 'routeConfig' ? routeSpecifier.value : null;
   found.http = { autoHostRewrite: false, answersDenied };
   if (!isRead || routes === null) return;
-  const { matched, ...http } = readHttpRoutes(manager, routes, filters, found);
+  const { matched, ...http } = readHttpRoutes(manager, routes, {
+    filters,
+    state: { values: found.state, serverNames: found.serverNames },
+    notes: found,
+  });
   found.http = { ...http, answersDenied };
   found.matched = matched;
 }
@@ -263,11 +280,6 @@ function clusterOf({ action }: Route): string | null {
 /** Envoy answers 404 where no route of the host matches. */
 function isWholeHost({ routes, matcher, $unknown = [] }: VirtualHost): boolean {
   return matcher === undefined && $unknown.length === 0 && routes.some(matchesAll);
-}
-
-function matchesAll(route: Route): boolean {
-  const path = route.match?.pathSpecifier;
-  return path?.case === 'prefix' && path.value === '/' && asksPathOnly(route);
 }
 
 function durationMs(duration: { readonly seconds: bigint; readonly nanos: number } | undefined): number {

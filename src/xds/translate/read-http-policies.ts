@@ -18,6 +18,7 @@ export interface Notes {
   readonly unsupported: string[];
   /** Parts without an effect here. */
   readonly undone: string[];
+  readonly remarks: string[];
 }
 
 /** Returns null where it limits nothing. */

@@ -1,21 +1,22 @@
 import type { Matcher } from '#envoy/xds/type/matcher/v3/matcher_pb.js';
-import type { HashPolicy, HttpRoute, HttpTimeouts, RequestRateLimit } from '../../model/http-route.ts';
+import type { ClientTimeouts, HashPolicy, HttpRoute, HttpTimeouts } from '../../model/http-route.ts';
 import { HTTP_TIMEOUT_DEFAULTS } from '../../model/http-route.ts';
 import type { RouteConfiguration } from '#envoy/config/route/v3/route_pb.js';
 import type { Route, RouteAction, RouteAction_HashPolicy } from '#envoy/config/route/v3/route_components_pb.js';
 import type { HTTPFault } from '#envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { HTTPFaultSchema } from '#envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import type { LocalRateLimit } from '#envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
-import { LocalRateLimitSchema } from '#envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import type { HttpConnectionManager } from '#envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { sameValue } from '../../model/changes.ts';
 import { milliseconds } from '../messages/duration.ts';
-import { unpack } from '../messages/typed-config.ts';
-import { senderRules } from './sender-rules.ts';
-import { readFault, readRequestLimit } from './read-http-policies.ts';
+import type { FilterState } from './filter-state.ts';
+import { readFault } from './read-http-policies.ts';
 import type { Notes } from './read-http-policies.ts';
 import type { MatchedFault } from './read-filters.ts';
-import { asksForHeaders } from './route-match.ts';
+import { readLimits } from './read-request-limits.ts';
+import { overrideOf, routeEntries, routeSenders } from './route-entries.ts';
+import type { RouteEntry } from './route-entries.ts';
+import { asksForSender } from './route-match.ts';
 import { unreadOfHttp } from './unread-http.ts';
 
 /**
@@ -37,17 +38,12 @@ export interface HttpFilterConfigs {
 export function readHttpRoutes(
   manager: HttpConnectionManager,
   config: RouteConfiguration,
-  filters: HttpFilterConfigs,
-  notes: Notes,
+  { filters, state, notes }: { filters: HttpFilterConfigs; state: FilterState; notes: Notes },
 ): Omit<HttpRoute, 'answersDenied'> & { readonly matched: readonly MatchedFault[] } {
   const routes = config.virtualHosts.flatMap((host) => host.routes);
   notes.undone.push(...unreadOfHttp(manager, config));
-  const own = routes.map((route) => ownFields(manager, route, notes));
-  const [whole] = own.toReversed();
-  if (own.some((each) => !sameValue(each, whole))) {
-    notes.unsupported.push('its HTTP routes treat requests differently, which is not evaluated');
-  }
-  const rateLimits = readLimits(config, filters.rateLimit, notes);
+  const entries = routeEntries(config, state, notes);
+  const rateLimits = readLimits(entries, { config, filter: filters.rateLimit, notes });
   const overridden = overrideOf(config, routes, HTTPFaultSchema);
   const [action] = routes.map((route) => route.action);
   const to = action?.case === 'route' ? action.value.clusterSpecifier : null;
@@ -59,7 +55,7 @@ export function readHttpRoutes(
   const matched = all.flatMap(({ fault, matcher }) => (fault === null || matcher === null ? [] : [{ fault, matcher }]));
   const limitsFirst = filters.limitsFirst && rateLimits.length > 0 && faults.length + matched.length > 0;
   return {
-    ...(whole ?? { autoHostRewrite: false }),
+    ...readOwnFields(entries, { manager, isOneHost: config.virtualHosts.length === 1, notes }),
     ...(rateLimits.length === 0 ? {} : { rateLimits }),
     ...(faults.length === 0 ? {} : { faults }),
     ...(limitsFirst ? { limitsFirst: true } : {}),
@@ -68,6 +64,51 @@ export function readHttpRoutes(
 }
 
 type OwnFields = Pick<HttpRoute, 'autoHostRewrite' | 'timeouts' | 'hashPolicies'>;
+
+/**
+ * Reads what the last route says, which is for all requests that no other is for. Those before it
+ * may have other timeouts for their senders.
+ */
+function readOwnFields(
+  entries: readonly RouteEntry[],
+  { manager, isOneHost, notes }: { manager: HttpConnectionManager; isOneHost: boolean; notes: Notes },
+): OwnFields & Pick<HttpRoute, 'clientTimeouts'> {
+  const own = entries.map(({ route }) => ownFields(manager, route, notes));
+  const whole = own.at(-1) ?? { autoHostRewrite: false };
+  if (own.every((each) => sameValue(each, whole))) return whole;
+  const before = entries.slice(0, -1);
+  const isEvaluated =
+    isOneHost && before.every(({ route }) => asksForSender(route)) && own.every((each) => sameValue(shared(each), shared(whole)));
+  if (!isEvaluated) {
+    notes.unsupported.push('its HTTP routes treat requests differently, which is not evaluated');
+    return whole;
+  }
+  const clientTimeouts = before.map((entry, i) => ({
+    clients: routeSenders(entry, notes),
+    ...differing(own[i]?.timeouts, whole.timeouts),
+  }));
+  return { ...whole, clientTimeouts };
+}
+
+const OF_SENDERS: Pick<Required<HttpTimeouts>, 'requestMs' | 'streamIdleMs'> = {
+  requestMs: 0,
+  streamIdleMs: HTTP_TIMEOUT_DEFAULTS.streamIdleMs,
+};
+
+/** Leaves out what may be different for certain senders. */
+function shared({ timeouts = {}, ...fields }: OwnFields): OwnFields {
+  return { ...fields, timeouts: { ...timeouts, ...OF_SENDERS } };
+}
+
+/** The timeouts of certain senders that are not those of all. */
+function differing(own: HttpTimeouts = {}, ofAll: HttpTimeouts = {}): Omit<ClientTimeouts, 'clients'> {
+  const { requestMs, streamIdleMs } = { ...OF_SENDERS, ...own };
+  const theirs = { ...OF_SENDERS, ...ofAll };
+  return {
+    ...(requestMs === theirs.requestMs ? {} : { requestMs }),
+    ...(streamIdleMs === theirs.streamIdleMs ? {} : { streamIdleMs }),
+  };
+}
 
 function ownFields(manager: HttpConnectionManager, { action }: Route, notes: Notes): OwnFields {
   if (action.case !== 'route') return { autoHostRewrite: false };
@@ -132,50 +173,4 @@ function readHashPolicy({ policySpecifier: by, terminal }: RouteAction_HashPolic
     default:
       return by satisfies never;
   }
-}
-
-/**
- * Takes the limit of each route, else that of the filter, which counts only where it is among the
- * filters.
- */
-function readLimits(config: RouteConfiguration, filter: LocalRateLimit | undefined, notes: Notes): readonly RequestRateLimit[] {
-  if (filter === undefined) return [];
-  const limits: RequestRateLimit[] = [];
-  let isOver = false;
-  for (const host of config.virtualHosts) {
-    for (const route of host.routes) {
-      const own = overrideOf(config, [route], LocalRateLimitSchema) ?? filter;
-      const limit = readRequestLimit(own, notes);
-      if (!asksForHeaders(route)) {
-        notes.unsupported.push('it limits requests of its HTTP routes by more than their headers, which is not evaluated');
-        return [];
-      }
-      if (limit === null) {
-        isOver = true;
-        continue;
-      }
-      if (isOver || config.virtualHosts.length > 1) {
-        notes.unsupported.push('it limits requests of some of its HTTP routes in a way that is not evaluated');
-        return [];
-      }
-      const clients = senderRules(route.match?.headers ?? [], notes);
-      limits.push({ ...(clients.length === 0 ? {} : { clients }), ...limit });
-    }
-  }
-  return limits;
-}
-
-function overrideOf<Desc extends Parameters<typeof unpack>[1]>(
-  config: RouteConfiguration,
-  routes: readonly Route[],
-  schema: Desc,
-): ReturnType<typeof unpack<Desc>> {
-  const scopes = [...routes, ...config.virtualHosts, config].flatMap(({ typedPerFilterConfig }) =>
-    Object.values(typedPerFilterConfig),
-  );
-  for (const each of scopes) {
-    const read = unpack(each, schema);
-    if (read !== undefined) return read;
-  }
-  return undefined;
 }

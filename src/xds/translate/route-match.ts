@@ -1,17 +1,27 @@
 import type { Route } from '#envoy/config/route/v3/route_components_pb.js';
 
 /**
- * Tells whether a route only matches the path: no header, no certificate, and no field that is
- * unknown here.
+ * Tells whether a route only matches the path: no header, no certificate, no filter state, and no
+ * field that is unknown here.
  */
 export function asksPathOnly(route: Route): boolean {
-  return asksNothingElse(route) && route.match?.headers.length === 0;
+  const { headers = [], filterState = [] } = route.match ?? {};
+  return asksNothingElse(route) && headers.length + filterState.length === 0;
 }
 
-/** Tells whether it matches every path, and only headers besides. */
-export function asksForHeaders(route: Route): boolean {
-  const path = route.match?.pathSpecifier;
-  return asksNothingElse(route) && path?.case === 'prefix' && path.value === '/';
+/** Tells whether every request that comes to it matches. */
+export function matchesAll(route: Route): boolean {
+  return asksPathOnly(route) && hasEveryPath(route);
+}
+
+/** Tells whether it matches every path, and only the sender besides: headers and filter state. */
+export function asksForSender(route: Route): boolean {
+  return asksNothingElse(route) && hasEveryPath(route);
+}
+
+function hasEveryPath({ match }: Route): boolean {
+  const path = match?.pathSpecifier;
+  return path?.case === 'prefix' && path.value === '/';
 }
 
 function asksNothingElse({ match, $unknown = [] }: Route): boolean {

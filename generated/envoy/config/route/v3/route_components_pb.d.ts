@@ -10,6 +10,7 @@ import type { Any, BoolValue, Duration } from "@bufbuild/protobuf/wkt";
 import type { TypedExtensionConfig } from "../../core/v3/extension_pb.js";
 import type { RegexMatchAndSubstitute, RegexMatcher } from "../../../type/matcher/v3/regex_pb.js";
 import type { MetadataMatcher } from "../../../type/matcher/v3/metadata_pb.js";
+import type { FilterStateMatcher } from "../../../type/matcher/v3/filter_state_pb.js";
 import type { StringMatcher } from "../../../type/matcher/v3/string_pb.js";
 import type { ProxyProtocolConfig } from "../../core/v3/proxy_protocol_pb.js";
 import type { FractionalPercent } from "../../../type/v3/percent_pb.js";
@@ -218,6 +219,8 @@ export declare type RouteMatch = Message<"envoy.config.route.v3.RouteMatch"> & {
   tlsContext?: RouteMatch_TlsContextMatchOptions | undefined;
 
   dynamicMetadata: MetadataMatcher[];
+
+  filterState: FilterStateMatcher[];
 };
 
 export declare const RouteMatchSchema: GenMessage<RouteMatch>;
