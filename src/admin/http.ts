@@ -114,6 +114,8 @@ class BoundedServer {
   readonly #sockets = new Map<Socket, Use>();
   /** Accepted in this turn of the event loop: their requests may not have been read yet. */
   readonly #fresh = new Set<Socket>();
+  /** Answers without an end. */
+  readonly #following = new Set<ServerResponse>();
   #open = 0;
   #closing = false;
   #planned = false;
@@ -148,6 +150,11 @@ class BoundedServer {
       if (this.server.listening) this.server.close(() => resolve());
       else if (this.#open === 0) resolve();
       else this.#whenEmpty = resolve;
+      // Their end is a whole answer: a client tells it from a connection that broke.
+      for (const response of this.#following) {
+        this.#note(response.req.socket, 'answered');
+        response.end();
+      }
       // closeIdleConnections would spare a connection that has not sent anything yet.
       for (const [socket, use] of this.#sockets) if (use === 'idle') this.#drop(socket);
       // Ends a page that hangs, or a client that does not read its answer.
@@ -241,7 +248,11 @@ class BoundedServer {
     const { pieces, follows, body } = view;
     // An answer without an end holds up nothing: neither the close of the server nor other clients.
     this.#note(request.socket, follows === undefined ? 'answered' : 'idle');
-    if (follows !== undefined) await sendAsTheyCome(response, follows);
+    if (follows !== undefined) {
+      this.#following.add(response);
+      response.on('close', () => this.#following.delete(response));
+      await sendAsTheyCome(response, follows);
+    }
     response.end(pieces === undefined ? body : await sendPieces(response, body, pieces));
   }
 }
@@ -279,6 +290,7 @@ async function sendPieces(response: ServerResponse, start: string, pieces: Itera
 async function sendAsTheyCome(response: ServerResponse, pieces: AsyncIterable<string>): Promise<void> {
   response.flushHeaders();
   for await (const piece of pieces) {
+    if (response.writableEnded) return;
     if (!response.destroyed && !response.write(piece)) await drained(response);
     if (response.destroyed) return;
   }

@@ -19,8 +19,13 @@ export function decisionsCommand(command: DecisionsCommand, terminal: Terminal):
     }
     const search = new URLSearchParams({ ...query, follow: 'true' });
     const page = followPage(url, `/decisions?${search.toString()}`, print);
-    const forget = terminal.onSignal(['SIGINT', 'SIGTERM'], () => page.stop());
+    let stopped = false;
+    const forget = terminal.onSignal(['SIGINT', 'SIGTERM'], () => {
+      stopped = true;
+      page.stop();
+    });
     await page.ended.finally(forget);
+    if (!stopped) throw new Stopped(EXIT_UNAVAILABLE, `the egress at ${url} was stopped: no more decisions come from it`);
     return 0;
   });
 }

@@ -83,7 +83,7 @@ export function drain(options: DrainOptions): { readonly done: Promise<Drained>;
     }
     const noSession = (): boolean => workers.limits.sessions === 0;
     if (await until(noSession, timeIsOver)) return 'clean';
-    workers.endSessions();
+    workers.endSessions(hurried ? 'the drain was ended before its time was over' : 'the drain time is over');
     await until(noSession, within(OBEY_MS));
     return 'cut';
   }

@@ -300,8 +300,8 @@ export class WorkerPool {
     this.#postAll({ kind: 'ask-sessions', ask, query });
   }
 
-  endSessions(): void {
-    this.#postAll({ kind: 'end-sessions' });
+  endSessions(detail: string): void {
+    this.#postAll({ kind: 'end-sessions', detail });
   }
 
   async stop(): Promise<void> {

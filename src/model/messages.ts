@@ -48,8 +48,8 @@ export type ToData =
    * sessions at this place. `EVERY_PLACE` closes all of them.
    */
   | { readonly kind: 'close-listener'; readonly place: string; readonly quietMs: number; readonly atMostMs: number }
-  /** Ends every remaining session with the reason `drained`. */
-  | { readonly kind: 'end-sessions' }
+  /** Ends every remaining session with the reason `drained` and this detail. */
+  | { readonly kind: 'end-sessions'; readonly detail: string }
   /** Asks for `shown-sessions`. */
   | { readonly kind: 'ask-sessions'; readonly ask: number; readonly query: ShownQuery }
   /** Asks for `alive`: the thread still takes messages. */

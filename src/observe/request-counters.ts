@@ -65,6 +65,7 @@ export function countRequest(to: HttpCounters, record: RequestRecord): void {
     to.resetByClient++;
     if (forwarded) to.resetHere++;
   }
+  if (details === 'downstream_local_disconnect' && forwarded) to.resetHere++;
   for (const flag of flags) countFlag(to, flag);
 }
 

@@ -184,7 +184,7 @@ export class DataSide implements SessionContext {
       case 'close-listener':
         return this.#closeListener(message);
       case 'end-sessions':
-        for (const session of this.#sessions) session.steps.end(refuse('drained', 'the drain time is over'));
+        for (const session of this.#sessions) session.steps.end(refuse('drained', message.detail));
         return;
       case 'ask-sessions':
         return void this.#showSessions(message);

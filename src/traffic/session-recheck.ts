@@ -24,8 +24,10 @@ export function recheck(
     now.mesh === route.mesh &&
     identityOf(now) === identityOf(route) &&
     now.destination === route.destination;
-  // Requests are judged one by one, so that a denied client gets its answer.
-  if (same && (session.servesRequests || authorise(now, session.client).kind === 'allowed')) {
+  // Requests are judged one by one, by the route of the moment: until the end a denied client gets
+  // its answers. The end is for the requests that began before, streams of hours among them.
+  if (same && session.servesRequests) session.route = now;
+  if (same && authorise(now, session.client).kind === 'allowed') {
     session.route = now;
     session.policyEnd?.();
     session.policyEnd = null;

@@ -93,6 +93,7 @@ function forRequests(session: Session, to: Requests, seen: Seen): HttpSession {
       draft.moved(direction, bytes);
       session.moved = true;
     },
+    endedBy: () => session.steps.endedBy,
     refused(refusal) {
       seen.refusal = refusal;
     },

@@ -40,6 +40,11 @@ export class SessionSteps {
     if (this.#ended !== null) throw this.#ended;
   }
 
+  /** Why the egress ended the session; null where it did not. */
+  get endedBy(): Refusal | null {
+    return this.#ended?.refusal ?? null;
+  }
+
   /** Ends the current step and every later one. The first reason stays. */
   end(refusal: Refusal): void {
     this.#ended ??= new Refused(refusal);

@@ -64,5 +64,5 @@ t.test('--follow prints what comes until it is interrupted, and until the egress
   });
   await zone.egress.close();
   t.equal(await other.code, 69);
-  t.match(other.printed.err, /^zone-egress: ask http:.*\n$/);
+  t.match(other.printed.err, /^zone-egress: the egress at http:.* was stopped: no more decisions come from it\n$/);
 });

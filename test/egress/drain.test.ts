@@ -120,7 +120,8 @@ for (const concurrency of CONCURRENCIES) {
       t.ok(performance.now() - startedAt < BOUND_MS, 'not at the end of the drain time');
       await over;
       t.equal(await refused(zone), true);
-      t.match(await zone.record(({ destination }) => destination === 'backend'), { reason: 'drained' });
+      const record = await zone.record(({ destination }) => destination === 'backend');
+      t.match(record, { reason: 'drained', detail: 'the drain was ended before its time was over' });
     });
 
     t.test('hurry counts while sessions are waited for, too', async (t) => {

@@ -2,6 +2,8 @@
 // continues.
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
+import type { RequestRecord } from '../../src/egress.ts';
+import { Frames, GET, TYPES, request } from './h2-frames.ts';
 import { SHOP, answerOf, answersIn, shopService, startRawService } from './http-zone.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, gone, startZone } from './zone.ts';
@@ -68,6 +70,31 @@ for (const concurrency of CONCURRENCIES) {
       t.equal(first.arrived.length, arrived + 1, 'the service hears nothing of it');
       socket.end();
     });
+
+    for (const change of ['denied', 'removed'] as const) {
+      t.test(`running answers of a client that is ${change}: cut after the drain time, and the records tell it`, async (t) => {
+        await using zone = await startZone(t, { concurrency, resources: () => '', traffic: { drainTimeMs: 200 } });
+        const requests: RequestRecord[] = [];
+        zone.egress.onRequest((record) => requests.push(record));
+        await apply(zone, shop(first.port));
+        let text = '';
+        const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
+        socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+        socket.write(get('/stream'));
+        const h2 = new Frames(await zone.connect(SHOP, zone.mesh.client('frontend'), { ALPNProtocols: ['h2'] }));
+        h2.socket.write(request(1, GET));
+        await until('the answer has begun', () => text.endsWith('half'));
+        await h2.until(() => h2.of(1, TYPES.data) !== undefined);
+        await apply(zone, change === 'denied' ? shop(first.port, { clients: ['batch'] }) : '');
+        await Promise.all([gone(socket), h2.until(() => h2.ended)]);
+        await until('every record', () => requests.length === 2 && zone.records.length === 2);
+        const detail = change === 'denied' ? /^the client is denied now/ : /^the route is gone/;
+        for (const record of requests) {
+          t.match(record, { reason: 'policy-changed', detail, status: 200, flags: 'DC', details: 'downstream_local_disconnect' });
+        }
+        for (const record of zone.records) t.match(record, { reason: 'policy-changed', detail });
+      });
+    }
 
     t.test('a service that speaks no HTTP any more: the connection ends with the next answer', async (t) => {
       await using zone = await startZone(t, { concurrency, resources: () => '' });

@@ -35,6 +35,8 @@ export interface HttpSession {
   sent(target: Target): void;
   moved(direction: 'up' | 'down', bytes: number): void;
   refused(refusal: Refusal): void;
+  /** Returns why the egress ended the connection; null where it did not. */
+  endedBy(): Refusal | null;
   /** Called when an answer of the service has begun. */
   answered(): void;
   /** Returns the access logs of its route and what they tell of the session; null without any. */
@@ -80,6 +82,8 @@ export class HttpRequests {
   }
 
   #report(draft: RequestDraft): void {
+    const end = this.#shared.session.endedBy();
+    if (end !== null) draft.cutBy(end);
     const record = draft.record(this.#shared.plane.clock.now());
     this.#shared.plane.reportRequest(record);
     const access = this.#shared.session.access();

@@ -138,6 +138,14 @@ export class RequestDraft {
     this.refused(refuse(code, `the answer was cut off: ${details.replaceAll('_', ' ')}`));
   }
 
+  /** Records that the egress ended the connection while it ran. */
+  cutBy(refusal: Refusal): void {
+    if (this.#whole || this.#reply !== null || this.#refusal !== null) return;
+    this.#refusal = refusal;
+    this.#flags.push('DC');
+    this.#details = 'downstream_local_disconnect';
+  }
+
   /** Records that the whole answer was sent. */
   completed(): void {
     this.#whole = true;
