@@ -17,7 +17,7 @@ function cells(session: ShownSession): readonly string[] {
     state,
     spiffeIds[0] === undefined ? clientAddress : printable(spiffeIds[0]),
     mesh || '-',
-    destination || sni || '-',
+    destination || printable(sni) || '-',
     endpoint || '-',
     shortDuration(session.ageMs),
     shortDuration(session.idleMs),

@@ -1,4 +1,5 @@
 /** Writes the admin pages: state in, text out. */
+import { safeJson } from '../base/plain-text.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
 import type { RequestRecord } from '../model/request-record.ts';
@@ -117,7 +118,7 @@ function* listJson(name: string, records: readonly object[]): Generator<string> 
   const tail = '\n  ]\n}';
   yield head.slice('{\n'.length);
   for (let i = 0; i < records.length; i += AT_A_TIME) {
-    const text = JSON.stringify({ [name]: records.slice(i, i + AT_A_TIME) }, null, 2);
+    const text = safeJson({ [name]: records.slice(i, i + AT_A_TIME) }, 2);
     yield `${i === 0 ? '' : ','}${text.slice(head.length, -tail.length)}`;
   }
   yield '\n  ]';
@@ -144,5 +145,5 @@ export function indexView(paths: Readonly<Record<string, string>>): View {
 }
 
 export function jsonView(value: unknown): View {
-  return { status: 200, contentType: JSON_TYPE, body: `${JSON.stringify(value, null, 2)}\n` };
+  return { status: 200, contentType: JSON_TYPE, body: `${safeJson(value, 2)}\n` };
 }

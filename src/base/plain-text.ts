@@ -12,3 +12,20 @@ export function isPlain(text: string): boolean {
 export function hexEscape(char: string): string {
   return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
 }
+
+/**
+ * Writes JSON without the characters that a terminal acts on, or that change the direction of
+ * writing. JSON escapes those below 0x20 by itself. The value stays the same.
+ */
+export function safeJson(value: unknown, space?: number): string {
+  return withoutControls(JSON.stringify(value, null, space));
+}
+
+/** Escapes them in JSON, where they can stand only in texts. */
+export function withoutControls(json: string): string {
+  return json.replace(/[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, unicodeEscape);
+}
+
+function unicodeEscape(char: string): string {
+  return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}

@@ -1,6 +1,7 @@
 import { get } from 'node:http';
 import { systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
+import { whenUnanswered } from '../base/unanswered.ts';
 import { EXIT_UNAVAILABLE, EXIT_USAGE } from './exit-codes.ts';
 import { Stopped } from './load-folder.ts';
 
@@ -32,6 +33,7 @@ export function askAdmin(url: string, clock: Clock, timeoutMs: number = TIMEOUT_
     const deadline = clock.after(timeoutMs, () => request.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)));
     request.on('close', () => deadline.cancel());
     request.on('error', reject);
+    whenUnanswered(request, reject);
   });
 }
 
@@ -74,6 +76,7 @@ export function followPage(url: string, target: string, onLine: (line: string) =
   // An egress sends an empty line at least.
   request.on('timeout', () => request.destroy(new Error(`nothing came for ${FOLLOW_SILENCE_MS / 1_000} s`)));
   request.on('error', (error) => reject(noAnswer(url, error)));
+  whenUnanswered(request, (error) => reject(noAnswer(url, error)));
   return {
     ended,
     stop() {

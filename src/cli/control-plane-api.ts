@@ -5,6 +5,7 @@ import { request as requestHttp } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Clock } from '../base/clock.ts';
+import { whenUnanswered } from '../base/unanswered.ts';
 import type { ReadKind } from '../resources/known-kinds.ts';
 import type { SourceFile } from '../resources/yaml.ts';
 
@@ -63,29 +64,41 @@ const PAGE_SIZE = 500;
 const MAX_PAGES = 1_000;
 const TIMEOUT_MS = 30_000;
 const MAX_BYTES = 64 * 1024 * 1024;
+/** A page may be followed by any number of others. */
+const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 
 /** Rejects, with a sentence, where a list cannot be read. A kind that it does not know is empty. */
-export async function readControlPlaneApi(access: ApiAccess, clock: Clock): Promise<ApiResources> {
+export async function readControlPlaneApi(
+  access: ApiAccess,
+  clock: Clock,
+  maxBytes: number = MAX_TOTAL_BYTES,
+): Promise<ApiResources> {
   const files: SourceFile[] = [];
-  for (const path of Object.values(PATHS)) if (path !== null) files.push(...(await pagesOf(path, access, clock)));
+  let bytes = 0;
+  for (const path of Object.values(PATHS)) {
+    if (path === null) continue;
+    for await (const file of pagesOf(path, access, clock)) {
+      files.push(file);
+      bytes += file.text.length;
+      if (bytes > maxBytes) throw new Error(`GET ${path}: all resources together are larger than ${maxBytes} bytes`);
+    }
+  }
   return { files, zone: await zoneOf(access, clock) };
 }
 
-async function pagesOf(path: string, access: ApiAccess, clock: Clock): Promise<readonly SourceFile[]> {
-  const files: SourceFile[] = [];
+async function* pagesOf(path: string, access: ApiAccess, clock: Clock): AsyncGenerator<SourceFile> {
   let query: string | null = `?size=${PAGE_SIZE}`;
   for (let pages = 0; query !== null; pages++) {
     if (pages === MAX_PAGES) throw new Error(`GET ${path}: it has more than ${MAX_PAGES} pages`);
     const { status, body, url } = await get(`${path}${query}`, access, clock);
     // A version does not have every kind: 3.0 has no ZoneEgress, 2.9 no MeshIdentity.
-    if (status === 404) return [];
+    if (status === 404) return;
     if (status !== 200) throw new Error(refusalOf(url, status, access));
     const { items, next } = listIn(body, url);
-    if (items) files.push({ path: url, text: body });
+    if (items) yield { path: url, text: body };
     // Only the query counts: its host is the one that the control plane believes to have.
     query = next === null ? null : (URL.parse(next, 'http://localhost')?.search ?? null);
   }
-  return files;
 }
 
 function listIn(body: string, url: string): { readonly items: boolean; readonly next: string | null } {
@@ -136,6 +149,7 @@ function get(path: string, access: ApiAccess, clock: Clock): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const failed = (error: Error): void => reject(new Error(`GET ${url.href}: ${error.message}`));
     request.on('error', failed);
+    whenUnanswered(request, failed);
     request.on('response', (response: IncomingMessage) => {
       let body = '';
       response.setEncoding('utf8');

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { formatProblem } from '../base/problem.ts';
 import { errorCode } from '../base/error-code.ts';
 import { folderSource } from '../control/sources/folder-source.ts';
+import { linesText } from '../explain/lines.ts';
 import type { GoodConfig } from '../model/compiled.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
@@ -61,7 +62,8 @@ export async function untilStopped(terminal: Terminal, work: () => Promise<numbe
     return await work();
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
-    terminal.err(`zone-egress: ${error.message}\n`);
+    // A message may quote an answer from the network.
+    terminal.err(`zone-egress: ${linesText(error.message.split('\n'))}\n`);
     return error.code;
   }
 }

@@ -1,4 +1,5 @@
 import { shortAmount, shortDuration } from '../base/short-text.ts';
+import { withoutControls } from '../base/plain-text.ts';
 import { oneLine } from '../explain/lines.ts';
 import { followPage, pageOf, parsedJson } from './ask-admin.ts';
 import type { DecisionsCommand } from './commands/decisions.ts';
@@ -9,7 +10,8 @@ import type { Terminal } from './terminal.ts';
 /** Exits with 0, with 64 for a query that the egress refuses, with 69 where it does not answer. */
 export function decisionsCommand(command: DecisionsCommand, terminal: Terminal): Promise<number> {
   const { url, query, follow, output } = command;
-  const print = (line: string): void => terminal.out(output === 'json' ? `${line}\n` : decisionText(parsed(line, url)));
+  const print = (line: string): void =>
+    terminal.out(output === 'json' ? `${withoutControls(line)}\n` : decisionText(parsed(line, url)));
   return untilStopped(terminal, async () => {
     if (!follow) {
       const search = new URLSearchParams({ ...query, output: 'ndjson' });
@@ -45,18 +47,24 @@ function parsed(line: string, url: string): Decision {
 
 /** Writes a record as one line; the fields of another version are left out. */
 function decisionText(of: Decision): string {
-  if (of['kind'] === 'missed') return `missed ${text(of, 'count')} records: they came faster than they were read\n`;
+  if (of['kind'] === 'missed') return `missed ${Number(of['count'])} records: they came faster than they were read\n`;
   const client =
     Array.isArray(of['spiffeIds']) && of['spiffeIds'].length > 0 ? String(of['spiffeIds'][0]) : text(of, 'clientAddress');
   const to = text(of, 'destination') || text(of, 'sni') || 'no name';
   const request = of['kind'] === 'request' ? ` ${text(of, 'method')} ${text(of, 'path')} ${text(of, 'status')}` : '';
   const moved = `${shortAmount(Number(of['bytesUp']))} up, ${shortAmount(Number(of['bytesDown']))} down in ${shortDuration(Number(of['totalMs']))}`;
   const detail = text(of, 'detail') || moved;
-  const at = new Date(Number(of['startedAt'])).toISOString();
+  const at = timeText(Number(of['startedAt']));
   return `${oneLine(`${at} ${text(of, 'id')} ${text(of, 'reason')}: ${client} to ${to}${request}: ${detail}`)}\n`;
 }
 
 function text(of: Decision, name: string): string {
   const value = of[name];
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+}
+
+/** An answer that is not from an egress may have any number. */
+function timeText(ms: number): string {
+  const time = new Date(ms);
+  return Number.isNaN(time.getTime()) ? 'at no time' : time.toISOString();
 }

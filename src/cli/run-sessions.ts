@@ -1,3 +1,5 @@
+import { withoutControls } from '../base/plain-text.ts';
+import { linesText } from '../explain/lines.ts';
 import { pageOf } from './ask-admin.ts';
 import type { SessionsCommand } from './commands/sessions.ts';
 import { untilStopped } from './load-folder.ts';
@@ -7,7 +9,8 @@ import type { Terminal } from './terminal.ts';
 export function sessionsCommand({ url, query, output }: SessionsCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
     const search = new URLSearchParams({ ...query, output: output === 'text' ? 'table' : 'json' });
-    terminal.out(await pageOf(url, `/sessions?${search.toString()}`));
+    const page = await pageOf(url, `/sessions?${search.toString()}`);
+    terminal.out(output === 'text' ? linesText(page.split('\n')) : withoutControls(page));
     return 0;
   });
 }

@@ -2,6 +2,7 @@ import { Agent, request } from 'node:http';
 import type { ClientRequest, ClientRequestArgs, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ignoreError } from '../base/ignore-error.ts';
+import { whenUnanswered } from '../base/unanswered.ts';
 import { bodyKeeper, errorText, headerMap, whenReady } from './http-line.ts';
 import type { HttpLine, LineOptions, CheckRequest, OnCheckResponse } from './http-line.ts';
 
@@ -51,6 +52,7 @@ export class Http1Line implements HttpLine {
       const length = body === null && !/^(?:POST|PUT|PATCH)$/.test(method) ? [] : ['content-length', String(body?.length ?? 0)];
       sent = request({ agent: this.#agent, method, path, headers: ['host', host, ...headers, ...length] });
       sent.on('error', (error) => finish(errorText(error)));
+      whenUnanswered(sent, (error) => finish(errorText(error)));
       sent.on('response', (response) => read(response, keepBytes, finish));
       sent.end(body ?? undefined);
     } catch (error) {

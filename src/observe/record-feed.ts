@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { safeJson } from '../base/plain-text.ts';
 import { NORMAL_ENDS } from '../base/refusal.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -15,7 +16,7 @@ const QUIET_MS = 5_000;
 
 /** Writes a record as a line of JSON. */
 export function recordLine(kind: 'session' | 'request', record: SessionRecord | RequestRecord): string {
-  return `${JSON.stringify({ kind, ...record })}\n`;
+  return `${safeJson({ kind, ...record })}\n`;
 }
 
 /** The clients that get each record as it comes. None of them holds up another, or the traffic. */

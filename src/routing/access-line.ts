@@ -55,6 +55,9 @@ export interface AccessHead {
 
 /** The most characters of one value, so that a client cannot make lines of any length. */
 const MOST = 8_192;
+/** Controls above 0x7f count too: a terminal takes 0x9b for the beginning of an order. */
+const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/;
+const ALL_CONTROLS = new RegExp(CONTROLS, 'g');
 
 /** Tells whether a log is about this client; the first URI SAN of its certificate decides. */
 export function isAboutClient({ clients }: AccessLogTarget, [first = '']: readonly string[]): boolean {
@@ -116,7 +119,7 @@ function cut(operator: FormatOperator, facts: AccessFacts): string | null {
 /** Control characters would begin a new line, or speak to a terminal. */
 function shortened({ most = MOST }: FormatOperator, text: string): string {
   const whole = text.length > most ? text.slice(0, most) : text;
-  return /[\x00-\x08\x0a-\x1f\x7f]/.test(whole) ? whole.replace(/[\x00-\x08\x0a-\x1f\x7f]/g, hexEscape) : whole;
+  return CONTROLS.test(whole) ? whole.replace(ALL_CONTROLS, hexEscape) : whole;
 }
 
 type Evaluate = (facts: AccessFacts, argument: string) => string | number | null;

@@ -60,3 +60,15 @@ t.test('a quiet follower gets an empty line, one that does not read learns how m
   await lines.return?.();
   observer.close();
 });
+
+t.test('a line gives no orders to a terminal, and says the same', async (t) => {
+  const { observer, feed } = observed();
+  const sni = 'a\x1b\x9b31m\x85\u2028é';
+  observer.record(sessionRecord({ sni }));
+  const lines = follow(feed, { limit: 1 });
+  const line = (await lines.next()).value as string;
+  t.match(line, '"sni":"a\\u001b\\u009b31m\\u0085\\u2028é"');
+  t.match(JSON.parse(line), { sni });
+  await lines.return?.();
+  observer.close();
+});

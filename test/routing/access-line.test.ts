@@ -50,7 +50,7 @@ const REQUEST: AccessFacts = {
     method: 'GET',
     path: '/x?secret=1',
     authority: 'api.test',
-    headers: ['user-agent', 'curl "7"', 'x-b', 'first', 'x-b', 'second', 'bad', 'a\x1b[31m\nb'],
+    headers: ['user-agent', 'curl "7"', 'x-b', 'first', 'x-b', 'second', 'bad', 'a\x1b[31m\nb', 'old', '\x9b31m\x85é'],
   },
   response: ['x-envoy-upstream-service-time', '4'],
 };
@@ -116,6 +116,7 @@ t.test('operators of a request read its heads', async (t) => {
     'UF,DI UpstreamConnectionFailure,DelayInjected via_upstream',
   );
   t.equal(line('%REQ(BAD)%', REQUEST), 'a\\x1b[31m\\x0ab', 'no client begins a line of its own');
+  t.equal(line('%REQ(OLD)%', REQUEST), '\\x9b31m\\x85é', 'nor gives orders to a terminal in the older form');
   const long = { ...REQUEST, request: { ...REQUEST.request!, path: `/${'x'.repeat(60_000)}` } };
   t.equal(line('%REQ(:PATH)%', long).length, 8_192, 'nor makes one of any length');
 });

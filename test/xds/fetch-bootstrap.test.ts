@@ -374,6 +374,14 @@ t.test('who does not answer within 10 s, who says too much, who hangs up: tried 
   });
   t.match((await fetched(t, optionsFor(rude.url, { retryMaxMs: 1 }))).outcome, { code: 'no-connection' });
 
+  const odd = await serve(t, [], ({ socket }: IncomingMessage) => {
+    socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n');
+  });
+  t.match((await fetched(t, optionsFor(odd.url, { retryMaxMs: 1 }))).outcome, {
+    code: 'no-connection',
+    message: /the answer has status 101, which changes the protocol/,
+  });
+
   const nobody = `https://localhost:${await freePort()}`;
   t.match((await fetched(t, optionsFor(nobody, { retryMaxMs: 1 }))).outcome, { code: 'no-connection', message: /ECONNREFUSED/ });
 });

@@ -8,6 +8,7 @@ import { isIP } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { connectTls, hostProblem } from '../../base/connect-tls.ts';
 import type { TlsTarget } from '../../base/connect-tls.ts';
+import { whenUnanswered } from '../../base/unanswered.ts';
 import { parseBootstrap } from './bootstrap.ts';
 import type { Bootstrap } from './bootstrap.ts';
 import { BootstrapError, connectProblem, statusProblem } from './bootstrap-problem.ts';
@@ -137,6 +138,7 @@ function post({ url, ...trust }: ControlPlaneOptions, body: string, clock: Clock
       else resolve(answer);
     };
     request.on('error', end);
+    whenUnanswered(request, end);
     request.on('response', (response: IncomingMessage) => {
       const chunks: Buffer[] = [];
       let size = 0;
