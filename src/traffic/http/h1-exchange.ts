@@ -110,7 +110,8 @@ export class H1Exchange implements Exchange {
     this.answered = connection.answering = true;
     if (last) connection.ending = true;
     connection.gather();
-    response.flushHeaders();
+    // Bytes above 0x7f stay as they are; `flushHeaders` would write them in UTF-8.
+    if (!isBare) response.write('', 'latin1');
     return {
       write: (chunk) => response.write(chunk, () => freeMemory(chunk)),
       onDrain: (listener) => void response.on('drain', listener),
