@@ -75,7 +75,8 @@ async function play(): Promise<boolean> {
   const left = await sessionsLeft(clients.map(({ client }) => client));
   const report = await bed.report();
   const cut = new Set(clients.flatMap(({ client }) => [...client.cut]));
-  return judge(outcomes, report, cut, { seconds, seen, left, atRest, most });
+  const malformed = await bed.malformed().catch((error: unknown) => String(error));
+  return judge(outcomes, report, cut, { seconds, seen, left, atRest, most, malformed });
 }
 
 interface Figures {
@@ -86,6 +87,7 @@ interface Figures {
   readonly left: number;
   readonly atRest: number;
   readonly most: number;
+  readonly malformed: string;
 }
 
 function judge(outcomes: readonly Outcome[], report: Report, cut: ReadonlySet<number>, figures: Figures): boolean {
@@ -133,6 +135,7 @@ function judge(outcomes: readonly Outcome[], report: Report, cut: ReadonlySet<nu
   if (left > 0) wrong.push(`${left} sessions are left when all clients have gone`);
   if (seen === 0) wrong.push('no change of the routes was taken');
   for (const each of wrong.slice(0, 20)) console.log(`WRONG  ${each}`);
+  if (wrong.length > 0) console.log(`refused as malformed:\n${figures.malformed}`);
   console.log(wrong.length === 0 ? 'ok' : `MISSED: ${wrong.length}`);
   return wrong.length === 0;
 }

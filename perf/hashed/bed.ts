@@ -20,6 +20,8 @@ export interface HashedBed {
   report(): Promise<Report>;
   /** Returns the first number that the pattern finds in the metrics of the egress. */
   metric(pattern: RegExp): Promise<number>;
+  /** Returns the lines of the last requests that the egress has refused as malformed. */
+  malformed(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -62,6 +64,10 @@ export async function startHashedBed(workers: string): Promise<HashedBed> {
     async metric(pattern) {
       const response = await fetch(`http://127.0.0.1:${adminPort}/stats/prometheus`);
       return Number(pattern.exec(await response.text())?.[1] ?? 0);
+    },
+    async malformed() {
+      const page = `http://127.0.0.1:${adminPort}/decisions?reason=malformed-request&output=ndjson`;
+      return (await fetch(page, { headers: { connection: 'close' } })).text();
     },
     async stop() {
       await egress.stop();
