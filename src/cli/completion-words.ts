@@ -1,7 +1,5 @@
 import { COMMANDS } from './commands.ts';
-import { CONTROL_PLANE_OPTIONS } from './control-plane-flags.ts';
 import type { OptionSpec, OptionTable } from './options.ts';
-import { FILE_OPTIONS } from './run-options.ts';
 import { LOG_LEVELS } from './values.ts';
 
 /** Which values an option takes, as a shell can complete them. */
@@ -31,7 +29,7 @@ export function completedCommands(): readonly CompletedCommand[] {
   return Object.entries(COMMANDS).map(([name, { usage, options }]) => ({
     words: name.split(' '),
     what: usage[1],
-    options: optionsOf({ ...options, ...(joins(options) ? JOINING : {}) }),
+    options: optionsOf(options),
   }));
 }
 
@@ -46,16 +44,6 @@ export function firstWords(): ReadonlyMap<string, readonly string[]> {
     under.set(first, all);
   }
   return under;
-}
-
-const { 'proxy-type': proxyType, mesh } = FILE_OPTIONS;
-const JOINING: OptionTable = {
-  ...(proxyType === undefined ? {} : { 'proxy-type': proxyType }),
-  ...(mesh === undefined ? {} : { mesh }),
-};
-
-function joins(options: OptionTable): boolean {
-  return Object.keys(CONTROL_PLANE_OPTIONS).every((name) => Object.hasOwn(options, name));
 }
 
 function optionsOf(table: OptionTable): readonly CompletedOption[] {

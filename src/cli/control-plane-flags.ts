@@ -1,11 +1,22 @@
 import type { Env, ParsedOptions, OptionTable } from './options.ts';
 import { pairs } from './values.ts';
 
+/** The forms in which an egress joins a control plane; 3.0 knows only the second. */
+export const PROXY_TYPES = ['egress', 'dataplane'] as const;
+export type ProxyType = (typeof PROXY_TYPES)[number];
+
 /**
  * The options with which `kuma-dp run` finds a control plane and names itself: the same names,
  * variables and defaults.
  */
 export const CONTROL_PLANE_OPTIONS: OptionTable = {
+  'proxy-type': {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_PROXY_TYPE'],
+    value: 'TYPE',
+    choices: PROXY_TYPES,
+    help: 'egress joins as the ZoneEgress of a zone, dataplane as the Dataplane of one mesh; without it egress, or what each of several files says',
+  },
   'cp-address': {
     kind: 'text',
     env: ['KUMA_CONTROL_PLANE_URL'],
@@ -54,6 +65,12 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     env: ['KUMA_DATAPLANE_RUNTIME_RESOURCE'],
     value: 'TEXT',
     help: 'the same as text; the file wins over it',
+  },
+  mesh: {
+    kind: 'text',
+    env: ['KUMA_DATAPLANE_MESH'],
+    value: 'MESH',
+    help: 'mesh of a Dataplane that is at the control plane already, with --proxy-type=dataplane and --name; default without it',
   },
   'dataplane-var': {
     kind: 'pairs',
@@ -118,10 +135,6 @@ export const CONTROL_PLANE_OPTIONS: OptionTable = {
     help: 'sent to the control plane, not used',
   },
 };
-
-/** The forms in which an egress joins a control plane; 3.0 knows only the second. */
-export const PROXY_TYPES = ['egress', 'dataplane'] as const;
-export type ProxyType = (typeof PROXY_TYPES)[number];
 
 /** The options as given; no file is read yet. */
 export interface ControlPlaneFlags {

@@ -25,6 +25,12 @@ export class Stopped extends Error {
   }
 }
 
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such folder',
+  ENOTDIR: 'it is no folder; name the folder that has the resource files',
+  EACCES: 'this user has no permission to read it',
+};
+
 /** Returns why a folder of resources cannot be read at all; null where it can. */
 export function folderProblem(dir: string): string | null {
   try {
@@ -32,7 +38,8 @@ export function folderProblem(dir: string): string | null {
     return null;
   } catch (error) {
     const code = errorCode(error) || 'unknown error';
-    return `${dir} read folder: ${code === 'ENOENT' ? 'no such file or folder' : 'it cannot be read'} (${code})`;
+    const why = Object.hasOwn(WHY, code) ? WHY[code] : 'it cannot be read';
+    return `read ${dir}: ${why ?? ''} (${code})`;
   }
 }
 

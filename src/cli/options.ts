@@ -41,6 +41,8 @@ export interface ParsedOptions {
   count(name: string): number;
   duration(name: string): number;
   bytes(name: string): number;
+  /** Returns how to give an option, and its meaning. */
+  about(name: string): string;
   /** Returns the flag, the variable or the place in the file that set it; null for its default. */
   source(name: string): string | null;
 }
@@ -79,8 +81,14 @@ export function readOptions(argv: readonly string[], env: Env, table: OptionTabl
     count: (name) => Number(text(name) ?? 0),
     duration: (name) => durationMs(text(name) ?? '') ?? 0,
     bytes: (name) => sizeInBytes(text(name) ?? '') ?? 0,
+    about: (name) => aboutOption(name, table[name]),
     source: (name) => sources.get(name) ?? null,
   };
+}
+
+function aboutOption(name: string, spec: OptionSpec | undefined): string {
+  const value = spec?.value === undefined ? '' : ` ${spec.value}`;
+  return spec === undefined ? `--${name}` : `--${name}${value}: ${spec.help}`;
 }
 
 /** The form that parseArgs takes. */
@@ -109,14 +117,23 @@ function flagsIn(argv: readonly string[], table: OptionTable): Flags {
 }
 
 /** A flag that the command does not have. */
-export class UnknownOption extends Error {}
+export class UnknownOption extends Error {
+  /** As it was typed, with its dashes. */
+  readonly option: string;
+
+  constructor(option: string, message: string) {
+    super(message);
+    this.name = 'UnknownOption';
+    this.option = option;
+  }
+}
 
 function refuseUnknown(args: readonly string[], options: FlagTypes): void {
   const { tokens } = parseArgs({ args: [...args], options, allowPositionals: true, strict: false, tokens: true });
   for (const token of tokens ?? []) {
     if (token.kind !== 'option' || Object.hasOwn(options, token.name)) continue;
     const names = Object.keys(options).map((name) => `--${name}`);
-    throw new UnknownOption(`unknown option ${token.rawName}${didYouMean(token.rawName, names)}`);
+    throw new UnknownOption(token.rawName, `unknown option ${token.rawName}${didYouMean(token.rawName, names)}`);
   }
 }
 
@@ -159,6 +176,6 @@ export function noPositional({ positionals: [first] }: ParsedOptions, command: s
 /** Returns the text of an option that `command` requires. */
 export function required(given: ParsedOptions, name: string, command: string): string {
   const text = given.text(name);
-  if (text === null) throw new Error(`${command} needs --${name}`);
+  if (text === null) throw new Error(`${command} needs ${given.about(name)}`);
   return text;
 }

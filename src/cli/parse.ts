@@ -3,6 +3,7 @@ import { didYouMean } from '../base/did-you-mean.ts';
 import { COMMANDS } from './commands.ts';
 import type { Invocation } from './command-spec.ts';
 import { ConfigFileError } from './config-file.ts';
+import { insteadOf } from './misplaced.ts';
 import { UnknownOption } from './options.ts';
 import type { Env } from './options.ts';
 
@@ -47,7 +48,8 @@ function find(argv: readonly string[], env: Env): Command {
   try {
     return { kind: 'command', name, ...entry.invoke(argv.slice(name.split(' ').length), env) };
   } catch (error) {
-    if (error instanceof UnknownOption) throw new Error(`${error.message}; zone-egress help ${name} lists them`);
+    if (error instanceof UnknownOption)
+      throw new Error(`${error.message}${insteadOf(error.option, name)}; zone-egress help ${name} lists them`);
     throw error;
   }
 }
@@ -76,7 +78,11 @@ function unknownCommand(name: string): Error {
   const [first = '', second = ''] = name.split(' ');
   const below = under(first);
   if (below.length > 0)
-    return new Error(`${first} ${second}`.trim() + `: allowed are ${below.join(' and ')}${didYouMean(second, below)}`);
+    return new Error(`${first} ${second}`.trim() + `: allowed are ${listed(below)}${didYouMean(second, below)}`);
   const words = [...new Set(Object.keys(COMMANDS).map((each) => each.replace(/ .*/, ''))), 'version', 'help'];
-  return new Error(`unknown command ${JSON.stringify(first)}: allowed are ${words.join(', ')}${didYouMean(first, words)}`);
+  return new Error(`unknown command ${JSON.stringify(first)}: allowed are ${listed(words)}${didYouMean(first, words)}`);
+}
+
+function listed(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`;
 }

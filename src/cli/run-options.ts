@@ -3,6 +3,7 @@ import { CONTROL_PLANE_OPTIONS, PROXY_TYPES, controlPlaneFlags, tellsOfControlPl
 import type { ControlPlaneFlags, ProxyType } from './control-plane-flags.ts';
 import { IGNORED_OPTIONS, ignoredIn } from './ignored-options.ts';
 import { readConfigFile } from './config-file.ts';
+import { strayArgument } from './misplaced.ts';
 import { readOptions } from './options.ts';
 import type { Env, ParsedOptions, OptionSpec, OptionTable } from './options.ts';
 import { levelOrNull } from './values.ts';
@@ -59,7 +60,7 @@ export const SOURCE_OPTIONS: Readonly<Record<'name' | 'zone' | 'strict' | 'ident
     kind: 'text',
     env: ['KUMA_DATAPLANE_NAME'],
     value: 'NAME',
-    help: 'name of the ZoneEgress, in the folder or at the control plane',
+    help: 'name of the ZoneEgress in the folder, or of the ZoneEgress or Dataplane that is at the control plane already',
   },
   zone: {
     kind: 'text',
@@ -250,28 +251,8 @@ export const CONFIG_OPTION: OptionTable = {
   },
 };
 
-const PROXY_TYPE: OptionTable = {
-  'proxy-type': {
-    kind: 'text',
-    env: ['KUMA_DATAPLANE_PROXY_TYPE'],
-    value: 'TYPE',
-    choices: PROXY_TYPES,
-    help: 'egress joins as the ZoneEgress of a zone, dataplane as the Dataplane of one mesh',
-  },
-};
-
-/** Has an effect for a Dataplane only. */
-const MESH: OptionTable = {
-  mesh: {
-    kind: 'text',
-    env: ['KUMA_DATAPLANE_MESH'],
-    value: 'MESH',
-    help: 'mesh of a Dataplane that is at the control plane already, with --proxy-type=dataplane; default without it',
-  },
-};
-
 /** Everything that `--config` may set, beside the flags of kuma-dp that have no effect. */
-export const FILE_OPTIONS: OptionTable = { ...RUN_OPTIONS, ...CONTROL_PLANE_OPTIONS, ...PROXY_TYPE, ...MESH };
+export const FILE_OPTIONS: OptionTable = { ...RUN_OPTIONS, ...CONTROL_PLANE_OPTIONS };
 
 /** Returns the options as given by flags, variables, and the file that one of them names. */
 export function givenToRun(argv: readonly string[], env: Env, more: OptionTable = {}): ParsedOptions {
@@ -285,8 +266,7 @@ export function runOptions(argv: readonly string[], env: Env): RunOptions {
 }
 
 export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
-  if (given.positionals.length > 0)
-    throw new Error(`run takes no arguments beside its flags, got ${JSON.stringify(given.positionals[0])}`);
+  if (given.positionals.length > 0) throw strayArgument('run', given.positionals[0]);
   const proxyType = proxyTypeIn(given);
   const maxHelloBytes = given.count('max-hello-bytes');
   if (maxHelloBytes < 512 || maxHelloBytes > 65_536)

@@ -13,16 +13,14 @@ export function chooseEgress(
   dataplanes: readonly DataplaneDefinition[],
   name: string | undefined,
   findings: Findings,
+  isEmpty = false,
 ): ZoneEgress | null {
   const nowhere = { file: '--name', line: 0, column: 0 };
   const names = egresses.map(({ meta }) => meta.name).join(', ');
   if (dataplanes.length > 0 && isNoneOf(egresses, dataplanes, name)) return null;
   if (egresses.length === 0) {
-    findings.error(
-      { ...nowhere, file: 'resources' },
-      '',
-      'no ZoneEgress is among the resources, and no Dataplane with a ZoneEgress listener: it says where to listen',
-    );
+    const none = 'no ZoneEgress is among the resources, and no Dataplane with a ZoneEgress listener: it says where to listen';
+    findings.error({ ...nowhere, file: 'resources' }, '', isEmpty ? NO_RESOURCES : none);
     return null;
   }
   if (name === undefined) {
@@ -39,6 +37,9 @@ export function chooseEgress(
   findings.error(nowhere, '', `${quote(name)}: ${message}; there are: ${names}`);
   return null;
 }
+
+/** The likely reason is the wrong folder. */
+const NO_RESOURCES = 'there are no resources at all; of a folder and its sub-folders the files *.yaml, *.yml and *.json are read';
 
 function isNoneOf(
   egresses: readonly ZoneEgress[],

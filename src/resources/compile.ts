@@ -69,7 +69,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
   const findings = createFindings(options.strict ?? false);
   const resources = readResources(files, options.cache ?? createParseCache(), findings);
   const candidates = egressDataplanes(resources, options.name);
-  const egress = chooseEgress(resources.egresses, candidates, options.name, findings);
+  const egress = chooseEgress(resources.egresses, candidates, options.name, findings, files.length === 0);
   const pems = createPemStore();
   const zone = zoneOfEgress(egress, candidates, options.zone, findings);
   const dataplanes = ofZone(candidates, zone, findings);

@@ -3,6 +3,7 @@ import { COMMANDS } from '../../src/cli/commands.ts';
 import { helpText } from '../../src/cli/help.ts';
 import { parseCommand } from '../../src/cli/parse.ts';
 import { sessionLimit } from '../../src/cli/run.ts';
+import { FILE_OPTIONS } from '../../src/cli/run-options.ts';
 import { strayVariables } from '../../src/cli/variables.ts';
 import { durationMs } from '../../src/base/duration.ts';
 
@@ -93,7 +94,7 @@ t.test('what cannot be is refused with what is allowed', async (t) => {
     [['run', '--proxy-type=ingress', '--resources=z'], /this is a zone egress; allowed are egress and dataplane/],
     [['validate'], /validate needs the folder/],
     [['validate', 'a', 'b'], /one folder only/],
-    [['generate', 'keys'], /allowed are certs and zone/],
+    [['generate', 'keys'], /allowed are certs, zone, .* and dataplane-token$/],
     [['generate', 'certs', 'dir', '--key-type=dsa'], /allowed are rsa and ec/],
     [['generate', 'certs', 'dir', '--mesh=../x'], /a mesh name is/],
     [['generate', 'certs', 'dir', '--service=ok,a/../../evil'], /--service "a\/..\/..\/evil": a service name is/],
@@ -159,11 +160,11 @@ t.test('what help, version and flags do not know is a usage error', async (t) =>
   for (const [argv, message] of [
     [['help', 'nothing'], /^unknown command "nothing": allowed are run/],
     [['help', 'run', 'validate'], /^help takes one command, got "validate" too/],
-    [['help', 'generate', 'keys'], /^generate keys: allowed are certs and zone/],
+    [['help', 'generate', 'keys'], /^generate keys: allowed are certs, zone, /],
     [['nothing', '--help'], /^unknown command "nothing"/],
     [['toString'], /^unknown command "toString"/],
     [['help', 'constructor'], /^unknown command "constructor"/],
-    [['generate'], /^generate: allowed are certs and zone/],
+    [['generate'], /^generate: allowed are certs, zone, /],
     [['version', 'x'], /^version takes nothing, got "x"/],
     [['run', '--resources=z', '-x'], /^unknown option -x; zone-egress help run lists them/],
     [['run', '--resources=z', '--frobnicate=1'], /^unknown option --frobnicate; zone-egress help run lists them/],
@@ -173,6 +174,33 @@ t.test('what help, version and flags do not know is a usage error', async (t) =>
     t.match(parseCommand(argv, {}), { kind: 'help' }, argv.join(' '));
   t.match(helpText('generate'), /generate certs[^]*generate zone/);
   t.notMatch(helpText('generate'), /zone-egress run/);
+});
+
+t.test('a folder or an admin address in the wrong place is an error with the right one', async (t) => {
+  for (const [argv, message] of [
+    [['validate', '--resources', 'zone'], /--resources; the folder stands without an option: zone-egress validate DIR/],
+    [['routes', '--resources=zone'], /--resources; the folder stands without an option: zone-egress routes DIR/],
+    [['diff', '--old', 'zone', '--new', 'zone'], /--old; the folders stand without an option: zone-egress diff OLD NEW/],
+    [['migrate', '--resources', 'zone'], /--resources; the folder stands without an option: zone-egress migrate DIR/],
+    [['routes', '--admin', 'http://127.0.0.1:9901'], /--admin; a running egress has its routes at \/routes\?output=table/],
+    [['validate', '--admin', 'http://127.0.0.1:9901'], /--admin; a running egress has its problems at \/config_errors/],
+    [['sessions', '--resources', 'zone'], /--resources; sessions are in a running egress: --admin URL/],
+    [['sessions'], /^sessions needs --admin URL: the admin pages of the egress, e\.g\. http:/],
+    [['decisions'], /^decisions needs --admin URL: /],
+    [['explain', 'my zone', '--sni', 'x'], /got "my zone"; a folder of resources goes with --resources: --resources "my zone"/],
+    [['simulate', 'zone'], /got "zone"; a folder of resources goes with --resources: --resources "zone"/],
+    [['fake', 'zone'], /got "zone"; a folder of resources goes with --resources: --resources "zone"/],
+    [['run', 'zone'], /got "zone"; a folder of resources goes with --resources: --resources "zone"/],
+  ] as const)
+    t.match(parseCommand(argv, {}), { kind: 'usage-error', message }, argv.join(' '));
+});
+
+t.test('help has every option that run and its file read', async (t) => {
+  for (const name of Object.keys(FILE_OPTIONS)) {
+    const spec = FILE_OPTIONS[name];
+    const shown = spec?.variableOnly === true ? (spec.env?.[0] ?? name) : `--${name}`;
+    for (const command of ['run', 'config print']) t.ok(helpText(command).includes(`  ${shown}`), `help ${command}: ${shown}`);
+  }
 });
 
 t.test('a variable that resembles one of ours is reported; others are not', async (t) => {

@@ -183,9 +183,12 @@ t.test('a CA of a mesh that cannot issue, or that no client would trust, is repo
 t.test('a folder that is not there ends with 66, and -o json has it all', async (t) => {
   const nowhere = join(folder({}), 'nowhere');
   for (const command of ['validate', 'routes'])
-    t.match(await run(command, nowhere), { code: 66, err: /nowhere.*no such file or folder/ }, command);
-  t.match(await run('run', '--resources', nowhere), { code: 66, err: /nowhere.*no such file or folder/ }, 'run');
+    t.match(await run(command, nowhere), { code: 66, err: /nowhere: there is no such folder/ }, command);
+  t.match(await run('run', '--resources', nowhere), { code: 66, err: /nowhere: there is no such folder/ }, 'run');
   const dir = folder({ 'mesh.yaml': mesh.resources, 'zone.yaml': ZONE, 'partner.yaml': external(issued(weak)) });
+  const isFile = { code: 66, err: /mesh\.yaml: it is no folder; name the folder that has the resource files/ };
+  t.match(await run('validate', join(dir, 'mesh.yaml')), isFile, 'a file');
+  t.match(await run('validate', folder({ 'README.md': 'nothing' })), { code: 78, out: /there are no resources at all/ }, 'empty');
   const { code, out } = await run('validate', dir, '-o', 'json');
   t.equal(code, 78);
   t.match(JSON.parse(out), {

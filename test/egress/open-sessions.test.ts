@@ -118,6 +118,6 @@ t.test('a query that is not understood is refused, with what is allowed', async 
     code: 64,
     err: '--sort "name": allowed are age, idle, bytes and rate',
   });
-  t.match(await runCommand('sessions'), { code: 64, err: 'sessions needs --admin' });
+  t.match(await runCommand('sessions'), { code: 64, err: 'sessions needs --admin URL: ' });
   t.match(await runCommand('sessions', '--admin', 'http://127.0.0.1:1'), { code: 69, err: /ECONNREFUSED|bad port/ });
 });

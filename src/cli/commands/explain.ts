@@ -1,3 +1,4 @@
+import { strayArgument } from '../misplaced.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { readOptions } from '../options.ts';
@@ -74,7 +75,7 @@ export const explainEntry: CommandEntry = command({
   parse(argv, env): ExplainCommand {
     const given = readOptions(argv, env, OPTIONS);
     const [extra] = given.positionals;
-    if (extra !== undefined) throw new Error(`explain takes no arguments beside its flags, got ${JSON.stringify(extra)}`);
+    if (extra !== undefined) throw strayArgument('explain', extra);
     const about = aboutOf(given);
     const against = againstOf(given, about);
     const probe = given.flag('probe');

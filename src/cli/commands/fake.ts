@@ -1,3 +1,4 @@
+import { strayArgument } from '../misplaced.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { readOptions } from '../options.ts';
@@ -44,7 +45,7 @@ export const fakeEntry: CommandEntry = command({
   parse(argv, env): FakeCommand {
     const given = readOptions(argv, env, OPTIONS);
     const [extra] = given.positionals;
-    if (extra !== undefined) throw new Error(`fake takes no arguments beside its flags, got ${JSON.stringify(extra)}`);
+    if (extra !== undefined) throw strayArgument('fake', extra);
     const dir = given.text('resources');
     if (dir === null) throw new Error('fake needs --resources DIR');
     return {

@@ -1,3 +1,4 @@
+import { strayArgument } from '../misplaced.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { readOptions } from '../options.ts';
@@ -43,7 +44,7 @@ export const simulateEntry: CommandEntry = command({
   parse(argv, env): SimulateCommand {
     const given = readOptions(argv, env, OPTIONS);
     const [extra] = given.positionals;
-    if (extra !== undefined) throw new Error(`simulate takes no arguments beside its flags, got ${JSON.stringify(extra)}`);
+    if (extra !== undefined) throw strayArgument('simulate', extra);
     const dir = given.text('resources');
     if (dir === null) throw new Error('simulate needs --resources DIR, the configuration to try');
     return {
