@@ -4,12 +4,13 @@
  * as log rotation does, is made again.
  */
 import { constants, write } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { Clock, Timer } from '../base/clock.ts';
 import { errorCode } from '../base/error-code.ts';
 import { within } from '../base/within.ts';
+import { isMovedAway } from './moved-away.ts';
 
 export interface AccessFilesOptions {
   readonly clock: Clock;
@@ -188,7 +189,7 @@ class AccessFile {
 
   /** Opens the file, again where another one, or none, is at its path now. */
   async #reopen(): Promise<void> {
-    if (this.#standard !== null || (this.#handle !== null && !(await this.#isMoved(this.#handle)))) return;
+    if (this.#standard !== null || (this.#handle !== null && !(await isMovedAway(this.#handle, this.#path)))) return;
     await this.#handle?.close().catch(() => undefined);
     this.#handle = null;
     try {
@@ -198,11 +199,6 @@ class AccessFile {
       if (fd === undefined || errorCode(error) !== 'ENXIO') throw error;
       this.#standard = fd;
     }
-  }
-
-  async #isMoved(handle: FileHandle): Promise<boolean> {
-    const [own, there] = await Promise.all([handle.stat(), stat(this.#path).catch(() => null)]);
-    return own.ino !== there?.ino || own.dev !== there.dev;
   }
 
   async #release(): Promise<void> {

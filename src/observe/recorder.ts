@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { errorCode } from '../base/error-code.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import { isMovedAway } from './moved-away.ts';
 
 /**
  * Version of the lines. It increases when a field is removed or changes its meaning, not for new
@@ -141,14 +142,15 @@ class Writer implements Recorder {
 
   /** Writes lines from `from` on, as many as fit; returns the index of the next one. */
   async #writeSome(lines: readonly string[], from: number): Promise<number> {
-    const { maxBytes, onLines } = this.#options;
+    const { file, maxBytes, onLines } = this.#options;
     let until = from;
     let text = '';
     let bytes = 0;
     try {
       const first = Buffer.byteLength(lines[from] ?? '');
-      if (this.#size > 0 && this.#size + first > maxBytes) await this.#rotate();
+      if (this.#handle !== null && (await isMovedAway(this.#handle, file))) await this.#closeFile();
       if (this.#handle === null) await this.open();
+      if (this.#size > 0 && this.#size + first > maxBytes) await this.#rotate();
       if (this.#torn) text = '\n';
       bytes = text.length;
       for (; until < lines.length; until++) {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import t from 'tap';
 import type { Test } from 'tap';
 import { openRecorder } from '../../src/observe/recorder.ts';
@@ -55,6 +55,24 @@ t.test('each session is a line with its version, readable by its owner only', as
   ]);
   t.same(counts, { written: 2, dropped: 0 });
   t.equal(statSync(file).mode & 0o777, 0o600);
+});
+
+t.test('a recording that was moved or removed, as log rotation does, is made again', async (t) => {
+  const { recorder, file, counts, said, lines } = await keeping(t);
+  const writeOne = async (id: string): Promise<void> => {
+    recorder.write(sessionRecord({ id }));
+    await recorder.flush();
+  };
+  await writeOne('0.1');
+  renameSync(file, `${file}-20261130`);
+  await writeOne('0.2');
+  t.same(ids(lines(`${file}-20261130`)), ['0.1'], 'nothing more goes to the moved file');
+  t.same(ids(lines()), ['0.2']);
+  unlinkSync(file);
+  await writeOne('0.3');
+  t.same(ids(lines()), ['0.3']);
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  t.same([counts, said], [{ written: 3, dropped: 0 }, []]);
 });
 
 t.test('a recording goes on where it ended, after a line that was cut too', async (t) => {
