@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { Refused, refuse } from '../base/refusal.ts';
 import type { NormalEnd, Refusal } from '../base/refusal.ts';
@@ -77,8 +78,10 @@ interface Seen {
 
 function forRequests(session: Session, to: Requests, seen: Seen): HttpSession {
   const { draft } = session;
+  let cookie: string | null = null;
   return {
     client: session.clientAddress,
+    newCookie: () => (cookie ??= randomBytes(8).toString('hex')),
     uris: session.client?.uris ?? [],
     judge: () => judgeRequest(session, to),
     targets: (cluster, hash) => targetsOf(session, to, { cluster, hash }),

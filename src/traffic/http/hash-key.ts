@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Hash64 } from '../../model/endpoint-view.ts';
 import type { HashPolicy } from '../../model/http-route.ts';
 import { Word64 } from '../../routing/balancers/word-64.ts';
@@ -13,12 +12,26 @@ export interface RequestHash {
   readonly cookies: readonly string[];
 }
 
+export interface HashedClient {
+  /** Its address. */
+  readonly client: string;
+  /**
+   * Returns the value of a cookie for this connection: requests that come before the client has
+   * the cookie go to one endpoint, as in Envoy.
+   */
+  newCookie(): string;
+}
+
 /** Hashes a request as Envoy does: each policy adds its hash to those before it. */
-export function requestHash(policies: readonly HashPolicy[], { headers, path }: RequestHead, client: string): RequestHash {
+export function requestHash(
+  policies: readonly HashPolicy[],
+  { headers, path }: Pick<RequestHead, 'headers' | 'path'>,
+  from: HashedClient,
+): RequestHash {
   let sum: Word64 | null = null;
   const cookies: string[] = [];
   for (const policy of policies) {
-    const text = textOf(policy, { headers, path, client, cookies });
+    const text = textOf(policy, { headers, path, from, cookies });
     if (text !== null) {
       const hash = xxHash64(text);
       sum = sum === null ? new Word64().set(hash.hi, hash.lo) : sum.rotateLeft(1).xor(hash);
@@ -29,11 +42,11 @@ export function requestHash(policies: readonly HashPolicy[], { headers, path }: 
 }
 
 interface Facts extends Pick<RequestHead, 'headers' | 'path'> {
-  readonly client: string;
+  readonly from: HashedClient;
   readonly cookies: string[];
 }
 
-function textOf(policy: HashPolicy, { headers, path, client, cookies }: Facts): string | null {
+function textOf(policy: HashPolicy, { headers, path, from, cookies }: Facts): string | null {
   switch (policy.kind) {
     case 'header': {
       const values = valuesOf(headers, policy.name);
@@ -48,15 +61,17 @@ function textOf(policy: HashPolicy, { headers, path, client, cookies }: Facts): 
     case 'cookie': {
       const pairs = valuesOf(headers, 'cookie').flatMap((each) => each.split(';').map((pair) => pair.trim()));
       const found = pairs.find((pair) => pair.startsWith(`${policy.name}=`))?.slice(policy.name.length + 1);
-      if (found !== undefined) return found.replace(/^"(.*)"$/, '$1');
+      const sent = found?.replace(/^"(.*)"$/, '$1') ?? '';
+      // Envoy takes an empty cookie for none.
+      if (sent !== '') return sent;
       if (policy.lifetimeMs === undefined) return null;
-      const value = randomBytes(8).toString('hex');
+      const value = from.newCookie();
       const age = policy.lifetimeMs === 0 ? '' : `; Max-Age=${Math.round(policy.lifetimeMs / 1_000)}`;
       cookies.push(`${policy.name}="${value}"${age}${policy.path === undefined ? '' : `; Path=${policy.path}`}; HttpOnly`);
       return value;
     }
     case 'source-ip':
-      return client;
+      return from.client;
     default:
       return policy satisfies never;
   }

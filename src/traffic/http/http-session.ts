@@ -22,6 +22,8 @@ export interface HttpSession {
   judge(): JudgedRequest;
   /** Address of the client. */
   readonly client: string;
+  /** Returns one value for all requests of the connection, for a cookie that hashes. */
+  newCookie(): string;
   /** URI SANs of its certificate. */
   readonly uris: readonly string[];
   /**

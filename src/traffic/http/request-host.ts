@@ -43,6 +43,10 @@ export class HostOfRequest implements RequestHost, DialListener {
     this.uris = to.session.uris;
   }
 
+  newCookie(): string {
+    return this.#to.session.newCookie();
+  }
+
   get dialled(): DialListener {
     return this;
   }

@@ -39,6 +39,8 @@ export interface RequestHost {
   readonly pools: UpstreamPools;
   /** Address of the client. */
   readonly client: string;
+  /** Returns one value for all requests of the connection, for a cookie that hashes. */
+  newCookie(): string;
   /** URI SANs of its certificate. */
   readonly uris: readonly string[];
   judge(): JudgedRequest;
@@ -144,7 +146,7 @@ export async function serveRequest(exchange: Exchange, host: RequestHost): Promi
       host.timedOut(which);
       request.onEnd?.();
     }),
-    hash: http.hashPolicies === undefined ? null : requestHash(http.hashPolicies, exchange.head, host.client),
+    hash: http.hashPolicies === undefined ? null : requestHash(http.hashPolicies, exchange.head, host),
     kibPerSecond: injected.kibPerSecond,
     onEnd: null,
     timedOut: null,

@@ -72,6 +72,7 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts, retrie
           clock,
           pools,
           client: '127.0.0.1',
+          newCookie: () => '1',
           uris: [],
           judge: () => ({ kind: 'allowed', http, cluster: web, route }),
           admit: () => true,
