@@ -1,3 +1,5 @@
+import { oneLine } from './plain-text.ts';
+
 /**
  * A finding about what an operator wrote. It says where, which field, and what is allowed; it never
  * quotes a secret. Printed as `file:line:col field: message`; without a field (a syntax error) as
@@ -26,7 +28,8 @@ export interface Problem {
 export function formatProblem(problem: Problem): string {
   const place = problem.line > 0 ? `${problem.file}:${problem.line}:${problem.column}` : problem.file;
   const subject = problem.field === '' ? problem.message : `${problem.field}: ${problem.message}`;
-  return problem.severity === 'warning' ? `${place} warning: ${subject}` : `${place} ${subject}`;
+  // A message may quote a name from any file, or a text of a control plane.
+  return oneLine(problem.severity === 'warning' ? `${place} warning: ${subject}` : `${place} ${subject}`);
 }
 
 /** Tells whether the configuration with these problems must not go live. */

@@ -1,6 +1,5 @@
 import { shortAmount, shortDuration } from '../base/short-text.ts';
-import { withoutControls } from '../base/plain-text.ts';
-import { oneLine } from '../explain/lines.ts';
+import { oneLine, withoutControls } from '../base/plain-text.ts';
 import { followPage, pageOf, parsedJson } from './ask-admin.ts';
 import type { DecisionsCommand } from './commands/decisions.ts';
 import { EXIT_UNAVAILABLE } from './exit-codes.ts';

@@ -1,5 +1,5 @@
 import { objectIn } from './token.ts';
-import { oneLine } from '../explain/lines.ts';
+import { oneLine } from '../base/plain-text.ts';
 
 /** The content of a proxy's token in words, and why Kuma's control plane would refuse it; pure. */
 export interface TokenReport {

@@ -1,4 +1,4 @@
-import { oneLine } from './lines.ts';
+import { oneLine } from '../base/plain-text.ts';
 import type { AccessReport, MeshPlan, MigrationPlan } from './migration.ts';
 import type { MadeResource } from './migration-resources.ts';
 

@@ -5,7 +5,7 @@ import { printable } from '../routing/route.ts';
 import { describeSni } from '../wire/sni.ts';
 import { targetName } from './endpoint-candidates.ts';
 import type { ConnectionFacts } from './facts.ts';
-import { oneLine } from './lines.ts';
+import { oneLine } from '../base/plain-text.ts';
 
 export function helloText({ serverName, alpn, tlsVersion }: ConnectionFacts): string {
   const sni = serverName === null ? 'no SNI' : `SNI "${printable(serverName)}"${oneLine(formText(serverName))}`;
