@@ -34,6 +34,7 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   'docs/testing.md resources': /^hello\n$/,
   'docs/testing.md jest.test.mjs': /^# pass 2$[^]*^# fail 0$|^ℹ pass 2$[^]*^ℹ fail 0$/m,
   'docs/testing.md requests': /^shop\.partner\.test\n$/,
+  'docs/testing.md request-expectations': /^\/get\?x=1 https\n$/,
   'docs/testing.md fetch': /method: 'GET',\s+path: '\/get'/,
 };
 
@@ -49,6 +50,7 @@ for (const file of ['docs/testing.md', 'README.md']) {
   const examples = [...text.matchAll(/<!-- example: (\S+) -->\n```js\n([^]*?)```/g)].filter(
     ([, name = '']) => !name.endsWith('.cjs'),
   );
+  t.test(`${file} has no example that Node 22 cannot read`, async (t) => t.notMatch(text, /^await using /m));
   t.test(`${file} has examples`, async (t) => t.ok(examples.length > 0));
   for (const [, name = '', code = ''] of examples) {
     t.test(`the example ${name} of ${file} runs`, async (t) => {
