@@ -26,10 +26,10 @@ async function folder(t: Test, more: Readonly<Record<string, string>> = {}): Pro
 }
 
 /** Returns the output of a command of the page, in the form of the page. */
-async function printed(t: Test, line: string, dir: string): Promise<string> {
+async function printed(t: Test, line: string, dir: string, expected = 3): Promise<string> {
   const args = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare = '']) => quoted ?? bare);
   const { code, out, err } = await runCommand(...args, '--resources', `${dir}/resources`);
-  t.strictSame({ code, err }, { code: 3, err: '' });
+  t.strictSame({ code, err }, { code: expected, err: '' });
   // Its keys are new each time, and so is the version.
   return out.replaceAll(`${dir}/`, 'my-zone/').replace(/configuration [0-9a-f]{16}/, 'configuration 0123456789abcdef');
 }
@@ -55,4 +55,13 @@ t.test('the page shows what explain prints of a request to its service of HTTP',
       page.replace(REQUEST, () => `${before}\`\`\`text\n${out}\`\`\`\n${after}`),
     );
   else t.equal(shown, out);
+});
+
+t.test('the command of the page about HTTP passes with that service, which takes no other route from its clients', async (t) => {
+  const [, , yaml = ''] = REQUEST.exec(readFileSync(PAGE, 'utf8')) ?? [];
+  const dir = await folder(t, { 'resources/50-shop.yaml': yaml });
+  const http = readFileSync(new URL('../../docs/http.md', import.meta.url), 'utf8');
+  const [, line = ''] = /^zone-egress (explain .*) --resources my-zone\/resources$/m.exec(http) ?? [];
+  t.match(await printed(t, line, dir, 0), /^allowed\n[^]*GET \/x: 0 rate limits, 1 fault\n/);
+  t.match(await runCommand('validate', `${dir}/resources`), { code: 0, out: /, 0 errors, 0 warnings\n$/ });
 });
