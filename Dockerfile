@@ -5,9 +5,12 @@ ARG NODE_VERSION=24.22.3
 
 FROM ${REGISTRY}/debian:bookworm-slim AS base
 
-FROM ${REGISTRY}/node:${NODE_VERSION}-bookworm-slim AS build
+# The Node and the libraries of the image, for its processor. Files of this stage are read and copied; nothing of it runs, so that no emulator is needed.
+FROM ${REGISTRY}/node:${NODE_VERSION}-bookworm-slim AS target
+
+FROM --platform=$BUILDPLATFORM ${REGISTRY}/node:${NODE_VERSION}-bookworm-slim AS build
 ARG NPM_REGISTRY=https://registry.npmjs.org/
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates binutils && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates binutils-x86-64-linux-gnu binutils-aarch64-linux-gnu && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 # The secret `ca` is the authority of a proxy that npm has to trust. It is in no layer.
@@ -20,7 +23,8 @@ COPY src ./src
 COPY generated ./generated
 COPY deploy/image ./deploy/image
 COPY --from=base /var/lib/dpkg/status /base-packages
-RUN node scripts/build.mjs && node deploy/image/assemble.ts /out --packages /base-packages
+RUN --mount=type=bind,from=target,target=/target \
+    node scripts/build.mjs && node deploy/image/assemble.ts /out --packages /base-packages --target /target
 
 FROM scratch AS minimal
 ARG VERSION=unknown

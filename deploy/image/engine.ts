@@ -1,5 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { ownArchitecture } from './platforms.ts';
 
 /** A program that builds images, and one that runs them. */
 export interface Engine {
@@ -18,7 +19,9 @@ export function findEngine(wanted: string | undefined): Engine | null {
   if (name === undefined) return null;
   if (name === 'docker') return { name, build: ['build'], run: [] };
   // A machine that is a container itself often has no user namespaces and no network for builds.
-  const build = [name === 'podman' ? 'build' : 'bud', '--isolation', 'chroot', '--format', 'docker', '--pull=never'];
+  const words = [name === 'podman' ? 'build' : 'bud', '--isolation', 'chroot', '--format', 'docker', '--pull=never'];
+  // Docker sets it by itself.
+  const build = [...words, '--build-arg', `BUILDPLATFORM=linux/${ownArchitecture()}`];
   if (name === 'buildah') return { name, build, run: null };
   const runc = spawnSync('runc', ['--version']).status === 0 ? ['--runtime', 'runc'] : [];
   // Its timer for health checks is a unit of systemd, which may be missing: the check polls itself.

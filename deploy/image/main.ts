@@ -6,8 +6,11 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeStandIns } from './bases.ts';
 import { checkImage } from './check.ts';
-import { findEngine, show } from './engine.ts';
+import type { Architecture } from './elf.ts';
+import { ask, findEngine, has, show } from './engine.ts';
 import type { Engine } from './engine.ts';
+import { architecturesOf, ownArchitecture } from './platforms.ts';
+import { checkStill } from './still.ts';
 
 const VARIANTS = ['slim', 'minimal'] as const;
 const root = join(import.meta.dirname, '..', '..');
@@ -32,24 +35,48 @@ if (engine === null) {
 }
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 const nodeVersion = process.versions.node;
+const architectures = values.platform === undefined ? [ownArchitecture()] : architecturesOf(values.platform);
 if (values['stand-in-bases']) {
   console.error('image: the bases are stand-ins made by debootstrap, not the official images');
-  makeStandIns(engine, `${values.registry}/node:${nodeVersion}-bookworm-slim`);
+  for (const architecture of architectures) makeStandIns(engine, { registry: values.registry, nodeVersion, architecture });
 }
-for (const variant of VARIANTS) build(engine, variant);
 let failed = 0;
+for (const variant of VARIANTS) {
+  for (const architecture of architectures) build(engine, variant, architecture);
+  if (architectures.length > 1) joinPlatforms(engine, variant);
+}
 if (values.check) {
   if (engine.run === null) console.error(`image: not run: ${engine.name} only builds`);
-  else for (const variant of VARIANTS) failed += await checkImage(engine, { image: tagOf(variant), variant, root });
+  else
+    for (const variant of VARIANTS)
+      for (const architecture of architectures) failed += await check(engine, variant, architecture);
   console.log(`image: ${failed === 0 ? 'all of it holds' : `${failed} failed`}`);
 }
 process.exitCode = failed === 0 ? 0 : 1;
 
-function tagOf(variant: (typeof VARIANTS)[number]): string {
-  return variant === 'slim' ? `${values.tag}:${version}` : `${values.tag}:${version}-${variant}`;
+type Variant = (typeof VARIANTS)[number];
+
+async function check(on: Engine, variant: Variant, architecture: Architecture): Promise<number> {
+  const image = tagOf(variant, architecture);
+  return architecture === ownArchitecture() ? checkImage(on, { image, variant, root }) : checkStill(on, image, architecture);
 }
 
-function build({ name, build: words }: Engine, variant: (typeof VARIANTS)[number]): void {
+/** With several platforms, each image has a name of its own, and the common name is their index. */
+function tagOf(variant: Variant, architecture: Architecture | null): string {
+  const name = variant === 'slim' ? `${values.tag}:${version}` : `${values.tag}:${version}-${variant}`;
+  return architecture === null || architectures.length === 1 ? name : `${name}-${architecture}`;
+}
+
+/** Docker makes an index only in a registry: docs/deploy/container.md has its command. */
+function joinPlatforms(on: Engine, variant: Variant): void {
+  if (on.name === 'docker') return;
+  const name = tagOf(variant, null);
+  if (has(on, name)) ask(on, ['rmi', name]);
+  ask(on, ['manifest', 'create', name, ...architectures.map((each) => `containers-storage:${tagOf(variant, each)}`)]);
+  console.error(`image: ${name} is the index of ${architectures.join(' and ')}`);
+}
+
+function build({ name, build: words }: Engine, variant: Variant, architecture: Architecture): void {
   const argument = (key: string, value: string): readonly string[] => ['--build-arg', `${key}=${value}`];
   show(name, [
     ...words,
@@ -59,11 +86,11 @@ function build({ name, build: words }: Engine, variant: (typeof VARIANTS)[number
     ...argument('VERSION', version),
     ...argument('REVISION', revision()),
     ...(values.ca === undefined ? [] : ['--secret', `id=ca,src=${values.ca}`]),
-    ...(values.platform === undefined ? [] : ['--platform', values.platform]),
+    ...(values.platform === undefined ? [] : ['--platform', `linux/${architecture}`]),
     '--target',
     variant,
     '--tag',
-    tagOf(variant),
+    tagOf(variant, architecture),
     root,
   ]);
 }

@@ -11,6 +11,8 @@ export interface SystemPackage {
 export interface Contents {
   readonly version: string;
   readonly nodeVersion: string;
+  /** The processor of the image, by Debian's name. */
+  readonly architecture: string;
   readonly npm: readonly RuntimePackage[];
   readonly system: readonly SystemPackage[];
 }
@@ -20,14 +22,15 @@ export interface Contents {
  * serial number is derived from it, and no time is written.
  */
 export function sbom(contents: Contents): string {
-  const { version, nodeVersion, npm, system } = contents;
+  const { version, nodeVersion, architecture, npm, system } = contents;
+  const node = `pkg:generic/node@${nodeVersion}?arch=${architecture}`;
   const components = [
     {
       type: 'application',
-      'bom-ref': `pkg:generic/node@${nodeVersion}`,
+      'bom-ref': node,
       name: 'node',
       version: nodeVersion,
-      purl: `pkg:generic/node@${nodeVersion}`,
+      purl: node,
       licenses: [{ license: { id: 'MIT' } }],
     },
     ...npm.map(npmComponent),

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { SystemPackage } from './sbom.ts';
+import { librariesOf, ownerOf, within } from './target.ts';
 
 const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt';
 
@@ -27,59 +27,41 @@ export function systemPackages(status: string): readonly SystemPackage[] {
   }));
 }
 
-/**
- * Returns the libraries that a program is linked with, by the output of its loader, including the
- * loader.
- */
-export function librariesOf(program: string): readonly string[] {
-  const lines = execFileSync('ldd', [program], { encoding: 'utf8' }).split('\n');
-  return lines.flatMap((line) => /(?:=> )?(\/\S+) \(0x/.exec(line)?.[1] ?? []);
-}
-
 /** Writes the authorities that clients of TLS trust, under `out`. */
 export function writeCertificates(out: string): void {
-  copy(CERTIFICATES, out);
+  copy('/', CERTIFICATES, out);
 }
 
 /**
- * Writes what node needs of a system under `out`: its libraries where its loader looks for them,
- * the names of users, the configuration of look-ups. The list of packages is for scanners, with the
- * licence of each. Returns the part of the status file that is true of `out`.
+ * Writes what node needs of the system at `root` under `out`: its libraries where its loader looks
+ * for them, the names of users, the configuration of look-ups. The list of packages is for
+ * scanners, with the licence of each. Returns the part of the status file that is true of `out`.
+ * The authorities are those of this machine, because the image of Node has none.
  */
-export function writeSystem(out: string, node: string): string {
-  const libraries = librariesOf(node);
-  for (const library of libraries) copy(library, out);
+export function writeSystem(out: string, root: string, node: string): string {
+  const libraries = librariesOf(root, node);
+  for (const library of libraries) copy(root, library, out);
   writeCertificates(out);
-  copy('/usr/lib/os-release', out);
+  copy(root, '/usr/lib/os-release', out);
   write(out, '/etc/passwd', 'root:x:0:0:root:/root:/sbin/nologin\nzone-egress:x:5678:5678::/tmp:/sbin/nologin\n');
   write(out, '/etc/group', 'root:x:0:\nzone-egress:x:5678:\n');
   write(out, '/etc/nsswitch.conf', 'hosts: files dns\n');
   mkdirSync(join(out, 'tmp'), { recursive: true, mode: 0o1777 });
-  const all = paragraphs(readFileSync('/var/lib/dpkg/status', 'utf8'));
-  const names = [...new Set([...libraries.map(ownerOf), 'ca-certificates'])].sort();
-  for (const name of names) copy(`/usr/share/doc/${name}/copyright`, out);
-  const status = names.map((name) => `${all.get(name) ?? ''}\n`).join('\n');
-  write(out, '/var/lib/dpkg/status', status);
-  return status;
+  const names = [...new Set(libraries.map((library) => ownerOf(root, library)))].sort();
+  const of = names.map((name) => ({ from: root, name }));
+  const status = [...of, { from: '/', name: 'ca-certificates' }].map(({ from, name }) => {
+    copy(from, `/usr/share/doc/${name}/copyright`, out);
+    return `${paragraphs(readFileSync(join(from, '/var/lib/dpkg/status'), 'utf8')).get(name) ?? ''}\n`;
+  });
+  write(out, '/var/lib/dpkg/status', status.join('\n'));
+  return status.join('\n');
 }
 
-/** dpkg knows a file by the path of its installation, which may be below /usr now. */
-function ownerOf(library: string): string {
-  const real = realpathSync(library);
-  for (const path of [library, real, real.replace(/^\/usr\//, '/')]) {
-    try {
-      return /^([^:,]+)/.exec(execFileSync('dpkg', ['-S', path], { encoding: 'utf8', stdio: 'pipe' }))?.[1] ?? '';
-    } catch {
-      // The file is not under this path.
-    }
-  }
-  throw new Error(`no package of Debian owns ${library}`);
-}
-
-function copy(path: string, out: string): void {
-  if (!existsSync(path)) return;
+function copy(root: string, path: string, out: string): void {
+  const real = within(root, path);
+  if (real === null) return;
   mkdirSync(dirname(join(out, path)), { recursive: true });
-  copyFileSync(path, join(out, path));
+  copyFileSync(join(root, real), join(out, path));
 }
 
 function write(out: string, path: string, text: string): void {

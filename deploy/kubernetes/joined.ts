@@ -17,10 +17,11 @@ export const CONTROL_PLANE_CA: Volume = {
  * An egress that gets its configuration from the control plane of the zone, replacing that of
  * Kuma's chart.
  */
-export const JOINED: readonly Manifest[] = [
+const joined = (keepsState: boolean): readonly Manifest[] => [
   serviceAccount(metadata),
   service(metadata, selector),
   deployment({
+    keepsState,
     metadata,
     selector,
     // This makes the control plane create a ZoneEgress for each Pod.
@@ -54,3 +55,7 @@ export const JOINED: readonly Manifest[] = [
   ...availability(metadata, selector),
   networkPolicy(metadata, selector, { metrics: false, inspection: { namespace: metadata.namespace } }),
 ];
+
+export const JOINED: readonly Manifest[] = joined(false);
+/** The same, and it starts on its last good configuration while the control plane is away. */
+export const JOINED_STATE: readonly Manifest[] = joined(true);

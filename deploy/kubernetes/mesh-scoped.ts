@@ -41,7 +41,7 @@ networking:
  * One Deployment that joins a control plane in Universal mode as the egress of each of several
  * meshes. A control plane in Kubernetes mode makes Dataplanes out of Pods, of one mesh each.
  */
-export const MESH_SCOPED: readonly Manifest[] = [
+const meshScoped = (keepsState: boolean): readonly Manifest[] => [
   {
     apiVersion: 'v1',
     kind: 'Namespace',
@@ -56,6 +56,7 @@ export const MESH_SCOPED: readonly Manifest[] = [
   },
   service(metadata, selector),
   deployment({
+    keepsState,
     metadata,
     selector,
     args: [
@@ -105,3 +106,7 @@ export const MESH_SCOPED: readonly Manifest[] = [
     inspection: { first: INSPECTION, last: INSPECTION + MOST_MESHES - 1 },
   }),
 ];
+
+export const MESH_SCOPED: readonly Manifest[] = meshScoped(false);
+/** The same, and it starts on its last good configurations while the control plane is away. */
+export const MESH_SCOPED_STATE: readonly Manifest[] = meshScoped(true);

@@ -9,6 +9,20 @@ export const DRAIN_SECONDS = 30;
  */
 export const GRACE_SECONDS: number = DRAIN_SECONDS + 15;
 
+/**
+ * The Pod cannot read its own grace period. With this the egress warns of a drain time that does
+ * not fit, wherever that was set.
+ */
+const GRACE: EnvVar = { name: 'ZONE_EGRESS_GRACE_PERIOD', value: `${GRACE_SECONDS}s` };
+
+/**
+ * Two files of at most 128 MiB each: the one that is written lies beside the one that it replaces.
+ * An emptyDir, because the name of a Pod is the owner of what is kept, and a new Pod has another.
+ */
+const STATE: Volume = { name: 'state', emptyDir: { sizeLimit: '256Mi' } };
+/** The egress makes a folder of its own in it: every user may write in an emptyDir. */
+const STATE_PATH = '/var/lib/zone-egress';
+
 export interface Deployed {
   readonly metadata: Metadata;
   readonly selector: Readonly<Record<string, string>>;
@@ -18,6 +32,8 @@ export interface Deployed {
   readonly ports: Container['ports'];
   readonly mounts: Container['volumeMounts'];
   readonly volumes: readonly Volume[];
+  /** Keeps the last good configuration of the control plane in a volume of the Pod. */
+  readonly keepsState?: boolean;
 }
 
 export function deployment(of: Deployed): Manifest {
@@ -51,21 +67,21 @@ export function deployment(of: Deployed): Manifest {
             labelSelector: { matchLabels: selector },
           })),
           containers: [container(of)],
-          volumes: of.volumes,
+          volumes: [...of.volumes, ...(of.keepsState === true ? [STATE] : [])],
         },
       },
     },
   };
 }
 
-function container({ args, env, ports, mounts }: Deployed): Container {
+function container({ args, env, ports, mounts, keepsState = false }: Deployed): Container {
   const ready = { httpGet: { path: '/ready', port: 'ready' }, timeoutSeconds: 3 };
   return {
     name: 'egress',
     image: IMAGE,
     imagePullPolicy: 'IfNotPresent',
     args,
-    env,
+    env: [...env, ...(keepsState ? [{ name: 'ZONE_EGRESS_STATE_DIR', value: `${STATE_PATH}/kept` }] : []), GRACE],
     ports,
     securityContext: {
       allowPrivilegeEscalation: false,
@@ -79,7 +95,7 @@ function container({ args, env, ports, mounts }: Deployed): Container {
     livenessProbe: { ...ready, periodSeconds: 5, failureThreshold: 12 },
     // Without a limit of CPU: a handshake that waits for its share is a connection that times out.
     resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { memory: '512Mi' } },
-    volumeMounts: mounts,
+    volumeMounts: [...mounts, ...(keepsState ? [{ name: STATE.name, mountPath: STATE_PATH }] : [])],
   };
 }
 

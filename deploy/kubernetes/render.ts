@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { JOINED } from './joined.ts';
-import { MESH_SCOPED } from './mesh-scoped.ts';
+import { JOINED, JOINED_STATE } from './joined.ts';
+import { MESH_SCOPED, MESH_SCOPED_STATE } from './mesh-scoped.ts';
 import { STANDALONE, STANDALONE_METRICS } from './standalone.ts';
 import type { Manifest } from './types.ts';
 
@@ -11,7 +11,9 @@ export const FILES: Readonly<Record<string, readonly Manifest[]>> = {
   'standalone.yaml': STANDALONE,
   'standalone-metrics.yaml': STANDALONE_METRICS,
   'joined.yaml': JOINED,
+  'joined-state.yaml': JOINED_STATE,
   'mesh-scoped.yaml': MESH_SCOPED,
+  'mesh-scoped-state.yaml': MESH_SCOPED_STATE,
 };
 
 export function render(manifests: readonly Manifest[]): string {

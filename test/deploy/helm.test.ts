@@ -11,8 +11,8 @@ import { join } from 'node:path';
 import Ajv from 'ajv';
 import t from 'tap';
 import { parse, parseAllDocuments } from 'yaml';
-import { JOINED } from '../../deploy/kubernetes/joined.ts';
-import { MESH_SCOPED } from '../../deploy/kubernetes/mesh-scoped.ts';
+import { JOINED, JOINED_STATE } from '../../deploy/kubernetes/joined.ts';
+import { MESH_SCOPED, MESH_SCOPED_STATE } from '../../deploy/kubernetes/mesh-scoped.ts';
 import { RESOURCES, STANDALONE, STANDALONE_METRICS } from '../../deploy/kubernetes/standalone.ts';
 import type { Container, Manifest } from '../../deploy/kubernetes/types.ts';
 import { withHelm } from '../data.ts';
@@ -86,6 +86,7 @@ const RELEASES: Readonly<Record<string, Release>> = {
       serviceAccountAnnotations: { role: 'none' },
       drainTime: '1h2m3s',
       logLevel: 'debug',
+      state: { enabled: true, sizeLimit: '64Mi', medium: 'Memory' },
       envVars: { ZONE_EGRESS_MAX_SESSIONS: '1000', ZONE_EGRESS_HTTP: 'off' },
       replicas: 3,
       autoscaling: { enabled: false },
@@ -146,6 +147,9 @@ t.test('it makes the objects of deploy/kubernetes', async (t) => {
   const folder = inRelease(STANDALONE);
   t.strictSame(objects(manifestsOf(standalone())), objects(folder));
   t.strictSame(objects(manifestsOf(meshScoped())), objects(inRelease(MESH_SCOPED)));
+  const state = { egress: { state: { enabled: true } } };
+  t.strictSame(objects(manifestsOf(joined({ ...KUMAS_NAMES, ...state }))), objects(JOINED_STATE));
+  t.strictSame(objects(manifestsOf(meshScoped(state))), objects(inRelease(MESH_SCOPED_STATE)));
   t.strictSame(
     objects(manifestsOf(standalone({ serviceMonitor: { enabled: true } }))),
     objects([...folder, ...STANDALONE_METRICS]),
@@ -180,7 +184,9 @@ t.test('values reach their place', async (t) => {
   t.equal(template.spec.terminationGracePeriodSeconds, 3600 + 120 + 3 + 15);
   const [container] = template.spec.containers;
   t.equal(container.image, 'registry.example:5000/mesh/zone-egress:1.2.3');
-  t.match(container.env.slice(-2), [
+  t.match(container.env.slice(-4), [
+    { name: 'ZONE_EGRESS_STATE_DIR', value: '/var/lib/zone-egress/kept' },
+    { name: 'ZONE_EGRESS_GRACE_PERIOD', value: '3738s' },
     { name: 'ZONE_EGRESS_HTTP', value: 'off' },
     { name: 'ZONE_EGRESS_MAX_SESSIONS', value: '1000' },
   ]);
@@ -188,6 +194,7 @@ t.test('values reach their place', async (t) => {
   const without = deploymentOf(RELEASES['without autoscaler, budget and Service']!);
   t.equal(without.replicas, 2);
   t.equal(without.template.spec.terminationGracePeriodSeconds, 60);
+  t.match(without.template.spec.containers[0].env.at(-1), { name: 'ZONE_EGRESS_GRACE_PERIOD', value: '60s' });
   const { notes } = renderChart(CHART, RELEASES['standalone']!);
   t.match(notes, /kubectl -n zone-egress rollout status deployment\/zone-egress\n/);
   t.match(notes, /the ConfigMap zone-egress-resources and the Secret zone-egress-secrets/);
@@ -206,6 +213,7 @@ t.test('values that do not fit together are refused, with what is allowed', asyn
       'terminationGracePeriodSeconds 74: allowed is 75 or more',
     ],
     [joined({ egress: { autoscaling: { maxReplicas: 1 } } }), 'maxReplicas 1: allowed is minReplicas (2) or more'],
+    [standalone({ egress: { state: { enabled: true } } }), 'egress.state.enabled with mode standalone: what is kept is'],
   ] as const)
     t.throws(() => renderChart(CHART, release), { message: new RegExp(message.replaceAll(/[()]/g, '\\$&')) }, message);
 });
@@ -236,6 +244,8 @@ t.test('the schema takes the values of each release, and refuses wrong ones by t
     [{ egress: { drainTime: '30' } }, '.egress.drainTime should match'],
     [{ egress: { drainTime: 30 } }, '.egress.drainTime should be string'],
     [{ egress: { logLevel: 'trace' } }, '.egress.logLevel '],
+    [{ egress: { state: { medium: 'disk' } } }, '.egress.state.medium '],
+    [{ egress: { state: { sizeLimit: '0' } } }, '.egress.state.sizeLimit should match'],
     [{ egress: { service: { port: 70_000 } } }, '.egress.service.port should be <= 65535'],
     [{ egress: { envVars: { ZONE_EGRESS_MAX_SESSIONS: 1000 } } }, '.egress.envVars'],
     [{ egress: { restartPolicy: 'Never' } }, '.egress.restartPolicy '],

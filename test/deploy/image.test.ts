@@ -13,15 +13,20 @@ import {
   readdirSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
 } from 'node:fs';
 import { chmodSync, chownSync, cpSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import t from 'tap';
 import { runtimePackages } from '../../deploy/image/lockfile.ts';
-import { librariesOf, systemPackages } from '../../deploy/image/system.ts';
+import { readElf } from '../../deploy/image/elf.ts';
+import { architecturesOf, ownArchitecture } from '../../deploy/image/platforms.ts';
+import { faultsOf } from '../../deploy/image/still.ts';
+import { systemPackages } from '../../deploy/image/system.ts';
+import { librariesOf, ownerOf, within } from '../../deploy/image/target.ts';
 import { withNamespaces } from '../data.ts';
 import { until } from '../egress/until.ts';
 import { ask, gone } from '../egress/zone.ts';
@@ -92,7 +97,7 @@ t.test(
       serialNumber: /^urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
     });
     const purls = sbom.components.map(({ purl }) => purl);
-    t.ok(purls.includes(`pkg:generic/node@${process.versions.node}`));
+    t.ok(purls.includes(`pkg:generic/node@${process.versions.node}?arch=${ownArchitecture()}`));
     t.ok(purls.includes('pkg:deb/debian/libc6@2.36-9%2Bdeb12u10?arch=amd64'));
     t.notOk(purls.some((purl) => purl.includes('gone')));
     const packages = runtimePackages(root);
@@ -125,6 +130,103 @@ t.test('the program has no machine code, so that it is the same on each kind of 
   };
   const bound = runtimePackages(root).filter(({ path }) => packages[path]?.os !== undefined || packages[path]?.cpu !== undefined);
   t.strictSame(bound, []);
+});
+
+/** The least of a program that has a loader and is linked with libraries, for a processor. */
+function program(machine: number, loader: string, libraries: readonly string[]): Buffer {
+  const strings = Buffer.from(`\0${libraries.join('\0')}\0`);
+  const [table, base] = [64 + 3 * 56, 0x40_0000];
+  const [texts, names] = [table + (libraries.length + 2) * 16, table + (libraries.length + 2) * 16 + loader.length + 1];
+  const bytes = Buffer.concat([Buffer.alloc(texts), Buffer.from(`${loader}\0`), strings]);
+  bytes.write('\x7fELF\x02\x01\x01', 'latin1');
+  bytes.writeUInt16LE(machine, 18);
+  bytes.writeBigUInt64LE(64n, 32);
+  bytes.writeUInt16LE(56, 54);
+  bytes.writeUInt16LE(3, 56);
+  const segments = [
+    [1, 0, bytes.length],
+    [2, table, (libraries.length + 2) * 16],
+    [loader === '' ? 0 : 3, texts, loader.length + 1],
+  ] as const;
+  for (const [place, [type, offset, size]] of segments.entries()) {
+    const at = 64 + place * 56;
+    bytes.writeUInt32LE(type, at);
+    bytes.writeBigUInt64LE(BigInt(offset), at + 8);
+    bytes.writeBigUInt64LE(BigInt(base + offset), at + 16);
+    bytes.writeBigUInt64LE(BigInt(size), at + 32);
+  }
+  const needed = libraries.map((name): readonly [number, number] => [1, strings.indexOf(name)]);
+  const entries: readonly (readonly [number, number])[] = [[5, base + names], ...needed];
+  for (const [place, [tag, value]] of entries.entries()) {
+    bytes.writeBigUInt64LE(BigInt(tag), table + place * 16);
+    bytes.writeBigUInt64LE(BigInt(value), table + place * 16 + 8);
+  }
+  return bytes;
+}
+
+t.test('the libraries of a program for another processor are found without starting it', async (t) => {
+  const tree = join(dir, 'other');
+  const folder = join(tree, 'usr/lib/aarch64-linux-gnu');
+  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(tree, 'usr/bin'));
+  symlinkSync('usr/lib', join(tree, 'lib'));
+  // From the root of that system: on this machine the link leads nowhere.
+  symlinkSync('/lib/aarch64-linux-gnu/loader.so', join(tree, 'usr/lib/ld.so.1'));
+  const node = program(0xb7, '/lib/ld.so.1', ['libc.so.6', 'libstdc++.so.6']);
+  t.strictSame(readElf(node), { architecture: 'arm64', interpreter: '/lib/ld.so.1', needed: ['libc.so.6', 'libstdc++.so.6'] });
+  writeFileSync(join(tree, 'usr/bin/node'), node);
+  writeFileSync(join(folder, 'loader.so'), program(0xb7, '', []));
+  writeFileSync(join(folder, 'libc.so.6'), program(0xb7, '/lib/ld.so.1', ['loader.so']));
+  t.throws(() => librariesOf(tree, '/usr/bin/node'), /no library libstdc\+\+\.so\.6 in /);
+  writeFileSync(join(folder, 'libstdc++.so.6'), program(0xb7, '', ['libc.so.6']));
+  const libraries = ['/lib/ld.so.1', '/lib/aarch64-linux-gnu/libc.so.6', '/lib/aarch64-linux-gnu/libstdc++.so.6'];
+  t.strictSame([...librariesOf(tree, '/usr/bin/node')].sort(), [...libraries].sort());
+  t.equal(within(tree, '/lib/ld.so.1'), '/usr/lib/aarch64-linux-gnu/loader.so');
+  mkdirSync(join(tree, 'var/lib/dpkg/info'), { recursive: true });
+  writeFileSync(join(tree, 'var/lib/dpkg/info/libc6:arm64.list'), '/.\n/lib/aarch64-linux-gnu/libc.so.6\n');
+  t.equal(ownerOf(tree, '/lib/aarch64-linux-gnu/libc.so.6'), 'libc6');
+  t.throws(() => ownerOf(tree, '/lib/ld.so.1'), /no package of Debian owns /);
+  // An image of it, and one with a program of another processor in it.
+  mkdirSync(join(tree, 'opt/zone-egress'), { recursive: true });
+  const sbomOf = (purl: string): void =>
+    writeFileSync(join(tree, 'opt/zone-egress/sbom.cdx.json'), JSON.stringify({ components: [{ purl }] }));
+  sbomOf('pkg:deb/debian/libc6@2?arch=arm64');
+  t.strictSame(faultsOf(tree, 'arm64'), { faults: [], programs: 4 });
+  writeFileSync(join(tree, 'usr/bin/other'), program(0x3e, '', []));
+  sbomOf('pkg:deb/debian/libc6@2?arch=amd64');
+  t.strictSame(faultsOf(tree, 'arm64').faults, ['/usr/bin/other is for amd64', 'the SBOM has pkg:deb/debian/libc6@2?arch=amd64']);
+});
+
+t.test('the libraries that are read from Node are those that its loader loads', async (t) => {
+  const { architecture } = readElf(readFileSync(process.execPath));
+  t.equal(architecture, ownArchitecture());
+  const loaded = execFileSync('ldd', [process.execPath], { encoding: 'utf8' });
+  const names = [...loaded.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, path = '']) => basename(path));
+  t.strictSame(
+    librariesOf('/', process.execPath)
+      .map((path) => basename(path))
+      .sort(),
+    names.sort(),
+  );
+});
+
+t.test('platforms are named as docker does', async (t) => {
+  t.strictSame(architecturesOf('linux/amd64,linux/arm64'), ['amd64', 'arm64']);
+  t.throws(
+    () => architecturesOf('linux/arm64,linux/riscv64'),
+    /--platform linux\/riscv64: allowed are linux\/amd64 and linux\/arm64/,
+  );
+});
+
+t.test('only the stage that builds runs anything, so that an image for another processor needs no emulator', async (t) => {
+  const stages = readFileSync(join(root, 'Dockerfile'), 'utf8')
+    .split(/^(?=FROM )/m)
+    .slice(1);
+  t.equal(stages.length, 5);
+  t.match(
+    stages.filter((stage) => /^RUN /m.test(stage)).map((stage) => stage.split('\n')[0]),
+    [/^FROM --platform=\$BUILDPLATFORM \S+ AS build$/],
+  );
 });
 
 t.test('the Dockerfile names the pinned Node', async (t) => {
@@ -178,7 +280,7 @@ t.test(
     cpSync(app, tree, { recursive: true, verbatimSymlinks: true });
     for (const [from, to] of [
       [process.execPath, '/usr/local/bin/node'],
-      ...librariesOf(process.execPath).map((path) => [path, path] as const),
+      ...librariesOf('/', process.execPath).map((path) => [path, path] as const),
     ] as const) {
       mkdirSync(dirname(join(tree, to)), { recursive: true });
       copyFileSync(from, join(tree, to));

@@ -139,6 +139,8 @@ for (const [name, manifests] of Object.entries(SETS)) {
     const drain = Number(/^(\d+)s$/.exec(variable ?? flag ?? '')?.[1]);
     t.ok(drain > 0, String(drain));
     t.ok((pod.terminationGracePeriodSeconds ?? 30) >= drain + 10);
+    const grace = container.env.find((each) => each.name === 'ZONE_EGRESS_GRACE_PERIOD')?.value;
+    t.equal(grace, `${pod.terminationGracePeriodSeconds}s`, 'the egress knows it');
   });
 }
 
@@ -256,6 +258,8 @@ t.test('joined: its container finds its control plane by the variables of the ma
     POD_NAME: 'kuma-egress-1',
     POD_NAMESPACE: 'kuma-system',
     HOST_IP: '10.0.0.1',
+    // Longer than the Pod has: the egress knows by the manifest.
+    KUMA_DATAPLANE_DRAIN_TIME: '60s',
   });
   t.teardown(() => egress.child.kill('SIGKILL'));
   await until('it has asked', () => {
@@ -269,6 +273,10 @@ t.test('joined: its container finds its control plane by the variables of the ma
     dynamicMetadata: { HOST_IP: '10.0.0.1' },
   });
   t.match(egress.output(), /the control plane has no ZoneEgress \\"kuma-egress-1\.kuma-system\\" yet/);
+  t.match(
+    egress.output(),
+    /the drain time of 60 s does not fit: the supervisor \(--grace-period\) kills the process 45 s after SIGTERM/,
+  );
   egress.child.kill('SIGTERM');
   t.strictSame(await egress.exit, [0, null]);
 });
@@ -370,6 +378,10 @@ t.test('the post-renderer puts this egress in place of that of a chart, whatever
   const pod = egress.spec.template.spec;
   t.equal(pod.containers[0]!.image, 'registry.example/zone-egress:1');
   t.equal(pod.terminationGracePeriodSeconds, 105, 'the drain of 1m30s, and 15 s');
+  t.match(
+    pod.containers[0]!.env.find(({ name }) => name === 'ZONE_EGRESS_GRACE_PERIOD'),
+    { value: '105s' },
+  );
   t.match(pod.securityContext, { runAsUser: 5678, seccompProfile: { type: 'RuntimeDefault' } });
   t.strictSame(pod.containers[0]!.args, ['run', '--log-level=info']);
   t.strictSame(problemsOf(egress), []);
@@ -414,11 +426,14 @@ t.test('Kuma’s own manifests differ by the egress alone, and the kustomize pat
 });
 
 function merge(to: unknown, from: unknown): object {
-  if (Array.isArray(to) && Array.isArray(from))
-    return to.map((each: { name: string }) => {
-      const other = (from as { name: string }[]).find(({ name }) => name === each.name);
+  if (Array.isArray(to) && Array.isArray(from)) {
+    const [was, more] = [to as { name: string }[], from as { name: string }[]];
+    const merged = was.map((each) => {
+      const other = more.find(({ name }) => name === each.name);
       return other === undefined ? each : merge(each, other);
     });
+    return [...merged, ...more.filter(({ name }) => was.every((each) => each.name !== name))];
+  }
   const both = { ...(to as Record<string, unknown>) };
   for (const [key, value] of Object.entries(from as Record<string, unknown>))
     both[key] =

@@ -27,6 +27,11 @@ t.test('the units belong together, and no drain is killed', async (t) => {
   t.match(socket.get('Service'), /^zone-egress@\d\.service$/);
   const drain = Number(/--drain-time (\d+)s/.exec(service.get('ExecStart') ?? '')?.[1]);
   t.ok(Number(service.get('TimeoutStopSec')) >= drain + 10);
+  t.match(
+    service.get('Environment'),
+    ` ZONE_EGRESS_GRACE_PERIOD=${service.get('TimeoutStopSec')}s`,
+    'the egress knows the time to stop',
+  );
   t.equal(service.get('Type'), 'notify');
   t.equal(service.get('NotifyAccess'), 'all', 'systemd-notify is another process');
   t.match(readFileSync(join(root, 'deploy/systemd/zone-egress.sysusers'), 'utf8'), `u ${service.get('User')} `);

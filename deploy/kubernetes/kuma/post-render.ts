@@ -10,6 +10,8 @@ export interface Replacement {
 /** The time that the kubelet has to wait after the drain. */
 const AFTER_DRAIN_SECONDS = 15;
 const DEFAULT_DRAIN = '30s';
+/** Tells the egress, which warns of a drain time that does not fit. */
+const GRACE = 'ZONE_EGRESS_GRACE_PERIOD';
 
 /**
  * Returns the same manifests with this egress in place of kuma-dp in each Deployment with
@@ -74,5 +76,15 @@ function change(document: Document.Parsed, container: YAMLMap, image: string): v
   const pod = ['spec', 'template', 'spec'];
   document.setIn([...pod, 'securityContext', 'seccompProfile'], document.createNode({ type: 'RuntimeDefault' }));
   // Kubernetes allows 30 s where none is written, even when the drain takes longer.
-  document.setIn([...pod, 'terminationGracePeriodSeconds'], Math.ceil(drain) + AFTER_DRAIN_SECONDS);
+  const grace = Math.ceil(drain) + AFTER_DRAIN_SECONDS;
+  document.setIn([...pod, 'terminationGracePeriodSeconds'], grace);
+  setVariable(document, container, GRACE, `${grace}s`);
+}
+
+function setVariable(document: Document.Parsed, container: YAMLMap, name: string, value: string): void {
+  const env = container.get('env');
+  if (!isSeq(env)) throw new Error('the container of the egress has no list env');
+  const found = env.items.filter(isMap).find((each) => each.get('name') === name);
+  if (found === undefined) env.add(document.createNode({ name, value }));
+  else found.set('value', value);
 }

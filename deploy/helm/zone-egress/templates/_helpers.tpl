@@ -64,6 +64,25 @@ labels:
 {{- $grace }}
 {{- end }}
 
+{{- /* The egress makes a folder of its own in the volume, because every user may write in an emptyDir. */}}
+{{- define "zone-egress.stateMount" -}}
+{{- if .Values.egress.state.enabled }}
+- name: state
+  mountPath: /var/lib/zone-egress
+{{- end }}
+{{- end }}
+
+{{- define "zone-egress.stateVolume" -}}
+{{- if .Values.egress.state.enabled }}
+- name: state
+  emptyDir:
+    sizeLimit: {{ .Values.egress.state.sizeLimit | quote }}
+    {{- with .Values.egress.state.medium }}
+    medium: {{ . }}
+    {{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "zone-egress.probe" -}}
 httpGet:
   path: /ready
@@ -86,6 +105,9 @@ httpGet:
 {{- end }}
 {{- if and (eq .Values.mode "meshScoped") (not (include "zone-egress.meshScoped.dataplanes" .)) }}
 {{- fail "mode meshScoped: no entry of meshes has egress.enabled" }}
+{{- end }}
+{{- if and .Values.egress.state.enabled (eq .Values.mode "standalone") }}
+{{- fail "egress.state.enabled with mode standalone: what is kept is the configuration of a control plane; a folder is read at each start" }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (ne .Values.mode "standalone") }}
 {{- fail (printf "serviceMonitor.enabled with mode %s: the admin pages are on loopback there, because the control plane has a listener at their port" .Values.mode) }}

@@ -41,6 +41,7 @@ volumeMounts:
 - name: token
   mountPath: /var/run/secrets/kubernetes.io/serviceaccount
   readOnly: true
+{{- include "zone-egress.stateMount" . }}
 {{- end }}
 
 {{- define "zone-egress.joined.volumes" -}}
@@ -52,6 +53,7 @@ volumeMounts:
     - serviceAccountToken:
         path: token
         expirationSeconds: 3600
+{{- include "zone-egress.stateVolume" . }}
 {{- end }}
 
 {{- define "zone-egress.controlPlaneCa" -}}
@@ -63,7 +65,14 @@ volumeMounts:
       path: ca.crt
 {{- end }}
 
+{{- /* The variables of every mode: what the Pod cannot read of itself, the state, and those of the values. */}}
 {{- define "zone-egress.envVars" -}}
+{{- if .Values.egress.state.enabled }}
+- name: ZONE_EGRESS_STATE_DIR
+  value: /var/lib/zone-egress/kept
+{{- end }}
+- name: ZONE_EGRESS_GRACE_PERIOD
+  value: {{ printf "%ss" (include "zone-egress.graceSeconds" .) | quote }}
 {{- range $name, $value := .Values.egress.envVars }}
 - name: {{ $name | quote }}
   value: {{ $value | quote }}

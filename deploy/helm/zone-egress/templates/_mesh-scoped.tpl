@@ -37,6 +37,7 @@ volumeMounts:
 - name: dataplanes
   mountPath: /etc/zone-egress/dataplanes
   readOnly: true
+{{- include "zone-egress.stateMount" . }}
 {{- end }}
 
 {{- define "zone-egress.meshScoped.volumes" -}}
@@ -56,6 +57,7 @@ volumeMounts:
           path: {{ $mesh.name }}.token
     {{- end }}
     {{- end }}
+{{- include "zone-egress.stateVolume" . }}
 {{- end }}
 
 {{- /* Each Pod fills in its own name and address, so that several replicas are several Dataplanes. */}}

@@ -12,10 +12,7 @@ args:
 - {{ .Values.egress.drainTime }}
 - --log-level={{ .Values.egress.logLevel }}
 env:
-{{- if .Values.egress.envVars }}
 {{- include "zone-egress.envVars" . }}
-{{- else }} []
-{{- end }}
 ports:
 - name: mesh
   containerPort: 10002
