@@ -22,12 +22,14 @@ export interface DrainageOptions {
   readonly workers: WorkerPool;
   readonly acceptThroughout: boolean;
   readonly sharesQueue: boolean;
+  /** Called at the start of each drain, so that clients are sent elsewhere while it accepts. */
+  readonly leave?: (() => void) | undefined;
 }
 
 /** Interval of the log lines about the progress of a drain. */
 const TELL_MS = 5_000;
 
-export function drainage({ clock, observer, workers, acceptThroughout, sharesQueue }: DrainageOptions): Drainage {
+export function drainage({ clock, observer, workers, acceptThroughout, sharesQueue, leave }: DrainageOptions): Drainage {
   let ending = false;
   let drained: Counts | null = null;
   function count(): Counts {
@@ -62,6 +64,7 @@ export function drainage({ clock, observer, workers, acceptThroughout, sharesQue
       let over = false;
       const endAt = clock.now() + drainTimeMs;
       log.info({ drainTimeMs, sessions: workers.limits.sessions }, 'draining');
+      leave?.();
       const telling = clock.every(TELL_MS, () => void tell(endAt, () => over));
       const { done, hurry } = drain({ clock, workers, drainTimeMs, acceptThroughout, sharesQueue });
       return {

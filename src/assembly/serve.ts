@@ -99,6 +99,8 @@ function endingOf({ inheritedSocket }: EgressOptions, { clock, observation, conf
     workers: configuration.dataPlane.workers,
     acceptThroughout: behaviourOf(source).announcesEnd,
     sharesQueue: inheritedSocket !== undefined,
+    // A place that the next process takes over stays in the endpoints of sidecars.
+    ...(inheritedSocket === undefined ? { leave: () => source.leave?.() } : {}),
   });
 }
 

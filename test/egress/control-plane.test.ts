@@ -182,7 +182,42 @@ t.test('a drain takes connections until its end, as kuma-dp has it', async (t) =
   t.equal(await ask(late, 'ping'), 'ping');
   t.equal(await drain.done, 'cut');
   t.ok(performance.now() - from >= 5_000, 'the whole time');
-  t.ok(zone.controlPlane.streams === 1, 'the control plane is followed to the end');
+});
+
+t.test('a drain ends the stream of an egress that brings its resource, and keeps the configuration', async (t) => {
+  await using zone = await startControlledZone(t);
+  const frontend = zone.mesh.client('frontend');
+  const running = await zone.connect('legacy{mesh=default}', frontend);
+  const drain = zone.egress.drain(FAR_MS);
+  await until('the control plane no longer counts it', () => zone.controlPlane.proxies.length === 0);
+  t.equal(zone.controlPlane.streams, 0);
+  t.equal((await zone.egress.reload()).kind, 'live', 'a reload returns the last configuration');
+  const late = await zone.connect('legacy{mesh=default}', frontend);
+  t.equal(await ask(late, 'late'), 'late', 'connections are taken after it');
+  t.equal(await ask(running, 'ping'), 'ping');
+  t.match(zone.egress.problems(), [], 'the end of the stream is no problem of the configuration');
+  t.match(await zone.egress.metrics(), /^zone_egress_control_plane_connected 0$/m);
+  t.equal(zone.log.filter(({ msg }) => /^the stream to the control plane ends/.test(String(msg))).length, 1);
+  // A drain with another time is the same leave.
+  zone.egress.drain(FAR_MS).hurry();
+  drain.hurry();
+  await drain.done;
+  t.equal(zone.controlPlane.requests.filter(({ nodeId }) => nodeId !== null).length, 1, 'it did not join again');
+});
+
+t.test('where the end of the stream would not take it out of the endpoints, a drain follows the control plane', async (t) => {
+  await t.test('the resource exists without the egress', async (t) => {
+    await using zone = await startControlledZone(t, {
+      fake: { zoneEgresses: ['egress-1'] },
+      joining: { resource: null },
+    });
+    const drain = zone.egress.drain(FAR_MS);
+    const external = { legacy: { address: '127.0.0.1', port: zone.tcp.port, allow: [] } };
+    await zone.send({ external });
+    t.equal(zone.controlPlane.streams, 1, 'a change of the permissions is live');
+    drain.hurry();
+    await drain.done;
+  });
 });
 
 t.test('a drain tells clients of HTTP to go at once, not at its end', async (t) => {

@@ -13,7 +13,7 @@ import { freePort } from '../free-ports.ts';
 import { joining } from './controlled-zone.ts';
 import { dataplaneOf, joiningMesh, startJoined } from './joined-zone.ts';
 import type { JoinedZone } from './joined-zone.ts';
-import { until } from './until.ts';
+import { FAR_MS, until } from './until.ts';
 import { ask, gone } from './zone.ts';
 
 const MESHES = ['mesh-a', 'mesh-b', 'mesh-c'];
@@ -235,6 +235,35 @@ t.test('a token that changes is tried at once', async (t) => {
   token = await zone.controlPlane.dataplaneTokens.issue({ mesh: 'mesh-b', workload: 'egress' });
   roster.set([entry(zone.controlPlane, 'mesh-a'), entry(zone.controlPlane, 'mesh-b')]);
   await until('it is live', () => zone.egress.snapshot().routes.has(serverName(zone.meshes[1]!.sni)));
+});
+
+t.test('a drain ends the stream of each proxy, serves what they had, and joins no other', async (t) => {
+  const roster = changing([]);
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a', 'mesh-b'],
+    egress: WITH_ADMIN,
+    proxies(controlPlane) {
+      controlPlane.refuseAuth('not yet', { of: 'mesh-c.egress' });
+      roster.set(['mesh-a', 'mesh-b', 'mesh-c'].map((mesh) => ({ controlPlane: joiningMesh(controlPlane, mesh) })));
+      return roster;
+    },
+  });
+  const { controlPlane, egress, meshes } = zone;
+  await until('both serve', () => meshes.every(({ sni }) => egress.snapshot().routes.has(serverName(sni))));
+  const { done, hurry } = egress.drain(FAR_MS);
+  await until('the control plane counts none of them', () => controlPlane.proxies.length === 0);
+  const requests = controlPlane.requests.length;
+  controlPlane.refuseAuth(null, { of: 'mesh-c.egress' });
+  roster.set(['mesh-a', 'mesh-d'].map((mesh) => ({ controlPlane: joiningMesh(controlPlane, mesh) })));
+  for (const { sni, client } of meshes) {
+    const late = await zone.connect(sni, client('frontend'));
+    t.equal(await ask(late, 'late'), 'late');
+    late.end();
+  }
+  t.match((await dataplanes(zone)).get('mesh-a.egress')?.sentence, /: the egress drains and has left the control plane$/);
+  t.equal(controlPlane.requests.length, requests, 'none joins again, and no new one');
+  hurry();
+  await done;
 });
 
 t.test('a proxy that comes or goes costs no session of another one, and is drained', async (t) => {

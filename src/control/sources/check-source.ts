@@ -32,6 +32,7 @@ const OPTIONAL: Readonly<Record<Exclude<keyof ConfigSource, 'load' | 'watch'>, C
   wentLive: callback,
   keptSince: callback,
   proxies: callback,
+  leave: callback,
   close: callback,
 };
 

@@ -57,6 +57,12 @@ export interface ConfigSource {
   /** Lists the proxies as which it has joined a control plane. Absent means none. */
   proxies?(): readonly JoinedProxy[];
   /**
+   * Called at the start of a drain, and perhaps again: tells the origin of the source that this
+   * egress leaves, so that clients are sent elsewhere while it still accepts. Loads go on to
+   * return the last state. It is not called where another process takes over the listening socket.
+   */
+  leave?(): void;
+  /**
    * Ends everything that the source holds, started or not, including watches. A running load
    * settles. It may be called twice.
    */

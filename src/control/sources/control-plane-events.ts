@@ -108,7 +108,7 @@ export function controlPlaneProblems(
   const at = { severity: 'warning', file, line: 0, column: 0, field: '' } as const;
   if (several && state === 'refused') return [{ ...at, message: sentence }];
   const { phase, lastError = null } = controlFacts?.status ?? {};
-  if (lastError === null || phase === 'live') return [];
+  if (lastError === null || phase === 'live' || phase === 'closed') return [];
   const { reason, message, advice } = lastError;
   const what =
     reason === 'resource-deleted'

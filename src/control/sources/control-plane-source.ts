@@ -46,6 +46,8 @@ export interface ControlPlaneSourceOptions {
   readonly resource: string | null;
   readonly readFile: ReadFile;
   readonly onEvent: (event: AdsEvent) => void;
+  /** Called when the stream ends because the egress drains. */
+  readonly onLeave: () => void;
   /** Keeps the last good configuration for a start without the control plane. Absent keeps none. */
   readonly kept?: KeptConfiguration;
   readonly onKept?: (event: KeptEvent) => void;
@@ -122,6 +124,12 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlP
     return state;
   }
 
+  function endStream(): void {
+    ended.abort();
+    keptStart?.close();
+    joined?.client.close();
+  }
+
   function facts(): ControlFacts | null {
     if (joined === null) return null;
     const { bootstrap, client } = joined;
@@ -168,10 +176,15 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlP
       ];
     },
     retryNow: () => joined?.client.retryNow(),
+    leave() {
+      // The end of the stream removes only a resource that came with it: otherwise it would cost
+      // the changes of the configuration, and gain nothing.
+      if (options.resource === null || ended.signal.aborted) return;
+      endStream();
+      options.onLeave();
+    },
     async close() {
-      ended.abort();
-      keptStart?.close();
-      joined?.client.close();
+      endStream();
       first.giveUp();
       await kept?.close();
     },

@@ -31,6 +31,7 @@ export function givenSource(source: ConfigSource, onFault: OnSourceFault): Confi
     ...(source.wentLive === undefined ? {} : { wentLive: () => void caught(() => source.wentLive?.()).catch(fault('tell')) }),
     ...(source.keptSince === undefined ? {} : { keptSince: () => source.keptSince?.() ?? null }),
     ...(source.proxies === undefined ? {} : { proxies: () => source.proxies?.() ?? [] }),
+    ...(source.leave === undefined ? {} : { leave: () => void caught(() => source.leave?.()).catch(fault('leave')) }),
     async start(signal) {
       await source.start?.(signal);
     },

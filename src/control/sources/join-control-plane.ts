@@ -118,6 +118,10 @@ function joinedAs(
       });
       heard();
     },
+    onLeave() {
+      metrics.controlPlane(false, labels);
+      log.info({}, 'the stream to the control plane ends, so that sidecars are sent to other egresses; the last configuration stays live');
+    },
     ...keptOf(controlPlane, clock, { log, metrics }),
   });
 }

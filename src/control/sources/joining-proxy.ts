@@ -42,6 +42,8 @@ export class JoiningProxy {
   #pauseMs = FIRST_PAUSE_MS;
   #retry: Timer | null = null;
   #leaving: Timer | null = null;
+  /** True when it joins no more. */
+  #hasEnded = false;
   /** Ends that are still awaited. */
   readonly #ending = new Set<Promise<void>>();
 
@@ -120,6 +122,15 @@ export class JoiningProxy {
     this.#leaving = this.#options.clock.after(drainTimeMs, gone);
   }
 
+  /** Ends its stream for good; what it served stays. One that has not joined yet stops trying. */
+  endStream(): void {
+    this.#hasEnded = true;
+    this.#retry?.cancel();
+    this.#retry = null;
+    this.#source?.leave?.();
+    if (!this.#hasCome) this.#stop();
+  }
+
   /** Takes what has come since the last load. Never rejects for a bad configuration. */
   async load(): Promise<void> {
     const source = this.#source;
@@ -149,6 +160,7 @@ export class JoiningProxy {
 
   #join(): void {
     this.#stop();
+    if (this.#hasEnded) return;
     const { join, onChange, onHeard } = this.#options;
     const source = join(this.#entry, onHeard);
     this.#source = source;

@@ -38,6 +38,7 @@ export function severalProxiesSource(options: SeveralProxiesOptions): ConfigSour
     proxies: () => several.states(),
     wentLive: () => several.wentLive(),
     keptSince: () => several.keptSince(),
+    leave: () => several.leave(),
     close: () => several.close(),
   };
 }
@@ -57,6 +58,8 @@ class SeveralProxies {
   #reading: Promise<void> = Promise.resolve();
   #adminPort: number | null = null;
   #waits: { cancel(): void } | null = null;
+  /** True when the list is no longer followed. */
+  #leaves = false;
   #closed = false;
 
   constructor(options: SeveralProxiesOptions) {
@@ -70,7 +73,7 @@ class SeveralProxies {
     await this.#follow();
     if (this.#proxies.size === 0) throw new ConfigError(this.#problems);
     this.#unwatch = this.#options.roster.watch(() => void this.#follow());
-    if (this.#closed) this.#unwatch();
+    if (this.#closed || this.#leaves) this.#unwatch();
     this.#look();
     await this.#started.promise;
   }
@@ -111,6 +114,13 @@ class SeveralProxies {
     return times.length === 0 ? null : Math.min(...times);
   }
 
+  /** A proxy that joined now would be put into the endpoints of sidecars. */
+  leave(): void {
+    this.#leaves = true;
+    this.#unwatch?.();
+    for (const proxy of this.#proxies.values()) proxy.endStream();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#changed = null;
@@ -134,7 +144,7 @@ class SeveralProxies {
 
   async #readOnce(): Promise<void> {
     const { entries, problems } = await this.#options.roster.read();
-    if (this.#closed) return;
+    if (this.#closed || this.#leaves) return;
     const wanted = new Map(entries.map((entry) => [entryId(entry), entry]));
     for (const [id, proxy] of this.#proxies) if (!wanted.has(id)) this.#leave(proxy);
     for (const [id, entry] of wanted) {

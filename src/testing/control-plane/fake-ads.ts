@@ -106,6 +106,11 @@ export class FakeAds {
     return this.#streams.size;
   }
 
+  /** Node ids that count as connected; see `FakeControlPlane.proxies`. */
+  get proxies(): readonly string[] {
+    return [...this.#active.keys()];
+  }
+
   /** ZoneEgresses that exist now without a proxy that brings them. */
   get zoneEgresses(): readonly string[] {
     return [...this.#preCreated];

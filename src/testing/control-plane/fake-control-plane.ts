@@ -102,6 +102,11 @@ export interface FakeControlPlane extends AsyncDisposable {
   readonly bootstraps: readonly { readonly request: FakeBootstrapRequest; readonly answer: FakeBootstrapAnswer }[];
   /** Number of open streams. */
   readonly streams: number;
+  /**
+   * Node ids that count as connected: those with an open stream, and for `deregistrationDelayMs`
+   * after its end those that brought their resource. Sidecars are sent to the places of these.
+   */
+  readonly proxies: readonly string[];
 
   /**
    * Replaces the types that are given, and pushes what changed. `of`: only for the proxy with this
@@ -254,6 +259,9 @@ export async function createFakeControlPlane(options: FakeControlPlaneOptions = 
     bootstraps,
     get streams() {
       return ads.openStreams + (replay?.openStreams ?? 0);
+    },
+    get proxies() {
+      return ads.proxies;
     },
     set(resources, { of = null } = {}) {
       envoyResources(resources, 'set');
