@@ -91,7 +91,9 @@ try {
   over = true;
   await load;
   const count = Object.values(lost).reduce((sum, one) => sum + one, 0);
-  console.log(`${made} connections at ${RATE}/s, ${count} lost ${JSON.stringify(lost)} (drain time ${values.drain}, delay ${values.delay})`);
+  console.log(
+    `${made} connections at ${RATE}/s, ${count} lost ${JSON.stringify(lost)} (drain time ${values.drain}, delay ${values.delay})`,
+  );
 } finally {
   for (const timer of timers) clearInterval(timer);
   for (const { child } of replicas.values()) child.kill('SIGKILL');
@@ -173,7 +175,13 @@ function one(number: number): void {
   let asked = 0;
   let answered = 0;
   let done = false;
-  const socket: TLSSocket = connect({ port: replica.port, host: '127.0.0.1', servername: SNI, rejectUnauthorized: false, ...client });
+  const socket: TLSSocket = connect({
+    port: replica.port,
+    host: '127.0.0.1',
+    servername: SNI,
+    rejectUnauthorized: false,
+    ...client,
+  });
   const deadline = setTimeout(() => socket.destroy(new Error('no answer')), STAY_MS + LOST_AFTER_MS);
   const endsAt = performance.now() + (number % 10 === 0 ? STAY_MS : 0);
   const ask = (): void => {
@@ -181,7 +189,7 @@ function one(number: number): void {
     socket.write('ping');
   };
   socket.on('secureConnect', ask);
-  socket.on('data', (chunk) => {
+  socket.on('data', (chunk: Buffer) => {
     answered += chunk.length;
     if (answered < asked * 4) return;
     if (performance.now() < endsAt) return void setTimeout(ask, 200);
@@ -189,7 +197,7 @@ function one(number: number): void {
     socket.end();
   });
   let error: NodeJS.ErrnoException | null = null;
-  socket.on('error', (of) => (error = of));
+  socket.on('error', (of: NodeJS.ErrnoException) => (error = of));
   socket.on('close', () => {
     open--;
     clearTimeout(deadline);

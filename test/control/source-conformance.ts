@@ -75,6 +75,14 @@ export function keepsItsPromises(t: Test, kind: SourceKind): void {
       t.strictSame(second.listener, first.listener);
     });
 
+    await test('a leave, also a second one, keeps the last state', async (t, { source }) => {
+      await source.start?.(undefined);
+      const first = good(await source.load());
+      source.leave?.();
+      source.leave?.();
+      t.strictSame(good(await source.load()).snapshot, first.snapshot);
+    });
+
     await test('a change is told to the watch and is in the load behind it, under another version', async (t, {
       source,
       serve,

@@ -379,6 +379,25 @@ t.test('a stop and a close that fail are logged, and the end goes on', async (t)
   }
 });
 
+t.test('a drain calls leave, a close does not, and a leave that fails is logged', async (t) => {
+  for (const fail of [() => thrown(new Error('cannot leave')), () => Promise.reject(new Error('cannot leave'))]) {
+    let leaves = 0;
+    const leave = (): unknown => {
+      leaves++;
+      return fail();
+    };
+    const source = Object.assign(new Scripted(() => Promise.resolve(good)), { leave });
+    await using run = start(t, source);
+    const egress = await run.started;
+    t.equal(leaves, 0);
+    t.equal(await egress.drain(0).done, 'clean');
+    await egress.close();
+    t.equal(leaves, 1);
+    const lines = run.log.filter(({ level }) => level === 'error').map(({ stack }) => String(stack));
+    t.match(lines, [/leave the source of the configuration: cannot leave/]);
+  }
+});
+
 t.test('a close that never answers is waited for some seconds only', async (t) => {
   const source = Object.assign(new Scripted(() => Promise.resolve(good)), { close: () => new Promise<never>(() => {}) });
   await using run = start(t, source);

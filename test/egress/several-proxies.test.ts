@@ -255,8 +255,8 @@ t.test('a drain ends the stream of each proxy, serves what they had, and joins n
   const requests = controlPlane.requests.length;
   controlPlane.refuseAuth(null, { of: 'mesh-c.egress' });
   roster.set(['mesh-a', 'mesh-d'].map((mesh) => ({ controlPlane: joiningMesh(controlPlane, mesh) })));
-  for (const { sni, client } of meshes) {
-    const late = await zone.connect(sni, client('frontend'));
+  for (const mesh of meshes) {
+    const late = await zone.connect(mesh.sni, mesh.client('frontend'));
     t.equal(await ask(late, 'late'), 'late');
     late.end();
   }

@@ -120,7 +120,10 @@ function joinedAs(
     },
     onLeave() {
       metrics.controlPlane(false, labels);
-      log.info({}, 'the stream to the control plane ends, so that sidecars are sent to other egresses; the last configuration stays live');
+      log.info(
+        {},
+        'the stream to the control plane ends, so that sidecars are sent to other egresses; the last configuration stays live',
+      );
     },
     ...keptOf(controlPlane, clock, { log, metrics }),
   });

@@ -41,7 +41,8 @@ const SENTENCES: Readonly<Record<ProxyState['state'], Sentence>> = {
     const count = good?.snapshot.routes.size ?? 0;
     const serves = `${kindOf(moment)} serves ${count} route${count === 1 ? '' : 's'}`;
     const what = good?.listener.absent === true ? `${kindOf(moment)} has joined and serves nothing` : serves;
-    if (moment.status?.phase === 'closed') return `${what}, from its last configuration: the egress drains and has left the control plane`;
+    if (moment.status?.phase === 'closed')
+      return `${what}, from its last configuration: the egress drains and has left the control plane`;
     if (problem !== null) return `${what}, from its last configuration: ${problem}; this is tried again`;
     if (moment.status?.phase !== 'live') return `${what}, from its last configuration, while it waits for the control plane`;
     return missing === undefined ? `${what}, and the control plane answers` : `${what}: ${missing.message}`;
