@@ -1,12 +1,14 @@
 // A change of the configuration applies to the next request of a connection; the running one
 // continues.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
 import type { RequestRecord } from '../../src/egress.ts';
 import { Frames, GET, TYPES, request } from './h2-frames.ts';
 import { SHOP, answerOf, answersIn, shopService, startRawService } from './http-zone.ts';
 import { until } from './until.ts';
-import { CONCURRENCIES, gone, startZone } from './zone.ts';
+import { CONCURRENCIES, ask, gone, startZone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
 function shop(port: number, { protocol = 'http', clients = ['frontend'] } = {}): string {
@@ -95,6 +97,27 @@ for (const concurrency of CONCURRENCIES) {
         for (const record of zone.records) t.match(record, { reason: 'policy-changed', detail });
       });
     }
+
+    t.test('another trust: the connection ends with the next answer, and a new one is served', async (t) => {
+      await using zone = await startZone(t, { concurrency, resources: () => '' });
+      await apply(zone, shop(second.port));
+      const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
+      let text = '';
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+      socket.write(get('/first'));
+      await until('the first is answered', () => text.endsWith('second'));
+      // A new CA beside the old one, which still counts.
+      const base64 = (pem: string): string => Buffer.from(pem).toString('base64');
+      const both = base64(`${zone.mesh.ca.cert}\n${zone.otherMesh.ca.cert}`);
+      zone.write('zone.yaml', readFileSync(join(zone.folder, 'zone.yaml'), 'utf8').replace(base64(zone.mesh.ca.cert), both));
+      await apply(zone, shop(second.port));
+      socket.write(get('/next'));
+      await gone(socket);
+      t.match(answersIn(text), [{ status: 200 }, { status: 403, head: /\r\nconnection: close/ }]);
+      const again = await zone.connect(SHOP, zone.mesh.client('frontend'));
+      t.match(await ask(again, get('/again')), /second$/);
+      again.end();
+    });
 
     t.test('a service that speaks no HTTP any more: the connection ends with the next answer', async (t) => {
       await using zone = await startZone(t, { concurrency, resources: () => '' });

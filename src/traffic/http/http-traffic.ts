@@ -101,8 +101,9 @@ export class HttpTraffic {
 
   #frontOf(session: HttpSession, life: ConnectionLife, { headersMs = 0 }: HttpTimeouts): FrontConnection {
     const requests = new HttpRequests(this.#plane, this.#pools, session, ({ code }) => {
-      // The route now serves another protocol; the client finds it with a new connection.
-      if (code === 'policy-changed') life.leave();
+      // The route now serves another protocol, or the trust has changed; the client finds it with a
+      // new connection.
+      if (code === 'policy-changed' || code === 'client-not-trusted') life.leave();
     });
     return {
       ...(headersMs === 0 ? {} : { headTimeoutMs: headersMs }),
