@@ -192,7 +192,7 @@ t.test('warnings are no error to validate, unless --strict makes them one', asyn
   ]);
   t.match(usual, { code: 0, stdout: /typo\.yaml:1:\d+ warning: type: .*TrafficPermission[^]*0 errors, 1 warning\n$/ });
   t.match(strict, { code: 78, stdout: /typo\.yaml:1:\d+ type: .*TrafficPermission[^]*1 error, 0 warnings\n$/ });
-  t.match(missing, { code: 66, stderr: /nowhere.*no such file or folder/ });
+  t.match(missing, { code: 66, stderr: /nowhere: there is no such folder/ });
 });
 
 t.test('generate zone writes a zone that validates without a word, serves, and is not overwritten', async (t) => {

@@ -32,6 +32,9 @@ export class RequestBody {
   pour(sink: BodySink): void {
     const source = this.#source;
     this.#sink = sink;
+    // An empty body of HTTP/2 may end although nothing reads it, and so before this.
+    if (source.readableEnded) return sink.end();
+    if (source.destroyed) return sink.cut();
     source.on('data', this.#onPiece);
     source.on('end', () => this.#sink?.end());
     source.on('close', () => {
@@ -85,6 +88,8 @@ export function requestBody(source: Readable): Readable {
   const onData = (chunk: Buffer): void => {
     if (!body.push(ownPiece(chunk))) source.pause();
   };
+  if (source.readableEnded) body.push(null);
+  else if (source.destroyed) body.destroy(new Error('the request was cut off'));
   source.pause();
   source.on('data', onData);
   source.on('end', () => body.push(null));
