@@ -1,7 +1,8 @@
 import { systemClock } from '../base/clock.ts';
 import { compareWith, expectationsIn } from '../explain/explain-expectations.ts';
 import type { ExplainExpectation } from '../explain/explain-expectations.ts';
-import { plural, simulationText } from '../explain/print-simulation.ts';
+import { plural } from '../explain/lines.ts';
+import { simulationText } from '../explain/print-simulation.ts';
 import { sessionsIn } from '../explain/recorded.ts';
 import type { ReadSessions } from '../explain/recorded.ts';
 import { simulate } from '../explain/simulate.ts';

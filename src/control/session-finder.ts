@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { sortKey } from '../model/shown-session.ts';
+import { largestFirst } from '../model/shown-session.ts';
 import type { ShownSession, ShownAnswer, ShownQuery } from '../model/shown-session.ts';
 import type { ShownPiece } from './worker-pool.ts';
 
@@ -51,7 +51,7 @@ export class SessionFinder {
     deadline.cancel();
     this.#asked.delete(number);
     const { sessions, found, waitsFor } = asked;
-    const shown = sessions.sort((a, b) => sortKey(query.sort, b) - sortKey(query.sort, a)).slice(0, query.most);
+    const shown = largestFirst(sessions, query);
     return { found, sessions: shown, silent: [...waitsFor] };
   }
 

@@ -1,6 +1,5 @@
 import type { ClusterDiff, ConfigDiff, RouteDiff } from './diff.ts';
-import { linesText } from './lines.ts';
-import { plural } from './print-simulation.ts';
+import { linesText, plural } from './lines.ts';
 import { inFile } from './trace.ts';
 
 const MAX_NAMED = 20;

@@ -1,7 +1,7 @@
 import type { EndReason } from '../base/refusal.ts';
 import { isOfRequests } from './explain-expectations.ts';
 import type { AnyChange, Compared, ExplainExpectation } from './explain-expectations.ts';
-import { linesText } from './lines.ts';
+import { linesText, plural } from './lines.ts';
 import { CHANGE_KINDS } from './simulate.ts';
 import type { ChangeKind, Simulation, Skipped } from './simulate.ts';
 import { REQUEST_CHANGE_KINDS } from './simulate-requests.ts';
@@ -134,8 +134,4 @@ function notesOf({ skipped, endpointsUnknown, certificatesTaken }: Simulation): 
   if (certificatesTaken > 0)
     notes.push(`note: ${plural(certificatesTaken, 'session')} with a certificate that was refused: taken to be refused again`);
   return notes;
-}
-
-export function plural(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

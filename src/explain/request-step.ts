@@ -1,4 +1,5 @@
 /** Judges a request of an HTTP service before an endpoint is chosen. */
+import { plural } from './lines.ts';
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';
@@ -64,7 +65,7 @@ function textOf(http: HttpRoute, asked: AskedRequest | null, uris: readonly stri
   const rules = rateLimits.length + faults.length;
   const { requestMs = 0 } = timeoutsFor(http, asked === null ? { headers: [], uris, known: [] } : senderOf(asked, uris)) ?? {};
   const timeout = requestMs === 0 ? '' : `, answered within ${requestMs} ms`;
-  return `${what}: ${rules === 0 ? 'no rate limit and no fault' : `${counted(rateLimits, 'rate limit')}, ${counted(faults, 'fault')}`}${timeout}`;
+  return `${what}: ${rules === 0 ? 'no rate limit and no fault' : `${plural(rateLimits.length, 'rate limit')}, ${plural(faults.length, 'fault')}`}${timeout}`;
 }
 
 function candidate(name: string, isMet: boolean | null): Candidate {
@@ -84,8 +85,4 @@ export function faultText({ delay, abort, bandwidth }: HttpFault): string {
     ...(bandwidth === undefined ? [] : [`${bandwidth.kibPerSecond} KiB/s for ${bandwidth.percent} %`]),
   ];
   return `fault: ${parts.join(', ')}`;
-}
-
-function counted({ length }: readonly unknown[], word: string): string {
-  return `${length} ${word}${length === 1 ? '' : 's'}`;
 }

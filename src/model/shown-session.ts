@@ -62,8 +62,12 @@ export type ShownSort = 'age' | 'idle' | 'bytes' | 'rate';
 
 export const SHOWN_SORTS: readonly ShownSort[] = ['age', 'idle', 'bytes', 'rate'];
 
-/** Returns the number by which a session is sorted. */
-export function sortKey(by: ShownSort, session: ShownSession): number {
+/** Returns as many sessions as the query asks for, the largest first; sorts the given list. */
+export function largestFirst(sessions: ShownSession[], { sort, most }: ShownQuery): readonly ShownSession[] {
+  return sessions.sort((a, b) => sortKey(sort, b) - sortKey(sort, a)).slice(0, most);
+}
+
+function sortKey(by: ShownSort, session: ShownSession): number {
   switch (by) {
     case 'age':
       return session.ageMs;

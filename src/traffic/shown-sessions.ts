@@ -1,7 +1,7 @@
 import { nextTurn } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import type { FromData } from '../model/messages.ts';
-import { isFoundBy, sortKey } from '../model/shown-session.ts';
+import { isFoundBy, largestFirst } from '../model/shown-session.ts';
 import type { ShownSession, ShownQuery, ShownState } from '../model/shown-session.ts';
 import type { Session } from './session-state.ts';
 
@@ -28,7 +28,7 @@ export async function showSessions(
     if (isFoundBy(query, open)) found.push(open);
     if (left % AT_A_TIME === 0) await nextTurn();
   }
-  const shown = found.sort((a, b) => sortKey(query.sort, b) - sortKey(query.sort, a)).slice(0, query.most);
+  const shown = largestFirst(found, query);
   for (let i = 0; i < shown.length; i += AT_A_TIME) {
     send({ sessions: shown.slice(i, i + AT_A_TIME), found: found.length, last: i + AT_A_TIME >= shown.length });
     await nextTurn();
