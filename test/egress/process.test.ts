@@ -70,24 +70,19 @@ for (const concurrency of CONCURRENCIES) {
         await using zone = await writeZone();
         await using first = await run(zone, ['--concurrency', String(concurrency), '--drain-time', '1s']);
         const flags = ['--resources', zone.folder, '--readiness-port', '0', '--log-level', 'off'];
-        const others = [
-          // Listeners that do not serve clients are bound first.
-          {
-            more: [],
-            line: `zone-egress: listen on 127.0.0.1:${zone.adminPort} for the admin pages: another socket has this port (EADDRINUSE)\n`,
-          },
-          {
-            more: ['--admin-bind', '127.0.0.2'],
-            line: new RegExp(`^zone-egress: .*EADDRINUSE.*127\\.0\\.0\\.1:${zone.port}\n$`),
-          },
-        ].flatMap(({ more, line }) =>
-          CONCURRENCIES.map(async (count) => {
-            const { code, stdout, stderr } = await finish(['run', ...flags, ...more, '--concurrency', String(count)]);
-            t.equal(code, 71);
-            t.match(stderr, line);
-            t.equal(stdout, '');
-          }),
-        );
+        // Listeners that do not serve clients are bound first.
+        const admin = `zone-egress: listen on 127.0.0.1:${zone.adminPort} for the admin pages: another socket has this port (EADDRINUSE)\n`;
+        const client = new RegExp(`^zone-egress: .*EADDRINUSE.*127\\.0\\.0\\.1:${zone.port}\n$`);
+        // They start at once: an admin address for each, so that they meet the first one and not each other.
+        const others = CONCURRENCIES.flatMap((count, index) => [
+          { count, adminBind: '127.0.0.1', line: admin },
+          { count, adminBind: `127.0.0.${index + 2}`, line: client },
+        ]).map(async ({ count, adminBind, line }) => {
+          const { code, stdout, stderr } = await finish(['run', ...flags, '--admin-bind', adminBind, '--concurrency', String(count)]);
+          t.equal(code, 71);
+          t.match(stderr, line);
+          t.equal(stdout, '');
+        });
         await Promise.all(others);
         t.equal(first.exited(), false, 'the first one serves on');
         const socket = await zone.connect('legacy');
