@@ -3,6 +3,7 @@ import { systemClock } from './base/clock.ts';
 import type { Clock } from './base/clock.ts';
 import { giveBackWhenQuiet } from './base/release-memory.ts';
 import { createGate } from './identity/gate.ts';
+import { leadsToKeptAnchor } from './identity/kept-anchors.ts';
 import { Resumption } from './identity/resumption.ts';
 import { meshServerOptions } from './identity/server-context.ts';
 import { systemTrust } from './identity/system-trust.ts';
@@ -37,7 +38,7 @@ export function createDataSide(
   return new DataSide({
     ...start,
     ...to,
-    meshTls: changeTls({ serverOptions: meshServerOptions, verify, resumption: new Resumption(verify) }),
+    meshTls: changeTls({ serverOptions: meshServerOptions, verify, leadsToKeptAnchor, resumption: new Resumption(verify) }),
     systemTrust,
     checkServerName,
   });

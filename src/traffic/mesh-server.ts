@@ -13,6 +13,11 @@ import type { OfferedTicket } from '../wire/client-hello.ts';
 export interface MeshTls {
   serverOptions(credentials: MeshCredentials): TlsOptions;
   verify(mesh: MeshName, peer: PeerFacts): Verification;
+  /** Tells whether what verified a client before is trusted now; both trusts are PEM bundles. */
+  leadsToKeptAnchor(
+    certificate: NonNullable<PeerFacts['certificate']>,
+    trust: { readonly before: string; readonly now: string; readonly nowMs: number },
+  ): boolean;
   readonly resumption: {
     /** Makes the options of a server with this ticket key of those of the server without. */
     serverOptions(options: TlsOptions, key: Uint8Array): TlsOptions;

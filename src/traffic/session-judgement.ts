@@ -22,14 +22,28 @@ export function routeNow(session: Session, name: string | null, context: Session
   if (before !== null && (route.kind !== before.kind || route.mesh !== before.mesh || identityOf(route) !== identityOf(before))) {
     throw new Refused(refuse('policy-changed', `the route of ${route.serverName} changed while the session was set up`));
   }
-  if (session.client !== null && session.trust !== context.terminator.generation(identityOf(route))) {
-    throw new Refused(refuse('client-not-trusted', `the trust of mesh ${route.mesh} changed while the session was set up`));
+  if (session.client !== null && !isTrustedNow(session, route, context)) {
+    const since = session.servesRequests ? 'since the connection was made' : 'while the session was set up';
+    throw new Refused(refuse('client-not-trusted', `the trust of mesh ${route.mesh} changed ${since}`));
   }
   session.route = route;
   session.draft.route(route);
   const refusal = refusesEveryClient(routed);
   if (refusal !== null) throw new Refused(refusal);
   return routed;
+}
+
+/** Tells whether the trust of the moment is the one that verified the client, or still does. */
+function isTrustedNow(session: Session, route: Route, { terminator, clock }: SessionContext): boolean {
+  const identity = identityOf(route);
+  const { trust } = session;
+  if (trust === null) return false;
+  if (trust.generation === terminator.generation(identity)) return true;
+  const again = terminator.verifyAgain({ mesh: route.mesh, identity, trust, wallMs: clock.wall() });
+  if (again === null) return false;
+  session.trust = again.trust;
+  session.client = again.client;
+  return true;
 }
 
 /**

@@ -123,7 +123,7 @@ function admitRequest(session: Session, to: Requests): JudgedOnce {
   const { context, name, last } = to;
   if (last !== null && last.admitted.snapshot === context.snapshot()) {
     const { route } = last.admitted;
-    if (route === session.route && session.trust === context.terminator.generation(identityOf(route))) return last;
+    if (route === session.route && session.trust?.generation === context.terminator.generation(identityOf(route))) return last;
   }
   const admitted = admitNow(session, name, context);
   const { route } = admitted;

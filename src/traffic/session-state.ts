@@ -2,12 +2,12 @@ import type { Socket } from 'node:net';
 import { refuse } from '../base/refusal.ts';
 import { Scope } from '../base/scope.ts';
 import type { VerifiedClient } from '../model/client.ts';
-import type { ContentHash } from '../model/names.ts';
 import type { Route } from '../model/route.ts';
 import { ignoreError } from '../base/ignore-error.ts';
 import type { Leg } from './leg.ts';
 import { resetTcp } from './reset.ts';
 import type { SessionContext } from './session-context.ts';
+import type { ClientTrust } from './terminate.ts';
 import type { SessionDraft } from './session-draft.ts';
 import { SessionSteps } from './session-steps.ts';
 import type { Splice } from './splice.ts';
@@ -42,8 +42,8 @@ export class Session {
   isSecured = false;
   /** Set when the client is verified. */
   client: VerifiedClient | null = null;
-  /** The generation of the mesh's trust that verified the client. */
-  trust: ContentHash | null = null;
+  /** Set with the client. */
+  trust: ClientTrust | null = null;
   /** True while a look-up of names has no answer. */
   waitsForNames = false;
   /** True when a byte moved since the last check; the idle sweep clears it. */

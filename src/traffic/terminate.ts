@@ -22,8 +22,16 @@ import type { SessionSteps } from './session-steps.ts';
 export interface Terminated {
   readonly socket: TLSSocket;
   readonly client: VerifiedClient;
-  /** Generation of the trust that verified the client. */
-  readonly trust: ContentHash;
+  readonly trust: ClientTrust;
+}
+
+/** The trust that verified a client. */
+export interface ClientTrust {
+  readonly generation: ContentHash;
+  /** PEM. */
+  readonly bundle: string;
+  /** The connection that has the certificate of the client. */
+  readonly socket: TLSSocket;
 }
 
 /** The judgement of a client. A fault is a bug of the egress. */
@@ -162,7 +170,7 @@ export class Terminator {
     onHandshake(socket, { protocol, resumed });
     switch (judgement.kind) {
       case 'verified':
-        return { socket, client: judgement.client, trust: entry.generation };
+        return { socket, client: judgement.client, trust: trustIn(credentials, socket) };
       case 'rejected':
         if (judgement.certificate !== null) onCertificate(judgement.certificate);
         throw new Refused(judgement.refusal);
@@ -175,6 +183,37 @@ export class Terminator {
       default:
         return judgement satisfies never;
     }
+  }
+
+  /**
+   * Judges the client of an open connection again after the trust of its mesh changed. Returns null
+   * where the chain that it was verified by leads to no CA that is still trusted, or where only a
+   * new handshake can find out. A rotation keeps the old CA beside the new one for a while, and
+   * costs no client its connection.
+   */
+  verifyAgain({
+    mesh,
+    identity,
+    trust,
+    wallMs,
+  }: VerifyAgain): { readonly client: VerifiedClient; readonly trust: ClientTrust } | null {
+    const credentials = this.#servers.get(identity)?.credentials;
+    const { socket } = trust;
+    if (credentials === undefined || socket.destroyed) return null;
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) return null;
+    const trusts = { before: trust.bundle, now: credentials.trust, nowMs: wallMs };
+    if (!this.#tls.leadsToKeptAnchor(certificate, trusts)) return null;
+    const { trustDomains } = credentials;
+    const verification = this.#tls.verify(mesh, {
+      certificate,
+      authorized: true,
+      authorizationError: null,
+      nowMs: wallMs,
+      ...(trustDomains === undefined ? {} : { trustDomains }),
+    });
+    if (verification.kind !== 'verified') return null;
+    return { client: verification.client, trust: trustIn(credentials, socket) };
   }
 
   /** Never throws: it runs in an event of the TLS library. */
@@ -282,6 +321,18 @@ export interface TerminateOptions {
   readonly onHandshake: (socket: TLSSocket, how: { readonly protocol: string; readonly resumed: boolean }) => void;
   /** Called for a rejected client, with what could be read of its certificate. */
   readonly onCertificate: (certificate: CertificateSummary) => void;
+}
+
+interface VerifyAgain {
+  readonly mesh: MeshName;
+  readonly identity: MeshName;
+  readonly trust: ClientTrust;
+  readonly wallMs: number;
+}
+
+/** Without the key of the mesh, which a long session must not keep. */
+function trustIn({ generation, trust }: MeshCredentials, socket: TLSSocket): ClientTrust {
+  return { generation, bundle: trust, socket };
 }
 
 /** Compares the certificate of a session with the one that was judged. */

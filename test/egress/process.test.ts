@@ -78,7 +78,14 @@ for (const concurrency of CONCURRENCIES) {
           { count, adminBind: '127.0.0.1', line: admin },
           { count, adminBind: `127.0.0.${index + 2}`, line: client },
         ]).map(async ({ count, adminBind, line }) => {
-          const { code, stdout, stderr } = await finish(['run', ...flags, '--admin-bind', adminBind, '--concurrency', String(count)]);
+          const { code, stdout, stderr } = await finish([
+            'run',
+            ...flags,
+            '--admin-bind',
+            adminBind,
+            '--concurrency',
+            String(count),
+          ]);
           t.equal(code, 71);
           t.match(stderr, line);
           t.equal(stdout, '');
