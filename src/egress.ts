@@ -43,10 +43,12 @@ export async function startEgress(options: EgressOptions): Promise<Egress> {
   checkSources(options);
   const clock = options.clock ?? systemClock({ keepAlive: false });
   const observation = observe(options, clock);
-  const source = await chooseSource(options, clock, observation).catch(async (error: unknown) => {
-    await observation.close();
-    throw error;
-  });
+  const source = await chooseSource(options, { clock, observation, hold: (place) => served.hold(place) }).catch(
+    async (error: unknown) => {
+      await observation.close();
+      throw error;
+    },
+  );
   const configuration: Configuration = configure({ ...options, clock, observation, source, follower: () => served });
   const served: Served = serve(options, { clock, observation, configuration, source });
   try {
@@ -60,7 +62,7 @@ export async function startEgress(options: EgressOptions): Promise<Egress> {
 
 function running(observation: Observation, configuration: Configuration, served: Served): Egress {
   const { observer } = observation;
-  const { pages, ending, listening, ports } = served;
+  const { pages, ending, listening, ports, stopFollowing } = served;
   const { workers } = configuration.dataPlane;
   let closing: Promise<void> | null = null;
   const close = (): Promise<void> => {
@@ -98,7 +100,7 @@ function running(observation: Observation, configuration: Configuration, served:
     metrics: () => observer.text(workers.limits),
     reload: () => configuration.load(),
     drain(drainTimeMs) {
-      listening.end();
+      stopFollowing();
       return ending.drain(drainTimeMs);
     },
     reportFault: (error) => observation.fault(error),

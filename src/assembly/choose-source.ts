@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { ConfigSource } from '../control/sources/config-source.ts';
+import type { Hold } from '../control/sources/control-plane-source.ts';
 import { givenSource } from '../control/sources/given-source.ts';
 import { folderSource, memorySource } from '../control/sources/folder-source.ts';
 import { fixedRoster } from '../control/sources/proxy-roster.ts';
@@ -27,12 +28,21 @@ export function checkSources(options: SourceOptions): void {
 
 const NOT_OF_A_SOURCE = ['resources', 'controlPlane', 'proxies', 'name', 'zone', 'identities', 'strict', 'configThread'] as const;
 
+interface SourceParts {
+  readonly clock: Clock;
+  readonly observation: Observation;
+  /** For sources that send clients before they send a configuration. */
+  readonly hold: Hold;
+}
+
 /** Chooses the source. No other code knows all sources; a new one is a line here. */
-export async function chooseSource(options: SourceOptions, clock: Clock, observation: Observation): Promise<ConfigSource> {
+export async function chooseSource(options: SourceOptions, parts: SourceParts): Promise<ConfigSource> {
+  const { clock, observation } = parts;
+  const joining = { clock, sinks: observation.observer, hold: parts.hold };
   const { resources = [], controlPlane, proxies, source, name, zone, identities, strict } = options;
   if (proxies !== undefined) {
     const { severalControlPlanes } = await import('../control/sources/join-control-plane.ts');
-    return severalControlPlanes('read' in proxies ? proxies : fixedRoster(proxies), clock, observation.observer);
+    return severalControlPlanes('read' in proxies ? proxies : fixedRoster(proxies), joining);
   }
   observation.observer.metrics.controlPlane(false, null);
   if (source !== undefined) return givenSource(source, (error) => observation.fault(error));
@@ -40,7 +50,7 @@ export async function chooseSource(options: SourceOptions, clock: Clock, observa
     // gRPC and Envoy's messages take a second to load, so they are loaded only to join a control
     // plane.
     const { controlPlaneOf } = await import('../control/sources/join-control-plane.ts');
-    return controlPlaneOf(controlPlane, clock, observation.observer);
+    return controlPlaneOf(controlPlane, joining);
   }
   const given = {
     ...(name === undefined ? {} : { name }),

@@ -7,7 +7,9 @@ import type { Clock } from '../base/clock.ts';
 import { packageVersion } from '../base/version.ts';
 import { unlessAborted } from '../base/unless-aborted.ts';
 import { within } from '../base/within.ts';
+import { HeldPlaces } from '../control/held-places.ts';
 import { ListeningPlaces } from '../control/listening-places.ts';
+import type { BoundPlace } from '../control/listening-places.ts';
 import { behaviourOf } from '../control/sources/config-source.ts';
 import type { ConfigSource } from '../control/sources/config-source.ts';
 import { createAdminPages } from './admin-pages.ts';
@@ -27,8 +29,15 @@ export interface Served extends Follower {
   readonly listening: ListeningPlaces;
   /** 0 without such a listener. */
   readonly ports: { readonly admin: number; readonly readiness: number };
+  /**
+   * Listens at a place that no configuration serves yet: its connections wait for one. Never
+   * rejects.
+   */
+  hold(place: BoundPlace): Promise<void>;
   /** Resolves when the listener for clients is open. */
   open(): Promise<void>;
+  /** Follows no configuration any more, and turns away the connections that wait for one. */
+  readonly stopFollowing: () => void;
   close(): Promise<void>;
 }
 
@@ -47,6 +56,11 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
   const { dataPlane } = configuration;
   const own = ownListeners((all) => dataPlane.setOwnListeners(all));
   const listening = listenForClients(options, given, own);
+  const held = holdForClients(options, given, { own, listening });
+  const stopFollowing = (): void => {
+    listening.end();
+    held?.end();
+  };
   const ending = endingOf(options, given);
   const pages = createAdminPages({
     ...given,
@@ -67,11 +81,13 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
       await pages.followSource();
     },
     unmet: ({ listener }) => listening.unmet(listener),
+    hold: async (place) => held?.hold(place),
+    stopFollowing,
     async open() {
       ports = await open(options, { ...given, pages, listening, own });
     },
     async close() {
-      listening.end();
+      stopFollowing();
       pages.stop();
       configuration.stop();
       // Each wait is bounded: a part that hangs must not keep the process running.
@@ -149,6 +165,32 @@ function listenForClients(
   });
   own.add(() => listening.all);
   return listening;
+}
+
+/** An inherited socket has a queue already: its connections wait there. */
+function holdForClients(
+  { bind, port, inheritedSocket }: Pick<EgressOptions, 'bind' | 'port' | 'inheritedSocket'>,
+  { clock, observation, configuration }: ServeParts,
+  { own, listening }: { readonly own: OwnListeners; readonly listening: ListeningPlaces },
+): HeldPlaces | null {
+  if (inheritedSocket !== undefined) return null;
+  const forMs = configuration.settings.setupTimeoutMs;
+  const held = new HeldPlaces({
+    clock,
+    workers: configuration.dataPlane.workers,
+    ...(bind === undefined ? {} : { bind }),
+    ...(port === undefined ? {} : { port }),
+    forMs,
+    isOpen: (place) => listening.isOpen(place),
+    onChange: () => own.changed(),
+    onGivenUp: (place, turnedAway) =>
+      observation.observer.log.warn(
+        { ...place, afterMs: forMs, turnedAway },
+        'no configuration came in time for the connections that waited at this place: they are turned away, and it no longer listens',
+      ),
+  });
+  own.add(() => held.all);
+  return held;
 }
 
 interface OpenParts extends ServeParts {

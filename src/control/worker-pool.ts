@@ -68,8 +68,15 @@ function keyOf(message: FromData): string {
   return 'place' in message ? `${message.kind} ${message.place}` : message.kind;
 }
 
+type Listen = Pick<Extract<ToData, { kind: 'listen' }>, 'address' | 'port' | 'inherited' | 'waits' | 'takes'>;
+
 /** The first of several places to listen at. */
 export const FIRST_PLACE = '';
+
+/** The name of a place that holds connections, among those of a data side. */
+function heldPlace(address: string, port: number): string {
+  return `held ${address} ${port}`;
+}
 
 interface NextLive {
   readonly snapshot: Snapshot;
@@ -112,7 +119,9 @@ export class WorkerPool {
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #secrets: Secrets = new Map();
   #own: readonly OwnListener[] = [];
-  readonly #listening = new Map<string, { readonly address: string; readonly port: number }>();
+  readonly #listening = new Map<string, { readonly address: string; readonly port: number; readonly waits?: true }>();
+  /** The places that hold connections; false where the socket could not be opened. */
+  readonly #held = new Map<string, Promise<boolean>>();
   #closing: Promise<unknown> | null = null;
   #stopping = false;
   #draining = false;
@@ -243,30 +252,48 @@ export class WorkerPool {
    */
   async listen(address: string, port: number, inherited?: number, place: string = FIRST_PLACE): Promise<number> {
     if (inherited !== undefined && this.count > 1) throw new Error('an inherited socket is for one worker');
-    const { port: bound, release } = this.count === 1 ? { port, release() {} } : await bindFirst(address, port);
-    this.#closing = null;
-    if (this.count > 1) this.#listening.set(place, { address, port: bound });
-    const results = this.#all(`listening ${place}`, `listen-failed ${place}`);
+    const takes = inherited === undefined ? await this.#takeHeld(address, port) : null;
+    if (takes !== null) return this.#listenAt(place, { address, port, takes });
     const from = inherited === undefined ? {} : { inherited };
-    this.#postAll({ kind: 'listen', place, address, port: bound, reusePort: this.count > 1, ...from });
-    let at = bound;
-    for (const result of await results.finally(release)) {
-      if (result.kind === 'listen-failed') {
-        this.#listening.delete(place);
-        throw Object.assign(new Error(result.message), { code: result.code });
-      }
-      if (result.kind === 'listening') at = result.port;
-    }
-    this.#listening.set(place, { address, port: at });
-    return at;
+    return this.#listenAt(place, { address, port, ...from });
+  }
+
+  /**
+   * Opens the socket of a place whose connections wait until `listen` is called with the same
+   * address and port. Rejects where the socket cannot be opened.
+   */
+  async hold(address: string, port: number): Promise<void> {
+    const place = heldPlace(address, port);
+    if (this.#held.has(place)) return;
+    const opened = this.#listenAt(place, { address, port, waits: true });
+    this.#held.set(
+      place,
+      opened.then(
+        () => true,
+        () => false,
+      ),
+    );
+    await opened.catch((error: unknown) => {
+      this.#held.delete(place);
+      throw error;
+    });
+  }
+
+  /**
+   * Closes a place that still holds its connections, and resets them. Resolves with their number;
+   * null where `listen` has taken the place, or there is none.
+   */
+  async letGo(address: string, port: number): Promise<number | null> {
+    const place = heldPlace(address, port);
+    const held = this.#held.get(place);
+    this.#held.delete(place);
+    if (held === undefined || !(await held)) return null;
+    return this.#closePlace(place);
   }
 
   /** Resolves when no data side listens at this place any more. */
   async closeListener(place: string): Promise<void> {
-    if (!this.#listening.delete(place)) return;
-    const closed = this.#all(`listener-closed ${place}`);
-    this.#postAll({ kind: 'close-listener', place, quietMs: 0, atMostMs: 0 });
-    await closed;
+    await this.#closePlace(place);
   }
 
   /**
@@ -276,6 +303,7 @@ export class WorkerPool {
   async closeListeners(options: { readonly quietMs: number; readonly atMostMs: number }): Promise<void> {
     this.#closing ??= this.#all(`listener-closed ${EVERY_PLACE}`);
     this.#listening.clear();
+    this.#held.clear();
     this.#postAll({ kind: 'close-listener', place: EVERY_PLACE, ...options });
     await this.#closing;
   }
@@ -309,6 +337,44 @@ export class WorkerPool {
     this.#watch.stop();
     this.#tickets?.close();
     await Promise.all(this.#links.map((link) => link.stop()));
+  }
+
+  /** Resolves with the number of connections that still waited there. */
+  async #closePlace(place: string): Promise<number> {
+    if (!this.#listening.delete(place)) return 0;
+    const closed = this.#all(`listener-closed ${place}`);
+    this.#postAll({ kind: 'close-listener', place, quietMs: 0, atMostMs: 0 });
+    return (await closed).reduce((sum, each) => sum + (each.kind === 'listener-closed' ? each.turnedAway : 0), 0);
+  }
+
+  /** Returns the name of the place that holds this address and port; null where none does. */
+  async #takeHeld(address: string, port: number): Promise<string | null> {
+    const place = heldPlace(address, port);
+    const held = this.#held.get(place);
+    this.#held.delete(place);
+    return held !== undefined && (await held) ? place : null;
+  }
+
+  async #listenAt(place: string, how: Listen): Promise<number> {
+    const { address, port, takes, waits } = how;
+    const isOwn = this.count === 1 || takes !== undefined;
+    const { port: bound, release } = isOwn ? { port, release() {} } : await bindFirst(address, port);
+    this.#closing = null;
+    const at = { address, port: bound, ...(waits === undefined ? {} : { waits }) };
+    if (takes !== undefined) this.#listening.delete(takes);
+    if (this.count > 1) this.#listening.set(place, at);
+    const results = this.#all(`listening ${place}`, `listen-failed ${place}`);
+    this.#postAll({ kind: 'listen', ...how, place, port: bound, reusePort: this.count > 1 });
+    let opened = bound;
+    for (const result of await results.finally(release)) {
+      if (result.kind === 'listen-failed') {
+        this.#listening.delete(place);
+        throw Object.assign(new Error(result.message), { code: result.code });
+      }
+      if (result.kind === 'listening') opened = result.port;
+    }
+    this.#listening.set(place, { ...at, port: opened });
+    return opened;
   }
 
   #addSlots(change: SnapshotChange): void {
@@ -489,7 +555,7 @@ export class WorkerPool {
     // Without a listener the new one has nothing to close.
     for (const [key, answer] of Object.entries(this.#waiting[worker] ?? {})) {
       const [, place] = /^listener-closed (.*)$/.exec(key) ?? [];
-      if (place !== undefined) answer({ kind: 'listener-closed', place });
+      if (place !== undefined) answer({ kind: 'listener-closed', place, turnedAway: 0 });
     }
     this.#options.clock.after(deaths === 1 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** deaths, LONGEST_DELAY_MS), () => {
       if (this.#stopping) return;

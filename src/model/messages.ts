@@ -38,6 +38,10 @@ export type ToData =
       readonly port: number;
       readonly reusePort: boolean;
       readonly inherited?: number;
+      /** True holds its connections until another `listen` takes this place. */
+      readonly waits?: true;
+      /** The place that holds this address and port; its connections are served from now on. */
+      readonly takes?: string;
     }
   /** Addresses of all listeners of this process, which are never dialled. */
   | { readonly kind: 'own-listeners'; readonly ownListeners: readonly OwnListener[] }
@@ -108,8 +112,10 @@ export interface OwnListener {
 export type FromData =
   | { readonly kind: 'listening'; readonly place: string; readonly port: number }
   | { readonly kind: 'listen-failed'; readonly place: string; readonly code: string; readonly message: string }
-  /** With `EVERY_PLACE`, all are closed. */
-  | { readonly kind: 'listener-closed'; readonly place: string }
+  /**
+   * With `EVERY_PLACE`, all are closed. `turnedAway`: connections that waited for a configuration.
+   */
+  | { readonly kind: 'listener-closed'; readonly place: string; readonly turnedAway: number }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'alive' }
   | { readonly kind: 'open-sessions'; readonly open: OpenSessions }

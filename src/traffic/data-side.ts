@@ -45,6 +45,7 @@ import { showSessions } from './shown-sessions.ts';
 import { Sweep } from './sweep.ts';
 import { Terminator } from './terminate.ts';
 import { Unproven } from './unproven.ts';
+import { WaitingRoom } from './waiting-room.ts';
 
 export interface DataSideOptions {
   readonly clock: Clock;
@@ -59,6 +60,12 @@ export interface DataSideOptions {
   readonly systemTrust: OriginationDeps['systemTrust'];
   readonly checkServerName: OriginationDeps['checkServerName'];
   readonly send: (message: FromData) => void;
+}
+
+/** One place for clients, and its connections that wait for a configuration. */
+interface Door {
+  readonly listener: Listener;
+  readonly room: WaitingRoom;
 }
 
 /**
@@ -97,7 +104,7 @@ export class DataSide implements SessionContext {
   #coming: ComingSnapshot | null = null;
   /** Set once a piece of a change has failed; its later pieces are dropped. */
   #changeFailure: string | null = null;
-  readonly #listeners = new Map<string, Listener>();
+  readonly #doors = new Map<string, Door>();
   #closesAll = false;
   #accepted = 0;
   #started: Promise<void> | null = null;
@@ -259,14 +266,11 @@ export class DataSide implements SessionContext {
     this.#send({ kind: 'relay', path: this.adoptionWorks ? 'adopted-handle' : 'public-api' });
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, room: WaitingRoom): void {
     if (this.settings.unref) socket.unref();
     const source = clientAddressOf(socket);
     const refusal = this.#admission.admit(socket, source);
-    if (refusal === null) {
-      void runSession(socket, this);
-      return;
-    }
+    if (refusal === null) return room.enter(socket);
     socket.on('error', ignoreError);
     const draft = this.draft(socket);
     draft.judgedBy(this.#snapshot);
@@ -276,21 +280,37 @@ export class DataSide implements SessionContext {
   }
 
   async #listen(message: Extract<ToData, { kind: 'listen' }>): Promise<void> {
-    const { place, address, port, reusePort, inherited } = message;
+    const { place, address, port, reusePort, inherited, takes = place } = message;
     const { backlog, unref } = this.settings;
     await this.start();
-    const listener = this.#listeners.get(place) ?? new Listener(this.clock, (socket) => this.#accept(socket));
-    this.#listeners.set(place, listener);
+    const taken = this.#doors.get(takes);
+    if (taken !== undefined && takes !== place) {
+      this.#doors.delete(takes);
+      this.#doors.set(place, taken);
+      taken.room.open();
+      return this.#send({ kind: 'listening', place, port });
+    }
+    const door = taken ?? this.#door(message.waits === true);
+    this.#doors.set(place, door);
     this.#closesAll = false;
     this.#sweep.start();
     try {
-      const bound = await listener.listen({ address, port, reusePort, backlog, unref, inherited });
+      const bound = await door.listener.listen({ address, port, reusePort, backlog, unref, inherited });
       this.#send({ kind: 'listening', place, port: bound });
     } catch (error) {
       const { code, message: text } = error as Error & { code?: string };
-      this.#listeners.delete(place);
+      this.#doors.delete(place);
       this.#send({ kind: 'listen-failed', place, code: code ?? '', message: text });
     }
+  }
+
+  #door(waits: boolean): Door {
+    const room = new WaitingRoom({
+      isOpen: !waits,
+      serve: (socket) => void runSession(socket, this),
+      turnAway: (socket) => this.limits.leaveSession(clientAddressOf(socket)),
+    });
+    return { room, listener: new Listener(this.clock, (socket) => this.#accept(socket, room)) };
   }
 
   async #showSessions({ ask, query }: Extract<ToData, { kind: 'ask-sessions' }>): Promise<void> {
@@ -301,17 +321,18 @@ export class DataSide implements SessionContext {
   #closeListener({ place, ...options }: Extract<ToData, { kind: 'close-listener' }>): void {
     const isAll = place === EVERY_PLACE;
     this.#closesAll ||= isAll;
-    const closing = isAll ? [...this.#listeners.keys()] : [place].filter((each) => this.#listeners.has(each));
-    if (closing.length === 0) this.#send({ kind: 'listener-closed', place });
-    for (const each of closing) this.#listeners.get(each)?.closeWhenQuiet(options, () => this.#listenerClosed(each));
+    const closing = isAll ? [...this.#doors.keys()] : [place].filter((each) => this.#doors.has(each));
+    if (closing.length === 0) this.#send({ kind: 'listener-closed', place, turnedAway: 0 });
+    for (const each of closing) this.#doors.get(each)?.listener.closeWhenQuiet(options, () => this.#listenerClosed(each));
   }
 
   #listenerClosed(place: string): void {
-    this.#listeners.delete(place);
-    this.#send({ kind: 'listener-closed', place });
-    if (!this.#closesAll || this.#listeners.size > 0) return;
+    const turnedAway = this.#doors.get(place)?.room.close() ?? 0;
+    this.#doors.delete(place);
+    this.#send({ kind: 'listener-closed', place, turnedAway });
+    if (!this.#closesAll || this.#doors.size > 0) return;
     this.#closesAll = false;
-    this.#send({ kind: 'listener-closed', place: EVERY_PLACE });
+    this.#send({ kind: 'listener-closed', place: EVERY_PLACE, turnedAway: 0 });
   }
 
   /** Answers each change after its last piece: it is live, or nothing of it is. */
@@ -358,8 +379,8 @@ export class DataSide implements SessionContext {
         this.#send({ kind: 'stopped' });
       });
     };
-    for (const listener of this.#listeners.values()) listener.close(() => undefined);
-    this.#listeners.clear();
+    for (const { listener, room } of this.#doors.values()) listener.close(() => room.close());
+    this.#doors.clear();
     stopped();
   }
 

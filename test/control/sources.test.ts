@@ -71,7 +71,11 @@ async function atControlPlane(isSilent: boolean): Promise<Subject> {
   await serve(['api']);
   if (isSilent) controlPlane.stall('cluster');
   return {
-    source: controlPlaneOf(joining(controlPlane, controlPlane.tokens.issue()), clock, observer),
+    source: controlPlaneOf(joining(controlPlane, controlPlane.tokens.issue()), {
+      clock,
+      sinks: observer,
+      hold: () => Promise.resolve(),
+    }),
     serve,
     async spoil() {
       mend = controlPlane.nackLoop('cluster');

@@ -556,3 +556,32 @@ async function oneMeshTwice(t: Test): Promise<void> {
 }
 
 t.test('two Dataplanes of one mesh share its routes, and a client has to be allowed by both', oneMeshTwice);
+
+t.test('a Dataplane that comes later listens before it is served, and its clients wait for it', async (t) => {
+  const ports = [await freePort(), await freePort()] as const;
+  const roster = changing([]);
+  const entry = (controlPlane: JoinedZone['controlPlane'], mesh: string, port: number): RosterEntry => ({
+    controlPlane: joiningMesh(controlPlane, mesh, { resource: JSON.stringify(dataplaneOf(mesh, 'egress', port)) }),
+  });
+  await using zone = await startJoined(t, {
+    meshes: ['mesh-a', 'mesh-b'],
+    egress: { port: undefined as never },
+    before: (controlPlane, meshes) =>
+      meshes.forEach((mesh, i) => controlPlane.set(mesh.resources(ports[i]), { of: `${mesh.name}.egress` })),
+    proxies(controlPlane) {
+      roster.set([entry(controlPlane, 'mesh-a', ports[0])]);
+      return roster;
+    },
+  });
+  const [a, b] = zone.meshes;
+  zone.controlPlane.stall('listener');
+  roster.set([entry(zone.controlPlane, 'mesh-a', ports[0]), entry(zone.controlPlane, 'mesh-b', ports[1])]);
+  await until('it is in the list', () => zone.controlPlane.proxies.includes('mesh-b.egress'));
+  const waiting = zone.connect(b!.sni, b!.client('frontend'), { port: ports[1] });
+  await until('it is connected', () => zone.egress.sessions() === 1);
+  t.equal(zone.egress.listeners.length, 1, 'the place is not one that is served');
+  t.equal(await ask(await zone.connect(a!.sni, a!.client('frontend')), 'other'), 'other');
+  zone.controlPlane.resume('listener');
+  t.equal(await ask(await waiting, 'ping'), 'ping');
+  t.equal(zone.egress.listeners.length, 2);
+});

@@ -6,6 +6,7 @@ import type { AdminListener } from '../../model/admin-listener.ts';
 import type { ControlFacts } from '../../admin/envoy/facts.ts';
 import type { Compiled } from '../../model/compiled.ts';
 import { EMPTY_SNAPSHOT } from '../../model/snapshot.ts';
+import { isPort } from '../../resources/hosts.ts';
 import type { ReadFile } from '../../resources/load.ts';
 import { acceptAssignment, acceptCluster } from '../../xds/accept/accept-cluster.ts';
 import { acceptListener } from '../../xds/accept/accept-listener.ts';
@@ -48,10 +49,17 @@ export interface ControlPlaneSourceOptions {
   readonly onEvent: (event: AdsEvent) => void;
   /** Called when the stream ends because the egress drains. */
   readonly onLeave: () => void;
+  readonly hold: Hold;
   /** Keeps the last good configuration for a start without the control plane. Absent keeps none. */
   readonly kept?: KeptConfiguration;
   readonly onKept?: (event: KeptEvent) => void;
 }
+
+/**
+ * Listens at a place before there is a configuration for it, so that clients wait for it in place
+ * of being refused. Does nothing where clients are served already. Never rejects.
+ */
+export type Hold = (place: { readonly address: string; readonly port: number }) => Promise<void>;
 
 /** One proxy at its control plane. */
 export interface ControlPlaneSource extends ConfigSource {
@@ -83,7 +91,7 @@ const NO_LISTENER_KEPT_MS = 30_000;
  */
 export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlPlaneSource {
   const { name, kept } = options;
-  const { zone, adminPort } = readResource(options.resource);
+  const { zone, adminPort, place } = readResource(options.resource);
   const translate = createTranslator(createClusterTranslator(options.readFile));
   const ended = new AbortController();
   let joined: { readonly bootstrap: Bootstrap; readonly client: AdsClient } | null = null;
@@ -109,6 +117,9 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlP
 
   const join: Join = async (onRetry) => {
     const bootstrap = await options.bootstrap(ended.signal, onRetry);
+    // The first request on the stream puts a resource that comes with it into the list that clients
+    // get: by then they have to find an open port.
+    if (place !== null) await options.hold(place);
     if (ended.signal.aborted) return;
     const client: AdsClient = openStream(options, bootstrap, (state) => {
       first.see(state, () => client.status().warming);
@@ -271,13 +282,31 @@ function noListener(mesh: string): { readonly about: string; readonly text: stri
   return { about: `mesh:${mesh}`, text };
 }
 
+interface OwnResource {
+  readonly zone: string;
+  readonly adminPort: number;
+  /** Where clients come to; null where only the control plane knows it. */
+  readonly place: { readonly address: string; readonly port: number } | null;
+}
+
 /** Without a resource only the control plane knows the zone. */
-function readResource(json: string | null): { readonly zone: string; readonly adminPort: number } {
-  const resource = (json === null ? {} : JSON.parse(json)) as {
+function readResource(json: string | null): OwnResource {
+  const { zone = '', networking = {} } = (json === null ? {} : JSON.parse(json)) as {
     readonly zone?: string;
-    readonly networking?: { readonly admin?: { readonly port?: number } };
+    readonly networking?: Place & { readonly admin?: { readonly port?: number }; readonly listeners?: readonly Place[] };
   };
-  return { zone: resource.zone ?? '', adminPort: resource.networking?.admin?.port ?? DEFAULT_ADMIN_PORT };
+  const { listeners, admin } = networking;
+  // A Dataplane has its ports in a list, and the first one of a zone egress is the one that counts.
+  const { address = networking.address ?? '', port = 0 } =
+    listeners === undefined ? networking : (listeners.find(({ type }) => type === 'ZoneEgress') ?? {});
+  const place = address === '' || !isPort(port) ? null : { address, port };
+  return { zone, adminPort: admin?.port ?? DEFAULT_ADMIN_PORT, place };
+}
+
+interface Place {
+  readonly type?: string;
+  readonly address?: string;
+  readonly port?: number;
 }
 
 const DEFAULT_ADMIN_PORT = 9_901;

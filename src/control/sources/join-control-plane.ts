@@ -8,7 +8,7 @@ import { fetchBootstrap } from '../../xds/bootstrap/fetch-bootstrap.ts';
 import { tellEvent, tellKept } from './control-plane-events.ts';
 import type { EventSinks } from './control-plane-events.ts';
 import { controlPlaneSource } from './control-plane-source.ts';
-import type { ControlPlaneSource, ControlPlaneSourceOptions } from './control-plane-source.ts';
+import type { ControlPlaneSource, ControlPlaneSourceOptions, Hold } from './control-plane-source.ts';
 import { keptConfiguration } from './kept-configuration.ts';
 import type { ConfigSource } from './config-source.ts';
 import type { ProxyRoster } from './proxy-roster.ts';
@@ -16,6 +16,13 @@ import { proxyId } from './proxy-sentence.ts';
 import { severalProxiesSource } from './several-proxies-source.ts';
 
 type Sinks = Pick<Observer, 'log' | 'metrics'>;
+
+/** The parts of the egress that a control plane uses as its source. */
+export interface Joining {
+  readonly clock: Clock;
+  readonly sinks: Sinks;
+  readonly hold: Hold;
+}
 
 /** The first attempts are all logged, later ones one in so many, unless the reason changes. */
 const FIRST_ATTEMPTS = 5;
@@ -25,13 +32,14 @@ const ONE_OF = 20;
  * Makes a control plane the source, with its bootstrap, log lines and metrics. Nothing is requested
  * before it is started.
  */
-export function controlPlaneOf(controlPlane: ControlPlaneOptions, clock: Clock, sinks: Sinks): ConfigSource {
+export function controlPlaneOf(controlPlane: ControlPlaneOptions, { clock, sinks, hold }: Joining): ConfigSource {
   const { log, metrics } = sinks;
-  return joinedAs(controlPlane, clock, { log, metrics, labels: null, heard: () => {} });
+  return joinedAs(controlPlane, clock, { log, metrics, hold, labels: null, heard: () => {} });
 }
 
 /** Makes several proxies the source; log lines and metrics name the one that they are about. */
-export function severalControlPlanes(roster: ProxyRoster, clock: Clock, { log, metrics }: Sinks): ConfigSource {
+export function severalControlPlanes(roster: ProxyRoster, { clock, sinks, hold }: Joining): ConfigSource {
+  const { log, metrics } = sinks;
   const labelled = new Map<string, ProxyLabels>();
   const warned = new Map<string, string>();
   return severalProxiesSource({
@@ -46,7 +54,7 @@ export function severalControlPlanes(roster: ProxyRoster, clock: Clock, { log, m
       const warnings = JSON.stringify(controlPlane.warnings);
       if (warned.get(id) !== warnings) for (const warning of controlPlane.warnings) own.warn({}, warning);
       warned.set(id, warnings);
-      return joinedAs(controlPlane, clock, { log: own, metrics, labels, heard });
+      return joinedAs(controlPlane, clock, { log: own, metrics, hold, labels, heard });
     },
     onRefused({ controlPlane }, { message }, retryInMs) {
       metrics.controlPlane(false, labelsOf(controlPlane));
@@ -73,6 +81,7 @@ export function severalControlPlanes(roster: ProxyRoster, clock: Clock, { log, m
 interface JoinedAs {
   readonly log: EventSinks['log'];
   readonly metrics: Sinks['metrics'];
+  readonly hold: Hold;
   readonly labels: ProxyLabels | null;
   readonly heard: () => void;
 }
@@ -80,7 +89,7 @@ interface JoinedAs {
 function joinedAs(
   controlPlane: ControlPlaneOptions,
   clock: Clock,
-  { log, metrics, labels, heard }: JoinedAs,
+  { log, metrics, hold, labels, heard }: JoinedAs,
 ): ControlPlaneSource {
   let lastMessage = '';
   return controlPlaneSource({
@@ -91,6 +100,7 @@ function joinedAs(
     ...(controlPlane.mesh === undefined ? {} : { mesh: controlPlane.mesh }),
     resource: controlPlane.resource,
     token: controlPlane.token,
+    hold,
     // Certificates of upstream TLS may be files of this machine, as with Envoy.
     readFile: (path) => readFileBelow('/', path),
     bootstrap: (signal, onRetry) =>
