@@ -12,6 +12,22 @@ const LICENCE = /^(?:licen[cs]e|copying|notice)[^/]*$/i;
  * files for browsers.
  */
 const UNUSED = /^(?:tests?|examples?|benchmarks?|docs?|browser)\//;
+/**
+ * The builds of packages for browsers, and those for a module system by which nothing here loads
+ * the package. A package that is no longer laid out like this fails the build.
+ */
+const OTHER_BUILDS: Readonly<Record<string, RegExp>> = {
+  // Loaded by `import` only.
+  '@bufbuild/protobuf': /^dist\/cjs\//,
+  'lru-cache': /^dist\/(?:commonjs|esm\/(?:browser|react-native))\//,
+  re2js: /^build\/index\.(?:umd\.js|cjs)$/,
+  // Loaded by `require` only.
+  '@js-sdsl/ordered-map': /^dist\/(?:umd|esm)\//,
+  // Bundles of what lies beside them.
+  bintrees: /^dist\//,
+  'node-forge': /^dist\//,
+  protobufjs: /^dist\//,
+};
 
 /**
  * Writes the program below `out`/opt/zone-egress: what it runs and what its licences require,
@@ -21,11 +37,16 @@ export function writeApp(root: string, out: string, packages: readonly RuntimePa
   const home = join(out, HOME);
   copyFiles(join(root, 'dist', 'src'), join(home, 'dist', 'src'), (name) => CODE.test(name));
   copyFiles(join(root, 'generated'), join(home, 'generated'), (name) => CODE.test(name));
-  for (const { path } of packages)
+  const found = new Set<string>();
+  for (const { path, name: of } of packages)
     copyFiles(join(root, path), join(home, path), (name) => {
       if (name.startsWith('node_modules/') || UNUSED.test(name)) return false;
-      return CODE.test(name) || LICENCE.test(name);
+      const isOther = OTHER_BUILDS[of]?.test(name) === true;
+      if (isOther) found.add(of);
+      return !isOther && (CODE.test(name) || LICENCE.test(name));
     });
+  const gone = Object.keys(OTHER_BUILDS).filter((of) => !found.has(of));
+  if (gone.length > 0) throw new Error(`the build that is left out of ${gone.join(', ')} is not there: look at what it has now`);
   for (const name of ['LICENSE', 'NOTICE']) copyFileSync(join(root, name), join(home, name));
   const { name, version, type, license, imports, dependencies } = JSON.parse(
     readFileSync(join(root, 'package.json'), 'utf8'),

@@ -69,6 +69,11 @@ t.test('it holds what runs and nothing else, no folder is empty, and its command
   }
 });
 
+t.test('the layer of the program is below 12 MB', async (t) => {
+  const bytes = files.reduce((sum, name) => sum + lstatSync(join(app, name)).size, 0);
+  t.ok(bytes < 12e6, `${bytes} bytes`);
+});
+
 t.test('every module that it needs at run time is there: each of its own files loads', async (t) => {
   const own = readdirSync(join(home, 'dist/src'), { recursive: true, encoding: 'utf8' });
   // The roots of threads and of the process run when they are loaded.
