@@ -25,7 +25,7 @@ const access = createAccessLog(SESSIONS, {
   clock: systemClock({ keepAlive: false }),
 });
 const peer = pino({ base: { service: 'zone-egress' }, timestamp: pino.stdTimeFunctions.isoTime }, destination);
-const metrics = createMetrics({ version: 'perf', process: false });
+const metrics = createMetrics({ version: 'perf', process: false, clock: systemClock({ keepAlive: false }) });
 const traffic = new TrafficCounters();
 const ring = new RecentDecisions();
 const clock = systemClock({ keepAlive: false });

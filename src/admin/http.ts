@@ -22,9 +22,10 @@ export interface HandleOptions {
   /** May refuse a request before any page is made. Absent admits all. */
   readonly admit?: (request: IncomingMessage) => View | null;
   /**
-   * Returns the page of a path, or null for an unknown path. `search` is the part after the `?`.
+   * Returns the page of a path, or null for an unknown path. `search` is the part after the `?`,
+   * `accept` the header of that name.
    */
-  readonly page: (path: string, search: string, method: string) => View | null | Promise<View | null>;
+  readonly page: (path: string, search: string, method: string, accept: string) => View | null | Promise<View | null>;
   /** Absent allows only GET. */
   readonly anyMethod?: boolean;
   /** Called when a page threw: a bug, or a broken environment. */
@@ -266,7 +267,8 @@ async function viewFor(request: IncomingMessage, { admit, anyMethod, page }: Han
   const target = request.url ?? '';
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
-  const view = await page(path, mark < 0 ? '' : target.slice(mark + 1), request.method ?? 'GET');
+  const search = mark < 0 ? '' : target.slice(mark + 1);
+  const view = await page(path, search, request.method ?? 'GET', request.headers.accept ?? '');
   return view ?? textView(404, 'no such page');
 }
 

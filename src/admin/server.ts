@@ -9,6 +9,7 @@ import type { SessionRecord } from '../model/session-record.ts';
 import type { Answer, ProbeQuestion, Question } from '../explain/question.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { DecisionQuery } from '../observe/decisions.ts';
+import type { Exposition } from '../observe/exposition.ts';
 import { explainView } from './explain-view.ts';
 import { isEnvoyPath } from './envoy/paths.ts';
 import type { EnvoyPage } from './envoy/pages.ts';
@@ -39,8 +40,8 @@ export interface AdminState {
   ready(proxy?: string | null): Readiness | null;
   /** Lists the proxies as which the process has joined its control plane. */
   proxies?(): readonly ProxyState[];
-  /** Returns Prometheus text. */
-  metrics(): Promise<string>;
+  /** Returns the metrics in the format that the header `Accept` prefers. */
+  metrics(accept: string): Promise<Exposition>;
   /** Returns records newest first. */
   decisions(query: DecisionQuery): readonly SessionRecord[];
   /** Returns refused requests, newest first. */
@@ -111,10 +112,10 @@ export function createAdminServer(options: AdminServerOptions): Promise<AdminSer
     name: 'the admin pages',
     fault,
     admit: (request) => admitAdmin(request, allowed),
-    page(path, search) {
+    page(path, search, _method, accept) {
       // Envoy's page of metrics includes this egress's own.
-      if (envoy !== undefined && isEnvoyPath(path) && path !== '/ready') return envoy(path, search, 'GET');
-      return Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search) : null;
+      if (envoy !== undefined && isEnvoyPath(path) && path !== '/ready') return envoy(path, search, 'GET', accept);
+      return Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search, accept) : null;
     },
   });
 }
@@ -134,7 +135,7 @@ export function createReadinessServer(options: ReadinessServerOptions): Promise<
   });
 }
 
-async function adminPage(state: AdminState, path: keyof typeof PAGES, search: string): Promise<View> {
+async function adminPage(state: AdminState, path: keyof typeof PAGES, search: string, accept: string): Promise<View> {
   switch (path) {
     case '/':
       return indexView(PAGES);
@@ -143,7 +144,7 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
     case '/dataplanes':
       return proxiesView(state.proxies?.() ?? [], search);
     case '/stats/prometheus':
-      return metricsView(await state.metrics());
+      return metricsView(await state.metrics(accept));
     case '/routes':
       return routesView(state.snapshot(), search);
     case '/sessions':

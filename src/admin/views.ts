@@ -6,6 +6,8 @@ import type { RequestRecord } from '../model/request-record.ts';
 import type { ShownAnswer } from '../model/shown-session.ts';
 import type { SessionRecord } from '../model/session-record.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { CONTENT_TYPES, OPENMETRICS_END } from '../observe/exposition.ts';
+import type { Exposition } from '../observe/exposition.ts';
 import { recordLine } from '../observe/record-feed.ts';
 import type { ProxyState } from './proxy-state.ts';
 import { routingTable, tableText } from '../routing/table.ts';
@@ -65,8 +67,9 @@ function outputIn(search: string): 'json' | 'table' | null {
   return output === 'json' || output === 'table' ? output : null;
 }
 
-export function metricsView(text: string): View {
-  return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: text };
+export function metricsView({ format, text }: Exposition): View {
+  const end = format === 'openmetrics' ? OPENMETRICS_END : '';
+  return { status: 200, contentType: CONTENT_TYPES[format], body: text + end };
 }
 
 /** Ten thousand records are 9 MB and take 70 ms, so they are written a hundred at a time. */

@@ -85,7 +85,7 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
           state: {
             ready,
             proxies,
-            metrics: () => observer.text(workers.limits),
+            metrics: (accept) => observer.exposition(workers.limits, accept),
             decisions: (query) => observer.decisions(query),
             requests: (query) => observer.requests(query),
             follow: (query) => feed.follow(query),

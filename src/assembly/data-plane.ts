@@ -134,6 +134,7 @@ function nameResolver(
     clock,
     onAnswer,
     onFailure: (name, message) => observation.nameFailed(name, message),
+    onTimed: (result, tookMs) => observation.observer.metrics.lookup(result, tookMs),
     ...(lookup === undefined ? {} : { lookup }),
   });
 }

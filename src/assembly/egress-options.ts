@@ -10,6 +10,9 @@ import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options
 
 export type ResourceFiles = readonly { readonly path: string; readonly text: string }[];
 
+/** Each destination has some forty lines. */
+const MOST_TOP = 10_000;
+
 export interface EgressOptions {
   /**
    * A folder of Kuma resource files, the files themselves, or a function that returns them at each
@@ -67,6 +70,16 @@ export interface EgressOptions {
    * Default: 1, each.
    */
   readonly logSample?: number;
+  /**
+   * The most destinations, and the most endpoints, with metrics of their own; the rest of a mesh is
+   * together under `other`. Default: 200.
+   */
+  readonly metricsTop?: number;
+  /**
+   * Offers the metrics as OpenMetrics too, with the id of a session as an example of each bucket.
+   * Default: false.
+   */
+  readonly openMetrics?: boolean;
   /** Receives the log lines; default: standard output. */
   readonly logDestination?: { write(line: string): void };
   /**
@@ -131,6 +144,8 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
   watch: checked.flag,
   logLevel: checked.oneOf(['debug', 'info', 'warn', 'error', 'off']),
   logSample: checked.amount,
+  metricsTop: checked.whole(0, MOST_TOP),
+  openMetrics: checked.flag,
   logDestination: checked.having('something with write(line)', 'write'),
   remembered: checked.amount,
   record: checked.options<RecordOptions>({ file: checked.name, maxBytes: checked.amount }, ['file']),

@@ -46,7 +46,10 @@ export interface Observation {
 /** The most time for the last lines to be read. */
 const LAST_LINES_MS = 1_000;
 
-type ObserveOptions = Pick<EgressOptions, 'logLevel' | 'logSample' | 'logDestination' | 'remembered' | 'record' | 'concurrency'>;
+type ObserveOptions = Pick<
+  EgressOptions,
+  'logLevel' | 'logSample' | 'metricsTop' | 'openMetrics' | 'logDestination' | 'remembered' | 'record' | 'concurrency'
+>;
 
 export function observe(options: ObserveOptions, clock: Clock): Observation {
   const observer = createObserver({
@@ -55,6 +58,8 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
     version: packageVersion(),
     ...(options.remembered === undefined ? {} : { decisions: options.remembered }),
     ...(options.logSample === undefined ? {} : { logSample: options.logSample }),
+    ...(options.metricsTop === undefined ? {} : { top: options.metricsTop }),
+    ...(options.openMetrics === undefined ? {} : { openMetrics: options.openMetrics }),
     ...(options.logDestination === undefined ? {} : { destination: options.logDestination }),
   });
   observer.metrics.workers(options.concurrency ?? 1);

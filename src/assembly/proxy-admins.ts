@@ -106,17 +106,19 @@ export function createProxyAdmins(options: ProxyAdminsOptions): ProxyAdmins {
   }
 
   return {
-    page(path, search, method) {
+    page(path, search, method, accept) {
       const query = new URLSearchParams(search);
       const id = query.get('dataplane');
       query.delete('dataplane');
       if (id !== null) {
         const known = proxies().some((proxy) => proxy.id === id);
-        return known ? ofProxy(id).page(path, query.size === 0 ? '' : `?${query.toString()}`, method) : unknownProxy(proxies());
+        return known
+          ? ofProxy(id).page(path, query.size === 0 ? '' : `?${query.toString()}`, method, accept)
+          : unknownProxy(proxies());
       }
       const isOne = source.proxies === undefined || source.controlFacts !== undefined;
       if (path === '/config_dump' && !isOne) return textView(400, `add ?dataplane=, with one of ${idsOf(proxies())}`);
-      return whole.page(path, search, method);
+      return whole.page(path, search, method, accept);
     },
     async follow() {
       if (source.adminListener === undefined && source.proxies === undefined) return;

@@ -50,6 +50,10 @@ export interface RunOptions {
   readonly logLevel: LogLevel;
   /** 0 logs no session that ended well. */
   readonly logSample: number;
+  /** The most destinations, and the most endpoints, with metrics of their own. */
+  readonly metricsTop: number;
+  /** True offers OpenMetrics. */
+  readonly openMetrics: boolean;
   /** Options of kuma-dp that are accepted without an effect; logged once at debug. */
   readonly ignored: readonly string[];
 }
@@ -239,6 +243,22 @@ export const RUN_OPTIONS: OptionTable = {
     value: 'N',
     help: 'log one of N sessions that ended well, 0 none of them; refused ones are always logged',
   },
+  'metrics-top': {
+    kind: 'count',
+    env: ['ZONE_EGRESS_METRICS_TOP'],
+    fallback: '200',
+    value: 'N',
+    most: 10_000,
+    help: 'the N busiest destinations and the N busiest endpoints have metrics of their own, and the rest is counted as other',
+  },
+  openmetrics: {
+    kind: 'text',
+    env: ['ZONE_EGRESS_OPENMETRICS'],
+    fallback: 'off',
+    value: 'WHETHER',
+    choices: ['on', 'off'],
+    help: 'on or off; on offers the metrics as OpenMetrics to readers that accept it, with the id of a session as an example of each bucket',
+  },
 };
 
 /** The file itself cannot name another. */
@@ -303,12 +323,14 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     recordMaxBytes: given.bytes('record-max-size'),
     logLevel: levelOrNull(given.text('log-level') ?? '') ?? 'info',
     logSample: given.count('log-sample'),
+    metricsTop: given.count('metrics-top'),
+    openMetrics: isOn(given, 'openmetrics'),
     // For a Dataplane the mesh has an effect.
     ignored: ignoredIn(given, proxyType === 'dataplane' ? ['mesh'] : []),
   };
 }
 
-function isOn(given: ParsedOptions, option: 'http' | 'resumption'): boolean {
+function isOn(given: ParsedOptions, option: 'http' | 'resumption' | 'openmetrics'): boolean {
   const text = given.text(option) ?? 'on';
   if (text !== 'on' && text !== 'off')
     throw new Error(`${given.source(option) ?? `--${option}`} ${JSON.stringify(text)}: allowed is on or off`);

@@ -222,6 +222,8 @@ function egressOptions(options: RunOptions, terminal: Terminal, warnings: readon
     configThread: true,
     logLevel: options.logLevel,
     logSample: options.logSample,
+    metricsTop: options.metricsTop,
+    openMetrics: options.openMetrics,
     ignoredFlags: options.ignored,
     warnings: warning === null ? warnings : [...warnings, warning],
     ...(options.record === null ? {} : { record: { file: options.record, maxBytes: options.recordMaxBytes } }),

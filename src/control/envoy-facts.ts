@@ -69,7 +69,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     },
     memory: processMemory,
     control,
-    metrics: () => observer.text(workers.limits),
+    metrics: (accept) => observer.exposition(workers.limits, accept),
   };
 }
 

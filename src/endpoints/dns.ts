@@ -26,6 +26,8 @@ export interface ResolverOptions {
   readonly onAnswer: (name: string, resolution: Resolution) => void;
   /** Called for each look-up that failed or timed out, even where the last good answer stays. */
   readonly onFailure?: (name: string, message: string) => void;
+  /** Called for each look-up that ended or timed out, with its time. */
+  readonly onTimed?: (result: 'answered' | 'failed', tookMs: number) => void;
   /**
    * The most concurrent look-ups. Names whose last one failed get half of them, so that others
    * never wait for them.
@@ -298,6 +300,7 @@ class DnsResolver implements Resolver {
     // A look-up cannot be cancelled; a late answer still counts.
     const deadline = this.#clock.after(this.#deadlineMs, () => {
       overdue = true;
+      this.#options.onTimed?.('failed', this.#clock.now() - startedAt);
       this.#deadlines.delete(deadline);
       this.#fail(entry, `no answer within ${this.#deadlineMs} ms`);
       leave();
@@ -317,6 +320,8 @@ class DnsResolver implements Resolver {
     entry.busy = false;
     if (this.#closed) return;
     const took = this.#clock.now() - startedAt;
+    // Past the deadline it was counted there.
+    if (!overdue) this.#options.onTimed?.(found.addresses.length > 0 ? 'answered' : 'failed', took);
     if (found.addresses.length > 0) this.#succeed(entry, found);
     else if (!overdue) this.#fail(entry, trouble);
     if (entry.family !== family) this.#look(entry);

@@ -37,6 +37,19 @@ export interface ListenerConfig {
   readonly more?: readonly ListenerPlace[];
   /** True where a control plane has sent no listener, so the egress must not listen now. */
   readonly absent?: true;
+  /**
+   * The ZoneEgress and the Dataplanes that one process serves, where they are several, for the
+   * metrics. Absent means one.
+   */
+  readonly serving?: readonly ServingProxy[];
+}
+
+/** One of the proxies of a process. */
+export interface ServingProxy {
+  /** Name of its resource. */
+  readonly name: string;
+  /** The key in `meshes` of its identity; empty for a ZoneEgress, which serves the rest. */
+  readonly identity: string;
 }
 
 export interface ListenerPlace {

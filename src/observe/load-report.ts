@@ -1,12 +1,15 @@
 import type { Clock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
-import type { GoodConfig } from '../model/compiled.ts';
+import type { GoodConfig, ListenerConfig } from '../model/compiled.ts';
 import type { MeshName } from '../model/names.ts';
+import { identityOf } from '../model/route.ts';
+import type { Route } from '../model/route.ts';
 import { namesIn } from '../model/snapshot.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { RootLog } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import type { DataplaneByCluster } from './tallies.ts';
 import type { TrafficCounters } from './traffic-counters.ts';
 
 /** The outcome of one load of the configuration. */
@@ -88,7 +91,7 @@ export class LoadReport {
     const { snapshot, listener } = config;
     if (!this.#named) log.bind({ zone: snapshot.zone, egress: listener.name });
     this.#named = true;
-    this.#measure(snapshot, problems);
+    this.#measure({ snapshot, listener }, problems);
     this.#logNew(problems, fields);
     this.#logRecovery(fields, { version: snapshot.version, changed });
     if (!changed) return log.debug(fields, 'the configuration has not changed');
@@ -96,7 +99,7 @@ export class LoadReport {
     log.info({ ...fields, version: snapshot.version, routes, ...changes }, 'the configuration is live');
   }
 
-  #measure(snapshot: Snapshot, problems: readonly Problem[]): void {
+  #measure({ snapshot, listener }: Live['config'], problems: readonly Problem[]): void {
     const { metrics, clock, traffic } = this.#to;
     metrics.set('zone_egress_broken_routes', {}, brokenRoutes(snapshot, problems));
     metrics.info('zone_egress_config_info', { version: snapshot.version });
@@ -104,6 +107,7 @@ export class LoadReport {
     metrics.set('zone_egress_unverified_destinations', {}, unverified(snapshot));
     metrics.set('zone_egress_dns_names', {}, namesIn(snapshot).size);
     traffic.keep(snapshot.clusters);
+    metrics.serves(snapshot, dataplanesOf(snapshot, listener));
   }
 
   /** Logs each problem once: a control plane sends the same ones again and again. */
@@ -140,6 +144,14 @@ const MAX_PROBLEMS_PER_LINE = 50;
 /** /config_errors has all of them; a line has the first ones. */
 function texts(problems: readonly Problem[]): readonly string[] {
   return problems.slice(0, MAX_PROBLEMS_PER_LINE).map(formatProblem);
+}
+
+/** Names the proxy that serves each cluster; null where the process is one proxy only. */
+function dataplanesOf({ routes }: Snapshot, { serving }: ListenerConfig): DataplaneByCluster | null {
+  if (serving === undefined) return null;
+  const names = new Map(serving.map(({ name, identity }) => [identity, name]));
+  const nameOf = (route: Route): string => names.get(identityOf(route)) ?? names.get('') ?? '';
+  return new Map([...routes.values()].map((route) => [route.cluster, nameOf(route)]));
 }
 
 /** Counts routes that refuse every client because of an error in their resource or their mesh. */

@@ -1,13 +1,24 @@
 /**
  * Every metric in one table, and the registry that holds them. Nothing is global: each egress has
  * its own. No label value comes from a client: a connection without a route counts under empty
- * `mode` and `mesh`, and its SNI is in no label.
+ * `mode` and `mesh`, and its SNI is in no label. The number of destinations and endpoints with
+ * series of their own is bounded.
  */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { innerMap } from '../base/inner-map.ts';
+import { Counter, Gauge, Registry } from 'prom-client';
+import { nextTurn } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { DestinationSeries } from './destination-series.ts';
+import type { DestinationFamily } from './destination-series.ts';
+import { asOpenMetrics, formatFor, headOf } from './exposition.ts';
+import type { Exposition } from './exposition.ts';
+import { Latencies } from './latencies.ts';
+import type { LatencyFamily, LookupResult } from './latencies.ts';
 import { observeProcess } from './process-metrics.ts';
+import { RequestTallies, SessionTallies } from './tallies.ts';
+import type { DataplaneByCluster } from './tallies.ts';
 
 export interface MetricInfo {
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -18,16 +29,25 @@ export interface MetricInfo {
 
 // prettier-ignore
 export const METRICS = {
-  zone_egress_sessions_total: { type: 'counter', unit: '', labels: ['mode', 'mesh', 'reason'], help: 'Sessions that ended, including refused ones; mode and mesh are empty where no route was found' },
+  zone_egress_sessions_total: { type: 'counter', unit: '', labels: ['mode', 'mesh', 'reason', 'dataplane'], help: 'Sessions that ended, including refused ones; mode and mesh are empty where no route was found; dataplane is there where the process serves several Dataplanes or ZoneEgresses' },
   zone_egress_sessions_active: { type: 'gauge', unit: '', labels: [], help: 'Accepted connections that have not ended' },
   zone_egress_handshakes_active: { type: 'gauge', unit: '', labels: [], help: 'TLS handshakes with clients under way' },
-  zone_egress_resumed_total: { type: 'counter', unit: '', labels: ['mesh'], help: 'Sessions that ended and had resumed an earlier TLS session by a ticket, in place of a full handshake' },
-  zone_egress_requests_total: { type: 'counter', unit: '', labels: ['mesh', 'code_class', 'reason'], help: 'Requests to HTTP services, including refused ones; code_class is the class of the answer (2xx), empty without an answer' },
-  zone_egress_bytes_total: { type: 'counter', unit: 'bytes', labels: ['direction', 'mode', 'mesh'], help: 'Payload bytes of sessions that ended; up is from the client to the endpoint' },
+  zone_egress_resumed_total: { type: 'counter', unit: '', labels: ['mesh', 'dataplane'], help: 'Sessions that ended and had resumed an earlier TLS session by a ticket, in place of a full handshake' },
+  zone_egress_requests_total: { type: 'counter', unit: '', labels: ['mesh', 'code_class', 'reason', 'dataplane'], help: 'Requests to HTTP services, including refused ones; code_class is the class of the answer (2xx), empty without an answer' },
+  zone_egress_bytes_total: { type: 'counter', unit: 'bytes', labels: ['direction', 'mode', 'mesh', 'dataplane'], help: 'Payload bytes of sessions that ended; up is from the client to the endpoint' },
   zone_egress_phase_seconds: { type: 'histogram', unit: 'seconds', labels: ['phase'], help: 'Duration of the phases hello, handshake and connect of the sessions that got through them' },
   zone_egress_session_seconds: { type: 'histogram', unit: 'seconds', labels: [], help: 'From accept to close, of sessions that were connected to an endpoint' },
   zone_egress_request_seconds: { type: 'histogram', unit: 'seconds', labels: [], help: 'From the head of a request to the end of its answer, of requests that a service answered' },
-  zone_egress_shadow_denied_total: { type: 'counter', unit: '', labels: ['mesh'], help: 'Sessions that a permission with the action AllowWithShadowDeny would have denied' },
+  zone_egress_handshake_seconds: { type: 'histogram', unit: 'seconds', labels: ['kind'], help: 'Duration of TLS handshakes with clients: full, or resumed by a ticket' },
+  zone_egress_dns_seconds: { type: 'histogram', unit: 'seconds', labels: ['result'], help: 'Duration of look-ups of names: answered or failed' },
+  zone_egress_destination_sessions_total: { type: 'counter', unit: '', labels: ['mesh', 'destination', 'outcome'], help: 'Sessions with a route that ended: served, refused, failed (no endpoint could be reached) or left (the client did not wait); destination is other for those without series of their own' },
+  zone_egress_destination_refusals_total: { type: 'counter', unit: '', labels: ['mesh', 'destination', 'reason'], help: 'Sessions with a route that did not end well, by refusal code' },
+  zone_egress_destination_bytes_total: { type: 'counter', unit: 'bytes', labels: ['mesh', 'destination', 'direction'], help: 'Payload bytes of sessions that ended; up is from the client to the endpoint' },
+  zone_egress_destination_connect_seconds: { type: 'histogram', unit: 'seconds', labels: ['mesh', 'destination'], help: 'Time from the choice of an endpoint until a connection to one stood, with its TLS' },
+  zone_egress_destination_requests_total: { type: 'counter', unit: '', labels: ['mesh', 'destination', 'code_class'], help: 'Requests to an HTTP service, including refused ones; code_class is the class of the answer (2xx), empty without an answer' },
+  zone_egress_destination_request_seconds: { type: 'histogram', unit: 'seconds', labels: ['mesh', 'destination'], help: 'From the head of a request to the end of its answer, of requests that a service answered' },
+  zone_egress_endpoint_sessions_total: { type: 'counter', unit: '', labels: ['mesh', 'destination', 'endpoint', 'result'], help: 'Sessions and connections by the endpoint that was tried last: connected or failed; endpoint is other for those without series of their own' },
+  zone_egress_shadow_denied_total: { type: 'counter', unit: '', labels: ['mesh', 'dataplane'], help: 'Sessions that a permission with the action AllowWithShadowDeny would have denied' },
   zone_egress_config_info: { type: 'gauge', unit: '', labels: ['version'], help: 'Always 1; the version of the configuration that is live' },
   zone_egress_config_loads_total: { type: 'counter', unit: '', labels: ['result'], help: 'Loads of the configuration: applied, unchanged or rejected' },
   zone_egress_broken_routes: { type: 'gauge', unit: '', labels: [], help: 'Routes that refuse every client because of an error in their resource, in a Secret that it names, or in the CA of their mesh' },
@@ -74,7 +94,8 @@ export type MetricName = keyof typeof METRICS;
 type NameOf<Type extends MetricInfo['type']> = {
   [Name in MetricName]: (typeof METRICS)[Name]['type'] extends Type ? Name : never;
 }[MetricName];
-export type CounterName = NameOf<'counter'>;
+type OwnFamily = LatencyFamily | DestinationFamily;
+export type CounterName = Exclude<NameOf<'counter'>, OwnFamily>;
 export type GaugeName = NameOf<'gauge'>;
 type LabelOf<Name extends MetricName> = (typeof METRICS)[Name]['labels'][number];
 /** Labels that are absent in a process that has joined as one proxy only. */
@@ -97,14 +118,28 @@ export interface Metrics {
   info<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>): void;
   /** Removes one series, e.g. of a mesh that is gone. */
   remove<Name extends GaugeName>(name: Name, labels: LabelsOf<Name>): void;
+  /** Counts a look-up of a name. */
+  lookup(result: LookupResult, tookMs: number): void;
+  /** Sets what is served: destinations that are gone lose their series. */
+  serves(snapshot: Pick<Snapshot, 'routes'>, dataplanes: DataplaneByCluster | null): void;
   /** Returns the Prometheus text format, version 0.0.4. */
   text(): Promise<string>;
+  /** Returns the format that `accept` prefers, where this egress has more than one. */
+  exposition(accept?: string): Promise<Exposition>;
   close(): void;
 }
 
 export interface MetricsOptions {
   /** Version of this package. */
   readonly version: string;
+  readonly clock: Clock;
+  /**
+   * The most destinations, and the most endpoints, with series of their own. Default:
+   * `TOP_DESTINATIONS`.
+   */
+  readonly top?: number;
+  /** Offers OpenMetrics, with an example of each bucket. Default: false. */
+  readonly openMetrics?: boolean;
   /**
    * Adds the metrics of the process and of Node.js; default true. An embedding program that has its
    * own switches it off.
@@ -112,54 +147,8 @@ export interface MetricsOptions {
   readonly process?: boolean;
 }
 
-const PHASE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
-const SESSION_BUCKETS = [0.01, 0.1, 1, 10, 60, 300, 1_800, 3_600, 21_600, 86_400];
-
-/**
- * Collects increments of a counter until a scrape: there are several for each session, and each is
- * cheaper here than in the counter.
- */
-class Tally {
-  readonly #child: Counter.Internal;
-  #sum = 0;
-
-  constructor(counter: Counter, labels: Readonly<Record<string, string>>) {
-    this.#child = counter.labels(labels);
-  }
-
-  add(by: number): void {
-    this.#sum += by;
-  }
-
-  settle(): void {
-    const sum = this.#sum;
-    this.#sum = 0;
-    if (sum > 0) this.#child.inc(sum);
-  }
-}
-
-/** Durations of the phases of sessions; labels are looked up once. */
-class SessionTimes {
-  readonly #hello: Histogram.Internal<string>;
-  readonly #handshake: Histogram.Internal<string>;
-  readonly #connect: Histogram.Internal<string>;
-  readonly #lengths: Histogram;
-
-  constructor(phases: Histogram, lengths: Histogram) {
-    this.#hello = phases.labels('hello');
-    this.#handshake = phases.labels('handshake');
-    this.#connect = phases.labels('connect');
-    this.#lengths = lengths;
-  }
-
-  observe({ helloMs, handshakeMs, connectMs, totalMs }: SessionRecord): void {
-    if (helloMs >= 0) this.#hello.observe(helloMs / 1e3);
-    if (handshakeMs >= 0) this.#handshake.observe(handshakeMs / 1e3);
-    if (connectMs < 0) return;
-    this.#connect.observe(connectMs / 1e3);
-    this.#lengths.observe(totalMs / 1e3);
-  }
-}
+/** The default: above it, the pages in Envoy's form are far longer than these. */
+export const TOP_DESTINATIONS = 200;
 
 /** Over 60 lines: one object over one registry; each of its methods is short. */
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -185,15 +174,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
     return made;
   }
 
-  for (const name of Object.keys(METRICS).filter((name) => name.startsWith('zone_egress_')) as MetricName[]) {
+  const { clock, top = TOP_DESTINATIONS, openMetrics = false } = options;
+  const latencies = new Latencies(openMetrics);
+  const destinations = new DestinationSeries({ clock, most: top, exemplars: openMetrics });
+  const ownFamilies = () => ({ ...latencies.lines(), ...destinations.lines() });
+  const own = new Set(Object.keys(ownFamilies()));
+  for (const name of Object.keys(METRICS).filter((name) => name.startsWith('zone_egress_') && !own.has(name)) as MetricName[]) {
     if (METRICS[name].type === 'counter') counter(name as CounterName);
     else if (METRICS[name].type === 'gauge') gauge(name as GaugeName);
   }
-  const times = new SessionTimes(
-    new Histogram({ ...base('zone_egress_phase_seconds'), buckets: PHASE_BUCKETS }),
-    new Histogram({ ...base('zone_egress_session_seconds'), buckets: SESSION_BUCKETS }),
-  );
-  const requestTimes = new Histogram({ ...base('zone_egress_request_seconds'), buckets: PHASE_BUCKETS });
+  let isClosed = false;
   const requests = new RequestTallies(counter);
   const sessions = new SessionTallies(counter);
 
@@ -206,11 +196,13 @@ export function createMetrics(options: MetricsOptions): Metrics {
       if (record.shadowDenied) shadowDenied.add(1);
       if (record.resumed === true) resumed.add(1);
       if (record.limit !== undefined) counter('zone_egress_limit_refusals_total').inc({ limit: record.limit });
-      times.observe(record);
+      latencies.record(record);
+      destinations.record(record);
     },
     recordRequest(record) {
       requests.of(record).add(1);
-      if (record.serviceTimeMs >= 0) requestTimes.observe(record.totalMs / 1e3);
+      latencies.recordRequest(record);
+      destinations.recordRequest(record);
     },
     count: (name, labels, by = 1) => counter(name).inc(labels, by),
     set: (name, labels, value) => gauge(name).set(labels, value),
@@ -219,99 +211,36 @@ export function createMetrics(options: MetricsOptions): Metrics {
       gauge(name).set(labels, 1);
     },
     remove: (name, labels) => gauge(name).remove(labels),
-    text() {
+    lookup: (result, tookMs) => latencies.lookup(result, tookMs),
+    serves(snapshot, dataplanes) {
+      destinations.keep(snapshot);
+      sessions.servedBy(dataplanes);
+      requests.servedBy(dataplanes);
+    },
+    text: async () => (await metrics.exposition()).text,
+    async exposition(accept = '') {
+      const format = openMetrics ? formatFor(accept) : 'prometheus';
+      if (isClosed) return { format, text: '' };
       sessions.settle();
       requests.settle();
-      return registry.metrics();
+      const plain = await registry.metrics();
+      let text = format === 'openmetrics' ? asOpenMetrics(plain) : plain;
+      // Two hundred destinations are some thousand lines: sessions have a turn in between.
+      for (const [name, lines] of Object.entries(ownFamilies())) {
+        const { type, help }: MetricInfo = METRICS[name as OwnFamily];
+        const head = headOf(name, type, help);
+        text += (format === 'openmetrics' ? asOpenMetrics(head) : head) + lines(format);
+        await nextTurn();
+      }
+      return { format, text };
     },
     close() {
       stopObserving();
       registry.clear();
+      isClosed = true;
     },
   };
   const stopObserving = options.process === false ? () => undefined : observeProcess(registry, METRICS);
   metrics.info('zone_egress_build_info', { version: options.version, node: process.versions.node });
   return metrics;
-}
-
-interface OfSession {
-  readonly ended: Tally;
-  readonly up: Tally;
-  readonly down: Tally;
-  readonly shadowDenied: Tally;
-  readonly resumed: Tally;
-}
-
-/**
- * One tally for each kind of session, found by existing strings: a joined key would have to be
- * made, and hashed, for each session.
- */
-class SessionTallies {
-  readonly #counter: (name: CounterName) => Counter;
-  readonly #byMesh = new Map<string, Map<string, Map<string, OfSession>>>();
-
-  constructor(counter: (name: CounterName) => Counter) {
-    this.#counter = counter;
-  }
-
-  /** Label values are bounded: meshes are the operator's, modes and reasons closed lists. */
-  of({ mode, mesh, reason }: SessionRecord): OfSession {
-    const byReason = innerMap(innerMap(this.#byMesh, mesh), mode);
-    let tallies = byReason.get(reason);
-    if (tallies === undefined) {
-      tallies = {
-        ended: new Tally(this.#counter('zone_egress_sessions_total'), { mode, mesh, reason }),
-        up: new Tally(this.#counter('zone_egress_bytes_total'), { direction: 'up', mode, mesh }),
-        down: new Tally(this.#counter('zone_egress_bytes_total'), { direction: 'down', mode, mesh }),
-        shadowDenied: new Tally(this.#counter('zone_egress_shadow_denied_total'), { mesh }),
-        resumed: new Tally(this.#counter('zone_egress_resumed_total'), { mesh }),
-      };
-      byReason.set(reason, tallies);
-    }
-    return tallies;
-  }
-
-  settle(): void {
-    for (const byMode of this.#byMesh.values()) {
-      for (const byReason of byMode.values()) {
-        for (const { ended, up, down, shadowDenied, resumed } of byReason.values()) {
-          for (const tally of [ended, up, down, shadowDenied, resumed]) tally.settle();
-        }
-      }
-    }
-  }
-}
-
-/**
- * One tally for each kind of request. Label values are bounded: meshes are the operator's, classes
- * and reasons closed lists.
- */
-class RequestTallies {
-  readonly #counter: (name: CounterName) => Counter;
-  readonly #byMesh = new Map<string, Map<string, Map<string, Tally>>>();
-
-  constructor(counter: (name: CounterName) => Counter) {
-    this.#counter = counter;
-  }
-
-  of({ mesh, status, reason }: RequestRecord): Tally {
-    const code_class = codeClass(status);
-    const byReason = innerMap(innerMap(this.#byMesh, mesh), code_class);
-    let tally = byReason.get(reason);
-    if (tally === undefined) {
-      tally = new Tally(this.#counter('zone_egress_requests_total'), { mesh, code_class, reason });
-      byReason.set(reason, tally);
-    }
-    return tally;
-  }
-
-  settle(): void {
-    for (const byClass of this.#byMesh.values())
-      for (const byReason of byClass.values()) for (const tally of byReason.values()) tally.settle();
-  }
-}
-
-/** Returns `2xx`; empty without an answer, and for a status outside of the classes. */
-function codeClass(status: number): string {
-  return status >= 100 && status < 600 ? `${Math.floor(status / 100)}xx` : '';
 }

@@ -7,6 +7,8 @@ import type { SessionRecord } from '../model/session-record.ts';
 import { createAccessLog, REQUESTS, SESSIONS } from './access-log.ts';
 import { RecentDecisions } from './decisions.ts';
 import type { DecisionQuery } from './decisions.ts';
+import type { Exposition } from './exposition.ts';
+import type { LookupResult } from './latencies.ts';
 import { LoadReport } from './load-report.ts';
 import type { LoadOutcome } from './load-report.ts';
 import { createLog } from './log.ts';
@@ -28,6 +30,16 @@ export interface ObserverOptions {
   readonly decisions?: number;
   /** True adds the metrics of the process. */
   readonly process?: boolean;
+  /** The most destinations, and the most endpoints, with series of their own. */
+  readonly top?: number;
+  /** True offers OpenMetrics with examples. */
+  readonly openMetrics?: boolean;
+}
+
+/** Counts open sessions and handshakes. */
+interface OpenNow {
+  readonly sessions: number;
+  readonly handshakes: number;
 }
 
 export type { LoadOutcome } from './load-report.ts';
@@ -54,7 +66,9 @@ export interface Observer {
   onRecord(listener: (record: SessionRecord) => void): () => void;
   onRequest(listener: (record: RequestRecord) => void): () => void;
   /** Returns Prometheus text with the numbers of this moment. */
-  text(now: { readonly sessions: number; readonly handshakes: number }): Promise<string>;
+  text(now: OpenNow): Promise<string>;
+  /** Returns the same in the format that the header `Accept` prefers. */
+  exposition(now: OpenNow, accept: string): Promise<Exposition>;
   flush(): Promise<void>;
   close(): void;
 }
@@ -76,6 +90,8 @@ export interface Events {
   accessLines(result: 'written' | 'dropped', count: number): void;
   /** Counts a failed look-up. */
   dnsFailed(): void;
+  /** Counts a look-up, with its time. */
+  lookup(result: LookupResult, tookMs: number): void;
   /** `of` is null where the process has joined as one proxy only, or as none. */
   controlPlane(connected: boolean, of: ProxyLabels | null): void;
   /** Sets whether the last resources of a type from the control plane are refused. */
@@ -99,7 +115,14 @@ export interface Events {
 export function createObserver(options: ObserverOptions): Observer {
   const { clock, level, destination, version = 'unknown', process = true } = options;
   const log = createLog({ level, ...(destination === undefined ? {} : { destination }) });
-  const metrics = createMetrics({ version, process });
+  const { top, openMetrics } = options;
+  const metrics = createMetrics({
+    version,
+    process,
+    clock,
+    ...(top === undefined ? {} : { top }),
+    ...(openMetrics === undefined ? {} : { openMetrics }),
+  });
   const ring = new RecentDecisions<SessionRecord>(options.decisions);
   const refusedRequests = new RecentDecisions<RequestRecord>(options.decisions);
   const traffic = new TrafficCounters();
@@ -119,6 +142,11 @@ export function createObserver(options: ObserverOptions): Observer {
   const listeners = new Listeners<SessionRecord>(onThrow);
   const requestListeners = new Listeners<RequestRecord>(onThrow);
   const loads = new LoadReport({ log, metrics, clock, traffic });
+  function exposition({ sessions, handshakes }: OpenNow, accept = ''): Promise<Exposition> {
+    metrics.set('zone_egress_sessions_active', {}, sessions);
+    metrics.set('zone_egress_handshakes_active', {}, handshakes);
+    return metrics.exposition(accept);
+  }
   return {
     log,
     traffic,
@@ -144,11 +172,8 @@ export function createObserver(options: ObserverOptions): Observer {
     request: (id) => refusedRequests.get(id),
     onRecord: (listener) => listeners.add(listener),
     onRequest: (listener) => requestListeners.add(listener),
-    text({ sessions, handshakes }) {
-      metrics.set('zone_egress_sessions_active', {}, sessions);
-      metrics.set('zone_egress_handshakes_active', {}, handshakes);
-      return metrics.text();
-    },
+    text: async (now) => (await exposition(now)).text,
+    exposition,
     flush() {
       for (const lines of accessLogs) lines.tell();
       return log.flush();
@@ -170,6 +195,7 @@ function eventsIn(metrics: Metrics): Events {
     fault: () => metrics.count('zone_egress_faults_total', {}),
     recorded: (result, count) => metrics.count('zone_egress_recorded_total', { result }, count),
     accessLines: (result, count) => metrics.count('zone_egress_access_log_lines_total', { result }, count),
+    lookup: (result, tookMs) => metrics.lookup(result, tookMs),
     dnsFailed: () => metrics.count('zone_egress_dns_failures_total', {}),
     controlPlane: (connected, of) => metrics.set('zone_egress_control_plane_connected', { ...of }, connected ? 1 : 0),
     controlPlaneRefused: (type, is, of) => metrics.set('zone_egress_control_plane_refused', { type, ...of }, is ? 1 : 0),

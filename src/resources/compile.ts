@@ -1,5 +1,5 @@
 import { forbids } from '../base/problem.ts';
-import type { Absent, AbsentReason, Compiled, ListenerConfig, ListenerPlace, Origin } from '../model/compiled.ts';
+import type { Absent, AbsentReason, Compiled, ListenerConfig, ListenerPlace, Origin, ServingProxy } from '../model/compiled.ts';
 import { meshName } from '../model/names.ts';
 import { identityOf } from '../model/route.ts';
 import { encodeHashSni } from '../wire/sni.ts';
@@ -29,7 +29,7 @@ import type { MeshPolicies } from './policies/mesh-policies.ts';
 import { readResources } from './resource-set.ts';
 import type { MeshResources } from './resource-set.ts';
 import { egressDataplanes, ofZone, placesOf } from './scoped/own-dataplanes.ts';
-import { addScopedMesh, scopedOf, tellPartly } from './scoped/scoped-mesh.ts';
+import { addScopedMesh, scopedKey, scopedOf, tellPartly } from './scoped/scoped-mesh.ts';
 import { snapshotVersion } from './snapshot-version.ts';
 import type { SourceFile } from './yaml.ts';
 
@@ -88,7 +88,7 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
   const remote = servicesByMesh(resources.ingresses, context);
   for (const mesh of resources.meshes) addMesh(context, mesh, { egress, dataplanes, remote, folders, pems });
   const problems = findings.problems();
-  const listener = listenerOf(egress, dataplanes);
+  const listener = listenerOf(egress, dataplanes, context.meshes);
   if (listener === null || forbids(problems) || !canServe(context)) return { kind: 'invalid', problems };
   const { routes, clusters, meshes, origins, absent } = context;
   for (const name of routes.keys()) absent.delete(name);
@@ -105,7 +105,11 @@ export function compile(files: readonly SourceFile[], options: CompileOptions): 
 }
 
 /** Returns where to listen; null without any place, which is reported. */
-function listenerOf(egress: ZoneEgress | null, dataplanes: readonly DataplaneDefinition[]): ListenerConfig | null {
+function listenerOf(
+  egress: ZoneEgress | null,
+  dataplanes: readonly DataplaneDefinition[],
+  meshes: Context['meshes'],
+): ListenerConfig | null {
   const [first] = dataplanes;
   const own = egress === null ? [] : [{ name: egress.meta.name, address: egress.address, port: egress.port }];
   const isOwn = ({ address, port }: ListenerPlace): boolean =>
@@ -113,7 +117,20 @@ function listenerOf(egress: ZoneEgress | null, dataplanes: readonly DataplaneDef
   const [place, ...more] = [...own, ...placesOf(dataplanes).filter((each) => !isOwn(each))];
   const adminPort = egress?.adminPort ?? first?.adminPort;
   if (place === undefined || adminPort === undefined) return null;
-  return { ...place, adminPort, ...(more.length === 0 ? {} : { more }) };
+  const serving = servingOf(egress, dataplanes, meshes);
+  return { ...place, adminPort, ...(more.length === 0 ? {} : { more }), ...(serving.length < 2 ? {} : { serving }) };
+}
+
+/** The Dataplanes of one mesh share its routes: the first one shows its identity. */
+function servingOf(
+  egress: ZoneEgress | null,
+  dataplanes: readonly DataplaneDefinition[],
+  meshes: Context['meshes'],
+): readonly ServingProxy[] {
+  const own = egress === null ? [] : [{ name: egress.meta.name, identity: '' }];
+  const first = dataplanes.filter(({ meta }, i) => dataplanes.findIndex((each) => each.meta.mesh === meta.mesh) === i);
+  const scoped = first.map(({ meta }) => ({ name: meta.name, identity: scopedKey(meta.mesh, meshes) }));
+  return [...own, ...scoped];
 }
 
 /**

@@ -15,6 +15,7 @@ import { explain } from '../../src/explain/explain.ts';
 import { factsOfRecord } from '../../src/explain/facts.ts';
 import { EMPTY_SNAPSHOT } from '../../src/model/snapshot.ts';
 import { RecentDecisions } from '../../src/observe/decisions.ts';
+import type { Exposition } from '../../src/observe/exposition.ts';
 import { facts as asked } from '../explain/zone.ts';
 import { freePort } from '../free-ports.ts';
 import { sessionRecord, unmatched } from '../observe/record.ts';
@@ -27,7 +28,7 @@ decisions.add(sessionRecord({ id: 'c', mesh: 'payments' }));
 
 const state: AdminState = {
   ready: () => ({ ok: true, text: 'LIVE' }),
-  metrics: () => Promise.resolve('# HELP x y\nx 1\n'),
+  metrics: () => Promise.resolve({ format: 'prometheus', text: '# HELP x y\nx 1\n' }),
   decisions: (query) => decisions.list(query),
   requests: () => [],
   follow: () => null,
@@ -356,7 +357,7 @@ const KEPT = 'GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
 t.test('no more than 64 sockets stay: the oldest that has no request under way gives way to a new one', async (t) => {
   let release: (text: string) => void = () => undefined;
-  const metrics = new Promise<string>((resolve) => (release = resolve));
+  const metrics = new Promise<Exposition>((resolve) => (release = (text) => resolve({ format: 'prometheus', text })));
   let asked: () => void = () => undefined;
   const underWay = new Promise<void>((resolve) => (asked = resolve));
   const { server, get } = await admin(t, { state: { ...state, metrics: () => (asked(), metrics) } });
@@ -376,7 +377,7 @@ t.test('no more than 64 sockets stay: the oldest that has no request under way g
 });
 
 t.test('a client that does not read its answer gives way when no idle one is left', async (t) => {
-  const large = { ...state, metrics: () => Promise.resolve('x 1\n'.repeat(1_000_000)) };
+  const large = { ...state, metrics: () => Promise.resolve({ format: 'prometheus', text: 'x 1\n'.repeat(1_000_000) } as const) };
   const { server, get } = await admin(t, { state: large });
   const slow: Socket[] = [];
   for (let i = 0; i < 64; i++) {
@@ -430,7 +431,7 @@ t.test('the readiness listener gives a request 1 s, and one answer per connectio
 t.test('close ends silent and idle connections at once, and lets a request finish', async (t) => {
   const port = await freePort();
   let release: (text: string) => void = () => undefined;
-  const metrics = new Promise<string>((resolve) => (release = resolve));
+  const metrics = new Promise<Exposition>((resolve) => (release = (text) => resolve({ format: 'prometheus', text })));
   const asked = new Promise<void>((resolve) => {
     const slow = { ...state, metrics: () => (resolve(), metrics) };
     void createAdminServer({ address: '127.0.0.1', port, allowedHosts: [], state: slow }).then(started);

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { systemClock } from '../../src/base/clock.ts';
 import { METRICS, createMetrics } from '../../src/observe/metrics.ts';
 import { sessionRecord, unmatched } from './record.ts';
 
@@ -12,7 +13,7 @@ function series(text: string): Map<string, number> {
 }
 
 t.test('the text has every metric of the table with its help and type, and nothing else', async (t) => {
-  const metrics = createMetrics({ version: '1.2.3' });
+  const metrics = createMetrics({ clock: systemClock({ keepAlive: false }), version: '1.2.3' });
   t.teardown(() => metrics.close());
   const text = await metrics.text();
   const told = [...text.matchAll(/^# HELP (\S+) (.*)$/gm)].map(([, name, help]) => `${name} ${help}`);
@@ -41,7 +42,7 @@ t.test('names say their unit, counters end in total, and help is one sentence', 
 });
 
 t.test('a session counts once, with its bytes, its phases and its length', async (t) => {
-  const metrics = createMetrics({ version: '1.2.3', process: false });
+  const metrics = createMetrics({ clock: systemClock({ keepAlive: false }), version: '1.2.3', process: false });
   metrics.record(sessionRecord());
   metrics.record(sessionRecord({ bytesUp: 1, bytesDown: 2, shadowDenied: true, mode: 'terminate', handshakeMs: 3 }));
   metrics.record(sessionRecord());
@@ -62,7 +63,7 @@ t.test('a session counts once, with its bytes, its phases and its length', async
 });
 
 t.test('ten thousand unmatched names make no series and appear nowhere', async (t) => {
-  const metrics = createMetrics({ version: '1.2.3', process: false });
+  const metrics = createMetrics({ clock: systemClock({ keepAlive: false }), version: '1.2.3', process: false });
   metrics.record(unmatched({ sni: 'canary-0' }));
   const before = series(await metrics.text());
   for (let i = 1; i < 10_000; i++) metrics.record(unmatched({ sni: `canary-${i}`, clientAddress: `10.0.${i >> 8}.${i & 255}` }));
@@ -73,7 +74,7 @@ t.test('ten thousand unmatched names make no series and appear nowhere', async (
 });
 
 t.test('a session that was not connected has no length, and one that sent no hello no phase', async (t) => {
-  const metrics = createMetrics({ version: '1.2.3', process: false });
+  const metrics = createMetrics({ clock: systemClock({ keepAlive: false }), version: '1.2.3', process: false });
   metrics.record(unmatched({ reason: 'hello-timeout', helloMs: -1 }));
   const found = series(await metrics.text());
   t.equal(found.get('zone_egress_session_seconds_count') ?? 0, 0);
@@ -81,7 +82,7 @@ t.test('a session that was not connected has no length, and one that sent no hel
 });
 
 t.test('an info gauge has one series, the last one; a series that is taken away is gone', async (t) => {
-  const metrics = createMetrics({ version: '1.2.3', process: false });
+  const metrics = createMetrics({ clock: systemClock({ keepAlive: false }), version: '1.2.3', process: false });
   metrics.info('zone_egress_config_info', { version: 'aaaa' });
   metrics.info('zone_egress_config_info', { version: 'bbbb' });
   metrics.set('zone_egress_certificate_expiry_timestamp_seconds', { mesh: 'default' }, 1.5);
@@ -100,7 +101,7 @@ t.test('an info gauge has one series, the last one; a series that is taken away 
 });
 
 t.test('the process tells of its memory, descriptors and event loop, at every scrape anew', async (t) => {
-  const metrics = createMetrics({ version: '1.2.3' });
+  const metrics = createMetrics({ clock: systemClock({ keepAlive: false }), version: '1.2.3' });
   t.teardown(() => metrics.close());
   const first = series(await metrics.text());
   const second = series(await metrics.text());
@@ -115,8 +116,8 @@ t.test('the process tells of its memory, descriptors and event loop, at every sc
 });
 
 t.test('two egresses in one process count apart, and a closed one is empty', async (t) => {
-  const one = createMetrics({ version: '1', process: false });
-  const other = createMetrics({ version: '1', process: false });
+  const one = createMetrics({ clock: systemClock({ keepAlive: false }), version: '1', process: false });
+  const other = createMetrics({ clock: systemClock({ keepAlive: false }), version: '1', process: false });
   one.record(sessionRecord());
   t.match(await one.text(), 'reason="closed"');
   t.notMatch(await other.text(), 'reason="closed"');

@@ -4,6 +4,7 @@ import { addressKey } from '../../model/endpoint-view.ts';
 import type { EndpointHealth } from '../../model/endpoint-view.ts';
 import type { Route } from '../../model/route.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
+import type { Exposition } from '../../observe/exposition.ts';
 import type { ProcessMemory } from '../../observe/process-metrics.ts';
 import type { TrafficCounters } from '../../observe/traffic-counters.ts';
 import type { Target } from '../../routing/candidates.ts';
@@ -42,8 +43,8 @@ export interface EnvoyFacts {
   memory(): ProcessMemory;
   /** Null where the configuration comes from files. */
   control(): ControlFacts | null;
-  /** Returns this egress's own metrics, in the Prometheus text format. */
-  metrics(): Promise<string>;
+  /** Returns this egress's own metrics, in the format that the header `Accept` prefers. */
+  metrics(accept: string): Promise<Exposition>;
 }
 
 export interface ListenerAt {

@@ -60,7 +60,7 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
   let tls: TlsServer | null = null;
 
   const isPlaintext = (path: string): boolean => plaintextPaths.some((prefix) => path.startsWith(prefix));
-  const openPage: EnvoyPage = (path, search, method) => (isPlaintext(path) ? page(path, search, method) : null);
+  const openPage: EnvoyPage = (path, search, method, accept) => (isPlaintext(path) ? page(path, search, method, accept) : null);
   const open: HttpHandler = handleHttp({ fault, anyMethod: true, page: openPage }, clock);
   const trusted: HttpHandler = handleHttp({ fault, anyMethod: true, page }, clock);
 

@@ -4,6 +4,8 @@
  */
 import { jsonText } from '../../base/lazy-json.ts';
 import type { LazyJson } from '../../base/lazy-json.ts';
+import { CONTENT_TYPES, OPENMETRICS_END, unknownCounters } from '../../observe/exposition.ts';
+import type { Exposition } from '../../observe/exposition.ts';
 import type { View } from '../views.ts';
 import { certificatesJson } from './certificates.ts';
 import { clustersJson, clustersText } from './clusters.ts';
@@ -13,20 +15,26 @@ import { MUTATIONS, PAGES } from './paths.ts';
 import { envoyStats } from './stats.ts';
 import { statsJson, statsPrometheus, statsText } from './stats-text.ts';
 
-export type EnvoyPage = (path: string, search: string, method: string) => View | null | Promise<View | null>;
+export type EnvoyPage = (path: string, search: string, method: string, accept: string) => View | null | Promise<View | null>;
 
 const TEXT = 'text/plain; charset=UTF-8';
 const JSON_TYPE = 'application/json';
 
 export function envoyPages(facts: EnvoyFacts): EnvoyPage {
-  return (path, search, method) => {
+  return (path, search, method, accept) => {
     if (MUTATIONS.has(path)) return mutation(method);
     if (!Object.hasOwn(PAGES, path)) return text(404, `invalid path. ${help()}`);
-    return page(facts, path as keyof typeof PAGES, new URLSearchParams(search));
+    return page(facts, path as keyof typeof PAGES, { query: new URLSearchParams(search), accept });
   };
 }
 
-function page(facts: EnvoyFacts, path: keyof typeof PAGES, query: URLSearchParams): View | Promise<View> {
+interface Asked {
+  readonly query: URLSearchParams;
+  readonly accept: string;
+}
+
+function page(facts: EnvoyFacts, path: keyof typeof PAGES, asked: Asked): View | Promise<View> {
+  const { query } = asked;
   switch (path) {
     case '/certs':
       return json(certificatesJson(facts.credentials(), facts.now()));
@@ -51,9 +59,9 @@ function page(facts: EnvoyFacts, path: keyof typeof PAGES, query: URLSearchParam
     case '/server_info':
       return serverInfo(facts).then(json);
     case '/stats':
-      return statsPage(facts, query, query.get('format') ?? 'text');
+      return statsPage(facts, asked, query.get('format') ?? 'text');
     case '/stats/prometheus':
-      return statsPage(facts, query, 'prometheus');
+      return statsPage(facts, asked, 'prometheus');
     default:
       return path satisfies never;
   }
@@ -69,7 +77,7 @@ function help(): string {
   return `admin commands are:\n${lines.join('')}`;
 }
 
-async function statsPage(facts: EnvoyFacts, query: URLSearchParams, format: string): Promise<View> {
+async function statsPage(facts: EnvoyFacts, { query, accept }: Asked, format: string): Promise<View> {
   const filter = namePattern(query.get('filter') ?? '');
   if (filter.kind === 'bad') return text(400, `Invalid re2 regex: ${filter.why}`);
   const select = { usedOnly: query.has('usedonly'), matches: filter.matches };
@@ -80,12 +88,20 @@ async function statsPage(facts: EnvoyFacts, query: URLSearchParams, format: stri
       return { ...text(200, ''), contentType: JSON_TYPE, pieces: statsJson(await envoyStats(facts), select) };
     case 'prometheus': {
       // A filter by Envoy's names does not ask for this egress's own series.
-      const own = query.has('filter') ? '' : await facts.metrics();
-      return { ...text(200, own), pieces: statsPrometheus(await envoyStats(facts), select) };
+      const own: Exposition = query.has('filter') ? { format: 'prometheus', text: '' } : await facts.metrics(accept);
+      const envoys = statsPrometheus(await envoyStats(facts), select);
+      if (own.format === 'prometheus') return { ...text(200, own.text), pieces: envoys };
+      return { status: 200, contentType: CONTENT_TYPES.openmetrics, body: own.text, pieces: endedPieces(envoys) };
     }
     default:
       return text(400, 'usage: /stats?format=(json|prometheus|text)\n\n');
   }
+}
+
+/** Writes Envoy's families as OpenMetrics, with its last line. */
+function* endedPieces(pieces: Iterable<string>): Generator<string> {
+  for (const piece of pieces) yield unknownCounters(piece);
+  yield OPENMETRICS_END;
 }
 
 function clustersPage(facts: EnvoyFacts, query: URLSearchParams): View {

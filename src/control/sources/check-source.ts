@@ -5,7 +5,7 @@ import { oneOf, options, port, text, whole } from '../../base/shape.ts';
 import type { Check, ShapeChecks } from '../../base/shape.ts';
 import type { AccessLogTarget } from '../../model/access-log.ts';
 import type { Cluster, Endpoint } from '../../model/cluster.ts';
-import type { Absent, Compiled, ListenerConfig, ListenerPlace, Origin } from '../../model/compiled.ts';
+import type { Absent, Compiled, ListenerConfig, ListenerPlace, Origin, ServingProxy } from '../../model/compiled.ts';
 import type { Permission, PermissionRule } from '../../model/permission.ts';
 import type { PassthroughRoute, TerminateRoute } from '../../model/route.ts';
 import type { Mesh, Snapshot, TrustDomain } from '../../model/snapshot.ts';
@@ -168,11 +168,13 @@ const SNAPSHOT: ShapeChecks<Snapshot> = {
 
 const places = listOf(options<ListenerPlace>({ name: text, address: text, port }, ['name', 'address', 'port']));
 
+const serving = listOf(options<ServingProxy>({ name: text, identity: text }, ['name', 'identity']));
+
 const GOOD: ShapeChecks<Good> = {
   kind: text,
   snapshot: options<Snapshot>(SNAPSHOT, ['version', 'zone', 'routes', 'clusters', 'meshes']),
   secrets: mapOf(text),
-  listener: options<ListenerConfig>({ name: text, address: text, port, adminPort: port, more: places, absent: flag }, [
+  listener: options<ListenerConfig>({ name: text, address: text, port, adminPort: port, more: places, absent: flag, serving }, [
     'name',
     'address',
     'port',

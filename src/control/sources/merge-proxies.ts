@@ -49,7 +49,19 @@ function listenerOf(all: readonly ProxyConfig[], adminPort: number): ListenerCon
   const keys = wanted.map(({ address, port }) => `${address} ${port}`);
   const [first, ...more] = wanted.filter((_, i) => keys.indexOf(keys[i] ?? '') === i);
   if (first === undefined) return { name: all[0]?.id ?? '', address: '', port: 0, adminPort, absent: true };
-  return { ...first, adminPort, ...(more.length === 0 ? {} : { more }) };
+  return { ...first, adminPort, ...(more.length === 0 ? {} : { more }), ...servingOf(all) };
+}
+
+function servingOf(all: readonly ProxyConfig[]): Pick<ListenerConfig, 'serving'> {
+  if (all.length < 2) return {};
+  const serving = all.map(({ id, mesh }) =>
+    mesh === ''
+      ? { name: id, identity: '' }
+      : { name: id.slice(mesh.length + 1), identity: identityKey({ mesh }, meshName(mesh)) },
+  );
+  // The Dataplanes of one mesh share its routes: the first one shows its identity.
+  const identities = serving.map(({ identity }) => identity);
+  return { serving: serving.filter(({ identity }, i) => identities.indexOf(identity) === i) };
 }
 
 class Merging {

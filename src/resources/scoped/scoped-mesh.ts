@@ -37,7 +37,7 @@ export function addScopedMesh(
 ): void {
   const name = meshName(resources.mesh.meta.name);
   const { findings, meshes, origins } = context;
-  const key = meshes.has(name) ? meshName(`${name} (MeshIdentity)`) : name;
+  const key = meshes.has(name) ? besideLegacy(name) : name;
   const permissions = scopedPermissions(resources, all, context.zone, findings);
   const before = context.routes.size;
   for (const service of resources.meshExternalServices) {
@@ -62,6 +62,17 @@ export function addScopedMesh(
   }
   meshes.set(key, scopedIdentity(context, resources, dataplane, { key, ...how }));
   if (key !== name) origins.set(`mesh:${key}`, dataplane.meta.at);
+}
+
+/** The key of the identity of a mesh whose ZoneEgress has the name of the mesh. */
+function besideLegacy(mesh: string): MeshName {
+  return meshName(`${mesh} (MeshIdentity)`);
+}
+
+/** Returns the key in `meshes` of the identity that the Dataplanes of a mesh show. */
+export function scopedKey(mesh: string, meshes: ReadonlyMap<string, unknown>): MeshName {
+  const beside = besideLegacy(mesh);
+  return meshes.has(beside) ? beside : meshName(mesh);
 }
 
 /** The Dataplanes of a mesh, as policies see them; null without any. */

@@ -27,6 +27,7 @@ import { ConfigDumpSchema } from '#envoy/admin/v3/config_dump_pb.js';
 import { registry } from '../../xds/recorded-state.ts';
 import { emptyFacts, recordedFacts, recordedText } from './recorded-facts.ts';
 import type { EnvoyFacts } from '../../../src/admin/envoy/facts.ts';
+import type { Exposition } from '../../../src/observe/exposition.ts';
 
 interface Opened {
   readonly admin: EnvoyAdmin;
@@ -152,7 +153,7 @@ t.test('only the holder of a certificate with the right name, of the right CA, g
 });
 
 t.test('a new certificate is for new connections, and an answer under way is not broken', async (t) => {
-  const slow = Promise.withResolvers<string>();
+  const slow = Promise.withResolvers<Exposition>();
   const asked = Promise.withResolvers<undefined>();
   const facts = emptyFacts({
     metrics: () => {
@@ -166,7 +167,7 @@ t.test('a new certificate is for new connections, and an answer under way is not
   await rotate();
   t.equal(admin.at?.port, port, 'the port stays');
   t.equal((await client.inspect(at, { path: '/ready' })).status, 200);
-  slow.resolve('# own\n');
+  slow.resolve({ format: 'prometheus', text: '# own\n' });
   t.match(await underWay, { status: 200, body: /^# own/ });
 });
 

@@ -19,7 +19,7 @@ import { emptyFacts, recordedFacts, recordedText } from './recorded-facts.ts';
 
 async function get(facts: EnvoyFacts, target: string, method = 'GET'): Promise<View> {
   const [path = '', search = ''] = target.split('?');
-  const view = await envoyPages(facts)(path, search, method);
+  const view = await envoyPages(facts)(path, search, method, '');
   if (view === null) throw new Error(`no page ${path}`);
   return { ...view, body: view.body + [...(view.pieces ?? [])].join('') };
 }

@@ -46,7 +46,8 @@ export function emptyFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
     credentials: () => [],
     memory: () => ({ resident: 3e7, heapTotal: 2e7, heapUsed: 1e7 }),
     control: () => null,
-    metrics: () => Promise.resolve('# TYPE zone_egress_faults_total counter\nzone_egress_faults_total 0\n'),
+    metrics: () =>
+      Promise.resolve({ format: 'prometheus', text: '# TYPE zone_egress_faults_total counter\nzone_egress_faults_total 0\n' }),
     ...changes,
   };
 }
