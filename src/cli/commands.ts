@@ -19,6 +19,7 @@ import { routesEntry } from './commands/routes.ts';
 import { runEntry } from './commands/run.ts';
 import { sessionsEntry } from './commands/sessions.ts';
 import { simulateEntry } from './commands/simulate.ts';
+import { suggestEntry } from './commands/suggest.ts';
 import { tokenInspectEntry } from './commands/token-inspect.ts';
 import { validateEntry } from './commands/validate.ts';
 
@@ -34,6 +35,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   sessions: sessionsEntry,
   decisions: decisionsEntry,
   simulate: simulateEntry,
+  suggest: suggestEntry,
   diff: diffEntry,
   migrate: migrateEntry,
   fake: fakeEntry,

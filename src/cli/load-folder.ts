@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { formatProblem } from '../base/problem.ts';
 import { errorCode } from '../base/error-code.ts';
 import { folderSource } from '../control/sources/folder-source.ts';
+import type { FolderSourceOptions } from '../control/sources/folder-source.ts';
 import { linesText } from '../explain/lines.ts';
 import type { GoodConfig } from '../model/compiled.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
@@ -47,10 +48,15 @@ export function folderProblem(dir: string): string | null {
  * Returns what an egress would serve from the folder. Where it would serve nothing, prints the
  * errors and throws `Stopped`.
  */
-export async function loadFolder({ dir, name, zone, identities }: FolderOptions, terminal: Terminal): Promise<GoodConfig> {
+export async function loadFolder(
+  { dir, name, zone, identities }: FolderOptions,
+  terminal: Terminal,
+  changed: Pick<FolderSourceOptions, 'more' | 'without'> = {},
+): Promise<GoodConfig> {
   const missing = folderProblem(dir);
   if (missing !== null) throw new Stopped(EXIT_NO_INPUT, missing);
   const source = folderSource({
+    ...changed,
     dir,
     ...(name === null ? {} : { name }),
     ...(zone === null ? {} : { zone }),

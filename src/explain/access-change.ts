@@ -6,7 +6,9 @@ import type { ClientClaims } from '../model/client.ts';
 import { spiffeId } from '../model/names.ts';
 import type { MeshName } from '../model/names.ts';
 import type { Permission, Principal } from '../model/permission.ts';
+import { identityOf } from '../model/route.ts';
 import type { Route } from '../model/route.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { authoriseClaims } from '../routing/authorise.ts';
 
 export interface AccessChange {
@@ -32,10 +34,11 @@ const MAX_PROBES = 20_000;
 
 /**
  * Compares two routes for one name. Null means no route, which refuses every client. A passthrough
- * route admits every client here.
+ * route admits every client here. `domains`: the trust domains of the clients, where they are not
+ * named like the mesh.
  */
-export function accessChange(before: Route | null, after: Route | null): AccessChange {
-  const { probes, isPartial } = probesOf([before, after]);
+export function accessChange(before: Route | null, after: Route | null, domains: readonly string[] = []): AccessChange {
+  const { probes, isPartial } = probesOf([before, after], domains);
   const newly: string[] = [];
   const noLonger: string[] = [];
   for (const probe of probes) {
@@ -58,7 +61,17 @@ function isSpiffe(uri: string): boolean {
   return uri.startsWith('spiffe://');
 }
 
-function probesOf(routes: readonly (Route | null)[]): { readonly probes: readonly Probe[]; readonly isPartial: boolean } {
+/** Returns the trust domains of the clients of a route in these configurations. */
+export function domainsOf(route: Route | null, snapshots: readonly Snapshot[]): readonly string[] {
+  if (route === null) return [];
+  const key = identityOf(route);
+  return snapshots.flatMap(({ meshes }) => (meshes.get(key)?.trustDomains ?? []).map(({ name }) => name));
+}
+
+function probesOf(
+  routes: readonly (Route | null)[],
+  domains: readonly string[],
+): { readonly probes: readonly Probe[]; readonly isPartial: boolean } {
   const named = new Map<string, readonly string[]>();
   for (const route of routes) {
     if (route?.kind !== 'terminate') continue;
@@ -72,10 +85,11 @@ function probesOf(routes: readonly (Route | null)[]): { readonly probes: readonl
   const probes: Probe[] = [];
   let isPartial = false;
   for (const mesh of meshes) {
-    const prefix = `spiffe://${mesh}/`;
+    const prefixes = [mesh, ...domains].map((domain) => `spiffe://${domain}/`);
+    const isOwn = (uri: string): boolean => prefixes.some((prefix) => uri.startsWith(prefix));
     const ids = unique([
-      ...sets.map((uris) => uris.filter((uri) => uri.startsWith(prefix))).filter((own) => own.length > 0),
-      [prefix + NOBODY],
+      ...sets.map((uris) => uris.filter(isOwn)).filter((own) => own.length > 0),
+      [`spiffe://${mesh}/${NOBODY}`],
     ]);
     const isLarge = ids.length * (tagSets.length + pairs.length) > MAX_PROBES;
     isPartial ||= isLarge;

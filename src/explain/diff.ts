@@ -12,7 +12,7 @@ import { faultText, limitText } from './request-step.ts';
 import { isWeakerThanAll, tlsChange } from './tls-change.ts';
 import { filePlaceOf } from './trace.ts';
 import type { FilePlace, Sources } from './trace.ts';
-import { accessChange } from './access-change.ts';
+import { accessChange, domainsOf } from './access-change.ts';
 
 /**
  * Version of the output of `-o json`. It increases when a field is removed or changes its meaning,
@@ -116,7 +116,11 @@ function placeIn({ before, after }: Sides, key: string): FilePlace | null {
 function routeDiff(before: Route | null, after: Route | null, sides: Sides): RouteDiff {
   const route = after ?? before;
   if (route === null) throw new TypeError('a difference between no route and no route');
-  const { newly, noLonger, isPartial } = accessChange(before, after);
+  const { newly, noLonger, isPartial } = accessChange(
+    before,
+    after,
+    domainsOf(route, [sides.before.snapshot, sides.after.snapshot]),
+  );
   return {
     kind: kindOf(before, after),
     sni: route.serverName,

@@ -27,7 +27,7 @@ import type { PemStore } from './pem.ts';
 import { meshPolicies } from './policies/mesh-policies.ts';
 import type { MeshPolicies } from './policies/mesh-policies.ts';
 import { readResources } from './resource-set.ts';
-import type { MeshResources } from './resource-set.ts';
+import type { LeavesOut, MeshResources } from './resource-set.ts';
 import { egressDataplanes, ofZone, placesOf } from './scoped/own-dataplanes.ts';
 import { addScopedMesh, scopedKey, scopedOf, tellPartly } from './scoped/scoped-mesh.ts';
 import { snapshotVersion } from './snapshot-version.ts';
@@ -56,6 +56,8 @@ export interface CompileOptions {
   readonly nowMs?: number;
   /** The parsed files of earlier compiles of the same source. Without it every file is parsed. */
   readonly cache?: ParseCache;
+  /** Leaves out resources, to find what a configuration without them does. */
+  readonly without?: LeavesOut;
 }
 
 /**
@@ -67,7 +69,7 @@ export interface CompileOptions {
  */
 export function compile(files: readonly SourceFile[], options: CompileOptions): Compiled {
   const findings = createFindings(options.strict ?? false);
-  const resources = readResources(files, options.cache ?? createParseCache(), findings);
+  const resources = readResources(files, options.cache ?? createParseCache(), findings, options.without);
   const candidates = egressDataplanes(resources, options.name);
   const egress = chooseEgress(resources.egresses, candidates, options.name, findings, files.length === 0);
   const pems = createPemStore();

@@ -42,8 +42,17 @@ interface Entry {
   readonly resource: unknown;
 }
 
-export function readResources(files: readonly SourceFile[], cache: ParseCache, findings: Findings): ResourceSet {
-  const documents = cache.parse(files, findings).flatMap((value) => documentsIn(value, findings));
+/** Tells whether a resource is left out. */
+export type LeavesOut = (resource: { readonly kind: string; readonly meta: Meta }) => boolean;
+
+export function readResources(
+  files: readonly SourceFile[],
+  cache: ParseCache,
+  findings: Findings,
+  without: LeavesOut = () => false,
+): ResourceSet {
+  const all = cache.parse(files, findings).flatMap((value) => documentsIn(value, findings));
+  const documents = all.filter((document) => !without(document));
   const unique = withoutDuplicates(documents, findings);
   const ofAll: Entry[] = [];
   const ofMeshes = new Map<string, Entry[]>();

@@ -27,6 +27,9 @@ export interface FolderSourceOptions {
   readonly strict?: boolean;
   /** Needed only by `watch`. */
   readonly clock?: Clock;
+  /** Compiled beside the files of the folder, to find what they would change. */
+  readonly more?: readonly SourceFile[];
+  readonly without?: NonNullable<CompileOptions['without']>;
 }
 
 const wall = systemClock({ keepAlive: false });
@@ -53,7 +56,7 @@ export function folderSource(options: FolderSourceOptions): FolderSource {
       let lacks = problems.some(({ message }) => isOwnLack(message));
       if (files.length === 0 && forbids(problems)) return noted({ kind: 'invalid', problems }, fingerprint, lacks);
       const read = readerBelow([dir, options.identities]);
-      const compiled = compile(files, {
+      const compiled = compile([...files, ...(options.more ?? [])], {
         ...compileOptions(options),
         nowMs: (clock ?? wall).wall(),
         cache,
@@ -113,8 +116,9 @@ function readerBelow(folders: readonly (string | undefined)[]): NonNullable<Comp
 }
 
 function compileOptions(options: Omit<FolderSourceOptions, 'dir' | 'clock'>): CompileOptions {
-  const { name, zone, identities, strict } = options;
+  const { name, zone, identities, strict, without } = options;
   return {
+    ...(without === undefined ? {} : { without }),
     ...(name === undefined ? {} : { name }),
     ...(zone === undefined ? {} : { zone }),
     ...(identities === undefined ? {} : { identities: resolve(identities) }),
