@@ -2,6 +2,7 @@
 // client reads, and a clean connection after it.
 import t from 'tap';
 import { answerOf, answersIn, readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
+import { until } from './until.ts';
 import { CONCURRENCIES, gone } from './zone.ts';
 import type { Zone } from './zone.ts';
 
@@ -410,6 +411,10 @@ for (const concurrency of CONCURRENCIES) {
     t.test('what is refused reads one answer, and no byte of it or of what comes behind it arrives', async (t) => {
       const service = await startRawService(t);
       await using zone = await startHttpZone(t, service.port, { concurrency });
+      const details: string[] = [];
+      zone.egress.onRequest(({ reason, detail }) => {
+        if (reason === 'malformed-request') details.push(detail);
+      });
       // Each connection stays for a second after its answer, so they wait together; a good client
       // continues meanwhile.
       const play = async ([bytes, status]: readonly [string, number]): Promise<void> => {
@@ -430,6 +435,9 @@ for (const concurrency of CONCURRENCIES) {
         service.arrived.map(({ head }) => head),
         Array.from({ length: 20 }, (_, i) => `GET /good-${i} HTTP/1.1`),
       );
+      await until('each refused request has a record', () => details.length >= REFUSED.length);
+      const unsaid = details.filter((detail) => !/^answered \d{3}: (?!HPE_|the bytes are no request of)\S+ \S/.test(detail));
+      t.strictSame(unsaid, [], 'each record says in words what is wrong');
     });
   });
 }

@@ -18,6 +18,8 @@ import { H1Exchange } from './h1-exchange.ts';
 import { lowerNames } from './headers.ts';
 import { REPLIES } from './local-reply.ts';
 import type { LocalReply } from './local-reply.ts';
+import { wordsOfParser } from './parser-words.ts';
+import type { ParserFault } from './parser-words.ts';
 
 export class H1Front {
   readonly #clock: Clock;
@@ -146,7 +148,7 @@ export class H1Front {
     if (isLate && !connection.isIdle) return connection.endWhenAlone(headMs, late);
     const reply = replyToParser(error);
     connection.failed = reply;
-    front.onUnread(isLate ? late : { reply, why: `${error.code}`, head: null });
+    front.onUnread(isLate ? late : { reply, why: wordsOfParser(error), head: null });
     const { last } = connection;
     // Earlier requests get their answers first. The request with the error cannot continue.
     if (last === null || last.complete) connection.inTurn(() => connection.end(reply));
@@ -192,4 +194,4 @@ function replyToParser({ code, reason }: ParserError): LocalReply {
   }
 }
 
-type ParserError = Error & { readonly code?: string; readonly reason?: string };
+type ParserError = Error & ParserFault;
