@@ -9,6 +9,7 @@ import { optionUsage } from '../src/cli/help.ts';
 import { IGNORED_OPTIONS } from '../src/cli/ignored-options.ts';
 import type { OptionTable } from '../src/cli/options.ts';
 import { CONFIG_OPTION, RUN_OPTIONS } from '../src/cli/run-options.ts';
+import { ALARMS } from '../src/model/alarm.ts';
 import { BALANCING_DEFAULTS, BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../src/model/cluster.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../src/model/settings.ts';
 import { METRICS } from '../src/observe/metrics.ts';
@@ -84,6 +85,7 @@ async function adminPages(): Promise<readonly (readonly string[])[]> {
       probe: notAsked,
       follow: notAsked,
       sessions: notAsked,
+      alarms: notAsked,
       wall: notAsked,
     },
   });
@@ -117,6 +119,20 @@ const TABLES: readonly Made[] = [
     ),
   },
   { name: 'admin', page: 'admin.md', text: table(['path', 'answer'], await adminPages()) },
+  {
+    name: 'alarms',
+    page: '../guides/alarms.md',
+    text: table(
+      ['alarm', 'severity', 'about each', 'meaning', 'what to do'],
+      Object.entries(ALARMS).map(([name, { severities, subject, meaning, remedy }]) => [
+        `\`${name}\``,
+        severities.join(', '),
+        subject,
+        meaning,
+        remedy,
+      ]),
+    ),
+  },
   {
     name: 'metrics',
     page: 'metrics.md',

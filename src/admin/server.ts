@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { ignoreError } from '../base/ignore-error.ts';
 import type { Problem } from '../base/problem.ts';
+import type { Alarm } from '../model/alarm.ts';
 import type { ShownAnswer, ShownQuery } from '../model/shown-session.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -18,6 +19,7 @@ import { serveHttp } from './http.ts';
 import type { HttpServer } from './http.ts';
 import { parseDecisionsQuery, parseSessionsQuery } from './queries.ts';
 import {
+  alarmsView,
   decisionLinesView,
   decisionsView,
   followView,
@@ -50,6 +52,8 @@ export interface AdminState {
   follow(query: DecisionQuery): AsyncIterable<string> | null;
   /** Resolves with the sessions that are open; null while too many questions wait. */
   sessions(query: ShownQuery): Promise<ShownAnswer | null>;
+  /** Resolves with the alarms that are on: the critical ones first, then the oldest. */
+  alarms(): Promise<readonly Alarm[]>;
   /** Milliseconds since the Unix epoch. */
   wall(): number;
   /** Returns the snapshot that new sessions get. */
@@ -94,6 +98,7 @@ const PAGES = {
     'sessions that are open: ?sort=age|idle|bytes|rate&limit=100&offset=0&mesh=&destination=&client=&output=json|table; client is a SPIFFE id or an address, or the beginning of one with * behind it',
   '/decisions':
     'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&outcome=served|refused&mesh=&destination=&client=&since=10m&output=json|ndjson; &follow=true writes those to come, a line for each',
+  '/alarms': 'what is wrong with the egress now, the critical ones first, with what to do about each',
   '/explain':
     'why a connection or a request passes or not: ?sni=&from=spiffe://mesh/service (&method=GET&path=/x&header=name:value for a request), or ?id= of a decision; &probe=true dials the endpoint; &output=json|text',
   '/config_errors': 'findings of the last load of the configuration, and why a control plane does not answer',
@@ -151,6 +156,8 @@ async function adminPage(state: AdminState, path: keyof typeof PAGES, search: st
       return sessionsPage(state, search);
     case '/decisions':
       return decisionsPage(state, search);
+    case '/alarms':
+      return alarmsView(await state.alarms());
     case '/explain':
       return explainView(state, search);
     case '/help':

@@ -2,6 +2,7 @@
 import { safeJson } from '../base/plain-text.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
+import type { Alarm } from '../model/alarm.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { ShownAnswer } from '../model/shown-session.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -102,6 +103,11 @@ export function openSessionsView({ found, sessions, silent }: ShownAnswer, { off
   if (shown.length <= AT_A_TIME) return jsonView({ found, silent, sessions: shown });
   const head = `{\n  "found": ${found},\n  "silent": ${JSON.stringify(silent)},\n`;
   return { status: 200, contentType: JSON_TYPE, body: head, pieces: [...listJson('sessions', shown), '\n}\n'] };
+}
+
+/** A large zone may have an alarm for each destination. */
+export function alarmsView(alarms: readonly Alarm[]): View {
+  return { status: 200, contentType: JSON_TYPE, body: '{\n', pieces: [...listJson('alarms', alarms), '\n}\n'] };
 }
 
 function* decisionsJson(records: readonly SessionRecord[], requests: readonly RequestRecord[]): Generator<string> {

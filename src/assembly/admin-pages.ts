@@ -11,6 +11,7 @@ import type { ConfigSource, JoinedProxy } from '../control/sources/config-source
 import type { Answer, Question } from '../explain/question.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import { RecordFeed } from '../observe/record-feed.ts';
+import type { AlarmWatch } from './alarms.ts';
 import type { Configuration } from './configure.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
@@ -37,6 +38,7 @@ export interface AdminPagesOptions {
   readonly source: ConfigSource;
   readonly clientsAt: EnvoyFactsOptions['clientsAt'];
   readonly own: OwnListeners;
+  readonly alarms: AlarmWatch;
   /** Returns the state of the process, or that of one of its proxies; null where there is none. */
   readonly ready: (proxy: string | null) => Readiness | null;
 }
@@ -90,6 +92,7 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
             requests: (query) => observer.requests(query),
             follow: (query) => feed.follow(query),
             sessions: (query) => configuration.dataPlane.sessionFinder.find(query),
+            alarms: () => options.alarms.list(),
             wall: () => clock.wall(),
             snapshot: () => configuration.live()?.snapshot ?? EMPTY_SNAPSHOT,
             problems() {

@@ -24,6 +24,8 @@ export interface Configuration {
   live(): Good | null;
   /** Returns the problems of the last load. */
   problems(): readonly Problem[];
+  /** Null before the first. */
+  readonly lastLoad: Pick<LoadResult, 'kind' | 'problems'> | null;
   load(): Promise<LoadResult>;
   /**
    * Resolves with the first usable configuration. Throws ConfigError for an unusable one. A source
@@ -58,6 +60,7 @@ export function configure(options: ConfigureOptions): Configuration {
   const dataPlane = createDataPlane({ ...options, settings });
   const usable = Promise.withResolvers<void>();
   let problems: readonly Problem[] = [];
+  let lastLoad: Configuration['lastLoad'] = null;
   const loop = new ConfigLoop({
     clock,
     source,
@@ -70,6 +73,7 @@ export function configure(options: ConfigureOptions): Configuration {
     onLoad(result, tookMs) {
       problems = [...result.problems, ...(result.kind === 'live' ? follower().unmet(result.config) : [])];
       if (!settings.http && result.kind === 'live') problems = [...problems, ...lostWithoutHttp(result.config)];
+      lastLoad = { kind: result.kind, problems };
       observation.observer.load({ ...result, problems }, tookMs);
       if (result.kind !== 'live') return;
       source.wentLive?.();
@@ -84,6 +88,9 @@ export function configure(options: ConfigureOptions): Configuration {
     settings,
     live: () => loop.live,
     problems: () => [...problems, ...dataPlane.problems()],
+    get lastLoad() {
+      return lastLoad;
+    },
     load: () => loop.load(),
     async first(signal) {
       const first = await unlessAborted(signal, () => loop.load());

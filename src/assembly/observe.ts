@@ -97,11 +97,11 @@ function reactions({
 }: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'accessLine' | 'close'> {
   return {
     fault(error) {
-      metrics.fault();
+      metrics.fault(error instanceof Error ? error.message : String(error));
       log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'internal error');
     },
     workerFault(message, stack) {
-      metrics.fault();
+      metrics.fault(message);
       log.error({ stack }, message);
     },
     workerSilence(message) {

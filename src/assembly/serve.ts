@@ -12,6 +12,7 @@ import { ListeningPlaces } from '../control/listening-places.ts';
 import type { BoundPlace } from '../control/listening-places.ts';
 import { behaviourOf } from '../control/sources/config-source.ts';
 import type { ConfigSource } from '../control/sources/config-source.ts';
+import { watchAlarms } from './alarms.ts';
 import { createAdminPages } from './admin-pages.ts';
 import type { AdminPages } from './admin-pages.ts';
 import type { Configuration, Follower } from './configure.ts';
@@ -62,9 +63,14 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
     held?.end();
   };
   const ending = endingOf(options, given);
+  const alarms = watchAlarms({
+    ...given,
+    isListening: () => ending.isEnding() || listening.at !== null || listening.isAbsent,
+  });
   const pages = createAdminPages({
     ...given,
     own,
+    alarms,
     clientsAt: () => listening.at,
     ready: (proxy) => readyNow(proxy, { source, listening, configuration, isEnding: () => ending.isEnding() }),
   });
@@ -89,6 +95,7 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
     async close() {
       stopFollowing();
       pages.stop();
+      alarms.close();
       configuration.stop();
       // Each wait is bounded: a part that hangs must not keep the process running.
       const { log } = observation.observer;

@@ -1,4 +1,5 @@
 import type { CommandEntry } from './command-spec.ts';
+import { alarmsEntry } from './commands/alarms.ts';
 import { completionEntries } from './commands/completion.ts';
 import { configPrintEntry } from './commands/config-print.ts';
 import { configSchemaEntry } from './commands/config-schema.ts';
@@ -34,6 +35,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   explain: explainEntry,
   sessions: sessionsEntry,
   decisions: decisionsEntry,
+  alarms: alarmsEntry,
   simulate: simulateEntry,
   suggest: suggestEntry,
   diff: diffEntry,

@@ -1,13 +1,18 @@
 import type { OptionTable, ParsedOptions } from './options.ts';
 
-/** Options of the commands that look for sessions in a running egress. */
-export const FIND_OPTIONS: OptionTable = {
+/** The option of the commands that ask a running egress. */
+export const ADMIN_OPTION: OptionTable = {
   admin: {
     kind: 'text',
     env: ['ZONE_EGRESS_ADMIN'],
     value: 'URL',
     help: 'the admin pages of the egress, e.g. http://127.0.0.1:9901',
   },
+};
+
+/** Options of the commands that look for sessions in a running egress. */
+export const FIND_OPTIONS: OptionTable = {
+  ...ADMIN_OPTION,
   mesh: { kind: 'text', value: 'NAME', help: 'only this mesh' },
   destination: { kind: 'text', value: 'NAME', help: 'only this destination' },
   client: {

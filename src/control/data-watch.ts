@@ -50,6 +50,13 @@ export class DataWatch {
     this.#timer = null;
   }
 
+  /** Lists the data sides that are reported as silent. */
+  get silent(): readonly { readonly side: number; readonly forMs: number }[] {
+    return [...this.#sides.entries()].flatMap(([worker, side]) =>
+      side.missed > patience(side).sayAfter ? [{ side: worker, forMs: side.missed * EVERY_MS }] : [],
+    );
+  }
+
   answered(worker: number): void {
     const side = this.#sides[worker];
     if (side === undefined) return;

@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import { nextTurn, systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
+import { innerMap } from '../base/inner-map.ts';
 import { boundPort } from '../base/bound-port.ts';
 import type { AccessLogLine } from '../model/access-log.ts';
 import { diffInTurns, diffMaps, diffSnapshots, splitChange } from '../model/changes.ts';
@@ -159,6 +160,18 @@ export class WorkerPool {
   healthOf(cluster: string): ReadonlyMap<string, EndpointHealth> {
     const changes = [...this.#health.values()].filter((change) => change.cluster === cluster);
     return new Map(changes.map(({ key, health }) => [key, health]));
+  }
+
+  /** Returns the endpoints that are not healthy, by cluster and `addressKey`. */
+  get notHealthy(): ReadonlyMap<string, ReadonlyMap<string, EndpointHealth>> {
+    const found = new Map<string, Map<string, EndpointHealth>>();
+    for (const { cluster, key, health } of this.#health.values()) innerMap(found, cluster).set(key, health);
+    return found;
+  }
+
+  /** Lists the data sides that do not answer. */
+  get silentSides(): DataWatch['silent'] {
+    return this.#watch.silent;
   }
 
   /** The credentials of each mesh that the data sides have. */

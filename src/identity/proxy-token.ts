@@ -66,6 +66,21 @@ function signed(claims: object, { key, kid }: SigningKey): string {
   return `${text}.${sign('sha256', Buffer.from(text), key).toString('base64url')}`;
 }
 
+/**
+ * Returns the life that a token claims, in milliseconds since the Unix epoch; null where the text
+ * is no token, or one that does not expire.
+ */
+export function claimedLife(token: string): { readonly issuedAt: number | null; readonly expiresAt: number } | null {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
+    const { exp, iat, nbf }: Readonly<Record<string, unknown>> = typeof claims === 'object' ? { ...claims } : {};
+    const from = typeof iat === 'number' ? iat : nbf;
+    return typeof exp === 'number' ? { issuedAt: typeof from === 'number' ? from * 1_000 : null, expiresAt: exp * 1_000 } : null;
+  } catch {
+    return null;
+  }
+}
+
 /** Tells whether `key` signed the token. A text that is no token has no valid signature. */
 export function isSignedBy(token: string, key: KeyObject): boolean {
   const [header = '', claims = '', signature = ''] = token.split('.');

@@ -26,6 +26,8 @@ export interface LogOptions {
   readonly base?: Readonly<Record<string, string>>;
   /** Receives whole lines; without it they go to standard output. */
   readonly destination?: { write(line: string): void };
+  /** Called with the number of lines that were dropped for a reader that is too slow. */
+  readonly onDropped?: (lines: number) => void;
 }
 
 /**
@@ -51,7 +53,7 @@ export interface RootLog extends Log {
 
 /** Writes JSON lines with an ISO time and the level as a word. */
 export function createLog(options: LogOptions): RootLog {
-  const stdout = options.destination === undefined ? new StandardOutput() : null;
+  const stdout = options.destination === undefined ? new StandardOutput(options.onDropped) : null;
   const destination = stdout ?? options.destination ?? { write: () => undefined };
   const base = { service: 'zone-egress', ...options.base };
   const logger = pino(
@@ -103,9 +105,10 @@ class StandardOutput {
   #closed = false;
   #timer: Timer | null = null;
 
-  constructor() {
+  constructor(onDropped: (lines: number) => void = () => undefined) {
     // The reader has gone, so there is no place to report it.
     this.#output.on('error', () => undefined);
+    this.#output.on('drop', (lines: string) => onDropped(lines.split('\n').length - 1));
   }
 
   write(line: string): void {

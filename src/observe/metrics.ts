@@ -66,6 +66,7 @@ export const METRICS = {
   zone_egress_health_checks_total: { type: 'counter', unit: '', labels: ['result'], help: 'Active checks of endpoints: success or failure' },
   zone_egress_ejections_total: { type: 'counter', unit: '', labels: ['detector', 'result'], help: 'Endpoints that outlier detection found bad: ejected, overflow (too many are ejected) or not_enforced' },
   zone_egress_limit_refusals_total: { type: 'counter', unit: '', labels: ['limit'], help: 'Sessions that a limit of their cluster or route refused: max-connections, max-pending or rate' },
+  zone_egress_alarm: { type: 'gauge', unit: '', labels: ['name', 'severity'], help: 'Alarms that are on (/alarms), by name and severity; 0 for each that is not' },
   zone_egress_faults_total: { type: 'counter', unit: '', labels: [], help: 'Bugs or a broken environment: the log has the stacks' },
   zone_egress_log_suppressed_total: { type: 'counter', unit: '', labels: ['reason'], help: 'Log lines about refused sessions that the rate limit left out' },
   zone_egress_recorded_total: { type: 'counter', unit: '', labels: ['result'], help: 'Sessions and requests for the recording (--record): written, or dropped because the disk was full or too slow' },

@@ -1,9 +1,11 @@
 import type { Clock } from '../base/clock.ts';
 import { NORMAL_ENDS } from '../base/refusal.ts';
 import type { EndReason } from '../base/refusal.ts';
+import type { AlarmName, AlarmSeverity } from '../model/alarm.ts';
 import type { EndpointHealth } from '../model/endpoint-view.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import { Incidents } from './alarms/incidents.ts';
 import { createAccessLog, REQUESTS, SESSIONS } from './access-log.ts';
 import { RecentDecisions } from './decisions.ts';
 import type { DecisionQuery } from './decisions.ts';
@@ -50,6 +52,8 @@ export interface Observer {
   readonly metrics: Events;
   /** Counts records too; the source of the pages in Envoy's form. */
   readonly traffic: TrafficCounters;
+  /** Counts internal errors and dropped lines for the alarms. */
+  readonly incidents: Incidents;
   /**
    * Writes one line, one set of metric updates and one entry of the ring, and calls each listener
    * once.
@@ -83,7 +87,8 @@ export interface ProxyLabels {
 export interface Events {
   relay(path: string): void;
   workers(count: number): void;
-  fault(): void;
+  /** `message` is for the alarm; the caller writes the log line. */
+  fault(message: string): void;
   /** Counts lines of the recording of sessions. */
   recorded(result: 'written' | 'dropped', count: number): void;
   /** Counts lines of the access logs of routes. */
@@ -108,13 +113,20 @@ export interface Events {
   /** Sets the number of watched endpoints, by health. */
   endpoints(counts: Readonly<Record<EndpointHealth, number>>): void;
   check(result: 'success' | 'failure'): void;
+  /** Sets the number of alarms that are on, for each name and severity. */
+  alarms(on: Iterable<readonly [name: AlarmName, severity: AlarmSeverity, count: number]>): void;
   ejection(detector: string, result: string): void;
 }
 
 /** Over 60 lines: one object over its parts; each of its methods is short. */
 export function createObserver(options: ObserverOptions): Observer {
   const { clock, level, destination, version = 'unknown', process = true } = options;
-  const log = createLog({ level, ...(destination === undefined ? {} : { destination }) });
+  const incidents = new Incidents();
+  const log = createLog({
+    level,
+    ...(destination === undefined ? {} : { destination }),
+    onDropped: (lines) => incidents.dropped('log', lines, clock.now()),
+  });
   const { top, openMetrics } = options;
   const metrics = createMetrics({
     version,
@@ -135,8 +147,9 @@ export function createObserver(options: ObserverOptions): Observer {
   const access = createAccessLog(SESSIONS, logged);
   const accessOfRequests = createAccessLog(REQUESTS, logged);
   const accessLogs = [access, accessOfRequests];
+  const events = eventsIn(metrics, incidents, clock);
   const onThrow = (err: unknown): void => {
-    metrics.count('zone_egress_faults_total', {});
+    events.fault('a listener for records threw');
     log.error({ err }, 'a listener for records threw');
   };
   const listeners = new Listeners<SessionRecord>(onThrow);
@@ -150,7 +163,8 @@ export function createObserver(options: ObserverOptions): Observer {
   return {
     log,
     traffic,
-    metrics: eventsIn(metrics),
+    incidents,
+    metrics: events,
     record(record) {
       metrics.record(record);
       traffic.record(record);
@@ -188,13 +202,25 @@ export function createObserver(options: ObserverOptions): Observer {
 }
 
 /** Makes the metrics that do not come from records. */
-function eventsIn(metrics: Metrics): Events {
+function eventsIn(metrics: Metrics, incidents: Incidents, clock: Clock): Events {
   return {
     relay: (path) => metrics.info('zone_egress_relay_info', { path }),
     workers: (count) => metrics.set('zone_egress_workers', {}, count),
-    fault: () => metrics.count('zone_egress_faults_total', {}),
-    recorded: (result, count) => metrics.count('zone_egress_recorded_total', { result }, count),
-    accessLines: (result, count) => metrics.count('zone_egress_access_log_lines_total', { result }, count),
+    fault(message) {
+      metrics.count('zone_egress_faults_total', {});
+      incidents.internalError(message, clock.now());
+    },
+    recorded(result, count) {
+      metrics.count('zone_egress_recorded_total', { result }, count);
+      if (result === 'dropped') incidents.dropped('recording', count, clock.now());
+    },
+    accessLines(result, count) {
+      metrics.count('zone_egress_access_log_lines_total', { result }, count);
+      if (result === 'dropped') incidents.dropped('access log', count, clock.now());
+    },
+    alarms(on) {
+      for (const [name, severity, count] of on) metrics.set('zone_egress_alarm', { name, severity }, count);
+    },
     lookup: (result, tookMs) => metrics.lookup(result, tookMs),
     dnsFailed: () => metrics.count('zone_egress_dns_failures_total', {}),
     controlPlane: (connected, of) => metrics.set('zone_egress_control_plane_connected', { ...of }, connected ? 1 : 0),

@@ -75,6 +75,12 @@ export class Limits {
     return Atomics.load(this.#counts, HANDSHAKES);
   }
 
+  /** Counts the sessions of the source that has the most; 0 without such a limit. */
+  get mostOfOneSource(): number {
+    if (this.#settings.maxSessionsPerSource === 0) return 0;
+    return this.#counts.subarray(SOURCES).reduce((most, count) => Math.max(most, count), 0);
+  }
+
   /** Takes a place and returns null, or returns the limit that is reached. */
   enterSession(source: string): FullLimit | null {
     const { maxSessions, maxSessionsPerSource } = this.#settings;

@@ -33,6 +33,7 @@ const state: AdminState = {
   requests: () => [],
   follow: () => null,
   sessions: () => Promise.resolve(null),
+  alarms: () => Promise.resolve([]),
   wall: () => Date.UTC(2026, 0, 1),
   snapshot: () => EMPTY_SNAPSHOT,
   problems: () => [{ severity: 'error', file: 'a.yaml', line: 2, column: 3, field: 'name', message: 'is missing' }],

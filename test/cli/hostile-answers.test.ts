@@ -9,6 +9,7 @@ import { runCommand } from './running.ts';
 const ASKING = [
   ['sessions', '--admin'],
   ['decisions', '--admin'],
+  ['alarms', '--admin'],
   ['decisions', '--follow', '--admin'],
   ['explain', '--sni', 'x', '--admin'],
   ['migrate', '--admin'],

@@ -51,13 +51,17 @@ t.test('a data side that hangs is reported, then replaced, and its pending answe
   watchClock.advance(1_000);
   await until('both answer', () => answers === 2);
   hang(workers[0]!);
+  const silentAt: WorkerPool['silentSides'][] = [];
   const live = pool.goLive({ snapshot: { ...EMPTY_SNAPSHOT, version: 'next' }, secrets: new Map(), credentials: [] });
   for (let second = 1; second <= 30; second++) {
     watchClock.advance(1_000);
     await until('the other answers', () => answers === 2 + second);
     t.equal(said.length, second < 6 ? 0 : 1, `${second} s: it is said once`);
+    silentAt.push(pool.silentSides);
   }
   t.match(said[0], /data side 0 has not answered for 6000 ms: its sessions stand still/);
+  t.same(silentAt[4], [], 'not silent for an alarm yet');
+  t.same(silentAt[5], [{ side: 0, forMs: 6_000 }]);
   await until('another takes its place', () => workers.length === 3);
   await live;
   t.strictSame(faults, ['data side 0 died with 0 sessions and is replaced: it did not answer for 30000 ms']);

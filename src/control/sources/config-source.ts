@@ -77,6 +77,8 @@ export interface JoinedProxy extends ProxyState {
   readonly place: { readonly address: string; readonly port: number } | null;
   readonly adminListener: AdminListener | null;
   readonly controlFacts: ControlFacts | null;
+  /** Reads its token anew, for its expiry; null where it has none. Absent means none. */
+  readonly token?: () => Promise<string | null>;
 }
 
 export interface SourceBehaviour {

@@ -183,7 +183,13 @@ export function controlPlaneSource(options: ControlPlaneSourceOptions): ControlP
     proxies() {
       const of = { name, mesh: options.mesh ?? '', good, status: facts()?.status ?? null };
       return [
-        { ...proxyState({ ...of, refusal: null, leaves: false }), ...partsOf(good), adminListener: admin, controlFacts: facts() },
+        {
+          ...proxyState({ ...of, refusal: null, leaves: false }),
+          ...partsOf(good),
+          adminListener: admin,
+          controlFacts: facts(),
+          token: options.token,
+        },
       ];
     },
     retryNow: () => joined?.client.retryNow(),

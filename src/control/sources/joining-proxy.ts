@@ -145,11 +145,11 @@ export class JoiningProxy {
   }
 
   state(): JoinedProxy {
-    const { name } = this.#entry.controlPlane;
+    const { name, token } = this.#entry.controlPlane;
     const controlFacts = this.#source?.controlFacts?.() ?? null;
     const moment = { name, mesh: this.mesh, good: this.#good, status: controlFacts?.status ?? null };
     const state = proxyState({ ...moment, refusal: this.#error?.message ?? null, leaves: this.isLeaving });
-    return { ...state, ...partsOf(this.#good), adminListener: this.#source?.adminListener?.() ?? null, controlFacts };
+    return { ...state, ...partsOf(this.#good), adminListener: this.#source?.adminListener?.() ?? null, controlFacts, token };
   }
 
   async close(): Promise<void> {
