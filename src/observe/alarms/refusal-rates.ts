@@ -43,7 +43,7 @@ export class RefusalRates {
     rate.reasons.set(reason, (rate.reasons.get(reason) ?? 0) + 1);
   }
 
-  /** Returns those that have refused in the last minute; none while there is too little of a past. */
+  /** Returns those that refused in the last minute; none while the past is too short. */
   list(now: number): readonly RefusalFact[] {
     for (; now - this.#sliceAt >= SLICE_MS; this.#sliceAt += SLICE_MS) this.#turn();
     if (this.#pastMs < LEAST_PAST_MS) return [];
