@@ -63,10 +63,8 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
     held?.end();
   };
   const ending = endingOf(options, given);
-  const alarms = watchAlarms({
-    ...given,
-    isListening: () => ending.isEnding() || listening.at !== null || listening.isAbsent,
-  });
+  const isListening = (): boolean => ending.isEnding() || listening.at !== null || listening.isAbsent;
+  const alarms = watchAlarms({ ...given, isListening });
   const pages = createAdminPages({
     ...given,
     own,
