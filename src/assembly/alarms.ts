@@ -9,7 +9,7 @@ import type { ConfigSource, JoinedProxy } from '../control/sources/config-source
 import { memoryOfProcess } from '../control/worker-memory.ts';
 import { claimedLife } from '../identity/proxy-token.ts';
 import { ALARMS } from '../model/alarm.ts';
-import type { Alarm, AlarmName } from '../model/alarm.ts';
+import type { Alarm } from '../model/alarm.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { AlarmBoard } from '../observe/alarms/alarm-board.ts';
 import type { AlarmChange } from '../observe/alarms/alarm-board.ts';
@@ -196,8 +196,8 @@ class Tokens {
   }
 }
 
-function* countsOf(alarms: readonly Alarm[]): Generator<readonly [AlarmName, Alarm['severity'], number]> {
-  for (const [name, { severities }] of Object.entries(ALARMS) as [AlarmName, (typeof ALARMS)[AlarmName]][])
+function* countsOf(alarms: readonly Alarm[]): Generator<readonly [name: string, Alarm['severity'], number]> {
+  for (const [name, { severities }] of Object.entries(ALARMS))
     for (const severity of severities)
       yield [name, severity, alarms.filter((alarm) => alarm.name === name && alarm.severity === severity).length];
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { NORMAL_ENDS } from '../base/refusal.ts';
 import type { EndReason } from '../base/refusal.ts';
-import type { AlarmName, AlarmSeverity } from '../model/alarm.ts';
+import type { AlarmSeverity } from '../model/alarm.ts';
 import type { EndpointHealth } from '../model/endpoint-view.ts';
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
@@ -114,7 +114,7 @@ export interface Events {
   endpoints(counts: Readonly<Record<EndpointHealth, number>>): void;
   check(result: 'success' | 'failure'): void;
   /** Sets the number of alarms that are on, for each name and severity. */
-  alarms(on: Iterable<readonly [name: AlarmName, severity: AlarmSeverity, count: number]>): void;
+  alarms(on: Iterable<readonly [name: string, severity: AlarmSeverity, count: number]>): void;
   ejection(detector: string, result: string): void;
 }
 
