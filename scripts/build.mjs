@@ -14,6 +14,9 @@ const ENTRIES = [
   'egress.d.ts',
   'testing/public.js',
   'testing/public.d.ts',
+  'admin/page/console.css',
+  'admin/page/console.js',
+  'admin/page/icon.svg',
 ];
 
 const dist = join(root, 'dist');
@@ -25,6 +28,9 @@ const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'
 });
 // Plain JavaScript for any Node; the compiler does not copy it.
 cpSync(join(root, 'src', 'starters.mjs'), join(dist, 'src', 'starters.mjs'));
+// What browsers get as it is.
+for (const name of ['console.css', 'console.js', 'icon.svg'])
+  cpSync(join(root, 'src', 'admin', 'page', name), join(dist, 'src', 'admin', 'page', name));
 const missing = ENTRIES.filter((name) => !existsSync(join(dist, 'src', name)));
 if (status !== 0 || missing.length > 0) {
   rmSync(dist, { recursive: true, force: true });

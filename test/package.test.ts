@@ -49,6 +49,8 @@ t.test('every link of a document in it leads to a file in it, and to a heading t
 t.test('it holds what runs, its types and its README, and nothing else', async (t) => {
   t.ok(existsSync(join(installed, 'dist/src/egress.d.ts')));
   t.ok(existsSync(join(installed, 'README.md')));
+  for (const name of readdirSync(join(root, 'src/admin/page')).filter((each) => /\.(?:css|js|svg)$/.test(each)))
+    t.ok(existsSync(join(installed, 'dist/src/admin/page', name)), `${name}, which browsers get`);
   for (const left of ['test', 'perf/main.ts', 'certs', 'scripts', 'src/egress.ts'])
     t.notOk(existsSync(join(installed, left)), left);
   const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
@@ -78,12 +80,13 @@ t.test('import { startEgress } starts one, with one data side and with threads, 
 for (const concurrency of [1, 2]) {
   const egress = await startEgress({ resources: 'zone', port: 0, admin: { port: 0 }, concurrency, configThread: concurrency === 2 });
   const ready = await (await fetch(\`http://127.0.0.1:\${egress.adminPort}/ready\`)).text();
-  console.log(concurrency, egress.port > 0, ready.trim(), egress.snapshot().zone);
+  const style = await fetch(\`http://127.0.0.1:\${egress.adminPort}/page/console.css\`);
+  console.log(concurrency, egress.port > 0, ready.trim(), egress.snapshot().zone, style.status);
   await egress.close();
 }
 `,
   );
-  t.equal(node(['main.js']), '1 true LIVE east\n2 true LIVE east\n');
+  t.equal(node(['main.js']), '1 true LIVE east 200\n2 true LIVE east 200\n');
 });
 
 t.test('its command runs from the compiled files', async (t) => {

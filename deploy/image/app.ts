@@ -6,6 +6,8 @@ import type { RuntimePackage } from './lockfile.ts';
 export const HOME = 'opt/zone-egress';
 
 const CODE = /\.(?:[cm]?js|json|node|wasm|proto)$/;
+/** Code, and what the page of the admin listener gives to browsers. */
+const PROGRAM = /\.(?:js|mjs|json|css|svg)$/;
 const LICENCE = /^(?:licen[cs]e|copying|notice)[^/]*$/i;
 /**
  * Only at the top of a package: deeper down such a name is code (yaml/dist/doc). Node never loads
@@ -35,7 +37,7 @@ const OTHER_BUILDS: Readonly<Record<string, RegExp>> = {
  */
 export function writeApp(root: string, out: string, packages: readonly RuntimePackage[]): void {
   const home = join(out, HOME);
-  copyFiles(join(root, 'dist', 'src'), join(home, 'dist', 'src'), (name) => CODE.test(name));
+  copyFiles(join(root, 'dist', 'src'), join(home, 'dist', 'src'), (name) => PROGRAM.test(name));
   copyFiles(join(root, 'generated'), join(home, 'generated'), (name) => CODE.test(name));
   const found = new Set<string>();
   for (const { path, name: of } of packages)

@@ -241,6 +241,7 @@ class BoundedServer {
       ...(view.pieces === undefined && view.follows === undefined ? { 'content-length': Buffer.byteLength(view.body) } : {}),
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
+      ...view.headers,
       ...(view.status === 405 ? { allow: view.allow ?? 'GET' } : {}),
       ...(last ? { connection: 'close' } : {}),
     });

@@ -15,6 +15,7 @@ import { explainView } from './explain-view.ts';
 import { isEnvoyPath } from './envoy/paths.ts';
 import type { EnvoyPage } from './envoy/pages.ts';
 import type { ProxyState } from './proxy-state.ts';
+import { isPageRequest } from './page/paths.ts';
 import { serveHttp } from './http.ts';
 import type { HttpServer } from './http.ts';
 import { parseDecisionsQuery, parseSessionsQuery } from './queries.ts';
@@ -74,6 +75,8 @@ export interface AdminServerOptions {
   readonly state: AdminState;
   /** Envoy's pages, besides the egress's own. */
   readonly envoy?: EnvoyPage;
+  /** The page for browsers, with its files. Absent means none. */
+  readonly browser?: (path: string, search: string) => Promise<View>;
   /** Called with what a page threw; the client only sees that it failed. */
   readonly fault?: (error: unknown) => void;
 }
@@ -89,7 +92,7 @@ export interface ReadinessServerOptions {
 const READINESS_TIMEOUT_MS = 1_000;
 
 const PAGES = {
-  '/': 'this list',
+  '/': 'a browser gets a page of the zone, everything else this list: ?output=html|text',
   '/ready': '200 while new connections are taken, else 503; ?dataplane=mesh.name for one of several proxies',
   '/dataplanes': 'as which proxies this process has joined its control plane, and how each does: ?output=json|table',
   '/stats/prometheus': 'metrics in the Prometheus text format',
@@ -100,7 +103,7 @@ const PAGES = {
     'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&outcome=served|refused&mesh=&destination=&client=&since=10m&output=json|ndjson; &follow=true writes those to come, a line for each',
   '/alarms': 'what is wrong with the egress now, the critical ones first, with what to do about each',
   '/explain':
-    'why a connection or a request passes or not: ?sni=&from=spiffe://mesh/service (&method=GET&path=/x&header=name:value for a request), or ?id= of a decision; &probe=true dials the endpoint; &output=json|text',
+    'why a connection or a request passes or not: ?sni=&from=spiffe://mesh/service (&method=GET&path=/x&header=name:value for a request), or ?id= of a decision; &probe=true dials the endpoint; &output=json|text|html',
   '/config_errors': 'findings of the last load of the configuration, and why a control plane does not answer',
   '/help': 'more pages, as Envoy has them: /config_dump, /clusters, /stats, …',
 } as const;
@@ -109,7 +112,7 @@ const PAGES = {
  * Resolves when it listens; rejects with the system's error code where the port cannot be bound.
  */
 export function createAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { address, port, state, envoy, fault = ignoreError } = options;
+  const { address, port, state, envoy, browser, fault = ignoreError } = options;
   const allowed = new Set(['localhost', ...options.allowedHosts.map((host) => host.toLowerCase())]);
   return serveHttp({
     address,
@@ -118,6 +121,7 @@ export function createAdminServer(options: AdminServerOptions): Promise<AdminSer
     fault,
     admit: (request) => admitAdmin(request, allowed),
     page(path, search, _method, accept) {
+      if (browser !== undefined && isPageRequest(path, search, accept)) return browser(path, search);
       // Envoy's page of metrics includes this egress's own.
       if (envoy !== undefined && isEnvoyPath(path) && path !== '/ready') return envoy(path, search, 'GET', accept);
       return Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search, accept) : null;

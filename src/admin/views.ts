@@ -23,6 +23,8 @@ export interface View {
   readonly pieces?: Iterable<string>;
   /** Text that comes until the client leaves, instead of an answer with an end. */
   readonly follows?: AsyncIterable<string>;
+  /** Further headers. Absent means none. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** For 405, the allowed methods. Absent means GET. */
   readonly allow?: string;
 }

@@ -1,5 +1,5 @@
 import { createAdminServer, createReadinessServer } from '../admin/server.ts';
-import type { AdminServer } from '../admin/server.ts';
+import type { AdminServer, AdminState } from '../admin/server.ts';
 import type { Readiness } from '../admin/views.ts';
 import type { Clock } from '../base/clock.ts';
 import type { EnvoyFactsOptions } from '../control/envoy-facts.ts';
@@ -12,6 +12,8 @@ import type { Answer, Question } from '../explain/question.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import { RecordFeed } from '../observe/record-feed.ts';
 import type { AlarmWatch } from './alarms.ts';
+import { browserPage } from './browser-page.ts';
+import type { BrowserPage } from './browser-page.ts';
 import type { Configuration } from './configure.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
@@ -66,6 +68,26 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
   const proxies = (): readonly JoinedProxy[] => source.proxies?.() ?? [];
   const feed = new RecordFeed(observer, clock);
   const servers: AdminServer[] = [];
+  let browser: BrowserPage | null = null;
+  const state: AdminState = {
+    ready,
+    proxies,
+    metrics: (accept) => observer.exposition(workers.limits, accept),
+    decisions: (query) => observer.decisions(query),
+    requests: (query) => observer.requests(query),
+    follow: (query) => feed.follow(query),
+    sessions: (query) => configuration.dataPlane.sessionFinder.find(query),
+    alarms: () => options.alarms.list(),
+    wall: () => clock.wall(),
+    snapshot: () => configuration.live()?.snapshot ?? EMPTY_SNAPSHOT,
+    problems() {
+      const all = proxies();
+      const several = { several: source.controlFacts === undefined };
+      return [...configuration.problems(), ...all.flatMap((proxy) => controlPlaneProblems(proxy, several))];
+    },
+    explain: (question) => explainLive(explained, question),
+    probe: (question) => probeLive(explained, question),
+  };
 
   function opened(server: AdminServer): AdminServer {
     servers.push(server);
@@ -76,38 +98,24 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
   return {
     explain: (question) => explainLive(explained, question),
     openReadiness: async ({ bind = '', port }) => opened(await createReadinessServer({ address: bind, port, ready })),
-    openAdmin: async ({ bind = '127.0.0.1', port, allowedHosts = [] }, otherwise) =>
-      opened(
+    async openAdmin({ bind = '127.0.0.1', port, allowedHosts = [] }, otherwise) {
+      browser = browserPage({ state, about, configuration });
+      return opened(
         await createAdminServer({
           address: bind,
           port: port ?? otherwise,
           allowedHosts,
           envoy: admins.page,
+          browser: browser.answer,
           fault,
-          state: {
-            ready,
-            proxies,
-            metrics: (accept) => observer.exposition(workers.limits, accept),
-            decisions: (query) => observer.decisions(query),
-            requests: (query) => observer.requests(query),
-            follow: (query) => feed.follow(query),
-            sessions: (query) => configuration.dataPlane.sessionFinder.find(query),
-            alarms: () => options.alarms.list(),
-            wall: () => clock.wall(),
-            snapshot: () => configuration.live()?.snapshot ?? EMPTY_SNAPSHOT,
-            problems() {
-              const all = proxies();
-              const several = { several: source.controlFacts === undefined };
-              return [...configuration.problems(), ...all.flatMap((proxy) => controlPlaneProblems(proxy, several))];
-            },
-            explain: (question) => explainLive(explained, question),
-            probe: (question) => probeLive(explained, question),
-          },
+          state,
         }),
-      ),
+      );
+    },
     followSource: () => admins.follow(),
     stop: () => prober.close(),
     async close() {
+      browser?.close();
       await Promise.all([admins.close(), ...servers.map((server) => server.close())]);
     },
   };

@@ -2,6 +2,7 @@
  * The second of three steps: configurations come from the source, are checked, and go live in the
  * workers. The listeners follow each of them.
  */
+import type { LastLoad } from '../admin/page/facts.ts';
 import type { Clock } from '../base/clock.ts';
 import { unlessAborted } from '../base/unless-aborted.ts';
 import type { Problem } from '../base/problem.ts';
@@ -26,6 +27,8 @@ export interface Configuration {
   problems(): readonly Problem[];
   /** Null before the first. */
   readonly lastLoad: Pick<LoadResult, 'kind' | 'problems'> | null;
+  /** Returns what the loads so far did; null before the first. */
+  loads(): LastLoad | null;
   load(): Promise<LoadResult>;
   /**
    * Resolves with the first usable configuration. Throws ConfigError for an unusable one. A source
@@ -61,6 +64,7 @@ export function configure(options: ConfigureOptions): Configuration {
   const usable = Promise.withResolvers<void>();
   let problems: readonly Problem[] = [];
   let lastLoad: Configuration['lastLoad'] = null;
+  let loads: LastLoad | null = null;
   const loop = new ConfigLoop({
     clock,
     source,
@@ -75,6 +79,7 @@ export function configure(options: ConfigureOptions): Configuration {
       if (!settings.http && result.kind === 'live') problems = [...problems, ...lostWithoutHttp(result.config)];
       lastLoad = { kind: result.kind, problems };
       observation.observer.load({ ...result, problems }, tookMs);
+      loads = nextLoad(loads, result, clock.wall());
       if (result.kind !== 'live') return;
       source.wentLive?.();
       observation.keptConfiguration(source.keptSince?.() ?? null);
@@ -91,6 +96,7 @@ export function configure(options: ConfigureOptions): Configuration {
     get lastLoad() {
       return lastLoad;
     },
+    loads: () => loads,
     load: () => loop.load(),
     async first(signal) {
       const first = await unlessAborted(signal, () => loop.load());
@@ -107,4 +113,11 @@ export function configure(options: ConfigureOptions): Configuration {
       dataPlane.stop();
     },
   };
+}
+
+function nextLoad(before: LastLoad | null, result: LoadResult, at: number): LastLoad {
+  const { liveSince = null, changes = null } = before ?? {};
+  if (result.kind === 'rejected') return { at, rejected: true, liveSince, changes };
+  if (!result.changed) return { at, rejected: false, liveSince, changes };
+  return { at, rejected: false, liveSince: at, changes: result.changes ?? null };
 }
