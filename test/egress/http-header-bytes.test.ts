@@ -1,6 +1,7 @@
 // Values of headers are bytes: a name of a file in UTF-8, or in Latin-1, arrives as it was sent.
 import { once } from 'node:events';
-import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2, createServer as createHttp2 } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { readAll, SHOP, startHttpZone, startRawService } from './http-zone.ts';
 
@@ -38,4 +39,32 @@ t.test('the values of headers keep their bytes, both ways, for clients of HTTP/1
     stream.close();
   }
   session.destroy();
+});
+
+t.test('so do those of a service of HTTP/2, in its head and its trailers', async (t) => {
+  const asked: unknown[] = [];
+  const server = createHttp2();
+  server.on('stream', (stream, headers) => {
+    asked.push(headers['x-asked']);
+    stream.respond({ ':status': 200, 'x-answer': BYTES }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-after': BYTES }));
+    stream.end('ab');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  await using zone = await startHttpZone(t, (server.address() as AddressInfo).port, { protocol: 'http2' });
+  const text = await readAll(zone, `GET / HTTP/1.1\r\nHost: a\r\nX-Asked: ${BYTES}\r\nTE: trailers\r\nConnection: close\r\n\r\n`);
+  t.match(text, `\r\nx-answer: ${BYTES}\r\n`);
+  t.match(text, /\r\n0\r\n(x-after: .*\r\n)?\r\n$/);
+  const socket = await zone.connect(SHOP, zone.mesh.client('frontend'));
+  const session = connectHttp2('https://a', { createConnection: () => socket });
+  const stream = session.request({ ':path': '/', 'x-asked': BYTES });
+  const trailers = once(stream, 'trailers');
+  const [headers] = (await once(stream, 'response')) as [Record<string, string>];
+  t.equal(headers['x-answer'], BYTES);
+  stream.resume();
+  t.match((await trailers)[0], { 'x-after': BYTES });
+  session.destroy();
+  t.strictSame(asked, [BYTES, BYTES]);
 });
