@@ -74,7 +74,10 @@ export function whenReady({ socket, ready }: Dialling, done: (error: string | nu
 
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const known: SocketError = error;
+  const known: SocketError & { readonly reason?: string } = error;
+  if (known.code?.startsWith('HPE_') === true) {
+    return `its answer is no HTTP/1.1 (${[known.code, ...(known.reason === undefined ? [] : [known.reason])].join(': ')})`;
+  }
   return known.code === 'UNSPECIFIED' || ownLack(known.code) !== null ? socketReason(known) : (known.code ?? known.message);
 }
 

@@ -152,7 +152,12 @@ t.test('an answer that does not come, ends early or is no HTTP counts, and its c
   for (const [what, bytes, why] of [
     ['nothing', '', 'nothing after 1000 ms'],
     ['half an answer', 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf', 'nothing after 1000 ms'],
-    ['no HTTP', 'SSH-2.0-x\r\n\r\n', 'HPE_INVALID_CONSTANT'],
+    ['no HTTP', 'SSH-2.0-x\r\n\r\n', 'its answer is no HTTP/1.1 (HPE_INVALID_CONSTANT: Expected HTTP/, RTSP/ or ICE/)'],
+    [
+      'another protocol',
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n',
+      'the answer has status 101, which changes the protocol',
+    ],
   ] as const) {
     const server = createTcpServer((socket) => {
       socket.on('error', () => {});
