@@ -129,12 +129,15 @@ function isServedEncoding(encodings: readonly string[]): boolean {
 }
 
 /**
- * Tells whether an HTTP/1.1 answer can be forwarded. An answer whose end two readers could place
- * differently is an error of its service.
+ * Returns why an HTTP/1.1 answer cannot be forwarded; null where it can. An answer whose end two
+ * readers could place differently is an error of its service.
  */
-export function isSoundAnswer(status: number, headers: FlatHeaders, fields: HeadFields): boolean {
+export function answerFault(status: number, headers: FlatHeaders, fields: HeadFields): string | null {
   const { transferEncodings, contentLengths } = fields;
-  if (status < 200 || headers.length / 2 > MAX_HEADERS || !isServedEncoding(transferEncodings)) return false;
-  if (Number(contentLengths[0] ?? 0) > MAX_LENGTH) return false;
-  return status !== 204 || (transferEncodings.length === 0 && contentLengths.every((length) => /^0+$/.test(length)));
+  if (status < 200) return `status ${status} is the end of no answer`;
+  if (headers.length / 2 > MAX_HEADERS) return `the answer has over ${MAX_HEADERS} headers`;
+  if (!isServedEncoding(transferEncodings)) return 'the only transfer encoding that is served is chunked';
+  if (Number(contentLengths[0] ?? 0) > MAX_LENGTH) return 'the length of the body is no exact number';
+  const isEmpty = transferEncodings.length === 0 && contentLengths.every((length) => /^0+$/.test(length));
+  return status !== 204 || isEmpty ? null : 'an answer with status 204 announces a body';
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import t from 'tap';
 import { answerOf, answersIn, readAll, readUntilGone, SHOP, startHttpZone, startRawService } from './http-zone.ts';
+import { until } from './until.ts';
 import type { Zone } from './zone.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\n';
@@ -130,6 +131,10 @@ t.test('an answer that comes whole goes out in one record, and the head of one t
 t.test('what a client of HTTP/1.1 reads', async (t) => {
   const service = await startAnswers(t);
   await using zone = await startHttpZone(t, service.port);
+  const failures: string[] = [];
+  zone.egress.onRequest(({ status, detail }) => {
+    if (status === 502) failures.push(detail);
+  });
   for (const [i, [name, , status, body]] of ANSWERS.entries()) {
     const text = await readAll(
       zone,
@@ -139,6 +144,12 @@ t.test('what a client of HTTP/1.1 reads', async (t) => {
     t.strictSame([first?.status, first?.body.replace(/^2\r\nab\r\n0\r\n\r\n$/, 'ab')], [status, body], name);
     t.strictSame([next?.status, next?.body, more], [200, 'next', []], name);
   }
+  await until('each failure has a record', () => failures.length >= ANSWERS.filter(([, , status]) => status === 502).length);
+  t.strictSame(
+    failures.filter((detail) => !/protocol error" \(.{20,}\)$/.test(detail)),
+    [],
+    'each record says what was wrong with the answer',
+  );
 });
 
 t.test('what a client of HTTP/2 reads', async (t) => {

@@ -1,6 +1,6 @@
 /** The one list of heads that are never served, which traffic and `explain` ask. */
 import t from 'tap';
-import { checkHttp1, checkHttp2, isSoundAnswer, UNSERVED } from '../../src/routing/check-head.ts';
+import { answerFault, checkHttp1, checkHttp2, UNSERVED } from '../../src/routing/check-head.ts';
 import type { UnservedHead } from '../../src/routing/check-head.ts';
 import { fieldsOf, valuesOf } from '../../src/wire/flat-headers.ts';
 import type { FlatHeaders } from '../../src/wire/flat-headers.ts';
@@ -78,7 +78,7 @@ t.test('a head of HTTP/2 is held to the same list', async (t) => {
 });
 
 t.test('an answer whose end is not plain is not sound', async (t) => {
-  const isSound = (status: number, ...headers: string[]): boolean => isSoundAnswer(status, headers, fieldsOf(headers));
+  const isSound = (status: number, ...headers: string[]): boolean => answerFault(status, headers, fieldsOf(headers)) === null;
   t.ok(isSound(200, 'content-length', '5'));
   t.ok(isSound(200, 'transfer-encoding', 'CHUNKED'));
   t.ok(isSound(204, 'content-length', '00'));

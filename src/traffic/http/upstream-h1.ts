@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Client, Dispatcher } from 'undici';
 import { Refused } from '../../base/refusal.ts';
 import type { Target } from '../../routing/choose.ts';
-import { isSoundAnswer } from '../../routing/check-head.ts';
+import { answerFault } from '../../routing/check-head.ts';
 import { fieldsOf } from '../../wire/flat-headers.ts';
 import { freeWhatIsWritten } from '../free-memory.ts';
 import { bytesOf, ControlBudget, FLOOD } from './control-budget.ts';
@@ -16,6 +16,8 @@ import { idleMsOf, textOf } from './upstream-connection.ts';
 import type { Connection, ConnectionOptions, UpstreamCall, UpstreamListener, UpstreamRequest } from './upstream-connection.ts';
 
 class UnsoundAnswer extends Error {}
+
+const MAX_ANSWER_HEAD_BYTES = 128 * 1024;
 
 /** The most bytes that may have been read of a body that is held back. */
 const MOST_EXCESS_BYTES = 256 * 1024;
@@ -44,7 +46,7 @@ export class Http1Connection implements Connection {
       keepAliveMaxTimeout: idleMs,
       headersTimeout: 0,
       bodyTimeout: 0,
-      maxHeaderSize: 128 * 1024,
+      maxHeaderSize: MAX_ANSWER_HEAD_BYTES,
       connect: (_, callback) => {
         if (given) return callback(new Error('the connection is over'), null);
         given = true;
@@ -138,7 +140,8 @@ export class Http1Connection implements Connection {
           const headers = rawTexts(given.rawHeaders);
           budget.begun(bytesOf(headers));
           const fields = fieldsOf(headers);
-          if (!isSoundAnswer(status, headers, fields)) return given.abort(new UnsoundAnswer());
+          const fault = answerFault(status, headers, fields);
+          if (fault !== null) return given.abort(new UnsoundAnswer(fault));
           begun = true;
           listener.onHead({ status, headers, fields });
         },
@@ -161,7 +164,7 @@ export class Http1Connection implements Connection {
           if (!finish()) return;
           if (this.isOpen) socket.destroy();
           if (controller === null) return listener.onUnsent(textOf(error));
-          listener.onReset(reasonOf(error, begun), H2.internal, textOf(error));
+          listener.onReset(reasonOf(error, begun), H2.internal, wordsOf(error));
         },
       },
     );
@@ -189,6 +192,12 @@ function rawTexts(raw: unknown): string[] {
   if (!Array.isArray(raw)) return [];
   const texts = raw.map((each: unknown) => (Buffer.isBuffer(each) ? each.toString('latin1') : String(each)));
   return lowerNames(texts.map((text) => (text.endsWith(' ') || text.endsWith('\t') ? text.replace(/[ \t]+$/, '') : text)));
+}
+
+/** The library's own texts for these say what happened to it, not what the service did. */
+function wordsOf(error: Error): string {
+  if (error instanceof clientErrors.HeadersOverflowError) return `the head of the answer has over ${MAX_ANSWER_HEAD_BYTES} bytes`;
+  return error.message === 'bad upgrade' ? 'the answer has status 101, which changes the protocol' : textOf(error);
 }
 
 function reasonOf(error: Error, begun: boolean): ResetReason {
