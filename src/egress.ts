@@ -50,14 +50,19 @@ export async function startEgress(options: EgressOptions): Promise<Egress> {
     },
   );
   const configuration: Configuration = configure({ ...options, clock, observation, source, follower: () => served });
-  const served: Served = serve(options, { clock, observation, configuration, source });
+  const quit = (): void => {
+    if (options.onQuit !== undefined) return options.onQuit();
+    void egress.drain(configuration.settings.drainTimeMs).done.then(() => egress.close());
+  };
+  const served: Served = serve(options, { clock, observation, configuration, source, quit });
   try {
     await served.open();
   } catch (error) {
     await served.close();
     throw error;
   }
-  return running(observation, configuration, served);
+  const egress = running(observation, configuration, served);
+  return egress;
 }
 
 function running(observation: Observation, configuration: Configuration, served: Served): Egress {

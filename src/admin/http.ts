@@ -6,6 +6,8 @@ import { nextTurn, systemClock } from '../base/clock.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { listenOn } from './listen-on.ts';
 import type { ListenOn } from './listen-on.ts';
+import { listenOnSocket } from './unix-socket.ts';
+import type { BoundSocket } from './unix-socket.ts';
 import { textView } from './views.ts';
 import type { View } from './views.ts';
 
@@ -22,11 +24,16 @@ export interface HandleOptions {
   /** May refuse a request before any page is made. Absent admits all. */
   readonly admit?: (request: IncomingMessage) => View | null;
   /**
+   * Makes a change and returns its answer, or refuses it; null for a path that changes nothing. It
+   * is asked first, and guards itself: `admit` is not asked for its paths.
+   */
+  readonly change?: (request: IncomingMessage, target: RequestTarget) => Promise<View> | null;
+  /**
    * Returns the page of a path, or null for an unknown path. `search` is the part after the `?`,
    * `accept` the header of that name.
    */
   readonly page: (path: string, search: string, method: string, accept: string) => View | null | Promise<View | null>;
-  /** Absent allows only GET. */
+  /** Absent allows only GET and HEAD. */
   readonly anyMethod?: boolean;
   /** Called when a page threw: a bug, or a broken environment. */
   readonly fault: (error: unknown) => void;
@@ -34,6 +41,12 @@ export interface HandleOptions {
   readonly requestTimeoutMs?: number;
   /** False ends a connection after its answer. Default: true. */
   readonly reuse?: boolean;
+}
+
+/** The path of a request, and the part after the `?`. */
+export interface RequestTarget {
+  readonly path: string;
+  readonly search: string;
 }
 
 /** Serves connections that its caller accepted. */
@@ -75,6 +88,26 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
   const bound = server.address();
   if (bound === null || typeof bound === 'string') throw new Error(`listen for ${options.name}: no address`);
   return { address: bound.address, port: bound.port, close: () => bounded.close() };
+}
+
+/** A server on a unix socket. */
+export interface HttpSocket extends Pick<BoundSocket, 'doubt' | 'uid'> {
+  close(): Promise<void>;
+}
+
+/** Rejects where the path cannot be used, or something else is there. */
+export async function serveHttpOnSocket(options: HandleOptions & { readonly path: string }): Promise<HttpSocket> {
+  const bounded = new BoundedServer(options);
+  const bound = await listenOnSocket(bounded.server, options.path);
+  bounded.server.on('error', options.fault);
+  return {
+    doubt: bound.doubt,
+    uid: bound.uid,
+    close() {
+      bound.remove();
+      return bounded.close();
+    },
+  };
 }
 
 /** Handles connections whose first bytes the caller has read. */
@@ -242,12 +275,13 @@ class BoundedServer {
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
       ...view.headers,
-      ...(view.status === 405 ? { allow: view.allow ?? 'GET' } : {}),
+      ...(view.status === 405 ? { allow: view.allow ?? 'GET, HEAD' } : {}),
       ...(last ? { connection: 'close' } : {}),
     });
     // The server never reads a body: the socket ends with the answer.
     if (last) response.on('finish', () => request.socket.destroySoon());
     const { pieces, follows, body } = view;
+    if (request.method === 'HEAD') return void response.end();
     // An answer without an end holds up nothing: neither the close of the server nor other clients.
     this.#note(request.socket, follows === undefined ? 'answered' : 'idle');
     if (follows !== undefined) {
@@ -260,17 +294,22 @@ class BoundedServer {
 }
 
 /** Returns the requested page, or the refusal of the request. */
-async function viewFor(request: IncomingMessage, { admit, anyMethod, page }: HandleOptions): Promise<View> {
+async function viewFor(request: IncomingMessage, { admit, anyMethod, page, change }: HandleOptions): Promise<View> {
+  const { path, search } = targetOf(request);
+  const changed = (await change?.(request, { path, search })) ?? null;
+  if (changed !== null) return changed;
   const refused = admit?.(request) ?? null;
   if (refused !== null) return refused;
-  if (request.method !== 'GET' && anyMethod !== true) return textView(405, 'only GET');
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  if (!isRead && anyMethod !== true) return textView(405, 'only GET and HEAD');
   if (hasBody(request)) return textView(413, 'a request must not have a body');
-  const target = request.url ?? '';
-  const mark = target.indexOf('?');
-  const path = mark < 0 ? target : target.slice(0, mark);
-  const search = mark < 0 ? '' : target.slice(mark + 1);
   const view = await page(path, search, request.method ?? 'GET', request.headers.accept ?? '');
   return view ?? textView(404, 'no such page');
+}
+
+function targetOf({ url = '' }: IncomingMessage): RequestTarget {
+  const mark = url.indexOf('?');
+  return mark < 0 ? { path: url, search: '' } : { path: url.slice(0, mark), search: url.slice(mark + 1) };
 }
 
 /** Returns the rest to be sent, less than a piece. */
@@ -311,6 +350,6 @@ function drained(response: ServerResponse): Promise<void> {
   });
 }
 
-function hasBody({ headers }: IncomingMessage): boolean {
+export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }

@@ -52,7 +52,7 @@ export function parseDecisionsQuery(search: string, wallMs: number): AskedDecisi
   return { query, output, follow: follow === 'true' };
 }
 
-const SESSION_NAMES = ['limit', 'offset', 'sort', 'mesh', 'destination', 'client', 'output'] as const;
+const SESSION_NAMES = ['limit', 'offset', 'sort', 'id', 'mesh', 'destination', 'client', 'output'] as const;
 
 export function parseSessionsQuery(search: string): AskedSessions | string {
   const given = parameters(search, SESSION_NAMES);
@@ -70,9 +70,26 @@ export function parseSessionsQuery(search: string): AskedSessions | string {
   return { query: { sort, most, ...findBy(given) }, offset: Number(offset), output };
 }
 
+const END_NAMES = ['id', 'mesh', 'destination', 'client', 'all'] as const;
+
+/** Returns which sessions to end. A query that names none has to say that all are meant. */
+export function parseEndQuery(search: string): FindBy | string {
+  const given = parameters(search, END_NAMES);
+  if (typeof given === 'string') return given;
+  const which = findBy(given);
+  const all = given.get('all');
+  if (all !== undefined && all !== 'true') return 'all must be true';
+  const isNarrowed = Object.keys(which).length > 0;
+  if (all === undefined && !isNarrowed) return 'id, mesh, destination or client is needed; all=true ends every session';
+  if (all !== undefined && isNarrowed) return 'all goes alone, without id, mesh, destination and client';
+  return which;
+}
+
 function findBy(given: ReadonlyMap<string, string>): FindBy {
   const [mesh, destination, client] = [given.get('mesh'), given.get('destination'), given.get('client')];
+  const id = given.get('id');
   return {
+    ...(id === undefined ? {} : { id }),
     ...(mesh === undefined ? {} : { mesh }),
     ...(destination === undefined ? {} : { destination }),
     ...(client === undefined ? {} : { client }),

@@ -1,6 +1,8 @@
-/** The admin listener, and the one that only answers /ready. Both only read. */
+/**
+ * The admin listeners, over TCP and on a unix socket, and the one that only answers /ready. Changes
+ * pass through `changes`.
+ */
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
 import { ignoreError } from '../base/ignore-error.ts';
 import type { Problem } from '../base/problem.ts';
 import type { Alarm } from '../model/alarm.ts';
@@ -16,8 +18,13 @@ import { isEnvoyPath } from './envoy/paths.ts';
 import type { EnvoyPage } from './envoy/pages.ts';
 import type { ProxyState } from './proxy-state.ts';
 import { isPageRequest } from './page/paths.ts';
-import { serveHttp } from './http.ts';
-import type { HttpServer } from './http.ts';
+import { serveHttp, serveHttpOnSocket } from './http.ts';
+import type { HandleOptions, HttpServer, HttpSocket } from './http.ts';
+import { createHostCheck } from './hosts.ts';
+import type { HostCheck } from './hosts.ts';
+import type { AdminChanges } from './changes/changes.ts';
+import { CHANGES_HEADER } from './changes/changes.ts';
+import type { Entrance } from './changes/guard.ts';
 import { parseDecisionsQuery, parseSessionsQuery } from './queries.ts';
 import {
   alarmsView,
@@ -77,6 +84,8 @@ export interface AdminServerOptions {
   readonly envoy?: EnvoyPage;
   /** The page for browsers, with its files. Absent means none. */
   readonly browser?: (path: string, search: string) => Promise<View>;
+  /** Absent takes no changes at all. */
+  readonly changes?: AdminChanges;
   /** Called with what a page threw; the client only sees that it failed. */
   readonly fault?: (error: unknown) => void;
 }
@@ -112,21 +121,50 @@ const PAGES = {
  * Resolves when it listens; rejects with the system's error code where the port cannot be bound.
  */
 export function createAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { address, port, state, envoy, browser, fault = ignoreError } = options;
-  const allowed = new Set(['localhost', ...options.allowedHosts.map((host) => host.toLowerCase())]);
-  return serveHttp({
-    address,
-    port,
-    name: 'the admin pages',
+  const { address, port } = options;
+  const tcp = ({ socket }: IncomingMessage): Entrance => ({ kind: 'tcp', from: socket.remoteAddress ?? '' });
+  return serveHttp({ address, port, name: 'the admin pages', ...handling(options, { kind: 'tcp', entrance: tcp }) });
+}
+
+export interface AdminSocketOptions extends Omit<AdminServerOptions, 'address' | 'port'> {
+  readonly path: string;
+}
+
+/**
+ * Serves the same pages on a unix socket that only its owner may open, and takes changes there.
+ * Rejects where something else is at the path.
+ */
+export async function createAdminSocket(options: AdminSocketOptions): Promise<HttpSocket> {
+  const entrance = { kind: 'socket', owner: '' } as const;
+  let owned: Entrance = entrance;
+  const socket = await serveHttpOnSocket({ path: options.path, ...handling(options, { kind: 'socket', entrance: () => owned }) });
+  owned = { ...entrance, owner: `uid ${socket.uid}` };
+  return socket;
+}
+
+function handling(
+  options: Omit<AdminServerOptions, 'address' | 'port'>,
+  { kind, entrance }: { readonly kind: Entrance['kind']; readonly entrance: (request: IncomingMessage) => Entrance },
+): HandleOptions {
+  const { state, envoy, browser, changes, fault = ignoreError } = options;
+  const hostRefusal = createHostCheck(options.allowedHosts);
+  const allowed = changes?.allowed(kind) ?? 'refused';
+  return {
     fault,
-    admit: (request) => admitAdmin(request, allowed),
-    page(path, search, _method, accept) {
-      if (browser !== undefined && isPageRequest(path, search, accept)) return browser(path, search);
-      // Envoy's page of metrics includes this egress's own.
-      if (envoy !== undefined && isEnvoyPath(path) && path !== '/ready') return envoy(path, search, 'GET', accept);
-      return Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search, accept) : null;
+    admit: (request) => admitAdmin(request, hostRefusal),
+    ...(changes === undefined ? {} : { change: (request, target) => changes.handle(request, target, entrance(request)) }),
+    async page(path, search, _method, accept) {
+      const view = await page(path, search, accept);
+      return view === null ? null : { ...view, headers: { ...view.headers, [CHANGES_HEADER]: allowed } };
     },
-  });
+  };
+
+  function page(path: string, search: string, accept: string): View | null | Promise<View | null> {
+    if (browser !== undefined && isPageRequest(path, search, accept)) return browser(path, search);
+    // Envoy's page of metrics includes this egress's own.
+    if (envoy !== undefined && isEnvoyPath(path) && path !== '/ready') return envoy(path, search, 'GET', accept);
+    return Object.hasOwn(PAGES, path) ? adminPage(state, path as keyof typeof PAGES, search, accept) : null;
+  }
 }
 
 /** Answers only /ready, for any host: a kubelet uses the address of the pod. */
@@ -199,23 +237,10 @@ function decisionsPage(state: AdminState, search: string): View {
 const BUSY = 'too many clients ask at the same time: ask again later';
 
 /**
- * Refuses requests from browsers. A page in a browser can send requests to this port, and, under a
- * name that it points here (DNS rebinding), also read the answer. Such a request has that name as
- * its host, or an Origin.
+ * Refuses requests of web pages: one that a page of another origin sends has an Origin. The host is
+ * checked too, see hosts.ts.
  */
-function admitAdmin(request: IncomingMessage, allowed: ReadonlySet<string>): View | null {
+function admitAdmin(request: IncomingMessage, hostRefusal: HostCheck): View | null {
   if (request.headers.origin !== undefined) return textView(403, 'requests of web pages are not answered');
-  const hosts = request.headersDistinct.host ?? [];
-  const [host] = hosts;
-  if (host === undefined || hosts.length !== 1) return textView(400, 'one Host header is needed');
-  const name = hostName(host);
-  if (name !== null && (isIP(name) !== 0 || allowed.has(name))) return null;
-  return textView(421, 'this host is not allowed: use an IP address or localhost, or allow the name');
-}
-
-/** Returns the host without its port, in lower case and without brackets; null where it is none. */
-function hostName(host: string): string | null {
-  const [, bracketed, plain] = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::[0-9]{1,5})?$/.exec(host) ?? [];
-  if (bracketed !== undefined) return bracketed.includes(':') ? bracketed : null;
-  return plain?.toLowerCase() ?? null;
+  return hostRefusal(request);
 }

@@ -23,10 +23,10 @@ export interface View {
   readonly pieces?: Iterable<string>;
   /** Text that comes until the client leaves, instead of an answer with an end. */
   readonly follows?: AsyncIterable<string>;
-  /** Further headers. Absent means none. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** For 405, the allowed methods. Absent means GET. */
+  /** For 405, the allowed methods. Absent means GET and HEAD. */
   readonly allow?: string;
+  /** More headers of the answer. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface Readiness {

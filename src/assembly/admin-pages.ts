@@ -1,4 +1,5 @@
-import { createAdminServer, createReadinessServer } from '../admin/server.ts';
+import type { HttpSocket } from '../admin/http.ts';
+import { createAdminServer, createAdminSocket, createReadinessServer } from '../admin/server.ts';
 import type { AdminServer, AdminState } from '../admin/server.ts';
 import type { Readiness } from '../admin/views.ts';
 import type { Clock } from '../base/clock.ts';
@@ -17,15 +18,20 @@ import type { BrowserPage } from './browser-page.ts';
 import type { Configuration } from './configure.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
+import { operatorChanges } from './operator-changes.ts';
+import type { OperatorChangesOptions } from './operator-changes.ts';
 import type { OwnListeners } from './own-listeners.ts';
 import { createProxyAdmins } from './proxy-admins.ts';
 
-/** The listeners for people, probes, Prometheus and a control plane. They only read. */
+/** The listeners for people, probes, Prometheus and a control plane. */
 export interface AdminPages {
   explain(question: Question): Answer;
   openReadiness(options: Exclude<EgressOptions['readiness'], false | undefined>): Promise<AdminServer>;
-  /** `port` is used where the options have none. */
-  openAdmin(options: Exclude<EgressOptions['admin'], false | undefined>, port: number): Promise<AdminServer>;
+  /**
+   * Opens the listener over TCP, and the unix socket that the options name. `port` is used where
+   * the options have none.
+   */
+  openAdmin(port: number): Promise<AdminServer>;
   /** Moves the control plane's listener to the address of the last configuration. Never rejects. */
   followSource(): Promise<void>;
   /** Ends running dials of questions. */
@@ -33,7 +39,7 @@ export interface AdminPages {
   close(): Promise<void>;
 }
 
-export interface AdminPagesOptions {
+export interface AdminPagesOptions extends Pick<OperatorChangesOptions, 'drain' | 'quit' | 'reopenLogs'> {
   readonly clock: Clock;
   readonly observation: Observation;
   readonly configuration: Configuration;
@@ -41,13 +47,16 @@ export interface AdminPagesOptions {
   readonly clientsAt: EnvoyFactsOptions['clientsAt'];
   readonly own: OwnListeners;
   readonly alarms: AlarmWatch;
+  readonly admin: AdminOptions;
   /** Returns the state of the process, or that of one of its proxies; null where there is none. */
   readonly ready: (proxy: string | null) => Readiness | null;
 }
 
+type AdminOptions = Exclude<EgressOptions['admin'], false | undefined>;
+
 /** Over 60 lines: it lists what the pages need of every other part. */
 export function createAdminPages(options: AdminPagesOptions): AdminPages {
-  const { clock, observation, configuration, source, clientsAt, own, ready } = options;
+  const { clock, observation, configuration, source, clientsAt, own, ready, admin } = options;
   const { observer } = observation;
   const { workers } = configuration.dataPlane;
   const { allowedResolved, http: servesHttp } = configuration.settings;
@@ -64,11 +73,19 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
     servesHttp,
     ready: () => ready(null) ?? NOT_YET,
   };
-  const admins = createProxyAdmins({ source, observation, configuration, own, clock, about });
+  const operators = operatorChanges({
+    ...options,
+    observer,
+    sessionFinder: configuration.dataPlane.sessionFinder,
+    allowedHosts: admin.allowedHosts ?? [],
+    tokenFile: admin.tokenFile ?? null,
+  });
+  const admins = createProxyAdmins({ source, observation, configuration, own, clock, about, changes: operators.changes });
   const proxies = (): readonly JoinedProxy[] => source.proxies?.() ?? [];
   const feed = new RecordFeed(observer, clock);
   const servers: AdminServer[] = [];
   let browser: BrowserPage | null = null;
+  const sockets: HttpSocket[] = [];
   const state: AdminState = {
     ready,
     proxies,
@@ -88,6 +105,7 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
     explain: (question) => explainLive(explained, question),
     probe: (question) => probeLive(explained, question),
   };
+  const served = { allowedHosts: admin.allowedHosts ?? [], state, envoy: admins.page, changes: operators.changes, fault };
 
   function opened(server: AdminServer): AdminServer {
     servers.push(server);
@@ -98,25 +116,23 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
   return {
     explain: (question) => explainLive(explained, question),
     openReadiness: async ({ bind = '', port }) => opened(await createReadinessServer({ address: bind, port, ready })),
-    async openAdmin({ bind = '127.0.0.1', port, allowedHosts = [] }, otherwise) {
+    async openAdmin(port) {
+      await operators.check();
       browser = browserPage({ state, about, configuration });
-      return opened(
-        await createAdminServer({
-          address: bind,
-          port: port ?? otherwise,
-          allowedHosts,
-          envoy: admins.page,
-          browser: browser.answer,
-          fault,
-          state,
-        }),
-      );
+      const all = { ...served, browser: browser.answer };
+      const server = opened(await createAdminServer({ address: admin.bind ?? '127.0.0.1', port: admin.port ?? port, ...all }));
+      if (admin.socket !== undefined) {
+        const socket = await createAdminSocket({ path: admin.socket, ...all });
+        sockets.push(socket);
+        if (socket.doubt !== null) observer.log.warn({ socket: admin.socket }, socket.doubt);
+      }
+      return server;
     },
     followSource: () => admins.follow(),
     stop: () => prober.close(),
     async close() {
       browser?.close();
-      await Promise.all([admins.close(), ...servers.map((server) => server.close())]);
+      await Promise.all([admins.close(), ...[...servers, ...sockets].map((server) => server.close())]);
     },
   };
 }

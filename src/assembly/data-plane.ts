@@ -79,7 +79,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const sessionFinder = new SessionFinder({
     clock,
     count: workers.count,
-    ask: (ask, query) => workers.askSessions(ask, query),
+    ask: (ask, query, end) => workers.askSessions(ask, query, end),
   });
   const resolver: Resolver = nameResolver(options, (name, resolution) => {
     workers.setName(name, resolution);

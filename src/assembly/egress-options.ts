@@ -49,7 +49,22 @@ export interface EgressOptions {
    */
   readonly inheritedSocket?: number;
   /** The admin listener; its port comes from the ZoneEgress unless given. `false`: none. */
-  readonly admin?: false | { readonly bind?: string; readonly port?: number; readonly allowedHosts?: readonly string[] };
+  readonly admin?:
+    | false
+    | {
+        readonly bind?: string;
+        readonly port?: number;
+        readonly allowedHosts?: readonly string[];
+        /** A unix socket with the same pages, on which changes are taken too. Default: none. */
+        readonly socket?: string;
+        /** A file of tokens with which changes are taken over TCP. Default: none are taken. */
+        readonly tokenFile?: string;
+      };
+  /**
+   * Called when an operator ends the egress over an admin listener. Default: it drains and closes
+   * itself.
+   */
+  readonly onQuit?: () => void;
   /**
    * A listener that only answers /ready, on every address unless `bind` names one. Default: none.
    */
@@ -125,12 +140,14 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
   bind: checked.text,
   port: checked.port,
   inheritedSocket: checked.whole(3, 65_535),
-  admin: checked.either('false, or { bind, port, allowedHosts }', {
+  admin: checked.either('false, or { bind, port, allowedHosts, socket, tokenFile }', {
     boolean: checked.isFalse,
     object: checked.options<Exclude<EgressOptions['admin'], false | undefined>>({
       bind: checked.text,
       port: checked.port,
       allowedHosts: checked.listOf(checked.text),
+      socket: checked.name,
+      tokenFile: checked.name,
     }),
   }),
   readiness: checked.either('false, or { bind, port }', {
@@ -139,6 +156,7 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
       'port',
     ]),
   }),
+  onQuit: checked.callback,
   concurrency: checked.whole(1, 1_024),
   configThread: checked.flag,
   watch: checked.flag,

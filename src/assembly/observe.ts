@@ -22,6 +22,8 @@ export interface Observation {
   /** Starts the recording of sessions, where the options ask for one. */
   record(): Promise<void>;
   endRecording(): Promise<void>;
+  /** Opens the files of logs again, as after a rotation. */
+  reopenLogs(): void;
   /** Writes a line of the access log of a route. */
   accessLine(line: AccessLogLine): void;
   /** Reports an error that was caught far from its cause. */
@@ -71,6 +73,7 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
       if (options.record !== undefined) endRecording = await recordSessions(options.record, observer, clock);
     },
     endRecording: () => endRecording(),
+    reopenLogs: () => accessFiles.reopen(),
     accessLine: ({ path, line }) => accessFiles.write(path, line),
     ...reactions(observer),
     async close() {
@@ -94,7 +97,7 @@ function reactions({
   log,
   metrics,
   traffic,
-}: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'accessLine' | 'close'> {
+}: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'accessLine' | 'reopenLogs' | 'close'> {
   return {
     fault(error) {
       metrics.fault(error instanceof Error ? error.message : String(error));

@@ -1,5 +1,6 @@
 import { createEnvoyAdmin } from '../admin/envoy/admin.ts';
-import type { EnvoyAdmin } from '../admin/envoy/admin.ts';
+import type { EnvoyAdmin, EnvoyAdminOptions } from '../admin/envoy/admin.ts';
+import type { AdminChanges } from '../admin/changes/changes.ts';
 import { envoyPages } from '../admin/envoy/pages.ts';
 import type { EnvoyPage } from '../admin/envoy/pages.ts';
 import { textView } from '../admin/views.ts';
@@ -30,6 +31,7 @@ export interface ProxyAdminsOptions {
   readonly configuration: Configuration;
   readonly own: OwnListeners;
   readonly clock: Clock;
+  readonly changes: AdminChanges;
   readonly about: Omit<EnvoyFactsOptions, 'control' | 'adminAt' | 'of'>;
 }
 
@@ -45,18 +47,22 @@ interface OfProxy {
 
 /** Over 60 lines: one object over the listeners of all proxies; each of its methods is short. */
 export function createProxyAdmins(options: ProxyAdminsOptions): ProxyAdmins {
-  const { source, observation, configuration, own, clock, about } = options;
+  const { source, observation, configuration, own, clock, about, changes } = options;
   const fault = (error: unknown): void => observation.fault(error);
   const proxies = (): readonly JoinedProxy[] => source.proxies?.() ?? [];
   const all = new Map<string, OfProxy>();
   /** Conflicts that were logged. */
   const told = new Set<string>();
-  const whole = made({ control: () => source.controlFacts?.() ?? null });
+  const whole = made({ control: () => source.controlFacts?.() ?? null }, { changes });
   own.add(() => [whole, ...all.values()].flatMap(({ admin }) => admin.at ?? []));
 
-  function made(more: Pick<EnvoyFactsOptions, 'control'> & Partial<EnvoyFactsOptions>): OfProxy {
+  /** A control plane changes a process only where the process is no other proxy too. */
+  function made(
+    more: Pick<EnvoyFactsOptions, 'control'> & Partial<EnvoyFactsOptions>,
+    may: Pick<EnvoyAdminOptions, 'changes'> = {},
+  ): OfProxy {
     const facts = envoyFacts({ ...about, ...more, adminAt: () => admin.at });
-    const admin: EnvoyAdmin = createEnvoyAdmin({ clock, facts, fault });
+    const admin: EnvoyAdmin = createEnvoyAdmin({ clock, facts, fault, ...may });
     return { admin, page: envoyPages(facts) };
   }
 

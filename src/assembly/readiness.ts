@@ -5,6 +5,8 @@ import type { Snapshot } from '../model/snapshot.ts';
 /** Facts that decide whether the egress is ready, at the moment of the question. */
 export interface ReadinessFacts {
   isEnding(): boolean;
+  /** True while an operator makes health checks fail, or has closed the listeners. */
+  isFailing(): boolean;
   /** True while the listener for clients is open. */
   isListening(): boolean;
   /** True when a live configuration has no listener for clients. */
@@ -24,11 +26,14 @@ export interface ReadinessFacts {
  */
 export function readiness(facts: ReadinessFacts): Readiness {
   if (facts.isEnding()) return { ok: false, text: 'TERMINATING' };
+  if (facts.isFailing()) return FAILING;
   if (facts.hasJoined?.() === false) return { ok: false, text: 'PRE_INITIALIZING' };
   if (facts.isListening() || facts.hasNothingToListenFor())
     return { ok: true, text: 'LIVE', ...noteOf(facts.keptSince?.() ?? null) };
   return { ok: false, text: 'PRE_INITIALIZING' };
 }
+
+const FAILING: Readiness = { ok: false, text: 'DRAINING', note: 'an operator took it out of service over the admin pages' };
 
 function noteOf(keptSince: number | null): Pick<Readiness, 'note'> {
   if (keptSince === null) return {};
@@ -37,6 +42,7 @@ function noteOf(keptSince: number | null): Pick<Readiness, 'note'> {
 
 export interface ProxyReadinessFacts {
   readonly isEnding: () => boolean;
+  readonly isFailing: () => boolean;
   readonly isOpen: (place: { readonly address: string; readonly port: number }) => boolean;
   /** Returns the configuration that the workers serve; null before the first. */
   readonly live: () => { readonly snapshot: Snapshot } | null;
@@ -47,6 +53,7 @@ export function proxyReadiness(proxy: JoinedProxy | undefined, facts: ProxyReadi
   if (proxy === undefined) return null;
   const { state, place } = proxy;
   if (facts.isEnding() || state === 'leaving') return { ok: false, text: 'TERMINATING' };
+  if (facts.isFailing()) return FAILING;
   const isOpen = place === null || facts.isOpen(place);
   return state === 'live' && isOpen && isServed(proxy, facts.live())
     ? { ok: true, text: 'LIVE' }

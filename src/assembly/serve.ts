@@ -20,6 +20,8 @@ import { drainage } from './drainage.ts';
 import type { Drainage } from './drainage.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
+import { operatorDrain } from './operator-drain.ts';
+import type { OperatorDrain } from './operator-drain.ts';
 import { ownListeners } from './own-listeners.ts';
 import type { OwnListeners } from './own-listeners.ts';
 import { proxyReadiness, readiness } from './readiness.ts';
@@ -47,11 +49,14 @@ export interface ServeParts {
   readonly observation: Observation;
   readonly configuration: Configuration;
   readonly source: ConfigSource;
+  /** Ends the egress as its embedder, or SIGTERM, would. */
+  readonly quit: () => void;
 }
 
 /** The longest wait for each part that has to end. */
 const CLOSE_MS = 4_000;
 
+/** Over 60 lines: it joins the parts of this step in one place, and ends them in order. */
 export function serve(options: EgressOptions, given: ServeParts): Served {
   const { observation, configuration, source } = given;
   const { dataPlane } = configuration;
@@ -63,14 +68,18 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
     held?.end();
   };
   const ending = endingOf(options, given);
-  const isListening = (): boolean => ending.isEnding() || listening.at !== null || listening.isAbsent;
+  const drain = operatorDrain({ ...configuration.settings, workers: dataPlane.workers, stopListening: stopFollowing });
+  const isListening = (): boolean => ending.isEnding() || drain.isClosing || listening.at !== null || listening.isAbsent;
   const alarms = watchAlarms({ ...given, isListening });
   const pages = createAdminPages({
     ...given,
     own,
     alarms,
     clientsAt: () => listening.at,
-    ready: (proxy) => readyNow(proxy, { source, listening, configuration, isEnding: () => ending.isEnding() }),
+    drain,
+    admin: options.admin === false ? {} : (options.admin ?? {}),
+    reopenLogs: () => observation.reopenLogs(),
+    ready: (proxy) => readyNow(proxy, { source, listening, configuration, ending, drain }),
   });
   let ports = { admin: 0, readiness: 0 };
   return {
@@ -128,16 +137,24 @@ function endingOf({ inheritedSocket }: EgressOptions, { clock, observation, conf
 /** Returns the state of the process, or of one of the proxies as which it has joined. */
 function readyNow(
   proxy: string | null,
-  of: Pick<ServeParts, 'source' | 'configuration'> & Pick<Served, 'listening'> & { readonly isEnding: () => boolean },
+  of: Pick<ServeParts, 'source' | 'configuration'> & Pick<Served, 'listening' | 'ending'> & { readonly drain: OperatorDrain },
 ): Readiness | null {
-  const { source, listening, configuration, isEnding } = of;
+  const { source, listening, configuration, ending, drain } = of;
+  const isEnding = (): boolean => ending.isEnding();
+  const isFailing = (): boolean => drain.isFailing || drain.isClosing;
   const proxies = source.proxies?.();
   if (proxy !== null) {
     const found = proxies?.find(({ id }) => id === proxy);
-    return proxyReadiness(found, { isEnding, isOpen: (place) => listening.isOpen(place), live: () => configuration.live() });
+    return proxyReadiness(found, {
+      isEnding,
+      isFailing,
+      isOpen: (place) => listening.isOpen(place),
+      live: () => configuration.live(),
+    });
   }
   return readiness({
     isEnding,
+    isFailing,
     isListening: () => listening.at !== null,
     hasNothingToListenFor: () => configuration.live() !== null && listening.isAbsent,
     keptSince: () => source.keptSince?.() ?? null,
@@ -218,7 +235,7 @@ async function open(options: EgressOptions, parts: OpenParts): Promise<Served['p
   const { signal } = options;
   await unlessAborted(signal, async () => source.start?.(signal));
   const { listener } = await configuration.first(signal);
-  const admin = options.admin === false ? null : await pages.openAdmin(options.admin ?? {}, listener.adminPort);
+  const admin = options.admin === false ? null : await pages.openAdmin(listener.adminPort);
   await listening.open(listener);
   own.changed();
   if (options.watch === true || behaviourOf(source).alwaysWatched) configuration.watch();

@@ -168,6 +168,11 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalInfo>> = {
     meaning: 'a new configuration took the route away or denies this client now, and the drain time is over',
     remedy: 'nothing to do where the change was meant; otherwise put the route or the permission back',
   },
+  'ended-by-operator': {
+    step: 'splice',
+    meaning: 'an operator ended the session over the admin socket or pages',
+    remedy: 'nothing to do: the detail and the log have who ended it; its client may connect again',
+  },
   drained: {
     step: 'splice',
     meaning: 'the egress was shut down and the session had not ended by the end of the drain time',
@@ -219,6 +224,7 @@ export type RefusalCode =
   | 'idle-timeout'
   | 'tls-error'
   | 'policy-changed'
+  | 'ended-by-operator'
   | 'drained'
   | 'internal-error';
 

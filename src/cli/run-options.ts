@@ -19,6 +19,10 @@ export interface RunOptions {
   readonly bind: string | null;
   readonly adminBind: string;
   readonly adminHosts: readonly string[];
+  /** A unix socket for the admin pages and for changes; null for none. */
+  readonly adminSocket: string | null;
+  /** A file of tokens for changes over TCP; null takes none there. */
+  readonly adminTokenFile: string | null;
   readonly readinessPort: number;
   /** 0 uses the CPUs of the cgroup. */
   readonly concurrency: number;
@@ -102,6 +106,18 @@ export const RUN_OPTIONS: OptionTable = {
     env: ['ZONE_EGRESS_ADMIN_HOSTS'],
     value: 'NAME',
     help: 'host name that admin requests may use; repeat or separate by commas',
+  },
+  'admin-socket': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_SOCKET'],
+    value: 'PATH',
+    help: 'unix socket (mode 0600) with the admin pages, on which changes are taken: ending sessions, log level, drain',
+  },
+  'admin-token-file': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_TOKEN_FILE'],
+    value: 'FILE',
+    help: 'file of tokens, one a line, with which changes are taken over TCP too; without it none are',
   },
   'readiness-port': {
     kind: 'port',
@@ -302,6 +318,8 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     bind: given.text('bind'),
     adminBind: given.text('admin-bind') ?? '127.0.0.1',
     adminHosts: given.list('admin-host'),
+    adminSocket: given.text('admin-socket'),
+    adminTokenFile: given.text('admin-token-file'),
     readinessPort: given.count('readiness-port'),
     concurrency: given.count('concurrency'),
     drainTimeMs: given.duration('drain-time'),

@@ -59,12 +59,15 @@ async function serveWith(options: RunOptions, warnings: readonly string[], termi
   // ends the wait for a control plane.
   let early: Signal | null = null;
   const waiting = new AbortController();
-  const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
+  const stopBefore = (signal: Signal): void => {
     early = signal;
     waiting.abort();
-  });
+  };
+  const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT'], stopBefore);
+  let quit = (): void => stopBefore('SIGTERM');
   const egress = await start(
     {
+      onQuit: () => quit(),
       ...withSocket(egressOptions(options, terminal, warnings), options, inherited),
       ...source,
       ...(isControlled ? { signal: waiting.signal } : {}),
@@ -79,13 +82,7 @@ async function serveWith(options: RunOptions, warnings: readonly string[], termi
   // With several workers this thread carries no session.
   const carries = inherited !== null || workersOf(options, terminal) === 1;
   giveBackWhenQuiet(systemClock({ keepAlive: false }), { sessions: carries ? () => egress.sessions() : null });
-  const supervisor = terminal.supervisor?.() ?? null;
-  const told =
-    supervisor === null
-      ? null
-      : report(supervisor, systemClock({ keepAlive: false }), (message) =>
-          terminal.err(`zone-egress: the service manager gets no reports from this process: ${message}\n`),
-        );
+  const told = reportsTo(terminal);
   const served = serveUntilSignal(egress, {
     onDrain: () => told?.stopping(),
     drainTimeMs: options.drainTimeMs,
@@ -93,9 +90,19 @@ async function serveWith(options: RunOptions, warnings: readonly string[], termi
     drainExitCode: isControlled ? 0 : options.drainExitCode,
     terminal,
     early,
+    onQuit: (listener) => void (quit = listener),
   });
   stopEarly();
   return served.finally(() => told?.end());
+}
+
+/** Null without a supervisor that waits for reports. */
+function reportsTo(terminal: Terminal): ReturnType<typeof report> | null {
+  const supervisor = terminal.supervisor?.() ?? null;
+  if (supervisor === null) return null;
+  return report(supervisor, systemClock({ keepAlive: false }), (message) =>
+    terminal.err(`zone-egress: the service manager gets no reports from this process: ${message}\n`),
+  );
 }
 
 type Source = { readonly resources: string } | { readonly controlPlane: ControlPlaneOptions } | { readonly proxies: ProxyRoster };
@@ -150,6 +157,8 @@ export interface UntilSignalOptions {
   readonly onDrain?: () => void;
   /** A signal that came before there was anything to drain. */
   readonly early?: Signal | null;
+  /** Called with what an operator who ends the egress over its admin pages calls. */
+  readonly onQuit?: (quit: () => void) => void;
 }
 
 /** SIGTERM and SIGINT drain, a second one ends now, SIGHUP reloads. */
@@ -179,6 +188,7 @@ export function serveUntilSignal(egress: Egress, options: UntilSignalOptions): P
         .catch(reject);
     }
     const stop = terminal.onSignal(['SIGTERM', 'SIGINT', 'SIGHUP'], onSignal);
+    options.onQuit?.(() => onSignal('SIGTERM'));
     if (options.early) onSignal(options.early);
   });
 }
@@ -215,7 +225,12 @@ function egressOptions(options: RunOptions, terminal: Terminal, warnings: readon
     ...(options.identities === null ? {} : { identities: options.identities }),
     ...(options.bind === null ? {} : { bind: options.bind }),
     strict: options.strict,
-    admin: { bind: options.adminBind, allowedHosts: options.adminHosts },
+    admin: {
+      bind: options.adminBind,
+      allowedHosts: options.adminHosts,
+      ...(options.adminSocket === null ? {} : { socket: options.adminSocket }),
+      ...(options.adminTokenFile === null ? {} : { tokenFile: options.adminTokenFile }),
+    },
     readiness: options.readinessPort === 0 ? false : { port: options.readinessPort },
     concurrency: workersOf(options, terminal),
     watch: true,

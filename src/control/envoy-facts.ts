@@ -39,6 +39,7 @@ export function envoyFacts(options: EnvoyFactsOptions): EnvoyFacts {
     uptimeMs: () => clock.now() - startedNow,
     version: packageVersion(),
     workers: workers.count,
+    logLevel: () => observer.log.level,
     ready: options.ready,
     snapshot: () => (of === undefined ? live()?.snapshot : of()?.snapshot) ?? EMPTY_SNAPSHOT,
     listeners: () => {

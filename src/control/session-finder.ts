@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { largestFirst } from '../model/shown-session.ts';
-import type { ShownSession, ShownAnswer, ShownQuery } from '../model/shown-session.ts';
+import type { FindBy, ShownSession, ShownAnswer, ShownQuery } from '../model/shown-session.ts';
 import type { ShownPiece } from './worker-pool.ts';
 
 /** A data side answers within some turns of its event loop. */
@@ -19,10 +19,10 @@ interface OpenSessionsOptions {
   readonly clock: Clock;
   /** The number of data sides. */
   readonly count: number;
-  readonly ask: (ask: number, query: ShownQuery) => void;
+  readonly ask: (ask: number, query: ShownQuery, end?: string) => void;
 }
 
-/** Asks the data sides for the sessions that are open. */
+/** Asks the data sides for the sessions that are open, or to end some. */
 export class SessionFinder {
   readonly #options: OpenSessionsOptions;
   readonly #asked = new Map<number, Asked>();
@@ -33,7 +33,19 @@ export class SessionFinder {
   }
 
   /** Resolves with the answer; null while too many questions wait for theirs. */
-  async find(query: ShownQuery): Promise<ShownAnswer | null> {
+  find(query: ShownQuery): Promise<ShownAnswer | null> {
+    return this.#ask(query);
+  }
+
+  /**
+   * Ends the sessions that are found, with this detail in their records. Resolves with their number
+   * (`found`) when each data side has ended its own; null while too many questions wait.
+   */
+  end(which: FindBy, detail: string): Promise<ShownAnswer | null> {
+    return this.#ask({ ...which, sort: 'age', most: 0 }, detail);
+  }
+
+  async #ask(query: ShownQuery, end?: string): Promise<ShownAnswer | null> {
     if (this.#asked.size >= MAX_QUESTIONS) return null;
     const { clock, count, ask } = this.#options;
     const number = this.#next++;
@@ -46,7 +58,7 @@ export class SessionFinder {
     };
     this.#asked.set(number, asked);
     const deadline = clock.after(ANSWER_MS, resolve);
-    ask(number, query);
+    ask(number, query, end);
     await promise;
     deadline.cancel();
     this.#asked.delete(number);

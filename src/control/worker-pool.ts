@@ -336,9 +336,12 @@ export class WorkerPool {
     return (await answers).flatMap((answer) => (answer.kind === 'open-sessions' ? [answer.open] : []));
   }
 
-  /** Asks every data side for its open sessions; `onShownSessions` gets the answers. */
-  askSessions(ask: number, query: ShownQuery): void {
-    this.#postAll({ kind: 'ask-sessions', ask, query });
+  /**
+   * Asks every data side for its open sessions; `onShownSessions` gets the answers. With `end`,
+   * those that are found are ended, with this detail.
+   */
+  askSessions(ask: number, query: ShownQuery, end?: string): void {
+    this.#postAll({ kind: 'ask-sessions', ask, query, ...(end === undefined ? {} : { end }) });
   }
 
   endSessions(detail: string): void {

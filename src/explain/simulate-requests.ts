@@ -125,6 +125,7 @@ const NOT_JUDGED: ReadonlySet<EndReason> = new Set<EndReason>([
   'internal-error',
   'policy-changed',
   'drained',
+  'ended-by-operator',
 ]);
 
 /**

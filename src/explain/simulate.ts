@@ -146,9 +146,19 @@ function judgedThen(record: SessionRecord): Judged | { readonly kind: 'skipped';
     return { ...passed, endpointUnknown: step === 'endpoint' && record.attempts === 0 };
   }
   // A limit, or a client that left, ended it before the judgement.
-  const isVerdict = reason !== 'client-gone' && reason !== 'over-limit' && reason !== 'drained' && reason !== 'policy-changed';
-  return isVerdict ? { kind: 'judged', outcome: reason, step, endpointUnknown: false } : { kind: 'skipped', why: 'not-judged' };
+  return !NO_VERDICT.has(reason)
+    ? { kind: 'judged', outcome: reason, step, endpointUnknown: false }
+    : { kind: 'skipped', why: 'not-judged' };
 }
+
+/** Ends that may come before the judgement. */
+const NO_VERDICT: ReadonlySet<EndReason> = new Set<EndReason>([
+  'client-gone',
+  'over-limit',
+  'drained',
+  'policy-changed',
+  'ended-by-operator',
+]);
 
 interface Now {
   readonly outcome: Change['after'];

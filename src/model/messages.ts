@@ -54,8 +54,11 @@ export type ToData =
   | { readonly kind: 'close-listener'; readonly place: string; readonly quietMs: number; readonly atMostMs: number }
   /** Ends every remaining session with the reason `drained` and this detail. */
   | { readonly kind: 'end-sessions'; readonly detail: string }
-  /** Asks for `shown-sessions`. */
-  | { readonly kind: 'ask-sessions'; readonly ask: number; readonly query: ShownQuery }
+  /**
+   * Asks for `shown-sessions`. With `end`, each session that the query finds is ended, with the
+   * reason `ended-by-operator` and this detail, and `found` counts those that were ended.
+   */
+  | { readonly kind: 'ask-sessions'; readonly ask: number; readonly query: ShownQuery; readonly end?: string }
   /** Asks for `alive`: the thread still takes messages. */
   | { readonly kind: 'ask-alive' }
   /** Asks for `open-sessions`. */

@@ -40,14 +40,10 @@ export interface ShownSession {
  */
 export type ShownState = 'hello' | 'handshake' | 'connect' | 'relay' | 'requests';
 
-export interface ShownQuery {
+export interface ShownQuery extends FindBy {
   /** The largest come first. */
   readonly sort: ShownSort;
   readonly most: number;
-  readonly mesh?: string;
-  readonly destination?: string;
-  /** A SPIFFE id or an address of a client; with `*` at its end, the beginning of one. */
-  readonly client?: string;
 }
 
 export interface ShownAnswer {
@@ -84,6 +80,7 @@ function sortKey(by: ShownSort, session: ShownSession): number {
 
 /** Facts of a session, open or ended, by which people look for it. */
 interface Findable {
+  readonly id: string;
   readonly mesh: string;
   readonly destination: string;
   readonly clientAddress: string;
@@ -92,12 +89,16 @@ interface Findable {
 
 /** Where to look: absent fields admit everything. */
 export interface FindBy {
+  /** The one session with this id. */
+  readonly id?: string;
   readonly mesh?: string;
   readonly destination?: string;
+  /** A SPIFFE id or an address of a client; with `*` at its end, the beginning of one. */
   readonly client?: string;
 }
 
-export function isFoundBy({ mesh, destination, client }: FindBy, session: Findable): boolean {
+export function isFoundBy({ id, mesh, destination, client }: FindBy, session: Findable): boolean {
+  if (id !== undefined && session.id !== id) return false;
   if (mesh !== undefined && session.mesh !== mesh) return false;
   if (destination !== undefined && session.destination !== destination) return false;
   return client === undefined || isText(client, session.clientAddress) || session.spiffeIds.some((id) => isText(client, id));

@@ -26,6 +26,8 @@ export interface AccessFilesOptions {
 export interface AccessFiles {
   /** Returns at once; the line is written later. */
   write(path: string, line: string): void;
+  /** Closes each file; its next line opens the one that is at its path then. */
+  reopen(): void;
   /** Resolves when every earlier line is written, or dropped. */
   flush(): Promise<void>;
   /** Closes after a last flush, with a short wait. */
@@ -66,6 +68,9 @@ export function createAccessFiles(options: AccessFilesOptions): AccessFiles {
         files.set(path, file);
       }
       file.write(line);
+    },
+    reopen() {
+      for (const file of files.values()) file.reopen();
     },
     async flush() {
       await Promise.all([...files.values()].map((file) => file.flush()));
@@ -122,6 +127,10 @@ class AccessFile {
     this.#running ??= this.#writeAll().finally(() => {
       this.#running = null;
     });
+  }
+
+  reopen(): void {
+    if (this.#running === null) void this.#release();
   }
 
   async flush(): Promise<void> {

@@ -21,6 +21,7 @@ export interface Log {
 }
 
 export interface LogOptions {
+  /** It may change later; a log that begins with `off` stays so. */
   readonly level: LogLevel;
   /** Fields of every line besides `service`: zone and egress, where they are known. */
   readonly base?: Readonly<Record<string, string>>;
@@ -44,6 +45,11 @@ export interface RootLog extends Log {
   bind(fields: Readonly<Record<string, string>>): void;
   /** Stops writing; waiting lines are dropped. */
   close(): void;
+  /** The level of this log, and of each that was made of it. */
+  readonly level: LogLevel;
+  setLevel(level: LogLevel): void;
+  /** Writes a line at each level, for what an operator must not be able to hide. */
+  always(level: 'info' | 'warn', fields: object, message: string): void;
   /**
    * Writes a line whose fields are JSON text already, without braces and of plain data. It is for
    * lines that may come thousands of times a second.
@@ -58,7 +64,8 @@ export function createLog(options: LogOptions): RootLog {
   const base = { service: 'zone-egress', ...options.base };
   const logger = pino(
     {
-      level: options.level === 'off' ? 'silent' : options.level,
+      // The gate below decides: a child of this logger would keep the level that it began with.
+      level: 'debug',
       base,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -67,16 +74,26 @@ export function createLog(options: LogOptions): RootLog {
     destination,
   );
   const times = new IsoTime();
+  const gate = { level: options.level };
   let bound = JSON.stringify(base).slice(1, -1);
   return {
-    ...wrap(logger, stdout),
+    ...wrap(logger, gate, stdout),
+    get level() {
+      return gate.level;
+    },
+    setLevel(level) {
+      if (options.level !== 'off') gate.level = level;
+    },
+    always(level, fields, message) {
+      if (options.level !== 'off') logger[level](fields, message);
+    },
     close: () => stdout?.close(),
     bind(fields) {
       logger.setBindings(fields);
       bound += `,${JSON.stringify(fields).slice(1, -1)}`;
     },
     line(level, fields, message) {
-      if (!logger.isLevelEnabled(level)) return;
+      if (!isOpen(gate, level)) return;
       if (stdout !== null) stdout.lastLevel = pino.levels.values[level] ?? 0;
       const line = `{"level":"${level}","time":"${times.of(Date.now())}",${bound},${fields},"msg":"${message}"}\n`;
       destination.write(withoutSecrets(line));
@@ -140,13 +157,26 @@ class StandardOutput {
   }
 }
 
-function wrap(logger: pino.Logger, output: StandardOutput | null): Log {
+interface Gate {
+  level: LogLevel;
+}
+
+const RANKS: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3, off: 4 };
+
+function isOpen({ level }: Gate, of: LogLevel): boolean {
+  return RANKS[of] >= RANKS[level];
+}
+
+function wrap(logger: pino.Logger, gate: Gate, output: StandardOutput | null): Log {
+  const writes = (level: Exclude<LogLevel, 'off'>) => (fields: object, message: string) => {
+    if (isOpen(gate, level)) logger[level](fields, message);
+  };
   return {
-    debug: (fields, message) => logger.debug(fields, message),
-    info: (fields, message) => logger.info(fields, message),
-    warn: (fields, message) => logger.warn(fields, message),
-    error: (fields, message) => logger.error(fields, message),
-    with: (fields) => wrap(logger.child(fields), output),
+    debug: writes('debug'),
+    info: writes('info'),
+    warn: writes('warn'),
+    error: writes('error'),
+    with: (fields) => wrap(logger.child(fields), gate, output),
     flush: () => output?.flush() ?? Promise.resolve(),
   };
 }

@@ -14,7 +14,7 @@ import type { LookupResult } from './latencies.ts';
 import { LoadReport } from './load-report.ts';
 import type { LoadOutcome } from './load-report.ts';
 import { createLog } from './log.ts';
-import type { Log, LogLevel } from './log.ts';
+import type { Log, LogLevel, RootLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
 import { TrafficCounters } from './traffic-counters.ts';
@@ -48,7 +48,7 @@ export type { LoadOutcome } from './load-report.ts';
 
 /** The reports of one egress: one log, one set of metrics, one ring of decisions. */
 export interface Observer {
-  readonly log: Log;
+  readonly log: Log & Pick<RootLog, 'level' | 'setLevel' | 'always'>;
   readonly metrics: Events;
   /** Counts records too; the source of the pages in Envoy's form. */
   readonly traffic: TrafficCounters;
@@ -116,6 +116,8 @@ export interface Events {
   /** Sets the number of alarms that are on, for each name and severity. */
   alarms(on: Iterable<readonly [name: string, severity: AlarmSeverity, count: number]>): void;
   ejection(detector: string, result: string): void;
+  /** Counts a change over an admin listener. */
+  adminChange(outcome: 'made' | 'refused'): void;
 }
 
 /** Over 60 lines: one object over its parts; each of its methods is short. */
@@ -239,6 +241,7 @@ function eventsIn(metrics: Metrics, incidents: Incidents, clock: Clock): Events 
     },
     check: (result) => metrics.count('zone_egress_health_checks_total', { result }),
     ejection: (detector, result) => metrics.count('zone_egress_ejections_total', { detector, result }),
+    adminChange: (outcome) => metrics.count('zone_egress_admin_changes_total', { outcome }),
     certificateGone: (mesh) => metrics.remove('zone_egress_certificate_expiry_timestamp_seconds', { mesh }),
   };
 }

@@ -99,8 +99,18 @@ export interface HostCounters {
 }
 
 export class TrafficCounters {
-  readonly listener: ListenerCounters = new ListenerCounters();
+  #listener = new ListenerCounters();
   readonly #clusters = new Map<string, ClusterCounters>();
+
+  get listener(): ListenerCounters {
+    return this.#listener;
+  }
+
+  /** Begins all counts at 0. Sessions that are open count when they end. */
+  reset(): void {
+    this.#listener = new ListenerCounters();
+    this.#clusters.clear();
+  }
 
   /** Returns zeros before its first session. */
   cluster(name: string): ClusterCounters {

@@ -313,8 +313,8 @@ export class DataSide implements SessionContext {
     return { room, listener: new Listener(this.clock, (socket) => this.#accept(socket, room)) };
   }
 
-  async #showSessions({ ask, query }: Extract<ToData, { kind: 'ask-sessions' }>): Promise<void> {
-    const from = { sessions: this.#sessions, clock: this.clock, worker: this.#worker };
+  async #showSessions({ ask, query, end }: Extract<ToData, { kind: 'ask-sessions' }>): Promise<void> {
+    const from = { sessions: this.#sessions, clock: this.clock, worker: this.#worker, ...(end === undefined ? {} : { end }) };
     await showSessions(from, query, (piece) => this.#send({ kind: 'shown-sessions', ask, ...piece }));
   }
 

@@ -1,5 +1,6 @@
 import { nextTurn } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
+import { refuse } from '../base/refusal.ts';
 import type { FromData } from '../model/messages.ts';
 import { isFoundBy, largestFirst } from '../model/shown-session.ts';
 import type { ShownSession, ShownQuery, ShownState } from '../model/shown-session.ts';
@@ -10,12 +11,20 @@ const AT_A_TIME = 500;
 
 type Piece = Omit<Extract<FromData, { kind: 'shown-sessions' }>, 'kind' | 'ask'>;
 
+interface ShownFrom {
+  readonly sessions: ReadonlySet<Session>;
+  readonly clock: Clock;
+  readonly worker: number;
+  /** Ends each session that is found, with this detail; only those are counted then. */
+  readonly end?: string;
+}
+
 /**
  * Sends the open sessions that the query finds, in pieces. Ten thousand sessions take twenty turns
  * of the event loop, and others have theirs in between.
  */
 export async function showSessions(
-  { sessions, clock, worker }: { readonly sessions: ReadonlySet<Session>; readonly clock: Clock; readonly worker: number },
+  { sessions, clock, worker, end }: ShownFrom,
   query: ShownQuery,
   send: (piece: Piece) => void,
 ): Promise<void> {
@@ -25,7 +34,7 @@ export async function showSessions(
   for (const session of sessions) {
     if (left-- === 0) break;
     const open: ShownSession = { ...session.draft.open(clock.now()), worker, state: stateOf(session) };
-    if (isFoundBy(query, open)) found.push(open);
+    if (isFoundBy(query, open) && (end === undefined || ended(session, end))) found.push(open);
     if (left % AT_A_TIME === 0) await nextTurn();
   }
   const shown = largestFirst(found, query);
@@ -34,6 +43,13 @@ export async function showSessions(
     await nextTurn();
   }
   if (shown.length === 0) send({ sessions: [], found: found.length, last: true });
+}
+
+/** Returns false for a session that the egress has ended already. */
+function ended({ steps }: Session, detail: string): boolean {
+  if (steps.endedBy !== null) return false;
+  steps.end(refuse('ended-by-operator', detail));
+  return true;
 }
 
 function stateOf(session: Session): ShownState {

@@ -41,6 +41,7 @@ const ALERTS = {
   'idle-timeout': null,
   'tls-error': null,
   'policy-changed': null,
+  'ended-by-operator': null,
   drained: null,
   'internal-error': record(INTERNAL_ERROR),
 } satisfies Record<RefusalCode, Uint8Array | null>;

@@ -190,20 +190,28 @@ t.test('a query that is not understood is refused, with what is allowed', async 
   }
 });
 
-t.test('only GET is answered, on both listeners', async (t) => {
+t.test('only GET and HEAD are answered, on both listeners', async (t) => {
   const { send } = await admin(t);
   const readiness = await createReadinessServer({ address: '127.0.0.1', port: 0, ready: () => state.ready() });
   t.teardown(() => readiness.close());
-  for (const method of ['HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND']) {
+  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND']) {
     for (const { status, headers } of [
       await send(request(`${method} /ready`)),
       await exchange(readiness.port, request(`${method} /ready`)),
     ]) {
       t.equal(status, 405, method);
-      t.equal(headers.allow, 'GET');
+      t.equal(headers.allow, 'GET, HEAD');
     }
   }
-  t.equal((await send(request('HEAD /ready'))).body, '');
+  const read = await send(request('GET /routes'));
+  const { status, body, headers } = await send(request('HEAD /routes'));
+  t.same([status, body], [200, ''], 'HEAD has no body');
+  t.equal(headers['content-length'], read.headers['content-length']);
+  const endless = async function* (): AsyncGenerator<string> {
+    yield await new Promise<string>(() => undefined);
+  };
+  const following = await admin(t, { state: { ...state, follow: endless } });
+  t.match(await following.send(request('HEAD /decisions?follow=true')), { status: 200, body: '' }, 'it ends where GET would not');
 });
 
 t.test('a path matches whole or not at all', async (t) => {

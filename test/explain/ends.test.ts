@@ -112,6 +112,12 @@ const ENDS: Readonly<Record<EndReason, readonly (readonly [Reached, Trace['endsA
     ['client', 'endpoint'],
     ['joined', 'splice'],
   ],
+  'ended-by-operator': [
+    ['accepted', 'hello'],
+    ['route', 'identity'],
+    ['dialled', 'tls'],
+    ['joined', 'splice'],
+  ],
   drained: [
     ['route', 'identity'],
     ['dialled', 'tls'],

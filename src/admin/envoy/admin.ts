@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { AdminListener } from '../../model/admin-listener.ts';
 import type { ContentHash } from '../../model/names.ts';
+import type { AdminChanges } from '../changes/changes.ts';
 import type { EnvoyFacts } from './facts.ts';
 import { createEnvoyListener } from './listener.ts';
 import type { EnvoyAccess, EnvoyListener } from './listener.ts';
@@ -9,6 +10,8 @@ import { envoyPages } from './pages.ts';
 export interface EnvoyAdminOptions {
   readonly clock: Clock;
   readonly facts: EnvoyFacts;
+  /** Absent takes no changes. */
+  readonly changes?: AdminChanges;
   readonly fault: (error: unknown) => void;
 }
 
@@ -26,8 +29,8 @@ export interface EnvoyAdmin {
   close(): Promise<void>;
 }
 
-export function createEnvoyAdmin({ clock, facts, fault }: EnvoyAdminOptions): EnvoyAdmin {
-  const page = envoyPages(facts);
+export function createEnvoyAdmin(options: EnvoyAdminOptions): EnvoyAdmin {
+  const page = envoyPages(options.facts);
   let listener: EnvoyListener | null = null;
   let live: AdminListener | null = null;
   let last: Promise<void> = Promise.resolve();
@@ -51,7 +54,7 @@ export function createEnvoyAdmin({ clock, facts, fault }: EnvoyAdminOptions): En
       listener = live = null;
       await before?.close();
     }
-    const next = await createEnvoyListener({ clock, address: wanted.address, port: wanted.port, page, fault });
+    const next = await createEnvoyListener({ ...options, address: wanted.address, port: wanted.port, page });
     try {
       next.allow(access);
     } catch (error) {

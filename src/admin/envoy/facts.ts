@@ -23,6 +23,8 @@ export interface EnvoyFacts {
   readonly version: string;
   /** Number of data sides. */
   readonly workers: number;
+  /** The level of the log at this moment. */
+  logLevel(): string;
   ready(): Readiness;
   snapshot(): Snapshot;
   /** Returns the bound listeners, those for clients first. */

@@ -12,8 +12,9 @@ import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
 import { ignoreError } from '../../base/ignore-error.ts';
 import { readCertificate } from '../../identity/der.ts';
+import type { AdminChanges } from '../changes/changes.ts';
 import { handleHttp } from '../http.ts';
-import type { HttpHandler } from '../http.ts';
+import type { HandleOptions, HttpHandler } from '../http.ts';
 import { listenOn } from '../listen-on.ts';
 import type { EnvoyPage } from './pages.ts';
 
@@ -22,6 +23,8 @@ export interface EnvoyListenerOptions {
   readonly address: string;
   readonly port: number;
   readonly page: EnvoyPage;
+  /** Takes changes of clients with the certificate; absent takes none. */
+  readonly changes?: AdminChanges;
   readonly fault: (error: unknown) => void;
 }
 
@@ -54,15 +57,16 @@ const MAX_CONNECTIONS = 512;
 const TLS_HANDSHAKE = 0x16;
 
 export async function createEnvoyListener(options: EnvoyListenerOptions): Promise<EnvoyListener> {
-  const { clock, page, fault } = options;
+  const { clock, page, changes, fault } = options;
   const pending = new Map<string, Pending>();
   let plaintextPaths: readonly string[] = [];
   let tls: TlsServer | null = null;
+  const clientNames = new WeakMap<Socket, string>();
 
   const isPlaintext = (path: string): boolean => plaintextPaths.some((prefix) => path.startsWith(prefix));
   const openPage: EnvoyPage = (path, search, method, accept) => (isPlaintext(path) ? page(path, search, method, accept) : null);
   const open: HttpHandler = handleHttp({ fault, anyMethod: true, page: openPage }, clock);
-  const trusted: HttpHandler = handleHttp({ fault, anyMethod: true, page }, clock);
+  const trusted: HttpHandler = handleHttp({ fault, anyMethod: true, page, change: changesOf(changes, clientNames) }, clock);
 
   function accept(socket: Socket): void {
     socket.on('error', ignoreError);
@@ -90,6 +94,7 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
       socket.destroy();
       return;
     }
+    clientNames.set(socket, clientName);
     trusted.take(socket);
   }
 
@@ -110,6 +115,11 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
       await Promise.all([open.close(), trusted.close(), closed]);
     },
   };
+}
+
+function changesOf(changes: AdminChanges | undefined, names: WeakMap<Socket, string>): NonNullable<HandleOptions['change']> {
+  return (request, target) =>
+    changes?.handle(request, target, { kind: 'certificate', name: names.get(request.socket) ?? '' }) ?? null;
 }
 
 /** The server never listens. No session is resumed: each connection shows its certificate. */

@@ -1,17 +1,18 @@
 /**
  * Envoy's admin pages that kuma-cp, its GUI, kumactl, Prometheus and people read. They only read:
- * paths that change something in Envoy are refused.
+ * what changes something is in `admin/changes`.
  */
 import { jsonText } from '../../base/lazy-json.ts';
 import type { LazyJson } from '../../base/lazy-json.ts';
 import { CONTENT_TYPES, OPENMETRICS_END, unknownCounters } from '../../observe/exposition.ts';
 import type { Exposition } from '../../observe/exposition.ts';
+import { CHANGES } from '../changes/change-table.ts';
 import type { View } from '../views.ts';
 import { certificatesJson } from './certificates.ts';
 import { clustersJson, clustersText } from './clusters.ts';
 import type { EnvoyFacts } from './facts.ts';
 import { namePattern } from './name-pattern.ts';
-import { MUTATIONS, PAGES } from './paths.ts';
+import { isMutation, NOT_HERE, PAGES } from './paths.ts';
 import { envoyStats } from './stats.ts';
 import { statsJson, statsPrometheus, statsText } from './stats-text.ts';
 
@@ -22,7 +23,7 @@ const JSON_TYPE = 'application/json';
 
 export function envoyPages(facts: EnvoyFacts): EnvoyPage {
   return (path, search, method, accept) => {
-    if (MUTATIONS.has(path)) return mutation(method);
+    if (isMutation(path)) return mutation(path, method);
     if (!Object.hasOwn(PAGES, path)) return text(404, `invalid path. ${help()}`);
     return page(facts, path as keyof typeof PAGES, { query: new URLSearchParams(search), accept });
   };
@@ -56,6 +57,8 @@ function page(facts: EnvoyFacts, path: keyof typeof PAGES, asked: Asked): View |
       const { ok, text: state } = facts.ready();
       return text(ok ? 200 : 503, `${state}\n`);
     }
+    case '/runtime':
+      return json({ entries: {}, layers: [] });
     case '/server_info':
       return serverInfo(facts).then(json);
     case '/stats':
@@ -67,14 +70,22 @@ function page(facts: EnvoyFacts, path: keyof typeof PAGES, asked: Asked): View |
   }
 }
 
-function mutation(method: string): View {
-  if (method === 'POST') return text(403, 'this egress takes no changes over its admin pages\n');
+/** Changes that are taken are made before the pages are asked. */
+function mutation(path: string, method: string): View {
+  const absent = Object.hasOwn(NOT_HERE, path) ? NOT_HERE[path] : undefined;
+  if (method === 'POST' && absent !== undefined) return text(absent.status, absent.says);
+  if (method === 'POST') return text(403, 'changes are not taken on this listener: use the socket of --admin-socket\n');
   return { ...text(405, `Method ${method} not allowed, POST required.`), allow: 'POST' };
 }
 
 function help(): string {
-  const lines = Object.entries(PAGES).map(([path, what]) => `  ${path}: ${what}\n`);
-  return `admin commands are:\n${lines.join('')}`;
+  const pages = Object.entries(PAGES).map(([path, what]) => [path, `  ${path}: ${what}\n`] as const);
+  const changes = Object.entries(CHANGES).map(([path, { help: what, parameters = {} }]) => {
+    const more = Object.entries(parameters).map(([name, about]) => `      ${name}: ${about}\n`);
+    return [path, `  ${path} (POST): ${what}\n${more.join('')}`] as const;
+  });
+  const lines = [...pages, ...changes].sort(([a], [b]) => (a < b ? -1 : 1));
+  return `admin commands are:\n${lines.map(([, line]) => line).join('')}`;
 }
 
 async function statsPage(facts: EnvoyFacts, { query, accept }: Asked, format: string): Promise<View> {
@@ -169,11 +180,16 @@ async function serverInfo(facts: EnvoyFacts): Promise<LazyJson> {
   const control = facts.control();
   return {
     version: `zone-egress/${facts.version}/Clean/RELEASE/OpenSSL`,
-    state: ok ? 'LIVE' : state === 'TERMINATING' ? 'DRAINING' : 'PRE_INITIALIZING',
+    state: ok ? 'LIVE' : state === 'TERMINATING' || state === 'DRAINING' ? 'DRAINING' : 'PRE_INITIALIZING',
     uptime_current_epoch: uptime,
     uptime_all_epochs: uptime,
     hot_restart_version: 'disabled',
-    command_line_options: { concurrency: facts.workers, mode: 'Serve', disable_hot_restart: true },
+    command_line_options: {
+      concurrency: facts.workers,
+      log_level: facts.logLevel(),
+      mode: 'Serve',
+      disable_hot_restart: true,
+    },
     node: control === null ? undefined : (await import('../../xds/dump/envoy-config-dump.ts')).nodeJson(control.bootstrap),
   };
 }

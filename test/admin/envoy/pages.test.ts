@@ -205,7 +205,14 @@ t.test('missing pages and forbidden methods are answered with Envoy’s text', a
   t.match(await get(facts, '/help'), { status: 200, body: /^admin commands are:\n/ });
   for (const path of ['/quitquitquit', '/healthcheck/fail', '/drain_listeners', '/logging', '/reset_counters'])
     t.match(await get(facts, path), { status: 405, body: 'Method GET not allowed, POST required.' }, path);
-  t.match(await get(facts, '/quitquitquit', 'POST'), { status: 403 });
+  t.match(await get(facts, '/quitquitquit', 'POST'), { status: 403, body: /use the socket of --admin-socket/ });
+  t.match(await get(facts, '/runtime_modify', 'POST'), { status: 503, body: 'No admin layer specified' });
+  t.match(await get(facts, '/cpuprofiler', 'POST'), { status: 501 });
+  t.match(await get(facts, '/runtime'), {
+    status: 200,
+    contentType: 'application/json',
+    body: '{\n "entries": {},\n "layers": []\n}\n',
+  });
   t.match(await get(facts, '/stats', 'POST'), { status: 200 });
   t.match(await get(facts, '/stats?filter=('), { status: 400, body: 'Invalid re2 regex: missing ): (' });
   t.match(await get(facts, '/stats?format=nope'), { status: 400, body: /^usage: \/stats\?format=\(/ });

@@ -34,6 +34,7 @@ export function emptyFacts(changes: Partial<EnvoyFacts> = {}): EnvoyFacts {
     uptimeMs: () => 427_000,
     version: '0.1.0',
     workers: 2,
+    logLevel: () => 'info',
     ready: () => ({ ok: true, text: 'LIVE' }),
     snapshot: () => EMPTY_SNAPSHOT,
     listeners: () => [],

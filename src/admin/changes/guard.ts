@@ -1,0 +1,104 @@
+/**
+ * Decides whether a request may change something. A browser is what an attacker can send from
+ * afar: it cannot reach a unix socket, it adds no token by itself (no cookie is ever set, so there
+ * is none for SameSite to hold back), and a page cannot send the header of a token to another
+ * origin without a preflight, which is never answered with consent.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { HostCheck } from '../hosts.ts';
+import { textView } from '../views.ts';
+import type { View } from '../views.ts';
+import type { TokenFile } from './token-file.ts';
+import type { TokenTries } from './token-tries.ts';
+
+/** The way by which a request came in. */
+export type Entrance =
+  /** Without TLS: `from` is the address of the client. */
+  | { readonly kind: 'tcp'; readonly from: string }
+  /** A unix socket that only its owner may open; `owner` is shown. */
+  | { readonly kind: 'socket'; readonly owner: string }
+  /** A client whose certificate was verified; `name` is shown. */
+  | { readonly kind: 'certificate'; readonly name: string };
+
+export type Guarded =
+  | { readonly kind: 'admitted'; readonly by: string }
+  | { readonly kind: 'refused'; readonly by: string; readonly why: string; readonly view: View };
+
+export interface GuardOptions {
+  /** Null admits no change over TCP without TLS. */
+  readonly tokens: TokenFile | null;
+  readonly tries: TokenTries;
+  readonly hostRefusal: HostCheck;
+}
+
+export async function guardChange(options: GuardOptions, request: IncomingMessage, entrance: Entrance): Promise<Guarded> {
+  const by = callerOf(entrance);
+  const refused = (status: number, why: string, more: Partial<View> = {}): Guarded => ({
+    kind: 'refused',
+    by,
+    why,
+    view: { ...textView(status, why), ...more },
+  });
+  // The listener of a control plane has the names that its network knows it by.
+  const host = entrance.kind === 'certificate' ? null : options.hostRefusal(request);
+  if (host !== null) return { kind: 'refused', by, why: host.body.trimEnd(), view: host };
+  if (!isOwnOrigin(request)) return refused(403, 'changes are not taken from web pages of another origin');
+  if (entrance.kind !== 'tcp') return { kind: 'admitted', by };
+  const { tokens, tries } = options;
+  if (tokens === null) return refused(403, HOW_TO_ALLOW);
+  const token = bearerOf(request);
+  if (token === null) return refused(401, HOW_TO_SEND, { headers: CHALLENGE });
+  if (!tries.take(entrance.from)) return refused(429, 'too many wrong tokens came from this address: try again later');
+  const found = await tokens.find(token);
+  switch (found.kind) {
+    case 'found':
+      tries.giveBack(entrance.from);
+      return { kind: 'admitted', by: `token ${found.name} from ${entrance.from}` };
+    case 'unreadable':
+      return refused(503, 'the token file cannot be read: the log has the reason');
+    case 'wrong':
+      return refused(401, 'this token is not in the token file', { headers: CHALLENGE });
+    default:
+      return found satisfies never;
+  }
+}
+
+export const HOW_TO_ALLOW =
+  'changes are not allowed on this listener: use the socket of --admin-socket, or name a file of tokens with --admin-token-file';
+const HOW_TO_SEND = 'a change needs a token of the token file: send the header `Authorization: Bearer TOKEN`';
+const CHALLENGE: Readonly<Record<string, string>> = { 'www-authenticate': 'Bearer' };
+
+function callerOf(entrance: Entrance): string {
+  switch (entrance.kind) {
+    case 'tcp':
+      return entrance.from;
+    case 'socket':
+      return `the admin socket of ${entrance.owner}`;
+    case 'certificate':
+      return `certificate ${entrance.name}`;
+    default:
+      return entrance satisfies never;
+  }
+}
+
+/**
+ * Refuses what a browser sends for a page of another origin. A client that is no browser sends
+ * neither header.
+ */
+function isOwnOrigin({ headers, headersDistinct }: IncomingMessage): boolean {
+  const [site, ...moreSites] = headersDistinct['sec-fetch-site'] ?? [];
+  if (moreSites.length > 0 || (site !== undefined && site !== 'same-origin')) return false;
+  const [origin, ...moreOrigins] = headersDistinct.origin ?? [];
+  if (origin === undefined) return true;
+  return (
+    moreOrigins.length === 0 && headers.host !== undefined && origin.toLowerCase() === `http://${headers.host.toLowerCase()}`
+  );
+}
+
+const MAX_TOKEN = 1_024;
+
+function bearerOf({ headersDistinct }: IncomingMessage): string | null {
+  const [header, ...more] = headersDistinct.authorization ?? [];
+  if (header === undefined || more.length > 0 || header.length > MAX_TOKEN) return null;
+  return /^Bearer +([\x21-\x7e]+)$/i.exec(header)?.[1] ?? null;
+}

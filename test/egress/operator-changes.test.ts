@@ -1,0 +1,138 @@
+// What operators change over the admin listeners of a running egress, with one data side and with
+// two.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Test } from 'tap';
+import { post, send } from '../admin/post.ts';
+import type { AdminAt } from '../admin/post.ts';
+import { until } from './until.ts';
+import { ask, CONCURRENCIES, gone, startZone } from './zone.ts';
+import type { Zone, ZoneOptions } from './zone.ts';
+
+type Line = Readonly<Record<string, unknown>>;
+
+interface Operated {
+  readonly zone: Zone;
+  readonly socket: AdminAt;
+  readonly tcp: AdminAt;
+  readonly folder: string;
+  readonly lines: readonly Line[];
+  readonly said: (msg: string) => readonly Line[];
+}
+
+async function operated(t: Test, options: ZoneOptions = {}, admin: { readonly tokenFile?: string } = {}): Promise<Operated> {
+  const folder = mkdtempSync(join(tmpdir(), 'zone-egress-admin-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const socketPath = join(folder, 'admin.sock');
+  const lines: Line[] = [];
+  const zone = await startZone(t, {
+    logLevel: 'info',
+    logDestination: { write: (line) => void lines.push(JSON.parse(line) as Line) },
+    ...options,
+    admin: { port: 0, socket: socketPath, ...admin },
+  });
+  const said = (msg: string): readonly Line[] => lines.filter((line) => line['msg'] === msg);
+  return { zone, socket: { socketPath }, tcp: { port: zone.egress.adminPort }, folder, lines, said };
+}
+
+function sessionsIn(page: string): [{ readonly id: string }] {
+  return (JSON.parse(page) as { sessions: [{ readonly id: string }] }).sessions;
+}
+
+const MADE = 'a change was made over an admin listener';
+const REFUSED = 'a change over an admin listener was refused';
+
+for (const concurrency of CONCURRENCIES) {
+  t.test(`sessions that are named end, and no others, with ${concurrency} data sides`, async (t) => {
+    const { zone, socket, said } = await operated(t, { concurrency });
+    await using _ = zone;
+    const frontend = zone.mesh.client('frontend');
+    const legacy = await Promise.all([1, 2, 3].map(() => zone.connect('legacy{mesh=default}', frontend)));
+    const ends = legacy.map(gone);
+    for (const one of legacy) await ask(one, 'hello');
+    const backend = await zone.connect('backend{mesh=default}', frontend);
+    const end = gone(backend);
+    await ask(backend, 'hello');
+
+    const [first] = sessionsIn((await send(socket, 'GET', '/sessions?destination=legacy&limit=1')).body);
+    t.match(await post(socket, `/sessions/end?id=${first.id}`), {
+      status: 200,
+      headers: { 'content-type': /^application\/json/ },
+    });
+    const one = await zone.record(({ id }) => id === first.id);
+    t.match(one, { reason: 'ended-by-operator', detail: /^an operator ended it: the admin socket of uid \d+$/ });
+
+    const ended = await post(socket, '/sessions/end?mesh=default&destination=legacy');
+    t.same(JSON.parse(ended.body), { ended: 2 });
+    await Promise.all(ends);
+    await until('each has its record', () => zone.records.filter(({ reason }) => reason === 'ended-by-operator').length === 3);
+    t.equal(await ask(backend, 'still here'), 'still here');
+    t.match(said(MADE), [{ change: '/sessions/end' }, { level: 'info', by: /uid/, what: /^2 sessions ended: mesh=default/ }]);
+    t.match(await zone.egress.metrics(), /zone_egress_admin_changes_total\{outcome="made"\} 2/);
+
+    t.same(JSON.parse((await post(socket, '/sessions/end?destination=nothing')).body), { ended: 0 });
+    t.same(JSON.parse((await post(socket, '/sessions/end?all=true')).body), { ended: 1 });
+    await end;
+  });
+}
+
+t.test('ending sessions needs to name which', async (t) => {
+  const { zone, socket, said } = await operated(t);
+  await using _ = zone;
+  const open = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  await ask(open, 'hello');
+  for (const [query, why] of [
+    ['', 'id, mesh, destination or client is needed; all=true ends every session'],
+    ['?all=false', 'all must be true'],
+    ['?all=true&mesh=default', 'all goes alone, without id, mesh, destination and client'],
+    ['?mseh=default', 'allowed parameters are id, mesh, destination, client and all'],
+    ['?mesh=a&mesh=b', 'mesh is given twice'],
+    ['?destination=legacy&limit=1', 'allowed parameters are'],
+  ] as const) {
+    const { status, body } = await post(socket, `/sessions/end${query}`);
+    t.match({ status, body }, { status: 400, body: why }, query);
+  }
+  t.equal(await ask(open, 'still here'), 'still here');
+  t.equal(said(REFUSED).length, 6);
+});
+
+t.test('over TCP no change is taken unless a token file is named, and the answer tells how', async (t) => {
+  const { zone, tcp, said } = await operated(t);
+  await using _ = zone;
+  const open = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  await ask(open, 'hello');
+  for (const path of ['/sessions/end?all=true', '/logging?level=debug', '/quitquitquit', '/drain_listeners', '/healthcheck/fail'])
+    t.match(
+      await post(tcp, path, { authorization: `Bearer ${'x'.repeat(40)}` }),
+      { status: 403, body: /--admin-socket.*--admin-token-file/ },
+      path,
+    );
+  t.equal(await ask(open, 'still here'), 'still here');
+  t.match(await send(tcp, 'GET', '/ready'), { status: 200, headers: { 'x-zone-egress-changes': 'refused' } });
+  t.equal(said(REFUSED).length, 5);
+  t.match(said(REFUSED)[0], { level: 'warn', change: '/sessions/end', by: '127.0.0.1', why: /not allowed on this listener/ });
+});
+
+t.test('a token of the file allows changes over TCP, from when it is written to when it is taken out', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'zone-egress-tokens-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const tokenFile = join(folder, 'tokens');
+  const [ann, bob] = ['a'.repeat(40), 'b'.repeat(40)];
+  writeFileSync(tokenFile, `# who may change\nann ${ann}\n`, { mode: 0o600 });
+  const { zone, tcp, said } = await operated(t, {}, { tokenFile });
+  await using _ = zone;
+  const level = (token: string) => post(tcp, '/logging?level=info', { authorization: `Bearer ${token}` });
+  t.match(await send(tcp, 'GET', '/ready'), { headers: { 'x-zone-egress-changes': 'token' } });
+  t.match(await level(ann), { status: 200 });
+  t.match(said(MADE)[0], { by: 'token ann from 127.0.0.1', what: 'level info is info now' });
+  t.match(await level(bob), { status: 401, headers: { 'www-authenticate': 'Bearer' } });
+  t.match(await post(tcp, '/logging?level=info'), { status: 401, body: /Authorization: Bearer TOKEN/ });
+  writeFileSync(tokenFile, `bob ${bob}\n`);
+  t.match(await level(bob), { status: 200 });
+  t.match(await level(ann), { status: 401 });
+  rmSync(tokenFile);
+  t.match(await level(bob), { status: 503 });
+  t.notMatch(JSON.stringify(said(REFUSED)), new RegExp(`${ann}|${bob}`), 'no token is in the log');
+});
