@@ -25,7 +25,10 @@ interface HandleOwner {
  * handle elsewhere. The server that accepted the connection does not learn of its end: its
  * `getConnections` and `maxConnections` become useless.
  */
-export function adopt(accepted: Socket, reader: PlainReader): { readonly socket: Socket; readonly rest: Buffer | null } | null {
+export function adopt(
+  accepted: Socket,
+  reader: Pick<PlainReader, 'onread'>,
+): { readonly socket: Socket; readonly rest: Buffer | null } | null {
   const owner = accepted as unknown as HandleOwner;
   const handle = owner._handle;
   if (handle === null || typeof handle !== 'object' || typeof handle.readStop !== 'function') return null;

@@ -20,6 +20,7 @@ import { WrongName } from './originate.ts';
 import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
 import { resetBelow, resetTcp } from './reset.ts';
+import { SharedReader } from './shared-reader.ts';
 import type { Leg } from './leg.ts';
 import { endOnTlsError } from './tls-error.ts';
 import { TlsReader } from './tls-reader.ts';
@@ -90,15 +91,21 @@ function attemptPlain(steps: SessionSteps, target: Target, options: ConnectOptio
     noDelay: true,
     ...KEEP_ALIVE,
     autoSelectFamily: false,
-    ...(reader === null
-      ? {}
-      : { onread: { buffer: reader.onread.buffer as unknown as Uint8Array, callback: reader.onread.callback } }),
+    ...(reader === null ? {} : { onread: readsInto(reader) }),
   });
   // Reading starts when both legs are joined: the first bytes of a server that speaks first must
   // not be lost.
   socket.pause();
   const leg: Leg = { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
   return attempt(steps, target, options, { socket, below: socket, ready: 'connect', leg });
+}
+
+/** Node takes a function for the buffer, which its types do not know. */
+function readsInto({ onread }: Pick<PlainReader, 'onread'>): {
+  readonly buffer: Uint8Array;
+  readonly callback: (bytes: number) => boolean;
+} {
+  return { buffer: onread.buffer as unknown as Uint8Array, callback: onread.callback };
 }
 
 function attemptTls(steps: SessionSteps, target: Target, options: ConnectOptions): Promise<Leg> {
@@ -123,8 +130,16 @@ export function dialTls(
   to: { readonly host: string; readonly port: number },
   options: TlsTarget,
 ): { readonly socket: TLSSocket; readonly below: Socket } {
-  const below = connectTcp({ ...to, allowHalfOpen: true, noDelay: true, ...KEEP_ALIVE, autoSelectFamily: false });
-  const under = new UnderTls(below);
+  const reader = new SharedReader();
+  const below = connectTcp({
+    ...to,
+    allowHalfOpen: true,
+    noDelay: true,
+    ...KEEP_ALIVE,
+    autoSelectFamily: false,
+    onread: readsInto(reader),
+  });
+  const under = new UnderTls(below, reader);
   const socket = connectTls({ socket: under, ...options });
   endOnTlsError(socket);
   socket.once('secureConnect', () => under.secured(socket));

@@ -7,11 +7,15 @@ import { PlainReader } from './plain-reader.ts';
 import type { Reader } from './reader.ts';
 import { resetBelow, resetTcp } from './reset.ts';
 import { TlsReader } from './tls-reader.ts';
+import { UnderTls } from './under-tls.ts';
 
 /** One of the two connections of a session: to its client, or to its endpoint. */
 export interface Leg {
   readonly socket: Socket;
-  /** The TCP connection; the same object as `socket` without TLS. */
+  /**
+   * The TCP connection; the same object as `socket` without TLS. Under TLS it may become another
+   * object.
+   */
   readonly raw: Socket;
   readonly tls: boolean;
   /** Moves its bytes; null where the adopted handle does not work. */
@@ -36,8 +40,7 @@ export function clientLeg(
   { pool, adoptionWorks }: { readonly pool: BufferPool; readonly adoptionWorks: boolean },
 ): ClientLeg {
   if (tls !== null) {
-    const leg = { socket: tls, raw: accepted, tls: true, reader: new TlsReader(pool), reset: () => resetBelow(tls, accepted) };
-    return { leg, late: null };
+    return { leg: tlsLeg(tls, accepted, pool), late: null };
   }
   if (adoptionWorks && !accepted.destroyed) {
     const reader = new PlainReader(pool);
@@ -51,4 +54,18 @@ export function clientLeg(
   }
   const leg = { socket: accepted, raw: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
   return { leg, late: null };
+}
+
+function tlsLeg(tls: TLSSocket, accepted: Socket, pool: BufferPool): Leg {
+  const below = UnderTls.below(tls);
+  const raw = (): Socket => below?.raw ?? accepted;
+  return {
+    socket: tls,
+    get raw() {
+      return raw();
+    },
+    tls: true,
+    reader: new TlsReader(pool),
+    reset: () => resetBelow(tls, raw()),
+  };
 }

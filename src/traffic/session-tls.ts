@@ -8,6 +8,7 @@ import type { SessionContext } from './session-context.ts';
 import type { Session } from './session-state.ts';
 import type { Sniffed } from './sniff.ts';
 import { tlsErrorOf } from './tls-error.ts';
+import { UnderTls } from './under-tls.ts';
 
 /** Terminates the mesh mTLS of the client. Afterwards the session has a verified client. */
 export async function terminateTls(
@@ -41,6 +42,10 @@ export async function terminateTls(
   session.trust = trust;
   draft.client(client);
   endWithClient(session, socket);
+  if (context.adoptionWorks)
+    UnderTls.below(socket)?.shareReads((raw) => {
+      if (session.accepted !== null) session.accepted = raw;
+    });
   return socket;
 }
 

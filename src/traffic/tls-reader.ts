@@ -3,6 +3,7 @@ import { SIZES } from './buffers.ts';
 import type { BufferPool } from './buffers.ts';
 import { freeMemory } from './free-memory.ts';
 import type { Meter, Reader } from './reader.ts';
+import { UnderTls } from './under-tls.ts';
 
 /** The most writes into TLS in flight, each with a buffer of the pool. */
 const MAX_IN_FLIGHT = 4;
@@ -20,6 +21,8 @@ const LARGEST = 3;
  */
 export class TlsReader implements Reader {
   readonly #pool: BufferPool;
+  /** Knows when TLS has all of what was read; null where TLS runs over no stream of ours. */
+  #under: UnderTls | null = null;
   #source: Socket | null = null;
   #sink: Socket | null = null;
   #meter: Meter | null = null;
@@ -39,6 +42,7 @@ export class TlsReader implements Reader {
 
   start(source: Socket, sink: Socket, options: { readonly intoTls: boolean; readonly meter: Meter }): void {
     this.#source = source;
+    this.#under = UnderTls.below(source);
     this.#sink = sink;
     this.#intoTls = options.intoTls;
     this.#meter = options.meter;
@@ -63,6 +67,7 @@ export class TlsReader implements Reader {
     if (this.#buffer !== null) this.#pool.give(this.#buffer);
     this.#buffer = null;
     this.#source = null;
+    this.#under = null;
     this.#sink = null;
     this.#meter = null;
   }
@@ -72,7 +77,7 @@ export class TlsReader implements Reader {
     this.#meter?.add(length);
     if (!this.#scheduled) {
       this.#scheduled = true;
-      setImmediate(this.#turnEnds);
+      if (this.#under?.afterRead(this.#turnEnds) !== true) setImmediate(this.#turnEnds);
     }
     if (this.#buffer !== null && this.#length + length > this.#buffer.length) {
       if (this.#step < LARGEST) this.#step++;
