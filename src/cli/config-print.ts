@@ -2,7 +2,9 @@ import { withoutKeys } from '../base/key-material.ts';
 import { formatYaml } from '../resources/format-yaml.ts';
 import type { ConfigPrintCommand } from './commands/config-print.ts';
 import { isSwitch } from './config-schema.ts';
+import type { DrainPlan } from './grace.ts';
 import type { OptionSpec, ParsedOptions } from './options.ts';
+import { plannedDrain } from './run.ts';
 import { FILE_OPTIONS } from './run-options.ts';
 import type { Terminal } from './terminal.ts';
 import { isTrue, items } from './values.ts';
@@ -17,8 +19,9 @@ interface Row {
   readonly from: string;
 }
 
-export function configPrintCommand({ given, output }: ConfigPrintCommand, terminal: Terminal): Promise<number> {
-  const rows = Object.entries(FILE_OPTIONS).map(([name, spec]) => rowOf(name, spec, given));
+export function configPrintCommand({ given, options, output }: ConfigPrintCommand, terminal: Terminal): Promise<number> {
+  const drain = drainRow(plannedDrain(options, terminal));
+  const rows = Object.entries(FILE_OPTIONS).map(([name, spec]) => (drain?.name === name ? drain : rowOf(name, spec, given)));
   terminal.out(output === 'json' ? jsonOf(rows) : textOf(rows));
   return Promise.resolve(0);
 }
@@ -30,6 +33,13 @@ function rowOf(name: string, spec: OptionSpec, given: ParsedOptions): Row {
   // A place ends with the name of the option, which stands beside it already.
   const from = source === null ? 'default' : source.replace(/ [^ ]*$/, '');
   return { name, value: spec.secret === true ? undefined : plain(spec, texts), from };
+}
+
+/** Returns the drain time where it is another than the options say. */
+function drainRow({ drainTimeMs, shortenedFor }: DrainPlan): Row | null {
+  if (shortenedFor === null) return null;
+  const from = `default, made shorter to fit the ${shortenedFor.ms / 1_000}s of ${shortenedFor.of}`;
+  return { name: 'drain-time', value: `${drainTimeMs / 1_000}s`, from };
 }
 
 function plain(spec: OptionSpec, texts: readonly string[]): Plain {

@@ -177,6 +177,11 @@ export interface ControlPlaneFlags {
   readonly drainTimeMs: number;
 }
 
+/** True where the egress registers its resource, which ends with its stream. */
+export function bringsResource(flags: ControlPlaneFlags | null): boolean {
+  return flags !== null && (flags.resource !== null || flags.resourceFile !== null);
+}
+
 export const DEFAULT_CP_ADDRESS = 'https://localhost:5678';
 /** Options that select a control plane, with any other option. */
 const TELLING = [

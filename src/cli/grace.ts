@@ -28,22 +28,68 @@ export function containerGrace(env: Env, pid: number, exists: (path: string) => 
 
 export interface DrainPlan {
   readonly drainTimeMs: number;
-  readonly warning: string | null;
+  /** The grace that the default drain time was made shorter for; null where it is as it was. */
+  readonly shortenedFor: Grace | null;
+  readonly warnings: readonly string[];
+}
+
+export interface DrainAsked {
+  readonly drainTimeMs: number;
+  readonly drainTimeIsDefault: boolean;
+  /** The value of `--grace-period`; null where it is not given. */
+  readonly graceMs: number | null;
+  /**
+   * True where the end of the stream takes this egress out of the endpoints of sidecars: it brings
+   * its resource, and no other process takes its place over.
+   */
+  readonly leaves: boolean;
 }
 
 /**
- * Fits the default drain time into the grace, and warns where a drain time that was set does not
- * fit.
+ * A control plane deletes the resource of an egress 10 s after its stream has ended, and sidecars
+ * know of it two seconds later; the rest is for the sessions that came last.
  */
-export function drainPlan(asked: { readonly ms: number; readonly isDefault: boolean }, grace: Grace | null): DrainPlan {
+const LEAVE_MS = 15_000;
+
+/**
+ * Fits the default drain time into the grace, and warns where a drain time does not fit what ends
+ * it, or what it has to wait for.
+ */
+export function drainPlan(asked: DrainAsked, found: Grace | null): DrainPlan {
+  const { graceMs } = asked;
+  const grace = graceMs === null ? found : { ms: graceMs, of: 'the supervisor (--grace-period)', assumed: false };
   const most = grace === null ? Infinity : Math.max(0, grace.ms - AFTER_DRAIN_MS);
-  if (grace === null || asked.ms <= most) return { drainTimeMs: asked.ms, warning: null };
-  if (asked.isDefault) return { drainTimeMs: most, warning: null };
+  const isShortened = asked.drainTimeIsDefault && asked.drainTimeMs > most;
+  const drainTimeMs = isShortened ? most : asked.drainTimeMs;
+  const shortenedFor = isShortened ? grace : null;
+  const warnings = [tooLong(drainTimeMs, grace), asked.leaves ? tooShort(drainTimeMs, shortenedFor) : null];
+  return { drainTimeMs, shortenedFor, warnings: warnings.filter((each) => each !== null) };
+}
+
+function tooLong(drainTimeMs: number, grace: Grace | null): string | null {
+  if (grace === null || drainTimeMs <= Math.max(0, grace.ms - AFTER_DRAIN_MS)) return null;
   // A Pod has its own figure, which every manifest with a longer drain sets too.
-  if (grace.assumed && grace.of === 'Kubernetes') return { drainTimeMs: asked.ms, warning: null };
+  if (grace.assumed && grace.of === 'Kubernetes') return null;
   const unless = grace.assumed ? ', unless --stop-timeout sets another time (tell it with --grace-period)' : '';
-  const warning =
-    `the drain time of ${asked.ms / 1_000} s does not fit: ${grace.of} kills the process ${grace.ms / 1_000} s after SIGTERM${unless}; ` +
-    'sessions that are open then are lost without a record';
-  return { drainTimeMs: asked.ms, warning };
+  return (
+    `the drain time of ${seconds(drainTimeMs)} does not fit: ${grace.of} kills the process ${seconds(grace.ms)} after SIGTERM${unless}; ` +
+    'sessions that are open then are lost without a record'
+  );
+}
+
+function tooShort(drainTimeMs: number, shortenedFor: Grace | null): string | null {
+  if (drainTimeMs >= LEAVE_MS) return null;
+  const why =
+    shortenedFor === null
+      ? `set --drain-time to ${seconds(LEAVE_MS)} or more`
+      : `it follows from the ${seconds(shortenedFor.ms)} of ${shortenedFor.of}: let the supervisor wait for ${seconds(LEAVE_MS + AFTER_DRAIN_MS)} or more ` +
+        `(docker: --stop-timeout), and set --grace-period to the same`;
+  return (
+    `the drain time of ${seconds(drainTimeMs)} ends before sidecars are sent to other egresses, which takes some 12 s after the stream to the control plane ends; ` +
+    `connections that come later are refused; ${why}`
+  );
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1_000} s`;
 }

@@ -3,10 +3,11 @@ import { giveBackWhenQuiet } from '../base/release-memory.ts';
 import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/sources/config-source.ts';
 import { drainPlan } from './grace.ts';
-import type { Grace } from './grace.ts';
+import type { DrainPlan } from './grace.ts';
 import { folderProblem } from './load-folder.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { loadControlPlane } from './control-plane.ts';
+import { bringsResource } from './control-plane-flags.ts';
 import { namesSeveral, proxyFiles } from './proxy-files.ts';
 import { BootstrapError, startEgress } from '../egress.ts';
 import type { ControlPlaneOptions, Egress, EgressOptions, ProxyRoster } from '../egress.ts';
@@ -35,10 +36,14 @@ const EXIT_BOOTSTRAP = 1;
  * refuses it.
  */
 export function runCommand(options: RunOptions, terminal: Terminal): Promise<number> {
-  const { drainTimeMs: ms, drainTimeIsDefault: isDefault, graceMs } = options;
-  const given: Grace | null = graceMs === null ? null : { ms: graceMs, of: 'the supervisor (--grace-period)', assumed: false };
-  const { drainTimeMs, warning } = drainPlan({ ms, isDefault }, given ?? terminal.grace?.() ?? null);
-  return serveWith({ ...options, drainTimeMs }, warning === null ? [] : [warning], terminal);
+  const { drainTimeMs, warnings } = plannedDrain(options, terminal);
+  return serveWith({ ...options, drainTimeMs }, warnings, terminal);
+}
+
+/** Returns the drain time that `run` has, which may be shorter than the default. */
+export function plannedDrain(options: RunOptions, terminal: Terminal): DrainPlan {
+  const leaves = bringsResource(options.controlPlane) && (terminal.inheritedSocket?.() ?? null) === null;
+  return drainPlan({ ...options, leaves }, terminal.grace?.() ?? null);
 }
 
 async function serveWith(options: RunOptions, warnings: readonly string[], terminal: Terminal): Promise<number> {

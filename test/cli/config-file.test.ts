@@ -18,11 +18,15 @@ function fileOf(t: Test, text: string): string {
   return join(dir, 'egress.yaml');
 }
 
-async function output(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {
+async function output(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  grace: Terminal['grace'] = () => null,
+): Promise<string> {
   const command = parseCommand(argv, env);
   if (command.kind !== 'command') throw new Error(JSON.stringify(command));
   let text = '';
-  const terminal = { out: (more: string) => void (text += more) } as Terminal;
+  const terminal = { out: (more: string) => void (text += more), grace } as Terminal;
   if ((await command.execute(terminal)) !== 0) throw new Error(text);
   return text;
 }
@@ -170,6 +174,28 @@ t.test('config print shows each option with where it comes from, as a file that 
   t.strictSame(await values(['--config', again], {}), await values(argv, env));
   t.notMatch(await output(['config', 'print', '-o', 'json', ...argv], env), /hunter2|eyJ/);
   t.match(parseCommand(['config', 'print'], {}), { kind: 'usage-error', message: /^run needs --resources/ });
+});
+
+t.test('config print shows the drain time that run has where a container leaves less', async (t) => {
+  const inDocker = () => ({ ms: 10_000, of: 'docker', assumed: true });
+  const line = async (argv: readonly string[], form: readonly string[] = []): Promise<string> => {
+    const text = await output(['config', 'print', '--resources=z', ...argv, ...form], {}, inDocker);
+    return (text.split('\n').find((each) => each.startsWith('drain-time:')) ?? text).replace(/ {2,}/g, ' ');
+  };
+  t.equal(await line([]), 'drain-time: 8s # default, made shorter to fit the 10s of docker');
+  t.equal(await line(['--drain-time=20s']), 'drain-time: 20s # --drain-time');
+  t.equal(await line(['--grace-period=60s']), 'drain-time: 30s # default');
+  t.equal(
+    await line(['--grace-period=20s']),
+    'drain-time: 18s # default, made shorter to fit the 20s of the supervisor (--grace-period)',
+  );
+  const { options } = JSON.parse(await line([], ['-o', 'json'])) as {
+    options: { name: string; value?: unknown; from: string }[];
+  };
+  t.match(
+    options.find(({ name }) => name === 'drain-time'),
+    { value: '8s', from: 'default, made shorter to fit the 10s of docker' },
+  );
 });
 
 t.test('the schema that is checked in is that of the options', async (t) => {

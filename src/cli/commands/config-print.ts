@@ -3,10 +3,12 @@ import type { CommandEntry } from '../command-spec.ts';
 import type { ParsedOptions, OptionTable } from '../options.ts';
 import { CONTROL_PLANE_OPTIONS } from '../control-plane-flags.ts';
 import { CONFIG_OPTION, RUN_OPTIONS, checkedRunOptions, givenToRun } from '../run-options.ts';
+import type { RunOptions } from '../run-options.ts';
 import { outputForm } from '../values.ts';
 
 export interface ConfigPrintCommand {
   readonly given: ParsedOptions;
+  readonly options: RunOptions;
   readonly output: 'text' | 'json';
 }
 
@@ -30,8 +32,8 @@ export const configPrintEntry: CommandEntry = command({
   parse(argv, env): ConfigPrintCommand {
     const given = givenToRun(argv, env, OUTPUT);
     // Refuses what `run` would refuse.
-    checkedRunOptions(given, env);
-    return { given, output: outputForm(given.text('output') ?? 'text') };
+    const options = checkedRunOptions(given, env);
+    return { given, options, output: outputForm(given.text('output') ?? 'text') };
   },
   run: async (parsed, terminal) => (await import('../config-print.ts')).configPrintCommand(parsed, terminal),
 });
