@@ -30,10 +30,14 @@ export async function listenOnSocket(server: Server, path: string): Promise<Boun
   const longest = Math.max(Buffer.byteLength(path), Buffer.byteLength(join(dirname(path), '.s-XXXXXX', 's')));
   if (path.includes('\0')) throw failure('it is no path', 'EINVAL');
   if (longest > MAX_PATH_BYTES) throw failure(`the path is too long: the system takes ${MAX_PATH_BYTES} bytes`, 'ENAMETOOLONG');
-  const before = await leftover(path);
-  if (typeof before === 'string') throw failure(before, 'EADDRINUSE');
   let folder = '';
+  let taken: string | null = null;
   try {
+    const before = await leftover(path);
+    if (typeof before === 'string') {
+      taken = before;
+      throw failure(before, 'EADDRINUSE');
+    }
     folder = mkdtempSync(join(dirname(path), '.s-'));
     chmodSync(folder, PRIVATE_FOLDER);
     const made = join(folder, 's');
@@ -50,6 +54,7 @@ export async function listenOnSocket(server: Server, path: string): Promise<Boun
       },
     };
   } catch (error) {
+    if (taken !== null) throw error;
     const code = errorCode(error);
     const why = WHY[code] ?? (error instanceof Error ? error.message : String(error));
     throw failure(code === '' ? why : `${why} (${code})`, code || 'EINVAL');

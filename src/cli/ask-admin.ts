@@ -1,9 +1,11 @@
-import { get } from 'node:http';
+import { request as httpRequest } from 'node:http';
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { whenUnanswered } from '../base/unanswered.ts';
 import { EXIT_UNAVAILABLE, EXIT_USAGE } from './exit-codes.ts';
 import { Stopped } from './load-folder.ts';
+import { adminTarget, shownAdmin } from './values.ts';
 
 export interface AdminAnswer {
   readonly status: number;
@@ -18,9 +20,14 @@ const MAX_BYTES = 64 * 1024 * 1024;
  * Gets an admin page. Rejects where nothing answers at the address, and with the error of the
  * answer.
  */
-export function askAdmin(url: string, clock: Clock, timeoutMs: number = TIMEOUT_MS): Promise<AdminAnswer> {
+export function askAdmin(
+  url: string,
+  clock: Clock,
+  timeoutMs: number = TIMEOUT_MS,
+  options: RequestOptions = {},
+): Promise<AdminAnswer> {
   return new Promise((resolve, reject) => {
-    const request = get(url, { agent: false }, (response) => {
+    const request = requestTo(url, options, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -34,7 +41,34 @@ export function askAdmin(url: string, clock: Clock, timeoutMs: number = TIMEOUT_
     request.on('close', () => deadline.cancel());
     request.on('error', reject);
     whenUnanswered(request, reject);
+    request.end();
   });
+}
+
+/** `url` may lead to a unix socket. The caller ends the request. */
+function requestTo(url: string, options: RequestOptions, onResponse: (response: IncomingMessage) => void): ClientRequest {
+  const unix = adminTarget(url);
+  if (unix === null) return httpRequest(url, { agent: false, ...options }, onResponse);
+  const headers = { host: 'localhost', ...options.headers };
+  return httpRequest({ agent: false, ...options, ...unix, headers }, onResponse);
+}
+
+/** A change over the admin listeners. `token` is null where none is needed, as on a socket. */
+export interface WantedChange {
+  readonly url: string;
+  readonly target: string;
+  readonly token: string | null;
+}
+
+/** Makes a change and returns the answer. Throws `Stopped` where it is refused. */
+export async function change({ url, target, token }: WantedChange): Promise<string> {
+  const headers = token === null ? {} : { authorization: `Bearer ${token}` };
+  const asked = askAdmin(`${url}${target}`, systemClock(), TIMEOUT_MS, { method: 'POST', headers });
+  const { status, body } = await asked.catch((error: unknown) => {
+    throw noAnswer(url, error);
+  });
+  if (status !== 200) throw refusedBy(url, status, body);
+  return body;
 }
 
 /**
@@ -59,7 +93,7 @@ export interface FollowedPage {
 /** Calls `onLine` with each line that is not empty. */
 export function followPage(url: string, target: string, onLine: (line: string) => void): FollowedPage {
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
-  const request = get(`${url}${target}`, { agent: false, timeout: FOLLOW_SILENCE_MS }, (response) => {
+  const request = requestTo(`${url}${target}`, { timeout: FOLLOW_SILENCE_MS }, (response) => {
     let text = '';
     response.setEncoding('utf8');
     response.on('data', (piece: string) => {
@@ -77,6 +111,7 @@ export function followPage(url: string, target: string, onLine: (line: string) =
   request.on('timeout', () => request.destroy(new Error(`nothing came for ${FOLLOW_SILENCE_MS / 1_000} s`)));
   request.on('error', (error) => reject(noAnswer(url, error)));
   whenUnanswered(request, (error) => reject(noAnswer(url, error)));
+  request.end();
   return {
     ended,
     stop() {
@@ -98,12 +133,12 @@ function tries(act: () => void, failed: (error: unknown) => void): boolean {
 }
 
 function noAnswer(url: string, error: unknown): Stopped {
-  return new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${error instanceof Error ? error.message : String(error)}`);
+  return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: ${error instanceof Error ? error.message : String(error)}`);
 }
 
 function refusedBy(url: string, status: number, body: string): Stopped {
   if (status === 400) return new Stopped(EXIT_USAGE, body.trim());
-  return new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${status}: ${body.trim()}`);
+  return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: ${status}: ${body.trim()}`);
 }
 
 /** Returns null for a text that is no JSON. */

@@ -6,6 +6,7 @@ import { configSchemaEntry } from './commands/config-schema.ts';
 import { decisionsEntry } from './commands/decisions.ts';
 import { demoEntry } from './commands/demo.ts';
 import { diffEntry } from './commands/diff.ts';
+import { drainEntry } from './commands/drain.ts';
 import { explainEntry } from './commands/explain.ts';
 import { fakeEntry } from './commands/fake.ts';
 import { generateCertsEntry } from './commands/generate-certs.ts';
@@ -14,6 +15,7 @@ import { generatePublicKeyEntry } from './commands/generate-public-key.ts';
 import { generateSigningKeyEntry } from './commands/generate-signing-key.ts';
 import { generateZoneEntry } from './commands/generate-zone.ts';
 import { generateZoneTokenEntry } from './commands/generate-zone-token.ts';
+import { logLevelEntry } from './commands/log-level.ts';
 import { manEntry } from './commands/man.ts';
 import { migrateEntry } from './commands/migrate.ts';
 import { routesEntry } from './commands/routes.ts';
@@ -36,6 +38,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   sessions: sessionsEntry,
   decisions: decisionsEntry,
   alarms: alarmsEntry,
+  'log-level': logLevelEntry,
+  drain: drainEntry,
   simulate: simulateEntry,
   suggest: suggestEntry,
   diff: diffEntry,

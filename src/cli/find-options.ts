@@ -6,9 +6,22 @@ export const ADMIN_OPTION: OptionTable = {
     kind: 'text',
     env: ['ZONE_EGRESS_ADMIN'],
     value: 'URL',
-    help: 'the admin pages of the egress, e.g. http://127.0.0.1:9901',
+    help: 'the admin pages of the egress, e.g. http://127.0.0.1:9901, or the path of its --admin-socket',
   },
 };
+
+/** The option that lets a command change an egress over TCP. */
+export const TOKEN_OPTION: OptionTable = {
+  'admin-token-file': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_TOKEN_FILE'],
+    value: 'FILE',
+    help: 'file with a token of the egress, for changes over TCP; its first token is sent',
+  },
+};
+
+/** Options of the commands that change a running egress. */
+export const CHANGE_OPTIONS: OptionTable = { ...ADMIN_OPTION, ...TOKEN_OPTION };
 
 /** Options of the commands that look for sessions in a running egress. */
 export const FIND_OPTIONS: OptionTable = {

@@ -87,9 +87,29 @@ export function outputForm(text: string): 'text' | 'json' {
   throw new Error(`--output ${JSON.stringify(text)}: allowed are text and json`);
 }
 
-/** Returns the part of the address that all pages share. */
+/**
+ * Returns the part of the address that all pages share. The path of a unix socket becomes
+ * `http+unix://%2Frun%2Fadmin.sock`.
+ */
 export function adminUrl(text: string): string {
+  const socket = /^(?:unix:)?(\.{0,2}\/.*)$/s.exec(text)?.[1];
+  if (socket !== undefined) return `${UNIX}${encodeURIComponent(socket)}`;
   const parsed = URL.parse(text);
-  if (parsed?.protocol !== 'http:') throw new Error(`--admin ${JSON.stringify(text)}: allowed is http://HOST:PORT`);
+  if (parsed?.protocol !== 'http:')
+    throw new Error(`--admin ${JSON.stringify(text)}: allowed is http://HOST:PORT, or the path of --admin-socket`);
   return parsed.origin;
+}
+
+const UNIX = 'http+unix://';
+
+/** Takes an address of `adminUrl`, with a page behind it, apart. */
+export function adminTarget(url: string): { readonly socketPath: string; readonly path: string } | null {
+  if (!url.startsWith(UNIX)) return null;
+  const at = url.indexOf('/', UNIX.length);
+  return { socketPath: decodeURIComponent(url.slice(UNIX.length, at < 0 ? url.length : at)), path: at < 0 ? '/' : url.slice(at) };
+}
+
+/** Writes an address of `adminUrl` as operators do. */
+export function shownAdmin(url: string): string {
+  return adminTarget(url)?.socketPath ?? url;
 }

@@ -7,7 +7,8 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { post, send } from '../admin/post.ts';
 import type { AdminAt } from '../admin/post.ts';
-import { until } from './until.ts';
+import { runCommand } from '../cli/running.ts';
+import { FAR_MS, until } from './until.ts';
 import { ask, CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Zone, ZoneOptions } from './zone.ts';
 
@@ -135,4 +136,90 @@ t.test('a token of the file allows changes over TCP, from when it is written to 
   rmSync(tokenFile);
   t.match(await level(bob), { status: 503 });
   t.notMatch(JSON.stringify(said(REFUSED)), new RegExp(`${ann}|${bob}`), 'no token is in the log');
+});
+
+t.test('the commands ask and change over the socket, and over TCP with the token of a file', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'zone-egress-tokens-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const tokenFile = join(folder, 'tokens');
+  writeFileSync(tokenFile, `# of the team\nops ${'o'.repeat(40)}\n`, { mode: 0o600 });
+  const { zone, socket, lines } = await operated(t, {}, { tokenFile });
+  await using _ = zone;
+  const bySocket = ['--admin', (socket as { readonly socketPath: string }).socketPath];
+  const byTcp = ['--admin', `http://127.0.0.1:${zone.egress.adminPort}`];
+  t.match(await runCommand('log-level', ...bySocket), { code: 0, out: 'info\n' });
+  t.match(await runCommand('log-level', 'debug', ...byTcp, '--admin-token-file', tokenFile), { code: 0, out: 'debug\n' });
+  t.match(await runCommand('log-level', 'warn', ...byTcp), { code: 69, err: /: 401: a change needs a token of the token file/ });
+  t.match(await runCommand('log-level', 'loud', ...bySocket), { code: 64, err: /allowed are debug, info, warn, error and off/ });
+  t.match(await runCommand('log-level', 'warn', ...bySocket), { code: 0, out: 'warn\n' });
+  const before = lines.length;
+  const open = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  const end = gone(open);
+  await ask(open, 'hello');
+  t.match(await runCommand('sessions', ...bySocket), { code: 0, out: / relay .* legacy / });
+  t.match(await runCommand('sessions', ...bySocket, '--end'), { code: 64, err: /--end needs --id, --mesh/ });
+  t.match(await runCommand('sessions', ...bySocket, '--end', '--mesh', 'default', '--limit', '1'), {
+    code: 64,
+    err: /--end and --limit/,
+  });
+  t.match(await runCommand('sessions', ...bySocket, '--all'), { code: 64, err: '--all: allowed with --end' });
+  t.match(await runCommand('sessions', ...bySocket, '--end', '--destination', 'legacy'), { code: 0, out: 'ended 1 session\n' });
+  await end;
+  t.same(
+    lines.slice(before).map(({ msg }) => msg),
+    [MADE, 'session refused'],
+    'the change is in the log at each level, and the end of the session is a warning',
+  );
+  t.match(await runCommand('drain', ...bySocket, '--now', '--exit'), { code: 64, err: /allowed is one of them/ });
+  t.match(await runCommand('log-level', '--admin', '/no/such.sock'), {
+    code: 69,
+    err: 'zone-egress: ask /no/such.sock: connect ENOENT',
+  });
+});
+
+t.test('health checks fail and pass again; a drained egress takes no more connections, and sessions go on', async (t) => {
+  const { zone, socket, tcp } = await operated(t);
+  await using _ = zone;
+  const ready = async () => (await send(tcp, 'GET', '/ready')).body;
+  const frontend = zone.mesh.client('frontend');
+  t.match(await post(socket, '/healthcheck/fail'), { status: 200, body: 'OK\n' });
+  t.equal(await ready(), 'DRAINING\nan operator took it out of service over the admin pages\n');
+  t.match(JSON.parse((await send(tcp, 'GET', '/server_info')).body), {
+    state: 'DRAINING',
+    command_line_options: { log_level: 'info' },
+  });
+  const open = await zone.connect('legacy{mesh=default}', frontend);
+  t.equal(await ask(open, 'still served'), 'still served');
+  t.match(await post(socket, '/healthcheck/ok'), { status: 200 });
+  t.equal(await ready(), 'LIVE\n');
+  t.match(await post(socket, '/drain_listeners?graceful&skip_exit'), { status: 200 });
+  t.equal(await ready(), 'LIVE\n', 'nothing is closed');
+  t.match(await runCommand('drain', '--now', '--admin', (socket as { readonly socketPath: string }).socketPath), { code: 0 });
+  t.match(await ready(), /^DRAINING\n/);
+  await until('no connection is taken', () =>
+    zone.connect('legacy{mesh=default}', frontend).then(
+      (taken) => {
+        taken.destroy();
+        return false;
+      },
+      () => true,
+    ),
+  );
+  t.equal(await ask(open, 'still here'), 'still here');
+  t.match(await post(socket, '/healthcheck/ok'), { status: 200 });
+  t.match(await ready(), /^DRAINING\n/, 'a closed listener is not ready again');
+});
+
+t.test('an operator ends the egress as SIGTERM does: sessions have the drain time', async (t) => {
+  const { zone, socket, said } = await operated(t, { traffic: { drainTimeMs: FAR_MS } });
+  await using _ = zone;
+  const open = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
+  const end = gone(open);
+  await ask(open, 'hello');
+  t.match(await post(socket, '/quitquitquit'), { status: 200, body: 'OK\n' });
+  await until('the drain has begun', () => said('draining').length === 1);
+  t.equal(await ask(open, 'still here'), 'still here');
+  t.match(await post(socket, '/sessions/end?destination=legacy'), { status: 200 });
+  await end;
+  await until('it has ended by itself', () => said('drained: every session has ended').length === 1);
 });
