@@ -51,6 +51,11 @@ export const withCurl: Condition = only(runs('curl', '--version', /HTTP2/), 'the
 export const withGo: Condition = only(runs('go', 'version', /go1\.(?:2[4-9]|[3-9]\d)/), 'there is no Go from 1.24 on');
 export const withPython: Condition = only(runs('python3', '--version', /Python 3/), 'there is no Python 3');
 export const withHelm: Condition = only(runs('helm', 'version', /v[34]\./), 'there is no Helm on PATH');
+/** Debian's package `prometheus` has both programs. */
+export const withPrometheus: Condition = only(
+  runs('promtool', '--version', /version [23]\./) && runs('prometheus', '--version', /version [23]\./),
+  'there is no Prometheus on PATH: apt-get install prometheus has it',
+);
 /** The sample zone of the demo listens on fixed ports. */
 export function withFreePorts(free: boolean, error: string): Condition {
   return only(free, `the fixed ports of the sample zone are taken: ${error.trim()}`);

@@ -26,6 +26,7 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withCurl: { 'test/egress/http-clients.test.ts': 1 },
   withGo: { 'test/egress/http-clients.test.ts': 1 },
   withPython: { 'test/egress/http-clients.test.ts': 1 },
+  withPrometheus: { 'test/deploy/monitoring.test.ts': 2 },
   withHelm: { 'test/deploy/helm.test.ts': 1 },
   withDevFull: { 'test/observe/recorder.test.ts': 1 },
   withKernelTimers: { 'test/egress/keep-alive.test.ts': 1 },
