@@ -2,6 +2,7 @@
 // test/readme.test.ts` writes them. The README stays short and links to all of them.
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
+import { WINDOWS, alerts } from '../deploy/monitoring/rules.ts';
 import { createAdminServer } from '../src/admin/server.ts';
 import { REFUSALS } from '../src/base/refusal.ts';
 import { CONTROL_PLANE_OPTIONS } from '../src/cli/control-plane-flags.ts';
@@ -116,6 +117,19 @@ const TABLES: readonly Made[] = [
     text: table(
       ['code', 'meaning', 'what to do'],
       Object.entries(REFUSALS).map(([code, { meaning, remedy }]) => [`\`${code}\``, meaning, remedy]),
+    ),
+  },
+  {
+    name: 'alerts',
+    page: 'alerts.md',
+    text: table(
+      ['alert', 'severity', 'after', 'what to do'],
+      alerts(WINDOWS).map(({ name, severity, forMinutes, runbook, docs }) => [
+        `\`${name}\``,
+        severity,
+        forMinutes === 0 ? 'at once' : `${forMinutes} min`,
+        `${runbook.replaceAll(/\{\{ \$labels\.(\w+) }}/g, '`$1`')} [More](../${docs.slice('docs/'.length)})`,
+      ]),
     ),
   },
   { name: 'admin', page: 'admin.md', text: table(['path', 'answer'], await adminPages()) },

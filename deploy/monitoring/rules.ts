@@ -65,7 +65,7 @@ function availability(): readonly Alert[] {
       forMinutes: 1,
       summary: 'The zone egress {{ $labels.instance }} has the alarm {{ $labels.name }}.',
       runbook: 'Read /alarms of the egress: it says what the alarm is about, since when, and what to do.',
-      docs: 'docs/reference/admin.md#admin-pages',
+      docs: 'docs/guides/alarms.md#alarms-what-is-wrong-with-the-egress-now',
       series: [`zone_egress_alarm{${AT},severity="critical",name="no-endpoint"} 1x10`],
       labels: { ...LABELS, name: 'no-endpoint' },
     },
