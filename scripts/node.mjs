@@ -30,9 +30,9 @@ const flags = dev ? [] : ['--max-semi-space-size=4'];
 child = spawn(node, [...flags, ...args], { cwd: dev ? root : process.cwd(), stdio: 'inherit', env });
 // A terminal sends Ctrl-C to the whole group and npm forwards it once more: the child counts
 // signals close together as one.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'])
   process.on(signal, () => {
-    if (signal !== 'SIGHUP') stopping = true;
+    if (signal === 'SIGINT' || signal === 'SIGTERM') stopping = true;
     child.kill(signal);
   });
 child.on('error', (error) => {

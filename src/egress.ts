@@ -104,6 +104,15 @@ function running(observation: Observation, configuration: Configuration, served:
     onRequest: (listener) => observer.onRequest(listener),
     metrics: () => observer.text(workers.limits),
     reload: () => configuration.load(),
+    get logLevel() {
+      return observer.log.level;
+    },
+    setLogLevel(level) {
+      if (level === observer.log.level) return;
+      observer.log.setLevel(level);
+      observer.log.always('info', { level }, `the level of the log is ${level} now`);
+    },
+    reopenLogs: () => observation.reopenLogs(),
     drain(drainTimeMs) {
       stopFollowing();
       return ending.drain(drainTimeMs);

@@ -16,6 +16,10 @@ import type { Signal, Terminal } from './cli/terminal.ts';
 import { strayVariables } from './cli/variables.ts';
 import { STARTER_IS_GONE, followStarters } from './starters.mjs';
 
+// Without a listener Node opens its debugger on this signal, and a client of that port runs any
+// code. `run` opens the files of logs again.
+process.on('SIGUSR1', () => {});
+
 /** Takes argv and returns the exit code: the only file that uses process.*. */
 const terminal: Terminal = {
   out: (text) => void process.stdout.write(text),
@@ -41,7 +45,7 @@ const terminal: Terminal = {
   },
   onSignal(signals, listener) {
     const heard = (signal: Signal): void => {
-      if (signal !== 'SIGHUP') stopping = true;
+      if (signal === 'SIGTERM' || signal === 'SIGINT') stopping = true;
       listener(signal);
     };
     for (const signal of signals) process.on(signal, heard);

@@ -6,6 +6,8 @@ import { checkSource } from '../control/sources/check-source.ts';
 import type { ConfigSource, Rewrite } from '../control/sources/config-source.ts';
 import type { ProxyRoster } from '../control/sources/proxy-roster.ts';
 import type { TrafficSettings } from '../model/settings.ts';
+import { LOG_FORMATS } from '../observe/log-format.ts';
+import type { LogFormat } from '../observe/log-format.ts';
 import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
 
 export type ResourceFiles = readonly { readonly path: string; readonly text: string }[];
@@ -80,6 +82,8 @@ export interface EgressOptions {
   readonly watch?: boolean;
   /** Default: off. */
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'off';
+  /** The form of each log line; default: json. */
+  readonly logFormat?: LogFormat;
   /**
    * One of this many sessions that ended well gets a log line; refused ones always do; 0 logs none.
    * Default: 1, each.
@@ -161,6 +165,7 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
   configThread: checked.flag,
   watch: checked.flag,
   logLevel: checked.oneOf(['debug', 'info', 'warn', 'error', 'off']),
+  logFormat: checked.oneOf(LOG_FORMATS),
   logSample: checked.amount,
   metricsTop: checked.whole(0, MOST_TOP),
   openMetrics: checked.flag,

@@ -50,13 +50,22 @@ const LAST_LINES_MS = 1_000;
 
 type ObserveOptions = Pick<
   EgressOptions,
-  'logLevel' | 'logSample' | 'metricsTop' | 'openMetrics' | 'logDestination' | 'remembered' | 'record' | 'concurrency'
+  | 'logLevel'
+  | 'logFormat'
+  | 'logSample'
+  | 'metricsTop'
+  | 'openMetrics'
+  | 'logDestination'
+  | 'remembered'
+  | 'record'
+  | 'concurrency'
 >;
 
 export function observe(options: ObserveOptions, clock: Clock): Observation {
   const observer = createObserver({
     clock,
     level: options.logLevel ?? 'off',
+    ...(options.logFormat === undefined ? {} : { format: options.logFormat }),
     version: packageVersion(),
     ...(options.remembered === undefined ? {} : { decisions: options.remembered }),
     ...(options.logSample === undefined ? {} : { logSample: options.logSample }),
@@ -73,7 +82,10 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
       if (options.record !== undefined) endRecording = await recordSessions(options.record, observer, clock);
     },
     endRecording: () => endRecording(),
-    reopenLogs: () => accessFiles.reopen(),
+    reopenLogs() {
+      accessFiles.reopen();
+      observer.log.info({}, 'the files of access logs are opened again');
+    },
     accessLine: ({ path, line }) => accessFiles.write(path, line),
     ...reactions(observer),
     async close() {

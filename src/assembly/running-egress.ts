@@ -1,6 +1,7 @@
 import type { Problem } from '../base/problem.ts';
 import type { LoadResult } from '../control/config-loop.ts';
 import type { Drained } from '../control/drain.ts';
+import type { LogLevel } from '../observe/log.ts';
 import type { Question } from '../explain/question.ts';
 import type { Trace } from '../explain/trace.ts';
 import type { RequestRecord } from '../model/request-record.ts';
@@ -42,6 +43,12 @@ export interface Egress extends AsyncDisposable {
   metrics(): Promise<string>;
   /** Loads the configuration again; a bad one changes nothing. */
   reload(): Promise<LoadResult>;
+  /** The level of the log at this moment. */
+  readonly logLevel: LogLevel;
+  /** Changes it; a log that began with `off` stays off. */
+  setLogLevel(level: LogLevel): void;
+  /** Opens the files of access logs again, as after a rotation. */
+  reopenLogs(): void;
   /**
    * Stops accepting when no more connections come, then waits for the sessions; those left after
    * `drainTimeMs` are cut.

@@ -1,3 +1,5 @@
+import { LOG_FORMATS } from '../observe/log-format.ts';
+import type { LogFormat } from '../observe/log-format.ts';
 import type { LogLevel } from '../observe/log.ts';
 import { CONTROL_PLANE_OPTIONS, PROXY_TYPES, controlPlaneFlags, tellsOfControlPlane } from './control-plane-flags.ts';
 import type { ControlPlaneFlags, ProxyType } from './control-plane-flags.ts';
@@ -52,12 +54,15 @@ export interface RunOptions {
   readonly record: string | null;
   readonly recordMaxBytes: number;
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
   /** 0 logs no session that ended well. */
   readonly logSample: number;
   /** The most destinations, and the most endpoints, with metrics of their own. */
   readonly metricsTop: number;
   /** True offers OpenMetrics. */
   readonly openMetrics: boolean;
+  /** Reads the options once more, with the file of `--config` as it is then. Absent means never. */
+  readonly again?: () => RunOptions;
   /** Options of kuma-dp that are accepted without an effect; logged once at debug. */
   readonly ignored: readonly string[];
 }
@@ -252,6 +257,14 @@ export const RUN_OPTIONS: OptionTable = {
     value: 'LEVEL',
     help: 'debug, info, warn, error or off',
   },
+  'log-format': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_LOG_FORMAT'],
+    fallback: 'json',
+    value: 'FORM',
+    choices: LOG_FORMATS,
+    help: 'json, text for people, logfmt, or ecs (Elastic Common Schema)',
+  },
   'log-sample': {
     kind: 'count',
     env: ['ZONE_EGRESS_LOG_SAMPLE'],
@@ -298,7 +311,7 @@ export function givenToRun(argv: readonly string[], env: Env, more: OptionTable 
 }
 
 export function runOptions(argv: readonly string[], env: Env): RunOptions {
-  return checkedRunOptions(givenToRun(argv, env), env);
+  return { ...checkedRunOptions(givenToRun(argv, env), env), again: () => runOptions(argv, env) };
 }
 
 export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
@@ -340,12 +353,22 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     record: given.text('record'),
     recordMaxBytes: given.bytes('record-max-size'),
     logLevel: levelOrNull(given.text('log-level') ?? '') ?? 'info',
+    logFormat: logFormatIn(given),
     logSample: given.count('log-sample'),
     metricsTop: given.count('metrics-top'),
     openMetrics: isOn(given, 'openmetrics'),
     // For a Dataplane the mesh has an effect.
     ignored: ignoredIn(given, proxyType === 'dataplane' ? ['mesh'] : []),
   };
+}
+
+function logFormatIn(given: ParsedOptions): LogFormat {
+  const text = given.text('log-format') ?? 'json';
+  const found = LOG_FORMATS.find((each) => each === text);
+  if (found !== undefined) return found;
+  throw new Error(
+    `${given.source('log-format') ?? '--log-format'} ${JSON.stringify(text)}: allowed are json, text, logfmt and ecs`,
+  );
 }
 
 function isOn(given: ParsedOptions, option: 'http' | 'resumption' | 'openmetrics'): boolean {

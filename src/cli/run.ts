@@ -4,6 +4,8 @@ import { formatProblem } from '../base/problem.ts';
 import { ConfigError } from '../control/sources/config-source.ts';
 import { drainPlan } from './grace.ts';
 import type { DrainPlan } from './grace.ts';
+import { levelSwitch } from './level-switch.ts';
+import type { LevelSwitch } from './level-switch.ts';
 import { folderProblem } from './load-folder.ts';
 import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { loadControlPlane } from './control-plane.ts';
@@ -95,6 +97,7 @@ async function serveWith(options: RunOptions, warnings: readonly string[], termi
     drainExitCode: isControlled ? 0 : options.drainExitCode,
     terminal,
     early,
+    level: levelSwitch(egress, options, terminal),
     onQuit: (listener) => void (quit = listener),
   });
   stopEarly();
@@ -162,11 +165,16 @@ export interface UntilSignalOptions {
   readonly onDrain?: () => void;
   /** A signal that came before there was anything to drain. */
   readonly early?: Signal | null;
+  /** Absent leaves the level of the log as it is. */
+  readonly level?: LevelSwitch;
   /** Called with what an operator who ends the egress over its admin pages calls. */
   readonly onQuit?: (quit: () => void) => void;
 }
 
-/** SIGTERM and SIGINT drain, a second one ends now, SIGHUP reloads. */
+/**
+ * SIGTERM and SIGINT drain, a second one ends now, SIGHUP reloads, SIGUSR1 opens the files of logs
+ * again, SIGUSR2 changes the level of the log.
+ */
 export function serveUntilSignal(egress: Egress, options: UntilSignalOptions): Promise<number> {
   const { terminal } = options;
   const clock = systemClock();
@@ -174,7 +182,12 @@ export function serveUntilSignal(egress: Egress, options: UntilSignalOptions): P
     let draining: { readonly hurry: () => void } | null = null;
     let since = 0;
     function onSignal(signal: Signal): void {
-      if (signal === 'SIGHUP') return void egress.reload();
+      if (signal === 'SIGUSR1') return egress.reopenLogs();
+      if (signal === 'SIGUSR2') return options.level?.toggle();
+      if (signal === 'SIGHUP') {
+        options.level?.reread();
+        return void egress.reload();
+      }
       const now = clock.now();
       if (draining !== null) {
         if (signal === 'SIGTERM' || now - since > SAME_SIGNAL_MS) draining.hurry();
@@ -192,7 +205,7 @@ export function serveUntilSignal(egress: Egress, options: UntilSignalOptions): P
         })
         .catch(reject);
     }
-    const stop = terminal.onSignal(['SIGTERM', 'SIGINT', 'SIGHUP'], onSignal);
+    const stop = terminal.onSignal(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'], onSignal);
     options.onQuit?.(() => onSignal('SIGTERM'));
     if (options.early) onSignal(options.early);
   });
@@ -241,6 +254,7 @@ function egressOptions(options: RunOptions, terminal: Terminal, warnings: readon
     watch: true,
     configThread: true,
     logLevel: options.logLevel,
+    logFormat: options.logFormat,
     logSample: options.logSample,
     metricsTop: options.metricsTop,
     openMetrics: options.openMetrics,

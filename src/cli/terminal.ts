@@ -46,4 +46,4 @@ export interface Supervisor {
 
 export type InheritedSocket = { readonly fd: number } | { readonly problem: string };
 
-export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2';

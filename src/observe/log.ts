@@ -2,6 +2,8 @@ import pino from 'pino';
 import { systemClock } from '../base/clock.ts';
 import type { Timer } from '../base/clock.ts';
 import { IsoTime } from '../base/iso-time.ts';
+import { lineFormatter } from './log-format.ts';
+import type { LogFormat } from './log-format.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
 
@@ -23,6 +25,8 @@ export interface Log {
 export interface LogOptions {
   /** It may change later; a log that begins with `off` stays so. */
   readonly level: LogLevel;
+  /** Default: json. */
+  readonly format?: LogFormat;
   /** Fields of every line besides `service`: zone and egress, where they are known. */
   readonly base?: Readonly<Record<string, string>>;
   /** Receives whole lines; without it they go to standard output. */
@@ -61,6 +65,7 @@ export interface RootLog extends Log {
 export function createLog(options: LogOptions): RootLog {
   const stdout = options.destination === undefined ? new StandardOutput(options.onDropped) : null;
   const destination = stdout ?? options.destination ?? { write: () => undefined };
+  const formatted = lineFormatter(options.format ?? 'json');
   const base = { service: 'zone-egress', ...options.base };
   const logger = pino(
     {
@@ -69,7 +74,7 @@ export function createLog(options: LogOptions): RootLog {
       base,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      hooks: { streamWrite: withoutSecrets },
+      hooks: { streamWrite: (line) => formatted(withoutSecrets(line)) },
     },
     destination,
   );
@@ -96,7 +101,7 @@ export function createLog(options: LogOptions): RootLog {
       if (!isOpen(gate, level)) return;
       if (stdout !== null) stdout.lastLevel = pino.levels.values[level] ?? 0;
       const line = `{"level":"${level}","time":"${times.of(Date.now())}",${bound},${fields},"msg":"${message}"}\n`;
-      destination.write(withoutSecrets(line));
+      destination.write(formatted(withoutSecrets(line)));
     },
   };
 }

@@ -13,6 +13,7 @@ import type { Exposition } from './exposition.ts';
 import type { LookupResult } from './latencies.ts';
 import { LoadReport } from './load-report.ts';
 import type { LoadOutcome } from './load-report.ts';
+import type { LogFormat } from './log-format.ts';
 import { createLog } from './log.ts';
 import type { Log, LogLevel, RootLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -22,6 +23,8 @@ import { TrafficCounters } from './traffic-counters.ts';
 export interface ObserverOptions {
   readonly clock: Clock;
   readonly level: LogLevel;
+  /** Default: json. */
+  readonly format?: LogFormat;
   /** Version of this package, for `zone_egress_build_info`. */
   readonly version?: string;
   /** Receives whole log lines; without it they go to standard output. */
@@ -126,6 +129,7 @@ export function createObserver(options: ObserverOptions): Observer {
   const incidents = new Incidents();
   const log = createLog({
     level,
+    ...(options.format === undefined ? {} : { format: options.format }),
     ...(destination === undefined ? {} : { destination }),
     onDropped: (lines) => incidents.dropped('log', lines, clock.now()),
   });
