@@ -13,7 +13,7 @@ export const connections: Question = {
     { key: 'cpu', label: 'CPU µs', digits: 0, charted: true },
     { key: 'rate', label: 'connections/s', digits: 0 },
     { key: 'p50', label: 'p50 µs', digits: 0 },
-    { key: 'p99', label: 'p99 µs', digits: 0 },
+    { key: 'p99', label: 'p99 µs', digits: 0, compared: true },
     { key: 'machine', label: 'machine µs', digits: 0 },
   ],
   cases: ({ seconds }) =>

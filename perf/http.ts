@@ -69,10 +69,10 @@ export const http: Question = {
     { key: 'cpu', label: 'CPU µs', digits: 0, charted: true },
     { key: 'rate', label: 'requests/s', digits: 0 },
     { key: 'p50', label: 'p50 µs at half', digits: 0 },
-    { key: 'p99', label: 'p99 µs at half', digits: 0 },
+    { key: 'p99', label: 'p99 µs at half', digits: 0, compared: true },
     { key: 'busy', label: 'busy %', digits: 0 },
     { key: 'ends', label: 'CPU µs of both ends', digits: 0 },
-    { key: 'held', label: 'KB/connection', digits: 1 },
+    { key: 'held', label: 'KB/connection', digits: 1, compared: true },
   ],
   cases: ({ seconds, smoke }) => {
     const idle = (['http1', 'http2'] as const).map((work) => held(work, smoke ? 50 : 1_000));

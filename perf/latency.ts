@@ -17,8 +17,8 @@ export const latency: Question = {
   fresh: false,
   metrics: [
     { key: 'p50', label: 'p50 µs', digits: 1, charted: true },
-    { key: 'p99', label: 'p99 µs', digits: 1 },
-    { key: 'p999', label: 'p99.9 µs', digits: 0 },
+    { key: 'p99', label: 'p99 µs', digits: 1, compared: true },
+    { key: 'p999', label: 'p99.9 µs', digits: 0, compared: true },
   ],
   cases: ({ seconds, smoke }) => {
     const all = (['passthrough', 'terminated'] as const).flatMap((work) =>

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { makeBed } from './bed.ts';
 import { allContenders } from './contenders.ts';
 import type { Contender, Running } from './contenders.ts';
+import { compare, comparisonText, partOf, readRun } from './compare.ts';
 import { connections } from './connections.ts';
 import { handshakes } from './handshakes.ts';
 import { http } from './http.ts';
@@ -12,7 +13,7 @@ import { memory } from './memory.ts';
 import { missingPeers } from './peers/peers.ts';
 import type { ClientFiles, Question } from './question.ts';
 import { reload } from './reload.ts';
-import { keep, write } from './results.ts';
+import { keep, keptRun, write } from './results.ts';
 import { routes } from './routes.ts';
 import { ask, startAll } from './rounds.ts';
 import type { Answer } from './rounds.ts';
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     smoke: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
+    compare: { type: 'string' },
     help: { type: 'boolean', default: false },
     ...TARGET_OPTIONS,
   },
@@ -48,6 +50,7 @@ const HELP = `npm run perf -- [options]
   --rounds N          5: contenders take turns within a round; the table has medians
   --seconds S         1: scales the work of a run
   --keep              puts the table and the chart into perf/README.md; of one question only its table
+  --compare OLD.json  says what became slower than in that run, such as perf/results/kept.json; ends with 1 where something did
   --smoke             a moment of each question, without peers: does it all work?
   --target HOST:PORT  an egress that runs, in place of all these: see perf/README.md
     --pid N --sni NAME --work passthrough|terminated|re-encrypted --cert FILE --key FILE --far-end-port N --far-end-tls-port N
@@ -61,6 +64,8 @@ const rounds = Number(values.rounds ?? (values.smoke ? 1 : 5));
 const seconds = Number(values.seconds ?? (values.smoke ? 0.02 : 1));
 if (!(rounds >= 1) || !(seconds > 0))
   throw new Error(`--rounds ${rounds} --seconds ${seconds}: at least 1 round, more than 0 seconds`);
+// Read before anything is measured, and before --keep replaces it.
+const old = values.compare === undefined ? null : readRun(values.compare);
 const questions = chosen('question', QUESTIONS, values.question);
 const target = targetOf(values);
 const contenders = target === null ? chosen('contender', allContenders(values.egress), values.contender) : [target.contender];
@@ -92,12 +97,19 @@ try {
 const failures = answers.flatMap((answer) => answer.failures);
 for (const { question, name, contender, message } of failures)
   console.error(`perf: ${question}, ${name}, ${contender}: ${message}`);
+let becameSlower = false;
 if (!values.smoke) {
   const run = { answers, startedAt, rounds, seconds, command: `npm run perf -- ${process.argv.slice(2).join(' ')}`.trimEnd() };
   console.log(`written: ${write(run).join(' ')}`);
+  if (old !== null) {
+    const asked = { questions: questions.map(({ name }) => name), only: values.case ?? '' };
+    const comparison = compare(partOf(old, asked), keptRun(run));
+    becameSlower = comparison.slower.length > 0;
+    console.log(comparisonText(comparison, values.compare ?? ''));
+  }
   if (values.keep) keep(run);
 } else console.log(`check perf: ${failures.length === 0 ? 'ok' : 'failed'}`);
-process.exit(failures.some(({ kind }) => kind !== 'peer') ? 1 : 0);
+process.exit(becameSlower || failures.some(({ kind }) => kind !== 'peer') ? 1 : 0);
 
 async function endAll(): Promise<void> {
   for (const one of running.values()) await one.stop();

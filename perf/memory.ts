@@ -1,9 +1,10 @@
-// Question: what memory does an idle connection hold, and is it returned? Each time in a fresh
-// process, because memory taken before would hide it.
+// Question: what memory does an idle connection hold, and is it returned? And what does a process
+// keep of many connections that have come and gone? Each time in a fresh process, because memory
+// taken before would hide it.
 import type { Work } from './bed.ts';
 import { go, startGenerator } from './generator.ts';
 import { residentBytes } from './processes.ts';
-import { driving } from './question.ts';
+import { drive, driving } from './question.ts';
 import type { Case, Question } from './question.ts';
 
 const KB = 1_000;
@@ -15,15 +16,18 @@ export const memory: Question = {
   roundsMost: 1,
   metrics: [
     { key: 'held', label: 'KB/connection', digits: 1, charted: true },
-    { key: 'left', label: 'KB/connection 30 s after', digits: 1 },
+    { key: 'left', label: 'KB/connection 30 s after', digits: 1, compared: true },
     { key: 'start', label: 'MB before', digits: 0 },
+    { key: 'churned', label: 'MB after churn', digits: 0, compared: true },
+    { key: 'rested', label: 'MB 30 s after churn', digits: 0, compared: true },
   ],
   cases({ seconds, smoke }) {
     // A little longer than a thread has to be quiet before it returns memory.
     const restMs = Math.min(30_000, 60_000 * seconds);
-    if (smoke) return [held('terminated', 100, restMs)];
+    if (smoke) return [held('terminated', 100, restMs), churned(20, 100, restMs)];
+    const churn = churned(Math.round(6_000 * seconds), Math.round(120_000 * seconds), restMs);
     // The last case is as large as 20,000 descriptors allow.
-    return [held('passthrough', 1_000, restMs), held('terminated', 1_000, restMs), held('passthrough', 9_000, restMs, 9)];
+    return [held('passthrough', 1_000, restMs), held('terminated', 1_000, restMs), held('passthrough', 9_000, restMs, 9), churn];
   },
 };
 
@@ -63,6 +67,32 @@ function held(work: Work, count: number, restMs: number, destinations = 1): Case
         return { held: (during - before) / count / KB, left: (after - before) / count / KB, start: before / KB / KB };
       } finally {
         for (const generator of generators) await generator.stop();
+        await running.stop();
+      }
+    },
+  };
+}
+
+/** Connections come, four at a time, ask one thing and go: with TLS that ends here, then without. */
+function churned(handshakes: number, short: number, restMs: number): Case {
+  return {
+    name: `after ${handshakes} handshakes and ${short} short connections`,
+    headline: false,
+    async measure({ bed, contender, client }) {
+      const running = await contender.start(bed, { workers: 1 });
+      try {
+        const { pid } = running;
+        const [terminated, passthrough] = [running.at('terminated'), running.at('passthrough')];
+        if (pid === null || terminated === null || passthrough === null) return null;
+        const start = residentBytes(pid);
+        const shaking = await driving({ target: terminated, work: 'terminated' }, client);
+        await drive('rate', { ...shaking, connections: 4, total: handshakes, max: '1.2', close: 'fin' }, running);
+        const asking = await driving({ target: passthrough, work: 'passthrough' }, client);
+        await drive('rate', { ...asking, connections: 4, total: short, close: 'rst' }, running);
+        const after = residentBytes(pid);
+        await new Promise((resolve) => setTimeout(resolve, restMs));
+        return { start: start / KB / KB, churned: after / KB / KB, rested: residentBytes(pid) / KB / KB };
+      } finally {
         await running.stop();
       }
     },

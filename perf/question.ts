@@ -32,6 +32,8 @@ export interface Metric {
   readonly digits: number;
   /** True for a value in the chart. */
   readonly charted?: boolean;
+  /** True for another value of which less is better, and which `--compare` looks at too. */
+  readonly compared?: boolean;
 }
 
 export type Values = Readonly<Record<string, number>>;

@@ -13,7 +13,7 @@ export const reload: Question = {
   fresh: true,
   roundsMost: 3,
   metrics: [
-    { key: 'errors', label: 'refused or cut', digits: 0 },
+    { key: 'errors', label: 'refused or cut', digits: 0, compared: true },
     { key: 'p50', label: 'p50 µs', digits: 0 },
     { key: 'p99', label: 'p99 µs', digits: 0, charted: true },
     { key: 'max', label: 'max ms', digits: 1 },

@@ -5,6 +5,7 @@ import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chart } from './chart.ts';
+import type { KeptRun, Machine } from './compare.ts';
 import { generatorName } from './generator.ts';
 import { peerVersions } from './peers/peers.ts';
 import type { Answer } from './rounds.ts';
@@ -55,9 +56,8 @@ function replaceBetween(from: string, to: string, text: string): void {
   writeFileSync(README, `${readme.slice(0, start)}${from}\n\n${text}\n\n${readme.slice(end)}`);
 }
 
-function writeAs(name: string, run: RunOfAll): readonly string[] {
-  mkdirSync(FOLDER, { recursive: true });
-  const { answers, ...about } = run;
+/** Returns a run as its file of figures has it. */
+export function keptRun({ answers, ...about }: RunOfAll): KeptRun & Omit<RunOfAll, 'answers'> {
   const figures = answers.map(({ question, results, failures }) => ({
     question: question.name,
     asks: question.asks,
@@ -65,9 +65,15 @@ function writeAs(name: string, run: RunOfAll): readonly string[] {
     results,
     failures,
   }));
+  return { ...about, machine: machine(), figures };
+}
+
+function writeAs(name: string, run: RunOfAll): readonly string[] {
+  mkdirSync(FOLDER, { recursive: true });
+  const { answers } = run;
   const files = {
     txt: textOf(run),
-    json: `${JSON.stringify({ ...about, machine: machine(), figures }, null, 1)}\n`,
+    json: `${JSON.stringify(keptRun(run), null, 1)}\n`,
     svg: chart(answers, `zone-egress beside its peers, ${run.startedAt.toISOString().slice(0, 10)}: shorter is better`),
   };
   return Object.entries(files).map(([ending, text]) => {
@@ -93,7 +99,7 @@ function aboutOf({ command, startedAt, rounds }: RunOfAll): string {
   return about.join('\n');
 }
 
-function machine() {
+function machine(): Machine & { readonly peers: Readonly<Record<string, string>> } {
   const [first] = cpus();
   return {
     node: process.version,

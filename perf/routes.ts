@@ -11,8 +11,8 @@ export const routes: Question = {
   roundsMost: 3,
   metrics: [
     { key: 'start', label: 'start s', digits: 2, charted: true },
-    { key: 'resident', label: 'MB', digits: 0 },
-    { key: 'rested', label: 'MB 10 s after', digits: 0 },
+    { key: 'resident', label: 'MB', digits: 0, compared: true },
+    { key: 'rested', label: 'MB 10 s after', digits: 0, compared: true },
     { key: 'first', label: 'first connection ms', digits: 1 },
   ],
   cases: ({ smoke, seconds }) =>

@@ -11,7 +11,7 @@ export const workers: Question = {
   fresh: true,
   roundsMost: 3,
   metrics: [
-    { key: 'one', label: 'CPU ms/handshake, 1 worker', digits: 2 },
+    { key: 'one', label: 'CPU ms/handshake, 1 worker', digits: 2, compared: true },
     { key: 'two', label: 'CPU ms/handshake, 2 workers', digits: 2, charted: true },
     { key: 'more', label: 'more %', digits: 0 },
     { key: 'spread', label: 'busiest over mean %', digits: 0 },
