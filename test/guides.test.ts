@@ -119,6 +119,20 @@ function oneRoute(port: number): EnvoyResources {
   };
 }
 
+/** Connects a client of the sample zone to `api`, and waits until that has ended. */
+async function connectAs(client: string, dir: string, ports: Ports): Promise<void> {
+  const file = (name: string): string => readFileSync(join(dir, 'my-zone/certs', name), 'utf8');
+  const socket = connect({
+    port: ports.mesh,
+    servername: 'api{mesh=default}',
+    cert: file(`${client}.crt`),
+    key: file(`${client}.key`),
+    rejectUnauthorized: false,
+  });
+  socket.on('error', () => {}).resume();
+  await once(socket, 'close');
+}
+
 /** What a page takes for granted, by its name. */
 const BEFORE: Readonly<Record<string, (t: Test, dir: string, ports: Ports) => Promise<void>>> = {
   'join.md': async (t, dir, ports) => {
@@ -134,16 +148,7 @@ const BEFORE: Readonly<Record<string, (t: Test, dir: string, ports: Ports) => Pr
   'troubleshooting.md': async (t, dir, ports) => {
     await runLine(t, dir, { line: 'zone-egress generate zone my-zone', code: 0, ports });
     await serve(t, dir, { args: ['run', '--resources', 'my-zone/resources'], ports });
-    const file = (name: string): string => readFileSync(join(dir, 'my-zone/certs', name), 'utf8');
-    const socket = connect({
-      port: ports.mesh,
-      servername: 'api{mesh=default}',
-      cert: file('batch.crt'),
-      key: file('batch.key'),
-      rejectUnauthorized: false,
-    });
-    socket.on('error', () => {}).resume();
-    await once(socket, 'close');
+    await connectAs('batch', dir, ports);
     await until('it is recorded', async () => {
       const answer = await fetch(`http://127.0.0.1:${ports.admin}/decisions?reason=denied`);
       const { decisions } = (await answer.json()) as { decisions: readonly { readonly id: string }[] };
@@ -168,6 +173,12 @@ for (const name of PAGES) {
     const ports = { mesh: await freePort(), admin: await freePort(), ready: await freePort() };
     await BEFORE[name]?.(t, dir, ports);
     for (const { line, code } of commandsOf(text).filter((each) => ELSEWHERE[each.line] === undefined)) {
+      if (line.startsWith('zone-egress suggest')) {
+        await connectAs('frontend', dir, ports);
+        await connectAs('batch', dir, ports);
+        const recorded = (): string => readFileSync(join(dir, 'sessions.ndjson'), 'utf8');
+        await until('both are recorded', () => recorded().split('\n').length > 2);
+      }
       // The control plane of the test has an address and a signing key of its own.
       if (name === 'join.md' && line.startsWith('zone-egress run')) {
         writeFileSync(join(dir, 'token'), readFileSync(join(dir, 'zone-1-token')));

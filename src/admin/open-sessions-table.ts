@@ -11,7 +11,7 @@ export function openSessionsTable(sessions: readonly ShownSession[]): string {
 }
 
 function cells(session: ShownSession): readonly string[] {
-  const { id, state, spiffeIds, clientAddress, mesh, destination, sni, endpoint } = session;
+  const { id, state, spiffeIds, clientAddress, mesh, destination, sni, endpoint, wouldRefuse } = session;
   return [
     id,
     state,
@@ -25,5 +25,6 @@ function cells(session: ShownSession): readonly string[] {
     shortAmount(session.bytesDown),
     shortAmount(session.rateUp),
     shortAmount(session.rateDown),
+    ...(wouldRefuse === undefined ? [] : [`would be refused: ${printable(wouldRefuse)}`]),
   ];
 }

@@ -10,6 +10,7 @@ import { ConfigLoop } from '../control/config-loop.ts';
 import type { LoadResult } from '../control/config-loop.ts';
 import { ConfigError, behaviourOf } from '../control/sources/config-source.ts';
 import { lostWithoutHttp } from '../control/http-off.ts';
+import { reportOnlyMeshes } from '../control/report-only.ts';
 import type { ConfigSource, Good } from '../control/sources/config-source.ts';
 import { DEFAULT_TRAFFIC_SETTINGS } from '../model/settings.ts';
 import type { TrafficSettings } from '../model/settings.ts';
@@ -49,7 +50,7 @@ export interface Follower {
   unmet(config: Good): readonly Problem[];
 }
 
-export interface ConfigureOptions extends Pick<EgressOptions, 'concurrency' | 'lookup' | 'traffic' | 'rewrite'> {
+export interface ConfigureOptions extends Pick<EgressOptions, 'concurrency' | 'lookup' | 'traffic' | 'rewrite' | 'reportOnly'> {
   readonly clock: Clock;
   readonly observation: Observation;
   readonly source: ConfigSource;
@@ -58,7 +59,7 @@ export interface ConfigureOptions extends Pick<EgressOptions, 'concurrency' | 'l
 }
 
 export function configure(options: ConfigureOptions): Configuration {
-  const { clock, observation, source, rewrite, follower } = options;
+  const { clock, observation, source, rewrite, follower, reportOnly = [] } = options;
   const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
   const dataPlane = createDataPlane({ ...options, settings });
   const usable = Promise.withResolvers<void>();
@@ -70,6 +71,7 @@ export function configure(options: ConfigureOptions): Configuration {
     source,
     store: dataPlane.keyStore,
     ...(rewrite === undefined ? {} : { rewrite }),
+    reportOnly,
     async goLive(config, credentials) {
       await dataPlane.goLive(config, credentials);
       await follower().follow(config);
@@ -81,6 +83,7 @@ export function configure(options: ConfigureOptions): Configuration {
       observation.observer.load({ ...result, problems }, tookMs);
       loads = nextLoad(loads, result, clock.wall());
       if (result.kind !== 'live') return;
+      observation.reportOnly(reportOnlyMeshes(result.config.snapshot));
       source.wentLive?.();
       observation.keptConfiguration(source.keptSince?.() ?? null);
       usable.resolve();

@@ -110,6 +110,11 @@ export interface EgressOptions {
    * Default: none.
    */
   readonly record?: RecordOptions;
+  /**
+   * Meshes whose permissions refuse no client: what they would refuse passes, and is logged,
+   * counted and recorded. Nothing else is let through. Default: none.
+   */
+  readonly reportOnly?: readonly string[];
   readonly traffic?: Partial<TrafficSettings>;
   /** Resolves names; default: as the operating system does (hosts file, search list, DNS). */
   readonly lookup?: (name: string, family: 'v4' | 'any') => Promise<string[]>;
@@ -123,6 +128,12 @@ export interface EgressOptions {
   /** Flags that were given and have no effect on this egress, logged once at debug. */
   readonly ignoredFlags?: readonly string[];
 }
+
+/** Each mesh has to be named: no option switches off the permissions of all of them. */
+const meshNamed: checked.Check = (value, place) => {
+  checked.name(value, place);
+  if (value === '*') throw new TypeError(`${place}: name each mesh; "*" is not taken`);
+};
 
 /** Throws a TypeError for a misspelt option or one of another type, for callers from JavaScript. */
 export const checkOptions: checked.Check = checked.options<EgressOptions>({
@@ -172,6 +183,7 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
   logDestination: checked.having('something with write(line)', 'write'),
   remembered: checked.amount,
   record: checked.options<RecordOptions>({ file: checked.name, maxBytes: checked.amount }, ['file']),
+  reportOnly: checked.listOf(meshNamed),
   traffic,
   lookup: checked.callback,
   clock,

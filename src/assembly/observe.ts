@@ -15,6 +15,7 @@ import { createAccessFiles } from '../observe/access-files.ts';
 import type { AccessFiles } from '../observe/access-files.ts';
 import { createObserver } from '../observe/observer.ts';
 import type { Observer } from '../observe/observer.ts';
+import { ReportOnlyLog } from '../observe/report-only-log.ts';
 import type { EgressOptions } from './egress-options.ts';
 
 export interface Observation {
@@ -39,6 +40,8 @@ export interface Observation {
   endpointDetected: NonNullable<EndpointWatchOptions['onDetected']>;
   credentials(credentials: MeshCredentials): void;
   credentialsProblem(problem: Problem): void;
+  /** Sets the meshes of the live configuration whose permissions are only reported. */
+  reportOnly(meshes: readonly string[]): void;
   /** `at` is null when the listener for clients was closed. */
   listener(at: { readonly address: string; readonly port: number } | null): void;
   /** Writes the last lines, and ends. */
@@ -75,6 +78,7 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
   });
   observer.metrics.workers(options.concurrency ?? 1);
   const accessFiles = accessFilesOf(observer, clock);
+  const reportOnly = new ReportOnlyLog(observer, clock);
   let endRecording: () => Promise<void> = () => Promise.resolve();
   return {
     observer,
@@ -88,7 +92,9 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
     },
     accessLine: ({ path, line }) => accessFiles.write(path, line),
     ...reactions(observer),
+    reportOnly: (meshes) => reportOnly.live(meshes),
     async close() {
+      reportOnly.close();
       await accessFiles.close();
       await within(LAST_LINES_MS, observer.flush());
       observer.close();
@@ -109,7 +115,7 @@ function reactions({
   log,
   metrics,
   traffic,
-}: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'accessLine' | 'reopenLogs' | 'close'> {
+}: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'accessLine' | 'reopenLogs' | 'reportOnly' | 'close'> {
   return {
     fault(error) {
       metrics.fault(error instanceof Error ? error.message : String(error));

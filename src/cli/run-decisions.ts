@@ -52,7 +52,8 @@ function decisionText(of: Decision): string {
   const to = text(of, 'destination') || text(of, 'sni') || 'no name';
   const request = of['kind'] === 'request' ? ` ${text(of, 'method')} ${text(of, 'path')} ${text(of, 'status')}` : '';
   const moved = `${shortAmount(Number(of['bytesUp']))} up, ${shortAmount(Number(of['bytesDown']))} down in ${shortDuration(Number(of['totalMs']))}`;
-  const detail = text(of, 'detail') || moved;
+  const passed = text(of, 'wouldRefuse');
+  const detail = `${text(of, 'detail') || moved}${passed === '' ? '' : `; would be refused: ${passed}`}`;
   const at = timeText(Number(of['startedAt']));
   return `${oneLine(`${at} ${text(of, 'id')} ${text(of, 'reason')}: ${client} to ${to}${request}: ${detail}`)}\n`;
 }

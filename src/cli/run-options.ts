@@ -53,6 +53,8 @@ export interface RunOptions {
   /** The file for records of sessions; null records none. */
   readonly record: string | null;
   readonly recordMaxBytes: number;
+  /** Meshes whose permissions are only reported. */
+  readonly reportOnly: readonly string[];
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   /** 0 logs no session that ended well. */
@@ -250,6 +252,11 @@ export const RUN_OPTIONS: OptionTable = {
     value: 'SIZE',
     help: 'size at which the next recording file begins; FILE.1 to FILE.5 are kept',
   },
+  'report-only': {
+    kind: 'list',
+    value: 'MESH',
+    help: 'let through, and report loudly, what the permissions of this mesh would refuse; repeat or separate by commas. No variable sets it',
+  },
   'log-level': {
     kind: 'level',
     env: ['ZONE_EGRESS_LOG_LEVEL'],
@@ -352,6 +359,7 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     stateDir: given.text('state-dir'),
     record: given.text('record'),
     recordMaxBytes: given.bytes('record-max-size'),
+    reportOnly: reportOnlyIn(given),
     logLevel: levelOrNull(given.text('log-level') ?? '') ?? 'info',
     logFormat: logFormatIn(given),
     logSample: given.count('log-sample'),
@@ -369,6 +377,16 @@ function logFormatIn(given: ParsedOptions): LogFormat {
   throw new Error(
     `${given.source('log-format') ?? '--log-format'} ${JSON.stringify(text)}: allowed are json, text, logfmt and ecs`,
   );
+}
+
+function reportOnlyIn(given: ParsedOptions): readonly string[] {
+  const source = given.source('report-only');
+  const meshes = [...new Set(given.list('report-only'))];
+  if (source !== null && meshes.length === 0) throw new Error(`${source}: allowed is the name of a mesh`);
+  const wild = meshes.find((mesh) => mesh.includes('*'));
+  if (wild !== undefined)
+    throw new Error(`${source ?? ''} ${JSON.stringify(wild)}: name each mesh; there is no report-only for all meshes`);
+  return meshes;
 }
 
 function isOn(given: ParsedOptions, option: 'http' | 'resumption' | 'openmetrics'): boolean {

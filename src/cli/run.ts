@@ -260,6 +260,7 @@ function egressOptions(options: RunOptions, terminal: Terminal, warnings: readon
     openMetrics: options.openMetrics,
     ignoredFlags: options.ignored,
     warnings: warning === null ? warnings : [...warnings, warning],
+    reportOnly: options.reportOnly,
     ...(options.record === null ? {} : { record: { file: options.record, maxBytes: options.recordMaxBytes } }),
     traffic: {
       drainTimeMs: options.drainTimeMs,

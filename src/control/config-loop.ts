@@ -12,6 +12,7 @@ import { behaviourOf } from './sources/config-source.ts';
 import type { ConfigSource, Good, Rewrite } from './sources/config-source.ts';
 import { checkCompiled } from './sources/check-source.ts';
 import { prove } from './check-invariants.ts';
+import { reportOnlyWarnings, unknownMeshes, withReportOnly } from './report-only.ts';
 import { whatChanged } from './what-changed.ts';
 import type { WhatChanged } from './what-changed.ts';
 
@@ -45,6 +46,8 @@ export interface ConfigLoopOptions {
   readonly source: ConfigSource;
   /** Called first with the result of the source. */
   readonly rewrite?: Rewrite;
+  /** Meshes whose permissions are only reported. */
+  readonly reportOnly?: readonly string[];
   readonly store: CredentialStore<{ readonly problems: readonly Problem[]; readonly credentials: readonly MeshCredentials[] }>;
   readonly clock: Clock;
   /** Makes the configuration live; resolves when it is live everywhere. */
@@ -149,9 +152,15 @@ export class ConfigLoop {
   }
 
   async #compileAndCommit(): Promise<LoadResult> {
-    const { source, store, goLive } = this.#options;
-    const compiled = await this.#load();
-    if (compiled.kind === 'invalid') return { kind: 'rejected', problems: compiled.problems };
+    const { source, store, goLive, reportOnly = [] } = this.#options;
+    const loaded = await this.#load();
+    if (loaded.kind === 'invalid') return { kind: 'rejected', problems: loaded.problems };
+    const marked = withReportOnly(loaded, reportOnly);
+    const isStart = this.#live === null && !behaviourOf(source).awaitsFirst;
+    const unknown = unknownMeshes(marked, isStart ? 'error' : 'warning');
+    if (isStart && unknown.length > 0) return { kind: 'rejected', problems: [...loaded.problems, ...unknown] };
+    const { snapshot } = marked.config;
+    const compiled: Good = { ...marked.config, problems: [...loaded.problems, ...unknown, ...reportOnlyWarnings(snapshot)] };
     const proof = await prove(compiled, behaviourOf(source));
     if (proof.broken.length > 0)
       return { kind: 'rejected', problems: [...compiled.problems, ...proof.problems], broken: proof.broken };

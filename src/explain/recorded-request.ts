@@ -45,8 +45,9 @@ const NEEDED = ['id', 'reason', 'startedAt', 'sni', 'mesh', 'uris', 'method', 'p
 /** Returns null where the line is no request. */
 export function requestIn(fields: RecordedFields): RequestRecord | null {
   if (NEEDED.some((name) => fields[name] === undefined) || !isLike(fields, BLANK) || !isReason(fields.reason)) return null;
-  const { headers } = fields;
+  const { headers, wouldRefuse } = fields;
+  if (wouldRefuse !== undefined && typeof wouldRefuse !== 'string') return null;
   if (!isFields(headers) || !Object.values(headers).every(isTexts)) return null;
   const its = Object.fromEntries(Object.entries(fields).filter(([name]) => Object.hasOwn(BLANK, name)));
-  return { ...BLANK, ...its, headers } as RequestRecord;
+  return { ...BLANK, ...its, headers, ...(wouldRefuse === undefined ? {} : { wouldRefuse }) } as RequestRecord;
 }

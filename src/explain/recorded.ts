@@ -102,6 +102,7 @@ const NEEDED = ['id', 'reason', 'sni', 'mode', 'uris', 'helloMs', 'connectMs'] a
 function isSession(fields: RecordedFields): fields is RecordedFields & Pick<SessionRecord, (typeof NEEDED)[number]> {
   if (NEEDED.some((name) => fields[name] === undefined)) return false;
   if (!isLike(fields, BLANK) || !isReason(fields.reason)) return false;
-  const { mode } = fields;
+  const { mode, wouldRefuse } = fields;
+  if (wouldRefuse !== undefined && typeof wouldRefuse !== 'string') return false;
   return mode === '' || mode === 'passthrough' || mode === 'terminate';
 }

@@ -94,15 +94,17 @@ function passedIn(record: SessionRecord): Passed | null {
   if (mode === '') return { why: `ended before a destination was known (${reason})` };
   if (mode === 'passthrough') return { why: 'were passed through to another zone, which decides who may' };
   if (uris.length === 0) return { why: `ended before the client was known (${reason})` };
+  if (record.wouldRefuse !== undefined) return { passed: 'report-only' };
   if (permission !== '' || connectMs >= 0) return { passed: 'permission' };
   if (reason === 'denied') return { passed: 'refused' };
   if (record.requests !== undefined) return null;
   return { why: `ended before a permission was judged (${reason})` };
 }
 
-function requestPassed({ uris, reason, forwarded, method }: RequestRecord): Passed {
+function requestPassed({ uris, reason, forwarded, method, wouldRefuse }: RequestRecord): Passed {
   if (uris.length === 0) return { why: `ended before the client was known (${reason})` };
   if (reason === 'denied') return { passed: 'refused' };
+  if (wouldRefuse !== undefined) return { passed: 'report-only' };
   const isJudged = forwarded || !NOT_JUDGED.has(reason);
   return isJudged && method !== '' ? { passed: 'permission' } : { why: `ended before a permission was judged (${reason})` };
 }

@@ -31,7 +31,9 @@ function formText(sni: string): string {
   }
 }
 
-export function allowedText({ by, shadowDenied }: Allowed): string {
+export function allowedText({ by, shadowDenied, wouldRefuse }: Allowed): string {
+  if (wouldRefuse !== undefined)
+    return `would be refused: ${wouldRefuse}; it passes because the mesh is report-only (--report-only)`;
   return `allowed by ${by}${shadowDenied ? ', by a rule that would deny (AllowWithShadowDeny)' : ''}`;
 }
 

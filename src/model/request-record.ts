@@ -60,6 +60,11 @@ export interface RequestRecord {
   readonly totalMs: number;
   /** The headers by which a simulation judges it again. */
   readonly headers: RecordedHeaders;
+  /**
+   * The sentence with which a permission would have refused it; it passed because its mesh is in
+   * report-only mode. Absent otherwise.
+   */
+  readonly wouldRefuse?: string;
   /** The rate limit of the route that counted it; empty without one. */
   readonly rateLimit: string;
 }

@@ -41,6 +41,11 @@ export interface TerminateRoute extends RouteBase {
    */
   readonly identity?: MeshName;
   readonly permission: Permission;
+  /**
+   * True lets clients pass that the permission denies, and records them. Only the options of the
+   * process set it, never a source of configurations.
+   */
+  readonly reportOnly?: true;
   readonly protocol: 'tcp' | 'http' | 'http2' | 'grpc' | 'kafka';
   /** How its requests are served. Absent passes bytes unchanged. */
   readonly http?: HttpRoute;

@@ -40,6 +40,11 @@ export interface SessionRecord {
   /** Name of the permission that decided; empty where none was evaluated. */
   readonly permission: string;
   readonly shadowDenied: boolean;
+  /**
+   * The sentence with which a permission would have refused it; it passed because its mesh is in
+   * report-only mode. Absent otherwise.
+   */
+  readonly wouldRefuse?: string;
   /** `address:port` of the endpoint that carried the session, or the last one tried. */
   readonly endpoint: string;
   readonly endpointTls: boolean;

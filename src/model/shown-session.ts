@@ -32,6 +32,8 @@ export interface ShownSession {
   readonly rateDown: number;
   /** Requests so far; absent where bytes pass unchanged. */
   readonly requests?: number;
+  /** As in the record. */
+  readonly wouldRefuse?: string;
 }
 
 /**

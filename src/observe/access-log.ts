@@ -31,6 +31,8 @@ export interface AccessLogKind<Logged> {
   /** The level of a refusal. */
   readonly level: 'info' | 'warn';
   readonly leftOut: string;
+  /** Says that one passed which a permission would have refused. */
+  readonly wouldRefuse: string;
 }
 
 export const SESSIONS: AccessLogKind<SessionRecord> = {
@@ -39,6 +41,7 @@ export const SESSIONS: AccessLogKind<SessionRecord> = {
   refused: 'session refused',
   level: 'warn',
   leftOut: 'refused sessions were left out of the log',
+  wouldRefuse: 'report-only: a session passed that a permission would refuse',
 };
 
 /** A refused request is an answer like any other, which its client has read. */
@@ -48,9 +51,10 @@ export const REQUESTS: AccessLogKind<RequestRecord> = {
   refused: 'request refused',
   level: 'info',
   leftOut: 'refused requests were left out of the log',
+  wouldRefuse: 'report-only: a request passed that a permission would refuse',
 };
 
-type Logged = Pick<SessionRecord, 'reason' | 'clientAddress' | 'startedAt'>;
+type Logged = Pick<SessionRecord, 'reason' | 'clientAddress' | 'startedAt' | 'wouldRefuse'>;
 
 export interface AccessLog<Of> {
   write(record: Of): void;
@@ -73,16 +77,16 @@ export function createAccessLog<Of extends Logged>(kind: AccessLogKind<Of>, opti
   let coming: Timer | null = null;
   let ended = 0;
 
-  function refused(record: Of): void {
-    const suppressed = limits.take(record.reason, record.clientAddress);
+  function limited(record: Of, reason: EndReason, message: string): void {
+    const suppressed = limits.take(reason, record.clientAddress);
     if (suppressed === null) {
-      onSuppressed?.(record.reason);
+      onSuppressed?.(reason);
       // The line of its own waits until no other line with the number can come.
       coming ??= clock.after(2 * WINDOW_MS, tell);
       return;
     }
     const fields = fieldsOf(record);
-    log.line(kind.level, suppressed === 0 ? fields : `${fields},"suppressed":${suppressed}`, kind.refused);
+    log.line(kind.level, suppressed === 0 ? fields : `${fields},"suppressed":${suppressed}`, message);
   }
 
   function tell(): void {
@@ -99,7 +103,8 @@ export function createAccessLog<Of extends Logged>(kind: AccessLogKind<Of>, opti
     tell,
     close: stop,
     write(record) {
-      if (!Object.hasOwn(NORMAL_ENDS, record.reason)) return refused(record);
+      if (!Object.hasOwn(NORMAL_ENDS, record.reason)) return limited(record, record.reason, kind.refused);
+      if (record.wouldRefuse !== undefined) return limited(record, 'denied', kind.wouldRefuse);
       if (sample === 0 || ended++ % sample !== 0) return;
       const fields = fieldsOf(record);
       log.line('info', sample === 1 ? fields : `${fields},"sample":${sample}`, kind.ended);

@@ -48,6 +48,8 @@ export const METRICS = {
   zone_egress_destination_request_seconds: { type: 'histogram', unit: 'seconds', labels: ['mesh', 'destination'], help: 'From the head of a request to the end of its answer, of requests that a service answered' },
   zone_egress_endpoint_sessions_total: { type: 'counter', unit: '', labels: ['mesh', 'destination', 'endpoint', 'result'], help: 'Sessions and connections by the endpoint that was tried last: connected or failed; endpoint is other for those without series of their own' },
   zone_egress_shadow_denied_total: { type: 'counter', unit: '', labels: ['mesh', 'dataplane'], help: 'Sessions that a permission with the action AllowWithShadowDeny would have denied' },
+  zone_egress_report_only: { type: 'gauge', unit: '', labels: ['mesh'], help: '1 for each mesh whose permissions refuse no client because of --report-only' },
+  zone_egress_would_refuse_total: { type: 'counter', unit: '', labels: ['mesh', 'what'], help: 'Sessions and requests (what: session, request) that passed because of --report-only, and that a permission would have refused' },
   zone_egress_config_info: { type: 'gauge', unit: '', labels: ['version'], help: 'Always 1; the version of the configuration that is live' },
   zone_egress_config_loads_total: { type: 'counter', unit: '', labels: ['result'], help: 'Loads of the configuration: applied, unchanged or rejected' },
   zone_egress_broken_routes: { type: 'gauge', unit: '', labels: [], help: 'Routes that refuse every client because of an error in their resource, in a Secret that it names, or in the CA of their mesh' },
@@ -189,6 +191,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const requests = new RequestTallies(counter);
   const sessions = new SessionTallies(counter);
 
+  const wouldRefuse = (mesh: string, what: 'session' | 'request'): void =>
+    counter('zone_egress_would_refuse_total').inc({ mesh, what });
+
   const metrics: Metrics = {
     record(record) {
       const { ended, up, down, shadowDenied, resumed } = sessions.of(record);
@@ -196,6 +201,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       up.add(record.bytesUp);
       down.add(record.bytesDown);
       if (record.shadowDenied) shadowDenied.add(1);
+      if (record.wouldRefuse !== undefined) wouldRefuse(record.mesh, 'session');
       if (record.resumed === true) resumed.add(1);
       if (record.limit !== undefined) counter('zone_egress_limit_refusals_total').inc({ limit: record.limit });
       latencies.record(record);
@@ -203,6 +209,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     recordRequest(record) {
       requests.of(record).add(1);
+      if (record.wouldRefuse !== undefined) wouldRefuse(record.mesh, 'request');
       latencies.recordRequest(record);
       destinations.recordRequest(record);
     },

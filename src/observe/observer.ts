@@ -96,6 +96,8 @@ export interface Events {
   recorded(result: 'written' | 'dropped', count: number): void;
   /** Counts lines of the access logs of routes. */
   accessLines(result: 'written' | 'dropped', count: number): void;
+  /** Sets whether the permissions of a mesh are only reported. */
+  reportOnly(mesh: string, is: boolean): void;
   /** Counts a failed look-up. */
   dnsFailed(): void;
   /** Counts a look-up, with its time. */
@@ -228,6 +230,8 @@ function eventsIn(metrics: Metrics, incidents: Incidents, clock: Clock): Events 
       for (const [name, severity, count] of on) metrics.set('zone_egress_alarm', { name, severity }, count);
     },
     lookup: (result, tookMs) => metrics.lookup(result, tookMs),
+    reportOnly: (mesh, is) =>
+      is ? metrics.set('zone_egress_report_only', { mesh }, 1) : metrics.remove('zone_egress_report_only', { mesh }),
     dnsFailed: () => metrics.count('zone_egress_dns_failures_total', {}),
     controlPlane: (connected, of) => metrics.set('zone_egress_control_plane_connected', { ...of }, connected ? 1 : 0),
     controlPlaneRefused: (type, is, of) => metrics.set('zone_egress_control_plane_refused', { type, ...of }, is ? 1 : 0),

@@ -25,7 +25,8 @@ export function sessionFields(record: SessionRecord, startedAt: string): string 
     `,"helloMs":${record.helloMs},"handshakeMs":${record.handshakeMs},"connectMs":${record.connectMs},"totalMs":${record.totalMs}` +
     (record.limit === undefined ? '' : `,"limit":"${record.limit}"`) +
     (record.requests === undefined ? '' : `,"requests":${record.requests}`) +
-    (record.resumed === undefined ? '' : ',"resumed":true')
+    (record.resumed === undefined ? '' : ',"resumed":true') +
+    wouldRefuse(record)
   );
 }
 
@@ -40,8 +41,13 @@ export function requestFields(record: RequestRecord, startedAt: string): string 
     `,"requestId":${text(record.requestId)},"status":${record.status},"flags":"${record.flags}","details":${text(record.details)}` +
     `,"endpoint":${text(record.endpoint)},"attempts":${record.attempts},"connections":${record.connections}` +
     `,"connectMs":${record.connectMs},"forwarded":${record.forwarded},"bytesUp":${record.bytesUp},"bytesDown":${record.bytesDown}` +
-    `,"serviceTimeMs":${record.serviceTimeMs},"totalMs":${record.totalMs}`
+    `,"serviceTimeMs":${record.serviceTimeMs},"totalMs":${record.totalMs}` +
+    wouldRefuse(record)
   );
+}
+
+function wouldRefuse(record: Pick<SessionRecord, 'wouldRefuse'>): string {
+  return record.wouldRefuse === undefined ? '' : `,"wouldRefuse":${text(record.wouldRefuse, MAX_LONG_TEXT)}`;
 }
 
 function text(value: string, most: number = MAX_TEXT): string {

@@ -219,7 +219,7 @@ function countSession(to: ClusterCounters, record: SessionRecord): void {
   to.sessions++;
   if (reason === 'denied' || reason === 'unsupported-policy') to.denied++;
   else if (isVerified(record)) to.allowed++;
-  if (record.shadowDenied) to.shadowDenied++;
+  if (record.shadowDenied || record.wouldRefuse !== undefined) to.shadowDenied++;
   if (record.requests !== undefined) {
     // The requests and their connections are counted from their own records.
     to.http.sessions++;

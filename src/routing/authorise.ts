@@ -13,7 +13,12 @@ export interface Allowed {
   readonly by: string;
   /** True when a shadow rule would have denied. */
   readonly shadowDenied: boolean;
+  /** Why the permission denies the client, which passes because its mesh is report-only. */
+  readonly wouldRefuse?: string;
 }
+
+/** Takes the place of the name of a permission where report-only lets a client pass. */
+export const REPORT_ONLY = 'report-only';
 
 const PASSTHROUGH: Allowed = { kind: 'allowed', by: '', shadowDenied: false };
 
@@ -36,7 +41,18 @@ export function authoriseClaims(route: Route, client: ClientClaims | null): Allo
     return refuse('no-client-certificate', `${route.destination} asks for a client certificate of mesh ${route.mesh}`);
   if (client.mesh !== route.mesh)
     return refuse('wrong-mesh', `the client was verified in mesh ${client.mesh}, the route is in mesh ${route.mesh}`);
-  return evaluate(route.permission, client, route.destination);
+  const judged = evaluate(route.permission, client, route.destination);
+  if (judged.kind === 'allowed' || judged.code !== 'denied' || route.reportOnly !== true) return judged;
+  return (
+    hasUnsupported(route.permission) ?? { kind: 'allowed', by: REPORT_ONLY, shadowDenied: false, wouldRefuse: judged.detail }
+  );
+}
+
+/** Returns the refusal of a part that cannot be evaluated, which report-only does not lift. */
+function hasUnsupported(permission: Permission): Refusal | null {
+  if (permission.kind === 'unsupported') return refuse('unsupported-policy', `${permission.by}: ${permission.why}`);
+  if (permission.kind !== 'all-of') return null;
+  return permission.all.map(hasUnsupported).find((refusal) => refusal !== null) ?? null;
 }
 
 function evaluate(permission: Permission, client: ClientClaims, destination: string): Allowed | Refusal {

@@ -61,7 +61,8 @@ function rowOf(route: Route, cluster: Cluster | undefined): RouteRow {
     destination,
     mode,
     endpoints: all.map(endpointRow),
-    who: refused ?? whoText(permission),
+    who:
+      refused ?? (route.reportOnly === true ? `report-only, every client passes: ${whoText(permission)}` : whoText(permission)),
     by: permission.by,
     tls,
   };

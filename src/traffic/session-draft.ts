@@ -46,6 +46,7 @@ export class SessionDraft {
   #expiry = '';
   #permission = '';
   #shadowDenied = false;
+  #wouldRefuse = '';
   #target: Target | null = null;
   #attempts = 0;
   #helloMs = -1;
@@ -116,6 +117,7 @@ export class SessionDraft {
       rateUp: this.#rateUp,
       rateDown: this.#rateDown,
       ...(this.#requests === null ? {} : { requests: this.#requests }),
+      ...(this.#wouldRefuse === '' ? {} : { wouldRefuse: this.#wouldRefuse }),
     };
   }
 
@@ -158,6 +160,7 @@ export class SessionDraft {
   allowed(allowed: Allowed): void {
     this.#permission = allowed.by;
     this.#shadowDenied = allowed.shadowDenied;
+    this.#wouldRefuse = shortened(allowed.wouldRefuse ?? '');
   }
 
   limited(limit: BreakerLimit): void {
@@ -233,7 +236,7 @@ export class SessionDraft {
   finish(reason: EndReason, detail: string, check?: CertificateCheck): void {
     this.#check = check ?? null;
     this.#reason = reason;
-    this.#detail = detail.length > MAX_DETAIL ? `${detail.slice(0, MAX_DETAIL)}...` : detail;
+    this.#detail = shortened(detail);
   }
 
   record(nowMs: number): SessionRecord {
@@ -271,15 +274,21 @@ export class SessionDraft {
       connectMs: this.#connectMs,
       totalMs: micros(nowMs - this.#acceptedAt),
     };
-    if (this.#limit === null && this.#check === null && this.#requests === null && !this.#resumed) return Object.freeze(record);
+    const isPlain = this.#limit === null && this.#check === null && this.#requests === null && this.#wouldRefuse === '';
+    if (isPlain && !this.#resumed) return Object.freeze(record);
     return Object.freeze({
       ...record,
       ...(this.#resumed ? { resumed: true } : {}),
+      ...(this.#wouldRefuse === '' ? {} : { wouldRefuse: this.#wouldRefuse }),
       ...(this.#limit === null ? {} : { limit: this.#limit }),
       ...(this.#check === null ? {} : { check: this.#check }),
       ...(this.#requests === null ? {} : { requests: this.#requests }),
     });
   }
+}
+
+function shortened(text: string): string {
+  return text.length > MAX_DETAIL ? `${text.slice(0, MAX_DETAIL)}...` : text;
 }
 
 /** Rounds milliseconds to the microsecond: further digits are noise, and long to write. */

@@ -111,7 +111,7 @@ function forRequests(session: Session, to: Requests, seen: Seen): HttpSession {
 function judgeRequest(session: Session, to: Requests): JudgedRequest {
   try {
     const { admitted, http, cluster } = admitRequest(session, to);
-    return { kind: 'allowed', http, cluster, route: admitted.route };
+    return { kind: 'allowed', http, cluster, route: admitted.route, wouldRefuse: admitted.allowed.wouldRefuse ?? '' };
   } catch (error) {
     if (error instanceof Refused) return { kind: 'refused', refusal: error.refusal };
     throw error;

@@ -101,6 +101,11 @@ const ROUTE = {
 };
 const ROUTE_NEEDS = ['serverName', 'mesh', 'destination', 'cluster'] as const;
 
+/** Takes part in no source: the options of the process alone switch permissions off. */
+const byOptionsOnly: Check = (_value, at) => {
+  throw new TypeError(`${at}: is set by the option reportOnly of startEgress, and by no source`);
+};
+
 const route = byKind('a route', {
   passthrough: options<PassthroughRoute>({ ...ROUTE, subset: byName(text) }, [...ROUTE_NEEDS, 'subset']),
   terminate: options<TerminateRoute>(
@@ -108,6 +113,7 @@ const route = byKind('a route', {
       ...ROUTE,
       identity: name,
       permission,
+      reportOnly: byOptionsOnly,
       protocol: oneOf(['tcp', 'http', 'http2', 'grpc', 'kafka']),
       http: plain,
       rateLimit: options<NonNullable<TerminateRoute['rateLimit']>>({ connections: count, intervalMs: amount }, [

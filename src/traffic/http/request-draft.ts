@@ -55,6 +55,7 @@ export class RequestDraft {
   #sent: FlatHeaders | null = null;
   #answer: FlatHeaders | null = null;
   #limit: RequestRateLimit | null = null;
+  #wouldRefuse = '';
 
   constructor(head: RequestHead | null, facts: RequestFacts, now: { readonly wallMs: number; readonly nowMs: number }) {
     this.#facts = facts;
@@ -69,7 +70,8 @@ export class RequestDraft {
   }
 
   /** Records that it is served by the route. */
-  admitted(http: HttpRoute, upstream: Cluster['http']): void {
+  admitted(http: HttpRoute, upstream: Cluster['http'], wouldRefuse: string): void {
+    this.#wouldRefuse = wouldRefuse.slice(0, MAX_DETAIL);
     this.#http = http;
     this.#upstream = upstream ?? null;
   }
@@ -190,6 +192,7 @@ export class RequestDraft {
       totalMs: micros(nowMs - this.#startedMs),
       headers: head === null ? {} : recordedHeaders(this.#http, head.headers),
       rateLimit: this.#limit === null ? '' : limitId(this.#limit),
+      ...(this.#wouldRefuse === '' ? {} : { wouldRefuse: this.#wouldRefuse }),
     });
   }
 

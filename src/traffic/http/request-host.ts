@@ -63,7 +63,7 @@ export class HostOfRequest implements RequestHost, DialListener {
 
   judge(): JudgedRequest {
     const judged = this.#to.session.judge();
-    if (judged.kind === 'allowed') this.#draft.admitted(judged.http, judged.cluster.http);
+    if (judged.kind === 'allowed') this.#draft.admitted(judged.http, judged.cluster.http, judged.wouldRefuse);
     return judged;
   }
 

@@ -28,6 +28,8 @@ interface Allowed {
   readonly http: HttpRoute;
   readonly cluster: Cluster;
   readonly route: Route;
+  /** Why a permission would have refused it; empty where it did not. */
+  readonly wouldRefuse: string;
 }
 
 /** The judgement of the next request of a connection, in the live configuration. */

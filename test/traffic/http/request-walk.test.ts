@@ -74,7 +74,7 @@ async function startBed(t: Test, service: number, timeouts: HttpTimeouts, retrie
           client: '127.0.0.1',
           newCookie: () => '1',
           uris: [],
-          judge: () => ({ kind: 'allowed', http, cluster: web, route }),
+          judge: () => ({ kind: 'allowed', http, cluster: web, route, wouldRefuse: '' }),
           admit: () => true,
           enter: () => () => {},
           enterRetry: () => (retried++ < retries ? () => {} : null),
