@@ -4,6 +4,7 @@ import { BufferPool } from './buffers.ts';
 import { ignoreError } from '../base/ignore-error.ts';
 import { boundPort } from '../base/bound-port.ts';
 import { PlainReader } from './plain-reader.ts';
+import { readWithoutStacks } from './without-stacks.ts';
 
 /**
  * The part of libuv's handle that this file uses. Node does not document it, so `probeAdoption`
@@ -38,7 +39,9 @@ export function adopt(
   const rest = readRest(accepted);
   owner._handle = null;
   const options = { handle, allowHalfOpen: true, pauseOnCreate: true, onread: reader.onread };
-  return { socket: new Socket(options), rest };
+  const socket = new Socket(options);
+  readWithoutStacks(socket);
+  return { socket, rest };
 }
 
 /**

@@ -75,7 +75,8 @@ export class Breakers {
   enter(cluster: Cluster, over = false): ConnectionPlace | Full {
     const slot = this.#clusters.get(cluster.name);
     if (slot === undefined) return NO_PLACE;
-    const { maxConnections, maxPendingRequests } = { ...BREAKER_DEFAULTS, ...cluster.circuitBreaker };
+    const { maxConnections = BREAKER_DEFAULTS.maxConnections, maxPendingRequests = BREAKER_DEFAULTS.maxPendingRequests } =
+      cluster.circuitBreaker ?? BREAKER_DEFAULTS;
     if (!this.#enter(slot, CONNECTIONS, over ? Infinity : maxConnections)) {
       return tooManyConnections(cluster.name, maxConnections);
     }
@@ -83,20 +84,7 @@ export class Breakers {
       this.#leave(slot, CONNECTIONS);
       return tooManyPending(cluster.name, maxPendingRequests);
     }
-    let pending = true;
-    let open = true;
-    const connected = (): void => {
-      if (pending) this.#leave(slot, PENDING);
-      pending = false;
-    };
-    return {
-      connected,
-      leave: () => {
-        connected();
-        if (open) this.#leave(slot, CONNECTIONS);
-        open = false;
-      },
-    };
+    return new TakenPlace(this, slot);
   }
 
   /**
@@ -212,6 +200,11 @@ export class Breakers {
     return true;
   }
 
+  /** For the place itself. */
+  leave(slot: number, counter: typeof CONNECTIONS | typeof PENDING): void {
+    this.#leave(slot, counter);
+  }
+
   #leave(slot: number, counter: number): void {
     const index = slot * COUNTERS + counter;
     Atomics.sub(this.#counts, index, 1);
@@ -233,6 +226,29 @@ export class Breakers {
 
   #bucket(seen: bigint, tokens: number, intervalMs: number): BucketTake {
     return takeToken(Number(seen), { wallMs: this.#clock.wall(), tokens, intervalMs });
+  }
+}
+
+class TakenPlace implements ConnectionPlace {
+  readonly #breakers: Breakers;
+  readonly #slot: number;
+  #pending = true;
+  #open = true;
+
+  constructor(breakers: Breakers, slot: number) {
+    this.#breakers = breakers;
+    this.#slot = slot;
+  }
+
+  connected(): void {
+    if (this.#pending) this.#breakers.leave(this.#slot, PENDING);
+    this.#pending = false;
+  }
+
+  leave(): void {
+    this.connected();
+    if (this.#open) this.#breakers.leave(this.#slot, CONNECTIONS);
+    this.#open = false;
   }
 }
 

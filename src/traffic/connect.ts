@@ -19,12 +19,13 @@ import { ignoreError } from '../base/ignore-error.ts';
 import { WrongName } from './originate.ts';
 import type { Origination } from './originate.ts';
 import { PlainReader } from './plain-reader.ts';
-import { resetBelow, resetTcp } from './reset.ts';
 import { SharedReader } from './shared-reader.ts';
+import { SocketLeg } from './leg.ts';
 import type { Leg } from './leg.ts';
 import { endOnTlsError } from './tls-error.ts';
 import { TlsReader } from './tls-reader.ts';
 import { UnderTls } from './under-tls.ts';
+import { readWithoutStacks } from './without-stacks.ts';
 import type { SessionSteps } from './session-steps.ts';
 
 export interface ConnectOptions {
@@ -89,14 +90,14 @@ function attemptPlain(steps: SessionSteps, target: Target, options: ConnectOptio
     port: target.endpoint.port,
     allowHalfOpen: true,
     noDelay: true,
-    ...KEEP_ALIVE,
     autoSelectFamily: false,
-    ...(reader === null ? {} : { onread: readsInto(reader) }),
+    ...(reader === null ? KEEP_ALIVE : { onread: readsInto(reader) }),
   });
   // Reading starts when both legs are joined: the first bytes of a server that speaks first must
   // not be lost.
   socket.pause();
-  const leg: Leg = { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
+  if (reader !== null) readWithoutStacks(socket);
+  const leg = new SocketLeg(socket, socket, reader);
   return attempt(steps, target, options, { socket, below: socket, ready: 'connect', leg });
 }
 
@@ -113,13 +114,7 @@ function attemptTls(steps: SessionSteps, target: Target, options: ConnectOptions
   if (tls === null) return attemptPlain(steps, target, options);
   const to = { host: target.ip, port: target.endpoint.port };
   const { socket, below } = dialTls(to, options.origination.connectionOptions(tls, target.endpoint));
-  const leg: Leg = {
-    socket,
-    raw: below,
-    tls: true,
-    reader: options.asStream === true ? null : new TlsReader(options.pool),
-    reset: () => resetBelow(socket, below),
-  };
+  const leg = new SocketLeg(socket, below, options.asStream === true ? null : new TlsReader(options.pool));
   return attempt(steps, target, options, { socket, below, ready: 'secureConnect', leg });
 }
 

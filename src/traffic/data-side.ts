@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { Chain } from '../base/chain.ts';
 import type { Clock } from '../base/clock.ts';
 import { refuse } from '../base/refusal.ts';
 import type { AccessLogLine } from '../model/access-log.ts';
@@ -88,7 +89,7 @@ export class DataSide implements SessionContext {
   adoptionWorks = false;
   readonly #send: (message: FromData) => void;
   readonly #worker: number;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Chain<Session>();
   readonly #sweep: Sweep;
   readonly #admission: Admission;
   readonly #views: ViewMaker;
@@ -211,8 +212,11 @@ export class DataSide implements SessionContext {
   }
 
   unprovenOf(cluster: Cluster): Unproven {
-    const known = this.#unprovenOf.get(cluster) ?? new Unproven();
-    this.#unprovenOf.set(cluster, known);
+    let known = this.#unprovenOf.get(cluster);
+    if (known === undefined) {
+      known = new Unproven();
+      this.#unprovenOf.set(cluster, known);
+    }
     return known;
   }
 
@@ -241,7 +245,7 @@ export class DataSide implements SessionContext {
 
   closeSession(session: Session): void {
     session.policyEnd?.();
-    this.#sessions.delete(session);
+    this.#sessions.remove(session);
     this.limits.leaveSession(session.clientAddress);
     const record = session.draft.record(this.clock.now());
     this.#records.add(record);

@@ -5,7 +5,7 @@ import type { BufferPool } from './buffers.ts';
 import { ignoreError } from '../base/ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 import type { Reader } from './reader.ts';
-import { resetBelow, resetTcp } from './reset.ts';
+import { resetBelow } from './reset.ts';
 import { TlsReader } from './tls-reader.ts';
 import { UnderTls } from './under-tls.ts';
 
@@ -24,6 +24,31 @@ export interface Leg {
   reset(): void;
 }
 
+export class SocketLeg implements Leg {
+  readonly socket: Socket;
+  readonly tls: boolean;
+  readonly reader: Reader | null;
+  readonly #raw: Socket;
+  readonly #below: UnderTls | null;
+
+  /** `below`: the stream between both, where it may move to another connection object. */
+  constructor(socket: Socket, raw: Socket, reader: Reader | null, below: UnderTls | null = null) {
+    this.socket = socket;
+    this.tls = socket !== raw;
+    this.reader = reader;
+    this.#raw = raw;
+    this.#below = below;
+  }
+
+  get raw(): Socket {
+    return this.#below?.raw ?? this.#raw;
+  }
+
+  reset(): void {
+    resetBelow(this.socket, this.raw);
+  }
+}
+
 export interface ClientLeg {
   readonly leg: Leg;
   /** Bytes that arrived after the hello while the endpoint was being connected. */
@@ -40,7 +65,7 @@ export function clientLeg(
   { pool, adoptionWorks }: { readonly pool: BufferPool; readonly adoptionWorks: boolean },
 ): ClientLeg {
   if (tls !== null) {
-    return { leg: tlsLeg(tls, accepted, pool), late: null };
+    return { leg: new SocketLeg(tls, accepted, new TlsReader(pool), UnderTls.below(tls)), late: null };
   }
   if (adoptionWorks && !accepted.destroyed) {
     const reader = new PlainReader(pool);
@@ -48,24 +73,9 @@ export function clientLeg(
     if (adopted !== null) {
       const { socket, rest } = adopted;
       socket.on('error', ignoreError);
-      return { leg: { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) }, late: rest };
+      return { leg: new SocketLeg(socket, socket, reader), late: rest };
     }
     reader.close();
   }
-  const leg = { socket: accepted, raw: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
-  return { leg, late: null };
-}
-
-function tlsLeg(tls: TLSSocket, accepted: Socket, pool: BufferPool): Leg {
-  const below = UnderTls.below(tls);
-  const raw = (): Socket => below?.raw ?? accepted;
-  return {
-    socket: tls,
-    get raw() {
-      return raw();
-    },
-    tls: true,
-    reader: new TlsReader(pool),
-    reset: () => resetBelow(tls, raw()),
-  };
+  return { leg: new SocketLeg(accepted, accepted, null), late: null };
 }

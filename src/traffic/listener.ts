@@ -1,7 +1,6 @@
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
-import { KEEP_ALIVE } from '../base/keep-alive.ts';
 import { boundPort } from '../base/bound-port.ts';
 
 export interface ListenOptions {
@@ -45,7 +44,7 @@ export class Listener {
 
   constructor(clock: Clock, onConnection: (socket: Socket) => void) {
     this.#clock = clock;
-    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...KEEP_ALIVE }, (socket) => {
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       this.#lastAcceptAt = clock.now();
       this.#accepts++;
       onConnection(socket);

@@ -2,7 +2,7 @@ import type { OpenSessions } from '../model/messages.ts';
 import type { Session } from './session-state.ts';
 
 /** Counts sessions for the log of a drain. They are in the order in which they were accepted. */
-export function openSessionsOf(sessions: ReadonlySet<Session>, nowMs: number): OpenSessions {
+export function openSessionsOf(sessions: Iterable<Session>, nowMs: number): OpenSessions {
   const destinations = new Map<string, number>();
   let oldestMs = 0;
   for (const { route, openedAt } of sessions) {

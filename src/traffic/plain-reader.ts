@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { SIZES } from './buffers.ts';
 import type { BufferPool } from './buffers.ts';
 import type { Meter, Reader } from './reader.ts';
+import { withStacks } from './without-stacks.ts';
 
 /**
  * Reads of at most this size are copied on their way into TLS, which writes asynchronously: reading
@@ -91,6 +92,7 @@ export class PlainReader implements Reader {
   }
 
   #onRead(bytes: number): boolean {
+    withStacks();
     const sink = this.#sink;
     const buffer = this.#buffer;
     if (sink === null || buffer === null || this.#closed) return false;

@@ -17,8 +17,8 @@ export function resetTcp(socket: Socket): void {
 
 /** Does the same under TLS: TLS has no reset, and a close_notify would look like an orderly end. */
 export function resetBelow(tls: Socket, raw: Socket): void {
-  const ending = [tls, raw].find((each) => !each.destroyed && each.writableEnded && !each.writableFinished);
-  if (ending !== undefined) {
+  const ending = isEnding(tls) ? tls : isEnding(raw) ? raw : null;
+  if (ending !== null) {
     if (waiting.has(ending)) return;
     waiting.add(ending);
     ending.once('finish', () => {
@@ -34,4 +34,8 @@ export function resetBelow(tls: Socket, raw: Socket): void {
   }
   if (!raw.destroyed) raw.resetAndDestroy();
   if (!tls.destroyed) tls.destroy();
+}
+
+function isEnding({ destroyed, writableEnded, writableFinished }: Socket): boolean {
+  return !destroyed && writableEnded && !writableFinished;
 }

@@ -1,18 +1,14 @@
 import type { Cluster } from '../model/cluster.ts';
 import type { Target } from '../routing/choose.ts';
-import type { ConnectionPlace } from './breakers.ts';
+import type { ConnectionPlace, Full } from './breakers.ts';
 import { connectEndpoint } from './connect.ts';
 import type { Leg } from './leg.ts';
 import type { SessionContext } from './session-context.ts';
 import { overLimit } from './session-judgement.ts';
 import type { Session } from './session-state.ts';
 
-/**
- * Resolves at once where every name of the cluster has an answer, otherwise when the first answers
- * come.
- */
+/** Resolves when the first answers for the names of the cluster come. */
 export async function namesKnown(session: Session, cluster: Cluster, context: SessionContext): Promise<void> {
-  if (context.names.allKnown(cluster)) return;
   session.waitsForNames = true;
   await session.steps.step<void>((done) => context.names.whenKnown(cluster, done));
   session.waitsForNames = false;
@@ -26,7 +22,8 @@ export async function connectCluster(
 ): Promise<Leg> {
   const { clock, pool, origination, settings } = context;
   const startedAt = clock.now();
-  const place = await takePlace(session, cluster, context);
+  const entered = context.breakers.enter(cluster);
+  const place = 'limit' in entered ? await makePlace(session, { cluster, context, full: entered }) : entered;
   session.holds(context.unprovenOf(cluster), startedAt);
   session.scope.add(() => place.leave());
   let leave: (() => void) | null = null;
@@ -55,15 +52,13 @@ export async function connectCluster(
   return leg;
 }
 
-/**
- * Takes a place among the connections of the cluster. Where none is left, ends a passthrough
- * session whose client has not answered its endpoint yet.
- */
-async function takePlace(session: Session, cluster: Cluster, context: SessionContext): Promise<ConnectionPlace> {
-  const place = context.breakers.enter(cluster);
-  if (!('limit' in place)) return place;
-  const isRoom = place.limit === 'max-connections' && context.unprovenOf(cluster).makeRoom(context.clock.now());
-  if (!isRoom) throw overLimit(session, place);
+/** Ends a passthrough session whose client has not answered its endpoint yet, and takes its place. */
+async function makePlace(
+  session: Session,
+  { cluster, context, full }: { readonly cluster: Cluster; readonly context: SessionContext; readonly full: Full },
+): Promise<ConnectionPlace> {
+  const isRoom = full.limit === 'max-connections' && context.unprovenOf(cluster).makeRoom(context.clock.now());
+  if (!isRoom) throw overLimit(session, full);
   // The other session leaves its place when its walk has ended, before the loop turns.
   await session.steps.step<void>((done) => {
     setImmediate(done);

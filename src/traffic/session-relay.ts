@@ -2,6 +2,7 @@ import { refuse } from '../base/refusal.ts';
 import type { NormalEnd } from '../base/refusal.ts';
 import { refusedAfterHandshake } from './connect.ts';
 import type { Leg } from './leg.ts';
+import type { Meter } from './reader.ts';
 import type { Session } from './session-state.ts';
 import { splice } from './splice.ts';
 import { tlsErrorText } from './tls-error.ts';
@@ -16,7 +17,6 @@ export function relay(
   [hello, late]: readonly [hello: Buffer | null, late: Buffer | null],
 ): Promise<NormalEnd> {
   const { draft } = session;
-  let endpointAnswered = false;
   session.joined = true;
   for (const bytes of [hello, late]) {
     if (bytes === null) continue;
@@ -24,29 +24,36 @@ export function relay(
     endpoint.socket.write(bytes);
   }
   if (late !== null) session.proven();
-  const up = {
-    add(bytes: number): void {
-      draft.moved('up', bytes);
-      session.moved = true;
-      if (session.unproven !== null) session.proven();
-    },
-  };
-  const down = {
-    add(bytes: number): void {
-      draft.moved('down', bytes);
-      session.moved = true;
-      endpointAnswered = true;
-    },
-  };
+  const up = new SessionMeter(session, 'up');
+  const down = new SessionMeter(session, 'down');
   if (client.tls) endWithTlsError(session, client, { to: endpoint, name: 'client', isRefusal: () => false });
-  if (endpoint.tls) endWithTlsError(session, endpoint, { to: client, name: 'endpoint', isRefusal: () => !endpointAnswered });
+  if (endpoint.tls) endWithTlsError(session, endpoint, { to: client, name: 'endpoint', isRefusal: () => !down.hasMoved });
   return session.steps.step<NormalEnd>((done) => {
-    const joined = splice(client, endpoint, { up, down });
+    const joined = splice({ client, endpoint }, { up, down }, done);
     session.accepted = null;
     session.legs = { client, endpoint, lost: (side) => joined.lost(side) };
-    void joined.ended.then(done);
     return () => joined.cut();
   });
+}
+
+/** Counts the bytes of one direction. The first ones of a client prove it. */
+class SessionMeter implements Meter {
+  readonly #session: Session;
+  readonly #direction: 'up' | 'down';
+  hasMoved = false;
+
+  constructor(session: Session, direction: 'up' | 'down') {
+    this.#session = session;
+    this.#direction = direction;
+  }
+
+  add(bytes: number): void {
+    const session = this.#session;
+    session.draft.moved(this.#direction, bytes);
+    session.moved = true;
+    this.hasMoved = true;
+    if (this.#direction === 'up' && session.unproven !== null) session.proven();
+  }
 }
 
 /**

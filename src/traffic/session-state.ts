@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Linked } from '../base/chain.ts';
 import { refuse } from '../base/refusal.ts';
 import { Scope } from '../base/scope.ts';
 import type { VerifiedClient } from '../model/client.ts';
@@ -27,7 +28,10 @@ interface Joined {
  * The state of one accepted connection. It keeps its route, never the snapshot. Facts that are only
  * reported go to the draft of its record, which is written and not read.
  */
-export class Session {
+export class Session implements Linked<Session> {
+  chain: object | null = null;
+  before: Session | null = null;
+  after: Session | null = null;
   readonly steps: SessionSteps = new SessionSteps();
   readonly draft: SessionDraft;
   readonly scope: Scope;
@@ -54,6 +58,8 @@ export class Session {
   legs: Joined | null = null;
   /** Its places among the unproven sessions; null once the client is proven. */
   unproven: UnprovenPlace[] | null = [];
+  /** The accepted socket, or both legs, whose peers the kernel probes when they are quiet. */
+  lookedAfter: Socket | Joined | null = null;
   /** True when the kernel probes the peers sooner than those of other connections. */
   askedSooner = false;
   /**

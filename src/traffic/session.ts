@@ -58,8 +58,11 @@ async function walkSteps(session: Session, accepted: Socket, context: SessionCon
     const served = (): void => deadline.cancel();
     return serveHttpClient(session, tls, { context, name, answersDenied: route.http.answersDenied, served });
   }
-  await namesKnown(session, clusterNow(admitNow(session, name, context)), context);
-  const admitted = admitNow(session, name, context);
+  let admitted = admitNow(session, name, context);
+  if (!context.names.allKnown(clusterNow(admitted))) {
+    await namesKnown(session, clusterNow(admitted), context);
+    admitted = admitNow(session, name, context);
+  }
   const cluster = clusterNow(admitted);
   const view = context.view(cluster, session.clientAddress);
   const { targets } = unlessRefused(chooseEndpoints(admitted, cluster, view));

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { adopt } from './adopt.ts';
+import { withStacks } from './without-stacks.ts';
 
 /** The most bytes of one read. */
 export const FULL_READ: number = 64 * 1024;
@@ -23,6 +24,7 @@ export class SharedReader {
   }
 
   #onRead(bytes: number): boolean {
+    withStacks();
     const all = sharedRoom();
     this.onBytes?.(bytes === all.length ? all : all.subarray(0, bytes));
     return true;

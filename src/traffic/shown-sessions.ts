@@ -12,7 +12,7 @@ const AT_A_TIME = 500;
 type Piece = Omit<Extract<FromData, { kind: 'shown-sessions' }>, 'kind' | 'ask'>;
 
 interface ShownFrom {
-  readonly sessions: ReadonlySet<Session>;
+  readonly sessions: Iterable<Session>;
   readonly clock: Clock;
   readonly worker: number;
   /** Ends each session that is found, with this detail; only those are counted then. */
@@ -29,13 +29,15 @@ export async function showSessions(
   send: (piece: Piece) => void,
 ): Promise<void> {
   const found: ShownSession[] = [];
-  // New sessions come while this goes on: it ends after as many as there were.
-  let left = sessions.size;
+  let left = AT_A_TIME;
   for (const session of sessions) {
-    if (left-- === 0) break;
+    // Some end while this goes on.
+    if (session.chain === null) continue;
     const open: ShownSession = { ...session.draft.open(clock.now()), worker, state: stateOf(session) };
     if (isFoundBy(query, open) && (end === undefined || ended(session, end))) found.push(open);
-    if (left % AT_A_TIME === 0) await nextTurn();
+    if (--left > 0) continue;
+    left = AT_A_TIME;
+    await nextTurn();
   }
   const shown = largestFirst(found, query);
   for (let i = 0; i < shown.length; i += AT_A_TIME) {

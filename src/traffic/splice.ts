@@ -7,8 +7,6 @@ import type { Meter } from './reader.ts';
 const LAST_WORDS_MS = 1_000;
 
 export interface Splice {
-  /** Resolves when both sockets are closed. Never rejects. */
-  readonly ended: Promise<NormalEnd>;
   /** Ends both sides now. */
   cut(): void;
   /** Reports that the peer of this side has gone, which Node has not noticed. */
@@ -16,18 +14,21 @@ export interface Splice {
 }
 
 /**
- * Joins two connections until both are closed. Each must already have a permanent `error` listener.
+ * Joins two connections until both are closed; then calls `ended`, once. Each must already have a permanent `error` listener.
  * Node keeps an ended TLS socket until a large collection, so none of them holds the session then.
  * Each direction ends by itself: the end of one side is passed on after everything before it was
  * written, and bytes still flow the other way. A reset or any other error on one side resets the
  * other. Back-pressure is exact: a side is not read while the other has not taken what was read
  * before.
  */
-export function splice(client: Leg, endpoint: Leg, meters: { readonly up: Meter; readonly down: Meter }): Splice {
+export function splice(
+  { client, endpoint }: { readonly client: Leg; readonly endpoint: Leg },
+  meters: { readonly up: Meter; readonly down: Meter },
+  ended: (reason: NormalEnd) => void,
+): Splice {
   let reason: NormalEnd = 'closed';
   let open = 2;
   const stops: (() => void)[] = [];
-  const { promise: ended, resolve } = Promise.withResolvers<NormalEnd>();
 
   function join(from: Leg, to: Leg, meter: Meter, failure: NormalEnd): void {
     const { socket } = from;
@@ -49,16 +50,18 @@ export function splice(client: Leg, endpoint: Leg, meters: { readonly up: Meter;
       open--;
       if (open > 0) return;
       for (const stop of stops) stop();
-      resolve(reason);
+      ended(reason);
     }
     socket.on('end', onEnd);
     socket.on('error', onError);
     socket.on('close', onClose);
-    stops.push(() => {
-      socket.removeListener('end', onEnd);
-      socket.removeListener('error', onError);
-      socket.removeListener('close', onClose);
-    });
+    if (from.tls) {
+      stops.push(() => {
+        socket.removeListener('end', onEnd);
+        socket.removeListener('error', onError);
+        socket.removeListener('close', onClose);
+      });
+    }
     if (socket.destroyed) onClose(false);
     else if (socket.readableEnded) onEnd();
     if (from.reader !== null) from.reader.start(socket, to.socket, { intoTls: to.tls, meter });
@@ -68,9 +71,9 @@ export function splice(client: Leg, endpoint: Leg, meters: { readonly up: Meter;
   join(client, endpoint, meters.up, 'client-reset');
   join(endpoint, client, meters.down, 'endpoint-reset');
   return {
-    ended,
     cut: () => {
-      for (const leg of [client, endpoint]) cutLeg(leg);
+      cutLeg(client);
+      cutLeg(endpoint);
     },
     lost(side) {
       const [gone, other] = side === 'client' ? [client, endpoint] : [endpoint, client];

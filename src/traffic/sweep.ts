@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
+import { KEEP_ALIVE } from '../base/keep-alive.ts';
 import { refuse } from '../base/refusal.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import type { Leg } from './leg.ts';
@@ -36,7 +37,7 @@ interface Handle {
 export class Sweep {
   readonly #clock: Clock;
   readonly #settings: TrafficSettings;
-  readonly #sessions: ReadonlySet<Session>;
+  readonly #sessions: Iterable<Session>;
   readonly #before: () => void;
   readonly #everyMs: number;
   #timer: Timer | null = null;
@@ -44,7 +45,7 @@ export class Sweep {
   constructor(options: {
     readonly clock: Clock;
     readonly settings: TrafficSettings;
-    readonly sessions: ReadonlySet<Session>;
+    readonly sessions: Iterable<Session>;
     /** Called before each check. */
     readonly before: () => void;
   }) {
@@ -69,6 +70,7 @@ export class Sweep {
     const nowMs = this.#clock.now();
     for (const session of this.#sessions) {
       session.draft.sample(nowMs);
+      lookAfter(session);
       if (session.servesRequests) this.#lookAtRequests(session);
       else if (session.legs === null) lookAtClient(session);
       else this.#lookAtJoined(session, session.legs);
@@ -136,6 +138,19 @@ function isDisconnected(socket: Socket | null): boolean {
   if (socket === null || socket.destroyed) return false;
   const handle = (socket as unknown as { readonly _handle: Handle | null })._handle;
   return handle !== null && typeof handle.getpeername === 'function' && handle.getpeername({}) !== 0;
+}
+
+/**
+ * Lets the kernel probe peers that are quiet. Set here, not at the start, because most connections
+ * are over before their first check, and each would pay for eight more system calls.
+ */
+function lookAfter(session: Session): void {
+  const { legs, accepted } = session;
+  const peers = legs ?? accepted;
+  if (session.lookedAfter === peers) return;
+  session.lookedAfter = peers;
+  for (const socket of legs === null ? [accepted] : [legs.client.raw, legs.endpoint.raw])
+    if (socket !== null && !socket.destroyed) socket.setKeepAlive(true, KEEP_ALIVE.keepAliveInitialDelay);
 }
 
 function askSooner(session: Session): void {

@@ -1,4 +1,6 @@
 import type { Socket } from 'node:net';
+import { Chain } from '../base/chain.ts';
+import type { Linked } from '../base/chain.ts';
 
 /**
  * A connection of the source with most places that has sent nothing for this long is ended before
@@ -13,18 +15,48 @@ export interface UnprovenPlace {
   leave(): void;
 }
 
-interface Holder extends UnprovenPlace {
-  readonly since: number;
+interface Holder {
   readonly socket: Socket;
-  /** Bytes that it had sent when it came. */
-  readonly bytesRead: number;
+  readonly nowMs: number;
   readonly giveUp: () => void;
 }
 
-interface Source {
+class HeldPlace implements UnprovenPlace, Linked<HeldPlace> {
+  chain: object | null = null;
+  before: HeldPlace | null = null;
+  after: HeldPlace | null = null;
+  readonly source: Source;
+  readonly since: number;
+  /** Bytes that the socket had sent when it came. */
+  readonly bytesRead: number;
+  /** Null when the place was left. */
+  holder: Holder | null;
+  readonly #among: Unproven;
+
+  constructor(among: Unproven, source: Source, holder: Holder) {
+    this.#among = among;
+    this.source = source;
+    this.since = holder.nowMs;
+    this.bytesRead = holder.socket.bytesRead;
+    this.holder = holder;
+  }
+
+  leave(): void {
+    this.#among.leave(this);
+  }
+}
+
+class Source implements Linked<Source> {
+  chain: object | null = null;
+  before: Source | null = null;
+  after: Source | null = null;
   readonly name: string;
   /** The oldest first. */
-  readonly holders: Set<Holder>;
+  readonly places: Chain<HeldPlace> = new Chain();
+
+  constructor(name: string) {
+    this.name = name;
+  }
 }
 
 /**
@@ -36,7 +68,7 @@ interface Source {
 export class Unproven {
   readonly #sources = new Map<string, Source>();
   /** Sources by the number of their places. */
-  readonly #byNumber: Set<Source>[] = [];
+  readonly #byNumber: Chain<Source>[] = [];
   #most = 0;
   #size = 0;
 
@@ -44,28 +76,30 @@ export class Unproven {
     return this.#size;
   }
 
-  enter(name: string, holder: { readonly socket: Socket; readonly nowMs: number; readonly giveUp: () => void }): UnprovenPlace {
-    const source = this.#sources.get(name) ?? { name, holders: new Set() };
-    const held: Holder = {
-      since: holder.nowMs,
-      socket: holder.socket,
-      bytesRead: holder.socket.bytesRead,
-      giveUp: holder.giveUp,
-      leave: () => {
-        if (!source.holders.has(held)) return;
-        this.#move(source, () => source.holders.delete(held));
-        this.#size--;
-      },
-    };
-    this.#move(source, () => source.holders.add(held));
-    this.#size++;
-    return held;
+  enter(name: string, holder: Holder): UnprovenPlace {
+    const source = this.#sources.get(name) ?? new Source(name);
+    const before = source.places.size;
+    const place = new HeldPlace(this, source, holder);
+    source.places.add(place);
+    if (before === 0) this.#sources.set(name, source);
+    this.#moved(source, before);
+    return place;
+  }
+
+  /** For the place itself. */
+  leave(place: HeldPlace): void {
+    const { source } = place;
+    const before = source.places.size;
+    if (!source.places.remove(place)) return;
+    place.holder = null;
+    if (before === 1) this.#sources.delete(source.name);
+    this.#moved(source, before);
   }
 
   /** Returns false where no holder is left. */
   makeRoom(nowMs: number): boolean {
-    const [most] = this.#byNumber[this.#most] ?? [];
-    return most !== undefined && giveWay(most, nowMs);
+    const most = this.#byNumber[this.#most]?.first ?? null;
+    return most !== null && giveWay(most, nowMs);
   }
 
   /** Does the same among the holders of one source. */
@@ -74,36 +108,31 @@ export class Unproven {
     return source !== undefined && giveWay(source, nowMs);
   }
 
-  #move(source: Source, change: () => void): void {
-    const before = source.holders.size;
-    if (before > 0) this.#byNumber[before]?.delete(source);
-    change();
-    const { size } = source.holders;
-    if (size === 0) this.#sources.delete(source.name);
-    else {
-      this.#sources.set(source.name, source);
-      (this.#byNumber[size] ??= new Set()).add(source);
-    }
+  #moved(source: Source, before: number): void {
+    const { size } = source.places;
+    this.#size += size - before;
+    if (before > 0) this.#byNumber[before]?.remove(source);
+    if (size > 0) (this.#byNumber[size] ??= new Chain()).add(source);
     // Counts change by one at a time, so the next number is a neighbour of this one.
     if (size > this.#most) this.#most = size;
     else if (before === this.#most && this.#byNumber[before]?.size === 0) this.#most = size;
   }
 }
 
-function giveWay({ holders }: Source, nowMs: number): boolean {
-  const [oldest] = holders;
-  if (oldest === undefined) return false;
-  const gives = oldestSilent(holders, nowMs) ?? oldest;
+function giveWay({ places }: Source, nowMs: number): boolean {
+  const gives = oldestSilent(places, nowMs) ?? places.first;
+  const holder = gives?.holder ?? null;
+  if (gives === null || holder === null) return false;
   gives.leave();
-  gives.giveUp();
+  holder.giveUp();
   return true;
 }
 
-function oldestSilent(holders: ReadonlySet<Holder>, nowMs: number): Holder | null {
+function oldestSilent({ first }: Chain<HeldPlace>, nowMs: number): HeldPlace | null {
   let asked = 0;
-  for (const holder of holders) {
-    if (nowMs - holder.since < SILENT_MS || asked++ === ASKED) return null;
-    if (holder.socket.bytesRead === holder.bytesRead) return holder;
+  for (let place = first; place !== null; place = place.after) {
+    if (nowMs - place.since < SILENT_MS || asked++ === ASKED) return null;
+    if (place.holder?.socket.bytesRead === place.bytesRead) return place;
   }
   return null;
 }

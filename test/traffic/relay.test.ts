@@ -7,8 +7,8 @@ import { systemClock } from '../../src/base/clock.ts';
 import { adopt, probeAdoption } from '../../src/traffic/adopt.ts';
 import { BufferPool, SIZES } from '../../src/traffic/buffers.ts';
 import { PlainReader } from '../../src/traffic/plain-reader.ts';
-import { resetTcp } from '../../src/traffic/reset.ts';
 import { splice } from '../../src/traffic/splice.ts';
+import { SocketLeg } from '../../src/traffic/leg.ts';
 import type { Leg } from '../../src/traffic/leg.ts';
 
 type Path = 'adopted-handle' | 'public-api';
@@ -22,7 +22,7 @@ async function relay(path: Path, onServer: (socket: Socket) => void): Promise<Re
   const server = createServer({ allowHalfOpen: true }, onServer);
   await listen(server);
   const counted = { up: 0, down: 0 };
-  const relays: ReturnType<typeof splice>[] = [];
+  const relays: Promise<string>[] = [];
   const front = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (accepted) => {
     accepted.on('error', () => {});
     const reader = new PlainReader(pool);
@@ -36,15 +36,11 @@ async function relay(path: Path, onServer: (socket: Socket) => void): Promise<Re
     upstream.on('error', () => {});
     upstream.once('connect', () => {
       const client = path === 'adopted-handle' ? adoptedSide(accepted, pool) : publicSide(accepted);
-      const endpoint: Leg = {
-        socket: upstream,
-        raw: upstream,
-        tls: false,
-        reader,
-        reset: () => void upstream.resetAndDestroy(),
-      };
+      const endpoint = new SocketLeg(upstream, upstream, reader);
       const meter = (key: 'up' | 'down'): { add: (bytes: number) => void } => ({ add: (bytes) => (counted[key] += bytes) });
-      relays.push(splice(client, endpoint, { up: meter('up'), down: meter('down') }));
+      const { promise, resolve } = Promise.withResolvers<string>();
+      relays.push(promise);
+      splice({ client, endpoint }, { up: meter('up'), down: meter('down') }, resolve);
     });
   });
   await listen(front);
@@ -52,7 +48,7 @@ async function relay(path: Path, onServer: (socket: Socket) => void): Promise<Re
     pool,
     counted,
     client: () => connect({ port: portOf(front), host: '127.0.0.1', allowHalfOpen: true }),
-    ended: async () => (await Promise.all(relays.map(({ ended }) => ended))).at(-1),
+    ended: async () => (await Promise.all(relays)).at(-1),
     close() {
       front.close();
       server.close();
@@ -74,11 +70,11 @@ function adoptedSide(accepted: Socket, pool: BufferPool): Leg {
   if (adopted === null) throw new Error('adoption does not work here');
   const { socket } = adopted;
   socket.on('error', () => {});
-  return { socket, raw: socket, tls: false, reader, reset: () => resetTcp(socket) };
+  return new SocketLeg(socket, socket, reader);
 }
 
 function publicSide(accepted: Socket): Leg {
-  return { socket: accepted, raw: accepted, tls: false, reader: null, reset: () => resetTcp(accepted) };
+  return new SocketLeg(accepted, accepted, null);
 }
 
 async function listen(server: Server): Promise<void> {
@@ -106,6 +102,37 @@ function echo(socket: Socket): void {
 
 t.test('this Node lets an accepted handle be adopted', async (t) => {
   t.equal(await probeAdoption(systemClock()), true);
+});
+
+t.test('the error of a reset has no stack; a fault while bytes are moved has one', async (t) => {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  const port = await listen(server).then(() => portOf(server));
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
+  const client = connect({ port, host: '127.0.0.1' });
+  const [half] = await accepted;
+  half.on('error', () => {});
+  const reader = new PlainReader(new BufferPool());
+  const adopted = adopt(half, reader);
+  if (adopted === null) throw new Error('adoption does not work here');
+  const { socket } = adopted;
+  const { promise: fault, resolve } = Promise.withResolvers<Error>();
+  reader.start(socket, socket, { intoTls: false, meter: { add: () => resolve(new Error('while bytes are moved')) } });
+  client.write('bytes');
+  t.match((await fault).stack, /relay\.test/);
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  socket.on('close', () => end());
+  const { promise: reset, resolve: resetCame } = Promise.withResolvers<Error>();
+  socket.on('error', resetCame);
+  client.resetAndDestroy();
+  const { message, stack } = await reset;
+  t.equal(message, 'read ECONNRESET');
+  t.equal(stack, 'Error: read ECONNRESET');
+  t.match(new Error('later').stack, /relay\.test/, 'others have theirs');
+  await ended;
+  reader.close();
+  // The server's one connection was adopted: it would wait for it.
+  server.close();
+  server.unref();
 });
 
 t.test('thousands of reads make no buffer beyond one of each size', async (t) => {

@@ -62,10 +62,15 @@ async function joined(onEndpoint: (socket: Socket) => void): Promise<Watched> {
   inner.on('data', (chunk: Buffer) => chunks.push({ memory: chunk.buffer, whole: chunk.length === chunk.buffer.byteLength }));
   inner.pause();
   outer.pause();
-  const { ended } = splice(
-    { socket: inner, raw: inner, tls: true, reader: new TlsReader(pool), reset: () => inner.destroy() },
-    { socket: outer, raw: outer, tls: false, reader: null, reset: () => void outer.resetAndDestroy() },
+  const { promise: ended, resolve } = Promise.withResolvers<string>();
+  const reader = new TlsReader(pool);
+  splice(
+    {
+      client: { socket: inner, raw: inner, tls: true, reader, reset: () => inner.destroy() },
+      endpoint: { socket: outer, raw: outer, tls: false, reader: null, reset: () => void outer.resetAndDestroy() },
+    },
     { up: { add: () => {} }, down: { add: () => {} } },
+    resolve,
   );
   return {
     pool,
