@@ -56,3 +56,15 @@ export class Chain<Member extends Linked<Member>> {
     return all.values();
   }
 }
+
+/** A member for what cannot have links of its own. */
+export class ChainEntry<Value> implements Linked<ChainEntry<Value>> {
+  chain: object | null = null;
+  before: ChainEntry<Value> | null = null;
+  after: ChainEntry<Value> | null = null;
+  readonly value: Value;
+
+  constructor(value: Value) {
+    this.value = value;
+  }
+}

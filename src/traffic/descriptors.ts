@@ -3,6 +3,7 @@
  * number that is free: the number of a new socket tells how many files are open.
  */
 import type { Socket } from 'node:net';
+import { handleOf } from './handle.ts';
 
 /** Connections to services may take half of these, connections of clients none. */
 const KEPT = 128;
@@ -18,5 +19,5 @@ export function descriptorRefusal(socket: Socket, limit: number, leadsTo: 'clien
 
 /** -1 where this Node keeps it elsewhere, and while the socket has none. */
 function descriptorOf(socket: Socket): number {
-  return (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle?.fd ?? -1;
+  return handleOf(socket)?.fd ?? -1;
 }

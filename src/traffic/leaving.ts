@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { Chain, ChainEntry } from '../base/chain.ts';
 import { freeMemory } from './free-memory.ts';
 
 /** The time that a peer has to read the last bytes and to end its side; the same as Envoy's. */
@@ -15,7 +16,7 @@ const MOST = 256;
  * and what the peer still sends is read and dropped until the peer ends too.
  */
 export class Leaving {
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Chain<ChainEntry<Socket>>();
   #closed = false;
 
   /** `reader` is the present listener for data of the socket. */
@@ -23,8 +24,9 @@ export class Leaving {
     socket.removeListener('data', reader);
     if (this.#closed || this.#sockets.size >= MOST) return socket.destroySoon();
     const until = performance.now() + LEAVING_MS;
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    const entry = new ChainEntry(socket);
+    this.#sockets.add(entry);
+    socket.once('close', () => this.#sockets.remove(entry));
     socket.on('data', (chunk: Buffer) => {
       freeMemory(chunk);
       if (performance.now() > until) socket.destroy();
@@ -37,6 +39,6 @@ export class Leaving {
 
   close(): void {
     this.#closed = true;
-    for (const socket of this.#sockets) socket.destroySoon();
+    for (const { value } of this.#sockets) value.destroySoon();
   }
 }

@@ -52,7 +52,9 @@ export async function connectCluster(
   return leg;
 }
 
-/** Ends a passthrough session whose client has not answered its endpoint yet, and takes its place. */
+/**
+ * Ends a passthrough session whose client has not answered its endpoint yet, and takes its place.
+ */
 async function makePlace(
   session: Session,
   { cluster, context, full }: { readonly cluster: Cluster; readonly context: SessionContext; readonly full: Full },

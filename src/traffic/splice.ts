@@ -14,8 +14,8 @@ export interface Splice {
 }
 
 /**
- * Joins two connections until both are closed; then calls `ended`, once. Each must already have a permanent `error` listener.
- * Node keeps an ended TLS socket until a large collection, so none of them holds the session then.
+ * Joins two connections until both are closed; then calls `ended`, once. Each must already have a
+ * permanent `error` listener.
  * Each direction ends by itself: the end of one side is passed on after everything before it was
  * written, and bytes still flow the other way. A reset or any other error on one side resets the
  * other. Back-pressure is exact: a side is not read while the other has not taken what was read
@@ -55,13 +55,8 @@ export function splice(
     socket.on('end', onEnd);
     socket.on('error', onError);
     socket.on('close', onClose);
-    if (from.tls) {
-      stops.push(() => {
-        socket.removeListener('end', onEnd);
-        socket.removeListener('error', onError);
-        socket.removeListener('close', onClose);
-      });
-    }
+    // Node keeps an ended TLS socket until a large collection: it must not hold the session then.
+    if (from.tls) stops.push(() => void socket.off('end', onEnd).off('error', onError).off('close', onClose));
     if (socket.destroyed) onClose(false);
     else if (socket.readableEnded) onEnd();
     if (from.reader !== null) from.reader.start(socket, to.socket, { intoTls: to.tls, meter });
@@ -72,8 +67,7 @@ export function splice(
   join(endpoint, client, meters.down, 'endpoint-reset');
   return {
     cut: () => {
-      cutLeg(client);
-      cutLeg(endpoint);
+      for (const leg of [client, endpoint]) cutLeg(leg);
     },
     lost(side) {
       const [gone, other] = side === 'client' ? [client, endpoint] : [endpoint, client];

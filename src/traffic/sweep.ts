@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { KEEP_ALIVE } from '../base/keep-alive.ts';
 import { refuse } from '../base/refusal.ts';
 import type { TrafficSettings } from '../model/settings.ts';
+import { handleOf } from './handle.ts';
 import type { Leg } from './leg.ts';
 import type { Session } from './session-state.ts';
 
@@ -20,14 +21,6 @@ const ASK_QUIET_MS = 8_000;
  * byte: sooner than on other connections (KEEP_ALIVE).
  */
 const KEEP_ALIVE_HALF_CLOSED_MS = 15_000;
-
-/**
- * The part of libuv's handle that this file uses. Node does not document it. Where it is missing,
- * TCP keep-alive and the timeouts remain.
- */
-interface Handle {
-  getpeername?(out: object): number;
-}
 
 /**
  * Checks all sessions regularly. It ends those that were silent for too long, and those whose peer
@@ -134,9 +127,10 @@ function hasGone({ socket, raw }: Leg): boolean {
   return isDisconnected(raw) && (socket.readableEnded || !socket.writableFinished);
 }
 
+/** Where the handle cannot be asked, TCP keep-alive and the timeouts remain. */
 function isDisconnected(socket: Socket | null): boolean {
   if (socket === null || socket.destroyed) return false;
-  const handle = (socket as unknown as { readonly _handle: Handle | null })._handle;
+  const handle = handleOf(socket);
   return handle !== null && typeof handle.getpeername === 'function' && handle.getpeername({}) !== 0;
 }
 

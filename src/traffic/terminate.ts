@@ -50,10 +50,6 @@ interface Secured extends Handshaken {
   readonly judgement: Judgement;
 }
 
-interface Pending {
-  secure(socket: TLSSocket): void;
-}
-
 /**
  * Terminates mesh mTLS by `tls.Server`s that never listen and are fed accepted sockets after their
  * hello was read and put back, each for one mesh. Never use `new TLSSocket(socket, { isServer: true
@@ -65,8 +61,6 @@ export class Terminator {
   readonly #clock: Clock;
   readonly #renewals: Renewals;
   readonly #servers = new Map<MeshName, MeshServer>();
-  /** Sockets in their handshake. */
-  readonly #pending = new Map<UnderTls, Pending>();
   /**
    * The last TLS error. Node's event does not name its connection, but Node ends that connection
    * before it reads anything else.
@@ -103,9 +97,8 @@ export class Terminator {
     server.on('secureConnection', (socket) => {
       endOnTlsError(socket);
       const under = UnderTls.current;
-      const pending = under === null ? undefined : this.#pending.get(under);
-      if (pending === undefined) socket.destroy();
-      else pending.secure(socket);
+      if (under === null || under.onSecure === null) socket.destroy();
+      else under.onSecure(socket);
     });
     server.on('keylog', (line: Buffer, socket: TLSSocket) => {
       if (isServerSecret(line)) this.#secrets.set(socket, line);
@@ -275,7 +268,7 @@ export class Terminator {
         this.#wipe(socket);
         done({ socket, protocol, resumed, judgement });
       };
-      this.#pending.set(under, { secure: onSecure });
+      under.onSecure = onSecure;
       this.#lastError = null;
       under.onEnd = (error) => failed(error ?? this.#lastError ?? new Error('the connection was closed'));
       // A client that ends its side during its handshake has gone. As half-closed it would hold its
@@ -284,7 +277,7 @@ export class Terminator {
       server.emit('connection', under);
       under.start(peeked);
       return () => {
-        this.#pending.delete(under);
+        under.onSecure = null;
         this.#lastError = null;
         under.onEnd = null;
       };

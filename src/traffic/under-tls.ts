@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { ignoreError } from '../base/ignore-error.ts';
 import { RecordCursor } from '../wire/record-cursor.ts';
 import { freeMemory } from './free-memory.ts';
@@ -35,6 +36,8 @@ export class UnderTls extends Duplex {
   static readonly #of = new WeakMap<Socket, UnderTls>();
   /** Called once, when TLS or the connection has ended, with the error of the connection. */
   onEnd: ((error: Error | null) => void) | null = null;
+  /** Called when the handshake is done; null where nothing waits for it. */
+  onSecure: ((tls: TLSSocket) => void) | null = null;
   #raw: Socket;
   readonly #reader: SharedReader | null;
   readonly #writes = new TlsWrites();

@@ -1,19 +1,11 @@
 import type { Socket } from 'node:net';
+import { handleOf } from './handle.ts';
+import type { SocketHandle } from './handle.ts';
 
-/**
- * The part of libuv's handle that this file uses. Node does not document it. Where it is missing,
- * or Error cannot be changed, resets cost more, and nothing else.
- */
-interface Handle {
-  onread?: unknown;
-}
-
-/** Returns the buffer of the next read. */
-type OnRead = (this: unknown, bytes: unknown) => unknown;
-
+/** Where Error cannot be changed, or the handle has no such function, resets cost more. */
 const isChangeable = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')?.writable === true;
 /** Node has one function for all sockets. */
-let original: OnRead | null = null;
+let original: SocketHandle['onread'];
 let limit = 0;
 
 /**
@@ -22,11 +14,11 @@ let limit = 0;
  * short connection. What is called with the bytes has to call `withStacks` first.
  */
 export function readWithoutStacks(socket: Socket): void {
-  const handle = (socket as unknown as { readonly _handle: Handle | null })._handle;
+  const handle = handleOf(socket);
   const onread = handle?.onread;
-  if (!isChangeable || typeof onread !== 'function' || onread === quietly) return;
-  original ??= onread as OnRead;
-  if (handle !== null && original === onread) handle.onread = quietly;
+  if (!isChangeable || handle === null || typeof onread !== 'function' || onread === quietly) return;
+  original ??= onread;
+  if (original === onread) handle.onread = quietly;
 }
 
 /** Gives errors their stacks again, for the rest of this read: they are faults of our own. */

@@ -1,7 +1,7 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
-import { Chain } from '../../src/base/chain.ts';
+import { Chain, ChainEntry } from '../../src/base/chain.ts';
 import type { Linked } from '../../src/base/chain.ts';
 
 class Member implements Linked<Member> {
@@ -66,6 +66,18 @@ t.test('a walk meets those that were there, also where they leave meanwhile', (t
     chain.add(new Member('z'));
   }
   t.equal(seen, 'abc');
+  t.end();
+});
+
+t.test('what has no links of its own is a member by an entry', (t) => {
+  const chain = new Chain<ChainEntry<string>>();
+  const [one, two] = [new ChainEntry('one'), new ChainEntry('two')];
+  for (const each of [one, two]) chain.add(each);
+  t.equal(chain.remove(one), true);
+  t.strictSame(
+    [...chain].map(({ value }) => value),
+    ['two'],
+  );
   t.end();
 });
 

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { Chain, ChainEntry } from '../../base/chain.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 
 /** The most bytes that a peer may spend on frames without a request or a body. */
@@ -38,7 +39,7 @@ export const FLOOD = 'a flood of bytes without a request';
  */
 export class ControlBudget {
   readonly #mostBytes: number;
-  readonly #streams = new Set<Readable>();
+  readonly #streams = new Chain<ChainEntry<Readable>>();
   #readBytes = 0;
   #earned = 0;
   #excess = 0;
@@ -58,14 +59,18 @@ export class ControlBudget {
     this.#earned += headBytes + BYTES_PER_STREAM;
   }
 
-  /** Counts what waits in this stream unread. Call `leave` when the stream is closed. */
-  enter(stream: Readable): void {
-    this.#streams.add(stream);
+  /**
+   * Counts what waits in this stream unread. Call `leave` with what it returns when the stream is
+   * closed.
+   */
+  enter(stream: Readable): ChainEntry<Readable> {
+    const entry = new ChainEntry(stream);
+    this.#streams.add(entry);
+    return entry;
   }
 
-  leave(stream: Readable): void {
-    this.#streams.delete(stream);
-    this.#earned += stream.readableLength * BYTES_PER_WAITING;
+  leave(entry: ChainEntry<Readable>): void {
+    if (this.#streams.remove(entry)) this.#earned += entry.value.readableLength * BYTES_PER_WAITING;
   }
 
   /** Call it when a stream is cut off on this side while its peer may still be sending. */
@@ -98,7 +103,7 @@ export class ControlBudget {
     const most = this.#mostBytes + (midRead ? BYTES_PER_READ : 0);
     if (this.#excess <= most) return false;
     let waiting = 0;
-    for (const stream of this.#streams) waiting += stream.readableLength;
+    for (const { value } of this.#streams) waiting += value.readableLength;
     return this.#excess > most + waiting * BYTES_PER_WAITING;
   }
 }

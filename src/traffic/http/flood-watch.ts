@@ -1,3 +1,4 @@
+import { Chain, ChainEntry } from '../../base/chain.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 
 /** Interval of the checks of what peers spend. */
@@ -6,7 +7,7 @@ const LOOK_MS = 500;
 /** Checks each connection regularly, with one timer for all. */
 export class FloodWatch {
   readonly #clock: Clock;
-  readonly #looks = new Set<() => void>();
+  readonly #looks = new Chain<ChainEntry<() => void>>();
   #timer: Timer | null = null;
 
   constructor(clock: Clock) {
@@ -15,12 +16,13 @@ export class FloodWatch {
 
   /** Returns the function that stops it. */
   add(look: () => void): () => void {
-    this.#looks.add(look);
+    const entry = new ChainEntry(look);
+    this.#looks.add(entry);
     this.#timer ??= this.#clock.every(LOOK_MS, () => {
-      for (const each of this.#looks) each();
+      for (const { value } of this.#looks) value();
     });
     return () => {
-      this.#looks.delete(look);
+      this.#looks.remove(entry);
       if (this.#looks.size > 0) return;
       this.#timer?.cancel();
       this.#timer = null;

@@ -26,7 +26,7 @@ export class H1Front {
   readonly #headTimeoutMs: number;
   /** One server for each head timeout, which Node enforces. */
   readonly #servers = new Map<number, Server>();
-  readonly #connections = new Map<Duplex, H1Connection>();
+  readonly #connections = new WeakMap<Duplex, H1Connection>();
 
   /** `headTimeoutMs`: a connection ends when its head takes longer. */
   constructor(clock: Clock, headTimeoutMs: number) {

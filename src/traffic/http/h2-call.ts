@@ -1,6 +1,8 @@
 import { constants } from 'node:http2';
 import type { ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import type { ChainEntry, Linked } from '../../base/chain.ts';
 import { fieldsOf } from '../../wire/flat-headers.ts';
 import type { FlatHeaders } from '../../wire/flat-headers.ts';
 import { bodyCame } from './body-memory.ts';
@@ -36,10 +38,14 @@ export class BrokenConnection extends Error {}
  * turn in which it began, so that one that is small is known to be complete when its head is
  * passed on, and needs no frame of its own for its end.
  */
-export class H2Call implements UpstreamCall {
+export class H2Call implements UpstreamCall, Linked<H2Call> {
+  chain: object | null = null;
+  before: H2Call | null = null;
+  after: H2Call | null = null;
   readonly #host: CallHost;
   readonly #listener: UpstreamListener;
   #stream: ClientHttp2Stream | null = null;
+  #waiting: ChainEntry<Readable> | null = null;
   #head: ServiceHead | null = null;
   /** Pieces of the answer that wait for the end of the turn. */
   #pieces: Buffer[] = [];
@@ -61,7 +67,7 @@ export class H2Call implements UpstreamCall {
     const { budget } = this.#host;
     this.#stream = stream;
     budget.begun(0);
-    budget.enter(stream);
+    this.#waiting = budget.enter(stream);
     stream.on('error', (error: Error) => (this.#failure = error));
     stream.on('headers', () => this.#host.look());
     stream.on('response', (_headers, flags, raw?: unknown) => this.#onHead(flags, rawTexts(raw)));
@@ -169,7 +175,7 @@ export class H2Call implements UpstreamCall {
   }
 
   #onClose(stream: ClientHttp2Stream): void {
-    this.#host.budget.leave(stream);
+    if (this.#waiting !== null) this.#host.budget.leave(this.#waiting);
     this.#body?.resume();
     if (!this.#finish()) return;
     const { rstCode = H2.internal } = stream;

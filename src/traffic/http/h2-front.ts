@@ -198,13 +198,13 @@ class H2Exchange implements Exchange {
     this.body = hasBody ? new RequestBody(stream) : null;
     if (!hasBody) return;
     keepsOwnPieces(stream);
-    budget.enter(stream);
+    const waiting = budget.enter(stream);
     stream.on('data', ({ length }: Buffer) => {
       budget.body(length);
       bodyCame(length);
     });
     stream.on('trailers', (headers: object) => budget.body(JSON.stringify(headers).length));
-    stream.once('close', () => budget.leave(stream));
+    stream.once('close', () => budget.leave(waiting));
   }
 
   get bodyIsRead(): boolean {

@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls';
+import { Chain, ChainEntry } from '../../base/chain.ts';
 import { refuse } from '../../base/refusal.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { HttpTimeouts } from '../../model/http-route.ts';
@@ -25,7 +26,7 @@ export class HttpTraffic {
   readonly #plane: SessionContext;
   readonly #h1: H1Front;
   readonly #pools: UpstreamPools;
-  readonly #lives = new Set<ConnectionLife>();
+  readonly #lives = new Chain<ChainEntry<ConnectionLife>>();
   readonly #watch: FloodWatch;
   #draining = false;
 
@@ -63,12 +64,13 @@ export class HttpTraffic {
         socket.destroy();
       },
     });
-    this.#lives.add(life);
+    const entry = new ChainEntry(life);
+    this.#lives.add(entry);
     if (this.#draining) life.leave();
     socket.once('close', () => {
       stop();
       life.closed();
-      this.#lives.delete(life);
+      this.#lives.remove(entry);
     });
     return {
       close() {
@@ -81,7 +83,7 @@ export class HttpTraffic {
   /** Marks answers from now on as the last of their connection. */
   drain(): void {
     this.#draining = true;
-    for (const life of this.#lives) life.leave();
+    for (const { value } of this.#lives) value.leave();
   }
 
   keep(clusters: ReadonlyMap<string, Cluster>): void {

@@ -1,6 +1,7 @@
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
+import { Chain } from '../../base/chain.ts';
 import { ignoreError } from '../../base/ignore-error.ts';
 import type { Target } from '../../routing/choose.ts';
 import { ControlBudget, FLOOD } from './control-budget.ts';
@@ -20,7 +21,7 @@ export class Http2Connection implements Connection {
   readonly #socket: Socket;
   readonly #budget: ControlBudget;
   /** Requests without a complete answer. */
-  readonly #running = new Set<H2Call>();
+  readonly #running = new Chain<H2Call>();
   /** Calls whose answer has begun in this turn. */
   #gathered: H2Call[] = [];
   readonly #parts: CallHost;
@@ -60,7 +61,7 @@ export class Http2Connection implements Connection {
         if (this.#gathered.push(call) === 1) setImmediate(this.#passOn);
       },
       over: (call) => {
-        this.#running.delete(call);
+        this.#running.remove(call);
         this.#release();
       },
     };
