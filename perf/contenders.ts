@@ -71,8 +71,9 @@ async function startEgress(main: string, bed: Bed, { workers, routes = 0 }: Star
     writeFileSync(join(folder, 'changed.yaml'), externalService('default', 'changed', bed.plain + (++changes % 2)));
   change();
   const egressProcess = await startNode(
+    // As the image starts it.
     // prettier-ignore
-    [main, 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0', '--allow-resolved', '127.0.0.0/8'],
+    ['--max-semi-space-size=4', main, 'run', '--resources', folder, '--concurrency', String(workers), '--readiness-port', '0', '--allow-resolved', '127.0.0.0/8'],
     (line) => line.msg === 'zone egress is ready',
   );
   return {
