@@ -44,9 +44,10 @@ export async function chooseSource(options: SourceOptions, parts: SourceParts): 
     const { severalControlPlanes } = await import('../control/sources/join-control-plane.ts');
     return severalControlPlanes('read' in proxies ? proxies : fixedRoster(proxies), joining);
   }
-  observation.observer.metrics.controlPlane(false, null);
   if (source !== undefined) return givenSource(source, (error) => observation.fault(error));
   if (controlPlane !== undefined) {
+    // An egress without a control plane has no such series: an alert takes 0 for one that is away.
+    observation.observer.metrics.controlPlane(false, null);
     // gRPC and Envoy's messages take a second to load, so they are loaded only to join a control
     // plane.
     const { controlPlaneOf } = await import('../control/sources/join-control-plane.ts');

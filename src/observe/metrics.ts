@@ -56,7 +56,7 @@ export const METRICS = {
   zone_egress_config_problems: { type: 'gauge', unit: '', labels: ['severity'], help: 'Findings of the last load: error or warning' },
   zone_egress_invariant_violations_total: { type: 'counter', unit: '', labels: ['invariant'], help: 'Configurations rejected because the compiled result broke an internal invariant (a bug in zone-egress), by invariant; the previous configuration stays live' },
   zone_egress_config_last_success_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When a load last succeeded' },
-  zone_egress_control_plane_connected: { type: 'gauge', unit: '', labels: ['mesh', 'dataplane'], help: '1 while the control plane answers on the stream; mesh and dataplane are absent where the process is one proxy only, and a ZoneEgress has an empty mesh' },
+  zone_egress_control_plane_connected: { type: 'gauge', unit: '', labels: ['mesh', 'dataplane'], help: '1 while the control plane answers on the stream; there is none without a control plane; mesh and dataplane are absent where the process is one proxy only, and a ZoneEgress has an empty mesh' },
   zone_egress_control_plane_refused: { type: 'gauge', unit: '', labels: ['type', 'mesh', 'dataplane'], help: '1 while the last response of this type is refused; the control plane then repeats it and sends nothing newer' },
   zone_egress_kept_configuration_timestamp_seconds: { type: 'gauge', unit: 'seconds', labels: [], help: 'When the live configuration was kept, while it comes from --state-dir because the control plane is away; otherwise 0' },
   zone_egress_kept_writes_total: { type: 'counter', unit: '', labels: ['result'], help: 'Writes of the live configuration to --state-dir: written or failed' },

@@ -86,6 +86,7 @@ t.test('sessions, look-ups and handshakes count where they belong, and OpenMetri
   t.match(plain.body, /^zone_egress_dns_seconds_count\{result="answered"\} [1-9]/m);
   t.match(plain.body, /^zone_egress_dns_seconds_count\{result="failed"\} [1-9]/m);
   t.notMatch(plain.body, / # \{/);
+  t.notMatch(plain.body, /^zone_egress_control_plane_connected /m, '0 would be a control plane that is away');
 
   const open = await read(zone.egress.adminPort, OPEN);
   t.match(open.type, /^application\/openmetrics-text; version=1\.0\.0/);
