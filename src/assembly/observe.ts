@@ -9,10 +9,12 @@ import { packageVersion } from '../base/version.ts';
 import { within } from '../base/within.ts';
 import { recordSessions } from '../control/record-sessions.ts';
 import type { EndpointWatchOptions } from '../endpoints/watch.ts';
+import { isTcpPlace } from '../model/access-log.ts';
 import type { AccessLogLine } from '../model/access-log.ts';
 import type { MeshCredentials } from '../model/credentials.ts';
 import { createAccessFiles } from '../observe/access-files.ts';
-import type { AccessFiles } from '../observe/access-files.ts';
+import type { AccessFilesOptions } from '../observe/access-files.ts';
+import { createAccessStreams } from '../observe/access-streams.ts';
 import { createObserver } from '../observe/observer.ts';
 import type { Observer } from '../observe/observer.ts';
 import { ReportOnlyLog } from '../observe/report-only-log.ts';
@@ -77,7 +79,8 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
     ...(options.logDestination === undefined ? {} : { destination: options.logDestination }),
   });
   observer.metrics.workers(options.concurrency ?? 1);
-  const accessFiles = accessFilesOf(observer, clock);
+  const accessFiles = createAccessFiles(accessOptions(observer, clock));
+  const accessStreams = createAccessStreams(accessOptions(observer, clock));
   const reportOnly = new ReportOnlyLog(observer, clock);
   let endRecording: () => Promise<void> = () => Promise.resolve();
   return {
@@ -90,25 +93,25 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
       accessFiles.reopen();
       observer.log.info({}, 'the files of access logs are opened again');
     },
-    accessLine: ({ path, line }) => accessFiles.write(path, line),
+    accessLine: ({ path, line }) => (isTcpPlace(path) ? accessStreams : accessFiles).write(path, line),
     ...reactions(observer),
     reportOnly: (meshes) => reportOnly.live(meshes),
     async close() {
       reportOnly.close();
-      await accessFiles.close();
+      await Promise.all([accessFiles.close(), accessStreams.close()]);
       await within(LAST_LINES_MS, observer.flush());
       observer.close();
     },
   };
 }
 
-function accessFilesOf({ log, metrics }: Observer, clock: Clock): AccessFiles {
-  return createAccessFiles({
+function accessOptions({ log, metrics }: Observer, clock: Clock): AccessFilesOptions {
+  return {
     clock,
     onLines: (result, count) => metrics.accessLines(result, count),
     onFailure: (file, err) => log.error({ err, file }, 'an access log cannot be written: its lines are left out and counted'),
     onRecovered: (file) => log.info({ file }, 'an access log is written again'),
-  });
+  };
 }
 
 function reactions({

@@ -3,7 +3,7 @@
  * of a route. Plain data.
  */
 export interface AccessLogTarget {
-  /** The file that the lines are added to. */
+  /** The file that the lines are added to, or `tcp://host:port` for a receiver of lines. */
   readonly path: string;
   readonly format: AccessLogFormat;
   /** Only about clients with such a first URI SAN. Absent means all. */
@@ -50,4 +50,16 @@ export type FormatValue =
 export interface AccessLogLine {
   readonly path: string;
   readonly line: string;
+}
+
+const TCP = 'tcp://';
+
+/** Returns the place of a receiver at `host:port`; null for a text that is no such address. */
+export function tcpPlace(address: string): string | null {
+  const [, port] = /^(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):(\d{1,5})$/.exec(address) ?? [];
+  return port === undefined || Number(port) < 1 || Number(port) > 65_535 ? null : `${TCP}${address}`;
+}
+
+export function isTcpPlace(path: string): boolean {
+  return path.startsWith(TCP);
 }

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { readFileSync, renameSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createReceiver } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
@@ -171,4 +172,34 @@ t.test('rules are about server names and clients, each on its own', async (t) =>
   t.equal(await ask(await zone.connect(mesh.sni, mesh.client('other')), 'ping'), 'ping');
   await until('one of TCP', () => lines('all').length === 3 && lines('other').length === 2);
   t.equal(lines('web').length, 2);
+});
+
+t.test('a log of type Tcp comes to its receiver, for sessions and for requests', async (t) => {
+  const got: string[] = [];
+  const receiver = createReceiver((socket) => socket.on('data', (chunk: Buffer) => void got.push(chunk.toString()))).listen(
+    0,
+    '127.0.0.1',
+  );
+  await once(receiver, 'listening');
+  t.teardown(() => void receiver.close());
+  const address = `127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+  const format = '%REQUESTED_SERVER_NAME% %REQ(:METHOD)% %RESPONSE_CODE%';
+  const { zone, mesh } = await start(t, () => [
+    `{ default: { backends: [{ type: Tcp, tcp: { address: "${address}", format: { type: Plain, plain: '${format}' } } }] } }`,
+  ]);
+  await using _ = zone;
+  const socket = await zone.connect(mesh.sni, mesh.client('frontend'));
+  t.equal(await ask(socket, 'ping'), 'ping');
+  socket.end();
+  const web = await zone.connect('sni.extsvc.mesh-a.web.80', mesh.client('frontend'));
+  web.write('GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n');
+  t.match(await text(web), /hello/);
+  await until('three lines', () => got.join('').split('\n').length === 4);
+  t.same(got.join('').split('\n').sort(), [
+    '',
+    'sni.extsvc.mesh-a.partner.9000 - 0',
+    'sni.extsvc.mesh-a.partner.9000 - 0',
+    'sni.extsvc.mesh-a.web.80 GET 200',
+  ]);
+  t.match(await zone.egress.metrics(), /zone_egress_access_log_lines_total\{result="written"\} 3/);
 });

@@ -243,6 +243,6 @@ t.test('access logs have the values of Kuma’s placeholders', async (t) => {
   );
   t.match(
     linesOf(compiled, 'warning').join('\n'),
-    /MeshAccessLog p: not supported by this egress yet: access logs of type Tcp \(tcp, web\); access logs of type OpenTelemetry/,
+    /MeshAccessLog p: not supported by this egress yet: access logs of type OpenTelemetry \(tcp, web\)/,
   );
 });

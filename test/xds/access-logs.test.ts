@@ -88,12 +88,33 @@ t.test('the matches of a rule count: those of another server name are left out, 
   t.match(logsOf({ ...file(text('x')), ...cel(prefix) }), [{ clients: { type: 'prefix', value: 'spiffe://m/' } }]);
 });
 
+/** As Kuma sends a log of type Tcp: a file whose reader is kuma-dp. */
+function piped(format: JsonObject): JsonObject {
+  const log = file(format);
+  return { ...log, typedConfig: { ...(log['typedConfig'] as JsonObject), path: '/tmp/kuma-al-egress-m.sock' } };
+}
+
+t.test('a log of type Tcp goes to its receiver, without the part that is for kuma-dp', async (t) => {
+  const path = 'tcp://10.0.0.1:5000';
+  const sni = { name: 'REQUESTED_SERVER_NAME' };
+  t.match(logsOf(piped({ logFormat: { jsonFormat: { address: '10.0.0.1:5000', message: 'to %REQUESTED_SERVER_NAME%' } } })), [
+    { path, format: { kind: 'text', pieces: ['to ', sni, '\n'] } },
+  ]);
+  t.match(
+    logsOf(piped({ logFormat: { jsonFormat: { address: '10.0.0.1:5000', message: { sni: '%REQUESTED_SERVER_NAME%' } } } })),
+    [{ path, format: { kind: 'json', value: { kind: 'map', entries: [['sni', { kind: 'text', pieces: [sni] }]] } } }],
+  );
+  t.match(logsOf(piped(text('10.0.0.1:5000;to %REQUESTED_SERVER_NAME%\n'))), [
+    { path, format: { kind: 'text', pieces: ['to ', sni, '\n'] } },
+  ]);
+});
+
 t.test('what is not written is a remark, and refuses no client', async (t) => {
   t.match(leftOut(file(text('%DURATON%'))), [/its format has %DURATON%, which is no command operator of Envoy$/]);
   t.match(leftOut({ ...file(text('x')), ...cel('request.path == "/"') }), [/its filter is not evaluated$/]);
   t.match(leftOut({ ...file(text('x')), filter: { statusCodeFilter: {} } }), [/its filter is not evaluated$/]);
-  const tcp = { ...file({ logFormat: { jsonFormat: { address: '10.0.0.1:5000', message: 'x' } } }) };
-  const path = { ...(tcp['typedConfig'] as JsonObject), path: '/tmp/kuma-al-egress-m.sock' };
-  t.match(leftOut({ ...tcp, typedConfig: path }), [/it is of type Tcp, which goes through the process of kuma-dp$/]);
+  const json = (jsonFormat: JsonObject): JsonObject => ({ logFormat: { jsonFormat } });
+  for (const format of [json({ message: 'x' }), json({ address: 'nowhere', message: 'x' }), text('x')])
+    t.match(leftOut(piped(format)), [/it is of type Tcp, and its format names no address$/]);
   t.match(leftOut({ name: 'envoy.access_loggers.stdout' }), [/it is of type envoy\.access_loggers\.stdout$/]);
 });

@@ -1,3 +1,4 @@
+import { tcpPlace } from '../../model/access-log.ts';
 import type { AccessLogFormat } from '../../model/access-log.ts';
 import { jsonFormat, textFormat } from '../access-format.ts';
 import type { ParsedFormat } from '../access-format.ts';
@@ -13,7 +14,7 @@ import type { PolicyKind } from './kind.ts';
 export type MeshAccessLog = Policy<AccessLogConf>;
 
 export interface AccessLogConf {
-  /** The backends of type File. */
+  /** The backends of type File and Tcp. */
   readonly files?: readonly FileBackend[];
   /** The types of the other backends, which are not served. */
   readonly others?: readonly string[];
@@ -62,29 +63,37 @@ function readConf(item: Fields): AccessLogConf {
       if (!backend.has('type')) backend.error('type', 'must be defined');
       continue;
     }
-    if (type !== 'File') others.push(type);
-    const file = type === 'File' ? readFile(backend) : readOther(backend, type);
+    if (type === 'OpenTelemetry') {
+      others.push(type);
+      readOpenTelemetry(backend);
+      continue;
+    }
+    const file = type === 'File' ? readFile(backend) : readTcp(backend);
     if (file !== null) files.push(file);
   }
   return { files, ...(others.length === 0 ? {} : { others }) };
 }
 
-/** Checks a backend that is not served; returns null. */
-function readOther(backend: Fields, type: 'Tcp' | 'OpenTelemetry'): null {
-  const name = type === 'Tcp' ? 'tcp' : 'openTelemetry';
-  const known = type === 'Tcp' ? ['address', 'format'] : ['endpoint', 'attributes', 'body', 'backendRef'];
-  const fields = backend.object(name, known);
+/** Checks a backend that is not served. */
+function readOpenTelemetry(backend: Fields): void {
+  const fields = backend.object('openTelemetry', ['endpoint', 'attributes', 'body', 'backendRef']);
   if (fields === undefined) {
-    if (!backend.has(name)) backend.error(name, 'must be defined');
-    return null;
-  }
-  if (type === 'Tcp') {
-    readFormat(fields);
-    if ((fields.text('address') ?? '') === '') fields.error('address', 'tcp backend requires valid address');
+    if (!backend.has('openTelemetry')) backend.error('openTelemetry', 'must be defined');
   } else if (!fields.has('endpoint') && !fields.has('backendRef')) {
     fields.errorAt(fields.at, fields.path, 'must have at least one defined: endpoint, backendRef');
   }
-  return null;
+}
+
+function readTcp(backend: Fields): FileBackend | null {
+  const fields = backend.object('tcp', ['address', 'format']);
+  if (fields === undefined) {
+    if (!backend.has('tcp')) backend.error('tcp', 'must be defined');
+    return null;
+  }
+  const path = tcpPlace(fields.text('address') ?? '');
+  const format = readFormat(fields);
+  if (path === null) fields.error('address', 'tcp backend requires valid address');
+  return path === null || format === undefined ? null : { path, format };
 }
 
 function readFile(backend: Fields): FileBackend | null {

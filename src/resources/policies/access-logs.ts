@@ -46,7 +46,6 @@ export function accessLogsOf(
 export function logFeatures({ files = [], others = [] }: AccessLogConf): readonly Feature[] {
   return [
     ...(files.length > 0 ? (['access logs'] as const) : []),
-    ...(others.includes('Tcp') ? (['access logs of type Tcp'] as const) : []),
     ...(others.includes('OpenTelemetry') ? (['access logs of type OpenTelemetry'] as const) : []),
   ];
 }

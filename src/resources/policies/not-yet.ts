@@ -15,11 +15,10 @@ export type Feature =
   | 'loadBalancer of services'
   | 'timeouts'
   | 'access logs'
-  | 'access logs of type Tcp'
   | 'access logs of type OpenTelemetry';
 
 /** Features that Kuma has and this egress has not. */
-export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>(['access logs of type Tcp', 'access logs of type OpenTelemetry']);
+export const NOT_YET: ReadonlySet<Feature> = new Set<Feature>(['access logs of type OpenTelemetry']);
 
 /** Features without an effect in Kuma too; the names of services follow each text. */
 export const NO_EFFECT: ReadonlyMap<Feature, string> = new Map<Feature, string>([

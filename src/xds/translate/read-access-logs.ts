@@ -1,4 +1,5 @@
-import type { AccessLogClients, AccessLogFormat, AccessLogTarget } from '../../model/access-log.ts';
+import { tcpPlace } from '../../model/access-log.ts';
+import type { AccessLogClients, AccessLogFormat, AccessLogTarget, FormatPiece } from '../../model/access-log.ts';
 import { serverName } from '../../model/names.ts';
 import { jsonFormat, textFormat } from '../../resources/access-format.ts';
 import type { ParsedFormat } from '../../resources/access-format.ts';
@@ -32,15 +33,49 @@ export function readAccessLogs(logs: readonly AccessLog[], onConnect: boolean, r
       return leftOut(
         typeOf(config) === OTEL ? 'OpenTelemetry is not spoken here' : `it is of type ${typeOf(config) || log.name}`,
       );
-    if (/\/kuma-al-[^/]*\.sock$/.test(file.path)) return leftOut('it is of type Tcp, which goes through the process of kuma-dp');
     const filter = readFilter(log);
     if (filter === null) return leftOut('its filter is not evaluated');
     const format = readFormat(file);
     if (format.kind === 'invalid') return leftOut(`its format ${format.why}`);
+    const to = isPipeOfKumaDp(file.path) ? tcpReceiver(format.parsed) : { path: file.path, format: format.parsed };
+    if (to === null) return leftOut('it is of type Tcp, and its format names no address');
     const { clients, serverName: name } = filter;
     const more = { ...(clients === null ? {} : { clients }), ...(onConnect ? { onConnect } : {}) };
-    return [{ target: { path: file.path, format: format.parsed, ...more }, serverName: name }];
+    return [{ target: { ...to, ...more }, serverName: name }];
   });
+}
+
+/** Envoy writes lines for receivers over TCP into a pipe, and kuma-dp sends them. */
+function isPipeOfKumaDp(path: string): boolean {
+  return /\/kuma-al-[^/]*\.sock$/.test(path);
+}
+
+/**
+ * Returns the receiver and the line that kuma-dp finds in what Envoy writes: an object with
+ * `address` and `message`, from older control planes a text with the address before a semicolon.
+ */
+function tcpReceiver(format: AccessLogFormat): Pick<AccessLogTarget, 'path' | 'format'> | null {
+  const { omitEmpty } = format;
+  const more = omitEmpty === undefined ? {} : { omitEmpty };
+  if (format.kind === 'text') {
+    const [first, ...pieces] = format.pieces;
+    const [, address = '', rest = ''] = typeof first === 'string' ? (/^([^;\s]+);(.*)$/s.exec(first) ?? []) : [];
+    const path = tcpPlace(address);
+    return path === null ? null : { path, format: { kind: 'text', pieces: ownLine([rest, ...pieces]), ...more } };
+  }
+  const fields = new Map(format.value.kind === 'map' ? format.value.entries : []);
+  const [address, message] = [fields.get('address'), fields.get('message')];
+  const [text = '', ...others] = address?.kind === 'text' ? address.pieces : [];
+  const path = typeof text === 'string' && others.length === 0 ? tcpPlace(text) : null;
+  if (path === null || message === undefined) return null;
+  if (message.kind !== 'text') return { path, format: { kind: 'json', value: message, ...more } };
+  return { path, format: { kind: 'text', pieces: ownLine(message.pieces), ...more } };
+}
+
+/** A receiver tells lines apart by their ends. */
+function ownLine(pieces: readonly FormatPiece[]): readonly FormatPiece[] {
+  const last = pieces.at(-1);
+  return typeof last === 'string' && last.endsWith('\n') ? pieces : [...pieces, '\n'];
 }
 
 /** Returns the access logs for one server name of the chain. */
