@@ -56,6 +56,10 @@ export const withPrometheus: Condition = only(
   runs('promtool', '--version', /version [23]\./) && runs('prometheus', '--version', /version [23]\./),
   'there is no Prometheus on PATH: apt-get install prometheus has it',
 );
+/** Drives a browser: Debian's package, or the one that CHROMIUM names. */
+export const CHROMIUM: string =
+  [process.env.CHROMIUM ?? '', '/usr/bin/chromium', '/usr/bin/chromium-browser'].find((path) => existsSync(path)) ?? '';
+export const withChromium: Condition = only(CHROMIUM !== '', 'there is no /usr/bin/chromium (apt-get install chromium)');
 /** The sample zone of the demo listens on fixed ports. */
 export function withFreePorts(free: boolean, error: string): Condition {
   return only(free, `the fixed ports of the sample zone are taken: ${error.trim()}`);

@@ -31,6 +31,7 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withDevFull: { 'test/observe/recorder.test.ts': 1 },
   withKernelTimers: { 'test/egress/keep-alive.test.ts': 1 },
   withPrlimit: { 'test/egress/no-descriptors.test.ts': 2 },
+  withChromium: { 'test/admin/page/browser.test.ts': 1 },
   withNamespaces: { 'test/deploy/image.test.ts': 1 },
   withFreePorts: { 'test/egress/process.test.ts': 1 },
 };

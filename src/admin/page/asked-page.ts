@@ -2,7 +2,7 @@ import { SHOWN_SORTS } from '../../model/shown-session.ts';
 import type { ShownSort } from '../../model/shown-session.ts';
 
 /** The parts of the page that a browser may ask for alone. */
-export const PAGE_PARTS = ['state', 'charts', 'map', 'refusals', 'sessions', 'routes', 'certificates'] as const;
+export const PAGE_PARTS = ['state', 'alarms', 'charts', 'map', 'refusals', 'sessions', 'routes', 'certificates'] as const;
 export type PagePart = (typeof PAGE_PARTS)[number];
 
 /** The question in the address of the page. People edit it: what is invalid has its default. */

@@ -21,7 +21,7 @@ export function certificatesPart(facts: PageFacts): Html {
       .map((each) => row({ mesh, use: 'own', each, now })),
     ...readableCertificates(trust).map((each) => row({ mesh, use: 'authority', each, now })),
   ]);
-  return html`<div class="table" role="region" aria-label="Certificates" tabindex="0">
+  return html`<div class="table" role="region" aria-label="List of certificates" tabindex="0">
       <table>
         <thead>
           <tr>

@@ -114,7 +114,8 @@ function plan() {
   clearTimeout(timer);
   timer = window.setTimeout(
     async () => {
-      if (!isBusy() && running === null) await update(['state', ...[...inView].filter((part) => part !== 'state')]);
+      if (!isBusy() && running === null)
+        await update(['state', 'alarms', ...[...inView].filter((part) => part !== 'state' && part !== 'alarms')]);
       plan();
     },
     performance.now() - lastScroll < SCROLL_MS ? SCROLL_MS : Math.min(SLOWEST_MS, EVERY_MS * 2 ** Math.min(failures, 4)),

@@ -1,4 +1,3 @@
-import type { MeshCredentials } from '../../model/credentials.ts';
 import type { LastHour } from '../../observe/last-hour.ts';
 import type { EnvoyFacts } from '../envoy/facts.ts';
 import type { AdminState } from '../server.ts';
@@ -6,14 +5,17 @@ import type { AdminState } from '../server.ts';
 /** The facts of the page, read anew for each request. */
 export interface PageFacts
   extends
-    Pick<AdminState, 'ready' | 'proxies' | 'decisions' | 'requests' | 'sessions' | 'wall' | 'snapshot' | 'problems' | 'explain'>,
+    Pick<
+      AdminState,
+      'ready' | 'proxies' | 'alarms' | 'decisions' | 'requests' | 'sessions' | 'wall' | 'snapshot' | 'problems' | 'explain'
+    >,
     Pick<EnvoyFacts, 'version' | 'workers' | 'uptimeMs' | 'use' | 'targets' | 'health' | 'memory'> {
   /** Name of the ZoneEgress; empty before the first configuration. */
   name(): string;
   /** Counts accepted connections that have not ended. */
   open(): number;
   lastLoad(): LastLoad | null;
-  credentials(): readonly Pick<MeshCredentials, 'mesh' | 'cert' | 'trust' | 'notAfter'>[];
+  credentials(): readonly { readonly mesh: string; readonly cert: string; readonly trust: string }[];
   readonly lastHour: LastHour;
 }
 

@@ -22,13 +22,16 @@ export function html(strings: TemplateStringsArray, ...values: readonly HtmlPart
   return new Html(text);
 }
 
+/** Line feeds where a browser ignores space, before a cell, a shape, or the end of a tag. */
+const BETWEEN = /\n(?=<\/?(?:t[rdh]|thead|tbody|path|rect|circle|text|svg|dl|dt|dd|li|ul|ol)\b|\/?>)/g;
+
 const compacted = new WeakMap<TemplateStringsArray, readonly string[]>();
 
 /** Takes out the indentation of the sources, and all space between the cells of a table. */
 function compact(strings: TemplateStringsArray): readonly string[] {
   const known = compacted.get(strings);
   if (known !== undefined) return known;
-  const made = strings.map((text) => text.replace(/\s*\n\s*/g, '\n').replace(/\n(?=<\/?(?:t[rdh]|thead|tbody)\b)/g, ''));
+  const made = strings.map((text) => text.replace(/\s*\n\s*/g, '\n').replace(BETWEEN, ''));
   compacted.set(strings, made);
   return made;
 }

@@ -9,7 +9,7 @@ import { html, target } from './markup.ts';
 import type { Html } from './markup.ts';
 import { ago } from './moment.ts';
 
-const MOST = 50;
+const MOST = 30;
 
 /** Lists refused sessions and requests, newest first, each with its sentence and its trace. */
 export function refusalsPart(facts: PageFacts, asked: AskedPage): Html {
@@ -29,7 +29,7 @@ export function refusalsPart(facts: PageFacts, asked: AskedPage): Html {
     ${
       newest.length === 0
         ? html`<p>No refusal is remembered${isNarrow(asked) ? ' that fits the filter' : ''}.</p>`
-        : html`<div class="table" role="region" aria-label="Refusals, newest first" tabindex="0">
+        : html`<div class="table stack" role="region" aria-label="Refusals, newest first" tabindex="0">
             <table>
               <thead>
                 <tr>

@@ -7,10 +7,10 @@ import type { PageFacts } from './facts.ts';
 import { html, target } from './markup.ts';
 import type { Html } from './markup.ts';
 
-const MOST = 250;
+const MOST = 100;
 const MOST_ENDPOINTS = 3;
 
-/** Lists the routes with who may use them: those that fit the search, the first few hundred. */
+/** Lists the routes with who may use them: those that fit the search, the first hundred. */
 export function routesPart(facts: PageFacts, asked: AskedPage): Html {
   const { routes } = tableOf(facts.snapshot());
   const find = asked.find.toLowerCase();
@@ -22,7 +22,7 @@ export function routesPart(facts: PageFacts, asked: AskedPage): Html {
   return html`<p>
       ${shown.length} of ${routes.length}.${more > 0 ? ` Search narrows the other ${more}.` : ''} <a href="/routes">as JSON</a>
     </p>
-    <div class="table tall" role="region" aria-label="Routes" tabindex="0">
+    <div class="table tall" role="region" aria-label="List of routes" tabindex="0">
       <table>
         <thead>
           <tr>

@@ -27,7 +27,7 @@ function list({ found, sessions, silent }: ShownAnswer, asked: AskedPage): Html 
   const missing = silent.length === 0 ? '' : ` The data sides ${silent.join(', ')} did not answer: their sessions are missing.`;
   if (sessions.length === 0) return html`<p>No session is open${found === 0 ? '' : ' within the limit'}.${missing}</p>`;
   return html`<p>${sessions.length} of ${found}.${missing}</p>
-    <div class="table tall" role="region" aria-label="Open sessions" tabindex="0">
+    <div class="table tall" role="region" aria-label="List of open sessions" tabindex="0">
       <table>
         <thead>
           <tr>

@@ -1,3 +1,4 @@
+import { alarmsPart } from './alarms-part.ts';
 import { certificatesPart } from './certificates-part.ts';
 import { chartsOf } from './charts.ts';
 import type { AskedPage, PagePart } from './asked-page.ts';
@@ -17,6 +18,7 @@ import { LATELY_MS, zoneView } from './zone-view.ts';
 
 const HEADINGS: Readonly<Record<PagePart, string>> = {
   state: 'State',
+  alarms: 'Alarms',
   charts: 'The last hour',
   map: 'The zone',
   refusals: 'Refusals',
@@ -76,6 +78,8 @@ async function partOf(facts: PageFacts, asked: AskedPage, part: PagePart): Promi
   switch (part) {
     case 'state':
       return statePart(facts);
+    case 'alarms':
+      return alarmsPart(facts);
     case 'charts':
       return chartsOf(facts.lastHour, facts.wall());
     case 'map':
