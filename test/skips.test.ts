@@ -11,7 +11,7 @@ import t from 'tap';
  */
 const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withKuma: {
-    'test/admin/envoy/stats.test.ts': 1,
+    'test/admin/envoy/kuma-dashboard.test.ts': 1,
     'test/deploy/kubernetes.test.ts': 1,
     'test/kuma/kuma.test.ts': 1,
     'test/kuma/mutation.test.ts': 2,
@@ -26,7 +26,7 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withCurl: { 'test/egress/http-clients.test.ts': 1 },
   withGo: { 'test/egress/http-clients.test.ts': 1 },
   withPython: { 'test/egress/http-clients.test.ts': 1 },
-  withPrometheus: { 'test/deploy/monitoring.test.ts': 2 },
+  withPrometheus: { 'test/admin/envoy/kuma-dashboard.test.ts': 1, 'test/deploy/monitoring.test.ts': 2 },
   withHelm: { 'test/deploy/helm.test.ts': 1 },
   withDevFull: { 'test/observe/recorder.test.ts': 1 },
   withKernelTimers: { 'test/egress/keep-alive.test.ts': 1 },

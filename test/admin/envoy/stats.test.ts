@@ -1,8 +1,7 @@
 /**
  * Compares statistics with those of a real Envoy for the same configuration, and with the queries
- * of Grafana, Kuma's GUI and Prometheus.
+ * of Kuma's GUI and Prometheus. `kuma-dashboard.test.ts` has those of Kuma's dashboard.
  */
-import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import { envoyStats } from '../../../src/admin/envoy/stats.ts';
@@ -11,12 +10,10 @@ import type { StatsQuery } from '../../../src/admin/envoy/stats-text.ts';
 import type { EnvoyFacts } from '../../../src/admin/envoy/facts.ts';
 import { TrafficCounters } from '../../../src/observe/traffic-counters.ts';
 import { requestRecord, sessionRecord } from '../../observe/record.ts';
-import { KUMA, withKuma } from '../../data.ts';
 import { emptyFacts, recordedBytes, recordedFacts } from './recorded-facts.ts';
 
 const ALL: StatsQuery = { usedOnly: false, matches: () => true };
 const USED: StatsQuery = { usedOnly: true, matches: () => true };
-const DASHBOARD = new URL('grafana/kuma-zone-egress.json', KUMA);
 
 /** Makes requests of an HTTP service of the recorded egress: answered, failed, and denied. */
 function requestFacts(): EnvoyFacts {
@@ -212,70 +209,6 @@ t.test('the GUI finds the inbound by its address, and joins a service of another
     lines.every((line) => line.split(': ').length === 2),
     'a name and a value',
   );
-});
-
-interface Query {
-  readonly metric: string;
-  readonly matchers: string;
-}
-
-/** Returns the selectors of a query, without the labels that a scrape adds to each series. */
-function selectorsIn(expression: string): readonly Query[] {
-  return [...expression.matchAll(/\b(envoy_\w+)\{([^}]*)\}/g)].map(([, metric = '', matchers = '']) => ({
-    metric,
-    matchers: matchers.replace(/\b(job|namespace|zone|proxy)=~?"[^"]*",?\s*/g, '').replace(/,\s*$/, ''),
-  }));
-}
-
-interface Panel {
-  readonly targets?: readonly { readonly expr?: string }[];
-  readonly panels?: readonly Panel[];
-}
-
-function expressionsIn(panels: readonly Panel[]): readonly string[] {
-  return panels.flatMap(({ targets = [], panels: inner = [] }) => [
-    ...targets.flatMap(({ expr }) => expr ?? []),
-    ...expressionsIn(inner),
-  ]);
-}
-
-function finds(series: readonly Series[], { metric, matchers }: Query): boolean {
-  const tests = [...matchers.matchAll(/(\w+)(=~|!~|=|!=)"([^"]*)"/g)].map(([, label = '', operator = '', pattern = '']) => {
-    const whole = new RegExp(`^(?:${pattern.replaceAll('$mes', '.*')})$`);
-    return (labels: Series['labels']): boolean => {
-      const value = labels[label] ?? '';
-      if (operator === '=~' || operator === '!~') return whole.test(value) === (operator === '=~');
-      return (value === pattern) === (operator === '=');
-    };
-  });
-  return series.some(({ family, labels }) => family === metric && tests.every((test) => test(labels)));
-}
-
-const KRI =
-  'unified resource naming only, which this egress does not announce: cluster names begin with the mesh, with Envoy too';
-
-t.test('every query of Kuma’s dashboard for zone egresses finds its series, or says why there is none', withKuma, async (t) => {
-  const dashboard = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as {
-    panels: Panel[];
-    templating: { list: { query: unknown }[] };
-  };
-  const variables = dashboard.templating.list.flatMap(({ query }) => JSON.stringify(query).replaceAll('\\"', '"'));
-  const queries = [...expressionsIn(dashboard.panels), ...variables].flatMap(selectorsIn);
-  t.ok(queries.length > 50, `${queries.length} selectors`);
-  const ours = seriesOf(await prometheus(requestFacts()));
-  const theirs = seriesOf(gunzipSync(recordedBytes('admin/stats.prometheus.txt.gz')).toString());
-  let found = 0;
-  for (const query of queries) {
-    const why = query.matchers.includes('=~"kri_') ? KRI : null;
-    if (why === null) {
-      t.ok(finds(ours, query), `${query.metric}{${query.matchers}}`);
-      found++;
-    } else {
-      t.notOk(finds(ours, query), `${query.metric}{${query.matchers}}: ${why}`);
-      t.notOk(finds(theirs, query), 'neither does the recorded Envoy');
-    }
-  }
-  t.ok(found > 40, `${found} find their series`);
 });
 
 /** The queries of dashboards about HTTP services: a series, or why there is none. */
