@@ -12,13 +12,36 @@ import { inheritedSocket } from './cli/inherited-socket.ts';
 import { systemdOf } from './cli/supervisor.ts';
 import { parseCommand } from './cli/parse.ts';
 import type { Command } from './cli/parse.ts';
-import type { Signal, Terminal } from './cli/terminal.ts';
+import type { Screen, Signal, Terminal } from './cli/terminal.ts';
 import { strayVariables } from './cli/variables.ts';
 import { STARTER_IS_GONE, followStarters } from './starters.mjs';
 
 // Without a listener Node opens its debugger on this signal, and a client of that port runs any
 // code. `run` opens the files of logs again.
 process.on('SIGUSR1', () => {});
+
+const screen: Screen = {
+  size: () => ({ columns: process.stdout.columns, rows: process.stdout.rows }),
+  onResize(listener) {
+    process.stdout.on('resize', listener);
+    return () => process.stdout.removeListener('resize', listener);
+  },
+  onKeys(listener, gone) {
+    const { stdin } = process;
+    // A terminal that is gone cannot leave its mode.
+    stdin.on('error', () => {});
+    stdin.setRawMode(true);
+    stdin.setEncoding('utf8');
+    stdin.on('data', listener);
+    for (const event of ['end', 'error']) stdin.on(event, gone);
+    return () => {
+      stdin.removeListener('data', listener);
+      for (const event of ['end', 'error']) stdin.removeListener(event, gone);
+      stdin.setRawMode(false);
+      stdin.pause();
+    };
+  },
+};
 
 /** Takes argv and returns the exit code: the only file that uses process.*. */
 const terminal: Terminal = {
@@ -33,6 +56,7 @@ const terminal: Terminal = {
         if (error !== null) failed(`${command} ${args.join(' ')}: ${error.message}`);
       });
     }),
+  screen: () => (process.stdin.isTTY && process.stdout.isTTY ? screen : null),
   grace: () => containerGrace(process.env, process.pid, existsSync),
   inheritedSocket: () => inheritedSocket(process.env, process.pid),
   inputEnd: () =>

@@ -48,6 +48,8 @@ export function withKernelTimers(told: boolean): Condition {
 }
 /** Programs that are clients of HTTP. */
 export const withCurl: Condition = only(runs('curl', '--version', /HTTP2/), 'there is no curl with HTTP/2');
+/** A terminal whose screen can be read. */
+export const withTmux: Condition = only(runs('tmux', '-V', /tmux [3-9]/), 'there is no tmux from 3 on');
 export const withGo: Condition = only(runs('go', 'version', /go1\.(?:2[4-9]|[3-9]\d)/), 'there is no Go from 1.24 on');
 export const withPython: Condition = only(runs('python3', '--version', /Python 3/), 'there is no Python 3');
 export const withHelm: Condition = only(runs('helm', 'version', /v[34]\./), 'there is no Helm on PATH');

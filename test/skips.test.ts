@@ -24,6 +24,7 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   },
   withoutRoot: { 'test/cli/write-files.test.ts': 1, 'test/files/read-folder.test.ts': 1, 'test/identity/key-store.test.ts': 1 },
   withCurl: { 'test/egress/http-clients.test.ts': 1 },
+  withTmux: { 'test/cli/top/top.test.ts': 1 },
   withGo: { 'test/egress/http-clients.test.ts': 1 },
   withPython: { 'test/egress/http-clients.test.ts': 1 },
   withPrometheus: { 'test/admin/envoy/kuma-dashboard.test.ts': 1, 'test/deploy/monitoring.test.ts': 2 },

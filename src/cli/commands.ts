@@ -24,6 +24,7 @@ import { sessionsEntry } from './commands/sessions.ts';
 import { simulateEntry } from './commands/simulate.ts';
 import { suggestEntry } from './commands/suggest.ts';
 import { tokenInspectEntry } from './commands/token-inspect.ts';
+import { topEntry } from './commands/top.ts';
 import { validateEntry } from './commands/validate.ts';
 
 /**
@@ -40,6 +41,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   alarms: alarmsEntry,
   'log-level': logLevelEntry,
   drain: drainEntry,
+  top: topEntry,
   simulate: simulateEntry,
   suggest: suggestEntry,
   diff: diffEntry,

@@ -31,7 +31,7 @@ function wanted({ url, target, tokenFile }: ChangeCommand): WantedChange {
 }
 
 /** Returns the last word of the first line that is no comment. Never quotes the file. */
-function firstToken(path: string): string {
+export function firstToken(path: string): string {
   const lines = fileText(path)
     .split('\n')
     .map((line) => line.trim())

@@ -26,6 +26,11 @@ export interface Terminal {
   readonly grace?: () => Grace | null;
   /** Calls `listener` for each of these signals until the returned function is called. */
   readonly onSignal: (signals: readonly Signal[], listener: (signal: Signal) => void) => () => void;
+  /**
+   * Returns the screen, where standard input and output are one. Absent or null means that there is
+   * none.
+   */
+  readonly screen?: () => Screen | null;
   /** Reads and drops standard input; resolves when it ends. Absent means none. */
   readonly inputEnd?: () => Promise<void>;
   /**
@@ -33,6 +38,17 @@ export interface Terminal {
    * end the sessions of all clients.
    */
   readonly onFault: (listener: (error: unknown) => void) => void;
+}
+
+export interface Screen {
+  readonly size: () => { readonly columns: number; readonly rows: number };
+  /** Calls `listener` at each change of the size until the returned function is called. */
+  readonly onResize: (listener: () => void) => () => void;
+  /**
+   * Calls `listener` with keys as they are typed, without an echo, until the returned function is
+   * called; `gone` when there is no keyboard any more.
+   */
+  readonly onKeys: (listener: (input: string) => void, gone: () => void) => () => void;
 }
 
 export interface Supervisor {
