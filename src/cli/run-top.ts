@@ -9,7 +9,7 @@ import type { Terminal } from './terminal.ts';
 import { Console } from './top-console.ts';
 import { figuresOf } from './top/figures.ts';
 import type { Figures } from './top/figures.ts';
-import { lineText } from './top/paint.ts';
+import { plainLine } from './top/paint.ts';
 import { renderTop } from './top/render.ts';
 import type { Sample } from './top/sample.ts';
 import { firstState } from './top/top-state.ts';
@@ -58,7 +58,7 @@ function stateOf({ url, sort, filter }: TopCommand): TopState {
 function plainFrame(state: TopState, terminal: Terminal): string {
   const size = terminal.screen?.()?.size() ?? PLAIN_SIZE;
   const lines = renderTop(state, { columns: size.columns, rows: Math.max(size.rows, PLAIN_SIZE.rows) }).slice(0, -1);
-  return `${lines.map(lineText).join('\n').trimEnd()}\n`;
+  return `${lines.map(plainLine).join('\n').trimEnd()}\n`;
 }
 
 async function printFrames(command: TopCommand, terminal: Terminal, asker: Asker): Promise<number> {

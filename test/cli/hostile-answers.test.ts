@@ -10,6 +10,7 @@ const ASKING = [
   ['sessions', '--admin'],
   ['decisions', '--admin'],
   ['alarms', '--admin'],
+  ['top', '--once', '--interval', '100ms', '--admin'],
   ['decisions', '--follow', '--admin'],
   ['explain', '--sni', 'x', '--admin'],
   ['migrate', '--admin'],

@@ -8,7 +8,7 @@ export interface Figures {
   /** ISO 8601. */
   readonly at: string;
   readonly ready: string;
-  /** Of the live configuration; empty without one. */
+  /** The version of the live configuration; empty without one. */
   readonly version: string;
   readonly sessions: { readonly open: number; readonly endedPerSecond: number; readonly handshakes: number };
   readonly bytesPerSecond: { readonly up: number; readonly down: number };

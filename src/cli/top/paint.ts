@@ -30,7 +30,7 @@ export function piece(text: string, look: Look = 'plain'): Piece {
   return { text: oneLine(text), look };
 }
 
-export function lineText(line: PaintedLine): string {
+export function plainLine(line: PaintedLine): string {
   return line
     .map(({ text }) => text)
     .join('')

@@ -4,7 +4,7 @@ import { flowKey } from './figures.ts';
 export const TOP_SORTS = ['rate', 'open', 'ended', 'refused', 'client', 'destination'] as const;
 export type TopSort = (typeof TOP_SORTS)[number];
 
-/** What the screen shows. */
+/** The content of the screen. */
 export interface TopState {
   readonly url: string;
   /** Null before the first look. */
@@ -28,7 +28,7 @@ export interface TopSize {
   readonly rows: number;
 }
 
-/** What a key asks for outside of the state. */
+/** A key may ask for something outside of the state. */
 export type TopOrder = { readonly kind: 'quit' } | { readonly kind: 'explain' | 'end'; readonly flow: Flow };
 
 export interface Reaction {

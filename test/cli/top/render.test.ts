@@ -2,7 +2,7 @@
 import t from 'tap';
 import { figuresOf } from '../../../src/cli/top/figures.ts';
 import type { Figures } from '../../../src/cli/top/figures.ts';
-import { clip, fit, frame, lineText, textWidth } from '../../../src/cli/top/paint.ts';
+import { clip, fit, frame, plainLine, textWidth } from '../../../src/cli/top/paint.ts';
 import { renderTop } from '../../../src/cli/top/render.ts';
 import { sampleOf } from '../../../src/cli/top/sample.ts';
 import type { Pages } from '../../../src/cli/top/sample.ts';
@@ -76,7 +76,7 @@ function stateWith(changes: Partial<TopState> = {}): TopState {
   return { ...firstState('http://127.0.0.1:9901', 'rate', ''), figures: busy(), ...changes };
 }
 
-const texts = (state: TopState, size: TopSize): readonly string[] => renderTop(state, size).map(lineText);
+const texts = (state: TopState, size: TopSize): readonly string[] => renderTop(state, size).map(plainLine);
 
 t.test('figures are sums of what the pages have', async (t) => {
   const figures = busy();
@@ -170,7 +170,7 @@ t.test('no name of a peer gives an order to a terminal, or breaks a line', async
     for (const size of [SMALL, LARGE]) {
       const state = stateWith({ figures, mode, pane: [evil], note: '', lost: { why: evil, since: evil } });
       const lines = renderTop(state, size);
-      t.notMatch(lines.map(lineText).join(''), /[\x00-\x1f\x7f-\x9f\u202e]/);
+      t.notMatch(lines.map(plainLine).join(''), /[\x00-\x1f\x7f-\x9f\u202e]/);
       t.equal(frame(lines, false).split('\r\n').length, size.rows);
       t.same(new Set(frame(lines, false).match(/\x1b\[[^a-zA-Z]*[a-zA-Z]/g)), new Set(['\x1b[H', '\x1b[K', '\x1b[J']));
     }
