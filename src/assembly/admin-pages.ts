@@ -118,9 +118,15 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
     openReadiness: async ({ bind = '', port }) => opened(await createReadinessServer({ address: bind, port, ready })),
     async openAdmin(port) {
       await operators.check();
+      const { bind = '127.0.0.1' } = admin;
+      if (admin.tokenFile !== undefined && !isLoopback(bind))
+        observer.log.warn(
+          { bind },
+          `tokens of the admin pages travel unencrypted to ${bind || 'every address'}: prefer --admin-socket`,
+        );
       browser = browserPage({ state, about, configuration });
       const all = { ...served, browser: browser.answer };
-      const server = opened(await createAdminServer({ address: admin.bind ?? '127.0.0.1', port: admin.port ?? port, ...all }));
+      const server = opened(await createAdminServer({ address: bind, port: admin.port ?? port, ...all }));
       if (admin.socket !== undefined) {
         const socket = await createAdminSocket({ path: admin.socket, ...all });
         sockets.push(socket);
@@ -152,6 +158,10 @@ function explainParts(
     records: (mesh) => observer.decisions({ mesh }),
     prober,
   };
+}
+
+function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || address.startsWith('127.');
 }
 
 const NOT_YET: Readiness = { ok: false, text: 'PRE_INITIALIZING' };

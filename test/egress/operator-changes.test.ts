@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
+import { startEgress } from '../../src/egress.ts';
 import { post, send } from '../admin/post.ts';
 import type { AdminAt } from '../admin/post.ts';
 import { runCommand } from '../cli/running.ts';
@@ -223,3 +224,53 @@ t.test('an operator ends the egress as SIGTERM does: sessions have the drain tim
   await end;
   await until('it has ended by itself', () => said('drained: every session has ended').length === 1);
 });
+
+t.test('counters in Envoy’s form begin anew, and what is open stays', async (t) => {
+  const { zone, socket, tcp } = await operated(t);
+  await using _ = zone;
+  const one = async (name: string) =>
+    Number(new RegExp(`^[^\\n]*${name}: (\\d+)$`, 'm').exec((await send(tcp, 'GET', '/stats')).body)?.[1] ?? Number.NaN);
+  const frontend = zone.mesh.client('frontend');
+  const first = await zone.connect('legacy{mesh=default}', frontend);
+  const end = gone(first);
+  await ask(first, 'hello');
+  first.end();
+  await end;
+  await until('it is counted', async () => (await one('downstream_cx_total')) === 1);
+  const open = await zone.connect('legacy{mesh=default}', frontend);
+  await ask(open, 'hello');
+  t.match(await post(socket, '/reset_counters'), { status: 200, body: 'OK\n' });
+  t.equal(await one('downstream_cx_active'), 1);
+  t.equal(await one('downstream_cx_total'), 1, 'the open one');
+  t.equal(await ask(open, 'still here'), 'still here');
+  const metrics = await zone.egress.metrics();
+  t.match(metrics, /zone_egress_sessions_total\{[^}]*reason="closed"[^}]*\} 1/, 'its own counters go on');
+});
+
+t.test('an egress with tokens on an address that others reach says that they travel in the clear', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'zone-egress-tokens-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const tokenFile = join(folder, 'tokens');
+  writeFileSync(tokenFile, 'c'.repeat(40), { mode: 0o640 });
+  const lines: Line[] = [];
+  const logDestination = { write: (line: string) => void lines.push(JSON.parse(line) as Line) };
+  await using _ = await startZone(t, { logLevel: 'info', logDestination, admin: { port: 0, bind: '0.0.0.0', tokenFile } });
+  const warnings = lines.filter(({ level }) => level === 'warn').map(({ msg }) => String(msg));
+  t.match(warnings.join('\n'), /tokens of the admin pages travel unencrypted to 0\.0\.0\.0/);
+  t.match(warnings.join('\n'), /the token file .* has the mode 0640/);
+});
+
+t.test('a token file without a token stops the start, with its place', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'zone-egress-tokens-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const tokens = join(folder, 'tokens');
+  writeFileSync(tokens, '# none\nshort\n');
+  const started = (tokenFile: string): Promise<unknown> =>
+    startEgress({ resources: [{ path: 'zone.yaml', text: ZONE }], port: 0, admin: { port: 0, tokenFile } }).catch(
+      (error: unknown) => error,
+    );
+  t.match(await started(tokens), { problems: [{ file: tokens, line: 2, message: /a token has at least 32 characters/ }] });
+  t.match(await started('/no/such'), { problems: [{ file: '/no/such', line: 0, message: 'there is no such file' }] });
+});
+
+const ZONE = 'type: ZoneEgress\nname: egress\nzone: east\nnetworking: { address: 127.0.0.1, port: 10002 }\n';

@@ -4,6 +4,8 @@
  */
 import { once } from 'node:events';
 import { get as httpGet } from 'node:http';
+import type { OutgoingHttpHeaders } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -12,7 +14,8 @@ import type { Test } from 'tap';
 import { fromJson } from '@bufbuild/protobuf';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { createEnvoyAdmin } from '../../../src/admin/envoy/admin.ts';
-import type { EnvoyAdmin } from '../../../src/admin/envoy/admin.ts';
+import type { EnvoyAdmin, EnvoyAdminOptions } from '../../../src/admin/envoy/admin.ts';
+import { createAdminChanges } from '../../../src/admin/changes/changes.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { CertificateAndKey } from '../../../src/identity/issue.ts';
 import type { AdminListener } from '../../../src/model/admin-listener.ts';
@@ -42,11 +45,16 @@ interface Opened {
 
 const HASHES = { cert: contentHash('cert'), key: contentHash('key'), clientCa: contentHash('ca') };
 
-async function opened(t: Test, facts: EnvoyFacts = emptyFacts(), clock = systemClock({ keepAlive: false })): Promise<Opened> {
+async function opened(
+  t: Test,
+  facts: EnvoyFacts = emptyFacts(),
+  clock = systemClock({ keepAlive: false }),
+  more: Pick<EnvoyAdminOptions, 'changes'> = {},
+): Promise<Opened> {
   const client = await createAdminClient({ nowMs: Date.now() });
   const mesh = await createTestMesh('default');
   const faults: unknown[] = [];
-  const admin = createEnvoyAdmin({ clock, facts, fault: (error) => faults.push(error) });
+  const admin = createEnvoyAdmin({ clock, facts, fault: (error) => faults.push(error), ...more });
   let rotations = 0;
   const rotate = async (): Promise<void> => {
     const { cert, key } = await client.issueServer('127.0.0.1');
@@ -215,4 +223,55 @@ t.test('many silent connections keep no client out', async (t) => {
   await Promise.all(crowd.map((socket) => once(socket, 'connect')));
   t.equal((await client.inspect(at, { path: '/ready' })).status, 200);
   for (const socket of crowd) socket.destroy();
+});
+
+t.test('changes are taken from the certificate that the control plane names, and from nothing else', async (t) => {
+  const did: string[] = [];
+  const lines: string[] = [];
+  const act = (what: string) => () => void did.push(what);
+  const clock = systemClock({ keepAlive: false });
+  const changes = createAdminChanges({
+    clock,
+    tokens: null,
+    hostRefusal: () => null,
+    audit: { line: (outcome, { by, change }) => void lines.push(`${outcome} ${String(change)} by ${String(by)}`) },
+    actions: {
+      endSessions: () => Promise.resolve(null),
+      logLevel: () => 'info',
+      setLogLevel: (level) => void did.push(level),
+      failHealth: act('health'),
+      drainListeners: act('drain'),
+      quit: act('quit'),
+      resetCounters: act('reset'),
+      reopenLogs: act('reopen'),
+    },
+  });
+  const { port, mesh } = await opened(t, emptyFacts(), clock, { changes });
+  const asked = (path: string, client: CertificateAndKey, method = 'POST', headers: OutgoingHttpHeaders = {}): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const options = { host: '127.0.0.1', port, path, method, headers, ...client, rejectUnauthorized: false, agent: false };
+      const sent = httpsRequest(options, (response) => {
+        response.resume().once('end', () => resolve(response.statusCode ?? 0));
+      });
+      sent.on('error', reject).end();
+    });
+  const controlPlane = mesh.issue({ uris: [], dns: ['kuma-cp'], eku: ['clientAuth'] });
+  t.equal(await asked('/logging?level=debug', controlPlane), 200);
+  t.equal(await asked('/healthcheck/fail', controlPlane, 'POST', { host: 'egress.zone.svc' }), 200);
+  t.equal(await asked('/quitquitquit', controlPlane, 'GET'), 405);
+  t.equal(await asked('/quitquitquit', controlPlane, 'POST', { origin: 'https://evil.example' }), 403);
+  await t.rejects(asked('/quitquitquit', mesh.client('frontend')), 'a client of a mesh');
+  t.same(did, ['debug', 'health']);
+  t.same(lines, [
+    'made /logging by certificate kuma-cp',
+    'made /healthcheck/fail by certificate kuma-cp',
+    'refused /quitquitquit by certificate kuma-cp',
+  ]);
+  const withoutTls = connect(port, '127.0.0.1');
+  let got = '';
+  withoutTls.on('data', (chunk: Buffer) => (got += chunk.toString()));
+  withoutTls.write('POST /quitquitquit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+  await ended(withoutTls);
+  t.match(got, /^HTTP\/1\.1 404 /, 'without TLS the path is none');
+  t.equal(did.length, 2);
 });
