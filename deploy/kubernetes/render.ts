@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { JOINED, JOINED_STATE } from './joined.ts';
 import { MESH_SCOPED, MESH_SCOPED_STATE } from './mesh-scoped.ts';
-import { STANDALONE, STANDALONE_METRICS } from './standalone.ts';
+import { STANDALONE, STANDALONE_METRICS, STANDALONE_RULES } from './standalone.ts';
 import type { Manifest } from './types.ts';
 
 export const FILES: Readonly<Record<string, readonly Manifest[]>> = {
   'standalone.yaml': STANDALONE,
   'standalone-metrics.yaml': STANDALONE_METRICS,
+  'standalone-rules.yaml': STANDALONE_RULES,
   'joined.yaml': JOINED,
   'joined-state.yaml': JOINED_STATE,
   'mesh-scoped.yaml': MESH_SCOPED,

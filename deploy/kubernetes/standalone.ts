@@ -1,3 +1,4 @@
+import { ruleGroups } from '../monitoring/render.ts';
 import { DRAIN_SECONDS, availability, deployment, networkPolicy, service, serviceAccount } from './parts.ts';
 import type { Manifest, Metadata } from './types.ts';
 
@@ -92,6 +93,11 @@ export const STANDALONE: readonly Manifest[] = [
   }),
   ...availability(metadata, selector),
   networkPolicy(metadata, selector, { metrics: true }),
+];
+
+/** For clusters where Prometheus' operator has installed the kind PrometheusRule. */
+export const STANDALONE_RULES: readonly Manifest[] = [
+  { apiVersion: 'monitoring.coreos.com/v1', kind: 'PrometheusRule', metadata, spec: ruleGroups() },
 ];
 
 /** For clusters where Prometheus' operator has installed the kind ServiceMonitor. */

@@ -22,8 +22,12 @@ type Definitions = Readonly<Record<string, Schema>>;
 const read = (name: string): Definitions =>
   JSON.parse(readFileSync(new URL(`../data/kubernetes/${name}`, import.meta.url), 'utf8')) as Definitions;
 
-/** The kinds of Kubernetes, and ServiceMonitor of the operator of Prometheus. */
-const definitions: Definitions = { ...read('api-1.33.json'), ...read('service-monitor-v1.json') };
+/** The kinds of Kubernetes, and two of the operator of Prometheus. */
+const definitions: Definitions = {
+  ...read('api-1.33.json'),
+  ...read('service-monitor-v1.json'),
+  ...read('prometheus-rule-v1.json'),
+};
 
 /** Kinds whose values are written in more than one type. */
 const EITHER: Readonly<Record<string, readonly string[]>> = {

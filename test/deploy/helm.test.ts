@@ -13,7 +13,7 @@ import t from 'tap';
 import { parse, parseAllDocuments } from 'yaml';
 import { JOINED, JOINED_STATE } from '../../deploy/kubernetes/joined.ts';
 import { MESH_SCOPED, MESH_SCOPED_STATE } from '../../deploy/kubernetes/mesh-scoped.ts';
-import { RESOURCES, STANDALONE, STANDALONE_METRICS } from '../../deploy/kubernetes/standalone.ts';
+import { RESOURCES, STANDALONE, STANDALONE_METRICS, STANDALONE_RULES } from '../../deploy/kubernetes/standalone.ts';
 import type { Container, Manifest } from '../../deploy/kubernetes/types.ts';
 import { withHelm } from '../data.ts';
 import { until } from '../egress/until.ts';
@@ -45,7 +45,10 @@ const RELEASES: Readonly<Record<string, Release>> = {
   'joined, nothing set': joined(),
   'joined, with the names of Kuma': joined(KUMAS_NAMES),
   standalone: standalone(),
-  'standalone with metrics': standalone({ serviceMonitor: { enabled: true } }),
+  'standalone with metrics': standalone({ serviceMonitor: { enabled: true }, prometheusRule: { enabled: true } }),
+  'standalone with rules for one Prometheus': standalone({
+    prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
+  }),
   'standalone from a ConfigMap that exists': standalone({
     configuration: { files: null, existingConfigMap: 'zone', secretName: 'keys' },
     networkPolicy: { metricsNamespaceLabels: { 'kubernetes.io/metadata.name': 'monitoring' } },
@@ -154,6 +157,14 @@ t.test('it makes the objects of deploy/kubernetes', async (t) => {
     objects(manifestsOf(standalone({ serviceMonitor: { enabled: true } }))),
     objects([...folder, ...STANDALONE_METRICS]),
   );
+  t.strictSame(
+    objects(manifestsOf(standalone({ prometheusRule: { enabled: true } }))),
+    objects([...folder, ...STANDALONE_RULES]),
+  );
+  const labelled = manifestsOf(RELEASES['standalone with rules for one Prometheus']!).find(
+    ({ kind }) => kind === 'PrometheusRule',
+  );
+  t.match(labelled?.metadata.labels, { app: 'zone-egress', release: 'prometheus' });
 });
 
 t.test('the API takes what it makes of each kind of values', async (t) => {
@@ -208,6 +219,7 @@ t.test('values that do not fit together are refused, with what is allowed', asyn
     [standalone({ configuration: {} }), 'mode standalone serves a folder: set configuration.files'],
     [standalone({ configuration: { files: RESOURCES, existingConfigMap: 'x' } }), 'allowed is one of them'],
     [joined({ serviceMonitor: { enabled: true } }), 'serviceMonitor.enabled with mode joined'],
+    [meshScoped({ prometheusRule: { enabled: true } }), 'prometheusRule.enabled with mode meshScoped'],
     [
       joined({ egress: { drainTime: '1m', terminationGracePeriodSeconds: 74 } }),
       'terminationGracePeriodSeconds 74: allowed is 75 or more',
@@ -254,6 +266,7 @@ t.test('the schema takes the values of each release, and refuses wrong ones by t
     [{ configuration: { files: { 'zone.yaml': { type: 'Mesh' } } } }, '.configuration.files'],
     [{ meshes: [{ egress: { enabled: true } }] }, '.meshes[0] should have required property'],
     [{ meshes: [{ name: 'a', egress: { enabled: true, replicas: 2 } }] }, '"replicas"'],
+    [{ prometheusRule: { labels: { a: 1 } } }, '.prometheusRule.labels'],
     [{ serviceMonitor: { interval: 'often' } }, '.serviceMonitor.interval should match'],
   ] as const)
     t.match(refused(values).join('\n'), place, JSON.stringify(values));
@@ -322,6 +335,7 @@ t.test('the renderer refuses what it does not know', async (t) => {
     ['a: {{ $no }}', '$no is not defined'],
     ['a: {{ 1000000 }}', 'below a million'],
     ['a: {{ include "no" . }}', 'no template "no"'],
+    ['a: {{ .Files.Get "files/no.yaml" }}', 'no file "files/no.yaml"'],
     ['a: {{ printf "%v" 1 }}', 'printf: %v'],
     ['a: [', 'extra.yaml'],
     ['a: {{ .Values.mode', 'cannot be read'],

@@ -11,7 +11,7 @@ import { FILES, render } from '../../deploy/kubernetes/render.ts';
 import { replaceEgress } from '../../deploy/kubernetes/kuma/post-render.ts';
 import { JOINED } from '../../deploy/kubernetes/joined.ts';
 import { MESH_SCOPED } from '../../deploy/kubernetes/mesh-scoped.ts';
-import { STANDALONE, STANDALONE_METRICS } from '../../deploy/kubernetes/standalone.ts';
+import { STANDALONE, STANDALONE_METRICS, STANDALONE_RULES } from '../../deploy/kubernetes/standalone.ts';
 import type { Container, Manifest, Volume } from '../../deploy/kubernetes/types.ts';
 import { createFakeControlPlane } from '../../src/testing/control-plane/fake-control-plane.ts';
 import { KUMA, withKuma } from '../data.ts';
@@ -74,6 +74,12 @@ t.test('the API takes every manifest, and would refuse what is wrong', async (t)
   t.strictSame(wrongEndpoint({ paht: '/' }), ['ServiceMonitor.spec.endpoints[0].paht: unknown field']);
   t.match(wrongEndpoint({ interval: 'often' }), [/endpoints\[0\]\.interval: often does not match/]);
   t.match(wrongEndpoint({ scheme: 'ftp' }), [/endpoints\[0\]\.scheme: ftp instead of http/]);
+  const [rules] = STANDALONE_RULES as [Manifest];
+  const group = (more: object): readonly string[] =>
+    problemsOf({ ...rules, spec: { groups: [{ name: 'a', rules: [{ expr: 'up', ...more }] }] } } as Manifest);
+  t.strictSame(group({}), []);
+  t.strictSame(group({ exp: 'up' }), ['PrometheusRule.spec.groups[0].rules[0].exp: unknown field']);
+  t.match(group({ for: 'long' }), [/rules\[0\]\.for: long does not match/]);
   t.strictSame(problemsOf({ ...monitor, spec: { endpoints: [] } } as Manifest), ['ServiceMonitor.spec.selector: missing']);
 });
 

@@ -38,6 +38,7 @@ export function renderChart(dir: string, { name, namespace, values }: Release): 
   const root: Value = {
     Values: valuesOf(dir, values),
     Chart: { Name: chart.name, Version: chart.version, AppVersion: chart.appVersion },
+    Files: filesOf(join(dir, 'files')),
     Release: { Name: name, Namespace: namespace, Service: 'Helm' },
   };
   const templates = join(dir, 'templates');
@@ -62,6 +63,12 @@ function documents(file: string, text: string): readonly Manifest[] {
     const manifest = document.toJS() as Manifest | null;
     return manifest === null ? [] : [manifest];
   });
+}
+
+/** The texts that `.Files.Get` gives. */
+function filesOf(folder: string): Value {
+  const names = readdirSync(folder);
+  return Object.fromEntries(names.map((name) => [`files/${name}`, readFileSync(join(folder, name), 'utf8')]));
 }
 
 type Variables = ReadonlyMap<string, Value>;
@@ -130,10 +137,20 @@ class Evaluation {
             const lazy = rest.map((each) => (): Value => this.#value(each, variables, dot));
             return { value: this.#call(first.name, piped === null ? lazy : [...lazy, () => piped.value]) };
           }
+          if (first?.kind === 'field' && first.name === 'Get' && rest.length === 1 && piped === null)
+            return { value: this.#file(first.of, rest[0], variables, dot) };
           if (first === undefined || rest.length > 0 || piped !== null) throw new Error('what is no function takes no values');
           return { value: this.#value(first, variables, dot) };
         }, null)?.value;
     }
+  }
+
+  /** Helm gives an empty text for a file that is not there. */
+  #file(files: Expression, name: Expression | undefined, variables: Variables, dot: Value): Value {
+    const [all, path] = [files, name].map((each) => (each === undefined ? undefined : this.#value(each, variables, dot)));
+    const text = isMap(all) && typeof path === 'string' ? all[path] : undefined;
+    if (typeof text !== 'string') throw new Error(`no file ${JSON.stringify(path)}`);
+    return text;
   }
 
   #call(name: string, args: readonly (() => Value)[]): Value {

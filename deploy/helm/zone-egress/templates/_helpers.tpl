@@ -112,4 +112,7 @@ httpGet:
 {{- if and .Values.serviceMonitor.enabled (ne .Values.mode "standalone") }}
 {{- fail (printf "serviceMonitor.enabled with mode %s: the admin pages are on loopback there, because the control plane has a listener at their port" .Values.mode) }}
 {{- end }}
+{{- if and .Values.prometheusRule.enabled (ne .Values.mode "standalone") }}
+{{- fail (printf "prometheusRule.enabled with mode %s: Prometheus cannot read the admin pages there, and rules without metrics are silent" .Values.mode) }}
+{{- end }}
 {{- end }}
