@@ -5,7 +5,7 @@ import type { MeshCredentials } from '../model/credentials.ts';
 import type { MeshName } from '../model/names.ts';
 import { TICKET_LIFE_SECONDS } from '../model/ticket-keys.ts';
 import { ClientChains } from './client-chains.ts';
-import { openTicket } from './session-ticket.ts';
+import { OpenedTickets } from './opened-tickets.ts';
 
 type Gate = (mesh: MeshName, peer: PeerFacts) => Verification;
 
@@ -21,6 +21,7 @@ export interface TicketOf {
 export class Resumption {
   readonly #gate: Gate;
   readonly #chains = new ClientChains();
+  readonly #tickets = new OpenedTickets();
 
   constructor(gate: Gate) {
     this.#gate = gate;
@@ -45,7 +46,7 @@ export class Resumption {
    */
   certificateIn(ticket: Uint8Array, of: TicketOf): Buffer | null {
     try {
-      const session = openTicket(ticket, of.key);
+      const session = this.#tickets.open(ticket, of.key);
       return session !== null && this.#passes(session.leaf, of) ? session.leaf : null;
     } catch {
       // Only a ticket that was made with a stolen key holds what is no session, or no certificate.

@@ -6,6 +6,8 @@ import { Unreadable, Walker } from './der-walker.ts';
 export interface TicketSession {
   /** The client's own certificate, DER. A ticket does not hold the chain above it. */
   readonly leaf: Buffer;
+  /** True for TLS 1.2, where a client offers one ticket again and again. */
+  readonly isReused: boolean;
 }
 
 /** A key as `tls.Server` takes it: the name that begins each ticket, then two keys. */
@@ -37,7 +39,14 @@ export function openTicket(ticket: Uint8Array, key: Uint8Array): TicketSession |
   const sum = createHmac('sha256', mac).update(ticket.subarray(0, macAt)).digest();
   if (!timingSafeEqual(sum, ticket.subarray(macAt))) return null;
   const decipher = createDecipheriv('aes-128-cbc', cipher, ticket.subarray(TICKET_NAME_BYTES, bodyAt));
-  return readSession(Buffer.concat([decipher.update(ticket.subarray(bodyAt, macAt)), decipher.final()]));
+  const parts = [decipher.update(ticket.subarray(bodyAt, macAt)), decipher.final()];
+  const der = Buffer.concat(parts);
+  try {
+    return readSession(der);
+  } finally {
+    // They hold the secret of the session.
+    for (const bytes of [...parts, der]) bytes.fill(0);
+  }
 }
 
 function openedKey(key: Uint8Array): OpenedKey {
@@ -85,9 +94,11 @@ function readSession(der: Buffer): TicketSession | null {
     else if (tag === TAG.flags) flags = numberIn(new Walker(body, 'flags').next(TAG.integer).body);
   }
   if (leaf === null || !verified) return null;
-  if (version === TLS_1_3) return { leaf };
   // RFC 7627 section 5.3: a session of TLS 1.2 without it is not bound to its handshake.
-  return version === TLS_1_2 && flags % 2 === EXTENDED_MASTER ? { leaf } : null;
+  if (version !== TLS_1_3 && (version !== TLS_1_2 || flags % 2 !== EXTENDED_MASTER)) return null;
+  const own = Buffer.allocUnsafeSlow(leaf.length);
+  leaf.copy(own);
+  return { leaf: own, isReused: version === TLS_1_2 };
 }
 
 function numberIn(body: Buffer): number {

@@ -12,8 +12,8 @@ interface Piece {
 }
 
 /**
- * Writes what TLS has encrypted. Node hands it over in pieces of 1 KB and 16 KB, each in memory of
- * its own: those of one write that is short become one write to the kernel, and one packet.
+ * Writes what TLS has encrypted. Where Node hands over one write in several pieces, each in memory
+ * of its own, a short one goes to the kernel as one.
  */
 export class TlsWrites {
   #pieces: Piece[] | null = null;
