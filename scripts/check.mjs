@@ -10,8 +10,21 @@ const bin = (name) => join(root, 'node_modules', '.bin', name);
 const sources = ['src', 'test', 'perf', 'deploy/**/*.{ts,mjs}', 'scripts/*.mjs', 'package.json', 'tsconfig.json'].filter(
   (path) => path.includes('*') || existsSync(join(root, path)),
 );
+// What a browser runs knows the document, and nothing of Node.
+const BROWSER = [
+  '--ignoreConfig',
+  '--noEmit',
+  '--allowJs',
+  '--checkJs',
+  '--strict',
+  '--target',
+  'es2024',
+  '--module',
+  'esnext',
+].concat(['--lib', 'es2024,dom,dom.iterable', '--types', '', 'src/admin/page/console.js']);
 const checks = [
   ['types', bin('tsc'), ['--noEmit', '-p', 'tsconfig.json']],
+  ['types of the page for browsers', bin('tsc'), BROWSER],
   ['lint', bin('eslint'), ['--max-warnings', '0', 'src', 'test', 'perf', 'deploy']],
   ['dead code and dependencies', bin('knip'), []],
   ['formatting', bin('prettier'), ['--check', '--log-level', 'warn', ...sources]],

@@ -50,10 +50,12 @@ t.test('in a real browser', withChromium, async (t) => {
         t.strictSame(await findings(page), [], `${width} ${theme}`);
         const wide: boolean = await page.evaluate('document.documentElement.scrollWidth > innerWidth');
         t.equal(wide, false, `nothing is wider than ${width}`);
-        await page.locator('#refusals td a').first().click();
-        await page.waitForURL(/\/explain\?id=/);
-        t.match(await page.locator('h1').textContent(), 'Explain');
-        t.strictSame(await findings(page), [], `the trace, ${width} ${theme}`);
+        if ((width === 390) === (theme === 'light')) {
+          await page.locator('#refusals td a').first().click();
+          await page.waitForURL(/\/explain\?id=/);
+          t.match(await page.locator('h1').textContent(), 'Explain');
+          t.strictSame(await findings(page), [], `the trace, ${width} ${theme}`);
+        }
         t.strictSame(complaints, []);
         await page.close();
       }

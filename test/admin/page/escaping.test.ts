@@ -1,6 +1,6 @@
 // Every text that the page shows comes from a peer, a file or a control plane, and may be hostile:
 // each field in turn, and all at once, must stay text.
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { askedPage } from '../../../src/admin/page/asked-page.ts';
 import { explainPage } from '../../../src/admin/page/explain-page.ts';
@@ -10,6 +10,7 @@ import { createTestMesh } from '../../../src/testing/egress/test-mesh.ts';
 import { requestRecord } from '../../observe/record.ts';
 import { hostileFacts, largeZone, PAYLOAD } from './large-zone.ts';
 
+const PAGE = new URL('../../../src/admin/page/', import.meta.url);
 const TAGS = new Set(
   'a b body button circle code dd details div dl dt figcaption figure footer form g h1 h2 head header html input label li link main meta nav ol option p path rect script section select small span summary svg table tbody td text th thead time title tr ul'.split(
     ' ',
@@ -99,4 +100,12 @@ t.test('a zone with 10 meshes and 200 services is folded, searched and opened, a
   t.ok(bytes < 150 * 1_024, `${bytes} bytes with its files`);
 });
 
-const PAGE = new URL('../../../src/admin/page/', import.meta.url);
+t.test('an egress whose page is never opened loads none of its code', async (t) => {
+  const sources = globSync('src/**/*.ts').filter((path) => !path.startsWith('src/admin/page/'));
+  const loads = sources.flatMap((path) => {
+    const text = readFileSync(path, 'utf8').replace(/^import type .*$/gm, '');
+    return [...text.matchAll(/^import [^;]*\bpage\/([a-z-]+)\.ts';$/gm)].map(([, name = '']) => `${path}: ${name}`);
+  });
+  t.strictSame(loads, ['src/admin/server.ts: paths'], 'only the list of its paths');
+  t.notMatch(readFileSync(new URL('paths.ts', PAGE), 'utf8'), /^import/m);
+});
