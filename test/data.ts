@@ -62,6 +62,9 @@ export const withPrometheus: Condition = only(
 export const CHROMIUM: string =
   [process.env.CHROMIUM ?? '', '/usr/bin/chromium', '/usr/bin/chromium-browser'].find((path) => existsSync(path)) ?? '';
 export const withChromium: Condition = only(CHROMIUM !== '', 'there is no /usr/bin/chromium (apt-get install chromium)');
+/** Shells, which `apt-get install zsh fish` brings on Debian. */
+export const withZsh: Condition = only(runs('zsh', '--version', /^zsh [5-9]/), 'there is no zsh');
+export const withFish: Condition = only(runs('fish', '--version', /version (?:[3-9]|\d\d)\./), 'there is no fish from 3 on');
 /** The sample zone of the demo listens on fixed ports. */
 export function withFreePorts(free: boolean, error: string): Condition {
   return only(free, `the fixed ports of the sample zone are taken: ${error.trim()}`);

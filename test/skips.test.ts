@@ -28,6 +28,8 @@ const UNDER: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   withGo: { 'test/egress/http-clients.test.ts': 1 },
   withPython: { 'test/egress/http-clients.test.ts': 1 },
   withPrometheus: { 'test/admin/envoy/kuma-dashboard.test.ts': 1, 'test/deploy/monitoring.test.ts': 2 },
+  withZsh: { 'test/cli/completion-shells.test.ts': 1 },
+  withFish: { 'test/cli/completion-shells.test.ts': 1 },
   withHelm: { 'test/deploy/helm.test.ts': 1 },
   withDevFull: { 'test/observe/recorder.test.ts': 1 },
   withKernelTimers: { 'test/egress/keep-alive.test.ts': 1 },

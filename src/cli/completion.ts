@@ -7,6 +7,8 @@ export function completion(shell: Shell): string {
   return { bash, zsh, fish }[shell]();
 }
 
+const HELP = 'print the usage of the command';
+
 /** Words that are no commands of the table. */
 const ALSO: readonly string[] = ['version', 'help'];
 
@@ -97,6 +99,7 @@ function zsh(): string {
     '  local -a words_of; local command=$words[2]',
     `  if (( CURRENT == 2 )); then words_of=(${described(one, 0)} version help); _describe command words_of; return; fi`,
     '  case $command in',
+    `    help) if (( CURRENT == 3 )); then words_of=(${described(one, 0)}); _describe command words_of; fi; return ;;`,
     ...firsts
       .filter(([, under]) => under.length > 0)
       .map(([first]) => {
@@ -111,11 +114,12 @@ function zsh(): string {
     '  case $command in',
     ...commands.map(
       ({ words, options }) =>
-        `    '${words.join(' ')}') _arguments ${[...options.flatMap(zshOption), "'*:file:_files'"].join(' ')} ;;`,
+        `    '${words.join(' ')}') _arguments ${[...options.flatMap(zshOption), `'--help[${HELP}]'`, "'*:file:_files'"].join(' ')} ;;`,
     ),
     '  esac',
     '}',
-    'if [ "$funcstack[1]" = "_zone_egress" ]; then _zone_egress "$@"; else compdef _zone_egress zone-egress; fi',
+    '# Loaded by its file name, in the first completion, or read by source.',
+    'if [[ $funcstack[1] == _zone[-_]egress ]]; then _zone_egress "$@"; else compdef _zone_egress zone-egress; fi',
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -155,7 +159,11 @@ function fish(): string {
     const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`).join('; and ');
     return options.map((option) => `complete -c zone-egress -n ${fishText(seen)} ${fishOption(option)}`);
   });
-  const all = ALSO.map((word) => `complete -c zone-egress -f -n __fish_use_subcommand -a ${word}`);
+  const all = [
+    ...ALSO.map((word) => `complete -c zone-egress -f -n __fish_use_subcommand -a ${word}`),
+    `complete -c zone-egress -f -n '__fish_seen_subcommand_from help' -a ${fishText(spaced(firsts.map(([word]) => word)))}`,
+    `complete -c zone-egress -l help -d ${fishText(HELP)}`,
+  ];
   return `${['# Made by `zone-egress completion fish`.', ...first, ...all, ...second, ...options].join('\n')}\n`;
 }
 
