@@ -95,7 +95,7 @@ t.test('after a restart of the receiver later lines come over a new connection',
   await until('a later line comes', () => {
     streams.write(to.to, 'after\n');
     clock.advance(1_000);
-    return to.sockets.length === 2 && to.text.includes('after\n');
+    return to.sockets.length >= 2 && to.text.includes('after\n');
   });
 });
 
