@@ -234,6 +234,7 @@ t.test('each alert fires by its fault, and none by traffic that is well', async 
     port: await freePort(),
     targets: [targetOf('well', well.egress.adminPort)],
     rules: ruleGroups(QUICK, true),
+    everyMs: 250,
   });
   await until('it is read', async () => (await prometheus.query('up == 1')).length === 1);
   for (let i = 0; i < 10; i++) {

@@ -53,7 +53,7 @@ interface Alerts {
 const READY_MS = 120_000;
 
 export async function startPrometheus(options: PrometheusOptions): Promise<Prometheus> {
-  const { port, targets, rules, everyMs = 250 } = options;
+  const { port, targets, rules, everyMs = 1_000 } = options;
   const dir = mkdtempSync(join(tmpdir(), 'zone-egress-prometheus-'));
   const list = join(dir, 'targets.json');
   const watch = (all: readonly Target[]): void => {
