@@ -18,6 +18,7 @@ import { generateZoneTokenEntry } from './commands/generate-zone-token.ts';
 import { logLevelEntry } from './commands/log-level.ts';
 import { manEntry } from './commands/man.ts';
 import { migrateEntry } from './commands/migrate.ts';
+import { probeEntry } from './commands/probe.ts';
 import { routesEntry } from './commands/routes.ts';
 import { runEntry } from './commands/run.ts';
 import { sessionsEntry } from './commands/sessions.ts';
@@ -44,6 +45,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   top: topEntry,
   simulate: simulateEntry,
   suggest: suggestEntry,
+  probe: probeEntry,
   diff: diffEntry,
   migrate: migrateEntry,
   fake: fakeEntry,
