@@ -90,10 +90,14 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Prome
   let output = '';
   child.stderr.on('data', (chunk: Buffer) => (output += String(chunk)));
   const ended = once(child, 'exit');
+  // A test that fails early must not leave it behind.
+  const onExit = (): void => void child.kill('SIGKILL');
+  process.once('exit', onExit);
 
   async function close(): Promise<void> {
     if (child.exitCode === null) child.kill('SIGKILL');
     await ended;
+    process.removeListener('exit', onExit);
     rmSync(dir, { recursive: true, force: true });
   }
 
