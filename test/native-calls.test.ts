@@ -24,10 +24,10 @@ const CALLS =
 const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   getPeerCertificate: ['src/base/connect-tls.ts', 'src/testing/egress/fake-client.ts'],
   toLegacyObject: [],
-  getProtocol: ['src/traffic/terminate.ts'],
+  getProtocol: ['src/traffic/terminate.ts', 'src/control/tls-probe.ts'],
   getEphemeralKeyInfo: [],
   setServername: [],
-  getCipher: ['src/traffic/certificate-alert.ts'],
+  getCipher: ['src/traffic/certificate-alert.ts', 'src/control/tls-probe.ts'],
   getSession: [],
   getTLSTicket: [],
   getFinished: [],

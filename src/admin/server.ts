@@ -104,10 +104,11 @@ const PAGES = {
   '/': 'a browser gets a page of the zone, everything else this list: ?output=html|text',
   '/ready': '200 while new connections are taken, else 503; ?dataplane=mesh.name for one of several proxies',
   '/dataplanes': 'as which proxies this process has joined its control plane, and how each does: ?output=json|table',
-  '/stats/prometheus': 'metrics in the Prometheus text format',
+  '/stats/prometheus':
+    'metrics in the text format of Prometheus, or OpenMetrics where --openmetrics is on and the reader accepts it',
   '/routes': 'what is served: ?output=json|table',
   '/sessions':
-    'sessions that are open: ?sort=age|idle|bytes|rate&limit=100&offset=0&mesh=&destination=&client=&output=json|table; client is a SPIFFE id or an address, or the beginning of one with * behind it',
+    'sessions that are open: ?sort=age|idle|bytes|rate&limit=100&offset=0&id=&mesh=&destination=&client=&output=json|table; client is a SPIFFE id or an address, or the beginning of one with * behind it',
   '/decisions':
     'sessions that ended and requests that were refused lately, newest first: ?limit=100&reason=&outcome=served|refused&mesh=&destination=&client=&since=10m&output=json|ndjson; &follow=true writes those to come, a line for each',
   '/alarms': 'what is wrong with the egress now, the critical ones first, with what to do about each',
@@ -241,6 +242,9 @@ const BUSY = 'too many clients ask at the same time: ask again later';
  * checked too, see hosts.ts.
  */
 function admitAdmin(request: IncomingMessage, hostRefusal: HostCheck): View | null {
-  if (request.headers.origin !== undefined) return textView(403, 'requests of web pages are not answered');
+  // A picture of another site has no Origin, and would make the egress dial an endpoint.
+  const { origin, 'sec-fetch-site': site, 'sec-fetch-mode': mode } = request.headers;
+  const isForeign = site === 'cross-site' && mode !== 'navigate';
+  if (origin !== undefined || isForeign) return textView(403, 'requests of web pages are not answered');
   return hostRefusal(request);
 }

@@ -31,7 +31,7 @@ export interface View {
 
 export interface Readiness {
   readonly ok: boolean;
-  /** Envoy's states: LIVE, PRE_INITIALIZING, TERMINATING. */
+  /** Envoy's states: LIVE, PRE_INITIALIZING, DRAINING, TERMINATING. */
   readonly text: string;
   /** One sentence for people, where the state alone does not say enough. */
   readonly note?: string;

@@ -110,7 +110,7 @@ function probingOf(
         connectMs,
         tlsMs,
         tls: spoken === null ? '' : `${spoken.protocol}, ${spoken.cipher}${spoken.alpn === '' ? '' : `, ALPN ${spoken.alpn}`}`,
-        validTo: spoken?.chain[0]?.validToDate.toISOString() ?? '',
+        validTo: dateText(spoken?.chain[0]?.validToDate),
         finding,
       };
     };
@@ -183,6 +183,11 @@ async function resolved(
     timer.cancel();
     names.close();
   });
+}
+
+/** Writes nothing for a date that cannot be read. */
+function dateText(date: Date | undefined): string {
+  return date === undefined || Number.isNaN(date.getTime()) ? '' : date.toISOString();
 }
 
 function labelOf({ address, port }: Endpoint): string {

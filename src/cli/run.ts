@@ -70,7 +70,10 @@ async function serveWith(options: RunOptions, warnings: readonly string[], termi
     early = signal;
     waiting.abort();
   };
-  const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT'], stopBefore);
+  // Without a listener the last two would end the process, which may wait long for a control plane.
+  const stopEarly = terminal.onSignal(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'], (signal) => {
+    if (signal === 'SIGTERM' || signal === 'SIGINT') stopBefore(signal);
+  });
   let quit = (): void => stopBefore('SIGTERM');
   const egress = await start(
     {

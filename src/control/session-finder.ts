@@ -46,7 +46,8 @@ export class SessionFinder {
   }
 
   async #ask(query: ShownQuery, end?: string): Promise<ShownAnswer | null> {
-    if (this.#asked.size >= MAX_QUESTIONS) return null;
+    // Readers must not hold up an operator who ends sessions.
+    if (end === undefined && this.#asked.size >= MAX_QUESTIONS) return null;
     const { clock, count, ask } = this.#options;
     const number = this.#next++;
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -385,6 +385,8 @@ export class WorkerPool {
     for (const result of await results.finally(release)) {
       if (result.kind === 'listen-failed') {
         this.#listening.delete(place);
+        // Data sides that did open it must not hold it: nothing else would close it.
+        this.#postAll({ kind: 'close-listener', place, quietMs: 0, atMostMs: 0 });
         throw Object.assign(new Error(result.message), { code: result.code });
       }
       if (result.kind === 'listening') opened = result.port;

@@ -57,7 +57,8 @@ const TCP = 'tcp://';
 /** Returns the place of a receiver at `host:port`; null for a text that is no such address. */
 export function tcpPlace(address: string): string | null {
   const [, port] = /^(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):(\d{1,5})$/.exec(address) ?? [];
-  return port === undefined || Number(port) < 1 || Number(port) > 65_535 ? null : `${TCP}${address}`;
+  if (port === undefined || Number(port) < 1 || Number(port) > 65_535) return null;
+  return URL.canParse(`${TCP}${address}`) ? `${TCP}${address}` : null;
 }
 
 export function isTcpPlace(path: string): boolean {

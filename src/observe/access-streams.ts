@@ -23,6 +23,10 @@ const LONGEST_RETRY_MS = 30_000;
 /** A connection without lines is closed, so that logs of a former configuration hold none. */
 const IDLE_MS = 60_000;
 const CLOSE_MS = 2_000;
+/** A receiver that takes no byte for so long is connected anew: its name may lead elsewhere now. */
+const STALLED_MS = 30_000;
+/** A receiver that is away and gets no new line for so long belongs to a former configuration. */
+const FORGOTTEN_MS = 600_000;
 
 export function createAccessStreams(options: AccessFilesOptions): AccessStreams {
   const streams = new Map<string, AccessStream>();
@@ -30,7 +34,7 @@ export function createAccessStreams(options: AccessFilesOptions): AccessStreams 
     write(to, line) {
       let stream = streams.get(to);
       if (stream === undefined) {
-        stream = new AccessStream(to, options);
+        stream = new AccessStream(to, options, () => streams.delete(to));
         streams.set(to, stream);
       }
       stream.write(line);
@@ -54,12 +58,18 @@ class AccessStream {
   #retryMs = FIRST_RETRY_MS;
   #retry: Timer | null = null;
   #idle: Timer | null = null;
+  #stalled: Timer | null = null;
   #failed = false;
   #closed = false;
   #whenEmpty: (() => void) | null = null;
+  readonly #forget: () => void;
+  /** On the monotonic clock. */
+  #lastLineAt: number;
 
-  constructor(to: string, options: AccessFilesOptions) {
+  constructor(to: string, options: AccessFilesOptions, forget: () => void) {
     this.#to = to;
+    this.#forget = forget;
+    this.#lastLineAt = options.clock.now();
     this.#options = options;
     this.#clock = options.clock;
   }
@@ -69,6 +79,7 @@ class AccessStream {
     const bytes = Buffer.byteLength(line);
     if (this.#closed || this.#bytes + bytes > maxWaitingBytes) return onLines('dropped', 1);
     this.#bytes += bytes;
+    this.#lastLineAt = this.#clock.now();
     // Lines of one turn share a write.
     if (this.#waiting.push(line) === 1) queueMicrotask(() => this.#pass());
   }
@@ -84,9 +95,9 @@ class AccessStream {
     this.#closed = true;
     this.#retry?.cancel();
     this.#idle?.cancel();
-    if (this.#waiting.length > 0) this.#options.onLines('dropped', this.#waiting.length);
-    this.#waiting = [];
-    this.#socket?.destroySoon();
+    this.#stalled?.cancel();
+    this.#dropWaiting();
+    this.#socket?.destroy();
   }
 
   #pass(): void {
@@ -100,12 +111,41 @@ class AccessStream {
     this.#waiting = [];
     const text = Buffer.from(lines.join(''));
     this.#idle?.cancel();
-    this.#idle = this.#clock.after(IDLE_MS, () => this.#socket?.end());
+    this.#idle = this.#clock.after(IDLE_MS, () => this.#leave());
     this.#socket.write(text, (error) => {
       this.#options.onLines(error ? 'dropped' : 'written', lines.length);
       this.#bytes -= text.length;
       if (this.#bytes === 0) this.#emptied();
+      this.#watch();
     });
+    this.#watch();
+  }
+
+  /** Begins the time anew in which the receiver has to take bytes, where it has some to take. */
+  #watch(): void {
+    const socket = this.#socket;
+    this.#stalled?.cancel();
+    this.#stalled = null;
+    if (socket === null || socket.writableLength === 0) return;
+    this.#stalled = this.#clock.after(STALLED_MS, () =>
+      socket.destroy(new Error(`the receiver has read nothing for ${STALLED_MS} ms`)),
+    );
+  }
+
+  /** Ends a connection without lines; the next line opens another. */
+  #leave(): void {
+    const socket = this.#socket;
+    // Lines that the receiver has not taken stay its own: STALLED_MS ends such a connection.
+    if (socket === null || this.#bytes > 0) return;
+    this.#socket = null;
+    this.#isConnected = false;
+    socket.end();
+  }
+
+  #dropWaiting(): void {
+    if (this.#waiting.length > 0) this.#options.onLines('dropped', this.#waiting.length);
+    for (const line of this.#waiting) this.#bytes -= Buffer.byteLength(line);
+    this.#waiting = [];
   }
 
   #emptied(): void {
@@ -132,6 +172,7 @@ class AccessStream {
     socket.resume();
     socket.once('close', () => {
       deadline.cancel();
+      if (this.#socket !== socket) return;
       this.#socket = null;
       this.#isConnected = false;
       this.#lost(failure);
@@ -141,12 +182,17 @@ class AccessStream {
   #lost(failure: Error | null): void {
     this.#idle?.cancel();
     this.#idle = null;
+    this.#watch();
     if (this.#closed) return;
     if (failure !== null && !this.#failed) {
       this.#failed = true;
       this.#options.onFailure(this.#to, failure);
     }
     this.#emptied();
+    if (this.#clock.now() - this.#lastLineAt >= FORGOTTEN_MS) {
+      this.#dropWaiting();
+      return this.#forget();
+    }
     this.#retry = this.#clock.after(this.#retryMs, () => {
       this.#retry = null;
       this.#pass();

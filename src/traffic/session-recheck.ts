@@ -27,7 +27,10 @@ export function recheck(
   // Requests are judged one by one, by the route of the moment: until the end a denied client gets
   // its answers. The end is for the requests that began before, streams of hours among them.
   if (same && session.servesRequests) session.route = now;
-  if (same && authorise(now, session.client).kind === 'allowed') {
+  const judged = same ? authorise(now, session.client) : null;
+  if (same && judged?.kind === 'allowed') {
+    // The record has to say so, or its end would be a surprise once the permissions refuse again.
+    if (judged.wouldRefuse !== undefined) session.draft.allowed(judged);
     session.route = now;
     session.policyEnd?.();
     session.policyEnd = null;

@@ -289,6 +289,10 @@ t.test('what a web page sends is refused, whatever its origin', async (t) => {
     (await send(request('OPTIONS /decisions', ['Host: localhost', 'Origin: null', 'Access-Control-Request-Method: GET']))).status,
     403,
   );
+  // A picture of another site has no Origin; a link to a page is followed.
+  const picture = ['Host: localhost', 'Sec-Fetch-Site: cross-site', 'Sec-Fetch-Mode: no-cors', 'Sec-Fetch-Dest: image'];
+  t.equal((await get('/explain?sni=a', picture)).status, 403);
+  t.equal((await get('/ready', ['Host: localhost', 'Sec-Fetch-Site: cross-site', 'Sec-Fetch-Mode: navigate'])).status, 200);
 });
 
 t.test('a body is not read, even one that never comes', async (t) => {

@@ -32,6 +32,9 @@ t.test('the units belong together, and no drain is killed', async (t) => {
     ` ZONE_EGRESS_GRACE_PERIOD=${service.get('TimeoutStopSec')}s`,
     'the egress knows the time to stop',
   );
+  // The readiness port is on every address, so no admin page may have it.
+  const readiness = /KUMA_READINESS_PORT=(\d+)%i/.exec(service.get('Environment') ?? '')?.[1] ?? '';
+  for (let instance = 1; instance <= 9; instance++) t.not(Number(`${readiness}${instance}`), 9_901, `instance ${instance}`);
   t.equal(service.get('Type'), 'notify');
   t.equal(service.get('NotifyAccess'), 'all', 'systemd-notify is another process');
   t.match(readFileSync(join(root, 'deploy/systemd/zone-egress.sysusers'), 'utf8'), `u ${service.get('User')} `);
@@ -46,7 +49,7 @@ t.test('its command says that it is ready, that it lives, and that it stops', as
   writeFileSync(said, '');
   writeFileSync(join(dir, 'systemd-notify'), `#!/bin/sh\necho "$@" >> ${said}\n`);
   chmodSync(join(dir, 'systemd-notify'), 0o755);
-  const args = (service.get('ExecStart') ?? '').split(' ').slice(3);
+  const args = (service.get('ExecStart') ?? '').split(' ').slice(4);
   const egress = spawn(
     process.execPath,
     [MAIN, ...args.map((each) => (each === '/etc/zone-egress/resources' ? zone.folder : each))],
@@ -80,7 +83,7 @@ t.test('the drop-in joins a control plane with the credentials that it loads', a
   t.strictSame(credentials, ['token', 'cp-ca.pem']);
   t.match(text, /^ExecStart=\nExecStart=/m, 'the command replaces that of the unit');
   const [, command = ''] = /^ExecStart=(\/.+)$/m.exec(text) ?? [];
-  t.strictSame(command.split(' ').slice(0, 4), (service.get('ExecStart') ?? '').split(' ').slice(0, 4));
+  t.strictSame(command.split(' ').slice(0, 5), (service.get('ExecStart') ?? '').split(' ').slice(0, 5));
   const dir = mkdtempSync(join(tmpdir(), 'zone-egress-credentials-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   // It answers that it has no such ZoneEgress yet.
@@ -93,7 +96,7 @@ t.test('the drop-in joins a control plane with the credentials that it loads', a
   ] as const)
     writeFileSync(join(dir, name), content);
   const [, variables = ''] = /^Environment=(.+)$/m.exec(text) ?? [];
-  const egress = spawn(process.execPath, [MAIN, ...command.replace('/etc/zone-egress', dir).split(' ').slice(3)], {
+  const egress = spawn(process.execPath, [MAIN, ...command.replace('/etc/zone-egress', dir).split(' ').slice(4)], {
     env: {
       ...env,
       ...Object.fromEntries(

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import t from 'tap';
 import type { Test } from 'tap';
+import { tcpPlace } from '../../src/model/access-log.ts';
 import { createAccessStreams } from '../../src/observe/access-streams.ts';
 import type { AccessStreams } from '../../src/observe/access-streams.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
@@ -140,4 +141,42 @@ t.test('the last lines are sent before the end, and a receiver that is away does
   t.same(counts, { written: 1, dropped: 1 });
   streams.write(to.to, 'too late\n');
   t.equal(counts.dropped, 2);
+});
+
+t.test('a receiver that takes no bytes is connected anew', async (t) => {
+  const { streams, clock, events } = streamsOf(t, 64 * 1024 * 1024);
+  const to = await receiver(t, 0, false);
+  for (let i = 0; i < 32; i++) streams.write(to.to, `${'x'.repeat(1024 * 1024)}\n`);
+  await until('it is connected', () => to.sockets.length === 1);
+  await until('it is given up', () => {
+    clock.advance(30_000);
+    return events.some((event) => event.endsWith('the receiver has read nothing for 30000 ms'));
+  });
+  streams.write(to.to, 'next\n');
+  await until('another connection', () => {
+    clock.advance(1_000);
+    return to.sockets.length === 2;
+  });
+});
+
+t.test('the lines of a receiver that stays away and gets no more are dropped, and it is dialled no more', async (t) => {
+  const { streams, clock, counts, events } = streamsOf(t);
+  const port = await freePort();
+  streams.write(`tcp://127.0.0.1:${port}`, 'lost\n');
+  await until('the first failure', () => events.length === 1);
+  await until('the line is dropped', () => {
+    clock.advance(30_000);
+    return counts.dropped === 1;
+  });
+  const to = await receiver(t, port);
+  clock.advance(60_000);
+  streams.write(to.to, 'new\n');
+  await until('the new line', () => to.text === 'new\n');
+  t.same(counts, { written: 1, dropped: 1 });
+});
+
+t.test('an address that cannot be connected is none', async (t) => {
+  for (const address of ['[1]:5000', '[:::]:80', 'a b:80', 'a:0', 'a:65536', 'a', ':80'])
+    t.equal(tcpPlace(address), null, address);
+  for (const address of ['[::1]:80', '10.0.0.1:5000', 'logs.mesh:5000']) t.equal(tcpPlace(address), `tcp://${address}`);
 });

@@ -48,11 +48,14 @@ export async function guardChange(options: GuardOptions, request: IncomingMessag
   if (tokens === null) return refused(403, HOW_TO_ALLOW);
   const token = bearerOf(request);
   if (token === null) return refused(401, HOW_TO_SEND, { headers: CHALLENGE });
-  if (!tries.take(entrance.from)) return refused(429, 'too many wrong tokens came from this address: try again later');
+  // The try counts before its outcome is known, so that many at the same time count too. A right
+  // token passes in any case: others behind the same address must not lock its holder out.
+  const mayTry = tries.take(entrance.from);
   const found = await tokens.find(token);
+  if (found.kind !== 'found' && !mayTry) return refused(429, 'too many wrong tokens came from this address: try again later');
   switch (found.kind) {
     case 'found':
-      tries.giveBack(entrance.from);
+      if (mayTry) tries.giveBack(entrance.from);
       return { kind: 'admitted', by: `token ${found.name} from ${entrance.from}` };
     case 'unreadable':
       return refused(503, 'the token file cannot be read: the log has the reason');

@@ -4,6 +4,8 @@ import type { Html } from './markup.ts';
 
 /** Writes a time of the wall clock, in UTC. */
 export function moment(ms: number): Html {
+  // The date of a certificate may be unreadable.
+  if (Number.isNaN(new Date(ms).getTime())) return html`unknown`;
   const iso = new Date(ms).toISOString();
   return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 19)}Z</time>`;
 }

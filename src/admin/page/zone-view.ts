@@ -58,7 +58,9 @@ export async function zoneView(facts: PageFacts): Promise<ZoneView> {
     const clusters = [...new Set(routes.map(({ cluster }) => cluster))];
     const open = clusters.reduce((sum, cluster) => sum + openOf(facts, cluster), 0);
     const seen = { mesh, name, open, rate: rates.get(key) ?? 0, refused: refused.of.get(key) ?? 0, ...healthOf(facts, clusters) };
-    byMesh.set(mesh, [...(byMesh.get(mesh) ?? []), seen]);
+    const all = byMesh.get(mesh);
+    if (all === undefined) byMesh.set(mesh, [seen]);
+    else all.push(seen);
   }
   const meshes = [...byMesh].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, all]) => meshView(name, all));
   return { meshes, strays: refused.strays, measured: { sessions: rated.sessions.length, found: rated.found } };

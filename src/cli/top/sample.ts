@@ -119,11 +119,14 @@ function numberOf(value: unknown): number {
 
 /** Reads the metrics of this egress from the text format; others are left out. */
 function metricLines(text: string): MetricLines {
-  return [...text.matchAll(/^(zone_egress_\w+)(?:\{([^\n]*)\})? ([-+.\deE]+)/gm)].map(([, name = '', labels = '', value]) => ({
-    name,
-    labels: new Map([...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, label = '', of = '']) => [label, of])),
-    value: Number(value),
-  }));
+  // The labels of one line are short; a pattern that searches a long one would take minutes.
+  return [...text.matchAll(/^(zone_egress_\w+)(?:\{([^\n]{0,8192})\})? ([-+.\deE]+)/gm)].map(
+    ([, name = '', labels = '', value]) => ({
+      name,
+      labels: new Map([...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, label = '', of = '']) => [label, of])),
+      value: Number(value),
+    }),
+  );
 }
 
 /** Sums a metric by one of its labels; without a label under an empty name. */

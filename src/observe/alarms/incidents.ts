@@ -1,3 +1,4 @@
+import { withoutKeys } from '../../base/key-material.ts';
 import type { AlarmFacts } from './alarm-facts.ts';
 
 /** How long an incident counts. */
@@ -20,7 +21,7 @@ export class Incidents {
 
   internalError(message: string, now: number): void {
     this.#errors.add(1, now);
-    this.#lastError = message.split('\n', 1)[0] ?? '';
+    this.#lastError = withoutKeys(message.split('\n', 1)[0] ?? '');
   }
 
   dropped(of: DroppingOutput, lines: number, now: number): void {
