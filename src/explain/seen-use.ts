@@ -4,6 +4,7 @@
  */
 import type { RequestRecord } from '../model/request-record.ts';
 import type { SessionRecord } from '../model/session-record.ts';
+import { NOT_JUDGED } from './simulate-requests.ts';
 
 /** All sessions and requests of one client at one server name that passed in the same way. */
 export interface SeenUse {
@@ -105,18 +106,12 @@ function requestPassed({ uris, reason, forwarded, method, wouldRefuse }: Request
   if (uris.length === 0) return { why: `ended before the client was known (${reason})` };
   if (reason === 'denied') return { passed: 'refused' };
   if (wouldRefuse !== undefined) return { passed: 'report-only' };
-  const isJudged = forwarded || !NOT_JUDGED.has(reason);
+  const isJudged = forwarded || !MAYBE_NOT_JUDGED.has(reason);
   return isJudged && method !== '' ? { passed: 'permission' } : { why: `ended before a permission was judged (${reason})` };
 }
 
 /** Ends of a request that may come before its permission is judged. */
-const NOT_JUDGED: ReadonlySet<string> = new Set([
-  'malformed-request',
-  'unsupported-policy',
-  'policy-changed',
-  'internal-error',
-  'drained',
-]);
+const MAYBE_NOT_JUDGED: ReadonlySet<string> = new Set([...NOT_JUDGED, 'unsupported-policy']);
 
 /** Counts by reason. */
 export class OmissionTally {

@@ -120,7 +120,7 @@ export function simulateRequests(
 }
 
 /** Ends that do not depend on the configuration. */
-const NOT_JUDGED: ReadonlySet<EndReason> = new Set<EndReason>([
+export const NOT_JUDGED: ReadonlySet<EndReason> = new Set<EndReason>([
   'malformed-request',
   'internal-error',
   'policy-changed',

@@ -263,6 +263,12 @@ spec:
     { sessions: [sessionRecord({ ...api, sni, destination: 'ledger' })], requests: [] },
     DEFAULTS,
   );
+  for (const reason of ['malformed-request', 'unsupported-policy', 'policy-changed', 'drained', 'ended-by-operator'] as const) {
+    const request = requestRecord({ ...api, ...early, reason, forwarded: false, method: 'GET' });
+    const said = suggest(snapshot, { sessions: [], requests: [request] }, DEFAULTS);
+    const why = `ended before a permission was judged (${reason})`;
+    t.match([said.leftOut, said.permissions, said.uses], [[{ why, requests: 1 }], [], []], reason);
+  }
   t.match(leftOut, [{ why: /^went to the MeshExternalService ledger of mesh default: on a ZoneEgress no permission/ }]);
 });
 
