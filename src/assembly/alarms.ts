@@ -160,12 +160,12 @@ function controlPlaneFact({ id, state, sentence, controlFacts }: JoinedProxy): C
 }
 
 function loadFact(configuration: Configuration): LoadFact | null {
-  const { lastLoad } = configuration;
+  const lastLoad = configuration.lastLoad();
   if (lastLoad === null) return null;
   const errors = lastLoad.problems.filter(({ severity }) => severity === 'error');
   const [first] = errors;
   return {
-    isRejected: lastLoad.kind === 'rejected',
+    isRejected: lastLoad.rejected,
     errors: errors.length,
     first: first === undefined ? '' : formatProblem(first),
   };

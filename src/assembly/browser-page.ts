@@ -14,7 +14,7 @@ export interface BrowserPage {
 export interface BrowserPageOptions {
   readonly state: AdminState;
   readonly about: Omit<EnvoyFactsOptions, 'control' | 'adminAt' | 'of'>;
-  readonly configuration: Pick<Configuration, 'live' | 'loads'>;
+  readonly configuration: Pick<Configuration, 'live' | 'lastLoad'>;
 }
 
 /** Collects the facts of the page for browsers. Its code is loaded by the first browser. */
@@ -26,7 +26,7 @@ export function browserPage({ state, about, configuration }: BrowserPageOptions)
     ...state,
     name: () => configuration.live()?.listener.name ?? '',
     open: () => workers.limits.sessions,
-    lastLoad: () => configuration.loads(),
+    lastLoad: () => configuration.lastLoad(),
     credentials: () => workers.credentials,
     lastHour: hour,
   };

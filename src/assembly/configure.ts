@@ -19,6 +19,11 @@ import type { DataPlane } from './data-plane.ts';
 import type { EgressOptions } from './egress-options.ts';
 import type { Observation } from './observe.ts';
 
+interface KnownLoad extends LastLoad {
+  /** Holds the problems of its source and of what it serves; the data plane finds others later. */
+  readonly problems: readonly Problem[];
+}
+
 export interface Configuration {
   readonly dataPlane: DataPlane;
   readonly settings: TrafficSettings;
@@ -26,10 +31,8 @@ export interface Configuration {
   live(): Good | null;
   /** Returns the problems of the last load. */
   problems(): readonly Problem[];
-  /** Null before the first. */
-  readonly lastLoad: Pick<LoadResult, 'kind' | 'problems'> | null;
   /** Returns what the loads so far did; null before the first. */
-  loads(): LastLoad | null;
+  lastLoad(): KnownLoad | null;
   load(): Promise<LoadResult>;
   /**
    * Resolves with the first usable configuration. Throws ConfigError for an unusable one. A source
@@ -63,9 +66,7 @@ export function configure(options: ConfigureOptions): Configuration {
   const settings = { ...DEFAULT_TRAFFIC_SETTINGS, ...options.traffic };
   const dataPlane = createDataPlane({ ...options, settings });
   const usable = Promise.withResolvers<void>();
-  let problems: readonly Problem[] = [];
-  let lastLoad: Configuration['lastLoad'] = null;
-  let loads: LastLoad | null = null;
+  let lastLoad: KnownLoad | null = null;
   const loop = new ConfigLoop({
     clock,
     source,
@@ -77,11 +78,13 @@ export function configure(options: ConfigureOptions): Configuration {
       await follower().follow(config);
     },
     onLoad(result, tookMs) {
-      problems = [...result.problems, ...(result.kind === 'live' ? follower().unmet(result.config) : [])];
-      if (!settings.http && result.kind === 'live') problems = [...problems, ...lostWithoutHttp(result.config)];
-      lastLoad = { kind: result.kind, problems };
+      const problems = [
+        ...result.problems,
+        ...(result.kind === 'live' ? follower().unmet(result.config) : []),
+        ...(result.kind === 'live' && !settings.http ? lostWithoutHttp(result.config) : []),
+      ];
       observation.observer.load({ ...result, problems }, tookMs);
-      loads = nextLoad(loads, result, clock.wall());
+      lastLoad = { ...nextLoad(lastLoad, result, clock.wall()), problems };
       if (result.kind !== 'live') return;
       observation.reportOnly(reportOnlyMeshes(result.config.snapshot));
       source.wentLive?.();
@@ -95,11 +98,8 @@ export function configure(options: ConfigureOptions): Configuration {
     dataPlane,
     settings,
     live: () => loop.live,
-    problems: () => [...problems, ...dataPlane.problems()],
-    get lastLoad() {
-      return lastLoad;
-    },
-    loads: () => loads,
+    problems: () => [...(lastLoad?.problems ?? []), ...dataPlane.problems()],
+    lastLoad: () => lastLoad,
     load: () => loop.load(),
     async first(signal) {
       const first = await unlessAborted(signal, () => loop.load());

@@ -1,3 +1,4 @@
+import { plural } from '../base/plural.ts';
 import { createCa, issueDataplaneIdentity } from '../identity/issue.ts';
 import type { GenerateCertsOptions } from './commands/generate-certs.ts';
 import type { Terminal } from './terminal.ts';
@@ -35,7 +36,7 @@ export async function generateCertsCommand(options: GenerateCertsOptions, termin
   if (code !== 0) return code;
   for (const { path } of files) terminal.out(`${dir}/${path}\n`);
   terminal.out(
-    `mesh ${mesh}: a CA and ${services.length} client certificate${services.length === 1 ? '' : 's'}. For tests only: the keys lie open in files.\n`,
+    `mesh ${mesh}: a CA and ${plural(services.length, 'client certificate')}. For tests only: the keys lie open in files.\n`,
   );
   return 0;
 }

@@ -1,5 +1,5 @@
 import { systemClock } from '../base/clock.ts';
-import { plural } from '../explain/lines.ts';
+import { plural } from '../base/plural.ts';
 import { sessionsIn } from '../explain/recorded.ts';
 import type { ReadSessions } from '../explain/recorded.ts';
 import { askAdmin } from './ask-admin.ts';

@@ -49,11 +49,11 @@ export function alarmsIn(page: string): readonly ReadAlarm[] | null {
 function alarmsText(alarms: readonly ReadAlarm[]): string {
   if (alarms.length === 0) return 'no alarm\n';
   return alarms
-    .flatMap(({ name, severity, since, subject, says, do: todo }) => [
-      `${severity} ${name}: ${subject}: ${says}`,
-      `  since ${since}`,
-      `  to do: ${todo}`,
-    ])
+    .flatMap(alarmLines)
     .map((line) => `${oneLine(line)}\n`)
     .join('');
+}
+
+export function alarmLines({ name, severity, since, subject, says, do: todo }: ReadAlarm): readonly string[] {
+  return [`${severity} ${name}: ${subject}: ${says}`, `  since ${since}`, `  to do: ${todo}`];
 }

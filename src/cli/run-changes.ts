@@ -1,3 +1,4 @@
+import { plural } from '../base/plural.ts';
 import { linesText } from '../explain/lines.ts';
 import { change } from './ask-admin.ts';
 import type { WantedChange } from './ask-admin.ts';
@@ -22,7 +23,7 @@ function told({ says, url }: ChangeCommand, answer: string): readonly string[] {
   const level = /^ {2}zone-egress: (\w+)$/m.exec(answer)?.[1];
   if (says === null && level !== undefined) return [level === 'warning' ? 'warn' : level];
   const ended = Number(/"ended": (\d{1,9})\b/.exec(answer)?.[1] ?? Number.NaN);
-  if (!Number.isNaN(ended)) return [`ended ${ended} session${ended === 1 ? '' : 's'}`];
+  if (!Number.isNaN(ended)) return [`ended ${plural(ended, 'session')}`];
   throw new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: the answer is not from a zone egress of this version`);
 }
 

@@ -12,7 +12,8 @@ import type { EndpointFinding, TlsFields } from '../control/tls-finding.ts';
 import { attempt, looseTls } from '../control/tls-probe.ts';
 import type { Attempt } from '../control/tls-probe.ts';
 import { createSystemNames } from '../endpoints/system-names.ts';
-import { linesText, plural } from '../explain/lines.ts';
+import { plural } from '../base/plural.ts';
+import { linesText } from '../explain/lines.ts';
 import { systemTrust } from '../identity/system-trust.ts';
 import { checkServerName } from '../identity/upstream-name.ts';
 import type { Endpoint } from '../model/cluster.ts';
@@ -215,7 +216,7 @@ function textOf({ destination, mesh, kind }: Route, endpoints: readonly ProbedEn
   const note =
     kind === 'passthrough' ? ['note: the TLS of clients goes through to the other zone, so only the connection is tried'] : [];
   return linesText([
-    `${destination} of mesh ${mesh}: ${plural(endpoints.length, 'address')}`.replace('addresss', 'addresses'),
+    `${destination} of mesh ${mesh}: ${plural(endpoints.length, 'address', 'addresses')}`,
     ...lines,
     ...note,
     '',

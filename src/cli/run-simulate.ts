@@ -1,6 +1,6 @@
 import { compareWith, expectationsIn } from '../explain/explain-expectations.ts';
 import type { ExplainExpectation } from '../explain/explain-expectations.ts';
-import { plural } from '../explain/lines.ts';
+import { plural } from '../base/plural.ts';
 import { simulationText } from '../explain/print-simulation.ts';
 import type { ReadSessions } from '../explain/recorded.ts';
 import { simulate } from '../explain/simulate.ts';

@@ -1,4 +1,4 @@
-import { plural } from '../explain/lines.ts';
+import { plural } from '../base/plural.ts';
 import { suggestionJson, suggestionText } from '../explain/print-suggestion.ts';
 import type { SuggestionReport } from '../explain/print-suggestion.ts';
 import { isProved, proveSuggestion } from '../explain/prove-suggestion.ts';

@@ -1,5 +1,6 @@
 import { objectIn } from './token.ts';
 import { oneLine } from '../base/plain-text.ts';
+import { plural } from '../base/plural.ts';
 
 /** The content of a proxy's token in words, and why Kuma's control plane would refuse it; pure. */
 export interface TokenReport {
@@ -123,5 +124,5 @@ const UNITS: readonly (readonly [ms: number, name: string])[] = [
 function spanOf(ms: number): string {
   const [unit, name] = UNITS.find(([size]) => ms >= size) ?? [1_000, 'second'];
   const count = Math.floor(ms / unit);
-  return `${count} ${name}${count === 1 ? '' : 's'}`;
+  return plural(count, name);
 }

@@ -1,3 +1,4 @@
+import { plural } from '../base/plural.ts';
 import { systemClock } from '../base/clock.ts';
 import { formatProblem } from '../base/problem.ts';
 import type { Problem } from '../base/problem.ts';
@@ -80,8 +81,8 @@ async function tryIdentities({ snapshot, secrets, origins }: GoodConfig): Promis
 }
 
 function textOf({ folder, errors, warnings, served, routes, meshes, refused, problems }: Report): string {
-  const counts = `${errors} error${errors === 1 ? '' : 's'}, ${warnings} warning${warnings === 1 ? '' : 's'}`;
-  const what = served ? `${routes} routes in ${meshes} mesh${meshes === 1 ? '' : 'es'}, ` : '';
+  const counts = `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`;
+  const what = served ? `${routes} routes in ${plural(meshes, 'mesh', 'meshes')}, ` : '';
   const lines = [...problems.map(formatProblem), `${folder}: ${what}${counts}`];
   if (refused.length > 0) lines.push(`${folder}: run serves all but ${listed(refused)}`);
   return `${lines.join('\n')}\n`;

@@ -1,3 +1,4 @@
+import type { LastChanges } from '../admin/page/facts.ts';
 import { nextTurn } from '../base/clock.ts';
 import { hasErrors } from '../base/problem.ts';
 import type { Clock } from '../base/clock.ts';
@@ -14,7 +15,6 @@ import { checkCompiled } from './sources/check-source.ts';
 import { prove } from './check-invariants.ts';
 import { reportOnlyWarnings, unknownMeshes, withReportOnly } from './report-only.ts';
 import { whatChanged } from './what-changed.ts';
-import type { WhatChanged } from './what-changed.ts';
 
 /**
  * Prepares the certificates of the meshes before a configuration goes live, and reports the
@@ -36,7 +36,7 @@ export type LoadResult =
       readonly kind: 'live';
       readonly config: Good;
       readonly changed: boolean;
-      readonly changes?: WhatChanged;
+      readonly changes?: LastChanges;
       readonly problems: readonly Problem[];
     }
   /** `broken`: the invariants that it violates although it compiled. */

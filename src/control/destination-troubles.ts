@@ -1,10 +1,10 @@
 import { BREAKER_DEFAULTS } from '../model/cluster.ts';
 import type { Cluster } from '../model/cluster.ts';
 import type { EndpointHealth, EndpointView } from '../model/endpoint-view.ts';
-import type { Permission } from '../model/permission.ts';
 import type { Route } from '../model/route.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { DestinationFact, LimitFact } from '../observe/alarms/alarm-facts.ts';
+import { unsupportedPart } from '../routing/authorise.ts';
 import { candidates, noCandidates } from '../routing/candidates.ts';
 import type { DialFacts } from '../routing/candidates.ts';
 
@@ -44,7 +44,7 @@ export function* troubledDestinations(
 
 function destinationFact(route: Route, cluster: Cluster | undefined, parts: DestinationParts): DestinationFact | null {
   const subject = `${route.mesh}/${route.destination}`;
-  const unsupported = route.unsupported ?? (route.kind === 'terminate' ? unsupportedIn(route.permission) : null);
+  const unsupported = route.unsupported ?? (route.kind === 'terminate' ? unsupportedPart(route.permission) : null);
   if (unsupported !== null) return { name: 'policy-unsupported', subject, why: unsupported };
   if (cluster === undefined) return { name: 'no-endpoint', subject, why: `there is no cluster ${route.cluster}` };
   if (cluster.broken !== undefined) return { name: 'destination-broken', subject, why: cluster.broken };
@@ -59,14 +59,4 @@ function destinationFact(route: Route, cluster: Cluster | undefined, parts: Dest
     subject,
     why: `${count === 1 ? 'its one endpoint is' : `its ${count} endpoints are`} unhealthy or ejected`,
   };
-}
-
-function unsupportedIn(permission: Permission): string | null {
-  if (permission.kind === 'unsupported') return `${permission.by}: ${permission.why}`;
-  if (permission.kind !== 'all-of') return null;
-  for (const part of permission.all) {
-    const found = unsupportedIn(part);
-    if (found !== null) return found;
-  }
-  return null;
 }

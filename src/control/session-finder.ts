@@ -5,7 +5,7 @@ import type { ShownPiece } from './worker-pool.ts';
 
 /** A data side answers within some turns of its event loop. */
 const ANSWER_MS = 2_000;
-/** The most questions at a time; each holds the answers of all data sides. */
+/** The most questions of readers at a time; each holds the answers of all data sides. */
 const MAX_QUESTIONS = 4;
 
 interface Asked {
@@ -34,20 +34,19 @@ export class SessionFinder {
 
   /** Resolves with the answer; null while too many questions wait for theirs. */
   find(query: ShownQuery): Promise<ShownAnswer | null> {
-    return this.#ask(query);
+    return this.#asked.size >= MAX_QUESTIONS ? Promise.resolve(null) : this.#ask(query);
   }
 
   /**
    * Ends the sessions that are found, with this detail in their records. Resolves with their number
-   * (`found`) when each data side has ended its own; null while too many questions wait.
+   * (`found`) when each data side has ended its own. Readers must not hold up an operator, so their
+   * limit does not count here.
    */
-  end(which: FindBy, detail: string): Promise<ShownAnswer | null> {
+  end(which: FindBy, detail: string): Promise<ShownAnswer> {
     return this.#ask({ ...which, sort: 'age', most: 0 }, detail);
   }
 
-  async #ask(query: ShownQuery, end?: string): Promise<ShownAnswer | null> {
-    // Readers must not hold up an operator who ends sessions.
-    if (end === undefined && this.#asked.size >= MAX_QUESTIONS) return null;
+  async #ask(query: ShownQuery, end?: string): Promise<ShownAnswer> {
     const { clock, count, ask } = this.#options;
     const number = this.#next++;
     const { promise, resolve } = Promise.withResolvers<void>();

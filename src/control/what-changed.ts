@@ -1,22 +1,8 @@
+import type { LastChanges } from '../admin/page/facts.ts';
 import { nextTurn } from '../base/clock.ts';
 import { accessChange } from '../explain/access-change.ts';
 import { diffInTurns } from '../model/changes.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-
-/** The changes of a reload, for one line of the log. `diff` of two folders prints all of them. */
-export interface WhatChanged {
-  readonly routesAdded: number;
-  readonly routesRemoved: number;
-  readonly routesChanged: number;
-  readonly clustersChanged: number;
-  /** SNIs, the first few of each. */
-  readonly added: readonly string[];
-  readonly removed: readonly string[];
-  readonly changed: readonly string[];
-  /** `<SNI>: <client>`, the first few. */
-  readonly newlyAllowed: readonly string[];
-  readonly noLongerAllowed: readonly string[];
-}
 
 /** The most names in a list, and the most clients of one route. */
 const MAX_NAMED = 10;
@@ -24,7 +10,7 @@ const MAX_NAMED = 10;
 const MAX_COMPARED = 100;
 const MAX_TEXT = 200;
 
-export async function whatChanged(before: Snapshot, after: Snapshot): Promise<WhatChanged> {
+export async function whatChanged(before: Snapshot, after: Snapshot): Promise<LastChanges> {
   const { routes, clusters } = await diffInTurns(before, after, nextTurn);
   const names = routes.set.map(([name]) => name);
   const added = names.filter((name) => !before.routes.has(name));

@@ -4,7 +4,3 @@ import { oneLine } from '../base/plain-text.ts';
 export function linesText(lines: readonly string[]): string {
   return lines.map(oneLine).join('\n');
 }
-
-export function plural(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
-}

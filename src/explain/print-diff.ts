@@ -1,5 +1,6 @@
 import type { ClusterDiff, ConfigDiff, RouteDiff } from './diff.ts';
-import { linesText, plural } from './lines.ts';
+import { plural } from '../base/plural.ts';
+import { linesText } from './lines.ts';
 import { inFile } from './trace.ts';
 
 const MAX_NAMED = 20;

@@ -1,7 +1,8 @@
 import type { EndReason } from '../base/refusal.ts';
 import { isOfRequests } from './explain-expectations.ts';
 import type { AnyChange, Compared, ExplainExpectation } from './explain-expectations.ts';
-import { linesText, plural } from './lines.ts';
+import { plural } from '../base/plural.ts';
+import { linesText } from './lines.ts';
 import { CHANGE_KINDS } from './simulate.ts';
 import type { ChangeKind, Simulation, Skipped } from './simulate.ts';
 import { REQUEST_CHANGE_KINDS } from './simulate-requests.ts';

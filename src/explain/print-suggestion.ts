@@ -1,5 +1,5 @@
 import { oneLine } from '../base/plain-text.ts';
-import { plural } from './lines.ts';
+import { plural } from '../base/plural.ts';
 import { isProved } from './prove-suggestion.ts';
 import type { AccessOf, SuggestionProof } from './prove-suggestion.ts';
 import type { SeenUse } from './seen-use.ts';

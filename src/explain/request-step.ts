@@ -1,5 +1,5 @@
 /** Judges a request of an HTTP service before an endpoint is chosen. */
-import { plural } from './lines.ts';
+import { plural } from '../base/plural.ts';
 import { refuse } from '../base/refusal.ts';
 import type { Refusal } from '../base/refusal.ts';
 import type { HttpFault, HttpRoute, RequestRateLimit } from '../model/http-route.ts';

@@ -69,7 +69,7 @@ export class SessionTallies {
   of({ mode, mesh, reason, cluster }: SessionRecord): OfSession {
     const dataplane = nameIn(this.#dataplanes, cluster);
     const more = dataplaneLabel(dataplane);
-    const byReason = innerMap(innerMap(mapOf(this.#byDataplane, dataplane), mesh), mode);
+    const byReason = innerMap(innerMap(innerMap(this.#byDataplane, dataplane), mesh), mode);
     let tallies = byReason.get(reason);
     if (tallies === undefined) {
       tallies = {
@@ -111,7 +111,7 @@ export class RequestTallies {
   of({ mesh, status, reason, cluster }: RequestRecord): Tally {
     const code_class = codeClass(status);
     const dataplane = nameIn(this.#dataplanes, cluster);
-    const byReason = innerMap(innerMap(mapOf(this.#byDataplane, dataplane), mesh), code_class);
+    const byReason = innerMap(innerMap(innerMap(this.#byDataplane, dataplane), mesh), code_class);
     let tally = byReason.get(reason);
     if (tally === undefined) {
       tally = new Tally(this.#counter('zone_egress_requests_total'), { mesh, code_class, reason, ...dataplaneLabel(dataplane) });
@@ -130,14 +130,6 @@ function nameIn(dataplanes: DataplaneByCluster | null, cluster: string): string 
 }
 
 type Nested<Of> = Map<string, Map<string, Map<string, Of>>>;
-
-function mapOf<Of>(all: Map<string | null, Nested<Of>>, dataplane: string | null): Nested<Of> {
-  const known = all.get(dataplane);
-  if (known !== undefined) return known;
-  const made: Nested<Of> = new Map();
-  all.set(dataplane, made);
-  return made;
-}
 
 function* leavesOf<Of>(all: ReadonlyMap<string | null, Nested<Of>>): Generator<Of> {
   for (const byMesh of all.values())

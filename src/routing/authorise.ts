@@ -43,16 +43,22 @@ export function authoriseClaims(route: Route, client: ClientClaims | null): Allo
     return refuse('wrong-mesh', `the client was verified in mesh ${client.mesh}, the route is in mesh ${route.mesh}`);
   const judged = evaluate(route.permission, client, route.destination);
   if (judged.kind === 'allowed' || judged.code !== 'denied' || route.reportOnly !== true) return judged;
-  return (
-    hasUnsupported(route.permission) ?? { kind: 'allowed', by: REPORT_ONLY, shadowDenied: false, wouldRefuse: judged.detail }
-  );
+  // Report-only does not let a client pass what cannot be evaluated.
+  const unsupported = unsupportedPart(route.permission);
+  return unsupported === null
+    ? { kind: 'allowed', by: REPORT_ONLY, shadowDenied: false, wouldRefuse: judged.detail }
+    : refuse('unsupported-policy', unsupported);
 }
 
-/** Returns the refusal of a part that cannot be evaluated, which report-only does not lift. */
-function hasUnsupported(permission: Permission): Refusal | null {
-  if (permission.kind === 'unsupported') return refuse('unsupported-policy', `${permission.by}: ${permission.why}`);
+/** Returns what a part of the permission cannot be evaluated for, with its name; null for none. */
+export function unsupportedPart(permission: Permission): string | null {
+  if (permission.kind === 'unsupported') return `${permission.by}: ${permission.why}`;
   if (permission.kind !== 'all-of') return null;
-  return permission.all.map(hasUnsupported).find((refusal) => refusal !== null) ?? null;
+  for (const part of permission.all) {
+    const found = unsupportedPart(part);
+    if (found !== null) return found;
+  }
+  return null;
 }
 
 function evaluate(permission: Permission, client: ClientClaims, destination: string): Allowed | Refusal {

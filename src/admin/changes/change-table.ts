@@ -7,8 +7,8 @@ import { changeLevel } from './logging.ts';
 
 /** The parts of the egress that changes act on. */
 export interface ChangeActions {
-  /** Resolves with the sessions that were ended (`found`); null while too many questions wait. */
-  endSessions(which: FindBy, detail: string): Promise<ShownAnswer | null>;
+  /** Resolves with the sessions that were ended (`found`). */
+  endSessions(which: FindBy, detail: string): Promise<ShownAnswer>;
   logLevel(): LogLevel;
   setLogLevel(level: LogLevel): void;
   /** True makes /ready say 503 from now on; connections are still taken. */
@@ -92,12 +92,7 @@ function done(act: () => void, what: string): ChangeOutcome {
 async function endSessions(search: string, actions: ChangeActions, by: string): Promise<ChangeOutcome> {
   const which = parseEndQuery(search);
   if (typeof which === 'string') return { kind: 'refused', view: textView(400, which), why: which };
-  const answer = await actions.endSessions(which, `an operator ended it: ${by}`);
-  if (answer === null) {
-    const busy = 'too many clients ask at the same time: ask again later';
-    return { kind: 'refused', view: textView(503, busy), why: busy };
-  }
-  const { found: ended, silent } = answer;
+  const { found: ended, silent } = await actions.endSessions(which, `an operator ended it: ${by}`);
   const view = jsonView({ ended, ...(silent.length === 0 ? {} : { silent }) });
   return { kind: 'made', view, what: `${ended} sessions ended: ${new URLSearchParams({ ...which }).toString() || 'all'}` };
 }

@@ -1,4 +1,4 @@
-import { plural } from '../../explain/lines.ts';
+import { plural } from '../../base/plural.ts';
 import type { PageFacts } from './facts.ts';
 import { html, NOTHING } from './markup.ts';
 import type { Html } from './markup.ts';

@@ -45,6 +45,19 @@ export function askedPage(search: string): AskedPage {
   };
 }
 
+/** Returns the filter of a list: what is empty is not asked for. */
+export function askedFilter({ mesh, destination, client }: AskedPage): {
+  readonly mesh?: string;
+  readonly destination?: string;
+  readonly client?: string;
+} {
+  return {
+    ...(mesh === '' ? {} : { mesh }),
+    ...(destination === '' ? {} : { destination }),
+    ...(client === '' ? {} : { client }),
+  };
+}
+
 /** Returns the parameters of an address that asks for the same, without the parts. */
 export function pageQuery({ find, open, mesh, destination, client, sort, limit, reason }: AskedPage): Record<string, string> {
   return {

@@ -4,6 +4,7 @@ import type { PageFacts } from './facts.ts';
 import { html } from './markup.ts';
 import type { Html } from './markup.ts';
 import { moment } from './moment.ts';
+import { table } from './table.ts';
 
 const MOST = 200;
 const DAY_MS = 24 * 3_600_000;
@@ -21,22 +22,7 @@ export function certificatesPart(facts: PageFacts): Html {
       .map((each) => row({ mesh, use: 'own', each, now })),
     ...readableCertificates(trust).map((each) => row({ mesh, use: 'authority', each, now })),
   ]);
-  return html`<div class="table" role="region" aria-label="List of certificates" tabindex="0">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Mesh</th>
-            <th scope="col">Use</th>
-            <th scope="col">Names</th>
-            <th scope="col">Left</th>
-            <th scope="col">Until</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>
+  return html`${table({ label: 'List of certificates', columns: ['Mesh', 'Use', 'Names', 'Left', 'Until'], rows })}
     <p class="more"><a href="/certs">as JSON</a></p>`;
 }
 

@@ -30,15 +30,17 @@ export interface LastLoad {
   readonly changes: LastChanges | null;
 }
 
-/** The first few names of each kind. */
+/** The changes of a reload, with the first few names of each kind. */
 export interface LastChanges {
   readonly routesAdded: number;
   readonly routesRemoved: number;
   readonly routesChanged: number;
   readonly clustersChanged: number;
+  /** SNIs. */
   readonly added: readonly string[];
   readonly removed: readonly string[];
   readonly changed: readonly string[];
+  /** `<SNI>: <client>`. */
   readonly newlyAllowed: readonly string[];
   readonly noLongerAllowed: readonly string[];
 }

@@ -2,12 +2,13 @@ import { REFUSALS } from '../../base/refusal.ts';
 import type { RequestRecord } from '../../model/request-record.ts';
 import type { SessionRecord } from '../../model/session-record.ts';
 import type { AskedPage } from './asked-page.ts';
-import { pageQuery } from './asked-page.ts';
+import { askedFilter, pageQuery } from './asked-page.ts';
 import type { PageFacts } from './facts.ts';
 import { filterForm } from './filter-form.ts';
 import { html, target } from './markup.ts';
 import type { Html } from './markup.ts';
 import { ago } from './moment.ts';
+import { table } from './table.ts';
 
 const MOST = 30;
 
@@ -17,9 +18,7 @@ export function refusalsPart(facts: PageFacts, asked: AskedPage): Html {
   const query = {
     outcome: 'refused',
     limit: MOST,
-    ...(mesh === '' ? {} : { mesh }),
-    ...(destination === '' ? {} : { destination }),
-    ...(client === '' ? {} : { client }),
+    ...askedFilter(asked),
     ...(reason === '' ? {} : { reason }),
   } as const;
   const found = [...facts.decisions(query), ...facts.requests(query)];
@@ -29,23 +28,12 @@ export function refusalsPart(facts: PageFacts, asked: AskedPage): Html {
     ${
       newest.length === 0
         ? html`<p>No refusal is remembered${isNarrow(asked) ? ' that fits the filter' : ''}.</p>`
-        : html`<div class="table stack" role="region" aria-label="Refusals, newest first" tabindex="0">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">When</th>
-                  <th scope="col">Reason</th>
-                  <th scope="col">Client</th>
-                  <th scope="col">Asked for</th>
-                  <th scope="col">Why</th>
-                  <th scope="col">Trace</th>
-                </tr>
-              </thead>
-              <tbody>
-                ${newest.map((record) => row(record, now))}
-              </tbody>
-            </table>
-          </div>`
+        : table({
+            label: 'Refusals, newest first',
+            kind: 'stack',
+            columns: ['When', 'Reason', 'Client', 'Asked for', 'Why', 'Trace'],
+            rows: newest.map((record) => row(record, now)),
+          })
     }
     <p class="more">
       <a href="${target('/decisions', { outcome: 'refused', mesh, destination, client, reason })}">as JSON</a

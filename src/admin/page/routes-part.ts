@@ -6,9 +6,11 @@ import { pageQuery } from './asked-page.ts';
 import type { PageFacts } from './facts.ts';
 import { html, target } from './markup.ts';
 import type { Html } from './markup.ts';
+import { table } from './table.ts';
 
 const MOST = 100;
 const MOST_ENDPOINTS = 3;
+const COLUMNS = ['Destination', 'Mesh', 'SNI', 'Who may', 'By', 'Endpoints', 'TLS'];
 
 /** Lists the routes with who may use them: those that fit the search, the first hundred. */
 export function routesPart(facts: PageFacts, asked: AskedPage): Html {
@@ -22,24 +24,7 @@ export function routesPart(facts: PageFacts, asked: AskedPage): Html {
   return html`<p>
       ${shown.length} of ${routes.length}.${more > 0 ? ` Search narrows the other ${more}.` : ''} <a href="/routes">as JSON</a>
     </p>
-    <div class="table tall" role="region" aria-label="List of routes" tabindex="0">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Destination</th>
-            <th scope="col">Mesh</th>
-            <th scope="col">SNI</th>
-            <th scope="col">Who may</th>
-            <th scope="col">By</th>
-            <th scope="col">Endpoints</th>
-            <th scope="col">TLS</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${shown.map((row) => rowOf(row, asked))}
-        </tbody>
-      </table>
-    </div>`;
+    ${table({ label: 'List of routes', kind: 'tall', columns: COLUMNS, rows: shown.map((row) => rowOf(row, asked)) })}`;
 }
 
 function isFound({ sni, mesh, destination, who }: RouteRow, find: string): boolean {

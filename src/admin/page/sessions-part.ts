@@ -2,22 +2,17 @@ import { shortAmount, shortDuration } from '../../base/short-text.ts';
 import { SHOWN_SORTS } from '../../model/shown-session.ts';
 import type { ShownAnswer, ShownSession, ShownSort } from '../../model/shown-session.ts';
 import type { AskedPage } from './asked-page.ts';
-import { pageQuery } from './asked-page.ts';
+import { askedFilter, pageQuery } from './asked-page.ts';
 import type { PageFacts } from './facts.ts';
 import { filterForm, limitField } from './filter-form.ts';
 import { html, NOTHING, target } from './markup.ts';
 import type { Html } from './markup.ts';
+import { table } from './table.ts';
 
 /** Lists open sessions. */
 export async function sessionsPart(facts: PageFacts, asked: AskedPage): Promise<Html> {
   const { mesh, destination, client, sort, limit } = asked;
-  const answer = await facts.sessions({
-    sort,
-    most: limit,
-    ...(mesh === '' ? {} : { mesh }),
-    ...(destination === '' ? {} : { destination }),
-    ...(client === '' ? {} : { client }),
-  });
+  const answer = await facts.sessions({ sort, most: limit, ...askedFilter(asked) });
   return html`${filterForm(asked, 'sessions', limitField(asked))}
     ${answer === null ? html`<p>Too many clients ask for sessions at the same time: the next update shows them.</p>` : list(answer, asked)}
     <p class="more"><a href="${target('/sessions', { mesh, destination, client, sort, limit: String(limit) })}">as JSON</a></p>`;
@@ -26,24 +21,9 @@ export async function sessionsPart(facts: PageFacts, asked: AskedPage): Promise<
 function list({ found, sessions, silent }: ShownAnswer, asked: AskedPage): Html {
   const missing = silent.length === 0 ? '' : ` The data sides ${silent.join(', ')} did not answer: their sessions are missing.`;
   if (sessions.length === 0) return html`<p>No session is open${found === 0 ? '' : ' within the limit'}.${missing}</p>`;
+  const columns = ['Client', 'Mesh', 'Destination', 'Endpoint', 'State', ...SORTED.map((column) => heading(column, asked))];
   return html`<p>${sessions.length} of ${found}.${missing}</p>
-    <div class="table tall" role="region" aria-label="List of open sessions" tabindex="0">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Client</th>
-            <th scope="col">Mesh</th>
-            <th scope="col">Destination</th>
-            <th scope="col">Endpoint</th>
-            <th scope="col">State</th>
-            ${SORTED.map((column) => heading(column, asked))}
-          </tr>
-        </thead>
-        <tbody>
-          ${sessions.map(row)}
-        </tbody>
-      </table>
-    </div>`;
+    ${table({ label: 'List of open sessions', kind: 'tall', columns, rows: sessions.map(row) })}`;
 }
 
 interface SortedColumn {

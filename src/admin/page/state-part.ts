@@ -1,7 +1,7 @@
 import { formatProblem } from '../../base/problem.ts';
 import type { Problem } from '../../base/problem.ts';
 import { shortDuration } from '../../base/short-text.ts';
-import { plural } from '../../explain/lines.ts';
+import { plural } from '../../base/plural.ts';
 import type { Readiness } from '../views.ts';
 import type { LastChanges, LastLoad, PageFacts } from './facts.ts';
 import { html, NOTHING } from './markup.ts';

@@ -1,6 +1,6 @@
 /** The picture of the zone: meshes on the left, the egress, destinations on the right. */
 import { shortAmount } from '../../base/short-text.ts';
-import { plural } from '../../explain/lines.ts';
+import { plural } from '../../base/plural.ts';
 import type { AskedPage } from './asked-page.ts';
 import { pageQuery } from './asked-page.ts';
 import { mapLayout, MESH_GAP, ROW } from './map-layout.ts';

@@ -1,3 +1,4 @@
+import { plural } from '../../base/plural.ts';
 import { oneLine } from '../../base/plain-text.ts';
 import { shortAmount } from '../../base/short-text.ts';
 import type { Figures, Flow } from './figures.ts';
@@ -78,8 +79,8 @@ function stateLine({ endpoints, controlPlane, keptConfiguration, problems }: Fig
     piece(health, isBad ? 'bad' : 'plain'),
     piece('; config '),
     errors > 0
-      ? piece(`${many(errors, 'error')}, ${many(warnings, 'warning')}`, 'bad')
-      : piece(warnings > 0 ? many(warnings, 'warning') : 'good', warnings > 0 ? 'warn' : 'good'),
+      ? piece(`${plural(errors, 'error')}, ${plural(warnings, 'warning')}`, 'bad')
+      : piece(warnings > 0 ? plural(warnings, 'warning') : 'good', warnings > 0 ? 'warn' : 'good'),
     ...(keptConfiguration ? [piece(', kept', 'warn')] : []),
     ...(controlPlane === null
       ? []
@@ -183,8 +184,4 @@ function rate(perSecond: number): string {
 
 function plainRate(perSecond: number): string {
   return perSecond === 0 ? '0' : perSecond < 0.1 ? '<0.1' : perSecond < 9.95 ? perSecond.toFixed(1) : shortAmount(perSecond);
-}
-
-function many(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

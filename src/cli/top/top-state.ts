@@ -1,3 +1,4 @@
+import { alarmLines } from '../run-alarms.ts';
 import type { Figures, Flow } from './figures.ts';
 import { flowKey } from './figures.ts';
 
@@ -136,7 +137,7 @@ function reactInList(state: TopState, key: string, size: TopSize): Reaction {
   if (key === '/') return stay({ ...state, mode: 'filter' });
   if (key === '\x1b') return stay({ ...state, filter: '' });
   if (key === '?' || key === 'h') return stay({ ...state, mode: 'pane', pane: HELP, paneAt: 0 });
-  if (key === 'a') return stay({ ...state, mode: 'pane', pane: alarmLines(state), paneAt: 0 });
+  if (key === 'a') return stay({ ...state, mode: 'pane', pane: alarmPane(state), paneAt: 0 });
   if (flow === null) return stay(state);
   const selected = { ...state, selected: flowKey(flow) };
   if (key === '\r' || key === 'e') return { state: selected, order: { kind: 'explain', flow } };
@@ -173,15 +174,9 @@ function reactToEnd(state: TopState, key: string): Reaction {
     : stay({ ...next, note: 'nothing was ended' });
 }
 
-function alarmLines({ figures }: TopState): readonly string[] {
+function alarmPane({ figures }: TopState): readonly string[] {
   const alarms = figures?.alarms ?? [];
-  if (alarms.length === 0) return ['no alarm'];
-  return alarms.flatMap(({ severity, name, subject, says, since, do: todo }) => [
-    `${severity} ${name}: ${subject}: ${says}`,
-    `  since ${since}`,
-    `  to do: ${todo}`,
-    '',
-  ]);
+  return alarms.length === 0 ? ['no alarm'] : alarms.flatMap((alarm) => [...alarmLines(alarm), '']);
 }
 
 const HELP: readonly string[] = [

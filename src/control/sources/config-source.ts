@@ -1,3 +1,4 @@
+import { plural } from '../../base/plural.ts';
 import type { Problem } from '../../base/problem.ts';
 import type { AdminListener } from '../../model/admin-listener.ts';
 import type { Compiled } from '../../model/compiled.ts';
@@ -128,7 +129,7 @@ export class ConfigError extends Error {
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[]) {
-    super(`the configuration has ${problems.length} problem${problems.length === 1 ? '' : 's'}`);
+    super(`the configuration has ${plural(problems.length, 'problem')}`);
     this.name = 'ConfigError';
     this.problems = problems;
   }

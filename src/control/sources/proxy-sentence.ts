@@ -1,3 +1,4 @@
+import { plural } from '../../base/plural.ts';
 import type { ProxyState } from '../../admin/proxy-state.ts';
 import type { AdsStatus } from '../../xds/stream/ads-client.ts';
 import type { Good } from './config-source.ts';
@@ -39,7 +40,7 @@ const SENTENCES: Readonly<Record<ProxyState['state'], Sentence>> = {
     const { good } = moment;
     const [missing] = good?.problems.filter(({ field }) => field === `mesh:${moment.mesh}`) ?? [];
     const count = good?.snapshot.routes.size ?? 0;
-    const serves = `${kindOf(moment)} serves ${count} route${count === 1 ? '' : 's'}`;
+    const serves = `${kindOf(moment)} serves ${plural(count, 'route')}`;
     const what = good?.listener.absent === true ? `${kindOf(moment)} has joined and serves nothing` : serves;
     if (moment.status?.phase === 'closed')
       return `${what}, from its last configuration: the egress drains and has left the control plane`;

@@ -1,3 +1,4 @@
+import { plural } from '../../base/plural.ts';
 import { shortAmount } from '../../base/short-text.ts';
 import type { AlarmName, AlarmSeverity } from '../../model/alarm.ts';
 import type { AlarmFacts, AlarmFinding, CertificateFact, LimitFact, RefusalFact, TokenLifeFact } from './alarm-facts.ts';
@@ -87,7 +88,7 @@ function* configurationAlarms({ lastLoad, noIdentity }: AlarmFacts): Generator<A
   for (const { mesh, why } of noIdentity) yield finding('no-identity', 'critical', mesh, why);
   if (lastLoad === null || (!lastLoad.isRejected && lastLoad.errors === 0)) return;
   const { isRejected, errors, first } = lastLoad;
-  const count = `${errors} error${errors === 1 ? '' : 's'}`;
+  const count = plural(errors, 'error');
   if (isRejected) yield finding('configuration-rejected', 'warning', 'egress', `the last load has ${count}: ${first}`);
   else yield finding('configuration-errors', 'warning', 'egress', `the live configuration has ${count}: ${first}`);
 }

@@ -3,6 +3,7 @@
  * around it, the sockets of its clients, and the records of them. Each part has its own file; this
  * one joins them.
  */
+import { plural } from '../../base/plural.ts';
 import { AssertionError } from 'node:assert';
 import { channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
@@ -257,10 +258,7 @@ class RunningFake implements FakeEgress {
       ...this.#leaks(),
     ];
     if (found.length === 0) return;
-    const message = [
-      `the fake egress saw ${found.length} thing${found.length === 1 ? '' : 's'} that should not be`,
-      ...found,
-    ].join('\n  ');
+    const message = [`the fake egress saw ${plural(found.length, 'thing')} that should not be`, ...found].join('\n  ');
     throw new AssertionError({ message, actual: found, expected: [], operator: 'verify' });
   }
 
@@ -410,9 +408,7 @@ class RunningFake implements FakeEgress {
       .filter(([socket]) => !this.#ended.has(socket))
       .map(([socket, name]) => `open: socket of ${name} (127.0.0.1:${socket.localPort ?? 0})`);
     const other = (this.#egress?.sessions() ?? 0) - sockets.length;
-    return other > 0
-      ? [...sockets, `open: ${other} more session${other === 1 ? '' : 's'} (${this.#outside.open().join(', ')})`]
-      : sockets;
+    return other > 0 ? [...sockets, `open: ${plural(other, 'more session')} (${this.#outside.open().join(', ')})`] : sockets;
   }
 
   #emit<Name extends keyof FakeEgressEvents>(name: Name, ...args: FakeEgressEvents[Name]): void {

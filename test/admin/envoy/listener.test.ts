@@ -236,7 +236,7 @@ t.test('changes are taken from the certificate that the control plane names, and
     hostRefusal: () => null,
     audit: { line: (outcome, { by, change }) => void lines.push(`${outcome} ${String(change)} by ${String(by)}`) },
     actions: {
-      endSessions: () => Promise.resolve(null),
+      endSessions: () => Promise.resolve({ found: 0, sessions: [], silent: [] }),
       logLevel: () => 'info',
       setLogLevel: (level) => void did.push(level),
       failHealth: act('health'),
