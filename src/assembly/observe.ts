@@ -140,7 +140,7 @@ function reactions({
       if (path === 'public-api')
         log.warn(
           { path },
-          'the accepted handle cannot be adopted on this Node: bytes go through the public API, which costs more CPU',
+          'this Node keeps private parts of its sockets elsewhere: bytes go through the public API, which costs more CPU',
         );
     },
     nameFailed(name, message) {

@@ -45,10 +45,10 @@ export function adopt(
 }
 
 /**
- * Reads everything that has arrived. One `read()` returns all of it on Node 24, but only the first
- * chunk on Node 26.
+ * Reads everything that a socket holds. One `read()` returns all of it on Node 24, but only the
+ * first chunk on Node 26.
  */
-function readRest(accepted: Socket): Buffer | null {
+export function readRest(accepted: Socket): Buffer | null {
   const chunks: Buffer[] = [];
   for (let chunk = accepted.read() as Buffer | null; chunk !== null; chunk = accepted.read() as Buffer | null) chunks.push(chunk);
   return chunks.length === 0 ? null : Buffer.concat(chunks);

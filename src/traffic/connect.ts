@@ -36,6 +36,8 @@ export interface ConnectOptions {
   readonly timeoutMs: number;
   /** True reads the socket as a stream. Absent reads it into the buffers of the relay. */
   readonly asStream?: boolean;
+  /** True decrypts into memory of the relay, where `asStream` is absent. */
+  readonly tlsReadsWork?: boolean;
   /** True makes sockets that do not hold the process open. */
   readonly unref: boolean;
   /** The limit of open files of the process; 0 where it is not known. */
@@ -114,7 +116,11 @@ function attemptTls(steps: SessionSteps, target: Target, options: ConnectOptions
   if (tls === null) return attemptPlain(steps, target, options);
   const to = { host: target.ip, port: target.endpoint.port };
   const { socket, below } = dialTls(to, options.origination.connectionOptions(tls, target.endpoint));
-  const leg = new SocketLeg(socket, below, options.asStream === true ? null : new TlsReader(options.pool));
+  const leg = new SocketLeg(
+    socket,
+    below,
+    options.asStream === true ? null : new TlsReader(options.pool, options.tlsReadsWork === true),
+  );
   return attempt(steps, target, options, { socket, below, ready: 'secureConnect', leg });
 }
 

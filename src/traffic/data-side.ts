@@ -45,6 +45,7 @@ import type { Session } from './session-state.ts';
 import { showSessions } from './shown-sessions.ts';
 import { Sweep } from './sweep.ts';
 import { Terminator } from './terminate.ts';
+import { probeTlsReads } from './tls-onread.ts';
 import { Unproven } from './unproven.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
@@ -87,6 +88,7 @@ export class DataSide implements SessionContext {
   readonly names: NameTable;
   readonly http: HttpOnDemand;
   adoptionWorks = false;
+  tlsReadsWork = false;
   readonly #send: (message: FromData) => void;
   readonly #worker: number;
   readonly #sessions = new Chain<Session>();
@@ -266,8 +268,10 @@ export class DataSide implements SessionContext {
   }
 
   async #start(): Promise<void> {
-    this.adoptionWorks = !this.settings.publicApiRelay && (await probeAdoption(this.clock));
-    this.#send({ kind: 'relay', path: this.adoptionWorks ? 'adopted-handle' : 'public-api' });
+    if (!this.settings.publicApiRelay)
+      [this.adoptionWorks, this.tlsReadsWork] = await Promise.all([probeAdoption(this.clock), probeTlsReads(this.clock)]);
+    const works = this.adoptionWorks && this.tlsReadsWork;
+    this.#send({ kind: 'relay', path: works ? 'adopted-handle' : 'public-api' });
   }
 
   #accept(socket: Socket, room: WaitingRoom): void {

@@ -6,6 +6,8 @@ import type { Socket } from 'node:net';
  */
 export interface SocketHandle {
   readonly fd?: number;
+  /** Reads into this memory until `onread` returns another one. */
+  useUserBuffer?(memory: Buffer): void;
   getpeername?(out: object): number;
   /** Node's function that gets each read, and returns the buffer of the next one. */
   onread?: (this: unknown, bytes: unknown) => unknown;

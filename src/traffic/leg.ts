@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { adopt } from './adopt.ts';
-import type { BufferPool } from './buffers.ts';
 import { ignoreError } from '../base/ignore-error.ts';
 import { PlainReader } from './plain-reader.ts';
 import type { Reader } from './reader.ts';
 import { resetBelow } from './reset.ts';
+import type { SessionContext } from './session-context.ts';
 import { TlsReader } from './tls-reader.ts';
 import { UnderTls } from './under-tls.ts';
 
@@ -62,10 +62,10 @@ export interface ClientLeg {
 export function clientLeg(
   accepted: Socket,
   tls: TLSSocket | null,
-  { pool, adoptionWorks }: { readonly pool: BufferPool; readonly adoptionWorks: boolean },
+  { pool, adoptionWorks, tlsReadsWork }: Pick<SessionContext, 'pool' | 'adoptionWorks' | 'tlsReadsWork'>,
 ): ClientLeg {
   if (tls !== null) {
-    return { leg: new SocketLeg(tls, accepted, new TlsReader(pool), UnderTls.below(tls)), late: null };
+    return { leg: new SocketLeg(tls, accepted, new TlsReader(pool, tlsReadsWork), UnderTls.below(tls)), late: null };
   }
   if (adoptionWorks && !accepted.destroyed) {
     const reader = new PlainReader(pool);

@@ -43,28 +43,55 @@ interface KeyServer {
   readonly key: Uint8Array;
   /** On the monotonic clock. */
   readonly until: number;
-  /** Made for the first client that needs it. */
-  server: Server | null;
+  /** Made for the first client that needs them. */
+  servers: ServerPair | null;
+}
+
+interface OfHello {
+  readonly mesh: MeshName;
+  readonly nowMs: number;
+  /** False where the client offers at most TLS 1.2. */
+  readonly tls13: boolean;
 }
 
 export interface MeshServerDeps {
   readonly clock: Clock;
   readonly tls: MeshTls;
-  /** Makes a server that the terminator listens to. */
-  readonly make: (options: TlsOptions) => Server;
+  /**
+   * Makes a server that the terminator listens to. `hearsSecrets`: it hears the secrets of its
+   * handshakes too, which costs each of them some time.
+   */
+  readonly make: (options: TlsOptions, hearsSecrets: boolean) => Server;
 }
 
 /**
- * The TLS servers of one identity: one that never resumes a session, and one for each ticket key.
- * The ticket in the hello is judged first, and chooses among them: OpenSSL resumes only what it
- * finds at the server of its key, and a hello with any other ticket meets a server that makes a
- * full handshake. The servers differ in nothing but the key; name and ticket never choose the
- * trust.
+ * Two servers that differ only in whether they hear the secrets of their handshakes. An alert is
+ * sealed with them in TLS 1.3 only.
+ */
+class ServerPair {
+  readonly #make: (hearsSecrets: boolean) => Server;
+  readonly #made: [without: Server | null, hearing: Server | null] = [null, null];
+
+  constructor(make: (hearsSecrets: boolean) => Server) {
+    this.#make = make;
+  }
+
+  of({ tls13 }: Pick<OfHello, 'tls13'>): Server {
+    return (this.#made[tls13 ? 1 : 0] ??= this.#make(tls13));
+  }
+}
+
+/**
+ * The TLS servers of one identity: one that never resumes a session, and one for each ticket key
+ * (and a second one of each for clients without TLS 1.3). The ticket in the hello is judged first,
+ * and chooses among them: OpenSSL resumes only what it finds at the server of its key, and a hello
+ * with any other ticket meets a server that makes a full handshake. The servers differ in nothing
+ * but the key and whether they hear secrets; name and ticket never choose the trust.
  */
 export class MeshServer {
   readonly credentials: MeshCredentials;
   readonly #options: TlsOptions;
-  readonly #full: Server;
+  readonly #full: ServerPair;
   readonly #deps: MeshServerDeps;
   #keys: readonly KeyServer[] = [];
 
@@ -73,7 +100,8 @@ export class MeshServer {
     this.credentials = credentials;
     this.#deps = deps;
     this.#options = deps.tls.serverOptions(credentials);
-    this.#full = deps.make(this.#options);
+    this.#full = this.#pair(this.#options);
+    this.#full.of({ tls13: true });
   }
 
   get generation(): ContentHash {
@@ -86,36 +114,40 @@ export class MeshServer {
     const now = this.#deps.clock.now();
     const known = this.#keys;
     this.#keys = keys.map(({ bytes, lifeMs }) => {
-      const server = known.find(({ key }) => equal(key, bytes))?.server ?? null;
-      return { key: bytes, until: now + lifeMs, server };
+      const servers = known.find(({ key }) => equal(key, bytes))?.servers ?? null;
+      return { key: bytes, until: now + lifeMs, servers };
     });
   }
 
   /** Takes over the keys of the server that this one replaces, where both have the same trust. */
   inherit(from: MeshServer | undefined): void {
     if (from?.generation !== this.generation) return;
-    this.#keys = from.#keys.map(({ key, until }) => ({ key, until, server: null }));
+    this.#keys = from.#keys.map(({ key, until }) => ({ key, until, servers: null }));
   }
 
-  choose(ticket: OfferedTicket, of: { readonly mesh: MeshName; readonly nowMs: number }): ChosenServer {
+  choose(ticket: OfferedTicket, of: OfHello): ChosenServer {
     const now = this.#deps.clock.now();
     const [newest] = this.#keys;
-    if (newest === undefined || newest.until <= now) return { server: this.#full, resumes: null, learns: false };
-    const full = { server: this.#full, resumes: null, learns: true };
+    if (newest === undefined || newest.until <= now) return { server: this.#full.of(of), resumes: null, learns: false };
+    const full = { server: this.#full.of(of), resumes: null, learns: true };
     if (ticket === 'unclear') return full;
     const known = ticket === null ? undefined : this.#keys.find(({ key }) => startsWithName(ticket, key));
     // Without a ticket, or with one of another mesh, trust or process, which OpenSSL cannot open.
-    if (ticket === null || known === undefined) return { server: this.#serverOf(newest), resumes: null, learns: true };
+    if (ticket === null || known === undefined) return { server: this.#serverOf(newest, of), resumes: null, learns: true };
     if (known.until <= now) return full;
     const { key } = known;
-    const resumes = this.#deps.tls.resumption.certificateIn(ticket, { key, credentials: this.credentials, ...of });
-    return resumes === null ? full : { server: this.#serverOf(known), resumes, learns: true };
+    const { mesh, nowMs } = of;
+    const resumes = this.#deps.tls.resumption.certificateIn(ticket, { key, credentials: this.credentials, mesh, nowMs });
+    return resumes === null ? full : { server: this.#serverOf(known, of), resumes, learns: true };
   }
 
-  #serverOf(entry: KeyServer): Server {
-    const { tls, make } = this.#deps;
-    entry.server ??= make(tls.resumption.serverOptions(this.#options, entry.key));
-    return entry.server;
+  #serverOf(entry: KeyServer, of: OfHello): Server {
+    entry.servers ??= this.#pair(this.#deps.tls.resumption.serverOptions(this.#options, entry.key));
+    return entry.servers.of(of);
+  }
+
+  #pair(options: TlsOptions): ServerPair {
+    return new ServerPair((hearsSecrets) => this.#deps.make(options, hearsSecrets));
   }
 }
 

@@ -20,7 +20,7 @@ export async function connectCluster(
   targets: readonly Target[],
   { cluster, context }: { readonly cluster: Cluster; readonly context: SessionContext },
 ): Promise<Leg> {
-  const { clock, pool, origination, settings } = context;
+  const { clock, pool, origination, settings, tlsReadsWork } = context;
   const startedAt = clock.now();
   const entered = context.breakers.enter(cluster);
   const place = 'limit' in entered ? await makePlace(session, { cluster, context, full: entered }) : entered;
@@ -32,6 +32,7 @@ export async function connectCluster(
     clock,
     pool,
     origination,
+    tlsReadsWork,
     timeoutMs: cluster.connectTimeoutMs,
     unref: settings.unref,
     maxDescriptors: settings.maxDescriptors,

@@ -44,6 +44,8 @@ export interface SessionContext {
    * carries the bytes.
    */
   readonly adoptionWorks: boolean;
+  /** True when the plain text of TLS may be read into memory of our own. */
+  readonly tlsReadsWork: boolean;
   /** Returns the unproven sessions that hold a connection of this cluster. */
   unprovenOf(cluster: Cluster): Unproven;
   snapshot(): Snapshot;

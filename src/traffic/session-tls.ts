@@ -4,6 +4,7 @@ import { Refused, refuse } from '../base/refusal.ts';
 import type { CertificateSummary } from '../model/client.ts';
 import { identityOf } from '../model/route.ts';
 import type { TerminateRoute } from '../model/route.ts';
+import type { ClientHello } from '../wire/client-hello.ts';
 import type { SessionContext } from './session-context.ts';
 import type { Session } from './session-state.ts';
 import type { Sniffed } from './sniff.ts';
@@ -25,6 +26,7 @@ export async function terminateTls(
     identity: identityOf(to.route),
     name: sniffed.hello.serverName,
     ticket: sniffed.hello.ticket,
+    tls13: mayBeTls13(sniffed.hello),
     peeked: sniffed.bytes,
     wallMs: context.clock.wall(),
     onHandshake(secured, how) {
@@ -47,6 +49,11 @@ export async function terminateTls(
       if (session.accepted !== null) session.accepted = raw;
     });
   return socket;
+}
+
+/** The parser reads no version after TLS 1.3. */
+function mayBeTls13({ maxVersion }: ClientHello): boolean {
+  return maxVersion === 'TLSv1.3' || maxVersion === 'unknown';
 }
 
 /**

@@ -2,10 +2,19 @@ import type { Socket } from 'node:net';
 import { adopt } from './adopt.ts';
 import { withStacks } from './without-stacks.ts';
 
-/** The most bytes of one read. */
-export const FULL_READ: number = 64 * 1024;
+const READ = 64 * 1024;
+/** The size of a read after one that was full: a byte of bulk costs a tenth less. */
+const LARGE_READ = 256 * 1024;
+/**
+ * With more connections than this, each read is small: what TLS does not take of a read is copied,
+ * and waits as long as TLS does.
+ */
+const FEW = 64;
 
 let room: Buffer | null = null;
+let small: Buffer | null = null;
+/** Connections that are read into the shared buffer. */
+let open = 0;
 
 /**
  * Reads sockets of this thread into one buffer, one read at a time: for those under TLS, which
@@ -16,23 +25,44 @@ let room: Buffer | null = null;
  */
 export class SharedReader {
   readonly onread: { readonly buffer: () => Buffer; readonly callback: (bytes: number) => boolean };
-  /** The memory belongs to the next read of any socket when the call is over. */
-  onBytes: ((chunk: Buffer) => void) | null = null;
+  /**
+   * The memory belongs to the next read of any socket when the call is over. `isFull`: more may be
+   * there already.
+   */
+  onBytes: ((chunk: Buffer, isFull: boolean) => void) | null = null;
+  /** The memory that Node was given for the next read. */
+  #given: Buffer;
+  #isOpen = true;
 
+  /** Call `close` when it is not used any more. */
   constructor() {
-    this.onread = { buffer: sharedRoom, callback: (bytes) => this.#onRead(bytes) };
+    open++;
+    this.#given = smallRoom();
+    this.onread = { buffer: () => this.#given, callback: (bytes) => this.#onRead(bytes) };
+  }
+
+  close(): void {
+    if (this.#isOpen) open--;
+    this.#isOpen = false;
   }
 
   #onRead(bytes: number): boolean {
     withStacks();
-    const all = sharedRoom();
-    this.onBytes?.(bytes === all.length ? all : all.subarray(0, bytes));
+    const given = this.#given;
+    const isFull = bytes === given.length;
+    // Node asks for the next memory when this call is over.
+    this.#given = isFull && open <= FEW ? largeRoom() : smallRoom();
+    this.onBytes?.(isFull ? given : given.subarray(0, bytes), isFull);
     return true;
   }
 }
 
-function sharedRoom(): Buffer {
-  return (room ??= Buffer.allocUnsafeSlow(FULL_READ));
+function largeRoom(): Buffer {
+  return (room ??= Buffer.allocUnsafeSlow(LARGE_READ));
+}
+
+function smallRoom(): Buffer {
+  return (small ??= largeRoom().subarray(0, READ));
 }
 
 /**

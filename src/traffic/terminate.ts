@@ -81,7 +81,7 @@ export class Terminator {
 
   /** Throws where OpenSSL refuses the credentials; the old server then stays. */
   set(credentials: MeshCredentials): void {
-    const made = new MeshServer(credentials, { clock: this.#clock, tls: this.#tls, make: (options) => this.#make(options) });
+    const made = new MeshServer(credentials, { clock: this.#clock, tls: this.#tls, make: (...how) => this.#make(...how) });
     made.inherit(this.#servers.get(credentials.mesh));
     this.#servers.set(credentials.mesh, made);
     this.#renewals.renewed(credentials.mesh);
@@ -92,7 +92,7 @@ export class Terminator {
     this.#servers.get(keys.mesh)?.takeKeys(keys);
   }
 
-  #make(options: TlsOptions): Server {
+  #make(options: TlsOptions, hearsSecrets: boolean): Server {
     const server = createServer(options);
     server.on('secureConnection', (socket) => {
       endOnTlsError(socket);
@@ -100,10 +100,11 @@ export class Terminator {
       if (under === null || under.onSecure === null) socket.destroy();
       else under.onSecure(socket);
     });
-    server.on('keylog', (line: Buffer, socket: TLSSocket) => {
-      if (isServerSecret(line)) this.#secrets.set(socket, line);
-      else line.fill(0);
-    });
+    if (hearsSecrets)
+      server.on('keylog', (line: Buffer, socket: TLSSocket) => {
+        if (isServerSecret(line)) this.#secrets.set(socket, line);
+        else line.fill(0);
+      });
     server.on('tlsClientError', (error, socket) => {
       this.#lastError = error;
       this.#wipe(socket);
@@ -148,7 +149,7 @@ export class Terminator {
       );
     }
     const { credentials } = entry;
-    const chosen = entry.choose(options.ticket, { mesh, nowMs: wallMs });
+    const chosen = entry.choose(options.ticket, { mesh, nowMs: wallMs, tls13: options.tls13 });
     const { socket, protocol, resumed, judgement } = await this.#handshake(steps, raw, {
       server: chosen.server,
       peeked: options.peeked,
@@ -305,6 +306,8 @@ export interface TerminateOptions {
   readonly name: string | null;
   /** The ticket of an earlier session that the hello offers. */
   readonly ticket: OfferedTicket;
+  /** False where the hello offers at most TLS 1.2. */
+  readonly tls13: boolean;
   readonly peeked: Buffer;
   readonly wallMs: number;
   /**

@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net';
+import { readRest } from './adopt.ts';
 import { SIZES } from './buffers.ts';
 import type { BufferPool } from './buffers.ts';
 import { freeMemory } from './free-memory.ts';
 import type { Meter, Reader } from './reader.ts';
+import { readTlsInto } from './tls-onread.ts';
 import { UnderTls } from './under-tls.ts';
 
 /** The most writes into TLS in flight, each with a buffer of the pool. */
@@ -12,15 +14,29 @@ const MAX_IN_FLIGHT = 4;
  */
 const LARGEST = 3;
 
+/** The most plain text of one TLS record. */
+const RECORD = 16 * 1024;
+
+let room: Buffer | null = null;
+
 /**
- * Reads a TLS socket. Node returns its plain text in pieces of at most 16 KB, each in memory of its
- * own that only the garbage collector frees. This reader gathers the pieces of one turn of the loop
- * in one buffer of the pool, writes it at once, and frees the memory of the pieces at once: so the
- * next record is decrypted into the same few pages, which are still in the cache. It uses only
- * documented API: `data`, `pause`, `write`, `ArrayBuffer.transfer`.
+ * Returns the memory that the TLS sockets of this thread are decrypted into, one record at a time:
+ * it is copied out in the same call. So it is always in the cache, and the garbage collector has
+ * nothing to do.
+ */
+function sharedRoom(): Buffer {
+  return (room ??= Buffer.allocUnsafeSlow(RECORD));
+}
+
+/**
+ * Reads a TLS socket. Its plain text comes in pieces of at most 16 KB. This reader gathers the
+ * pieces of one turn of the loop in one buffer of the pool, and writes it at once. `intoRoom`
+ * decrypts them all into the same memory (tls-onread.ts). Without it, or where Node cannot do that,
+ * each piece comes in memory of Node, which is freed at once where nothing else has a part of it.
  */
 export class TlsReader implements Reader {
   readonly #pool: BufferPool;
+  readonly #intoRoom: boolean;
   /** Knows when TLS has all of what was read; null where TLS runs over no stream of ours. */
   #under: UnderTls | null = null;
   #source: Socket | null = null;
@@ -36,8 +52,9 @@ export class TlsReader implements Reader {
   #paused = false;
   #closed = false;
 
-  constructor(pool: BufferPool) {
+  constructor(pool: BufferPool, intoRoom: boolean) {
     this.#pool = pool;
+    this.#intoRoom = intoRoom;
   }
 
   start(source: Socket, sink: Socket, options: { readonly intoTls: boolean; readonly meter: Meter }): void {
@@ -46,8 +63,15 @@ export class TlsReader implements Reader {
     this.#sink = sink;
     this.#intoTls = options.intoTls;
     this.#meter = options.meter;
-    source.on('data', this.#onData);
+    if (!this.#intoRoom || !this.#readIntoRoom(source)) source.on('data', this.#onData);
     source.resume();
+  }
+
+  #readIntoRoom(source: Socket): boolean {
+    // TLS has decrypted what came with the handshake, and while the endpoint was being connected.
+    const rest = readRest(source);
+    if (rest !== null) this.#onData(rest);
+    return readTlsInto(source, { buffer: sharedRoom, callback: this.#onRoom });
   }
 
   flush(): void {
@@ -73,7 +97,17 @@ export class TlsReader implements Reader {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    const { length } = chunk;
+    this.#gather(chunk, chunk.length);
+    freeMemory(chunk);
+  };
+
+  readonly #onRoom = (bytes: number): boolean => {
+    if (!this.#closed) this.#gather(sharedRoom(), bytes);
+    return true;
+  };
+
+  /** Copies the first bytes of `from`. */
+  #gather(from: Buffer, length: number): void {
     this.#meter?.add(length);
     if (!this.#scheduled) {
       this.#scheduled = true;
@@ -85,10 +119,9 @@ export class TlsReader implements Reader {
     }
     while (length > (SIZES[this.#step] ?? Infinity)) this.#step++;
     this.#buffer ??= this.#pool.take(this.#step);
-    this.#buffer.set(chunk, this.#length);
+    from.copy(this.#buffer, this.#length, 0, length);
     this.#length += length;
-    freeMemory(chunk);
-  };
+  }
 
   readonly #turnEnds = (): void => {
     this.#scheduled = false;

@@ -5,15 +5,17 @@ import { ignoreError } from '../base/ignore-error.ts';
 import { RecordCursor } from '../wire/record-cursor.ts';
 import { freeMemory } from './free-memory.ts';
 import type { Leaving } from './leaving.ts';
-import { FULL_READ, SharedReader, readShared } from './shared-reader.ts';
+import { SharedReader, readShared } from './shared-reader.ts';
 import { TlsWrites } from './tls-writes.ts';
 import type { Done } from './tls-writes.ts';
 import { nextShare } from './turns.ts';
 import { UselessCount, UselessRecords } from './useless-records.ts';
 
+/** The size of the reads of a socket that is not read into the shared buffer. */
+const FULL_READ = 64 * 1024;
 /**
- * After this many bytes, other connections get a turn: libuv reads up to 32 times while reads fill
- * their 64 KB. Decrypting this much takes a millisecond.
+ * After this many bytes, other connections get a turn: libuv reads up to 32 times while reads are
+ * full. Decrypting this much takes a millisecond.
  */
 const TURN_BYTES = 1024 * 1024;
 /** The same limit as time, for input that is expensive for its length: many small records. */
@@ -39,7 +41,7 @@ export class UnderTls extends Duplex {
   /** Called when the handshake is done; null where nothing waits for it. */
   onSecure: ((tls: TLSSocket) => void) | null = null;
   #raw: Socket;
-  readonly #reader: SharedReader | null;
+  #reader: SharedReader | null;
   readonly #writes = new TlsWrites();
   readonly #cursor = new RecordCursor();
   /** The last read. TLS has its bytes before `#at`; null when it has all. */
@@ -100,14 +102,15 @@ export class UnderTls extends Duplex {
 
   /** Starts when TLS listens. `first` was read before; its memory is not freed. */
   start(first: Buffer | null): void {
-    this.#listen(this.#reader);
+    this.#listen();
     this.#chunk = first;
     this.#foreign = true;
     if (first !== null) this.#raw.pause();
     this.#feedSoon();
   }
 
-  #listen(reader: SharedReader | null): void {
+  #listen(): void {
+    const reader = this.#reader;
     this.#raw.on('end', this.#onRawEnd);
     if (reader === null) this.#raw.on('data', this.#onData);
     else {
@@ -131,12 +134,12 @@ export class UnderTls extends Duplex {
   };
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#take(chunk, false);
+    this.#take(chunk, false, chunk.length >= FULL_READ);
     if (this.#onMoved !== null && ++this.#reads === SHARED_AFTER) process.nextTick(this.#moveToShared);
   };
 
-  readonly #onShared = (chunk: Buffer): void => {
-    this.#take(chunk, true);
+  readonly #onShared = (chunk: Buffer, isFull: boolean): void => {
+    this.#take(chunk, true, isFull);
     if (this.#chunk !== chunk) return;
     this.#chunk = Buffer.allocUnsafeSlow(chunk.length - this.#at);
     chunk.copy(this.#chunk, 0, this.#at);
@@ -144,9 +147,9 @@ export class UnderTls extends Duplex {
     this.#foreign = false;
   };
 
-  #take(chunk: Buffer, foreign: boolean): void {
-    if (chunk.length < FULL_READ) this.#unbroken = this.#spentMs = 0;
-    else this.#unbroken += chunk.length;
+  #take(chunk: Buffer, foreign: boolean, isFull: boolean): void {
+    if (isFull) this.#unbroken += chunk.length;
+    else this.#unbroken = this.#spentMs = 0;
     this.#chunk = chunk;
     this.#at = 0;
     this.#foreign = foreign;
@@ -167,7 +170,8 @@ export class UnderTls extends Duplex {
     if (this.destroyed || this.#leaving !== null || this.#chunk !== null) return;
     const reader = new SharedReader();
     const moved = readShared(old, reader);
-    if (moved === null) return;
+    if (moved === null) return reader.close();
+    this.#reader = reader;
     const raw = moved.socket;
     this.#raw = raw;
     raw.on('error', ignoreError);
@@ -178,7 +182,7 @@ export class UnderTls extends Duplex {
     this.#chunk = moved.rest;
     this.#at = 0;
     this.#foreign = true;
-    this.#listen(reader);
+    this.#listen();
     this.#feed();
   };
 
@@ -353,6 +357,7 @@ export class UnderTls extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const raw = this.#raw;
+    this.#reader?.close();
     // An end in progress is sent first; the kernel has all bytes before it.
     if (error === null && this.#leaving !== null) this.#leaving.add(raw, this.#onData);
     else if (error === null && raw.writableEnded) raw.destroySoon();
