@@ -65,6 +65,8 @@ export interface RequestRecord {
    * report-only mode. Absent otherwise.
    */
   readonly wouldRefuse?: string;
+  /** The header `traceparent` as the client sent it; absent without a well-formed one. */
+  readonly traceparent?: string;
   /** The rate limit of the route that counted it; empty without one. */
   readonly rateLimit: string;
 }

@@ -75,6 +75,11 @@ export interface SessionRecord {
    * The check that a refused certificate failed, the client's or the service's; absent otherwise.
    */
   readonly check?: CertificateCheck;
+  /**
+   * Milliseconds that it waited for the first answers of names, before it connected; absent where
+   * they were known.
+   */
+  readonly waitedMs?: number;
   /** True where the client resumed an earlier session by a ticket; absent otherwise. */
   readonly resumed?: true;
 }

@@ -25,6 +25,7 @@ export function sessionFields(record: SessionRecord, startedAt: string): string 
     `,"helloMs":${record.helloMs},"handshakeMs":${record.handshakeMs},"connectMs":${record.connectMs},"totalMs":${record.totalMs}` +
     (record.limit === undefined ? '' : `,"limit":"${record.limit}"`) +
     (record.requests === undefined ? '' : `,"requests":${record.requests}`) +
+    (record.waitedMs === undefined ? '' : `,"waitedMs":${record.waitedMs}`) +
     (record.resumed === undefined ? '' : ',"resumed":true') +
     wouldRefuse(record)
   );
@@ -42,6 +43,7 @@ export function requestFields(record: RequestRecord, startedAt: string): string 
     `,"endpoint":${text(record.endpoint)},"attempts":${record.attempts},"connections":${record.connections}` +
     `,"connectMs":${record.connectMs},"forwarded":${record.forwarded},"bytesUp":${record.bytesUp},"bytesDown":${record.bytesDown}` +
     `,"serviceTimeMs":${record.serviceTimeMs},"totalMs":${record.totalMs}` +
+    (record.traceparent === undefined ? '' : `,"traceparent":${text(record.traceparent)}`) +
     wouldRefuse(record)
   );
 }

@@ -10,8 +10,10 @@ import type { Session } from './session-state.ts';
 /** Resolves when the first answers for the names of the cluster come. */
 export async function namesKnown(session: Session, cluster: Cluster, context: SessionContext): Promise<void> {
   session.waitsForNames = true;
+  const startedAt = context.clock.now();
   await session.steps.step<void>((done) => context.names.whenKnown(cluster, done));
   session.waitsForNames = false;
+  session.draft.waited(context.clock.now() - startedAt);
 }
 
 /** Takes a place among the connections of the cluster, and connects one of the targets. */

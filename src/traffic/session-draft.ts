@@ -51,6 +51,7 @@ export class SessionDraft {
   #attempts = 0;
   #helloMs = -1;
   #handshakeMs = -1;
+  #waitedMs = 0;
   #connectMs = -1;
   #reason: EndReason = 'internal-error';
   #detail = '';
@@ -182,6 +183,11 @@ export class SessionDraft {
     this.#attempts++;
   }
 
+  /** Records the wait for names. */
+  waited(ms: number): void {
+    this.#waitedMs = micros(ms);
+  }
+
   connected(ms: number): void {
     this.#connectMs = micros(ms);
   }
@@ -275,9 +281,10 @@ export class SessionDraft {
       totalMs: micros(nowMs - this.#acceptedAt),
     };
     const isPlain = this.#limit === null && this.#check === null && this.#requests === null && this.#wouldRefuse === '';
-    if (isPlain && !this.#resumed) return Object.freeze(record);
+    if (isPlain && !this.#resumed && this.#waitedMs === 0) return Object.freeze(record);
     return Object.freeze({
       ...record,
+      ...(this.#waitedMs === 0 ? {} : { waitedMs: this.#waitedMs }),
       ...(this.#resumed ? { resumed: true } : {}),
       ...(this.#wouldRefuse === '' ? {} : { wouldRefuse: this.#wouldRefuse }),
       ...(this.#limit === null ? {} : { limit: this.#limit }),

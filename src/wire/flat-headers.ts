@@ -20,11 +20,15 @@ export interface HeadFields {
   /** The first, of a header that should stand once; empty where there is none. */
   readonly contentType: string;
   readonly requestId: string;
+  /** The only one, in the form of W3C Trace Context; empty without it. */
+  readonly traceparent: string;
   /** null: there is none. */
   readonly grpcStatus: string | null;
 }
 
 const NONE: readonly string[] = [];
+/** Takes every version; a later one may have more fields. */
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{0,72})?$/;
 const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** Reads a head in one pass, which costs less than a walk over the list for each name. */
@@ -33,6 +37,7 @@ export function fieldsOf(headers: FlatHeaders): HeadFields {
     {};
   let contentType: string | null = null;
   let requestId: string | null = null;
+  let traceparent: string | null = null;
   let grpcStatus: string | null = null;
   for (let i = 0; i < headers.length; i += 2) {
     const value = headers[i + 1] ?? '';
@@ -61,6 +66,9 @@ export function fieldsOf(headers: FlatHeaders): HeadFields {
       case 'x-request-id':
         requestId ??= value;
         break;
+      case 'traceparent':
+        traceparent = traceparent === null && TRACEPARENT.test(value) ? value : '';
+        break;
       case 'grpc-status':
         grpcStatus ??= value;
         break;
@@ -76,6 +84,7 @@ export function fieldsOf(headers: FlatHeaders): HeadFields {
     connectionNames: found.connection === undefined ? NO_NAMES : namesIn(found.connection),
     contentType: contentType ?? '',
     requestId: requestId ?? '',
+    traceparent: traceparent ?? '',
     grpcStatus,
   };
 }

@@ -193,6 +193,7 @@ export class RequestDraft {
       headers: head === null ? {} : recordedHeaders(this.#http, head.headers),
       rateLimit: this.#limit === null ? '' : limitId(this.#limit),
       ...(this.#wouldRefuse === '' ? {} : { wouldRefuse: this.#wouldRefuse }),
+      ...(head === null || head.fields.traceparent === '' ? {} : { traceparent: head.fields.traceparent }),
     });
   }
 
