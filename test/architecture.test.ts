@@ -43,6 +43,7 @@ const ORDER: readonly (readonly string[])[] = [
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'node-forge': ['identity'],
   pino: ['observe'],
+  '@opentelemetry': ['observe'],
   'prom-client': ['observe'],
   re2js: ['admin'],
   yaml: ['resources'],

@@ -21,9 +21,20 @@ const UNUSED = /^(?:tests?|examples?|benchmarks?|docs?|browser)\//;
 const OTHER_BUILDS: Readonly<Record<string, RegExp>> = {
   // Loaded by `import` only.
   '@bufbuild/protobuf': /^dist\/cjs\//,
-  'lru-cache': /^dist\/(?:commonjs|esm\/(?:browser|react-native))\//,
+  'lru-cache': /^dist\/(?:commonjs\/|esm\/(?:browser|react-native)\/|esm\/(?:node\/)?index\.js$)/,
   re2js: /^build\/index\.(?:umd\.js|cjs)$/,
+  ...Object.fromEntries(
+    ['core', 'otlp-transformer', 'resources', 'sdk-logs', 'sdk-metrics', 'sdk-trace'].map((name) => [
+      `@opentelemetry/${name}`,
+      /^dist\/(?:.*\.cjs$|(?:.*\/)?platform\/browser\/)/,
+    ]),
+  ),
+  // The incubating names have an entry of their own, which nothing here loads.
+  '@opentelemetry/semantic-conventions': /^dist\/(?:.*\.cjs$|experimental_|index-incubating\.)/,
+  // A command, which nothing here runs.
+  '@grpc/proto-loader': /^build\/bin\//,
   // Loaded by `require` only.
+  long: /^index\.js$/,
   '@js-sdsl/ordered-map': /^dist\/(?:umd|esm)\//,
   // Bundles of what lies beside them.
   bintrees: /^dist\//,

@@ -8,6 +8,8 @@ import type { ProxyRoster } from '../control/sources/proxy-roster.ts';
 import type { TrafficSettings } from '../model/settings.ts';
 import { LOG_FORMATS } from '../observe/log-format.ts';
 import type { LogFormat } from '../observe/log-format.ts';
+import { checkOtlp } from '../observe/otlp/otlp-options.ts';
+import type { OtlpOptions } from '../observe/otlp/otlp-options.ts';
 import type { ControlPlaneOptions } from '../xds/bootstrap/control-plane-options.ts';
 
 export type ResourceFiles = readonly { readonly path: string; readonly text: string }[];
@@ -111,6 +113,12 @@ export interface EgressOptions {
    */
   readonly record?: RecordOptions;
   /**
+   * Sends spans of sampled sessions and requests, and a log record for each that did not end well,
+   * to a collector of OpenTelemetry (docs/guides/opentelemetry.md). Needs the packages of its SDK.
+   * Default: none.
+   */
+  readonly otlp?: OtlpOptions;
+  /**
    * Meshes whose permissions refuse no client: what they would refuse passes, and is logged,
    * counted and recorded. Nothing else is let through. Default: none.
    */
@@ -183,6 +191,7 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
   logDestination: checked.having('something with write(line)', 'write'),
   remembered: checked.amount,
   record: checked.options<RecordOptions>({ file: checked.name, maxBytes: checked.amount }, ['file']),
+  otlp: checkOtlp,
   reportOnly: checked.listOf(meshNamed),
   traffic,
   lookup: checked.callback,

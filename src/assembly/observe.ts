@@ -17,6 +17,8 @@ import type { AccessFilesOptions } from '../observe/access-files.ts';
 import { createAccessStreams } from '../observe/access-streams.ts';
 import { createObserver } from '../observe/observer.ts';
 import type { Observer } from '../observe/observer.ts';
+import type { OtlpOptions } from '../observe/otlp/otlp-options.ts';
+import { sendOtlp } from '../observe/otlp/send-otlp.ts';
 import { ReportOnlyLog } from '../observe/report-only-log.ts';
 import type { EgressOptions } from './egress-options.ts';
 
@@ -25,6 +27,11 @@ export interface Observation {
   /** Starts the recording of sessions, where the options ask for one. */
   record(): Promise<void>;
   endRecording(): Promise<void>;
+  /**
+   * Sends to a collector of OpenTelemetry, where the options name one. `zone` is that of the live
+   * configuration; empty while none is known.
+   */
+  sendOtlp(zone: () => string): Promise<void>;
   /** Opens the files of logs again, as after a rotation. */
   reopenLogs(): void;
   /** Writes a line of the access log of a route. */
@@ -63,6 +70,7 @@ type ObserveOptions = Pick<
   | 'logDestination'
   | 'remembered'
   | 'record'
+  | 'otlp'
   | 'concurrency'
 >;
 
@@ -83,12 +91,16 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
   const accessStreams = createAccessStreams(accessOptions(observer, clock));
   const reportOnly = new ReportOnlyLog(observer, clock);
   let endRecording: () => Promise<void> = () => Promise.resolve();
+  let endOtlp: () => Promise<void> = () => Promise.resolve();
   return {
     observer,
     async record() {
       if (options.record !== undefined) endRecording = await recordSessions(options.record, observer, clock);
     },
     endRecording: () => endRecording(),
+    async sendOtlp(zone) {
+      if (options.otlp !== undefined) endOtlp = await otlpTo(options.otlp, { observer, clock, zone });
+    },
     reopenLogs() {
       accessFiles.reopen();
       observer.log.info({}, 'the files of access logs are opened again');
@@ -98,10 +110,39 @@ export function observe(options: ObserveOptions, clock: Clock): Observation {
     reportOnly: (meshes) => reportOnly.live(meshes),
     async close() {
       reportOnly.close();
-      await Promise.all([accessFiles.close(), accessStreams.close()]);
+      await Promise.all([accessFiles.close(), accessStreams.close(), endOtlp()]);
       await within(LAST_LINES_MS, observer.flush());
       observer.close();
     },
+  };
+}
+
+/** Returns what ends it. */
+async function otlpTo(
+  options: OtlpOptions,
+  { observer, clock, zone }: { readonly observer: Observer; readonly clock: Clock; readonly zone: () => string },
+): Promise<() => Promise<void>> {
+  const { log, metrics } = observer;
+  const { endpoint } = options;
+  const sender = await sendOtlp(options, {
+    clock,
+    version: packageVersion(),
+    zone,
+    onItems: (kind, result, count) => metrics.otlp(kind, result, count),
+    onFailure: (kind, { why, advice }) =>
+      log.error(
+        { endpoint, kind, why },
+        `the collector of OpenTelemetry does not take ${kind}: ${why}; ${advice}. What does not fit in memory meanwhile is left out and counted`,
+      ),
+    onRecovered: (kind) => log.info({ endpoint, kind }, `the collector of OpenTelemetry takes ${kind} again`),
+  });
+  const stops = [
+    observer.onRecord((record) => sender.record(record)),
+    observer.onRequest((record) => sender.recordRequest(record)),
+  ];
+  return async () => {
+    for (const stop of stops) stop();
+    await sender.close();
   };
 }
 
@@ -118,7 +159,10 @@ function reactions({
   log,
   metrics,
   traffic,
-}: Observer): Omit<Observation, 'observer' | 'record' | 'endRecording' | 'accessLine' | 'reopenLogs' | 'reportOnly' | 'close'> {
+}: Observer): Omit<
+  Observation,
+  'observer' | 'record' | 'endRecording' | 'sendOtlp' | 'accessLine' | 'reopenLogs' | 'reportOnly' | 'close'
+> {
   return {
     fault(error) {
       metrics.fault(error instanceof Error ? error.message : String(error));

@@ -227,6 +227,7 @@ async function open(options: EgressOptions, parts: OpenParts): Promise<Served['p
   const { log } = observation.observer;
   const { workers } = configuration.dataPlane;
   await observation.record();
+  await observation.sendOtlp(() => configuration.live()?.snapshot.zone ?? '');
   await workers.start();
   // A source may take long: a probe meanwhile gets an answer.
   const ready =

@@ -54,7 +54,7 @@ export function configValues(file: { readonly path: string; readonly text: strin
 
 const LISTS: ReadonlySet<OptionSpec['kind']> = new Set(['list', 'cidrs', 'pairs']);
 /** Kinds that are written as a number or a switch without quotes. */
-const PLAIN: ReadonlySet<OptionSpec['kind']> = new Set(['count', 'port', 'bytes', 'flag']);
+const PLAIN: ReadonlySet<OptionSpec['kind']> = new Set(['count', 'port', 'bytes', 'flag', 'share']);
 
 /** Returns the values as a flag would have them. Reports what a flag would be refused for. */
 function textsOf(name: string, spec: OptionSpec, { value }: MapEntry, findings: Findings): readonly string[] {

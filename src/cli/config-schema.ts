@@ -32,7 +32,7 @@ function schemaOf(spec: OptionSpec): Schema {
 
 function defaultOf(spec: OptionSpec, fallback: string): Json {
   if (isSwitch(spec)) return fallback === 'true';
-  return spec.kind === 'count' || spec.kind === 'port' ? Number(fallback) : fallback;
+  return spec.kind === 'count' || spec.kind === 'port' || spec.kind === 'share' ? Number(fallback) : fallback;
 }
 
 const TEXT = { type: 'string', minLength: 1 } as const;
@@ -55,6 +55,8 @@ function valueSchema({ kind, most, choices }: OptionSpec): Schema {
         minimum: 1_000,
         examples: ['100MB', '512KB'],
       };
+    case 'share':
+      return { type: 'number', minimum: 0, maximum: 1 };
     case 'level':
       return { type: 'string', enum: LOG_LEVELS };
     case 'text':

@@ -10,7 +10,8 @@ import { check, isTrue, items, sizeInBytes } from './values.ts';
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
 /** `pairs` are `key=value`, one or several between commas each time it is given. */
-export type OptionKind = 'text' | 'list' | 'cidrs' | 'pairs' | 'flag' | 'count' | 'port' | 'duration' | 'bytes' | 'level';
+export type OptionKind =
+  'text' | 'list' | 'cidrs' | 'pairs' | 'flag' | 'count' | 'port' | 'duration' | 'bytes' | 'level' | 'share';
 
 export interface OptionSpec {
   readonly kind: OptionKind;

@@ -3,6 +3,8 @@ import type { LogFormat } from '../observe/log-format.ts';
 import type { LogLevel } from '../observe/log.ts';
 import { CONTROL_PLANE_OPTIONS, PROXY_TYPES, controlPlaneFlags, tellsOfControlPlane } from './control-plane-flags.ts';
 import type { ControlPlaneFlags, ProxyType } from './control-plane-flags.ts';
+import type { OtlpOptions } from '../observe/otlp/otlp-options.ts';
+import { OTLP_OPTIONS, otlpIn } from './otlp-flags.ts';
 import { IGNORED_OPTIONS, ignoredIn } from './ignored-options.ts';
 import { readConfigFile } from './config-file.ts';
 import { strayArgument } from './misplaced.ts';
@@ -63,6 +65,8 @@ export interface RunOptions {
   readonly metricsTop: number;
   /** True offers OpenMetrics. */
   readonly openMetrics: boolean;
+  /** The collector of OpenTelemetry; null sends nothing. */
+  readonly otlp: OtlpOptions | null;
   /** Reads the options once more, with the file of `--config` as it is then. Absent means never. */
   readonly again?: () => RunOptions;
   /** Options of kuma-dp that are accepted without an effect; logged once at debug. */
@@ -295,6 +299,7 @@ export const RUN_OPTIONS: OptionTable = {
     choices: ['on', 'off'],
     help: 'on or off; on offers the metrics as OpenMetrics to readers that accept it, with the id of a session as an example of each bucket',
   },
+  ...OTLP_OPTIONS,
 };
 
 /** The file itself cannot name another. */
@@ -365,6 +370,7 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     logSample: given.count('log-sample'),
     metricsTop: given.count('metrics-top'),
     openMetrics: isOn(given, 'openmetrics'),
+    otlp: otlpIn(given),
     // For a Dataplane the mesh has an effect.
     ignored: ignoredIn(given, proxyType === 'dataplane' ? ['mesh'] : []),
   };

@@ -11,6 +11,7 @@ import { EXIT_CONFIG, EXIT_NO_INPUT } from './exit-codes.ts';
 import { loadControlPlane } from './control-plane.ts';
 import { bringsResource } from './control-plane-flags.ts';
 import { namesSeveral, proxyFiles } from './proxy-files.ts';
+import { OtlpError } from '../observe/otlp/otlp-options.ts';
 import { BootstrapError, startEgress } from '../egress.ts';
 import type { ControlPlaneOptions, Egress, EgressOptions, ProxyRoster } from '../egress.ts';
 import { report } from './supervisor.ts';
@@ -150,6 +151,10 @@ export async function start(options: EgressOptions, terminal: Terminal): Promise
       return EXIT_CONFIG;
     }
     if (options.signal?.aborted === true) return 0;
+    if (error instanceof OtlpError) {
+      terminal.err(`zone-egress: ${error.message}\n`);
+      return EXIT_CONFIG;
+    }
     if (error instanceof BootstrapError) {
       terminal.err(`zone-egress: ${error.message}\n`);
       return EXIT_BOOTSTRAP;
@@ -261,6 +266,7 @@ function egressOptions(options: RunOptions, terminal: Terminal, warnings: readon
     logSample: options.logSample,
     metricsTop: options.metricsTop,
     openMetrics: options.openMetrics,
+    ...(options.otlp === null ? {} : { otlp: options.otlp }),
     ignoredFlags: options.ignored,
     warnings: warning === null ? warnings : [...warnings, warning],
     reportOnly: options.reportOnly,

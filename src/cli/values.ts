@@ -24,9 +24,14 @@ export function valueProblem({ kind, most }: Pick<OptionSpec, 'kind' | 'most'>, 
   if (kind === 'port' && Number(text) > 65_535) return wrong('a port from 0 to 65535');
   if (kind === 'duration' && durationMs(text) === null) return wrong('a duration such as 500ms, 30s, 5m, 1h or 1m30s');
   if (kind === 'bytes' && sizeInBytes(text) === null) return wrong('a size such as 100MB, 512KB, 2GB, from 1KB on');
+  if (kind === 'share' && !isShare(text)) return wrong('a number from 0 to 1, such as 0.01');
   if (kind === 'level' && levelOrNull(text) === null)
     return `${JSON.stringify(text)}: allowed are debug, info, warn, error and off`;
   return kind === 'text' && text === '' ? wrong('a text that is not empty') : null;
+}
+
+function isShare(text: string): boolean {
+  return /^\d*\.?\d+$/.test(text) && Number(text) <= 1;
 }
 
 /** Go's ParseBool accepts these. */

@@ -204,7 +204,7 @@ function restOf<Of>(map: Map<string, Of>, mesh: string, make: () => Of): Of {
  * `served`: it reached an endpoint. `left`: its client did not wait. `failed`: no endpoint could be
  * reached; the client did nothing wrong. `refused`: the rest, a limit among them.
  */
-function outcomeOf({ reason, connectMs }: SessionRecord): Outcome {
+export function outcomeOf({ reason, connectMs }: SessionRecord): Outcome {
   if (FAILED.has(reason)) return 'failed';
   if (connectMs >= 0 || Object.hasOwn(NORMAL_ENDS, reason)) return 'served';
   return reason === 'client-gone' ? 'left' : 'refused';

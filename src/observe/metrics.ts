@@ -74,6 +74,7 @@ export const METRICS = {
   zone_egress_admin_changes_total: { type: 'counter', unit: '', labels: ['outcome'], help: 'Changes over the admin listeners: made or refused; the log has a line for each' },
   zone_egress_recorded_total: { type: 'counter', unit: '', labels: ['result'], help: 'Sessions and requests for the recording (--record): written, or dropped because the disk was full or too slow' },
   zone_egress_access_log_lines_total: { type: 'counter', unit: '', labels: ['result'], help: 'Lines of the access logs of routes (MeshAccessLog): written, or dropped because their file or receiver could not be written to or was too slow' },
+  zone_egress_otlp_records_total: { type: 'counter', unit: '', labels: ['kind', 'result'], help: 'Spans and log records (kind: spans, logs) for the collector of --otlp-endpoint: sent, or dropped because the collector was away, too slow, or refused them' },
   zone_egress_relay_info: { type: 'gauge', unit: '', labels: ['path'], help: 'Always 1; how bytes are carried: adopted-handle or public-api' },
   zone_egress_workers: { type: 'gauge', unit: '', labels: [], help: 'Data sides that run: threads, or 1 on the main thread' },
   zone_egress_build_info: { type: 'gauge', unit: '', labels: ['version', 'node'], help: 'Always 1; the versions of the egress and of Node.js' },

@@ -18,6 +18,7 @@ import { createLog } from './log.ts';
 import type { Log, LogLevel, RootLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
+import type { OtlpKind } from './otlp/send-otlp.ts';
 import { TrafficCounters } from './traffic-counters.ts';
 
 export interface ObserverOptions {
@@ -96,6 +97,8 @@ export interface Events {
   recorded(result: 'written' | 'dropped', count: number): void;
   /** Counts lines of the access logs of routes. */
   accessLines(result: 'written' | 'dropped', count: number): void;
+  /** Counts spans and log records for a collector of OpenTelemetry. */
+  otlp(kind: OtlpKind, result: 'sent' | 'dropped', count: number): void;
   /** Sets whether the permissions of a mesh are only reported. */
   reportOnly(mesh: string, is: boolean): void;
   /** Counts a failed look-up. */
@@ -226,6 +229,7 @@ function eventsIn(metrics: Metrics, incidents: Incidents, clock: Clock): Events 
       metrics.count('zone_egress_access_log_lines_total', { result }, count);
       if (result === 'dropped') incidents.dropped('access log', count, clock.now());
     },
+    otlp: (kind, result, count) => metrics.count('zone_egress_otlp_records_total', { kind, result }, count),
     alarms(on) {
       for (const [name, severity, count] of on) metrics.set('zone_egress_alarm', { name, severity }, count);
     },

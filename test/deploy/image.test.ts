@@ -84,6 +84,9 @@ t.test('every module that it needs at run time is there: each of its own files l
   const code = `for (const name of ${JSON.stringify(modules)}) await import(${JSON.stringify(`${home}/dist/src/`)} + name);`;
   const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { env, encoding: 'utf8' });
   t.strictSame({ status, stderr }, { status: 0, stderr: '' });
+  const sdk = `await (await import(${JSON.stringify(`${home}/dist/src/observe/otlp/sdk.js`)})).loadSdk()`;
+  const loaded = spawnSync(process.execPath, ['--input-type=module', '-e', sdk], { env, encoding: 'utf8' });
+  t.strictSame({ status: loaded.status, stderr: loaded.stderr }, { status: 0, stderr: '' }, 'with the SDK of OpenTelemetry');
   t.match(node(join(home, 'bin/zone-egress.mjs'), ['version']), /^zone-egress \d/);
 });
 
