@@ -89,6 +89,39 @@ for (const concurrency of [1, 2]) {
   t.equal(node(['main.js']), '1 true LIVE east 200\n2 true LIVE east 200\n');
 });
 
+t.test('without the option nothing of OpenTelemetry is loaded, and with it an error names what to install', async (t) => {
+  // The packages as someone has them who has installed nothing beside.
+  writeFileSync(
+    join(project, 'otlp.js'),
+    `import { registerHooks } from 'node:module';
+const asked = new Set();
+const missing = /^@opentelemetry\\/(?!api$)/;
+registerHooks({
+  resolve(name, context, next) {
+    if (!name.startsWith('@opentelemetry/')) return next(name, context);
+    if (!context.parentURL.includes('prom-client')) asked.add(name);
+    if (missing.test(name)) throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
+    return next(name, context);
+  },
+});
+const { startEgress } = await import('zone-egress');
+const egress = await startEgress({ resources: 'zone', port: 0, admin: { port: 0 } });
+await egress.close();
+console.log(asked.size);
+await startEgress({ resources: 'zone', otlp: { endpoint: 'http://127.0.0.1:4318' } }).catch((error) => console.log(error.message));
+console.log(asked.size > 0);
+`,
+  );
+  const { devDependencies, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Readonly<
+    Record<string, Readonly<Record<string, string>>>
+  >;
+  const names = Object.keys(peerDependencies ?? {}).map((name) => `${name}@${devDependencies?.[name] ?? ''}`);
+  t.equal(
+    node(['otlp.js']),
+    `0\nsending to a collector of OpenTelemetry needs its SDK, which is not installed: npm install ${names.join(' ')}\ntrue\n`,
+  );
+});
+
 t.test('its command runs from the compiled files', async (t) => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   t.equal(node([join(installed, 'src/bin.mjs'), 'version']), `zone-egress ${version}\n`);

@@ -3,6 +3,8 @@ import type { OtlpOptions } from '../observe/otlp/otlp-options.ts';
 import type { OptionTable, ParsedOptions } from './options.ts';
 import { pairs } from './values.ts';
 
+const STANDARD = 'OTEL_RESOURCE_ATTRIBUTES';
+
 /** The standard variable of an endpoint is not read: it is set for whole clusters of programs. */
 export const OTLP_OPTIONS: OptionTable = {
   'otlp-endpoint': {
@@ -26,7 +28,7 @@ export const OTLP_OPTIONS: OptionTable = {
   },
   'otlp-attribute': {
     kind: 'pairs',
-    env: ['ZONE_EGRESS_OTLP_ATTRIBUTES', 'OTEL_RESOURCE_ATTRIBUTES'],
+    env: ['ZONE_EGRESS_OTLP_ATTRIBUTES', STANDARD],
     value: 'KEY=VALUE',
     help: 'attribute of the resource beside service.name, service.version and the zone; repeat or separate by commas',
   },
@@ -52,9 +54,21 @@ export function otlpIn(given: ParsedOptions): OtlpOptions | null {
 }
 
 function attributesIn(given: ParsedOptions): Readonly<Record<string, string>> {
+  const source = given.source('otlp-attribute');
+  const decoded = source === STANDARD ? decode : (value: string): string => value;
   try {
-    return Object.fromEntries(given.each('otlp-attribute').flatMap(pairs));
+    const all = given.each('otlp-attribute').flatMap(pairs);
+    return Object.fromEntries(all.map(([key, value]) => [key.trim(), decoded(value.trim())]));
   } catch (error) {
-    throw new Error(`${given.source('otlp-attribute') ?? ''}: ${error instanceof Error ? error.message : ''}`, { cause: error });
+    throw new Error(`${source ?? ''}: ${error instanceof Error ? error.message : ''}`, { cause: error });
+  }
+}
+
+/** The specification of the variable has values with percent signs, as in URLs. */
+function decode(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
   }
 }

