@@ -9,6 +9,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import type { RequestRecord, SessionRecord } from '../../src/egress.ts';
 import { startEgress } from '../../src/egress.ts';
+import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { freePort } from '../free-ports.ts';
 import { readUntilGone, shopService, SHOP, startRawService } from './http-zone.ts';
 import { startCollector } from './otlp-collector.ts';
@@ -405,3 +406,31 @@ t.test(
     });
   },
 );
+
+t.test('a collector with TLS needs a certificate that Node trusts; NODE_EXTRA_CA_CERTS names more', async (t) => {
+  const authority = await createTestMesh('collector', { keyType: 'ec' });
+  const collector = await startCollector(t, authority.issue({ uris: [], dns: ['localhost'], subject: [['CN', 'localhost']] }));
+  await using zone = await writeZone();
+  const flags = ['--otlp-endpoint', collector.url, '--otlp-sample', '0', '--concurrency', '1'];
+  const before = process.env.NODE_EXTRA_CA_CERTS;
+  t.teardown(() => {
+    if (before === undefined) delete process.env.NODE_EXTRA_CA_CERTS;
+    else process.env.NODE_EXTRA_CA_CERTS = before;
+  });
+  for (const trusted of [false, true]) {
+    if (trusted) {
+      writeFileSync(join(zone.folder, 'ca.pem'), authority.ca.cert);
+      process.env.NODE_EXTRA_CA_CERTS = join(zone.folder, 'ca.pem');
+    } else delete process.env.NODE_EXTRA_CA_CERTS;
+    await using egress = await run(zone, flags);
+    // Its service is unknown, so that it is refused.
+    const socket = await zone.connect('nowhere').catch(() => null);
+    socket?.destroy();
+    if (trusted) await until('it is sent', () => collector.logs.length > 0);
+    else await until('it is told', () => egress.lines().some(({ why }) => /certificate/.test(String(why))));
+    egress.kill('SIGTERM');
+    t.strictSame(await egress.exit, { code: 0, signal: null });
+    t.equal(collector.logs.length > 0, trusted);
+  }
+  t.match(collector.logs, [{ attributes: { 'zone_egress.reason': 'no-route' } }]);
+});

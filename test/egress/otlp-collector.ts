@@ -2,7 +2,8 @@
 // spans and log records with plain attributes.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { Test } from 'tap';
@@ -48,9 +49,10 @@ export interface Collector {
   close(): Promise<void>;
 }
 
-export async function startCollector(t: Test): Promise<Collector> {
+/** With a certificate, for `localhost`, it speaks TLS. */
+export async function startCollector(t: Test, tls?: { readonly cert: string; readonly key: string }): Promise<Collector> {
   const collector: Omit<Collector, 'url' | 'close'> = { spans: [], logs: [], requests: [], answer: null };
-  const server = createServer((request, response) => {
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     const path = request.url ?? '';
     void text(request).then(
       (body) => {
@@ -64,7 +66,8 @@ export async function startCollector(t: Test): Promise<Collector> {
       },
       () => undefined,
     );
-  });
+  };
+  const server = tls === undefined ? createServer(onRequest) : createTlsServer(tls, onRequest);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   let isClosed = false;
@@ -76,7 +79,10 @@ export async function startCollector(t: Test): Promise<Collector> {
     await once(server, 'close');
   };
   t.teardown(close);
-  return Object.assign(collector, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close });
+  return Object.assign(collector, {
+    url: `${tls === undefined ? 'http://127.0.0.1' : 'https://localhost'}:${(server.address() as AddressInfo).port}`,
+    close,
+  });
 }
 
 interface Value {

@@ -25,7 +25,7 @@ export interface Failure {
   readonly advice: string;
 }
 
-/** Items that wait while a batch is on its way; a span has about 3 kB. */
+/** Items that wait while a batch is on its way; a span has 1.6 kB on average. */
 export const MOST_WAITING = 2_048;
 /** Writing this many as JSON takes less than half a millisecond of the thread. */
 export const BATCH = 128;
@@ -64,7 +64,8 @@ export class Delivery<Item> {
   #isGathering = false;
   #retryMs = FIRST_RETRY_MS;
   #toldAt: number | null = null;
-  #isFailing = false;
+  /** `silent`: the last report is too young for another, of this failure or of its end. */
+  #failing: 'no' | 'told' | 'silent' = 'no';
   #state: 'open' | 'ending' | 'closed' = 'open';
 
   constructor(options: DeliveryOptions<Item>) {
@@ -176,18 +177,19 @@ export class Delivery<Item> {
   }
 
   #failed(failure: Failure): void {
-    if (this.#isFailing) return;
-    this.#isFailing = true;
+    if (this.#failing !== 'no') return;
     const now = this.#options.clock.now();
-    if (this.#toldAt !== null && now - this.#toldAt < TOLD_AGAIN_MS) return;
+    const isSoon = this.#toldAt !== null && now - this.#toldAt < TOLD_AGAIN_MS;
+    this.#failing = isSoon ? 'silent' : 'told';
+    if (isSoon) return;
     this.#toldAt = now;
     this.#options.onFailure(failure);
   }
 
   #recovered(): void {
-    if (!this.#isFailing) return;
-    this.#isFailing = false;
-    this.#options.onRecovered();
+    const was = this.#failing;
+    this.#failing = 'no';
+    if (was === 'told') this.#options.onRecovered();
   }
 
   #dropAll(): void {

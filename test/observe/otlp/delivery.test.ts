@@ -193,6 +193,24 @@ t.test('an answer that is not whole is none: the batch is tried again', async (t
   }
 });
 
+t.test('a collector that comes and goes is told once a minute', async (t) => {
+  const it = await tried(t);
+  let items = 0;
+  async function send(status: number): Promise<void> {
+    it.answer = (response) => response.writeHead(status).end();
+    it.delivery.add(++items);
+    await it.next(1_000);
+    await until('it is counted', () => it.counts.sent + it.counts.dropped === items);
+  }
+  for (const status of [500, 200, 500, 200]) await send(status);
+  t.equal(it.failures.length, 1);
+  t.equal(it.recovered, 1);
+  it.clock.advance(60_000);
+  for (const status of [500, 200]) await send(status);
+  t.equal(it.failures.length, 2);
+  t.equal(it.recovered, 2);
+});
+
 t.test('what a collector takes in part is counted so', async (t) => {
   const it = await tried(t);
   it.answer = (response) => response.end('{"partialSuccess":{"rejectedSpans":"2","errorMessage":"too old"}}');
