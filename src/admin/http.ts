@@ -39,6 +39,8 @@ export interface HandleOptions {
   readonly fault: (error: unknown) => void;
   /** From accept, or from the end of the last answer, to a whole request. */
   readonly requestTimeoutMs?: number;
+  /** The longest time without a byte, once the answer is made. Default: 10 seconds. */
+  readonly silenceMs?: number;
   /** False ends a connection after its answer. Default: true. */
   readonly reuse?: boolean;
 }
@@ -69,6 +71,8 @@ const KEEP_ALIVE_MS = 5_000;
  * answer.
  */
 const SILENCE_MS = 10_000;
+/** The longest time for an answer to be made: dialling endpoints takes longer than a silence. */
+const MAKING_MS = 60_000;
 
 /** The longest time for answers in progress once the listener closes. */
 const CLOSE_MS = 2_000;
@@ -157,7 +161,7 @@ class BoundedServer {
 
   constructor(options: HandleOptions) {
     this.#options = options;
-    const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
+    const { requestTimeoutMs = REQUEST_TIMEOUT_MS, silenceMs = SILENCE_MS } = options;
     const onRequest = (request: IncomingMessage, response: ServerResponse): void => this.#onRequest(request, response);
     this.server = createServer(
       {
@@ -172,7 +176,7 @@ class BoundedServer {
     );
     // No handle is adopted here, so the count of maxConnections is right.
     this.server.maxConnections = MAX_SOCKETS + MAX_SURPLUS;
-    this.server.timeout = SILENCE_MS;
+    this.server.timeout = silenceMs;
     this.server.on('checkContinue', onRequest);
     this.server.on('connection', (socket) => this.#onConnection(socket));
   }
@@ -248,6 +252,7 @@ class BoundedServer {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     this.#note(request.socket, 'asked');
+    request.socket.setTimeout(MAKING_MS);
     response.on('close', () => {
       this.#note(request.socket, 'idle');
       if (this.#closing) this.#drop(request.socket);
@@ -267,7 +272,8 @@ class BoundedServer {
 
   async #send(request: IncomingMessage, response: ServerResponse, view: View): Promise<void> {
     if (response.destroyed) return;
-    const { reuse = true } = this.#options;
+    const { reuse = true, silenceMs = SILENCE_MS } = this.#options;
+    request.socket.setTimeout(silenceMs);
     const last = this.#closing || !reuse || view.status === 405 || hasBody(request);
     response.writeHead(view.status, {
       'content-type': view.contentType,

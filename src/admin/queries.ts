@@ -85,6 +85,33 @@ export function parseEndQuery(search: string): FindBy | string {
   return which;
 }
 
+export interface AskedProbe {
+  /** An SNI, or the name of a destination. */
+  readonly target: string;
+  readonly timeoutMs: number;
+  readonly waitMs: number;
+}
+
+const PROBE_NAMES = ['target', 'timeout', 'wait'] as const;
+const PROBE_TIMEOUT = '5s';
+const PROBE_WAIT = '500ms';
+/** A probe takes at most a look-up, two connections and the wait. */
+const MOST_TIMEOUT_MS = 15_000;
+const MOST_WAIT_MS = 5_000;
+const MOST_TARGET = 1_000;
+
+export function parseProbeQuery(search: string): AskedProbe | string {
+  const given = parameters(search, PROBE_NAMES);
+  if (typeof given === 'string') return given;
+  const target = given.get('target') ?? '';
+  if (target === '') return 'target is needed: the SNI or the name of a destination';
+  if (target.length > MOST_TARGET) return `target must have ${MOST_TARGET} characters at most`;
+  const [timeoutMs, waitMs] = [durationMs(given.get('timeout') ?? PROBE_TIMEOUT), durationMs(given.get('wait') ?? PROBE_WAIT)];
+  if (timeoutMs === null || timeoutMs < 1 || timeoutMs > MOST_TIMEOUT_MS) return 'timeout must be a duration from 1ms to 15s';
+  if (waitMs === null || waitMs > MOST_WAIT_MS) return 'wait must be a duration from 0s to 5s';
+  return { target, timeoutMs, waitMs };
+}
+
 function findBy(given: ReadonlyMap<string, string>): FindBy {
   const [mesh, destination, client] = [given.get('mesh'), given.get('destination'), given.get('client')];
   const id = given.get('id');

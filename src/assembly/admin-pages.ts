@@ -7,6 +7,7 @@ import type { EnvoyFactsOptions } from '../control/envoy-facts.ts';
 import { explainLive, probeLive } from '../control/explain-live.ts';
 import type { ExplainParts } from '../control/explain-live.ts';
 import { createProber } from '../control/probe-endpoints.ts';
+import { createLiveProber } from '../control/probe-live.ts';
 import { controlPlaneProblems } from '../control/sources/control-plane-events.ts';
 import type { ConfigSource, JoinedProxy } from '../control/sources/config-source.ts';
 import type { Answer, Question } from '../explain/question.ts';
@@ -48,6 +49,8 @@ export interface AdminPagesOptions extends Pick<OperatorChangesOptions, 'drain' 
   readonly own: OwnListeners;
   readonly alarms: AlarmWatch;
   readonly admin: AdminOptions;
+  /** Looks names up; absent asks the system. */
+  readonly lookup?: NonNullable<EgressOptions['lookup']>;
   /** Returns the state of the process, or that of one of its proxies; null where there is none. */
   readonly ready: (proxy: string | null) => Readiness | null;
 }
@@ -62,6 +65,13 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
   const { allowedResolved, http: servesHttp } = configuration.settings;
   const fault = (error: unknown): void => observation.fault(error);
   const prober = createProber({ clock, workers });
+  const liveProber = createLiveProber({
+    clock,
+    workers,
+    allowedResolved,
+    live: () => configuration.live(),
+    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+  });
   const explained = explainParts(options, prober);
   const about = {
     clock,
@@ -79,6 +89,7 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
     sessionFinder: configuration.dataPlane.sessionFinder,
     allowedHosts: admin.allowedHosts ?? [],
     tokenFile: admin.tokenFile ?? null,
+    probe: (target, bounds) => liveProber.probe(target, bounds),
   });
   const admins = createProxyAdmins({ source, observation, configuration, own, clock, about, changes: operators.changes });
   const proxies = (): readonly JoinedProxy[] => source.proxies?.() ?? [];
@@ -135,7 +146,10 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
       return server;
     },
     followSource: () => admins.follow(),
-    stop: () => prober.close(),
+    stop() {
+      prober.close();
+      liveProber.close();
+    },
     async close() {
       browser?.close();
       await Promise.all([admins.close(), ...[...servers, ...sockets].map((server) => server.close())]);

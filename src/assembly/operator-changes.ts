@@ -3,6 +3,7 @@ import type { AdminChanges } from '../admin/changes/changes.ts';
 import { TokenFile } from '../admin/changes/token-file.ts';
 import { createHostCheck } from '../admin/hosts.ts';
 import type { Clock } from '../base/clock.ts';
+import type { LiveProber } from '../control/probe-live.ts';
 import { ConfigError } from '../control/sources/config-source.ts';
 import type { SessionFinder } from '../control/session-finder.ts';
 import type { Observer } from '../observe/observer.ts';
@@ -15,6 +16,7 @@ export interface OperatorChangesOptions {
   readonly drain: OperatorDrain;
   readonly quit: () => void;
   readonly reopenLogs: () => void;
+  readonly probe: LiveProber['probe'];
   readonly allowedHosts: readonly string[];
   readonly tokenFile: string | null;
 }
@@ -46,11 +48,12 @@ export function operatorChanges(options: OperatorChangesOptions): OperatorChange
       quit,
       resetCounters: () => traffic.reset(),
       reopenLogs,
+      probe: ({ target, ...bounds }) => options.probe(target, bounds),
     },
     audit: {
       line(outcome, fields, message) {
         metrics.adminChange(outcome);
-        log.always(outcome === 'made' ? 'info' : 'warn', fields, message);
+        log.always(outcome === 'refused' ? 'warn' : 'info', fields, message);
       },
     },
   });

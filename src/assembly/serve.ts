@@ -77,6 +77,7 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
     alarms,
     clientsAt: () => listening.at,
     drain,
+    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
     admin: options.admin === false ? {} : (options.admin ?? {}),
     reopenLogs: () => observation.reopenLogs(),
     ready: (proxy) => readyNow(proxy, { source, listening, configuration, ending, drain }),

@@ -60,11 +60,16 @@ export interface WantedChange {
   readonly token: string | null;
 }
 
-/** Makes a change and returns the answer. Throws `Stopped` where it is refused. */
-export async function change({ url, target, token }: WantedChange): Promise<string> {
+/** Posts a change. Rejects as `askAdmin` does. */
+export function askChange({ url, target, token }: WantedChange, timeoutMs: number = TIMEOUT_MS): Promise<AdminAnswer> {
   const headers = token === null ? {} : { authorization: `Bearer ${token}` };
-  const asked = askAdmin(`${url}${target}`, systemClock(), TIMEOUT_MS, { method: 'POST', headers });
-  const { status, body } = await asked.catch((error: unknown) => {
+  return askAdmin(`${url}${target}`, systemClock(), timeoutMs, { method: 'POST', headers });
+}
+
+/** Makes a change and returns the answer. Throws `Stopped` where it is refused. */
+export async function change(wanted: WantedChange): Promise<string> {
+  const { url } = wanted;
+  const { status, body } = await askChange(wanted).catch((error: unknown) => {
     throw noAnswer(url, error);
   });
   if (status !== 200) throw refusedBy(url, status, body);
@@ -132,11 +137,11 @@ function tries(act: () => void, failed: (error: unknown) => void): boolean {
   }
 }
 
-function noAnswer(url: string, error: unknown): Stopped {
+export function noAnswer(url: string, error: unknown): Stopped {
   return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: ${error instanceof Error ? error.message : String(error)}`);
 }
 
-function refusedBy(url: string, status: number, body: string): Stopped {
+export function refusedBy(url: string, status: number, body: string): Stopped {
   if (status === 400) return new Stopped(EXIT_USAGE, body.trim());
   return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: ${status}: ${body.trim()}`);
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { AdminAnswer } from './ask-admin.ts';
 import type { TopCommand } from './commands/top.ts';
-import { firstToken } from './run-changes.ts';
+import { tokenOf } from './run-changes.ts';
 import { sampleOf } from './top/sample.ts';
 import type { Pages, Sample } from './top/sample.ts';
 
@@ -22,7 +22,7 @@ export type Asker = (target: string, method?: 'GET' | 'POST') => Promise<AdminAn
 
 export function askerOf({ url, tokenFile }: TopCommand): Asker {
   const clock = systemClock();
-  const token = tokenFile === null ? null : firstToken(tokenFile);
+  const token = tokenOf(tokenFile);
   const headers = token === null ? {} : { authorization: `Bearer ${token}` };
   return (target, method = 'GET') =>
     askAdmin(`${url}${target}`, clock, undefined, { method, ...(method === 'POST' ? { headers } : {}) });

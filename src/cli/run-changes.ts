@@ -28,11 +28,16 @@ function told({ says, url }: ChangeCommand, answer: string): readonly string[] {
 }
 
 function wanted({ url, target, tokenFile }: ChangeCommand): WantedChange {
-  return { url, target, token: tokenFile === null ? null : firstToken(tokenFile) };
+  return { url, target, token: tokenOf(tokenFile) };
+}
+
+/** Returns the token of `--admin-token-file`; null where none is given. */
+export function tokenOf(path: string | null): string | null {
+  return path === null ? null : firstToken(path);
 }
 
 /** Returns the last word of the first line that is no comment. Never quotes the file. */
-export function firstToken(path: string): string {
+function firstToken(path: string): string {
   const lines = fileText(path)
     .split('\n')
     .map((line) => line.trim())

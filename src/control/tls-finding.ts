@@ -5,38 +5,8 @@ import { socketReason } from '../base/tls-words.ts';
 import type { SocketError } from '../base/tls-words.ts';
 import { WrongName } from '../traffic/originate.ts';
 import type { TlsOrigination } from '../model/cluster.ts';
+import type { EndpointFinding, FindingKind } from '../model/probed-destination.ts';
 import type { Attempt } from './tls-probe.ts';
-
-export type FindingKind =
-  | 'refused'
-  | 'timeout'
-  | 'unreachable'
-  | 'not-tls'
-  | 'speaks-tls'
-  | 'expired'
-  | 'not-yet-valid'
-  | 'self-signed'
-  | 'unknown-ca'
-  | 'chain-incomplete'
-  | 'name-mismatch'
-  | 'version'
-  | 'alpn'
-  | 'client-certificate-wanted'
-  | 'client-certificate-refused'
-  | 'ended'
-  | 'purpose'
-  | 'unverified'
-  | 'tls-failed'
-  | 'name-not-resolved'
-  | 'forbidden-address';
-
-export interface EndpointFinding {
-  readonly kind: FindingKind;
-  /** One sentence. */
-  readonly says: string;
-  /** The field of the resource, and what to write there; empty where no field helps. */
-  readonly write: string;
-}
 
 /** The names of the fields in the kind of resource that the destination comes from. */
 export interface TlsFields {

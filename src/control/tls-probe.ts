@@ -45,10 +45,13 @@ export interface AttemptBounds {
   readonly timeoutMs: number;
   /** In TLS 1.3 a server refuses the certificate of its client after the handshake. */
   readonly waitMs: number;
+  /** Ends it at once. */
+  readonly signal?: AbortSignal;
 }
 
 /** Without `tls` it only connects. */
-export function attempt(to: To, tls: TlsTarget | null, { clock, timeoutMs, waitMs }: AttemptBounds): Promise<Attempt> {
+export function attempt(to: To, tls: TlsTarget | null, bounds: AttemptBounds): Promise<Attempt> {
+  const { clock, timeoutMs, waitMs, signal } = bounds;
   return new Promise((resolve) => {
     const startedAt = clock.now();
     let [connectedAt, securedAt] = [-1, -1];
@@ -61,12 +64,16 @@ export function attempt(to: To, tls: TlsTarget | null, { clock, timeoutMs, waitM
       isOver = true;
       deadline.cancel();
       alert?.cancel();
+      signal?.removeEventListener('abort', giveUp);
       socket.destroy();
       const at = connectedAt < 0 ? 'connect' : tls !== null && securedAt < 0 ? 'tls' : 'after';
       resolve({ connectMs: took(startedAt, connectedAt), tlsMs: took(connectedAt, securedAt), error, at, tls: seen });
     };
     const deadline = clock.after(timeoutMs, () => end(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })));
+    const giveUp = (): void => end(STOPPED());
     let alert: { cancel(): void } | null = null;
+    signal?.addEventListener('abort', giveUp);
+    if (signal?.aborted === true) return giveUp();
     const listen = (): void => {
       deadline.cancel();
       alert = clock.after(waitMs, () => end(null));
@@ -88,6 +95,7 @@ export function attempt(to: To, tls: TlsTarget | null, { clock, timeoutMs, waitM
   });
 }
 
+const STOPPED = (): SocketError => Object.assign(new Error('the probe was ended'), { code: 'ECANCELED' });
 const CLOSED = (): SocketError => Object.assign(new Error('the server closed the connection'), { code: 'ECONNRESET' });
 
 function tlsOf(socket: TLSSocket): ProbedTls {

@@ -71,7 +71,7 @@ export const METRICS = {
   zone_egress_alarm: { type: 'gauge', unit: '', labels: ['name', 'severity'], help: 'Alarms that are on (/alarms), by name and severity; 0 for each that is not' },
   zone_egress_faults_total: { type: 'counter', unit: '', labels: [], help: 'Bugs or a broken environment: the log has the stacks' },
   zone_egress_log_suppressed_total: { type: 'counter', unit: '', labels: ['reason'], help: 'Log lines about refused sessions that the rate limit left out' },
-  zone_egress_admin_changes_total: { type: 'counter', unit: '', labels: ['outcome'], help: 'Changes over the admin listeners: made or refused; the log has a line for each' },
+  zone_egress_admin_changes_total: { type: 'counter', unit: '', labels: ['outcome'], help: 'Changes over the admin listeners: made or refused, and probes of endpoints (probed); the log has a line for each' },
   zone_egress_recorded_total: { type: 'counter', unit: '', labels: ['result'], help: 'Sessions and requests for the recording (--record): written, or dropped because the disk was full or too slow' },
   zone_egress_access_log_lines_total: { type: 'counter', unit: '', labels: ['result'], help: 'Lines of the access logs of routes (MeshAccessLog): written, or dropped because their file or receiver could not be written to or was too slow' },
   zone_egress_otlp_records_total: { type: 'counter', unit: '', labels: ['kind', 'result'], help: 'Spans and log records (kind: spans, logs) for the collector of --otlp-endpoint: sent, or dropped because the collector was away, too slow, or refused them' },

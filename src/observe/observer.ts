@@ -125,7 +125,7 @@ export interface Events {
   alarms(on: Iterable<readonly [name: string, severity: AlarmSeverity, count: number]>): void;
   ejection(detector: string, result: string): void;
   /** Counts a change over an admin listener. */
-  adminChange(outcome: 'made' | 'refused'): void;
+  adminChange(outcome: 'made' | 'probed' | 'refused'): void;
 }
 
 /** Over 60 lines: one object over its parts; each of its methods is short. */

@@ -131,7 +131,11 @@ function addressesOf(endpoint: Endpoint, view: DialFacts): readonly (string | Re
 }
 
 function check(endpoint: Endpoint, ip: string, view: DialFacts): { kind: 'target'; target: Target } | Refusal {
-  const { address, port } = endpoint;
+  return forbidden(endpoint, ip, view) ?? { kind: 'target', target: { endpoint, ip } };
+}
+
+/** Returns why an address of an endpoint must not be dialled; null where it may be. */
+export function forbidden({ address, port }: Endpoint, ip: string, view: Omit<DialFacts, 'names'>): Refusal | null {
   if (address.kind === 'name' && isForbiddenWhenResolved(ip, view.allowedResolved)) {
     return refuse('forbidden-address', `${address.name} resolved to ${ip}, which no name may lead to`);
   }
@@ -139,10 +143,10 @@ function check(endpoint: Endpoint, ip: string, view: DialFacts): { kind: 'target
     if (own.port === port && isOwn(own.ip, ip, view))
       return refuse('forbidden-address', `${addressKey(ip, port)} is the egress itself`);
   }
-  return { kind: 'target', target: { endpoint, ip } };
+  return null;
 }
 
-function isOwn(listenerIp: string, ip: string, view: DialFacts): boolean {
+function isOwn(listenerIp: string, ip: string, view: Pick<DialFacts, 'localAddresses'>): boolean {
   if (sameAddress(listenerIp, ip)) return true;
   const target = addressClass(ip);
   // A connection to the unspecified address reaches this machine's loopback.

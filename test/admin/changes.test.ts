@@ -51,6 +51,13 @@ async function guarded(t: Test, tokens: string | null = `${TOKEN}\n`): Promise<G
     quit: () => void did.push('quit'),
     resetCounters: () => void did.push('reset'),
     reopenLogs: () => void did.push('reopen'),
+    probe({ target, timeoutMs, waitMs }) {
+      did.push(`probe ${target} ${timeoutMs} ${waitMs}`);
+      if (target === 'busy') return Promise.resolve({ kind: 'busy', why: 'ask again' });
+      if (target === 'none') return Promise.resolve({ kind: 'no-destination', why: 'there is none' });
+      const about = { version: 1, sni: 'x', mesh: 'm', destination: 'd\u202e', kind: 'terminate' } as const;
+      return Promise.resolve({ kind: 'probed', found: { ...about, endpoints: [], leftOut: 0 } });
+    },
   };
   const hostRefusal = createHostCheck(['admin.example']);
   const changes = createAdminChanges({
@@ -363,4 +370,43 @@ t.test('a proxy that passes the requests of a browser on to the socket changes n
   });
   t.equal(answer.status, 403);
   t.same(did, []);
+});
+
+t.test('a probe makes the egress dial, so it passes the same guard, and has its line', async (t) => {
+  const { tcp, socket, did, lines } = await guarded(t);
+  const host = `localhost:${tcp.port}`;
+  const refused = [
+    await send(socket, 'GET', '/probe?target=d'),
+    await send(socket, 'HEAD', '/probe?target=d'),
+    await post(tcp, '/probe?target=d'),
+    await post(tcp, '/probe?target=d', { ...bearer, host: 'evil.example' }),
+    await post(tcp, '/probe?target=d', { ...bearer, host, origin: 'http://evil.example' }),
+    await post(tcp, '/probe?target=d', { ...bearer, host, 'sec-fetch-site': 'cross-site' }),
+    await post(socket, '/probe?target=d', { 'content-length': '1' }).catch(() => ({ status: 413 })),
+  ];
+  t.same(
+    refused.map(({ status }) => status),
+    [405, 405, 401, 421, 403, 403, 413],
+  );
+  t.same(did, [], 'nothing was dialled');
+  for (const [query, body] of [
+    ['', /target is needed/],
+    ['?target=', /target is needed/],
+    ['?target=a&target=b', /target is given twice/],
+    ['?target=a&timeout=1h', /timeout must be a duration from 1ms to 15s/],
+    ['?target=a&timeout=0s', /timeout must be/],
+    ['?target=a&wait=6s', /wait must be a duration from 0s to 5s/],
+    ['?target=a&admin=x', /allowed parameters are target, timeout and wait/],
+    [`?target=${'x'.repeat(1_001)}`, /1000 characters at most/],
+  ] as const)
+    t.match(await post(socket, `/probe${query}`), { status: 400, body }, query);
+  t.match(await post(socket, '/probe?target=none'), { status: 404, body: 'there is none\n' });
+  t.match(await post(socket, '/probe?target=busy'), { status: 503, body: 'ask again\n' });
+  lines.length = did.length = 0;
+  const { status, body } = await post(tcp, '/probe?target=d&timeout=2s&wait=0s', bearer);
+  t.equal(status, 200);
+  t.match(JSON.parse(body), { version: 1, destination: 'd\u202e', endpoints: [], leftOut: 0 });
+  t.notMatch(body, /\u202e/);
+  t.same(did, ['probe d 2000 0']);
+  t.match(lines, [{ outcome: 'probed', change: '/probe', by: /^token/, what: '0 addresses of d\\u{202e} of mesh m' }]);
 });

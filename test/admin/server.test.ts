@@ -524,3 +524,18 @@ t.test(
     }
   },
 );
+
+t.test('an answer may take longer to be made than a connection may be silent', async (t) => {
+  const made = Promise.withResolvers<ReturnType<typeof textView>>();
+  const page = (): Promise<ReturnType<typeof textView>> => made.promise;
+  const fault = (error: unknown): void => void t.fail(String(error));
+  const server = await serveHttp({ address: '127.0.0.1', port: 0, name: 'a test', silenceMs: 50, page, fault });
+  t.teardown(() => server.close());
+  const answer = exchange(server.port, 'GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n');
+  // One that came later is ended for its silence: the first has been silent for longer.
+  const later = connect(server.port, '127.0.0.1');
+  later.on('error', () => {}).resume();
+  await once(later, 'close');
+  made.resolve(textView(200, 'made'));
+  t.match(await answer, { status: 200, body: 'made\n' });
+});

@@ -13,6 +13,7 @@ const ASKING = [
   ['top', '--once', '--interval', '100ms', '--admin'],
   ['decisions', '--follow', '--admin'],
   ['explain', '--sni', 'x', '--admin'],
+  ['probe', 'x', '--admin'],
   ['migrate', '--admin'],
   ['migrate', '--cp-api'],
 ] as const;
@@ -47,6 +48,25 @@ t.test('no answer, nor what an answer quotes, gives orders to a terminal', async
     t.match(out, '"id":"\\u001b[2J\\u009b31m\\u202e"');
     t.same(JSON.parse(out), record);
   }
+});
+
+t.test('an answer to a probe gives no orders to a terminal, and nothing unread counts as good', async (t) => {
+  const order = '\x1b[2J\x9b31m\u202e\n';
+  const finding = { kind: order, says: order, write: order };
+  const endpoint = { endpoint: order, address: order, tls: order, validTo: order, finding };
+  const url = await answering(t, page(200, JSON.stringify({ version: 1, destination: order, endpoints: [endpoint, null] })));
+  for (const form of ['text', 'json']) {
+    const { code, out, err } = await runCommand('probe', 'x', '-o', form, '--admin', url);
+    t.match({ code, err }, { code: 3, err: '' });
+    t.notMatch(out, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
+  }
+  for (const body of ['{}', '[]', 'x', '{"version":2,"endpoints":[]}'])
+    t.match(await runCommand('probe', 'x', '--admin', await answering(t, page(200, body))), {
+      code: 69,
+      err: /the answer is not from a zone egress of this version/,
+    });
+  const none = await answering(t, page(200, '{"version":1,"endpoints":[{}]}'));
+  t.match(await runCommand('probe', 'x', '--admin', none), { code: 3, out: /tls-failed/ });
 });
 
 t.test('a record with a time that is none is printed', async (t) => {

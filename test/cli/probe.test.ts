@@ -229,8 +229,15 @@ t.test('questions that cannot be asked', async (t) => {
   const at = ['--resources', dir];
   const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
     [at, 64, /probe needs the SNI or the name of a destination/],
-    [['partner'], 64, /probe needs --resources DIR; a running egress dials by itself: zone-egress explain/],
+    [['partner'], 64, /probe needs --resources DIR, or --admin URL of a running egress/],
     [['partner', 'x', ...at], 64, /takes one destination, got "x" too/],
+    [['partner', ...at, '--admin', 'http://127.0.0.1:1'], 64, /give only one of --resources and --admin/],
+    [
+      ['partner', '--admin', 'http://127.0.0.1:1', '--allow-resolved', '127.0.0.0/8'],
+      64,
+      /--allow-resolved goes with --resources/,
+    ],
+    [['partner', '--admin', `http://127.0.0.1:${await freePort()}`], 69, /ask http:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/],
     [['patner', ...at], 66, /no destination and no SNI is "patner".*did you mean "?partner/],
     [['partner', '--resources', `${dir}/none`], 66, /there is no such folder/],
   ];

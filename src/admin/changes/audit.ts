@@ -3,8 +3,8 @@ import { oneLine } from '../../base/plain-text.ts';
 
 /** Receives the lines about changes. */
 export interface AuditLog {
-  /** Writes at each level of the log; `made` and `refused` are counted. */
-  line(outcome: 'made' | 'refused', fields: Readonly<Record<string, string | number>>, message: string): void;
+  /** Writes at each level of the log, and counts the outcome. */
+  line(outcome: 'made' | 'probed' | 'refused', fields: Readonly<Record<string, string | number>>, message: string): void;
 }
 
 /** Lines about refusals in a window; the next line has the number of those that were left out. */
@@ -28,6 +28,10 @@ export class ChangeAudit {
 
   made(change: string, by: string, what: string): void {
     this.#log.line('made', { change, by: short(by), what: short(what) }, 'a change was made over an admin listener');
+  }
+
+  probed(change: string, by: string, what: string): void {
+    this.#log.line('probed', { change, by: short(by), what: short(what) }, 'endpoints were dialled for an operator');
   }
 
   refused(change: string, by: string, why: string): void {

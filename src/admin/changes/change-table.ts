@@ -1,6 +1,9 @@
+import { plural } from '../../base/plural.ts';
 import type { FindBy, ShownAnswer } from '../../model/shown-session.ts';
 import type { LogLevel } from '../../observe/log.ts';
-import { parseEndQuery } from '../queries.ts';
+import type { ProbeOutcome } from '../../model/probed-destination.ts';
+import { parseEndQuery, parseProbeQuery } from '../queries.ts';
+import type { AskedProbe } from '../queries.ts';
 import { jsonView, textView } from '../views.ts';
 import type { View } from '../views.ts';
 import { changeLevel } from './logging.ts';
@@ -19,11 +22,15 @@ export interface ChangeActions {
   quit(): void;
   resetCounters(): void;
   reopenLogs(): void;
+  /** Dials the endpoints of a destination. It changes nothing, and is guarded like a change. */
+  probe(asked: AskedProbe): Promise<ProbeOutcome>;
 }
 
 /** `what` is a part of the line in the log. */
 export type ChangeOutcome =
   | { readonly kind: 'made'; readonly view: View; readonly what: string }
+  /** Nothing changed, and endpoints were dialled. */
+  | { readonly kind: 'probed'; readonly view: View; readonly what: string }
   /** The request only asked. */
   | { readonly kind: 'asked'; readonly view: View }
   | { readonly kind: 'refused'; readonly view: View; readonly why: string };
@@ -82,6 +89,10 @@ export const CHANGES: Readonly<Record<string, ChangeSpec>> = {
     help: 'reopen access logs',
     make: (_, actions) => done(() => actions.reopenLogs(), 'files of logs are opened again'),
   },
+  '/probe': {
+    help: 'connect to the endpoints of a destination, and say what is wrong with them: ?target=&timeout=5s&wait=500ms',
+    make: probeEndpoints,
+  },
 };
 
 function done(act: () => void, what: string): ChangeOutcome {
@@ -95,6 +106,21 @@ async function endSessions(search: string, actions: ChangeActions, by: string): 
   const { found: ended, silent } = await actions.endSessions(which, `an operator ended it: ${by}`);
   const view = jsonView({ ended, ...(silent.length === 0 ? {} : { silent }) });
   return { kind: 'made', view, what: `${ended} sessions ended: ${new URLSearchParams({ ...which }).toString() || 'all'}` };
+}
+
+const NOT_PROBED = { 'no-destination': 404, busy: 503 } as const;
+
+async function probeEndpoints(search: string, actions: ChangeActions): Promise<ChangeOutcome> {
+  const asked = parseProbeQuery(search);
+  if (typeof asked === 'string') return { kind: 'refused', view: textView(400, asked), why: asked };
+  const probed = await actions.probe(asked);
+  if (probed.kind !== 'probed') return { kind: 'refused', view: textView(NOT_PROBED[probed.kind], probed.why), why: probed.why };
+  const { destination, mesh, endpoints } = probed.found;
+  return {
+    kind: 'probed',
+    view: jsonView(probed.found),
+    what: `${plural(endpoints.length, 'address', 'addresses')} of ${destination} of mesh ${mesh}`,
+  };
 }
 
 function drainListeners(search: string, actions: ChangeActions): ChangeOutcome {

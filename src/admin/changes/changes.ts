@@ -55,7 +55,7 @@ export function createAdminChanges(options: AdminChangesOptions): AdminChanges {
     }
     const outcome = await make(search, actions, by);
     if (outcome.kind === 'refused') audit.refused(path, by, outcome.why);
-    else if (outcome.kind === 'made') audit.made(path, by, outcome.what);
+    else if (outcome.kind !== 'asked') audit[outcome.kind](path, by, outcome.what);
     return outcome.view;
   }
 

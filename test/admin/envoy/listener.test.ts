@@ -244,6 +244,7 @@ t.test('changes are taken from the certificate that the control plane names, and
       quit: act('quit'),
       resetCounters: act('reset'),
       reopenLogs: act('reopen'),
+      probe: () => Promise.resolve({ kind: 'busy', why: '' }),
     },
   });
   const { port, mesh } = await opened(t, emptyFacts(), clock, { changes });
