@@ -25,6 +25,8 @@ import type { HostCheck } from './hosts.ts';
 import type { AdminChanges } from './changes/changes.ts';
 import { CHANGES_HEADER } from './changes/changes.ts';
 import type { Entrance } from './changes/guard.ts';
+import { serveHttpWithTls } from './tls-server.ts';
+import type { TlsHttpOptions } from './tls-server.ts';
 import { parseDecisionsQuery, parseSessionsQuery } from './queries.ts';
 import {
   alarmsView,
@@ -80,6 +82,8 @@ export interface AdminServerOptions {
   /** Allowed host names of requests, besides localhost and every IP address. */
   readonly allowedHosts: readonly string[];
   readonly state: AdminState;
+  /** Speaks TLS only, with these files. Absent speaks none. */
+  readonly tls?: Pick<TlsHttpOptions, 'clock' | 'files'>;
   /** Envoy's pages, besides the egress's own. */
   readonly envoy?: EnvoyPage;
   /** The page for browsers, with its files. Absent means none. */
@@ -122,12 +126,28 @@ const PAGES = {
  * Resolves when it listens; rejects with the system's error code where the port cannot be bound.
  */
 export function createAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { address, port } = options;
-  const tcp = ({ socket }: IncomingMessage): Entrance => ({ kind: 'tcp', from: socket.remoteAddress ?? '' });
-  return serveHttp({ address, port, name: 'the admin pages', ...handling(options, { kind: 'tcp', entrance: tcp }) });
+  const { address, port, tls } = options;
+  const from = ({ socket }: IncomingMessage): string => socket.remoteAddress ?? '';
+  const at = { address, port, name: 'the admin pages' };
+  if (tls === undefined) {
+    const entrance = (request: IncomingMessage): Entrance => ({ kind: 'tcp', from: from(request) });
+    return serveHttp({ ...at, ...handling(options, { kind: 'tcp', entrance }) });
+  }
+  return serveHttpWithTls({
+    ...at,
+    ...tls,
+    handle(certificate) {
+      const entrance = (request: IncomingMessage): Entrance => ({
+        kind: 'tls',
+        from: from(request),
+        certificate: () => certificate(request),
+      });
+      return handling(options, { kind: 'tls', entrance });
+    },
+  });
 }
 
-export interface AdminSocketOptions extends Omit<AdminServerOptions, 'address' | 'port'> {
+export interface AdminSocketOptions extends Omit<AdminServerOptions, 'address' | 'port' | 'tls'> {
   readonly path: string;
 }
 
@@ -144,7 +164,7 @@ export async function createAdminSocket(options: AdminSocketOptions): Promise<Ht
 }
 
 function handling(
-  options: Omit<AdminServerOptions, 'address' | 'port'>,
+  options: Omit<AdminServerOptions, 'address' | 'port' | 'tls'>,
   { kind, entrance }: { readonly kind: Entrance['kind']; readonly entrance: (request: IncomingMessage) => Entrance },
 ): HandleOptions {
   const { state, envoy, browser, changes, fault = ignoreError } = options;

@@ -1,6 +1,7 @@
 import type { HttpSocket } from '../admin/http.ts';
 import { createAdminServer, createAdminSocket, createReadinessServer } from '../admin/server.ts';
 import type { AdminServer, AdminState } from '../admin/server.ts';
+import { TlsFiles } from '../admin/tls-files.ts';
 import type { Readiness } from '../admin/views.ts';
 import type { Clock } from '../base/clock.ts';
 import type { EnvoyFactsOptions } from '../control/envoy-facts.ts';
@@ -9,6 +10,7 @@ import type { ExplainParts } from '../control/explain-live.ts';
 import { createProber } from '../control/probe-endpoints.ts';
 import { createLiveProber } from '../control/probe-live.ts';
 import { controlPlaneProblems } from '../control/sources/control-plane-events.ts';
+import { ConfigError } from '../control/sources/config-source.ts';
 import type { ConfigSource, JoinedProxy } from '../control/sources/config-source.ts';
 import type { Answer, Question } from '../explain/question.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
@@ -65,6 +67,14 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
   const { allowedResolved, http: servesHttp } = configuration.settings;
   const fault = (error: unknown): void => observation.fault(error);
   const prober = createProber({ clock, workers });
+  const tlsFiles =
+    admin.tls === undefined
+      ? null
+      : new TlsFiles({
+          ...admin.tls,
+          wall: () => clock.wall(),
+          onDoubt: (sentence) => observer.log.warn({}, sentence),
+        });
   const liveProber = createLiveProber({
     clock,
     workers,
@@ -129,15 +139,24 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
     openReadiness: async ({ bind = '', port }) => opened(await createReadinessServer({ address: bind, port, ready })),
     async openAdmin(port) {
       await operators.check();
+      const problem = (await tlsFiles?.problem()) ?? null;
+      if (problem !== null) throw new ConfigError([problem]);
       const { bind = '127.0.0.1' } = admin;
-      if (admin.tokenFile !== undefined && !isLoopback(bind))
+      if (admin.tokenFile !== undefined && tlsFiles === null && !isLoopback(bind))
         observer.log.warn(
           { bind },
-          `tokens of the admin pages travel unencrypted to ${bind || 'every address'}: prefer --admin-socket`,
+          `tokens of the admin pages travel unencrypted to ${bind || 'every address'}: prefer --admin-socket or --admin-tls-cert-file`,
         );
       browser = browserPage({ state, about, configuration });
       const all = { ...served, browser: browser.answer };
-      const server = opened(await createAdminServer({ address: bind, port: admin.port ?? port, ...all }));
+      const server = opened(
+        await createAdminServer({
+          address: bind,
+          port: admin.port ?? port,
+          ...all,
+          ...(tlsFiles === null ? {} : { tls: { clock, files: tlsFiles } }),
+        }),
+      );
       if (admin.socket !== undefined) {
         const socket = await createAdminSocket({ path: admin.socket, ...all });
         sockets.push(socket);

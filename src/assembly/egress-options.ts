@@ -63,6 +63,11 @@ export interface EgressOptions {
         readonly socket?: string;
         /** A file of tokens with which changes are taken over TCP. Default: none are taken. */
         readonly tokenFile?: string;
+        /**
+         * Files of PEM. With them the listener over TCP speaks TLS only, and takes changes of
+         * clients whose certificate leads to a CA of `clientCaFile`. Default: no TLS.
+         */
+        readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string };
       };
   /**
    * Called when an operator ends the egress over an admin listener. Default: it drains and closes
@@ -163,7 +168,7 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
   bind: checked.text,
   port: checked.port,
   inheritedSocket: checked.whole(3, 65_535),
-  admin: checked.either('false, or { bind, port, allowedHosts, socket, tokenFile }', {
+  admin: checked.either('false, or { bind, port, allowedHosts, socket, tokenFile, tls }', {
     boolean: checked.isFalse,
     object: checked.options<Exclude<EgressOptions['admin'], false | undefined>>({
       bind: checked.text,
@@ -171,6 +176,10 @@ export const checkOptions: checked.Check = checked.options<EgressOptions>({
       allowedHosts: checked.listOf(checked.text),
       socket: checked.name,
       tokenFile: checked.name,
+      tls: checked.options<NonNullable<Exclude<EgressOptions['admin'], false | undefined>['tls']>>(
+        { certFile: checked.name, keyFile: checked.name, clientCaFile: checked.name },
+        ['certFile', 'keyFile', 'clientCaFile'],
+      ),
     }),
   }),
   readiness: checked.either('false, or { bind, port }', {

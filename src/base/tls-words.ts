@@ -1,3 +1,5 @@
+import type { TLSSocket } from 'node:tls';
+import { errorCode } from './error-code.ts';
 import { ownLack } from './own-lack.ts';
 
 /** `reason` has OpenSSL's own text, without the addresses in its library. */
@@ -40,3 +42,13 @@ const ADVICE: Readonly<Record<string, string>> = {
   ERR_SSL_WRONG_CURVE: 'the service has a key on a curve that is not offered here',
   ERR_SSL_WRONG_SIGNATURE_TYPE: 'the service has a key of a kind that is not offered here',
 };
+
+/**
+ * Returns OpenSSL's code for what is wrong with the certificate of the other side; null where
+ * nothing is. Node types the value as an Error, but it is a string.
+ */
+export function authorizationCode(socket: TLSSocket): string | null {
+  const error: unknown = socket.authorizationError;
+  if (typeof error === 'string') return error;
+  return error instanceof Error ? errorCode(error) || error.message : null;
+}

@@ -1,9 +1,15 @@
 import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
 import { systemClock } from '../base/clock.ts';
-import type { Clock } from '../base/clock.ts';
+import { connectTls, hostProblem } from '../base/connect-tls.ts';
+import type { TlsTarget } from '../base/connect-tls.ts';
+import { errorCode } from '../base/error-code.ts';
 import { whenUnanswered } from '../base/unanswered.ts';
+import type { AdminAt } from './admin-at.ts';
 import { EXIT_UNAVAILABLE, EXIT_USAGE } from './exit-codes.ts';
+import { fileText } from './file-text.ts';
 import { Stopped } from './load-folder.ts';
 import { adminTarget, shownAdmin } from './values.ts';
 
@@ -21,13 +27,12 @@ const MAX_BYTES = 64 * 1024 * 1024;
  * answer.
  */
 export function askAdmin(
-  url: string,
-  clock: Clock,
-  timeoutMs: number = TIMEOUT_MS,
-  options: RequestOptions = {},
+  at: AdminAt,
+  target: string,
+  { timeoutMs = TIMEOUT_MS, ...options }: RequestOptions & { readonly timeoutMs?: number | undefined } = {},
 ): Promise<AdminAnswer> {
   return new Promise((resolve, reject) => {
-    const request = requestTo(url, options, (response) => {
+    const request = requestTo(at, target, options, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -37,7 +42,7 @@ export function askAdmin(
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
       response.on('error', reject);
     });
-    const deadline = clock.after(timeoutMs, () => request.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)));
+    const deadline = systemClock().after(timeoutMs, () => request.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)));
     request.on('close', () => deadline.cancel());
     request.on('error', reject);
     whenUnanswered(request, reject);
@@ -45,34 +50,60 @@ export function askAdmin(
   });
 }
 
-/** `url` may lead to a unix socket. The caller ends the request. */
-function requestTo(url: string, options: RequestOptions, onResponse: (response: IncomingMessage) => void): ClientRequest {
-  const unix = adminTarget(url);
-  if (unix === null) return httpRequest(url, { agent: false, ...options }, onResponse);
-  const headers = { host: 'localhost', ...options.headers };
-  return httpRequest({ agent: false, ...options, ...unix, headers }, onResponse);
+/** The caller ends the request. Throws `Stopped` where a file for TLS cannot be read. */
+function requestTo(
+  { url, tls }: AdminAt,
+  target: string,
+  options: RequestOptions,
+  onResponse: (response: IncomingMessage) => void,
+): ClientRequest {
+  const unix = adminTarget(`${url}${target}`);
+  if (unix !== null)
+    return httpRequest({ agent: false, ...options, ...unix, headers: { host: 'localhost', ...options.headers } }, onResponse);
+  if (tls === null) return httpRequest(`${url}${target}`, { agent: false, ...options }, onResponse);
+  const wanted = tlsTarget(new URL(url), tls);
+  // Without an agent, because an agent connects by itself.
+  return httpsRequest(
+    `${url}${target}`,
+    { ...options, agent: undefined, createConnection: () => connectTls(wanted) },
+    onResponse,
+  );
+}
+
+function tlsTarget({ hostname, port }: URL, { ca, cert, key }: NonNullable<AdminAt['tls']>): TlsTarget {
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  return {
+    host,
+    port: port === '' ? 443 : Number(port),
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(ca === null ? {} : { ca: fileText(ca) }),
+    ...(cert === null || key === null ? {} : { cert: fileText(cert), key: fileText(key) }),
+    checkServer: (certificate) => hostProblem(certificate, host),
+  };
 }
 
 /** A change over the admin listeners. `token` is null where none is needed, as on a socket. */
 export interface WantedChange {
-  readonly url: string;
+  readonly at: AdminAt;
   readonly target: string;
   readonly token: string | null;
 }
 
 /** Posts a change. Rejects as `askAdmin` does. */
-export function askChange({ url, target, token }: WantedChange, timeoutMs: number = TIMEOUT_MS): Promise<AdminAnswer> {
+export function askChange({ at, target, token }: WantedChange, timeoutMs: number = TIMEOUT_MS): Promise<AdminAnswer> {
   const headers = token === null ? {} : { authorization: `Bearer ${token}` };
-  return askAdmin(`${url}${target}`, systemClock(), timeoutMs, { method: 'POST', headers });
+  return askAdmin(at, target, { timeoutMs, method: 'POST', headers });
 }
 
 /** Makes a change and returns the answer. Throws `Stopped` where it is refused. */
 export async function change(wanted: WantedChange): Promise<string> {
-  const { url } = wanted;
+  const { at } = wanted;
   const { status, body } = await askChange(wanted).catch((error: unknown) => {
-    throw noAnswer(url, error);
+    throw noAnswer(at, error);
   });
-  if (status !== 200) throw refusedBy(url, status, body);
+  if (status !== 200) throw refusedBy(at, status, body);
   return body;
 }
 
@@ -80,11 +111,11 @@ export async function change(wanted: WantedChange): Promise<string> {
  * Returns the text of an admin page. Throws `Stopped` where nothing answers, or the egress refuses
  * the query.
  */
-export async function pageOf(url: string, target: string): Promise<string> {
-  const { status, body } = await askAdmin(`${url}${target}`, systemClock()).catch((error: unknown) => {
-    throw noAnswer(url, error);
+export async function pageOf(at: AdminAt, target: string): Promise<string> {
+  const { status, body } = await askAdmin(at, target).catch((error: unknown) => {
+    throw noAnswer(at, error);
   });
-  if (status !== 200) throw refusedBy(url, status, body);
+  if (status !== 200) throw refusedBy(at, status, body);
   return body;
 }
 
@@ -96,9 +127,9 @@ export interface FollowedPage {
 }
 
 /** Calls `onLine` with each line that is not empty. */
-export function followPage(url: string, target: string, onLine: (line: string) => void): FollowedPage {
+export function followPage(at: AdminAt, target: string, onLine: (line: string) => void): FollowedPage {
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
-  const request = requestTo(`${url}${target}`, { timeout: FOLLOW_SILENCE_MS }, (response) => {
+  const request = requestTo(at, target, { timeout: FOLLOW_SILENCE_MS }, (response) => {
     let text = '';
     response.setEncoding('utf8');
     response.on('data', (piece: string) => {
@@ -109,13 +140,13 @@ export function followPage(url: string, target: string, onLine: (line: string) =
       text = lines.pop() ?? '';
       for (const line of lines) if (line !== '' && !tries(() => onLine(line), reject)) request.destroy();
     });
-    response.on('end', () => (response.statusCode === 200 ? resolve() : reject(refusedBy(url, response.statusCode ?? 0, text))));
-    response.on('error', (error) => reject(noAnswer(url, error)));
+    response.on('end', () => (response.statusCode === 200 ? resolve() : reject(refusedBy(at, response.statusCode ?? 0, text))));
+    response.on('error', (error) => reject(noAnswer(at, error)));
   });
   // An egress sends an empty line at least.
   request.on('timeout', () => request.destroy(new Error(`nothing came for ${FOLLOW_SILENCE_MS / 1_000} s`)));
-  request.on('error', (error) => reject(noAnswer(url, error)));
-  whenUnanswered(request, (error) => reject(noAnswer(url, error)));
+  request.on('error', (error) => reject(noAnswer(at, error)));
+  whenUnanswered(request, (error) => reject(noAnswer(at, error)));
   request.end();
   return {
     ended,
@@ -137,13 +168,32 @@ function tries(act: () => void, failed: (error: unknown) => void): boolean {
   }
 }
 
-export function noAnswer(url: string, error: unknown): Stopped {
-  return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: ${error instanceof Error ? error.message : String(error)}`);
+/** Returns the failure of a question that had no answer. */
+export function noAnswer(at: AdminAt, error: unknown): Stopped {
+  if (error instanceof Stopped) return error;
+  const advice = ADVICE[errorCode(error)];
+  // Node writes OpenSSL's own text with places in its library around it.
+  const message = error instanceof Error ? error.message : String(error);
+  const why = /:SSL routines:[^:]*:([^:]+):/.exec(message)?.[1] ?? message;
+  return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(at.url)}: ${why}${advice === undefined ? '' : `: ${advice}`}`);
 }
 
-export function refusedBy(url: string, status: number, body: string): Stopped {
+const NO_TLS = 'a port without TLS is asked by http://';
+const GIVE_CA = 'give the CA of its certificate by --admin-ca';
+
+const ADVICE: Readonly<Record<string, string>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: GIVE_CA,
+  SELF_SIGNED_CERT_IN_CHAIN: GIVE_CA,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: GIVE_CA,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: GIVE_CA,
+  EPROTO: NO_TLS,
+  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
+};
+
+export function refusedBy(at: AdminAt, status: number, body: string): Stopped {
   if (status === 400) return new Stopped(EXIT_USAGE, body.trim());
-  return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: ${status}: ${body.trim()}`);
+  return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(at.url)}: ${status}: ${body.trim()}`);
 }
 
 /** Returns null for a text that is no JSON. */

@@ -1,6 +1,8 @@
+import type { AdminAt } from './admin-at.ts';
+
 /** A change of a running egress. */
 export interface ChangeCommand {
-  readonly url: string;
+  readonly at: AdminAt;
   /** The path and query to post. */
   readonly target: string;
   readonly tokenFile: string | null;

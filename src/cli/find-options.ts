@@ -1,6 +1,23 @@
 import type { OptionTable, ParsedOptions } from './options.ts';
 
-/** The option of the commands that ask a running egress. */
+/** Options of the commands that ask an egress whose admin listener speaks TLS. */
+export const ADMIN_TLS_OPTIONS: OptionTable = {
+  'admin-ca': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_CA'],
+    value: 'FILE',
+    help: 'with --admin https://…: the CA of its certificate (PEM); default: the public CAs',
+  },
+  'admin-cert': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_CERT'],
+    value: 'FILE',
+    help: 'with --admin https://…: the client certificate to show, which lets changes be made; with --admin-key',
+  },
+  'admin-key': { kind: 'text', env: ['ZONE_EGRESS_ADMIN_KEY'], value: 'FILE', help: 'the private key of --admin-cert' },
+};
+
+/** The options of the commands that ask a running egress. */
 export const ADMIN_OPTION: OptionTable = {
   admin: {
     kind: 'text',
@@ -8,6 +25,7 @@ export const ADMIN_OPTION: OptionTable = {
     value: 'URL',
     help: 'the admin pages of the egress, e.g. http://127.0.0.1:9901, or the path of its --admin-socket',
   },
+  ...ADMIN_TLS_OPTIONS,
 };
 
 /** The option that lets a command change an egress over TCP. */

@@ -1,4 +1,3 @@
-import { systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { askAdmin } from './ask-admin.ts';
 import type { AdminAnswer } from './ask-admin.ts';
@@ -20,12 +19,10 @@ const PAGES: Readonly<Record<keyof Pages, string>> = {
 };
 export type Asker = (target: string, method?: 'GET' | 'POST') => Promise<AdminAnswer>;
 
-export function askerOf({ url, tokenFile }: TopCommand): Asker {
-  const clock = systemClock();
+export function askerOf({ at, tokenFile }: TopCommand): Asker {
   const token = tokenOf(tokenFile);
   const headers = token === null ? {} : { authorization: `Bearer ${token}` };
-  return (target, method = 'GET') =>
-    askAdmin(`${url}${target}`, clock, undefined, { method, ...(method === 'POST' ? { headers } : {}) });
+  return (target, method = 'GET') => askAdmin(at, target, { method, ...(method === 'POST' ? { headers } : {}) });
 }
 
 /** Rejects with a sentence where a page has no good answer. /ready says 503 while it is not. */

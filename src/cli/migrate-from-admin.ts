@@ -1,25 +1,26 @@
-import { systemClock } from '../base/clock.ts';
 import { knownOfSnapshot } from '../explain/migration-known.ts';
 import type { CertificateAndKey } from '../identity/issue.ts';
 import { readConfigDump } from '../xds/dump/read-config-dump.ts';
 import type { DumpRead } from '../xds/dump/read-config-dump.ts';
 import { createTranslator } from '../xds/translate/translate.ts';
-import { askAdmin } from './ask-admin.ts';
+import type { AdminAt } from './admin-at.ts';
+import { askAdmin, noAnswer } from './ask-admin.ts';
 import { EXIT_CONFIG, EXIT_UNAVAILABLE } from './exit-codes.ts';
 import { Stopped } from './load-folder.ts';
 import type { MigrationInput } from './migration-input.ts';
 import type { Terminal } from './terminal.ts';
+import { shownAdmin } from './values.ts';
 
 /** The translation asks for a port of admin pages; the plan does not use it. */
 const ADMIN_PORT = 0;
 
 /** Reads what the control plane of a running ZoneEgress sent it, of Envoy or of this program. */
 export async function migrateFromAdmin(
-  url: string,
+  at: AdminAt,
   { zone, ca, terminal }: { readonly zone: string | null; readonly ca: CertificateAndKey; readonly terminal: Terminal },
 ): Promise<MigrationInput> {
-  const page = `${url}/config_dump`;
-  const dump = await dumpOf(page, ca);
+  const page = `${shownAdmin(at.url)}/config_dump`;
+  const dump = await dumpOf(at, page, ca);
   for (const problem of dump.problems) terminal.err(`${page}: it cannot be read here: ${problem}\n`);
   const { resource } = dump;
   if (resource !== null && resource['type'] !== 'ZoneEgress')
@@ -45,9 +46,9 @@ export async function migrateFromAdmin(
   };
 }
 
-async function dumpOf(page: string, ca: CertificateAndKey): Promise<DumpRead> {
-  const { status, body } = await askAdmin(page, systemClock()).catch((error: unknown) => {
-    throw new Stopped(EXIT_UNAVAILABLE, `ask ${page}: ${error instanceof Error ? error.message : String(error)}`);
+async function dumpOf(at: AdminAt, page: string, ca: CertificateAndKey): Promise<DumpRead> {
+  const { status, body } = await askAdmin(at, '/config_dump').catch((error: unknown) => {
+    throw noAnswer(at, error);
   });
   if (status === 404)
     throw new Stopped(

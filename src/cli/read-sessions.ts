@@ -1,11 +1,12 @@
-import { systemClock } from '../base/clock.ts';
 import { plural } from '../base/plural.ts';
 import { sessionsIn } from '../explain/recorded.ts';
 import type { ReadSessions } from '../explain/recorded.ts';
-import { askAdmin } from './ask-admin.ts';
+import type { AdminAt } from './admin-at.ts';
+import { askAdmin, noAnswer } from './ask-admin.ts';
 import { EXIT_NO_INPUT, EXIT_UNAVAILABLE } from './exit-codes.ts';
 import { fileText } from './file-text.ts';
 import { Stopped } from './load-folder.ts';
+import { shownAdmin } from './values.ts';
 
 /** The number that an egress remembers by default. */
 const LAST_DECISIONS = 10_000;
@@ -33,9 +34,10 @@ export function readSessions(files: readonly string[]): ReadSessions {
 }
 
 /** Asks a running egress for the sessions that it remembers. */
-export async function askForSessions(url: string): Promise<ReadSessions> {
-  const answer = await askAdmin(`${url}/decisions?limit=${LAST_DECISIONS}`, systemClock()).catch((error: unknown) => {
-    throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${error instanceof Error ? error.message : String(error)}`);
+export async function askForSessions(at: AdminAt): Promise<ReadSessions> {
+  const url = shownAdmin(at.url);
+  const answer = await askAdmin(at, `/decisions?limit=${LAST_DECISIONS}`).catch((error: unknown) => {
+    throw noAnswer(at, error);
   });
   if (answer.status !== 200) throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${answer.status}: ${answer.body.trim()}`);
   const read = sessionsIn(answer.body);

@@ -4,15 +4,17 @@ import type { AlarmsCommand } from './commands/alarms.ts';
 import { EXIT_UNAVAILABLE } from './exit-codes.ts';
 import { Stopped, untilStopped } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
+import { shownAdmin } from './values.ts';
 
 const EXIT_ALARMS = 3;
 
 /** Exits with 0 without an alarm, with 3 where there is one, with 69 without an answer. */
-export function alarmsCommand({ url, output }: AlarmsCommand, terminal: Terminal): Promise<number> {
+export function alarmsCommand({ at, output }: AlarmsCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
-    const page = await pageOf(url, '/alarms');
+    const page = await pageOf(at, '/alarms');
     const alarms = alarmsIn(page);
-    if (alarms === null) throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: the answer is not from a zone egress of this version`);
+    if (alarms === null)
+      throw new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(at.url)}: the answer is not from a zone egress of this version`);
     terminal.out(output === 'json' ? withoutControls(page) : alarmsText(alarms));
     return alarms.length === 0 ? 0 : EXIT_ALARMS;
   });

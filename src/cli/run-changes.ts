@@ -18,17 +18,17 @@ export function changeCommand(command: ChangeCommand, terminal: Terminal): Promi
   });
 }
 
-function told({ says, url }: ChangeCommand, answer: string): readonly string[] {
+function told({ says, at }: ChangeCommand, answer: string): readonly string[] {
   if (typeof says === 'string') return [says];
   const level = /^ {2}zone-egress: (\w+)$/m.exec(answer)?.[1];
   if (says === null && level !== undefined) return [level === 'warning' ? 'warn' : level];
   const ended = Number(/"ended": (\d{1,9})\b/.exec(answer)?.[1] ?? Number.NaN);
   if (!Number.isNaN(ended)) return [`ended ${plural(ended, 'session')}`];
-  throw new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: the answer is not from a zone egress of this version`);
+  throw new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(at.url)}: the answer is not from a zone egress of this version`);
 }
 
-function wanted({ url, target, tokenFile }: ChangeCommand): WantedChange {
-  return { url, target, token: tokenOf(tokenFile) };
+function wanted({ at, target, tokenFile }: ChangeCommand): WantedChange {
+  return { at, target, token: tokenOf(tokenFile) };
 }
 
 /** Returns the token of `--admin-token-file`; null where none is given. */

@@ -5,21 +5,23 @@ import type { DecisionsCommand } from './commands/decisions.ts';
 import { EXIT_UNAVAILABLE } from './exit-codes.ts';
 import { Stopped, untilStopped } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
+import { shownAdmin } from './values.ts';
 
 /** Exits with 0, with 64 for a query that the egress refuses, with 69 where it does not answer. */
 export function decisionsCommand(command: DecisionsCommand, terminal: Terminal): Promise<number> {
-  const { url, query, follow, output } = command;
+  const { at, query, follow, output } = command;
+  const url = shownAdmin(at.url);
   const print = (line: string): void =>
     terminal.out(output === 'json' ? `${withoutControls(line)}\n` : decisionText(parsed(line, url)));
   return untilStopped(terminal, async () => {
     if (!follow) {
       const search = new URLSearchParams({ ...query, output: 'ndjson' });
-      const lines = (await pageOf(url, `/decisions?${search.toString()}`)).split('\n').filter((line) => line !== '');
+      const lines = (await pageOf(at, `/decisions?${search.toString()}`)).split('\n').filter((line) => line !== '');
       for (const line of oldestFirst(lines, url)) print(line);
       return 0;
     }
     const search = new URLSearchParams({ ...query, follow: 'true' });
-    const page = followPage(url, `/decisions?${search.toString()}`, print);
+    const page = followPage(at, `/decisions?${search.toString()}`, print);
     let stopped = false;
     const forget = terminal.onSignal(['SIGINT', 'SIGTERM'], () => {
       stopped = true;

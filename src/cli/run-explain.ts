@@ -1,5 +1,4 @@
 import { X509Certificate } from 'node:crypto';
-import { systemClock } from '../base/clock.ts';
 import { assumedView } from '../explain/assumed-view.ts';
 import { claimedClient } from '../explain/claimed-client.ts';
 import { explain } from '../explain/explain.ts';
@@ -15,11 +14,13 @@ import type { ContentHash } from '../model/names.ts';
 import { identityOf } from '../model/route.ts';
 import { routeOf } from '../routing/route.ts';
 import { EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE } from './exit-codes.ts';
-import { askAdmin, parsedJson } from './ask-admin.ts';
+import type { AdminAt } from './admin-at.ts';
+import { askAdmin, noAnswer, parsedJson } from './ask-admin.ts';
 import type { ExplainCommand } from './commands/explain.ts';
 import { Stopped, loadFolder, untilStopped } from './load-folder.ts';
 import { fileText } from './file-text.ts';
 import type { Terminal } from './terminal.ts';
+import { shownAdmin } from './values.ts';
 
 /** Longer than an egress dials for one question. */
 const PROBE_TIMEOUT_MS = 30_000;
@@ -37,9 +38,7 @@ type Good = Extract<Compiled, { kind: 'compiled' }>;
 export function explainCommand({ about, against, probe, output }: ExplainCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
     const trace =
-      against.kind === 'admin'
-        ? await askedOfAdmin(against.url, { about, probe })
-        : await askedOfFolder(against, about, terminal);
+      against.kind === 'admin' ? await askedOfAdmin(against.at, { about, probe }) : await askedOfFolder(against, about, terminal);
     terminal.out(output === 'json' ? `${JSON.stringify(trace, null, 2)}\n` : traceText(trace));
     return trace.outcome === 'allowed' ? 0 : EXIT_REFUSED;
   });
@@ -92,7 +91,7 @@ function claimed(from: readonly string[]) {
   return claims;
 }
 
-async function askedOfAdmin(url: string, { about, probe }: Pick<ExplainCommand, 'about' | 'probe'>): Promise<Trace> {
+async function askedOfAdmin(at: AdminAt, { about, probe }: Pick<ExplainCommand, 'about' | 'probe'>): Promise<Trace> {
   const query = new URLSearchParams();
   if (about.kind === 'record') query.set('id', about.id);
   else {
@@ -103,11 +102,11 @@ async function askedOfAdmin(url: string, { about, probe }: Pick<ExplainCommand, 
     for (const uri of about.cert === null ? about.from : urisIn(about.cert)) query.append('from', uri);
   }
   if (probe) query.set('probe', 'true');
-  const answer = await askAdmin(`${url}/explain?${query.toString()}`, systemClock(), probe ? PROBE_TIMEOUT_MS : undefined).catch(
-    (error: unknown) => {
-      throw new Stopped(EXIT_UNAVAILABLE, `ask ${url}: ${error instanceof Error ? error.message : String(error)}`);
-    },
-  );
+  const url = shownAdmin(at.url);
+  const timeoutMs = probe ? PROBE_TIMEOUT_MS : undefined;
+  const answer = await askAdmin(at, `/explain?${query.toString()}`, { timeoutMs }).catch((error: unknown) => {
+    throw noAnswer(at, error);
+  });
   if (answer.status === 400) throw new Stopped(EXIT_USAGE, answer.body.trim());
   if (answer.status === 404 && about.kind === 'record' && answer.body.startsWith('session '))
     throw new Stopped(EXIT_NO_INPUT, `ask ${url}: ${answer.body.trim()}`);

@@ -16,6 +16,7 @@ import { filesOfApi, filesOfFolder, migrateFromFiles } from './migrate-from-file
 import { compiledFor } from './migration-input.ts';
 import type { MigrationInput } from './migration-input.ts';
 import type { Terminal } from './terminal.ts';
+import { shownAdmin } from './values.ts';
 
 const EXIT_ACCESS_CHANGES = 3;
 
@@ -50,14 +51,14 @@ async function readInput(command: MigrateCommand, ca: CertificateAndKey, termina
       return migrateFromFiles(files, { ...command, zone: command.zone ?? zone, where: nameOf(from), ca, terminal });
     }
     case 'admin':
-      return migrateFromAdmin(from.url, { zone: command.zone, ca, terminal });
+      return migrateFromAdmin(from.at, { zone: command.zone, ca, terminal });
     default:
       return from satisfies never;
   }
 }
 
 function nameOf(from: MigrateCommand['from']): string {
-  return from.kind === 'folder' ? from.dir : from.kind === 'api' ? from.url.href : from.url;
+  return from.kind === 'folder' ? from.dir : from.kind === 'api' ? from.url.href : shownAdmin(from.at.url);
 }
 
 function afterwards(

@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly adminSocket: string | null;
   /** A file of tokens for changes over TCP; null takes none there. */
   readonly adminTokenFile: string | null;
+  /** The files with which the admin listener speaks TLS; null for none. */
+  readonly adminTls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string } | null;
   readonly readinessPort: number;
   /** 0 uses the CPUs of the cgroup. */
   readonly concurrency: number;
@@ -129,6 +131,24 @@ export const RUN_OPTIONS: OptionTable = {
     env: ['ZONE_EGRESS_ADMIN_TOKEN_FILE'],
     value: 'FILE',
     help: 'file of tokens, one a line, with which changes are taken over TCP too; without it none are',
+  },
+  'admin-tls-cert-file': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_TLS_CERT_FILE'],
+    value: 'FILE',
+    help: 'certificate of the admin listener (PEM, with its chain): it then speaks TLS only, 1.2 or later',
+  },
+  'admin-tls-key-file': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_TLS_KEY_FILE'],
+    value: 'FILE',
+    help: 'private key of --admin-tls-cert-file',
+  },
+  'admin-client-ca-file': {
+    kind: 'text',
+    env: ['ZONE_EGRESS_ADMIN_CLIENT_CA_FILE'],
+    value: 'FILE',
+    help: 'CA whose client certificates (clientAuth) may make changes; goes with --admin-tls-cert-file and --admin-tls-key-file',
   },
   'readiness-port': {
     kind: 'port',
@@ -345,6 +365,7 @@ export function checkedRunOptions(given: ParsedOptions, env: Env): RunOptions {
     adminHosts: given.list('admin-host'),
     adminSocket: given.text('admin-socket'),
     adminTokenFile: given.text('admin-token-file'),
+    adminTls: adminTlsIn(given),
     readinessPort: given.count('readiness-port'),
     concurrency: given.count('concurrency'),
     drainTimeMs: given.duration('drain-time'),
@@ -438,4 +459,18 @@ function proxyTypeIn(given: ParsedOptions): ProxyType {
   if (known === 'dataplane' && given.text('resources') !== null)
     throw new Error(`${source} dataplane: is for a control plane; with ${given.source('resources') ?? ''} it cannot be given`);
   return known;
+}
+
+const ADMIN_TLS = ['admin-tls-cert-file', 'admin-tls-key-file', 'admin-client-ca-file'] as const;
+
+function adminTlsIn(given: ParsedOptions): RunOptions['adminTls'] {
+  const [certFile, keyFile, clientCaFile] = ADMIN_TLS.map((name) => given.text(name));
+  if (typeof certFile === 'string' && typeof keyFile === 'string' && typeof clientCaFile === 'string')
+    return { certFile, keyFile, clientCaFile };
+  const there = ADMIN_TLS.find((name) => given.text(name) !== null);
+  if (there === undefined) return null;
+  const missing = ADMIN_TLS.filter((name) => given.text(name) === null).map((name) => `--${name}`);
+  throw new Error(
+    `${given.source(there) ?? ''} needs ${missing.join(' and ')} too: the admin listener speaks TLS with all three of them`,
+  );
 }

@@ -59,17 +59,17 @@ async function fromHere(
   }
 }
 
-async function fromEgress({ url, tokenFile }: Admin, { target, timeoutMs, waitMs }: ProbeCommand): Promise<ProbedDestination> {
+async function fromEgress({ at, tokenFile }: Admin, { target, timeoutMs, waitMs }: ProbeCommand): Promise<ProbedDestination> {
   const query = new URLSearchParams({ target, timeout: `${timeoutMs}ms`, wait: `${waitMs}ms` });
-  const wanted = { url, target: `/probe?${query.toString()}`, token: tokenOf(tokenFile) };
+  const wanted = { at, target: `/probe?${query.toString()}`, token: tokenOf(tokenFile) };
   const { status, body } = await askChange(wanted, ASK_MS).catch((error: unknown) => {
-    throw noAnswer(url, error);
+    throw noAnswer(at, error);
   });
-  if (status === 404) throw new Stopped(EXIT_NO_INPUT, `ask ${shownAdmin(url)}: ${body.trim()}; its page /routes lists them`);
-  if (status !== 200) throw refusedBy(url, status, body);
+  if (status === 404) throw new Stopped(EXIT_NO_INPUT, `ask ${shownAdmin(at.url)}: ${body.trim()}; its page /routes lists them`);
+  if (status !== 200) throw refusedBy(at, status, body);
   const probed = probedIn(parsedJson(body));
   if (probed === null)
-    throw new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(url)}: the answer is not from a zone egress of this version`);
+    throw new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(at.url)}: the answer is not from a zone egress of this version`);
   return probed;
 }
 

@@ -7,11 +7,11 @@ import { untilStopped } from './load-folder.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Exits with 0, with 64 for a query that the egress refuses, with 69 where it does not answer. */
-export function sessionsCommand({ url, query, output, end }: SessionsCommand, terminal: Terminal): Promise<number> {
+export function sessionsCommand({ at, query, output, end }: SessionsCommand, terminal: Terminal): Promise<number> {
   if (end !== null) return changeCommand(end, terminal);
   return untilStopped(terminal, async () => {
     const search = new URLSearchParams({ ...query, output: output === 'text' ? 'table' : 'json' });
-    const page = await pageOf(url, `/sessions?${search.toString()}`);
+    const page = await pageOf(at, `/sessions?${search.toString()}`);
     terminal.out(output === 'text' ? linesText(page.split('\n')) : withoutControls(page));
     return 0;
   });

@@ -23,7 +23,7 @@ export function simulateCommand({ resources, from, expect, output }: SimulateCom
   return untilStopped(terminal, async () => {
     const expectations = expect === null ? [] : readExpectations(expect);
     const { snapshot, origins, absent = new Map() } = await loadFolder(resources, terminal);
-    const read = from.kind === 'admin' ? await askForSessions(from.url) : readSessions(from.files);
+    const read = from.kind === 'admin' ? await askForSessions(from.at) : readSessions(from.files);
     const sources = { origins, absent };
     const simulation = simulate(snapshot, read.records, sources);
     const requests = simulateRequests(snapshot, read.requests, sources);

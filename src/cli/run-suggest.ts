@@ -17,6 +17,7 @@ import type { FolderOptions } from './load-folder.ts';
 import { migrateFromAdmin } from './migrate-from-admin.ts';
 import { askForSessions, readSessions } from './read-sessions.ts';
 import type { Terminal } from './terminal.ts';
+import { shownAdmin } from './values.ts';
 
 const EXIT_NOT_PROVED = 3;
 
@@ -29,7 +30,7 @@ const IS_PERMISSION = /^(Mesh)?TrafficPermission$/;
 export function suggestCommand(command: SuggestCommand, terminal: Terminal): Promise<number> {
   return untilStopped(terminal, async () => {
     const { records, against, form, output } = command;
-    const read = records.length === 0 && against.kind === 'admin' ? await askForSessions(against.url) : readSessions(records);
+    const read = records.length === 0 && against.kind === 'admin' ? await askForSessions(against.at) : readSessions(records);
     for (const line of unread(read)) terminal.err(`zone-egress: ${line}\n`);
     const report =
       against.kind === 'folder'
@@ -87,13 +88,14 @@ async function againstFolder(folder: FolderOptions, asked: Asked): Promise<Sugge
 
 /** The permissions of a control plane are known by their effect only. */
 async function againstAdmin(
-  { url, zone }: Extract<SuggestCommand['against'], { kind: 'admin' }>,
+  { at, zone }: Extract<SuggestCommand['against'], { kind: 'admin' }>,
   asked: Asked,
 ): Promise<SuggestionReport> {
   const ca = await createCa({ mesh: 'suggest', keyType: 'ec', nowMs: Date.now() });
-  const { source } = await migrateFromAdmin(url, { zone, ca, terminal: asked.terminal });
+  const { source } = await migrateFromAdmin(at, { zone, ca, terminal: asked.terminal });
   const { snapshot } = source;
-  if (snapshot.routes.size === 0) throw new Stopped(EXIT_CONFIG, `${url}: the control plane has sent no route yet`);
+  if (snapshot.routes.size === 0)
+    throw new Stopped(EXIT_CONFIG, `${shownAdmin(at.url)}: the control plane has sent no route yet`);
   const suggestion = suggested(snapshot, asked);
   return {
     suggestion,

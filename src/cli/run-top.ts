@@ -43,15 +43,15 @@ async function printOnce(command: TopCommand, terminal: Terminal, asker: Asker):
     await new Promise<void>((resolve) => void clock.after(command.intervalMs, resolve));
     figures = figuresOf(await lookAt(asker, clock), before, MOST_ENDED);
   } catch (error) {
-    throw new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(command.url)}: ${reasonOf(error)}`);
+    throw new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(command.at.url)}: ${reasonOf(error)}`);
   }
   if (command.output === 'json') terminal.out(withoutControls(`${JSON.stringify(figures, null, 2)}\n`));
   else terminal.out(plainFrame({ ...stateOf(command), figures }, terminal));
   return 0;
 }
 
-function stateOf({ url, sort, filter }: TopCommand): TopState {
-  return firstState(shownAdmin(url), sort, filter);
+function stateOf({ at, sort, filter }: TopCommand): TopState {
+  return firstState(shownAdmin(at.url), sort, filter);
 }
 
 /** The last line has keys, which nothing reads here. */

@@ -256,6 +256,7 @@ function egressOptions(options: RunOptions, terminal: Terminal, warnings: readon
       allowedHosts: options.adminHosts,
       ...(options.adminSocket === null ? {} : { socket: options.adminSocket }),
       ...(options.adminTokenFile === null ? {} : { tokenFile: options.adminTokenFile }),
+      ...(options.adminTls === null ? {} : { tls: options.adminTls }),
     },
     readiness: options.readinessPort === 0 ? false : { port: options.readinessPort },
     concurrency: workersOf(options, terminal),

@@ -100,8 +100,10 @@ export function adminUrl(text: string): string {
   const socket = /^(?:unix:)?(\.{0,2}\/.*)$/s.exec(text)?.[1];
   if (socket !== undefined) return `${UNIX}${encodeURIComponent(socket)}`;
   const parsed = URL.parse(text);
-  if (parsed?.protocol !== 'http:')
-    throw new Error(`--admin ${JSON.stringify(text)}: allowed is http://HOST:PORT, or the path of --admin-socket`);
+  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
+    throw new Error(
+      `--admin ${JSON.stringify(text)}: allowed is http://HOST:PORT, https://HOST:PORT, or the path of --admin-socket`,
+    );
   return parsed.origin;
 }
 

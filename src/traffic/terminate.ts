@@ -3,7 +3,7 @@ import { createServer } from 'node:tls';
 import type { Server, TLSSocket, TlsOptions } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { Refused, refuse } from '../base/refusal.ts';
-import { errorCode } from '../base/error-code.ts';
+import { authorizationCode } from '../base/tls-words.ts';
 import type { CertificateSummary, PeerFacts, Verification, VerifiedClient } from '../model/client.ts';
 import type { ContentHash, MeshName } from '../model/names.ts';
 import { isValidAt } from '../model/credentials.ts';
@@ -343,13 +343,6 @@ function isServerSecret(line: Buffer): boolean {
 
 const S = 0x53;
 const T = 0x54;
-
-/** Node types the value as an Error, but it is OpenSSL's code as a string. */
-function authorizationCode(socket: TLSSocket): string | null {
-  const error: unknown = socket.authorizationError;
-  if (typeof error === 'string') return error;
-  return error instanceof Error ? errorCode(error) || error.message : null;
-}
 
 /**
  * Takes OpenSSL's text without its address prefix: `error:0A000102:SSL routines:…:unsupported

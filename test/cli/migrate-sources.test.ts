@@ -236,7 +236,7 @@ t.test('a token that goes unencrypted, and what is no API or no egress, is said'
 t.test('what is given twice, or without the other, is said', async (t) => {
   t.match(await runCommand('migrate', 'dir', '--admin', 'http://127.0.0.1:1'), { code: 64, err: /takes one source/ });
   t.match(await runCommand('migrate', 'dir', '--token-file', 'f'), { code: 64, err: /--token-file goes with --cp-api URL/ });
-  t.match(await runCommand('migrate', '--admin', 'https://127.0.0.1:1'), { code: 64, err: /allowed is http:\/\/HOST:PORT/ });
+  t.match(await runCommand('migrate', '--admin', 'ftp://127.0.0.1:1'), { code: 64, err: /allowed is http:\/\/HOST:PORT/ });
   const secret = await runCommand('migrate', '--cp-api', 'https://user:secret@cp:5682');
   t.match(secret, { code: 64, err: /allowed is http:\/\/HOST:PORT and https:\/\/HOST:PORT/ });
   t.notMatch(secret.err, 'secret');

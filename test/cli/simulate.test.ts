@@ -269,7 +269,7 @@ t.test('a simulation that is not possible gets an error that lists what is', asy
     [[], 64, /needs --resources DIR/],
     [['--resources', 'x'], 64, /needs --decisions FILE of recorded sessions, or --admin URL/],
     [['--resources', 'x', '--decisions', 'y', '--admin', 'http://127.0.0.1:1'], 64, /give only one of --decisions and --admin/],
-    [['--resources', 'x', '--admin', 'https://127.0.0.1:1'], 64, /allowed is http:\/\/HOST:PORT/],
+    [['--resources', 'x', '--admin', 'ftp://127.0.0.1:1'], 64, /allowed is http:\/\/HOST:PORT/],
     [['--resources', 'x', '--decisions', 'y', 'z'], 64, /takes no arguments/],
     [['--resources', `${dir}/resources`, '--decisions', `${dir}/x.ndjson`], 78, /bad\.yaml:2/],
     [

@@ -26,7 +26,7 @@ export interface AdminChanges {
   /** Makes the change of a path, or refuses it; null for a path that changes nothing. */
   handle(request: IncomingMessage, target: RequestTarget, entrance: Entrance): Promise<View> | null;
   /** Tells what this entrance allows, for the header `x-zone-egress-changes`. */
-  allowed(entrance: Entrance['kind']): 'allowed' | 'token' | 'refused';
+  allowed(entrance: Entrance['kind']): 'allowed' | 'certificate' | 'token' | 'refused';
 }
 
 export const CHANGES_HEADER = 'x-zone-egress-changes';
@@ -64,6 +64,10 @@ export function createAdminChanges(options: AdminChangesOptions): AdminChanges {
       const change = Object.hasOwn(CHANGES, target.path) ? CHANGES[target.path] : undefined;
       return change === undefined ? null : answer(change, request, { target, entrance });
     },
-    allowed: (kind) => (kind !== 'tcp' ? 'allowed' : options.tokens === null ? 'refused' : 'token'),
+    allowed(kind) {
+      if (kind === 'tls') return 'certificate';
+      if (kind !== 'tcp') return 'allowed';
+      return options.tokens === null ? 'refused' : 'token';
+    },
   };
 }

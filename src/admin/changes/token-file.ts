@@ -4,11 +4,8 @@
  * a link.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { constants } from 'node:fs';
-import type { Stats } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { errorCode } from '../../base/error-code.ts';
 import type { Problem } from '../../base/problem.ts';
+import { exposure, readSmallFile } from '../small-file.ts';
 
 export type FoundToken =
   | { readonly kind: 'found'; readonly name: string }
@@ -36,10 +33,8 @@ interface Unreadable {
 
 type Read = { readonly kind: 'tokens'; readonly tokens: readonly Token[]; readonly doubt: string | null } | Unreadable;
 
-const MAX_BYTES = 65_536;
 /** Fewer characters could be guessed. */
 const MIN_CHARACTERS = 32;
-const READABLE_BY_OTHERS = 0o077;
 
 export class TokenFile {
   readonly #options: TokenFileOptions;
@@ -87,25 +82,10 @@ export class TokenFile {
   }
 
   async #readNow(path: string): Promise<Read> {
-    try {
-      // Opening a FIFO for reading would otherwise wait for a writer.
-      const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-      try {
-        const stats = await file.stat();
-        if (!stats.isFile()) return unreadable('it is no file');
-        const buffer = Buffer.alloc(MAX_BYTES + 1);
-        let length = 0;
-        for (let more = 1; more > 0 && length <= MAX_BYTES; length += more)
-          more = (await file.read(buffer, length, buffer.length - length, null)).bytesRead;
-        if (length > MAX_BYTES) return unreadable(`it has more than ${MAX_BYTES} bytes`);
-        const tokens = this.#tokensIn(buffer.toString('latin1', 0, length));
-        return 'why' in tokens ? tokens : { kind: 'tokens', tokens, doubt: doubtAbout(path, stats) };
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      return unreadable(REASONS[errorCode(error)] ?? `it cannot be read (${errorCode(error) || 'unknown error'})`);
-    }
+    const file = await readSmallFile(path);
+    if (file.kind === 'unreadable') return unreadable(file.why);
+    const tokens = this.#tokensIn(file.text);
+    return 'why' in tokens ? tokens : { kind: 'tokens', tokens, doubt: exposure('the token file', path, file.mode) };
   }
 
   /** Returns the tokens, or why there is none. Never quotes a line, which may be a token. */
@@ -138,16 +118,4 @@ function lineProblem(token: string, name: string | undefined): string | null {
   if (token.length < MIN_CHARACTERS)
     return `a token has at least ${MIN_CHARACTERS} characters, as \`openssl rand -hex 32\` makes it`;
   return null;
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EACCES: 'this user may not read it',
-  EISDIR: 'it is no file',
-};
-
-function doubtAbout(path: string, { mode }: Stats): string | null {
-  if ((mode & READABLE_BY_OTHERS) === 0) return null;
-  const shown = (mode & 0o777).toString(8).padStart(4, '0');
-  return `the token file ${path} has the mode ${shown}, so other users can read or write it: chmod 600, or fsGroup with defaultMode 0400 in Kubernetes`;
 }

@@ -1,12 +1,10 @@
 /**
  * The admin listener that a control plane asks for: one port, on which some paths are open and all
- * others need a certificate that the control plane names. The first byte of a connection decides,
- * as in Envoy's tls_inspector. Connections are many and short: the control plane opens one for each
- * request and leaves it open.
+ * others need a certificate that the control plane names. Connections are many and short: the
+ * control plane opens one for each request and leaves it open.
  */
 import { constants } from 'node:crypto';
-import { createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
@@ -15,7 +13,7 @@ import { readCertificate } from '../../identity/der.ts';
 import type { AdminChanges } from '../changes/changes.ts';
 import { handleHttp } from '../http.ts';
 import type { HandleOptions, HttpHandler } from '../http.ts';
-import { listenOn } from '../listen-on.ts';
+import { listenByFirstByte } from '../first-byte.ts';
 import type { EnvoyPage } from './pages.ts';
 
 export interface EnvoyListenerOptions {
@@ -44,21 +42,8 @@ export interface EnvoyListener {
   close(): Promise<void>;
 }
 
-interface Pending {
-  readonly socket: Socket;
-  done(): void;
-}
-
-/** Bounds the time from accept to the first byte, and from there to the end of the handshake. */
-const SETUP_MS = 5_000;
-/** The most connections without a finished handshake; a new one ends the oldest. */
-const MAX_PENDING = 64;
-const MAX_CONNECTIONS = 512;
-const TLS_HANDSHAKE = 0x16;
-
 export async function createEnvoyListener(options: EnvoyListenerOptions): Promise<EnvoyListener> {
   const { clock, page, changes, fault } = options;
-  const pending = new Map<string, Pending>();
   let plaintextPaths: readonly string[] = [];
   let tls: TlsServer | null = null;
   const clientNames = new WeakMap<Socket, string>();
@@ -67,30 +52,20 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
   const openPage: EnvoyPage = (path, search, method, accept) => (isPlaintext(path) ? page(path, search, method, accept) : null);
   const open: HttpHandler = handleHttp({ fault, anyMethod: true, page: openPage }, clock);
   const trusted: HttpHandler = handleHttp({ fault, anyMethod: true, page, change: changesOf(changes, clientNames) }, clock);
-
-  function accept(socket: Socket): void {
-    socket.on('error', ignoreError);
-    const done = addPending(pending, socket, clock);
-    socket.once('data', (first) => {
-      socket.pause();
-      socket.unshift(first);
-      if (first[0] !== TLS_HANDSHAKE) {
-        done();
-        open.take(socket);
-        socket.resume();
-      } else if (tls === null) socket.destroy();
-      else tls.emit('connection', socket);
-    });
-  }
-
-  const server = createServer({ noDelay: true }, accept);
-  server.maxConnections = MAX_CONNECTIONS;
+  const listener = await listenByFirstByte({
+    ...options,
+    name: 'the control plane',
+    plain(socket) {
+      listener.settle(socket);
+      open.take(socket);
+      socket.resume();
+    },
+    tls: () => tls,
+  });
 
   function secured(socket: TLSSocket, clientName: string): void {
     socket.on('error', ignoreError);
-    const waiting = pending.get(peerOf(socket));
-    waiting?.done();
-    if (waiting === undefined || !socket.authorized || !isNamed(socket, clientName)) {
+    if (!listener.settle(socket) || !socket.authorized || !isNamed(socket, clientName)) {
       socket.destroy();
       return;
     }
@@ -98,21 +73,15 @@ export async function createEnvoyListener(options: EnvoyListenerOptions): Promis
     trusted.take(socket);
   }
 
-  await listenOn(server, { ...options, name: 'the control plane' });
-  server.on('error', fault);
-  const bound = server.address() as AddressInfo;
-
   return {
-    address: bound.address,
-    port: bound.port,
+    address: listener.address,
+    port: listener.port,
     allow(access) {
       tls = access.tls === null ? null : tlsServer(access.tls, secured);
       plaintextPaths = access.plaintextPaths;
     },
     async close() {
-      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
-      for (const { socket } of pending.values()) socket.destroy();
-      await Promise.all([open.close(), trusted.close(), closed]);
+      await Promise.all([open.close(), trusted.close(), listener.close()]);
     },
   };
 }
@@ -145,29 +114,4 @@ function isNamed(socket: TLSSocket, name: string): boolean {
   const read = certificate === undefined ? null : readCertificate(certificate.raw);
   if (read?.kind !== 'certificate') return false;
   return read.certificate.altNames.some(({ kind, bytes }) => kind === 'dns' && bytes.toString('latin1') === name);
-}
-
-/** Returns the function to call when the connection has shown its protocol or certificate. */
-function addPending(pending: Map<string, Pending>, socket: Socket, clock: Clock): () => void {
-  makeRoom(pending);
-  const timer = clock.after(SETUP_MS, () => socket.destroy());
-  const key = peerOf(socket);
-  const done = (): void => {
-    timer.cancel();
-    if (pending.get(key)?.socket === socket) pending.delete(key);
-  };
-  pending.set(key, { socket, done });
-  socket.on('close', done);
-  return done;
-}
-
-function makeRoom(pending: Map<string, Pending>): void {
-  if (pending.size < MAX_PENDING) return;
-  const [oldest] = pending.values();
-  oldest?.done();
-  oldest?.socket.destroy();
-}
-
-function peerOf(socket: Socket): string {
-  return `${socket.remoteAddress ?? ''}|${socket.remotePort ?? 0}`;
 }

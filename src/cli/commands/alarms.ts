@@ -1,12 +1,14 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { ADMIN_OPTION } from '../find-options.ts';
 import { noPositional, readOptions, required } from '../options.ts';
 import type { OptionTable } from '../options.ts';
-import { adminUrl, outputForm } from '../values.ts';
+import { outputForm } from '../values.ts';
 
 export interface AlarmsCommand {
-  readonly url: string;
+  readonly at: AdminAt;
   readonly output: 'text' | 'json';
 }
 
@@ -24,7 +26,7 @@ export const alarmsEntry: CommandEntry = command({
   parse(argv, env): AlarmsCommand {
     const given = readOptions(argv, env, OPTIONS);
     noPositional(given, 'alarms');
-    return { url: adminUrl(required(given, 'admin', 'alarms')), output: outputForm(given.text('output') ?? 'text') };
+    return { at: adminAt(given, required(given, 'admin', 'alarms')), output: outputForm(given.text('output') ?? 'text') };
   },
   run: async (parsed, terminal) => (await import('../run-alarms.ts')).alarmsCommand(parsed, terminal),
 });

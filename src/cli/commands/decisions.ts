@@ -1,12 +1,14 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { choice, FIND_OPTIONS, findText } from '../find-options.ts';
 import { noPositional, readOptions, required } from '../options.ts';
 import type { OptionTable } from '../options.ts';
-import { adminUrl, outputForm } from '../values.ts';
+import { outputForm } from '../values.ts';
 
 export interface DecisionsCommand {
-  readonly url: string;
+  readonly at: AdminAt;
   /** Parameters of the page. */
   readonly query: Readonly<Record<string, string>>;
   readonly follow: boolean;
@@ -51,7 +53,7 @@ export const decisionsEntry: CommandEntry = command({
       ...(limit === null ? {} : { limit }),
     };
     const output = outputForm(given.text('output') ?? 'text');
-    return { url: adminUrl(required(given, 'admin', 'decisions')), query, follow: given.flag('follow'), output };
+    return { at: adminAt(given, required(given, 'admin', 'decisions')), query, follow: given.flag('follow'), output };
   },
   run: async (parsed, terminal) => (await import('../run-decisions.ts')).decisionsCommand(parsed, terminal),
 });

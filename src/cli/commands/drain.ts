@@ -1,10 +1,10 @@
+import { adminAt } from '../admin-at.ts';
 import type { ChangeCommand } from '../change-command.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { CHANGE_OPTIONS } from '../find-options.ts';
 import { noPositional, readOptions, required } from '../options.ts';
 import type { OptionTable } from '../options.ts';
-import { adminUrl } from '../values.ts';
 
 const OPTIONS: OptionTable = {
   ...CHANGE_OPTIONS,
@@ -31,8 +31,8 @@ export const drainEntry: CommandEntry = command({
     noPositional(given, 'drain');
     if (given.flag('now') && given.flag('exit')) throw new Error('--now and --exit: allowed is one of them');
     const how = given.flag('now') ? 'now' : given.flag('exit') ? 'exit' : 'graceful';
-    const url = adminUrl(required(given, 'admin', 'drain'));
-    return { url, target: TARGETS[how], tokenFile: given.text('admin-token-file'), says: SAYS[how] };
+    const at = adminAt(given, required(given, 'admin', 'drain'));
+    return { at, target: TARGETS[how], tokenFile: given.text('admin-token-file'), says: SAYS[how] };
   },
   run: async (parsed, terminal) => (await import('../run-changes.ts')).changeCommand(parsed, terminal),
 });

@@ -1,10 +1,13 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import { strayArgument } from '../misplaced.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
+import { ADMIN_TLS_OPTIONS } from '../find-options.ts';
 import { readOptions } from '../options.ts';
 import type { ParsedOptions, OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
-import { adminUrl, outputForm } from '../values.ts';
+import { outputForm } from '../values.ts';
 
 export interface ExplainCommand {
   /**
@@ -19,7 +22,7 @@ export interface ExplainCommand {
         readonly zone: string | null;
         readonly identities: string | null;
       }
-    | { readonly kind: 'admin'; readonly url: string };
+    | { readonly kind: 'admin'; readonly at: AdminAt };
   readonly about:
     | {
         readonly kind: 'connection';
@@ -56,6 +59,7 @@ const OPTIONS: OptionTable = {
   },
   resources: { kind: 'text', env: ['ZONE_EGRESS_RESOURCES'], value: 'DIR', help: 'answer from this folder of resources' },
   admin: { kind: 'text', value: 'URL', help: 'answer from the egress with these admin pages, e.g. http://127.0.0.1:9901' },
+  ...ADMIN_TLS_OPTIONS,
   probe: {
     kind: 'flag',
     help: 'with --admin and --sni: the egress dials the endpoint now, makes the handshake where it has TLS, and reports the result; it sends no data',
@@ -111,7 +115,7 @@ function againstOf(given: ParsedOptions, about: ExplainCommand['about']): Explai
   const url = given.text('admin');
   const dir = url !== null && given.source('resources') !== '--resources' ? null : given.text('resources');
   if (url !== null && dir !== null) throw new Error('give only one of --resources and --admin');
-  if (url !== null) return { kind: 'admin', url: adminUrl(url) };
+  if (url !== null) return { kind: 'admin', at: adminAt(given, url) };
   if (about.kind === 'record') throw new Error('--id needs --admin URL: the egress remembers its sessions, a folder does not');
   if (dir === null) throw new Error('explain needs --resources DIR or --admin URL');
   return { kind: 'folder', dir, name: given.text('name'), zone: given.text('zone'), identities: given.text('identities') };

@@ -1,9 +1,10 @@
+import { adminAt } from '../admin-at.ts';
 import type { ChangeCommand } from '../change-command.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { CHANGE_OPTIONS } from '../find-options.ts';
 import { readOptions, required } from '../options.ts';
-import { adminUrl, levelOrNull } from '../values.ts';
+import { levelOrNull } from '../values.ts';
 
 export const logLevelEntry: CommandEntry = command({
   usage: [
@@ -17,9 +18,9 @@ export const logLevelEntry: CommandEntry = command({
     if (more !== undefined) throw new Error(`log-level takes one level, got ${JSON.stringify(more)} too`);
     if (level !== undefined && levelOrNull(level) === null)
       throw new Error(`log-level ${JSON.stringify(level)}: allowed are debug, info, warn, error and off`);
-    const url = adminUrl(required(given, 'admin', 'log-level'));
+    const at = adminAt(given, required(given, 'admin', 'log-level'));
     const target = level === undefined ? '/logging' : `/logging?level=${level}`;
-    return { url, target, tokenFile: given.text('admin-token-file'), says: null };
+    return { at, target, tokenFile: given.text('admin-token-file'), says: null };
   },
   run: async (parsed, terminal) => (await import('../run-changes.ts')).changeCommand(parsed, terminal),
 });

@@ -1,5 +1,8 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
+import { ADMIN_TLS_OPTIONS } from '../find-options.ts';
 import { readOptions } from '../options.ts';
 import type { OptionTable, ParsedOptions } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
@@ -15,7 +18,7 @@ export interface MigrateCommand {
 export type MigrateSource =
   | { readonly kind: 'folder'; readonly dir: string }
   /** The admin pages of a running egress, this one or Envoy. */
-  | { readonly kind: 'admin'; readonly url: string }
+  | { readonly kind: 'admin'; readonly at: AdminAt }
   | ApiSource;
 
 export interface ApiSource {
@@ -37,6 +40,7 @@ const OPTIONS = {
     value: 'URL',
     help: 'plan from the ZoneEgress with these admin pages, Envoy’s or this program’s, by /config_dump',
   },
+  ...ADMIN_TLS_OPTIONS,
   'cp-api': {
     kind: 'text',
     value: 'URL',
@@ -104,7 +108,7 @@ function sourceOf(given: ParsedOptions): MigrateSource {
   const stray =
     api === null ? OF_API.map((option) => given.source(option)).find((source) => source?.startsWith('--')) : undefined;
   if (stray !== undefined && stray !== null) throw new Error(`${stray} goes with --cp-api URL`);
-  if (admin !== null) return { kind: 'admin', url: urlIn('--admin', admin, ['http:']).origin };
+  if (admin !== null) return { kind: 'admin', at: adminAt(given, admin) };
   if (api !== null) return apiIn(given, urlIn('--cp-api', api, ['http:', 'https:']));
   if (dir !== undefined) return { kind: 'folder', dir };
   throw new Error('migrate needs a folder of resources, --admin URL of a running egress, or --cp-api URL of a control plane');

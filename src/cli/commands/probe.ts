@@ -1,11 +1,13 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
-import { TOKEN_OPTION } from '../find-options.ts';
+import { ADMIN_TLS_OPTIONS, TOKEN_OPTION } from '../find-options.ts';
 import { readOptions } from '../options.ts';
 import type { OptionTable, ParsedOptions } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
 import type { FolderOptions } from '../load-folder.ts';
-import { adminUrl, outputForm } from '../values.ts';
+import { outputForm } from '../values.ts';
 
 export interface ProbeCommand {
   /** A server name, or the name of a destination. */
@@ -13,7 +15,7 @@ export interface ProbeCommand {
   /** This process dials, with a folder of resources; or a running egress does. */
   readonly against:
     | { readonly kind: 'folder'; readonly folder: FolderOptions; readonly allowedResolved: readonly string[] }
-    | { readonly kind: 'admin'; readonly url: string; readonly tokenFile: string | null };
+    | { readonly kind: 'admin'; readonly at: AdminAt; readonly tokenFile: string | null };
   readonly timeoutMs: number;
   readonly waitMs: number;
   readonly output: 'text' | 'json';
@@ -33,6 +35,7 @@ const OPTIONS: OptionTable = {
     value: 'URL',
     help: 'the egress with these admin pages dials, with its configuration of now, e.g. http://127.0.0.1:9901 or the path of its --admin-socket',
   },
+  ...ADMIN_TLS_OPTIONS,
   ...TOKEN_OPTION,
   timeout: { kind: 'duration', fallback: '5s', value: 'DUR', help: 'the most time for one connection with its TLS' },
   wait: {
@@ -82,7 +85,7 @@ function againstIn(given: ParsedOptions): ProbeCommand['against'] {
   if (url !== null) {
     const alien = ['allow-resolved', 'name', 'zone', 'identities'].find((option) => given.source(option) === `--${option}`);
     if (alien !== undefined) throw new Error(`--${alien} goes with --resources: a running egress has its own`);
-    return { kind: 'admin', url: adminUrl(url), tokenFile: given.text('admin-token-file') };
+    return { kind: 'admin', at: adminAt(given, url), tokenFile: given.text('admin-token-file') };
   }
   if (dir === null) throw new Error('probe needs --resources DIR, or --admin URL of a running egress');
   const folder = { dir, name: given.text('name'), zone: given.text('zone'), identities: given.text('identities') };

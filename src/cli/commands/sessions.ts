@@ -1,13 +1,15 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import type { ChangeCommand } from '../change-command.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
 import { choice, FIND_OPTIONS, findText, TOKEN_OPTION } from '../find-options.ts';
 import { noPositional, readOptions, required } from '../options.ts';
 import type { OptionTable, ParsedOptions } from '../options.ts';
-import { adminUrl, outputForm } from '../values.ts';
+import { outputForm } from '../values.ts';
 
 export interface SessionsCommand {
-  readonly url: string;
+  readonly at: AdminAt;
   /** Parameters of the page. */
   readonly query: Readonly<Record<string, string>>;
   readonly output: 'text' | 'json';
@@ -40,13 +42,13 @@ export const sessionsEntry: CommandEntry = command({
     const id = given.text('id');
     const which = { ...(id === null ? {} : { id }), ...findText(given) };
     const query = { ...which, sort, limit: String(given.count('limit')), offset: String(given.count('offset')) };
-    const url = adminUrl(required(given, 'admin', 'sessions'));
-    return { url, query, output: outputForm(given.text('output') ?? 'text'), end: endIn(given, url, which) };
+    const at = adminAt(given, required(given, 'admin', 'sessions'));
+    return { at, query, output: outputForm(given.text('output') ?? 'text'), end: endIn(given, at, which) };
   },
   run: async (parsed, terminal) => (await import('../run-sessions.ts')).sessionsCommand(parsed, terminal),
 });
 
-function endIn(given: ParsedOptions, url: string, which: Readonly<Record<string, string>>): ChangeCommand | null {
+function endIn(given: ParsedOptions, at: AdminAt, which: Readonly<Record<string, string>>): ChangeCommand | null {
   const all = given.flag('all');
   if (!given.flag('end')) {
     if (all) throw new Error('--all: allowed with --end');
@@ -57,5 +59,5 @@ function endIn(given: ParsedOptions, url: string, which: Readonly<Record<string,
   if (all === Object.keys(which).length > 0)
     throw new Error('--end needs --id, --mesh, --destination or --client; --all, alone, ends every session');
   const search = new URLSearchParams(all ? { all: 'true' } : which);
-  return { url, target: `/sessions/end?${search.toString()}`, tokenFile: given.text('admin-token-file'), says: null };
+  return { at, target: `/sessions/end?${search.toString()}`, tokenFile: given.text('admin-token-file'), says: null };
 }

@@ -1,15 +1,18 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import { strayArgument } from '../misplaced.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
+import { ADMIN_TLS_OPTIONS } from '../find-options.ts';
 import { readOptions } from '../options.ts';
 import type { ParsedOptions, OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
 import type { FolderOptions } from '../load-folder.ts';
-import { adminUrl, outputForm } from '../values.ts';
+import { outputForm } from '../values.ts';
 
 export interface SimulateCommand {
   readonly resources: FolderOptions;
-  readonly from: { readonly kind: 'files'; readonly files: readonly string[] } | { readonly kind: 'admin'; readonly url: string };
+  readonly from: { readonly kind: 'files'; readonly files: readonly string[] } | { readonly kind: 'admin'; readonly at: AdminAt };
   readonly expect: string | null;
   readonly output: 'text' | 'json';
 }
@@ -24,6 +27,7 @@ const OPTIONS: OptionTable = {
     help: 'sessions and requests that were recorded: of run --record, or a saved page /decisions; repeat or separate by commas',
   },
   admin: { kind: 'text', value: 'URL', help: 'the last sessions and refused requests of the egress whose admin pages are here' },
+  ...ADMIN_TLS_OPTIONS,
   expect: {
     kind: 'text',
     value: 'FILE',
@@ -61,7 +65,7 @@ function sessionsFrom(given: ParsedOptions): SimulateCommand['from'] {
   const files = given.list('decisions');
   const url = given.text('admin');
   if (url !== null && files.length > 0) throw new Error('give only one of --decisions and --admin');
-  if (url !== null) return { kind: 'admin', url: adminUrl(url) };
+  if (url !== null) return { kind: 'admin', at: adminAt(given, url) };
   if (files.length === 0)
     throw new Error('simulate needs --decisions FILE of recorded sessions, or --admin URL of a running egress');
   return { kind: 'files', files };

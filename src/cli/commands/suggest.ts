@@ -1,18 +1,20 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import { strayArgument } from '../misplaced.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
+import { ADMIN_TLS_OPTIONS } from '../find-options.ts';
 import { readOptions } from '../options.ts';
 import type { ParsedOptions, OptionTable } from '../options.ts';
 import { SOURCE_OPTIONS } from '../run-options.ts';
 import type { FolderOptions } from '../load-folder.ts';
-import { adminUrl } from '../values.ts';
 
 export interface SuggestCommand {
   /** Recorded sessions and requests. Empty asks the running egress for its last ones. */
   readonly records: readonly string[];
   readonly against:
     | { readonly kind: 'folder'; readonly folder: FolderOptions }
-    | { readonly kind: 'admin'; readonly url: string; readonly zone: string | null };
+    | { readonly kind: 'admin'; readonly at: AdminAt; readonly zone: string | null };
   readonly includeRefused: boolean;
   /** Null takes the kind that the mesh has. */
   readonly kind: 'MeshTrafficPermission' | 'TrafficPermission' | null;
@@ -43,6 +45,7 @@ const OPTIONS: OptionTable = {
     value: 'URL',
     help: 'what a control plane has sent to the egress with these admin pages; without --records also its last sessions',
   },
+  ...ADMIN_TLS_OPTIONS,
   'include-refused': { kind: 'flag', help: 'let in what permissions have refused, too' },
   kind: { kind: 'text', value: 'KIND', choices: KINDS, help: `${KINDS.join(' or ')}; default: the one that the mesh has` },
   form: {
@@ -95,7 +98,7 @@ function againstIn(given: ParsedOptions): SuggestCommand['against'] {
   const dir = given.text('resources');
   const url = given.text('admin');
   if (dir !== null && url !== null) throw new Error('give only one of --resources and --admin');
-  if (url !== null) return { kind: 'admin', url: adminUrl(url), zone: given.text('zone') };
+  if (url !== null) return { kind: 'admin', at: adminAt(given, url), zone: given.text('zone') };
   if (dir === null)
     throw new Error('suggest needs --resources DIR, the resources of today, or --admin URL of an egress with a control plane');
   return {

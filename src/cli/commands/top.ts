@@ -1,3 +1,5 @@
+import { adminAt } from '../admin-at.ts';
+import type { AdminAt } from '../admin-at.ts';
 import { durationMs } from '../../base/duration.ts';
 import { command } from '../command-spec.ts';
 import type { CommandEntry } from '../command-spec.ts';
@@ -6,10 +8,10 @@ import { noPositional, readOptions, required } from '../options.ts';
 import type { OptionTable } from '../options.ts';
 import { TOP_SORTS } from '../top/top-state.ts';
 import type { TopSort } from '../top/top-state.ts';
-import { adminUrl, outputForm } from '../values.ts';
+import { outputForm } from '../values.ts';
 
 export interface TopCommand {
-  readonly url: string;
+  readonly at: AdminAt;
   readonly tokenFile: string | null;
   readonly once: boolean;
   readonly intervalMs: number;
@@ -59,7 +61,7 @@ export const topEntry: CommandEntry = command({
     const intervalMs = durationMs(given.text('interval') ?? '') ?? 0;
     if (intervalMs < LEAST_MS) throw new Error(`--interval ${JSON.stringify(given.text('interval'))}: allowed is 100ms or more`);
     return {
-      url: adminUrl(required(given, 'admin', 'top')),
+      at: adminAt(given, required(given, 'admin', 'top')),
       tokenFile: given.text('admin-token-file'),
       once: given.flag('once'),
       intervalMs,
