@@ -270,7 +270,13 @@ async function rate(): Promise<Load> {
     times.length = 0;
   }
   const startedAt = await ready();
-  await several(total, count, one);
+  const perSecond = number('per-second');
+  let begun = 0;
+  await several(total, count, async () => {
+    const early = perSecond === 0 ? 0 : startedAt + (begun++ / perSecond) * 1_000 - performance.now();
+    if (early > 1) await new Promise((resolve) => setTimeout(resolve, early));
+    await one();
+  });
   return loadOf(startedAt, total, found, times);
 }
 

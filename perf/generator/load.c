@@ -1,4 +1,5 @@
-// Many connections at once, in one epoll loop. `bulk`: all are open, then bytes flow. `rate`: each is opened, answered and closed, then the next.
+// Many connections at once, in one epoll loop. `bulk`: all are open, then bytes flow. `rate`: each is opened, answered and closed, then the next;
+// with `per-second`, so many are opened each second, while not more than `connections` are open.
 // `hold`: all are open and answered, and stay so until a line comes.
 #define _GNU_SOURCE
 #include "stream.h"
@@ -37,6 +38,7 @@ static struct {
   struct header header, first;
   uint64_t up, down, up_done, down_done;
   double rate, began; // bytes a second, 0 is no limit
+  double per_second;  // new connections, 0 is no limit
   int going;
   char first_error[128];
   SSL_CTX *context;
@@ -119,8 +121,10 @@ static void open_one(struct client *c) {
   watch(c, EPOLL_CTL_ADD);
 }
 
+static int is_due(void) { return run.per_second == 0 || !run.going || (double)run.started < run.per_second * (now() - run.began); }
+
 static void open_more(void) {
-  while (run.started < run.total && run.opening < OPENING_MOST && run.open < run.connections) open_one(run.clients[run.open]);
+  while (is_due() && run.started < run.total && run.opening < OPENING_MOST && run.open < run.connections) open_one(run.clients[run.open]);
 }
 
 static void failed(struct client *c, const char *what) {
@@ -218,8 +222,8 @@ static int turn(struct client *c) {
 static void loop_until(int (*enough)(void)) {
   struct epoll_event events[256];
   while (!enough()) {
-    int count = epoll_wait(run.poller, events, 256, run.rate > 0 && run.going ? 1 : 10000);
-    if (count == 0 && run.rate == 0) {
+    int count = epoll_wait(run.poller, events, 256, (run.rate > 0 || run.per_second > 0) && run.going ? 1 : 10000);
+    if (count == 0 && run.rate == 0 && run.per_second == 0) {
       failed(run.clients[0], "nothing happened for 10 s");
       break;
     }
@@ -289,6 +293,7 @@ void load(const char *mode) {
   run.total = number("total", run.connections);
   run.message = (size_t)number("message", sizeof block);
   run.rate = (double)number("rate", 0);
+  run.per_second = (double)number("per-second", 0);
   run.up = (uint64_t)number("up", 0) / (uint64_t)run.connections;
   run.down = (uint64_t)number("down", 0) / (uint64_t)run.connections;
   run.header = (struct header){.magic = {'Z', 'P', 'R', 'F'}, .op = 'T', .up = htobe64(run.up), .down = htobe64(run.down),
