@@ -11,7 +11,9 @@ import type { Test } from 'tap';
 import type { ProbedDestination } from '../../src/model/probed-destination.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { post, send } from '../admin/post.ts';
+import { freePort } from '../free-ports.ts';
 import { runCommand, startCommand } from '../cli/running.ts';
+import { startControlledZone } from './controlled-zone.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, startZone } from './zone.ts';
 import type { ZoneOptions } from './zone.ts';
@@ -210,4 +212,19 @@ t.test('one probe runs at a time, and the end of the egress ends it', async (t) 
     void second.code;
   }
   t.pass('the zone found nothing left behind');
+});
+
+t.test('what a control plane has sent is what is dialled', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'zone-egress-probe-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const socket = join(folder, 'admin.sock');
+  await using zone = await startControlledZone(t, { egress: { admin: { port: 0, socket } } });
+  const at = ['--admin', socket, '--timeout', '15s'];
+  t.match(await runCommand('probe', 'legacy', ...at), {
+    code: 0,
+    err: '',
+    out: /^legacy of mesh default: 1 address\n127\.0\.0\.1:\d+: good; connected in/,
+  });
+  await zone.send({ external: { legacy: { address: '127.0.0.1', port: await freePort(), allow: ['frontend'] } } });
+  t.match(await runCommand('probe', 'legacy', ...at), { code: 3, out: /: refused\n {2}nothing listens there/ });
 });
