@@ -139,7 +139,7 @@ t.test('what cannot be asked is a usage error that says what can', async (t) => 
     [['--id', '0.1', '--sni', 'x', ...admin], /--id goes without --sni/],
     [[...API], /needs --resources DIR or --admin URL/],
     [[...API, ...dir, ...admin], /give only one of --resources and --admin/],
-    [[...API, '--admin', 'https://x'], /allowed is http:\/\/HOST:PORT/],
+    [[...API, '--admin', 'ftp://x'], /allowed is http:\/\/HOST:PORT/],
     [[...API, ...dir, '--from', 'spiffe://a/b', '--cert', 'x'], /one of them/],
     [[...API, ...dir, '-o', 'yaml'], /allowed are text and json/],
     [[...API, ...dir, 'x'], /takes no arguments/],
