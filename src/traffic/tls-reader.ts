@@ -58,6 +58,8 @@ export class TlsReader implements Reader {
   }
 
   start(source: Socket, sink: Socket, options: { readonly intoTls: boolean; readonly meter: Meter }): void {
+    // The source was gone before it was joined, and what it still holds has no way to go.
+    if (this.#closed) return;
     this.#source = source;
     this.#under = UnderTls.below(source);
     this.#sink = sink;

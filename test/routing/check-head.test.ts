@@ -123,6 +123,7 @@ t.test('one pass over a head finds what a walk for each name finds', async (t) =
       connectionNames: new Set(names),
       contentType: all('content-type')[0] ?? '',
       requestId: all('x-request-id')[0] ?? '',
+      traceparent: '',
       grpcStatus: all('grpc-status')[0] ?? null,
     });
   }

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
@@ -170,6 +171,21 @@ t.test('thirty clients at once: each endpoint gets the bytes of its own client',
     }),
   );
   t.strictSame(new Set(results), new Set([true]));
+});
+
+t.test('a reader that was closed before it started takes no buffer', async (t) => {
+  const r = await joined(true, () => {});
+  const pool = new BufferPool();
+  const reader = new TlsReader(pool, true);
+  const source = new PassThrough();
+  source.write('what it still holds');
+  reader.close();
+  reader.start(source as unknown as Socket, r.endpoint, { intoTls: false, meter: { add: () => {} } });
+  t.equal(pool.lent, 0);
+  r.client.destroy();
+  r.endpoint.destroy();
+  await r.ended;
+  r.close();
 });
 
 t.test('bytes that TLS had decrypted before the reader started come first', async (t) => {
