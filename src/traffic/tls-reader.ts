@@ -66,13 +66,18 @@ export class TlsReader implements Reader {
     this.#intoTls = options.intoTls;
     this.#meter = options.meter;
     if (!this.#intoRoom || !this.#readIntoRoom(source)) source.on('data', this.#onData);
-    source.resume();
+    // The bytes that TLS held already may have filled the sink.
+    if (!this.#paused) source.resume();
   }
 
   #readIntoRoom(source: Socket): boolean {
     // TLS has decrypted what came with the handshake, and while the endpoint was being connected.
     const rest = readRest(source);
-    if (rest !== null) this.#onData(rest);
+    // In pieces: a buffer of the pool may have room for one record only.
+    for (let at = 0; rest !== null && at < rest.length; at += RECORD) {
+      const piece = rest.subarray(at, at + RECORD);
+      this.#gather(piece, piece.length);
+    }
     return readTlsInto(source, { buffer: sharedRoom, callback: this.#onRoom });
   }
 
@@ -108,7 +113,7 @@ export class TlsReader implements Reader {
     return true;
   };
 
-  /** Copies the first bytes of `from`. */
+  /** Copies the first bytes of `from`, at most a record. */
   #gather(from: Buffer, length: number): void {
     this.#meter?.add(length);
     if (!this.#scheduled) {

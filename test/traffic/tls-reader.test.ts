@@ -32,8 +32,12 @@ interface Watched {
 }
 
 /** Joins a TLS client with a plain endpoint. */
-async function joined(intoRoom: boolean, onEndpoint: (socket: Socket) => void, early = ''): Promise<Watched> {
-  const pool = new BufferPool();
+async function joined(
+  intoRoom: boolean,
+  onEndpoint: (socket: Socket) => void,
+  early = '',
+  pool = new BufferPool(),
+): Promise<Watched> {
   const writes: number[] = [];
   const chunks: { memory: ArrayBufferLike; whole: boolean }[] = [];
   const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
@@ -196,6 +200,19 @@ t.test('bytes that TLS had decrypted before the reader started come first', asyn
   r.endpoint.end();
   r.client.resume();
   t.equal(await r.ended, 'closed');
+  r.close();
+});
+
+t.test('early bytes of several records arrive whole where all large buffers are lent', async (t) => {
+  const received = Promise.withResolvers<Buffer>();
+  const early = randomBytes(24 * KIB).toString('hex');
+  const r = await joined(true, (socket) => void readAll(socket).then(received.resolve), early, new BufferPool(0));
+  r.client.end(' and late');
+  t.ok((await received.promise).equals(Buffer.from(`${early} and late`)), `${(await received.promise).length} bytes`);
+  r.endpoint.end();
+  r.client.resume();
+  t.equal(await r.ended, 'closed');
+  t.equal(r.pool.lent, 0, 'every buffer is back');
   r.close();
 });
 
