@@ -24,7 +24,7 @@ import type { TlsFields } from './tls-finding.ts';
 import { attempt, looseTls } from './tls-probe.ts';
 import type { Attempt } from './tls-probe.ts';
 
-/** The most addresses that one probe dials. */
+/** The most addresses that one probe dials, and the most endpoints whose names it looks up. */
 export const MAX_ADDRESSES = 32;
 
 export interface Probing {
@@ -70,12 +70,15 @@ function routeOf(routes: Snapshot['routes'], target: string): Route | string {
 }
 
 export async function probeDestination({ route, cluster }: FoundDestination, probing: Probing): Promise<ProbedDestination> {
-  const resolved = await Promise.all(cluster.endpoints.map((endpoint) => addressesOf(endpoint, fieldsOf(route), probing)));
+  // Each gives an address or a finding at least: none after the bound could be dialled.
+  const looked = cluster.endpoints.slice(0, MAX_ADDRESSES);
+  const resolved = await Promise.all(looked.map((endpoint) => addressesOf(endpoint, fieldsOf(route), probing)));
   const all = resolved.flat();
   const one = dialling(route, probing);
   const endpoints = await Promise.all(all.slice(0, MAX_ADDRESSES).map(async (each) => ('ip' in each ? one(each) : each)));
   const { serverName: sni, mesh, destination, kind } = route;
-  return { version: 1, sni, mesh, destination, kind, endpoints, leftOut: Math.max(0, all.length - MAX_ADDRESSES) };
+  const leftOut = Math.max(0, all.length - MAX_ADDRESSES) + cluster.endpoints.length - looked.length;
+  return { version: 1, sni, mesh, destination, kind, endpoints, leftOut };
 }
 
 /** An endpoint that can be used, or one that nothing verifies, is good. */

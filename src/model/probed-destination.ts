@@ -55,7 +55,7 @@ export interface ProbedDestination {
   /** `passthrough`: the TLS of clients goes through, so only the connection was tried. */
   readonly kind: 'passthrough' | 'terminate';
   readonly endpoints: readonly ProbedEndpoint[];
-  /** The number of addresses above the bound, which were not dialled. */
+  /** The number of addresses, and of names not looked up, above the bound: none was dialled. */
   readonly leftOut: number;
 }
 
