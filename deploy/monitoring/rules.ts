@@ -322,11 +322,12 @@ function process({ rate, event }: Windows): readonly Alert[] {
     {
       name: 'ZoneEgressLinesLost',
       severity: 'warning',
-      expr: `sum by (job, instance) (rate(zone_egress_access_log_lines_total{result="dropped"}[${rate}])) > 0 or sum by (job, instance) (rate(zone_egress_recorded_total{result="dropped"}[${rate}])) > 0`,
+      expr: `sum by (job, instance) (rate(zone_egress_access_log_lines_total{result="dropped"}[${rate}])) > 0 or sum by (job, instance) (rate(zone_egress_recorded_total{result="dropped"}[${rate}])) > 0 or sum by (job, instance) (rate(zone_egress_otlp_records_total{result="dropped"}[${rate}])) > 0`,
       forMinutes: 5,
-      summary: 'The zone egress {{ $labels.instance }} loses lines of an access log or of the recording.',
+      summary:
+        'The zone egress {{ $labels.instance }} loses lines of an access log or of the recording, or what it sends to a collector.',
       runbook:
-        'Look at the disk and the permissions of the file, or at the receiver, that the log names; sessions go on without the lines.',
+        'Look at the disk and the permissions of the file, or at the receiver or the collector, that the log names; sessions go on without the lines.',
       docs: 'docs/recording.md#recordings',
       series: [`zone_egress_access_log_lines_total{${AT},result="dropped"} 0+6x30`],
       labels: LABELS,

@@ -132,10 +132,11 @@ export const ALARMS: Readonly<Record<AlarmName, AlarmInfo>> = {
   },
   'lines-dropped': {
     severities: ['warning'],
-    subject: 'log, access log or recording',
+    subject: 'log, access log, recording or collector',
     meaning:
-      'lines of the log, of an access log or of the recording were dropped in the last 10 minutes, because their reader or disk is too slow or full',
-    remedy: 'look at the reader of standard output, or at the disk; lower --log-level or raise --log-sample',
+      'lines of the log, of an access log or of the recording, or spans and log records for the collector of --otlp-endpoint, were dropped in the last 10 minutes, because their reader, disk or collector is too slow, full or away',
+    remedy:
+      'look at the reader of standard output, or at the disk; lower --log-level or raise --log-sample; for the collector the log has the reason and what to do',
   },
   'internal-errors': {
     severities: ['warning'],

@@ -229,7 +229,10 @@ function eventsIn(metrics: Metrics, incidents: Incidents, clock: Clock): Events 
       metrics.count('zone_egress_access_log_lines_total', { result }, count);
       if (result === 'dropped') incidents.dropped('access log', count, clock.now());
     },
-    otlp: (kind, result, count) => metrics.count('zone_egress_otlp_records_total', { kind, result }, count),
+    otlp(kind, result, count) {
+      metrics.count('zone_egress_otlp_records_total', { kind, result }, count);
+      if (result === 'dropped') incidents.dropped('collector', count, clock.now());
+    },
     alarms(on) {
       for (const [name, severity, count] of on) metrics.set('zone_egress_alarm', { name, severity }, count);
     },

@@ -115,7 +115,10 @@ function* processAlarms({ silentSides, isListening, dropped, internalErrors }: A
     yield finding('data-side-silent', 'critical', `data side ${side}`, `it has not answered for ${Math.round(forMs / 1_000)} s`);
   if (!isListening) yield finding('not-listening', 'critical', 'egress', 'there is no open listener for clients');
   for (const { of, lines } of dropped)
-    if (lines > 0) yield finding('lines-dropped', 'warning', of, `${lines} lines were dropped in the last 10 minutes`);
+    if (lines > 0) {
+      const what = of === 'collector' ? 'spans and log records for the collector of --otlp-endpoint' : 'lines';
+      yield finding('lines-dropped', 'warning', of, `${lines} ${what} were dropped in the last 10 minutes`);
+    }
   const { count, last } = internalErrors;
   if (count > 0) {
     const often = count === 1 ? 'one internal error' : `${count} internal errors`;

@@ -6,8 +6,8 @@ const LATELY_MS = 600_000;
 /** Incidents within this time are counted as one entry. */
 const GRAIN_MS = 10_000;
 
-/** Lines of these outputs may be dropped. */
-export type DroppingOutput = 'log' | 'access log' | 'recording';
+/** Lines of these outputs may be dropped, or what a collector of OpenTelemetry gets. */
+export type DroppingOutput = 'log' | 'access log' | 'recording' | 'collector';
 
 /** Counts what went wrong in the last ten minutes. Takes times of the monotonic clock. */
 export class Incidents {
@@ -16,6 +16,7 @@ export class Incidents {
     log: new LateCount(),
     'access log': new LateCount(),
     recording: new LateCount(),
+    collector: new LateCount(),
   };
   #lastError = '';
 

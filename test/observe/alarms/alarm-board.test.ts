@@ -3,6 +3,8 @@ import t from 'tap';
 import type { AlarmFinding } from '../../../src/observe/alarms/alarm-facts.ts';
 import { AlarmBoard } from '../../../src/observe/alarms/alarm-board.ts';
 import { Incidents } from '../../../src/observe/alarms/incidents.ts';
+import { createObserver } from '../../../src/observe/observer.ts';
+import { FakeClock } from '../../../src/testing/fake-clock.ts';
 import { RefusalRates } from '../../../src/observe/alarms/refusal-rates.ts';
 
 const WALL = Date.UTC(2026, 0, 1);
@@ -98,9 +100,22 @@ t.test('incidents count for ten minutes', async (t) => {
   incidents.dropped('recording', 1, 300_000);
   incidents.internalError('boom\n    at here', 400_000);
   const lines = (now: number) => incidents.facts(now).dropped.map(({ lines }) => lines);
-  t.same(lines(500_000), [7, 0, 1]);
+  t.same(lines(500_000), [7, 0, 1, 0]);
   t.same(incidents.facts(500_000).internalErrors, { count: 1, last: 'boom' });
-  t.same(lines(700_000), [0, 0, 1]);
-  t.same(lines(1_000_000), [0, 0, 0]);
+  t.same(lines(700_000), [0, 0, 1, 0]);
+  t.same(lines(1_000_000), [0, 0, 0, 0]);
   t.match(incidents.facts(1_000_001).internalErrors, { count: 0 });
+});
+
+t.test('what a collector does not get counts too', async (t) => {
+  const observer = createObserver({ clock: new FakeClock(), level: 'off', process: false });
+  t.teardown(() => observer.close());
+  observer.metrics.otlp('spans', 'sent', 5);
+  t.ok(observer.incidents.facts(0).dropped.every(({ lines }) => lines === 0));
+  observer.metrics.otlp('spans', 'dropped', 3);
+  observer.metrics.otlp('logs', 'dropped', 1);
+  t.match(
+    observer.incidents.facts(0).dropped.filter(({ lines }) => lines > 0),
+    [{ of: 'collector', lines: 4 }],
+  );
 });

@@ -8,11 +8,21 @@ import { findAlarms } from '../../../src/observe/alarms/find-alarms.ts';
 const NOW = Date.UTC(2026, 0, 1);
 const DAY = 86_400_000;
 
+const CERTIFICATES = [
+  'certificate-expires',
+  'client-trust-expires',
+  'service-certificate-expires',
+  'service-trust-expires',
+] as const;
+
 const GOOD: AlarmFacts = {
   now: NOW,
-  certificates: (
-    ['certificate-expires', 'client-trust-expires', 'service-certificate-expires', 'service-trust-expires'] as const
-  ).map((name) => ({ name, subject: 'default', notBefore: NOW - DAY, notAfter: NOW + 300 * DAY })),
+  certificates: CERTIFICATES.map((name) => ({
+    name,
+    subject: 'default',
+    notBefore: NOW - DAY,
+    notAfter: NOW + 300 * DAY,
+  })),
   tokens: [{ proxy: 'egress', issuedAt: NOW - DAY, expiresAt: NOW + 300 * DAY }],
   controlPlanes: [{ proxy: 'egress', away: null, refused: [] }],
   keptSince: null,
@@ -42,7 +52,7 @@ function life(name: AlarmFacts['certificates'][number]['name'], leftMs: number, 
 }
 
 const TROUBLES: readonly (readonly [Partial<AlarmFacts>, string])[] = [
-  ...(['certificate-expires', 'client-trust-expires', 'service-certificate-expires', 'service-trust-expires'] as const).flatMap(
+  ...CERTIFICATES.flatMap(
     (name) =>
       [
         [life(name, 0.09 * DAY, DAY), `warning ${name} default`],
@@ -75,6 +85,7 @@ const TROUBLES: readonly (readonly [Partial<AlarmFacts>, string])[] = [
   [{ silentSides: [{ side: 1, forMs: 7_000 }] }, 'critical data-side-silent data side 1'],
   [{ isListening: false }, 'critical not-listening egress'],
   [{ dropped: [{ of: 'recording', lines: 3 }] }, 'warning lines-dropped recording'],
+  [{ dropped: [{ of: 'collector', lines: 3 }] }, 'warning lines-dropped collector'],
   [{ internalErrors: { count: 2, last: 'boom' } }, 'warning internal-errors egress'],
 ];
 
@@ -95,6 +106,10 @@ t.test('the sentence has the numbers and the reason', async (t) => {
   t.equal(
     says(life('client-trust-expires', -1_000, DAY)),
     'the CA by which clients are trusted in mesh default expired 2025-12-31T23:59:59.000Z',
+  );
+  t.equal(
+    says({ dropped: [{ of: 'collector', lines: 3 }] }),
+    '3 spans and log records for the collector of --otlp-endpoint were dropped in the last 10 minutes',
   );
   t.equal(says({ limits: [{ subject: 'memory', used: 96e6, limit: 100e6, unit: 'bytes' }] }), '96MB of 100MB are used: 96 %');
   t.equal(
