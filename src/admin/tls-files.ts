@@ -21,6 +21,8 @@ export interface TlsMaterial {
   readonly cert: string;
   readonly key: string;
   readonly clientCa: string;
+  /** The first certificate of `cert`. */
+  readonly leaf: X509Certificate;
   /** The certificates of `clientCa`. */
   readonly trusted: readonly X509Certificate[];
 }
@@ -30,6 +32,13 @@ export interface TlsFilesOptions extends TlsPaths {
   readonly wall: () => number;
   /** Called with a sentence when there is a new doubt about the files, or a new failure. */
   readonly onDoubt: (sentence: string) => void;
+}
+
+/** `subject` is the option; times in milliseconds since the Unix epoch. */
+interface Life {
+  readonly subject: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
 }
 
 interface Texts {
@@ -78,6 +87,14 @@ export class TlsFiles {
     return this.#good;
   }
 
+  /** Returns the lives of the certificate and of the last CA to end, as they were read last. */
+  lives(): readonly Life[] {
+    if (this.#good === null) return [];
+    const { leaf, trusted } = this.#good;
+    const last = trusted.reduce((a, b) => (Date.parse(b.validTo) > Date.parse(a.validTo) ? b : a), trusted[0] ?? leaf);
+    return [lifeOf(FIELDS.certFile, leaf), lifeOf(FIELDS.clientCaFile, last)];
+  }
+
   async #read(): Promise<Problem | null> {
     const texts = await this.#textsNow();
     if ('severity' in texts) return texts;
@@ -103,6 +120,10 @@ export class TlsFiles {
     if (sentence !== null && sentence !== this.#said) this.#options.onDoubt(sentence);
     this.#said = sentence;
   }
+}
+
+function lifeOf(subject: string, { validFrom, validTo }: X509Certificate): Life {
+  return { subject, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
 }
 
 function isSame(a: Texts, b: Texts): boolean {
@@ -140,7 +161,7 @@ function materialOf(texts: Texts, options: TlsFilesOptions): Made {
     outOfDate === null
       ? exposure('the key file', options.keyFile, texts.keyMode)
       : `the certificate of the admin listener (${options.certFile}) ${outOfDate}: clients will refuse it`;
-  return { material: { cert: chain.pem, key: texts.key, clientCa: trust.pem, trusted: trust.certificates }, doubt };
+  return { material: { cert: chain.pem, key: texts.key, clientCa: trust.pem, leaf, trusted: trust.certificates }, doubt };
 }
 
 function isForServers({ raw }: X509Certificate): boolean {

@@ -15,6 +15,7 @@ import type { ConfigSource, JoinedProxy } from '../control/sources/config-source
 import type { Answer, Question } from '../explain/question.ts';
 import { EMPTY_SNAPSHOT } from '../model/snapshot.ts';
 import { RecordFeed } from '../observe/record-feed.ts';
+import type { CertificateFact } from '../observe/alarms/alarm-facts.ts';
 import type { AlarmWatch } from './alarms.ts';
 import { browserPage } from './browser-page.ts';
 import type { BrowserPage } from './browser-page.ts';
@@ -35,6 +36,8 @@ export interface AdminPages {
    * the options have none.
    */
   openAdmin(port: number): Promise<AdminServer>;
+  /** Returns those of the listener over TCP; none without TLS. */
+  certificates(): readonly CertificateFact[];
   /** Moves the control plane's listener to the address of the last configuration. Never rejects. */
   followSource(): Promise<void>;
   /** Ends running dials of questions. */
@@ -163,6 +166,11 @@ export function createAdminPages(options: AdminPagesOptions): AdminPages {
         if (socket.doubt !== null) observer.log.warn({ socket: admin.socket }, socket.doubt);
       }
       return server;
+    },
+    certificates() {
+      // The files are read for the next look: a rotation counts without a connection too.
+      tlsFiles?.current().catch(fault);
+      return (tlsFiles?.lives() ?? []).map((life) => ({ name: 'admin-certificate-expires', ...life }));
     },
     followSource: () => admins.follow(),
     stop() {

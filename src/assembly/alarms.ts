@@ -13,7 +13,14 @@ import type { Alarm } from '../model/alarm.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { AlarmBoard } from '../observe/alarms/alarm-board.ts';
 import type { AlarmChange } from '../observe/alarms/alarm-board.ts';
-import type { AlarmFacts, ControlPlaneFact, LimitFact, LoadFact, TokenLifeFact } from '../observe/alarms/alarm-facts.ts';
+import type {
+  AlarmFacts,
+  CertificateFact,
+  ControlPlaneFact,
+  LimitFact,
+  LoadFact,
+  TokenLifeFact,
+} from '../observe/alarms/alarm-facts.ts';
 import { findAlarms } from '../observe/alarms/find-alarms.ts';
 import { RefusalRates } from '../observe/alarms/refusal-rates.ts';
 import { openDescriptors, processMemory } from '../observe/process-metrics.ts';
@@ -33,6 +40,8 @@ export interface AlarmWatchOptions {
   readonly source: ConfigSource;
   /** True while clients can connect, and while they are not meant to. */
   readonly isListening: () => boolean;
+  /** Returns the certificates of the admin listener. */
+  readonly adminCertificates: () => readonly CertificateFact[];
 }
 
 const LOOK_MS = 5_000;
@@ -60,7 +69,7 @@ export function watchAlarms(options: AlarmWatchOptions): AlarmWatch {
     const now = clock.now();
     const facts: AlarmFacts = {
       now: clock.wall(),
-      certificates: await inTurns(certificates.list(snapshot)),
+      certificates: [...(await inTurns(certificates.list(snapshot))), ...options.adminCertificates()],
       tokens: await tokens.list(),
       refusals: refusals.list(now),
       ...(await stateOf(options, snapshot)),

@@ -70,7 +70,7 @@ export function serve(options: EgressOptions, given: ServeParts): Served {
   const ending = endingOf(options, given);
   const drain = operatorDrain({ ...configuration.settings, workers: dataPlane.workers, stopListening: stopFollowing });
   const isListening = (): boolean => ending.isEnding() || drain.isClosing || listening.at !== null || listening.isAbsent;
-  const alarms = watchAlarms({ ...given, isListening });
+  const alarms = watchAlarms({ ...given, isListening, adminCertificates: () => pages.certificates() });
   const pages = createAdminPages({
     ...given,
     own,

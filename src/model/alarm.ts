@@ -32,6 +32,13 @@ export const ALARMS: Readonly<Record<AlarmName, AlarmInfo>> = {
     meaning: 'the last CA by which the egress trusts a service ends soon; after that its sessions end with upstream-tls-failed',
     remedy: 'put the new CA into the caCert of the resource of the service',
   },
+  'admin-certificate-expires': {
+    severities: ['warning', 'critical'],
+    subject: 'option',
+    meaning:
+      'the certificate of the admin listener, or the last CA by which the clients of its changes are trusted, ends soon; after that Prometheus and the commands refuse the listener, or it refuses each change',
+    remedy: 'put a new one into the file of the option that the sentence names: it counts for the next connection',
+  },
   'token-expires': {
     severities: ['warning', 'critical'],
     subject: 'proxy',
@@ -151,6 +158,7 @@ export type AlarmName =
   | 'client-trust-expires'
   | 'service-certificate-expires'
   | 'service-trust-expires'
+  | 'admin-certificate-expires'
   | 'token-expires'
   | 'control-plane-away'
   | 'kept-configuration'

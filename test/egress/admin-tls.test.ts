@@ -156,6 +156,39 @@ t.test('files that cannot be used end the start, with the file and the option', 
 
 const ZONE = 'type: ZoneEgress\nname: egress\nzone: east\nnetworking: { address: 127.0.0.1, port: 10002 }\n';
 
+t.test('an alarm tells that a certificate of the listener ends, until it is replaced', async (t) => {
+  const { write, tls } = files(t);
+  const day = 86_400_000;
+  const ending = servers.issue({
+    uris: [],
+    ips: ['127.0.0.1'],
+    eku: ['serverAuth'],
+    notBefore: Date.now() - 30 * day,
+    notAfter: Date.now() + day / 24,
+  });
+  const fresh = servers.issue({ uris: [], ips: ['127.0.0.1'], eku: ['serverAuth'] });
+  write('server.crt', ending.cert);
+  write('server.key', ending.key);
+  await using zone = await startZone(t, { admin: { port: 0, tls } });
+  const alarms = () => runCommand('alarms', '-o', 'json', '--admin', `https://127.0.0.1:${zone.egress.adminPort}`, ...trusted);
+  const trusted = ['--admin-ca', write('roots.crt', servers.ca.cert)];
+  const { code, out } = await alarms();
+  t.equal(code, 3);
+  t.match(JSON.parse(out), {
+    alarms: [
+      {
+        name: 'admin-certificate-expires',
+        severity: 'critical',
+        subject: '--admin-tls-cert-file',
+        says: /^for the admin listener, the certificate in --admin-tls-cert-file ends 20/,
+      },
+    ],
+  });
+  write('server.crt', fresh.cert);
+  write('server.key', fresh.key);
+  await until('the alarm ends', async () => (await alarms()).code === 0);
+});
+
 t.test('run takes all three files or none', (t) => {
   const run = (...args: readonly string[]) => parseCommand(['run', '--resources', '/x', ...args], {});
   t.match(run('--admin-tls-cert-file', 'a'), {

@@ -26,9 +26,13 @@ export interface AlarmFacts {
 export interface CertificateFact {
   readonly name: Extract<
     AlarmName,
-    'certificate-expires' | 'client-trust-expires' | 'service-certificate-expires' | 'service-trust-expires'
+    | 'certificate-expires'
+    | 'client-trust-expires'
+    | 'service-certificate-expires'
+    | 'service-trust-expires'
+    | 'admin-certificate-expires'
   >;
-  /** The mesh or the destination. */
+  /** The mesh, the destination or the option. */
   readonly subject: string;
   readonly notBefore: number;
   readonly notAfter: number;

@@ -45,6 +45,7 @@ const CERTIFICATES: Readonly<Record<CertificateFact['name'], string>> = {
   'client-trust-expires': 'the CA by which clients are trusted in mesh',
   'service-certificate-expires': 'the client certificate for',
   'service-trust-expires': 'the CA by which this service is trusted:',
+  'admin-certificate-expires': 'for the admin listener, the certificate in',
 };
 
 function certificateAlarm({ name, subject, notBefore, notAfter }: CertificateFact, now: number): AlarmFinding | null {

@@ -13,6 +13,7 @@ const CERTIFICATES = [
   'client-trust-expires',
   'service-certificate-expires',
   'service-trust-expires',
+  'admin-certificate-expires',
 ] as const;
 
 const GOOD: AlarmFacts = {
