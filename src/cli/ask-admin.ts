@@ -174,7 +174,7 @@ export function noAnswer(at: AdminAt, error: unknown): Stopped {
   const advice = ADVICE[errorCode(error)];
   // Node writes OpenSSL's own text with places in its library around it.
   const message = error instanceof Error ? error.message : String(error);
-  const why = /:SSL routines:[^:]*:([^:]+):/.exec(message)?.[1] ?? message;
+  const why = /:(?:SSL|PEM|x509 certificate) routines:[^:]*:([^:]+)/.exec(message)?.[1] ?? message;
   return new Stopped(EXIT_UNAVAILABLE, `ask ${shownAdmin(at.url)}: ${why}${advice === undefined ? '' : `: ${advice}`}`);
 }
 
@@ -187,6 +187,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: GIVE_CA,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: GIVE_CA,
   EPROTO: NO_TLS,
+  ERR_OSSL_PEM_NO_START_LINE: 'allowed in the files of --admin-cert and --admin-key is PEM',
+  ERR_OSSL_X509_KEY_VALUES_MISMATCH: 'the key of --admin-key is not that of the certificate of --admin-cert',
   ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
 };

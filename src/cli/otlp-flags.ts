@@ -34,12 +34,14 @@ export const OTLP_OPTIONS: OptionTable = {
   },
 };
 
+const ALONE = ['otlp-headers-file', 'otlp-sample', 'otlp-attribute'] as const;
+
 /** Null where nothing is to be sent. */
 export function otlpIn(given: ParsedOptions): OtlpOptions | null {
   const endpoint = given.text('otlp-endpoint');
   if (endpoint === null) {
-    const alone = given.source('otlp-headers-file');
-    if (alone !== null) throw new Error(`${alone}: is for --otlp-endpoint, which is not given`);
+    const alone = ALONE.map((name) => given.source(name)).find((source) => source !== null && source !== STANDARD);
+    if (alone !== undefined) throw new Error(`${alone}: is for --otlp-endpoint, which is not given`);
     return null;
   }
   const problem = endpointProblem(endpoint);

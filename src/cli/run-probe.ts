@@ -18,6 +18,8 @@ const EXIT_WRONG = 3;
 /** Longer than an egress takes for a probe. */
 const ASK_MS = 70_000;
 
+const NO_SUCH_PAGE = 'it is older than this command, or no zone egress; probe --resources DIR dials from here';
+
 type Folder = Extract<ProbeCommand['against'], { kind: 'folder' }>;
 type Admin = Extract<ProbeCommand['against'], { kind: 'admin' }>;
 
@@ -66,6 +68,7 @@ async function fromEgress({ at, tokenFile }: Admin, { target, timeoutMs, waitMs 
     throw noAnswer(at, error);
   });
   if (status === 404) throw new Stopped(EXIT_NO_INPUT, `ask ${shownAdmin(at.url)}: ${body.trim()}; its page /routes lists them`);
+  if (status === 405) throw refusedBy(at, status, `${body.trim()}: ${NO_SUCH_PAGE}`);
   if (status !== 200) throw refusedBy(at, status, body);
   const probed = probedIn(parsedJson(body));
   if (probed === null)

@@ -50,6 +50,14 @@ t.test('no answer, nor what an answer quotes, gives orders to a terminal', async
   }
 });
 
+t.test('an egress without the page of a probe is older than the command', async (t) => {
+  const url = await answering(t, page(405, 'only GET and HEAD'));
+  t.match(await runCommand('probe', 'x', '--admin', url), {
+    code: 69,
+    err: /: 405: only GET and HEAD: it is older than this command, or no zone egress; probe --resources DIR dials from here\n$/,
+  });
+});
+
 t.test('an answer to a probe gives no orders to a terminal, and nothing unread counts as good', async (t) => {
   const order = '\x1b[2J\x9b31m\u202e\n';
   const finding = { kind: order, says: order, write: order };

@@ -36,7 +36,11 @@ t.test('wrong values are errors, which show no secret', async (t) => {
     [['--otlp-endpoint', 'http://c', '--otlp-sample', '1.5'], /^--otlp-sample "1.5": allowed is a number from 0 to 1/],
     [['--otlp-endpoint', 'http://c', '--otlp-sample', '5%'], /^--otlp-sample "5%": allowed is a number from 0 to 1/],
     [['--otlp-endpoint', 'http://c', '--otlp-attribute', 'a'], /^--otlp-attribute: a must be formatted as key=value/],
+    [['--otlp-endpoint', 'http://c:4318/v1/traces'], /^--otlp-endpoint: allowed is a URL without \/v1\/traces at its end/],
+    [['--otlp-endpoint', 'http://c/x/v1/logs/'], /^--otlp-endpoint: allowed is a URL without \/v1\/logs at its end/],
     [['--otlp-headers-file', 'f'], /^--otlp-headers-file: is for --otlp-endpoint, which is not given/],
+    [['--otlp-sample', '1'], /^--otlp-sample: is for --otlp-endpoint, which is not given/],
+    [['--otlp-attribute', 'a=b'], /^--otlp-attribute: is for --otlp-endpoint, which is not given/],
   ] as const) {
     const command = parseCommand([...RUN, ...flags], {});
     t.match(command, { kind: 'usage-error', message }, flags.join(' '));

@@ -105,6 +105,16 @@ t.test('commands say what is wrong with the way to it', async (t) => {
     [['--admin', `http://127.0.0.1:${port}`], 64, /this port speaks TLS: use https:\/\//],
     [['--admin', `http://127.0.0.1:${port}`, '--admin-ca', ca], 64, /--admin-ca goes with --admin https:\/\/HOST:PORT/],
     [['--admin', url, '--admin-ca', ca, ...alice.slice(0, 2)], 64, /--admin-cert and --admin-key: allowed are both or none/],
+    [
+      ['--admin', url, '--admin-ca', ca, ...alice.slice(0, 3), write('stranger.key', operators.issue({ uris: [] }).key)],
+      69,
+      /: key values mismatch: the key of --admin-key is not that of the certificate of --admin-cert\n$/,
+    ],
+    [
+      ['--admin', url, '--admin-ca', ca, '--admin-cert', write('no.crt', 'no'), ...alice.slice(2)],
+      69,
+      /: no start line: allowed in the files of --admin-cert and --admin-key is PEM\n$/,
+    ],
     [['--admin', `ftp://127.0.0.1:${port}`], 64, /allowed is http:\/\/HOST:PORT, https:\/\/HOST:PORT, or the path/],
   ];
   for (const [args, code, err] of cases) t.match(await runCommand('sessions', ...args), { code, err }, args.join(' '));

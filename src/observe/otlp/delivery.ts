@@ -203,13 +203,14 @@ export class Delivery<Item> {
 /** The specification names these: a collector that answers one may take the same batch later. */
 const LATER: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 
+const NOT_HTTP =
+  'give as --otlp-endpoint the collector for OTLP over HTTP, whose port is 4318 as a rule; 4317 is that of gRPC, which is not spoken here';
+
 function outcomeOf(answer: PostAnswer, count: number): Outcome {
-  if (answer.kind === 'none')
-    return {
-      kind: 'again',
-      afterMs: null,
-      failure: { why: answer.why, advice: 'look whether the collector runs, and at --otlp-endpoint' },
-    };
+  if (answer.kind === 'none') {
+    const advice = /^Parse Error/.test(answer.why) ? NOT_HTTP : 'look whether the collector runs, and at --otlp-endpoint';
+    return { kind: 'again', afterMs: null, failure: { why: answer.why, advice } };
+  }
   const { status, retryAfterMs, text } = answer;
   if (status >= 200 && status <= 299) {
     const rejected = Math.min(rejectedIn(text), count);

@@ -35,6 +35,8 @@ export function endpointProblem(text: string): string | null {
   if (url.username !== '' || url.password !== '')
     return 'allowed is a URL without a user and a password; they are shown in logs, and the file of headers is not';
   if (url.search !== '' || url.hash !== '') return 'allowed is a URL without ? and #; /v1/traces and /v1/logs are added to it';
+  const added = /\/v1\/(?:traces|logs|metrics)(?=\/*$)/.exec(url.pathname)?.[0];
+  if (added !== undefined) return `allowed is a URL without ${added} at its end; /v1/traces and /v1/logs are added to it`;
   return null;
 }
 

@@ -272,3 +272,12 @@ t.test('a collector that ends idle connections is told of nothing', async (t) =>
   }
   t.strictSame(it.failures, []);
 });
+
+t.test('a collector that speaks gRPC at this port is named as one', async (t) => {
+  const it = await tried(t);
+  it.answer = (response) => void response.socket?.end(Buffer.from('000006040000000000000500004000', 'hex'));
+  it.delivery.add(1);
+  await it.next(1_000);
+  await until('it is told', () => it.failures.length === 1);
+  t.match(it.failures, [{ why: /^Parse Error/, advice: /OTLP over HTTP, whose port is 4318 as a rule; 4317 is that of gRPC/ }]);
+});
