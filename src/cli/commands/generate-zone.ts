@@ -11,7 +11,10 @@ export interface GenerateZoneCommand {
 const OPTIONS: OptionTable = { force: { kind: 'flag', help: 'overwrite existing files' } };
 
 export const generateZoneEntry: CommandEntry = command({
-  usage: ['zone-egress generate zone DIR [--force]', 'Writes a sample zone to start from: resources, certificates, a README.'],
+  usage: [
+    'zone-egress generate zone DIR [--force]',
+    'Writes a sample zone to start from: resources, and certificates with their keys.',
+  ],
   options: OPTIONS,
   parse(argv, env): GenerateZoneCommand {
     const given = readOptions(argv, env, OPTIONS);
