@@ -34,13 +34,16 @@ export const OTLP_OPTIONS: OptionTable = {
   },
 };
 
+/** The default share is not among them: `config print` writes it into the file that it makes. */
 const ALONE = ['otlp-headers-file', 'otlp-sample', 'otlp-attribute'] as const;
 
 /** Null where nothing is to be sent. */
 export function otlpIn(given: ParsedOptions): OtlpOptions | null {
   const endpoint = given.text('otlp-endpoint');
   if (endpoint === null) {
-    const alone = ALONE.map((name) => given.source(name)).find((source) => source !== null && source !== STANDARD);
+    const alone = ALONE.filter((name) => name !== 'otlp-sample' || given.text(name) !== String(DEFAULT_SHARE))
+      .map((name) => given.source(name))
+      .find((source) => source !== null && source !== STANDARD);
     if (alone !== undefined) throw new Error(`${alone}: is for --otlp-endpoint, which is not given`);
     return null;
   }
