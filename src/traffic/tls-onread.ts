@@ -63,12 +63,22 @@ const PROBED_BYTES = 96 * 1024;
 const PROBED_BYTE = 7;
 const PROBE_MS = 2_000;
 
+let works = false;
+
 /**
- * Tells whether `readTlsInto` works on this Node: it sends 96 KB through a real TLS connection on
- * loopback, with a random key in place of certificates, and expects all of them and their end.
- * Takes some milliseconds.
+ * Tells whether `readTlsInto` works on this Node. It tries until it has seen it work, once for each
+ * thread.
  */
 export async function probeTlsReads(clock: Clock): Promise<boolean> {
+  works ||= await readsProbed(clock);
+  return works;
+}
+
+/**
+ * Sends 96 KB through a real TLS connection on loopback, with a random key in place of
+ * certificates, and expects all of them and their end. Takes some milliseconds.
+ */
+async function readsProbed(clock: Clock): Promise<boolean> {
   if (KEYS === null) return false;
   const psk = randomBytes(16);
   // Without `ca` Node would parse the certificates of all public authorities.
