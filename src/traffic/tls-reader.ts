@@ -73,12 +73,14 @@ export class TlsReader implements Reader {
   #readIntoRoom(source: Socket): boolean {
     // TLS has decrypted what came with the handshake, and while the endpoint was being connected.
     const rest = readRest(source);
+    const isInto = readTlsInto(source, { buffer: sharedRoom, callback: this.#onRoom });
+    // Only now: a full sink pauses the source, which stops TLS where it reads into the room.
     // In pieces: a buffer of the pool may have room for one record only.
     for (let at = 0; rest !== null && at < rest.length; at += RECORD) {
       const piece = rest.subarray(at, at + RECORD);
       this.#gather(piece, piece.length);
     }
-    return readTlsInto(source, { buffer: sharedRoom, callback: this.#onRoom });
+    return isInto;
   }
 
   flush(): void {
