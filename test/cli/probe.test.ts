@@ -1,9 +1,7 @@
 // Each fault of a service is a real server; `probe` has to name it, and the field that mends it.
-import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createTcpServer } from 'node:net';
-import type { AddressInfo, Server } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TlsOptions } from 'node:tls';
 import t from 'tap';
@@ -14,6 +12,7 @@ import { generateKey, selfSigned } from '../../src/identity/issue.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { ZONE } from '../explain/zone.ts';
 import { freePort } from '../free-ports.ts';
+import { listening } from '../listening.ts';
 import { runCommand } from './running.ts';
 
 const DAY_MS = 86_400_000;
@@ -21,20 +20,6 @@ const partner = await createTestMesh('partner', { keyType: 'ec' });
 const stranger = await createTestMesh('stranger', { keyType: 'ec' });
 const good = partner.issue({ uris: [], dns: ['api.partner.test'], subject: [['CN', 'api']] });
 const client = partner.issue({ uris: [], dns: ['egress.partner.test'], subject: [['CN', 'egress']] });
-
-async function listening(t: Test, server: Server): Promise<number> {
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const open = new Set<{ destroy(): unknown }>();
-  server.on('connection', (socket) => {
-    open.add(socket);
-    socket.on('error', () => {});
-  });
-  t.teardown(() => {
-    for (const socket of open) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 function tlsServer(t: Test, options: TlsOptions): Promise<number> {
   const server = createTlsServer(options, (socket) => void socket.on('error', () => {}).resume());

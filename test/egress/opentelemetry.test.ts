@@ -1,7 +1,5 @@
 // An egress that sends spans and log records to a collector of OpenTelemetry.
-import { createServer as createTcpServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
-import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +9,7 @@ import type { RequestRecord, SessionRecord } from '../../src/egress.ts';
 import { startEgress } from '../../src/egress.ts';
 import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { freePort } from '../free-ports.ts';
+import { startRaw } from '../raw-server.ts';
 import { readUntilGone, shopService, SHOP, startRawService } from './http-zone.ts';
 import { startCollector } from './otlp-collector.ts';
 import type { SentSpan } from './otlp-collector.ts';
@@ -271,22 +270,9 @@ t.test('headers come from a file, are read for each delivery, and are in no line
   });
 });
 
-/** A server of TCP that does with each connection what the case does. */
+/** A collector that does with each connection what the case does. */
 async function startOdd(t: Test, onConnection: (socket: Socket) => void): Promise<string> {
-  const sockets = new Set<Socket>();
-  const server = createTcpServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    onConnection(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(async () => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    await once(server, 'close');
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://127.0.0.1:${await startRaw(t, onConnection)}`;
 }
 
 t.test('a collector that is of no use holds up neither sessions nor the end, and is told once', async (t) => {

@@ -1,8 +1,7 @@
 // `probe --admin`: the running egress dials, with its own configuration, certificates and names.
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createTcpServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +12,7 @@ import { createTestMesh } from '../../src/testing/egress/test-mesh.ts';
 import { post, send } from '../admin/post.ts';
 import { freePort } from '../free-ports.ts';
 import { runCommand, startCommand } from '../cli/running.ts';
+import { listening } from '../listening.ts';
 import { startControlledZone } from './controlled-zone.ts';
 import { until } from './until.ts';
 import { CONCURRENCIES, startZone } from './zone.ts';
@@ -22,20 +22,6 @@ const TOKEN = 'fedcba9876543210fedcba9876543210';
 const partner = await createTestMesh('partner', { keyType: 'ec' });
 const good = partner.issue({ uris: [], dns: ['api.partner.test'], subject: [['CN', 'api']] });
 const client = partner.issue({ uris: [], dns: ['egress.partner.test'], subject: [['CN', 'egress']] });
-
-async function listening(t: Test, server: Server): Promise<number> {
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const open = new Set<Socket>();
-  server.on('connection', (socket) => {
-    open.add(socket);
-    socket.on('error', () => {});
-  });
-  t.teardown(() => {
-    for (const socket of open) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 const inline = (pem: string): string => `{ inlineString: ${JSON.stringify(pem)} }`;
 const TLS = `enabled: true, serverName: api.partner.test, caCert: ${inline(partner.ca.cert)}`;
